@@ -1,0 +1,97 @@
+"""AtomGraph: one structure, or a batch of them, as a graph of neighbours."""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch_geometric.data import Data
+
+# One row per graph: collated along the first axis, never offset.
+_PER_GRAPH = ("cell", "pbc", "energy", "stress")
+
+
+class AtomGraph(Data):
+    """A batch of structures as PyG `Data`; a single structure is a batch of one.
+
+    | field | shape | unit |
+    |---|---|---|
+    | `pos` | (atoms, 3) | Å |
+    | `z` | (atoms,) int64 | atomic number |
+    | `cell` | (graphs, 3, 3) | Å, rows are lattice vectors, zero rows where there is none |
+    | `pbc` | (graphs, 3) bool | |
+    | `edge_index` | (2, edges) int64 | row 0 the sender j, row 1 the receiver i, sorted by receiver |
+    | `edge_shift` | (edges, 3) | cell units, whole numbers in the dtype of `pos` |
+    | `batch` | (atoms,) int64 | owner graph; absent in a single structure, see `owner` |
+    | `energy` | (graphs,) float64 | eV, optional label |
+    | `forces` | (atoms, 3) | eV/Å, optional label |
+    | `stress` | (graphs, 3, 3) | eV/Å³, ASE's sign: (1/V) dE/dstrain; optional label |
+
+    An edge's vector points from receiver to sender:
+    `pos[j] + edge_shift @ cell - pos[i]`.
+    """
+
+    pos: Float[Tensor, "atoms 3"]
+    z: Int[Tensor, " atoms"]
+    cell: Float[Tensor, "graphs 3 3"]
+    pbc: Bool[Tensor, "graphs 3"]
+    edge_index: Int[Tensor, "2 edges"]
+    edge_shift: Float[Tensor, "edges 3"]
+
+    def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        """Axis along which PyG joins a field of several graphs."""
+        return 0 if key in _PER_GRAPH else super().__cat_dim__(key, value, *args, **kwargs)
+
+    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        """Offset PyG adds to a field when joining graphs: only `edge_index` counts atoms."""
+        return 0 if key in _PER_GRAPH else super().__inc__(key, value, *args, **kwargs)
+
+    @property
+    def n_graphs(self) -> int:
+        """Number of structures."""
+        return self.cell.shape[0]
+
+    @property
+    def owner(self) -> Int[Tensor, " atoms"]:
+        """Graph each atom belongs to."""
+        batch = self.batch
+        if batch is None:
+            return torch.zeros_like(self.z)
+        return batch
+
+    @property
+    def n_atoms(self) -> Int[Tensor, " graphs"]:
+        """Number of atoms of each structure."""
+        return torch.bincount(self.owner, minlength=self.n_graphs)
+
+    def edge_vectors(self) -> Float[Tensor, "edges 3"]:
+        """Vectors from receiver to sender, `pos[j] + edge_shift @ cell - pos[i]`, in Å."""
+        sender, receiver = self.edge_index
+        vectors = self.pos[sender] - self.pos[receiver]
+        if self.n_graphs == 1:
+            return vectors + self.edge_shift @ self.cell[0]
+        cell = self.cell[self.owner[receiver]]
+        return vectors + torch.einsum("ea,eab->eb", self.edge_shift, cell)
+
+
+class Labels(NamedTuple):
+    """What a structure's energy model is asked to predict; NaN marks a label that is not there."""
+
+    energy: Float[Tensor, " graphs"]
+    """eV, float64."""
+    forces: Float[Tensor, "atoms 3"] | None
+    """eV/Å."""
+    stress: Float[Tensor, "graphs 3 3"] | None
+    """eV/Å³."""
+    owner: Int[Tensor, " atoms"]
+    """Graph each atom belongs to."""
+    n_atoms: Int[Tensor, " graphs"]
+    """Number of atoms of each structure."""
+
+
+def labels(graph: AtomGraph) -> Labels:
+    """The labels of a batch; an absent energy is NaN, absent forces or stress are None."""
+    energy = graph.get("energy")
+    if energy is None:
+        energy = torch.full((graph.n_graphs,), torch.nan, dtype=torch.float64, device=graph.pos.device)
+    return Labels(energy, graph.get("forces"), graph.get("stress"), graph.owner, graph.n_atoms)

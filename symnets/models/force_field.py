@@ -1,0 +1,80 @@
+"""ForceField: turns a model of atomic energies into energy, forces and stress."""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.data.graph import AtomGraph
+
+
+class EnergyForces(NamedTuple):
+    """Prediction of a force field for a batch of structures."""
+
+    energy: Float[Tensor, " graphs"]
+    """Total energies in eV, float64: totals near -10⁴ eV leave float32 only 1 meV."""
+    forces: Float[Tensor, "atoms 3"]
+    """-dE/dpos in eV/Å."""
+    stress: Float[Tensor, "graphs 3 3"] | None
+    """(1/V) dE/dstrain in eV/Å³; NaN for a graph without volume, None if no graph is periodic."""
+    node_energy: Float[Tensor, " atoms"]
+    """Energy of each atom in eV, float64."""
+
+
+class ForceField(nn.Module):
+    """Forces and stress by differentiating an energy model.
+
+    The structures are displaced by a strain ε, one symmetric matrix a graph,
+
+        pos -> pos (1 + ε),   cell -> cell (1 + ε),
+
+    and with E the energy at ε = 0,
+
+        forces = -dE/dpos,   stress = (1 / volume) dE/dε.
+
+    Args:
+        energy_model: module with attributes `species` (atomic numbers it knows) and `cutoff` (Å)
+            whose `forward(graph)` returns the energy of each atom, shape (atoms,), in eV,
+            differentiable in `graph.pos` and `graph.cell`.
+
+    Training mode keeps the graph of the forces, so that losses on forces can be differentiated.
+    """
+
+    def __init__(self, energy_model: nn.Module) -> None:
+        super().__init__()
+        self.config = {"energy_model": energy_model}
+        self.energy_model = energy_model
+        self.species: tuple[int, ...] = tuple(energy_model.species)  # pyright: ignore
+        self.cutoff: float = float(energy_model.cutoff)  # pyright: ignore
+
+    def forward(self, graph: AtomGraph) -> EnergyForces:
+        """Energy, forces and stress of every structure of the batch."""
+        owner, periodic = graph.owner, bool(graph.pbc.any())
+        with torch.enable_grad():
+            pos = graph.pos.detach().requires_grad_()
+            strained = copy.copy(graph)
+            strained.pos, variables = pos, [pos]
+            if periodic:
+                strain = torch.zeros_like(graph.cell, requires_grad=True)
+                symmetric = (strain + strain.mT) / 2
+                strained.pos = pos + torch.einsum("na,nab->nb", pos, symmetric[owner])
+                strained.cell = graph.cell + graph.cell @ symmetric
+                variables.append(strain)
+            node_energy = self.energy_model(strained).double()
+            energy = node_energy.new_zeros(graph.n_graphs).index_add(0, owner, node_energy)
+            gradients = torch.autograd.grad(
+                [energy.sum()],
+                variables,
+                create_graph=self.training,
+                allow_unused=True,  # a lone atom's energy depends on no position
+                materialize_grads=True,
+            )
+        stress = None
+        if periodic:
+            volume = graph.cell.det().abs()[:, None, None]
+            stress = gradients[1] / volume.where(volume > 0, torch.nan)
+        if not self.training:
+            energy, node_energy = energy.detach(), node_energy.detach()
+        return EnergyForces(energy, -gradients[0], stress, node_energy)
