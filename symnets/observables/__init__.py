@@ -1,1 +1,6 @@
-"""."""
+"""What is measured: pure functions of a model and data that leave both as found."""
+
+from symnets.observables.errors import Error, Errors, errors
+from symnets.observables.predictions import Predictions, predictions
+
+__all__ = ["Error", "Errors", "Predictions", "errors", "predictions"]
