@@ -1,0 +1,42 @@
+"""EdgeGeometry: what a network sees of an edge, its length and its direction."""
+
+from typing import NamedTuple
+
+from e3nn import o3
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.data.graph import AtomGraph
+from symnets.nn.radial import BesselBasis
+
+
+class Edges(NamedTuple):
+    """Radial and angular functions of every edge."""
+
+    basis: Float[Tensor, "edges n_basis"]
+    filters: Float[Tensor, "edges dim_filter"]
+
+
+class EdgeGeometry(nn.Module):
+    """Bessel basis of the length and spherical harmonics of the direction of every edge.
+
+    Spherical harmonics are e3nn's, normalised 'component' (Σ_m Y_lm² = 2l + 1), of the vector
+    from receiver to sender.
+    """
+
+    def __init__(self, cutoff: float, lmax: int, n_basis: int) -> None:
+        super().__init__()
+        self.basis = BesselBasis(cutoff, n_basis)
+        self.irreps_filter = o3.Irreps.spherical_harmonics(lmax)
+        self.degrees = list(range(lmax + 1))
+
+    def forward(self, graph: AtomGraph) -> Edges:
+        """Functions of the edges of a graph."""
+        vectors = graph.edge_vectors()
+        distances = vectors.norm(dim=-1)
+        if bool((distances == 0).any()):
+            raise ValueError("two atoms are at the same place (distance 0): remove one of them")
+        filters = o3.spherical_harmonics(
+            self.degrees, vectors / distances[:, None], normalize=False, normalization="component"
+        )
+        return Edges(self.basis(distances), filters)

@@ -1,0 +1,41 @@
+"""Layout of equivariant features: `ir_mul` inside symnets, e3nn's `mul_ir` at the boundary.
+
+A feature of irreps `C₀ x l₀ + C₁ x l₁ + ...` is one contiguous row a node, a block an irrep.
+Within a block symnets stores (2l+1, channels), the channel running fastest; e3nn stores
+(channels, 2l+1).
+"""
+
+import torch
+from e3nn import o3
+from jaxtyping import Float
+from torch import Tensor
+
+
+def blocks(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> list[Float[Tensor, "n ir mul"]]:
+    """Views (n, 2l+1, channels) of the blocks of an `ir_mul` row, one for each irrep."""
+    if features.shape[-1] != irreps.dim:
+        raise ValueError(
+            f"features: expected {irreps.dim} columns for irreps {irreps}, got {features.shape[-1]}"
+        )
+    sizes = [mul_ir.dim for mul_ir in irreps]
+    return [
+        block.unflatten(-1, (ir.dim, mul))
+        for block, (mul, ir) in zip(features.split(sizes, dim=-1), irreps, strict=True)
+    ]
+
+
+def join(parts: list[Float[Tensor, "n ir mul"]]) -> Float[Tensor, "n dim"]:
+    """The row made of some blocks (n, 2l+1, channels): the inverse of `blocks`."""
+    return torch.cat([part.flatten(1) for part in parts], dim=-1)
+
+
+def to_e3nn(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> Float[Tensor, "n dim"]:
+    """Reorder an `ir_mul` row to e3nn's `mul_ir`."""
+    return join([block.mT for block in blocks(features, irreps)])
+
+
+def from_e3nn(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> Float[Tensor, "n dim"]:
+    """Reorder a row of e3nn's `mul_ir` to `ir_mul`."""
+    sizes = [mul_ir.dim for mul_ir in irreps]
+    parts = features.split(sizes, dim=-1)
+    return join([part.unflatten(-1, (mul, ir.dim)).mT for part, (mul, ir) in zip(parts, irreps, strict=True)])

@@ -1,0 +1,32 @@
+"""MLP: a scalar network that keeps unit variance through its layers."""
+
+import itertools
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+SILU_NORM = 1.6791767923989418
+"""Makes the second moment of silu(z), z ~ N(0, 1), equal one: e3nn's `normalize2mom`."""
+
+
+class MLP(nn.Module):
+    """Fully connected network on scalars, without biases,
+
+        h ← c · silu(n_in^(-1/2) h W),   linear at the end,   W ~ N(0, 1),
+
+    with c such that <(c silu(z))²> = 1: `e3nn.nn.FullyConnectedNet` with silu.
+    """
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(nn.Parameter(torch.randn(n, m)) for n, m in itertools.pairwise(sizes))
+
+    def forward(self, x: Float[Tensor, "n inputs"]) -> Float[Tensor, "n outputs"]:
+        """Network at x."""
+        gain = 1.0
+        for i, weight in enumerate(self.weights):
+            if i:
+                x, gain = nn.functional.silu(x), SILU_NORM
+            x = x @ (weight * (gain * weight.shape[0] ** -0.5))
+        return x

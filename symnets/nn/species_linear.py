@@ -1,0 +1,45 @@
+"""SpeciesLinear: a linear map of its own for every chemical species."""
+
+import torch
+from e3nn import o3
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.nn.layout import blocks, join
+
+
+class SpeciesLinear(nn.Module):
+    """Mix the channels of equal irreps with weights that depend on the atom's species s,
+
+        out[n, m, c] = fan_in^(-1/2) Σ_{c'} x[n, m, c'] W[s(n), c', c].
+
+    Up to normalisation this is e3nn's `FullyConnectedTensorProduct` of the features with the
+    one-hot species: NequIP's self-connection. Output irreps the input lacks are zero.
+    """
+
+    def __init__(self, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str, n_species: int) -> None:
+        super().__init__()
+        self.irreps_in, self.irreps_out = o3.Irreps(irreps_in), o3.Irreps(irreps_out)
+        if len({ir for _, ir in self.irreps_in}) < len(self.irreps_in):
+            raise ValueError(f"SpeciesLinear: expected each irrep once, got {self.irreps_in}")
+        self.slots = [
+            next((i for i, (_, ir) in enumerate(self.irreps_in) if ir == out), None)
+            for _, out in self.irreps_out
+        ]
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.randn(n_species, 0 if i is None else self.irreps_in[i].mul, mul))
+            for i, (mul, _) in zip(self.slots, self.irreps_out, strict=True)
+        )
+
+    def forward(
+        self, features: Float[Tensor, "n dim_in"], species: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n dim_out"]:
+        """Mixed features; `species` counts from 0."""
+        parts, out = blocks(features, self.irreps_in), []
+        for i, weight, (mul, ir) in zip(self.slots, self.weights, self.irreps_out, strict=True):
+            if i is None:
+                out.append(features.new_zeros(features.shape[0], ir.dim, mul))
+                continue
+            scaled = weight * weight.shape[1] ** -0.5
+            out.append(parts[i] @ (scaled[0] if scaled.shape[0] == 1 else scaled[species]))
+        return join(out)
