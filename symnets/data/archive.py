@@ -73,7 +73,8 @@ def _open(path: Path, kind: str) -> Any:
         file = safe_open(path, framework="pt")
     except SafetensorError as error:
         raise ValueError(
-            f"{path}: not a whole safetensors file ({error}); it was cut short, altered, or is no symnets {kind} file"
+            f"{path}: not a whole safetensors file ({error}); "
+            f"it was cut short, altered, or is no symnets {kind} file"
         ) from error
     found = (file.metadata() or {}).get("symnets")
     if found != kind:

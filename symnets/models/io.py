@@ -17,6 +17,8 @@ from symnets.models.zbl import WithZBL
 # What a file may ask for; nothing else is ever constructed.
 _CLASSES: dict[str, type[nn.Module]] = {c.__name__: c for c in (ForceField, Invariant, NequIP, WithZBL)}
 
+_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+
 
 def recipe(model: nn.Module) -> dict[str, Any]:
     """Class and arguments that rebuild a model, wrapped models within, as plain JSON.
@@ -82,7 +84,9 @@ def load(
     model = build(header["recipe"])
     if not isinstance(model, ForceField):
         raise ValueError(f"{path}: expected a ForceField, got {type(model).__name__}")
-    model.to(getattr(torch, header["dtype"]))
+    if header["dtype"] not in _DTYPES:
+        raise ValueError(f"{path}: expected a dtype of {sorted(_DTYPES)}, got {header['dtype']!r}")
+    model.to(_DTYPES[header["dtype"]])
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

@@ -10,6 +10,7 @@ from symnets.nn.mlp import SILU_NORM
 
 TANH_NORM = 1.5937334472592695
 """Makes the second moment of tanh(z), z ~ N(0, 1), equal one: e3nn's `normalize2mom`."""
+_EVEN = o3.Irrep("0e")
 
 
 class Gate(nn.Module):
@@ -29,13 +30,13 @@ class Gate(nn.Module):
     def __init__(self, irreps_out: o3.Irreps | str) -> None:
         super().__init__()
         self.irreps_out = o3.Irreps(irreps_out)
-        even = [mul for mul, ir in self.irreps_out if ir == "0e"]
-        rest = [(mul, ir) for mul, ir in self.irreps_out if ir != "0e"]
+        even = [mul for mul, ir in self.irreps_out if ir == _EVEN]
+        rest = [(mul, ir) for mul, ir in self.irreps_out if ir != _EVEN]
         self.n_scalars = sum(even)
-        if len(even) != 1 or self.irreps_out[0].ir != "0e":
+        if len(even) != 1 or self.irreps_out[0].ir != _EVEN:
             raise ValueError(f"Gate: expected one block of even scalars, the first, got {self.irreps_out}")
         n_gates = sum(mul for mul, ir in rest if ir.l > 0)
-        self.irreps_in = o3.Irreps([(self.n_scalars + n_gates, o3.Irrep("0e")), *rest])
+        self.irreps_in = o3.Irreps([(self.n_scalars + n_gates, _EVEN), *rest])
 
     def forward(self, features: Float[Tensor, "n dim_in"]) -> Float[Tensor, "n dim_out"]:
         """Gated features."""

@@ -1,0 +1,245 @@
+"""Train a potential on labelled structures: from a configuration to a model file."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from symnets.data import Statistics, build_graphs, isolated_atoms, read_structures, split, statistics
+from symnets.data.graph import AtomGraph
+from symnets.data.loader import Loader
+from symnets.experiments.config import fingerprint, write_config
+from symnets.experiments.potential_config import DataConfig, NequIPConfig, TrainConfig
+from symnets.models import ForceField, Invariant, NequIP, WithZBL, save
+from symnets.observables import errors, predictions
+from symnets.training import (
+    INTERRUPTED,
+    Callback,
+    Checkpoint,
+    CSVLog,
+    ProgressBar,
+    TensorBoardLog,
+    Trainer,
+    TrainState,
+    averaged,
+    descend,
+    diverged,
+    energy_term,
+    every,
+    first_of,
+    forces_term,
+    learning_rate,
+    max_steps,
+    no_improvement,
+    stress_term,
+    wall_time,
+    weighted_sum,
+    with_average,
+)
+
+SHOW = {
+    "validation/energy_per_atom_mae": ("E MAE meV/atom", 1000.0, ".2f"),
+    "validation/forces_rmse": ("F RMSE meV/Å", 1000.0, ".1f"),
+}
+
+
+def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> TrainState:
+    """Train as configured; the folder `config.output` then holds
+
+    - `model.safetensors`: the best model on the validation structures, with its errors,
+    - `checkpoint.safetensors`: the last state of the training, from which `resume` goes on,
+    - `config.yaml`, `history.csv`, `tensorboard/`.
+
+    Args:
+        config: see `TrainConfig`.
+        resume: go on from the checkpoint, if there is one, as if nothing had happened.
+        progress: show a progress bar.
+
+    Returns:
+        the last state; `state.history.reason` tells why it ended.
+
+    Raises:
+        FileExistsError: the folder holds a training and `resume` was not asked for.
+        FloatingPointError: the loss is no longer finite.
+    """
+    folder = Path(config.output)
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors", config.checkpoint_every, _identity(config))
+    if checkpoint.path.exists() and not resume:
+        raise FileExistsError(f"{folder} holds a training: go on with --resume, or choose another --output")
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    train_graphs, validation_graphs, stats = load_data(config)
+    loader = Loader(train_graphs, config.optimizer.batch_size, shuffle=True, seed=config.seed)
+    state, total = build_state(config, build_model(config, stats), len(loader))
+    if resume and checkpoint.path.exists():
+        checkpoint.restore(state)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(config, folder / "config.yaml")
+    rules = [max_steps(total), diverged()]
+    if config.max_minutes is not None:
+        rules.append(wall_time(60 * config.max_minutes))
+    if config.patience is not None:
+        rules.append(no_improvement(criterion(config), config.patience))
+    stop = first_of(*rules)
+    if reason := stop(state):
+        state.history.reason = reason
+        return state
+
+    loss = weighted_sum(
+        (config.loss.energy, energy_term(config.loss.huber)),
+        (config.loss.forces, forces_term(config.loss.huber)),
+        (config.loss.stress, stress_term(config.loss.huber)),
+    )
+    dynamics = descend(state, loss, loader, clip_norm=config.optimizer.clip_norm)
+    if config.optimizer.average is not None:
+        dynamics = averaged(dynamics, config.optimizer.average)
+    validation = Loader(validation_graphs, max(config.optimizer.batch_size, 25))
+    callbacks: list[Callback] = [
+        BestModel(folder / "model.safetensors", criterion(config), asdict(config)),
+        CSVLog(folder / "history.csv"),
+        TensorBoardLog(folder / "tensorboard"),
+        checkpoint,
+    ]
+    if progress:
+        seconds = None if config.max_minutes is None else 60 * config.max_minutes
+        callbacks.append(ProgressBar(total, seconds=seconds, show=SHOW))
+    Trainer(
+        stop=stop,
+        observables={"validation": lambda state: validation_errors(state, validation)},
+        record=every(config.validate_every or max(len(loader), 50)),
+        callbacks=callbacks,
+    ).fit(dynamics)
+    if not math.isfinite(state.loss):
+        raise FloatingPointError(state.history.reason)
+    return state
+
+
+def find_data(path: str) -> Path:
+    """A file here, or in the folder SYMNETS_DATA."""
+    places = [Path(path), Path(os.environ.get("SYMNETS_DATA", ".")) / path]
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(f"{path}: no such file here or in SYMNETS_DATA ({places[1].parent})")
+
+
+def read_labelled(path: str, data: DataConfig, require: Sequence[str]) -> list[Any]:
+    """Structures of a file of the configuration, with the labels the loss needs."""
+    return read_structures(
+        find_data(path),
+        energy_key=data.energy_key,
+        forces_key=data.forces_key,
+        stress_key=data.stress_key,
+        require=tuple(require),
+    )
+
+
+def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], Statistics]:
+    """Training graphs, validation graphs, and the statistics of the former."""
+    data, weights = config.data, asdict(config.loss)
+    require = [name for name in ("energy", "forces", "stress") if weights[name]]
+    structures = read_labelled(data.train, data, require)
+    if data.validation is not None:
+        held_out = read_labelled(data.validation, data, require)
+        n_train = len(structures) if data.n_train is None else data.n_train
+        (chosen,) = split(len(structures), (n_train,), config.seed)
+        (checked,) = split(len(held_out), (min(data.n_validation, len(held_out)),), config.seed)
+    else:
+        held_out = structures
+        n_train = len(structures) - data.n_validation if data.n_train is None else data.n_train
+        chosen, checked = split(len(structures), (n_train, data.n_validation), config.seed)
+    dtype = getattr(torch, config.dtype)
+    train_graphs = build_graphs([structures[i] for i in chosen], config.model.cutoff, dtype=dtype)
+    validation = build_graphs([held_out[i] for i in checked], config.model.cutoff, dtype=dtype)
+    alone = None
+    if data.isolated_atoms is not None:
+        alone = isolated_atoms(read_labelled(data.isolated_atoms, data, ("energy",)))
+    return train_graphs, validation, statistics(train_graphs, isolated=alone)
+
+
+def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
+    """A force field with fresh weights, normalised by the statistics of its data."""
+    options = asdict(config.model)
+    architecture, zbl = options.pop("architecture"), options.pop("zbl")
+    cls = NequIP if isinstance(config.model, NequIPConfig) else Invariant
+    assert cls.__name__ == architecture
+    energy_model = cls(
+        stats.species,
+        **options,
+        mean_neighbors=max(stats.mean_neighbors, 1.0),
+        shift=stats.energies,
+        scale=stats.force_rms if stats.force_rms > 0 else 1.0,
+    )
+    force_field = ForceField(WithZBL(energy_model) if zbl else energy_model)
+    return force_field.to(device=config.device, dtype=getattr(torch, config.dtype))
+
+
+def build_state(config: TrainConfig, model: ForceField, batches: int) -> tuple[TrainState, int]:
+    """The state at step 0, and the number of steps of the whole training."""
+    options = config.optimizer
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=options.learning_rate,
+        weight_decay=options.weight_decay,
+        amsgrad=options.amsgrad,
+        foreach=True,
+    )
+    total = options.epochs * batches
+    schedule = learning_rate(
+        optimizer, total, decay=options.decay, warmup=options.warmup, final=options.final
+    )
+    state = TrainState(model, optimizer, schedule)
+    return (state if options.average is None else with_average(state)), total
+
+
+def criterion(config: TrainConfig) -> str:
+    """The observable by which the best model is chosen."""
+    return "validation/forces_rmse" if config.loss.forces else "validation/energy_per_atom_rmse"
+
+
+def validation_errors(state: TrainState, loader: Loader) -> dict[str, float]:
+    """MAE and RMSE of what is labelled, in eV, eV/Å and eV/Å³."""
+    found = errors(predictions(state.best_guess, loader))
+    named = {
+        "energy_per_atom": found.energy_per_atom,
+        "energy": found.energy,
+        "forces": found.forces,
+        "stress": found.stress,
+    }
+    return {
+        f"{name}_{kind}": getattr(error, kind)
+        for name, error in named.items()
+        if error is not None
+        for kind in ("mae", "rmse")
+    }
+
+
+class BestModel(Callback):
+    """Save the model whenever its validation error is the lowest so far."""
+
+    def __init__(self, path: Path, criterion: str, config: dict[str, Any]) -> None:
+        self.path, self.criterion, self.config = path, criterion, config
+
+    def after_record(self, state: TrainState, row: Any) -> None:
+        """Save if best."""
+        if state.history.is_best(self.criterion):
+            model = state.best_guess
+            assert isinstance(model, ForceField)
+            save(model, self.path, extra={"training": self.config, "errors": dict(row)})
+
+
+def _identity(config: TrainConfig) -> str:
+    """Hash of what decides the weights: all but where to write and how long to go on."""
+    values = asdict(config)
+    for name in ("output", "max_minutes", "patience", "checkpoint_every", "device"):
+        values.pop(name)
+    return fingerprint(values)
+
+
+__all__ = ["INTERRUPTED", "build_model", "find_data", "load_data", "train"]

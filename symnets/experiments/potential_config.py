@@ -1,0 +1,120 @@
+"""TrainConfig: all that decides the training of a potential."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from symnets.training.schedule import Decay
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which structures to learn from."""
+
+    train: str
+    """Training file, anything ASE reads; sought here, then in the folder SYMNETS_DATA."""
+    validation: str | None = None
+    """Validation file; by default `n_validation` structures are set aside from the training file."""
+    n_train: int | None = None
+    """Structures to train on, drawn with the seed; by default all that are left."""
+    n_validation: int = 50
+    """Structures to validate on."""
+    isolated_atoms: str | None = None
+    """File of one-atom structures whose energies are subtracted; by default least squares."""
+    energy_key: str | None = None
+    """Name of the energy in the files; by default ASE's own."""
+    forces_key: str | None = None
+    """Name of the forces in the files; by default ASE's own."""
+    stress_key: str | None = None
+    """Name of the stress in the files; by default ASE's own."""
+
+
+@dataclass(frozen=True)
+class NequIPConfig:
+    """Equivariant network; see `symnets.models.NequIP`."""
+
+    architecture: Literal["NequIP"] = "NequIP"
+    cutoff: float = 5.0
+    """Å."""
+    lmax: int = 2
+    channels: int = 64
+    layers: int = 4
+    parity: bool = True
+    n_basis: int = 8
+    radial_hidden: tuple[int, ...] = (64, 64)
+    zbl: bool = False
+    """Add the ZBL repulsion of close nuclei."""
+
+
+@dataclass(frozen=True)
+class InvariantConfig:
+    """Rotation-invariant baseline; see `symnets.models.Invariant`."""
+
+    architecture: Literal["Invariant"] = "Invariant"
+    cutoff: float = 5.0
+    """Å."""
+    lmax: int = 3
+    channels: int = 128
+    layers: int = 4
+    n_basis: int = 8
+    radial_hidden: tuple[int, ...] = (64, 64)
+    zbl: bool = False
+    """Add the ZBL repulsion of close nuclei."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the squared errors of energy per atom (eV), forces (eV/Å) and stress (eV/Å³)."""
+
+    energy: float = 1.0
+    forces: float = 1.0
+    stress: float = 0.0
+    huber: float | None = None
+    """Errors beyond this count linearly; in the unit of each term."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How weights move."""
+
+    learning_rate: float = 0.01
+    batch_size: int = 5
+    epochs: int = 100
+    """Passes through the training structures; the schedule ends there."""
+    decay: Decay = "cosine"
+    """Shape of the learning rate's decay."""
+    warmup: int = 0
+    """Steps of linear warm-up."""
+    final: float = 0.01
+    """Last learning rate, as a fraction of the first."""
+    weight_decay: float = 0.0
+    amsgrad: bool = True
+    clip_norm: float | None = None
+    """Longest gradient let through."""
+    average: float | None = 0.99
+    """Decay of the running average of weights, which is what is validated and saved; null for none."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Training of a potential, from data to a model file."""
+
+    data: DataConfig
+    output: str
+    """Folder for the model, checkpoint and logs."""
+    model: NequIPConfig | InvariantConfig = field(default_factory=NequIPConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    seed: int = 0
+    """Of the split, the initial weights and the order of the data."""
+    dtype: Literal["float32", "float64"] = "float32"
+    device: str = "cpu"
+    threads: int | None = None
+    """CPU threads; by default torch's choice. Results depend on it in the last bits."""
+    max_minutes: float | None = None
+    """Stop after this much time, whatever the schedule says."""
+    patience: int | None = None
+    """Stop when this many validations brought no better model."""
+    validate_every: int | None = None
+    """Steps between two validations; by default one epoch, at least 50 steps."""
+    checkpoint_every: int = 500
+    """Steps between two checkpoints."""

@@ -1,0 +1,75 @@
+"""Dynamics: how weights move, as endless generators of training states."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from symnets.data.loader import Loader
+from symnets.training.state import TrainState
+
+Loss = Callable[[Any, Any], Float[Tensor, " n"]]
+"""(outputs, targets) -> one loss an example, not reduced."""
+
+
+def descend(
+    state: TrainState, loss: Loss, loader: Loader, *, clip_norm: float | None = None
+) -> Iterator[TrainState]:
+    """Stochastic gradient descent: one optimiser step a batch, on the mean loss of its examples.
+
+    The batch of step n is a function of n alone (`Loader.epoch`), so a restored state goes on
+    with the data it would have seen.
+
+    Args:
+        state: where to start; it is moved and yielded after each step.
+        loss: per example.
+        loader: examples.
+        clip_norm: longest gradient let through (Euclidean norm over all weights).
+    """
+    model, optimizer = state.model, state.optimizer
+    weights = [p for group in optimizer.param_groups for p in group["params"]]
+    device = weights[0].device
+    while True:
+        number, start = divmod(state.step, len(loader))
+        for batch in loader.epoch(number, start):
+            model.train()
+            optimizer.zero_grad()
+            inputs, targets = batch.to(device)
+            value = loss(model(inputs), targets).mean()
+            value.backward()
+            if clip_norm is not None:
+                nn.utils.clip_grad_norm_(weights, clip_norm)
+            state.learning_rate = float(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            if state.scheduler is not None:
+                state.scheduler.step()
+            state.step += 1
+            state.epoch = state.step / len(loader)
+            state.loss = float(value.detach())
+            yield state
+
+
+def averaged(dynamics: Iterator[TrainState], decay: float) -> Iterator[TrainState]:
+    """Keep in `state.averaged` an exponential moving average of the weights,
+
+        average ← d average + (1 - d) weights,     d = min(decay, (1 + step) / (10 + step)).
+
+    Buffers are not averaged. `state.averaged` must be a copy of the model, see `with_average`.
+    """
+    for state in dynamics:
+        if state.averaged is None:
+            raise ValueError("averaged: state.averaged is None; start from with_average(state)")
+        update = get_ema_multi_avg_fn(min(decay, (1 + state.step) / (10 + state.step)))
+        with torch.no_grad():
+            update(list(state.averaged.parameters()), list(state.model.parameters()), state.step)  # pyright: ignore
+        yield state
+
+
+def with_average(state: TrainState) -> TrainState:
+    """Give a state a copy of its model for `averaged` to move."""
+    state.averaged = copy.deepcopy(state.model).eval().requires_grad_(False)
+    return state

@@ -1,0 +1,100 @@
+"""TrainState: where a training stands, all that is needed to go on from there."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from symnets.training.history import History
+
+
+@dataclass
+class TrainState:
+    """What dynamics move and yield after each step; stop rules and observables read it.
+
+    Attributes:
+        model: the network in training.
+        optimizer: moves its weights.
+        scheduler: sets the learning rate, stepped once an update.
+        averaged: running average of the model, if the dynamics keep one.
+        step: updates done.
+        epoch: passes through the data done, fractional.
+        loss: mean loss of the last batch, before its update.
+        learning_rate: of the last update.
+        seconds: wall time spent, kept by the trainer, over all sessions of a resumed run.
+        history: rows recorded so far, kept by the trainer.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    scheduler: LRScheduler | None = None
+    averaged: nn.Module | None = None
+    step: int = 0
+    epoch: float = 0.0
+    loss: float = math.nan
+    learning_rate: float = math.nan
+    seconds: float = 0.0
+    history: History = field(default_factory=History)
+
+    @property
+    def best_guess(self) -> nn.Module:
+        """The model to measure: the running average if there is one."""
+        return self.model if self.averaged is None else self.averaged
+
+    def freeze(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON from which `thaw` restores the state exactly."""
+        optimizer = self.optimizer.state_dict()
+        slots = {
+            f"{index}/{name}": value
+            for index, slot in optimizer["state"].items()
+            for name, value in slot.items()
+        }
+        tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
+        if self.averaged is not None:
+            tensors |= {f"averaged/{k}": v for k, v in self.averaged.state_dict().items()}
+        tensors |= {f"optimizer/{k}": v for k, v in slots.items() if isinstance(v, Tensor)}
+        tensors["generator/cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors |= {f"generator/cuda/{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
+        header = {
+            "step": self.step,
+            "epoch": self.epoch,
+            "loss": self.loss,
+            "learning_rate": self.learning_rate,
+            "seconds": self.seconds,
+            "history": self.history.rows,
+            "optimizer": optimizer["param_groups"],
+            "optimizer_numbers": {k: v for k, v in slots.items() if not isinstance(v, Tensor)},
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+        }
+        return tensors, header
+
+    def thaw(self, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+        """Restore what `freeze` took, into a state built with the same arguments."""
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.model.load_state_dict(part("model/"))
+        if averaged := part("averaged/"):
+            if self.averaged is None:
+                raise ValueError("the checkpoint holds averaged weights, but this run keeps none")
+            self.averaged.load_state_dict(averaged)
+        slots: dict[int, dict[str, Any]] = {}
+        for key, value in (part("optimizer/") | header["optimizer_numbers"]).items():
+            index, name = key.split("/", 1)
+            slots.setdefault(int(index), {})[name] = value
+        self.optimizer.load_state_dict({"state": slots, "param_groups": header["optimizer"]})
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(header["scheduler"])
+        torch.set_rng_state(tensors["generator/cpu"])
+        if torch.cuda.is_available() and (cuda := part("generator/cuda/")):
+            torch.cuda.set_rng_state_all([cuda[str(i)] for i in range(len(cuda))])
+        self.step, self.epoch, self.seconds = header["step"], header["epoch"], header["seconds"]
+        self.loss, self.learning_rate = header["loss"], header["learning_rate"]
+        self.history = History(list(header["history"]))

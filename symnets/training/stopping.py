@@ -1,0 +1,56 @@
+"""Stop rules: when training ends, and why."""
+
+import math
+from collections.abc import Callable
+
+from symnets.training.state import TrainState
+
+StopRule = Callable[[TrainState], str | None]
+"""The reason to stop, or None to go on. A pure function of the state."""
+
+
+def max_steps(n: int) -> StopRule:
+    """Stop after n updates."""
+    return lambda state: f"{n} steps done" if state.step >= n else None
+
+
+def wall_time(seconds: float) -> StopRule:
+    """Stop after this much time, over all sessions of a resumed run."""
+    return lambda state: f"{seconds:.0f} s of wall time used" if state.seconds >= seconds else None
+
+
+def below(observable: str, value: float) -> StopRule:
+    """Stop once an observable has been recorded below a value."""
+
+    def rule(state: TrainState) -> str | None:
+        values = state.history.values(observable)
+        return f"{observable} = {values[-1]:.4g} < {value:g}" if values and values[-1] < value else None
+
+    return rule
+
+
+def no_improvement(observable: str, patience: int) -> StopRule:
+    """Stop when the last `patience` records did not lower the best value of an observable."""
+
+    def rule(state: TrainState) -> str | None:
+        values = state.history.values(observable)
+        since = len(values) - 1 - values.index(min(values)) if values else 0
+        return f"{observable} did not improve in {patience} records" if since >= patience else None
+
+    return rule
+
+
+def diverged() -> StopRule:
+    """Stop when the loss is no longer finite."""
+
+    def rule(state: TrainState) -> str | None:
+        if state.step and not math.isfinite(state.loss):
+            return f"the loss became {state.loss} at step {state.step}; try a lower learning rate"
+        return None
+
+    return rule
+
+
+def first_of(*rules: StopRule) -> StopRule:
+    """Stop as soon as one of the rules says so."""
+    return lambda state: next((reason for rule in rules if (reason := rule(state))), None)
