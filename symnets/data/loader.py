@@ -1,0 +1,96 @@
+"""Loader: batches in an order that depends on the seed and the epoch alone."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch_geometric.data
+from torch import Tensor
+
+from symnets.data.graph import AtomGraph, Labels, labels
+
+Example = AtomGraph | tuple[Tensor, Tensor]
+"""A labelled graph, or a pair (input, target)."""
+
+
+class Batch(NamedTuple):
+    """What a loader yields: the inputs of a model, and what it should answer."""
+
+    inputs: Any
+    """A collated `AtomGraph`, or a tensor of shape (batch, ...)."""
+    targets: Any
+    """`Labels`, or a tensor of shape (batch, ...)."""
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on a device."""
+        targets = self.targets
+        if isinstance(targets, Labels):
+            moved = {name: field.to(device) for name, field in targets._asdict().items() if field is not None}
+            targets = targets._replace(**moved)
+        else:
+            targets = targets.to(device)
+        return Batch(self.inputs.to(device), targets)
+
+
+class Loader:
+    """Batches of examples, epoch after epoch.
+
+    The order of epoch k is a pure function of (seed, k): nothing else, not even the batches drawn
+    before, changes it, so that a run resumed in the middle of an epoch sees what it would have seen.
+    No global random state is read or advanced.
+
+    Args:
+        examples: graphs, or pairs (input, target) of tensors.
+        batch_size: examples a batch; the last batch of an epoch holds what remains.
+        shuffle: draw a new order every epoch; otherwise the order given.
+        seed: of the orders.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if len(examples) == 0:
+            raise ValueError("examples: expected at least one, got none")
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        if seed < 0:
+            raise ValueError(f"seed: expected a number >= 0, got {seed}")
+        self.examples, self.batch_size, self.shuffle, self.seed = examples, batch_size, shuffle, seed
+
+    def __len__(self) -> int:
+        """Number of batches of an epoch."""
+        return math.ceil(len(self.examples) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Epoch 0."""
+        return self.epoch(0)
+
+    def order(self, number: int) -> list[int]:
+        """Indices of the examples in the order of an epoch."""
+        if not self.shuffle:
+            return list(range(len(self.examples)))
+        state = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
+        return torch.randperm(len(self.examples), generator=generator).tolist()
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """Batches `start`, `start + 1`, ... of an epoch; those before are not collated."""
+        order = self.order(number)
+        for first in range(start * self.batch_size, len(order), self.batch_size):
+            yield collate([self.examples[index] for index in order[first : first + self.batch_size]])
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Joins examples: graphs side by side as PyG does, tensors stacked along a new first axis."""
+    if isinstance(examples[0], AtomGraph):
+        graph: Any = torch_geometric.data.Batch.from_data_list(list(examples))  # pyright: ignore
+        return Batch(graph, labels(graph))
+    inputs, targets = zip(*examples, strict=True)  # pyright: ignore
+    return Batch(torch.stack(inputs), torch.stack(targets))

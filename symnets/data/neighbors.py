@@ -1,0 +1,137 @@
+"""Neighbour lists: which atoms, and which of their periodic images, lie within a cutoff."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from vesin import NeighborList
+
+# vesin divides by zero, and takes the process with it, in boxes of more than about 1e9 cutoffs.
+_MAX_LENGTH = 1e7
+_MAX_EDGES = 3e8
+_MAX_IMAGES = 1000
+_SAME_PLACE = 1e-3
+
+
+class Neighbors(NamedTuple):
+    """Directed pairs of atoms closer than a cutoff; each pair appears in both directions."""
+
+    edge_index: Int[Tensor, "2 edges"]
+    """Row 0 the sender j, row 1 the receiver i, sorted by receiver."""
+    edge_shift: Float[Tensor, "edges 3"]
+    """Whole numbers of cells that bring the sender next to the receiver."""
+
+
+def neighbors(
+    pos: Float[Tensor, "atoms 3"] | ArrayLike,
+    cell: Float[Tensor, "3 3"] | ArrayLike,
+    pbc: ArrayLike | Tensor,
+    cutoff: float,
+) -> Neighbors:
+    """All pairs (j, i) and shifts S with |pos[j] + S @ cell - pos[i]| < cutoff.
+
+    Any periodicity, any triclinic cell, and cells smaller than the cutoff: an atom is then its own
+    neighbour through its images, never through itself. Computed in float64 by `vesin`, in linear time.
+
+    Args:
+        pos: positions in Å, wrapped or not.
+        cell: rows are lattice vectors in Å; rows without periodicity are ignored and may be zero.
+        pbc: periodicity along each lattice vector.
+        cutoff: Å.
+
+    Returns:
+        On the device of `pos`; `edge_shift` has the dtype of `pos` (float64 for a numpy array).
+
+    Raises:
+        ValueError: not finite or enormous positions or cell, periodic lattice vectors without volume,
+            two atoms at the same place, or so many pairs that the unit of length must be wrong.
+    """
+    like = pos if isinstance(pos, Tensor) else None
+    points, box, periodic = _float64(pos), _float64(cell), _numpy(pbc).astype(bool)
+    _check_shapes(points, box, periodic, cutoff)
+    _check_sizes(points, box, periodic, cutoff)
+
+    # One thread: the order of edges, hence of floating-point sums, must not depend on the machine.
+    search = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
+    pairs, shift, distance = search.compute(points, box, periodic, quantities="PSd", copy=False)
+    if len(distance) and distance.min() < _SAME_PLACE:
+        receiver, sender = pairs[distance.argmin()]
+        raise ValueError(
+            f"pos: atoms {receiver} and {sender} are at the same place ({distance.min():.2g} Å apart); "
+            "remove the duplicate"
+        )
+    # The arrays are views of vesin's memory: these two lines copy them.
+    edge_index = torch.from_numpy(np.stack([pairs[:, 1], pairs[:, 0]]).view(np.int64))
+    edge_shift = torch.from_numpy(shift.astype(np.float64))
+    if like is None:
+        return Neighbors(edge_index, edge_shift)
+    dtype = like.dtype if like.dtype.is_floating_point else torch.float64
+    return Neighbors(edge_index.to(like.device), edge_shift.to(like.device, dtype))
+
+
+def _numpy(value: ArrayLike | Tensor) -> NDArray:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
+def _float64(value: ArrayLike | Tensor) -> NDArray[np.float64]:
+    return np.ascontiguousarray(_numpy(value), dtype=np.float64)
+
+
+def _check_shapes(points: NDArray, box: NDArray, periodic: NDArray, cutoff: float) -> None:
+    for name, array, expected in (
+        ("pos", points, (len(points), 3)),
+        ("cell", box, (3, 3)),
+        ("pbc", periodic, (3,)),
+    ):
+        if array.shape != expected:
+            wanted = "(atoms, 3)" if name == "pos" else expected
+            raise ValueError(
+                f"{name}: expected shape {wanted}, got {array.shape}; pass one structure at a time"
+            )
+    if not 0 < cutoff < _MAX_LENGTH:
+        raise ValueError(f"cutoff: expected a positive length in Å, got {cutoff}")
+
+
+def _check_sizes(points: NDArray, box: NDArray, periodic: NDArray, cutoff: float) -> None:
+    """Refuse what would crash the search or fill the memory."""
+    if not np.isfinite(points).all():
+        atom = int(np.argwhere(~np.isfinite(points))[0, 0])
+        raise ValueError(f"pos: expected finite positions, got {points[atom].tolist()} for atom {atom}")
+    largest = max(np.abs(points).max(initial=0), np.abs(box[periodic]).max(initial=0))
+    if not largest < _MAX_LENGTH:  # also true for a cell of NaN
+        raise ValueError(
+            f"pos, cell: expected finite coordinates below {_MAX_LENGTH:.0e} Å, got {largest:.3g}; "
+            "check the unit of length"
+        )
+    volume = 1.0
+    spans = np.ptp(points, axis=0) + cutoff if len(points) else np.full(3, cutoff)
+    if periodic.any():
+        vectors = box[periodic]
+        gram = vectors @ vectors.T
+        lengths = np.sqrt(gram.diagonal())
+        # Product of sines: 1 for an orthogonal cell, 0 for a flat one.
+        openness = np.linalg.det(gram) / max(np.prod(gram.diagonal()), 1e-300)
+        if lengths.min() == 0 or openness < 1e-12:
+            raise ValueError(
+                f"cell: the periodic lattice vectors {vectors.tolist()} span no volume; "
+                "give a cell, or set pbc to False where there is none"
+            )
+        heights = 1 / np.sqrt(np.linalg.inv(gram).diagonal())
+        if cutoff / heights.min() > _MAX_IMAGES:
+            raise ValueError(
+                f"cell: {heights.min():.3g} Å between periodic images is too thin for a cutoff of {cutoff} Å"
+                "; check the unit of length"
+            )
+        volume = math.sqrt(np.linalg.det(gram))
+    if not periodic.all():
+        volume *= float(np.sort(spans)[-int((~periodic).sum()) :].prod())
+    expected = len(points) ** 2 * 4 / 3 * math.pi * cutoff**3 / volume
+    if expected > _MAX_EDGES:
+        raise ValueError(
+            f"pos: about {expected:.1e} pairs of neighbours within {cutoff} Å ({len(points)} atoms in "
+            f"{volume:.3g} Å³) do not fit in memory; check the unit of length"
+        )

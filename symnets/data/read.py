@@ -1,0 +1,120 @@
+"""Labelled structures from any file that ASE reads."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io.formats import UnknownFileTypeError, filetype
+
+from symnets.data.extxyz import check_extxyz
+
+
+def read_structures(
+    path: str | os.PathLike,
+    *,
+    index: str | int = ":",
+    energy_key: str | None = None,
+    forces_key: str | None = None,
+    stress_key: str | None = None,
+    require: Iterable[str] = (),
+) -> list[Atoms]:
+    """Structures of a file, with their labels in a `SinglePointCalculator`.
+
+    Args:
+        path: any format ASE reads.
+        index: which frames, in ASE's syntax: `":"` all, `"::10"` every tenth, `-1` the last.
+        energy_key: name of the energy in the file, in eV; None takes what ASE itself recognises.
+        forces_key: likewise, eV/Å.
+        stress_key: likewise, eV/Å³ and ASE's sign, (1/V) dE/dstrain: 9 numbers, or 6 in the order
+            xx, yy, zz, yz, xz, xy.
+        require: labels that every frame must have, of "energy", "forces" and "stress".
+
+    A key that is named must be in every frame.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is empty, cut short or in no known format; a frame has no atoms, or positions
+            or labels that are not finite numbers; a key is missing, then the message lists those present.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; expected structures in a format ASE reads")
+    if path.is_dir():
+        raise ValueError(f"{path}: expected a file, got a directory")
+    keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key}
+    required = {*require, *(name for name, key in keys.items() if key)}
+    structures = []
+    for frame, atoms in enumerate(_read(path, index)):
+        where = f"{path}, frame {frame}"
+        if len(atoms) == 0:
+            raise ValueError(f"{where}: the structure is empty; expected at least one atom")
+        _check_finite(where, "positions", atoms.positions)
+        _check_finite(where, "cell", atoms.cell.array)
+        held = atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {}
+        names = [name for name in keys if name in required or name in held]
+        results = {name: _label(where, atoms, held, name, keys[name] or name) for name in names}
+        atoms.calc = SinglePointCalculator(atoms, **results) if results else None
+        structures.append(atoms)
+    return structures
+
+
+def _read(path: Path, index: str | int) -> Sequence[Atoms]:
+    try:
+        kind = filetype(str(path))
+    except UnknownFileTypeError:
+        kind = "unknown"
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty; expected at least one structure")
+    if kind == "unknown":
+        raise ValueError(
+            f"{path}: unknown format; expected one that ASE reads, for example extended XYZ (.xyz)"
+        )
+    if kind == "extxyz":
+        check_extxyz(path)
+    try:
+        read = ase.io.read(path, index, format=kind, do_not_split_by_at_sign=True)
+    except Exception as error:  # a hundred readers, each with its own errors
+        raise ValueError(f"{path}: ASE cannot read it as {kind}: {type(error).__name__}: {error}") from error
+    structures = read if isinstance(read, list) else [read]
+    if not structures:
+        raise ValueError(f"{path}: no structure at index {index!r}")
+    return structures
+
+
+def _label(where: str, atoms: Atoms, held: Mapping[str, Any], name: str, key: str) -> float | np.ndarray:
+    """A label of one frame: what ASE recognised of the file is in `held`, the rest in info and arrays."""
+    per_atom = atoms.arrays | {k: v for k, v in held.items() if len(np.shape(v)) > 1}
+    per_structure = atoms.info | {k: v for k, v in held.items() if k not in per_atom}
+    source = per_atom if name == "forces" else per_structure
+    if key not in source:
+        raise ValueError(
+            f"{where}: no {name} under the key {key!r}; choose the key with {name}_key. Keys present: "
+            f"per structure {_listed(per_structure)}; per atom {_listed(per_atom)}"
+        )
+    try:
+        value = np.asarray(source[key], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {name} ({key}): expected numbers, got {source[key]!r}") from error
+    sizes = {"energy": (1,), "forces": (3 * len(atoms),), "stress": (6, 9)}[name]
+    if value.size not in sizes:
+        wanted = " or ".join(map(str, sizes))
+        raise ValueError(f"{where}: {name} ({key}): expected {wanted} numbers, got shape {value.shape}")
+    _check_finite(where, f"{name} ({key})", value)
+    if name == "energy":
+        return float(value.reshape(()))
+    return value.reshape(6) if value.size == 6 else value.reshape(-1, 3)
+
+
+def _listed(keys: Iterable[str]) -> str:
+    return ", ".join(sorted(set(keys) - {"numbers", "positions"})) or "none"
+
+
+def _check_finite(where: str, name: str, value: np.ndarray) -> None:
+    if not np.isfinite(value).all():
+        row = f" in row {int(np.argwhere(~np.isfinite(value))[0, 0])}" if value.ndim > 1 else ""
+        raise ValueError(f"{where}: {name}: expected finite numbers, got NaN or infinity{row}")
