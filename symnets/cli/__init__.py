@@ -1,0 +1,74 @@
+"""The command line: `symnets COMMAND ...`, one command a file, each a dataclass of its options."""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from symnets import __version__
+
+# Command -> (module, dataclass, one line). Modules are imported when asked for: torch takes a while.
+COMMANDS = {
+    "demo": ("demo", "Demo", "learn ethanol in five minutes, from labels to dynamics, with a report"),
+    "train": ("train", "Train", "train a potential from a YAML configuration"),
+    "evaluate": ("evaluate", "Evaluate", "errors of a model on labelled structures"),
+    "md": ("md", "Md", "molecular dynamics with a model"),
+    "relax": ("relax", "Relax", "relax a structure, or its cell too, with a model"),
+    "info": ("info", "Info", "what a model file holds"),
+    "data generate": ("data", "Generate", "make labelled structures with GFN2-xTB dynamics"),
+    "data inspect": ("data", "Inspect", "what a file of structures holds"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 2 for a user's mistake, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    errors = Console(stderr=True)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        Console().print(_overview())
+        return 0
+    if arguments[0] == "--version":
+        print(f"symnets {__version__}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS and rest:
+        name, rest = f"{name} {rest[0]}", rest[1:]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.0)
+        errors.print(
+            f"[red]error:[/] unknown command {escape(repr(name))}; did you mean `symnets {near[0]}`?"
+        )
+        return 2
+    try:
+        module, cls, _ = COMMANDS[name]
+        command = getattr(importlib.import_module(f"symnets.cli.{module}"), cls)
+        if hasattr(command, "parse"):  # a command whose defaults come from a file
+            chosen = command.parse(rest)
+        else:
+            chosen = tyro.cli(command, prog=f"symnets {name}", args=rest)
+        return chosen.run() or 0
+    except (ValueError, OSError, FloatingPointError, ImportError) as error:
+        errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        errors.print("interrupted")
+        return 130
+
+
+def _overview() -> Table:
+    table = Table(
+        title="symnets COMMAND [--help]",
+        caption=f"version {__version__}; start with `symnets demo`",
+        box=None,
+        show_header=False,
+        title_justify="left",
+        caption_justify="left",
+    )
+    for name, (_, _, line) in COMMANDS.items():
+        table.add_row(f"  [bold]{name}[/]", line)
+    return table
