@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.nn.mlp import MLP
-from symnets.ops.tensor_product_scatter import TensorProductScatter, all_paths
+from symnets.ops import TensorProductScatter, all_paths
 
 
 class Convolution(nn.Module):

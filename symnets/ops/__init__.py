@@ -1,5 +1,6 @@
 """The hot operations, each with a plain torch twin."""
 
-from symnets.ops.tensor_product_scatter import Path, TensorProductScatter, all_paths
+from symnets.ops.paths import Path, Plan, all_paths
+from symnets.ops.tensor_product_scatter import TensorProductScatter
 
-__all__ = ["Path", "TensorProductScatter", "all_paths"]
+__all__ = ["Path", "Plan", "TensorProductScatter", "all_paths"]
