@@ -1,5 +1,7 @@
 """What goes in: graphs of atoms, readers, splits, statistics."""
 
+from symnets.data.find import find_structure
+from symnets.data.generate import generate, sample
 from symnets.data.graph import AtomGraph, Labels, labels
 from symnets.data.loader import Batch, Loader, collate
 from symnets.data.neighbors import Neighbors, neighbors
@@ -7,6 +9,7 @@ from symnets.data.read import read_structures
 from symnets.data.split import split
 from symnets.data.statistics import Statistics, isolated_atoms, statistics
 from symnets.data.structures import build_graphs, from_ase, to_ase
+from symnets.data.write import write_structures
 
 __all__ = [
     "AtomGraph",
@@ -17,12 +20,16 @@ __all__ = [
     "Statistics",
     "build_graphs",
     "collate",
+    "find_structure",
     "from_ase",
+    "generate",
     "isolated_atoms",
     "labels",
     "neighbors",
     "read_structures",
+    "sample",
     "split",
     "statistics",
     "to_ase",
+    "write_structures",
 ]

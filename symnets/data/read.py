@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.formats import UnknownFileTypeError, filetype
+from ase.units import GPa
 
 from symnets.data.extxyz import check_extxyz
 
@@ -21,6 +22,7 @@ def read_structures(
     energy_key: str | None = None,
     forces_key: str | None = None,
     stress_key: str | None = None,
+    stress_convention: Literal["ase", "vasp"] = "ase",
     require: Iterable[str] = (),
 ) -> list[Atoms]:
     """Structures of a file, with their labels in a `SinglePointCalculator`.
@@ -30,8 +32,10 @@ def read_structures(
         index: which frames, in ASE's syntax: `":"` all, `"::10"` every tenth, `-1` the last.
         energy_key: name of the energy in the file, in eV; None takes what ASE itself recognises.
         forces_key: likewise, eV/Å.
-        stress_key: likewise, eV/Å³ and ASE's sign, (1/V) dE/dstrain: 9 numbers, or 6 in the order
-            xx, yy, zz, yz, xz, xy.
+        stress_key: likewise; 6 or 9 numbers.
+        stress_convention: of the file. "ase": eV/Å³, the sign of (1/V) dE/dstrain, 6 numbers are
+            xx, yy, zz, yz, xz, xy. "vasp": kbar, positive under compression, 6 numbers are
+            xx, yy, zz, xy, yz, zx, as VASP prints them ("in kB").
         require: labels that every frame must have, of "energy", "forces" and "stress".
 
     A key that is named must be in every frame.
@@ -46,6 +50,8 @@ def read_structures(
         raise FileNotFoundError(f"{path}: no such file; expected structures in a format ASE reads")
     if path.is_dir():
         raise ValueError(f"{path}: expected a file, got a directory")
+    if stress_convention not in ("ase", "vasp"):
+        raise ValueError(f'stress_convention: expected "ase" or "vasp", got {stress_convention!r}')
     keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key}
     required = {*require, *(name for name, key in keys.items() if key)}
     structures = []
@@ -58,6 +64,8 @@ def read_structures(
         held = atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {}
         names = [name for name in keys if name in required or name in held]
         results = {name: _label(where, atoms, held, name, keys[name] or name) for name in names}
+        if "stress" in results and stress_convention == "vasp":
+            results["stress"] = _from_vasp(np.asarray(results["stress"]))
         atoms.calc = SinglePointCalculator(atoms, **results) if results else None
         structures.append(atoms)
     return structures
@@ -108,6 +116,12 @@ def _label(where: str, atoms: Atoms, held: Mapping[str, Any], name: str, key: st
     if name == "energy":
         return float(value.reshape(()))
     return value.reshape(6) if value.size == 6 else value.reshape(-1, 3)
+
+
+def _from_vasp(stress: np.ndarray) -> np.ndarray:
+    """VASP's stress in ASE's unit, sign and order."""
+    order = [0, 1, 2, 4, 5, 3] if stress.size == 6 else slice(None)
+    return -0.1 * GPa * stress[order]
 
 
 def _listed(keys: Iterable[str]) -> str:
