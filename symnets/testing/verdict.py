@@ -1,0 +1,71 @@
+"""How a law is judged: predictions in float64, a relative error, a tolerance, a clear failure."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from ase import Atoms
+from jaxtyping import Shaped
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from symnets.data import from_ase
+from symnets.models import EnergyForces, ForceField
+
+FLOOR = 1e-3
+"""Errors are relative to the largest component, and to this (eV, Å) where that is smaller."""
+
+
+def in_precision(force_field: ForceField, dtype: torch.dtype) -> ForceField:
+    """The force field in evaluation mode and a given dtype: itself if it is so already, else a copy."""
+    tensors = [*force_field.parameters(), *force_field.buffers()]
+    if not force_field.training and all(t.dtype == dtype for t in tensors if t.is_floating_point()):
+        return force_field
+    return copy.deepcopy(force_field).to(dtype).eval()
+
+
+def evaluate(
+    force_field: ForceField, structures: Sequence[Atoms], *, dtype: torch.dtype = torch.float64
+) -> EnergyForces:
+    """Prediction for some structures as one batch, neighbours found afresh, in float64 by default."""
+    force_field = in_precision(force_field, dtype)
+    graphs = [from_ase(atoms.copy(), force_field.cutoff, dtype=dtype) for atoms in structures]  # no labels
+    device = next((p.device for p in force_field.parameters()), torch.device("cpu"))
+    return force_field(Batch.from_data_list(graphs).to(device))  # pyright: ignore
+
+
+def deviation(
+    measured: Shaped[Tensor, "..."], expected: Shaped[Tensor, "..."], *, floor: float = FLOOR
+) -> float:
+    """Relative error max |measured - expected| / max(max |expected|, floor); infinite if shapes differ."""
+    if measured.shape != expected.shape:
+        return float("inf")
+    if expected.numel() == 0:
+        return 0.0
+    difference = (measured.double() - expected.double()).abs().max()
+    return (difference / expected.double().abs().max().clamp(min=floor)).item()
+
+
+def deviations(measured: EnergyForces, expected: EnergyForces, *, floor: float = FLOOR) -> dict[str, float]:
+    """Relative error of each predicted quantity; the stress of graphs without volume is NaN and left out."""
+    errors = {
+        "energy": deviation(measured.energy, expected.energy, floor=floor),
+        "atomic energies": deviation(measured.node_energy, expected.node_energy, floor=floor),
+        "forces": deviation(measured.forces, expected.forces, floor=floor),
+    }
+    if measured.stress is not None and expected.stress is not None:
+        voids = (measured.stress.isnan() & expected.stress.isnan()).flatten(1).all(dim=1)
+        errors["stress"] = deviation(measured.stress[~voids], expected.stress[~voids], floor=floor)
+    return errors
+
+
+def require(law: str, errors: dict[str, float], tolerance: float) -> None:
+    """Raise AssertionError with the law's name, error and tolerance for the first error above it.
+
+    A NaN is above every tolerance.
+    """
+    for what, error in errors.items():
+        if not error <= tolerance:
+            raise AssertionError(
+                f"the law '{law}' is broken: error of {what} {error:.3g}, tolerance {tolerance:.3g}"
+            )

@@ -1,0 +1,12 @@
+"""Shapes written in annotations are checked while tests run; hypothesis is reproducible."""
+
+from jaxtyping import install_import_hook
+
+# Not symnets.testing: beartype samples lists with `random`, which hypothesis forbids inside strategies.
+CHECKED = ["symnets.data", "symnets.models"]
+install_import_hook(CHECKED, "beartype.beartype")  # before anything imports symnets
+
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("symnets", deadline=None, derandomize=True, max_examples=20, database=None)
+settings.load_profile("symnets")

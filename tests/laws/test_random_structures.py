@@ -1,0 +1,37 @@
+"""Laws on structures that hypothesis draws: molecules, crystals, slabs, chains, tiny cells."""
+
+import pytest
+from ase import Atoms
+from hypothesis import given
+from hypothesis import strategies as st
+
+from symnets.testing import LAWS, Law
+from symnets.testing.strategies import SEEDS, crystals, molecules, structures
+from symnets.testing.verdict import evaluate
+from tests.laws.models import MODELS, SPECIES
+
+NAMES = ("toy", "NequIP, lmax 2, parity on", "Invariant", "WithZBL")
+FORCE_FIELDS = {name: MODELS[name]().double().eval() for name in NAMES}
+KINDS = {"distant molecules": molecules, "stress": crystals, "few atoms": molecules}
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+@given(data=st.data(), seed=SEEDS)
+def test_law_on_random_structures(law: Law, data: st.DataObject, seed: int) -> None:
+    kind = KINDS.get(law.name, structures)
+    atoms = data.draw(kind(SPECIES, max_atoms=5).filter(law.applies))
+    law.check(FORCE_FIELDS[data.draw(st.sampled_from(NAMES))], atoms, seed=seed)
+
+
+@given(structures(SPECIES))
+def test_drawn_atoms_keep_their_distance(atoms: Atoms) -> None:
+    distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
+    if len(atoms) > 1:
+        assert distances[distances > 0].min() > 0.7
+
+
+@given(crystals(SPECIES))
+def test_drawn_crystals_have_stress_where_they_have_volume(atoms: Atoms) -> None:
+    stress = evaluate(FORCE_FIELDS["toy"], [atoms]).stress
+    assert stress is not None
+    assert bool(stress.isnan().any()) == (atoms.cell.rank < 3)

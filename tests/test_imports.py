@@ -1,0 +1,59 @@
+"""Imports flow one way: docs/design.md, "The house"."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "symnets"
+FLOORS = [
+    {"data", "ops", "nn", "diffeo"},
+    {"models", "training", "observables", "simulate"},
+    {"experiments", "report", "testing"},
+    {"cli"},
+]
+STRANGERS = {("training", "observables"), ("observables", "training")}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names a file imports, wherever in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; write it out"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def room(dotted: str) -> str | None:
+    """The room of a dotted name: "nn" of "symnets.nn.linear"; None outside of the house."""
+    first, _, rest = dotted.partition(".")
+    return rest.partition(".")[0] if first == "symnets" and rest else None
+
+
+def floor(name: str) -> int:
+    """How high a room is: rooms import from their own floor and from below."""
+    return next(level for level, rooms in enumerate(FLOORS) if name in rooms)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES])
+def test_imports_flow_one_way(path: Path) -> None:
+    own = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    if own == "__init__":
+        assert not any(room(name) for name in imports(path)), "symnets/__init__.py imports no room"
+        return
+    if own == "__main__":
+        return
+    for name in imports(path):
+        other = room(name)
+        if other is not None and not other.startswith("__"):
+            assert floor(other) <= floor(own), f"{path}: {own} imports {name} from a floor above"
+            assert (own, other) not in STRANGERS, f"{path}: {own} and {other} do not know each other"
+
+
+def test_hypothesis_is_needed_by_the_strategies_only() -> None:
+    users = [path for path in FILES if any(name.startswith("hypothesis") for name in imports(path))]
+    assert users == [PACKAGE / "testing" / "strategies.py"]
