@@ -104,6 +104,7 @@ def run_md(
         generator=generator,
     )
     volume = atoms.get_volume() if atoms.pbc.all() else None
+    check_motion(atoms, dynamics.dt, volume, "the initial structure")
     trajectory_path, log_path = claim(trajectory, overwrite=overwrite), claim(log, overwrite=overwrite)
 
     step, interrupted = 0, False

@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import ase.io
+import pandas as pd
+import pytest
+import torch
+from ase.build import bulk
+
+from symnets.cli import main
+from symnets.models import ForceField, NequIP, WithZBL, save
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A small untrained network; its repulsion at short range keeps atoms apart."""
+    torch.manual_seed(0)
+    network = NequIP(
+        ["H", "C", "O"], cutoff=3.5, lmax=1, channels=4, layers=2, radial_hidden=(8,), scale=0.05
+    )
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save(ForceField(WithZBL(network)), path)
+    return path
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_molecule_runs_at_constant_energy(model, here, capsys):
+    options = ["--steps", "20", "--dtype", "float64", "--save-every", "5", "--log-every", "2"]
+    assert main(["md", str(model), "CH3CH2OH", *options]) == 0
+    printed = capsys.readouterr().out
+    assert "energy drift" in printed
+    assert "temperature / K" in printed
+    log = pd.read_csv(here / "md.csv")
+    assert log.columns.tolist() == [
+        "step",
+        "time_ps",
+        "potential_energy",
+        "kinetic_energy",
+        "total_energy",
+        "temperature",
+    ]
+    assert log["step"].tolist() == list(range(0, 21, 2))
+    assert log["temperature"][0] == pytest.approx(300)
+    assert log["total_energy"].std() < 0.1 * log["kinetic_energy"].std()
+    frames = ase.io.read(here / "md.xyz", index=":")
+    assert len(frames) == 5
+    assert frames[-1].get_forces().shape == (9, 3)
+
+
+def test_a_crystal_runs_at_constant_pressure(model, here, capsys):
+    ase.io.write(here / "diamond.cif", bulk("C", cubic=True))
+    options = "--ensemble npt --duration 0.005 --pressure 1 --trajectory a/run.xyz --log a/run.csv"
+    assert main(["md", str(model), "diamond.cif", *options.split()]) == 0
+    assert "pressure / GPa" in capsys.readouterr().out
+    assert {"pressure", "volume"} < set(pd.read_csv(here / "a" / "run.csv"))
+    assert sorted(path.name for path in here.iterdir()) == ["a", "diamond.cif"]
+
+
+def test_a_run_is_continued_from_its_last_frame(model, here):
+    start = ["md", str(model)]
+    assert main([*start, "CH3CH2OH", "--steps", "10", "--save-every", "10"]) == 0
+    again = ["--keep-momenta", "--trajectory", "more.xyz", "--log", "more.csv", "--log-every", "1"]
+    assert main([*start, "md.xyz", "--steps", "2", *again]) == 0
+    before, after = pd.read_csv("md.csv"), pd.read_csv("more.csv")
+    assert after["total_energy"][0] == pytest.approx(before["total_energy"].iloc[-1], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["CH3CH2OHH", "--steps", "1"], "neither a file nor a molecule"),
+        (["CH3CH2OH"], "give either steps or a duration in ps"),
+        (["CH3CH2OH", "--steps", "1", "--ensemble", "npt"], "periodic along all three vectors"),
+        (["CH3Cl", "--steps", "1"], "the model knows H, C, O; it was never shown Cl (atom 1)"),
+        (["CH3CH2OH", "--steps", "1", "--log", "taken.csv"], "taken.csv exists"),
+    ],
+)
+def test_mistakes_are_one_line(model, here, capsys, arguments, message):
+    (here / "taken.csv").write_text("precious")
+    assert main(["md", str(model), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert (here / "taken.csv").read_text() == "precious"
+
+
+def test_a_model_that_is_not_there_is_named(here, capsys):
+    assert main(["md", "nowhere.safetensors", "CH4", "--steps", "1"]) == 2
+    assert "nowhere.safetensors" in capsys.readouterr().err

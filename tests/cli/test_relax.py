@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import ase.io
+import pytest
+import torch
+from ase.build import bulk
+
+from symnets.cli import main
+from symnets.models import ForceField, NequIP, WithZBL, save
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A small untrained network; its repulsion at short range keeps atoms apart."""
+    torch.manual_seed(0)
+    network = NequIP(
+        ["H", "C", "O"], cutoff=3.5, lmax=1, channels=4, layers=2, radial_hidden=(8,), scale=0.05
+    )
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save(ForceField(WithZBL(network)), path)
+    return path
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_molecule_relaxes(model, here, capsys):
+    assert main(["relax", str(model), "H2O", "--fmax", "0.05", "--dtype", "float64"]) == 0
+    assert "largest force" in capsys.readouterr().out
+    relaxed = ase.io.read(here / "relaxed.xyz")
+    assert relaxed.get_chemical_formula() == "H2O"
+    assert abs(relaxed.get_forces()).max() < 0.05
+
+
+def test_a_cell_relaxes(model, here, capsys):
+    atoms = bulk("C")
+    ase.io.write(here / "POSCAR", atoms)
+    options = "--cell --pressure 2 --steps 3 --output CONTCAR --trajectory way.xyz"
+    status = main(["relax", str(model), "POSCAR", *options.split()])
+    printed = capsys.readouterr().out
+    assert "pressure / GPa" in printed
+    assert status == (1 if "not converged" in printed else 0)
+    assert ase.io.read(here / "CONTCAR").get_volume() != pytest.approx(atoms.get_volume(), rel=1e-6)
+    assert len(ase.io.read(here / "way.xyz", index=":")) >= 2
+
+
+def test_too_few_steps_show_in_the_exit_status(model, here, capsys):
+    assert main(["relax", str(model), "CH3CH2OH", "--steps", "1", "--fmax", "1e-9"]) == 1
+    assert "not converged in 1 steps; raise --steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing.xyz"], "neither a file nor a molecule"),
+        (["CH4", "--cell"], "cell: expected a structure periodic"),
+        (["CH4", "--output", "end.nonsense"], "no format of ASE's has this name"),
+        (["NH3"], "the model knows H, C, O; it was never shown N (atom 0)"),
+    ],
+)
+def test_mistakes_are_one_line(model, here, capsys, arguments, message):
+    assert main(["relax", str(model), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert list(here.iterdir()) == []
