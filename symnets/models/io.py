@@ -56,9 +56,10 @@ def save(model: ForceField, path: str | Path, *, extra: Mapping[str, Any] | None
         path: such as "model.safetensors".
         extra: more to keep in the header, such as the training configuration.
     """
+    description = recipe(model)
     dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
     header = {
-        "recipe": recipe(model),
+        "recipe": description,
         "dtype": str(dtype).removeprefix("torch."),
         "versions": {"symnets": symnets.__version__, "torch": torch.__version__},
         "extra": dict(extra or {}),
