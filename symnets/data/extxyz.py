@@ -39,13 +39,13 @@ def check_extxyz(path: str | os.PathLike) -> int:
                     )
                 n_atoms = int(header)
                 comment = file.readline()
-                _check_columns(path, comment, frames)
+                columns = _columns(path, comment, frames)
                 got = 0
-                while got < n_atoms and file.readline().strip():
+                while got < n_atoms and len(file.readline().split()) >= columns:
                     got += 1
                 if got < n_atoms or not comment:
                     raise ValueError(
-                        f"{path}: frame {frames} announces {n_atoms} atoms but {got} follow; "
+                        f"{path}: frame {frames} announces {n_atoms} atoms but {got} whole rows follow; "
                         "the file is cut short"
                     )
                 line_number += 1 + n_atoms
@@ -57,14 +57,16 @@ def check_extxyz(path: str | os.PathLike) -> int:
     return frames
 
 
-def _check_columns(path: Path, comment: str, frame: int) -> None:
+def _columns(path: Path, comment: str, frame: int) -> int:
+    """Number of columns that the second line of a frame announces; 4 for a symbol and a position."""
     _, found, properties = comment.partition("Properties=")
     if not found:
-        return
+        return 4
     words = properties.strip('"').split()
-    columns = words[0].strip('"').split(":")[2::3] if words else []
-    if not all(count.isdecimal() and 0 < int(count) <= _MAX_COLUMNS for count in columns):
+    counts = words[0].strip('"').split(":")[2::3] if words else []
+    if not all(count.isdecimal() and 0 < int(count) <= _MAX_COLUMNS for count in counts):
         raise ValueError(
             f"{path}: frame {frame}: expected Properties=name:type:columns:..., each with 1 to "
             f"{_MAX_COLUMNS} columns, got {words[:1]}"
         )
+    return sum(map(int, counts))

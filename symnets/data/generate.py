@@ -70,7 +70,7 @@ def sample(
             raise ValueError(f"{name}: expected a positive number, got {value}")
     try:
         from tblite.ase import TBLite
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import ThreadpoolController
     except ImportError as error:
         raise ImportError(f"GFN2-xTB is not installed ({error}); pip install 'symnets[demo]'") from error
 
@@ -88,10 +88,11 @@ def sample(
         fixcm=False,
         rng=rng,
     )
+    threads = ThreadpoolController()
     center = atoms.get_center_of_mass()
     for frame in range(frames):
         try:
-            with threadpool_limits(1):
+            with threads.limit(limits=1):
                 dynamics.run(every + equilibration if frame == 0 else every)
                 labelled = _labelled(atoms, center)
         except RuntimeError as error:  # of tblite

@@ -1,12 +1,13 @@
 """Neighbour lists: which atoms, and which of their periodic images, lie within a cutoff."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 from vesin import NeighborList
 
@@ -27,9 +28,9 @@ class Neighbors(NamedTuple):
 
 
 def neighbors(
-    pos: Float[Tensor, "atoms 3"] | ArrayLike,
-    cell: Float[Tensor, "3 3"] | ArrayLike,
-    pbc: ArrayLike | Tensor,
+    pos: Float[Tensor, "atoms 3"] | NDArray,
+    cell: Float[Tensor, "3 3"] | NDArray,
+    pbc: Bool[Tensor, "3"] | NDArray | Sequence[bool],
     cutoff: float,
 ) -> Neighbors:
     """All pairs (j, i) and shifts S with |pos[j] + S @ cell - pos[i]| < cutoff.
@@ -38,9 +39,9 @@ def neighbors(
     neighbour through its images, never through itself. Computed in float64 by `vesin`, in linear time.
 
     Args:
-        pos: positions in Å, wrapped or not.
-        cell: rows are lattice vectors in Å; rows without periodicity are ignored and may be zero.
-        pbc: periodicity along each lattice vector.
+        pos: positions (atoms, 3) in Å, wrapped or not.
+        cell: rows of (3, 3) are lattice vectors in Å; rows without periodicity are ignored and may be zero.
+        pbc: periodicity along each of the three lattice vectors.
         cutoff: Å.
 
     Returns:
@@ -73,11 +74,11 @@ def neighbors(
     return Neighbors(edge_index.to(like.device), edge_shift.to(like.device, dtype))
 
 
-def _numpy(value: ArrayLike | Tensor) -> NDArray:
+def _numpy(value: Tensor | NDArray | Sequence[bool]) -> NDArray:
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
 
 
-def _float64(value: ArrayLike | Tensor) -> NDArray[np.float64]:
+def _float64(value: Tensor | NDArray) -> NDArray[np.float64]:
     return np.ascontiguousarray(_numpy(value), dtype=np.float64)
 
 
@@ -101,10 +102,12 @@ def _check_sizes(points: NDArray, box: NDArray, periodic: NDArray, cutoff: float
     if not np.isfinite(points).all():
         atom = int(np.argwhere(~np.isfinite(points))[0, 0])
         raise ValueError(f"pos: expected finite positions, got {points[atom].tolist()} for atom {atom}")
+    if not np.isfinite(box).all():
+        raise ValueError(f"cell: expected finite lattice vectors, got {box.tolist()}")
     largest = max(np.abs(points).max(initial=0), np.abs(box[periodic]).max(initial=0))
-    if not largest < _MAX_LENGTH:  # also true for a cell of NaN
+    if largest > _MAX_LENGTH:
         raise ValueError(
-            f"pos, cell: expected finite coordinates below {_MAX_LENGTH:.0e} Å, got {largest:.3g}; "
+            f"pos, cell: expected coordinates below {_MAX_LENGTH:.0e} Å, got {largest:.3g}; "
             "check the unit of length"
         )
     volume = 1.0

@@ -9,7 +9,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io.formats import UnknownFileTypeError, filetype
+from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from ase.units import GPa
 
 from symnets.data.extxyz import check_extxyz
@@ -78,7 +78,7 @@ def _read(path: Path, index: str | int) -> Sequence[Atoms]:
         kind = "unknown"
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty; expected at least one structure")
-    if kind == "unknown":
+    if kind not in ioformats:
         raise ValueError(
             f"{path}: unknown format; expected one that ASE reads, for example extended XYZ (.xyz)"
         )
@@ -115,7 +115,7 @@ def _label(where: str, atoms: Atoms, held: Mapping[str, Any], name: str, key: st
     _check_finite(where, f"{name} ({key})", value)
     if name == "energy":
         return float(value.reshape(()))
-    return value.reshape(6) if value.size == 6 else value.reshape(-1, 3)
+    return value.reshape(6) if name == "stress" and value.size == 6 else value.reshape(-1, 3)
 
 
 def _from_vasp(stress: np.ndarray) -> np.ndarray:

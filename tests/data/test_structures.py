@@ -1,0 +1,122 @@
+"""From ASE to graphs and back."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.lj import LennardJones
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from symnets.data import build_graphs, collate, from_ase, labels, to_ase
+
+
+def labelled(atoms: Atoms, **results) -> Atoms:
+    atoms = atoms.copy()
+    atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+@pytest.fixture
+def water() -> Atoms:
+    return labelled(molecule("H2O"), energy=-9391.123456789, forces=np.arange(9.0).reshape(3, 3))
+
+
+@pytest.fixture
+def copper() -> Atoms:
+    atoms = bulk("Cu", cubic=True)
+    return labelled(atoms, energy=-1.5, forces=np.zeros((4, 3)), stress=np.arange(6.0))
+
+
+def test_fields_of_a_graph(copper):
+    graph = from_ase(copper, 3.0, dtype=torch.float64)
+    assert graph.n_graphs == 1
+    assert graph.z.tolist() == [29] * 4
+    assert graph.cell.shape == (1, 3, 3)
+    assert graph.pbc.tolist() == [[True] * 3]
+    assert graph.edge_index.shape == (2, 4 * 12)
+    torch.testing.assert_close(graph.edge_vectors().norm(dim=1), torch.full((48,), 3.61 / 2**0.5).double())
+    assert graph.stress[0].tolist() == [[0.0, 5.0, 4.0], [5.0, 1.0, 3.0], [4.0, 3.0, 2.0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_round_trip(copper, dtype):
+    back = to_ase(from_ase(copper, 3.0, dtype=dtype))
+    assert isinstance(back, Atoms)
+    tolerance = 1e-6 if dtype == torch.float32 else 0
+    np.testing.assert_allclose(back.positions, copper.positions, atol=tolerance)
+    np.testing.assert_allclose(back.cell.array, copper.cell.array, atol=tolerance)
+    assert (back.pbc == copper.pbc).all()
+    assert (back.numbers == copper.numbers).all()
+    assert back.get_potential_energy() == copper.get_potential_energy()
+    np.testing.assert_allclose(back.get_forces(), copper.get_forces(), atol=tolerance)
+    np.testing.assert_allclose(back.get_stress(), copper.get_stress(), atol=tolerance)
+
+
+def test_a_batch_becomes_a_list(water, copper):
+    batch = collate(build_graphs([water, copper, molecule("CH4")], 3.0, dtype=torch.float64)).inputs
+    one, two, three = to_ase(batch)
+    assert one.get_potential_energy() == water.get_potential_energy()
+    np.testing.assert_array_equal(one.get_forces(), water.get_forces())
+    np.testing.assert_array_equal(two.get_stress(), copper.get_stress())
+    assert three.symbols.get_chemical_formula() == "CH4"
+    assert three.calc is None
+
+
+def test_energy_keeps_its_digits_in_float32(water):
+    graph = from_ase(water, 3.0, dtype=torch.float32)
+    assert graph.pos.dtype == graph.forces.dtype == graph.edge_shift.dtype == torch.float32
+    assert graph.energy.dtype == torch.float64
+    assert graph.energy.item() == -9391.123456789
+
+
+def test_default_dtype_is_torchs(water):
+    assert from_ase(water, 3.0).pos.dtype == torch.get_default_dtype()
+
+
+def test_labels_of_a_structure_that_moved_are_not_read(water):
+    water.positions[0, 0] += 0.1
+    assert "energy" not in from_ase(water, 3.0)
+
+
+def test_results_of_a_live_calculator_are_not_labels():
+    atoms = bulk("Ar", cubic=True)
+    atoms.calc = LennardJones()
+    atoms.get_potential_energy()
+    assert "energy" not in from_ase(atoms, 3.0)
+
+
+def test_the_structure_is_not_shared_with_the_graph(water):
+    graph = from_ase(water, 3.0, dtype=torch.float64)
+    before = graph.pos.clone()
+    water.positions += 1.0
+    assert torch.equal(graph.pos, before)
+
+
+def test_absent_labels_become_nan_so_that_graphs_collate(water, copper):
+    batch = collate(build_graphs([water, copper, molecule("CH4")], 3.0))
+    found = batch.targets
+    assert found.energy.isnan().tolist() == [False, False, True]
+    assert found.stress.isnan().all((1, 2)).tolist() == [True, False, True]
+    assert found.forces.isnan().all(1).tolist() == [False] * 7 + [True] * 5
+    assert found.n_atoms.tolist() == [3, 4, 5]
+
+
+def test_without_any_label_no_field_is_made():
+    graphs = build_graphs([molecule("CH4"), molecule("H2O")], 3.0)
+    assert labels(graphs[0]).forces is None
+    assert labels(graphs[0]).energy.isnan().all()
+
+
+def test_an_empty_structure_is_refused():
+    with pytest.raises(ValueError, match="expected at least one atom, got an empty structure"):
+        from_ase(Atoms(), 3.0)
+
+
+def test_a_bad_structure_is_named(water):
+    with pytest.raises(ValueError, match=r"structure 1 \(H2\): pos: atoms .* at the same place"):
+        build_graphs([water, Atoms("H2", positions=np.zeros((2, 3)))], 3.0)
+    with pytest.raises(ValueError, match=r"structure 0 \(H\): cell: .* span no volume"):
+        build_graphs([Atoms("H", pbc=True)], 3.0)
+    with pytest.raises(ValueError, match="structures: expected at least one"):
+        build_graphs([], 3.0)
