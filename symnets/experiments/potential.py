@@ -188,7 +188,7 @@ def build_state(config: TrainConfig, model: ForceField, batches: int) -> tuple[T
         lr=options.learning_rate,
         weight_decay=options.weight_decay,
         amsgrad=options.amsgrad,
-        foreach=True,
+        fused=True,
     )
     total = options.epochs * batches
     schedule = learning_rate(

@@ -1,0 +1,179 @@
+"""A potential learns from a file, and a training killed at any moment ends the same."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import ase.io
+import pytest
+import torch
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from symnets.cli import main
+from symnets.data.archive import read_archive
+from symnets.experiments.config import write_config
+from symnets.experiments.potential import train
+from symnets.experiments.potential_config import (
+    DataConfig,
+    InvariantConfig,
+    LossConfig,
+    NequIPConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
+from symnets.models import describe, load
+
+
+@pytest.fixture(scope="module")
+def copper(tmp_path_factory):
+    """Sixteen rattled and strained cells of copper with the energies, forces and stress of EMT."""
+    frames = []
+    for seed in range(16):
+        atoms = bulk("Cu", cubic=True)
+        atoms.set_cell(atoms.cell * (1 + 0.01 * (seed % 4 - 1.5)), scale_atoms=True)
+        atoms.rattle(0.1, seed=seed)
+        atoms.calc = EMT()
+        results = {
+            "energy": atoms.get_potential_energy(),
+            "forces": atoms.get_forces(),
+            "stress": atoms.get_stress(),
+        }
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        frames.append(atoms)
+    path = tmp_path_factory.mktemp("copper") / "copper.xyz"
+    ase.io.write(path, frames)
+    return path
+
+
+@pytest.fixture
+def config(copper, tmp_path):
+    return TrainConfig(
+        data=DataConfig(train=str(copper), n_train=12, n_validation=4),
+        output=str(tmp_path / "run"),
+        model=NequIPConfig(cutoff=3.0, channels=4, layers=2, lmax=1, radial_hidden=(8,)),
+        loss=LossConfig(energy=1.0, forces=1.0, stress=1.0),
+        optimizer=OptimizerConfig(epochs=20, batch_size=4, learning_rate=0.02),
+        validate_every=10,
+        checkpoint_every=7,
+        threads=1,
+    )
+
+
+def weights(path, kind="checkpoint"):
+    tensors, _ = read_archive(path, kind)
+    return tensors
+
+
+@pytest.mark.parametrize("model", [NequIPConfig, InvariantConfig])
+def test_training_lowers_every_error_and_leaves_a_model(config, model, tmp_path):
+    small = model(cutoff=3.0, channels=4, layers=2, lmax=1, radial_hidden=(8,))
+    state = train(replace(config, model=small), progress=False)
+    first, last = state.history.rows[0], state.history.rows[-1]
+    for name in ("energy_per_atom_rmse", "forces_rmse", "stress_rmse"):
+        assert last[f"validation/{name}"] < first[f"validation/{name}"]
+    assert state.history.reason == "60 steps done"
+    header = describe(tmp_path / "run" / "model.safetensors")
+    assert header["extra"]["training"]["model"]["architecture"] == small.architecture
+    assert header["extra"]["errors"]["validation/forces_rmse"] == min(
+        state.history.values("validation/forces_rmse")
+    )
+    assert load(tmp_path / "run" / "model.safetensors").species == (29,)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {
+        "checkpoint.safetensors",
+        "config.yaml",
+        "history.csv",
+        "model.safetensors",
+        "tensorboard",
+    }
+
+
+def test_same_seed_same_weights(config, tmp_path):
+    ends = [train(replace(config, output=str(tmp_path / name)), progress=False) for name in "ab"]
+    for ours, theirs in zip(*(end.model.parameters() for end in ends), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_training_is_not_overwritten_and_a_finished_one_stays(config, tmp_path):
+    train(config, progress=False)
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    with pytest.raises(FileExistsError, match="--resume, or choose another --output"):
+        train(config, progress=False)
+    assert train(config, resume=True, progress=False).history.reason == "60 steps done"
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+    with pytest.raises(ValueError, match="another configuration"):
+        train(replace(config, seed=1), resume=True, progress=False)
+
+
+def test_patience_and_minutes_stop_early(config):
+    assert "wall time" in train(replace(config, max_minutes=1e-6), progress=False).history.reason
+
+
+def test_missing_labels_and_files_are_named(config, tmp_path):
+    frames = [bulk("Cu", cubic=True)] * 3
+    for atoms in frames:
+        atoms.calc = SinglePointCalculator(atoms, energy=-1.0)
+    ase.io.write(tmp_path / "bare.xyz", frames)
+    bare = replace(config, data=replace(config.data, train=str(tmp_path / "bare.xyz")))
+    with pytest.raises(ValueError, match="forces"):
+        train(bare, progress=False)
+    with pytest.raises(FileNotFoundError, match="SYMNETS_DATA"):
+        train(replace(config, data=replace(config.data, train="nowhere.xyz")), progress=False)
+
+
+def test_command_takes_options_over_the_file(config, tmp_path, capsys):
+    write_config(config, tmp_path / "c.yaml")
+    options = ["--optimizer.epochs", "2", "--output", str(tmp_path / "other"), "--seed", "3"]
+    assert main(["train", str(tmp_path / "c.yaml"), *options, "--model.architecture", "Invariant"]) == 0
+    training = describe(tmp_path / "other" / "model.safetensors")["extra"]["training"]
+    assert training["optimizer"]["epochs"] == 2
+    assert training["seed"] == 3
+    assert training["model"] == {
+        **training["model"],
+        "architecture": "Invariant",
+        "cutoff": 3.0,
+        "channels": 128,
+    }
+    assert main(["train", str(tmp_path / "c.yaml"), *options]) == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_three_times_and_resumed_it_ends_bit_for_bit_the_same(config, tmp_path):
+    long = replace(config, optimizer=replace(config.optimizer, epochs=400))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    write_config(long, tmp_path / "c.yaml")
+
+    def start(output):
+        command = [
+            sys.executable,
+            "-m",
+            "symnets.cli",
+            "train",
+            str(tmp_path / "c.yaml"),
+            "--output",
+            str(output),
+        ]
+        return subprocess.Popen([*command, "--resume"], stderr=subprocess.DEVNULL)
+
+    assert start(whole).wait() == 0
+    chance = random.Random(0)
+    for _ in range(3):
+        process = start(cut)
+        while not (cut / "checkpoint.safetensors").exists():
+            time.sleep(0.05)
+        time.sleep(6 + 3 * chance.random())  # six seconds to start up
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    _, header = read_archive(cut / "checkpoint.safetensors", "checkpoint")
+    assert start(cut).wait() == 0
+    assert 0 < header["step"] < 1200, "the kills came too early or too late to mean anything"
+    for file, kind in (("checkpoint.safetensors", "checkpoint"), ("model.safetensors", "model")):
+        ours, theirs = weights(cut / file, kind), weights(whole / file, kind)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
