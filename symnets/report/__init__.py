@@ -1,5 +1,6 @@
 """Figures, tables and the HTML report."""
 
+from symnets.report.demo_page import demo_page
 from symnets.report.energy_drift import energy_drift
 from symnets.report.error_table import error_table
 from symnets.report.html import Facts, Picture, Section, Table, html_report
@@ -13,6 +14,7 @@ __all__ = [
     "Picture",
     "Section",
     "Table",
+    "demo_page",
     "energy_drift",
     "error_table",
     "html_report",

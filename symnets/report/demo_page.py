@@ -1,0 +1,101 @@
+"""The page that `symnets demo` writes."""
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from ase.data import chemical_symbols
+
+import symnets
+from symnets.models import ForceField
+from symnets.observables import Predictions, errors
+from symnets.report.energy_drift import energy_drift
+from symnets.report.error_table import digits, error_table
+from symnets.report.html import Facts, Picture, Section, Table, html_report
+from symnets.report.learning_curve import learning_curve
+from symnets.report.parity import parity
+from symnets.simulate import MDRun
+
+LEAD = (
+    "An O(3)-equivariant network (NequIP) learned the energies and forces of ethanol from frames labelled "
+    "with GFN2-xTB, was tested on frames of another trajectory, and then drove molecular dynamics."
+)
+
+
+def demo_page(
+    path: str | Path,
+    *,
+    model: ForceField,
+    predictions: Predictions,
+    history: pd.DataFrame,
+    dynamics: MDRun,
+    stages: Sequence[tuple[str, str, float]],
+) -> Path:
+    """Learning curve, parity plots, energy drift and tables on one self-contained page.
+
+    Args:
+        path: file to write.
+        model: the trained model.
+        predictions: on unseen frames with energies and forces.
+        history: of the training, see `learning_curve`.
+        dynamics: a run at constant energy.
+        stages: what was done: (name, what there is to say, seconds).
+    """
+    found = errors(predictions)
+    assert found.energy is not None
+    assert found.forces is not None
+    drift = 1000 * dynamics.drift.per_atom
+    facts = {
+        "Force RMSE": f"{digits(1000 * found.forces.rmse)} meV/Å",
+        "Energy RMSE": f"{digits(1000 * found.energy.rmse)} meV",
+        f"Energy drift in {dynamics.drift.duration:g} ps": f"{digits(drift)} meV/atom",
+        "Time in all": f"{sum(seconds for *_, seconds in stages):.0f} s",
+    }
+    sections = [
+        Section("In short", [Facts(facts), _stages(stages)]),
+        Section("Learning", [Picture(learning_curve(history, against="seconds"), _LEARNING)]),
+        Section("Errors on unseen frames", [_errors(predictions), Picture(parity(predictions), _PARITY)]),
+        Section("Dynamics", [Picture(energy_drift(dynamics.log, n_atoms=len(dynamics.atoms)), _DYNAMICS)]),
+        Section("What ran", [_what_ran(model)]),
+    ]
+    return html_report(path, "symnets learns ethanol", sections, lead=LEAD)
+
+
+_LEARNING = (
+    "Training loss, and errors on frames that were set aside to choose the best model. Validation uses the "
+    "running average of the weights, which is also what is saved."
+)
+_PARITY = (
+    "Predictions against labels, and below their difference in thousandths of the unit. Energies are of the "
+    "whole molecule, relative to the mean label."
+)
+_DYNAMICS = (
+    "A trajectory at constant energy (velocity Verlet, 0.5 fs). Kinetic and potential energy trade places "
+    "while their sum stays; the dashed line is the straight line whose rise is the drift."
+)
+
+
+def _stages(stages: Sequence[tuple[str, str, float]]) -> Table:
+    rows = [(name, said, f"{seconds:.1f}") for name, said, seconds in stages]
+    return Table(("stage", "what was done", "seconds"), rows)
+
+
+def _errors(predictions: Predictions) -> Table:
+    return Table(("", "MAE", "RMSE", "unit", "count"), error_table(errors(predictions)))
+
+
+def _what_ran(model: ForceField) -> Table:
+    n_parameters = sum(p.numel() for p in model.parameters())
+    rows = [
+        ("model", type(model.energy_model).__name__),
+        ("elements", " ".join(chemical_symbols[number] for number in model.species)),
+        ("cutoff", f"{model.cutoff:g} Å"),
+        ("parameters", f"{n_parameters:,}"),
+        ("symnets", symnets.__version__),
+        ("torch", torch.__version__),
+        ("Python", platform.python_version()),
+        ("machine", f"{platform.machine()}, {platform.system()}"),
+    ]
+    return Table(("", ""), rows)

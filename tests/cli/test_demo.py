@@ -1,0 +1,43 @@
+"""`symnets demo` goes from labels to dynamics, and leaves a report."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from symnets.cli import main
+
+pytest.importorskip("tblite", reason="labels come from GFN2-xTB, in the extra demo")
+
+
+@pytest.mark.slow
+def test_demo_from_labels_to_report(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = tmp_path / "demo"
+    options = ["--minutes", "0.2", "--frames", "100", "--picoseconds", "0.05"]
+    assert main(["demo", "--output", str(folder), *options]) == 0
+    printed = capsys.readouterr().out
+    for stage in ("label", "train", "test", "simulate"):
+        assert any(line.startswith(f"{stage} ") for line in printed.splitlines())
+    assert "energy drift" in printed
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 3
+    for name in ("train.xyz", "test.xyz", "md.xyz", "md.csv", "training/model.safetensors"):
+        assert (folder / name).is_file()
+
+    # The model is an ordinary one: the other commands take it, and it has learned something.
+    assert (
+        main(["evaluate", str(folder / "training/model.safetensors"), str(folder / "test.xyz"), "--json"])
+        == 0
+    )
+    found = json.loads(capsys.readouterr().out)["errors"]
+    assert found["forces"]["rmse"] < 0.5  # eV/Å; the forces themselves are about 1.5
+
+    assert main(["demo", "--output", str(folder), *options]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--minutes=0", "--frames=10", "--picoseconds=-1"])
+def test_options_out_of_range(option: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["demo", "--output", str(tmp_path / "demo"), option]) == 2
+    assert "at least 100 frames" in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()
