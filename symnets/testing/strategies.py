@@ -28,7 +28,7 @@ def crystals(species: Sequence[int], max_atoms: int = 8) -> st.SearchStrategy[At
         st.just(species),
         st.integers(1, max_atoms),
         pbc=st.sampled_from(PERIODIC),
-        volume=st.floats(10, 100),
+        volume=st.floats(6, 100),
         seed=SEEDS,
     )
     return drawn | drawn.map(_without_idle_vectors)

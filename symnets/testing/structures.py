@@ -19,7 +19,7 @@ def random_rotation(seed: int = 0, *, improper: bool = False) -> Float[np.ndarra
 
 
 def random_molecule(species: Sequence[int], n_atoms: int, *, seed: int = 0) -> Atoms:
-    """A connected cluster: each atom 1.1 to 1.6 Å from an earlier one, and as far as may be from the rest.
+    """A connected cluster: each atom 0.8 to 1.6 Å from an earlier one, and as far as may be from the rest.
 
     Args:
         species: atomic numbers to draw from.
@@ -31,8 +31,8 @@ def random_molecule(species: Sequence[int], n_atoms: int, *, seed: int = 0) -> A
     for _ in range(n_atoms - 1):
         directions = rng.standard_normal((CANDIDATES, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        bonded = positions[rng.integers(len(positions), size=CANDIDATES)]
-        candidates = bonded + rng.uniform(1.1, 1.6, (CANDIDATES, 1)) * directions
+        bonded, length = positions[rng.integers(len(positions))], rng.uniform(0.8, 1.6)
+        candidates = bonded + length * directions
         positions = np.vstack([positions, _roomiest(candidates, positions)])
     return Atoms(rng.choice(species, n_atoms), positions + rng.standard_normal(3))
 
@@ -66,10 +66,10 @@ def random_crystal(
 
 
 def specimens(species: Sequence[int], *, seed: int = 0) -> list[Atoms]:
-    """What the law book is tried on: a molecule, a crystal, a one-atom crystal and a slab."""
+    """What the law book is tried on: a molecule, a dense crystal, a one-atom crystal and a slab."""
     return [
         random_molecule(species, 6, seed=seed),
-        random_crystal(species, 3, seed=seed + 1),
+        random_crystal(species, 3, volume=7.0, seed=seed + 1),
         random_crystal(species, 1, seed=seed + 2),
         random_crystal(species, 3, pbc=(True, True, False), seed=seed + 3),
     ]

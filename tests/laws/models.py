@@ -30,7 +30,7 @@ def nequip(lmax: int, parity: bool) -> Callable[[], ForceField]:
 
 def plain() -> ForceField:
     """NequIP computed by torch alone, as on other devices than the CPU."""
-    force_field = nequip(2, True)()
+    force_field = nequip(1, True)()
     for module in force_field.modules():
         if isinstance(module, TensorProductScatter):
             module.implementation = "plain"
