@@ -13,6 +13,7 @@ from symnets.report.error_table import digits
 from symnets.report.style import FAINT, colours, style
 
 _MOST_POINTS = 30_000  # beyond this a panel shows a random sample: the eye sees no difference
+_VEIL = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 2}  # under text over points
 
 
 @style()
@@ -89,4 +90,4 @@ def _panel(
     lower.set_ylabel(f"difference\n(m{unit})")
     if error is not None:
         text = f"RMSE {digits(1000 * error.rmse)} m{unit}\nMAE {digits(1000 * error.mae)} m{unit}"
-        upper.text(0.04, 0.96, text, transform=upper.transAxes, va="top", fontsize=9)
+        upper.text(0.04, 0.96, text, transform=upper.transAxes, va="top", fontsize=9, bbox=_VEIL)
