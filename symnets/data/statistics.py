@@ -22,6 +22,9 @@ class Statistics:
     """Atomic numbers present, in increasing order."""
     energies: tuple[float, ...]
     """Energy of an atom of each species, in eV."""
+    cohesion: float
+    """Mean over structures of (E - sum of `energies`) / atoms, in eV: of isolated atoms the energy of
+    bonding; of least squares nearly zero."""
     force_rms: float
     """Root of the mean square of a force component, in eV/Å; NaN without forces."""
     mean_neighbors: float
@@ -67,30 +70,32 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
     composition = np.zeros((len(graphs), len(species)))
     np.add.at(composition, (rows, columns), 1.0)
 
+    totals = np.array([np.nan if "energy" not in graph else graph.energy.item() for graph in graphs])
+    known = np.isfinite(totals)
+
     if isolated is not None:
         missing = [chemical_symbols[number] for number in species if int(number) not in isolated]
         if missing:
             raise ValueError(f"isolated: no energy for {', '.join(missing)}, which the structures contain")
         energies, source = np.array([isolated[int(number)] for number in species]), "isolated atoms"
     else:
-        totals = np.array([np.nan if "energy" not in graph else graph.energy.item() for graph in graphs])
-        known = np.isfinite(totals)
         if not known.any():
             raise ValueError("graphs: no structure has an energy; name its key with energy_key when reading")
-        composition = composition[known]
-        energies, source = np.linalg.lstsq(composition, totals[known])[0], "least squares"
+        energies, source = np.linalg.lstsq(composition[known], totals[known])[0], "least squares"
 
+    bonding = (totals - composition @ energies)[known] / composition[known].sum(1)
     forces = [graph.forces.double().flatten() for graph in graphs if "forces" in graph]
     squares = torch.cat(forces).square() if forces else torch.empty(0)
     n_atoms = len(rows)
     return Statistics(
         species=tuple(species.tolist()),
         energies=tuple(energies.tolist()),
+        cohesion=float(bonding.mean()) if known.any() else 0.0,
         force_rms=squares.nanmean().sqrt().item(),
         mean_neighbors=sum(graph.edge_index.shape[1] for graph in graphs) / n_atoms,
         n_structures=len(graphs),
         n_atoms=n_atoms,
-        rank=int(np.linalg.matrix_rank(composition)),
+        rank=int(np.linalg.matrix_rank(composition if isolated is not None else composition[known])),
         source=source,
     )
 

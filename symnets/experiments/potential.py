@@ -173,7 +173,8 @@ def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
         stats.species,
         **options,
         mean_neighbors=max(stats.mean_neighbors, 1.0),
-        shift=stats.energies,
+        # An atom of the training data, on average: what is left to learn is of the order of `scale`.
+        shift=[energy + stats.cohesion for energy in stats.energies],
         scale=stats.force_rms if stats.force_rms > 0 else 1.0,
     )
     force_field = ForceField(WithZBL(energy_model) if zbl else energy_model)

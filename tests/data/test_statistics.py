@@ -81,3 +81,12 @@ def test_structures_without_energy_are_left_out():
     assert math.isnan(found.force_rms)
     with pytest.raises(ValueError, match="no structure has an energy"):
         statistics(build_graphs([molecule("H2O")], 3.0))
+
+
+def test_cohesion_is_what_isolated_atoms_leave_per_atom():
+    atoms = [from_reference("H2O"), from_reference("H2O")]
+    for bonded, bond in zip(atoms, (-3.0, -6.0), strict=True):
+        bonded.calc.results["energy"] += bond
+    graphs = build_graphs(atoms, 3.0)
+    assert statistics(graphs, isolated=REFERENCE).cohesion == pytest.approx(-1.5)
+    assert statistics(graphs).cohesion == pytest.approx(0.0, abs=1e-9)
