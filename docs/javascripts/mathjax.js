@@ -1,0 +1,5 @@
+// Formulas are rendered by MathJax; pymdownx.arithmatex marks them.
+window.MathJax = {
+  tex: { inlineMath: [["\\(", "\\)"]], displayMath: [["\\[", "\\]"]] },
+  options: { ignoreHtmlClass: ".*|", processHtmlClass: "arithmatex" },
+};

@@ -1,0 +1,56 @@
+"""README keeps its word: its code runs, its configurations are valid, CI runs its commands."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from symnets.cli import COMMANDS
+from symnets.experiments.config import parse_config
+from symnets.experiments.potential_config import TrainConfig
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "how-to" / "train.md"]
+page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks of a page in some language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def test_python_of_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "readme"}
+    found = blocks(ROOT / "README.md", "python")
+    assert found
+    for block in found:
+        exec(compile(block, "README.md", "exec"), names)
+
+
+def test_ci_runs_the_commands_of_readme() -> None:
+    lines = "\n".join(blocks(ROOT / "README.md", "bash")).splitlines()
+    commands = [line for line in lines if line.startswith("python -m venv")]
+    assert [command.split()[-2:] for command in commands] == [
+        [".venv/bin/symnets", "demo"],
+        ["&&", ".venv/bin/pytest"],
+    ]
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    for command in commands:
+        assert f'="{command}"\n' in script
+
+
+@page
+def test_configurations_are_valid(page: Path) -> None:
+    found = blocks(page, "yaml")
+    assert found
+    for block in found:
+        parse_config(TrainConfig, yaml.safe_load(block), where=page.name)
+
+
+@page
+def test_commands_exist(page: Path) -> None:
+    called = re.findall(r"^symnets (data \w+|\w+)", "\n".join(blocks(page, "bash")), flags=re.MULTILINE)
+    assert called
+    assert set(called) <= set(COMMANDS)
