@@ -1,6 +1,8 @@
 """README keeps its word: its code runs, its configurations are valid, CI runs its commands."""
 
+import json
 import re
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import yaml
 
 from symnets.cli import COMMANDS
 from symnets.experiments.config import parse_config
-from symnets.experiments.potential_config import TrainConfig
+from symnets.experiments.potential_config import DataConfig, InvariantConfig, NequIPConfig, TrainConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "how-to" / "train.md"]
@@ -47,6 +49,15 @@ def test_configurations_are_valid(page: Path) -> None:
     assert found
     for block in found:
         parse_config(TrainConfig, yaml.safe_load(block), where=page.name)
+
+
+def test_training_page_shows_all_fields_with_their_defaults() -> None:
+    *_, shown = (yaml.safe_load(block) for block in blocks(PAGES[1], "yaml"))
+    defaults = asdict(TrainConfig(data=DataConfig(train="mine.xyz"), output="runs/mine"))
+    assert shown == json.loads(json.dumps(defaults))
+    baseline = {field.name: field.default for field in fields(InvariantConfig)}
+    network = {field.name: field.default for field in fields(NequIPConfig) if field.name != "parity"}
+    assert baseline == network | {"architecture": "Invariant", "lmax": 3}
 
 
 @page

@@ -53,7 +53,7 @@ class InvariantConfig:
     cutoff: float = 5.0
     """Å."""
     lmax: int = 3
-    channels: int = 128
+    channels: int = 64
     layers: int = 4
     n_basis: int = 8
     radial_hidden: tuple[int, ...] = (64, 64)
@@ -87,10 +87,10 @@ class OptimizerConfig:
     final: float = 0.01
     """Last learning rate, as a fraction of the first."""
     weight_decay: float = 0.0
-    amsgrad: bool = True
+    amsgrad: bool = False
     clip_norm: float | None = None
     """Longest gradient let through."""
-    average: float | None = 0.99
+    average: float | None = 0.995
     """Decay of the running average of weights, which is what is validated and saved; null for none."""
 
 

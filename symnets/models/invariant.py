@@ -99,7 +99,7 @@ class Invariant(nn.Module):
         *,
         cutoff: float = 5.0,
         lmax: int = 3,
-        channels: int = 128,
+        channels: int = 64,
         layers: int = 4,
         n_basis: int = 8,
         radial_hidden: Sequence[int] = (64, 64),
