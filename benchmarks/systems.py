@@ -1,0 +1,55 @@
+"""The structures that force-field benchmarks run on."""
+
+from ase import Atoms
+from ase.build import bulk, molecule
+
+SYSTEMS = {
+    "cu64": "64 rattled atoms of fcc copper, periodic",
+    "cu512": "512 rattled atoms of fcc copper, periodic",
+    "molecules16x21": "16 rattled molecules of dipropyl ether, 21 atoms each",
+}
+
+
+def structures(name: str) -> list[Atoms]:
+    """The structures of one batch."""
+    if name in ("cu64", "cu512"):
+        n = {"cu64": 64, "cu512": 512}[name]
+        repeat = {64: (4, 2, 2), 512: (8, 4, 4)}[n]
+        atoms = bulk("Cu", cubic=True) * repeat
+        atoms.rattle(0.05, seed=0)
+        return [atoms]
+    ether = dipropyl_ether()
+    frames = []
+    for seed in range(16):
+        atoms = ether.copy()
+        atoms.rattle(0.05, seed=seed)
+        frames.append(atoms)
+    return frames
+
+
+def dipropyl_ether() -> Atoms:
+    """C6H14O: dimethyl ether, lengthened twice at both ends by a methyl group in place of a hydrogen."""
+    atoms = molecule("CH3OCH3")
+    for _ in range(2):  # methyl -> ethyl -> propyl, at both ends
+        for end in (0, 1):
+            atoms = _lengthen(atoms, end)
+    return atoms
+
+
+def _lengthen(atoms: Atoms, end: int) -> Atoms:
+    """Put a methyl group in place of the hydrogen that is farthest from the oxygen, on one side."""
+    oxygen = atoms.positions[atoms.numbers == 8][0]
+    side = 1 if end else -1
+    hydrogens = [a.index for a in atoms if a.symbol == "H" and side * (a.position[1] - oxygen[1]) > 0]
+    chosen = max(hydrogens, key=lambda i: abs(atoms.positions[i, 1] - oxygen[1]))
+    carbons = [a.index for a in atoms if a.symbol == "C"]
+    carbon = min(carbons, key=lambda i: atoms.get_distance(i, chosen))
+    direction = atoms.get_distance(carbon, chosen, vector=True)
+    direction /= (direction**2).sum() ** 0.5
+    methyl = molecule("CH4")
+    methyl.translate(-methyl.positions[0])
+    methyl.rotate(methyl.positions[1], -direction)
+    del methyl[1]
+    methyl.translate(atoms.positions[carbon] + 1.53 * direction)
+    del atoms[chosen]
+    return atoms + methyl
