@@ -136,6 +136,7 @@ def read_labelled(path: str, data: DataConfig, require: Sequence[str]) -> list[A
         energy_key=data.energy_key,
         forces_key=data.forces_key,
         stress_key=data.stress_key,
+        stress_convention=data.stress_convention,
         require=tuple(require),
     )
 

@@ -26,6 +26,9 @@ class DataConfig:
     """Name of the forces in the files; by default ASE's own."""
     stress_key: str | None = None
     """Name of the stress in the files; by default ASE's own."""
+    stress_convention: Literal["ase", "vasp"] = "ase"
+    """Of the stress in the files: ase (eV/Å³, positive under tension) or vasp (kbar, positive under
+    compression, xx yy zz xy yz zx)."""
 
 
 @dataclass(frozen=True)
