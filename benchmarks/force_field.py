@@ -5,7 +5,7 @@
 Every figure comes from a process of its own; symnets and nequip take turns, and the ratio is the
 median over the rounds of nequip's time divided by symnets' in the same round. Architecture of both:
 lmax 2, 4 layers, 8 Bessel functions, cutoff 5 Å, radial MLP [64, 64], no parity, float32.
-The peer's environment: `pip install 'torch>=2.9,<2.14' nequip==0.19.1`.
+Needs the extra `bench`. The peer's environment: `pip install 'torch>=2.9,<2.14' nequip==0.19.1`.
 """
 
 import itertools
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import psutil
 import tyro
 from systems import SYSTEMS, structures
 
@@ -111,14 +112,15 @@ def turn(python: str, package: str, request: dict) -> dict:
 
 def machine() -> dict:
     """What the figures were measured on."""
-    cpu = [
+    models = [
         line.split(":")[1].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if "model name" in line
     ]
     return {
-        "cpu": cpu[0],
-        "cores": os.cpu_count(),
+        "cpu": models[0],
+        "cores": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
         "system": platform.platform(),
         "python": platform.python_version(),
     }

@@ -16,7 +16,7 @@ from rich.progress import track
 
 from symnets.cli.evaluate import predict, print_table
 from symnets.data import sample, write_structures
-from symnets.experiments.potential import INTERRUPTED, train
+from symnets.experiments.potential import train
 from symnets.experiments.potential_config import (
     DataConfig,
     LossConfig,
@@ -29,6 +29,7 @@ from symnets.observables import errors
 from symnets.report import demo_page
 from symnets.simulate import SymnetsCalculator, run_md
 from symnets.simulate.md import MDRun
+from symnets.training import INTERRUPTED
 
 TIMESTEP = 0.5  # fs, of the labelling dynamics and of the model's
 

@@ -15,8 +15,7 @@ from rich.progress import track
 from rich.table import Table
 from tyro.conf import Positional
 
-from symnets.data import Loader, build_graphs, read_structures
-from symnets.experiments.potential import find_data
+from symnets.data import Loader, build_graphs, find_data, read_structures
 from symnets.models import ForceField, load
 from symnets.observables import Errors, Predictions, errors, predictions
 from symnets.report import error_table, parity, save_picture

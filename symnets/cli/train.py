@@ -11,8 +11,9 @@ import yaml
 from rich.console import Console
 
 from symnets.experiments.config import parse_config, read_config
-from symnets.experiments.potential import INTERRUPTED, train
+from symnets.experiments.potential import train
 from symnets.experiments.potential_config import DataConfig, TrainConfig
+from symnets.training import INTERRUPTED
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A structure by the name a user gives it."""
+"""Files and structures by the names a user gives them."""
 
 import difflib
 import os
@@ -28,3 +28,12 @@ def find_structure(name: str | os.PathLike[str]) -> Atoms:
         raise FileNotFoundError(
             f"structure: {name} is neither a file nor a molecule of ase.build.molecule{hint}"
         ) from None
+
+
+def find_data(path: str) -> Path:
+    """A file here, or in the folder SYMNETS_DATA."""
+    places = [Path(path), Path(os.environ.get("SYMNETS_DATA", ".")) / path]
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(f"{path}: no such file here or in SYMNETS_DATA ({places[1].parent})")

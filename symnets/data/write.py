@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import ase.io
 from ase import Atoms
+
+from symnets.data.whole_file import whole_file
 
 
 def write_structures(path: str | os.PathLike[str], structures: Sequence[Atoms]) -> None:
@@ -16,15 +17,7 @@ def write_structures(path: str | os.PathLike[str], structures: Sequence[Atoms]) 
     Raises:
         ValueError: no structure, or the path is a directory.
     """
-    path = Path(path)
     if not structures:
         raise ValueError(f"{path}: no structure to write")
-    if path.is_dir():
-        raise ValueError(f"{path}: expected a file name, got a directory")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as temporary:
         ase.io.write(temporary, list(structures), format="extxyz")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -81,7 +81,8 @@ def _chosen(classes: list[Any], values: Mapping[str, Any], where: str) -> type:
 
 def write_config(config: Any, path: str | Path) -> None:
     """Write a configuration as YAML that `read_config` reads back equal."""
-    Path(path).write_text(yaml.safe_dump(json.loads(json.dumps(asdict(config))), sort_keys=False))
+    with whole_file(path) as temporary:
+        temporary.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(config))), sort_keys=False))
 
 
 def fingerprint(values: Mapping[str, Any]) -> str:

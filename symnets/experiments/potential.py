@@ -1,23 +1,19 @@
 """Train a potential on labelled structures: from a configuration to a model file."""
 
 import math
-import os
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from symnets.data import Statistics, build_graphs, isolated_atoms, read_structures, split, statistics
-from symnets.data.graph import AtomGraph
-from symnets.data.loader import Loader
+from symnets.data import Loader, Statistics
 from symnets.experiments.config import fingerprint, write_config
-from symnets.experiments.potential_config import DataConfig, NequIPConfig, TrainConfig
+from symnets.experiments.potential_config import NequIPConfig, TrainConfig
+from symnets.experiments.potential_data import load_data
 from symnets.models import ForceField, Invariant, NequIP, WithZBL, save
 from symnets.observables import errors, predictions
 from symnets.training import (
-    INTERRUPTED,
     Callback,
     Checkpoint,
     CSVLog,
@@ -120,50 +116,6 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     return state
 
 
-def find_data(path: str) -> Path:
-    """A file here, or in the folder SYMNETS_DATA."""
-    places = [Path(path), Path(os.environ.get("SYMNETS_DATA", ".")) / path]
-    for place in places:
-        if place.is_file():
-            return place
-    raise FileNotFoundError(f"{path}: no such file here or in SYMNETS_DATA ({places[1].parent})")
-
-
-def read_labelled(path: str, data: DataConfig, require: Sequence[str]) -> list[Any]:
-    """Structures of a file of the configuration, with the labels the loss needs."""
-    return read_structures(
-        find_data(path),
-        energy_key=data.energy_key,
-        forces_key=data.forces_key,
-        stress_key=data.stress_key,
-        stress_convention=data.stress_convention,
-        require=tuple(require),
-    )
-
-
-def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], Statistics]:
-    """Training graphs, validation graphs, and the statistics of the former."""
-    data, weights = config.data, asdict(config.loss)
-    require = [name for name in ("energy", "forces", "stress") if weights[name]]
-    structures = read_labelled(data.train, data, require)
-    if data.validation is not None:
-        held_out = read_labelled(data.validation, data, require)
-        n_train = len(structures) if data.n_train is None else data.n_train
-        (chosen,) = split(len(structures), (n_train,), config.seed)
-        (checked,) = split(len(held_out), (min(data.n_validation, len(held_out)),), config.seed)
-    else:
-        held_out = structures
-        n_train = len(structures) - data.n_validation if data.n_train is None else data.n_train
-        chosen, checked = split(len(structures), (n_train, data.n_validation), config.seed)
-    dtype = getattr(torch, config.dtype)
-    train_graphs = build_graphs([structures[i] for i in chosen], config.model.cutoff, dtype=dtype)
-    validation = build_graphs([held_out[i] for i in checked], config.model.cutoff, dtype=dtype)
-    alone = None
-    if data.isolated_atoms is not None:
-        alone = isolated_atoms(read_labelled(data.isolated_atoms, data, ("energy",)))
-    return train_graphs, validation, statistics(train_graphs, isolated=alone)
-
-
 def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
     """A force field with fresh weights, normalised by the statistics of its data."""
     options = asdict(config.model)
@@ -242,6 +194,3 @@ def _identity(config: TrainConfig) -> str:
     for name in ("output", "max_minutes", "patience", "checkpoint_every", "device"):
         values.pop(name)
     return fingerprint(values)
-
-
-__all__ = ["INTERRUPTED", "build_model", "find_data", "load_data", "train"]

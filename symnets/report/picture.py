@@ -1,11 +1,11 @@
 """Figures as PNG, and the way results reach the disk: whole or not at all."""
 
 import io
-import os
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from symnets.data.whole_file import whole_file
 from symnets.report.style import style
 
 
@@ -24,12 +24,6 @@ def save_picture(figure: Figure, path: str | Path, *, dpi: float = 160) -> Path:
 
 def write(path: str | Path, content: bytes) -> Path:
     """Writes a file under a temporary name and renames it: readers see it whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as temporary:
         temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return Path(path)

@@ -11,6 +11,8 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
+from symnets.data.whole_file import whole_file
+
 
 def snapshot(atoms: Atoms, **info: int | float) -> Atoms:
     """A structure as it is now, with momenta and results but without its labels of other origin."""
@@ -49,12 +51,8 @@ def write_structure(atoms: Atoms, path: Path) -> None:
         ValueError: a name that asks for no format of ASE's.
     """
     file_format = structure_format(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    with whole_file(path) as temporary:
         ase.io.write(temporary, atoms, format=file_format)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def structure_format(path: Path) -> str:

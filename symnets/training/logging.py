@@ -1,10 +1,10 @@
 """Logs of a training: CSV and TensorBoard."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from symnets.data.whole_file import whole_file
 from symnets.training.callback import Callback
 from symnets.training.state import TrainState
 
@@ -20,9 +20,8 @@ class CSVLog(Callback):
 
     def after_record(self, state: TrainState, row: Mapping[str, float]) -> None:
         """Replace the file."""
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        state.history.table().to_csv(temporary, index=False)
-        os.replace(temporary, self.path)
+        with whole_file(self.path) as temporary:
+            state.history.table().to_csv(temporary, index=False)
 
 
 class TensorBoardLog(Callback):

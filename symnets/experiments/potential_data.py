@@ -1,0 +1,56 @@
+"""Data of a potential: from a configuration to labelled graphs and their statistics."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from ase import Atoms
+
+from symnets.data import (
+    AtomGraph,
+    Statistics,
+    build_graphs,
+    find_data,
+    isolated_atoms,
+    read_structures,
+    split,
+    statistics,
+)
+from symnets.experiments.potential_config import DataConfig, TrainConfig
+
+
+def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], Statistics]:
+    """Training graphs, validation graphs, and the statistics of the former."""
+    data, weights = config.data, asdict(config.loss)
+    require = [name for name in ("energy", "forces", "stress") if weights[name]]
+    structures = _read(data.train, data, require)
+    if data.validation is not None:
+        held_out = _read(data.validation, data, require)
+        n_train = len(structures) if data.n_train is None else data.n_train
+        (chosen,) = split(len(structures), (n_train,), config.seed)
+        (checked,) = split(len(held_out), (min(data.n_validation, len(held_out)),), config.seed)
+    else:
+        held_out = structures
+        n_train = len(structures) - data.n_validation if data.n_train is None else data.n_train
+        chosen, checked = split(len(structures), (n_train, data.n_validation), config.seed)
+    dtype = getattr(torch, config.dtype)
+    train_graphs = build_graphs([structures[i] for i in chosen], config.model.cutoff, dtype=dtype)
+    validation = build_graphs([held_out[i] for i in checked], config.model.cutoff, dtype=dtype)
+    alone = None
+    if data.isolated_atoms is not None:
+        alone = isolated_atoms(
+            read_structures(find_data(data.isolated_atoms), energy_key=data.energy_key, require=("energy",))
+        )
+    return train_graphs, validation, statistics(train_graphs, isolated=alone)
+
+
+def _read(path: str, data: DataConfig, require: Sequence[str]) -> list[Atoms]:
+    """Structures of a file of the configuration, with the labels the loss needs."""
+    return read_structures(
+        find_data(path),
+        energy_key=data.energy_key,
+        forces_key=data.forces_key,
+        stress_key=data.stress_key,
+        stress_convention=data.stress_convention,
+        require=tuple(require),
+    )

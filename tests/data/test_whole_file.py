@@ -1,0 +1,60 @@
+"""Files appear whole or not at all."""
+
+import pytest
+import torch
+
+from symnets.data.archive import read_archive, read_header, write_archive
+from symnets.data.whole_file import whole_file
+
+
+def test_content_appears_under_its_name_only(tmp_path):
+    with whole_file(tmp_path / "sub" / "a.txt") as temporary:
+        temporary.write_text("new")
+        assert not (tmp_path / "sub" / "a.txt").exists()
+    assert (tmp_path / "sub" / "a.txt").read_text() == "new"
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["a.txt"]
+
+
+def test_an_error_leaves_what_was_there(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+
+    def fail():
+        with whole_file(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        fail()
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(ValueError, match="got a directory"), whole_file(tmp_path):
+        pass
+
+
+def test_archive_keeps_bits_dtypes_and_numbers(tmp_path):
+    shared = torch.randn(4, dtype=torch.float64)
+    tensors = {
+        "a": shared,
+        "b": shared[:2],
+        "c": torch.tensor([1, 2], dtype=torch.uint8),
+        "empty": torch.zeros(0, 3),
+    }
+    header = {"x": 0.1 + 0.2, "none": None, "nan": float("nan"), "list": [1, "é"]}
+    write_archive(tmp_path / "f", "test", tensors, header)
+    found, read = read_archive(tmp_path / "f", "test")
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor)
+    assert read["x"] == header["x"]
+    assert read["nan"] != read["nan"]
+    assert read_header(tmp_path / "f", "test")["list"] == [1, "é"]
+
+
+def test_archive_of_another_kind_is_named(tmp_path):
+    write_archive(tmp_path / "f", "checkpoint", {"a": torch.zeros(1)}, {})
+    with pytest.raises(ValueError, match="expected a symnets model file, got a symnets checkpoint file"):
+        read_archive(tmp_path / "f", "model")
