@@ -3,7 +3,7 @@
 from jaxtyping import install_import_hook
 
 # Not symnets.testing: beartype samples lists with `random`, which hypothesis forbids inside strategies.
-CHECKED = ["symnets.data", "symnets.models"]
+CHECKED = ["symnets.data", "symnets.models", "symnets.nn"]
 install_import_hook(CHECKED, "beartype.beartype")  # before anything imports symnets
 
 from hypothesis import settings  # noqa: E402

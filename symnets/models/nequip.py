@@ -27,7 +27,8 @@ class NequIP(nn.Module):
         channels: number of channels of every irrep.
         layers: number of interaction blocks.
         parity: features of both parities for every l; otherwise only those of spherical
-            harmonics, p = (-1)^l. The energy is invariant under O(3) in both cases.
+            harmonics, p = (-1)^l. The energy is invariant under O(3) in both cases. By the selection
+            rules the additional features reach the energy only through four layers or more.
         n_basis: number of radial basis functions.
         radial_hidden: widths of the hidden layers of the radial networks.
         mean_neighbors: average number of neighbours, normalises the sums over them.

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def blocks(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> list[Float[Tensor, "n ir mul"]]:
+def blocks(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> list[Float[Tensor, "n _ir _mul"]]:
     """Views (n, 2l+1, channels) of the blocks of an `ir_mul` row, one for each irrep."""
     if features.shape[-1] != irreps.dim:
         raise ValueError(
@@ -24,7 +24,7 @@ def blocks(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> list[Float[Te
     ]
 
 
-def join(parts: list[Float[Tensor, "n ir mul"]]) -> Float[Tensor, "n dim"]:
+def join(parts: list[Float[Tensor, "n _ir _mul"]]) -> Float[Tensor, "n dim"]:
     """The row made of some blocks (n, 2l+1, channels): the inverse of `blocks`."""
     return torch.cat([part.flatten(1) for part in parts], dim=-1)
 

@@ -41,7 +41,7 @@ class Linear(nn.Module):
         """Mixed features."""
         return self.mix(blocks(features, self.irreps_in))
 
-    def mix(self, parts: list[Float[Tensor, "n ir mul"]]) -> Float[Tensor, "n dim_out"]:
+    def mix(self, parts: list[Float[Tensor, "n _ir _mul"]]) -> Float[Tensor, "n dim_out"]:
         """Mixed features from the blocks of the input, for callers that have them apart."""
         out = []
         for slots, weight in zip(self.slots, self.weights, strict=True):

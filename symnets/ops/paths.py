@@ -108,7 +108,8 @@ class Plan:
                     values.append(cg[a, b, k])
         # Unsigned: numba then knows that no index counts from the end, and vectorises.
         columns = np.array(rows, dtype=np.uint64).reshape(-1, 5).T.copy()
-        return Entries(*columns, np.array(values))
+        inp, filt, out, weight, channels = columns
+        return Entries(inp, filt, out, weight, channels, np.array(values))
 
 
 def all_paths(

@@ -83,6 +83,6 @@ class TensorProductScatter(nn.Module):
 
 def _fusable(features: Tensor) -> bool:
     # Inside torch.func transforms and torch.compile tensors hold no memory for the kernels to read.
-    transformed = torch._C._functorch.peek_interpreter_stack() is not None
+    transformed = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
     on_cpu = features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)
     return on_cpu and not transformed and not torch.compiler.is_compiling()
