@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +21,22 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     if path.is_dir():
         raise ValueError(f"{path}: expected a file name, got a directory")
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The name ends as before: ASE takes format and compression from it.
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    # Unique on every machine that writes here; ends as before, for ASE takes compression from it.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=f".{path.name}")
+    os.close(descriptor)
+    temporary = Path(name)
     try:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Permissions that new files do not get; it can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -51,16 +51,21 @@ class ForceField(nn.Module):
 
     def forward(self, graph: AtomGraph) -> EnergyForces:
         """Energy, forces and stress of every structure of the batch."""
-        owner, periodic = graph.owner, bool(graph.pbc.any())
-        with torch.enable_grad():
-            pos = graph.pos.detach().requires_grad_()
+        self._check_dtype(graph)
+        periodic = bool(graph.pbc.any())
+        # Derivatives are wanted whatever mode the caller is in.
+        with torch.inference_mode(False), torch.enable_grad():
+            pos = graph.pos.detach().clone().requires_grad_()
             strained = copy.copy(graph)
-            strained.pos, variables = pos, [pos]
+            for name, field in graph.to_dict().items():
+                if isinstance(field, Tensor) and field.is_inference():
+                    strained[name] = field.clone()  # made in inference mode: no derivative may use it
+            strained.pos, variables, owner = pos, [pos], strained.owner
             if periodic:
-                strain = torch.zeros_like(graph.cell, requires_grad=True)
+                strain = torch.zeros_like(strained.cell, requires_grad=True)
                 symmetric = (strain + strain.mT) / 2
                 strained.pos = pos + torch.einsum("na,nab->nb", pos, symmetric[owner])
-                strained.cell = graph.cell + graph.cell @ symmetric
+                strained.cell = strained.cell + strained.cell @ symmetric
                 variables.append(strain)
             node_energy = self.energy_model(strained).double()
             energy = node_energy.new_zeros(graph.n_graphs).index_add(0, owner, node_energy)
@@ -74,7 +79,17 @@ class ForceField(nn.Module):
         stress = None
         if periodic:
             volume = graph.cell.det().abs()[:, None, None]
-            stress = gradients[1] / volume.where(volume > 0, torch.nan)
+            # Divide by one where there is no volume: the gradient of a NaN would be NaN, masked or not.
+            stress = gradients[1] / volume.where(volume > 0, 1.0)
+            stress = stress.where(volume > 0, torch.nan)
         if not self.training:
             energy, node_energy = energy.detach(), node_energy.detach()
         return EnergyForces(energy, -gradients[0], stress, node_energy)
+
+    def _check_dtype(self, graph: AtomGraph) -> None:
+        weight = next((p for p in self.parameters() if p.is_floating_point()), None)
+        if weight is not None and weight.dtype != graph.pos.dtype:
+            raise ValueError(
+                f"graph: expected positions in the model's {weight.dtype}, got {graph.pos.dtype}; "
+                f"build it with from_ase(..., dtype={weight.dtype}), or move the model to {graph.pos.dtype}"
+            )

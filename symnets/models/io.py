@@ -57,10 +57,12 @@ def save(model: ForceField, path: str | Path, *, extra: Mapping[str, Any] | None
         extra: more to keep in the header, such as the training configuration.
     """
     description = recipe(model)
-    dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
+    dtype = str(next(p.dtype for p in model.parameters() if p.is_floating_point())).removeprefix("torch.")
+    if dtype not in _DTYPES:
+        raise ValueError(f"model: expected weights of {sorted(_DTYPES)}, got {dtype}")
     header = {
         "recipe": description,
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": dtype,
         "versions": {"symnets": symnets.__version__, "torch": torch.__version__},
         "extra": dict(extra or {}),
     }

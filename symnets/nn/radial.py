@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-def polynomial_envelope(x: Float[Tensor, " edges"], p: int = 6) -> Float[Tensor, " edges"]:
+def polynomial_envelope(x: Float[Tensor, "..."], p: int = 6) -> Float[Tensor, "..."]:
     """Smooth cutoff of x = r / r_c: 1 at 0, and 0 from 1 on with two vanishing derivatives.
 
         u(x) = 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2)     for x < 1.

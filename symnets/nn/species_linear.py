@@ -27,7 +27,11 @@ class SpeciesLinear(nn.Module):
             for _, out in self.irreps_out
         ]
         self.weights = nn.ParameterList(
-            nn.Parameter(torch.randn(n_species, 0 if i is None else self.irreps_in[i].mul, mul))
+            # Empty where there is no input; without gradient, or distributed training would wait for it.
+            nn.Parameter(
+                torch.randn(n_species, 0 if i is None else self.irreps_in[i].mul, mul),
+                requires_grad=i is not None,
+            )
             for i, (mul, _) in zip(self.slots, self.irreps_out, strict=True)
         )
 

@@ -7,9 +7,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy import ndarray
 
-from symnets.observables.predictions import Predictions, predictions
-
-__all__ = ["Error", "Errors", "Predictions", "errors", "predictions"]
+from symnets.observables.predictions import Predictions
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ class Adjacency:
     """Edges of each node, as receiver and as sender, in compressed form."""
 
     def __init__(self, edge_index: Int[Tensor, "2 edges"], n_senders: int, n_receivers: int) -> None:
-        self.sender, self.receiver = (row.numpy() for row in edge_index.detach().contiguous())
+        # A copy: the kernels read it in backward too, when the caller may have overwritten his.
+        self.sender, self.receiver = edge_index.detach().numpy().copy()
         self.n_senders, self.n_receivers = n_senders, n_receivers
         for ends, n in ((self.sender, n_senders), (self.receiver, n_receivers)):
             if ends.size and not 0 <= ends.min() <= ends.max() < n:
@@ -36,7 +37,8 @@ class Adjacency:
 def _compress(ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     start = np.zeros(n + 1, dtype=np.int64)
     np.cumsum(np.bincount(ends, minlength=n), out=start[1:])
-    return np.argsort(ends, kind="stable"), start
+    in_order = bool((ends[1:] >= ends[:-1]).all())
+    return np.arange(len(ends)) if in_order else np.argsort(ends, kind="stable"), start
 
 
 class FusedPlan:

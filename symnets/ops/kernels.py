@@ -10,6 +10,7 @@ dL/dY and dL/dw live on edges (`edge_partials`). No message is ever stored. Kern
 of nodes or edges and release the interpreter's lock; threads take ranges of their own.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
@@ -62,6 +63,10 @@ def edge_partials(
 @lru_cache(maxsize=1)
 def _pool(n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads)
+
+
+# A forked child inherits the pool but not its threads, and would wait for them for ever.
+os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def run(kernel, before: tuple, after: tuple, work: np.ndarray) -> None:

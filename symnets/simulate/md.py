@@ -9,10 +9,10 @@ import pandas as pd
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from symnets.interrupt import interruptible
 from symnets.simulate.drift import EnergyDrift, energy_drift
 from symnets.simulate.files import claim, snapshot, trajectory_writer
 from symnets.simulate.integrators import Ensemble, integrator
-from symnets.simulate.interrupt import interruptible
 from symnets.simulate.md_log import MDLog
 from symnets.simulate.momenta import degrees_of_freedom, thermal_momenta
 from symnets.simulate.progress import progress_bar

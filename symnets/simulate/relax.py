@@ -11,8 +11,8 @@ from ase.calculators.calculator import BaseCalculator
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS, FIRE, LBFGS
 
+from symnets.interrupt import interruptible
 from symnets.simulate.files import claim, snapshot, structure_format, trajectory_writer, write_structure
-from symnets.simulate.interrupt import interruptible
 from symnets.simulate.progress import progress_bar
 from symnets.simulate.stability import Unstable, check_finite
 

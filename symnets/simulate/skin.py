@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symnets.data import neighbors
-
-_SAME_PLACE = 1e-3  # Å; as in `neighbors`, which looks only when a list is built
+from symnets.data.neighbors import SAME_PLACE
 
 
 class Placement(NamedTuple):
@@ -80,7 +79,7 @@ class SkinnedNeighbors:
         cell = torch.from_numpy(atoms.cell.array.copy()).to(self.device)
         sender, receiver = build.edge_index
         distance = (pos[sender] - pos[receiver] + build.edge_shift @ cell).norm(dim=1)
-        if len(distance) and distance.min() < _SAME_PLACE:
+        if len(distance) and distance.min() < SAME_PLACE:
             pair = sorted(build.edge_index[:, distance.argmin()].tolist())
             raise ValueError(
                 f"atoms {pair[0]} and {pair[1]} are at the same place ({distance.min():.2g} Å apart)"

@@ -15,4 +15,7 @@ class Callback:
         """After each record, with the new row."""
 
     def at_end(self, state: TrainState) -> None:
-        """Once, when the training has stopped."""
+        """Once, when the training has stopped by a rule or by an interrupt."""
+
+    def close(self) -> None:
+        """Once, however the training ended, after an error too; the state may be half moved."""

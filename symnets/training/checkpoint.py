@@ -1,6 +1,7 @@
 """Checkpoint: a training on disk, resumed as if nothing had happened."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 from symnets.data.archive import read_archive, write_archive
@@ -33,7 +34,9 @@ class Checkpoint(Callback):
             self.write(state)
 
     def write(self, state: TrainState) -> None:
-        """Write now."""
+        """Write now, unless the training has diverged: the last good state is worth more."""
+        if not math.isfinite(state.loss) and state.step:
+            return
         tensors, header = state.freeze()
         write_archive(self.path, "checkpoint", tensors, header | {"fingerprint": self.fingerprint})
 

@@ -41,7 +41,7 @@ class TensorBoardLog(Callback):
             self.writer.add_scalar(name, value, state.step)
         self.writer.flush()
 
-    def at_end(self, state: TrainState) -> None:
+    def close(self) -> None:
         """Close the folder."""
         if self.writer is not None:
             self.writer.close()

@@ -66,6 +66,9 @@ class ProgressBar(Callback):
         """Leave the last line standing."""
         if self.task is not None:
             self.bar.update(self.task, completed=state.step, left=_clock(0), text=self.recorded)
+
+    def close(self) -> None:
+        """Give the terminal back."""
         self.bar.stop()
 
 

@@ -1,13 +1,14 @@
 """Trainer: the one loop and the one clock."""
 
 import dataclasses
-import signal
+import math
+import numbers
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from symnets.interrupt import interruptible
 from symnets.training.callback import Callback
 from symnets.training.history import History
 from symnets.training.schedule import Record, every
@@ -42,29 +43,37 @@ class Trainer:
 
     def fit(self, dynamics: Iterator[TrainState]) -> History:
         """Train; the history ends with the reason of the stop."""
-        state, history = None, History()
-        with _interruptible() as interrupted:
-            clock = time.perf_counter()
-            for state in dynamics:
-                now = time.perf_counter()
-                state.seconds += now - clock
-                clock, history = now, state.history
-                due = self.record(state.step)
-                if due:
-                    self._record(state)
-                reason = INTERRUPTED if interrupted else self.stop(state)
-                # An interrupted run resumes as if nothing had happened: no record out of turn.
-                if reason and not due and reason != INTERRUPTED:
-                    self._record(state)
-                history.reason = reason or ""
-                for callback in self.callbacks:
-                    callback.after_step(state)
-                if reason:
-                    break
+        history = History()
+        try:
+            with interruptible() as interrupted:
+                clock = time.perf_counter()
+                for state in dynamics:
+                    now = time.perf_counter()
+                    state.seconds += now - clock
+                    clock, history = now, state.history
+                    history.reason = self._after_step(state, interrupted()) or ""
+                    for callback in self.callbacks:
+                        callback.after_step(state)
+                    if history.reason:
+                        for callback in self.callbacks:
+                            callback.at_end(state)
+                        break
+        finally:
             for callback in self.callbacks:
-                if state is not None:
-                    callback.at_end(state)
+                callback.close()
         return history
+
+    def _after_step(self, state: TrainState, interrupted: bool) -> str | None:
+        """Measure if it is time to; the reason to stop, or None."""
+        due = self.record(state.step)
+        if due:
+            self._record(state)
+        if interrupted:
+            return INTERRUPTED  # it resumes as if nothing had happened: no record out of turn
+        reason = self.stop(state)
+        if reason and not due:
+            self._record(state)
+        return reason
 
     def _record(self, state: TrainState) -> None:
         row: dict[str, float] = {
@@ -88,27 +97,5 @@ def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _numbers(f"{name}/{key}", inner)
-    elif isinstance(value, int | float):
+    elif isinstance(value, numbers.Real) or (hasattr(value, "item") and math.prod(value.shape) == 1):
         yield name, float(value)
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Collect the first SIGINT or SIGTERM instead of raising; the second raises."""
-    received: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    try:
-        old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: signals are someone else's business
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

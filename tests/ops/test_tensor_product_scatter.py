@@ -1,5 +1,9 @@
 """The fused product against e3nn's, against its plain twin, and under differentiation."""
 
+import os
+import signal
+import warnings
+
 import pytest
 import torch
 from e3nn import o3
@@ -156,3 +160,24 @@ def test_wrong_shapes_and_nodes_are_refused(small):
         small(x, y, w[:, :-1], edge_index, n)
     with pytest.raises(ValueError, match="edge_index: expected nodes 0 to 3, got"):
         small(x, y, w, edge_index + 3, n)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_forked_child_computes_too():
+    irreps, filters = o3.Irreps("16x0e+16x1o"), o3.Irreps("0e+1o")
+    op = TensorProductScatter(irreps, filters, *all_paths(irreps, filters, irreps), implementation="fused")
+    arguments = [a.detach() if isinstance(a, Tensor) else a for a in draw(op, n_nodes=200, n_edges=20_000)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        op(*arguments)  # the pool exists now
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python 3.12 warns of forks beside threads: that is the test
+            child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # rather than hang
+            op(*arguments)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        torch.set_num_threads(before)

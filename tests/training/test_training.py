@@ -5,6 +5,7 @@ import os
 import signal
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -207,3 +208,41 @@ def test_warmup_longer_than_the_training_is_refused():
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     with pytest.raises(ValueError, match="0 <= warmup < 5"):
         learning_rate(optimizer, 5, warmup=5)
+
+
+def test_callbacks_are_closed_after_an_error_too():
+    class Closed(Callback):
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    def broken():
+        state, _ = line()
+        yield state
+        raise OSError("disk full")
+
+    callback = Closed()
+    with pytest.raises(OSError, match="disk full"):
+        Trainer(max_steps(10), callbacks=[callback]).fit(broken())
+    assert callback.closed
+
+
+def test_a_diverged_state_does_not_replace_the_last_good_one(tmp_path):
+    state, loader = line()
+    next(descend(state, squared, loader))
+    checkpoint = Checkpoint(tmp_path / "c", 1)
+    checkpoint.write(state)
+    before = (tmp_path / "c").read_bytes()
+    state.step, state.loss = 2, math.nan
+    checkpoint.after_step(state)
+    checkpoint.at_end(state)
+    assert (tmp_path / "c").read_bytes() == before
+
+
+def test_observables_may_be_any_kind_of_number():
+    state, loader = line()
+    kinds = {"python": 1, "numpy": np.float32(2), "torch": torch.tensor(3.0), "words": "no number"}
+    history = Trainer(max_steps(1), {"x": lambda s: kinds}).fit(descend(state, squared, loader))
+    found = {name: value for name, value in history.rows[0].items() if name.startswith("x/")}
+    assert found == {"x/python": 1.0, "x/numpy": 2.0, "x/torch": 3.0}
