@@ -1,13 +1,13 @@
 """Train a potential on labelled structures: from a configuration to a model file."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from symnets.data import Loader, Statistics
+from symnets.data import AtomGraph, Loader, Statistics
 from symnets.experiments.config import fingerprint, write_config
 from symnets.experiments.potential_config import NequIPConfig, TrainConfig
 from symnets.experiments.potential_data import load_data
@@ -18,6 +18,7 @@ from symnets.training import (
     Checkpoint,
     CSVLog,
     ProgressBar,
+    StopRule,
     TensorBoardLog,
     Trainer,
     TrainState,
@@ -64,7 +65,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     """
     folder = Path(config.output)
     checkpoint = Checkpoint(folder / "checkpoint.safetensors", config.checkpoint_every, _identity(config))
-    if checkpoint.path.exists() and not resume:
+    if not resume and (checkpoint.path.exists() or (folder / "model.safetensors").exists()):
         raise FileExistsError(f"{folder} holds a training: go on with --resume, or choose another --output")
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -85,8 +86,26 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     stop = first_of(*rules)
     if reason := stop(state):
         state.history.reason = reason
-        return state
+    else:
+        _fit(config, state, total, stop, loader, validation_graphs, [checkpoint], progress=progress)
+    if reason := diverged()(state):
+        raise FloatingPointError(reason)
+    return state
 
+
+def _fit(
+    config: TrainConfig,
+    state: TrainState,
+    total: int,
+    stop: StopRule,
+    loader: Loader,
+    validation_graphs: Sequence[AtomGraph],
+    callbacks: Sequence[Callback],
+    *,
+    progress: bool,
+) -> None:
+    """Move the state until the rule says stop; after the records, the callbacks are told."""
+    folder = Path(config.output)
     loss = weighted_sum(
         (config.loss.energy, energy_term(config.loss.huber)),
         (config.loss.forces, forces_term(config.loss.huber)),
@@ -96,11 +115,11 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     if config.optimizer.average is not None:
         dynamics = averaged(dynamics, config.optimizer.average)
     validation = Loader(validation_graphs, max(config.optimizer.batch_size, 25))
-    callbacks: list[Callback] = [
+    callbacks = [
         BestModel(folder / "model.safetensors", criterion(config), asdict(config)),
         CSVLog(folder / "history.csv"),
         TensorBoardLog(folder / "tensorboard"),
-        checkpoint,
+        *callbacks,
     ]
     if progress:
         seconds = None if config.max_minutes is None else 60 * config.max_minutes
@@ -111,9 +130,6 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
         record=every(config.validate_every or max(len(loader), 50)),
         callbacks=callbacks,
     ).fit(dynamics)
-    if not math.isfinite(state.loss):
-        raise FloatingPointError(state.history.reason)
-    return state
 
 
 def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
@@ -153,8 +169,10 @@ def build_state(config: TrainConfig, model: ForceField, batches: int) -> tuple[T
 
 
 def criterion(config: TrainConfig) -> str:
-    """The observable by which the best model is chosen."""
-    return "validation/forces_rmse" if config.loss.forces else "validation/energy_per_atom_rmse"
+    """What chooses the best model: the error of forces, energy or stress, the first that has weight."""
+    if config.loss.forces:
+        return "validation/forces_rmse"
+    return "validation/energy_per_atom_rmse" if config.loss.energy else "validation/stress_rmse"
 
 
 def validation_errors(state: TrainState, loader: Loader) -> dict[str, float]:
@@ -175,13 +193,23 @@ def validation_errors(state: TrainState, loader: Loader) -> dict[str, float]:
 
 
 class BestModel(Callback):
-    """Save the model whenever its validation error is the lowest so far."""
+    """Save the model whenever its validation error is the lowest so far.
+
+    Raises:
+        ValueError: a record lacks that error, since no validation structure has the label.
+    """
 
     def __init__(self, path: Path, criterion: str, config: dict[str, Any]) -> None:
         self.path, self.criterion, self.config = path, criterion, config
 
     def after_record(self, state: TrainState, row: Any) -> None:
         """Save if best."""
+        if self.criterion not in row:
+            label = self.criterion.removeprefix("validation/").split("_")[0]
+            raise ValueError(
+                f"the best model is chosen by {self.criterion}, but the validation structures have no "
+                f"{label}; label them, or give loss.{label} the weight 0"
+            )
         if state.history.is_best(self.criterion):
             model = state.best_guess
             assert isinstance(model, ForceField)

@@ -17,7 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from symnets.cli import main
 from symnets.data.archive import read_archive
 from symnets.experiments.config import write_config
-from symnets.experiments.potential import train
+from symnets.experiments.potential import BestModel, train
 from symnets.experiments.potential_config import (
     DataConfig,
     InvariantConfig,
@@ -110,6 +110,39 @@ def test_a_training_is_not_overwritten_and_a_finished_one_stays(config, tmp_path
         train(replace(config, seed=1), resume=True, progress=False)
 
 
+def test_a_folder_with_a_model_alone_is_not_overwritten(config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.safetensors").write_text("precious")
+    with pytest.raises(FileExistsError, match="holds a training"):
+        train(config, progress=False)
+    assert (tmp_path / "run" / "model.safetensors").read_text() == "precious"
+
+
+def test_a_diverged_training_is_an_error_also_when_resumed(config):
+    wild = replace(config, optimizer=replace(config.optimizer, learning_rate=1e30), checkpoint_every=1)
+    with pytest.raises(FloatingPointError, match="try a lower learning rate"):
+        train(wild, progress=False)
+    with pytest.raises(FloatingPointError, match="try a lower learning rate"):
+        train(wild, resume=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [((1.0, 1.0, 1.0), "forces"), ((1.0, 0.0, 1.0), "energy_per_atom"), ((0.0, 0.0, 1.0), "stress")],
+)
+def test_the_best_model_is_chosen_by_what_has_weight(config, weights, name, tmp_path):
+    short = replace(config, loss=LossConfig(*weights), optimizer=replace(config.optimizer, epochs=10))
+    state = train(short, progress=False)
+    found = describe(tmp_path / "run" / "model.safetensors")["extra"]["errors"]
+    assert found[f"validation/{name}_rmse"] == min(state.history.values(f"validation/{name}_rmse"))
+
+
+def test_an_error_that_is_not_measured_cannot_choose(tmp_path):
+    chooser = BestModel(tmp_path / "m.safetensors", "validation/stress_rmse", {})
+    with pytest.raises(ValueError, match="validation structures have no stress"):
+        chooser.after_record(None, {"validation/forces_rmse": 1.0})
+
+
 def test_patience_and_minutes_stop_early(config):
     assert "wall time" in train(replace(config, max_minutes=1e-6), progress=False).history.reason
 
@@ -137,7 +170,8 @@ def test_command_takes_options_over_the_file(config, tmp_path, capsys):
         **training["model"],
         "architecture": "Invariant",
         "cutoff": 3.0,
-        "channels": 128,
+        "channels": 64,
+        "lmax": 3,
     }
     assert main(["train", str(tmp_path / "c.yaml"), *options]) == 2
     assert "--resume" in capsys.readouterr().err
