@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from symnets.data import AtomGraph, Loader, Statistics
-from symnets.experiments.config import fingerprint, write_config
+from symnets.experiments.config import write_config
 from symnets.experiments.potential_config import NequIPConfig, TrainConfig
 from symnets.experiments.potential_data import load_data
+from symnets.experiments.potential_identity import check_identity, identity
 from symnets.models import ForceField, Invariant, NequIP, WithZBL, save
 from symnets.observables import errors, predictions
 from symnets.training import (
@@ -61,19 +62,24 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
 
     Raises:
         FileExistsError: the folder holds a training and `resume` was not asked for.
+        ValueError: the checkpoint is of another configuration or other data; see `check_identity`.
         FloatingPointError: the loss is no longer finite.
     """
     folder = Path(config.output)
-    checkpoint = Checkpoint(folder / "checkpoint.safetensors", config.checkpoint_every, _identity(config))
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors", config.checkpoint_every)
     if not resume and (checkpoint.path.exists() or (folder / "model.safetensors").exists()):
         raise FileExistsError(f"{folder} holds a training: go on with --resume, or choose another --output")
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     train_graphs, validation_graphs, stats = load_data(config)
+    checkpoint.fingerprint = identity(config, train_graphs, validation_graphs, stats)
+    going_on = resume and checkpoint.path.exists()
+    if going_on:
+        check_identity(checkpoint.path, checkpoint.fingerprint, config)
     loader = Loader(train_graphs, config.optimizer.batch_size, shuffle=True, seed=config.seed)
     state, total = build_state(config, build_model(config, stats), len(loader))
-    if resume and checkpoint.path.exists():
+    if going_on:
         checkpoint.restore(state)
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -214,11 +220,3 @@ class BestModel(Callback):
             model = state.best_guess
             assert isinstance(model, ForceField)
             save(model, self.path, extra={"training": self.config, "errors": dict(row)})
-
-
-def _identity(config: TrainConfig) -> str:
-    """Hash of what decides the weights: all but where to write and how long to go on."""
-    values = asdict(config)
-    for name in ("output", "max_minutes", "patience", "checkpoint_every", "device"):
-        values.pop(name)
-    return fingerprint(values)

@@ -106,8 +106,30 @@ def test_a_training_is_not_overwritten_and_a_finished_one_stays(config, tmp_path
         train(config, progress=False)
     assert train(config, resume=True, progress=False).history.reason == "60 steps done"
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
-    with pytest.raises(ValueError, match="another configuration"):
-        train(replace(config, seed=1), resume=True, progress=False)
+
+
+def test_resuming_names_what_changed(config, copper, tmp_path):
+    file = tmp_path / "own.xyz"
+    file.write_bytes(copper.read_bytes())
+    short = replace(
+        config,
+        data=replace(config.data, train=str(file)),
+        optimizer=replace(config.optimizer, epochs=1),
+    )
+    train(short, progress=False)
+    train(replace(short, patience=7, checkpoint_every=3), resume=True, progress=False)
+    other = replace(short, seed=1, model=replace(short.model, channels=8))
+    with pytest.raises(ValueError, match=r"model.channels was 4 and is 8 now, seed was 0 and is 1 now"):
+        train(other, resume=True, progress=False)
+    frames = ase.io.read(file, ":")
+    for frame in frames:
+        frame.calc.results["energy"] += 1e-3
+    ase.io.write(file, frames)
+    with pytest.raises(ValueError, match=r"the data files changed since it was written \(.*own.xyz\)"):
+        train(short, resume=True, progress=False)
+    (tmp_path / "run" / "config.yaml").unlink()
+    with pytest.raises(ValueError, match="of another configuration; resume with"):
+        train(other, resume=True, progress=False)
 
 
 def test_a_folder_with_a_model_alone_is_not_overwritten(config, tmp_path):
