@@ -16,6 +16,7 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from symnets.data import Loader, build_graphs, find_data, read_structures
+from symnets.experiments.device import usable_device
 from symnets.models import ForceField, load
 from symnets.observables import Errors, Predictions, errors, predictions
 from symnets.report import error_table, parity, save_picture
@@ -61,8 +62,9 @@ class Evaluate:
 
     def run(self) -> None:
         """Predict, write the files and print the errors."""
+        device = usable_device(self.device)
         dtype = None if self.dtype is None else getattr(torch, self.dtype)
-        model = load(self.model, device=self.device, dtype=dtype)
+        model = load(self.model, device=device, dtype=dtype)
         data = find_data(str(self.data))
         structures = read_structures(
             data,

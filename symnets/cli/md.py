@@ -10,6 +10,7 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from symnets.data.find import find_structure
+from symnets.experiments.device import usable_device
 from symnets.simulate import SymnetsCalculator, run_md
 from symnets.simulate.integrators import Ensemble
 from symnets.simulate.md import MDRun, n_steps
@@ -69,10 +70,11 @@ class Md:
 
     def run(self) -> int:
         """Run, and print what came of it; 130 after Ctrl-C."""
+        device = usable_device(self.device)
         steps = n_steps(steps=self.steps, duration=self.duration, timestep=self.timestep)
         atoms = find_structure(self.structure)
         dtype = None if self.dtype is None else getattr(torch, self.dtype)
-        calculator = SymnetsCalculator(self.model, device=self.device, dtype=dtype, skin=self.skin)
+        calculator = SymnetsCalculator(self.model, device=device, dtype=dtype, skin=self.skin)
         result = run_md(
             atoms,
             calculator,

@@ -10,6 +10,7 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from symnets.data.find import find_structure
+from symnets.experiments.device import usable_device
 from symnets.simulate import Relaxation, SymnetsCalculator, relax
 from symnets.simulate.relax import OptimizerName
 
@@ -51,11 +52,12 @@ class Relax:
 
     def run(self) -> int:
         """Relax, print the outcome; 0 if converged, 1 if not, 130 after Ctrl-C."""
+        device = usable_device(self.device)
         atoms = find_structure(self.structure)
         dtype = None if self.dtype is None else getattr(torch, self.dtype)
         result = relax(
             atoms,
-            SymnetsCalculator(self.model, device=self.device, dtype=dtype),
+            SymnetsCalculator(self.model, device=device, dtype=dtype),
             optimizer=self.optimizer,
             fmax=self.fmax,
             steps=self.steps,

@@ -23,7 +23,7 @@ def read_config(cls: type[C], path: str | Path) -> C:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is no YAML mapping, has an unknown key (the nearest valid one is
-            named) or a value of the wrong type.
+            named) or a value of the wrong type or out of its range.
     """
     path = Path(path)
     if not path.is_file():
@@ -44,10 +44,15 @@ def parse_config(cls: type[C], values: Mapping[str, Any], *, where: str = "confi
         # Lax only where JSON and YAML are: a list for a tuple, an int for a float, never "3" for 3.
         return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}, got {e['input']!r}" for e in error.errors()
-        ]
-        raise ValueError(f"{where}: " + "; ".join(problems)) from error
+        raise ValueError(f"{where}: " + "; ".join(_problems(error))) from error
+
+
+def _problems(error: ValidationError) -> list[str]:
+    """What is wrong, field by field; values out of range tell it themselves."""
+    found = error.errors()
+    if told := [str(e["ctx"]["error"]) for e in found if e["type"] == "value_error" and "ctx" in e]:
+        return list(dict.fromkeys(told))  # once, though each architecture said it
+    return [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}, got {e['input']!r}" for e in found]
 
 
 def check_keys(cls: type, values: Mapping[str, Any], where: str) -> None:

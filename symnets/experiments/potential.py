@@ -9,6 +9,7 @@ import torch
 
 from symnets.data import AtomGraph, Loader, Statistics
 from symnets.experiments.config import write_config
+from symnets.experiments.device import usable_device
 from symnets.experiments.potential_config import NequIPConfig, TrainConfig
 from symnets.experiments.potential_data import load_data
 from symnets.experiments.potential_identity import check_identity, identity
@@ -62,13 +63,15 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
 
     Raises:
         FileExistsError: the folder holds a training and `resume` was not asked for.
-        ValueError: the checkpoint is of another configuration or other data; see `check_identity`.
+        ValueError: the checkpoint is of another configuration or other data, see `check_identity`; the
+            data are too few or lack labels, see `load_data`; the device cannot be used.
         FloatingPointError: the loss is no longer finite.
     """
     folder = Path(config.output)
     checkpoint = Checkpoint(folder / "checkpoint.safetensors", config.checkpoint_every)
     if not resume and (checkpoint.path.exists() or (folder / "model.safetensors").exists()):
         raise FileExistsError(f"{folder} holds a training: go on with --resume, or choose another --output")
+    usable_device(config.device)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)

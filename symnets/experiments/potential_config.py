@@ -3,7 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from symnets.experiments.ranges import OutOfRange, Range, at_least, between, check_ranges, more_than, within
 from symnets.training.schedule import Decay
+
+# Of both architectures. e3nn's spherical harmonics go further; the memory of most machines does not.
+_MODEL = {
+    "cutoff": more_than(0),
+    "lmax": within(0, 6),
+    "channels": at_least(1),
+    "layers": at_least(1),
+    "n_basis": at_least(1),
+    "radial_hidden": at_least(1),
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,9 @@ class DataConfig:
     """Of the stress in the files: ase (eV/Å³, positive under tension) or vasp (kbar, positive under
     compression, xx yy zz xy yz zx)."""
 
+    def __post_init__(self) -> None:
+        check_ranges("data", self, n_train=at_least(1), n_validation=at_least(1))
+
 
 @dataclass(frozen=True)
 class NequIPConfig:
@@ -47,6 +61,9 @@ class NequIPConfig:
     zbl: bool = False
     """Add the ZBL repulsion of close nuclei."""
 
+    def __post_init__(self) -> None:
+        check_ranges("model", self, **_MODEL)
+
 
 @dataclass(frozen=True)
 class InvariantConfig:
@@ -63,6 +80,9 @@ class InvariantConfig:
     zbl: bool = False
     """Add the ZBL repulsion of close nuclei."""
 
+    def __post_init__(self) -> None:
+        check_ranges("model", self, **_MODEL)
+
 
 @dataclass(frozen=True)
 class LossConfig:
@@ -73,6 +93,13 @@ class LossConfig:
     stress: float = 0.0
     huber: float | None = None
     """Errors beyond this count linearly; in the unit of each term."""
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            "loss", self, energy=at_least(0), forces=at_least(0), stress=at_least(0), huber=more_than(0)
+        )
+        if not (self.energy or self.forces or self.stress):
+            raise OutOfRange("loss: expected a weight above 0 for energy, forces or stress, got 0 for all")
 
 
 @dataclass(frozen=True)
@@ -95,6 +122,20 @@ class OptimizerConfig:
     """Longest gradient let through."""
     average: float | None = 0.995
     """Decay of the running average of weights, which is what is validated and saved; null for none."""
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            "optimizer",
+            self,
+            learning_rate=more_than(0),
+            batch_size=at_least(1),
+            epochs=at_least(1),
+            warmup=at_least(0),
+            weight_decay=at_least(0),
+            clip_norm=more_than(0),
+            average=between(0, 1),
+            final=Range("more than 0 and at most 1", lambda value: 0 < value <= 1),
+        )
 
 
 @dataclass(frozen=True)
@@ -121,3 +162,15 @@ class TrainConfig:
     """Steps between two validations; by default one epoch, at least 50 steps."""
     checkpoint_every: int = 500
     """Steps between two checkpoints."""
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            "",
+            self,
+            seed=at_least(0),
+            threads=at_least(1),
+            max_minutes=more_than(0),
+            patience=at_least(1),
+            validate_every=at_least(1),
+            checkpoint_every=at_least(1),
+        )

@@ -20,18 +20,25 @@ from symnets.experiments.potential_config import DataConfig, TrainConfig
 
 
 def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], Statistics]:
-    """Training graphs, validation graphs, and the statistics of the former."""
+    """Training graphs, validation graphs, and the statistics of the former.
+
+    Raises:
+        FileNotFoundError: a file is neither here nor in the folder SYMNETS_DATA.
+        ValueError: a structure lacks a label whose weight in the loss is not zero, or there are too few.
+    """
     data, weights = config.data, asdict(config.loss)
     require = [name for name in ("energy", "forces", "stress") if weights[name]]
     structures = _read(data.train, data, require)
     if data.validation is not None:
         held_out = _read(data.validation, data, require)
         n_train = len(structures) if data.n_train is None else data.n_train
+        _check_enough(data, len(structures), n_train)
         (chosen,) = split(len(structures), (n_train,), config.seed)
         (checked,) = split(len(held_out), (min(data.n_validation, len(held_out)),), config.seed)
     else:
         held_out = structures
-        n_train = len(structures) - data.n_validation if data.n_train is None else data.n_train
+        n_train = max(len(structures) - data.n_validation, 1) if data.n_train is None else data.n_train
+        _check_enough(data, len(structures), n_train + data.n_validation)
         chosen, checked = split(len(structures), (n_train, data.n_validation), config.seed)
     dtype = getattr(torch, config.dtype)
     train_graphs = build_graphs([structures[i] for i in chosen], config.model.cutoff, dtype=dtype)
@@ -42,6 +49,17 @@ def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], St
             read_structures(find_data(data.isolated_atoms), energy_key=data.energy_key, require=("energy",))
         )
     return train_graphs, validation, statistics(train_graphs, isolated=alone)
+
+
+def _check_enough(data: DataConfig, held: int, wanted: int) -> None:
+    """Refuse to take more structures out of the training file than it holds."""
+    if wanted > held:
+        n_train = "at least 1" if data.n_train is None else data.n_train
+        shared = "" if data.validation else f" and data.n_validation = {data.n_validation}"
+        raise ValueError(
+            f"{data.train}: holds {held} structures, but data.n_train = {n_train}{shared} were asked for; "
+            "ask for fewer" + ("" if data.validation else ", or name a file with data.validation")
+        )
 
 
 def _read(path: str, data: DataConfig, require: Sequence[str]) -> list[Atoms]:

@@ -84,3 +84,47 @@ def test_yaml_never_runs_code(tmp_path):
     (tmp_path / "c.yaml").write_text("output: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(ValueError, match="not a YAML file"):
         read_config(TrainConfig, tmp_path / "c.yaml")
+
+
+RANGES = {
+    "data.n_train": (0, "at least 1"),
+    "data.n_validation": (0, "at least 1"),
+    "model.cutoff": (-1.0, "more than 0"),
+    "model.lmax": (7, "0 to 6"),
+    "model.channels": (0, "at least 1"),
+    "model.layers": (0, "at least 1"),
+    "model.n_basis": (0, "at least 1"),
+    "model.radial_hidden": ([64, 0], "at least 1"),
+    "loss.energy": (-1.0, "at least 0"),
+    "loss.forces": (float("nan"), "at least 0"),
+    "loss.huber": (0.0, "more than 0"),
+    "optimizer.epochs": (0, "at least 1"),
+    "optimizer.batch_size": (0, "at least 1"),
+    "optimizer.learning_rate": (float("inf"), "more than 0"),
+    "optimizer.final": (1.5, "more than 0 and at most 1"),
+    "optimizer.warmup": (-1, "at least 0"),
+    "optimizer.average": (1.0, "more than 0 and less than 1"),
+    "optimizer.clip_norm": (0.0, "more than 0"),
+    "seed": (-1, "at least 0"),
+    "threads": (0, "at least 1"),
+    "max_minutes": (0.0, "more than 0"),
+    "patience": (0, "at least 1"),
+    "validate_every": (0, "at least 1"),
+    "checkpoint_every": (0, "at least 1"),
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_value_out_of_range_is_named_with_its_range(name):
+    value, expected = RANGES[name]
+    *section, field = name.split(".")
+    values = {section[0]: GOOD.get(section[0], {}) | {field: value}} if section else {field: value}
+    assert wrong(**values) == f"configuration: {name}: expected {expected}, got {value}"
+
+
+def test_some_error_must_have_weight():
+    assert "loss: expected a weight above 0" in wrong(loss={"energy": 0, "forces": 0})
+
+
+def test_ends_of_ranges_that_are_allowed():
+    parse_config(TrainConfig, GOOD | {"optimizer": {"final": 1.0, "average": None}, "model": {"lmax": 0}})

@@ -181,6 +181,16 @@ def test_missing_labels_and_files_are_named(config, tmp_path):
         train(replace(config, data=replace(config.data, train="nowhere.xyz")), progress=False)
 
 
+def test_too_few_structures_are_counted(config, copper):
+    for asked, message in (
+        ({"n_train": 14}, "holds 16 structures, but data.n_train = 14 and data.n_validation = 4"),
+        ({"n_train": None, "n_validation": 16}, "data.n_train = at least 1 and data.n_validation = 16"),
+        ({"n_train": 17, "validation": str(copper)}, "but data.n_train = 17 were asked for; ask for fewer"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(replace(config, data=replace(config.data, **asked)), progress=False)
+
+
 def test_command_takes_options_over_the_file(config, tmp_path, capsys):
     write_config(config, tmp_path / "c.yaml")
     options = ["--optimizer.epochs", "2", "--output", str(tmp_path / "other"), "--seed", "3"]
