@@ -5,12 +5,12 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from symnets import __version__
+from symnets.cli.parse import parse
 
 # Command -> (module, dataclass, one line). Modules are imported when asked for: torch takes a while.
 COMMANDS = {
@@ -47,10 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         module, cls, _ = COMMANDS[name]
         command = getattr(importlib.import_module(f"symnets.cli.{module}"), cls)
-        if hasattr(command, "parse"):  # a command whose defaults come from a file
-            chosen = command.parse(rest)
-        else:
-            chosen = tyro.cli(command, prog=f"symnets {name}", args=rest)
+        own = getattr(command, "parse", None)  # of a command whose defaults come from a file
+        chosen = own(rest) if own else parse(command, name, rest)
         return chosen.run() or 0
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
         errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)

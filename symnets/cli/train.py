@@ -1,15 +1,15 @@
 """`symnets train`: a potential from a YAML configuration."""
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
-import yaml
 from rich.console import Console
 
+from symnets.cli.parse import parse
 from symnets.experiments.config import parse_config, read_config
 from symnets.experiments.potential import train
 from symnets.experiments.potential_config import DataConfig, TrainConfig
@@ -31,26 +31,28 @@ class Train:
 
     file: tyro.conf.Positional[Path]
     """YAML file with the fields below, such as examples/acac.yaml."""
-    settings: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: TrainConfig(data=DataConfig(train="train.xyz"), output="runs/model")
-    )
+    settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
     resume: bool = False
     """Go on from the checkpoint in --output; start anew if there is none."""
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Train":
-        """The command with defaults from the file named by the first argument."""
-        default: Any = tyro.MISSING
-        if arguments and not arguments[0].startswith("-"):
-            file = Path(arguments[0])
-            default = cls(file, _with_architecture(read_config(TrainConfig, file), file, arguments))
-        return tyro.cli(
-            cls,
-            prog="symnets train",
-            args=list(arguments),
-            default=default,
-            config=(tyro.conf.AvoidSubcommands,),
-        )
+        """The command with defaults from the configuration file, wherever among the arguments it stands."""
+        where = _file_index(arguments)
+        if where is not None:
+            file = Path(arguments[where])
+            arguments = [arguments[where], *arguments[:where], *arguments[where + 1 :]]
+            config = read_config(TrainConfig, file)
+        elif {"-h", "--help"} & set(arguments):
+            file = tyro.MISSING
+            config = TrainConfig(data=DataConfig(train="mine.xyz"), output="runs/mine")
+        else:
+            raise ValueError(
+                "name a configuration file first, such as `symnets train mine.yaml`; "
+                "`symnets train --help` lists what it may say"
+            )
+        default = cls(file, _with_architecture(config, arguments))
+        return parse(cls, "train", arguments, default=default, config=(tyro.conf.AvoidSubcommands,))
 
     def run(self) -> int:
         """Train, with a progress bar; 0 when done, 130 if interrupted."""
@@ -63,13 +65,26 @@ class Train:
         return 0
 
 
-def _with_architecture(config: TrainConfig, file: Path, arguments: Sequence[str]) -> TrainConfig:
+def _file_index(arguments: Sequence[str]) -> int | None:
+    """Where the configuration file stands: the first argument, unless an option; else the first *.yaml."""
+    if arguments and not arguments[0].startswith("-"):
+        return 0
+    for index, argument in enumerate(arguments):
+        if argument.endswith((".yaml", ".yml")) and not argument.startswith("-"):
+            return index
+    for index, (before, argument) in enumerate(itertools.pairwise(arguments), start=1):
+        # What follows another option may be its value, such as a file of structures.
+        if Path(argument).is_file() and (not before.startswith("-") or before == "--resume"):
+            return index
+    return None
+
+
+def _with_architecture(config: TrainConfig, arguments: Sequence[str]) -> TrainConfig:
     """The configuration, for the architecture the options ask for."""
     option = "--model.architecture"
     wanted = [a.split("=", 1)[1] for a in arguments if a.startswith(f"{option}=")]
     wanted += [after for a, after in itertools.pairwise(arguments) if a == option]
     if not wanted or wanted[-1] == config.model.architecture:
         return config
-    values: dict[str, Any] = dict(yaml.safe_load(file.read_text()))
-    model: Mapping[str, Any] = {"architecture": wanted[-1], "cutoff": config.model.cutoff}
-    return parse_config(TrainConfig, values | {"model": model}, where=option)
+    model = {"architecture": wanted[-1], "cutoff": config.model.cutoff}
+    return parse_config(TrainConfig, asdict(config) | {"model": model}, where=option)

@@ -1,0 +1,89 @@
+"""`symnets train` finds its file, takes options over it, and refuses what makes no sense in one line."""
+
+import pytest
+
+from symnets.cli import main
+from symnets.cli.train import Train
+
+TEXT = "output: runs/mine\ndata: {train: mine.xyz, n_train: 7}\n"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(TEXT)
+    (tmp_path / "plain").write_text(TEXT)
+    (tmp_path / "frames.xyz").write_text("not a configuration")
+    return tmp_path
+
+
+def error_line(capsys, *arguments):
+    assert main(["train", *arguments]) == 2
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    return shown.removeprefix("error: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mine.yaml --resume --seed 3",
+        "--resume mine.yaml --seed 3",
+        "--seed 3 --resume mine.yaml",
+        "--seed=3 --resume plain",
+        "--resume plain --seed 3",
+        "plain --seed 3 --resume",
+    ],
+)
+def test_the_file_may_stand_anywhere(here, line):
+    command = Train.parse(line.split())
+    assert command.resume
+    assert command.settings.seed == 3
+    assert command.settings.data.n_train == 7
+    assert command.file.name in ("mine.yaml", "plain")
+
+
+def test_the_value_of_an_option_is_not_taken_for_the_file(here, capsys):
+    assert "name a configuration file first" in error_line(capsys, "--data.train", "frames.xyz")
+    command = Train.parse(["--data.train", "frames.xyz", "mine.yaml"])
+    assert command.settings.data.train == "frames.xyz"
+
+
+def test_without_a_file_help_shows_the_defaults(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    shown = capsys.readouterr().out
+    assert "{model" not in shown
+    assert "(default: mine.xyz)" in shown
+    for option in ("--model.channels", "--optimizer.learning-rate", "--model.parity"):
+        assert option in shown
+    with pytest.raises(SystemExit):
+        main(["train", "--help", "--model.architecture", "Invariant"])
+    assert "--model.parity" not in capsys.readouterr().out
+
+
+def test_help_with_a_file_shows_its_values(here, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help", "mine.yaml"])
+    assert "(default: 7)" in capsys.readouterr().out
+
+
+def test_without_a_file_it_says_what_to_do(here, capsys):
+    assert "name a configuration file first, such as `symnets train mine.yaml`" in error_line(capsys)
+    assert "name a configuration file first" in error_line(capsys, "--resume")
+    assert "there is no such configuration file" in error_line(capsys, "other.yaml")
+
+
+def test_values_out_of_range_are_one_line_from_file_and_options(here, capsys):
+    (here / "bad.yaml").write_text(TEXT + "optimizer: {epochs: 0}\n")
+    wrong = "optimizer.epochs: expected at least 1, got 0"
+    assert error_line(capsys, "bad.yaml") == f"bad.yaml: {wrong}"
+    assert error_line(capsys, "mine.yaml", "--optimizer.epochs", "0") == wrong
+    assert error_line(capsys, "mine.yaml", "--model.cutoff", "-1") == (
+        "model.cutoff: expected more than 0, got -1.0"
+    )
+    assert error_line(capsys, "mine.yaml", "--seed", "-1") == "seed: expected at least 0, got -1"
+
+
+def test_a_device_that_cannot_be_used_is_one_line(here, capsys):
+    assert error_line(capsys, "mine.yaml", "--device", "foo").startswith("device: expected one that torch")
