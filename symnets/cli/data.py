@@ -1,9 +1,12 @@
 """`symnets data generate` and `symnets data inspect`: make labelled structures, or look at some."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from ase import Atoms
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -88,16 +91,38 @@ class Inspect:
     """Name of the forces in the file."""
     stress_key: str | None = None
     """Name of the stress in the file."""
+    stress_convention: Literal["ase", "vasp"] = "ase"
+    """Of the stress in the file: ase (eV/Å³, positive under tension) or vasp (kbar, positive under
+    compression, xx yy zz xy yz zx)."""
     too_close: float = 0.5
     """Å below which two atoms are reported."""
 
     def run(self) -> None:
         """Print the table."""
         structures = read_structures(
-            self.path, energy_key=self.energy_key, forces_key=self.forces_key, stress_key=self.stress_key
+            self.path,
+            energy_key=self.energy_key,
+            forces_key=self.forces_key,
+            stress_key=self.stress_key,
+            stress_convention=self.stress_convention,
         )
         found = contents(structures, self.cutoff, too_close=self.too_close)
-        Console().print(_table(self.path, found, self.cutoff, self.too_close))
+        table = _table(self.path, found, self.cutoff, self.too_close)
+        table.add_row("reference energies", _determined(structures))
+        Console().print(table)
+
+
+def _determined(structures: Sequence[Atoms]) -> str:
+    """What the compositions tell of the energies of the species, as least squares would find them."""
+    species = sorted({number for atoms in structures for number in atoms.numbers})
+    composition = np.array([[(atoms.numbers == number).sum() for number in species] for atoms in structures])
+    rank = int(np.linalg.matrix_rank(composition))
+    if rank == len(species):
+        return f"rank {rank} of {len(species)} species: all determined"
+    return (
+        f"[yellow]rank {rank} of {len(species)} species[/]: only combinations determined; "
+        "for other formulas give data.isolated_atoms"
+    )
 
 
 def _table(path: Path, found: Contents, cutoff: float, too_close: float) -> Table:

@@ -55,8 +55,8 @@ class Train:
         return parse(cls, "train", arguments, default=default, config=(tyro.conf.AvoidSubcommands,))
 
     def run(self) -> int:
-        """Train, with a progress bar; 0 when done, 130 if interrupted."""
-        state = train(self.settings, resume=self.resume)
+        """Train, telling of it on standard error; 0 when done, 130 if interrupted."""
+        state = train(self.settings, resume=self.resume, summary=True)
         console, folder = Console(stderr=True), Path(self.settings.output)
         console.print(f"stopped at step {state.step}: {state.history.reason}; see {folder}", soft_wrap=True)
         if state.history.reason == INTERRUPTED:

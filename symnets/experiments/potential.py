@@ -1,11 +1,12 @@
 """Train a potential on labelled structures: from a configuration to a model file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from symnets.data import AtomGraph, Loader, Statistics
 from symnets.experiments.config import write_config
@@ -13,6 +14,8 @@ from symnets.experiments.device import usable_device
 from symnets.experiments.potential_config import NequIPConfig, TrainConfig
 from symnets.experiments.potential_data import load_data
 from symnets.experiments.potential_identity import check_identity, identity
+from symnets.experiments.potential_summary import SHOW, after_training, before_training, underdetermined
+from symnets.experiments.progress_lines import ProgressLines
 from symnets.models import ForceField, Invariant, NequIP, WithZBL, save
 from symnets.observables import errors, predictions
 from symnets.training import (
@@ -40,13 +43,10 @@ from symnets.training import (
     with_average,
 )
 
-SHOW = {
-    "validation/energy_per_atom_mae": ("E MAE meV/atom", 1000.0, ".2f"),
-    "validation/forces_rmse": ("F RMSE meV/Å", 1000.0, ".1f"),
-}
 
-
-def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> TrainState:
+def train(
+    config: TrainConfig, *, resume: bool = False, progress: bool = True, summary: bool = False
+) -> TrainState:
     """Train as configured; the folder `config.output` then holds
 
     - `model.safetensors`: the best model on the validation structures, with its errors,
@@ -56,7 +56,8 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     Args:
         config: see `TrainConfig`.
         resume: go on from the checkpoint, if there is one, as if nothing had happened.
-        progress: show a progress bar.
+        progress: show a progress bar on standard error; lines, if that is no terminal.
+        summary: say on standard error what is trained on, and how well it ended.
 
     Returns:
         the last state; `state.history.reason` tells why it ended.
@@ -81,10 +82,16 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     if going_on:
         check_identity(checkpoint.path, checkpoint.fingerprint, config)
     loader = Loader(train_graphs, config.optimizer.batch_size, shuffle=True, seed=config.seed)
-    state, total = build_state(config, build_model(config, stats), len(loader))
+    model = build_model(config, stats)
+    state, total = build_state(config, model, len(loader))
     if going_on:
         checkpoint.restore(state)
 
+    console = Console(stderr=True)
+    if summary:
+        _say(console, before_training(stats, len(validation_graphs), model))
+        if warning := underdetermined(stats):
+            _say(console, [f"warning: {warning}"], style="yellow")
     folder.mkdir(parents=True, exist_ok=True)
     write_config(config, folder / "config.yaml")
     rules = [max_steps(total), diverged()]
@@ -96,10 +103,17 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     if reason := stop(state):
         state.history.reason = reason
     else:
-        _fit(config, state, total, stop, loader, validation_graphs, [checkpoint], progress=progress)
+        _fit(config, state, total, stop, loader, validation_graphs, checkpoint, progress=progress)
     if reason := diverged()(state):
         raise FloatingPointError(reason)
+    if summary:
+        _say(console, after_training(state.history, criterion(config), folder / "model.safetensors"))
     return state
+
+
+def _say(console: Console, lines: Iterable[str], style: str | None = None) -> None:
+    for line in lines:
+        console.print(line, style=style, soft_wrap=True, highlight=False, markup=False)
 
 
 def _fit(
@@ -109,11 +123,11 @@ def _fit(
     stop: StopRule,
     loader: Loader,
     validation_graphs: Sequence[AtomGraph],
-    callbacks: Sequence[Callback],
+    checkpoint: Checkpoint,
     *,
     progress: bool,
 ) -> None:
-    """Move the state until the rule says stop; after the records, the callbacks are told."""
+    """Move the state until the rule says stop, and keep in the folder what comes of it."""
     folder = Path(config.output)
     loss = weighted_sum(
         (config.loss.energy, energy_term(config.loss.huber)),
@@ -124,21 +138,29 @@ def _fit(
     if config.optimizer.average is not None:
         dynamics = averaged(dynamics, config.optimizer.average)
     validation = Loader(validation_graphs, max(config.optimizer.batch_size, 25))
-    callbacks = [
+    callbacks: list[Callback] = [
         BestModel(folder / "model.safetensors", criterion(config), asdict(config)),
         CSVLog(folder / "history.csv"),
         TensorBoardLog(folder / "tensorboard"),
-        *callbacks,
+        checkpoint,
     ]
     if progress:
-        seconds = None if config.max_minutes is None else 60 * config.max_minutes
-        callbacks.append(ProgressBar(total, seconds=seconds, show=SHOW))
+        callbacks.append(_progress(config, total))
     Trainer(
         stop=stop,
         observables={"validation": lambda state: validation_errors(state, validation)},
         record=every(config.validate_every or max(len(loader), 50)),
         callbacks=callbacks,
     ).fit(dynamics)
+
+
+def _progress(config: TrainConfig, total: int) -> Callback:
+    """A bar on a terminal or in a notebook; lines elsewhere, where a bar would not show."""
+    console = Console(stderr=True)
+    if not (console.is_terminal or console.is_jupyter):
+        return ProgressLines(total, show=SHOW, console=console)
+    seconds = None if config.max_minutes is None else 60 * config.max_minutes
+    return ProgressBar(total, seconds=seconds, show=SHOW, console=console)
 
 
 def build_model(config: TrainConfig, stats: Statistics) -> ForceField:

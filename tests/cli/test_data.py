@@ -5,6 +5,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.units import GPa
 
 from symnets.cli import data, main
 from symnets.data import read_structures, write_structures
@@ -60,6 +61,24 @@ def test_inspect_prints_what_a_file_holds(tmp_path, capsys):
         assert word in out
     assert main(["data", "inspect", str(tmp_path / "absent.xyz")]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+def test_inspect_tells_whether_reference_energies_are_determined(tmp_path, capsys):
+    for names, told in ((["H2O", "H2O"], "rank 1 of 2 species"), (["H2O", "H2"], "all determined")):
+        write_structures(tmp_path / "data.xyz", [molecule(name) for name in names])
+        assert main(["data", "inspect", str(tmp_path / "data.xyz")]) == 0
+        assert told in capsys.readouterr().out
+
+
+def test_inspect_takes_the_stress_as_vasp_prints_it(tmp_path, capsys, monkeypatch):
+    atoms = bulk("Cu")
+    atoms.info["kilobar"] = np.arange(6.0)
+    write_structures(tmp_path / "data.xyz", [atoms])
+    taken = []
+    monkeypatch.setattr(data, "contents", lambda held, *a, **k: taken.extend(held) or contents(held, *a, **k))
+    options = ["--stress-key", "kilobar", "--stress-convention", "vasp"]
+    assert main(["data", "inspect", str(tmp_path / "data.xyz"), *options]) == 0
+    assert taken[0].get_stress() == pytest.approx(-0.1 * GPa * np.array([0, 1, 2, 4, 5, 3]))
 
 
 def test_suspicious_structures_are_found():
