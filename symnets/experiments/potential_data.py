@@ -24,7 +24,8 @@ def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], St
 
     Raises:
         FileNotFoundError: a file is neither here nor in the folder SYMNETS_DATA.
-        ValueError: a structure lacks a label whose weight in the loss is not zero, or there are too few.
+        ValueError: a structure lacks energy or forces, or a periodic one stress, whose weight in the loss
+            is not zero; or there are too few structures.
     """
     data, weights = config.data, asdict(config.loss)
     require = [name for name in ("energy", "forces", "stress") if weights[name]]
@@ -64,11 +65,28 @@ def _check_enough(data: DataConfig, held: int, wanted: int) -> None:
 
 def _read(path: str, data: DataConfig, require: Sequence[str]) -> list[Atoms]:
     """Structures of a file of the configuration, with the labels the loss needs."""
-    return read_structures(
+    structures = read_structures(
         find_data(path),
         energy_key=data.energy_key,
         forces_key=data.forces_key,
         stress_key=data.stress_key,
         stress_convention=data.stress_convention,
-        require=tuple(require),
+        require=[name for name in require if name != "stress"],
     )
+    if "stress" in require:
+        _check_stress(path, structures)
+    return structures
+
+
+def _check_stress(path: str, structures: Sequence[Atoms]) -> None:
+    """Refuse a crystal without stress; molecules among crystals have none to give."""
+    crystals = [frame for frame, atoms in enumerate(structures) if atoms.pbc.all()]
+    if not crystals:
+        raise ValueError(f"{path}: holds no periodic structure, so no stress; set loss.stress to 0")
+    for frame in crystals:
+        calculator = structures[frame].calc
+        if calculator is None or "stress" not in calculator.results:
+            raise ValueError(
+                f"{path}, frame {frame}: no stress, though loss.stress is not 0; name its key with "
+                "data.stress_key, or set loss.stress to 0"
+            )

@@ -142,6 +142,27 @@ def test_missing_labels_and_files_are_named(config, tmp_path):
         train(replace(config, data=replace(config.data, train="nowhere.xyz")), progress=False)
 
 
+def test_molecules_among_crystals_need_no_stress(config, copper, tmp_path):
+    frames = ase.io.read(copper, ":")
+    for atoms in frames[:6]:
+        atoms.pbc = False
+        atoms.cell = None
+        del atoms.calc.results["stress"]
+    ase.io.write(tmp_path / "mixed.xyz", frames)
+    mixed = replace(config, data=replace(config.data, train=str(tmp_path / "mixed.xyz")))
+    state = train(mixed, progress=False)
+    first, last = state.history.rows[0], state.history.rows[-1]
+    assert last["validation/stress_rmse"] < first["validation/stress_rmse"]
+
+    del frames[9].calc.results["stress"]
+    ase.io.write(tmp_path / "mixed.xyz", frames)
+    with pytest.raises(ValueError, match=r"mixed.xyz, frame 9: no stress"):
+        train(replace(mixed, output=str(tmp_path / "other")), progress=False)
+    ase.io.write(tmp_path / "mixed.xyz", frames[:6])
+    with pytest.raises(ValueError, match="holds no periodic structure"):
+        train(replace(mixed, output=str(tmp_path / "other")), progress=False)
+
+
 def test_too_few_structures_are_counted(config, copper):
     for asked, message in (
         ({"n_train": 14}, "holds 16 structures, but data.n_train = 14 and data.n_validation = 4"),
