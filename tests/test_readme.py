@@ -10,7 +10,7 @@ import yaml
 
 from symnets.cli import COMMANDS
 from symnets.experiments.config import parse_config
-from symnets.experiments.potential_config import DataConfig, InvariantConfig, NequIPConfig, TrainConfig
+from symnets.experiments.potential.config import DataConfig, InvariantConfig, NequIPConfig, TrainConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "how-to" / "train.md"]

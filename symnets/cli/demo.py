@@ -17,7 +17,7 @@ from rich.progress import track
 from symnets.cli.evaluate import predict, print_table
 from symnets.data import sample, write_structures
 from symnets.experiments.potential import train
-from symnets.experiments.potential_config import (
+from symnets.experiments.potential.config import (
     DataConfig,
     LossConfig,
     NequIPConfig,

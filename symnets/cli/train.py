@@ -12,7 +12,7 @@ from rich.console import Console
 from symnets.cli.parse import parse
 from symnets.experiments.config import parse_config, read_config
 from symnets.experiments.potential import train
-from symnets.experiments.potential_config import DataConfig, TrainConfig
+from symnets.experiments.potential.config import DataConfig, TrainConfig
 from symnets.training import INTERRUPTED
 
 

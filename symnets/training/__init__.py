@@ -7,6 +7,7 @@ from symnets.training.history import History
 from symnets.training.logging import CSVLog, TensorBoardLog
 from symnets.training.losses import energy_term, forces_term, stress_term, weighted_sum
 from symnets.training.progress import ProgressBar
+from symnets.training.progress_lines import ProgressLines
 from symnets.training.schedule import every, learning_rate, log_spaced
 from symnets.training.state import TrainState
 from symnets.training.stopping import (
@@ -28,6 +29,7 @@ __all__ = [
     "History",
     "Loss",
     "ProgressBar",
+    "ProgressLines",
     "StopRule",
     "TensorBoardLog",
     "TrainState",

@@ -6,7 +6,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from symnets.experiments.potential_config import (
+from symnets.experiments.potential.config import (
     DataConfig,
     LossConfig,
     NequIPConfig,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from symnets.experiments.config import parse_config, read_config, write_config
-from symnets.experiments.potential_config import InvariantConfig, NequIPConfig, TrainConfig
+from symnets.experiments.potential.config import InvariantConfig, NequIPConfig, TrainConfig
 
 GOOD = {"data": {"train": "a.xyz"}, "output": "runs/x"}
 

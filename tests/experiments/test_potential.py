@@ -16,12 +16,13 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from symnets.cli import main
 from symnets.data.archive import read_archive
 from symnets.experiments.config import write_config
-from symnets.experiments.potential import BestModel, train
-from symnets.experiments.potential_config import (
+from symnets.experiments.potential import train
+from symnets.experiments.potential.config import (
     InvariantConfig,
     LossConfig,
     NequIPConfig,
 )
+from symnets.experiments.potential.validation import BestModel
 from symnets.models import describe, load
 
 

@@ -12,8 +12,8 @@ from symnets.cli import main
 from symnets.data import build_graphs, statistics
 from symnets.experiments.config import write_config
 from symnets.experiments.potential import train
-from symnets.experiments.potential_summary import underdetermined
-from symnets.experiments.progress_lines import ProgressLines
+from symnets.experiments.potential.summary import underdetermined
+from symnets.training.progress_lines import ProgressLines
 
 SHOW = {"loss_of_forces": ("F", 1000.0, ".1f")}
 

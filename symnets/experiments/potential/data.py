@@ -16,7 +16,7 @@ from symnets.data import (
     split,
     statistics,
 )
-from symnets.experiments.potential_config import DataConfig, TrainConfig
+from symnets.experiments.potential.config import DataConfig, TrainConfig
 
 
 def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], Statistics]:

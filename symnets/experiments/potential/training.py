@@ -3,26 +3,25 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 
-from symnets.data import AtomGraph, Loader, Statistics
+from symnets.data import AtomGraph, Loader
 from symnets.experiments.config import write_config
 from symnets.experiments.device import usable_device
-from symnets.experiments.potential_config import NequIPConfig, TrainConfig
-from symnets.experiments.potential_data import load_data
-from symnets.experiments.potential_identity import check_identity, identity
-from symnets.experiments.potential_summary import SHOW, after_training, before_training, underdetermined
-from symnets.experiments.progress_lines import ProgressLines
-from symnets.models import ForceField, Invariant, NequIP, WithZBL, save
-from symnets.observables import errors, predictions
+from symnets.experiments.potential.build import build_model, build_state
+from symnets.experiments.potential.config import TrainConfig
+from symnets.experiments.potential.data import load_data
+from symnets.experiments.potential.identity import check_identity, identity
+from symnets.experiments.potential.summary import SHOW, after_training, before_training, underdetermined
+from symnets.experiments.potential.validation import BestModel, criterion, validation_errors
 from symnets.training import (
     Callback,
     Checkpoint,
     CSVLog,
     ProgressBar,
+    ProgressLines,
     StopRule,
     TensorBoardLog,
     Trainer,
@@ -34,13 +33,11 @@ from symnets.training import (
     every,
     first_of,
     forces_term,
-    learning_rate,
     max_steps,
     no_improvement,
     stress_term,
     wall_time,
     weighted_sum,
-    with_average,
 )
 
 
@@ -161,87 +158,3 @@ def _progress(config: TrainConfig, total: int) -> Callback:
         return ProgressLines(total, show=SHOW, console=console)
     seconds = None if config.max_minutes is None else 60 * config.max_minutes
     return ProgressBar(total, seconds=seconds, show=SHOW, console=console)
-
-
-def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
-    """A force field with fresh weights, normalised by the statistics of its data."""
-    options = asdict(config.model)
-    architecture, zbl = options.pop("architecture"), options.pop("zbl")
-    cls = NequIP if isinstance(config.model, NequIPConfig) else Invariant
-    assert cls.__name__ == architecture
-    energy_model = cls(
-        stats.species,
-        **options,
-        mean_neighbors=max(stats.mean_neighbors, 1.0),
-        # An atom of the training data, on average: what is left to learn is of the order of `scale`.
-        shift=[energy + stats.cohesion for energy in stats.energies],
-        scale=stats.force_rms if stats.force_rms > 0 else 1.0,
-    )
-    force_field = ForceField(WithZBL(energy_model) if zbl else energy_model)
-    return force_field.to(device=config.device, dtype=getattr(torch, config.dtype))
-
-
-def build_state(config: TrainConfig, model: ForceField, batches: int) -> tuple[TrainState, int]:
-    """The state at step 0, and the number of steps of the whole training."""
-    options = config.optimizer
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=options.learning_rate,
-        weight_decay=options.weight_decay,
-        amsgrad=options.amsgrad,
-        fused=True,
-    )
-    total = options.epochs * batches
-    schedule = learning_rate(
-        optimizer, total, decay=options.decay, warmup=options.warmup, final=options.final
-    )
-    state = TrainState(model, optimizer, schedule)
-    return (state if options.average is None else with_average(state)), total
-
-
-def criterion(config: TrainConfig) -> str:
-    """What chooses the best model: the error of forces, energy or stress, the first that has weight."""
-    if config.loss.forces:
-        return "validation/forces_rmse"
-    return "validation/energy_per_atom_rmse" if config.loss.energy else "validation/stress_rmse"
-
-
-def validation_errors(state: TrainState, loader: Loader) -> dict[str, float]:
-    """MAE and RMSE of what is labelled, in eV, eV/Å and eV/Å³."""
-    found = errors(predictions(state.best_guess, loader))
-    named = {
-        "energy_per_atom": found.energy_per_atom,
-        "energy": found.energy,
-        "forces": found.forces,
-        "stress": found.stress,
-    }
-    return {
-        f"{name}_{kind}": getattr(error, kind)
-        for name, error in named.items()
-        if error is not None
-        for kind in ("mae", "rmse")
-    }
-
-
-class BestModel(Callback):
-    """Save the model whenever its validation error is the lowest so far.
-
-    Raises:
-        ValueError: a record lacks that error, since no validation structure has the label.
-    """
-
-    def __init__(self, path: Path, criterion: str, config: dict[str, Any]) -> None:
-        self.path, self.criterion, self.config = path, criterion, config
-
-    def after_record(self, state: TrainState, row: Any) -> None:
-        """Save if best."""
-        if self.criterion not in row:
-            label = self.criterion.removeprefix("validation/").split("_")[0]
-            raise ValueError(
-                f"the best model is chosen by {self.criterion}, but the validation structures have no "
-                f"{label}; label them, or give loss.{label} the weight 0"
-            )
-        if state.history.is_best(self.criterion):
-            model = state.best_guess
-            assert isinstance(model, ForceField)
-            save(model, self.path, extra={"training": self.config, "errors": dict(row)})

@@ -9,7 +9,7 @@ from typing import Any
 from symnets.data import AtomGraph, Statistics
 from symnets.data.archive import read_header
 from symnets.experiments.config import fingerprint, read_config
-from symnets.experiments.potential_config import TrainConfig
+from symnets.experiments.potential.config import TrainConfig
 
 # Where to write, and how long to go on, does not decide the weights.
 FREE = ("output", "max_minutes", "patience", "checkpoint_every", "device")

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from symnets.training import Callback, TrainState
+from symnets.training.callback import Callback
+from symnets.training.state import TrainState
 
 
 class ProgressLines(Callback):

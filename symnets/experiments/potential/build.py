@@ -1,0 +1,46 @@
+"""What a configuration asks for: a model with fresh weights, and the state its training starts from."""
+
+from dataclasses import asdict
+
+import torch
+
+from symnets.data import Statistics
+from symnets.experiments.potential.config import NequIPConfig, TrainConfig
+from symnets.models import ForceField, Invariant, NequIP, WithZBL
+from symnets.training import TrainState, learning_rate, with_average
+
+
+def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
+    """A force field with fresh weights, normalised by the statistics of its data."""
+    options = asdict(config.model)
+    architecture, zbl = options.pop("architecture"), options.pop("zbl")
+    cls = NequIP if isinstance(config.model, NequIPConfig) else Invariant
+    assert cls.__name__ == architecture
+    energy_model = cls(
+        stats.species,
+        **options,
+        mean_neighbors=max(stats.mean_neighbors, 1.0),
+        # An atom of the training data, on average: what is left to learn is of the order of `scale`.
+        shift=[energy + stats.cohesion for energy in stats.energies],
+        scale=stats.force_rms if stats.force_rms > 0 else 1.0,
+    )
+    force_field = ForceField(WithZBL(energy_model) if zbl else energy_model)
+    return force_field.to(device=config.device, dtype=getattr(torch, config.dtype))
+
+
+def build_state(config: TrainConfig, model: ForceField, batches: int) -> tuple[TrainState, int]:
+    """The state at step 0, and the number of steps of the whole training."""
+    options = config.optimizer
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=options.learning_rate,
+        weight_decay=options.weight_decay,
+        amsgrad=options.amsgrad,
+        fused=True,
+    )
+    total = options.epochs * batches
+    schedule = learning_rate(
+        optimizer, total, decay=options.decay, warmup=options.warmup, final=options.final
+    )
+    state = TrainState(model, optimizer, schedule)
+    return (state if options.average is None else with_average(state)), total
