@@ -92,10 +92,11 @@ class Trainer:
 
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
     """Flatten a measurement into named numbers; what is not a number is left out."""
+    inner: Any = value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _numbers(f"{name}/{key}", inner)
-    elif isinstance(value, numbers.Real) or (hasattr(value, "item") and math.prod(value.shape) == 1):
-        yield name, float(value)
+        inner = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(inner, Mapping):
+        for key, part in inner.items():
+            yield from _numbers(f"{name}/{key}", part)
+    elif isinstance(inner, numbers.Real) or (hasattr(inner, "item") and math.prod(inner.shape) == 1):
+        yield name, float(inner)
