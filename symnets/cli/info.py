@@ -73,7 +73,7 @@ def facts(path: Path) -> dict[str, Any]:
         "cutoff": model.cutoff,
         "n_parameters": sum(p.numel() for p in model.parameters()),
         "dtype": header["dtype"],
-        "versions": header["versions"],
+        "versions": header["versions"] | (header["extra"].get("provenance") or {}),
         "extra": header["extra"],
     }
 
@@ -82,6 +82,7 @@ def rows(held: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Facts as lines of text."""
     shown = {"species", "cutoff", "shift", "scale"}  # have lines of their own, or are long
     rest = {name: value for name, value in held["arguments"].items() if name not in shown}
+    makers = [f"{name} {version}" for name, version in held["versions"].items() if version]
     lines = [
         ("architecture", " of ".join([*held["wrappers"], held["architecture"]])),
         ("elements", " ".join(held["species"])),
@@ -90,7 +91,10 @@ def rows(held: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("parameters", f"{held['n_parameters']:,}"),
         ("arithmetic", held["dtype"]),
         ("size", f"{held['bytes'] / 1e6:.2f} MB"),
-        ("written by", ", ".join(f"{name} {version}" for name, version in held["versions"].items())),
+        (
+            "written by",
+            ", ".join(makers),
+        ),
     ]
     return lines + _errors(held["extra"].get("errors") or {})
 

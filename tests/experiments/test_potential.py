@@ -23,6 +23,7 @@ from symnets.experiments.potential.config import (
     NequIPConfig,
 )
 from symnets.experiments.potential.validation import BestModel
+from symnets.experiments.provenance import provenance
 from symnets.models import describe, load
 
 
@@ -40,6 +41,7 @@ def test_training_lowers_every_error_and_leaves_a_model(config, model, tmp_path)
         assert last[f"validation/{name}"] < first[f"validation/{name}"]
     assert state.history.reason == "60 steps done"
     header = describe(tmp_path / "run" / "model.safetensors")
+    assert header["extra"]["provenance"] == provenance()
     assert header["extra"]["training"]["model"]["architecture"] == small.architecture
     assert header["extra"]["errors"]["validation/forces_rmse"] == min(
         state.history.values("validation/forces_rmse")

@@ -5,6 +5,7 @@ from typing import Any
 
 from symnets.data import Loader
 from symnets.experiments.potential.config import TrainConfig
+from symnets.experiments.provenance import provenance
 from symnets.models import ForceField, save
 from symnets.observables import errors, predictions
 from symnets.training import Callback, TrainState
@@ -55,4 +56,5 @@ class BestModel(Callback):
         if state.history.is_best(self.criterion):
             model = state.best_guess
             assert isinstance(model, ForceField)
-            save(model, self.path, extra={"training": self.config, "errors": dict(row)})
+            extra = {"training": self.config, "errors": dict(row), "provenance": provenance()}
+            save(model, self.path, extra=extra)

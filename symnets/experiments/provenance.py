@@ -1,0 +1,36 @@
+"""Provenance: with what a result was made."""
+
+import platform
+import subprocess
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("symnets", "torch", "numpy", "e3nn", "numba", "torch-geometric", "vesin", "ase")
+
+
+@lru_cache
+def provenance() -> dict[str, str | None]:
+    """Versions of Python and of the packages that decide results, and the git commit of symnets.
+
+    The commit is that of the checkout symnets runs from, with "+" if tracked files differ from it;
+    None for an installed package.
+    """
+    versions: dict[str, str | None] = {name: version(name) for name in PACKAGES}
+    return versions | {"python": platform.python_version(), "commit": _commit()}
+
+
+def _commit() -> str | None:
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head, changed = (
+            subprocess.run(
+                ["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=10
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):  # no git here, or a folder git does not trust
+        return None
+    return f"{head}+" if changed else head
