@@ -14,7 +14,7 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from symnets.cli import main
-from symnets.data.archive import read_archive
+from symnets.data.archive import read_archive, read_header
 from symnets.experiments.config import write_config
 from symnets.experiments.potential import train
 from symnets.experiments.potential.config import (
@@ -212,18 +212,22 @@ def test_killed_three_times_and_resumed_it_ends_bit_for_bit_the_same(config, tmp
         ]
         return subprocess.Popen([*command, "--resume"], stderr=subprocess.DEVNULL)
 
+    def step():
+        path = cut / "checkpoint.safetensors"
+        return read_header(path, "checkpoint")["step"] if path.exists() else 0
+
     assert start(whole).wait() == 0
-    chance = random.Random(0)
-    for _ in range(3):
+    chance, kills = random.Random(), []
+    for target in sorted(chance.sample(range(50, 1000), 3)):
         process = start(cut)
-        while not (cut / "checkpoint.safetensors").exists():
-            time.sleep(0.05)
-        time.sleep(6 + 3 * chance.random())  # six seconds to start up
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    _, header = read_archive(cut / "checkpoint.safetensors", "checkpoint")
+        while step() < target and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(0.05 * chance.random())
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        kills.append(step())
+    assert 50 <= kills[0] < kills[-1] < 1200, "the kills came too early or too late to mean anything"
     assert start(cut).wait() == 0
-    assert 0 < header["step"] < 1200, "the kills came too early or too late to mean anything"
     for file, kind in (("checkpoint.safetensors", "checkpoint"), ("model.safetensors", "model")):
         ours, theirs = weights(cut / file, kind), weights(whole / file, kind)
         assert ours.keys() == theirs.keys()
