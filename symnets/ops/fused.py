@@ -61,21 +61,32 @@ class FusedPlan:
         """dL/dg, the product itself."""
         t = self.entries(x.dtype)
         total = x.new_zeros(edges.n_receivers, self.plan.irreps_out.dim)
-        order, start = edges.by_receiver
-        before = (total.numpy(), _array(x), _array(y), _array(w), edges.sender, order, start)
-        after = (t.out, t.inp, t.filter, t.weight, t.channels, t.values)
-        kernels.run(kernels.node_partial, before, after, start * self.multiplications)
+        self._sum(total, x, y, w, edges.sender, edges.by_receiver, t.out, t.inp)
         return total
 
     def sum_at_senders(self, g: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
         """dL/dx."""
         t = self.entries(g.dtype)
         total = g.new_zeros(edges.n_senders, self.plan.irreps_in.dim)
-        order, start = edges.by_sender
-        before = (total.numpy(), _array(g), _array(y), _array(w), edges.receiver, order, start)
-        after = (t.inp, t.out, t.filter, t.weight, t.channels, t.values)
-        kernels.run(kernels.node_partial, before, after, start * self.multiplications)
+        self._sum(total, g, y, w, edges.receiver, edges.by_sender, t.inp, t.out)
         return total
+
+    def _sum(
+        self,
+        total: Tensor,
+        other: Tensor,
+        y: Tensor,
+        w: Tensor,
+        end: np.ndarray,
+        by_node: tuple[np.ndarray, np.ndarray],
+        to: np.ndarray,
+        source: np.ndarray,
+    ) -> None:
+        """Add to each node's row what comes along its edges from `other` rows, those of the edges' `end`."""
+        t, (order, start) = self.entries(other.dtype), by_node
+        before = (total.numpy(), _array(other), _array(y), _array(w), end, order, start)
+        after = (to, source, t.filter, t.weight, t.channels, t.values)
+        kernels.run(kernels.node_partial, before, after, start * self.multiplications)
 
     def on_edges(self, g: Tensor, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> tuple[Tensor, Tensor]:
         """dL/dY and dL/dw."""
