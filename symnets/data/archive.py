@@ -4,14 +4,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from symnets.data.whole_file import whole_file
+
+_LENGTH = 8  # bytes of the header's length at the start of a safetensors file
+_LONGEST_HEADER = 100_000_000  # safetensors' own limit
 
 
 def write_archive(
@@ -35,8 +38,12 @@ def write_archive(
 
 def read_header(path: str | Path, kind: str) -> dict[str, Any]:
     """The JSON header of an archive, without its tensors (and without checking them)."""
-    with _open(Path(path), kind) as file:
-        return json.loads(file.metadata()["header"])
+    path = Path(path)
+    with _open(path, kind) as file:
+        # One open file is one version of it, even while another process puts a newer one in its place.
+        start = file.read(_LENGTH)
+        content = start + file.read(_header_bytes(path, kind, start))
+    return json.loads(_metadata(path, kind, content)["header"])
 
 
 def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -48,28 +55,49 @@ def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
     """
     path = Path(path)
     with _open(path, kind) as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        content = file.read()
+    metadata = _metadata(path, kind, content)
+    try:
+        tensors = dict(sorted(load(content).items()))
+    except SafetensorError as error:
+        raise _not_whole(path, kind, error) from error
     if metadata.get("sha256") != _digest(kind, metadata["header"], tensors):
         raise ValueError(f"{path}: the checksum does not match, the file was altered; use an intact copy")
     return tensors, json.loads(metadata["header"])
 
 
-def _open(path: Path, kind: str) -> Any:
+def _open(path: Path, kind: str) -> BinaryIO:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a symnets {kind} file, but there is no such file")
+    return path.open("rb")
+
+
+def _header_bytes(path: Path, kind: str, start: bytes) -> int:
+    length = int.from_bytes(start[:_LENGTH], "little")
+    if len(start) < _LENGTH or length > _LONGEST_HEADER:
+        raise _not_whole(path, kind, "no safetensors header at its start")
+    return length
+
+
+def _metadata(path: Path, kind: str, content: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file: eight bytes of length (little-endian), then that much JSON."""
+    stop = _LENGTH + _header_bytes(path, kind, content)
     try:
-        file = safe_open(path, framework="pt")
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: not a whole safetensors file ({error}); "
-            f"it was cut short, altered, or is no symnets {kind} file"
-        ) from error
-    found = (file.metadata() or {}).get("symnets")
+        metadata = json.loads(content[_LENGTH:stop]).get("__metadata__") or {}
+    except (ValueError, AttributeError) as error:
+        raise _not_whole(path, kind, error) from error
+    found = metadata.get("symnets")
     if found != kind:
         came = f"a symnets {found} file" if found else "a safetensors file of another program"
         raise ValueError(f"{path}: expected a symnets {kind} file, got {came}")
-    return file
+    return metadata
+
+
+def _not_whole(path: Path, kind: str, reason: object) -> ValueError:
+    return ValueError(
+        f"{path}: not a whole safetensors file ({reason}); "
+        f"it was cut short, altered, or is no symnets {kind} file"
+    )
 
 
 def _digest(kind: str, header: str, tensors: Mapping[str, Tensor]) -> str:

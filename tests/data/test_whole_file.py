@@ -1,5 +1,8 @@
 """Files appear whole or not at all."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -58,3 +61,26 @@ def test_archive_of_another_kind_is_named(tmp_path):
     write_archive(tmp_path / "f", "checkpoint", {"a": torch.zeros(1)}, {})
     with pytest.raises(ValueError, match="expected a symnets model file, got a symnets checkpoint file"):
         read_archive(tmp_path / "f", "model")
+
+
+def test_archive_is_read_whole_while_another_process_replaces_it(tmp_path):
+    for size in (1, 5000):
+        write_archive(tmp_path / str(size), "test", {"a": torch.zeros(size)}, {"size": size})
+    (tmp_path / "one").write_bytes((tmp_path / "1").read_bytes())
+    replace = (
+        "import os, itertools\n"
+        "whole = [open(name, 'rb').read() for name in ('1', '5000')]\n"
+        "for n in itertools.count():\n"
+        "    with open('new', 'wb') as file: file.write(whole[n % 2])\n"
+        "    os.replace('new', 'one')\n"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", replace], cwd=tmp_path)
+    try:
+        found = []
+        while len(found) < 300 or len(set(found)) < 2:
+            tensors, header = read_archive(tmp_path / "one", "test")
+            assert tensors["a"].numel() == header["size"]
+            found.append(read_header(tmp_path / "one", "test")["size"])
+    finally:
+        writer.kill()
+        writer.wait()
