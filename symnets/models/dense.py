@@ -1,0 +1,163 @@
+"""Dense: fully connected nets, one or many of the same shape at once."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from symnets.models.activation import find_activation
+from symnets.models.dense_pass import dense_pass
+from symnets.models.parametrization import Parametrization, initial_deviation, layer_scales
+
+
+class Dense(nn.Module):
+    """Fully connected net, or S independent ones of the same shape, trained in one call.
+
+        z_1 = s_1 W_1 x,   z_l = s_l W_l φ(z_(l-1)),   f = s_(L+1) W_(L+1) φ(z_L),   (+ biases)
+
+    with L = `depth` hidden layers, φ normalised to E φ(z)² = 1 on N(0, 1), and scales s that the
+    parametrisation sets (`layer_scales`). With members, every parameter has a leading axis S.
+
+    Args:
+        d_in: components of an input.
+        width: h, units of each hidden layer.
+        depth: L, number of hidden layers.
+        activation: "relu", "tanh", "swish", "gelu", "erf" or "linear".
+        parametrization: "ntk", "standard" or "mean_field".
+        bias: whether layers have biases, zero at first.
+        d_out: components of an output; None for a scalar f, without an axis for it.
+        members: number of nets; None for a single one, without an axis for it.
+        init: "normal", or "orthogonal": (semi-)orthogonal matrices of the same mean square.
+        generator: source of the initial weights, member after member: S members drawn at once
+            equal S single nets drawn one after the other.
+        dtype: of the parameters; drawn in float64 whatever it is.
+
+    Example:
+        >>> Dense(10, 20, 3, members=5)(torch.randn(100, 10)).shape
+        torch.Size([5, 100])
+    """
+
+    def __init__(
+        self,
+        d_in: int,
+        width: int,
+        depth: int,
+        *,
+        activation: str = "relu",
+        parametrization: Parametrization = "ntk",
+        bias: bool = False,
+        d_out: int | None = None,
+        members: int | None = None,
+        init: str = "normal",
+        generator: Generator | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = {"d_in": d_in, "width": width, "depth": depth, "d_out": d_out, "members": members}
+        for name, size in sizes.items():
+            if size is not None and size < 1:
+                raise ValueError(f"{name}: expected at least 1, got {size}")
+        if init not in ("normal", "orthogonal"):
+            raise ValueError(f"init: expected 'normal' or 'orthogonal', got {init!r}")
+        self.d_in, self.width, self.depth, self.d_out, self.members = d_in, width, depth, d_out, members
+        self.activation, self.parametrization = find_activation(activation), parametrization
+        fan_in = [d_in] + [width] * depth
+        self.scales = layer_scales(parametrization, fan_in)
+        shapes = [*[(width, n) for n in fan_in[:-1]], (d_out or 1, width)]
+        draws = [
+            [_draw(shape, init, generator) * initial_deviation(parametrization, shape[1]) for shape in shapes]
+            for _ in range(members or 1)
+        ]
+        layers = draws[0] if members is None else [torch.stack(layer) for layer in zip(*draws, strict=True)]
+        dtype = dtype or torch.get_default_dtype()
+        self.weights = nn.ParameterList([nn.Parameter(layer.to(dtype)) for layer in layers])
+        biases = [torch.zeros(layer.shape[:-1], dtype=dtype) for layer in layers] if bias else []
+        self.biases = nn.ParameterList([nn.Parameter(b) for b in biases])
+
+    def forward(self, x: Float[Tensor, "*members n d_in"]) -> Float[Tensor, "..."]:
+        """f(x): (n,) or (S, n), with a last axis d_out unless it is None.
+
+        Args:
+            x: (n, d_in), seen by all members, or (S, n, d_in), each member's own.
+        """
+        self._check(x)
+        f = dense_pass(self, x)  # (S, d_out, n)
+        f = f[:, 0] if self.d_out is None else f.transpose(1, 2)
+        return f[0] if self.members is None else f
+
+    @property
+    def n_hidden_units(self) -> int:
+        """h L, of one member."""
+        return self.width * self.depth
+
+    def member(self, index: int) -> "Dense":
+        """One of the members as a net of its own."""
+        return self._with([p[index] for p in self.parameters()], None)
+
+    def select(self, indices: Sequence[int] | Tensor) -> "Dense":
+        """Some of the members, copied."""
+        chosen = torch.as_tensor(indices, device=self.weights[0].device)
+        return self._with([p[chosen] for p in self.parameters()], len(chosen))
+
+    @classmethod
+    def stack(cls, models: Sequence["Dense"]) -> "Dense":
+        """Single nets of equal shape as the members of one."""
+        if not models:
+            raise ValueError("models: expected at least one, got none")
+        first = models[0]
+        for model in models:
+            if model.members is not None or model._arguments() != first._arguments():
+                raise ValueError(
+                    f"models: expected single nets of one shape, got {first._arguments()} "
+                    f"and {model._arguments()} with members={model.members}"
+                )
+        columns = zip(*[model.parameters() for model in models], strict=True)
+        return first._with([torch.stack(column) for column in columns], len(models))
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        text = ", ".join(f"{k}={v!r}" for k, v in self._arguments().items())
+        return f"{text}, members={self.members}"
+
+    def _arguments(self) -> dict:
+        return {
+            "d_in": self.d_in,
+            "width": self.width,
+            "depth": self.depth,
+            "d_out": self.d_out,
+            "activation": self.activation.name,
+            "parametrization": self.parametrization,
+            "bias": bool(len(self.biases)),
+        }
+
+    def _with(self, parameters: Sequence[Tensor], members: int | None) -> "Dense":
+        """A net of this shape with other parameters, copied."""
+        twin = Dense.__new__(Dense)
+        nn.Module.__init__(twin)
+        for name in ("d_in", "width", "depth", "d_out", "activation", "parametrization", "scales"):
+            setattr(twin, name, getattr(self, name))
+        twin.members = members
+        copies = [nn.Parameter(p.detach().clone()) for p in parameters]
+        n = len(self.weights)
+        twin.weights, twin.biases = nn.ParameterList(copies[:n]), nn.ParameterList(copies[n:])
+        return twin.train(self.training)
+
+    def _check(self, x: Tensor) -> None:
+        expected = f"(n, {self.d_in})" + (
+            "" if self.members is None else f" or ({self.members}, n, {self.d_in})"
+        )
+        shapes_fit = x.ndim == 2 or (x.ndim == 3 and self.members is not None and x.shape[0] == self.members)
+        if not shapes_fit or x.shape[-1] != self.d_in:
+            raise ValueError(f"x: expected shape {expected}, got {tuple(x.shape)}; flatten images first")
+
+
+def _draw(shape: tuple[int, int], init: str, generator: Generator | None) -> Tensor:
+    """Entries of unit mean square."""
+    normal = torch.randn(shape, generator=generator, dtype=torch.float64)
+    if init == "normal":
+        return normal
+    rows, columns = shape
+    q, r = torch.linalg.qr(normal if rows >= columns else normal.T)
+    q = q * r.diagonal().sign()  # uniform over the orthogonal group (Mezzadri 2007, math-ph/0609050)
+    return (q if rows >= columns else q.T) * max(rows, columns) ** 0.5

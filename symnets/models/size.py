@@ -1,0 +1,54 @@
+"""Size of a net: how many numbers, and how many of them matter."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Size:
+    """Numbers of a net (of one member).
+
+    Attributes:
+        n_params: all trainable numbers.
+        n_weights: without biases; d h + h² (L - 1) + h for a `Dense` net of scalar output.
+        n_effective: n_params without one for each hidden unit of a homogeneous activation, whose
+            incoming numbers times c and outgoing ones over c leave the function as it is.
+    """
+
+    n_params: int
+    n_weights: int
+    n_effective: int
+
+
+def size(model: nn.Module) -> Size:
+    """Size of a net.
+
+    `n_weights` is what Spigler et al. 2019 (arXiv:1810.09665) call N: they have biases, and subtract
+    one per neuron for its rescaling. For modules other than `Dense` and `Convolutional`, parameters
+    of one axis count as biases, and n_effective = n_params.
+    """
+    members = getattr(model, "members", None) or 1
+    weights = sum(p.numel() for p in getattr(model, "weights", [])) // members
+    params = sum(p.numel() for p in model.parameters() if p.requires_grad) // members
+    if not weights:
+        biases = sum(p.numel() for p in model.parameters() if p.requires_grad and p.ndim < 2)
+        return Size(params, params - biases, params)
+    units = getattr(model, "n_hidden_units", 0)
+    homogeneous = getattr(getattr(model, "activation", None), "homogeneous", False)
+    return Size(params, weights, params - units if homogeneous else params)
+
+
+def width_for(n_weights: int, *, d_in: int, depth: int) -> int:
+    """The width h of a `Dense` net whose number of weights d h + h² (L - 1) + h is nearest to a wish."""
+    width = 1
+    while abs(count_weights(d_in, width + 1, depth) - n_weights) < abs(
+        count_weights(d_in, width, depth) - n_weights
+    ):
+        width += 1
+    return width
+
+
+def count_weights(d_in: int, width: int, depth: int) -> int:
+    """d h + h² (L - 1) + h."""
+    return d_in * width + width * width * (depth - 1) + width
