@@ -1,8 +1,9 @@
-"""Figures as PNG, and the way results reach the disk: whole or not at all."""
+"""Figures as PNG and SVG, and the way results reach the disk: whole or not at all."""
 
 import io
 from pathlib import Path
 
+import matplotlib
 from matplotlib.figure import Figure
 
 from symnets.data.whole_file import whole_file
@@ -15,6 +16,31 @@ def png(figure: Figure, *, dpi: float = 160) -> bytes:
     with style():
         figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as an SVG drawing; text stays text, and the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with style(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "symnets"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path: str | Path, *, dpi: float = 160) -> tuple[Path, Path]:
+    """Writes the figure twice, as PNG and as SVG, each atomically.
+
+    Args:
+        figure: what to write.
+        path: both names without their ending, which is added: "results/plane" gives "results/plane.png" and
+            "results/plane.svg". A dot in the name is part of it.
+        dpi: resolution of the PNG.
+
+    Returns:
+        Both paths, the PNG first.
+    """
+    path = Path(path)
+    picture = write(path.with_name(f"{path.name}.png"), png(figure, dpi=dpi))
+    return picture, write(path.with_name(f"{path.name}.svg"), svg(figure))
 
 
 def save_picture(figure: Figure, path: str | Path, *, dpi: float = 160) -> Path:
