@@ -13,13 +13,16 @@ from symnets.data.loader import Loader
 from symnets.training.state import TrainState
 
 Loss = Callable[[Any, Any], Float[Tensor, " n"]]
-"""(outputs, targets) -> one loss an example, not reduced."""
+"""(outputs, targets) -> one loss an example, not reduced; of an ensemble (members, examples)."""
 
 
 def descend(
     state: TrainState, loss: Loss, loader: Loader, *, clip_norm: float | None = None
 ) -> Iterator[TrainState]:
     """Stochastic gradient descent: one optimiser step a batch, on the mean loss of its examples.
+
+    Of an ensemble every member takes the steps it would take alone, if the optimiser treats each
+    number by itself (SGD, Adam) and the gradient is not clipped.
 
     The batch of step n is a function of n alone (`Loader.epoch`), so a restored state goes on
     with the data it would have seen.
@@ -31,6 +34,8 @@ def descend(
         clip_norm: longest gradient let through (Euclidean norm over all weights).
     """
     model, optimizer = state.model, state.optimizer
+    if optimizer is None:
+        raise ValueError("descend: state.optimizer is None; give one, such as torch.optim.Adam(...)")
     weights = [p for group in optimizer.param_groups for p in group["params"]]
     device = weights[0].device
     while True:
@@ -39,7 +44,8 @@ def descend(
             model.train()
             optimizer.zero_grad()
             inputs, targets = batch.to(device)
-            value = loss(model(inputs), targets).mean()
+            # Of an ensemble each member descends its own mean: the sum over the leading axis.
+            value = loss(model(inputs), targets).mean(-1).sum()
             value.backward()
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, clip_norm)

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from symnets.training.history import History
+from symnets.training.members import Members
 
 
 @dataclass
@@ -19,7 +20,7 @@ class TrainState:
 
     Attributes:
         model: the network in training.
-        optimizer: moves its weights.
+        optimizer: moves its weights; None for dynamics that need none.
         scheduler: sets the learning rate, stepped once an update.
         averaged: running average of the model, if the dynamics keep one.
         step: updates done.
@@ -28,10 +29,11 @@ class TrainState:
         learning_rate: of the last update.
         seconds: wall time spent, kept by the trainer, over all sessions of a resumed run.
         history: rows recorded so far, kept by the trainer.
+        members: where each net of an ensemble stands, if the dynamics move an ensemble.
     """
 
     model: nn.Module
-    optimizer: Optimizer
+    optimizer: Optimizer | None = None
     scheduler: LRScheduler | None = None
     averaged: nn.Module | None = None
     step: int = 0
@@ -40,6 +42,7 @@ class TrainState:
     learning_rate: float = math.nan
     seconds: float = 0.0
     history: History = field(default_factory=History)
+    members: Members | None = None
 
     @property
     def best_guess(self) -> nn.Module:
@@ -48,7 +51,7 @@ class TrainState:
 
     def freeze(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON from which `thaw` restores the state exactly."""
-        optimizer = self.optimizer.state_dict()
+        optimizer = self.optimizer.state_dict() if self.optimizer else {"state": {}, "param_groups": None}
         slots = {
             f"{index}/{name}": value
             for index, slot in optimizer["state"].items()
@@ -58,6 +61,10 @@ class TrainState:
         if self.averaged is not None:
             tensors |= {f"averaged/{k}": v for k, v in self.averaged.state_dict().items()}
         tensors |= {f"optimizer/{k}": v for k, v in slots.items() if isinstance(v, Tensor)}
+        members: dict[str, Any] | None = None
+        if self.members is not None:
+            standing, members = self.members.freeze()
+            tensors |= {f"members/{k}": v for k, v in standing.items()}
         tensors["generator/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors |= {f"generator/cuda/{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
@@ -68,6 +75,7 @@ class TrainState:
             "learning_rate": self.learning_rate,
             "seconds": self.seconds,
             "history": self.history.rows,
+            "members": members,
             "optimizer": optimizer["param_groups"],
             "optimizer_numbers": {k: v for k, v in slots.items() if not isinstance(v, Tensor)},
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
@@ -85,11 +93,14 @@ class TrainState:
             if self.averaged is None:
                 raise ValueError("the checkpoint holds averaged weights, but this run keeps none")
             self.averaged.load_state_dict(averaged)
+        if header.get("members") is not None:
+            self.members = Members.thaw(part("members/"), header["members"])
         slots: dict[int, dict[str, Any]] = {}
         for key, value in (part("optimizer/") | header["optimizer_numbers"]).items():
             index, name = key.split("/", 1)
             slots.setdefault(int(index), {})[name] = value
-        self.optimizer.load_state_dict({"state": slots, "param_groups": header["optimizer"]})
+        if self.optimizer is not None:
+            self.optimizer.load_state_dict({"state": slots, "param_groups": header["optimizer"]})
         if self.scheduler is not None:
             self.scheduler.load_state_dict(header["scheduler"])
         torch.set_rng_state(tensors["generator/cpu"])

@@ -54,3 +54,16 @@ def diverged() -> StopRule:
 def first_of(*rules: StopRule) -> StopRule:
     """Stop as soon as one of the rules says so."""
     return lambda state: next((reason for rule in rules if (reason := rule(state))), None)
+
+
+def all_finished() -> StopRule:
+    """Stop when no member of an ensemble moves; the reason counts the verdicts."""
+
+    def rule(state: TrainState) -> str | None:
+        members = state.members
+        if members is None or bool(members.moving.any()):
+            return None
+        found = {verdict: members.verdicts.count(verdict) for verdict in dict.fromkeys(members.verdicts)}
+        return ", ".join(f"{n} {verdict}" for verdict, n in found.items())
+
+    return rule

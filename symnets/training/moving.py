@@ -1,0 +1,101 @@
+"""Moving: the members of an ensemble that are not finished, as a smaller ensemble."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from symnets.data.loader import Batch
+from symnets.training.members import Members
+from symnets.training.state import TrainState
+from symnets.training.verdict import Verdict
+
+
+class Moving:
+    """The members of a state that still move, as a smaller model with its own optimiser.
+
+    While all move, model and optimiser are those of the state; afterwards copies of the parts that
+    move, so that a finished member costs nothing. `write_back` brings the state up to date.
+
+    Args:
+        state: its model has a member axis first in every parameter, and `select(indices)`.
+        batch: inputs (n, ...) for all, or (S, n, ...) for each; targets (n,) or (S, n).
+    """
+
+    def __init__(self, state: TrainState, batch: Batch) -> None:
+        n = getattr(state.model, "members", None)
+        if n is None:
+            raise ValueError(
+                "state.model: expected an ensemble such as Dense(..., members=S), got a single net "
+                f"({type(state.model).__name__}); members=1 will do"
+            )
+        if state.members is None:
+            state.members = Members.start(n)
+        self.state, self.batch, self.members = state, batch, state.members
+        self._shrink(state.members.moving)
+
+    def _shrink(self, moving: Tensor) -> None:
+        state = self.state
+        device = next(state.model.parameters()).device
+        self.index = moving.nonzero()[:, 0].to(device)
+        everyone = len(self.index) == len(moving)
+        chosen: Callable[[Tensor], Tensor] = (lambda t: t) if everyone else (lambda t: t[self.index])
+        self.inputs = self.batch.inputs
+        self.targets = self.batch.targets
+        if self.targets.ndim == 2:
+            self.targets = chosen(self.targets)
+            if self.inputs.shape[0] == len(moving) and self.inputs.ndim > 2:
+                self.inputs = chosen(self.inputs)
+        self.model: Any = state.model if everyone else state.model.select(self.index)  # pyright: ignore
+        whole = state.optimizer
+        self.optimizer = whole if everyone or whole is None else _part(whole, state.model, self)
+
+    def write_back(self) -> None:
+        """Weights and optimiser slots of the moving members, into the state."""
+        if self.model is self.state.model:
+            return
+        pairs: Any = list(zip(self.state.model.parameters(), self.model.parameters(), strict=True))
+        with torch.no_grad():
+            for whole, part in pairs:
+                whole[self.index] = part
+                if self.state.optimizer is None or self.optimizer is None:
+                    continue
+                slots = self.state.optimizer.state[whole]  # pyright: ignore[reportArgumentType]
+                for name, value in self.optimizer.state[part].items():
+                    if isinstance(value, Tensor) and value.shape == part.shape:
+                        slots[name][self.index] = value
+                    else:
+                        slots[name] = value
+
+    def finish(self, verdicts: dict[int, Verdict]) -> None:
+        """Members, by their place among the moving ones, stop for good."""
+        if not verdicts:
+            return
+        self.write_back()
+        for place, verdict in verdicts.items():
+            self.members.finish(int(self.index[place]), verdict)
+        self._shrink(self.members.moving)
+
+
+def _part(optimizer: Optimizer, whole: nn.Module, moving: Moving) -> Optimizer:
+    """An optimiser of the same class, settings and memory, for the moving members."""
+    part_of = dict(zip(whole.parameters(), moving.model.parameters(), strict=True))
+    groups = []
+    for group in optimizer.param_groups:
+        settings = {k: v for k, v in group.items() if k != "params"}
+        groups.append(settings | {"params": [part_of[p] for p in group["params"]]})
+    small = type(optimizer)(groups)  # pyright: ignore[reportCallIssue]
+    for p, slots in optimizer.state.items():
+        small.state[part_of[p]] = {
+            name: value[moving.index]
+            if isinstance(value, Tensor) and value.shape == p.shape
+            else _copy(value)
+            for name, value in slots.items()
+        }
+    return small
+
+
+def _copy(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
