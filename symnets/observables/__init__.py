@@ -1,6 +1,7 @@
 """What is measured: pure functions of a model and data that leave both as found."""
 
 from symnets.observables.errors import Error, Errors, errors
+from symnets.observables.margins import Margins, margins
 from symnets.observables.predictions import Predictions, predictions
 
-__all__ = ["Error", "Errors", "Predictions", "errors", "predictions"]
+__all__ = ["Error", "Errors", "Margins", "Predictions", "errors", "margins", "predictions"]

@@ -1,0 +1,92 @@
+"""Margins: which patterns a net leaves unsatisfied, and by how much."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from symnets.data.loader import Batch
+from symnets.observables.outputs import check_signs, scalar_outputs
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Gaps Δ = margin - y f of all patterns, per member if the model has members.
+
+    In the language of packings Δ is an overlap: Δ > 0 is a contact, N_Δ their number
+    (Geiger et al. 2019, arXiv:1809.09349).
+
+    Attributes:
+        gaps: Δ; positive where the pattern is unsatisfied.
+        misclassified: sign of f is not y; f = 0 counts, and so does NaN.
+        margin: κ of Δ = κ - y f.
+        tolerance: τ; overlaps up to it count as satisfied.
+    """
+
+    gaps: Float[Tensor, "*members n"]
+    misclassified: Bool[Tensor, "*members n"]
+    margin: float
+    tolerance: float
+
+    @property
+    def unsatisfied(self) -> Bool[Tensor, "*members n"]:
+        """Δ > τ; NaN counts as unsatisfied."""
+        return ~(self.gaps <= self.tolerance)
+
+    @property
+    def n_unsatisfied(self) -> Int[Tensor, "*members"]:
+        """N_Δ, the number of patterns with Δ > τ."""
+        return self.unsatisfied.sum(-1)
+
+    @property
+    def n_misclassified(self) -> Int[Tensor, "*members"]:
+        """Number of patterns on the wrong side."""
+        return self.misclassified.sum(-1)
+
+    @property
+    def loss(self) -> Float[Tensor, "*members"]:
+        """Mean quadratic hinge, (1/P) Σ ½ max(0, Δ)², summed in float64."""
+        return (0.5 * self.gaps.double().relu() ** 2).mean(-1)
+
+    @property
+    def overlaps(self) -> Float[Tensor, "k"]:
+        """Δ of the unsatisfied patterns of all members, one after the other."""
+        return self.gaps[self.unsatisfied]
+
+
+@torch.no_grad()
+def margins(model: nn.Module, batch: Batch, margin: float = 1.0, tolerance: float = 1e-6) -> Margins:
+    """Margins of a net with one output on labelled patterns.
+
+    A second-order minimiser ends *on* the margin, with Δ of either sign and the size of rounding:
+    therefore the tolerance. The model is evaluated in eval mode and put back.
+
+    Args:
+        model: any module whose outputs have shape (n,), (n, 1) or, with members, (S, n).
+        batch: inputs, and labels +1 or -1 of shape (n,) or (S, n).
+        margin: κ > 0.
+        tolerance: τ >= 0.
+
+    Raises:
+        ValueError: labels that are not ±1, several outputs a pattern, no pattern.
+
+    Example:
+        A net that answers 0 is unsatisfied everywhere: Δ = 1, loss ½.
+    """
+    if not margin > 0 or not tolerance >= 0:
+        raise ValueError(
+            f"margin, tolerance: expected margin > 0 and tolerance >= 0, got {margin}, {tolerance}"
+        )
+    targets = batch.targets
+    if targets.numel() == 0:
+        raise ValueError("batch: expected at least one pattern, got none")
+    check_signs(targets)
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        outputs = scalar_outputs(model.eval()(batch.inputs), targets)
+    finally:
+        for module, training in modes:
+            module.training = training
+    aligned = targets * outputs
+    return Margins(margin - aligned, ~(aligned > 0), margin, tolerance)
