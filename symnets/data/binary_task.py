@@ -142,7 +142,7 @@ def _chosen(name: str, labels: Float[Tensor, "points"], n: int, seed: int) -> Te
     try:
         return subset(labels, n, seed)
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        raise ValueError(f"{name}: {str(error).removeprefix('n: ')}") from error
 
 
 @lru_cache(maxsize=8)

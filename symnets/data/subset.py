@@ -29,7 +29,7 @@ def subset(labels: Shaped[Tensor, "points"], n: int, seed: int) -> Int64[Tensor,
         wanted = len(range(k, n, len(classes)))
         if wanted > len(members):
             raise ValueError(
-                f"n: {n} balanced examples need {wanted} of class {label}, which has {len(members)}; "
+                f"n: {n} balanced examples need {wanted} of class {label:g}, which has {len(members)}; "
                 f"expected at most {largest(values)}"
             )
         order = np.random.default_rng([seed, k]).permutation(members)

@@ -28,9 +28,7 @@ def download(published: Published, folder: Path) -> Path:
             published.url, known_hash=f"sha256:{published.sha256}", fname=published.file, path=folder
         )
     except OSError as error:  # what `requests` raises too
-        raise OSError(
-            f"{published.url}: cannot download to {folder}: {error}. Try again, {by_hand}"
-        ) from error
+        raise OSError(f"{published.url}: no download to {folder}: {error}. Try again, {by_hand}") from error
     except ValueError as error:
         raise ValueError(
             f"{published.file} from {published.url} has the wrong checksum and was not kept. {error} "

@@ -1,0 +1,93 @@
+"""Downloads through pooch, from a server on this machine."""
+
+import hashlib
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from symnets.data.images import download as module
+from symnets.data.images.download import cache, download
+from symnets.data.images.published import IDX, Published
+
+CONTENT = b"sixteen by eight"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder and counts what is asked for."""
+
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A folder that is served, its address, and the list of requests."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    asked: list[str] = []
+    handler = type("Handler", (Quiet,), {"asked": asked})
+    http = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: handler(*args, directory=str(folder)))
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield folder, f"http://127.0.0.1:{http.server_address[1]}", asked
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+def test_a_file_is_fetched_once(server, tmp_path):
+    folder, url, asked = server
+    (folder / "images.gz").write_bytes(CONTENT)
+    published = Published(f"{url}/images.gz", SHA256)
+    for _ in range(2):
+        assert download(published, tmp_path / "cache").read_bytes() == CONTENT
+    assert asked == ["/images.gz"]
+
+
+def test_a_wrong_checksum_is_refused_and_nothing_is_kept(server, tmp_path):
+    folder, url, _ = server
+    (folder / "images.gz").write_bytes(b"something else")
+    found = hashlib.sha256(b"something else").hexdigest()
+    with pytest.raises(ValueError, match=r"images\.gz from http.* wrong checksum") as caught:
+        download(Published(f"{url}/images.gz", SHA256), tmp_path / "cache")
+    for part in (SHA256, found, "SYMNETS_DATA"):
+        assert part in str(caught.value)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_file_that_was_damaged_in_the_cache_is_fetched_anew(server, tmp_path):
+    folder, url, asked = server
+    (folder / "images.gz").write_bytes(CONTENT)
+    published = Published(f"{url}/images.gz", SHA256)
+    download(published, tmp_path / "cache").write_bytes(b"damaged")
+    assert download(published, tmp_path / "cache").read_bytes() == CONTENT
+    assert len(asked) == 2
+
+
+def test_a_file_that_is_not_served(server, tmp_path):
+    _, url, _ = server
+    with pytest.raises(OSError, match=r"no download to .*404.*SYMNETS_DATA"):
+        download(Published(f"{url}/nothing.gz", SHA256), tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_the_cache_is_the_users(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache() == Path(tmp_path, "symnets")
+    assert module.pooch.os_cache("symnets") == cache()
+
+
+def test_known_checksums_are_sha256_and_all_different():
+    published = [file for parts in IDX.values() for pair in parts.values() for file in pair]
+    assert len({file.sha256 for file in published}) == len(published) == 8
+    assert all(len(bytes.fromhex(file.sha256)) == 32 for file in published)
