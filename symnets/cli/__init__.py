@@ -20,6 +20,11 @@ COMMANDS = {
     "md": ("md", "Md", "molecular dynamics with a model"),
     "relax": ("relax", "Relax", "relax a structure, or its cell too, with a model"),
     "info": ("info", "Info", "what a model file holds"),
+    "run": ("run", "Run", "one run of an experiment"),
+    "sweep": ("sweep", "Sweep", "an experiment on a grid of configurations, with its figure"),
+    "figure": ("figure", "Figure", "the figure, table and findings of a sweep, drawn anew"),
+    "table": ("table", "TableOf", "the table of a sweep as CSV or Parquet"),
+    "report": ("report", "Report", "all sweeps below a directory on one HTML page"),
     "data generate": ("data", "Generate", "make labelled structures with GFN2-xTB dynamics"),
     "data inspect": ("data", "Inspect", "what a file of structures holds"),
 }

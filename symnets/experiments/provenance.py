@@ -3,21 +3,39 @@
 import platform
 import subprocess
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("symnets", "torch", "numpy", "e3nn", "numba", "torch-geometric", "vesin", "ase")
+PACKAGES = (
+    "symnets",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "e3nn",
+    "numba",
+    "torch-geometric",
+    "vesin",
+    "ase",
+)
 
 
 @lru_cache
 def provenance() -> dict[str, str | None]:
     """Versions of Python and of the packages that decide results, and the git commit of symnets.
 
-    The commit is that of the checkout symnets runs from, with "+" if tracked files differ from it;
-    None for an installed package.
+    A package that is not installed has None. The commit is that of the checkout symnets runs from, with
+    "+" if tracked files differ from it; None for an installed package.
     """
-    versions: dict[str, str | None] = {name: version(name) for name in PACKAGES}
+    versions: dict[str, str | None] = {name: _version(name) for name in PACKAGES}
     return versions | {"python": platform.python_version(), "commit": _commit()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a copy of the source, say
+        return None
 
 
 def _commit() -> str | None:

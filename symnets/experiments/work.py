@@ -1,0 +1,110 @@
+"""What a worker of a sweep does: claim a batch, run it, write its rows."""
+
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from symnets.experiments.batches import Batch
+from symnets.experiments.claim import claim, settle
+from symnets.experiments.experiment import Experiment, Result, Scalar
+from symnets.experiments.find import find, name_of
+from symnets.experiments.one_thread import one_thread
+from symnets.experiments.progress import listening
+from symnets.experiments.store import failed_run, finished_run, write_run
+
+CLAIMS = ".claims"
+"""Folder of the claims, beside the runs."""
+Outcome = Literal["done", "busy"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order to a worker; plain values, for it may go to another machine."""
+
+    experiment: str
+    directory: str
+    batch: Batch
+    only: str | None = None
+    """Of the batch only the run of this hash, by itself."""
+
+
+def work(order: Order) -> Outcome:
+    """Runs what is missing of a batch, unless another process has claimed it.
+
+    A batch of which something is missing is run whole, so that its numbers do not depend on what was done
+    before, and only what is missing is written. If it fails, its missing members are run one by one, and
+    those that fail then are recorded with their errors.
+
+    Raises:
+        OSError: the directory cannot be written.
+        ImportError: the experiment is not to be found here.
+    """
+    experiment, directory, batch = find(order.experiment), Path(order.directory), order.batch
+    mine = claim(directory / CLAIMS, batch.id)
+    if mine is None:
+        return "busy"
+    with mine, listening(mine.tell), one_thread():
+        missing = _missing(directory, batch)
+        if order.only is not None:
+            _alone(experiment, directory, batch, [h for h in missing if h == order.only])
+        elif missing and not _whole(experiment, directory, batch, missing):
+            _alone(experiment, directory, batch, missing)
+        if not _missing(directory, batch):
+            settle(directory / CLAIMS, batch.id)
+    return "done"
+
+
+def run_all(experiment: Experiment, configs: Sequence[dict[str, Scalar]]) -> list[Result]:
+    """One call of `run`.
+
+    Raises:
+        ValueError: not every config came back as a `Result`.
+    """
+    results = list(experiment.run([experiment.Config(**values) for values in configs]))
+    if len(results) != len(configs) or not all(isinstance(result, Result) for result in results):
+        kinds = sorted({type(result).__name__ for result in results})
+        raise ValueError(
+            f"{name_of(experiment)}.run: expected {len(configs)} times Result, got {len(results)} of {kinds}"
+        )
+    return results
+
+
+def _missing(directory: Path, batch: Batch) -> list[str]:
+    return [name for name in batch.hashes if not (directory / name).is_dir()]
+
+
+def _whole(experiment: Experiment, directory: Path, batch: Batch, missing: Sequence[str]) -> bool:
+    """Whether the batch ran in one call and could be written."""
+    begin = time.perf_counter()
+    name, alone = name_of(experiment), len(batch.hashes) == 1
+    try:
+        results = run_all(experiment, batch.configs)
+        seconds = (time.perf_counter() - begin) / len(results)
+        runs = [
+            finished_run(name, config, result, seconds)
+            for config, result in zip(batch.configs, results, strict=True)
+        ]
+    except Exception as error:  # whatever an experiment raises becomes its row; only bugs of ours would hide
+        if alone:
+            seconds = time.perf_counter() - begin
+            write_run(directory, failed_run(name, batch.configs[0], _text(error), seconds))
+        return alone
+    for run, result in zip(runs, results, strict=True):
+        if run.hash in missing:
+            write_run(directory, run, result.arrays)
+    return True
+
+
+def _alone(experiment: Experiment, directory: Path, batch: Batch, missing: Sequence[str]) -> None:
+    for name, values in zip(batch.hashes, batch.configs, strict=True):
+        if name in missing:
+            _whole(experiment, directory, Batch((name,), (values,)), [name])
+
+
+def _text(error: Exception) -> str:
+    """Type, message, and where it happened: the last calls."""
+    calls = [call for call in traceback.extract_tb(error.__traceback__) if call.filename != __file__]
+    return "".join([*traceback.format_exception_only(error), *traceback.format_list(calls[-4:])]).strip()
