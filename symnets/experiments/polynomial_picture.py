@@ -1,0 +1,229 @@
+"""Polynomials of growing degree through noisy points: over-parametrisation in its simplest form.
+
+**Question.** How do training and test error of a least-squares fit depend on the number of parameters, if
+past interpolation, where many polynomials pass all points, the one of least norm is taken?
+
+**Law.** A polynomial of degree k has k + 1 parameters. With P points the training error falls to zero at
+k + 1 = P. The test error falls, rises, and peaks there: the one polynomial through all points has to make
+every detour that the noise asks for. The textbook stops at this cusp. Past it there is a choice, and the
+polynomial of least norm makes smaller detours the more there is to choose from: the test error falls a second
+time. The number of parameters is the size N of a net, k + 1 = P its jamming point N* (`double_descent`). The
+picture is from Spigler's talk "Loss landscape and performance" (2020); the cusp of nets is in Spigler et al.
+2019 (arXiv:1810.09665) and Geiger et al. 2019 (arXiv:1901.01608).
+
+**How.** Targets are sin(2 pi x) + noise at x = cos(pi u), u drawn from (0, 1): the density under which
+Chebyshev polynomials are orthogonal. The fit is sum_k c_k (1 + k)^-s T_k(x), of least |c|: the exponent s > 0
+makes smooth polynomials the cheap ones. Up to k + 1 = P it changes nothing.
+
+**Figure.** Training and test error against the number of parameters, the norm of the coefficients, and one
+data set with its best fit before the cusp, the fit at it, and the largest.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy import ndarray
+from numpy.polynomial import chebyshev
+from numpy.typing import ArrayLike
+
+from symnets.experiments.experiment import Arrays, Finding, Result
+from symnets.experiments.grid import grid
+from symnets.experiments.ranges import at_least, check_ranges, within
+from symnets.report.published import draw_published
+from symnets.report.style import COLOURS, FAINT, row_of_panels, style
+
+MAX_TOGETHER = 1000
+_SATISFIED = 1e-6  # a point closer than this to the polynomial is passed
+_TEST = np.cos(np.pi * (np.arange(1000) + 0.5) / 1000)[::-1]  # the density of the training points
+
+
+@dataclass(frozen=True)
+class Config:
+    """One fit.
+
+    Attributes:
+        n_points: P.
+        n_params: degree of the polynomial plus one.
+        noise: standard deviation of the targets about sin(2 pi x).
+        smoothness: s, how much dearer higher polynomials are.
+        seed: of points and noise; equal for equal seeds whatever the degree.
+    """
+
+    n_points: int = 20
+    n_params: int = 20
+    noise: float = 0.2
+    smoothness: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            "",
+            self,
+            n_points=within(2, 1000),
+            n_params=within(1, 10_000),
+            noise=at_least(0),
+            smoothness=within(0, 4),
+            seed=at_least(0),
+        )
+
+
+_SIZES = (*range(1, 31), 35, 40, 50, 60, 80, 100, 150, 200, 300, 500, 1000)
+PRESETS = {
+    "quick": grid(Config, n_params=_SIZES, seed=range(12)),
+    "paper": grid(Config, n_params=(*_SIZES, 2000, 5000), seed=range(100)),
+}
+
+
+def together(config: Config) -> Hashable:
+    """A fit takes milliseconds: all go together."""
+    return None
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Fits each polynomial.
+
+    The row has `train_error` and `test_error` (mean squared, the latter against sin(2 pi x) itself), `norm`
+    of the coefficients, `n_unsatisfied` (points missed by more than 1e-6 and rounding) and `verdict`, SAT if
+    there are none. Arrays: the points `x`, `y`, and `prediction` at `grid`.
+    """
+    return [_run(config) for config in configs]
+
+
+def _run(config: Config) -> Result:
+    rng = np.random.default_rng(config.seed)
+    x = np.sort(np.cos(np.pi * rng.random(config.n_points)))
+    y = target(x) + config.noise * rng.standard_normal(config.n_points)
+    features, test = (_features(at, config) for at in (x, _TEST))
+    # rcond=0: near the cusp small singular values are what it is about, not rounding to be cut off.
+    coefficients = np.linalg.lstsq(features, y, rcond=0)[0]
+    missed, prediction = np.abs(features @ coefficients - y), test @ coefficients
+    rounding = len(y) * np.finfo(float).eps * (np.abs(features) @ np.abs(coefficients))
+    n_unsatisfied = int(np.sum(missed > _SATISFIED + rounding))
+    row = {
+        "train_error": float(np.mean(missed**2)),
+        "test_error": float(np.mean((prediction - target(_TEST)) ** 2)),
+        "norm": float(np.linalg.norm(coefficients)),
+        "n_unsatisfied": n_unsatisfied,
+        "verdict": "UNSAT" if n_unsatisfied else "SAT",
+    }
+    return Result(row, {"x": x, "y": y, "grid": _TEST, "prediction": prediction})
+
+
+def target(x: ArrayLike) -> ndarray:
+    """What the points are noisy samples of, sin(2 pi x)."""
+    return np.sin(2 * np.pi * np.asarray(x))
+
+
+def _features(x: ndarray, config: Config) -> ndarray:
+    """(points, n_params): (1 + k)^-s T_k(x), the T_k orthonormal."""
+    degree = np.arange(config.n_params)
+    weight = np.where(degree == 0, 1.0, np.sqrt(2)) * (1.0 + degree) ** -config.smoothness
+    return chebyshev.chebvander(x, config.n_params - 1) * weight
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Medians over seeds by number of parameters (a mean would show the worst seed alone).
+
+    Attributes:
+        n_points: P, the largest in the table.
+        n_params: (sizes,), ascending.
+        train_error: (sizes,).
+        test_error: (sizes,).
+        norm: (sizes,).
+        n_unsatisfied: (sizes,), the most of any seed.
+    """
+
+    n_points: int
+    n_params: ndarray
+    train_error: ndarray
+    test_error: ndarray
+    norm: ndarray
+    n_unsatisfied: ndarray
+
+
+def curves(table: pd.DataFrame) -> Curves:
+    """Errors and norm against the number of parameters."""
+    column = {name: table[name].to_numpy() for name in Curves.__dataclass_fields__}
+    n_points = int(column["n_points"].max())
+    sizes = np.unique(column["n_params"][column["n_points"] == n_points])
+    groups = [(column["n_points"] == n_points) & (column["n_params"] == size) for size in sizes]
+    train, test, norm = (
+        np.array([np.median(column[name][group]) for group in groups])
+        for name in ("train_error", "test_error", "norm")
+    )
+    most = np.array([column["n_unsatisfied"][group].max() for group in groups])
+    return Curves(n_points, sizes, train, test, norm, most)
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """Where the training error vanishes, where the test error peaks, and that it falls past the peak."""
+    c = curves(table)
+    where, exact = f"P = {c.n_points}", c.n_params[c.n_unsatisfied == 0]
+    return [
+        Finding(
+            f"fewest parameters through all points, {where}",
+            float(exact.min()) if len(exact) else np.nan,
+            None,
+            f"{c.n_points} (algebra)",
+            c.n_points,
+            c.n_points,
+        ),
+        Finding(
+            f"parameters at the peak of the test error, {where}",
+            float(c.n_params[np.argmax(c.test_error)]),
+            None,
+            f"{c.n_points}: a cusp at degree + 1 = P (Spigler's talk, 2020)",
+            c.n_points - 1,
+            c.n_points + 1,
+        ),
+        Finding(
+            f"test error at {c.n_params[-1]} parameters over its peak, {where}",
+            float(c.test_error[-1] / c.test_error.max()),
+            None,
+            "well below 1: it falls a second time (for nets, arXiv:1810.09665)",
+            0,
+            0.1,
+        ),
+    ]
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """Errors and norm against the number of parameters, and three fits of one data set."""
+    c = curves(table)
+    made, (errors, norm, fits) = row_of_panels(3)
+    for name, values, colour in (
+        ("test error", c.test_error, COLOURS[1]),
+        ("training error", c.train_error, COLOURS[0]),
+    ):
+        shown = values > 1e-12  # past interpolation only rounding is left, which has no place on the axis
+        errors.plot(c.n_params[shown], values[shown], "o-", color=colour, markersize=3, label=name)
+    norm.plot(c.n_params, c.norm, "o-", color=COLOURS[2], markersize=3)
+    for axes in (errors, norm):
+        axes.set(xscale="log", yscale="log", xlabel="parameters (degree + 1)")
+        draw_published(axes, c.n_points, label=f"cusp at P = {c.n_points}", along="x")
+        axes.legend(loc="upper right")
+    errors.set(title="Errors", ylabel="mean squared error")
+    norm.set(title="Norm of the coefficients", ylabel="norm")
+    _draw_fits(fits, table, arrays, c)
+    return made
+
+
+def _draw_fits(axes: Axes, table: pd.DataFrame, arrays: Arrays, c: Curves) -> None:
+    fewer = c.n_params < c.n_points
+    best = int(c.n_params[fewer][np.argmin(c.test_error[fewer])]) if fewer.any() else c.n_points
+    names = table.index.to_numpy()
+    points, sizes, seeds = (table[name].to_numpy() for name in ("n_points", "n_params", "seed"))
+    for size, colour in zip((best, c.n_points, int(c.n_params[-1])), COLOURS[2:5], strict=True):
+        for name in names[(points == c.n_points) & (sizes == size) & (seeds == seeds.min())][:1]:
+            fit = arrays(str(name))
+            axes.plot(fit["grid"], fit["prediction"], color=colour, linewidth=1.2, label=f"{size} parameters")
+            axes.plot(fit["x"], fit["y"], "o", color=COLOURS[6], markersize=3.5)
+    axes.plot(_TEST, target(_TEST), color=FAINT, linestyle=":", label="without noise")
+    axes.set(title="Fits of one data set", xlabel="x", ylabel="y", ylim=(-2.2, 3.6))
+    axes.legend(loc="upper center", ncols=2, frameon=True, framealpha=1, edgecolor="none")
