@@ -14,10 +14,8 @@ Points = Float[Tensor, "*members n"]
 class PointwiseLoss(Protocol):
     """ℓ(f, y) of each pattern, its derivatives in f, and whether it vanishes beyond a margin."""
 
-    @property
-    def finite_range(self) -> bool:
-        """ℓ = 0 for all f y beyond a finite margin: SAT and UNSAT are then sharply distinct."""
-        ...
+    finite_range: ClassVar[bool]
+    """ℓ = 0 for all f y beyond a finite margin: SAT and UNSAT are then sharply distinct."""
 
     def __call__(self, outputs: Points, targets: Points) -> Points:
         """ℓ."""

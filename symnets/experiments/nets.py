@@ -1,0 +1,227 @@
+"""Nets of the landscape experiments: a configuration, and their minimisation to a verdict, many at a time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from symnets.data.binary_task import BinaryTask, binary_task
+from symnets.data.loader import Batch
+from symnets.experiments import progress
+from symnets.experiments.experiment import Scalar
+from symnets.experiments.ranges import at_least, between, check_ranges, more_than, within
+from symnets.models.activation import find_activation
+from symnets.models.dense import Dense
+from symnets.models.size import count_weights
+from symnets.observables.margins import margins
+from symnets.training.callback import Callback
+from symnets.training.descend_members import descend_members
+from symnets.training.members import Members
+from symnets.training.pointwise import (
+    CrossEntropy,
+    Exponential,
+    Hinge,
+    PointwiseLoss,
+    QuadraticHinge,
+    SoftHinge,
+)
+from symnets.training.schedule import every, learning_rate
+from symnets.training.state import TrainState
+from symnets.training.stopping import all_finished
+from symnets.training.trainer import INTERRUPTED, Trainer
+from symnets.training.verdict import Criterion
+
+LOSSES: dict[str, Callable[[], PointwiseLoss]] = {
+    "quadratic_hinge": QuadraticHinge,
+    "hinge": Hinge,
+    "soft_hinge": SoftHinge,
+    "cross_entropy": CrossEntropy,
+    "exponential": Exponential,
+}
+LossName = Literal["quadratic_hinge", "hinge", "soft_hinge", "cross_entropy", "exponential"]
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """A dense net, its patterns, and how it is minimised.
+
+    The set-up of Geiger et al. 2019 (arXiv:1809.09349) and Spigler et al. 2019 (arXiv:1810.09665):
+    ReLU nets with biases, orthogonal initial weights, Adam on all patterns at once, and a learning
+    rate that falls with the width as h^(-3/2).
+    """
+
+    n_train: int
+    """P, number of patterns."""
+    width: int
+    """h, units of a hidden layer."""
+    depth: int = 3
+    """L, number of hidden layers."""
+    data: str = "random"
+    """"random" points on a sphere, or images: "digits", "mnist", "fashion-mnist", "cifar10"."""
+    dim: int = 10
+    """d, input dimension: of the random points, or the principal components of images."""
+    n_test: int = 0
+    """Patterns to test on."""
+    activation: str = "relu"
+    """Of the hidden layers."""
+    loss: LossName = "quadratic_hinge"
+    """ℓ."""
+    rate: float = 0.5
+    """Adam's learning rate is rate · h^(-3/2) at first."""
+    final_rate: float = 0.01
+    """Factor that the learning rate reaches at the last step, exponentially."""
+    steps: int = 10_000
+    """Budget of steps."""
+    tolerance: float = 1e-5
+    """A pattern is unsatisfied if its gap 1 - y f is larger."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Of weights and patterns."""
+    seed: int = 0
+    """Of patterns and initial weights."""
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            "",
+            self,
+            n_train=at_least(2),
+            width=at_least(1),
+            depth=at_least(1),
+            dim=at_least(2),
+            n_test=at_least(0),
+            rate=more_than(0),
+            final_rate=within(1e-12, 1),
+            steps=at_least(1),
+            tolerance=between(0, 1),
+            seed=at_least(0),
+        )
+        find_activation(self.activation)
+
+    @property
+    def n_weights(self) -> int:
+        """N: the weights, without biases."""
+        return count_weights(self.dim, self.width, self.depth)
+
+
+@dataclass(frozen=True)
+class Minimised:
+    """Nets at the end of their minimisation.
+
+    Attributes:
+        model: all members.
+        members: verdicts, losses, ...
+        train: patterns, (S, P, d) and (S, P).
+        test: patterns, (S, n_test, d) and (S, n_test).
+    """
+
+    model: Dense
+    members: Members
+    train: Batch
+    test: Batch
+
+    def rows(self, configs: Sequence[NetConfig]) -> list[dict[str, Scalar]]:
+        """What every experiment tells of a run."""
+        found = margins(self.model, self.train, tolerance=configs[0].tolerance)
+        members = self.members
+        return [
+            {
+                "verdict": members.verdicts[k],
+                "n_weights": config.n_weights,
+                "ratio": config.n_train / config.n_weights,
+                "n_unsatisfied": int(found.n_unsatisfied[k]),
+                "unsatisfied_per_weight": float(found.n_unsatisfied[k]) / config.n_weights,
+                "n_misclassified": int(found.n_misclassified[k]),
+                "final_loss": float(members.loss[k]),
+                "hinge_loss": float(found.loss[k]),
+                "gradient_norm": float(members.gradient_norm[k]),
+                "steps_done": int(members.steps[k]),
+            }
+            for k, config in enumerate(configs)
+        ]
+
+
+def together(config: NetConfig) -> tuple:
+    """Nets of one shape, budget and number of patterns can be minimised in one call."""
+    values = {name: value for name, value in vars(config).items() if name != "seed"}
+    return tuple(values.items())
+
+
+def minimise(configs: Sequence[NetConfig], callbacks: Sequence[Callback] = ()) -> Minimised:
+    """Minimise nets that differ in the seed alone.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was heard.
+    """
+    first = configs[0]
+    dtype = getattr(torch, first.dtype)
+    train, test = _batches([patterns(config) for config in configs])
+    model = Dense.stack([initial_net(config) for config in configs]).to(dtype)
+    # No pattern may be lost in the ε of Adam: with Δ = 1e-5 gradients are far below its usual 1e-8.
+    optimizer = torch.optim.Adam(model.parameters(), lr=first.rate * first.width**-1.5, eps=1e-16, fused=True)
+    schedule = learning_rate(optimizer, first.steps, decay="exponential", final=first.final_rate)
+    state = TrainState(model, optimizer, schedule)
+    trainer = Trainer(
+        all_finished(), record=every(10 * first.steps), callbacks=[Tell(first.steps), *callbacks]
+    )
+    criterion = Criterion(tolerance=first.tolerance)
+    dynamics = descend_members(
+        state, LOSSES[first.loss](), train, budget=first.steps, criterion=criterion, stride=20
+    )
+    if trainer.fit(dynamics).reason == INTERRUPTED:
+        raise KeyboardInterrupt
+    assert state.members is not None
+    return Minimised(model, state.members, train, test)
+
+
+def initial_net(config: NetConfig) -> Dense:
+    """The net of a config before it is minimised, drawn in float64."""
+    return Dense(
+        config.dim,
+        config.width,
+        config.depth,
+        activation=config.activation,
+        parametrization="standard",
+        bias=True,
+        init="orthogonal",
+        generator=generator(config.seed, 0),
+        dtype=torch.float64,
+    )
+
+
+def patterns(config: NetConfig) -> BinaryTask:
+    """Patterns of a config."""
+    return binary_task(
+        config.data,
+        n_train=config.n_train,
+        n_test=config.n_test,
+        dim=config.dim,
+        seed=config.seed,
+        dtype=getattr(torch, config.dtype),
+    )
+
+
+def generator(seed: int, stream: int) -> Generator:
+    """A random generator for one purpose of a seed; other streams are independent of it."""
+    state = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0]
+    return Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+def _batches(tasks: Sequence[BinaryTask]) -> tuple[Batch, Batch]:
+    def stack(name: str) -> Tensor:
+        return torch.stack([getattr(task, name) for task in tasks])
+
+    return Batch(stack("x_train"), stack("y_train")), Batch(stack("x_test"), stack("y_test"))
+
+
+class Tell(Callback):
+    """Tells the sweep how far a minimisation has come."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def after_step(self, state: TrainState) -> None:
+        """Fraction of the budget, and how many still move."""
+        moving = 0 if state.members is None else int(state.members.moving.sum())
+        progress.report(min(state.step / self.steps, 1.0), f"step {state.step:,}, {moving} moving")
