@@ -1,0 +1,111 @@
+"""The Hessian of a loss in two parts: curvature of the loss, curvature of the net."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.data.loader import Batch
+from symnets.models.dense import Dense
+from symnets.observables.curvature.dense_split import add_dense_split
+from symnets.observables.curvature.loss_derivatives import Loss
+from symnets.observables.curvature.operators import GaussNewtonOperator, ResidualOperator
+from symnets.observables.curvature.symmetric import mirror, strips
+
+
+@dataclass(frozen=True)
+class HessianSplit:
+    """H = H0 + Hp of L = (1/P) Σ_μ ℓ(f_μ, y_μ), in the order of `model.parameters()`, flattened.
+
+    Attributes:
+        h0: (1/P) Σ ℓ'' ∇f ∇f^T; for a convex loss positive semidefinite, of a rank of at most the
+            number of patterns with ℓ'' ≠ 0 (times outputs a pattern).
+        hp: (1/P) Σ ℓ' ∇²f; of trace 0 for ReLU nets.
+    """
+
+    h0: Float[Tensor, "*members N N"]
+    hp: Float[Tensor, "*members N N"]
+
+    @property
+    def h(self) -> Float[Tensor, "*members N N"]:
+        """The Hessian; a matrix more."""
+        return self.h0 + self.hp
+
+    @property
+    def n_params(self) -> int:
+        """N."""
+        return self.h0.shape[-1]
+
+
+def hessian_split(model: nn.Module, loss: Loss, batch: Batch) -> HessianSplit:
+    """H0 and Hp as dense matrices.
+
+    For `Dense` nets of scalar output in closed form, in 3 N² words with everything; for any other
+    module column by column through autodiff (`GaussNewtonOperator`, `ResidualOperator`), N times
+    the cost of some backward passes. Models with members (`Dense`, `Ensemble`) are taken member by
+    member. Parameters with `requires_grad=False` have no row. At kinks (ReLU at 0, the hinge at the
+    margin) the derivatives are those that torch or the loss takes.
+
+    Args:
+        model: in the mode it is in (dropout, batch norm); left as found.
+        loss: per example, not reduced; its methods d1 and d2 are used by the closed form if it has them.
+        batch: inputs and targets; with members, (S, n, d_in) and (S, n) give each its own.
+
+    Raises:
+        ValueError: nothing to differentiate, a reduced loss, shapes or dtypes that do not fit.
+
+    Source: Geiger et al. 2019, arXiv:1809.09349.
+
+    Example:
+        A linear function of the parameters has Hp = 0.
+    """
+    members = getattr(model, "members", None)
+    if members is None:
+        h0, hp = _split(model, loss, batch.inputs, batch.targets)
+        return HessianSplit(h0, hp)
+    h0s: list[Tensor] = []
+    hps: list[Tensor] = []
+    for s in range(members):
+        own = isinstance(batch.inputs, Tensor) and isinstance(model, Dense) and batch.inputs.ndim == 3
+        y = batch.targets[s] if batch.targets.ndim == 2 else batch.targets
+        h0, hp = _split(model.member(s), loss, batch.inputs[s] if own else batch.inputs, y)  # pyright: ignore
+        h0s.append(h0)
+        hps.append(hp)
+    return HessianSplit(torch.stack(h0s), torch.stack(hps))
+
+
+def _split(model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """H0 and Hp of a single net."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if isinstance(model, Dense) and model.d_out is None and len(trained) == len(list(model.parameters())):
+        _check(model, x, y)
+        n = sum(p.numel() for p in trained)
+        h0, hp = trained[0].new_zeros(n, n), trained[0].new_zeros(n, n)
+        add_dense_split(h0, hp, model, loss, x, y)
+        return h0, hp
+    return _columns(GaussNewtonOperator, model, loss, x, y), _columns(ResidualOperator, model, loss, x, y)
+
+
+def _check(model: Dense, x: Tensor, y: Tensor) -> None:
+    dtype = model.weights[0].dtype
+    if x.ndim != 2 or y.shape != x.shape[:1] or len(x) == 0:
+        raise ValueError(
+            f"batch: expected inputs (n, {model.d_in}) and targets (n,) with n >= 1, got "
+            f"{tuple(x.shape)} and {tuple(y.shape)}"
+        )
+    if x.dtype != dtype or y.dtype != dtype:
+        raise ValueError(f"batch: expected {dtype} as in the model, got {x.dtype} and {y.dtype}")
+
+
+def _columns(operator: type, model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> Float[Tensor, "N N"]:
+    """An operator as a matrix, on the device of the model."""
+    product = operator(model, loss, Batch(x, y))
+    n = product.shape[0]
+    like = next(model.parameters())
+    matrix = like.new_empty(n, n)
+    for columns in strips(n):
+        identity = torch.eye(n)[:, columns].numpy()
+        matrix[columns] = torch.from_numpy(product @ identity).T.to(like)
+    mirror(matrix)
+    return matrix
