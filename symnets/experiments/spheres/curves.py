@@ -1,0 +1,65 @@
+"""Averages over packings at equal distance from their own jamming points."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy import ndarray
+
+_FARTHEST = 0.03  # phi - phi_J up to which the laws of the jamming point are looked for
+_FINITE_SIZE = 100  # times n^-2: the least phi - phi_J at which single contacts do not matter
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Decompressed packings brought to common distances from jamming.
+
+    Attributes:
+        excess: (points,), phi - phi_J, four a decade.
+        coordination: (packings, points), contacts a sphere above isostaticity: Z - Z_iso = 2 (N_c - N) / n,
+            n without rattlers.
+        energy: (packings, points), per sphere.
+        pressure: (packings, points).
+        at_jamming: (packings,), contacts per degree of freedom N_c / N at the smallest distance.
+    """
+
+    excess: ndarray
+    coordination: ndarray
+    energy: ndarray
+    pressure: ndarray
+    at_jamming: ndarray
+
+
+def curves(
+    packings: Sequence[Mapping[str, ndarray]], phi_jamming: Sequence[float], *, n_spheres: int
+) -> Curves | None:
+    """Interpolates each packing's way down, linearly in log (phi - phi_J).
+
+    Distances go from 100 / n^2 to 0.03. Below n^-2 a packing of n spheres has its N contacts and no more, and
+    the law begins some decades above (Goodrich, Liu, Nagel, PRL 109, 095704, 2012).
+
+    Args:
+        packings: `phi` descending, `energy`, `pressure`, `n_contacts`, `n_effective`, `n_rattlers` of each.
+        phi_jamming: of each.
+        n_spheres: n.
+
+    Returns:
+        None with fewer than three packings, which have no scatter to speak of, or if they are so small or
+        were followed so little that the range is empty.
+    """
+    if len(packings) < 3:
+        return None
+    reached = max(p["phi"][-1] - at for p, at in zip(packings, phi_jamming, strict=True))
+    least = max(_FINITE_SIZE / n_spheres**2, reached)
+    if least > _FARTHEST / 4:
+        return None
+    excess = np.geomspace(least, _FARTHEST, 2 + int(4 * np.log10(_FARTHEST / least)))
+    coordination, energy, pressure = [], [], []
+    for p, at in zip(packings, phi_jamming, strict=True):
+        x = np.log(p["phi"] - at)[::-1]
+        extra = 2 * (p["n_contacts"] - p["n_effective"]) / (n_spheres - p["n_rattlers"])
+        coordination.append(np.interp(np.log(excess), x, extra[::-1]))
+        energy.append(np.exp(np.interp(np.log(excess), x, np.log(p["energy"])[::-1])))
+        pressure.append(np.exp(np.interp(np.log(excess), x, np.log(p["pressure"])[::-1])))
+    at_jamming = np.array([p["n_contacts"][-1] / p["n_effective"][-1] for p in packings])
+    return Curves(excess, np.array(coordination), np.array(energy), np.array(pressure), at_jamming)
