@@ -32,9 +32,9 @@ class Signals:
 
     output: Float[Tensor, "members n"]
     activations: tuple[Tensor, ...]
-    signals: tuple[Float[Tensor, "members units n"], ...]
-    slopes: tuple[Float[Tensor, "members units n"], ...]
-    curvatures: tuple[Float[Tensor, "members units n"], ...] | None
+    signals: tuple[Float[Tensor, "members _ n"], ...]
+    slopes: tuple[Float[Tensor, "members _ n"], ...]
+    curvatures: tuple[Float[Tensor, "members _ n"], ...] | None
     scales: tuple[float, ...]
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy import ndarray
 from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
@@ -33,7 +32,8 @@ def inertia(matrix: Float[Tensor, "*members n n"], *, tolerance: float | None = 
     """Inertia of a symmetric matrix by two factorisations L D L^T, about n³/3 operations each.
 
     Sylvester's law: H + τ and its D have equally many negative eigenvalues, namely those of H below -τ;
-    and H - τ those below τ. D has blocks of one or two (LAPACK's dsytrf, Bunch and Kaufman 1977).
+    H - τ has as many positive ones as H above τ. D is diagonal up to blocks of two (LAPACK's dsytrf;
+    Bunch and Kaufman 1977, doi:10.1090/S0025-5718-1977-0428694-0).
 
     Args:
         matrix: symmetric; of float32 too, the work is in float64 on the CPU.
@@ -50,28 +50,25 @@ def inertia(matrix: Float[Tensor, "*members n n"], *, tolerance: float | None = 
         raise ValueError(f"tolerance: expected a number >= 0, got {tolerance}")
     flat = matrix.detach().reshape(-1, *matrix.shape[-2:])
     taus = rounding(flat) if tolerance is None else torch.full((len(flat),), tolerance, dtype=torch.float64)
-    counts = [[_n_below(h, -float(t)), _n_below(h, float(t))] for h, t in zip(flat, taus, strict=True)]
-    lower, upper = torch.tensor(counts).reshape(*matrix.shape[:-2], 2).unbind(-1)
-    upper = torch.maximum(lower, upper)  # τ = 0 counts twice the same, in another rounding
     n = matrix.shape[-1]
-    return Inertia(lower, upper - lower, n - upper, taus.reshape(matrix.shape[:-2]))
+    counts = []
+    for h, t in zip(flat, taus, strict=True):
+        negative, positive = _signs(h, float(t))[0], _signs(h, -float(t))[1]
+        positive = min(positive, n - negative)  # the two may disagree on an eigenvalue nearer than rounding
+        counts.append([negative, n - negative - positive, positive])
+    negative, zero, positive = torch.tensor(counts).reshape(*matrix.shape[:-2], 3).unbind(-1)
+    return Inertia(negative, zero, positive, taus.reshape(matrix.shape[:-2]))
 
 
-def _n_below(matrix: Float[Tensor, "n n"], level: float) -> int:
-    """Number of eigenvalues below a level."""
+def _signs(matrix: Float[Tensor, "n n"], shift: float) -> tuple[int, int]:
+    """Numbers of negative and of positive eigenvalues of the matrix plus a shift."""
     shifted = np.array(matrix.cpu().double().numpy(), order="F")
-    shifted[np.diag_indices_from(shifted)] -= level
+    shifted[np.diag_indices_from(shifted)] += shift
     dsytrf, dsytrf_lwork = get_lapack_funcs(("sytrf", "sytrf_lwork"), (shifted,))
     size, _ = dsytrf_lwork(len(shifted), lower=1)
     factors, pivots, info = dsytrf(shifted, lower=1, lwork=int(size), overwrite_a=1)
-    assert info >= 0, info
-    return _n_negative_blocks(factors, pivots)
-
-
-def _n_negative_blocks(factors: Float[ndarray, "n n"], pivots: Int[ndarray, "n"]) -> int:
-    """Negative eigenvalues of D; a negative pivot, twice in a row, marks a block of two."""
-    d = np.diagonal(factors)
-    first, second = np.flatnonzero(pivots < 0).reshape(-1, 2).T
-    determinant = d[first] * d[second] - factors[second, first] ** 2
-    both = (determinant > 0) & (d[first] + d[second] < 0)
-    return int((d[pivots > 0] < 0).sum() + (determinant < 0).sum() + 2 * both.sum())
+    assert info >= 0, info  # above zero: singular, and D has a zero on its diagonal
+    alone = np.diagonal(factors)[pivots > 0]
+    # A negative pivot, twice in a row, marks a block of two: taken only where its determinant is negative.
+    pairs = int((pivots < 0).sum()) // 2
+    return int((alone < 0).sum()) + pairs, int((alone > 0).sum()) + pairs

@@ -1,0 +1,42 @@
+"""The tangent kernel against gradients, one pattern after the other."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from symnets.models.dense import Dense
+from symnets.observables.tangent import tangent_kernel
+from tests.naive.hessian import gradient_rows
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("bias", [False, True])
+def test_kernel_is_products_of_gradients(activation: str, depth: int, bias: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    net = Dense(3, 5, depth, activation=activation, bias=bias, generator=generator, dtype=torch.float64)
+    x = draw(7, 3)
+    gradients = gradient_rows(net(x), list(net.parameters()))
+    torch.testing.assert_close(tangent_kernel(net, x), gradients @ gradients.T, rtol=1e-12, atol=0)
+
+
+def test_members() -> None:
+    net, x = Dense(3, 5, 2, members=3, dtype=torch.float64), draw(7, 3)
+    found, own = tangent_kernel(net, x), tangent_kernel(net, torch.stack([x, -x, 2 * x]))
+    torch.testing.assert_close(found[1], tangent_kernel(net.member(1), x))
+    torch.testing.assert_close(own[1], tangent_kernel(net.member(1), -x))
+
+
+def test_of_a_linear_function_it_is_the_gram_matrix() -> None:
+    x = draw(6, 3)
+    found = tangent_kernel(nn.Linear(3, 1, dtype=torch.float64), x)
+    torch.testing.assert_close(found, x @ x.T + 1)
+
+
+def test_several_outputs_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"one output a pattern, got outputs of shape \(6, 2\)"):
+        tangent_kernel(nn.Linear(3, 2, dtype=torch.float64), draw(6, 3))
