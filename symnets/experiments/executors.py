@@ -66,6 +66,8 @@ class Processes(Executor):
         """Ends the processes when they have done what was submitted."""
         if self._pool is not None:
             self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        if self._lifeline is not None and wait:
+            self._lifeline.close()
 
     def kill(self) -> None:
         """Ends the processes at once."""
@@ -89,7 +91,8 @@ class Processes(Executor):
         self._pool = ProcessPoolExecutor(self.workers, context, _begin, (reader,))
         try:
             with _deaf():
-                self._pool.submit(os.getpid).result()
+                first = self._pool.submit(os.getpid)
+            first.result()
         except BrokenExecutor as error:
             self.kill()
             raise RuntimeError(

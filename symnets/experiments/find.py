@@ -26,7 +26,7 @@ def find(name: str) -> Experiment:
         ImportError: the module imports something that is not there.
     """
     path = f"{HOME}.{name}"
-    if not all(word.isidentifier() for word in name.split(".")) or not _exists(path):
+    if not _exists(path):
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())
         path = name
@@ -65,7 +65,9 @@ def name_of(experiment: Experiment) -> str:
 
 
 def _exists(path: str) -> bool:
+    if not all(word.isidentifier() for word in path.split(".")):
+        return False
     try:
         return importlib.util.find_spec(path) is not None
-    except (ModuleNotFoundError, ValueError):  # a package on the way is missing; not a name at all
+    except (ModuleNotFoundError, ValueError):  # a package on the way is missing; `__main__`
         return False

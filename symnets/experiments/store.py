@@ -128,7 +128,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         ValueError: the file is missing, cut short or altered, or holds Python objects.
     """
     try:
-        with np.load(path / "arrays.npz", allow_pickle=False) as held:
+        with (path / "arrays.npz").open("rb") as file, np.load(file, allow_pickle=False) as held:
             return {name: held[name] for name in held.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(

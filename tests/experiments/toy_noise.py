@@ -3,6 +3,7 @@
 Runs of one batch share a generator, so that a row's bits tell with whom it was computed.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ def run(configs: Sequence[Config]) -> list[Result]:
     """Noise of one length, drawn in one call."""
     for number, config in enumerate(configs):
         report(number / len(configs), f"member {number}")
+        if log := os.environ.get("TOY_LOG"):
+            with open(log, "a") as file:
+                file.write(f"{os.getpid()} {config.length} {config.seed}\n")
         time.sleep(config.pause)
     generator = np.random.default_rng([config.seed for config in configs])
     noise = generator.standard_normal((len(configs), configs[0].length))
