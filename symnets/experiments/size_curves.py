@@ -1,0 +1,106 @@
+"""Curves against the size of a net: all seeds, their means, and errors by resampling seeds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy import ndarray
+from scipy.stats import bootstrap
+
+
+@dataclass(frozen=True)
+class SizeCurves:
+    """Measurements by seed and number of weights.
+
+    Only seeds with a run at every size are in it: a curve through other seeds at each size would show the
+    seeds.
+
+    Attributes:
+        sizes: (sizes,), N ascending.
+        values: by name, (seeds, sizes).
+    """
+
+    sizes: ndarray
+    values: Mapping[str, ndarray]
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, *columns: str) -> "SizeCurves":
+        """Columns of a table with columns `seed` and `n_weights`.
+
+        Raises:
+            ValueError: no seed has a run at every size.
+        """
+        sizes = np.unique(table["n_weights"].to_numpy())
+        seeds = np.unique(table["seed"].to_numpy())
+        values = {name: np.full((len(seeds), len(sizes)), np.nan) for name in columns}
+        at = (
+            np.searchsorted(seeds, table["seed"].to_numpy()),
+            np.searchsorted(sizes, table["n_weights"].to_numpy()),
+        )
+        there = np.zeros((len(seeds), len(sizes)), dtype=bool)
+        there[at] = True
+        complete = there.all(1)
+        if not complete.any():
+            raise ValueError(f"table: expected a seed with runs at all of {len(sizes)} sizes, found none")
+        for name in columns:
+            values[name][at] = table[name].to_numpy(dtype=float)
+        return cls(sizes, {name: matrix[complete] for name, matrix in values.items()})
+
+    @property
+    def n_seeds(self) -> int:
+        """Number of seeds."""
+        return len(next(iter(self.values.values())))
+
+    def mean(self, name: str) -> ndarray:
+        """(sizes,): mean over seeds."""
+        return self.values[name].mean(0)
+
+    def median(self, name: str) -> ndarray:
+        """(sizes,): median over seeds; near jamming one seed alone can carry a mean."""
+        return np.median(self.values[name], axis=0)
+
+    def error(self, name: str) -> ndarray:
+        """(sizes,): standard error of the mean; 0 of a single seed."""
+        values = self.values[name]
+        return values.std(0, ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.zeros(values.shape[1])
+
+    def estimate(
+        self, statistic: Callable[["SizeCurves"], float], *, n_resamples: int = 500, seed: int = 0
+    ) -> tuple[float, float | None]:
+        """A statistic and its standard error from resampled seeds (bootstrap).
+
+        Resamples in which the statistic is not defined (NaN) are left out; None if hardly any is left, or
+        if there is but one seed.
+        """
+        measured = float(statistic(self))
+        if self.n_seeds < 2:
+            return measured, None
+
+        def resampled(chosen: ndarray) -> float:
+            return statistic(SizeCurves(self.sizes, {k: v[chosen] for k, v in self.values.items()}))
+
+        drawn = bootstrap(
+            (np.arange(self.n_seeds),),
+            resampled,
+            n_resamples=n_resamples,
+            vectorized=False,
+            method="percentile",
+            rng=seed,
+        ).bootstrap_distribution
+        defined = np.asarray(drawn)[np.isfinite(drawn)]
+        return measured, float(defined.std(ddof=1)) if 2 * len(defined) > n_resamples else None
+
+
+def jamming_size(curves: SizeCurves, *, level: float = 0.1) -> float:
+    """N*: where the median of N_Δ / N falls through `level` for the last time, as N grows.
+
+    Geiger et al. 2019 (arXiv:1809.09349) shrink a net until N_Δ > 0.1 N and call the last one before that
+    N*; here the median over seeds is interpolated, linearly in log N. NaN if it never falls through.
+    """
+    unsatisfied = curves.median("unsatisfied_per_weight")
+    above = np.flatnonzero(unsatisfied > level)
+    if not len(above) or above[-1] + 1 == len(unsatisfied):
+        return float("nan")
+    k = above[-1]
+    return float(np.exp(np.interp(level, unsatisfied[[k + 1, k]], np.log(curves.sizes[[k + 1, k]]))))
