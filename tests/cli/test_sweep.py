@@ -1,0 +1,219 @@
+"""From one command to one figure: run, sweep, figure, table and report."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from symnets.cli import main
+from symnets.experiments.store import present, remove_runs
+from symnets.experiments.table import Table
+from tests.experiments import toy_faults, toy_noise
+
+NOISE, FAULTS = "tests.experiments.toy_noise", "tests.experiments.toy_faults"
+
+
+def sweep(name: str, directory: Path, *options: str) -> int:
+    return main(["sweep", name, "--output", str(directory), "--executor", "serial", *options])
+
+
+def test_a_sweep_leaves_figure_table_and_findings(tmp_path, capsys):
+    assert sweep(NOISE, tmp_path) == 0
+    shown = capsys.readouterr()
+    assert "variance" in shown.out
+    assert "yes" in shown.out
+    assert f"{NOISE}: 12 of 12 runs done" in shown.err
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    assert len(pd.read_csv(tmp_path / "table.csv")) == 12
+    (found,) = json.loads((tmp_path / "findings.json").read_text())["findings"]
+    assert found["agrees"] is True
+    assert found["published"] == "1 (by definition)"
+
+
+def test_the_directory_is_named_after_experiment_and_preset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep", NOISE, "--executor", "serial", "--preset", "quick"]) == 0
+    assert len(present(tmp_path / "results" / f"{NOISE}-quick")) == 12
+
+
+def test_failures_are_told_and_the_rest_is_drawn(tmp_path, capsys):
+    assert sweep(FAULTS, tmp_path) == 1
+    shown = capsys.readouterr().out
+    assert "failed: ArithmeticError: the ground state is below the basement" in shown
+    assert "3 of 6 runs failed" in shown
+    assert "NO" in shown  # two is not three
+    assert (tmp_path / "figure.png").exists()
+
+
+def test_failures_are_run_again_on_demand(tmp_path, monkeypatch):
+    assert sweep(FAULTS, tmp_path) == 1
+    monkeypatch.setattr(toy_faults, "run", lambda configs: [toy_faults.Result({"twice": 7}) for _ in configs])
+    assert sweep(FAULTS, tmp_path) == 1
+    assert sweep(FAULTS, tmp_path, "--retry-failed") == 0
+
+
+def test_nothing_but_failures_leaves_a_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(toy_noise, "run", lambda configs: 1 / 0)
+    assert sweep(NOISE, tmp_path) == 1
+    assert "12 of 12 runs failed" in capsys.readouterr().out
+    assert set(pd.read_csv(tmp_path / "table.csv")["verdict"]) == {"ERROR"}
+    assert not (tmp_path / "figure.png").exists()
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
+    run, calls = toy_noise.run, []
+
+    def interrupted(configs):
+        calls.append(configs)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return run(configs)
+
+    monkeypatch.setattr(toy_noise, "run", interrupted)
+    assert sweep(NOISE, tmp_path) == 130
+    assert re.search(r"interrupted; 4 of 12 runs are kept .*same command goes on", capsys.readouterr().err)
+    assert sweep(NOISE, tmp_path) == 0
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("sweep jamming_plan", "unknown experiment 'jamming_plan'; did you mean"),
+        (f"sweep {NOISE} --preset quik", "has no preset 'quik'; did you mean 'quick'"),
+        (f"sweep {NOISE} --executor dusk://here", "expected local, serial or dask://HOST:PORT"),
+        (f"sweep {NOISE} --executor local --workers 0", "workers: expected at least 1, got 0"),
+        ("run", "name an experiment first"),
+        ("run --seed 3", "name an experiment first"),
+        (f"run {NOISE} --length 0", "length: expected at least 1, got 0"),
+        (f"figure {NOISE} nowhere", "nowhere: there is no such directory"),
+        ("table nowhere", "nowhere: there is no such directory"),
+        ("report nowhere", "nowhere: there is no such directory"),
+        (f"figure {NOISE} .", "expected runs of tests.experiments.toy_noise, found none"),
+        ("table .", "expected runs, found none"),
+        ("report .", "expected runs here or below, found none"),
+    ],
+)
+def test_mistakes_are_one_line(line, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(line.split()) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert message in shown
+
+
+def test_one_run_prints_its_row(tmp_path, capsys):
+    assert main(["run", NOISE, "--length", "9", "--seed", "3", "--output", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    (mean,) = Table.load(tmp_path)["mean"]
+    assert f"{mean:.4g}" in shown
+    assert "SAT" in shown
+    assert mean == toy_noise.run([toy_noise.Config(length=9, seed=3)])[0].row["mean"]
+    assert main(["run", NOISE, "--length", "9", "--seed", "3"]) == 0  # kept nowhere
+    assert len(present(tmp_path)) == 1
+
+
+def test_one_run_that_fails_says_why(tmp_path, capsys):
+    assert main(["run", FAULTS, "--fault", "raise", "--output", str(tmp_path)]) == 1
+    shown = capsys.readouterr()
+    assert "ERROR" in shown.out
+    assert "ArithmeticError: the ground state is below the basement" in shown.err
+    assert "toy_faults.py" in shown.err
+
+
+def test_options_of_a_run_are_the_fields_of_its_config(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", FAULTS, "--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("NAME", "--number INT", "--fault {none,raise", "--output"))
+
+
+def test_the_table_goes_to_csv_and_parquet(tmp_path):
+    sweep(NOISE, tmp_path / "runs")
+    for name, read in (("t.csv", pd.read_csv), ("t.parquet", pd.read_parquet)):
+        assert main(["table", str(tmp_path / "runs"), "-o", str(tmp_path / name)]) == 0
+        assert list(read(tmp_path / name)["length"]) == [4] * 4 + [16] * 4 + [64] * 4
+
+
+def test_the_figure_is_drawn_anew(tmp_path):
+    sweep(NOISE, tmp_path)
+    remove_runs(tmp_path, list(present(tmp_path))[:2])
+    (tmp_path / "figure.svg").unlink()
+    assert main(["figure", NOISE, str(tmp_path)]) == 0
+    assert (tmp_path / "figure.svg").exists()
+    assert len(pd.read_csv(tmp_path / "table.csv")) == 10
+
+
+def test_the_report_holds_everything(tmp_path, capsys):
+    sweep(NOISE, tmp_path / "noise")
+    sweep(FAULTS, tmp_path / "deep" / "faults")
+    assert main(["report", str(tmp_path)]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64") == 2
+    assert not re.search(r'(src|href)="(?!data:)', page)  # needs no other file
+    for expected in (
+        f"{NOISE} in noise",
+        f"{FAULTS} in faults",
+        "The mean of noise falls as the square root of its length",
+        "1 (by definition)",
+        "3 (folklore)",
+        "ArithmeticError: the ground state",
+        "<dd>18</dd>",
+    ):
+        assert expected in page, expected
+
+
+def test_a_report_says_when_a_figure_is_missing_or_old(tmp_path):
+    sweep(NOISE, tmp_path / "noise")
+    remove_runs(tmp_path / "noise", list(present(tmp_path / "noise"))[:2])
+    main(["run", FAULTS, "--output", str(tmp_path / "faults")])
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "There are 10 runs by now" in page
+    assert f"No figure yet: `symnets figure {FAULTS}" in page
+
+
+def test_a_report_imports_nothing(tmp_path, monkeypatch):
+    sweep(NOISE, tmp_path)
+    monkeypatch.delitem(sys.modules, NOISE)
+    assert main(["report", str(tmp_path)]) == 0
+    assert NOISE not in sys.modules
+
+
+def test_findings_that_somebody_altered_are_refused(tmp_path, capsys):
+    sweep(NOISE, tmp_path)
+    (tmp_path / "findings.json").write_text("[1")
+    assert main(["report", str(tmp_path)]) == 2
+    assert "findings.json: not what `symnets figure` writes" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_ctrl_c_on_the_terminal_ends_a_sweep_on_processes(tmp_path):
+    """The whole group of processes gets the signal, as from a terminal."""
+    command = [sys.executable, "-m", "symnets.cli", "sweep", NOISE, "--preset", "paper", "--output"]
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "runs")],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (tmp_path / "runs").exists() or len(present(tmp_path / "runs")) < 20:
+        assert process.poll() is None
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    kept = len(present(tmp_path / "runs"))
+    assert 20 <= kept < 200
+    assert f"interrupted; {kept} of 200 runs are kept" in told
