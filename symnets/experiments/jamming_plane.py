@@ -1,0 +1,198 @@
+"""The jamming line in the plane of parameters and patterns: N*(P) for random data and for images.
+
+**Question.** How many weights N* does a net need to satisfy P patterns, when labels are random, and when
+they are the parity of handwritten digits?
+
+**Law.** Random data: N* is proportional to P, below the bound N* < P/C_0 = 2 P, whatever the depth. MNIST
+parity: data with structure need fewer, log N* grows with log P with a slope of about 3/4. Geiger et al. 2019
+(arXiv:1809.09349), Spigler et al. 2019 (arXiv:1810.09665).
+
+**How.** For each P a row of widths; a run is jammed if N_Δ > 0.1 N when its budget ends (the authors'
+rule), and N* is where half of the seeds are. It depends on minimiser and budget, which make N* larger the
+smaller the budget.
+
+**Figure.** N* against P with fitted lines, the bound, and the share of jammed runs at each point.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from symnets.experiments.experiment import Arrays, Finding, Result
+from symnets.experiments.nets import NetConfig, minimise, together
+from symnets.experiments.transition import transition
+from symnets.report.power_law import PowerLaw, fit_power_law
+from symnets.report.style import COLOURS, FAINT, style
+
+__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
+
+MAX_TOGETHER = 8
+_SOURCE = "Geiger et al. 2019, arXiv:1809.09349"
+SLOPES = {  # data: what was published, and the band in which we say that we agree
+    "random": (f"1, N* proportional to P ({_SOURCE})", 0.85, 1.15),
+    "mnist": (f"about 3/4 (Spigler et al. 2019, arXiv:1810.09665; {_SOURCE})", 0.6, 0.9),
+}
+
+
+@dataclass(frozen=True)
+class Config(NetConfig):
+    """A net at a point of the plane."""
+
+    jammed_above: float = 0.1
+    """A run is jammed if N_Δ is more than this times N."""
+
+
+def _points(data: str, widths: dict[int, Sequence[int]], seeds: int, **values: Any) -> Iterator[Config]:
+    for n_train, row in widths.items():
+        for width in row:
+            for seed in range(seeds):
+                yield Config(data=data, n_train=n_train, width=width, seed=seed, **values)
+
+
+PRESETS = {
+    "quick": (
+        *_points(
+            "random", {2000: (22, 20, 18, 16, 14), 1000: (15, 13, 12, 11, 10, 9), 500: (10, 9, 8, 7, 6)}, 3
+        ),
+        *_points(
+            "mnist",
+            {
+                500: (4, 5, 6, 7, 9),
+                1000: (6, 7, 8, 10, 12),
+                2000: (8, 10, 11, 13, 15),
+                4000: (11, 13, 15, 17, 20),
+            },
+            3,
+        ),
+    ),
+    "paper": (
+        *_points(
+            "random",
+            {
+                p: sorted({round(f * (p / 5) ** 0.5) for f in np.linspace(0.7, 1.5, 13)})
+                for p in (500, 2000, 8000, 30_000)
+            },
+            10,
+            steps=1_000_000,
+            dtype="float64",
+        ),
+        *_points(
+            "mnist",
+            {
+                p: sorted({round(f * p**0.375) for f in np.linspace(0.4, 1.2, 13)})
+                for p in (500, 2000, 8000, 30_000)
+            },
+            10,
+            steps=1_000_000,
+            dtype="float64",
+        ),
+    ),
+}
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Minimise; rows as `Minimised.rows` tells them, and whether the run is jammed."""
+    rows = minimise(configs).rows(configs)
+    return [
+        Result({**row, "jammed": bool(row["n_unsatisfied"] > config.jammed_above * config.n_weights)})  # pyright: ignore
+        for row, config in zip(rows, configs, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Line:
+    """N*(P) of one kind of data.
+
+    Attributes:
+        points: P, N* and its error, a row each.
+        law: N* = A P^a; None with fewer than three points.
+    """
+
+    points: pd.DataFrame
+    law: PowerLaw | None
+
+
+def line(runs: Any) -> Line:
+    """N* for each P, in the logarithm of N, and the power law through them."""
+    rows, group = [], runs
+    for n_train, group in runs.groupby("n_train"):
+        # Jamming comes with falling N.
+        log_n = group.assign(log_n=-np.log(group["n_weights"]))
+        at = transition(log_n, "log_n", group["jammed"])
+        if np.isfinite(at.value):
+            n_star = float(np.exp(-at.value))
+            rows.append({"n_train": n_train, "n_star": n_star, "error": n_star * at.error})
+    points = pd.DataFrame(rows, columns=["n_train", "n_star", "error"])  # pyright: ignore
+    law = fit_power_law(points["n_train"], points["n_star"]) if len(points) >= 3 else None
+    return Line(points, law)
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """Slopes of log N* against log P, and the bound."""
+    found = []
+    runs: Any
+    for data, runs in table.groupby("data"):
+        at = line(runs)
+        if at.law is not None:
+            text, low, high = SLOPES.get(str(data), ("none", 0.6, 1.0))
+            name = f"slope of log N* against log P, {data}"
+            found.append(Finding(name, at.law.exponent, at.law.exponent_error, text, low, high))
+        if len(at.points):
+            worst = (
+                at.points.assign(ratio=at.points["n_star"] / at.points["n_train"])
+                .nlargest(1, "ratio")
+                .iloc[0]
+            )
+            error = worst["error"] / worst["n_train"]
+            text = f"N* < P/C_0, about 2 P ({_SOURCE})"
+            found.append(Finding(f"largest N*/P, {data}", float(worst["ratio"]), float(error), text, 0, 2))
+    return found
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """The plane: one mark a point, dark where runs are jammed, with N* and its line."""
+    kinds = sorted(table["data"].unique())
+    made = Figure(figsize=(4.4 * len(kinds), 3.8), layout="constrained")
+    for axes, data in zip(made.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+        runs: Any = table[table["data"] == data]
+        share = runs.groupby(["n_train", "n_weights"])["jammed"].mean().reset_index()
+        axes.scatter(
+            share["n_train"],
+            share["n_weights"],
+            c=share["jammed"],
+            cmap="Greys",
+            vmin=-0.3,
+            s=28,
+            edgecolors=FAINT,
+        )
+        at = line(runs)
+        p = np.geomspace(runs["n_train"].min(), runs["n_train"].max(), 50)
+        axes.plot(p, 2 * p, "--", color=FAINT, label="bound $N^* < 2P$ ($C_0$ = 0.5)")
+        axes.errorbar(
+            at.points["n_train"],
+            at.points["n_star"],
+            at.points["error"],
+            fmt="o",
+            color=COLOURS[1],
+            label="$N^*$",
+        )
+        if at.law is not None:
+            at.law.draw(axes, "fit", color=COLOURS[1])
+            published = {"random": 1.0, "mnist": 0.75}.get(str(data))
+            if published:
+                middle = np.sqrt(p[0] * p[-1])
+                axes.plot(
+                    p,
+                    at.law(middle) * (p / middle) ** published,
+                    ":",
+                    color=COLOURS[0],
+                    label=f"published slope {published:g}",
+                )
+        axes.set(xscale="log", yscale="log", xlabel="$P$", ylabel="$N$", title=f"{data}: dark is jammed")
+        axes.legend(fontsize=8)
+    return made

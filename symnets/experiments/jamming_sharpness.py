@@ -1,0 +1,135 @@
+"""The jamming transition of nets on random data: a jump.
+
+**Question.** P random points with random labels, a net of N weights, the quadratic hinge. Where, as P/N
+grows, does minimisation stop to satisfy all points, and how many are unsatisfied then?
+
+**Law.** Below the transition N_Δ = 0 and L = 0 (SAT). At it N_Δ/N jumps to a finite value: at a minimum
+H = H_0 + H_p is positive, H_p has a finite fraction C_0 ≈ ½ of negative eigenvalues, and H_0 has at most
+rank N_Δ, so that N_Δ > C_0 N. L grows from 0 without a jump. Geiger et al. 2019, arXiv:1809.09349; the
+authors' runs for d = h = 51, L = 3 put the transition within P/N of 2.80 to 3.30 after millions of steps.
+
+**How.** Full-batch Adam (`symnets.experiments.nets`). The transition depends on the minimiser and on its
+budget: with fewer steps it lies lower. A run that ends while its loss still falls by a factor of two or
+more within the second half of the budget is UNCONVERGED, and is drawn but not judged.
+
+**Figure.** N_Δ/N and L against P/N, one mark a run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from symnets.experiments.experiment import Arrays, Finding, Result
+from symnets.experiments.nets import NetConfig, minimise, together
+from symnets.experiments.transition import transition
+from symnets.models.size import count_weights
+from symnets.observables.margins import margins
+from symnets.report.published import draw_published
+from symnets.report.style import COLOURS, row_of_panels, style
+
+__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
+
+MAX_TOGETHER = 8
+_SOURCE = "Geiger et al. 2019, arXiv:1809.09349"
+GAP = (0.05, 0.3)  # of N_Δ/N, in which no converged run may lie
+MARKS = {"SAT": ("o", COLOURS[0]), "UNSAT": ("s", COLOURS[1]), "UNCONVERGED": ("^", COLOURS[4])}
+
+
+@dataclass(frozen=True)
+class Config(NetConfig):
+    """A net on random points; d = h as published."""
+
+
+def _preset(widths: Sequence[int], ratios: Sequence[float], seeds: int, **values: Any) -> tuple[Config, ...]:
+    depth = int(values.get("depth", 3))
+    return tuple(
+        Config(n_train=round(ratio * count_weights(h, h, depth)), width=h, dim=h, seed=seed, **values)
+        for h in widths
+        for ratio in ratios
+        for seed in range(seeds)
+    )
+
+
+_FINE = tuple(np.arange(4.0, 1.95, -0.1).round(2).tolist())
+PRESETS = {
+    # The largest first: the last batches of a sweep should be short.
+    "quick": _preset((14,), (3.5, 3.0, 2.75, 2.5, 2.25, 2.0, 1.75, 1.5), 6, steps=15_000),
+    "paper": (
+        *_preset((62,), _FINE, 10, depth=2, steps=2_000_000, dtype="float64"),
+        *_preset((51,), _FINE, 10, depth=3, steps=2_000_000, dtype="float64"),
+        *_preset((40,), _FINE, 10, depth=5, steps=2_000_000, dtype="float64"),
+    ),
+}
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Minimise; rows as `Minimised.rows` tells them, arrays hold the gaps Δ at the end."""
+    found = minimise(configs)
+    gaps = margins(found.model, found.train, tolerance=configs[0].tolerance).gaps.cpu().numpy()
+    return [Result(row, {"gaps": gaps[k]}) for k, row in enumerate(found.rows(configs))]
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """Whether there is a gap, where the transition lies, and how far N_Δ/N jumps."""
+    found = []
+    groups: Any = table.groupby(["depth", "width"])
+    for (depth, width), runs in groups:
+        where = f"random data, L = {depth}, d = h = {width}"
+        converged = runs[runs["verdict"].isin(["SAT", "UNSAT"])]
+        share = converged["unsatisfied_per_weight"]
+        n_within = int(((share > GAP[0]) & (share < GAP[1])).sum())
+        text = f"none: a jump ({_SOURCE})"
+        counted = f"{n_within} of {len(converged)}"
+        name = f"share of converged runs with {GAP[0]} < N_Δ/N < {GAP[1]}, {where} ({counted})"
+        found.append(Finding(name, n_within / max(len(converged), 1), None, text, 0, 0.1))
+        point = transition(runs, "ratio", ~(runs["verdict"] == "SAT"))
+        text = f"2.80 to 3.30 for d = h = 51 after 10^7 steps ({_SOURCE}); 2 to 4 for d = h <= 20"
+        found.append(Finding(f"P/N at which half of the runs are not SAT, {where}", *point, text, 2, 4))
+        unsat = converged[(converged["verdict"] == "UNSAT") & (share > GAP[1])]
+        if len(unsat):
+            lowest = unsat.loc[unsat["ratio"] == unsat["ratio"].min(), "unsatisfied_per_weight"]
+            error = lowest.std(ddof=1) / len(lowest) ** 0.5 if len(lowest) > 1 else None
+            text = f"above C_0, about 0.5 (read off figures; {_SOURCE})"
+            name = f"N_Δ/N of UNSAT runs at the smallest P/N that has any, {where}"
+            found.append(Finding(name, float(lowest.mean()), error, text, 0.35, 1.0))
+    return found
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """N_Δ/N and L against P/N."""
+    made, (count, loss) = row_of_panels(2)
+    draw_published(count, 0.5, None, "bound $C_0$ ≈ 0.5")
+    draw_published(count, None, GAP, "no converged run here")
+    _draw(count, table, "unsatisfied_per_weight")
+    _draw(loss, table, "final_loss")
+    count.set(xlabel="$P/N$", ylabel=r"$N_\Delta/N$", title="Unsatisfied patterns", ylim=(-0.05, None))
+    loss.set(xlabel="$P/N$", ylabel="loss $L$", title="Loss")
+    loss.set_yscale("symlog", linthresh=1e-6, linscale=0.3)
+    for axes in (count, loss):
+        draw_published(axes, None, (2.8, 3.3), "published, d = h = 51", along="x")
+        axes.legend()
+    return made
+
+
+def _draw(axes: Axes, table: Any, column: str) -> None:
+    """One mark a run; runs of equal P/N are set side by side."""
+    step = 0.012 * np.ptp(table["ratio"])
+    shift = (table["seed"] - table["seed"].mean()) * step / max(table["seed"].nunique() - 1, 1)
+    for verdict, (marker, colour) in MARKS.items():
+        chosen = table["verdict"] == verdict
+        if chosen.any():
+            axes.plot(
+                (table["ratio"] + shift)[chosen],
+                table.loc[chosen, column],
+                marker,
+                color=colour,
+                markersize=4.5,
+                markerfacecolor="none" if verdict == "UNCONVERGED" else colour,
+                label=verdict,
+            )
