@@ -41,7 +41,8 @@ class CurvatureOperator(LinearOperator):
         wide = any(p.dtype == torch.float64 for p in parameters)
         n = sum(p.numel() for p in parameters)
         super().__init__(np.dtype(np.float64 if wide else np.float32), (n, n))
-        self._prepare(self._graph)
+        with torch.enable_grad():
+            self._prepare(self._graph)
 
     def _prepare(self, graph: KeptGraph) -> None:
         """What all products share."""
