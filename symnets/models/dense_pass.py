@@ -27,9 +27,18 @@ def dense_pass(model: "Dense", x: Tensor) -> Float[Tensor, "members d_out n"]:
 
 
 def _plain(
-    activation: Activation, factors: list[float], x: Tensor, weights: list[Tensor], biases: list[Tensor]
+    activation: Activation,
+    factors: list[float],
+    x: Tensor,
+    weights: list[Tensor],
+    biases: list[Tensor],
+    *,
+    in_place: bool = False,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Output (S, d_out, n); pre-activations; activations (without norm) from the input on, each (S, h, n)."""
+    """Output (S, d_out, n); pre-activations; activations (without norm) from the input on, each (S, h, n).
+
+    In place, activations of ReLU take the memory of their pre-activations.
+    """
     members, columns = weights[0].shape[0], x.shape[-2]
     before: list[Tensor] = []
     after = [x.transpose(-1, -2)]
@@ -43,7 +52,7 @@ def _plain(
         if layer == len(weights) - 1:
             return z, before, after
         before.append(z)
-        after.append(activation.value(z))
+        after.append(z.relu_() if in_place and activation.name == "relu" else activation.value(z))
     raise AssertionError("a net has layers")
 
 
@@ -55,7 +64,7 @@ class _Pass(torch.autograd.Function):
         ctx: Any, activation: Activation, factors: list[float], x: Tensor, layers: int, *parameters: Tensor
     ) -> Tensor:
         weights, biases = list(parameters[:layers]), list(parameters[layers:])
-        out, before, after = _plain(activation, factors, x, weights, biases)
+        out, before, after = _plain(activation, factors, x, weights, biases, in_place=True)
         ctx.activation, ctx.factors, ctx.layers = activation, factors, layers
         kept = [] if activation.name == "relu" else before  # of ReLU the sign of the output tells the slope
         ctx.save_for_backward(x, *parameters, *after[1:], *kept)
@@ -86,8 +95,10 @@ class _Pass(torch.autograd.Function):
                 back = weight.transpose(1, 2) * signal
             else:
                 back = torch.bmm(weight.transpose(1, 2), signal)
-            slope = torch.sign(a) if not before else activation.slope(before[layer - 1])
-            signal = back.mul_(slope)
+            if before:
+                signal = back.mul_(activation.slope(before[layer - 1]))
+            else:
+                signal = torch.ops.aten.threshold_backward(back, a, 0)
         if n:
             if x.ndim == 2:
                 members, width, columns = signal.shape
