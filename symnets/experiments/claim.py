@@ -102,15 +102,18 @@ def settle(folder: Path, batch: str) -> None:
     _progress(folder, batch).unlink(missing_ok=True)
 
 
-def told(folder: Path) -> dict[str, tuple[float, str]]:
-    """How far batches at work have come, (fraction, text), as far as they tell."""
-    found = {}
+def at_work(folder: Path) -> dict[str, tuple[float | None, str]]:
+    """Batches that somebody holds, with what they tell of themselves: (fraction or None, text)."""
+    found: dict[str, tuple[float | None, str]] = {}
+    for path in sorted(folder.glob("[!.]*.[0-9]*")):
+        with suppress(OSError):  # given up meanwhile
+            if path.stat().st_mtime > 0:
+                found[path.stem] = (None, "")
     for path in sorted(folder.glob("[!.]*.progress")):
-        try:
+        with suppress(OSError, ValueError, TypeError):  # finished meanwhile
             fraction, text = json.loads(path.read_text())
-            found[path.stem] = (float(fraction), str(text))
-        except (OSError, ValueError, TypeError):  # finished meanwhile
-            continue
+            if path.stem in found:
+                found[path.stem] = (float(fraction), str(text))
     return found
 
 

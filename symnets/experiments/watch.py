@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from symnets.experiments.batches import Batch
-from symnets.experiments.claim import told
+from symnets.experiments.claim import at_work
 from symnets.experiments.store import Run, present, read_run
 from symnets.experiments.work import CLAIMS
 
-ROWS, COLUMNS = 6, 6
+ROWS, COLUMNS, SHOWN = 6, 6, 8
 LINE_EVERY = 30.0  # s, where there is no terminal
 
 
@@ -47,13 +47,13 @@ class Watch:
         self.failed, self.last = 0, list[Run]()
         self.console = console or Console(stderr=True)
         self.shown, self.live = shown, None
+        self.begin = self.lined = time.monotonic()
+        self._read()
+        self.before = len(self.done)
         if shown and self.console.is_terminal:
             self.live = Live(
                 console=self.console, get_renderable=self.show, transient=True, refresh_per_second=2
             )
-        self.begin = self.lined = time.monotonic()
-        self.look()
-        self.before = len(self.done)
 
     def __enter__(self) -> "Watch":
         """Begins to show."""
@@ -80,45 +80,48 @@ class Watch:
         return self.done.issuperset(hashes)
 
     def look(self) -> None:
-        """Reads the rows that are new.
+        """Reads the rows that are new; where there is no terminal, it is time for a line now and then.
 
         Raises:
-            ValueError: one is damaged.
+            ValueError: a row is damaged.
         """
+        self._read()
+        if self.shown and self.live is None and time.monotonic() - self.lined > LINE_EVERY:
+            self.lined = time.monotonic()
+            self.console.print(self.line(), soft_wrap=True, highlight=False, markup=False)
+
+    def _read(self) -> None:
         new = sorted((present(self.directory) & self.grid) - self.done)
         for name in new:
             run = read_run(self.directory / name)
             self.failed += run.error is not None
             self.last = [*self.last[1 - ROWS :], run]
             self.done.add(name)
-        if self.shown and self.live is None and time.monotonic() - self.lined > LINE_EVERY:
-            self.lined = time.monotonic()
-            self.console.print(self.line(), soft_wrap=True, highlight=False, markup=False)
 
     def line(self) -> str:
         """How far the sweep is, in a line."""
         line = f"{self.name}: {len(self.done)} of {len(self.grid)} runs done"
         line += f", {self.failed} of them failed" if self.failed else ""
-        return line + ("" if self.complete else f", {self._left()} left")
+        return line + ("" if self.complete else f", {self._left()}")
 
     def show(self) -> RenderableType:
         """The live table."""
-        running = told(self.directory / CLAIMS)
+        running = at_work(self.directory / CLAIMS)
         counts = Table.grid(padding=(0, 3))
         counts.add_row(
             Text(self.name, style="bold"),
             ProgressBar(len(self.grid), len(self.done), width=30),
             f"{len(self.done)} done",
+            f"{sum(self.members.get(batch, 0) for batch in running)} running",
             Text(f"{self.failed} failed", style="red" if self.failed else "dim"),
-            f"{len(self.grid) - len(self.done)} to do",
-            f"{self._left()} left",
+            f"{len(self.grid) - len(self.done)} left",
+            self._left(),
         )
         parts: list[RenderableType] = [counts]
-        for batch, (fraction, text) in list(running.items())[:8]:
-            part = Table.grid(padding=(0, 1))
+        telling = [(batch, *told) for batch, told in running.items() if told[0] is not None]
+        for batch, fraction, text in telling[:SHOWN]:
             n = self.members.get(batch, 0)
-            part.add_row("  running", f"{n} run{'s' if n != 1 else ''}", f"{fraction:4.0%}", Text(text))
-            parts.append(part)
+            parts.append(Text(f"  {n} run{'s' if n != 1 else ''} at {fraction:.0%}  {text}", style="dim"))
         if self.last:
             parts.append(self._rows())
         return Group(*parts)
@@ -137,11 +140,11 @@ class Watch:
         return table
 
     def _left(self) -> str:
-        """Time left, by the rate so far."""
+        """Time to go, by the rate so far."""
         done = len(self.done) - self.before
         if not done:
-            return "?"
-        return clock((time.monotonic() - self.begin) / done * (len(self.grid) - len(self.done)))
+            return "time to go unknown"
+        return f"{clock((time.monotonic() - self.begin) / done * (len(self.grid) - len(self.done)))} to go"
 
 
 def short(value: object) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from symnets.experiments import claim as module
-from symnets.experiments.claim import Claim, claim, claimable, settle, told
+from symnets.experiments.claim import Claim, at_work, claim, claimable, settle
 from symnets.experiments.process import HOST
 from tests.experiments.test_store import dead_process
 
@@ -105,13 +105,17 @@ def test_a_settled_batch_leaves_nothing(tmp_path):
     assert mine is not None
     with mine:
         mine.tell(0.5, "half")
-        assert told(tmp_path) == {"batch": (0.5, "half")}
+        assert at_work(tmp_path) == {"batch": (0.5, "half")}
         settle(tmp_path, "batch")
     assert os.listdir(tmp_path) == []
-    assert told(tmp_path) == {}
+    assert at_work(tmp_path) == {}
 
 
-def test_progress_that_was_cut_short_is_skipped(tmp_path):
+def test_who_is_at_work_is_told_with_or_without_progress(tmp_path):
+    for name in ("one.0", "two.0", "two.1", "given up.0"):
+        (tmp_path / name).touch()
+    os.utime(tmp_path / "given up.0", (0, 0))
     (tmp_path / "one.progress").write_text("[0.5")
     (tmp_path / "two.progress").write_text('[0.25, "step 1"]')
-    assert told(tmp_path) == {"two": (0.25, "step 1")}
+    (tmp_path / "three.progress").write_text('[0.25, "left by a dead one"]')
+    assert at_work(tmp_path) == {"one": (None, ""), "two": (0.25, "step 1")}
