@@ -35,6 +35,9 @@ def curves(
 ) -> Curves | None:
     """Interpolates each packing's way down, linearly in log (phi - phi_J).
 
+    A packing that lost its stability on the way may have jumped up in phi. What it passed before and now
+    comes out nearer to phi_J than something later is left out.
+
     Distances go from 100 / n^2 to 0.03. Below n^-2 a packing of n spheres has its N contacts and no more, and
     the law begins some decades above (Goodrich, Liu, Nagel, PRL 109, 095704, 2012).
 
@@ -56,10 +59,12 @@ def curves(
     excess = np.geomspace(least, _FARTHEST, 2 + int(4 * np.log10(_FARTHEST / least)))
     coordination, energy, pressure = [], [], []
     for p, at in zip(packings, phi_jamming, strict=True):
-        x = np.log(p["phi"] - at)[::-1]
-        extra = 2 * (p["n_contacts"] - p["n_effective"]) / (n_spheres - p["n_rattlers"])
-        coordination.append(np.interp(np.log(excess), x, extra[::-1]))
-        energy.append(np.exp(np.interp(np.log(excess), x, np.log(p["energy"])[::-1])))
-        pressure.append(np.exp(np.interp(np.log(excess), x, np.log(p["pressure"])[::-1])))
+        above = (p["phi"] - at)[::-1]
+        kept = above > np.append(0, np.maximum.accumulate(above)[:-1])
+        x, y = np.log(above[kept]), {name: values[::-1][kept] for name, values in p.items()}
+        extra = 2 * (y["n_contacts"] - y["n_effective"]) / (n_spheres - y["n_rattlers"])
+        coordination.append(np.interp(np.log(excess), x, extra))
+        energy.append(np.exp(np.interp(np.log(excess), x, np.log(y["energy"]))))
+        pressure.append(np.exp(np.interp(np.log(excess), x, np.log(y["pressure"]))))
     at_jamming = np.array([p["n_contacts"][-1] / p["n_effective"][-1] for p in packings])
     return Curves(excess, np.array(coordination), np.array(energy), np.array(pressure), at_jamming)

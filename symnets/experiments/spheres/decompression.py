@@ -38,7 +38,9 @@ def decompress(start: Minimum, *, to: float, ratio: float = 10**-0.25) -> Iterat
         phi_J = phi - 2 E / (dE/dphi),
 
     ever better as phi comes down. The next packing fraction is phi_J + ratio (phi - phi_J). A step that ends
-    without energy went too far (the estimate came out too low); it is taken back and halved.
+    without energy went below the jamming point: the estimate came out too low, or the packing lost its
+    stability on the way and fell into another, roomier one. That one is compressed until it jams, by half the
+    step at a time, and followed from there.
 
     Args:
         start: an "UNSAT" minimum.
@@ -61,11 +63,14 @@ def decompress(start: Minimum, *, to: float, ratio: float = 10**-0.25) -> Iterat
             return
         phi = state.minimum.packing.phi
         step = (1 - ratio) * state.excess
-        while (below := relax(state.minimum.packing.at(phi - step))).verdict == "SAT":
-            step /= 2
-        if below.verdict != "UNSAT":
-            raise RuntimeError(f"decompress: no minimum found at packing fraction {phi - step:.8f}")
-        state = _measured(below)
+        found = relax(state.minimum.packing.at(phi - step))
+        for _ in range(_MOST_STATES):
+            if found.verdict != "SAT":
+                break
+            found = relax(found.packing.at(found.packing.phi + step / 2))
+        if found.verdict != "UNSAT":
+            raise RuntimeError(f"decompress: no jammed packing found near packing fraction {phi:.8f}")
+        state = _measured(found)
     raise RuntimeError(
         f"decompress: excess {state.excess:.1e} after {_MOST_STATES} packings, wanted {to:.1e}"
     )

@@ -48,7 +48,7 @@ class Minimum:
         energy: sum over pairs of (1 - r / sigma)^2 / 2.
         verdict: "SAT" if there is no energy (below 1e-20 per sphere), "UNSAT" if there is and the forces
             balance, else "UNCONVERGED".
-        imbalance: largest net force on a sphere over the root mean square contact force; 0 without contacts.
+        imbalance: largest net force on a sphere over the root mean square contact force; 0 if "SAT".
         n_iterations: steps of the minimiser.
     """
 
@@ -92,7 +92,9 @@ def relax(packing: Packing) -> Minimum:
         if value / n < _UNJAMMED or imbalance < _BALANCED:
             break
     relaxed = replace(packing, positions=positions % 1.0)
-    verdict = "SAT" if value / n < _UNJAMMED else "UNSAT" if imbalance < _BALANCED else "UNCONVERGED"
+    if value / n < _UNJAMMED:
+        return Minimum(relaxed, value, "SAT", 0.0, n_iterations)
+    verdict = "UNSAT" if imbalance < _BALANCED else "UNCONVERGED"
     return Minimum(relaxed, value, verdict, imbalance, n_iterations)
 
 

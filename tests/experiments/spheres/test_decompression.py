@@ -40,6 +40,14 @@ def test_the_estimate_of_the_jamming_point_is_where_energy_appears() -> None:
     assert relax(packing.at(last.phi_jamming + 1e-7)).verdict == "UNSAT"
 
 
+def test_a_packing_that_loses_its_stability_is_followed_into_the_next() -> None:
+    """These 128 discs fall apart at an excess of 2.5e-4 and jam again elsewhere, at a higher phi_J."""
+    states = list(decompress(relax(random_packing(128, 2, 0.9, np.random.default_rng(2))), to=1e-5))
+    assert states[-1].phi_jamming > min(state.phi_jamming for state in states) + 1e-4
+    assert states[-1].contacts.n_contacts == states[-1].contacts.n_effective
+    assert len(states) < 25
+
+
 def test_the_slope_is_that_of_the_relaxed_energy() -> None:
     """Against central differences of minima, 1e-6 apart: good to the square of that, and rounding."""
     minimum = relax(random_packing(48, 2, 0.9, np.random.default_rng(3)))

@@ -1,0 +1,89 @@
+"""The jamming of spheres, at the size of a test."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from symnets.experiments import jamming_spheres as jamming
+from symnets.experiments.grid import grid
+from symnets.experiments.jamming_spheres import Config
+
+Study = tuple[pd.DataFrame, dict[str, Mapping[str, np.ndarray]]]
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    """Quenches of 64 discs across the transition, and decompressions of 128."""
+    configs = (
+        *grid(Config, n_spheres=64, phi=[0.74, 0.78, 0.82, 0.86, 0.90], seed=range(6)),
+        *grid(Config, n_spheres=128, phi=0.9, decompress_to=1e-4, seed=range(4)),
+    )
+    results = jamming.run(configs)
+    names = [f"run{k}" for k in range(len(configs))]
+    lines = [{**asdict(config), **result.row} for config, result in zip(configs, results, strict=True)]
+    return pd.DataFrame(lines, index=names), {
+        name: result.arrays for name, result in zip(names, results, strict=True)
+    }
+
+
+def test_contacts_jump_from_none_to_isostatic(study: Study) -> None:
+    table, _ = study
+    ratio = (table["n_unsatisfied"] / table["n_effective"]).to_numpy()
+    jammed = (table["verdict"] == "UNSAT").to_numpy()
+    assert 0 < jammed.mean() < 1
+    assert ratio[~jammed].max() == 0
+    assert ratio[jammed].min() >= 1
+    assert not jammed[table["phi"] == 0.74].any()
+    assert jammed[table["phi"] == 0.90].all()
+
+
+def test_findings_are_those_of_discs(study: Study) -> None:
+    table, arrays = study
+    found = {finding.quantity: finding for finding in jamming.findings(table, arrays.__getitem__)}
+    assert len(found) == 7
+    assert found["fraction of quenches with 0 < N_c/N < 0.95, 2-d, n = 64"].measured == 0
+    assert found["N_c/N at jamming, 2-d, n = 128"].measured == pytest.approx(1, abs=0.02)
+    # A small packing jams early, and half a decade is short: these exponents are rough.
+    assert found["mean phi_J of quenches, 2-d, n = 64"].measured == pytest.approx(0.84, abs=0.03)
+    assert found["exponent of energy in phi - phi_J, 2-d, n = 128"].measured == pytest.approx(2, abs=0.2)
+    assert found["exponent of coordination in phi - phi_J, 2-d, n = 128"].measured == pytest.approx(
+        0.5, abs=0.2
+    )
+
+
+def test_the_figure_shows_jump_and_laws(study: Study) -> None:
+    table, arrays = study
+    figure = jamming.figure(table, arrays.__getitem__)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["Jump of contacts", "Contacts past jamming", "Energy and pressure"]
+    labels = [label for axes in figure.axes for label in axes.get_legend_handles_labels()[1]]
+    assert {"SAT", "UNSAT", "isostatic, $N_c = N$"} <= set(labels)
+    assert sum("slope" in label for label in labels) == 3
+
+
+def test_a_figure_of_part_of_the_table_is_drawn(study: Study) -> None:
+    """A sweep that is not done yet, or a single run."""
+    table, arrays = study
+    for part in (table[:3], table[-4:], table[-1:]):
+        jamming.figure(part, arrays.__getitem__)
+        jamming.findings(part, arrays.__getitem__)
+
+
+def test_a_run_does_not_depend_on_its_company(study: Study) -> None:
+    table, _ = study
+    config = Config(n_spheres=64, phi=0.86, seed=3)
+    (result,) = jamming.run([config])
+    line = table[(table["phi"] == 0.86) & (table["seed"] == 3)].iloc[0]
+    assert (result.row["energy"], result.row["n_iterations"]) == (line["energy"], line["n_iterations"])
+
+
+def test_absurd_configurations_are_refused() -> None:
+    with pytest.raises(ValueError, match="dim: expected 2 to 3, got 4"):
+        Config(dim=4)
+    with pytest.raises(ValueError, match="phi"):
+        Config(phi=0)
+    with pytest.raises(ValueError, match="decompress_to"):
+        Config(decompress_to=0.0)
