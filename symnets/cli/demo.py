@@ -1,6 +1,7 @@
-"""`symnets demo`: a potential for ethanol in five minutes, from labels to dynamics."""
+"""`symnets demo`: a potential for ethanol, from labels to dynamics, and a study of jamming."""
 
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ from rich.console import Console
 from rich.progress import track
 
 from symnets.cli.evaluate import predict, print_table
+from symnets.cli.sweep import findings_table
 from symnets.data import sample, write_structures
+from symnets.experiments import jamming_sharpness
 from symnets.experiments.potential import train
 from symnets.experiments.potential.config import (
     DataConfig,
@@ -24,6 +27,8 @@ from symnets.experiments.potential.config import (
     OptimizerConfig,
     TrainConfig,
 )
+from symnets.experiments.sweep import sweep
+from symnets.experiments.write_up import WriteUp, write_up
 from symnets.models import load
 from symnets.observables import errors
 from symnets.report import demo_page
@@ -37,7 +42,8 @@ TIMESTEP = 0.5  # fs, of the labelling dynamics and of the model's
 @dataclass(frozen=True)
 class Demo:
     """Learn ethanol: label frames with GFN2-xTB, train NequIP on them, test it on frames it never saw,
-    run molecular dynamics with it, and write report.html. Nothing is downloaded.
+    run molecular dynamics with it. Then let small nets memorise random points until they no longer can:
+    their jamming transition. All of it goes to report.html. Nothing is downloaded.
 
     Example:
         symnets demo --output demo
@@ -51,6 +57,8 @@ class Demo:
     """Frames to train on; an eighth as many choose the best model, a quarter as many test it."""
     picoseconds: float = 1.0
     """Length of the trajectory at constant energy."""
+    jamming_seeds: int = 4
+    """Nets of each kind in the jamming study; 0 leaves the study out."""
     seed: int = 0
     """Of frames, initial weights and momenta."""
     overwrite: bool = False
@@ -58,10 +66,10 @@ class Demo:
 
     def run(self) -> None:
         """All stages, a line each."""
-        if self.minutes <= 0 or self.frames < 100 or self.picoseconds <= 0:
+        if self.minutes <= 0 or self.frames < 100 or self.picoseconds <= 0 or self.jamming_seeds < 0:
             raise ValueError(
-                "demo: expected minutes > 0, at least 100 frames and picoseconds > 0, "
-                f"got {self.minutes}, {self.frames}, {self.picoseconds}"
+                "demo: expected minutes > 0, at least 100 frames, picoseconds > 0 and jamming_seeds >= 0, "
+                f"got {self.minutes}, {self.frames}, {self.picoseconds}, {self.jamming_seeds}"
             )
         self._claim()
         stages = Stages(Console())
@@ -81,6 +89,11 @@ class Demo:
         with stages("simulate") as note:
             dynamics = self._simulate(unseen[0])
             note(f"{self.picoseconds:g} ps at constant energy")
+        jamming = None
+        if self.jamming_seeds:
+            with stages("jam") as note:
+                jamming = self._jam()
+                note(f"{len(jamming.table)} nets memorise random points, or fail to")
         page = demo_page(
             self.output / "report.html",
             model=model,
@@ -88,12 +101,21 @@ class Demo:
             history=history,
             dynamics=dynamics,
             stages=stages.rows,
+            jamming=jamming,
         )
         console = stages.console
         console.print()
         console.print(print_table(found, "ethanol, unseen frames"))
         console.print(str(dynamics.drift), soft_wrap=True)
+        if jamming is not None:
+            console.print(findings_table(jamming.findings))
         console.print(f"{stages.total:.0f} s in all; open {page}", soft_wrap=True)
+
+    def _jam(self) -> WriteUp:
+        """The jamming transition of small nets, in about a minute; figure and table are written too."""
+        configs = [c for c in jamming_sharpness.PRESETS["minute"] if c.seed < self.jamming_seeds]
+        sweep(jamming_sharpness, configs, self.output / "jamming", progress=sys.stderr.isatty())
+        return write_up(jamming_sharpness, self.output / "jamming")
 
     @property
     def _model(self) -> Path:
@@ -101,10 +123,13 @@ class Demo:
 
     def _claim(self) -> None:
         """Make room in the output folder."""
-        if (self.output / "training").exists():
-            if not self.overwrite:
-                raise ValueError(f"{self.output} holds a demo; choose another --output, or pass --overwrite")
-            shutil.rmtree(self.output / "training")
+        for part in ("training", "jamming"):
+            if (self.output / part).exists():
+                if not self.overwrite:
+                    raise ValueError(
+                        f"{self.output} holds a demo; choose another --output, or pass --overwrite"
+                    )
+                shutil.rmtree(self.output / part)
         self.output.mkdir(parents=True, exist_ok=True)
 
     def _label(self) -> tuple[list[Atoms], list[Atoms]]:

@@ -59,6 +59,7 @@ _FINE = tuple(np.arange(4.0, 1.95, -0.1).round(2).tolist())
 PRESETS = {
     # The largest first: the last batches of a sweep should be short.
     "quick": _preset((14,), (3.5, 3.0, 2.75, 2.5, 2.25, 2.0, 1.75, 1.5), 6, steps=15_000),
+    "minute": _preset((12,), (3.5, 3.0, 2.75, 2.5, 2.25, 2.0, 1.75, 1.5), 4, steps=6_000),
     "paper": (
         *_preset((62,), _FINE, 10, depth=2, steps=2_000_000, dtype="float64"),
         *_preset((51,), _FINE, 10, depth=3, steps=2_000_000, dtype="float64"),

@@ -3,16 +3,19 @@
 import platform
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from ase.data import chemical_symbols
 
 import symnets
+from symnets.experiments.write_up import WriteUp
 from symnets.models import ForceField
 from symnets.observables import Predictions, errors
 from symnets.report.energy_drift import energy_drift
 from symnets.report.error_table import digits, error_table
+from symnets.report.experiment_page import Drawing, findings_table
 from symnets.report.html import Facts, Picture, Section, Table, html_report
 from symnets.report.learning_curve import learning_curve
 from symnets.report.parity import parity
@@ -20,7 +23,8 @@ from symnets.simulate import MDRun
 
 LEAD = (
     "An O(3)-equivariant network (NequIP) learned the energies and forces of ethanol from frames labelled "
-    "with GFN2-xTB, was tested on frames of another trajectory, and then drove molecular dynamics."
+    "with GFN2-xTB, was tested on frames of another trajectory, and then drove molecular dynamics. Small "
+    "nets memorised random points until they no longer could."
 )
 
 
@@ -32,6 +36,7 @@ def demo_page(
     history: pd.DataFrame,
     dynamics: MDRun,
     stages: Sequence[tuple[str, str, float]],
+    jamming: WriteUp | None = None,
 ) -> Path:
     """Learning curve, parity plots, energy drift and tables on one self-contained page.
 
@@ -42,6 +47,7 @@ def demo_page(
         history: of the training, see `learning_curve`.
         dynamics: a run at constant energy.
         stages: what was done: (name, what there is to say, seconds).
+        jamming: what the jamming study has left, its figure among it.
     """
     found = errors(predictions)
     assert found.energy is not None
@@ -58,6 +64,7 @@ def demo_page(
         Section("Learning", [Picture(learning_curve(history, against="seconds"), _LEARNING)]),
         Section("Errors on unseen frames", [_errors(predictions), Picture(parity(predictions), _PARITY)]),
         Section("Dynamics", [Picture(energy_drift(dynamics.log, n_atoms=len(dynamics.atoms)), _DYNAMICS)]),
+        *([] if jamming is None else [_jamming(jamming)]),
         Section("What ran", [_what_ran(model)]),
     ]
     return html_report(path, "symnets learns ethanol", sections, lead=LEAD)
@@ -75,6 +82,19 @@ _DYNAMICS = (
     "A trajectory at constant energy (velocity Verlet, 0.5 fs). Kinetic and potential energy trade places "
     "while their sum stays; the dashed line is the straight line whose rise is the drift."
 )
+
+
+_JAMMING = (
+    "Each mark is a net that tries to give P random points random labels with a margin of one. N is the "
+    "number of its weights, N_Δ that of the points that miss the margin when minimisation ends. Where it "
+    "jumps is the jamming transition (Geiger et al. 2019, arXiv:1809.09349)."
+)
+
+
+def _jamming(study: WriteUp) -> Section:
+    figure = next(path for path in study.files if path.suffix == ".png")
+    blocks: list[Any] = [findings_table(study.findings), Drawing(figure, _JAMMING)]
+    return Section("Jamming", blocks)
 
 
 def _stages(stages: Sequence[tuple[str, str, float]]) -> Table:

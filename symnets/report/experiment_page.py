@@ -3,21 +3,23 @@
 import base64
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from symnets.experiments.experiment import Finding
 from symnets.experiments.store import present
 from symnets.experiments.table import Table as Runs
 from symnets.experiments.table import split_failed
-from symnets.experiments.write_up import FIGURE, FINDINGS
 from symnets.report.error_table import digits
 from symnets.report.html import Facts, Section, Table, html_report
 
+FIGURE, TABLE, FINDINGS = "figure", "table.csv", "findings.json"
+"""Files that `write_up` leaves beside the runs, the figure as .png and .svg."""
 LONGEST = 60
 """Lines of a table that a page shows."""
 
@@ -31,9 +33,11 @@ class Drawing:
 
     def html(self) -> str:
         """The block as HTML."""
-        image, caption = base64.b64encode(self.path.read_bytes()).decode("ascii"), escape(self.caption)
+        content, caption = self.path.read_bytes(), escape(self.caption)
+        image = base64.b64encode(content).decode("ascii")
+        width = round(int.from_bytes(content[16:20]) / 1.6)  # its pixels, of which `png` draws 160 an inch
         return (
-            f'<figure><img src="data:image/png;base64,{image}" alt="{caption}">'
+            f'<figure><img src="data:image/png;base64,{image}" alt="{caption}" style="width:{width}px">'
             f"<figcaption>{caption}</figcaption></figure>"
         )
 
@@ -105,6 +109,11 @@ def _said(place: Path, name: str) -> dict[str, Any]:
         return nothing | said if said["experiment"] == name else nothing
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: not what `symnets figure` writes: {error!r}; run it again") from error
+
+
+def findings_table(findings: Iterable[Finding]) -> Table:
+    """What was measured beside what was published."""
+    return _findings([{**asdict(found), "agrees": found.agrees} for found in findings])
 
 
 def _findings(findings: list[dict[str, Any]]) -> Table:

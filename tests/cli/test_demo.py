@@ -13,15 +13,22 @@ pytest.importorskip("tblite", reason="labels come from GFN2-xTB, in the extra de
 @pytest.mark.slow
 def test_demo_from_labels_to_report(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     folder = tmp_path / "demo"
-    options = ["--minutes", "0.2", "--frames", "100", "--picoseconds", "0.05"]
+    options = ["--minutes", "0.2", "--frames", "100", "--picoseconds", "0.05", "--jamming-seeds", "1"]
     assert main(["demo", "--output", str(folder), *options]) == 0
     printed = capsys.readouterr().out
-    for stage in ("label", "train", "test", "simulate"):
+    for stage in ("label", "train", "test", "simulate", "jam"):
         assert any(line.startswith(f"{stage} ") for line in printed.splitlines())
     assert "energy drift" in printed
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 3
-    for name in ("train.xyz", "test.xyz", "md.xyz", "md.csv", "training/model.safetensors"):
+    assert page.count("data:image/png;base64,") == 4
+    for name in (
+        "train.xyz",
+        "test.xyz",
+        "md.xyz",
+        "md.csv",
+        "training/model.safetensors",
+        "jamming/figure.png",
+    ):
         assert (folder / name).is_file()
 
     # The model is an ordinary one: the other commands take it, and it has learned something.
@@ -36,7 +43,7 @@ def test_demo_from_labels_to_report(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "--overwrite" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--minutes=0", "--frames=10", "--picoseconds=-1"])
+@pytest.mark.parametrize("option", ["--minutes=0", "--frames=10", "--picoseconds=-1", "--jamming-seeds=-1"])
 def test_options_out_of_range(option: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["demo", "--output", str(tmp_path / "demo"), option]) == 2
     assert "at least 100 frames" in capsys.readouterr().err
