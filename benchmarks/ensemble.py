@@ -1,0 +1,177 @@
+"""How long does a training step of many small nets take in one call; next to one net at a time?
+
+    python benchmarks/ensemble.py
+
+Full-batch steps of Adam on the quadratic hinge, ReLU, 3 hidden layers, d = 10, no biases:
+
+- symnets: `Dense` with members, one torch.optim.Adam(fused=True);
+- loop: nn.Sequential of nn.Linear and nn.ReLU, each net with its own torch.optim.Adam, one after the other;
+- loop_fused: the same with fused=True;
+- vmap: the same nets stacked (`torch.func.stack_module_state`, vmap, grad), one Adam for all.
+
+They take turns in one process; a ratio is the median over rounds of the other's time divided by symnets' in
+the same round, for a number of threads at a time. Run it alone on the machine. Needs the extra `bench`.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import tyro
+from force_field import machine
+from torch import Tensor, nn
+from torch.func import functional_call, grad, stack_module_state, vmap
+
+from symnets.models.dense import Dense
+
+HERE = Path(__file__).parent
+CASES = ((20, 10, 500), (20, 20, 1000), (20, 60, 2000), (100, 15, 500))  # members, width, patterns
+
+
+@dataclass
+class Benchmark:
+    """Time of a training step of an ensemble."""
+
+    threads: tuple[int, ...] = (1, 2)
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    rounds: int = 15
+    seconds: float = 0.3
+    """Time spent on each contestant, a round."""
+    output: Path = HERE / "results" / "ensemble.json"
+    rows: list[dict] = field(default_factory=list, init=False)
+
+    def run(self) -> None:
+        """Time everything; print and save after each case."""
+        for dtype in self.dtypes:
+            for members, width, patterns in CASES:
+                for threads in self.threads:
+                    torch.set_num_threads(threads)
+                    self.rows.append(self.case(members, width, patterns, getattr(torch, dtype)))
+                    print(json.dumps(self.rows[-1]), flush=True)
+                    document = {
+                        "question": __doc__,
+                        "machine": machine(),
+                        "versions": {"torch": torch.__version__},
+                        "rows": self.rows,
+                    }
+                    self.output.parent.mkdir(exist_ok=True)
+                    self.output.write_text(json.dumps(document, indent=1) + "\n")
+
+    def case(self, members: int, width: int, patterns: int, dtype: torch.dtype) -> dict:
+        """One size, everybody in turn."""
+        torch.manual_seed(0)
+        x = torch.randn(patterns, 10, dtype=dtype)
+        y = torch.randn(patterns, dtype=dtype).sign()
+        steps = {
+            "symnets": dense(members, width, x, y),
+            "loop": loop(members, width, x, y, fused=None),
+            "loop_fused": loop(members, width, x, y, fused=True),
+            "vmap": stacked(members, width, x, y),
+        }
+        counts = {name: max(2, round(self.seconds / once(step))) for name, step in steps.items()}
+        times: dict[str, list[float]] = {name: [] for name in steps}
+        for _ in range(self.rounds):
+            for name, step in steps.items():
+                times[name].append(average(step, counts[name]))
+        ratio = {
+            f"{name}_over_symnets": round(
+                statistics.median(a / b for a, b in zip(times[name], times["symnets"], strict=True)), 2
+            )
+            for name in steps
+            if name != "symnets"
+        }
+        flops = 6 * members * patterns * (10 * width + 2 * width**2 + width)
+        median = {name: statistics.median(found) for name, found in times.items()}
+        return {
+            "members": members,
+            "width": width,
+            "patterns": patterns,
+            "dtype": str(dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "ms": {name: round(1000 * value, 3) for name, value in median.items()},
+            **ratio,
+            "gflops_symnets": round(flops / median["symnets"] / 1e9, 1),
+        }
+
+
+def once(step: Callable[[], None]) -> float:
+    """Seconds of a step, after two to warm up."""
+    step()
+    step()
+    return max(average(step, 3), 1e-5)
+
+
+def average(step: Callable[[], None], n: int) -> float:
+    """Seconds of a step, over n."""
+    start = time.perf_counter()
+    for _ in range(n):
+        step()
+    return (time.perf_counter() - start) / n
+
+
+def hinge(f: Tensor, y: Tensor) -> Tensor:
+    """½ max(0, 1 - y f)²."""
+    return 0.5 * (1 - y * f).relu() ** 2
+
+
+def dense(members: int, width: int, x: Tensor, y: Tensor) -> Callable[[], None]:
+    """One `Dense`, one Adam."""
+    net = Dense(10, width, 3, members=members, dtype=x.dtype)
+    optimizer = torch.optim.Adam(net.parameters(), fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        hinge(net(x), y).mean(-1).sum().backward()
+        optimizer.step()
+
+    return step
+
+
+def sequential(width: int, dtype: torch.dtype) -> nn.Sequential:
+    """The usual net."""
+    sizes = [10, width, width, width]
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(n_in, n_out, bias=False), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(width, 1, bias=False)).to(dtype)
+
+
+def loop(members: int, width: int, x: Tensor, y: Tensor, *, fused: bool | None) -> Callable[[], None]:
+    """Nets one after the other, each with its own Adam."""
+    nets = [sequential(width, x.dtype) for _ in range(members)]
+    optimizers = [torch.optim.Adam(net.parameters(), fused=fused) for net in nets]
+
+    def step() -> None:
+        for net, optimizer in zip(nets, optimizers, strict=True):
+            optimizer.zero_grad()
+            hinge(net(x)[:, 0], y).mean().backward()
+            optimizer.step()
+
+    return step
+
+
+def stacked(members: int, width: int, x: Tensor, y: Tensor) -> Callable[[], None]:
+    """torch.func's way."""
+    nets = [sequential(width, x.dtype) for _ in range(members)]
+    parameters, _ = stack_module_state(list(nets))
+    optimizer = torch.optim.Adam(list(parameters.values()))
+
+    def value(p: dict[str, Tensor]) -> Tensor:
+        return hinge(functional_call(nets[0], p, (x,))[:, 0], y).mean()
+
+    gradient = vmap(grad(value))
+
+    def step() -> None:
+        for name, g in gradient(parameters).items():
+            parameters[name].grad = g
+        optimizer.step()
+
+    return step
+
+
+if __name__ == "__main__":
+    tyro.cli(Benchmark).run()
