@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy import ndarray
-from scipy.stats import bootstrap
 
 
 @dataclass(frozen=True)
@@ -80,15 +79,11 @@ class SizeCurves:
         def resampled(chosen: ndarray) -> float:
             return statistic(SizeCurves(self.sizes, {k: v[chosen] for k, v in self.values.items()}))
 
-        drawn = bootstrap(
-            (np.arange(self.n_seeds),),
-            resampled,
-            n_resamples=n_resamples,
-            vectorized=False,
-            method="percentile",
-            rng=seed,
-        ).bootstrap_distribution
-        defined = np.asarray(drawn)[np.isfinite(drawn)]
+        rng = np.random.default_rng(seed)
+        drawn = np.array(
+            [resampled(rng.integers(self.n_seeds, size=self.n_seeds)) for _ in range(n_resamples)]
+        )
+        defined = drawn[np.isfinite(drawn)]
         return measured, float(defined.std(ddof=1)) if 2 * len(defined) > n_resamples else None
 
 

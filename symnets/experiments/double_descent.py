@@ -1,0 +1,242 @@
+"""Double descent: test error and norm of the predictor peak where nets begin to fit their data.
+
+**Question.** How do the test error and the size of a net's output depend on its number of weights N, on
+either side of the jamming transition N*, and what becomes of the peak if the training is stopped early?
+
+**Law.** Below N* nets cannot fit all P patterns. There the test error first falls with N, then rises to a
+cusp at N*, and falls again past it, slowly, towards a plateau. At N* the net barely fits: its output on
+patterns that it has not seen makes large detours, and the norm |f| = <f²>^(1/2) on test patterns peaks, as
+|f| ~ (N - N*)^-1 according to a simple argument. A net that is stopped early has no cusp. Spigler et al. 2019
+(arXiv:1810.09665), Geiger et al. 2019 (arXiv:1901.01608). `polynomial_picture` is the same in one dimension.
+
+**How.** Parity of MNIST digits in ten whitened principal components, two hidden layers of ReLU, quadratic
+hinge, Adam on all patterns (`nets.NetConfig`). N* is where the median of N_Δ / N over seeds falls through 0.1
+(`size_curves.jamming_size`). The test patterns are halved: during training the first half tells when to stop
+early (`EarlyStopping`); all errors and norms are those of the second half. Each seed has its own training
+patterns and weights; the patterns of a seed are the same at every width.
+
+**Figure.** Test error against N, and test error, norm and N_Δ / N against N / N*, one colour for each P;
+dashed: stopped early.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy import ndarray
+
+from symnets.data.loader import Batch
+from symnets.experiments.early_stopping import EarlyStopping
+from symnets.experiments.experiment import Arrays, Finding, Result
+from symnets.experiments.grid import grid
+from symnets.experiments.held_out import held_out
+from symnets.experiments.nets import NetConfig, minimise, patterns, together
+from symnets.experiments.ranges import at_least, check_ranges
+from symnets.experiments.size_curves import SizeCurves, jamming_size
+from symnets.report.power_law import fit_power_law_at
+from symnets.report.published import draw_published
+from symnets.report.style import COLOURS, row_of_panels, style
+
+__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
+MAX_TOGETHER = 20
+_SPIGLER, _GEIGER = "Spigler et al. 2019, arXiv:1810.09665", "Geiger et al. 2019, arXiv:1901.01608"
+_COLUMNS = ("unsatisfied_per_weight", "test_error", "early_error", "norm", "early_norm")
+
+
+@dataclass(frozen=True)
+class Config(NetConfig):
+    """One net; half of its test patterns decide when to stop early, the other half measure."""
+
+    n_train: int = 500
+    width: int = 20
+    depth: int = 2
+    data: str = "mnist"
+    n_test: int = 8000
+    steps: int = 6000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges("", self, n_test=at_least(4))
+
+
+_WIDTHS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 40, 70)
+PRESETS = {
+    "quick": grid(Config, n_train=(250, 750), width=_WIDTHS, seed=range(10)),
+    "paper": grid(
+        Config,
+        n_train=(1000, 5000, 10_000),
+        width=(*_WIDTHS, 100, 200, 400),
+        depth=5,
+        steps=100_000,
+        seed=range(20),
+    ),
+}
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Minimises the nets and looks at them on test patterns, along the way and in the end.
+
+    Rows have what `Minimised.rows` tells, `test_error` and `norm` of the predictor at the end, and
+    `early_error`, `early_norm` and `early_step` of the best moment; all on the second half.
+    """
+    tests = [patterns(config).test for config in configs]
+    early = EarlyStopping(
+        Batch(torch.stack([t.inputs for t in tests]), torch.stack([t.targets for t in tests]))
+    )
+    done = minimise(configs, [early])
+    _, last = held_out(done.model, done.test).halves()
+    measured = {
+        "test_error": last.error,
+        "norm": last.norm,
+        "early_error": early.error,
+        "early_norm": early.norm,
+        "early_step": early.step,
+    }
+    return [
+        Result(row | {name: values[k].item() for name, values in measured.items()})
+        for k, row in enumerate(done.rows(configs))
+    ]
+
+
+def peak(curves: SizeCurves) -> float:
+    """N where the median norm of the predictor is largest."""
+    return float(curves.sizes[np.argmax(curves.median("norm"))])
+
+
+def rise(curves: SizeCurves, name: str) -> float:
+    """How far an error rises up to the cusp: at N*, above its least at smaller N; negative if it falls.
+
+    At N* means at the size nearest to it on a logarithmic scale, for all errors alike.
+    """
+    star = jamming_size(curves)
+    if not np.isfinite(star):
+        return float("nan")
+    k = int(np.argmin(np.abs(np.log(curves.sizes / star))))
+    error = curves.mean(name)
+    return float(error[k] - error[:k].min()) if k else float("nan")
+
+
+def fall(curves: SizeCurves, name: str) -> float:
+    """How far an error falls from N* (the nearest size) to the largest N."""
+    star = jamming_size(curves)
+    if not np.isfinite(star):
+        return float("nan")
+    error = curves.mean(name)
+    return float(error[np.argmin(np.abs(np.log(curves.sizes / star)))] - error[-1])
+
+
+def divergence(curves: SizeCurves) -> float:
+    """Exponent of |f| against N - N_peak, over the decade of N past the peak."""
+    at, sizes, norm = peak(curves), curves.sizes, curves.median("norm")
+    chosen = (sizes > at) & (sizes <= 10 * at)
+    if chosen.sum() < 3:
+        return float("nan")
+    return fit_power_law_at(sizes[chosen], norm[chosen], at).exponent
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """Where |f| peaks and how much, how the test error rises and falls, with and without early stopping."""
+    return [finding for n, curves in _by_patterns(table).items() for finding in _findings(n, curves)]
+
+
+def _findings(n_train: int, curves: SizeCurves) -> list[Finding]:
+    where = f"P = {n_train}"
+
+    def found(
+        quantity: str, statistic: Callable[[SizeCurves], float], published: str, low: float, high: float
+    ) -> Finding:
+        return Finding(f"{quantity}, {where}", *curves.estimate(statistic), published, low, high)
+
+    return [
+        found(
+            "N of the largest predictor norm over N*",
+            lambda c: peak(c) / jamming_size(c),
+            f"1: |f| peaks at N* ({_GEIGER})",
+            0.3,
+            3.0,
+        ),
+        found(
+            "largest predictor norm over that of the largest net",
+            lambda c: c.median("norm").max() / c.median("norm")[-1],
+            f"a divergence at N*, finite nets round it ({_GEIGER}); we ask for 2",
+            2.0,
+            np.inf,
+        ),
+        found(
+            "test error at N* minus that of the largest net",
+            lambda c: fall(c, "test_error"),
+            f"positive: the error falls past N* ({_SPIGLER})",
+            1e-3,
+            1.0,
+        ),
+        found(
+            "rise of the test error up to N*",
+            lambda c: rise(c, "test_error"),
+            f"positive: a cusp ({_SPIGLER})",
+            1e-3,
+            1.0,
+        ),
+        found(
+            "rise of the test error up to N*, stopped early",
+            lambda c: rise(c, "early_error"),
+            f"none: early stopping removes the cusp ({_SPIGLER})",
+            -1.0,
+            1e-3,
+        ),
+        found(
+            "exponent of |f| against N - N_peak over a decade (exploratory)",
+            divergence,
+            f"-1 by a simple argument ({_GEIGER})",
+            -1.3,
+            -0.7,
+        ),
+    ]
+
+
+def _by_patterns(table: pd.DataFrame) -> dict[int, SizeCurves]:
+    """Curves by number of training patterns."""
+    return {
+        int(n): SizeCurves.of(table.query(f"n_train == {n}"), *_COLUMNS)
+        for n in np.unique(table["n_train"].to_numpy())
+    }
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """Errors, norm and unsatisfied patterns."""
+    made, panels = row_of_panels(4)
+    error, scaled, norm, unsatisfied = panels
+    for (n_train, curves), colour in zip(_by_patterns(table).items(), COLOURS, strict=False):
+        star = jamming_size(curves)  # NaN draws nothing
+        look: dict[str, Any] = {"color": colour, "label": f"P = {n_train}"}
+        for axes, unit in ((error, 1.0), (scaled, star)):
+            _draw(axes, curves.sizes / unit, curves, "test_error", look)
+            early = look | {"label": f"P = {n_train}, stopped early", "fmt": "--"}
+            _draw(axes, curves.sizes / unit, curves, "early_error", early)
+        error.axvline(star, color=colour, linestyle=":", linewidth=1)
+        norm.plot(curves.sizes / star, curves.median("norm"), "o-", markersize=3.5, **look)
+        ratio = curves.median("unsatisfied_per_weight")
+        unsatisfied.plot(curves.sizes / star, ratio, "o-", markersize=3.5, **look)
+    for axes in panels:
+        axes.set(xscale="log", xlabel="weights N" if axes is error else "N / N*")
+        if axes is not error:
+            draw_published(axes, 1.0, label="cusp at N* (1810.09665)", along="x")
+    norm.set(title="Norm of the predictor", ylabel="median $|f|$ on test patterns", yscale="log")
+    unsatisfied.set(title="Unsatisfied patterns", ylabel="median $N_\\Delta / N$")
+    unsatisfied.set_yscale("symlog", linthresh=0.1)
+    error.set(title="Test error (dotted: N*)", ylabel="test error")
+    scaled.set(title="Test error, N in units of N*", ylabel="test error")
+    for axes in panels:
+        axes.legend(fontsize=7.5)
+    return made
+
+
+def _draw(axes: Axes, x: ndarray, curves: SizeCurves, name: str, look: dict[str, Any]) -> None:
+    axes.errorbar(
+        x, curves.mean(name), curves.error(name), **({"fmt": "o-", "markersize": 3.5, "capsize": 2} | look)
+    )

@@ -1,0 +1,290 @@
+"""Ensemble average: initial weights make nets fluctuate, and averaging their outputs removes it.
+
+**Question.** Why does the test error of nets that fit all their data still fall when they get larger? How
+much of it do nets of one size share, and how much is the luck of their initial weights?
+
+**Law.** Train n nets on the same patterns, from different initial weights, and average their outputs,
+f̄ = (1/n) Σ_a f_a. The variance ‖f - f̄‖² falls as N^(-1/2): it comes from the fluctuations of the tangent
+kernel at the start, which fall as 1/h. The test error of the average hardly depends on N past the jamming
+transition N*, while the average of the test errors falls towards it, <ε> - ε̄ ~ N^(-1/2). Several nets just
+past N*, averaged, do as well as one much larger. Geiger et al. 2019 (arXiv:1901.01608).
+
+**How.** Parity of MNIST digits in ten whitened principal components, two hidden layers of ReLU, quadratic
+hinge, Adam on all patterns (`nets.NetConfig`; `data_seed` is fixed, `seed` draws the weights). The learning
+rate is larger and falls less than in the other experiments, so that wide nets are done in a few hundred
+steps. The variance is that of the outputs on test patterns, with n / (n - 1) to make it unbiased. "Past N*"
+are the sizes N > N*; exponents are fitted to N >= 10 N*, for near N* the norm of the output diverges, which
+is another law (`double_descent`). N* is `size_curves.jamming_size`. Errors come from leaving out the nets of
+one seed at a time (jackknife).
+
+**Figure.** Average error and error of the average against N; variance against N, with the published exponent;
+the difference of the errors against N.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy import ndarray
+
+from symnets.experiments.experiment import Arrays, Finding, Result
+from symnets.experiments.grid import grid
+from symnets.experiments.held_out import held_out
+from symnets.experiments.nets import NetConfig, minimise, together
+from symnets.experiments.ranges import at_least, check_ranges
+from symnets.experiments.size_curves import SizeCurves, jamming_size
+from symnets.report.power_law import fit_power_law
+from symnets.report.published import draw_published_exponent
+from symnets.report.style import COLOURS, FAINT, row_of_panels, style
+
+__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
+MAX_TOGETHER = 10
+_GEIGER = "Geiger et al. 2019, arXiv:1901.01608"
+
+
+@dataclass(frozen=True)
+class Config(NetConfig):
+    """One net of an ensemble that differs in the seed of the initial weights alone."""
+
+    n_train: int = 500
+    width: int = 20
+    depth: int = 2
+    data: str = "mnist"
+    n_test: int = 8000
+    rate: float = 2.0
+    final_rate: float = 0.1
+    steps: int = 1500
+    tolerance: float = 1e-2
+    data_seed: int | None = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges("", self, n_test=at_least(1))
+        if self.data_seed is None:
+            raise ValueError("data_seed: expected a number, got None; the nets of an ensemble share patterns")
+
+
+PRESETS = {
+    "quick": grid(Config, width=(8, 12, 20, 40, 60, 90, 130, 200), seed=range(20)),
+    "paper": grid(
+        Config,
+        n_train=1000,
+        width=(8, 12, 20, 40, 60, 90, 130, 200, 320, 480),
+        steps=5000,
+        seed=range(20),
+    ),
+}
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Minimises the nets.
+
+    Rows have what `Minimised.rows` tells, `test_error` and `norm` of the predictor; arrays `outputs` and
+    `targets` on the test patterns, (n_test,), the same ones for every seed.
+    """
+    done = minimise(configs)
+    found = held_out(done.model, done.test)
+    error, norm = found.error.tolist(), found.norm.tolist()
+    arrays = [
+        {"outputs": f.float().numpy(), "targets": y.to(torch.int8).numpy()}
+        for f, y in zip(found.outputs, found.targets, strict=True)
+    ]
+    return [
+        Result(row | {"test_error": error[k], "norm": norm[k]}, arrays[k])
+        for k, row in enumerate(done.rows(configs))
+    ]
+
+
+@dataclass(frozen=True)
+class Ensembles:
+    """Nets of several sizes on the same test patterns.
+
+    Attributes:
+        sizes: N, ascending.
+        n_star: N*, NaN if the sizes do not enclose it.
+        outputs: f of all seeds, (seeds, sizes, test).
+        targets: (test,).
+    """
+
+    sizes: ndarray
+    n_star: float
+    outputs: ndarray
+    targets: ndarray
+
+    @property
+    def past(self) -> ndarray:
+        """Which sizes are larger than N*; all, if it is below them."""
+        return ~(self.sizes <= self.n_star)
+
+    @property
+    def average_error(self) -> ndarray:
+        """<ε>, (sizes,)."""
+        return _error(self.outputs, self.targets).mean(0)
+
+    @property
+    def error_of_average(self) -> ndarray:
+        """ε̄ of f̄, (sizes,)."""
+        return _error(self.outputs.mean(0), self.targets)
+
+    @property
+    def variance(self) -> ndarray:
+        """‖f - f̄‖², mean over test patterns, unbiased, (sizes,)."""
+        return self.outputs.var(0, ddof=1).mean(-1)
+
+    @property
+    def relative_variance(self) -> ndarray:
+        """Variance over the mean square of f, (sizes,)."""
+        return self.variance / np.square(self.outputs).mean((0, 2))
+
+    @property
+    def far(self) -> ndarray:
+        """Which sizes are at least 10 N*; all, if N* is not known."""
+        return ~(self.sizes < 10 * self.n_star)
+
+    def exponent(self, values: ndarray) -> float:
+        """Of values against N >= 10 N*; NaN if fewer than three such values are positive."""
+        chosen = self.far & (values > 0)
+        return fit_power_law(self.sizes[chosen], values[chosen]).exponent if chosen.sum() > 2 else np.nan
+
+    def estimate(self, statistic: Callable[["Ensembles"], float]) -> tuple[float, float | None]:
+        """A statistic and its standard error: the nets of one seed left out at a time (jackknife).
+
+        Not the bootstrap: a net that is drawn twice makes an ensemble smaller than it was.
+        """
+        n = len(self.outputs)
+        if n < 3:
+            return float(statistic(self)), None
+        without = [statistic(replace(self, outputs=np.delete(self.outputs, k, axis=0))) for k in range(n)]
+        return float(statistic(self)), float(np.std(without) * (n - 1) ** 0.5)
+
+
+def _error(outputs: ndarray, targets: ndarray) -> ndarray:
+    return np.mean(~(outputs * targets > 0), axis=-1)
+
+
+def ensembles(table: pd.DataFrame, arrays: Arrays) -> Ensembles:
+    """The nets of a table, those seeds that are there at every size.
+
+    Raises:
+        ValueError: more than one set of patterns, or no seed at every size.
+    """
+    for name in ("data", "n_train", "data_seed", "depth"):
+        if len(set(table[name])) != 1:
+            raise ValueError(f"table: expected nets of one {name}, got {sorted(set(table[name]))}")
+    curves = SizeCurves.of(table, "unsatisfied_per_weight")
+    found: dict[tuple[int, int], str] = {}
+    for name, n, seed in zip(table.index, table["n_weights"], table["seed"], strict=True):
+        found[int(n), int(seed)] = str(name)
+    seeds = [k for k in sorted({seed for _, seed in found}) if all((n, k) in found for n in curves.sizes)]
+    outputs = np.stack([[arrays(found[int(n), seed])["outputs"] for n in curves.sizes] for seed in seeds])
+    targets = arrays(next(iter(found.values())))["targets"]
+    return Ensembles(curves.sizes, jamming_size(curves), outputs.astype(float), targets)
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """Flat error of the average, falling average error, and how variance and difference scale with N."""
+    e = ensembles(table, arrays)
+    where = f"P = {table['n_train'].iloc[0]}, n = {len(e.outputs)}"
+
+    def found(
+        quantity: str, statistic: Callable[[Ensembles], float], published: str, low: float, high: float
+    ) -> Finding:
+        return Finding(f"{quantity}, {where}", *e.estimate(statistic), published, low, high)
+
+    def spread(e: Ensembles) -> float:
+        past = e.error_of_average[e.past]
+        return float(past.max() / past.min()) if len(past) and past.min() > 0 else np.nan
+
+    def decline(e: Ensembles) -> float:
+        past = e.average_error[e.past]
+        return float(past[0] / past[-1]) if len(past) and past[-1] > 0 else np.nan
+
+    return [
+        found(
+            "error of the average past N*, largest over smallest",
+            spread,
+            f"1: nearly flat ({_GEIGER})",
+            1.0,
+            1.15,
+        ),
+        found(
+            "average error just past N* over that of the largest nets",
+            decline,
+            f"above 1: it falls ({_GEIGER})",
+            1.05,
+            np.inf,
+        ),
+        found(
+            "exponent of the variance of f against N >= 10 N*",
+            lambda e: e.exponent(e.variance),
+            f"-1/2 ({_GEIGER})",
+            -0.65,
+            -0.35,
+        ),
+        found(
+            "exponent of the variance of f over its mean square (exploratory)",
+            lambda e: e.exponent(e.relative_variance),
+            f"-1/2, once |f| is constant ({_GEIGER})",
+            -0.65,
+            -0.35,
+        ),
+        found(
+            "exponent of average error minus error of the average (exploratory)",
+            lambda e: e.exponent(e.average_error - e.error_of_average),
+            f"-1/2 ({_GEIGER})",
+            -0.75,
+            -0.25,
+        ),
+    ]
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """Errors, variance, and difference of the errors."""
+    e = ensembles(table, arrays)
+    made, (errors, variance, difference) = row_of_panels(3)
+    spread = _error(e.outputs, e.targets).std(0) / len(e.outputs) ** 0.5
+    errors.errorbar(
+        e.sizes, e.average_error, spread, fmt="o-", capsize=2, markersize=4, label="average error"
+    )
+    errors.plot(e.sizes, e.error_of_average, "s-", markersize=4, label="error of the average")
+    errors.set(title=f"Test error, {len(e.outputs)} nets", ylabel="test error")
+    _power(variance, e, e.variance, COLOURS[2], "$|f - \\bar f|^2$", band=(-0.65, -0.35))
+    _power(variance, e, e.relative_variance, COLOURS[3], "relative to $\\langle f^2 \\rangle$")
+    variance.set(title="Variance of the output", ylabel="variance on test patterns", yscale="log")
+    gap = e.average_error - e.error_of_average
+    _power(difference, e, gap, COLOURS[4], "average error - error of the average", band=(-0.75, -0.25))
+    difference.set(title="What averaging gains", ylabel="difference of test errors", yscale="log")
+    for axes in (errors, variance, difference):
+        axes.set(xscale="log", xlabel="weights N")
+        if np.isfinite(e.n_star):
+            axes.axvline(e.n_star, color=FAINT, linestyle=":", linewidth=1, label="N*")
+        axes.legend(fontsize=7.5)
+    return made
+
+
+def _power(
+    axes: Axes,
+    e: Ensembles,
+    values: ndarray,
+    colour: str,
+    label: str,
+    band: tuple[float, float] | None = None,
+) -> None:
+    """Values, the law fitted to them far past N*, and if there is a band the published one."""
+    axes.plot(e.sizes, np.where(values > 0, values, np.nan), "o", markersize=4, color=colour, label=label)
+    chosen = e.far & (values > 0)
+    if chosen.sum() < 3:
+        return
+    law = fit_power_law(e.sizes[chosen], values[chosen])
+    law.draw(axes, "fit", color=colour)
+    if band is not None:
+        low, high = law.x_range
+        middle = (low * high) ** 0.5
+        through = (middle, float(law(middle)))
+        label = "slope -1/2 (1901.01608)"
+        draw_published_exponent(axes, -0.5, through=through, between=law.x_range, band=band, label=label)
