@@ -1,0 +1,117 @@
+"""What the spectra of the three phases have to say about what was published."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from symnets.experiments.experiment import Arrays, Finding
+from symnets.report.power_law import PowerLaw, fit_power_law
+
+_SOURCE = "Geiger et al. 2019, arXiv:1809.09349"
+UNDER = 4.0  # from this P/N on a net is called under-parametrised
+NEAR = 1e-3  # a loss below this, and not zero, is called jamming
+BAND = (0.45, 0.55)  # of N_-/N
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """H = 0 where all is satisfied; N_-, the δ at 0 and the √L law where it is not."""
+    return [
+        finding
+        for depth, runs in by_depth(table)
+        for finding in (
+            *_over(runs, depth),
+            *_negative(runs, depth),
+            *_jamming(runs, depth),
+            *_root(runs, depth),
+        )
+    ]
+
+
+def by_depth(table: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Runs of the widest nets of each depth, diverged ones left out."""
+    table = table.query("verdict != 'DIVERGED'")
+    for depth in np.unique(table["depth"].to_numpy()):
+        runs = table.query("depth == @depth")
+        yield int(depth), runs.query("width == width.max()")
+
+
+def unsatisfied(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs with a loss, jammed or not yet at the end, of which not all unsatisfied patterns are trapped.
+
+    With L > 0, Hp = 0 to the last bit only if for each unsatisfied pattern a whole layer is off.
+    """
+    return runs.query("n_unsatisfied > 0 and reach > 0")
+
+
+def near_jamming(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs with a small loss."""
+    return unsatisfied(runs).query("hinge_loss < @NEAR")
+
+
+def at_minimum(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs whose loss is positive and no longer falls."""
+    return unsatisfied(runs).query("verdict == 'UNSAT'")
+
+
+def root_law(runs: pd.DataFrame) -> PowerLaw | None:
+    """Scale of Hp against L over runs at a minimum (UNSAT); None if fewer than five."""
+    runs = at_minimum(runs)
+    if len(runs) < 5:
+        return None
+    return fit_power_law(runs["hinge_loss"].to_numpy(), runs["scale"].to_numpy())
+
+
+def _over(runs: pd.DataFrame, depth: int) -> Iterator[Finding]:
+    sat = runs.query("verdict == 'SAT'")
+    if len(sat):
+        name = f"largest eigenvalue of H or Hp of SAT runs, L = {depth} ({len(sat)} runs)"
+        text = f"0: all directions flat ({_SOURCE})"
+        largest = float(np.max(sat["largest"].to_numpy()))
+        yield Finding(name, largest, None, text, 0.0, 0.0)
+
+
+def _negative(runs: pd.DataFrame, depth: int) -> Iterator[Finding]:
+    runs = unsatisfied(runs)
+    if not len(runs):
+        return
+    if depth == 1:
+        off = float(np.abs(runs["n_negative"].to_numpy() - runs["width"].to_numpy()).max())
+        text = "0: exact for one hidden layer"
+        yield Finding(f"largest |N_- - h|, one hidden layer ({len(runs)} runs)", off, None, text, 0, 0)
+        return
+    share = (runs["n_negative"] / runs["n_params"]).to_numpy()
+    text = f"about 1/2 ({_SOURCE})"
+    where = f"L = {depth} ({len(runs)} runs, {share.min():.3f} to {share.max():.3f})"
+    yield Finding(f"mean N_-/N of Hp, biases counted, {where}", *_mean(share), text, *BAND)
+    share = (runs["n_negative"] / (runs["n_params"] - runs["n_zero"])).to_numpy()
+    yield Finding(f"mean N_- over non-zero eigenvalues of Hp, L = {depth}", *_mean(share), text, *BAND)
+
+
+def _jamming(runs: pd.DataFrame, depth: int) -> Iterator[Finding]:
+    minima, near = at_minimum(runs), near_jamming(runs)
+    if depth > 1 and len(minima):
+        stable = float(np.mean(minima["n_negative"].to_numpy() <= minima["n_unsatisfied"].to_numpy()))
+        name = f"share of UNSAT runs with N_- <= N_Δ, L = {depth} ({len(minima)} runs)"
+        yield Finding(name, stable, None, f"1: stability ({_SOURCE})", 0.9, 1)
+    if len(near):
+        n = near["n_params"]
+        expected = 1 - near["n_unsatisfied"] / n
+        off = (1 - near["rank"] / n - expected).to_numpy()
+        where = f"L = {depth}, loss < {NEAR:g} ({len(near)} runs)"
+        text = f"0 ({_SOURCE})"
+        yield Finding(f"weight of δ(λ) of H0, minus 1 - N_Δ/N, {where}", *_mean(off), text, -0.02, 0.02)
+        off = (near["n_flat"] / n - expected).to_numpy()
+        name = f"share of eigenvalues of H within ±|Hp|, minus 1 - N_Δ/N, {where}"
+        yield Finding(name, *_mean(off), text, -0.05, 0.05)
+
+
+def _root(runs: pd.DataFrame, depth: int) -> Iterator[Finding]:
+    if depth > 1 and (fit := root_law(runs)) is not None:
+        name = f"exponent of the scale of Hp in L, UNSAT runs, L = {depth} ({fit.n_points} runs)"
+        yield Finding(name, fit.exponent, fit.exponent_error, f"1/2 ({_SOURCE})", 0.4, 0.6)
+
+
+def _mean(values: np.ndarray) -> tuple[float, float | None]:
+    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+    return float(values.mean()), error

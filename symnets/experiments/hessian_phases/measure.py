@@ -1,0 +1,105 @@
+"""The Hessian of a net at the end of its minimisation, measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from symnets.data.loader import Batch
+from symnets.experiments.experiment import Result
+from symnets.experiments.hessian_phases.config import Config
+from symnets.experiments.nets import minimise
+from symnets.models.dense import Dense
+from symnets.observables.curvature.inertia import inertia
+from symnets.observables.curvature.spectrum import spectrum
+from symnets.observables.curvature.split import HessianSplit, hessian_split
+from symnets.observables.margins import margins
+from symnets.training.pointwise import QuadraticHinge
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Minimises, and takes the Hessian of each net.
+
+    Rows as `Minimised.rows` tells them, and the fields and properties of `Curvature` that are numbers.
+    Arrays: eigenvalues of H, H0 and Hp, named h, h0 and hp.
+    """
+    found = minimise(configs)
+    results = []
+    for k, row in enumerate(found.rows(configs)):
+        batch = Batch(found.train.inputs[k], found.train.targets[k])
+        c = curvature(found.model.member(k), batch, configs[k].tolerance)
+        names = ("n_params", "n_negative", "n_zero", "rank", "n_flat", "scale", "reach", "largest")
+        numbers = {name: getattr(c, name) for name in names}
+        results.append(Result(row | numbers, {name: getattr(c, name).numpy() for name in ("h", "h0", "hp")}))
+    return results
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """What is measured of H = H0 + Hp, of n_params rows.
+
+    Attributes:
+        h: eigenvalues of H, ascending, (n_params,).
+        h0: those of H0.
+        hp: those of Hp.
+        n_negative: N_-, negative eigenvalues of Hp, by inertia.
+        n_zero: eigenvalues of Hp that are zero to rounding.
+        rank: of H0, up to rounding; at most N_Δ.
+    """
+
+    h: Float[Tensor, "n_params"]
+    h0: Float[Tensor, "n_params"]
+    hp: Float[Tensor, "n_params"]
+    n_negative: int
+    n_zero: int
+    rank: int
+
+    @property
+    def n_params(self) -> int:
+        """Parameters of the net, biases included."""
+        return len(self.h)
+
+    @property
+    def scale(self) -> float:
+        """|Hp|_F / √n_params, the root mean square of the eigenvalues of Hp."""
+        return float(self.hp.square().mean().sqrt())
+
+    @property
+    def reach(self) -> float:
+        """|Hp|, its largest eigenvalue in modulus: no eigenvalue of H0 is moved farther (Weyl)."""
+        return float(self.hp.abs().max())
+
+    @property
+    def largest(self) -> float:
+        """The largest eigenvalue of H or Hp in modulus."""
+        return max(self.reach, float(self.h.abs().max()))
+
+    @property
+    def n_flat(self) -> int:
+        """Eigenvalues of H within ± |Hp|: those of the δ at 0 of H0, and whatever else lies there."""
+        return int((self.h.abs() <= self.reach * (1 + 1e-9)).sum())
+
+
+def curvature(net: Dense, batch: Batch, tolerance: float) -> Curvature:
+    """Curvature of the mean quadratic hinge, in float64 whatever the net was trained in.
+
+    Patterns with a gap of at most the tolerance count as satisfied and add nothing: a net that is SAT
+    has H = 0. Zero to rounding is what `inertia` takes for it.
+    """
+    net = net.double()
+    x, y = batch.inputs.double(), batch.targets.double()
+    missed = margins(net, Batch(x, y), tolerance=tolerance).unsatisfied
+    n_params = sum(p.numel() for p in net.parameters())
+    if not bool(missed.any()):
+        zero = torch.zeros(n_params, dtype=torch.float64)
+        return Curvature(zero, zero, zero, 0, n_params, 0)
+    share = float(missed.double().mean())
+    part = hessian_split(net, QuadraticHinge(), Batch(x[missed], y[missed]))
+    split = HessianSplit(part.h0 * share, part.hp * share)
+    h, h0, hp = (spectrum(matrix).eigenvalues for matrix in (split.h, split.h0, split.hp))
+    of_hp = inertia(split.hp)
+    return Curvature(
+        h, h0, hp, int(of_hp.n_negative), int(of_hp.n_zero), n_params - int(inertia(split.h0).n_zero)
+    )
