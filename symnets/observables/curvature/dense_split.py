@@ -36,7 +36,7 @@ def add_dense_split(
 
     Source of the split: Geiger et al. 2019, arXiv:1809.09349.
     """
-    budget = max(len(h0) ** 2, SMALL) // 4
+    budget = max(len(h0) ** 2, SMALL) // 8
     portion = max(1, budget // _words_per_pattern(model, len(h0)))
     outputs = torch.cat([model(x[part]) for part in strips(len(x), portion)])
     d1, d2 = loss_derivatives(loss, outputs, y)
@@ -59,5 +59,5 @@ def _words_per_pattern(model: Dense, n_params: int) -> int:
     """Numbers that temporaries hold for each pattern, with some to spare."""
     h, units = model.width, model.width * model.depth
     piecewise_linear = model.activation.curvature is None
-    pairs = (3 if piecewise_linear else model.depth + 3) * h * h if model.depth > 1 else 2 * h * h
+    pairs = (3 if piecewise_linear else model.depth + 5) * h * h if model.depth > 1 else 2 * h * h
     return model.d_in + 8 * units + max(n_params + STRIP, pairs + 2 * h * (max(model.d_in, h) + 1))

@@ -1,0 +1,61 @@
+"""Times the columns of curvlinops' Hessian; runs in the peer's environment."""
+
+import json
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from curvlinops import HessianLinearOperator
+from workers.hessian_case import NORMS, hinge, problem
+
+request = json.loads(sys.argv[1])
+weights, x, y = problem(request)
+
+
+class Scaled(nn.Module):
+    """x -> c φ(x), or c x."""
+
+    def __init__(self, factor: float, phi: nn.Module) -> None:
+        super().__init__()
+        self.factor, self.phi = factor, phi
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.factor * self.phi(x)
+
+
+class Hinge(nn.Module):
+    """curvlinops wants a module with a reduction."""
+
+    reduction = "mean"
+
+    def forward(self, f: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return hinge(f[:, 0], y).mean()
+
+
+layers: list[nn.Module] = []
+for w in weights:
+    linear = nn.Linear(w.shape[1], w.shape[0], bias=False, dtype=w.dtype)
+    linear.weight.data.copy_(w * w.shape[1] ** -0.5)
+    layers.append(linear)
+    phi = {"relu": nn.ReLU, "tanh": nn.Tanh}[request["activation"]]()
+    layers.append(Scaled(NORMS[request["activation"]], phi))
+model = nn.Sequential(*layers[:-1])
+params = [p for p in model.parameters() if p.requires_grad]
+try:
+    operator = HessianLinearOperator(model, Hinge(), dict(model.named_parameters()), [(x, y)])
+except Exception:
+    operator = HessianLinearOperator(model, Hinge(), params, [(x, y)])
+n, columns = sum(p.numel() for p in params), request["columns"]
+identity = torch.eye(n, columns, dtype=x.dtype)
+operator @ identity[:, :2]
+start = time.perf_counter()
+operator @ identity
+seconds = (time.perf_counter() - start) * n / columns
+versions = {name: version(name) for name in ("torch", "curvlinops-for-pytorch")}
+print(json.dumps({"seconds": seconds, "versions": versions}))
