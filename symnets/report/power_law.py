@@ -41,7 +41,8 @@ class PowerLaw:
         return self.prefactor * np.abs(np.asarray(x, dtype=float) - self.x_star) ** self.exponent
 
     def __str__(self) -> str:
-        return f"{self.exponent:.2f} ± {self.exponent_error:.2f}"
+        places = 2 if self.exponent_error >= 0.005 else 3
+        return f"{self.exponent:.{places}f} ± {self.exponent_error:.{places}f}"
 
     def draw(self, axes: Axes, label: str = "", *, color: str = "#000000") -> None:
         """Draws the law over the fitted range and writes "label: slope a ± error" in the legend."""
