@@ -18,7 +18,8 @@ from symnets.experiments.experiment import Finding
 from symnets.experiments.find import find
 from symnets.experiments.store import present
 from symnets.experiments.sweep import sweep
-from symnets.experiments.write_up import WriteUp, write_up
+from symnets.experiments.write_up import write_up
+from symnets.experiments.written import WriteUp
 from symnets.report.experiment_page import measured
 
 

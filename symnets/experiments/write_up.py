@@ -2,32 +2,15 @@
 
 import inspect
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-
-import pandas as pd
 
 from symnets.experiments.experiment import Experiment, Finding
 from symnets.experiments.find import name_of
 from symnets.experiments.table import Table, split_failed, write_table
+from symnets.experiments.written import WriteUp
+from symnets.report.experiment_page import FIGURE, FINDINGS, TABLE
 from symnets.report.picture import save_figure, write
-
-FIGURE, TABLE, FINDINGS = "figure", "table.csv", "findings.json"
-
-
-@dataclass(frozen=True)
-class WriteUp:
-    """What was written, where, and what it says."""
-
-    table: pd.DataFrame
-    """All runs, failed ones too."""
-    findings: tuple[Finding, ...]
-    files: tuple[Path, ...]
-
-    @property
-    def failed(self) -> pd.DataFrame:
-        """The runs that raised an exception."""
-        return split_failed(self.table)[1]
 
 
 def write_up(experiment: Experiment, directory: str | Path) -> WriteUp:

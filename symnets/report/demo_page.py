@@ -10,7 +10,7 @@ import torch
 from ase.data import chemical_symbols
 
 import symnets
-from symnets.experiments.write_up import WriteUp
+from symnets.experiments.written import WriteUp
 from symnets.models import ForceField
 from symnets.observables import Predictions, errors
 from symnets.report.energy_drift import energy_drift
