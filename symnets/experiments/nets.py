@@ -155,8 +155,15 @@ def together(config: NetConfig) -> tuple:
     return tuple(values.items())
 
 
-def minimise(configs: Sequence[NetConfig], callbacks: Sequence[Callback] = ()) -> Minimised:
+def minimise(
+    configs: Sequence[NetConfig], callbacks: Sequence[Callback] = (), criterion: Criterion | None = None
+) -> Minimised:
     """Minimise nets that differ in the seed alone.
+
+    Args:
+        configs: of equal `together`.
+        callbacks: told of every look at the members.
+        criterion: when a member is finished; by default once no gap exceeds the tolerance.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was heard.
@@ -172,7 +179,7 @@ def minimise(configs: Sequence[NetConfig], callbacks: Sequence[Callback] = ()) -
     trainer = Trainer(
         all_finished(), record=every(10 * first.steps), callbacks=[Tell(first.steps), *callbacks]
     )
-    criterion = Criterion(tolerance=first.tolerance)
+    criterion = criterion or Criterion(tolerance=first.tolerance)
     dynamics = descend_members(
         state, LOSSES[first.loss](), train, budget=first.steps, criterion=criterion, stride=20
     )
