@@ -1,9 +1,35 @@
 """Whole networks and the wrappers around them."""
 
+from symnets.models.activation import Activation, find_activation
+from symnets.models.dense import Dense
+from symnets.models.ensemble import Ensemble
 from symnets.models.force_field import EnergyForces, ForceField
 from symnets.models.invariant import Invariant
 from symnets.models.io import describe, load, save
 from symnets.models.nequip import NequIP
+from symnets.models.parametrization import Conversion, alpha_tilde, convert
+from symnets.models.signals import Signals, signals
+from symnets.models.size import Size, size
 from symnets.models.zbl import WithZBL
 
-__all__ = ["EnergyForces", "ForceField", "Invariant", "NequIP", "WithZBL", "describe", "load", "save"]
+__all__ = [
+    "Activation",
+    "Conversion",
+    "Dense",
+    "EnergyForces",
+    "Ensemble",
+    "ForceField",
+    "Invariant",
+    "NequIP",
+    "Signals",
+    "Size",
+    "WithZBL",
+    "alpha_tilde",
+    "convert",
+    "describe",
+    "find_activation",
+    "load",
+    "save",
+    "signals",
+    "size",
+]

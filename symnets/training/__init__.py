@@ -2,16 +2,28 @@
 
 from symnets.training.callback import Callback
 from symnets.training.checkpoint import Checkpoint
+from symnets.training.descend_members import descend_members
 from symnets.training.dynamics import Loss, averaged, descend, with_average
 from symnets.training.history import History
 from symnets.training.logging import CSVLog, TensorBoardLog
 from symnets.training.losses import energy_term, forces_term, stress_term, weighted_sum
+from symnets.training.members import Members
+from symnets.training.pointwise import (
+    MSE,
+    CrossEntropy,
+    Exponential,
+    Hinge,
+    PointwiseLoss,
+    QuadraticHinge,
+    SoftHinge,
+)
 from symnets.training.progress import ProgressBar
 from symnets.training.progress_lines import ProgressLines
 from symnets.training.schedule import every, learning_rate, log_spaced
 from symnets.training.state import TrainState
 from symnets.training.stopping import (
     StopRule,
+    all_finished,
     below,
     diverged,
     first_of,
@@ -20,23 +32,36 @@ from symnets.training.stopping import (
     wall_time,
 )
 from symnets.training.trainer import INTERRUPTED, Trainer
+from symnets.training.verdict import Criterion, Verdict
 
 __all__ = [
     "INTERRUPTED",
+    "MSE",
     "CSVLog",
     "Callback",
     "Checkpoint",
+    "Criterion",
+    "CrossEntropy",
+    "Exponential",
+    "Hinge",
     "History",
     "Loss",
+    "Members",
+    "PointwiseLoss",
     "ProgressBar",
     "ProgressLines",
+    "QuadraticHinge",
+    "SoftHinge",
     "StopRule",
     "TensorBoardLog",
     "TrainState",
     "Trainer",
+    "Verdict",
+    "all_finished",
     "averaged",
     "below",
     "descend",
+    "descend_members",
     "diverged",
     "energy_term",
     "every",
