@@ -1,0 +1,225 @@
+"""Cross-entropy against quadratic hinge: equal test errors, but only a loss of finite range jams sharply.
+
+**Question.** Jamming is defined with a loss that vanishes beyond a margin. Do nets trained with
+cross-entropy, as everybody trains them, generalise alike? And do they have a transition?
+
+**Law.** Test errors agree within a percent or so, at every N. With the quadratic hinge the number N_Δ of
+unsatisfied patterns jumps at N* from a finite fraction of N to zero, and the loss is zero past it.
+Cross-entropy, log(1 + e^(-y f)), acts at any distance, as the forces between molecules do, where the hinge
+acts as those between billiard balls: its loss is never zero and there is no N_Δ to count. What can be
+counted, the patterns on the wrong side (y f < 0), vanishes without a jump. Spigler et al. 2019
+(arXiv:1810.09665), Geiger et al. 2019 (arXiv:1809.09349).
+
+**How.** The nets of a seed have the same training patterns and initial weights with both losses: parity of
+MNIST digits in ten whitened principal components, two hidden layers of ReLU, Adam (`nets.NetConfig`). Nets
+with the hinge stop when they satisfy all patterns. With cross-entropy there is nothing to stop at; they use
+the whole budget of steps, and their verdict is UNCONVERGED if the loss still halves in the second half of
+it. N* is where the median of N_Δ / N of the hinge falls through 0.1 (`size_curves.jamming_size`).
+
+**Figure.** Test errors; N_Δ / N of the hinge, and the misclassified patterns N_mis / N of both; the losses at
+the end; all against N.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from symnets.experiments.experiment import Arrays, Finding, Result
+from symnets.experiments.grid import grid
+from symnets.experiments.held_out import held_out
+from symnets.experiments.nets import LOSSES, NetConfig, minimise, together
+from symnets.experiments.ranges import at_least, check_ranges
+from symnets.experiments.size_curves import SizeCurves, jamming_size
+from symnets.report.published import draw_published
+from symnets.report.style import COLOURS, row_of_panels, style
+from symnets.training.verdict import Criterion
+
+__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
+MAX_TOGETHER = 10
+_HINGE, _ENTROPY = "quadratic_hinge", "cross_entropy"
+_SPIGLER, _GEIGER = "Spigler et al. 2019, arXiv:1810.09665", "Geiger et al. 2019, arXiv:1809.09349"
+_MEASURED = ("unsatisfied_per_weight", "n_misclassified", "final_loss", "test_error")
+
+
+@dataclass(frozen=True)
+class Config(NetConfig):
+    """One net, trained with one of the losses."""
+
+    n_train: int = 500
+    width: int = 20
+    depth: int = 2
+    data: str = "mnist"
+    n_test: int = 8000
+    steps: int = 5000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges("", self, n_test=at_least(1))
+
+
+PRESETS = {
+    "quick": grid(
+        Config, loss=(_HINGE, _ENTROPY), width=(3, 4, 5, 6, 7, 8, 10, 14, 20, 40, 60), seed=range(10)
+    ),
+    "paper": grid(
+        Config,
+        n_train=10_000,
+        depth=5,
+        steps=100_000,
+        loss=(_HINGE, _ENTROPY),
+        width=(4, 6, 8, 10, 12, 14, 17, 20, 30, 45, 60, 100),
+        seed=range(20),
+    ),
+}
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Minimises the nets.
+
+    Rows have what `Minimised.rows` tells, and `test_error` and `norm` of the predictor. `n_unsatisfied` are
+    gaps 1 - y f for either loss, `final_loss` is the one that was minimised.
+    """
+    first = configs[0]
+    margin = 1.0 if LOSSES[first.loss]().finite_range else math.inf  # inf: never satisfied
+    done = minimise(configs, criterion=Criterion(margin=margin, tolerance=first.tolerance))
+    found = held_out(done.model, done.test)
+    error, norm = found.error.tolist(), found.norm.tolist()
+    return [
+        Result(row | {"test_error": error[k], "norm": norm[k]}) for k, row in enumerate(done.rows(configs))
+    ]
+
+
+def both(table: pd.DataFrame) -> SizeCurves:
+    """Curves of the seeds that are there at every size with both losses; names are "loss/measured"."""
+    lines = table.set_index(["n_weights", "seed", "loss"])[list(_MEASURED)].unstack("loss").dropna()
+    lines.columns = [f"{loss}/{name}" for name, loss in lines.columns]
+    expected = {f"{loss}/{name}" for name in _MEASURED for loss in (_HINGE, _ENTROPY)}
+    if not expected <= set(lines.columns):
+        raise ValueError(f"table: expected runs with {_HINGE} and {_ENTROPY}, got {set(table['loss'])}")
+    return SizeCurves.of(lines.reset_index(), *sorted(expected))
+
+
+def hinge_jamming(curves: SizeCurves) -> float:
+    """N* of the quadratic hinge."""
+    ratio = {"unsatisfied_per_weight": curves.values[f"{_HINGE}/unsatisfied_per_weight"]}
+    return jamming_size(SizeCurves(curves.sizes, ratio))
+
+
+def before_satisfied(curves: SizeCurves) -> float:
+    """Median of N_Δ / N with the hinge, at the last size below N*."""
+    below = curves.sizes < hinge_jamming(curves)
+    return float(curves.median(f"{_HINGE}/unsatisfied_per_weight")[below][-1]) if below.any() else math.nan
+
+
+def before_classified(curves: SizeCurves) -> float:
+    """Mean of N_mis / N with cross-entropy, at the last size whose nets misclassify one pattern or more."""
+    count = curves.mean(f"{_ENTROPY}/n_misclassified")
+    some = count >= 1
+    return float((count / curves.sizes)[some][-1]) if some.any() else 0.0
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """How far test errors differ, that one loss vanishes and the other does not, and what jumps."""
+    curves = both(table)
+    where = f"P = {table['n_train'].iloc[0]}"
+    hinge, entropy = (curves.mean(f"{loss}/test_error") for loss in (_HINGE, _ENTROPY))
+    worst = int(np.argmax(np.abs(entropy - hinge)))
+
+    def found(
+        quantity: str, statistic: Callable[[SizeCurves], float], published: str, low: float, high: float
+    ) -> Finding:
+        return Finding(f"{quantity}, {where}", *curves.estimate(statistic), published, low, high)
+
+    def difference(c: SizeCurves) -> np.ndarray:
+        return c.mean(f"{_ENTROPY}/test_error") - c.mean(f"{_HINGE}/test_error")
+
+    return [
+        found(
+            "test error with cross-entropy minus hinge, mean over sizes",
+            lambda c: float(difference(c).mean()),
+            f"0 within 0.01 ({_SPIGLER})",
+            -0.01,
+            0.01,
+        ),
+        found(
+            f"test error with cross-entropy minus hinge, where they differ most (N = {curves.sizes[worst]})",
+            lambda c: float(difference(c)[worst]),
+            f"0 within 0.02 ({_SPIGLER})",
+            -0.02,
+            0.02,
+        ),
+        found(
+            "hinge: median N_Δ / N at the last size below N*",
+            before_satisfied,
+            f"a jump from 0.4 or more to 0 ({_GEIGER})",
+            0.4,
+            math.inf,
+        ),
+        found(
+            "cross-entropy: N_mis / N at the last size that misclassifies a pattern",
+            before_classified,
+            f"small: nothing jumps ({_GEIGER})",
+            0.0,
+            0.1,
+        ),
+        found(
+            "hinge: median loss of the largest nets",
+            lambda c: float(c.median(f"{_HINGE}/final_loss")[-1]),
+            f"0, here within the tolerance ({_GEIGER})",
+            0.0,
+            0.5 * table["tolerance"].to_numpy(dtype=float).max() ** 2,
+        ),
+        found(
+            "cross-entropy: smallest loss of the largest nets",
+            lambda c: float(c.values[f"{_ENTROPY}/final_loss"][:, -1].min()),
+            "above 0 (algebra)",
+            1e-38,
+            math.inf,
+        ),
+    ]
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """Test errors, patterns that are not satisfied, losses."""
+    curves = both(table)
+    star = hinge_jamming(curves)
+    made, (errors, counts, losses) = row_of_panels(3)
+    for loss, name, colour in (
+        (_HINGE, "quadratic hinge", COLOURS[0]),
+        (_ENTROPY, "cross-entropy", COLOURS[1]),
+    ):
+        of_test = curves.mean(f"{loss}/test_error"), curves.error(f"{loss}/test_error")
+        errors.errorbar(curves.sizes, *of_test, fmt="o-", markersize=3.5, capsize=2, color=colour, label=name)
+        wrong = curves.mean(f"{loss}/n_misclassified") / curves.sizes
+        counts.plot(curves.sizes, wrong, "o--", markersize=3.5, color=colour, label=f"{name}, y f < 0")
+        value = curves.median(f"{loss}/final_loss")
+        losses.plot(
+            curves.sizes, np.where(value > 0, value, np.nan), "o-", markersize=3.5, color=colour, label=name
+        )
+    ratio = curves.median(f"{_HINGE}/unsatisfied_per_weight")
+    counts.plot(curves.sizes, ratio, "s-", markersize=4, color=COLOURS[0], label="quadratic hinge, y f < 1")
+    hinge = curves.mean(f"{_HINGE}/test_error")
+    errors.fill_between(
+        curves.sizes,
+        hinge - 0.01,
+        hinge + 0.01,
+        color=COLOURS[0],
+        alpha=0.12,
+        linewidth=0,
+        label="hinge ± 0.01",
+    )
+    for axes in (errors, counts, losses):
+        axes.set(xscale="log", xlabel="weights N")
+        if np.isfinite(star):
+            draw_published(axes, star, label="N* of the hinge", along="x")
+        axes.legend(fontsize=7.5)
+    errors.set(title="Test error", ylabel="test error")
+    counts.set(title="Patterns not satisfied", ylabel="number / N")
+    counts.set_yscale("symlog", linthresh=0.01)
+    losses.set(title="Loss at the end", ylabel="median loss", yscale="log")
+    return made
