@@ -46,11 +46,8 @@ for w in weights:
     phi = {"relu": nn.ReLU, "tanh": nn.Tanh}[request["activation"]]()
     layers.append(Scaled(NORMS[request["activation"]], phi))
 model = nn.Sequential(*layers[:-1])
-params = [p for p in model.parameters() if p.requires_grad]
-try:
-    operator = HessianLinearOperator(model, Hinge(), dict(model.named_parameters()), [(x, y)])
-except Exception:
-    operator = HessianLinearOperator(model, Hinge(), params, [(x, y)])
+params = list(model.parameters())
+operator = HessianLinearOperator(model, Hinge(), params, [(x, y)])
 n, columns = sum(p.numel() for p in params), request["columns"]
 identity = torch.eye(n, columns, dtype=x.dtype)
 operator @ identity[:, :2]
