@@ -105,7 +105,7 @@ def _judge(
     members.loss[place] = value.double().cpu()
     members.gradient_norm[place] = norm.double().cpu()
     members.n_unsatisfied[place] = unsatisfied.cpu()
-    state.loss = float(members.loss.mean())
+    state.loss = members.mean_loss
     finite, minimum = value.isfinite(), criterion.at_minimum(value, norm)
     verdicts: dict[int, Verdict] = {}
     for k, whole in enumerate(moving.index.tolist()):

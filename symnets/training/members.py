@@ -25,6 +25,7 @@ class Members:
         kinks: steps on which a kink was crossed that no smaller step resolves (gradient flow).
         step_size: that comes next (gradient flow), or the damping that does (Levenberg-Marquardt).
         verdicts: of the finished; "" before.
+        memory: what else a dynamics has to remember of each member, (S,) each.
     """
 
     moving: Bool[Tensor, " members"]
@@ -37,6 +38,7 @@ class Members:
     kinks: Int[Tensor, " members"]
     step_size: Float[Tensor, " members"]
     verdicts: list[str] = field(default_factory=list)
+    memory: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def start(cls, n: int) -> "Members":
@@ -55,6 +57,12 @@ class Members:
             verdicts=[""] * n,
         )
 
+    @property
+    def mean_loss(self) -> float:
+        """Over the members whose loss is finite, so that one that diverged does not hide the others."""
+        finite = self.loss[self.loss.isfinite()]
+        return float(finite.mean()) if len(finite) else torch.nan
+
     def finish(self, index: int, verdict: Verdict) -> None:
         """A member stops for good."""
         self.moving[index] = False
@@ -63,9 +71,12 @@ class Members:
     def freeze(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON from which `thaw` restores."""
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        tensors |= {f"memory/{name}": value for name, value in self.memory.items()}
         return tensors, {"verdicts": self.verdicts}
 
     @classmethod
     def thaw(cls, tensors: dict[str, Tensor], header: dict[str, Any]) -> "Members":
         """From what `freeze` took."""
-        return cls(**tensors, verdicts=list(header["verdicts"]))
+        memory = {k.removeprefix("memory/"): v for k, v in tensors.items() if k.startswith("memory/")}
+        standing = {k: v for k, v in tensors.items() if not k.startswith("memory/")}
+        return cls(**standing, verdicts=list(header["verdicts"]), memory=memory)
