@@ -1,0 +1,207 @@
+"""Gradient flow of many nets at once, each with a step size of its own."""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from symnets.data.loader import Batch
+from symnets.training.flow_pair import Trial, bogacki_shampine
+from symnets.training.flow_snapshots import Snapshots
+from symnets.training.flow_weights import Point, Weights, flat, point, put_weights, write_standing
+from symnets.training.moving import Moving
+from symnets.training.pointwise import PointwiseLoss, check_labels
+from symnets.training.state import TrainState
+from symnets.training.verdict import Criterion, Verdict
+
+Each = Float[Tensor, " members"]
+Taken = Bool[Tensor, " members"]
+
+
+def gradient_flow(
+    state: TrainState,
+    loss: PointwiseLoss,
+    batch: Batch,
+    *,
+    budget: int,
+    max_time: float | None = None,
+    tolerance: float = 1e-3,
+    slope_tolerance: float = 1e-2,
+    criterion: Criterion | None = None,
+    snapshots: Snapshots | None = None,
+    patience: int = 200,
+    stride: int = 10,
+) -> Iterator[TrainState]:
+    """w' = -∇L of each member's own L = (1/n) Σ_μ ℓ(f_μ, y_μ), by an embedded pair of orders 3(2).
+
+    A trial step is taken when the two methods of the pair agree on outputs, max_μ |δf_μ| <=
+    `tolerance`, and on the mean slope, |δk| <= `slope_tolerance` |k|. The second keeps the flow stable
+    where outputs hardly change any more. Otherwise the member tries again with a smaller step; the
+    other members go on.
+
+    **Kinks.** Where a ReLU or a hinge flips, the gradient jumps, and no smaller step makes the slopes
+    agree: their disagreement falls as h² in a smooth place, and not at all across a jump. When it
+    falls by less than √h while outputs agree, the step is taken and counted in `members.kinks`. So
+    the error in function space is always below the tolerance, and kinks stall nobody.
+
+    Verdicts, at every `stride`-th trial, when the state is yielded: SAT and UNSAT as the criterion
+    has it; KINK for a member that crossed `patience` kinks without its loss falling by 0.1 %, or
+    whose step no longer moves the weights; UNCONVERGED at `max_time`; DIVERGED when the loss is not
+    finite; after `budget` trials UNSAT or UNCONVERGED (`Criterion.fall`). The generator ends when
+    nobody moves.
+
+    `members.time` is t, `members.step_size` the step to come, `members.steps` counts steps taken and
+    `state.step` trials. Frozen at a yield and thawed, the flow goes on with the same bits.
+
+    Args:
+        state: model with members; float64 unless the tolerance is above the noise of float32.
+        loss: with labels ±1.
+        batch: inputs (n, ...) seen by all members or (S, n, ...); targets (n,) or (S, n).
+        budget: trials after which those that still move are judged.
+        max_time: t at which a member ends.
+        tolerance: error of outputs allowed in one step.
+        slope_tolerance: relative error of the slope allowed in one step.
+        criterion: when a member is finished.
+        snapshots: filled on the way.
+        patience: kinks without progress that a member survives.
+        stride: trials between two looks.
+    """
+    check_labels(batch.targets)
+    if state.optimizer is not None:
+        raise ValueError("gradient_flow: takes its own steps, expected state.optimizer=None, got one")
+    criterion = criterion or Criterion()
+    seen = -1 if state.members is None else state.step  # a resumed state was yielded at this step
+    moving = Moving(state, batch)
+    members = moving.members
+    weights, start = flat(list(moving.model.parameters())), point(moving, loss)
+    if snapshots is not None:
+        snapshots.begin(moving, weights)
+    if seen < 0:
+        members.step_size = _first_step(weights, start)
+        nan = torch.full_like(members.step_size, torch.nan)
+        names = ("refused_step", "refused_jump", "lowest_loss")
+        members.memory = {name: nan.clone() for name in names} | {"stalled_kinks": torch.zeros_like(nan)}
+    horizon = torch.inf if max_time is None else max_time
+    while bool(members.moving.any()):
+        if state.step == budget // 2:
+            members.loss_at_half[members.moving] = start.loss.double().cpu()
+        arrived = bool((members.time[members.moving] >= horizon).all())
+        if state.step != seen and (state.step % stride == 0 or state.step >= budget or arrived):
+            put_weights(moving.model, weights)
+            found = _judge(state, moving, criterion, start, weights, patience, horizon, budget)
+            moving.finish(found)
+            moving.write_back()
+            yield state
+            if found and bool(members.moving.any()):
+                weights, start = flat(list(moving.model.parameters())), point(moving, loss)
+        if not bool(members.moving.any()):
+            return
+        some = members.moving
+        left = horizon - members.time[some]
+        step = torch.minimum(members.step_size[some], left)
+        trial = bogacki_shampine(lambda w: point(moving, loss, w), weights, start, step)
+        taken = _control(moving, trial, step, tolerance, slope_tolerance)
+        before = members.time[some]
+        after = torch.where(step < left, before + step, horizon).where(taken, before)
+        members.time[some] = after
+        members.steps[some] += (after > before).long()
+        if snapshots is not None:
+            slopes = -start.gradient, -trial.end.gradient
+            snapshots.passed(moving, before, after, (weights, trial.weights), slopes)
+        weights, start = _merge(taken, weights, start, trial)
+        state.step += 1
+        state.epoch = float(state.step)
+
+
+def _first_step(weights: Weights, start: Point) -> Each:
+    """A hundredth of |w| / |∇L| (Hairer, Nørsett, Wanner, Solving ODEs I, II.4); soon corrected."""
+    return (0.01 * weights.norm(dim=1) / start.gradient_norm).clamp(1e-10, 1.0).double().cpu()
+
+
+def _control(moving: Moving, trial: Trial, step: Each, tolerance: float, slope_tolerance: float) -> Taken:
+    """Which members take the trial step; sets their next step size, and counts kinks."""
+    members, some = moving.members, moving.members.moving
+    outputs_of_twin = _outputs(moving, trial.twin)
+    off = (trial.end.outputs - outputs_of_twin).flatten(1).abs().amax(1)
+    output_error, slope_error, jump = (
+        e.double().cpu().nan_to_num(nan=torch.inf, posinf=torch.inf)
+        for e in (off / tolerance, trial.slope_error / slope_tolerance, trial.jump)
+    )
+    memory = members.memory
+    refused, refused_jump = memory["refused_step"][some], memory["refused_jump"][some]
+    agree = (output_error <= 1) & (slope_error <= 1)
+    # NaN, when no step has been refused here, compares as False.
+    kink = (output_error <= 1) & jump.isfinite() & (jump > refused_jump * (step / refused).sqrt())
+    taken = agree | kink
+    factor = 0.9 * torch.minimum(output_error ** (-1 / 3), slope_error ** (-1 / 2))
+    # Never smaller after a step that is taken: the error of crossing a small kink stays as it is however
+    # small the steps become. Nor larger when a larger one has just been refused, unless a kink was the
+    # reason and lies beyond the step taken.
+    may_grow = refused.isnan() | (jump < 0.5 * refused_jump * step / refused)
+    grown, shrunk = factor.clamp(1.0, 5.0).where(may_grow, 1.0), factor.nan_to_num(nan=0.0).clamp(0.1, 0.7)
+    following = step * torch.where(taken, grown, shrunk)
+    # A kink says nothing about the step that is good behind it. Across one, outputs are off by O(h).
+    beyond = torch.minimum(0.9 * step / output_error, 5 * refused)
+    members.step_size[some] = torch.where(kink, torch.maximum(beyond, step), following)
+    members.kinks[some] += kink.long()
+    memory["stalled_kinks"][some] += kink.double()
+    memory["refused_step"][some] = torch.where(taken, torch.nan, step)
+    memory["refused_jump"][some] = torch.where(taken, torch.nan, jump)
+    return taken
+
+
+@torch.no_grad()
+def _outputs(moving: Moving, weights: Weights) -> Tensor:
+    put_weights(moving.model, weights)
+    return moving.model(moving.inputs)
+
+
+def _merge(taken: Taken, weights: Weights, start: Point, trial: Trial) -> tuple[Weights, Point]:
+    """Weights and what is known there: of the trial for the members that take it."""
+    chosen = taken.to(weights.device)
+    pairs = [(trial.end.loss, start.loss), (trial.end.outputs, start.outputs)]
+    loss, outputs, gradient = (
+        torch.where(chosen.view(-1, *[1] * (new.ndim - 1)), new, old)
+        for new, old in [*pairs, (trial.end.gradient, start.gradient)]
+    )
+    return torch.where(chosen[:, None], trial.weights, weights), Point(loss, outputs, gradient)
+
+
+def _judge(
+    state: TrainState,
+    moving: Moving,
+    criterion: Criterion,
+    start: Point,
+    weights: Weights,
+    patience: int,
+    horizon: float,
+    budget: int,
+) -> dict[int, Verdict]:
+    """Bring the members' standing up to date; verdicts on those that are finished."""
+    members, memory = moving.members, moving.members.memory
+    unsatisfied = write_standing(state, moving, criterion, start)
+    some = members.moving.clone()
+    falls = ~(members.loss >= (1 - 1e-3) * memory["lowest_loss"])  # also when there is none yet
+    memory["lowest_loss"] = torch.where(falls & some, members.loss, memory["lowest_loss"])
+    memory["stalled_kinks"][falls & some] = 0.0
+    resolution = torch.finfo(weights.dtype).eps * weights.norm(dim=1).double().cpu()
+    stuck = members.step_size[some] * members.gradient_norm[some] < resolution
+    stuck = stuck | (memory["stalled_kinks"][some] >= patience)
+    minimum = criterion.at_minimum(start.loss, start.gradient_norm)
+    finite, arrived = start.loss.isfinite(), members.time[some] >= horizon
+    verdicts: dict[int, Verdict] = {}
+    for k, whole in enumerate(moving.index.tolist()):
+        if not finite[k]:
+            verdicts[k] = Verdict.DIVERGED
+        elif unsatisfied[k] == 0:
+            verdicts[k] = Verdict.SAT
+        elif minimum[k]:
+            verdicts[k] = Verdict.UNSAT
+        elif stuck[k]:
+            verdicts[k] = Verdict.KINK
+        elif arrived[k]:
+            verdicts[k] = Verdict.UNCONVERGED
+        elif state.step >= budget:
+            verdicts[k] = criterion.out_of_budget(float(start.loss[k]), float(members.loss_at_half[whole]))
+    return verdicts

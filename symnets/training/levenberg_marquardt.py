@@ -1,0 +1,129 @@
+"""Levenberg-Marquardt: damped Gauss-Newton steps of many nets at once, for smooth activations."""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from symnets.data.loader import Batch
+from symnets.models.dense import Dense
+from symnets.training.flow_weights import Weights, flat, point, put_weights, write_standing
+from symnets.training.gauss_newton import damped_step
+from symnets.training.moving import Moving
+from symnets.training.pointwise import PointwiseLoss, check_labels
+from symnets.training.state import TrainState
+from symnets.training.verdict import Criterion, Verdict
+
+DAMPING_LIMIT = 1e10  # times the mean diagonal of J^T J: no step is left of a Gauss-Newton step
+
+
+def levenberg_marquardt(
+    state: TrainState,
+    loss: PointwiseLoss,
+    batch: Batch,
+    *,
+    budget: int,
+    criterion: Criterion | None = None,
+    damping: float = 1e-3,
+    stride: int = 1,
+) -> Iterator[TrainState]:
+    """Steps -(JᵀJ + λ)⁻¹ Jᵀr on the weighted residuals of L = (1/n) Σ_μ ℓ(f_μ, y_μ), for each member.
+
+    With r_μ = ℓ'/√ℓ'' and rows of J √ℓ'' ∂f_μ/∂w, over the n_active patterns with ℓ'' > 0, JᵀJ / n is
+    the Gauss-Newton part of the Hessian and Jᵀr / n the gradient. For the quadratic hinge r is -y Δ on
+    unsatisfied patterns, and JᵀJ / n is H_0. J is written in closed form, and the smaller of the systems
+    N × N and n_active × n_active is solved (`damped_step`).
+
+    A step is taken when the loss falls by at least 1e-4 of what the quadratic model says. With ϱ the
+    ratio of the two, λ is then multiplied by 1 - (2 ϱ - 1)³, kept within 0.1 and 2 (after Nielsen 1999,
+    IMM-REP-1999-05), and after a refusal by 4. `members.step_size` is λ; `members.steps` counts steps
+    taken and `state.step` trials.
+
+    Verdicts as in `descend_members`, and one more: a member for which no step is taken however large
+    λ ends as UNSAT if the activation is smooth (a minimum to rounding), and as KINK for ReLU. With
+    ReLU this is how nearly every run above zero loss ends: the model knows nothing of the kinks
+    around (docs/how-to/landscape_dynamics.md). Use gradient descent there.
+
+    Steps of second order end on the margin itself, with gaps of 1e-13; `Criterion(tolerance=1e-10)`
+    lets them get there.
+
+    Args:
+        state: a `Dense` with members, scalar output, in float64; no optimiser.
+        loss: with labels ±1, with ℓ'' > 0 wherever ℓ' is not 0 (so no `Hinge`).
+        batch: inputs (n, d) seen by all members or (S, n, d); targets (n,) or (S, n).
+        budget: trials after which those that still move are judged.
+        criterion: when a member is finished.
+        damping: first λ, times the mean diagonal element of JᵀJ.
+        stride: trials between two looks.
+    """
+    check_labels(batch.targets)
+    if state.optimizer is not None:
+        raise ValueError("levenberg_marquardt: takes its own steps, expected state.optimizer=None, got one")
+    if not isinstance(state.model, Dense):
+        raise TypeError(f"levenberg_marquardt: expected a Dense, got {type(state.model).__name__}")
+    criterion = criterion or Criterion()
+    seen = -1 if state.members is None else state.step  # a resumed state was yielded at this step
+    moving = Moving(state, batch)
+    members = moving.members
+    while bool(members.moving.any()):
+        weights, start = flat(list(moving.model.parameters())), point(moving, loss)
+        if state.step == budget // 2:
+            members.loss_at_half[members.moving] = start.loss.double().cpu()
+        if state.step != seen and (state.step % stride == 0 or state.step >= budget):
+            unsatisfied = write_standing(state, moving, criterion, start)
+            minimum = criterion.at_minimum(start.loss, start.gradient_norm)
+            found = _judge(state, moving, criterion, budget, start.loss, unsatisfied, minimum)
+            moving.finish(found)
+            moving.write_back()
+            yield state
+            if found:
+                seen = state.step
+                continue
+        some, λ = members.moving, members.step_size
+        step = damped_step(moving.model, moving.inputs, moving.targets, loss, start, λ[some], damping)
+        λ[some] = step.damping
+        with torch.no_grad():
+            put_weights(moving.model, weights + step.change)
+            value = loss(moving.model(moving.inputs), moving.targets).mean(-1)
+        quality = ((start.loss - value) / step.promised).nan_to_num(nan=-1.0)
+        taken = quality > 1e-4
+        put_weights(moving.model, _where(taken, weights + step.change, weights))
+        factor = torch.where(taken, (1 - (2 * quality - 1) ** 3).clamp(0.1, 2.0), 4.0)
+        λ[some] *= factor.double().cpu()
+        members.memory["relative_damping"] = members.memory.get("relative_damping", torch.zeros_like(λ))
+        members.memory["relative_damping"][some] = λ[some] / step.diagonal
+        members.steps[some] += taken.cpu().long()
+        state.step += 1
+        state.epoch = float(state.step)
+
+
+def _where(taken: Tensor, new: Weights, old: Weights) -> Weights:
+    return torch.where(taken[:, None], new, old)
+
+
+def _judge(
+    state: TrainState,
+    moving: Moving,
+    criterion: Criterion,
+    budget: int,
+    loss: Float[Tensor, " members"],
+    unsatisfied: Tensor,
+    minimum: Tensor,
+) -> dict[int, Verdict]:
+    members = moving.members
+    relative = members.memory.get("relative_damping", torch.zeros_like(members.loss))[members.moving]
+    piecewise_linear = moving.model.activation.curvature is None and moving.model.activation.name != "linear"
+    verdicts: dict[int, Verdict] = {}
+    for k, whole in enumerate(moving.index.tolist()):
+        if not loss[k].isfinite():
+            verdicts[k] = Verdict.DIVERGED
+        elif unsatisfied[k] == 0:
+            verdicts[k] = Verdict.SAT
+        elif minimum[k]:
+            verdicts[k] = Verdict.UNSAT
+        elif relative[k] > DAMPING_LIMIT:
+            verdicts[k] = Verdict.KINK if piecewise_linear else Verdict.UNSAT
+        elif state.step >= budget:
+            verdicts[k] = criterion.out_of_budget(float(loss[k]), float(members.loss_at_half[whole]))
+    return verdicts
