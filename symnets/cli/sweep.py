@@ -20,7 +20,7 @@ from symnets.experiments.store import present
 from symnets.experiments.sweep import sweep
 from symnets.experiments.write_up import write_up
 from symnets.experiments.written import WriteUp
-from symnets.report.experiment_page import measured
+from symnets.report.experiment_page import band, measured
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,6 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     table = Table("", "measured", "published", "band", "agrees")
     for found in findings:
         verdict = Text("yes", style="green") if found.agrees else Text("NO", style="red")
-        number = measured(found.measured, found.error)
-        band = f"{found.low:.4g} to {found.high:.4g}"
-        table.add_row(Text(found.quantity), number, Text(found.published), band, verdict)
+        number, where = measured(found.measured, found.error), band(found.low, found.high)
+        table.add_row(Text(found.quantity), number, Text(found.published), where, verdict)
     return table

@@ -20,7 +20,7 @@ from symnets.report.html import Facts, Section, Table, html_report
 
 FIGURE, TABLE, FINDINGS = "figure", "table.csv", "findings.json"
 """Files that `write_up` leaves beside the runs, the figure as .png and .svg."""
-LONGEST = 60
+LONGEST = 20
 """Lines of a table that a page shows."""
 
 
@@ -83,7 +83,9 @@ def _places(directory: Path) -> Iterator[Path]:
 
 def _section(place: Path, name: str, table: pd.DataFrame) -> Section:
     said = _said(place, name)
-    blocks: list[Any] = [paragraph.strip() for paragraph in said["about"].split("\n\n") if paragraph.strip()]
+    # Docstrings may be Markdown, this page is not.
+    about = said["about"].replace("**", "").replace("`", "")
+    blocks: list[Any] = [paragraph.strip() for paragraph in about.split("\n\n") if paragraph.strip()]
     title = place.name if name in place.name else f"{name} in {place.name}"
     if said["findings"]:
         blocks.append(_findings(said["findings"]))
@@ -122,7 +124,7 @@ def _findings(findings: list[dict[str, Any]]) -> Table:
             found["quantity"],
             measured(found["measured"], found["error"]),
             found["published"],
-            f"{found['low']:.4g} to {found['high']:.4g}",
+            band(found["low"], found["high"]),
             "yes" if found["agrees"] else "NO",
         )
         for found in findings
@@ -133,6 +135,11 @@ def _findings(findings: list[dict[str, Any]]) -> Table:
 def measured(value: float, error: float | None) -> str:
     """A number with its standard error."""
     return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"
+
+
+def band(low: float, high: float) -> str:
+    """Where a number must lie to agree."""
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
 def _failures(table: pd.DataFrame) -> Table:
