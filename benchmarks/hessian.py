@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy
+import psutil
 import scipy
 import torch
 import tyro
@@ -57,6 +58,7 @@ class Benchmark:
 
     def run(self) -> None:
         """Time everything; print and save after each case."""
+        load = [round(x, 1) for x in psutil.getloadavg()]
         for dtype in self.dtypes:
             for activation in self.activations:
                 self.rows.append(self.case(dtype, activation))
@@ -64,7 +66,7 @@ class Benchmark:
                 versions = {m.__name__: m.__version__ for m in (torch, scipy, numpy)}
                 document = {
                     "question": __doc__,
-                    "machine": machine() | {"threads": torch.get_num_threads()},
+                    "machine": machine() | {"threads": torch.get_num_threads(), "load_at_start": load},
                     "versions": versions,
                     "rows": self.rows,
                 }

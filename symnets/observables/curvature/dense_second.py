@@ -10,6 +10,9 @@ from symnets.observables.curvature.dense_gradients import single
 from symnets.observables.curvature.layer_blocks import LayerBlocks
 from symnets.observables.curvature.symmetric import strips
 
+SYMMETRIC = 6
+"""Units at once in a block of a layer with itself, half of which need not be computed."""
+
 
 def add_second_derivatives(
     blocks: LayerBlocks, model: Dense, pass_: Signals, weights: Float[Tensor, " n"], *, budget: int
@@ -83,7 +86,9 @@ def _add_bends(
         own = bends[m][:, None] * moves[m - low]
         k = own if k is None else own.add_(slopes[m][:, None] * (w[m + 1].T @ k.flatten(1)).view_as(own))
         pairs = (inputs[m][:, None] * inputs[low]).flatten(0, 1)  # a_(m-1)[q] a_(l-1)[j]
-        for units in strips(len(k), max(1, budget // (k.shape[1] * len(pairs)))):
-            found = k[units].flatten(0, 1) @ pairs.T
-            shape = (-1, k.shape[1], len(inputs[m]), len(inputs[low]))
+        rows = max(1, budget // (k.shape[1] * len(pairs)))
+        for units in strips(len(k), min(rows, SYMMETRIC) if m == low else rows):
+            part = k[units, : units.stop] if m == low else k[units]
+            found = part.flatten(0, 1) @ pairs.T
+            shape = (*part.shape[:2], len(inputs[m]), len(inputs[low]))
             blocks.add(m, low, found.view(shape).permute(0, 2, 1, 3), units)

@@ -44,11 +44,17 @@ class LayerBlocks:
             start += units
 
     def add(self, high: int, low: int, values: Float[Tensor, "p q i j"], units: slice = ALL) -> None:
-        """Block of (some) units of layer high >= low, and layer low: (units, inputs) twice."""
+        """Block of layers high >= low: (some) units of the one with their inputs, and of the other.
+
+        A layer with itself (units must be given) is symmetric: i may end where `units` ends.
+        """
         for row, column in product(self.slots[high], self.slots[low]):
-            doubled = high == low and row.inputs.start < column.inputs.start  # the transpose is added too
-            if row.inputs.start < values.shape[1] and not doubled:
-                self._view(row, column)[units] += values[:, row.inputs, :, column.inputs]
+            if row.inputs.start >= values.shape[1]:
+                continue
+            part = values[:, row.inputs, :, column.inputs]
+            if high == low and row.inputs.start < column.inputs.start:  # of the transposed biases what lacks
+                part = part[:, :, : units.start]
+            self._view(row, column)[units, :, : part.shape[2]] += part
 
     def add_same_unit(self, low: int, values: Float[Tensor, "p j i"]) -> None:
         """Block of layers low + 1 and low that vanishes unless input q of the one is unit i of the other."""

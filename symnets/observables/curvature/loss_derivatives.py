@@ -1,12 +1,13 @@
 """Derivatives of a per-example loss in the output: closed form where the loss has it, else autodiff."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Any, Any], Tensor]
 """(outputs, targets) -> (n,), not reduced. Methods `d1` and `d2` of the same arguments are used if
 it has them, as all of `symnets.training.pointwise` do."""
 
@@ -32,7 +33,7 @@ def loss_derivatives(
     return first.detach(), second
 
 
-def per_example(loss: Loss, outputs: Tensor, targets: Tensor) -> Float[Tensor, " n"]:
+def per_example(loss: Loss, outputs: Any, targets: Any) -> Float[Tensor, " n"]:
     """ℓ of each example.
 
     Raises:
