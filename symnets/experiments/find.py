@@ -1,12 +1,13 @@
 """Experiments by name."""
 
+import ast
 import difflib
 import importlib
 import importlib.util
-import inspect
 import os
-import pkgutil
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import symnets.experiments
@@ -44,12 +45,14 @@ def find(name: str) -> Experiment:
 
 
 def experiments() -> dict[str, str]:
-    """The experiments of symnets: name -> first line of the docstring."""
+    """The experiments of symnets: name -> first line of the docstring. Nothing is imported for it."""
     found = {}
-    for entry in pkgutil.iter_modules(symnets.experiments.__path__):
-        module = importlib.import_module(f"{HOME}.{entry.name}")
-        if all(hasattr(module, part) for part in PARTS):
-            found[entry.name] = (inspect.getdoc(module) or "").partition("\n")[0]
+    for folder in map(Path, symnets.experiments.__path__):
+        for path in sorted([*folder.glob("*.py"), *folder.glob("*/__init__.py")]):
+            tree = ast.parse(path.read_text("utf-8"))
+            if set(PARTS) <= set(_names(tree)):
+                name = path.parent.name if path.name == "__init__.py" else path.stem
+                found[name] = (ast.get_docstring(tree) or "").partition("\n")[0]
     return found
 
 
@@ -62,6 +65,18 @@ def name_of(experiment: Experiment) -> str:
     if experiment.__name__ == "__main__":
         raise ValueError("an experiment must be a module that can be imported, not the script that runs")
     return experiment.__name__.removeprefix(f"{HOME}.")
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    """Names that a module defines or imports."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
 def _exists(path: str) -> bool:

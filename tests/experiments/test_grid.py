@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from symnets.experiments.experiment import Finding
-from symnets.experiments.find import find, name_of
+from symnets.experiments.find import experiments, find, name_of
 from symnets.experiments.grid import grid
 from symnets.experiments.progress import listening, report
 
@@ -54,6 +54,14 @@ def test_an_experiment_of_ones_own_is_found_in_the_working_directory(tmp_path, m
 def test_an_unknown_experiment_names_the_nearest(name):
     with pytest.raises(ValueError, match=r"unknown experiment .* is named by its import path"):
         find(name)
+
+
+def test_every_experiment_that_is_listed_is_one():
+    listed = experiments()
+    assert {"polynomial_picture", "jamming_spheres"} <= set(listed)
+    assert not {"claim", "experiment", "potential"} & set(listed)
+    assert listed["polynomial_picture"].startswith("Polynomials of growing degree")
+    assert name_of(find("polynomial_picture")) == "polynomial_picture"
 
 
 @pytest.mark.parametrize("name", ["claim", "symnets.experiments.claim", "json"])
