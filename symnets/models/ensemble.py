@@ -33,8 +33,9 @@ class Ensemble(nn.Module):
         for number, shape in enumerate(shapes):
             if shape != shapes[0] or type(models[number]) is not type(models[0]):
                 raise ValueError(
-                    f"models: expected one architecture, but number {number} ({type(models[number]).__name__}) "
-                    f"differs from number 0 ({type(models[0]).__name__}) in class, names or shapes"
+                    f"models: expected one architecture, but number {number} "
+                    f"({type(models[number]).__name__}) differs from number 0 "
+                    f"({type(models[0]).__name__}) in class, names or shapes"
                 )
         parameters, buffers = stack_module_state(list(models))
         self._names = list(parameters), list(buffers)
@@ -64,6 +65,17 @@ class Ensemble(nn.Module):
         state = {name: value[index].detach() for name, value in (parameters | buffers).items()}
         model.load_state_dict(state, strict=False, assign=False)
         return model.train(self.training)
+
+    def select(self, indices: Sequence[int] | Tensor) -> "Ensemble":
+        """Some of the members, copied."""
+        chosen = torch.as_tensor(indices, device=self.stacked[0].device)
+        twin = copy.copy(self)
+        twin._modules, twin._buffers = dict(self._modules), dict(self._buffers)
+        twin.members = len(chosen)
+        twin.stacked = nn.ParameterList([nn.Parameter(p.detach()[chosen]) for p in self.stacked])
+        for name, buffer in self._buffers.items():
+            twin._buffers[name] = None if buffer is None else buffer[chosen]
+        return twin
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         names, buffer_names = self._names

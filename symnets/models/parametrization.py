@@ -1,14 +1,13 @@
 """Parametrisations of a net: where the powers of the width stand, and how to go from one to another."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Generic, Literal, TypeVar
 
-import torch
+from torch import nn
 
-if TYPE_CHECKING:
-    from symnets.models.dense import Dense
-
+Net = TypeVar("Net", bound=nn.Module)
 Parametrization = Literal["ntk", "standard", "mean_field"]
 PARAMETRIZATIONS = ("ntk", "standard", "mean_field")
 
@@ -46,7 +45,7 @@ def check_parametrization(parametrization: str) -> None:
 
 
 @dataclass(frozen=True)
-class Conversion:
+class Conversion(Generic[Net]):
     """The same function in another parametrisation, and how to move it along the same path.
 
     Attributes:
@@ -56,7 +55,7 @@ class Conversion:
             new net go through the same functions, step by step; gradient flow, at the same times.
     """
 
-    model: "Dense"
+    model: Net
     rates: tuple[float, ...]
 
     def groups(self, learning_rate: float) -> list[dict]:
@@ -67,32 +66,22 @@ class Conversion:
         ]
 
 
-def convert(model: "Dense", parametrization: Parametrization) -> Conversion:
-    """Exact conversion. With c = s_old / s_new of a layer, W_new = c W_old and η_new = c² η_old.
+def convert(model: Net, parametrization: Parametrization) -> Conversion[Net]:
+    """Exact conversion of a `Dense` or `Convolutional`. With c = s_old / s_new of a layer, W_new = c W_old and η_new = c² η_old.
 
     For ∂L/∂W_old = c ∂L/∂W_new: a step -η ∂L/∂W_old of W_old is one of -c² η ∂L/∂W_new of W_new.
     Biases carry no factor and keep their rate.
 
     When all c are equal, rescaling time by c² does the same as the rates.
     """
-    twin = type(model)(
-        model.d_in,
-        model.width,
-        model.depth,
-        d_out=model.d_out,
-        activation=model.activation.name,
-        parametrization=parametrization,
-        bias=bool(len(model.biases)),
-        members=model.members,
-        dtype=model.weights[0].dtype,
-    ).to(model.weights[0].device)
-    ratios = [old / new for old, new in zip(model.scales, twin.scales, strict=True)]
-    with torch.no_grad():
-        for new, old, ratio in zip(twin.weights, model.weights, ratios, strict=True):
-            new.copy_(ratio * old)
-        for new, old in zip(twin.biases, model.biases, strict=True):
-            new.copy_(old)
-    rates = [ratio**2 for ratio in ratios] + [1.0] * len(model.biases)
+    net: Any = model
+    fan_in = [math.prod(w.shape[1 if net.members is None else 2 :]) for w in net.weights]
+    scales = layer_scales(parametrization, fan_in)
+    ratios = [old / new for old, new in zip(net.scales, scales, strict=True)]
+    weights = [ratio * w for ratio, w in zip(ratios, net.weights, strict=True)]
+    twin = net._with([*weights, *net.biases], net.members)
+    twin.parametrization, twin.scales = parametrization, scales
+    rates = [ratio**2 for ratio in ratios] + [1.0] * len(net.biases)
     return Conversion(twin, tuple(rates))
 
 
