@@ -27,8 +27,8 @@ def grid(cls: type[C], **axes: Any) -> tuple[C, ...]:
         ... class Config:
         ...     width: int
         ...     seed: int = 0
-        >>> [(c.width, c.seed) for c in grid(Config, width=(8, 10), seed=range(2))]
-        [(8, 0), (8, 1), (10, 0), (10, 1)]
+        >>> len(grid(Config, width=(8, 10), seed=range(3)))
+        6
     """
     names = [field.name for field in fields(cls)]  # pyright: ignore[reportArgumentType]
     for name in axes:

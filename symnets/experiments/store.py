@@ -11,68 +11,18 @@ import shutil
 import uuid
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from symnets.experiments.experiment import Result, Scalar
-from symnets.experiments.identity import TAKEN, run_hash
 from symnets.experiments.process import HOST, clock, is_dead
-from symnets.experiments.provenance import provenance
+from symnets.experiments.record import Run
 
-ERROR = "ERROR"
-"""The verdict of a run that raised an exception."""
 ABANDONED_AFTER = 3600.0  # s; a row is written in far less
 _RUN = re.compile(r"[0-9a-f]{16}")
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.([A-Za-z0-9-]+)\.(\d+)\.[0-9a-f]{32}")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run, as row.json holds it."""
-
-    experiment: str
-    config: dict[str, Scalar]
-    row: dict[str, Scalar]
-    verdict: str | None
-    seed: Scalar
-    seconds: float
-    error: str | None
-    commit: str | None
-    versions: dict[str, str | None]
-
-    @property
-    def hash(self) -> str:
-        """Name of the run's directory."""
-        return run_hash(self.experiment, self.config)
-
-
-def finished_run(experiment: str, config: dict[str, Scalar], result: Result, seconds: float) -> Run:
-    """A run that went well.
-
-    Raises:
-        ValueError: a measured value is no scalar, an array holds objects, or a name cannot be used.
-    """
-    plain: dict[str, Scalar] = {}
-    for name, value in result.row.items():
-        value = value.item() if isinstance(value, np.generic) else value
-        if not isinstance(value, int | float | str | bool | None):
-            kind = type(value).__name__
-            raise ValueError(f"row[{name!r}]: expected int, float, str, bool or None, got {kind}")
-        if name in TAKEN or (name in config and config[name] != value):
-            raise ValueError(f"row[{name!r}]: the table has another column of this name; choose another")
-        plain[name] = value
-    for name, values in result.arrays.items():
-        if np.asarray(values).dtype.hasobject or not name.isidentifier() or name == "file":
-            raise ValueError(f"arrays[{name!r}]: expected numbers, under an identifier other than 'file'")
-    return _run(experiment, config, plain, seconds, None)
-
-
-def failed_run(experiment: str, config: dict[str, Scalar], error: str, seconds: float) -> Run:
-    """A run that raised an exception: its row says so."""
-    return _run(experiment, config, {"verdict": ERROR}, seconds, error)
 
 
 def write_run(directory: Path, run: Run, arrays: Mapping[str, np.ndarray] | None = None) -> None:
@@ -162,23 +112,6 @@ def clean(directory: Path) -> None:
                     shutil.rmtree(entry.path, ignore_errors=True)
             except FileNotFoundError:  # renamed meanwhile: it was alive
                 continue
-
-
-def _run(
-    experiment: str, config: dict[str, Scalar], row: dict[str, Scalar], seconds: float, error: str | None
-) -> Run:
-    verdict, made_with = row.get("verdict"), provenance()
-    return Run(
-        experiment,
-        config,
-        row,
-        verdict=None if verdict is None else str(verdict),
-        seed=config.get("seed"),
-        seconds=seconds,
-        error=error,
-        commit=made_with["commit"],
-        versions={name: version for name, version in made_with.items() if name != "commit"},
-    )
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -16,7 +16,8 @@ from symnets.experiments.claim import claimable, settle
 from symnets.experiments.executors import Processes
 from symnets.experiments.experiment import Experiment
 from symnets.experiments.find import name_of
-from symnets.experiments.store import clean, failed_run, present, read_run, remove_runs, write_run
+from symnets.experiments.record import failed_run
+from symnets.experiments.store import clean, present, read_run, remove_runs, write_run
 from symnets.experiments.table import table_of
 from symnets.experiments.watch import Watch
 from symnets.experiments.work import CLAIMS, Order, work

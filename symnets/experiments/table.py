@@ -8,7 +8,8 @@ import pandas as pd
 
 from symnets.data.whole_file import whole_file
 from symnets.experiments.experiment import Arrays
-from symnets.experiments.store import Run, present, read_arrays, read_run
+from symnets.experiments.record import Run
+from symnets.experiments.store import present, read_arrays, read_run
 
 
 class Table:

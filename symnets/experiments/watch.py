@@ -13,7 +13,8 @@ from rich.text import Text
 
 from symnets.experiments.batches import Batch
 from symnets.experiments.claim import at_work
-from symnets.experiments.store import Run, present, read_run
+from symnets.experiments.record import Run
+from symnets.experiments.store import present, read_run
 from symnets.experiments.work import CLAIMS
 
 ROWS, COLUMNS, SHOWN = 6, 6, 8

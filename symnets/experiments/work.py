@@ -13,7 +13,8 @@ from symnets.experiments.experiment import Experiment, Result, Scalar
 from symnets.experiments.find import find, name_of
 from symnets.experiments.one_thread import one_thread
 from symnets.experiments.progress import listening
-from symnets.experiments.store import failed_run, finished_run, write_run
+from symnets.experiments.record import failed_run, finished_run
+from symnets.experiments.store import write_run
 
 CLAIMS = ".claims"
 """Folder of the claims, beside the runs."""

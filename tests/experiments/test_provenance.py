@@ -20,3 +20,12 @@ def test_an_installed_package_has_no_commit(tmp_path, monkeypatch):
     inside.mkdir(parents=True)
     monkeypatch.setattr(provenance, "__file__", str(inside / "provenance.py"))
     assert provenance._commit() is None
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
+    monkeypatch.setattr(provenance, "PACKAGES", ("numpy", "no-such-package-anywhere"))
+    provenance.provenance.cache_clear()
+    try:
+        assert provenance.provenance()["no-such-package-anywhere"] is None
+    finally:
+        provenance.provenance.cache_clear()

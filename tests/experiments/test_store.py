@@ -16,16 +16,8 @@ from symnets.experiments import store
 from symnets.experiments.experiment import Result
 from symnets.experiments.identity import run_hash, scalars
 from symnets.experiments.process import HOST, is_dead
-from symnets.experiments.store import (
-    Run,
-    clean,
-    failed_run,
-    finished_run,
-    present,
-    read_arrays,
-    read_run,
-    write_run,
-)
+from symnets.experiments.record import Run, failed_run, finished_run
+from symnets.experiments.store import clean, present, read_arrays, read_run, write_run
 
 
 @dataclass(frozen=True)
