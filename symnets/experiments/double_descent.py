@@ -12,8 +12,9 @@ patterns that it has not seen makes large detours, and the norm |f| = <f²>^(1/2
 **How.** Parity of MNIST digits in ten whitened principal components, two hidden layers of ReLU, quadratic
 hinge, Adam on all patterns (`nets.NetConfig`). N* is where the median of N_Δ / N over seeds falls through 0.1
 (`size_curves.jamming_size`). The test patterns are halved: during training the first half tells when to stop
-early (`EarlyStopping`); all errors and norms are those of the second half. Each seed has its own training
-patterns and weights; the patterns of a seed are the same at every width.
+early (`EarlyStopping`); all errors and norms are those of the second half. The cusp of an error is its
+largest mean between N* / 2 and 2 N*; its rise is measured from the least mean at smaller N. Each seed has its
+own training patterns and weights; the patterns of a seed are the same at every width.
 
 **Figure.** Test error against N, and test error, norm and N_Δ / N against N / N*, one colour for each P;
 dashed: stopped early.
@@ -57,16 +58,16 @@ class Config(NetConfig):
     depth: int = 2
     data: str = "mnist"
     n_test: int = 8000
-    steps: int = 6000
+    steps: int = 8000
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ranges("", self, n_test=at_least(4))
 
 
-_WIDTHS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 40, 70)
+_WIDTHS = (3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 24, 40, 70)
 PRESETS = {
-    "quick": grid(Config, n_train=(250, 750), width=_WIDTHS, seed=range(10)),
+    "quick": grid(Config, n_train=(250, 1000), width=_WIDTHS, seed=range(20)),
     "paper": grid(
         Config,
         n_train=(1000, 5000, 10_000),
@@ -108,26 +109,23 @@ def peak(curves: SizeCurves) -> float:
     return float(curves.sizes[np.argmax(curves.median("norm"))])
 
 
-def rise(curves: SizeCurves, name: str) -> float:
-    """How far an error rises up to the cusp: at N*, above its least at smaller N; negative if it falls.
-
-    At N* means at the size nearest to it on a logarithmic scale, for all errors alike.
-    """
+def cusp(curves: SizeCurves, name: str) -> int | None:
+    """Which size has the largest mean of an error between N* / 2 and 2 N*; None if there is none."""
     star = jamming_size(curves)
-    if not np.isfinite(star):
-        return float("nan")
-    k = int(np.argmin(np.abs(np.log(curves.sizes / star))))
-    error = curves.mean(name)
-    return float(error[k] - error[:k].min()) if k else float("nan")
+    near = (curves.sizes >= star / 2) & (curves.sizes <= 2 * star)
+    return int(np.argmax(np.where(near, curves.mean(name), -np.inf))) if near.any() else None
+
+
+def rise(curves: SizeCurves, name: str) -> float:
+    """How far an error at its cusp is above its least at smaller N; negative if it falls all the way."""
+    at, error = cusp(curves, name), curves.mean(name)
+    return float(error[at] - error[:at].min()) if at else float("nan")
 
 
 def fall(curves: SizeCurves, name: str) -> float:
-    """How far an error falls from N* (the nearest size) to the largest N."""
-    star = jamming_size(curves)
-    if not np.isfinite(star):
-        return float("nan")
-    error = curves.mean(name)
-    return float(error[np.argmin(np.abs(np.log(curves.sizes / star)))] - error[-1])
+    """How far an error falls from its cusp to the largest N."""
+    at, error = cusp(curves, name), curves.mean(name)
+    return float("nan") if at is None else float(error[at] - error[-1])
 
 
 def divergence(curves: SizeCurves) -> float:
@@ -168,21 +166,21 @@ def _findings(n_train: int, curves: SizeCurves) -> list[Finding]:
             np.inf,
         ),
         found(
-            "test error at N* minus that of the largest net",
+            "test error at the cusp minus that of the largest net",
             lambda c: fall(c, "test_error"),
             f"positive: the error falls past N* ({_SPIGLER})",
             1e-3,
             1.0,
         ),
         found(
-            "rise of the test error up to N*",
+            "rise of the test error up to the cusp",
             lambda c: rise(c, "test_error"),
             f"positive: a cusp ({_SPIGLER})",
             1e-3,
             1.0,
         ),
         found(
-            "rise of the test error up to N*, stopped early",
+            "rise of the test error up to the cusp, stopped early",
             lambda c: rise(c, "early_error"),
             f"none: early stopping removes the cusp ({_SPIGLER})",
             -1.0,
@@ -229,6 +227,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     norm.set(title="Norm of the predictor", ylabel="median $|f|$ on test patterns", yscale="log")
     unsatisfied.set(title="Unsatisfied patterns", ylabel="median $N_\\Delta / N$")
     unsatisfied.set_yscale("symlog", linthresh=0.1)
+    unsatisfied.set_ylim(bottom=0)
     error.set(title="Test error (dotted: N*)", ylabel="test error")
     scaled.set(title="Test error, N in units of N*", ylabel="test error")
     for axes in panels:

@@ -69,7 +69,7 @@ class Config(NetConfig):
 
 
 PRESETS = {
-    "quick": grid(Config, width=(8, 12, 20, 40, 60, 90, 130, 200), seed=range(20)),
+    "quick": grid(Config, width=(8, 12, 20, 40, 60, 90, 130, 200, 320), seed=range(20)),
     "paper": grid(
         Config,
         n_train=1000,

@@ -221,5 +221,6 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     errors.set(title="Test error", ylabel="test error")
     counts.set(title="Patterns not satisfied", ylabel="number / N")
     counts.set_yscale("symlog", linthresh=0.01)
+    counts.set_ylim(bottom=0)
     losses.set(title="Loss at the end", ylabel="median loss", yscale="log")
     return made
