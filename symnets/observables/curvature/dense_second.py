@@ -31,7 +31,7 @@ def add_second_derivatives(
         K_(L+1)l = 0,           K_ml = φ''_m ∂f/∂a_m ∘ ∂z_m/∂z_l + φ'_m ∘ s_(m+1) W_(m+1)^T K_(m+1)l.
 
     K vanishes for piecewise linear φ: layers then have no block with themselves. Sums over patterns are
-    one matrix product a pair of layers, of cost P h³ for neighbours, P h⁴ for others and for K.
+    one matrix product a pair of layers, of cost P h³ where T or K is diagonal, else P h⁴.
 
     Args:
         blocks: where to add.
@@ -81,6 +81,10 @@ def _add_bends(
     budget: int,
 ) -> None:
     """The terms with K, for one lower layer."""
+    if low == len(bends) - 1:  # K is diagonal
+        pairs = (inputs[low][:, None] * inputs[low]).flatten(0, 1)
+        blocks.add_alone(low, (bends[low] @ pairs.T).unflatten(1, (len(inputs[low]), -1)))
+        return
     k = None
     for m in range(len(bends) - 1, low - 1, -1):
         own = bends[m][:, None] * moves[m - low]

@@ -57,7 +57,8 @@ def add_dense_split(
 
 def _words_per_pattern(model: Dense, n_params: int) -> int:
     """Numbers that temporaries hold for each pattern, with some to spare."""
-    h, units = model.width, model.width * model.depth
-    piecewise_linear = model.activation.curvature is None
-    pairs = (3 if piecewise_linear else model.depth + 5) * h * h if model.depth > 1 else 2 * h * h
-    return model.d_in + 8 * units + max(n_params + STRIP, pairs + 2 * h * (max(model.d_in, h) + 1))
+    h, wide = model.width, max(model.d_in, model.width) + 1
+    smooth = model.activation.curvature is not None
+    moves = (model.depth + 5 if smooth else 3) * h * h if model.depth > 1 else 0
+    second = moves + 2 * h * wide + (wide * wide if smooth else 0)
+    return model.d_in + 8 * h * model.depth + max(n_params + STRIP, second)

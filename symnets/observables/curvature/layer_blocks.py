@@ -62,6 +62,13 @@ class LayerBlocks:
             diagonal = self._view(self.slots[low + 1][0], column).diagonal(dim1=1, dim2=2)
             diagonal += values[:, column.inputs]
 
+    def add_alone(self, layer: int, values: Float[Tensor, "p q j"]) -> None:
+        """Block of a layer with itself that vanishes unless both units are the same."""
+        for row, column in product(self.slots[layer], self.slots[layer]):
+            if row.inputs.start >= column.inputs.start:  # the transpose is one of these
+                diagonal = self._view(row, column).diagonal(dim1=0, dim2=2)
+                diagonal += values[:, row.inputs, column.inputs].permute(1, 2, 0)
+
     def _view(self, row: Slot, column: Slot) -> Float[Tensor, "p q i j"]:
         if row.parameters.start >= column.parameters.start:
             block = self.matrix[row.parameters, column.parameters]

@@ -1,0 +1,56 @@
+"""How many numbers are held at once while a Hessian is split."""
+
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from symnets.data.loader import Batch
+from symnets.models.dense import Dense
+from symnets.observables.curvature import dense_split, hessian_split
+from symnets.training.pointwise import MSE
+
+
+class Held(TorchDispatchMode):
+    """Counts the bytes of all storages that operations have made and that are still alive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        inputs = {t.untyped_storage().data_ptr() for t in given}
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in inputs:
+                size = tensor.untyped_storage().nbytes()
+                self.now += size
+                self.peak = max(self.peak, self.now)
+                weakref.finalize(tensor.untyped_storage(), self._free, size)
+        return out
+
+    def _free(self, size: int) -> None:
+        self.now -= size
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize(("depth", "width"), [(1, 40), (2, 20), (3, 16), (5, 12)])
+def test_less_than_three_squares_are_held(
+    activation: str, depth: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense_split, "SMALL", 0)
+    generator = torch.Generator().manual_seed(0)
+    net = Dense(10, width, depth, activation=activation, bias=True, generator=generator, dtype=torch.float64)
+    n = sum(p.numel() for p in net.parameters())
+    x = torch.randn(n, 10, generator=generator, dtype=torch.float64)
+    y = torch.ones(n, dtype=torch.float64)
+    with Held() as held:
+        split = hessian_split(net, MSE(), Batch(x, y))
+    words = held.peak / 8 / n**2
+    assert 2 < words < 3
+    assert split.h0.any()
