@@ -21,11 +21,12 @@ def test_a_worker_killed_midway_costs_no_row(tmp_path):
     expected = sweep(toy_noise, CONFIGS, tmp_path / "serial", executor=Serial(), progress=False)
     directory = tmp_path / "dask"
     with distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
-        killer = threading.Thread(target=kill_a_worker, args=(directory, 40))
+        killer = threading.Thread(target=kill_a_worker, args=(directory, 40), daemon=True)
         killer.start()
         with executor(cluster.scheduler_address.replace("tcp://", "dask://")) as workers:
             table = sweep(toy_noise, CONFIGS, directory, executor=workers, progress=False)
-        killer.join()
+        killer.join(10)
+        assert not killer.is_alive(), "no worker was killed"
     assert_frame_equal(
         table.drop(columns=["seconds", "commit"]), expected.drop(columns=["seconds", "commit"])
     )

@@ -305,10 +305,11 @@ def test_a_sweep_on_processes_survives_kill_9(tmp_path, uninterrupted):
     left = len(present(directory))
     time.sleep(1.0)
     assert len(present(directory)) == left < 200, "workers outlived their sweep"
-    killed = threading.Thread(target=kill_a_worker, args=(directory, left + 20))
+    killed = threading.Thread(target=kill_a_worker, args=(directory, left + 20), daemon=True)
     killed.start()
     table = sweep(toy_noise, configs, directory, progress=False)
-    killed.join()
+    killed.join(10)
+    assert not killed.is_alive(), "no worker was killed"
     assert len(table) == 200
     same(Table.load(directory), Table.load(uninterrupted))
 
