@@ -67,10 +67,11 @@ class Conversion(Generic[Net]):
 
 
 def convert(model: Net, parametrization: Parametrization) -> Conversion[Net]:
-    """Exact conversion of a `Dense` or `Convolutional`. With c = s_old / s_new of a layer, W_new = c W_old and η_new = c² η_old.
+    """Exact conversion of a `Dense` or `Convolutional`, members and all.
 
-    For ∂L/∂W_old = c ∂L/∂W_new: a step -η ∂L/∂W_old of W_old is one of -c² η ∂L/∂W_new of W_new.
-    Biases carry no factor and keep their rate.
+    With c = s_old / s_new of a layer, W_new = c W_old and η_new = c² η_old, for ∂L/∂W_old =
+    c ∂L/∂W_new: a step -η ∂L/∂W_old of W_old is one of -c² η ∂L/∂W_new of W_new. Biases carry no
+    factor and keep their rate.
 
     When all c are equal, rescaling time by c² does the same as the rates.
     """

@@ -1,0 +1,47 @@
+"""Sizes of nets against the published count and by hand."""
+
+import pytest
+from torch import nn
+
+from symnets.models.convolutional import Convolutional
+from symnets.models.dense import Dense
+from symnets.models.size import count_weights, size, width_for
+
+
+def test_the_net_of_the_jamming_papers_has_7854_weights():
+    """d = h = 51, L = 3 (Spigler et al. 2019, arXiv:1810.09665)."""
+    found = size(Dense(51, 51, 3))
+    assert found.n_weights == found.n_params == count_weights(51, 51, 3) == 7854
+    assert found.n_effective == 7854 - 3 * 51
+    assert width_for(7854, d_in=51, depth=3) == 51
+
+
+def test_with_biases_the_effective_number_is_the_number_of_weights_but_for_the_last_bias():
+    found = size(Dense(10, 6, 2, bias=True, members=4))
+    assert found.n_params == 60 + 36 + 6 + 6 + 6 + 1
+    assert found.n_weights == 102
+    assert found.n_effective == found.n_weights + 1
+
+
+def test_a_smooth_activation_leaves_no_rescaling():
+    found = size(Dense(10, 6, 2, activation="tanh"))
+    assert found.n_effective == found.n_params
+
+
+def test_a_convolutional_net_counts_filters():
+    found = size(Convolutional((3, 8, 8), 4, 2, members=2, bias=True))
+    assert found.n_weights == 3 * 4 * 9 + 4 * 4 * 9 + 4
+    assert found.n_params == found.n_weights + 4 + 4 + 1
+    assert found.n_effective == found.n_params - 8
+
+
+def test_any_module_counts_parameters_of_one_axis_as_biases():
+    found = size(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)))
+    assert (found.n_params, found.n_weights, found.n_effective) == (21, 16, 21)
+
+
+@pytest.mark.parametrize("wish", [1, 100, 5000])
+def test_no_other_width_is_nearer_to_the_wish(wish):
+    width = width_for(wish, d_in=10, depth=3)
+    off = [abs(count_weights(10, w, 3) - wish) for w in range(1, 100)]
+    assert off[width - 1] == min(off)
