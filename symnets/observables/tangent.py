@@ -11,7 +11,7 @@ from symnets.models.signals import signals
 def tangent_kernel(model: nn.Module, x: Tensor) -> Float[Tensor, "*members n n"]:
     """Θ(x, x') = ∇_w f(x) · ∇_w f(x') on a set of patterns.
 
-    For `Dense` nets, from one pass forward and back, without the gradients themselves:
+    For `Dense` nets of scalar output, from one pass forward and back, without the gradients themselves:
 
         Θ = Σ_l (s_l² A_(l-1)^T A_(l-1) + [biases] 1) ∘ D_l^T D_l,
 
@@ -21,7 +21,8 @@ def tangent_kernel(model: nn.Module, x: Tensor) -> Float[Tensor, "*members n n"]
     Raises:
         ValueError: there are several outputs a pattern.
     """
-    if isinstance(model, Dense) and all(p.requires_grad for p in model.parameters()):
+    trained = all(p.requires_grad for p in model.parameters())
+    if isinstance(model, Dense) and model.d_out is None and trained:
         return _dense_kernel(model, x)
     parameters = [p for p in model.parameters() if p.requires_grad]
     with torch.enable_grad():

@@ -174,6 +174,10 @@ def test_frozen_parameters_have_no_row() -> None:
     part = hessian_split(net, MSE(), batch)
     assert_equal(part.hp, whole.hp[12:, 12:])
     assert_equal(part.h0, whole.h0[12:, 12:])
+    members = net_of("tanh", 2, members=2)
+    whole = hessian_split(members, MSE(), batch)
+    members.weights[0].requires_grad_(False)
+    assert_equal(hessian_split(members, MSE(), batch).hp, whole.hp[:, 12:, 12:])
 
 
 def test_a_loss_without_derivatives_is_differentiated() -> None:

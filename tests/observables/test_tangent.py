@@ -31,6 +31,16 @@ def test_members() -> None:
     torch.testing.assert_close(own[1], tangent_kernel(net.member(1), -x))
 
 
+def test_an_output_axis_of_one_or_frozen_weights_go_through_autodiff() -> None:
+    net, x = Dense(3, 5, 1, dtype=torch.float64), draw(7, 3)
+    column = Dense(3, 5, 1, d_out=1, dtype=torch.float64)
+    column.load_state_dict(net.state_dict())
+    torch.testing.assert_close(tangent_kernel(column, x), tangent_kernel(net, x))
+    net.weights[0].requires_grad_(False)
+    gradients = gradient_rows(net(x), [net.weights[1]])
+    torch.testing.assert_close(tangent_kernel(net, x), gradients @ gradients.T)
+
+
 def test_of_a_linear_function_it_is_the_gram_matrix() -> None:
     x = draw(6, 3)
     found = tangent_kernel(nn.Linear(3, 1, dtype=torch.float64), x)

@@ -69,7 +69,10 @@ def hessian_split(model: nn.Module, loss: Loss, batch: Batch) -> HessianSplit:
     for s in range(members):
         own = isinstance(batch.inputs, Tensor) and isinstance(model, Dense) and batch.inputs.ndim == 3
         y = batch.targets[s] if batch.targets.ndim == 2 else batch.targets
-        h0, hp = _split(model.member(s), loss, batch.inputs[s] if own else batch.inputs, y)  # pyright: ignore
+        member: nn.Module = model.member(s)  # pyright: ignore
+        for p, q in zip(member.parameters(), model.parameters(), strict=True):
+            p.requires_grad_(q.requires_grad)
+        h0, hp = _split(member, loss, batch.inputs[s] if own else batch.inputs, y)
         h0s.append(h0)
         hps.append(hp)
     return HessianSplit(torch.stack(h0s), torch.stack(hps))
