@@ -159,7 +159,8 @@ class Ensembles:
         if n < 3:
             return float(statistic(self)), None
         without = [statistic(replace(self, outputs=np.delete(self.outputs, k, axis=0))) for k in range(n)]
-        return float(statistic(self)), float(np.std(without) * (n - 1) ** 0.5)
+        error = float(np.std(without) * (n - 1) ** 0.5)
+        return float(statistic(self)), error if np.isfinite(error) else None
 
 
 def _error(outputs: ndarray, targets: ndarray) -> ndarray:
