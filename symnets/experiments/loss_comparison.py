@@ -202,7 +202,9 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
             curves.sizes, np.where(value > 0, value, np.nan), "o-", markersize=3.5, color=colour, label=name
         )
     ratio = curves.median(f"{_HINGE}/unsatisfied_per_weight")
-    counts.plot(curves.sizes, ratio, "s-", markersize=4, color=COLOURS[0], label="quadratic hinge, y f < 1")
+    counts.plot(
+        curves.sizes, ratio, "s-", markersize=4, color=COLOURS[0], label="quadratic hinge, y f < 1 (median)"
+    )
     hinge = curves.mean(f"{_HINGE}/test_error")
     errors.fill_between(
         curves.sizes,
