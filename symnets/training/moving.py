@@ -62,9 +62,11 @@ class Moving:
                 whole[self.index] = part
                 if self.state.optimizer is None or self.optimizer is None:
                     continue
-                slots = self.state.optimizer.state[whole]  # pyright: ignore[reportArgumentType]
+                slots = self.state.optimizer.state[whole]  # pyright: ignore
                 for name, value in self.optimizer.state[part].items():
                     if isinstance(value, Tensor) and value.shape == part.shape:
+                        if name not in slots:  # members finished before the first step of the optimiser
+                            slots[name] = value.new_zeros(whole.shape)
                         slots[name][self.index] = value
                     else:
                         slots[name] = value
