@@ -12,21 +12,10 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from curvlinops import HessianLinearOperator
-from workers.hessian_case import NORMS, hinge, problem
+from workers.hessian_case import factor, hinge, problem
 
 request = json.loads(sys.argv[1])
 weights, x, y = problem(request)
-
-
-class Scaled(nn.Module):
-    """x -> c φ(x), or c x."""
-
-    def __init__(self, factor: float, phi: nn.Module) -> None:
-        super().__init__()
-        self.factor, self.phi = factor, phi
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.factor * self.phi(x)
 
 
 class Hinge(nn.Module):
@@ -39,13 +28,12 @@ class Hinge(nn.Module):
 
 
 layers: list[nn.Module] = []
-for w in weights:
+for layer, w in enumerate(weights):
     linear = nn.Linear(w.shape[1], w.shape[0], bias=False, dtype=w.dtype)
-    linear.weight.data.copy_(w * w.shape[1] ** -0.5)
-    layers.append(linear)
+    linear.weight.data.copy_(factor(layer, w, request["activation"]) * w)
     phi = {"relu": nn.ReLU, "tanh": nn.Tanh}[request["activation"]]()
-    layers.append(Scaled(NORMS[request["activation"]], phi))
-model = nn.Sequential(*layers[:-1])
+    layers += [phi, linear] if layer else [linear]
+model = nn.Sequential(*layers)
 params = list(model.parameters())
 operator = HessianLinearOperator(model, Hinge(), params, [(x, y)])
 n, columns = sum(p.numel() for p in params), request["columns"]

@@ -20,13 +20,16 @@ def problem(request: dict) -> tuple[list[Tensor], Tensor, Tensor]:
 
 
 def predict(weights: list[Tensor], x: Tensor, activation: str) -> Tensor:
-    """A net in the ntk parametrisation, without biases."""
+    """A net in the ntk parametrisation, without biases; norm and scale are one factor."""
     phi = {"relu": torch.relu, "tanh": torch.tanh}[activation]
     for layer, w in enumerate(weights):
-        x = x @ (w.T * w.shape[1] ** -0.5)
-        if layer < len(weights) - 1:
-            x = NORMS[activation] * phi(x)
+        x = (phi(x) if layer else x) @ (factor(layer, w, activation) * w.T)
     return x[:, 0]
+
+
+def factor(layer: int, w: Tensor, activation: str) -> float:
+    """Of a layer, with the norm of the activation before it."""
+    return (NORMS[activation] if layer else 1.0) * w.shape[1] ** -0.5
 
 
 def hinge(f: Tensor, y: Tensor) -> Tensor:
