@@ -7,20 +7,21 @@ their exponents tell the universality class.
 **Law.** P_+(Δ) ~ Δ^θ and P_-(Δ) ~ (-Δ)^-γ with θ ≈ 0.3 and γ ≈ 0.2, as for ellipses. Geiger et al. 2019,
 arXiv:1809.09349.
 
-**How.** Nets are minimised above jamming, by full-batch Adam (`symnets.experiments.nets`), and decompressed:
-patterns are taken away in random order, with a minimisation after each step, until the loss vanishes. In a
-net of a few hundred weights the loss of the last minimum is not small: a pattern less, and it falls to zero,
-slowly, with most of the overlaps still there. Two states of each net are kept: the last minimum, and that in
-which the falling loss passes `verge` (10^-5). The former is a minimum; the latter is nearer to jamming, for
-its overlaps are far smaller than the gaps, as the law of gaps needs. Exponents are fitted to both.
+**How.** Nets are minimised above jamming, by full-batch Adam (`symnets.experiments.nets`), and decompressed
+(`symnets.experiments.decompression`): patterns are taken away in random order, with a minimisation after each
+step, until the rest can be satisfied. The last minimum before that is the state nearest to jamming. In a net
+of a few hundred weights its loss is between 10^-6 and 10^-3: with one pattern less the loss falls to zero at
+once. States on that fall are no minima, and patterns that just left contact pile up at small gaps: they are
+not used.
 
 Overlaps are measured in units of their mean in each net, gaps in units of the margin: the ones shrink to zero
-at jamming, the others do not. The law of overlaps is fitted below their mean, the law of gaps above the mean
-overlap (nearer to zero, overlaps and gaps are one smooth distribution) and below the margin. Fits are by
-maximum likelihood, without bins; errors are from resampling whole nets. Two decades at most, and nets that
-are small: the exponents have systematic errors beyond those stated.
+at jamming, the others do not. The law of overlaps is fitted from 0.01 to 0.3 of their mean; the law of gaps
+from three mean overlaps of the net (nearer to zero, overlaps and gaps are one smooth distribution) to half
+the margin (gaps are a few margins on average). Fits are by maximum likelihood, without bins; errors are from
+resampling whole nets. Two decades at most, and small nets: the exponents have systematic errors beyond those
+stated.
 
-**Figure.** Loss against patterns on the way down; both distributions, of both states, with their fits.
+**Figure.** Loss against patterns on the way down; both distributions with their fits.
 """
 
 from symnets.experiments.gap_distribution.config import MAX_TOGETHER, PRESETS, Config, together

@@ -6,9 +6,9 @@ import numpy as np
 
 from symnets.data.loader import Batch
 from symnets.experiments import progress
+from symnets.experiments.decompression import JammedState, decompress
 from symnets.experiments.experiment import Result, Scalar
 from symnets.experiments.gap_distribution.config import Config
-from symnets.experiments.gap_distribution.decompress import Decompressed, State, decompress
 from symnets.experiments.nets import minimise
 
 
@@ -16,9 +16,9 @@ def run(configs: Sequence[Config]) -> list[Result]:
     """Minimises all nets together, then decompresses one by one.
 
     Rows as `Minimised.rows` tells them of the state before decompression; `n_minima` on the way down, and of
-    the last of them and of the verge `n_left` (patterns), `n_overlaps` (Δ > tolerance), `loss` and
-    `mean_overlap`, with `minimum_` and `verge_` before; None where there is none. Arrays: `minimum` and
-    `verge`, gaps Δ of the patterns left; `path_n` and `path_loss` of the minima on the way.
+    the last of them `jammed_n_train` (patterns left), `jammed_n_unsatisfied` (Δ > tolerance), `jammed_loss`
+    and `mean_overlap`; None if there is none. Arrays: `gaps`, Δ of the patterns left; `path_n` and
+    `path_loss` of all minima on the way.
     """
     found = minimise(configs)
     results = []
@@ -29,26 +29,17 @@ def run(configs: Sequence[Config]) -> list[Result]:
     return results
 
 
-def _result(row: dict[str, Scalar], found: Decompressed, tolerance: float) -> Result:
-    states = {"minimum": found.minima[-1] if found.minima else None, "verge": found.verge}
-    row, arrays = row | {"n_minima": len(found.minima)}, {}
-    for name, state in states.items():
-        row |= {f"{name}_{key}": value for key, value in _numbers(state, tolerance).items()}
-        if state is not None:
-            arrays[name] = state.gaps.double().numpy()
-    if found.minima:
-        arrays["path_n"] = np.array([state.n_train for state in found.minima])
-        arrays["path_loss"] = np.array([state.loss for state in found.minima])
-    return Result(row, arrays)
-
-
-def _numbers(state: State | None, tolerance: float) -> dict[str, Scalar]:
-    if state is None:
-        return dict.fromkeys(("n_left", "n_overlaps", "loss", "mean_overlap"))
-    overlaps = state.gaps[state.gaps > tolerance].double()
-    return {
-        "n_left": state.n_train,
-        "n_overlaps": len(overlaps),
-        "loss": state.loss,
-        "mean_overlap": float(overlaps.mean()),
+def _result(row: dict[str, Scalar], minima: list[JammedState], tolerance: float) -> Result:
+    row = row | {"n_minima": len(minima)}
+    names = ("jammed_n_train", "jammed_n_unsatisfied", "jammed_loss", "mean_overlap")
+    if not minima:
+        return Result(row | dict.fromkeys(names))
+    last = minima[-1]
+    overlaps = last.gaps[last.gaps > tolerance].double()
+    values = (last.n_train, len(overlaps), last.loss, float(overlaps.mean()))
+    arrays = {
+        "gaps": last.gaps.double().numpy(),
+        "path_n": np.array([state.n_train for state in minima]),
+        "path_loss": np.array([state.loss for state in minima]),
     }
+    return Result(row | dict(zip(names, values, strict=True)), arrays)

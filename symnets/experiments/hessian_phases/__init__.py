@@ -16,9 +16,12 @@ N/(d + 1) in nets without biases. Geiger et al. 2019, arXiv:1809.09349.
 form (`symnets.observables.curvature`), and N_- by inertia. N is here the number of rows of the Hessian,
 biases included. The inputs of a ReLU neuron can be scaled against its outputs at no change of f, so the rank
 of H0 is at most N - h L. Patterns within `tolerance` of the margin count as satisfied. Patterns for which a
-whole layer is off can be trapped: they add to L, and nothing to Hp; wider nets have fewer of them, and runs
-of which all unsatisfied patterns are trapped (Hp = 0) are left out. The √L law is fitted to UNSAT runs; those
-that still fall (UNCONVERGED) are drawn, hollow.
+whole layer is off can be trapped: they add to L, and nothing to Hp. Runs of which all unsatisfied patterns
+are trapped (Hp = 0) are left out.
+
+States at jamming are reached by decompression (`symnets.experiments.decompression`): from a minimum with too
+many patterns, some are taken away, and the rest minimised again, until it can be satisfied. The minima on the
+way have losses over several decades; the √L law is fitted to those of each net below L = 0.03.
 
 **Figure.** Spectra of H, H0 and Hp in the three phases, of one net each; N_-/N against depth; the scale of Hp
 against L.

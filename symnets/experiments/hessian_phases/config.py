@@ -2,25 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from symnets.experiments.nets import NetConfig, together
+from symnets.experiments.decompression import DecompressedConfig
+from symnets.experiments.nets import together
 from symnets.models.size import count_weights
 
 __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "nets_at", "together"]
 
-MAX_TOGETHER = 8
+MAX_TOGETHER = 4
 
 
 @dataclass(frozen=True)
-class Config(NetConfig):
-    """A net of which the Hessian is taken at the end. P/N decides in which phase it is.
+class Config(DecompressedConfig):
+    """A net of which the Hessian is taken at the end. P/N decides in which phase it is."""
 
-    In float64 throughout, and gaps matter down to 1e-5: near jamming all overlaps are small.
-    """
-
-    tolerance: float = 1e-5
-    dtype: Literal["float32", "float64"] = "float64"
+    decompressed: bool = False
+    """Whether it is led down to its jamming point first."""
 
 
 def nets_at(
@@ -39,17 +37,20 @@ def nets_at(
 
 
 PRESETS = {
-    # The largest first: the last batches of a sweep should be short.
+    # The longest first: the last batches of a sweep should be short.
     "quick": (
-        *nets_at((5.0,), width=16, depth=2, seeds=4, steps=6_000),
-        *nets_at((3.0, 2.8, 2.6, 2.4, 2.2), width=16, depth=2, seeds=6, steps=6_000),
-        *nets_at((5.0, 2.2, 1.8), width=12, depth=3, seeds=4, steps=6_000),
-        *nets_at((1.0,), width=16, depth=2, seeds=4, steps=6_000),
+        *nets_at((2.6,), width=14, depth=3, seeds=8, steps=4_000, decompressed=True),
+        *nets_at((2.6,), width=16, depth=2, seeds=8, steps=4_000, decompressed=True),
+        *nets_at((5.0,), width=16, depth=2, seeds=4, steps=2_000),
+        *nets_at((5.0,), width=14, depth=3, seeds=4, steps=2_000),
+        *nets_at((1.0,), width=16, depth=2, seeds=4, steps=4_000),
         *nets_at((5.0,), width=16, depth=1, seeds=4, steps=3_000),
     ),
     "paper": (
-        *nets_at((5.0, 3.4, 3.2, 3.0, 2.8, 2.6, 1.0), width=30, depth=3, seeds=10, steps=500_000),
-        *nets_at((5.0, 3.2, 3.0, 2.8, 2.6, 2.4, 1.0), width=40, depth=2, seeds=10, steps=500_000),
-        *nets_at((5.0, 1.0), width=40, depth=1, seeds=10, steps=500_000),
+        *nets_at((3.2,), width=30, depth=3, seeds=10, steps=500_000, steps_again=20_000, decompressed=True),
+        *nets_at((3.2,), width=40, depth=2, seeds=10, steps=500_000, steps_again=20_000, decompressed=True),
+        *nets_at((5.0, 1.0), width=30, depth=3, seeds=10, steps=500_000),
+        *nets_at((5.0, 1.0), width=40, depth=2, seeds=10, steps=500_000),
+        *nets_at((5.0,), width=40, depth=1, seeds=10, steps=500_000),
     ),
 }

@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 from symnets.experiments.experiment import Arrays
 from symnets.experiments.hessian_phases.findings import (
     BAND,
-    at_minimum,
+    UNDER,
     by_depth,
     near_jamming,
     root_law,
     unsatisfied,
 )
 from symnets.report.published import draw_published, draw_published_exponent
-from symnets.report.style import COLOURS, FAINT, row_of_panels, style
+from symnets.report.style import COLOURS, row_of_panels, style
 
 _SOURCE = "Geiger et al. 2019"
 
@@ -32,13 +32,13 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     phases = (
         (over, "Over-parametrised", runs.query("verdict == 'SAT'")),
         (jamming, "Jamming", near_jamming(runs).sort_values("hinge_loss")),
-        (under, "Under-parametrised", unsatisfied(runs).query("ratio >= @UNDER")),
+        (under, "Under-parametrised", unsatisfied(runs).query(f"ratio >= {UNDER}")),
     )
     for axes, title, some in phases:
         _draw_spectra(axes, some, arrays)
         axes.set_title(f"{title}, L = {chosen}")
     _draw_negative(negative, depths)
-    _draw_law(law, depths)
+    _draw_law(law, depths, arrays)
     return made
 
 
@@ -91,23 +91,28 @@ def _draw_negative(axes: Axes, depths: dict[int, pd.DataFrame]) -> None:
     axes.legend(loc="upper left")
 
 
-def _draw_law(axes: Axes, depths: dict[int, pd.DataFrame]) -> None:
-    for (depth, runs), colour in zip(depths.items(), COLOURS, strict=False):
-        some, minima = unsatisfied(runs), at_minimum(runs)
-        if depth == 1 or not len(some):
-            continue
-        axes.plot(some["hinge_loss"], some["scale"], "o", color=FAINT, markersize=3, mfc="none")
-        axes.plot(minima["hinge_loss"], minima["scale"], "o", color=colour, markersize=4)
-        if (fit := root_law(runs)) is not None:
+def _draw_law(axes: Axes, depths: dict[int, pd.DataFrame], arrays: Arrays) -> None:
+    """Paths of decompressed nets, each to its jamming point."""
+    drawn = {depth: runs for depth, runs in depths.items() if depth > 1}
+    for (depth, runs), colour in zip(drawn.items(), COLOURS, strict=False):
+        for name in unsatisfied(runs).query("decompressed").index:
+            found = arrays(str(name))
+            axes.plot(
+                found["path_loss"], found["path_scale"], "o-", color=colour, markersize=3, lw=0.4, alpha=0.6
+            )
+        if (fit := root_law(runs, arrays)) is not None:
             fit.draw(axes, f"{depth} layers", color=colour)
             low, high = fit.x_range
             middle = float(np.sqrt(low * high))
-            through = (middle, float(fit(middle)))
             draw_published_exponent(
-                axes, 0.5, through=through, between=(low, high), band=(0.4, 0.6), label=f"1/2, {_SOURCE}"
+                axes,
+                0.5,
+                through=(middle, float(fit(middle))),
+                between=(low, high),
+                band=(0.4, 0.6),
+                label=f"1/2, {_SOURCE}",
             )
-    axes.plot([], [], "o", color=FAINT, markersize=3, mfc="none", label="still falling")
-    axes.set(
-        title="Scale of $H_p$", xlabel="loss", ylabel=r"$|H_p|_F / \sqrt{N}$", xscale="log", yscale="log"
-    )
-    axes.legend(loc="upper left")
+    axes.set(title="Scale of $H_p$", xlabel="loss", ylabel=r"$|H_p|_F / \sqrt{N}$")
+    axes.set(xscale="log", yscale="log")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right")

@@ -11,6 +11,7 @@ from symnets.report.power_law import PowerLaw, fit_power_law
 _SOURCE = "Geiger et al. 2019, arXiv:1809.09349"
 UNDER = 4.0  # from this P/N on a net is called under-parametrised
 NEAR = 1e-3  # a loss below this, and not zero, is called jamming
+LAW = 0.03  # the √L law is fitted below this loss
 BAND = (0.45, 0.55)  # of N_-/N
 
 
@@ -19,12 +20,8 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
     return [
         finding
         for depth, runs in by_depth(table)
-        for finding in (
-            *_over(runs, depth),
-            *_negative(runs, depth),
-            *_jamming(runs, depth),
-            *_root(runs, depth),
-        )
+        for part in (_over, _negative, _jamming, _root)
+        for finding in part(runs, depth, arrays)
     ]
 
 
@@ -46,7 +43,7 @@ def unsatisfied(runs: pd.DataFrame) -> pd.DataFrame:
 
 def near_jamming(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs with a small loss."""
-    return unsatisfied(runs).query("hinge_loss < @NEAR")
+    return unsatisfied(runs).query(f"hinge_loss < {NEAR}")
 
 
 def at_minimum(runs: pd.DataFrame) -> pd.DataFrame:
@@ -54,15 +51,36 @@ def at_minimum(runs: pd.DataFrame) -> pd.DataFrame:
     return unsatisfied(runs).query("verdict == 'UNSAT'")
 
 
-def root_law(runs: pd.DataFrame) -> PowerLaw | None:
-    """Scale of Hp against L over runs at a minimum (UNSAT); None if fewer than five."""
-    runs = at_minimum(runs)
-    if len(runs) < 5:
+def root_law(runs: pd.DataFrame, arrays: Arrays) -> PowerLaw | None:
+    """Scale of Hp against L below `LAW`: mean over decompressed nets of their exponents, with its error.
+
+    None with fewer than three nets of at least three minima each.
+    """
+    fits = []
+    for name in unsatisfied(runs).query("decompressed").index:
+        found = arrays(str(name))
+        near = found["path_loss"] < LAW
+        if near.sum() >= 3:
+            fits.append(fit_power_law(found["path_loss"][near], found["path_scale"][near]))
+    if len(fits) < 3:
         return None
-    return fit_power_law(runs["hinge_loss"].to_numpy(), runs["scale"].to_numpy())
+    exponents = np.array([fit.exponent for fit in fits])
+    levels = np.array([np.log(fit.prefactor) for fit in fits])
+    (slope, error), (level, level_error) = _mean(exponents), _mean(levels)
+    return PowerLaw(
+        exponent=slope,
+        exponent_error=error or 0.0,
+        prefactor=float(np.exp(level)),
+        prefactor_error=float(np.exp(level)) * (level_error or 0.0),
+        x_star=0.0,
+        x_star_error=0.0,
+        residual=float(np.mean([f.residual for f in fits])),
+        x_range=(min(f.x_range[0] for f in fits), max(f.x_range[1] for f in fits)),
+        n_points=len(fits),
+    )
 
 
-def _over(runs: pd.DataFrame, depth: int) -> Iterator[Finding]:
+def _over(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Finding]:
     sat = runs.query("verdict == 'SAT'")
     if len(sat):
         name = f"largest eigenvalue of H or Hp of SAT runs, L = {depth} ({len(sat)} runs)"
@@ -71,7 +89,7 @@ def _over(runs: pd.DataFrame, depth: int) -> Iterator[Finding]:
         yield Finding(name, largest, None, text, 0.0, 0.0)
 
 
-def _negative(runs: pd.DataFrame, depth: int) -> Iterator[Finding]:
+def _negative(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Finding]:
     runs = unsatisfied(runs)
     if not len(runs):
         return
@@ -88,7 +106,7 @@ def _negative(runs: pd.DataFrame, depth: int) -> Iterator[Finding]:
     yield Finding(f"mean N_- over non-zero eigenvalues of Hp, L = {depth}", *_mean(share), text, *BAND)
 
 
-def _jamming(runs: pd.DataFrame, depth: int) -> Iterator[Finding]:
+def _jamming(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Finding]:
     minima, near = at_minimum(runs), near_jamming(runs)
     if depth > 1 and len(minima):
         stable = float(np.mean(minima["n_negative"].to_numpy() <= minima["n_unsatisfied"].to_numpy()))
@@ -106,9 +124,9 @@ def _jamming(runs: pd.DataFrame, depth: int) -> Iterator[Finding]:
         yield Finding(name, *_mean(off), text, -0.05, 0.05)
 
 
-def _root(runs: pd.DataFrame, depth: int) -> Iterator[Finding]:
-    if depth > 1 and (fit := root_law(runs)) is not None:
-        name = f"exponent of the scale of Hp in L, UNSAT runs, L = {depth} ({fit.n_points} runs)"
+def _root(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Finding]:
+    if depth > 1 and (fit := root_law(runs, arrays)) is not None:
+        name = f"exponent of the scale of Hp in L < {LAW}, L = {depth} layers ({fit.n_points} nets)"
         yield Finding(name, fit.exponent, fit.exponent_error, f"1/2 ({_SOURCE})", 0.4, 0.6)
 
 

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from symnets.data.loader import Batch
-from symnets.experiments.experiment import Result
+from symnets.experiments import progress
+from symnets.experiments.decompression import JammedState, decompress
+from symnets.experiments.experiment import Result, Scalar
 from symnets.experiments.hessian_phases.config import Config
 from symnets.experiments.nets import minimise
 from symnets.models.dense import Dense
@@ -18,22 +21,53 @@ from symnets.observables.curvature.split import HessianSplit, hessian_split
 from symnets.observables.margins import margins
 from symnets.training.pointwise import QuadraticHinge
 
+NUMBERS = ("n_params", "n_negative", "n_zero", "rank", "n_flat", "scale", "reach", "largest")
+
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimises, and takes the Hessian of each net.
+    """Minimises all nets together, decompresses each if asked to, and takes its Hessian.
 
-    Rows as `Minimised.rows` tells them, and the fields and properties of `Curvature` that are numbers.
-    Arrays: eigenvalues of H, H0 and Hp, named h, h0 and hp.
+    Rows as `Minimised.rows` tells them, of the last minimum if decompressed, with `jammed_n_train` patterns
+    left (None otherwise); and the fields and properties of `Curvature` that are numbers. Arrays: eigenvalues
+    of H, H0 and Hp, named h, h0 and hp; of decompressed nets `path_loss` and `path_scale` of all minima.
     """
     found = minimise(configs)
     results = []
-    for k, row in enumerate(found.rows(configs)):
-        batch = Batch(found.train.inputs[k], found.train.targets[k])
-        c = curvature(found.model.member(k), batch, configs[k].tolerance)
-        names = ("n_params", "n_negative", "n_zero", "rank", "n_flat", "scale", "reach", "largest")
-        numbers = {name: getattr(c, name) for name in names}
-        results.append(Result(row | numbers, {name: getattr(c, name).numpy() for name in ("h", "h0", "hp")}))
+    for k, (config, row) in enumerate(zip(configs, found.rows(configs), strict=True)):
+        progress.report(k / len(configs), f"net {k + 1} of {len(configs)}")
+        train = Batch(found.train.inputs[[k]], found.train.targets[[k]])
+        minima = decompress(found.model.select([k]), train, config) if config.decompressed else []
+        row |= {"jammed_n_train": minima[-1].n_train if minima else None}
+        if not minima:
+            end, path = curvature(found.model.member(k), _own(train), config.tolerance), {}
+        else:
+            row |= _jammed_row(minima[-1], config)
+            steps = [curvature(state.net.member(0), _own(state.train), config.tolerance) for state in minima]
+            end, losses = steps[-1], [state.loss for state in minima]
+            path = {"path_loss": np.array(losses), "path_scale": np.array([c.scale for c in steps])}
+        numbers = {name: getattr(end, name) for name in NUMBERS}
+        spectra = {name: getattr(end, name).numpy() for name in ("h", "h0", "hp")}
+        results.append(Result(row | numbers, spectra | path))
     return results
+
+
+def _own(train: Batch) -> Batch:
+    """Patterns of a single net, without the axis of members."""
+    return Batch(train.inputs[0], train.targets[0])
+
+
+def _jammed_row(state: JammedState, config: Config) -> dict[str, Scalar]:
+    n_unsatisfied = int((state.gaps > config.tolerance).sum())
+    return {
+        "verdict": "UNSAT",
+        "ratio": state.n_train / config.n_weights,
+        "n_unsatisfied": n_unsatisfied,
+        "unsatisfied_per_weight": n_unsatisfied / config.n_weights,
+        "n_misclassified": int((state.gaps >= 1).sum()),
+        "final_loss": state.loss,
+        "hinge_loss": state.loss,
+        "gradient_norm": None,
+    }
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""Hessians in three phases: what holds of tiny nets exactly, and findings on tables whose truth is known."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from symnets.data.loader import Batch
+from symnets.experiments import hessian_phases as phases
+from symnets.experiments.grid import grid
+from symnets.experiments.hessian_phases import Config
+from symnets.experiments.hessian_phases.findings import root_law
+from symnets.experiments.hessian_phases.measure import curvature
+from symnets.models.dense import Dense
+from symnets.observables.margins import margins
+from symnets.training.pointwise import QuadraticHinge
+from tests.naive.hessian import split_rows
+
+
+def random_net(depth: int, *, bias: bool, width: int = 5, n: int = 40) -> tuple[Dense, Batch]:
+    """A net before training, with non-zero biases, and patterns with random labels."""
+    generator = torch.Generator().manual_seed(3)
+    net = Dense(4, width, depth, bias=bias, generator=generator, dtype=torch.float64)
+    for b in net.biases:
+        torch.nn.init.normal_(b, std=0.3, generator=generator)
+    x = torch.randn(n, 4, generator=generator, dtype=torch.float64)
+    return net, Batch(x, torch.randn(n, generator=generator, dtype=torch.float64).sign())
+
+
+def spectra_of(configs: tuple[Config, ...]) -> tuple[pd.DataFrame, dict[str, dict[str, np.ndarray]]]:
+    """Table and arrays, as a sweep would store them."""
+    results = [phases.run([config])[0] for config in configs]
+    names = [f"run{k}" for k in range(len(configs))]
+    lines = [asdict(config) | result.row for config, result in zip(configs, results, strict=True)]
+    arrays = {name: result.arrays for name, result in zip(names, results, strict=True)}
+    return pd.DataFrame(lines, index=names), arrays
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_spectra_are_those_of_the_slow_hessian(depth: int) -> None:
+    """Patterns within the tolerance are left out, but count in P: H is that of the mean over all."""
+    net, batch = random_net(depth, bias=True)
+    found = curvature(net, batch, 1e-5)
+    h0, hp = split_rows(net, QuadraticHinge(), batch.inputs, batch.targets)
+    for eigenvalues, matrix in ((found.h0, h0), (found.hp, hp), (found.h, h0 + hp)):
+        expected = torch.linalg.eigvalsh(matrix)
+        torch.testing.assert_close(eigenvalues, expected, rtol=0, atol=1e-12 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_one_hidden_layer_has_as_many_negative_eigenvalues_as_neurons(bias: bool) -> None:
+    """Hp couples an output weight with its own neuron alone: ± |v| for each, v the row that couples them."""
+    net, batch = random_net(1, bias=bias)
+    found = curvature(net, batch, 1e-5)
+    assert found.n_negative == net.width
+    torch.testing.assert_close(found.hp, -found.hp.flip(0), rtol=0, atol=1e-14)
+
+
+def test_one_hidden_layer_has_them_after_minimisation_too() -> None:
+    config = Config(n_train=100, width=4, depth=1, dim=4, bias=False, steps=500)
+    (result,) = phases.run([config])
+    assert result.row["verdict"] == "UNSAT"
+    assert (result.row["n_negative"], result.row["n_params"]) == (4, 20)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_rank_of_h0_is_limited_by_patterns_and_by_the_scales_of_neurons(depth: int) -> None:
+    """At most N_Δ; and at most N - h L, for each neuron has a direction along which f is constant."""
+    for n in (10, 300):
+        net, batch = random_net(depth, bias=False, n=n)
+        n_unsatisfied = int(margins(net, batch, tolerance=1e-5).n_unsatisfied)
+        found = curvature(net, batch, 1e-5)
+        assert 0 < found.rank <= min(n_unsatisfied, found.n_params - net.n_hidden_units)
+        assert found.n_flat >= found.n_params - found.rank  # Weyl: Hp moves no eigenvalue by more than |Hp|
+
+
+def test_a_satisfied_net_has_no_curvature() -> None:
+    (result,) = phases.run([Config(n_train=6, width=8, depth=2, dim=4, steps=3000)])
+    row = result.row
+    assert (row["verdict"], row["n_unsatisfied"]) == ("SAT", 0)
+    assert (row["largest"], row["n_negative"], row["rank"]) == (0.0, 0, 0)
+    assert row["n_flat"] == row["n_params"] == row["n_zero"]
+
+
+def made_up(exponent: float, share: float) -> tuple[pd.DataFrame, dict[str, dict[str, np.ndarray]]]:
+    """Decompressed nets of two layers whose Hp scales with a given power of L; one trapped, one satisfied."""
+    loss = np.geomspace(0.1, 1e-5, 12)
+    table = pd.DataFrame({"n_unsatisfied": 60, "hinge_loss": 1e-5, "verdict": "UNSAT"}, index=range(6))
+    table["depth"], table["width"], table["n_params"], table["n_zero"] = 2, 8, 100, 10
+    table["n_negative"], table["rank"], table["n_flat"] = round(100 * share), 60, 40
+    table["reach"], table["largest"], table["decompressed"] = 0.1, 1.0, True
+    trapped = table.iloc[:1].assign(reach=0.0, n_negative=0, rank=1)
+    satisfied = table.iloc[:1].assign(
+        verdict="SAT", n_unsatisfied=0, largest=0.0, n_negative=0, decompressed=False
+    )
+    table = pd.concat((table, trapped, satisfied), ignore_index=True)
+    heights = np.geomspace(0.05, 0.2, len(table))
+    arrays = {
+        str(k): {"path_loss": loss, "path_scale": height * loss**exponent} for k, height in enumerate(heights)
+    }
+    return table, arrays
+
+
+@pytest.mark.parametrize(
+    ("exponent", "share", "agree"), [(0.5, 0.48, True), (0.7, 0.48, False), (0.5, 0.3, False)]
+)
+def test_findings_tell_truth_from_falsehood(exponent: float, share: float, agree: bool) -> None:
+    table, arrays = made_up(exponent, share)
+    law = root_law(table, arrays.__getitem__)
+    assert law is not None
+    assert law.exponent == pytest.approx(exponent)
+    assert law.n_points == 6
+    found = phases.findings(table, arrays.__getitem__)
+    assert all(finding.agrees for finding in found) is agree
+    assert found[0].measured == 0.0  # H of the satisfied run
+
+
+def test_a_decompressed_net_tells_of_its_last_minimum() -> None:
+    config = Config(n_train=60, width=5, depth=2, dim=4, steps=600, steps_again=200, decompressed=True)
+    (result,) = phases.run([config])
+    row, found = result.row, result.arrays
+    assert row["verdict"] == "UNSAT"
+    assert row["hinge_loss"] == found["path_loss"][-1] < found["path_loss"][0]
+    assert row["scale"] == found["path_scale"][-1]
+    assert isinstance(row["jammed_n_train"], int)
+    assert row["ratio"] == row["jammed_n_train"] / config.n_weights < 60 / config.n_weights
+    assert row["rank"] == row["n_unsatisfied"]  # gradients of the patterns in contact are independent
+
+
+def test_tiny_runs_have_findings_and_a_figure() -> None:
+    table, arrays = spectra_of(
+        (
+            *grid(Config, n_train=(4, 60, 90), width=5, depth=2, dim=3, steps=400, seed=range(2)),
+            *grid(Config, n_train=80, width=4, depth=1, dim=3, bias=False, steps=200, seed=range(2)),
+        )
+    )
+    exact = [
+        f for f in phases.findings(table, arrays.__getitem__) if f.quantity.startswith("largest |N_- - h|")
+    ]
+    assert [(finding.measured, finding.agrees) for finding in exact] == [(0.0, True)]
+    assert len(phases.figure(table, arrays.__getitem__).axes) == 5
+
+
+def test_presets_hold_all_three_phases() -> None:
+    for preset in phases.PRESETS.values():
+        ratios = {config.n_train / config.n_weights for config in preset if config.depth == 2}
+        assert min(ratios) <= 1.01
+        assert max(ratios) >= 4.9
+        assert len(set(preset)) == len(preset)
+        assert all(config.bias or config.depth == 1 for config in preset)
