@@ -29,7 +29,7 @@ def test_the_likelihood_finds_the_exponent(exponent: float) -> None:
 
 
 def test_the_error_is_that_of_repeated_experiments() -> None:
-    """The scatter of the exponent over 20 experiments is known to 16 %; each error, from 10 nets, to about 25 %."""
+    """The scatter over 20 experiments is known to 16 %, an error from 10 nets to about 25 %."""
     rng = np.random.default_rng(2)
     fits = [fit_density([rng.random(300) ** (1 / 1.3) for _ in range(10)], LOW, 0.5) for _ in range(20)]
     exponents = [fit.exponent for fit in fits if fit is not None]

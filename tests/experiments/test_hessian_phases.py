@@ -90,10 +90,10 @@ def made_up(exponent: float, share: float) -> tuple[pd.DataFrame, dict[str, dict
     table = pd.DataFrame({"n_unsatisfied": 60, "hinge_loss": 1e-5, "verdict": "UNSAT"}, index=range(6))
     table["depth"], table["width"], table["n_params"], table["n_zero"] = 2, 8, 100, 10
     table["n_negative"], table["rank"], table["n_flat"] = round(100 * share), 60, 40
-    table["reach"], table["largest"], table["decompressed"] = 0.1, 1.0, True
+    table["reach"], table["largest"], table["jammed_n_train"] = 0.1, 1.0, 90
     trapped = table.iloc[:1].assign(reach=0.0, n_negative=0, rank=1)
     satisfied = table.iloc[:1].assign(
-        verdict="SAT", n_unsatisfied=0, largest=0.0, n_negative=0, decompressed=False
+        verdict="SAT", n_unsatisfied=0, largest=0.0, n_negative=0, jammed_n_train=None
     )
     table = pd.concat((table, trapped, satisfied), ignore_index=True)
     heights = np.geomspace(0.05, 0.2, len(table))

@@ -9,10 +9,11 @@ from symnets.experiments.experiment import Arrays
 from symnets.experiments.hessian_phases.findings import (
     BAND,
     UNDER,
+    at_minimum,
     by_depth,
+    jammed,
     near_jamming,
     root_law,
-    unsatisfied,
 )
 from symnets.report.published import draw_published, draw_published_exponent
 from symnets.report.style import COLOURS, row_of_panels, style
@@ -32,11 +33,11 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     phases = (
         (over, "Over-parametrised", runs.query("verdict == 'SAT'")),
         (jamming, "Jamming", near_jamming(runs).sort_values("hinge_loss")),
-        (under, "Under-parametrised", unsatisfied(runs).query(f"ratio >= {UNDER}")),
+        (under, "Under-parametrised", at_minimum(runs).query(f"ratio >= {UNDER}")),
     )
     for axes, title, some in phases:
         _draw_spectra(axes, some, arrays)
-        axes.set_title(f"{title}, L = {chosen}")
+        axes.set_title(f"{title}, {chosen} layers")
     _draw_negative(negative, depths)
     _draw_law(law, depths, arrays)
     return made
@@ -64,6 +65,7 @@ def _draw_spectra(axes: Axes, runs: pd.DataFrame, arrays: Arrays) -> None:
         draw_published(axes, weight, label=r"$1 - N_\Delta/N$")
     axes.set_xscale("symlog", linthresh=1e-4, linscale=0.5)
     axes.set_xlim(-1, 1e3)
+    axes.set_xticks([-1, -1e-2, 0, 1e-2, 1, 1e2])
     axes.text(
         0.03,
         0.97,
@@ -77,7 +79,7 @@ def _draw_spectra(axes: Axes, runs: pd.DataFrame, arrays: Arrays) -> None:
 def _draw_negative(axes: Axes, depths: dict[int, pd.DataFrame]) -> None:
     draw_published(axes, 0.5, BAND, f"1/2, {_SOURCE}")
     for depth, runs in depths.items():
-        some = unsatisfied(runs)
+        some = at_minimum(runs)
         if not len(some):
             continue
         share = some["n_negative"] / some["n_params"]
@@ -95,7 +97,7 @@ def _draw_law(axes: Axes, depths: dict[int, pd.DataFrame], arrays: Arrays) -> No
     """Paths of decompressed nets, each to its jamming point."""
     drawn = {depth: runs for depth, runs in depths.items() if depth > 1}
     for (depth, runs), colour in zip(drawn.items(), COLOURS, strict=False):
-        for name in unsatisfied(runs).query("decompressed").index:
+        for name in jammed(runs).index:
             found = arrays(str(name))
             axes.plot(
                 found["path_loss"], found["path_scale"], "o-", color=colour, markersize=3, lw=0.4, alpha=0.6

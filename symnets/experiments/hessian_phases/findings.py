@@ -33,22 +33,22 @@ def by_depth(table: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
         yield int(depth), runs.query("width == width.max()")
 
 
-def unsatisfied(runs: pd.DataFrame) -> pd.DataFrame:
-    """Runs with a loss, jammed or not yet at the end, of which not all unsatisfied patterns are trapped.
+def at_minimum(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs whose loss is positive and no longer falls, unless all unsatisfied patterns are trapped.
 
     With L > 0, Hp = 0 to the last bit only if for each unsatisfied pattern a whole layer is off.
     """
-    return runs.query("n_unsatisfied > 0 and reach > 0")
+    return runs.query("verdict == 'UNSAT' and n_unsatisfied > 0 and reach > 0")
+
+
+def jammed(runs: pd.DataFrame) -> pd.DataFrame:
+    """Decompressed runs that were jammed."""
+    return at_minimum(runs).dropna(subset=["jammed_n_train"])
 
 
 def near_jamming(runs: pd.DataFrame) -> pd.DataFrame:
-    """Runs with a small loss."""
-    return unsatisfied(runs).query(f"hinge_loss < {NEAR}")
-
-
-def at_minimum(runs: pd.DataFrame) -> pd.DataFrame:
-    """Runs whose loss is positive and no longer falls."""
-    return unsatisfied(runs).query("verdict == 'UNSAT'")
+    """Jammed runs with a small loss."""
+    return jammed(runs).query(f"hinge_loss < {NEAR}")
 
 
 def root_law(runs: pd.DataFrame, arrays: Arrays) -> PowerLaw | None:
@@ -57,7 +57,7 @@ def root_law(runs: pd.DataFrame, arrays: Arrays) -> PowerLaw | None:
     None with fewer than three nets of at least three minima each.
     """
     fits = []
-    for name in unsatisfied(runs).query("decompressed").index:
+    for name in jammed(runs).index:
         found = arrays(str(name))
         near = found["path_loss"] < LAW
         if near.sum() >= 3:
@@ -83,14 +83,14 @@ def root_law(runs: pd.DataFrame, arrays: Arrays) -> PowerLaw | None:
 def _over(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Finding]:
     sat = runs.query("verdict == 'SAT'")
     if len(sat):
-        name = f"largest eigenvalue of H or Hp of SAT runs, L = {depth} ({len(sat)} runs)"
+        name = f"largest eigenvalue of H or Hp of SAT runs, {depth} layers ({len(sat)} runs)"
         text = f"0: all directions flat ({_SOURCE})"
         largest = float(np.max(sat["largest"].to_numpy()))
         yield Finding(name, largest, None, text, 0.0, 0.0)
 
 
 def _negative(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Finding]:
-    runs = unsatisfied(runs)
+    runs = at_minimum(runs)
     if not len(runs):
         return
     if depth == 1:
@@ -100,23 +100,23 @@ def _negative(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Findin
         return
     share = (runs["n_negative"] / runs["n_params"]).to_numpy()
     text = f"about 1/2 ({_SOURCE})"
-    where = f"L = {depth} ({len(runs)} runs, {share.min():.3f} to {share.max():.3f})"
+    where = f"{depth} layers ({len(runs)} runs, {share.min():.3f} to {share.max():.3f})"
     yield Finding(f"mean N_-/N of Hp, biases counted, {where}", *_mean(share), text, *BAND)
     share = (runs["n_negative"] / (runs["n_params"] - runs["n_zero"])).to_numpy()
-    yield Finding(f"mean N_- over non-zero eigenvalues of Hp, L = {depth}", *_mean(share), text, *BAND)
+    yield Finding(f"mean N_- over non-zero eigenvalues of Hp, {depth} layers", *_mean(share), text, *BAND)
 
 
 def _jamming(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Finding]:
     minima, near = at_minimum(runs), near_jamming(runs)
     if depth > 1 and len(minima):
         stable = float(np.mean(minima["n_negative"].to_numpy() <= minima["n_unsatisfied"].to_numpy()))
-        name = f"share of UNSAT runs with N_- <= N_Δ, L = {depth} ({len(minima)} runs)"
+        name = f"share of UNSAT runs with N_- <= N_Δ, {depth} layers ({len(minima)} runs)"
         yield Finding(name, stable, None, f"1: stability ({_SOURCE})", 0.9, 1)
     if len(near):
         n = near["n_params"]
         expected = 1 - near["n_unsatisfied"] / n
         off = (1 - near["rank"] / n - expected).to_numpy()
-        where = f"L = {depth}, loss < {NEAR:g} ({len(near)} runs)"
+        where = f"{depth} layers, loss < {NEAR:g} ({len(near)} runs)"
         text = f"0 ({_SOURCE})"
         yield Finding(f"weight of δ(λ) of H0, minus 1 - N_Δ/N, {where}", *_mean(off), text, -0.02, 0.02)
         off = (near["n_flat"] / n - expected).to_numpy()
@@ -126,7 +126,7 @@ def _jamming(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Finding
 
 def _root(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Finding]:
     if depth > 1 and (fit := root_law(runs, arrays)) is not None:
-        name = f"exponent of the scale of Hp in L < {LAW}, L = {depth} layers ({fit.n_points} nets)"
+        name = f"exponent of the scale of Hp in L < {LAW}, {depth} layers ({fit.n_points} nets)"
         yield Finding(name, fit.exponent, fit.exponent_error, f"1/2 ({_SOURCE})", 0.4, 0.6)
 
 
