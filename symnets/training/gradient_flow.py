@@ -74,6 +74,8 @@ def gradient_flow(
     seen = -1 if state.members is None else state.step  # a resumed state was yielded at this step
     moving = Moving(state, batch)
     members = moving.members
+    if not bool(members.moving.any()):
+        return
     weights, start = flat(list(moving.model.parameters())), point(moving, loss)
     if snapshots is not None:
         snapshots.begin(moving, weights)
@@ -86,7 +88,7 @@ def gradient_flow(
     while bool(members.moving.any()):
         if state.step == budget // 2:
             members.loss_at_half[members.moving] = start.loss.double().cpu()
-        arrived = bool((members.time[members.moving] >= horizon).all())
+        arrived = bool(_arrived(members.time[members.moving], horizon).all())
         if state.step != seen and (state.step % stride == 0 or state.step >= budget or arrived):
             put_weights(moving.model, weights)
             found = _judge(state, moving, criterion, start, weights, patience, horizon, budget)
@@ -101,7 +103,11 @@ def gradient_flow(
         left = horizon - members.time[some]
         step = torch.minimum(members.step_size[some], left)
         trial = bogacki_shampine(lambda w: point(moving, loss, w), weights, start, step)
+        wanted = members.step_size.clone()
         taken = _control(moving, trial, step, tolerance, slope_tolerance)
+        # One that was cut short by the end of time has not asked for less.
+        cut = taken & (step < wanted[some])
+        members.step_size[some] = torch.where(cut, wanted[some], members.step_size[some])
         before = members.time[some]
         after = torch.where(step < left, before + step, horizon).where(taken, before)
         members.time[some] = after
@@ -117,6 +123,11 @@ def gradient_flow(
 def _first_step(weights: Weights, start: Point) -> Each:
     """A hundredth of |w| / |∇L| (Hairer, Nørsett, Wanner, Solving ODEs I, II.4); soon corrected."""
     return (0.01 * weights.norm(dim=1) / start.gradient_norm).clamp(1e-10, 1.0).double().cpu()
+
+
+def _arrived(time: Each, horizon: float) -> Taken:
+    """To rounding: a kink right before the end may leave a bit of time that no step crosses."""
+    return time >= horizon * (1 - 1e-12)
 
 
 def _control(moving: Moving, trial: Trial, step: Each, tolerance: float, slope_tolerance: float) -> Taken:
@@ -189,7 +200,7 @@ def _judge(
     stuck = members.step_size[some] * members.gradient_norm[some] < resolution
     stuck = stuck | (memory["stalled_kinks"][some] >= patience)
     minimum = criterion.at_minimum(start.loss, start.gradient_norm)
-    finite, arrived = start.loss.isfinite(), members.time[some] >= horizon
+    finite, arrived = start.loss.isfinite(), _arrived(members.time[some], horizon)
     verdicts: dict[int, Verdict] = {}
     for k, whole in enumerate(moving.index.tolist()):
         if not finite[k]:
@@ -198,10 +209,10 @@ def _judge(
             verdicts[k] = Verdict.SAT
         elif minimum[k]:
             verdicts[k] = Verdict.UNSAT
-        elif stuck[k]:
-            verdicts[k] = Verdict.KINK
         elif arrived[k]:
             verdicts[k] = Verdict.UNCONVERGED
+        elif stuck[k]:
+            verdicts[k] = Verdict.KINK
         elif state.step >= budget:
             verdicts[k] = criterion.out_of_budget(float(start.loss[k]), float(members.loss_at_half[whole]))
     return verdicts
