@@ -43,7 +43,7 @@ def levenberg_marquardt(
     Verdicts as in `descend_members`, and one more: a member for which no step is taken however large
     λ ends as UNSAT if the activation is smooth (a minimum to rounding), and as KINK for ReLU. With
     ReLU steps are small and often refused, because the model knows nothing of the kinks
-    around (figures: docs/how-to/landscape_dynamics.md). Use gradient descent there.
+    around it (figures: docs/how-to/landscape_dynamics.md). Use gradient descent there.
 
     Steps of second order end on the margin itself, with gaps of 1e-13; `Criterion(tolerance=1e-10)`
     lets them get there.

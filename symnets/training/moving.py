@@ -83,7 +83,7 @@ class Moving:
 
 def _part(optimizer: Optimizer, whole: nn.Module, moving: Moving) -> Optimizer:
     """An optimiser of the same class, settings and memory, for the moving members."""
-    part_of = dict(zip(whole.parameters(), moving.model.parameters(), strict=True))
+    part_of: dict[Any, Any] = dict(zip(whole.parameters(), moving.model.parameters(), strict=True))
     groups = []
     for group in optimizer.param_groups:
         settings = {k: v for k, v in group.items() if k != "params"}
