@@ -1,6 +1,7 @@
 """Whole networks and the wrappers around them."""
 
 from symnets.models.activation import Activation, find_activation
+from symnets.models.convolutional import Convolutional
 from symnets.models.dense import Dense
 from symnets.models.ensemble import Ensemble
 from symnets.models.force_field import EnergyForces, ForceField
@@ -15,6 +16,7 @@ from symnets.models.zbl import WithZBL
 __all__ = [
     "Activation",
     "Conversion",
+    "Convolutional",
     "Dense",
     "EnergyForces",
     "Ensemble",

@@ -4,7 +4,10 @@ from symnets.training.callback import Callback
 from symnets.training.checkpoint import Checkpoint
 from symnets.training.descend_members import descend_members
 from symnets.training.dynamics import Loss, averaged, descend, with_average
+from symnets.training.flow_snapshots import Snapshots
+from symnets.training.gradient_flow import gradient_flow
 from symnets.training.history import History
+from symnets.training.levenberg_marquardt import levenberg_marquardt
 from symnets.training.logging import CSVLog, TensorBoardLog
 from symnets.training.losses import energy_term, forces_term, stress_term, weighted_sum
 from symnets.training.members import Members
@@ -51,6 +54,7 @@ __all__ = [
     "ProgressBar",
     "ProgressLines",
     "QuadraticHinge",
+    "Snapshots",
     "SoftHinge",
     "StopRule",
     "TensorBoardLog",
@@ -67,7 +71,9 @@ __all__ = [
     "every",
     "first_of",
     "forces_term",
+    "gradient_flow",
     "learning_rate",
+    "levenberg_marquardt",
     "log_spaced",
     "max_steps",
     "no_improvement",
