@@ -67,7 +67,7 @@ class Config(NetConfig):
 
 _WIDTHS = (3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 24, 40, 70)
 PRESETS = {
-    "quick": grid(Config, n_train=(250, 1000), width=_WIDTHS, seed=range(20)),
+    "quick": grid(Config, n_train=(500, 1000), width=_WIDTHS, seed=range(20)),
     "paper": grid(
         Config,
         n_train=(1000, 5000, 10_000),
@@ -90,7 +90,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
         Batch(torch.stack([t.inputs for t in tests]), torch.stack([t.targets for t in tests]))
     )
     done = minimise(configs, [early])
-    _, last = held_out(done.model, done.test).halves()
+    _, last = held_out(done.predictor, done.test).halves()
     measured = {
         "test_error": last.error,
         "norm": last.norm,

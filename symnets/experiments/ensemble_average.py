@@ -32,6 +32,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from symnets.experiments.experiment import Arrays, Finding, Result
+from symnets.experiments.from_start import FromStart
 from symnets.experiments.grid import grid
 from symnets.experiments.held_out import held_out
 from symnets.experiments.nets import NetConfig, minimise, together
@@ -60,6 +61,8 @@ class Config(NetConfig):
     steps: int = 1500
     tolerance: float = 1e-2
     data_seed: int | None = 0
+    from_start: bool = True
+    """The output is what was learned, f(w, x) - f(w0, x)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,8 +89,8 @@ def run(configs: Sequence[Config]) -> list[Result]:
     Rows have what `Minimised.rows` tells, `test_error` and `norm` of the predictor; arrays `outputs` and
     `targets` on the test patterns, (n_test,), the same ones for every seed.
     """
-    done = minimise(configs)
-    found = held_out(done.model, done.test)
+    done = minimise(configs, wrap=FromStart) if configs[0].from_start else minimise(configs)
+    found = held_out(done.predictor, done.test)
     error, norm = found.error.tolist(), found.norm.tolist()
     arrays = [
         {"outputs": f.float().numpy(), "targets": y.to(torch.int8).numpy()}
@@ -173,7 +176,7 @@ def ensembles(table: pd.DataFrame, arrays: Arrays) -> Ensembles:
     Raises:
         ValueError: more than one set of patterns, or no seed at every size.
     """
-    for name in ("data", "n_train", "data_seed", "depth"):
+    for name in ("data", "n_train", "data_seed", "depth", "from_start"):
         if len(set(table[name])) != 1:
             raise ValueError(f"table: expected nets of one {name}, got {sorted(set(table[name]))}")
     curves = SizeCurves.of(table, "unsatisfied_per_weight")

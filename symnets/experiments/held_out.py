@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from symnets.data.loader import Batch
-from symnets.models.dense import Dense
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,11 @@ class HeldOut:
 
 
 @torch.no_grad()
-def held_out(model: Dense, patterns: Batch, *, chunk: int = 2000) -> HeldOut:
+def held_out(model: nn.Module, patterns: Batch, *, chunk: int = 2000) -> HeldOut:
     """Outputs of members, each on its own patterns.
 
     Args:
-        model: S members.
+        model: S members, outputs (S, n).
         patterns: inputs (S, n, d), labels (S, n).
         chunk: patterns evaluated at a time; bounds memory.
     """

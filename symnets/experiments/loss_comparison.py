@@ -86,7 +86,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
     first = configs[0]
     margin = 1.0 if LOSSES[first.loss]().finite_range else math.inf  # inf: never satisfied
     done = minimise(configs, criterion=Criterion(margin=margin, tolerance=first.tolerance))
-    found = held_out(done.model, done.test)
+    found = held_out(done.predictor, done.test)
     error, norm = found.error.tolist(), found.norm.tolist()
     return [
         Result(row | {"test_error": error[k], "norm": norm[k]}) for k, row in enumerate(done.rows(configs))

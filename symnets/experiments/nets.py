@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from symnets.data.binary_task import BinaryTask, binary_task
 from symnets.data.loader import Batch
@@ -118,19 +118,21 @@ class Minimised:
 
     Attributes:
         model: all members.
+        predictor: what was minimised, the model or what it was wrapped in.
         members: verdicts, losses, ...
         train: patterns, (S, P, d) and (S, P).
         test: patterns, (S, n_test, d) and (S, n_test).
     """
 
     model: Dense
+    predictor: nn.Module
     members: Members
     train: Batch
     test: Batch
 
     def rows(self, configs: Sequence[NetConfig]) -> list[dict[str, Scalar]]:
         """What every experiment tells of a run."""
-        found = margins(self.model, self.train, tolerance=configs[0].tolerance)
+        found = margins(self.predictor, self.train, tolerance=configs[0].tolerance)
         members = self.members
         return [
             {
@@ -156,7 +158,11 @@ def together(config: NetConfig) -> tuple:
 
 
 def minimise(
-    configs: Sequence[NetConfig], callbacks: Sequence[Callback] = (), criterion: Criterion | None = None
+    configs: Sequence[NetConfig],
+    callbacks: Sequence[Callback] = (),
+    criterion: Criterion | None = None,
+    *,
+    wrap: Callable[[Dense], nn.Module] = lambda model: model,
 ) -> Minimised:
     """Minimise nets that differ in the seed alone.
 
@@ -164,6 +170,8 @@ def minimise(
         configs: of equal `together`.
         callbacks: told of every look at the members.
         criterion: when a member is finished; by default once no gap exceeds the tolerance.
+        wrap: makes of the members the module that is minimised, such as `FromStart`; it has their
+            parameters, `members` and `select`.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was heard.
@@ -175,7 +183,8 @@ def minimise(
     # No pattern may be lost in the ε of Adam: with Δ = 1e-5 gradients are far below its usual 1e-8.
     optimizer = torch.optim.Adam(model.parameters(), lr=first.rate * first.width**-1.5, eps=1e-16, fused=True)
     schedule = learning_rate(optimizer, first.steps, decay="exponential", final=first.final_rate)
-    state = TrainState(model, optimizer, schedule)
+    predictor = wrap(model)
+    state = TrainState(predictor, optimizer, schedule)
     trainer = Trainer(
         all_finished(), record=every(10 * first.steps), callbacks=[Tell(first.steps), *callbacks]
     )
@@ -186,7 +195,7 @@ def minimise(
     if trainer.fit(dynamics).reason == INTERRUPTED:
         raise KeyboardInterrupt
     assert state.members is not None
-    return Minimised(model, state.members, train, test)
+    return Minimised(model, predictor, state.members, train, test)
 
 
 def initial_net(config: NetConfig) -> Dense:

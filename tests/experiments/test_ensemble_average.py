@@ -26,7 +26,7 @@ def fluctuating(
             name = f"run{len(lines)}"
             noise = 3 * n ** (exponent / 2) * rng.standard_normal(len(targets))
             arrays[name] = {"outputs": (truth + noise).astype(np.float32), "targets": targets}
-            same = {"data": "mnist", "n_train": 300, "data_seed": 0, "depth": 2}
+            same = {"data": "mnist", "n_train": 300, "data_seed": 0, "depth": 2, "from_start": True}
             jammed = 0.3 if n < 100 else 0.0
             lines.append(
                 same | {"n_weights": n, "seed": seed, "unsatisfied_per_weight": jammed, "name": name}
