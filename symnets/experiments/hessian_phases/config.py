@@ -39,7 +39,7 @@ def nets_at(
 PRESETS = {
     # The longest first: the last batches of a sweep should be short.
     "quick": (
-        *nets_at((2.6,), width=14, depth=3, seeds=6, steps=8_000, steps_again=2_000, decompressed=True),
+        *nets_at((2.6,), width=14, depth=3, seeds=4, steps=6_000, steps_again=1_000, decompressed=True),
         *nets_at((2.6,), width=16, depth=2, seeds=8, steps=4_000, decompressed=True),
         *nets_at((5.0,), width=16, depth=2, seeds=4, steps=2_000),
         *nets_at((5.0,), width=14, depth=3, seeds=4, steps=2_000),
