@@ -11,8 +11,8 @@ past N*, averaged, do as well as one much larger. Geiger et al. 2019 (arXiv:1901
 
 **How.** Parity of MNIST digits in ten whitened principal components, two hidden layers of ReLU, quadratic
 hinge, Adam on all patterns (`nets.NetConfig`; `data_seed` is fixed, `seed` draws the weights). The output is
-what a net has learned, f(w, x) - f(w0, x) (`FromStart`): of the random function of order one that a net starts
-from a part stays on test patterns, however wide the net. The learning rate is larger and falls less than in
+what a net has learned, f(w, x) - f(w0, x) (`FromStart`): of the random function of order one that a net
+starts from a part stays on test patterns, however wide the net. The learning rate is larger and falls less than in
 the other experiments, so that wide nets are done in a few hundred steps. The variance is that of the outputs
 on test patterns, with n / (n - 1) to make it unbiased. "Past N*" are the sizes N > N*; exponents are fitted
 to N >= 10 N*, for near N* the norm of the output diverges, which is another law (`double_descent`). N* is
