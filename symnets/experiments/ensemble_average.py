@@ -12,11 +12,11 @@ past N*, averaged, do as well as one much larger. Geiger et al. 2019 (arXiv:1901
 **How.** Parity of MNIST digits in ten whitened principal components, two hidden layers of ReLU, quadratic
 hinge, Adam on all patterns (`nets.NetConfig`; `data_seed` is fixed, `seed` draws the weights). The output is
 what a net has learned, f(w, x) - f(w0, x) (`FromStart`): of the random function of order one that a net
-starts from a part stays on test patterns, however wide the net. The learning rate is larger and falls less than in
-the other experiments, so that wide nets are done in a few hundred steps. The variance is that of the outputs
-on test patterns, with n / (n - 1) to make it unbiased. "Past N*" are the sizes N > N*; exponents are fitted
-to N >= 10 N*, for near N* the norm of the output diverges, which is another law (`double_descent`). N* is
-`size_curves.jamming_size`. Errors come from leaving out the nets of one seed at a time (jackknife).
+starts from a part stays on test patterns, however wide the net. The learning rate is larger and falls less
+than in the other experiments, so that wide nets are done in a few hundred steps. The variance is that of the
+outputs on test patterns, with n / (n - 1) to make it unbiased. "Past N*" are the sizes N > N*; exponents are
+fitted to N >= 10 N*, for near N* the norm of the output diverges, which is another law (`double_descent`). N*
+is `size_curves.jamming_size`. Errors come from leaving out the nets of one seed at a time (jackknife).
 
 **Figure.** Average error and error of the average against N; variance against N, with the published exponent;
 the difference of the errors against N.
@@ -73,11 +73,11 @@ class Config(NetConfig):
 
 
 PRESETS = {
-    "quick": grid(Config, width=(8, 12, 20, 40, 60, 90, 130, 200, 320), seed=range(20)),
+    "quick": grid(Config, width=(5, 8, 12, 20, 40, 60, 90, 130, 200, 320, 480), seed=range(20)),
     "paper": grid(
         Config,
         n_train=1000,
-        width=(8, 12, 20, 40, 60, 90, 130, 200, 320, 480),
+        width=(5, 8, 12, 20, 40, 60, 90, 130, 200, 320, 480, 700),
         steps=5000,
         seed=range(20),
     ),
@@ -146,8 +146,8 @@ class Ensembles:
 
     @property
     def far(self) -> ndarray:
-        """Which sizes are at least 10 N*; all, if N* is not known."""
-        return ~(self.sizes < 10 * self.n_star)
+        """Which sizes are at least 10 N*, or ten times the smallest if N* is below that."""
+        return self.sizes >= 10 * (self.n_star if np.isfinite(self.n_star) else self.sizes[0])
 
     def exponent(self, values: ndarray) -> float:
         """Of values against N >= 10 N*; NaN if fewer than three such values are positive."""
