@@ -42,6 +42,9 @@ SLOPES = {  # data: what was published, and the band in which we say that we agr
 class Config(NetConfig):
     """A net at a point of the plane."""
 
+    rate: float = 0.2
+    final_rate: float = 0.05
+    steps: int = 12_000
     jammed_above: float = 0.1
     """A run is jammed if N_Δ is more than this times N."""
 

@@ -10,7 +10,8 @@ authors' runs for d = h = 51, L = 3 put the transition within P/N of 2.80 to 3.3
 
 **How.** Full-batch Adam (`symnets.experiments.nets`). The transition depends on the minimiser and on its
 budget: with fewer steps it lies lower. A run that ends while its loss still falls by a factor of two or
-more within the second half of the budget is UNCONVERGED, and is drawn but not judged.
+more within the second half of the budget is UNCONVERGED: it is drawn, and counts as what it is at the end
+when the transition is placed, but says nothing of the gap in N_Δ/N.
 
 **Figure.** N_Δ/N and L against P/N, one mark a run.
 """
@@ -42,7 +43,16 @@ MARKS = {"SAT": ("o", COLOURS[0]), "UNSAT": ("s", COLOURS[1]), "UNCONVERGED": ("
 
 @dataclass(frozen=True)
 class Config(NetConfig):
-    """A net on random points; d = h as published."""
+    """A net on random points; d = h as published.
+
+    The rate is lower than elsewhere: large first steps leave some nets with patterns that no unit of the
+    last layer answers to, five or twenty of them, which nothing can satisfy any more.
+    """
+
+    rate: float = 0.2
+    final_rate: float = 0.05
+    jammed_above: float = 0.1
+    """A run is jammed if N_Δ is more than this times N; the authors' rule."""
 
 
 def _preset(widths: Sequence[int], ratios: Sequence[float], seeds: int, **values: Any) -> tuple[Config, ...]:
@@ -58,7 +68,7 @@ def _preset(widths: Sequence[int], ratios: Sequence[float], seeds: int, **values
 _FINE = tuple(np.arange(4.0, 1.95, -0.1).round(2).tolist())
 PRESETS = {
     # The largest first: the last batches of a sweep should be short.
-    "quick": _preset((14,), (3.5, 3.0, 2.75, 2.5, 2.25, 2.0, 1.75, 1.5), 6, steps=15_000),
+    "quick": _preset((14,), (3.5, 3.0, 2.75, 2.5, 2.25, 2.0, 1.75), 6, steps=25_000),
     "minute": _preset((12,), (3.5, 3.0, 2.75, 2.5, 2.25, 2.0, 1.75, 1.5), 4, steps=6_000),
     "paper": (
         *_preset((62,), _FINE, 10, depth=2, steps=2_000_000, dtype="float64"),
@@ -88,9 +98,9 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
         counted = f"{n_within} of {len(converged)}"
         name = f"share of converged runs with {GAP[0]} < N_Δ/N < {GAP[1]}, {where} ({counted})"
         found.append(Finding(name, n_within / max(len(converged), 1), None, text, 0, 0.1))
-        point = transition(runs, "ratio", ~(runs["verdict"] == "SAT"))
+        point = transition(runs, "ratio", runs["unsatisfied_per_weight"] > runs["jammed_above"])
         text = f"2.80 to 3.30 for d = h = 51 after 10^7 steps ({_SOURCE}); 2 to 4 for d = h <= 20"
-        found.append(Finding(f"P/N at which half of the runs are not SAT, {where}", *point, text, 2, 4))
+        found.append(Finding(f"P/N at which half of the runs are jammed, {where}", *point, text, 2, 4))
         unsat = converged[(converged["verdict"] == "UNSAT") & (share > GAP[1])]
         if len(unsat):
             lowest = unsat.loc[unsat["ratio"] == unsat["ratio"].min(), "unsatisfied_per_weight"]

@@ -37,11 +37,12 @@ def made_up(jump: float) -> pd.DataFrame:
             "verdict": np.where(share > 0, "UNSAT", "SAT"),
             "unsatisfied_per_weight": share,
             "final_loss": share,
+            "jammed_above": 0.1,
         }
     )
 
 
-@pytest.mark.parametrize(("jump", "agrees"), [(0.5, True), (0.1, False)])
+@pytest.mark.parametrize(("jump", "agrees"), [(0.5, True), (0.12, False)])
 def test_a_jump_is_told_from_a_ramp(jump, agrees):
     gap, place, *_ = jamming_sharpness.findings(made_up(jump), nothing)
     assert gap.agrees is agrees
