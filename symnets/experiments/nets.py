@@ -11,8 +11,10 @@ from torch import Generator, Tensor, nn
 from symnets.data.binary_task import BinaryTask, binary_task
 from symnets.data.loader import Batch
 from symnets.experiments import progress
+from symnets.experiments.config import fingerprint
 from symnets.experiments.experiment import Scalar
 from symnets.experiments.ranges import at_least, between, check_ranges, more_than, within
+from symnets.experiments.resume import checkpoint
 from symnets.models.activation import find_activation
 from symnets.models.dense import Dense
 from symnets.models.size import count_weights
@@ -185,8 +187,11 @@ def minimise(
     schedule = learning_rate(optimizer, first.steps, decay="exponential", final=first.final_rate)
     predictor = wrap(model)
     state = TrainState(predictor, optimizer, schedule)
+    # What callbacks remember is in no checkpoint: with any, a killed run begins anew.
+    said = fingerprint({str(k): vars(config) for k, config in enumerate(configs)})
+    kept = [] if callbacks else checkpoint(state, said)
     trainer = Trainer(
-        all_finished(), record=every(10 * first.steps), callbacks=[Tell(first.steps), *callbacks]
+        all_finished(), record=every(10 * first.steps), callbacks=[Tell(first.steps), *kept, *callbacks]
     )
     criterion = criterion or Criterion(tolerance=first.tolerance)
     dynamics = descend_members(

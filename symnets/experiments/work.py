@@ -14,6 +14,7 @@ from symnets.experiments.find import find, name_of
 from symnets.experiments.one_thread import one_thread
 from symnets.experiments.progress import listening
 from symnets.experiments.record import failed_run, finished_run
+from symnets.experiments.resume import CHECKPOINTS, resumable
 from symnets.experiments.store import write_run
 
 CLAIMS = ".claims"
@@ -82,7 +83,8 @@ def _whole(experiment: Experiment, directory: Path, batch: Batch, missing: Seque
     begin = time.perf_counter()
     name, alone = name_of(experiment), len(batch.hashes) == 1
     try:
-        results = run_all(experiment, batch.configs)
+        with resumable(directory / CHECKPOINTS / batch.id):
+            results = run_all(experiment, batch.configs)
         seconds = (time.perf_counter() - begin) / len(results)
         runs = [
             finished_run(name, config, result, seconds)
