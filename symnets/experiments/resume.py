@@ -1,4 +1,4 @@
-"""Long runs that are killed go on where they were: checkpoints of a batch, kept until its rows are written."""
+"""Long runs that are killed go on where they were: checkpoints of a batch until its rows are written."""
 
 import shutil
 import time
