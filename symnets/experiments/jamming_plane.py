@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from symnets.experiments.experiment import Arrays, Finding, Result
 from symnets.experiments.nets import NetConfig, minimise, together
@@ -59,7 +60,15 @@ def _points(data: str, widths: dict[int, Sequence[int]], seeds: int, **values: A
 PRESETS = {
     "quick": (
         *_points(
-            "random", {2000: (22, 20, 18, 16, 14), 1000: (15, 13, 12, 11, 10, 9), 500: (10, 9, 8, 7, 6)}, 3
+            "random",
+            {
+                2000: (22, 20, 18, 16, 14),
+                1400: (18, 17, 15, 14, 13),
+                1000: (15, 13, 12, 11, 10, 9),
+                700: (13, 12, 11, 10, 9, 8),
+                500: (13, 12, 11, 10, 9, 8, 7),
+            },
+            3,
         ),
         *_points(
             "mnist",
@@ -197,5 +206,12 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
                     label=f"published slope {published:g}",
                 )
         axes.set(xscale="log", yscale="log", xlabel="$P$", ylabel="$N$", title=f"{data}: dark is jammed")
+        axes.set_xticks(
+            sorted(runs["n_train"].unique()), [f"{p:,}" for p in sorted(runs["n_train"].unique())]
+        )
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
         axes.legend(fontsize=8)
     return made
