@@ -8,7 +8,8 @@ parity: data with structure need fewer, log N* grows with log P with a slope of 
 (arXiv:1809.09349), Spigler et al. 2019 (arXiv:1810.09665).
 
 **How.** For each P a row of widths; a run is jammed if N_Δ > 0.1 N when its budget ends (the authors'
-rule), and N* is where half of the seeds are. It depends on minimiser and budget, which make N* larger the
+rule), and N* is where half of the seeds are. Its error holds the scatter of the seeds and the width of a
+step between two widths; the line weighs points by it. N* depends on minimiser and budget, which make N* larger the
 smaller the budget.
 
 **Figure.** N* against P with fitted lines, the bound, and the share of jammed runs at each point.
@@ -129,7 +130,11 @@ class Line:
 
 
 def line(runs: Any) -> Line:
-    """N* for each P, in the logarithm of N, and the power law through them."""
+    """N* for each P, in the logarithm of N, and the power law through them, weighted with their errors.
+
+    Runs that diverged are left out; a P at which N* is not within the row of widths has no point.
+    """
+    runs = runs[runs["verdict"] != "DIVERGED"]
     rows, group = [], runs
     for n_train, group in runs.groupby("n_train"):
         # Jamming comes with falling N.
@@ -139,7 +144,10 @@ def line(runs: Any) -> Line:
             n_star = float(np.exp(-at.value))
             rows.append({"n_train": n_train, "n_star": n_star, "error": n_star * at.error})
     points = pd.DataFrame(rows, columns=["n_train", "n_star", "error"])  # pyright: ignore
-    law = fit_power_law(points["n_train"], points["n_star"]) if len(points) >= 3 else None
+    known = points[points["error"] > 0]
+    law = None
+    if len(known) >= 3:
+        law = fit_power_law(known["n_train"], known["n_star"], error=known["error"])
     return Line(points, law)
 
 
@@ -151,7 +159,7 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
         at = line(runs)
         if at.law is not None:
             text, low, high = SLOPES.get(str(data), ("none", 0.6, 1.0))
-            name = f"slope of log N* against log P, {data}"
+            name = f"slope of log N* against log P, {data}, {at.law.n_points} values of P"
             found.append(Finding(name, at.law.exponent, at.law.exponent_error, text, low, high))
         if len(at.points):
             worst = (

@@ -38,7 +38,12 @@ __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "to
 MAX_TOGETHER = 8
 _SOURCE = "Geiger et al. 2019, arXiv:1809.09349"
 GAP = (0.05, 0.3)  # of N_Δ/N, in which no converged run may lie
-MARKS = {"SAT": ("o", COLOURS[0]), "UNSAT": ("s", COLOURS[1]), "UNCONVERGED": ("^", COLOURS[4])}
+MARKS = {
+    "SAT": ("o", COLOURS[0]),
+    "UNSAT": ("s", COLOURS[1]),
+    "UNCONVERGED": ("^", COLOURS[4]),
+    "DIVERGED": ("x", COLOURS[6]),
+}
 
 
 @dataclass(frozen=True)
@@ -90,23 +95,25 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
     found = []
     groups: Any = table.groupby(["depth", "width"])
     for (depth, width), runs in groups:
+        runs = runs[runs["verdict"] != "DIVERGED"]
         where = f"random data, L = {depth}, d = h = {width}"
         converged = runs[runs["verdict"].isin(["SAT", "UNSAT"])]
         share = converged["unsatisfied_per_weight"]
         n_within = int(((share > GAP[0]) & (share < GAP[1])).sum())
         text = f"none: a jump ({_SOURCE})"
-        counted = f"{n_within} of {len(converged)}"
+        counted = f"{n_within} of {len(converged)}, {len(runs) - len(converged)} UNCONVERGED left out"
         name = f"share of converged runs with {GAP[0]} < N_Δ/N < {GAP[1]}, {where} ({counted})"
-        found.append(Finding(name, n_within / max(len(converged), 1), None, text, 0, 0.1))
+        of_all = n_within / len(converged) if len(converged) else float("nan")
+        found.append(Finding(name, of_all, None, text, 0, 0.1))
         point = transition(runs, "ratio", runs["unsatisfied_per_weight"] > runs["jammed_above"])
         text = f"2.80 to 3.30 for d = h = 51 after 10^7 steps ({_SOURCE}); 2 to 4 for d = h <= 20"
         found.append(Finding(f"P/N at which half of the runs are jammed, {where}", *point, text, 2, 4))
-        unsat = converged[(converged["verdict"] == "UNSAT") & (share > GAP[1])]
-        if len(unsat):
-            lowest = unsat.loc[unsat["ratio"] == unsat["ratio"].min(), "unsatisfied_per_weight"]
+        jammed = converged[share > converged["jammed_above"]]
+        if len(jammed):
+            lowest = jammed.loc[jammed["ratio"] == jammed["ratio"].min(), "unsatisfied_per_weight"]
             error = lowest.std(ddof=1) / len(lowest) ** 0.5 if len(lowest) > 1 else None
             text = f"above C_0, about 0.5 (read off figures; {_SOURCE})"
-            name = f"N_Δ/N of UNSAT runs at the smallest P/N that has any, {where}"
+            name = f"N_Δ/N of jammed converged runs at the smallest P/N that has any, {where}"
             found.append(Finding(name, float(lowest.mean()), error, text, 0.35, 1.0))
     return found
 

@@ -14,7 +14,13 @@ def nothing(_hash):
 
 def test_line_recovers_the_exponent_of_a_sharp_boundary():
     rows = [
-        {"n_train": p, "n_weights": n, "seed": s, "jammed": n < 2 * p**0.75 * (1 + 0.01 * s)}
+        {
+            "n_train": p,
+            "n_weights": n,
+            "seed": s,
+            "verdict": "UNSAT",
+            "jammed": n < 2 * p**0.75 * (1 + 0.01 * s),
+        }
         for p in (100, 200, 400, 800)
         for n in np.geomspace(p**0.75, 4 * p**0.75, 30)
         for s in range(3)
@@ -47,6 +53,23 @@ def test_a_jump_is_told_from_a_ramp(jump, agrees):
     gap, place, *_ = jamming_sharpness.findings(made_up(jump), nothing)
     assert gap.agrees is agrees
     assert place.measured == pytest.approx(2.25)
+
+
+def test_nothing_converged_is_no_agreement():
+    table = made_up(0.5).assign(verdict="UNCONVERGED")
+    gap = jamming_sharpness.findings(table, nothing)[0]
+    assert np.isnan(gap.measured)
+    assert not gap.agrees
+
+
+def test_diverged_runs_are_left_out():
+    table = made_up(0.5)
+    more = table.assign(verdict="DIVERGED", unsatisfied_per_weight=9.0, seed=table["seed"] + 4)
+    both = pd.concat([table, more])
+    for a, b in zip(
+        jamming_sharpness.findings(table, nothing), jamming_sharpness.findings(both, nothing), strict=True
+    ):
+        assert a.measured == b.measured
 
 
 def test_tiny_runs_have_rows_and_figures():

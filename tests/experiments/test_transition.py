@@ -26,6 +26,14 @@ def test_sharp_thresholds_scattered_over_seeds_are_found_with_their_error():
     thresholds = rng.normal(0.5, 0.1, size=100)
     table = pd.DataFrame([{"x": a, "seed": s, "jammed": a > t} for s, t in enumerate(thresholds) for a in x])
     found = transition(table, "x", table["jammed"])
-    # The median of 100 thresholds of spread 0.1: error 0.1 sqrt(pi/2) / 10.
-    assert found.error == pytest.approx(0.0125, rel=0.5)
+    # The median of 100 thresholds of spread 0.1: error 0.1 sqrt(pi/2) / 10; a step of 1/40 over sqrt(12).
+    assert found.error == pytest.approx(np.hypot(0.0125, 0.0072), rel=0.4)
     assert abs(found.value - 0.5) < 4 * found.error
+
+
+def test_seeds_that_agree_leave_the_doubt_of_a_step():
+    rows = [{"x": x, "seed": s, "jammed": x > 1.5} for x in (1.0, 2.0, 4.0) for s in range(3)]
+    table = pd.DataFrame(rows)
+    found = transition(table, "x", table["jammed"])
+    assert found.value == pytest.approx(1.5)
+    assert found.error == pytest.approx(1 / 12**0.5)
