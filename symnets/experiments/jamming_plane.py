@@ -9,8 +9,8 @@ parity: data with structure need fewer, log N* grows with log P with a slope of 
 
 **How.** For each P a row of widths; a run is jammed if N_Δ > 0.1 N when its budget ends (the authors'
 rule), and N* is where half of the seeds are. Its error holds the scatter of the seeds and the width of a
-step between two widths; the line weighs points by it. N* depends on minimiser and budget, which make N* larger the
-smaller the budget.
+step between two widths; the line weighs points by it. N* depends on minimiser and budget: the smaller the
+budget, the larger.
 
 **Figure.** N* against P with fitted lines, the bound, and the share of jammed runs at each point.
 """
