@@ -13,6 +13,7 @@ from symnets.experiments.grid import grid
 from symnets.experiments.hessian_phases import Config
 from symnets.experiments.hessian_phases.findings import root_law
 from symnets.experiments.hessian_phases.measure import curvature
+from symnets.experiments.nets import minimise
 from symnets.models.dense import Dense
 from symnets.observables.margins import margins
 from symnets.training.pointwise import QuadraticHinge
@@ -76,26 +77,48 @@ def test_rank_of_h0_is_limited_by_patterns_and_by_the_scales_of_neurons(depth: i
         assert found.n_flat >= found.n_params - found.rank  # Weyl: Hp moves no eigenvalue by more than |Hp|
 
 
-def test_a_satisfied_net_has_no_curvature() -> None:
-    (result,) = phases.run([Config(n_train=6, width=8, depth=2, dim=4, steps=3000)])
-    row = result.row
+def test_a_satisfied_net_is_measured_with_its_last_overlaps() -> None:
+    """Gaps of at most the tolerance: it is SAT. Hp is as small as they are, and H0, with ℓ'' = 1, is not."""
+    config = Config(n_train=40, width=8, depth=2, dim=4, steps=3000)
+    (result,) = phases.run([config])
+    row, found = result.row, minimise([config])
+    net, x, y = found.model.member(0), found.train.inputs[0], found.train.targets[0]
+    touching = int((margins(net, Batch(x, y)).gaps > 0).sum())
     assert (row["verdict"], row["n_unsatisfied"]) == ("SAT", 0)
-    assert (row["largest"], row["n_negative"], row["rank"]) == (0.0, 0, 0)
-    assert row["n_flat"] == row["n_params"] == row["n_zero"]
+    assert row["rank"] == touching > 0
+    h0, hp = split_rows(net, QuadraticHinge(), x, y)
+    reach, largest = (float(torch.linalg.eigvalsh(matrix).abs().max()) for matrix in (hp, h0 + hp))
+    assert row["reach"] == pytest.approx(reach, rel=1e-6)
+    assert row["largest"] == pytest.approx(largest, rel=1e-9)
+    assert 0 < reach < 10 * config.tolerance < largest
 
 
-def made_up(exponent: float, share: float) -> tuple[pd.DataFrame, dict[str, dict[str, np.ndarray]]]:
-    """Decompressed nets of two layers whose Hp scales with a given power of L; one trapped, one satisfied."""
+def test_a_net_without_any_overlap_has_no_curvature() -> None:
+    net, batch = random_net(2, bias=False)
+    outputs = net(batch.inputs).detach()
+    alive = outputs.abs() > 1e-3
+    net.weights[-1].data *= 1e6  # all y f beyond the margin
+    found = curvature(net, Batch(batch.inputs[alive], outputs[alive].sign()), 0.0)
+    assert (found.largest, found.n_negative, found.rank) == (0.0, 0, 0)
+    assert found.n_flat == found.n_params == found.n_zero
+
+
+def made_up(
+    exponent: float, share: float, reach: float
+) -> tuple[pd.DataFrame, dict[str, dict[str, np.ndarray]]]:
+    """Decompressed nets of two layers whose Hp scales with a given power of L; one trapped, one satisfied,
+    and one with too many patterns, whose |Hp| is 0.1 as well."""
     loss = np.geomspace(0.1, 1e-5, 12)
     table = pd.DataFrame({"n_unsatisfied": 60, "hinge_loss": 1e-5, "verdict": "UNSAT"}, index=range(6))
     table["depth"], table["width"], table["n_params"], table["n_zero"] = 2, 8, 100, 10
     table["n_negative"], table["rank"], table["n_flat"] = round(100 * share), 60, 40
-    table["reach"], table["largest"], table["jammed_n_train"] = 0.1, 1.0, 90
+    table["reach"], table["jammed_n_train"], table["ratio"] = 0.1, 90.0, 1.6
     trapped = table.iloc[:1].assign(reach=0.0, n_negative=0, rank=1)
     satisfied = table.iloc[:1].assign(
-        verdict="SAT", n_unsatisfied=0, largest=0.0, n_negative=0, jammed_n_train=None
+        verdict="SAT", n_unsatisfied=0, reach=reach, n_negative=0, jammed_n_train=np.nan
     )
-    table = pd.concat((table, trapped, satisfied), ignore_index=True)
+    many = table.iloc[:1].assign(ratio=5.0, jammed_n_train=np.nan)
+    table = pd.concat((table, trapped, satisfied, many), ignore_index=True)
     heights = np.geomspace(0.05, 0.2, len(table))
     arrays = {
         str(k): {"path_loss": loss, "path_scale": height * loss**exponent} for k, height in enumerate(heights)
@@ -104,17 +127,18 @@ def made_up(exponent: float, share: float) -> tuple[pd.DataFrame, dict[str, dict
 
 
 @pytest.mark.parametrize(
-    ("exponent", "share", "agree"), [(0.5, 0.48, True), (0.7, 0.48, False), (0.5, 0.3, False)]
+    ("exponent", "share", "reach", "agree"),
+    [(0.5, 0.48, 1e-8, True), (0.7, 0.48, 1e-8, False), (0.5, 0.3, 1e-8, False), (0.5, 0.48, 1e-3, False)],
 )
-def test_findings_tell_truth_from_falsehood(exponent: float, share: float, agree: bool) -> None:
-    table, arrays = made_up(exponent, share)
+def test_findings_tell_truth_from_falsehood(exponent: float, share: float, reach: float, agree: bool) -> None:
+    table, arrays = made_up(exponent, share, reach)
     law = root_law(table, arrays.__getitem__)
     assert law is not None
     assert law.exponent == pytest.approx(exponent)
     assert law.n_points == 6
     found = phases.findings(table, arrays.__getitem__)
     assert all(finding.agrees for finding in found) is agree
-    assert found[0].measured == 0.0  # H of the satisfied run
+    assert found[0].measured == pytest.approx(reach / 0.1)  # Hp of the satisfied run
 
 
 def test_a_decompressed_net_tells_of_its_last_minimum() -> None:

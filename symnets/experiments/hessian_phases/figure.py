@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from symnets.experiments.experiment import Arrays
 from symnets.experiments.hessian_phases.findings import (
     BAND,
-    UNDER,
     at_minimum,
     by_depth,
     jammed,
     near_jamming,
     root_law,
+    under,
 )
 from symnets.report.published import draw_published, draw_published_exponent
 from symnets.report.style import COLOURS, row_of_panels, style
@@ -24,16 +24,16 @@ _SOURCE = "Geiger et al. 2019"
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     """Five panels; spectra are those of the depth that has runs in all three phases."""
-    made, (over, jamming, under, negative, law) = row_of_panels(5)
+    made, (over, jamming, beyond, negative, law) = row_of_panels(5)
     depths = dict(by_depth(table))
     chosen = next(
         (d for d, runs in depths.items() if d > 1 and len(near_jamming(runs))), max(depths, default=0)
     )
     runs = depths.get(chosen, table)
     phases = (
-        (over, "Over-parametrised", runs.query("verdict == 'SAT'")),
+        (over, "Over-parametrised", runs.query("verdict == 'SAT'").sort_values("hinge_loss")),
         (jamming, "Jamming", near_jamming(runs).sort_values("hinge_loss")),
-        (under, "Under-parametrised", at_minimum(runs).query(f"ratio >= {UNDER}")),
+        (beyond, "Under-parametrised", under(runs)),
     )
     for axes, title, some in phases:
         _draw_spectra(axes, some, arrays)

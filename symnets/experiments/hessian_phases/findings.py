@@ -11,12 +11,13 @@ from symnets.report.power_law import PowerLaw, fit_power_law
 _SOURCE = "Geiger et al. 2019, arXiv:1809.09349"
 UNDER = 4.0  # from this P/N on a net is called under-parametrised
 NEAR = 1e-3  # a loss below this, and not zero, is called jamming
+FLAT = 1e-3  # Hp of a satisfied net is called zero below this share of that of an under-parametrised one
 LAW = 0.03  # the √L law is fitted below this loss
 BAND = (0.45, 0.55)  # of N_-/N
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """H = 0 where all is satisfied; N_-, the δ at 0 and the √L law where it is not."""
+    """Hp vanishes where all is satisfied; N_-, the δ at 0 and the √L law where it is not."""
     return [
         finding
         for depth, runs in by_depth(table)
@@ -51,6 +52,11 @@ def near_jamming(runs: pd.DataFrame) -> pd.DataFrame:
     return jammed(runs).query(f"hinge_loss < {NEAR}")
 
 
+def under(runs: pd.DataFrame) -> pd.DataFrame:
+    """Under-parametrised runs."""
+    return at_minimum(runs).query(f"ratio >= {UNDER}")
+
+
 def root_law(runs: pd.DataFrame, arrays: Arrays) -> PowerLaw | None:
     """Scale of Hp against L below `LAW`: mean over decompressed nets of their exponents, with its error.
 
@@ -81,12 +87,14 @@ def root_law(runs: pd.DataFrame, arrays: Arrays) -> PowerLaw | None:
 
 
 def _over(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Finding]:
-    sat = runs.query("verdict == 'SAT'")
-    if len(sat):
-        name = f"largest eigenvalue of H or Hp of SAT runs, {depth} layers ({len(sat)} runs)"
+    """Of Hp alone: H0 jumps at Δ = 0, and says only whether a net is on the border or within."""
+    sat, unsat = runs.query("verdict == 'SAT'"), under(runs)
+    if len(sat) and len(unsat):
+        where = f"{depth} layers ({len(sat)} runs)"
+        name = f"largest |Hp| of SAT runs over the median at P/N >= {UNDER:g}, {where}"
         text = f"0: all directions flat ({_SOURCE})"
-        largest = float(np.max(sat["largest"].to_numpy()))
-        yield Finding(name, largest, None, text, 0.0, 0.0)
+        reach = float(sat["reach"].to_numpy().max() / np.median(unsat["reach"].to_numpy()))
+        yield Finding(name, reach, None, text, 0.0, FLAT)
 
 
 def _negative(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Finding]:

@@ -30,6 +30,9 @@ def run(configs: Sequence[Config]) -> list[Result]:
     Rows as `Minimised.rows` tells them, of the last minimum if decompressed, with `jammed_n_train` patterns
     left (None otherwise); and the fields and properties of `Curvature` that are numbers. Arrays: eigenvalues
     of H, H0 and Hp, named h, h0 and hp; of decompressed nets `path_loss` and `path_scale` of all minima.
+
+    SAT nets have the Hessian of the loss as it is: patterns with 0 < Δ <= tolerance are in it. Without them
+    it would be zero by definition. Elsewhere they are left out, as they are from N_Δ.
     """
     found = minimise(configs)
     results = []
@@ -39,7 +42,8 @@ def run(configs: Sequence[Config]) -> list[Result]:
         minima = decompress(found.model.select([k]), train, config) if config.decompressed else []
         row |= {"jammed_n_train": minima[-1].n_train if minima else None}
         if not minima:
-            end, path = curvature(found.model.member(k), _own(train), config.tolerance), {}
+            tolerance = 0.0 if row["verdict"] == "SAT" else config.tolerance
+            end, path = curvature(found.model.member(k), _own(train), tolerance), {}
         else:
             row |= _jammed_row(minima[-1], config)
             steps = [curvature(state.net.member(0), _own(state.train), config.tolerance) for state in minima]
@@ -119,8 +123,8 @@ class Curvature:
 def curvature(net: Dense, batch: Batch, tolerance: float) -> Curvature:
     """Curvature of the mean quadratic hinge, in float64 whatever the net was trained in.
 
-    Patterns with a gap of at most the tolerance count as satisfied and add nothing: a net that is SAT
-    has H = 0. Zero to rounding is what `inertia` takes for it.
+    Patterns with a gap of at most the tolerance count as satisfied and add nothing; with tolerance 0 it is
+    the Hessian of the loss as it is. Zero to rounding is what `inertia` takes for it.
     """
     net = net.double()
     x, y = batch.inputs.double(), batch.targets.double()
