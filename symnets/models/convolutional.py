@@ -108,6 +108,11 @@ class Convolutional(nn.Module):
         return f[0] if self.members is None else f
 
     @property
+    def input_axes(self) -> int:
+        """Axes of inputs seen by all members; one more, and each member has its own."""
+        return 4
+
+    @property
     def n_hidden_units(self) -> int:
         """Channels of all hidden layers, of one member: what a rescaling of ReLU acts on."""
         return self.width * self.depth
@@ -153,10 +158,11 @@ class Convolutional(nn.Module):
         return ", ".join(f"{k}={v!r}" for k, v in arguments.items())
 
     def _with(self, parameters: Sequence[Tensor], members: int | None) -> "Convolutional":
-        """A net of this shape with other parameters, copied."""
+        """A net of this shape with other parameters, copied; frozen are those that are frozen here."""
         twin = copy.copy(self)
         twin._modules, twin.members = dict(self._modules), members
-        copies = [nn.Parameter(p.detach().clone()) for p in parameters]
+        pairs = zip(parameters, self.parameters(), strict=True)
+        copies = [nn.Parameter(p.detach().clone(), requires_grad=mine.requires_grad) for p, mine in pairs]
         n = len(self.weights)
         twin.weights, twin.biases = nn.ParameterList(copies[:n]), nn.ParameterList(copies[n:])
         return twin

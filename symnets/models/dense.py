@@ -87,6 +87,11 @@ class Dense(nn.Module):
         return f[0] if self.members is None else f
 
     @property
+    def input_axes(self) -> int:
+        """Axes of inputs seen by all members; one more, and each member has its own."""
+        return 2
+
+    @property
     def n_hidden_units(self) -> int:
         """h L, of one member."""
         return self.width * self.depth
@@ -132,13 +137,14 @@ class Dense(nn.Module):
         }
 
     def _with(self, parameters: Sequence[Tensor], members: int | None) -> "Dense":
-        """A net of this shape with other parameters, copied."""
+        """A net of this shape with other parameters, copied; frozen are those that are frozen here."""
         twin = Dense.__new__(Dense)
         nn.Module.__init__(twin)
         for name in ("d_in", "width", "depth", "d_out", "activation", "parametrization", "scales"):
             setattr(twin, name, getattr(self, name))
         twin.members = members
-        copies = [nn.Parameter(p.detach().clone()) for p in parameters]
+        pairs = zip(parameters, self.parameters(), strict=True)
+        copies = [nn.Parameter(p.detach().clone(), requires_grad=mine.requires_grad) for p, mine in pairs]
         n = len(self.weights)
         twin.weights, twin.biases = nn.ParameterList(copies[:n]), nn.ParameterList(copies[n:])
         return twin.train(self.training)

@@ -18,7 +18,7 @@ class Ensemble(nn.Module):
     change the modules it was made of; `member(s)` gives one back.
 
     Args:
-        models: of the same classes and shapes, at least one.
+        models: of the same classes and shapes, at least one; with the same parameters frozen.
 
     Note:
         Layers that draw random numbers draw different ones for each member. Batch normalisation in
@@ -41,7 +41,7 @@ class Ensemble(nn.Module):
         self._names = list(parameters), list(buffers)
         self.members = len(models)
         # Dots are not allowed in the names of parameters.
-        self.stacked = nn.ParameterList([nn.Parameter(p.detach().clone()) for p in parameters.values()])
+        self.stacked = nn.ParameterList([_copy(p, p) for p in parameters.values()])
         for index, buffer in enumerate(buffers.values()):
             self.register_buffer(f"buffer_{index}", buffer.detach().clone())
         # In a tuple: a template, not a submodule.
@@ -64,6 +64,8 @@ class Ensemble(nn.Module):
         model = copy.deepcopy(self._template[0]).to_empty(device=device)
         state = {name: value[index].detach() for name, value in (parameters | buffers).items()}
         model.load_state_dict(state, strict=False, assign=False)
+        for p, mine in zip(model.parameters(), self.stacked, strict=True):
+            p.requires_grad_(mine.requires_grad)
         return model.train(self.training)
 
     def select(self, indices: Sequence[int] | Tensor) -> "Ensemble":
@@ -72,7 +74,7 @@ class Ensemble(nn.Module):
         twin = copy.copy(self)
         twin._modules, twin._buffers = dict(self._modules), dict(self._buffers)
         twin.members = len(chosen)
-        twin.stacked = nn.ParameterList([nn.Parameter(p.detach()[chosen]) for p in self.stacked])
+        twin.stacked = nn.ParameterList([_copy(p[chosen], p) for p in self.stacked])
         for name, buffer in self._buffers.items():
             twin._buffers[name] = None if buffer is None else buffer[chosen]
         return twin
@@ -81,6 +83,11 @@ class Ensemble(nn.Module):
         names, buffer_names = self._names
         buffers = {name: getattr(self, f"buffer_{i}") for i, name in enumerate(buffer_names)}
         return dict(zip(names, self.stacked, strict=True)), buffers
+
+
+def _copy(value: Tensor, parameter: Tensor) -> nn.Parameter:
+    """A parameter with this value, frozen if the other one is."""
+    return nn.Parameter(value.detach().clone(), requires_grad=parameter.requires_grad)
 
 
 def mean_prediction(outputs: Tensor) -> Tensor:

@@ -26,13 +26,15 @@ def size(model: nn.Module) -> Size:
 
     `n_weights` is what Spigler et al. 2019 (arXiv:1810.09665) call N: they have biases, and subtract
     one per neuron for its rescaling. For modules other than `Dense` and `Convolutional`, parameters
-    of one axis count as biases, and n_effective = n_params.
+    of one axis (not counting the member axis of an `Ensemble`) count as biases, and n_effective = n_params.
     """
+    lead = 0 if getattr(model, "members", None) is None else 1
     members = getattr(model, "members", None) or 1
     weights = sum(p.numel() for p in getattr(model, "weights", [])) // members
-    params = sum(p.numel() for p in model.parameters() if p.requires_grad) // members
+    trained = [p for p in model.parameters() if p.requires_grad]
+    params = sum(p.numel() for p in trained) // members
     if not weights:
-        biases = sum(p.numel() for p in model.parameters() if p.requires_grad and p.ndim < 2)
+        biases = sum(p.numel() for p in trained if p.ndim - lead < 2) // members
         return Size(params, params - biases, params)
     units = getattr(model, "n_hidden_units", 0)
     homogeneous = getattr(getattr(model, "activation", None), "homogeneous", False)

@@ -21,7 +21,7 @@ class Snapshots:
     Args:
         times: increasing, not negative.
         measure: what to keep of a model with members, a tensor with a member axis first, such as
-            `lambda model: model(x)`; None keeps the weights.
+            `lambda model: model(x)`; None keeps the trainable weights.
 
     Attributes:
         times: (times,).

@@ -1,4 +1,4 @@
-"""Weights and gradients of all members as one matrix, a row for each: what integrators want."""
+"""Trainable weights and gradients of all members as one matrix, a row each: what integrators want."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +15,11 @@ from symnets.training.verdict import Criterion
 Weights = Float[Tensor, "members N"]
 
 
+def trainable(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters that are not frozen, in the order of `model.parameters()`."""
+    return [p for p in model.parameters() if p.requires_grad]
+
+
 def flat(tensors: Sequence[Tensor]) -> Weights:
     """Tensors with a member axis first, side by side."""
     return torch.cat([t.detach().reshape(len(t), -1) for t in tensors], 1)
@@ -22,9 +27,9 @@ def flat(tensors: Sequence[Tensor]) -> Weights:
 
 @torch.no_grad()
 def put_weights(model: nn.Module, weights: Weights) -> None:
-    """Write rows of weights into the parameters, in the order of `model.parameters()`."""
+    """Write rows of weights into the parameters, in the order of `trainable`."""
     start = 0
-    for p in model.parameters():
+    for p in trainable(model):
         width = p[0].numel()
         p.copy_(weights[:, start : start + width].view_as(p))
         start += width
@@ -56,7 +61,7 @@ def point(moving: Moving, loss: PointwiseLoss, weights: Weights | None = None) -
         put_weights(moving.model, weights)
     outputs = moving.model(moving.inputs)
     value = loss(outputs, moving.targets).mean(-1)
-    gradient = torch.autograd.grad(value.sum(), list(moving.model.parameters()))
+    gradient = torch.autograd.grad(value.sum(), trainable(moving.model))
     return Point(value.detach(), outputs.detach(), flat(gradient))
 
 

@@ -9,7 +9,15 @@ from torch import Tensor
 from symnets.data.loader import Batch
 from symnets.training.flow_pair import Trial, bogacki_shampine
 from symnets.training.flow_snapshots import Snapshots
-from symnets.training.flow_weights import Point, Weights, flat, point, put_weights, write_standing
+from symnets.training.flow_weights import (
+    Point,
+    Weights,
+    flat,
+    point,
+    put_weights,
+    trainable,
+    write_standing,
+)
 from symnets.training.moving import Moving
 from symnets.training.pointwise import PointwiseLoss, check_labels
 from symnets.training.state import TrainState
@@ -55,7 +63,8 @@ def gradient_flow(
     `state.step` trials. Frozen at a yield and thawed, the flow goes on with the same bits.
 
     Args:
-        state: model with members; float64 unless the tolerance is above the noise of float32.
+        state: model with members; float64 unless the tolerance is above the noise of float32. Frozen
+            parameters stay.
         loss: with labels ±1.
         batch: inputs (n, ...) seen by all members or (S, n, ...); targets (n,) or (S, n).
         budget: trials after which those that still move are judged.
@@ -76,7 +85,7 @@ def gradient_flow(
     members = moving.members
     if not bool(members.moving.any()):
         return
-    weights, start = flat(list(moving.model.parameters())), point(moving, loss)
+    weights, start = flat(trainable(moving.model)), point(moving, loss)
     if snapshots is not None:
         snapshots.begin(moving, weights)
     if seen < 0:
@@ -96,7 +105,7 @@ def gradient_flow(
             moving.write_back()
             yield state
             if found and bool(members.moving.any()):
-                weights, start = flat(list(moving.model.parameters())), point(moving, loss)
+                weights, start = flat(trainable(moving.model)), point(moving, loss)
         if not bool(members.moving.any()):
             return
         some = members.moving

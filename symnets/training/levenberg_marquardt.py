@@ -49,7 +49,7 @@ def levenberg_marquardt(
     lets them get there.
 
     Args:
-        state: a `Dense` with members, scalar output, in float64; no optimiser.
+        state: a `Dense` with members, scalar output, in float64, nothing frozen; no optimiser.
         loss: with labels ±1, with ℓ'' > 0 wherever ℓ' is not 0 (so no `Hinge`).
         batch: inputs (n, d) seen by all members or (S, n, d); targets (n,) or (S, n).
         budget: trials after which those that still move are judged.
@@ -62,6 +62,11 @@ def levenberg_marquardt(
         raise ValueError("levenberg_marquardt: takes its own steps, expected state.optimizer=None, got one")
     if not isinstance(state.model, Dense):
         raise TypeError(f"levenberg_marquardt: expected a Dense, got {type(state.model).__name__}")
+    if not all(p.requires_grad for p in state.model.parameters()):
+        raise ValueError(
+            "levenberg_marquardt: moves all weights, expected none frozen, got some; use descend_members or "
+            "gradient_flow"
+        )
     criterion = criterion or Criterion()
     seen = -1 if state.members is None else state.step  # a resumed state was yielded at this step
     moving = Moving(state, batch)

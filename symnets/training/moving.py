@@ -21,7 +21,9 @@ class Moving:
 
     Args:
         state: its model has a member axis first in every parameter, and `select(indices)`.
-        batch: inputs (n, ...) for all, or (S, n, ...) for each; targets (n,) or (S, n).
+        batch: inputs (n, ...) for all, or (S, n, ...) for each; targets (n,) or (S, n). Inputs are of each
+            when they have one axis more than `model.input_axes`; a model without it (`Ensemble`) shows
+            its inputs to all.
     """
 
     def __init__(self, state: TrainState, batch: Batch) -> None:
@@ -34,6 +36,8 @@ class Moving:
         if state.members is None:
             state.members = Members.start(n)
         self.state, self.batch, self.members = state, batch, state.members
+        axes = getattr(state.model, "input_axes", None)
+        self.own_inputs = axes is not None and batch.inputs.ndim > axes
         self._shrink(state.members.moving)
 
     def _shrink(self, moving: Tensor) -> None:
@@ -42,12 +46,9 @@ class Moving:
         self.index = moving.nonzero()[:, 0].to(device)
         everyone = len(self.index) == len(moving)
         chosen: Callable[[Tensor], Tensor] = (lambda t: t) if everyone else (lambda t: t[self.index])
-        self.inputs = self.batch.inputs
-        self.targets = self.batch.targets
-        if self.targets.ndim == 2:
-            self.targets = chosen(self.targets)
-            if self.inputs.shape[0] == len(moving) and self.inputs.ndim > 2:
-                self.inputs = chosen(self.inputs)
+        inputs, targets = self.batch
+        self.inputs = chosen(inputs) if self.own_inputs else inputs
+        self.targets = chosen(targets) if targets.ndim == 2 else targets
         self.model: Any = state.model if everyone else state.model.select(self.index)  # pyright: ignore
         whole = state.optimizer
         self.optimizer = whole if everyone or whole is None else _part(whole, state.model, self)
@@ -62,8 +63,11 @@ class Moving:
                 whole[self.index] = part
                 if self.state.optimizer is None or self.optimizer is None:
                     continue
+                memory = self.optimizer.state.get(part)
+                if not memory:  # frozen, or no step has been done: an entry would be one too many
+                    continue
                 slots = self.state.optimizer.state[whole]  # pyright: ignore
-                for name, value in self.optimizer.state[part].items():
+                for name, value in memory.items():
                     if isinstance(value, Tensor) and value.shape == part.shape:
                         if name not in slots:  # members finished before the first step of the optimiser
                             slots[name] = value.new_zeros(whole.shape)

@@ -141,3 +141,11 @@ def test_images_of_the_wrong_shape_are_refused():
         net()(draw(4, 2, 5, 6))
     with pytest.raises(ValueError, match="expected shape"):
         net()(draw(2, 4, 2, 6, 5))
+
+
+def test_what_is_frozen_stays_so_in_parts():
+    model = net()
+    model.biases[1].requires_grad_(False)
+    flags = [p.requires_grad for p in model.parameters()]
+    for other in (model.select([2, 0]), model.member(1)):
+        assert [p.requires_grad for p in other.parameters()] == flags

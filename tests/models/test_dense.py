@@ -6,6 +6,7 @@ from torch.func import functional_call, hessian, jacrev, vmap
 
 from symnets.models.activation import ACTIVATIONS
 from symnets.models.dense import Dense
+from symnets.models.parametrization import convert
 from symnets.models.signals import signals
 
 # Sums of some tens of terms of size 1 in float64, in another order.
@@ -190,3 +191,13 @@ def test_stacking_nets_of_different_shapes_is_refused():
         Dense.stack([Dense(4, 3, 2), Dense(4, 4, 2)])
     with pytest.raises(ValueError, match="at least one"):
         Dense.stack([])
+
+
+def test_what_is_frozen_stays_so_in_parts_and_other_parametrisations():
+    model = net()
+    model.weights[0].requires_grad_(False)
+    flags = [p.requires_grad for p in model.parameters()]
+    assert flags.count(False) == 1
+    twins = [model.select([2, 0]), model.member(1), Dense.stack([model.member(s) for s in range(3)])]
+    for other in (*twins, convert(model, "standard").model):
+        assert [p.requires_grad for p in other.parameters()] == flags

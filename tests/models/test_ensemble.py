@@ -72,3 +72,12 @@ def test_modules_that_differ_are_refused():
         Ensemble([nn.Linear(2, 2), nn.Linear(2, 3)])
     with pytest.raises(ValueError, match="at least one"):
         Ensemble([])
+
+
+def test_what_is_frozen_stays_so(models):
+    for model in models:
+        model.scale.requires_grad_(False)
+    flags = [p.requires_grad for p in models[0].parameters()]
+    ensemble = Ensemble(models)
+    for other in (ensemble, ensemble.select([1]), ensemble.member(2)):
+        assert [p.requires_grad for p in other.parameters()] == flags

@@ -5,6 +5,7 @@ from torch import nn
 
 from symnets.models.convolutional import Convolutional
 from symnets.models.dense import Dense
+from symnets.models.ensemble import Ensemble
 from symnets.models.size import count_weights, size, width_for
 
 
@@ -45,3 +46,10 @@ def test_no_other_width_is_nearer_to_the_wish(wish):
     width = width_for(wish, d_in=10, depth=3)
     off = [abs(count_weights(10, w, 3) - wish) for w in range(1, 100)]
     assert off[width - 1] == min(off)
+
+
+def test_an_ensemble_of_modules_counts_as_one_of_them():
+    models = [nn.Linear(3, 2) for _ in range(4)]
+    found = size(Ensemble(models))
+    assert found == size(models[0])
+    assert (found.n_params, found.n_weights) == (8, 6)
