@@ -1,6 +1,7 @@
 """`symnets sweep`: an experiment on a grid of configurations."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from symnets.experiments.batches import batches
 from symnets.experiments.executors import executor
 from symnets.experiments.experiment import Finding
 from symnets.experiments.find import find
+from symnets.experiments.override import override
 from symnets.experiments.store import present
 from symnets.experiments.sweep import sweep
 from symnets.experiments.write_up import write_up
@@ -34,14 +36,20 @@ class Sweep:
 
     Example:
         symnets sweep jamming_spheres --preset quick --output results/spheres
+        symnets sweep jamming_plane --set seed=0,1 --set width=8,10
     """
 
     name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")]
     """An experiment of symnets, or the import path of a module of your own."""
     preset: str = "quick"
     """Which grid: quick takes at most five minutes on two cores, paper is the published one."""
+    settings: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE,...")
+    ] = ()
+    """Values of a field of the configuration, in place of those of the preset; may be given again for
+    another field."""
     output: Path | None = None
-    """Directory for runs, figure and table; by default results/NAME-PRESET."""
+    """Directory for runs, figure and table; by default results/NAME-PRESET, followed by what is set."""
     executor: str = "local"
     """local (processes here), serial (no processes, for debugging) or dask://HOST:PORT."""
     workers: int | None = None
@@ -58,8 +66,10 @@ class Sweep:
             raise ValueError(
                 f"{self.name} has no preset {self.preset!r}; did you mean {near!r}? Valid: {known}"
             )
-        configs = experiment.PRESETS[self.preset]
-        directory = self.output or Path("results") / f"{self.name}-{self.preset}"
+        configs = override(experiment.PRESETS[self.preset], self.settings)
+        # Another grid has its own figure, so its own directory.
+        said = [re.sub(r"[^\w.,=+-]", "_", setting) for setting in self.settings]
+        directory = self.output or Path("results") / "-".join([self.name, self.preset, *said])
         try:
             with executor(self.executor, self.workers) as where:
                 sweep(experiment, configs, directory, executor=where, retry_failed=self.retry_failed)

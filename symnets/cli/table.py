@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional
 
+from symnets.experiments.find import find, name_of
 from symnets.experiments.table import Table, write_table
 
 
@@ -18,18 +19,24 @@ class TableOf:
 
     Example:
         symnets table results/spheres -o spheres.parquet
+        symnets table jamming_spheres results/mixed
     """
 
-    directory: Annotated[Positional[Path], tyro.conf.arg(metavar="DIR")]
-    """Where `symnets sweep` put the runs."""
+    words: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(name="runs", metavar="[NAME] DIR")]
+    """Where `symnets sweep` put the runs; after the name of an experiment, the runs of this one alone."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("table.csv")
     """File for the table, .csv or .parquet."""
 
     def run(self) -> None:
         """Read, write."""
-        table = Table.load(self.directory)
+        if len(self.words) not in (1, 2):
+            raise ValueError(f"expected `symnets table [NAME] DIR`, got {' '.join(self.words) or 'neither'}")
+        *names, directory = self.words
+        name = name_of(find(names[0])) if names else None
+        table = Table.load(directory, name)
         if table.empty:
-            raise ValueError(f"{self.directory}: expected runs, found none; `symnets sweep` makes them")
+            of = f" of {name}" if name else ""
+            raise ValueError(f"{directory}: expected runs{of}, found none; `symnets sweep` makes them")
         write_table(table, self.output)
         text = f"wrote {len(table)} runs to {self.output}"
         Console().print(text, soft_wrap=True, highlight=False)

@@ -89,6 +89,12 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
     [
         ("sweep jamming_plan", "unknown experiment 'jamming_plan'; did you mean"),
         (f"sweep {NOISE} --preset quik", "has no preset 'quik'; did you mean 'quick'"),
+        (f"sweep {NOISE} --set lenght=4", "unknown key 'lenght'; did you mean 'length'"),
+        (f"sweep {NOISE} --set length=4,many", "--set: length: Input should be a valid integer"),
+        (f"sweep {NOISE} --set length=0", "length: expected at least 1, got 0"),
+        (f"sweep {NOISE} --set length=4,4", "length has a value twice"),
+        (f"sweep {NOISE} --set length=4 --set length=5", "length is set twice"),
+        (f"sweep {NOISE} --set length", "expected field=value"),
         (f"sweep {NOISE} --executor dusk://here", "expected local, serial or dask://HOST:PORT"),
         (f"sweep {NOISE} --executor local --workers 0", "workers: expected at least 1, got 0"),
         ("run", "name an experiment first"),
@@ -96,6 +102,10 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
         (f"run {NOISE} --length 0", "length: expected at least 1, got 0"),
         (f"figure {NOISE} nowhere", "nowhere: there is no such directory"),
         ("table nowhere", "nowhere: there is no such directory"),
+        ("table", "expected `symnets table [NAME] DIR`"),
+        ("table one two three", "expected `symnets table [NAME] DIR`"),
+        ("table jamming_plan .", "unknown experiment 'jamming_plan'; did you mean"),
+        (f"table {NOISE} .", f".: expected runs of {NOISE}, found none"),
         ("report nowhere", "nowhere: there is no such directory"),
         (f"figure {NOISE} .", "expected runs of tests.experiments.toy_noise, found none"),
         ("table .", "expected runs, found none"),
@@ -142,6 +152,25 @@ def test_the_table_goes_to_csv_and_parquet(tmp_path):
     for name, read in (("t.csv", pd.read_csv), ("t.parquet", pd.read_parquet)):
         assert main(["table", str(tmp_path / "runs"), "-o", str(tmp_path / name)]) == 0
         assert list(read(tmp_path / name)["length"]) == [4] * 4 + [16] * 4 + [64] * 4
+
+
+def test_the_table_of_one_experiment_leaves_out_the_others(tmp_path):
+    sweep(NOISE, tmp_path / "runs")
+    sweep(FAULTS, tmp_path / "runs")
+    assert main(["table", FAULTS, str(tmp_path / "runs"), "-o", str(tmp_path / "t.csv")]) == 0
+    assert set(pd.read_csv(tmp_path / "t.csv")["experiment"]) == {FAULTS}
+    assert main(["table", str(tmp_path / "runs"), "-o", str(tmp_path / "t.csv")]) == 0
+    assert set(pd.read_csv(tmp_path / "t.csv")["experiment"]) == {NOISE, FAULTS}
+
+
+def test_axes_of_a_preset_can_be_replaced(tmp_path, monkeypatch):
+    """The preset has lengths 4, 16, 64 and seeds 0 to 3: with one length and two seeds, two runs are left."""
+    monkeypatch.chdir(tmp_path)
+    line = ["sweep", NOISE, "--executor", "serial", "--set", "length=9", "--set", "seed=5,7"]
+    assert main(line) == 0
+    table = Table.load(tmp_path / "results" / f"{NOISE}-quick-length=9-seed=5,7")
+    assert list(table["length"]) == [9, 9]
+    assert list(table["seed"]) == [5, 7]
 
 
 def test_the_figure_is_drawn_anew(tmp_path):
