@@ -55,7 +55,9 @@ def _points(data: str, widths: dict[int, Sequence[int]], seeds: int, **values: A
     for n_train, row in widths.items():
         for width in row:
             for seed in range(seeds):
-                yield Config(data=data, n_train=n_train, width=width, seed=seed, **values)
+                # Learning rate min(0.004, 0.2 h^(-3/2)): to larger ones narrow nets lose patterns for good.
+                rate = round(min(0.2, 0.004 * width**1.5), 4)
+                yield Config(data=data, n_train=n_train, width=width, seed=seed, rate=rate, **values)
 
 
 PRESETS = {
@@ -63,8 +65,8 @@ PRESETS = {
         *_points(
             "random",
             {
-                2000: (22, 20, 18, 16, 14),
-                1400: (18, 17, 15, 14, 13),
+                2000: (20, 18, 16, 14),
+                1400: (17, 15, 14, 13),
                 1000: (15, 13, 12, 11, 10, 9),
                 700: (13, 12, 11, 10, 9, 8),
                 500: (13, 12, 11, 10, 9, 8, 7),
@@ -74,10 +76,11 @@ PRESETS = {
         *_points(
             "mnist",
             {
-                500: (4, 5, 6, 7, 9),
-                1000: (6, 7, 8, 10, 12),
-                2000: (8, 10, 11, 13, 15),
-                4000: (11, 13, 15, 17, 20),
+                8000: (20, 18, 16),
+                4000: (17, 15, 13, 11),
+                2000: (15, 13, 11, 10, 8),
+                1000: (12, 10, 8, 7, 6),
+                500: (9, 7, 6, 5, 4),
             },
             3,
         ),
