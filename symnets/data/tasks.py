@@ -55,16 +55,17 @@ def pair(
     return kept, groups(kept.labels, (first,), dtype=dtype)
 
 
-def check_signs(labels: Shaped[Tensor, "points"]) -> None:
+def check_signs(labels: Shaped[Tensor, "*members points"]) -> None:
     """Refuse labels of a binary task that are not +1 or -1.
 
     Raises:
-        ValueError: names the first that is neither.
+        ValueError: with some of the values found, and the place of the first that is neither.
     """
     wrong = (labels != 1) & (labels != -1)
     if wrong.any():
-        row = int(wrong.nonzero()[0, 0])
+        place = wrong.nonzero()[0].tolist()
         raise ValueError(
-            f"labels: expected +1 or -1, got {labels[row].item():g} in row {row}; make classes into signs "
-            "with parity, groups or pair of symnets.data"
+            f"labels: expected +1 and -1, got {labels.unique()[:5].tolist()}, the first that is neither in "
+            f"row {', '.join(map(str, place))}; make classes into signs with parity, groups or pair of "
+            "symnets.data"
         )

@@ -1,8 +1,9 @@
 """Outputs of a net with one output, next to the targets they answer."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from symnets.data.tasks import check_signs as check_signs
 
 
 def scalar_outputs(outputs: Tensor, targets: Tensor) -> Float[Tensor, "*members n"]:
@@ -22,16 +23,3 @@ def scalar_outputs(outputs: Tensor, targets: Tensor) -> Float[Tensor, "*members 
             f"targets of shape {tuple(targets.shape)}, got {shape}"
         )
     return outputs
-
-
-def check_signs(targets: Tensor) -> None:
-    """Refuse labels that are not ±1.
-
-    Raises:
-        ValueError: with some of the values found.
-    """
-    if not bool(((targets == 1) | (targets == -1)).all()):
-        found = torch.unique(targets)[:5].tolist()
-        raise ValueError(
-            f"labels: expected +1 and -1, got {found}; map two classes with 2.0 * (label == a) - 1"
-        )

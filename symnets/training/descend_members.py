@@ -7,7 +7,7 @@ from torch import Tensor
 
 from symnets.data.loader import Batch
 from symnets.training.moving import Moving
-from symnets.training.pointwise import PointwiseLoss, check_labels
+from symnets.training.pointwise import PointwiseLoss, check_targets
 from symnets.training.state import TrainState
 from symnets.training.verdict import Criterion, Verdict
 
@@ -33,13 +33,13 @@ def descend_members(
 
     Args:
         state: model with members, optimiser, perhaps a scheduler, stepped with it.
-        loss: with labels ±1.
+        loss: of labels ±1, or of any targets (MSE).
         batch: inputs (n, d) seen by all members or (S, n, d); targets (n,) or (S, n).
         budget: steps after which those that still move are judged.
         criterion: when a member is finished.
         stride: steps between two looks.
     """
-    check_labels(batch.targets)
+    check_targets(loss, batch.targets)
     if state.optimizer is None:
         raise ValueError("descend_members: state.optimizer is None; give one, such as torch.optim.Adam(...)")
     criterion = criterion or Criterion()
@@ -52,7 +52,7 @@ def descend_members(
             members.loss_at_half[members.moving] = _loss(loss, outputs, moving).double().cpu()
         if state.step != seen and (state.step % stride == 0 or state.step >= budget):
             value = _loss(loss, outputs, moving)
-            found = _judge(state, moving, criterion, value, outputs, state.step >= budget)
+            found = _judge(state, moving, criterion, loss, value, outputs, state.step >= budget)
             moving.finish(found)
             moving.write_back()
             yield state
@@ -95,11 +95,17 @@ def _step(state: TrainState, moving: Moving) -> None:
 
 
 def _judge(
-    state: TrainState, moving: Moving, criterion: Criterion, value: Tensor, outputs: Tensor, last: bool
+    state: TrainState,
+    moving: Moving,
+    criterion: Criterion,
+    loss: PointwiseLoss,
+    value: Tensor,
+    outputs: Tensor,
+    last: bool,
 ) -> dict[int, Verdict]:
     """Bring the members' standing up to date; verdicts on those that are finished."""
     members = moving.members
-    unsatisfied = criterion.n_unsatisfied(outputs, moving.targets)
+    unsatisfied = criterion.n_unsatisfied(outputs, moving.targets, labels=loss.labels)
     norm = gradient_norm(moving.model)
     place = members.moving.clone()
     members.loss[place] = value.double().cpu()

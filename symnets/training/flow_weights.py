@@ -65,10 +65,12 @@ def point(moving: Moving, loss: PointwiseLoss, weights: Weights | None = None) -
     return Point(value.detach(), outputs.detach(), flat(gradient))
 
 
-def write_standing(state: TrainState, moving: Moving, criterion: Criterion, at: Point) -> Tensor:
+def write_standing(
+    state: TrainState, moving: Moving, criterion: Criterion, loss: PointwiseLoss, at: Point
+) -> Tensor:
     """Bring the members' standing up to date; returns N_Δ of the moving ones."""
     members = moving.members
-    unsatisfied = criterion.n_unsatisfied(at.outputs, moving.targets)
+    unsatisfied = criterion.n_unsatisfied(at.outputs, moving.targets, labels=loss.labels)
     members.loss[members.moving] = at.loss.double().cpu()
     members.gradient_norm[members.moving] = at.gradient_norm.double().cpu()
     members.n_unsatisfied[members.moving] = unsatisfied.cpu()

@@ -19,7 +19,7 @@ from symnets.training.flow_weights import (
     write_standing,
 )
 from symnets.training.moving import Moving
-from symnets.training.pointwise import PointwiseLoss, check_labels
+from symnets.training.pointwise import PointwiseLoss, check_targets
 from symnets.training.state import TrainState
 from symnets.training.verdict import Criterion, Verdict
 
@@ -65,7 +65,7 @@ def gradient_flow(
     Args:
         state: model with members; float64 unless the tolerance is above the noise of float32. Frozen
             parameters stay.
-        loss: with labels ±1.
+        loss: of labels ±1, or of any targets (MSE).
         batch: inputs (n, ...) seen by all members or (S, n, ...); targets (n,) or (S, n).
         budget: trials after which those that still move are judged.
         max_time: t at which a member ends.
@@ -76,7 +76,7 @@ def gradient_flow(
         patience: kinks without progress that a member survives.
         stride: trials between two looks.
     """
-    check_labels(batch.targets)
+    check_targets(loss, batch.targets)
     if state.optimizer is not None:
         raise ValueError("gradient_flow: takes its own steps, expected state.optimizer=None, got one")
     criterion = criterion or Criterion()
@@ -100,7 +100,7 @@ def gradient_flow(
         arrived = bool(_arrived(members.time[members.moving], horizon).all())
         if state.step != seen and (state.step % stride == 0 or state.step >= budget or arrived):
             put_weights(moving.model, weights)
-            found = _judge(state, moving, criterion, start, weights, patience, horizon, budget)
+            found = _judge(state, moving, criterion, loss, start, weights, patience, horizon, budget)
             moving.finish(found)
             moving.write_back()
             yield state
@@ -192,6 +192,7 @@ def _judge(
     state: TrainState,
     moving: Moving,
     criterion: Criterion,
+    loss: PointwiseLoss,
     start: Point,
     weights: Weights,
     patience: int,
@@ -200,7 +201,7 @@ def _judge(
 ) -> dict[int, Verdict]:
     """Bring the members' standing up to date; verdicts on those that are finished."""
     members, memory = moving.members, moving.members.memory
-    unsatisfied = write_standing(state, moving, criterion, start)
+    unsatisfied = write_standing(state, moving, criterion, loss, start)
     some = members.moving.clone()
     falls = ~(members.loss >= (1 - 1e-3) * memory["lowest_loss"])  # also when there is none yet
     memory["lowest_loss"] = torch.where(falls & some, members.loss, memory["lowest_loss"])

@@ -11,7 +11,7 @@ from symnets.models.dense import Dense
 from symnets.training.flow_weights import Weights, flat, point, put_weights, write_standing
 from symnets.training.gauss_newton import damped_step
 from symnets.training.moving import Moving
-from symnets.training.pointwise import PointwiseLoss, check_labels
+from symnets.training.pointwise import PointwiseLoss, check_targets
 from symnets.training.state import TrainState
 from symnets.training.verdict import Criterion, Verdict
 
@@ -50,14 +50,14 @@ def levenberg_marquardt(
 
     Args:
         state: a `Dense` with members, scalar output, in float64, nothing frozen; no optimiser.
-        loss: with labels ±1, with ℓ'' > 0 wherever ℓ' is not 0 (so no `Hinge`).
+        loss: of labels ±1 or of any targets (MSE), with ℓ'' > 0 wherever ℓ' is not 0 (so no `Hinge`).
         batch: inputs (n, d) seen by all members or (S, n, d); targets (n,) or (S, n).
         budget: trials after which those that still move are judged.
         criterion: when a member is finished.
         damping: first λ, times the mean diagonal element of JᵀJ.
         stride: trials between two looks.
     """
-    check_labels(batch.targets)
+    check_targets(loss, batch.targets)
     if state.optimizer is not None:
         raise ValueError("levenberg_marquardt: takes its own steps, expected state.optimizer=None, got one")
     if not isinstance(state.model, Dense):
@@ -76,7 +76,7 @@ def levenberg_marquardt(
         if state.step == budget // 2:
             members.loss_at_half[members.moving] = start.loss.double().cpu()
         if state.step != seen and (state.step % stride == 0 or state.step >= budget):
-            unsatisfied = write_standing(state, moving, criterion, start)
+            unsatisfied = write_standing(state, moving, criterion, loss, start)
             minimum = criterion.at_minimum(start.loss, start.gradient_norm)
             found = _judge(state, moving, criterion, budget, start.loss, unsatisfied, minimum)
             moving.finish(found)

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from symnets.data.tasks import check_signs
+
 Points = Float[Tensor, "*members n"]
 
 
@@ -16,6 +18,8 @@ class PointwiseLoss(Protocol):
 
     finite_range: ClassVar[bool]
     """ℓ = 0 for all f y beyond a finite margin: SAT and UNSAT are then sharply distinct."""
+    labels: ClassVar[bool]
+    """Targets are labels ±1 and a pattern is satisfied beyond a margin; otherwise any number, to be met."""
 
     def __call__(self, outputs: Points, targets: Points) -> Points:
         """ℓ."""
@@ -36,6 +40,7 @@ class QuadraticHinge:
 
     margin: float = 1.0
     finite_range: ClassVar[bool] = True
+    labels: ClassVar[bool] = True
 
     def __call__(self, outputs: Points, targets: Points) -> Points:
         return 0.5 * (self.margin - targets * outputs).relu() ** 2
@@ -53,6 +58,7 @@ class Hinge:
 
     margin: float = 1.0
     finite_range: ClassVar[bool] = True
+    labels: ClassVar[bool] = True
 
     def __call__(self, outputs: Points, targets: Points) -> Points:
         return (self.margin - targets * outputs).relu()
@@ -71,6 +77,7 @@ class SoftHinge:
     beta: float = 20.0
     margin: float = 1.0
     finite_range: ClassVar[bool] = False
+    labels: ClassVar[bool] = True
 
     def __call__(self, outputs: Points, targets: Points) -> Points:
         return F.softplus(self.margin - targets * outputs, beta=self.beta, threshold=50.0)
@@ -79,8 +86,8 @@ class SoftHinge:
         return -targets * torch.sigmoid(self.beta * (self.margin - targets * outputs))
 
     def d2(self, outputs: Points, targets: Points) -> Points:
-        s = torch.sigmoid(self.beta * (self.margin - targets * outputs))
-        return self.beta * s * (1 - s)
+        x = self.beta * (self.margin - targets * outputs)
+        return self.beta * torch.sigmoid(x) * torch.sigmoid(-x)  # 1 - sigmoid(x) would round to 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,7 @@ class CrossEntropy:
     """log(1 + e^(-y f)) for labels ±1: never zero."""
 
     finite_range: ClassVar[bool] = False
+    labels: ClassVar[bool] = True
 
     def __call__(self, outputs: Points, targets: Points) -> Points:
         return F.softplus(-targets * outputs)
@@ -96,8 +104,8 @@ class CrossEntropy:
         return -targets * torch.sigmoid(-targets * outputs)
 
     def d2(self, outputs: Points, targets: Points) -> Points:
-        s = torch.sigmoid(-targets * outputs)
-        return s * (1 - s)
+        x = -targets * outputs
+        return torch.sigmoid(x) * torch.sigmoid(-x)
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,7 @@ class Exponential:
     """e^(-y f)."""
 
     finite_range: ClassVar[bool] = False
+    labels: ClassVar[bool] = True
 
     def __call__(self, outputs: Points, targets: Points) -> Points:
         return torch.exp(-targets * outputs)
@@ -121,6 +130,7 @@ class MSE:
     """½ (f - y)², for targets of any value."""
 
     finite_range: ClassVar[bool] = False
+    labels: ClassVar[bool] = False
 
     def __call__(self, outputs: Points, targets: Points) -> Points:
         return 0.5 * (outputs - targets) ** 2
@@ -132,14 +142,11 @@ class MSE:
         return torch.ones_like(outputs - targets)
 
 
-def check_labels(targets: Tensor) -> None:
-    """Refuse labels of a binary task that are not ±1.
+def check_targets(loss: PointwiseLoss, targets: Tensor) -> None:
+    """Refuse targets that a loss cannot take: other than ±1 where it asks for labels.
 
     Raises:
         ValueError: with the values found.
     """
-    if not bool(((targets == 1) | (targets == -1)).all()):
-        found = targets.unique()[:5].tolist()
-        raise ValueError(
-            f"labels: expected +1 and -1 as floats, got {found}; map two classes with 2 * (label == a) - 1"
-        )
+    if loss.labels:
+        check_signs(targets)

@@ -29,6 +29,7 @@ class Criterion:
 
     Attributes:
         margin: pattern μ is satisfied when its gap Δ = margin - y f is at most `tolerance`.
+            Of a loss without labels (MSE) the gap is |f - y|, and the margin does not matter.
         tolerance: strictly positive gaps are no use: methods of second order end with gaps of
             1e-13 on the very margin.
         gradient: a member whose gradient norm is below this times the square root of its loss is
@@ -43,10 +44,21 @@ class Criterion:
     fall: float = 2.0
 
     def n_unsatisfied(
-        self, outputs: Float[Tensor, "members n"], targets: Float[Tensor, "*members n"]
+        self,
+        outputs: Float[Tensor, "members n"],
+        targets: Float[Tensor, "*members n"],
+        *,
+        labels: bool = True,
     ) -> Int[Tensor, " members"]:
-        """N_Δ: patterns with Δ > tolerance."""
-        return (self.margin - targets * outputs > self.tolerance).sum(-1)
+        """N_Δ: patterns with Δ > tolerance; one with an output that is no number is not satisfied.
+
+        Args:
+            outputs: f.
+            targets: y.
+            labels: Δ = margin - y f; if not, Δ = |f - y|.
+        """
+        gaps = self.margin - targets * outputs if labels else (outputs - targets).abs()
+        return (~(gaps <= self.tolerance)).sum(-1)
 
     def at_minimum(
         self, loss: Float[Tensor, " members"], gradient_norm: Float[Tensor, " members"]

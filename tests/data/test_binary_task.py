@@ -145,7 +145,7 @@ def test_bad_input_is_refused(options, message):
 def test_a_task_has_labels_plus_and_minus_one():
     x = torch.zeros(2, 1)
     BinaryTask(x, torch.tensor([1.0, -1.0]), x[:0], torch.empty(0))
-    with pytest.raises(ValueError, match=r"expected \+1 or -1"):
+    with pytest.raises(ValueError, match=r"expected \+1 and -1"):
         BinaryTask(x, torch.tensor([1.0, 0.0]), x[:0], torch.empty(0))
 
 

@@ -48,8 +48,13 @@ def test_a_pair_is_of_two_known_classes():
 
 @pytest.mark.parametrize(("labels", "row"), [([1.0, 0.0], 1), ([2.0, 1.0], 0), ([1.0, float("nan")], 1)])
 def test_labels_that_are_no_signs_are_refused(labels, row):
-    with pytest.raises(ValueError, match=rf"expected \+1 or -1, got .* in row {row}"):
+    with pytest.raises(ValueError, match=rf"expected \+1 and -1, got .* in row {row};"):
         check_signs(torch.tensor(labels))
+
+
+def test_the_place_of_a_wrong_label_of_a_member_is_named():
+    with pytest.raises(ValueError, match="in row 1, 2;"):
+        check_signs(torch.tensor([[1.0, -1.0, 1.0], [1.0, 1.0, 3.0]]))
 
 
 def test_signs_of_any_kind_of_number_pass():

@@ -12,7 +12,7 @@ from symnets.training.pointwise import (
     Hinge,
     QuadraticHinge,
     SoftHinge,
-    check_labels,
+    check_targets,
 )
 
 LOSSES = [
@@ -83,7 +83,17 @@ def test_large_losses_stay_finite():
     assert SoftHinge()(f, y).item() == pytest.approx(801.0)
 
 
+@pytest.mark.parametrize("loss", [SoftHinge(), CrossEntropy()], ids=str)
+def test_the_second_derivative_does_not_round_to_zero_on_the_wrong_side(loss):
+    """With Δ the distance to the side where ℓ is a line, ℓ'' = β e^(-β Δ) to a relative e^(-β Δ)."""
+    y = torch.ones(1, dtype=torch.float64)
+    beta, gap = (loss.beta, 6.0) if isinstance(loss, SoftHinge) else (1.0, 60.0)
+    f = y - 6.0 if isinstance(loss, SoftHinge) else -60.0 * y
+    assert loss.d2(f, y).item() == pytest.approx(beta * math.exp(-beta * gap), rel=1e-12)
+
+
 @pytest.mark.parametrize("labels", [[0.0, 1.0], [1.0, 2.0], [1.0, math.nan]])
-def test_labels_other_than_one_and_minus_one_are_refused(labels):
+def test_labels_other_than_one_and_minus_one_are_refused_where_labels_are_meant(labels):
     with pytest.raises(ValueError, match=r"labels: expected \+1 and -1"):
-        check_labels(torch.tensor(labels))
+        check_targets(QuadraticHinge(), torch.tensor(labels))
+    check_targets(MSE(), torch.tensor(labels))
