@@ -24,7 +24,7 @@ pressure, against the distance to jamming.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +42,7 @@ from symnets.experiments.spheres.curves import Curves, curves
 from symnets.experiments.spheres.decompression import decompress
 from symnets.experiments.spheres.packing import random_packing, relax
 from symnets.experiments.spheres.threshold import threshold
-from symnets.report.power_law import fit_power_law, fit_power_law_seeds
+from symnets.report.power_law import PowerLaw, fit_power_law, fit_power_law_seeds
 from symnets.report.published import draw_published, draw_published_exponent
 from symnets.report.style import COLOURS, row_of_panels, style
 
@@ -242,7 +242,7 @@ def _of_decompressed(table: pd.DataFrame, arrays: Arrays, dim: int) -> Iterator[
             high,
         )
     # With harmonic springs the published laws make it the same exponent; the pressure is the cleaner axis.
-    fit = fit_power_law(c.pressure.mean(0), c.coordination.mean(0))
+    fit = coordination_law(c)
     published, low, high = _EXPONENTS["coordination"]
     yield Finding(
         f"exponent of coordination in pressure, {where}",
@@ -251,6 +251,24 @@ def _of_decompressed(table: pd.DataFrame, arrays: Arrays, dim: int) -> Iterator[
         f"{published:g} (Goodrich et al. 2012, Phys. Rev. Lett. 109, 095704)",
         low,
         high,
+    )
+
+
+def coordination_law(c: Curves, *, n_resamples: int = 500, seed: int = 0) -> PowerLaw:
+    """Coordination against pressure, both averaged over packings.
+
+    The errors come from resampling packings, pressure and coordination of one packing together.
+    """
+
+    def fit(chosen: ndarray) -> PowerLaw:
+        return fit_power_law(c.pressure[chosen].mean(0), c.coordination[chosen].mean(0))
+
+    n, rng = len(c.pressure), np.random.default_rng(seed)
+    drawn = [fit(rng.integers(n, size=n)) for _ in range(n_resamples)]
+    return replace(
+        fit(np.arange(n)),
+        exponent_error=float(np.std([f.exponent for f in drawn], ddof=1)),
+        prefactor_error=float(np.std([f.prefactor for f in drawn], ddof=1)),
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from symnets.experiments import jamming_spheres as jamming
 from symnets.experiments.grid import grid
 from symnets.experiments.jamming_spheres import Config
+from symnets.experiments.spheres.curves import Curves
 
 Study = tuple[pd.DataFrame, dict[str, Mapping[str, np.ndarray]]]
 
@@ -54,6 +55,21 @@ def test_findings_are_those_of_discs(study: Study) -> None:
     )
 
 
+def test_the_error_of_the_exponent_in_pressure_is_that_of_packings() -> None:
+    """Packings are perfect lines, Z = A p^(1/2 + a): no scatter about each, but from one to another.
+
+    To first order the exponent of the mean is 1/2 plus the mean of the a, with its standard error.
+    """
+    excess, n = np.geomspace(1e-3, 1e-1, 8), 40
+    a = 0.02 * np.random.default_rng(0).standard_normal((n, 1))
+    pressure = np.tile(excess, (n, 1))
+    lines = Curves(excess, (pressure / 1e-2) ** (0.5 + a), pressure**2, pressure, np.ones(n))
+    fit = jamming.coordination_law(lines)
+    assert fit.exponent == pytest.approx(0.5 + a.mean(), abs=1e-3)
+    # 500 resamples know a standard deviation to 3 %, and there is the curvature of the mean of powers.
+    assert fit.exponent_error == pytest.approx(a.std(ddof=1) / n**0.5, rel=0.15)
+
+
 def test_the_figure_shows_jump_and_laws(study: Study) -> None:
     table, arrays = study
     figure = jamming.figure(table, arrays.__getitem__)
@@ -67,7 +83,7 @@ def test_the_figure_shows_jump_and_laws(study: Study) -> None:
 def test_a_figure_of_part_of_the_table_is_drawn(study: Study) -> None:
     """A sweep that is not done yet, or a single run."""
     table, arrays = study
-    for part in (table[:3], table[-4:], table[-1:]):
+    for part in (table.iloc[:3], table.iloc[-4:], table.iloc[-1:]):
         jamming.figure(part, arrays.__getitem__)
         jamming.findings(part, arrays.__getitem__)
 
