@@ -143,7 +143,7 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
 
 
 def _findings(n_train: int, curves: SizeCurves) -> list[Finding]:
-    where = f"P = {n_train}"
+    where = f"P = {n_train}{curves.left_out}"
 
     def found(
         quantity: str, statistic: Callable[[SizeCurves], float], published: str, low: float, high: float
@@ -155,8 +155,8 @@ def _findings(n_train: int, curves: SizeCurves) -> list[Finding]:
             "N of the largest predictor norm over N*",
             lambda c: peak(c) / jamming_size(c),
             f"1: |f| peaks at N* ({_GEIGER})",
-            0.3,
-            3.0,
+            0.5,
+            2.0,
         ),
         found(
             "largest predictor norm over that of the largest net",
@@ -211,7 +211,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     error, scaled, norm, unsatisfied = panels
     for (n_train, curves), colour in zip(_by_patterns(table).items(), COLOURS, strict=False):
         star = jamming_size(curves)  # NaN draws nothing
-        look: dict[str, Any] = {"color": colour, "label": f"P = {n_train}"}
+        look: dict[str, Any] = {"color": colour, "label": f"P = {n_train}{curves.left_out}"}
         for axes, unit in ((error, 1.0), (scaled, star)):
             _draw(axes, curves.sizes / unit, curves, "test_error", look)
             early = look | {"label": f"P = {n_train}, stopped early", "fmt": "--"}

@@ -112,12 +112,14 @@ class Ensembles:
         n_star: N*, NaN if the sizes do not enclose it.
         outputs: f of all seeds, (seeds, sizes, test).
         targets: (test,).
+        left_out: how many seeds are not in it, in words; empty if all are.
     """
 
     sizes: ndarray
     n_star: float
     outputs: ndarray
     targets: ndarray
+    left_out: str = ""
 
     @property
     def past(self) -> ndarray:
@@ -172,7 +174,7 @@ def _error(outputs: ndarray, targets: ndarray) -> ndarray:
 
 
 def ensembles(table: pd.DataFrame, arrays: Arrays) -> Ensembles:
-    """The nets of a table, those seeds that are there at every size.
+    """The nets of a table, those seeds that are there at every size and did not diverge at any.
 
     Raises:
         ValueError: more than one set of patterns, or no seed at every size.
@@ -180,20 +182,21 @@ def ensembles(table: pd.DataFrame, arrays: Arrays) -> Ensembles:
     for name in ("data", "n_train", "data_seed", "depth", "from_start"):
         if len(set(table[name])) != 1:
             raise ValueError(f"table: expected nets of one {name}, got {sorted(set(table[name]))}")
-    curves = SizeCurves.of(table, "unsatisfied_per_weight")
+    curves = SizeCurves.of(table, "unsatisfied_per_weight", "norm")
+    table = table.query("abs(norm) < inf")
     found: dict[tuple[int, int], str] = {}
     for name, n, seed in zip(table.index, table["n_weights"], table["seed"], strict=True):
         found[int(n), int(seed)] = str(name)
     seeds = [k for k in sorted({seed for _, seed in found}) if all((n, k) in found for n in curves.sizes)]
     outputs = np.stack([[arrays(found[int(n), seed])["outputs"] for n in curves.sizes] for seed in seeds])
     targets = arrays(next(iter(found.values())))["targets"]
-    return Ensembles(curves.sizes, jamming_size(curves), outputs.astype(float), targets)
+    return Ensembles(curves.sizes, jamming_size(curves), outputs.astype(float), targets, curves.left_out)
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
     """Flat error of the average, falling average error, and how variance and difference scale with N."""
     e = ensembles(table, arrays)
-    where = f"P = {table['n_train'].iloc[0]}, n = {len(e.outputs)}"
+    where = f"P = {table['n_train'].iloc[0]}, n = {len(e.outputs)}{e.left_out}"
 
     def found(
         quantity: str, statistic: Callable[[Ensembles], float], published: str, low: float, high: float
@@ -257,7 +260,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
         e.sizes, e.average_error, spread, fmt="o-", capsize=2, markersize=4, label="average error"
     )
     errors.plot(e.sizes, e.error_of_average, "s-", markersize=4, label="error of the average")
-    errors.set(title=f"Test error, {len(e.outputs)} nets", ylabel="test error")
+    errors.set(title=f"Test error, {len(e.outputs)} nets{e.left_out}", ylabel="test error")
     _power(variance, e, e.variance, COLOURS[2], "$|f - \\bar f|^2$", band=(-0.65, -0.35))
     _power(variance, e, e.relative_variance, COLOURS[3], "relative to $\\langle f^2 \\rangle$")
     variance.set(title="Variance of the output", ylabel="variance on test patterns", yscale="log")

@@ -125,7 +125,7 @@ def before_classified(curves: SizeCurves) -> float:
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
     """How far test errors differ, that one loss vanishes and the other does not, and what jumps."""
     curves = both(table)
-    where = f"P = {table['n_train'].iloc[0]}"
+    where = f"P = {table['n_train'].iloc[0]}{curves.left_out}"
     hinge, entropy = (curves.mean(f"{loss}/test_error") for loss in (_HINGE, _ENTROPY))
     worst = int(np.argmax(np.abs(entropy - hinge)))
 

@@ -12,23 +12,25 @@ from numpy import ndarray
 class SizeCurves:
     """Measurements by seed and number of weights.
 
-    Only seeds with a run at every size are in it: a curve through other seeds at each size would show the
-    seeds.
+    Only seeds with finite values at every size are in it: a curve through other seeds at each size would show
+    the seeds, and a net that diverged has no value.
 
     Attributes:
         sizes: (sizes,), N ascending.
         values: by name, (seeds, sizes).
+        n_left_out: seeds that are not in it: a run is missing, or diverged.
     """
 
     sizes: ndarray
     values: Mapping[str, ndarray]
+    n_left_out: int = 0
 
     @classmethod
     def of(cls, table: pd.DataFrame, *columns: str) -> "SizeCurves":
         """Columns of a table with columns `seed` and `n_weights`.
 
         Raises:
-            ValueError: no seed has a run at every size.
+            ValueError: no seed has a run with finite values at every size.
         """
         sizes = np.unique(table["n_weights"].to_numpy())
         seeds = np.unique(table["seed"].to_numpy())
@@ -37,19 +39,25 @@ class SizeCurves:
             np.searchsorted(seeds, table["seed"].to_numpy()),
             np.searchsorted(sizes, table["n_weights"].to_numpy()),
         )
-        there = np.zeros((len(seeds), len(sizes)), dtype=bool)
-        there[at] = True
-        complete = there.all(1)
-        if not complete.any():
-            raise ValueError(f"table: expected a seed with runs at all of {len(sizes)} sizes, found none")
         for name in columns:
             values[name][at] = table[name].to_numpy(dtype=float)
-        return cls(sizes, {name: matrix[complete] for name, matrix in values.items()})
+        complete = np.all([np.isfinite(matrix).all(1) for matrix in values.values()], axis=0)
+        if not complete.any():
+            expected = f"a seed with finite {', '.join(columns)} at all of {len(sizes)} sizes"
+            raise ValueError(f"table: expected {expected}, found none")
+        chosen = {name: matrix[complete] for name, matrix in values.items()}
+        return cls(sizes, chosen, int((~complete).sum()))
 
     @property
     def n_seeds(self) -> int:
         """Number of seeds."""
         return len(next(iter(self.values.values())))
+
+    @property
+    def left_out(self) -> str:
+        """ ", 2 of 20 seeds left out", or nothing if all are there; to be put behind what was measured."""
+        n = self.n_left_out
+        return f", {n} of {n + self.n_seeds} seeds left out" if n else ""
 
     def mean(self, name: str) -> ndarray:
         """(sizes,): mean over seeds."""

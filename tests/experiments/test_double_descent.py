@@ -62,6 +62,25 @@ def test_a_cusp_and_a_twin_without_one_agree_with_what_was_published() -> None:
     assert exponent == pytest.approx(-1, abs=0.01)
 
 
+def test_a_net_that_diverged_takes_its_seed_with_it() -> None:
+    """Its norm is NaN, which np.argmax would take for the largest."""
+    table = table_of(cusp, decay)
+    lost = (table["n_weights"] == 900) & (table["seed"] == 1)
+    table.loc[lost, ["norm", "test_error", "unsatisfied_per_weight"]] = np.nan
+    found = double_descent.findings(table, no_arrays)
+    assert all(finding.agrees for finding in found)
+    assert all("1 of 3 seeds left out" in finding.quantity for finding in found)
+
+
+def test_a_peak_at_the_smallest_net_is_none_at_jamming() -> None:
+    """At P = 500 the smallest net of the preset is at 0.4 N*."""
+    table = table_of(cusp, decay)
+    table = table.assign(norm=1.0 / table["n_weights"], n_weights=table["n_weights"].replace(10, 35))
+    ratio, *_ = double_descent.findings(table, no_arrays)
+    assert ratio.measured == pytest.approx(35 / np.sqrt(99 * 110))
+    assert not ratio.agrees
+
+
 def test_an_error_that_only_falls_has_no_cusp() -> None:
     found = double_descent.findings(table_of(decay, cusp), no_arrays)
     assert not found[3].agrees

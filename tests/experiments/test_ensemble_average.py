@@ -27,10 +27,8 @@ def fluctuating(
             noise = 3 * n ** (exponent / 2) * rng.standard_normal(len(targets))
             arrays[name] = {"outputs": (truth + noise).astype(np.float32), "targets": targets}
             same = {"data": "mnist", "n_train": 300, "data_seed": 0, "depth": 2, "from_start": True}
-            jammed = 0.3 if n < 100 else 0.0
-            lines.append(
-                same | {"n_weights": n, "seed": seed, "unsatisfied_per_weight": jammed, "name": name}
-            )
+            seen = {"unsatisfied_per_weight": 0.3 if n < 100 else 0.0, "norm": 1.0}
+            lines.append(same | seen | {"n_weights": n, "seed": seed, "name": name})
     return pd.DataFrame(lines).set_index("name"), arrays
 
 
@@ -52,6 +50,19 @@ def test_fluctuations_that_do_not_decay_are_told_apart() -> None:
     found = ensemble_average.findings(table, arrays.__getitem__)
     assert not found[2].agrees
     assert found[2].measured == pytest.approx(-0.1, abs=0.02)
+
+
+def test_a_net_that_diverged_takes_its_seed_with_it() -> None:
+    table, arrays = fluctuating(-0.5, n_nets=5)
+    k = table.reset_index().query("seed == 2 and n_weights == 2000").index[0]
+    lost = f"run{k}"
+    table.loc[lost, "norm"] = np.nan  # while a net that answers NaN has an error, and is not satisfied
+    arrays[lost] = {"outputs": arrays[lost]["outputs"] * np.nan, "targets": arrays[lost]["targets"]}
+    e = ensembles(table, arrays.__getitem__)
+    assert len(e.outputs) == 4
+    assert np.isfinite(e.variance).all()
+    found = ensemble_average.findings(table, arrays.__getitem__)
+    assert all(finding.quantity.endswith("n = 4, 1 of 5 seeds left out") for finding in found)
 
 
 def test_the_variance_of_two_nets_is_unbiased() -> None:

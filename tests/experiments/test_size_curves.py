@@ -17,8 +17,18 @@ def test_only_seeds_that_are_there_at_every_size_count() -> None:
     assert curves.mean("y").tolist() == [2.0, 3.0]
     assert curves.error("y") == pytest.approx([1.0, 1.0])  # deviation sqrt(2), two seeds
     apart = pd.DataFrame({"n_weights": [10, 20], "seed": [0, 1], "y": [1.0, 2.0]})
-    with pytest.raises(ValueError, match="a seed with runs at all of 2 sizes"):
+    with pytest.raises(ValueError, match="a seed with finite y at all of 2 sizes"):
         SizeCurves.of(apart, "y")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_seeds_with_a_diverged_run_are_left_out_and_counted(value: float) -> None:
+    table = pd.DataFrame({"n_weights": [10, 20] * 3, "seed": [0, 0, 1, 1, 2, 2]})
+    table["y"] = [1.0, 2.0, 3.0, value, 5.0, 6.0]
+    curves = SizeCurves.of(table.assign(z=1.0), "z", "y")
+    assert curves.values["y"].tolist() == [[1.0, 2.0], [5.0, 6.0]]
+    assert curves.left_out == ", 1 of 3 seeds left out"
+    assert SizeCurves.of(table, "seed").left_out == ""
 
 
 def of_ratio(*ratios: float) -> SizeCurves:
