@@ -1,4 +1,4 @@
-"""Descent of many nets at once on all of their patterns, each until it is finished."""
+"""Descent of many nets at once, on all of their patterns or on minibatches, each until it is finished."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from symnets.data.loader import Batch
+from symnets.training.minibatches import Minibatches
 from symnets.training.moving import Moving
 from symnets.training.pointwise import PointwiseLoss, check_targets
 from symnets.training.state import TrainState
@@ -20,8 +21,14 @@ def descend_members(
     budget: int,
     criterion: Criterion | None = None,
     stride: int = 10,
+    batch_size: int | None = None,
+    seed: int = 0,
 ) -> Iterator[TrainState]:
-    """Full-batch steps of the state's optimiser, on L = (1/n) Σ_μ ℓ(f_μ, y_μ) of each member.
+    """Steps of the state's optimiser, on L = (1/n) Σ_μ ℓ(f_μ, y_μ) of each member.
+
+    With `batch_size` the sum of a step goes over that many patterns, the same ones for all members
+    (`Minibatches`); members are still looked at on all patterns, and loss, gradient and verdicts are
+    those of all patterns.
 
     Every `stride` steps members are looked at: one whose patterns are all satisfied is SAT, one at a
     minimum is UNSAT, one whose loss is not finite is DIVERGED; they stop, cost nothing any more, and
@@ -38,6 +45,8 @@ def descend_members(
         budget: steps after which those that still move are judged.
         criterion: when a member is finished.
         stride: steps between two looks.
+        batch_size: patterns a step; None for all of them.
+        seed: of the order of the patterns, which depends on it and the epoch alone.
     """
     check_targets(loss, batch.targets)
     if state.optimizer is None:
@@ -46,30 +55,44 @@ def descend_members(
     seen = -1 if state.members is None else state.step  # a resumed state was yielded at this step
     moving = Moving(state, batch)
     members = moving.members
+    parts = None if batch_size is None else Minibatches(batch.targets.shape[-1], batch_size, seed)
     while bool(members.moving.any()):
+        half = state.step == budget // 2
+        look = state.step != seen and (state.step % stride == 0 or state.step >= budget)
+        if parts is not None and not (half or look):
+            _gradient(moving, loss, parts.at(state.step))
+            _step(state, moving, len(parts))
+            continue
         outputs = _gradient(moving, loss)
-        if state.step == budget // 2:
+        if half:
             members.loss_at_half[members.moving] = _loss(loss, outputs, moving).double().cpu()
-        if state.step != seen and (state.step % stride == 0 or state.step >= budget):
+        if look:
             value = _loss(loss, outputs, moving)
             found = _judge(state, moving, criterion, loss, value, outputs, state.step >= budget)
             moving.finish(found)
             moving.write_back()
             yield state
-            if found:
-                if not bool(members.moving.any()):
-                    return
+            if found and not bool(members.moving.any()):
+                return
+            if found and parts is None:
                 _gradient(moving, loss)
-        _step(state, moving)
+        if parts is not None:
+            _gradient(moving, loss, parts.at(state.step))
+        _step(state, moving, 1 if parts is None else len(parts))
 
 
-def _gradient(moving: Moving, loss: PointwiseLoss) -> Tensor:
-    """Outputs of the moving members; the gradients of their losses are left on their weights."""
+def _gradient(moving: Moving, loss: PointwiseLoss, patterns: Tensor | None = None) -> Tensor:
+    """Outputs of the moving members on all or some patterns; gradients are left on their weights."""
+    inputs, targets = moving.inputs, moving.targets
+    if patterns is not None:
+        patterns = patterns.to(inputs.device)
+        inputs = inputs[:, patterns] if moving.own_inputs else inputs[patterns]
+        targets = targets[..., patterns]
     moving.model.zero_grad()
-    outputs = moving.model(moving.inputs)
+    outputs = moving.model(inputs)
     outside = outputs.detach()
     # ∂L/∂f in closed form: for small nets autograd through the loss costs as much as through the net.
-    outputs.backward(loss.d1(outside, moving.targets) / outside.shape[-1])
+    outputs.backward(loss.d1(outside, targets) / outside.shape[-1])
     return outside
 
 
@@ -77,7 +100,7 @@ def _loss(loss: PointwiseLoss, outputs: Tensor, moving: Moving) -> Tensor:
     return loss(outputs, moving.targets).mean(-1)
 
 
-def _step(state: TrainState, moving: Moving) -> None:
+def _step(state: TrainState, moving: Moving, steps_of_an_epoch: int) -> None:
     whole, part = state.optimizer, moving.optimizer
     assert whole is not None
     assert part is not None
@@ -88,7 +111,7 @@ def _step(state: TrainState, moving: Moving) -> None:
     if state.scheduler is not None:
         state.scheduler.step()
     state.step += 1
-    state.epoch = float(state.step)
+    state.epoch = state.step / steps_of_an_epoch
     members = moving.members
     members.steps[members.moving] += 1
     members.time[members.moving] += state.learning_rate

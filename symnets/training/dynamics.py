@@ -22,7 +22,8 @@ def descend(
     """Stochastic gradient descent: one optimiser step a batch, on the mean loss of its examples.
 
     Of an ensemble every member takes the steps it would take alone, if the optimiser treats each
-    number by itself (SGD, Adam) and the gradient is not clipped.
+    number by itself (SGD, Adam) and the gradient is not clipped. `state.loss` is the mean over the
+    members whose loss is finite, so that one that diverged does not stop the others.
 
     The batch of step n is a function of n alone (`Loader.epoch`), so a restored state goes on
     with the data it would have seen.
@@ -45,8 +46,8 @@ def descend(
             optimizer.zero_grad()
             inputs, targets = batch.to(device)
             # Of an ensemble each member descends its own mean: the sum over the leading axis.
-            value = loss(model(inputs), targets).mean(-1).sum()
-            value.backward()
+            each = loss(model(inputs), targets).mean(-1)
+            each.sum().backward()
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, clip_norm)
             state.learning_rate = float(optimizer.param_groups[0]["lr"])
@@ -55,8 +56,13 @@ def descend(
                 state.scheduler.step()
             state.step += 1
             state.epoch = state.step / len(loader)
-            state.loss = float(value.detach())
+            state.loss = _mean(each.detach())
             yield state
+
+
+def _mean(each: Float[Tensor, "*members"]) -> float:
+    """Loss of a net, or the mean over the members whose loss is finite; NaN if there is none."""
+    return float(each if each.ndim == 0 else each[each.isfinite()].mean())
 
 
 def averaged(dynamics: Iterator[TrainState], decay: float) -> Iterator[TrainState]:

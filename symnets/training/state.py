@@ -25,7 +25,7 @@ class TrainState:
         averaged: running average of the model, if the dynamics keep one.
         step: updates done.
         epoch: passes through the data done, fractional.
-        loss: mean loss of the last batch, before its update.
+        loss: mean loss of the last batch, before its update; of an ensemble, the mean over its members.
         learning_rate: of the last update.
         seconds: wall time spent, kept by the trainer, over all sessions of a resumed run.
         history: rows recorded so far, kept by the trainer.

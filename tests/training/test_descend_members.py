@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from symnets.data.loader import Batch
+from symnets.data.loader import Batch, Loader
 from symnets.models.convolutional import Convolutional
 from symnets.models.dense import Dense
 from symnets.models.ensemble import Ensemble
@@ -168,6 +168,52 @@ def test_other_nets_with_members_descend_too(kind):
     members = run(adam(model), batch, budget=3000)
     assert members.verdicts == ["SAT"] * 2
     assert (1 - batch.targets * model(batch.inputs)).max() <= 1e-6
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["patterns of all", "patterns of each"])
+def test_minibatches_are_those_of_a_loader(own):
+    """Each member takes the steps of a single net over the batches of a shuffled loader."""
+    x, y = patterns()
+    batch = Batch(torch.stack([x, -x, 2 * x]), torch.stack([y, -y, y])) if own else Batch(x, y)
+    model, never = net(), Criterion(tolerance=-1e9, gradient=0.0)
+    singles = [model.member(s) for s in range(3)]
+    with torch.no_grad():
+        model.weights[1][1] = torch.nan  # finishes at the first look, the others go on
+    state = TrainState(model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.5))
+    members = run(state, batch, budget=7, stride=2, batch_size=3, seed=5, criterion=never)
+    assert members.steps.tolist() == [7, 0, 7]
+    assert state.epoch == pytest.approx(7 / 3)  # 8 patterns are batches of 3, 3 and 2
+    for s in (0, 2):
+        examples = list(
+            zip(batch.inputs[s], batch.targets[s], strict=True) if own else zip(x, y, strict=True)
+        )
+        loader = Loader(examples, 3, shuffle=True, seed=5)
+        optimizer = torch.optim.SGD(singles[s].parameters(), lr=0.1, momentum=0.5)
+        for _, part in zip(range(7), (b for k in range(3) for b in loader.epoch(k)), strict=False):
+            optimizer.zero_grad()
+            QuadraticHinge()(singles[s](part.inputs), part.targets).mean().backward()
+            optimizer.step()
+        for p, q in zip(model.member(s).parameters(), singles[s].parameters(), strict=True):
+            torch.testing.assert_close(p, q, rtol=1e-11, atol=1e-13)
+        mine = Batch(batch.inputs[s], batch.targets[s]) if own else batch
+        expected = QuadraticHinge()(singles[s](mine.inputs), mine.targets).mean()  # on all patterns
+        assert float(members.loss[s]) == pytest.approx(expected.item(), rel=1e-11)
+
+
+@pytest.mark.parametrize("cut", [0, 2])
+def test_resumed_stochastic_descent_has_the_same_bits(tmp_path, cut):
+    batch, options = patterns(), {"budget": 20, "stride": 4, "batch_size": 3, "seed": 2}
+    whole, first, second = (adam(net(width=3)) for _ in range(3))
+    run(whole, batch, **options)
+    for number, _ in enumerate(descend_members(first, QuadraticHinge(), batch, **options)):
+        if number == cut:
+            break
+    Checkpoint(tmp_path / "c", 1).write(first)
+    Checkpoint(tmp_path / "c", 1).restore(second)
+    run(second, batch, **options)
+    assert whole.step == second.step > 4 * (cut + 1)
+    for p, q in zip(second.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(p, q)
 
 
 def test_what_cannot_descend_is_refused():

@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "landscape_dynamics.md"
 
 def test_code_of_the_page_runs():
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     before = torch.get_default_dtype()
     try:
         names: dict[str, object] = {"__name__": "page"}
