@@ -26,6 +26,11 @@ class Batch:
         """A hash of the members."""
         return fingerprint({"runs": self.hashes})
 
+    def alone(self) -> list["Batch"]:
+        """A batch of each member."""
+        members = zip(self.hashes, self.configs, strict=True)
+        return [Batch((name,), (values,)) for name, values in members]
+
 
 def batches(experiment: Experiment, configs: Iterable[Any]) -> list[Batch]:
     """The batches of a whole grid, whatever of it is done already.

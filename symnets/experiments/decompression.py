@@ -8,8 +8,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from symnets.data.loader import Batch
+from symnets.experiments.config import fingerprint
 from symnets.experiments.nets import LOSSES, NetConfig
 from symnets.experiments.ranges import at_least, between, check_ranges
+from symnets.experiments.resume import checkpoint
 from symnets.models.dense import Dense
 from symnets.models.signals import signals
 from symnets.observables.margins import margins
@@ -143,7 +145,10 @@ def _descend(model: Dense, train: Batch, config: DecompressedConfig) -> str:
         falls = state.members is not None and bool((state.members.loss < config.enough).all())
         return "not jammed" if falls else all_finished()(state)
 
-    if Trainer(stop, record=every(10 * config.steps_again)).fit(dynamics).reason == INTERRUPTED:
+    said = fingerprint({"n_left": train.targets.shape[1], **vars(config)})
+    trainer = Trainer(stop, record=every(10 * config.steps_again), callbacks=checkpoint(state, said))
+    # A descent that ended in an earlier session is not to go on.
+    if stop(state) is None and trainer.fit(dynamics).reason == INTERRUPTED:
         raise KeyboardInterrupt
     assert state.members is not None
     return state.members.verdicts[0]

@@ -1,6 +1,8 @@
 """Early stopping: each member of an ensemble as it was when it did best on a validation set."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +11,8 @@ from symnets.data.loader import Batch
 from symnets.experiments.held_out import held_out
 from symnets.training.callback import Callback
 from symnets.training.state import TrainState
+
+_MEMORY = ("validation_error", "error", "norm", "step", "_moving")
 
 
 class EarlyStopping(Callback):
@@ -50,6 +54,16 @@ class EarlyStopping(Callback):
         self._moving = moving.clone()
         if len(places):
             self._look(state, places)
+
+    def freeze(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON from which `thaw` restores what was seen; the patterns are not among them."""
+        return {name: getattr(self, name) for name in _MEMORY}, {"next": self._next}
+
+    def thaw(self, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+        """Restore what `freeze` took."""
+        for name in _MEMORY:
+            setattr(self, name, tensors[name].clone())
+        self._next = header["next"]
 
     def _look(self, state: TrainState, places: Tensor) -> None:
         batch = Batch(self.patterns.inputs[places], self.patterns.targets[places])

@@ -170,7 +170,8 @@ def minimise(
 
     Args:
         configs: of equal `together`.
-        callbacks: told of every look at the members.
+        callbacks: told of every look at the members. With one that does not keep what it remembers
+            (`training.checkpoint.Remembers`) a run that is killed begins anew.
         criterion: when a member is finished; by default once no gap exceeds the tolerance.
         wrap: makes of the members the module that is minimised, such as `FromStart`; it has their
             parameters, `members` and `select`.
@@ -187,11 +188,10 @@ def minimise(
     schedule = learning_rate(optimizer, first.steps, decay="exponential", final=first.final_rate)
     predictor = wrap(model)
     state = TrainState(predictor, optimizer, schedule)
-    # What callbacks remember is in no checkpoint: with any, a killed run begins anew.
     said = fingerprint({str(k): vars(config) for k, config in enumerate(configs)})
-    kept = [] if callbacks else checkpoint(state, said)
+    kept = checkpoint(state, said, callbacks)
     trainer = Trainer(
-        all_finished(), record=every(10 * first.steps), callbacks=[Tell(first.steps), *kept, *callbacks]
+        all_finished(), record=every(10 * first.steps), callbacks=[Tell(first.steps), *callbacks, *kept]
     )
     criterion = criterion or Criterion(tolerance=first.tolerance)
     dynamics = descend_members(

@@ -17,6 +17,7 @@ from symnets.experiments.executors import Processes
 from symnets.experiments.experiment import Experiment
 from symnets.experiments.find import name_of
 from symnets.experiments.record import failed_run
+from symnets.experiments.resume import CHECKPOINTS, forget
 from symnets.experiments.store import clean, present, read_run, remove_runs, write_run
 from symnets.experiments.table import table_of
 from symnets.experiments.watch import Watch
@@ -73,6 +74,9 @@ def sweep(
             _Sweep(experiment, directory, todo, executor, watch).run()
     for batch in todo:
         settle(directory / CLAIMS, batch.id)
+    # Whoever was killed may have left some, and others have done the batch since.
+    alone = [one for batch in todo for one in batch.alone()]
+    forget(directory / CHECKPOINTS, [batch.id for batch in [*todo, *alone]])
     return table_of(read_run(directory / name) for name in names)
 
 

@@ -83,9 +83,9 @@ def _whole(experiment: Experiment, directory: Path, batch: Batch, missing: Seque
     begin = time.perf_counter()
     name, alone = name_of(experiment), len(batch.hashes) == 1
     try:
-        with resumable(directory / CHECKPOINTS / batch.id):
+        with resumable(directory / CHECKPOINTS / batch.id) as kept:
             results = run_all(experiment, batch.configs)
-        seconds = (time.perf_counter() - begin) / len(results)
+        seconds = (time.perf_counter() - begin + kept.seconds) / len(results)
         runs = [
             finished_run(name, config, result, seconds)
             for config, result in zip(batch.configs, results, strict=True)
@@ -102,9 +102,9 @@ def _whole(experiment: Experiment, directory: Path, batch: Batch, missing: Seque
 
 
 def _alone(experiment: Experiment, directory: Path, batch: Batch, missing: Sequence[str]) -> None:
-    for name, values in zip(batch.hashes, batch.configs, strict=True):
-        if name in missing:
-            _whole(experiment, directory, Batch((name,), (values,)), [name])
+    for one in batch.alone():
+        if one.hashes[0] in missing:
+            _whole(experiment, directory, one, list(one.hashes))
 
 
 def _text(error: Exception) -> str:

@@ -1,15 +1,19 @@
 """Decompression: minima of ever fewer patterns, down to where the rest can be satisfied."""
 
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from symnets.data.loader import Batch
+from symnets.experiments import resume
 from symnets.experiments.decompression import DecompressedConfig, JammedState, decompress, trapped
 from symnets.experiments.nets import minimise
 from symnets.models.dense import Dense
 from symnets.observables.margins import margins
+from symnets.training.state import TrainState
 
 TINY = DecompressedConfig(n_train=60, width=5, depth=2, dim=4, steps=600, steps_again=200, removed=0.05)
 
@@ -65,6 +69,33 @@ def test_a_satisfied_net_has_no_minima() -> None:
     found = minimise([config])
     assert found.members.verdicts == ["SAT"]
     assert decompress(found.model, found.train, config) == []
+
+
+def test_killed_and_resumed_it_ends_with_the_same_minima(
+    minima: list[JammedState], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed again and again, after 25 looks; every session goes on from checkpoints of the last."""
+    monkeypatch.setattr(resume, "PERIOD", 0.0)
+    found = minimise([TINY])
+    left = resume.Periodic.write
+
+    def write(kept: resume.Periodic, state: TrainState) -> None:
+        nonlocal writes
+        left(kept, state)
+        writes += 1
+        if writes == 25:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(resume.Periodic, "write", write)
+    sessions, resumed = 0, None
+    while resumed is None:
+        sessions, writes = sessions + 1, 0
+        with suppress(KeyboardInterrupt), resume.resumable(tmp_path / "run"):
+            resumed = decompress(found.model, found.train, TINY)
+    assert 3 < sessions < 100
+    assert [state.n_train for state in resumed] == [state.n_train for state in minima]
+    for one, two in zip(minima, resumed, strict=True):
+        assert torch.equal(one.gaps, two.gaps)
 
 
 def test_absurd_configurations_are_refused() -> None:
