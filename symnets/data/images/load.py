@@ -24,7 +24,7 @@ def load_images(name: str = "digits", split: Literal["train", "test", "all"] = "
     `"digits"` (scikit-learn's, 8 x 8) is built in. The others are sought in the folder SYMNETS_DATA/name,
     and if there is no such folder, downloaded once into the user's cache and compared with their sha256.
     Files in SYMNETS_DATA are taken as they are, once their structure is right: they need not be the
-    published ones.
+    published ones. Nothing in the cache is taken without its sha256.
 
     Args:
         name: of the data set.
@@ -94,20 +94,19 @@ def _idx_file(name: str, published: Published) -> Path:
 
 def _cifar(files: Sequence[str]) -> Images:
     given = given_folder("cifar10")
-    cached = cache() / "cifar10"
-    for folder in ([given, given / FOLDER] if given else []) + [cached, cached / FOLDER]:
+    if given is None:
+        return _cifar_images(*read_cifar_archive(download(CIFAR10, cache() / "cifar10"), files))
+    for folder in (given, given / FOLDER):
         if all((folder / file).is_file() for file in files):
             return _cifar_images(*read_cifar([folder / file for file in files]))
-    if given is None:
-        return _cifar_images(*read_cifar_archive(download(CIFAR10, cached), files))
     archive = given / CIFAR10.file
     if archive.is_file():
         return _cifar_images(*read_cifar_archive(archive, files))
     script = given / "to_binary.py"
-    make = f"{script} makes them: python {script} {cached}" if script.is_file() else "put them there"
+    make = f"{script} makes them: python {script} {given}" if script.is_file() else "put them there"
     raise FileNotFoundError(
-        f"cifar10: {', '.join(files)} not found in {given}, in its folder {FOLDER}, nor in {cached}; no "
-        f"archive {CIFAR10.file} in {given} either. {make}"
+        f"cifar10: {', '.join(files)} not found in {given}, nor in its folder {FOLDER}; no archive "
+        f"{CIFAR10.file} there either. {make}"
     )
 
 

@@ -92,11 +92,19 @@ def write_batches(folder: Path) -> None:
     (folder / "test_batch.bin").write_bytes(cifar_bytes(3, seed=6))
 
 
-@pytest.mark.parametrize(
-    "place", ["data/cifar10", "data/cifar10/cifar-10-batches-bin", "cache/symnets/cifar10"]
-)
+def test_loose_cifar_files_of_the_cache_are_not_taken(here):
+    """They have no checksum to be compared with; the archive, which has one, is asked for."""
+    write_batches(here.parent / "cache/symnets/cifar10")
+    with pytest.raises(OSError, match=r"asked for .*cifar-10-binary\.tar\.gz"):
+        load_images("cifar10")
+    (here / "cifar10").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"data_batch_1\.bin"):
+        load_images("cifar10")
+
+
+@pytest.mark.parametrize("place", ["data/cifar10", "data/cifar10/cifar-10-batches-bin"])
 def test_cifar_in_the_binary_layout(here, place):
-    """In the folder itself, in the folder of the official archive, or in the cache."""
+    """In the folder itself, or in the folder of the official archive."""
     write_batches(here.parent / place)
     train, test = load_images("cifar10"), load_images("cifar10", "test")
     assert train.labels.tolist() == [0, 1] * 5
@@ -123,7 +131,7 @@ def test_cifar_that_is_not_there_says_what_was_sought_and_how_to_make_it(here):
     with pytest.raises(FileNotFoundError, match=r"test_batch\.bin not found in .*cifar-10-binary\.tar\.gz"):
         load_images("cifar10", "test")
     (here / "cifar10" / "to_binary.py").touch()
-    with pytest.raises(FileNotFoundError, match=r"makes them: python .*to_binary\.py .*symnets.cifar10"):
+    with pytest.raises(FileNotFoundError, match=r"makes them: python .*to_binary\.py .*data.cifar10$"):
         load_images("cifar10", "test")
 
 
