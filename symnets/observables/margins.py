@@ -50,6 +50,11 @@ class Margins:
         return (0.5 * self.gaps.double().relu() ** 2).mean(-1)
 
     @property
+    def total_loss(self) -> Float[Tensor, "*members"]:
+        """Extensive quadratic hinge, Σ ½ max(0, Δ)²: P times `loss`, the energy of a packing."""
+        return (0.5 * self.gaps.double().relu() ** 2).sum(-1)
+
+    @property
     def overlaps(self) -> Float[Tensor, "k"]:
         """Δ of the unsatisfied patterns of all members, one after the other."""
         return self.gaps[self.unsatisfied]

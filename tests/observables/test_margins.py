@@ -32,6 +32,7 @@ def test_by_hand() -> None:
     assert found.n_unsatisfied.item() == 3
     assert found.n_misclassified.item() == 2
     assert found.loss.item() == (0.5**2 + 3**2 + 1) / 8
+    assert found.total_loss.item() == (0.5**2 + 3**2 + 1) / 2
     assert found.overlaps.tolist() == [0.5, 3, 1]
 
 
