@@ -109,6 +109,15 @@ def test_small_operators_have_their_trace_exactly() -> None:
     assert (round(found.value, 12), found.error, found.n_matvecs) == (-1, 0, 3)
 
 
+def test_as_many_products_as_columns_find_the_trace_exactly() -> None:
+    """A third of the products in a sketch would not: its range has 10 dimensions, the matrix 30."""
+    values = np.random.default_rng(1).standard_normal(30)
+    found = trace(with_eigenvalues(values), n_matvecs=30, generator=generator())
+    assert found.value == pytest.approx(values.sum(), abs=1e-12)
+    assert (found.error, found.n_matvecs) == (0, 30)
+    assert trace(with_eigenvalues(values), n_matvecs=29, generator=generator()).error > 0
+
+
 @pytest.mark.parametrize(
     ("which", "expected"), [("largest", [9, 8]), ("smallest", [-9, -20]), ("magnitude", [9, -20])]
 )

@@ -35,7 +35,7 @@ def trace(operator: LinearOperator, *, n_matvecs: int = 90, generator: torch.Gen
 
     Args:
         operator: ours, scipy's, or another package's of that interface.
-        n_matvecs: at least 6; more than 2 N find the trace exactly.
+        n_matvecs: at least 6; if N or more, the trace is exact, from N products with unit vectors.
         generator: source of the signs.
 
     Raises:
@@ -46,7 +46,7 @@ def trace(operator: LinearOperator, *, n_matvecs: int = 90, generator: torch.Gen
     n = check_square(operator)
     if n_matvecs < 6:
         raise ValueError(f"n_matvecs: expected at least 6, got {n_matvecs}")
-    if 3 * n <= n_matvecs:
+    if n <= n_matvecs:
         columns = np.asarray(operator.matmat(np.eye(n)), dtype=np.float64)
         return Trace(float(np.trace(columns)), 0.0, n)
     third = n_matvecs // 3
