@@ -54,3 +54,16 @@ def test_less_than_three_squares_are_held(
     words = held.peak / 8 / n**2
     assert 2 < words < 3
     assert split.h0.any()
+
+
+def test_members_are_written_into_one_pair_of_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S members hold 2 S squares and what one member needs besides; a copy at the end would be 2 S more."""
+    monkeypatch.setattr(dense_split, "SMALL", 0)
+    generator = torch.Generator().manual_seed(0)
+    net = Dense(10, 16, 2, members=4, generator=generator, dtype=torch.float64)
+    n = sum(p.numel() for p in net.parameters()) // 4
+    x = torch.randn(n, 10, generator=generator, dtype=torch.float64)
+    with Held() as held:
+        split = hessian_split(net, MSE(), Batch(x, torch.ones(n, dtype=torch.float64)))
+    assert split.h0.shape == (4, n, n)
+    assert 8 < held.peak / 8 / n**2 < 10

@@ -36,8 +36,11 @@ def data(n: int = 11) -> Batch:
 
 
 def assert_equal(found: Tensor, expected: Tensor, relative: float = 1e-10) -> None:
-    """Frobenius norms; both may vanish."""
-    assert (found - expected).norm() <= relative * expected.norm()
+    """Frobenius norms; both may vanish.
+
+    Autodiff has s (1 - s) for the slope of a sigmoid, which is good to rounding of 1, not of itself.
+    """
+    assert (found - expected).norm() <= relative * expected.norm() + 1e-14
 
 
 @pytest.mark.parametrize(

@@ -61,33 +61,32 @@ def hessian_split(model: nn.Module, loss: Loss, batch: Batch) -> HessianSplit:
         A linear function of the parameters has Hp = 0.
     """
     members = getattr(model, "members", None)
+    first = next(model.parameters())
+    n = sum(p.numel() for p in model.parameters() if p.requires_grad) // (members or 1)
+    shape = (n, n) if members is None else (members, n, n)
+    h0, hp = first.new_zeros(shape), first.new_zeros(shape)
     if members is None:
-        h0, hp = _split(model, loss, batch.inputs, batch.targets)
+        _split(h0, hp, model, loss, batch.inputs, batch.targets)
         return HessianSplit(h0, hp)
-    h0s: list[Tensor] = []
-    hps: list[Tensor] = []
     for s in range(members):
         own = isinstance(batch.inputs, Tensor) and isinstance(model, Dense) and batch.inputs.ndim == 3
         y = batch.targets[s] if batch.targets.ndim == 2 else batch.targets
         member: nn.Module = model.member(s)  # pyright: ignore
         for p, q in zip(member.parameters(), model.parameters(), strict=True):
             p.requires_grad_(q.requires_grad)
-        h0, hp = _split(member, loss, batch.inputs[s] if own else batch.inputs, y)
-        h0s.append(h0)
-        hps.append(hp)
-    return HessianSplit(torch.stack(h0s), torch.stack(hps))
+        _split(h0[s], hp[s], member, loss, batch.inputs[s] if own else batch.inputs, y)
+    return HessianSplit(h0, hp)
 
 
-def _split(model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """H0 and Hp of a single net."""
+def _split(h0: Tensor, hp: Tensor, model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> None:
+    """H0 and Hp of a single net, written into matrices of zeros."""
     trained = [p for p in model.parameters() if p.requires_grad]
     if isinstance(model, Dense) and model.d_out is None and len(trained) == len(list(model.parameters())):
         _check(model, x, y)
-        n = sum(p.numel() for p in trained)
-        h0, hp = trained[0].new_zeros(n, n), trained[0].new_zeros(n, n)
         add_dense_split(h0, hp, model, loss, x, y)
-        return h0, hp
-    return _columns(GaussNewtonOperator, model, loss, x, y), _columns(ResidualOperator, model, loss, x, y)
+        return
+    _fill(h0, GaussNewtonOperator, model, loss, x, y)
+    _fill(hp, ResidualOperator, model, loss, x, y)
 
 
 def _check(model: Dense, x: Tensor, y: Tensor) -> None:
@@ -101,14 +100,12 @@ def _check(model: Dense, x: Tensor, y: Tensor) -> None:
         raise ValueError(f"batch: expected {dtype} as in the model, got {x.dtype} and {y.dtype}")
 
 
-def _columns(operator: type, model: nn.Module, loss: Loss, x: Tensor, y: Tensor) -> Float[Tensor, "N N"]:
-    """An operator as a matrix, on the device of the model."""
+def _fill(
+    matrix: Float[Tensor, "N N"], operator: type, model: nn.Module, loss: Loss, x: Tensor, y: Tensor
+) -> None:
+    """Writes an operator into a matrix, column by column."""
     product = operator(model, loss, Batch(x, y))
-    n = product.shape[0]
-    like = next(model.parameters())
-    matrix = like.new_empty(n, n)
-    for columns in strips(n):
-        identity = torch.eye(n)[:, columns].numpy()
-        matrix[columns] = torch.from_numpy(product @ identity).T.to(like)
+    for columns in strips(len(matrix)):
+        identity = torch.eye(len(matrix))[:, columns].numpy()
+        matrix[columns] = torch.from_numpy(product @ identity).T.to(matrix)
     mirror(matrix)
-    return matrix
