@@ -1,13 +1,13 @@
 """Dense: fully connected nets, one or many of the same shape at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from symnets.models.activation import find_activation
-from symnets.models.dense_pass import dense_pass
+from symnets.models.dense_pass import backpropagate, dense_pass
 from symnets.models.parametrization import Parametrization, initial_deviation, layer_scales
 
 
@@ -82,7 +82,30 @@ class Dense(nn.Module):
             x: (n, d_in), seen by all members, or (S, n, d_in), each member's own.
         """
         self._check(x)
-        f = dense_pass(self, x)  # (S, d_out, n)
+        return self._outward(dense_pass(self, x))
+
+    def backpropagate(
+        self, x: Float[Tensor, "*members n d_in"], slope: Callable[[Tensor], Tensor]
+    ) -> Float[Tensor, "..."]:
+        """f(x), as `forward`, with the gradients of a loss left in the parameters' `.grad`.
+
+        Without an autograd graph: for small nets it takes as long as the products themselves.
+
+        Args:
+            x: as in `forward`.
+            slope: from f(x) to ∂L/∂f, of the same shape.
+        """
+        self._check(x)
+
+        def inward(f: Tensor) -> Tensor:
+            found = slope(self._outward(f))
+            found = found if self.members is not None else found[None]
+            return found[:, None] if self.d_out is None else found.transpose(1, 2)
+
+        return self._outward(backpropagate(self, x, inward))
+
+    def _outward(self, f: Float[Tensor, "members outputs n"]) -> Tensor:
+        """Axes as users see them."""
         f = f[:, 0] if self.d_out is None else f.transpose(1, 2)
         return f[0] if self.members is None else f
 

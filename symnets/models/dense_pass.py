@@ -1,5 +1,6 @@
 """One pass through a dense net and back, written out: features first, one call for all members."""
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,10 +16,7 @@ if TYPE_CHECKING:
 
 def dense_pass(model: "Dense", x: Tensor) -> Float[Tensor, "members d_out n"]:
     """f of all members, (S, d_out, n); differentiable to any order, and inside torch.func transforms."""
-    weights = [w if model.members is not None else w[None] for w in model.weights]
-    biases = [b if model.members is not None else b[None] for b in model.biases]
-    # The norm of the activation and the scale of the layer that reads it are one factor.
-    factors = [s * (model.activation.norm if layer else 1.0) for layer, s in enumerate(model.scales)]
+    weights, biases, factors = _arguments(model)
     wanted = x.requires_grad or any(p.requires_grad for p in (*weights, *biases))
     transformed = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore
     if transformed or not (wanted and torch.is_grad_enabled()):
@@ -41,7 +39,7 @@ def _plain(
     """
     members, columns = weights[0].shape[0], x.shape[-2]
     before: list[Tensor] = []
-    after = [x.transpose(-1, -2)]
+    after = [x.transpose(-1, -2).contiguous()]  # features first: products with it are twice as fast
     for layer, (factor, w) in enumerate(zip(factors, weights, strict=True)):
         if layer == 0 and x.ndim == 2:  # one product for all members
             z = ((factor * w).reshape(-1, w.shape[2]) @ after[0]).reshape(members, w.shape[1], columns)
@@ -67,7 +65,7 @@ class _Pass(torch.autograd.Function):
         out, before, after = _plain(activation, factors, x, weights, biases, in_place=True)
         ctx.activation, ctx.factors, ctx.layers = activation, factors, layers
         kept = [] if activation.name == "relu" else before  # of ReLU the sign of the output tells the slope
-        ctx.save_for_backward(x, *parameters, *after[1:], *kept)
+        ctx.save_for_backward(x, *parameters, *after, *kept)
         return out
 
     @staticmethod
@@ -76,43 +74,91 @@ class _Pass(torch.autograd.Function):
         saved: tuple[Tensor, ...] = ctx.saved_tensors  # pyright: ignore[reportAttributeAccessIssue]
         needs: tuple[bool, ...] = ctx.needs_input_grad  # pyright: ignore[reportAttributeAccessIssue]
         layers, factors, activation = ctx.layers, ctx.factors, ctx.activation  # pyright: ignore
-        x, n = saved[0], sum(needs[4:]) and len(needs) - 4
-        parameters, rest = saved[1 : 1 + len(needs) - 4], saved[1 + len(needs) - 4 :]
+        x, n = saved[0], len(needs) - 4
+        parameters, rest = saved[1 : 1 + n], saved[1 + n :]
         if torch.is_grad_enabled():  # a derivative of this derivative is wanted
             return _differentiable(activation, factors, x, parameters, layers, signal, needs)
+        after, before = rest[:layers], rest[layers:]
         weights, biases = parameters[:layers], parameters[layers:]
-        after, before = rest[: layers - 1], rest[layers - 1 :]
-        grad_w: list[Tensor | None] = [None] * layers
-        grad_b: list[Tensor | None] = [None] * len(biases)
-        for layer in range(layers - 1, 0, -1):
-            a = after[layer - 1]
-            if n:
-                grad_w[layer] = torch.bmm(signal, a.transpose(1, 2)).mul_(factors[layer])
-                if biases:
-                    grad_b[layer] = signal.sum(2)
-            weight = factors[layer] * weights[layer]
-            if weight.shape[1] == 1:
-                back = weight.transpose(1, 2) * signal
-            else:
-                back = torch.bmm(weight.transpose(1, 2), signal)
-            if before:
-                signal = back.mul_(activation.slope(before[layer - 1]))
-            else:
-                signal = torch.ops.aten.threshold_backward(back, a, 0)
-        if n:
-            if x.ndim == 2:
-                members, width, columns = signal.shape
-                flat = signal.reshape(members * width, columns) @ x
-                grad_w[0] = flat.reshape(members, width, -1).mul_(factors[0])
-            else:
-                grad_w[0] = torch.bmm(signal, x).mul_(factors[0])
-            if biases:
-                grad_b[0] = signal.sum(2)
+        grad_w, grad_b, signal = _back(activation, factors, weights, len(biases) > 0, after, before, signal)
         grad_x = None
         if needs[2]:
             grad_x = factors[0] * torch.bmm(weights[0].transpose(1, 2), signal).transpose(1, 2)
             grad_x = grad_x.sum(0) if x.ndim == 2 else grad_x
         return None, None, grad_x, None, *grad_w, *grad_b
+
+
+def _back(
+    activation: Activation,
+    factors: Sequence[float],
+    weights: Sequence[Tensor],
+    biased: bool,
+    after: Sequence[Tensor],
+    before: Sequence[Tensor],
+    signal: Tensor,
+) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Gradients of weights and biases, and the signal D_1.
+
+    Args:
+        activation: φ.
+        factors: of each layer.
+        weights: (S, ...) each.
+        biased: whether biases have gradients.
+        after: activations without norm, the input first.
+        before: pre-activations; empty for ReLU, whose output tells the slope.
+        signal: ∂L/∂f, (S, d_out, n).
+    """
+    grad_w: list[Tensor] = []
+    grad_b: list[Tensor] = []
+    for layer in range(len(weights) - 1, -1, -1):
+        a, w = after[layer], weights[layer]
+        if biased:
+            grad_b.append(signal.sum(2))
+        if a.ndim == 2:  # the input that all members see: one product
+            flat = signal.reshape(-1, signal.shape[2]) @ a.T
+            grad_w.append(flat.reshape(w.shape).mul_(factors[layer]))
+        else:
+            grad_w.append(torch.bmm(signal, a.transpose(1, 2)).mul_(factors[layer]))
+        if layer == 0:
+            break
+        scaled = (factors[layer] * w).transpose(1, 2)
+        back = scaled * signal if w.shape[1] == 1 else torch.bmm(scaled, signal)
+        if before:
+            signal = back.mul_(activation.slope(before[layer - 1]))
+        else:
+            signal = torch.ops.aten.threshold_backward(back, a, 0)
+    return grad_w[::-1], grad_b[::-1], signal
+
+
+@torch.no_grad()
+def backpropagate(
+    model: "Dense", x: Tensor, slope: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "members d_out n"]:
+    """f of all members, with the gradients of a loss left in `.grad`; no autograd graph is made.
+
+    For small nets the graph and its engine take as long as the products.
+
+    Args:
+        model: its frozen parameters get no gradient.
+        x: inputs.
+        slope: from f, (S, d_out, n), to ∂L/∂f of the same shape.
+    """
+    weights, biases, factors = _arguments(model)
+    out, before, after = _plain(model.activation, factors, x, weights, biases, in_place=True)
+    kept = [] if model.activation.name == "relu" else before
+    grad_w, grad_b, _ = _back(model.activation, factors, weights, bool(biases), after, kept, slope(out))
+    for parameter, grad in zip(model.parameters(), (*grad_w, *grad_b), strict=True):
+        parameter.grad = grad.reshape(parameter.shape) if parameter.requires_grad else None
+    return out
+
+
+def _arguments(model: "Dense") -> tuple[list[Tensor], list[Tensor], list[float]]:
+    """Weights and biases with a member axis; the factor of each layer."""
+    weights = [w if model.members is not None else w[None] for w in model.weights]
+    biases = [b if model.members is not None else b[None] for b in model.biases]
+    # The norm of the activation and the scale of the layer that reads it are one factor.
+    factors = [s * (model.activation.norm if layer else 1.0) for layer, s in enumerate(model.scales)]
+    return weights, biases, factors
 
 
 def _differentiable(

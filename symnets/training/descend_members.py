@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from symnets.data.loader import Batch
+from symnets.models.dense import Dense
 from symnets.training.minibatches import Minibatches
 from symnets.training.moving import Moving
 from symnets.training.pointwise import PointwiseLoss, check_targets
@@ -67,6 +68,7 @@ def descend_members(
         if half:
             members.loss_at_half[members.moving] = _loss(loss, outputs, moving).double().cpu()
         if look:
+            moving.count()
             value = _loss(loss, outputs, moving)
             found = _judge(state, moving, criterion, loss, value, outputs, state.step >= budget)
             moving.finish(found)
@@ -88,12 +90,17 @@ def _gradient(moving: Moving, loss: PointwiseLoss, patterns: Tensor | None = Non
         patterns = patterns.to(inputs.device)
         inputs = inputs[:, patterns] if moving.own_inputs else inputs[patterns]
         targets = targets[..., patterns]
+
+    def slope(outputs: Tensor) -> Tensor:
+        # In closed form: for small nets autograd through the loss costs as much as through the net.
+        return loss.d1(outputs, targets) / outputs.shape[-1]
+
+    if isinstance(moving.model, Dense):
+        return moving.model.backpropagate(inputs, slope)
     moving.model.zero_grad()
     outputs = moving.model(inputs)
-    outside = outputs.detach()
-    # ∂L/∂f in closed form: for small nets autograd through the loss costs as much as through the net.
-    outputs.backward(loss.d1(outside, targets) / outside.shape[-1])
-    return outside
+    outputs.backward(slope(outputs.detach()))
+    return outputs.detach()
 
 
 def _loss(loss: PointwiseLoss, outputs: Tensor, moving: Moving) -> Tensor:
@@ -112,9 +119,8 @@ def _step(state: TrainState, moving: Moving, steps_of_an_epoch: int) -> None:
         state.scheduler.step()
     state.step += 1
     state.epoch = state.step / steps_of_an_epoch
-    members = moving.members
-    members.steps[members.moving] += 1
-    members.time[members.moving] += state.learning_rate
+    moving.steps += 1
+    moving.time += state.learning_rate
 
 
 def _judge(

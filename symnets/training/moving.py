@@ -38,6 +38,7 @@ class Moving:
         self.state, self.batch, self.members = state, batch, state.members
         axes = getattr(state.model, "input_axes", None)
         self.own_inputs = axes is not None and batch.inputs.ndim > axes
+        self.steps, self.time = 0, 0.0  # since the last look: indexing costs as much as a product
         self._shrink(state.members.moving)
 
     def _shrink(self, moving: Tensor) -> None:
@@ -52,6 +53,13 @@ class Moving:
         self.model: Any = state.model if everyone else state.model.select(self.index)  # pyright: ignore
         whole = state.optimizer
         self.optimizer = whole if everyone or whole is None else _part(whole, state.model, self)
+
+    def count(self) -> None:
+        """Steps and time since the last look, into the standing of those that moved."""
+        moving = self.members.moving
+        self.members.steps[moving] += self.steps
+        self.members.time[moving] += self.time
+        self.steps, self.time = 0, 0.0
 
     def write_back(self) -> None:
         """Weights and optimiser slots of the moving members, into the state."""

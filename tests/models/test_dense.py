@@ -201,3 +201,36 @@ def test_what_is_frozen_stays_so_in_parts_and_other_parametrisations():
     twins = [model.select([2, 0]), model.member(1), Dense.stack([model.member(s) for s in range(3)])]
     for other in (*twins, convert(model, "standard").model):
         assert [p.requires_grad for p in other.parameters()] == flags
+
+
+@pytest.mark.parametrize("activation", ["relu", "swish"])
+@pytest.mark.parametrize(("members", "d_out", "own"), [(None, None, False), (3, None, False), (3, 2, True)])
+def test_backpropagate_leaves_the_gradients_of_autograd(activation, members, d_out, own):
+    generator = torch.Generator().manual_seed(0)
+    net = Dense(
+        4,
+        5,
+        2,
+        activation=activation,
+        members=members,
+        d_out=d_out,
+        bias=True,
+        generator=generator,
+        dtype=torch.float64,
+    )
+    net.weights[1].requires_grad_(False)
+    with torch.no_grad():
+        for bias in net.biases:
+            bias.normal_(generator=generator)
+    shape = (3, 7, 4) if own else (7, 4)
+    x = torch.randn(shape, generator=generator, dtype=torch.float64)
+    found = net.backpropagate(x, lambda f: 2 * f)
+    grads = [None if p.grad is None else p.grad.clone() for p in net.parameters()]
+    net.zero_grad()
+    outputs = net(x)
+    (outputs**2).sum().backward()
+    torch.testing.assert_close(found, outputs.detach(), rtol=1e-13, atol=0)
+    for parameter, grad in zip(net.parameters(), grads, strict=True):
+        assert (grad is None) == (not parameter.requires_grad)
+        if grad is not None:
+            torch.testing.assert_close(grad, parameter.grad, rtol=1e-12, atol=1e-13)
