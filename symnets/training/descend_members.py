@@ -70,7 +70,7 @@ def descend_members(
         if look:
             moving.count()
             value = _loss(loss, outputs, moving)
-            found = _judge(state, moving, criterion, loss, value, outputs, state.step >= budget)
+            found = _judge(moving, criterion, loss, value, outputs, state.step >= budget)
             moving.finish(found)
             moving.write_back()
             yield state
@@ -124,7 +124,6 @@ def _step(state: TrainState, moving: Moving, steps_of_an_epoch: int) -> None:
 
 
 def _judge(
-    state: TrainState,
     moving: Moving,
     criterion: Criterion,
     loss: PointwiseLoss,
@@ -133,14 +132,8 @@ def _judge(
     last: bool,
 ) -> dict[int, Verdict]:
     """Bring the members' standing up to date; verdicts on those that are finished."""
-    members = moving.members
-    unsatisfied = criterion.n_unsatisfied(outputs, moving.targets, labels=loss.labels)
     norm = gradient_norm(moving.model)
-    place = members.moving.clone()
-    members.loss[place] = value.double().cpu()
-    members.gradient_norm[place] = norm.double().cpu()
-    members.n_unsatisfied[place] = unsatisfied.cpu()
-    state.loss = members.mean_loss
+    unsatisfied = moving.stand(criterion, loss, value, outputs, norm)
     finite, minimum = value.isfinite(), criterion.at_minimum(value, norm)
     verdicts: dict[int, Verdict] = {}
     for k, whole in enumerate(moving.index.tolist()):
@@ -151,7 +144,7 @@ def _judge(
         elif minimum[k]:
             verdicts[k] = Verdict.UNSAT
         elif last:
-            verdicts[k] = criterion.out_of_budget(float(value[k]), float(members.loss_at_half[whole]))
+            verdicts[k] = criterion.out_of_budget(float(value[k]), float(moving.members.loss_at_half[whole]))
     return verdicts
 
 

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from symnets.training.moving import Moving
 from symnets.training.pointwise import PointwiseLoss
-from symnets.training.state import TrainState
-from symnets.training.verdict import Criterion
 
 Weights = Float[Tensor, "members N"]
 
@@ -63,16 +61,3 @@ def point(moving: Moving, loss: PointwiseLoss, weights: Weights | None = None) -
     value = loss(outputs, moving.targets).mean(-1)
     gradient = torch.autograd.grad(value.sum(), trainable(moving.model))
     return Point(value.detach(), outputs.detach(), flat(gradient))
-
-
-def write_standing(
-    state: TrainState, moving: Moving, criterion: Criterion, loss: PointwiseLoss, at: Point
-) -> Tensor:
-    """Bring the members' standing up to date; returns N_Δ of the moving ones."""
-    members = moving.members
-    unsatisfied = criterion.n_unsatisfied(at.outputs, moving.targets, labels=loss.labels)
-    members.loss[members.moving] = at.loss.double().cpu()
-    members.gradient_norm[members.moving] = at.gradient_norm.double().cpu()
-    members.n_unsatisfied[members.moving] = unsatisfied.cpu()
-    state.loss = members.mean_loss
-    return unsatisfied

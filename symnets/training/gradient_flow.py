@@ -16,7 +16,6 @@ from symnets.training.flow_weights import (
     point,
     put_weights,
     trainable,
-    write_standing,
 )
 from symnets.training.moving import Moving
 from symnets.training.pointwise import PointwiseLoss, check_targets
@@ -201,7 +200,7 @@ def _judge(
 ) -> dict[int, Verdict]:
     """Bring the members' standing up to date; verdicts on those that are finished."""
     members, memory = moving.members, moving.members.memory
-    unsatisfied = write_standing(state, moving, criterion, loss, start)
+    unsatisfied = moving.stand(criterion, loss, start.loss, start.outputs, start.gradient_norm)
     some = members.moving.clone()
     falls = ~(members.loss >= (1 - 1e-3) * memory["lowest_loss"])  # also when there is none yet
     memory["lowest_loss"] = torch.where(falls & some, members.loss, memory["lowest_loss"])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from symnets.data.loader import Batch
 from symnets.models.dense import Dense
-from symnets.training.flow_weights import Weights, flat, point, put_weights, write_standing
+from symnets.training.flow_weights import Weights, flat, point, put_weights
 from symnets.training.gauss_newton import damped_step
 from symnets.training.moving import Moving
 from symnets.training.pointwise import PointwiseLoss, check_targets
@@ -76,8 +76,9 @@ def levenberg_marquardt(
         if state.step == budget // 2:
             members.loss_at_half[members.moving] = start.loss.double().cpu()
         if state.step != seen and (state.step % stride == 0 or state.step >= budget):
-            unsatisfied = write_standing(state, moving, criterion, loss, start)
-            minimum = criterion.at_minimum(start.loss, start.gradient_norm)
+            norm = start.gradient_norm
+            unsatisfied = moving.stand(criterion, loss, start.loss, start.outputs, norm)
+            minimum = criterion.at_minimum(start.loss, norm)
             found = _judge(state, moving, criterion, budget, start.loss, unsatisfied, minimum)
             moving.finish(found)
             moving.write_back()

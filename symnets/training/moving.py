@@ -9,8 +9,9 @@ from torch.optim import Optimizer
 
 from symnets.data.loader import Batch
 from symnets.training.members import Members
+from symnets.training.pointwise import PointwiseLoss
 from symnets.training.state import TrainState
-from symnets.training.verdict import Verdict
+from symnets.training.verdict import Criterion, Verdict
 
 
 class Moving:
@@ -60,6 +61,18 @@ class Moving:
         self.members.steps[moving] += self.steps
         self.members.time[moving] += self.time
         self.steps, self.time = 0, 0.0
+
+    def stand(
+        self, criterion: Criterion, loss: PointwiseLoss, value: Tensor, outputs: Tensor, norm: Tensor
+    ) -> Tensor:
+        """Losses, gradient norms and N_Δ into the standing of those that move; returns their N_Δ."""
+        members = self.members
+        unsatisfied = criterion.n_unsatisfied(outputs, self.targets, labels=loss.labels)
+        members.loss[members.moving] = value.double().cpu()
+        members.gradient_norm[members.moving] = norm.double().cpu()
+        members.n_unsatisfied[members.moving] = unsatisfied.cpu()
+        self.state.loss = members.mean_loss
+        return unsatisfied
 
     def write_back(self) -> None:
         """Weights and optimiser slots of the moving members, into the state."""
