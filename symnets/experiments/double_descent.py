@@ -36,7 +36,8 @@ from symnets.experiments.early_stopping import EarlyStopping
 from symnets.experiments.experiment import Arrays, Finding, Result
 from symnets.experiments.grid import grid
 from symnets.experiments.held_out import held_out
-from symnets.experiments.nets import NetConfig, minimise, patterns, together
+from symnets.experiments.image_nets import ImageNetConfig
+from symnets.experiments.nets import minimise, patterns, together
 from symnets.experiments.ranges import at_least, check_ranges
 from symnets.experiments.size_curves import SizeCurves, jamming_size
 from symnets.report.power_law import fit_power_law_at
@@ -50,14 +51,9 @@ _COLUMNS = ("unsatisfied_per_weight", "test_error", "early_error", "norm", "earl
 
 
 @dataclass(frozen=True)
-class Config(NetConfig):
+class Config(ImageNetConfig):
     """One net; half of its test patterns decide when to stop early, the other half measure."""
 
-    n_train: int = 500
-    width: int = 20
-    depth: int = 2
-    data: str = "mnist"
-    n_test: int = 8000
     steps: int = 8000
 
     def __post_init__(self) -> None:

@@ -36,8 +36,8 @@ from symnets.experiments.experiment import Arrays, Finding, Result
 from symnets.experiments.from_start import FromStart
 from symnets.experiments.grid import grid
 from symnets.experiments.held_out import held_out
-from symnets.experiments.nets import NetConfig, minimise, together
-from symnets.experiments.ranges import at_least, check_ranges
+from symnets.experiments.image_nets import ImageNetConfig
+from symnets.experiments.nets import minimise, together
 from symnets.experiments.size_curves import SizeCurves, jamming_size
 from symnets.report.power_law import fit_power_law
 from symnets.report.published import draw_published_exponent
@@ -49,14 +49,9 @@ _GEIGER = "Geiger et al. 2019, arXiv:1901.01608"
 
 
 @dataclass(frozen=True)
-class Config(NetConfig):
+class Config(ImageNetConfig):
     """One net of an ensemble that differs in the seed of the initial weights alone."""
 
-    n_train: int = 500
-    width: int = 20
-    depth: int = 2
-    data: str = "mnist"
-    n_test: int = 8000
     rate: float = 2.0
     final_rate: float = 0.1
     steps: int = 1500
@@ -67,7 +62,6 @@ class Config(NetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ranges("", self, n_test=at_least(1))
         if self.data_seed is None:
             raise ValueError("data_seed: expected a number, got None; the nets of an ensemble share patterns")
 

@@ -31,8 +31,8 @@ from matplotlib.figure import Figure
 from symnets.experiments.experiment import Arrays, Finding, Result
 from symnets.experiments.grid import grid
 from symnets.experiments.held_out import held_out
-from symnets.experiments.nets import LOSSES, NetConfig, minimise, together
-from symnets.experiments.ranges import at_least, check_ranges
+from symnets.experiments.image_nets import ImageNetConfig
+from symnets.experiments.nets import LOSSES, minimise, together
 from symnets.experiments.size_curves import SizeCurves, jamming_size
 from symnets.report.published import draw_published
 from symnets.report.style import COLOURS, row_of_panels, style
@@ -46,19 +46,10 @@ _MEASURED = ("unsatisfied_per_weight", "n_misclassified", "final_loss", "test_er
 
 
 @dataclass(frozen=True)
-class Config(NetConfig):
+class Config(ImageNetConfig):
     """One net, trained with one of the losses."""
 
-    n_train: int = 500
-    width: int = 20
-    depth: int = 2
-    data: str = "mnist"
-    n_test: int = 8000
     steps: int = 5000
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_ranges("", self, n_test=at_least(1))
 
 
 PRESETS = {
