@@ -1,0 +1,60 @@
+"""Bases of deformations: products of functions of one coordinate each, with two derivatives."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Basis(Protocol):
+    """φ_k(x) = Π_a φ_(a, k_a)(x_a); k_a counts the functions of axis a from 0."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of functions of each axis."""
+        ...
+
+    def table(self, axis: int, x: Float[Tensor, "*points"], order: int = 0) -> Float[Tensor, "*points size"]:
+        """Values (order 0) or first derivatives (1) of the functions of an axis at coordinates, in pixels.
+
+        Differentiable in x. Bases are hashable: tables of pixels are kept.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SineBasis:
+    """sin(π k x_a / e_a), k = 1, ..., size: zero at both ends of each axis.
+
+    Attributes:
+        extents: e_a, the last coordinate of each axis: n_a - 1 of n_a pixels.
+        sizes: number of waves along each axis.
+    """
+
+    extents: tuple[float, ...]
+    sizes: tuple[int, ...]
+
+    def table(self, axis: int, x: Float[Tensor, "*points"], order: int = 0) -> Float[Tensor, "*points size"]:
+        """As `Basis.table`; exactly zero at the ends."""
+        k = torch.arange(1, self.sizes[axis] + 1, dtype=x.dtype, device=x.device)
+        # The fraction before the factor π: sin(π k) is not zero in floating point.
+        phase = x[..., None] / self.extents[axis] * k
+        turns = phase.round().detach()
+        sign = 1 - 2 * turns.remainder(2)
+        rest = math.pi * (phase - turns)
+        if order == 0:
+            return sign * rest.sin()
+        return sign * rest.cos() * (math.pi / self.extents[axis]) * k
+
+
+@lru_cache(maxsize=64)
+def pixel_table(
+    basis: Basis, axis: int, n: int, refine: int, order: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "points size"]:
+    """`Basis.table` at the pixels of an axis, and at `refine` - 1 points between two; kept for next time."""
+    x = torch.arange((n - 1) * refine + 1, dtype=torch.float64, device="cpu") / refine
+    return basis.table(axis, x, order).to(device=device, dtype=dtype)

@@ -1,0 +1,80 @@
+"""Temperature and typical displacement of a maximum-entropy deformation, exactly and as in the paper."""
+
+import math
+from collections.abc import Sequence
+
+from symnets.diffeo.modes import Rule, mode_sum
+
+
+def typical_displacement(
+    temperature: float, shape: Sequence[float], cutoff: float, *, rule: Rule = "disc", exact: bool = True
+) -> float:
+    """δ, the root of the mean squared displacement in pixels, at a temperature T.
+
+        exact        δ² = d 2^(-d) L² T S(c),          L = (Π n_a)^(1/d)
+        logarithmic  δ² = π n² T ln(c) / 4             (Petrini et al. 2021; squares only)
+
+    The exact mean is over fields and over the whole square. Over its pixels, whose outermost do not move,
+    it is smaller by the factor Π (n_a - 1) / n_a. The logarithmic formula takes S(c) for (π/2) ln c and
+    is 9 to 32 % too large for cutoffs from 2 to 30.
+
+    Args:
+        temperature: T >= 0.
+        shape: pixels along each axis, (rows, columns) or (depth, rows, columns).
+        cutoff: c.
+        rule: which modes are kept, see `kept_modes`; the logarithmic formula does not know.
+        exact: which formula.
+    """
+    if not (temperature >= 0 and math.isfinite(temperature)):
+        raise ValueError(f"temperature: expected a number >= 0, got {temperature}")
+    return math.sqrt(temperature * _squared_displacement(shape, cutoff, rule, exact))
+
+
+def temperature(
+    delta: float, shape: Sequence[float], cutoff: float, *, rule: Rule = "disc", exact: bool = True
+) -> float:
+    """T at which the root of the mean squared displacement is `delta` pixels; see `typical_displacement`.
+
+    Example:
+        >>> round(temperature(1.0, (28, 28), 3) * 28**2 * 1.025, 12)
+        2.0
+    """
+    if not (delta >= 0 and math.isfinite(delta)):
+        raise ValueError(f"delta: expected a number of pixels >= 0, got {delta}")
+    return delta**2 / _squared_displacement(shape, cutoff, rule, exact)
+
+
+def temperature_range(
+    shape: Sequence[float], cutoff: float, *, rule: Rule = "disc", exact: bool = True
+) -> tuple[float, float]:
+    """T1 and T2, between which deformations are visible and mostly do not fold.
+
+    At T1 the typical displacement is half a pixel. T2 = 4 / (π³ c² ln c) is where the logarithmic formula
+    gives n / (π c) pixels (Petrini et al. 2021). It is a rule of thumb: at T2 itself between one field in
+    two (c = 2) and one in thirteen (c = 15) folds, at T2 / 4 fewer than one in thirty; see
+    `SineField.folding_probability`. The range is empty, T1 > T2, where c is larger than about 2 n / π.
+
+    Raises:
+        ValueError: cutoff <= 1, for which there is no T2.
+    """
+    _check_logarithm(cutoff)
+    return (
+        temperature(0.5, shape, cutoff, rule=rule, exact=exact),
+        4 / (math.pi**3 * cutoff**2 * math.log(cutoff)),
+    )
+
+
+def _squared_displacement(shape: Sequence[float], cutoff: float, rule: Rule, exact: bool) -> float:
+    """Mean squared displacement in pixels² at temperature 1."""
+    dim = len(shape)
+    if exact:
+        return dim * 2**-dim * math.prod(shape) ** (2 / dim) * mode_sum(shape, cutoff, rule)
+    _check_logarithm(cutoff)
+    if dim != 2 or shape[0] != shape[1]:
+        raise ValueError(f"exact=False: the logarithmic formula is for squares, got shape {tuple(shape)}")
+    return math.pi * shape[0] ** 2 * math.log(cutoff) / 4
+
+
+def _check_logarithm(cutoff: float) -> None:
+    if not cutoff > 1:
+        raise ValueError(f"cutoff: expected more than 1 for a formula with ln(cutoff), got {cutoff}")
