@@ -16,6 +16,7 @@ from symnets.data.statistics import Statistics, isolated_atoms, statistics
 from symnets.data.structures import build_graphs, from_ase, to_ase
 from symnets.data.subset import subset
 from symnets.data.tasks import check_signs, groups, pair, parity
+from symnets.data.tensor_pairs import TensorPairs
 from symnets.data.whole_file import whole_file
 from symnets.data.write import write_structures
 
@@ -29,6 +30,7 @@ __all__ = [
     "Neighbors",
     "PrincipalComponents",
     "Statistics",
+    "TensorPairs",
     "binary_task",
     "build_graphs",
     "check_signs",

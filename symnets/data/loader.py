@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch_geometric.data
 from torch import Tensor
 
 from symnets.data.graph import AtomGraph, Labels, labels
+from symnets.data.tensor_pairs import TensorPairs
 
 Example = AtomGraph | tuple[Tensor, Tensor]
 """A labelled graph, or a pair (input, target)."""
@@ -42,7 +44,8 @@ class Loader:
     No global random state is read or advanced.
 
     Args:
-        examples: graphs, or pairs (input, target) of tensors.
+        examples: graphs, or pairs (input, target) of tensors; `TensorPairs` are batched faster, and may
+            be transformed batch by batch.
         batch_size: examples a batch; the last batch of an epoch holds what remains.
         shuffle: draw a new order every epoch; otherwise the order given.
         seed: of the orders.
@@ -76,15 +79,27 @@ class Loader:
         """Indices of the examples in the order of an epoch."""
         if not self.shuffle:
             return list(range(len(self.examples)))
-        state = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0]
-        generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
+        generator = _generator(np.random.SeedSequence([self.seed, number]))
         return torch.randperm(len(self.examples), generator=generator).tolist()
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """Batches `start`, `start + 1`, ... of an epoch; those before are not collated."""
         order = self.order(number)
-        for first in range(start * self.batch_size, len(order), self.batch_size):
-            yield collate([self.examples[index] for index in order[first : first + self.batch_size]])
+        for batch in range(start, len(self)):
+            rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            if isinstance(self.examples, TensorPairs):
+                yield Batch(*self.examples.batch(rows, partial(self.generator, number, batch)))
+            else:
+                yield collate([self.examples[index] for index in rows])
+
+    def generator(self, number: int, batch: int) -> torch.Generator:
+        """What the transform of a batch draws from: a function of seed, epoch and batch alone, on the CPU."""
+        # As a spawn key: entropy [seed, number, 0] would be [seed, number], that of the order.
+        return _generator(np.random.SeedSequence([self.seed, number], spawn_key=(batch,)))
+
+
+def _generator(seed: np.random.SeedSequence) -> torch.Generator:
+    return torch.Generator().manual_seed(int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 
 def collate(examples: Sequence[Example]) -> Batch:
