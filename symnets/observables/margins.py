@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from symnets.data.loader import Batch
+from symnets.observables.as_found import as_found
 from symnets.observables.outputs import check_signs, scalar_outputs
 
 
@@ -87,11 +88,7 @@ def margins(model: nn.Module, batch: Batch, margin: float = 1.0, tolerance: floa
     if targets.numel() == 0:
         raise ValueError("batch: expected at least one pattern, got none")
     check_signs(targets)
-    modes = [(module, module.training) for module in model.modules()]
-    try:
+    with as_found(model):
         outputs = scalar_outputs(model.eval()(batch.inputs), targets)
-    finally:
-        for module, training in modes:
-            module.training = training
     aligned = targets * outputs
     return Margins(margin - aligned, ~(aligned > 0), margin, tolerance)

@@ -1,8 +1,7 @@
 """Predictions: what a force field says of labelled structures, next to their labels."""
 
 import copy
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from symnets.data.graph import AtomGraph, Labels
+from symnets.observables.as_found import as_found
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def predictions(model: nn.Module, loader: Iterable[tuple[AtomGraph, Labels]]) ->
         ValueError: the loader is empty.
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    with _as_found(model):
+    with as_found(model):
         model.eval()
         batches = [_predict(model, graph, labels, device) for graph, labels in loader]
     if not batches:
@@ -94,15 +94,3 @@ def _predict(model: nn.Module, graph: AtomGraph, labels: Labels, device: torch.d
         graph.z.cpu(),
         graph.n_atoms.cpu(),
     )
-
-
-@contextmanager
-def _as_found(model: nn.Module) -> Iterator[None]:
-    """Puts the mode of every submodule and torch's random state back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        with torch.random.fork_rng(devices=[]):  # starting a DataLoader draws from the generator
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
