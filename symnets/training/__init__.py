@@ -2,6 +2,7 @@
 
 from symnets.training.callback import Callback
 from symnets.training.checkpoint import Checkpoint
+from symnets.training.classification import cross_entropy
 from symnets.training.descend_members import descend_members
 from symnets.training.dynamics import Loss, averaged, descend, with_average
 from symnets.training.flow_snapshots import Snapshots
@@ -64,6 +65,7 @@ __all__ = [
     "all_finished",
     "averaged",
     "below",
+    "cross_entropy",
     "descend",
     "descend_members",
     "diverged",

@@ -1,0 +1,96 @@
+"""Files of image nets: what is saved comes back, what is something else is refused."""
+
+import pytest
+import torch
+
+from symnets.data.archive import read_archive, write_archive
+from symnets.models import (
+    IMAGE_NETS,
+    ForceField,
+    NequIP,
+    describe_image_net,
+    image_net,
+    load,
+    load_image_net,
+    save,
+    save_image_net,
+)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_image_net(image_net("vgg_bn", (1, 8, 8), width=0.25), path)
+    return path
+
+
+@pytest.mark.parametrize("name", IMAGE_NETS)
+def test_what_is_saved_answers_the_same_bit_for_bit(name, tmp_path):
+    net = image_net(name, (1, 8, 8), 3, width=0.25)
+    x = torch.randn(5, 1, 8, 8)
+    net.train()(x)  # moves running averages
+    path = tmp_path / "sub" / "net.safetensors"
+    save_image_net(net, path, extra={"data": "digits", "mean": [0.3], "deviation": [0.4]})
+    before = torch.get_rng_state()
+    again = load_image_net(path)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not again.training
+    assert torch.equal(again(x), net.eval()(x))
+    assert all(torch.equal(a, b) for a, b in zip(again.buffers(), net.buffers(), strict=True))
+    assert again.config == net.config
+    assert describe_image_net(path)["extra"]["data"] == "digits"
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_dtype_is_remembered_or_chosen(tmp_path):
+    save_image_net(image_net("resnet", (1, 8, 8), width=0.5).double(), tmp_path / "net")
+    x = torch.randn(2, 1, 8, 8)
+    exact, single = load_image_net(tmp_path / "net"), load_image_net(tmp_path / "net", dtype=torch.float32)
+    torch.testing.assert_close(exact(x.double()).float(), single(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("keep", [0, 300, -1])
+def test_file_cut_short(saved, keep):
+    saved.write_bytes(saved.read_bytes()[:keep])
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        load_image_net(saved)
+
+
+def test_altered_weight(saved):
+    data = bytearray(saved.read_bytes())
+    data[-3] ^= 1
+    saved.write_bytes(data)
+    with pytest.raises(ValueError, match="checksum does not match"):
+        load_image_net(saved)
+
+
+def test_force_fields_and_image_nets_are_not_taken_for_each_other(saved, tmp_path):
+    with pytest.raises(ValueError, match="expected a symnets model file, got a symnets image net file"):
+        load(saved)
+    force_field = ForceField(NequIP(["H"], channels=2, layers=1, lmax=0, radial_hidden=(4,)))
+    save(force_field, tmp_path / "model")
+    with pytest.raises(ValueError, match="expected a symnets image net file, got a symnets model file"):
+        load_image_net(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"expected one of .*'VGG'.*, got ForceField"):
+        save_image_net(force_field, tmp_path / "other")
+
+
+def test_file_that_asks_for_another_class(saved, tmp_path):
+    tensors, header = read_archive(saved, "image net")
+    header["recipe"]["class"] = "NequIP"
+    write_archive(tmp_path / "other", "image net", tensors, header)
+    with pytest.raises(ValueError, match=r"asks for the model 'NequIP'; this symnets knows \['AlexNet'"):
+        load_image_net(tmp_path / "other")
+
+
+def test_weights_that_do_not_fit(saved, tmp_path):
+    tensors, header = read_archive(saved, "image net")
+    tensors.pop("readout.bias")
+    write_archive(tmp_path / "short", "image net", tensors, header)
+    with pytest.raises(ValueError, match="weights do not fit"):
+        load_image_net(tmp_path / "short")
+
+
+def test_missing_file():
+    with pytest.raises(FileNotFoundError, match="image net file, but there is no such file"):
+        load_image_net("nowhere.safetensors")
