@@ -38,10 +38,13 @@ _CLASSES = {
 
 
 def image_net(name: str, shape: Sequence[int], n_classes: int = 10, *, width: float = 1.0) -> nn.Module:
-    """A net that sorts images into classes, with weights from torch's global generator (`draw_weights`).
+    """A net that sorts images into classes, with weights drawn from torch's global generator.
 
-    It takes images (n, channels, rows, columns) and returns logits (n, n_classes). Sizes of all but the
-    fully connected ones are meant for 28 and 32 pixels, on a CPU, and run from 4 pixels on.
+    It takes images (n, channels, rows, columns) and returns logits (n, n_classes). The nets are made
+    for 28 and 32 pixels and a CPU; small images are pooled less often, and 4 pixels are the fewest that
+    convolutional nets take. Weights start as N(0, 2 / fan-in), those of the readout as N(0, 1 / fan-in),
+    biases as 0. Every layer is a module that is called once and leaves its input as it is, so that
+    hooks can look at it.
 
     Args:
         name: one of `IMAGE_NETS`.
