@@ -44,8 +44,8 @@ class Loader:
     No global random state is read or advanced.
 
     Args:
-        examples: graphs, or pairs (input, target) of tensors; `TensorPairs` are batched faster, and may
-            be transformed batch by batch.
+        examples: graphs, or pairs (input, target) of tensors; of `TensorPairs` a batch is one
+            index operation, and may be transformed.
         batch_size: examples a batch; the last batch of an epoch holds what remains.
         shuffle: draw a new order every epoch; otherwise the order given.
         seed: of the orders.
