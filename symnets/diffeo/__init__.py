@@ -1,19 +1,30 @@
-"""Deformations of images, volumes and points: maximum-entropy fields at a temperature, exact maps."""
+"""Deformations of images, volumes and points: random smooth fields of known size, exact maps."""
 
+from symnets.diffeo.affine import Affine
+from symnets.diffeo.bspline import BSplineField
 from symnets.diffeo.composition import Composition
 from symnets.diffeo.diffeo import Diffeo
 from symnets.diffeo.expansion import Expansion
+from symnets.diffeo.field import Field
+from symnets.diffeo.folding import FoldingWarning
+from symnets.diffeo.gaussian import GaussianField
 from symnets.diffeo.inverse import Inverse
-from symnets.diffeo.sine_field import FoldingWarning, SineField
+from symnets.diffeo.random_affine import random_affine
+from symnets.diffeo.sine_field import SineField
 from symnets.diffeo.temperature import temperature, temperature_range, typical_displacement
 
 __all__ = [
+    "Affine",
+    "BSplineField",
     "Composition",
     "Diffeo",
     "Expansion",
+    "Field",
     "FoldingWarning",
+    "GaussianField",
     "Inverse",
     "SineField",
+    "random_affine",
     "temperature",
     "temperature_range",
     "typical_displacement",

@@ -1,9 +1,10 @@
-"""Bases of deformations: products of functions of one coordinate each, with two derivatives."""
+"""Bases of deformations: products of functions of one coordinate each, with first derivatives."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,14 @@ from torch import Tensor
 
 
 class Basis(Protocol):
-    """φ_k(x) = Π_a φ_(a, k_a)(x_a); k_a counts the functions of axis a from 0."""
+    """φ_k(x) = Π_a φ_(a, k_a)(x_a); k_a counts the functions of axis a from 0. All are zero on the border
+    of the box Π_a [0, e_a] and outside of it: what is there does not move.
+    """
+
+    @property
+    def extents(self) -> tuple[float, ...]:
+        """e_a, the last coordinate of each axis: n_a - 1 of n_a pixels."""
+        ...
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -23,6 +31,10 @@ class Basis(Protocol):
 
         Differentiable in x. Bases are hashable: tables of pixels are kept.
         """
+        ...
+
+    def resized(self, extents: Sequence[float]) -> Self:
+        """The same functions of a box of another size."""
         ...
 
 
@@ -41,14 +53,24 @@ class SineBasis:
     def table(self, axis: int, x: Float[Tensor, "*points"], order: int = 0) -> Float[Tensor, "*points size"]:
         """As `Basis.table`; exactly zero at the ends."""
         k = torch.arange(1, self.sizes[axis] + 1, dtype=x.dtype, device=x.device)
+        extent = self.extents[axis]
         # The fraction before the factor π: sin(π k) is not zero in floating point.
-        phase = x[..., None] / self.extents[axis] * k
+        phase = x.clamp(0, extent)[..., None] / extent * k
         turns = phase.round().detach()
         sign = 1 - 2 * turns.remainder(2)
         rest = math.pi * (phase - turns)
         if order == 0:
             return sign * rest.sin()
-        return sign * rest.cos() * (math.pi / self.extents[axis]) * k
+        return sign * rest.cos() * (math.pi / extent) * k * within(x, extent)[..., None]
+
+    def resized(self, extents: Sequence[float]) -> "SineBasis":
+        """As `Basis.resized`."""
+        return replace(self, extents=tuple(extents))
+
+
+def within(x: Float[Tensor, "*points"], extent: float) -> Float[Tensor, "*points"]:
+    """1 from 0 to `extent`, both included, and 0 elsewhere."""
+    return ((x >= 0) & (x <= extent)).to(x.dtype)
 
 
 @lru_cache(maxsize=64)
