@@ -142,7 +142,7 @@ class Affine(Diffeo):
         return (eye - self._inverse)[:, None].expand(-1, points.shape[-2], -1, -1)
 
     def is_bijective(self, margin: float = 0.0, refine: int = 2) -> Bool[Tensor, " n"]:
-        """Whether |det| > margin. The plane is mapped one-to-one by mirrors too, and by all these matrices."""
+        """Whether |det| > margin. The plane is mapped one-to-one by mirrors too."""
         return torch.linalg.det(self._inverse).abs() > margin
 
     def inverse(self, tol: float | None = None) -> "Affine":

@@ -76,10 +76,11 @@ class BSplineField(Field):
     def __init__(self, shape: Sequence[int], *, spacing: float) -> None:
         pixels = image_shape(shape)
         extents = tuple(n - 1.0 for n in pixels)
-        if not 1 <= spacing <= min(extents) / 1.5:
+        largest = min(extents) / 1.5  # two intervals after rounding, one control point
+        if not 1 <= spacing <= largest:
             raise ValueError(
-                f"spacing: expected between 1 and {min(extents) / 1.5:.4g} pixels for shape {pixels}, so that "
-                f"there are control points inside, got {spacing}"
+                f"spacing: expected 1 to {largest:.4g} pixels for control points inside of {pixels}, "
+                f"got {spacing}"
             )
         self.spacing = float(spacing)
         basis = BSplineBasis(extents, tuple(round(extent / spacing) - 1 for extent in extents))
