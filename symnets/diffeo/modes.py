@@ -43,7 +43,7 @@ def kept_modes(
     reach = cutoff + 0.5 if rule == "half" else cutoff
     axes = [torch.arange(1, int(reach * length / mean * (1 + 1e-12)) + 1) for length in lengths]
     modes = torch.cartesian_prod(*axes).reshape(-1, len(lengths))
-    waves = (modes * mean / torch.tensor(lengths, dtype=torch.float64)).square().sum(1).sqrt()
+    waves = (modes.double() * mean / torch.tensor(lengths, dtype=torch.float64)).square().sum(1).sqrt()
     # A relative 1e-12 for κ = c, which rounding may put on either side.
     inside = waves < reach * (1 - 1e-12) if rule == "half" else waves <= reach * (1 + 1e-12)
     if not inside.any():
