@@ -1,0 +1,103 @@
+"""FieldRange: sine fields whose strength and cutoff are themselves random."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from jaxtyping import Float64
+from torch import Generator, Tensor
+
+from symnets.diffeo.expansion import Expansion
+from symnets.diffeo.modes import Rule
+from symnets.diffeo.sine_field import SineField
+
+Range = float | tuple[float, float]
+"""A number, or (low, high)."""
+
+
+@dataclass(frozen=True)
+class FieldRange:
+    """Deformations for images of any size, each with a strength and a cutoff of its own.
+
+    Attributes:
+        strength: what is uniform: "delta", the typical displacement in pixels, or "temperature".
+        values: its range.
+        cutoffs: range of the cutoff; of whole numbers, unless both ends are the same.
+        rule: see `SineField`.
+    """
+
+    strength: Literal["delta", "temperature"]
+    values: tuple[float, float]
+    cutoffs: tuple[float, float]
+    rule: Rule = "disc"
+
+    def __post_init__(self) -> None:
+        low, high = self.cutoffs
+        if low != high and not (low.is_integer() and high.is_integer()):
+            raise ValueError(f"cutoff: expected whole numbers as a range, got {self.cutoffs}")
+
+    def sample(
+        self, n: int, shape: Sequence[int], *, bijective: bool, generator: Generator | None
+    ) -> Expansion:
+        """Draws n deformations of images of a shape, in float64 on the CPU.
+
+        With one strength and one cutoff they are those of `SineField.sample`.
+        """
+        size = tuple(int(length) for length in shape)
+        low, high = self.cutoffs
+        cutoffs = torch.full((n,), high, dtype=torch.float64)
+        if low != high:
+            cutoffs = (low + uniform(n, generator) * (high - low + 1)).floor()
+        least, most = self.values
+        values = torch.full((n,), most, dtype=torch.float64)
+        if least != most:
+            values = least + (most - least) * uniform(n, generator)
+        basis = _field(size, high, self.rule).basis
+        coefficients = torch.zeros(n, len(size), *basis.sizes, dtype=torch.float64)
+        for cutoff in cutoffs.unique().tolist():
+            rows = (cutoffs == cutoff).nonzero()[:, 0]
+            found = self._coefficients(_field(size, cutoff, self.rule), values[rows], bijective, generator)
+            corner = [slice(length) for length in found.shape[2:]]
+            coefficients[(rows, slice(None), *corner)] = found
+        return Expansion(basis, coefficients, size, still=most == 0)
+
+    def _coefficients(
+        self, field: SineField, values: Tensor, bijective: bool, generator: Generator | None
+    ) -> Float64[Tensor, "n dim *modes"]:
+        n, most = len(values), self.values[1]
+        # Unless fields that fold are refused, all are drawn at the end of the range and made weaker: a
+        # warning of folds then speaks of that end, and how probable they are is worked out once.
+        given = {self.strength: values if bijective else most}
+        found = field.sample(
+            n, **given, generator=generator, bijective=bijective, dtype=torch.float64, device="cpu"
+        ).coefficients
+        if bijective or most == 0:
+            return found
+        ratio = values / most if self.strength == "delta" else (values / most).sqrt()
+        return found * ratio.reshape(-1, *[1] * (found.ndim - 1))
+
+
+def as_range(name: str, given: Range) -> tuple[float, float]:
+    """(low, high) of a number or a range.
+
+    Raises:
+        ValueError: it is none, or negative.
+    """
+    low, high = given if isinstance(given, tuple | list) else (given, given)
+    if not 0 <= low <= high < float("inf"):
+        raise ValueError(f"{name}: expected a number >= 0 or a range (low, high) of them, got {given}")
+    return float(low), float(high)
+
+
+def uniform(n: int, generator: Generator | None) -> Float64[Tensor, " n"]:
+    """Numbers between 0 and 1, drawn where the generator is."""
+    device = "cpu" if generator is None else generator.device
+    return torch.rand(n, generator=generator, dtype=torch.float64, device=device).cpu()
+
+
+@lru_cache(maxsize=64)
+def _field(shape: tuple[int, ...], cutoff: float, rule: Rule) -> SineField:
+    """Fields of one size; kept, for modes and probabilities of folds take time."""
+    return SineField(shape, cutoff=cutoff, rule=rule)

@@ -1,0 +1,144 @@
+"""RandomDiffeo: random deformations as augmentation, of images with their masks, boxes and key points."""
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import torch
+from torch import Generator, Tensor, nn
+
+from symnets.diffeo.drawn import Drawn
+from symnets.diffeo.field_range import FieldRange, Range, as_range, uniform
+from symnets.diffeo.modes import Rule
+from symnets.diffeo.pil import INDEXED, from_pil, to_pil
+from symnets.diffeo.resample import Mode
+from symnets.diffeo.sample_parts import Part, is_pil, sample_parts, size_and_number, with_parts
+
+
+class RandomDiffeo(nn.Module):
+    """Random smooth deformations (`SineField`) of whatever torchvision's transforms take.
+
+    Images, videos (one deformation a clip), PIL images, masks (nearest pixel), boxes (`push_boxes`) and key
+    points (`push_key_points`), alone or in tuples, lists and dicts; `sample_parts` tells them apart. All of
+    one sample are deformed alike, all else is left as it is. torchvision's tensors keep their class. In
+    eval mode it deforms too, as torchvision's transforms do.
+
+    Called with (images, generator), the generator takes the place of the transform's own: a
+    `symnets.data.TensorPairs` takes a RandomDiffeo as its transform.
+
+    Args:
+        delta: typical displacement in pixels, the root of its mean square; of a range (low, high) every
+            image draws its own, uniformly. 1 if neither delta nor temperature is given.
+        temperature: in place of delta, likewise.
+        cutoff: largest wave number; of a range (low, high) every image draws a whole number.
+        rule: see `SineField`.
+        p: probability that an image is deformed.
+        interpolation: of images: "bilinear", "bicubic" or "nearest".
+        bijective: draw anew fields that fold. Where a sample has boxes or key points this is always
+            done, for a fold leaves them no one place to go.
+        per_image: every image of a batch (n, channels, rows, columns) has a field of its own, and masks,
+            boxes and key points have as many rows; otherwise all share one field.
+        generator: source of random numbers; None is torch's own, which a `DataLoader` seeds in each of
+            its workers. A generator given here would be copied, and all workers would draw the same.
+
+    Raises:
+        ValueError: both delta and temperature, a range that is none, or a probability that is none.
+
+    Example:
+        >>> deform = RandomDiffeo(delta=(0.0, 1.0), cutoff=3)
+        >>> image, label = deform(torch.rand(3, 32, 32), 7)
+        >>> image.shape, label
+        (torch.Size([3, 32, 32]), 7)
+    """
+
+    def __init__(
+        self,
+        *,
+        delta: Range | None = None,
+        temperature: Range | None = None,
+        cutoff: Range = 3,
+        rule: Rule = "disc",
+        p: float = 1.0,
+        interpolation: Mode = "bilinear",
+        bijective: bool = False,
+        per_image: bool = True,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if delta is not None and temperature is not None:
+            raise ValueError("expected either delta (pixels) or temperature, got both")
+        if not 0 <= p <= 1:
+            raise ValueError(f"p: expected a probability, got {p}")
+        cutoffs = as_range("cutoff", cutoff)
+        if temperature is not None:
+            self.fields = FieldRange("temperature", as_range("temperature", temperature), cutoffs, rule)
+        else:
+            self.fields = FieldRange(
+                "delta", as_range("delta", 1.0 if delta is None else delta), cutoffs, rule
+            )
+        if interpolation not in get_args(Mode):
+            raise ValueError(f"interpolation: expected one of {get_args(Mode)}, got {interpolation!r}")
+        self.interpolation: Mode = interpolation
+        self.p, self.bijective, self.per_image, self.generator = p, bijective, per_image, generator
+
+    def extra_repr(self) -> str:
+        """Options, for print."""
+        fields = self.fields
+        return (
+            f"{fields.strength}={fields.values}, cutoff={fields.cutoffs}, rule={fields.rule!r}, "
+            f"p={self.p:g}, interpolation={self.interpolation!r}, bijective={self.bijective}, "
+            f"per_image={self.per_image}"
+        )
+
+    def forward(self, *inputs: Any) -> Any:
+        """The sample, deformed. Several arguments are a tuple; a generator may be the last of them."""
+        generator = self.generator
+        if len(inputs) > 1 and isinstance(inputs[-1], Generator):
+            inputs, generator = inputs[:-1], inputs[-1]
+        sample = inputs[0] if len(inputs) == 1 else inputs
+        parts = sample_parts(sample)
+        drawn = self.make_params(parts, generator)
+        return with_parts(sample, iter([self.transform(part, drawn) for part in parts]))
+
+    def make_params(self, parts: Sequence[Part], generator: Generator | None) -> Drawn:
+        """Draws the deformations of a sample.
+
+        Raises:
+            ValueError: nothing in it has a size, or its parts differ in size.
+        """
+        shape, n = size_and_number(parts)
+        n = n if self.per_image else 1
+        rows = torch.arange(n)
+        if self.p < 1:
+            rows = rows[uniform(n, generator) < self.p]
+        if len(rows) == 0 or self.fields.values[1] == 0:
+            return Drawn(None, rows, n)
+        bijective = self.bijective or any(part.kind in ("boxes", "keypoints") for part in parts)
+        return Drawn(self.fields.sample(len(rows), shape, bijective=bijective, generator=generator), rows, n)
+
+    def transform(self, part: Part, drawn: Drawn) -> Any:
+        """One part of a sample, deformed; the same object if there is nothing to do."""
+        given = part.value
+        if part.kind == "other" or drawn.diffeo is None:
+            return given
+        mode: Mode = "nearest" if part.kind == "mask" else self.interpolation
+        if is_pil(given):
+            mode = "nearest" if given.mode in INDEXED else mode
+            return to_pil(drawn.warp(from_pil(given), mode), given)
+        # A plain tensor, so that its class has no say in what follows.
+        plain = given.as_subclass(Tensor)
+        if part.kind == "boxes":
+            format: Any = getattr(given, "format", "XYXY")
+            clamp = getattr(given, "clamping_mode", "soft") is not None
+            found = drawn.push_boxes(plain, getattr(format, "value", format), clamp)
+        elif part.kind == "keypoints":
+            found = drawn.push_key_points(plain)
+        else:
+            found = drawn.warp(plain, mode)
+        return found if type(given) in (Tensor, nn.Parameter) else _like(found, given)
+
+
+def _like(plain: Tensor, given: Tensor) -> Tensor:
+    """A tensor of the class of another, with its attributes, such as format and canvas."""
+    found = plain.as_subclass(type(given))
+    vars(found).update(vars(given))
+    return found

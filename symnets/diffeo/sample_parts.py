@@ -1,0 +1,147 @@
+"""Parts of a training sample: what in a tuple or dict is an image, a mask, boxes, key points, or none."""
+
+import copy
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from torch import Tensor
+
+Kind = Literal["image", "video", "mask", "boxes", "keypoints", "tensor", "other"]
+
+BY_CLASS: dict[str, Kind] = {
+    "Image": "image",
+    "Video": "video",
+    "Mask": "mask",
+    "BoundingBoxes": "boxes",
+    "KeyPoints": "keypoints",
+}
+"""Tensor classes of torchvision, known by name: torchvision itself is not needed."""
+
+BY_KEY: dict[str, Kind] = {
+    "image": "image",
+    "images": "image",
+    "mask": "mask",
+    "masks": "mask",
+    "boxes": "boxes",
+    "keypoints": "keypoints",
+}
+"""Keys of a dict that tell what plain tensors are."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A leaf of a sample.
+
+    Attributes:
+        kind: what it is; "tensor" until the sample as a whole has told.
+        value: itself.
+    """
+
+    kind: Kind
+    value: Any
+
+
+def sample_parts(sample: Any) -> list[Part]:
+    """All leaves of nested tuples, lists and dicts, in order.
+
+    What a leaf is, tells its class (a PIL image, a tensor of torchvision's), then the key of the dict that
+    it stands in (`BY_KEY`; also of lists in it). Of plain tensors that nothing tells about, the first is
+    the image if there is no other image; all others are left alone, as torchvision does.
+
+    Raises:
+        ValueError: under a key that says what it is, there is something else than a tensor or PIL image.
+    """
+    parts = list(_leaves(sample, None))
+    if not any(part.kind in ("image", "video") for part in parts):
+        first = next((index for index, part in enumerate(parts) if part.kind == "tensor"), None)
+        if first is not None:
+            parts[first] = replace(parts[first], kind="image")
+    return [replace(part, kind="other") if part.kind == "tensor" else part for part in parts]
+
+
+def with_parts(sample: Any, values: Iterator[Any]) -> Any:
+    """The sample with other leaves, in the order of `sample_parts`; containers keep their classes."""
+    return _map(sample, lambda _: next(values))
+
+
+def _leaves(sample: Any, key: str | None) -> Iterator[Part]:
+    if isinstance(sample, dict):
+        for name, value in sample.items():
+            yield from _leaves(value, name if isinstance(name, str) else None)
+    elif isinstance(sample, list | tuple):
+        for value in sample:
+            yield from _leaves(value, key)
+    else:
+        yield Part(_kind(sample, key), sample)
+
+
+def _map(sample: Any, function: Callable[[Any], Any]) -> Any:
+    if isinstance(sample, dict):
+        # A copy keeps what else a subclass holds, such as the factory of a defaultdict.
+        new = copy.copy(sample)
+        for name, value in sample.items():
+            new[name] = _map(value, function)
+        return new
+    if isinstance(sample, list | tuple):
+        values = [_map(value, function) for value in sample]
+        return type(sample)(*values) if hasattr(sample, "_fields") else type(sample)(values)
+    return function(sample)
+
+
+def _kind(value: Any, key: str | None) -> Kind:
+    told = BY_KEY.get(key) if key is not None else None
+    if isinstance(value, Tensor):
+        for ancestor in type(value).__mro__:
+            if ancestor.__name__ in BY_CLASS:
+                return BY_CLASS[ancestor.__name__]
+            if ancestor.__name__ == "TVTensor":
+                return "other"
+        return told or "tensor"
+    if is_pil(value):
+        return "mask" if told == "mask" else "image"
+    if told in ("mask", "boxes", "keypoints") and value is not None:
+        raise ValueError(f"{key}: expected a tensor, got {type(value).__name__}; torch.as_tensor makes one")
+    return "other"
+
+
+def is_pil(value: Any) -> bool:
+    """Whether it is a PIL image; PIL is not imported for that."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(value, module.Image)
+
+
+def size_and_number(parts: Sequence[Part]) -> tuple[tuple[int, int], int]:
+    """(rows, columns) of all images of a sample, and how many there are in its batch; 1 if it is none.
+
+    Raises:
+        ValueError: there is no image, or several of different size or number, or one that is none.
+    """
+    sizes, numbers = set(), set()
+    for kind, value in ((part.kind, part.value) for part in parts):
+        if is_pil(value):
+            sizes.add(value.size[::-1])
+            numbers.add(1)
+        elif kind in ("image", "video"):
+            axes = 3 if kind == "image" else 4
+            if value.ndim not in (axes, axes + 1):
+                wanted = (
+                    "(channels, rows, columns)" if kind == "image" else "(frames, channels, rows, columns)"
+                )
+                raise ValueError(
+                    f"{kind}: expected shape {wanted}, or a batch of them, got {tuple(value.shape)}. If it "
+                    'is no image, put the image before it, or name the image: {"image": ...}'
+                )
+            sizes.add(tuple(value.shape[-2:]))
+            numbers.add(len(value) if value.ndim == axes + 1 else 1)
+        elif kind == "mask":
+            sizes.add(tuple(value.shape[-2:]))
+        elif hasattr(value, "canvas_size"):
+            sizes.add(tuple(value.canvas_size))
+    if len(sizes) != 1 or len(numbers) > 1:
+        raise ValueError(
+            "expected a sample with images of one size, and as many of each, got sizes (rows, columns) "
+            f"{sorted(sizes)} and numbers {sorted(numbers)}"
+        )
+    return sizes.pop(), max(numbers, default=1)
