@@ -75,13 +75,15 @@ def bootstrapped(
         return Interval(values[0]), Interval(values[1]), Interval(values[2])
     both = np.stack([deformed[: 2 * m], noisy[: 2 * m]]).reshape(2, m, 2)
     rng, drawn = np.random.default_rng(seed), []
-    for _ in range(RESAMPLES):
-        rows = rng.integers(m, size=m)
-        d, g = np.median(both[:, rows].reshape(2, -1), axis=1)
-        p = np.median(pairs[rows])
-        drawn.append((ratio(d, p), ratio(g, p), ratio(d, g)))
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    limits = np.quantile(np.array(drawn), tails, axis=0)
+    for some in np.array_split(np.arange(RESAMPLES), -(-RESAMPLES * m // 2**18)):
+        rows = rng.integers(m, size=(len(some), m))
+        d, g = np.median(both[:, rows].reshape(2, len(some), -1), axis=2)
+        p = np.median(pairs[rows], axis=1)
+        drawn.append(np.stack([d, g, d, p, p, g]).reshape(2, 3, -1))
+    above, below = np.concatenate(drawn, axis=2)
+    # A resample with a median of 0 below has no ratio, and then nor has the interval.
+    ratios = np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
+    limits = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
     found = [
         Interval(value, float(low), float(high)) if np.isfinite(value) else Interval(value)
         for value, low, high in zip(values, *limits, strict=True)

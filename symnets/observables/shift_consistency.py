@@ -1,0 +1,103 @@
+"""Shift consistency: how often a classifier says the same of two shifted copies of an image."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from scipy.stats import binomtest
+from torch import Generator, Tensor, nn
+
+from symnets.observables.as_found import as_found
+
+
+@dataclass(frozen=True)
+class ShiftConsistency:
+    """Fraction of images with one class under two shifts."""
+
+    value: float
+    """From 0 to 1."""
+    low: float
+    """95% interval of a binomial fraction (Wilson)."""
+    high: float
+    n: int
+    """Number of images."""
+    max_shift: int
+    """Largest shift along rows and columns, pixels."""
+
+    @property
+    def standard_error(self) -> float:
+        """√(value (1 - value) / n), binomial."""
+        return math.sqrt(self.value * (1 - self.value) / self.n)
+
+
+@torch.no_grad()
+def shift_consistency(
+    model: nn.Module,
+    images: Float[Tensor, "n channels rows columns"],
+    *,
+    max_shift: int,
+    generator: Generator,
+    batch_size: int = 500,
+) -> ShiftConsistency:
+    """P(argmax f(shifted by a) = argmax f(shifted by b)), a quantity of Zhang 2019 (arXiv:1904.11486).
+
+    Shifts a and b are whole numbers of pixels, uniform in [-max_shift, max_shift]² and independent for every
+    image, equal ones included. What moves in takes the value of the nearest pixel of the border. A shift is
+    not a deformation that vanishes on the border, which is what `stability` is about. The model is measured
+    in eval mode and left as found.
+
+    Args:
+        model: any module with outputs (n, classes).
+        images: as the model takes them.
+        max_shift: m >= 0, less than the image is wide; 0 gives 1.
+        generator: source of the shifts; the size of batches does not change them.
+        batch_size: images in a forward pass.
+
+    Raises:
+        ValueError: no image, another shape, a shift that is too large, or outputs that are no classes.
+    """
+    if images.ndim != 4 or len(images) == 0:
+        raise ValueError(f"images: expected shape (n, channels, rows, columns), got {tuple(images.shape)}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+    if not 0 <= max_shift < min(images.shape[2:]):
+        raise ValueError(
+            f"max_shift: expected 0 to {min(images.shape[2:]) - 1} for images of "
+            f"{images.shape[2]} x {images.shape[3]} pixels, got {max_shift}"
+        )
+    n = len(images)
+    drawn = torch.randint(
+        -max_shift, max_shift + 1, (n, 2, 2), generator=generator, device=generator.device
+    ).to(images.device)
+    like = next(model.parameters(), images)
+    same = 0
+    with as_found(model):
+        model.eval()
+        for x, shifts in zip(images.split(batch_size), drawn.split(batch_size), strict=True):
+            first, second = (_classes(model, shifted(x, shifts[:, k]).to(like)) for k in (0, 1))
+            same += int((first == second).sum())
+    low, high = binomtest(same, n).proportion_ci(0.95, method="wilson")
+    return ShiftConsistency(same / n, float(low), float(high), n, max_shift)
+
+
+def shifted(
+    images: Float[Tensor, "n channels rows columns"], shifts: Int64[Tensor, "n 2"]
+) -> Float[Tensor, "n channels rows columns"]:
+    """Each image moved by its own (rows, columns): pixel s takes the value of s - shift, or of the border."""
+    axes = []
+    for axis, size in enumerate(images.shape[2:]):
+        source = torch.arange(size, device=images.device) - shifts[:, axis, None]
+        axes.append(source.clamp(0, size - 1))
+    rows, columns = axes
+    image = torch.arange(len(images), device=images.device)[:, None, None, None]
+    channel = torch.arange(images.shape[1], device=images.device)[:, None, None]
+    return images[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _classes(model: nn.Module, x: Tensor) -> Int64[Tensor, " n"]:
+    outputs = model(x)
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(x):
+        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ValueError(f"model: expected outputs ({len(x)}, classes), got {shape}")
+    return outputs.argmax(1)
