@@ -42,7 +42,7 @@ class Inverse(Diffeo):
 
     @property
     def residual(self) -> Float[Tensor, " n"]:
-        """Largest |h(h⁻¹(p)) - p| over the pixels p, in pixels; infinite where no solution was found."""
+        """Largest |h(h⁻¹(p)) - p| over the pixels p, in pixels; above `tol` where none was found."""
         points = self._grid(1)[0]
         with torch.no_grad():
             found, _ = self._solve(points)
