@@ -50,11 +50,12 @@ def temperature_range(
     """T1 and T2, between which deformations are visible and mostly do not fold.
 
     At T1 the typical displacement is half a pixel. T2 = 4 / (π³ c² ln c) is where the logarithmic formula
-    gives n / (π c) pixels (Petrini et al. 2021). It is a rule of thumb: at T2 itself between one field in
-    two (c = 2) and one in thirteen (c = 15) folds, at T2 / 4 fewer than one in thirty; and somewhat more in
-    small images, where slopes are steeper by n / (n - 1) because pixels are 1 / (n - 1) apart while
-    displacements count in 1 / n. See `SineField.folding_probability`. The range is empty, T1 > T2, where c
-    is larger than about 2 n / π.
+    gives n / (π c) pixels (Petrini et al. 2021). It is a rule of thumb. At T2 itself one field in ten
+    (c = 2 to 5) or in twenty (c = 10 to 15) folds with rule "disc", with "half" from one in two (c = 2)
+    to one in thirteen (c = 15); at T2 / 4 fewer than one in thirty. In small images it is somewhat more:
+    slopes are steeper by n / (n - 1), because pixels are 1 / (n - 1) apart while displacements count in
+    1 / n. See `SineField.folding_probability`. The range is empty, T1 > T2, where c is larger than about
+    2 n / π.
 
     Raises:
         ValueError: cutoff <= 1, for which there is no T2.
