@@ -176,7 +176,7 @@ def test_bijective_keeps_what_does_not_fold(field: Field) -> None:
     delta = 0.6
     while (fold := field.folding_probability(delta=delta)) > 0.6:
         delta *= 0.7
-    n = 100
+    n = 100 if field.dim == 2 else 40
     kept = field.sample(n, delta=delta, generator=seeded(), bijective=True, dtype=torch.float64)
     assert kept.is_bijective().all()
     assert kept.acceptance is not None
@@ -215,5 +215,6 @@ def test_bad_input(field: Field) -> None:
         field.sample(3, delta=torch.ones(2), generator=None)
     with pytest.raises(ValueError, match=r"expected .*delta"):
         field.sample(1, generator=None)
-    with pytest.raises(ValueError, match="never one-to-one in 1000 draws"):
-        field.sample(1, delta=1000.0, generator=seeded(), bijective=True)
+    if field.dim == 2:
+        with pytest.raises(ValueError, match="never one-to-one in 1000 draws"):
+            field.sample(1, delta=1000.0, generator=seeded(), bijective=True)
