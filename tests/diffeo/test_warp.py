@@ -32,11 +32,13 @@ def centre_of_mass(image: Tensor) -> Tensor:
     return (points * image[..., None]).flatten(0, -2).sum(0) / image.sum()
 
 
+@pytest.mark.parametrize("derivatives", [False, True])  # each has a path of its own
 @pytest.mark.parametrize("shape", [(9, 9), (8, 11), (6, 7, 5)])
-def test_warp_by_loops(shape: tuple[int, ...]) -> None:
+def test_warp_by_loops(shape: tuple[int, ...], derivatives: bool) -> None:
     diffeo = strong(shape, delta=0.5, cutoff=2)
     images = torch.rand(2, 2, *shape, dtype=torch.float64, generator=seeded(1))
-    found = diffeo.warp(images)
+    found = diffeo.warp(images.requires_grad_(derivatives)).detach()
+    images = images.detach()
     for k, channel in itertools.product(range(2), range(2)):
         expected = naive.warp(images[k, channel], diffeo.coefficients[k])
         torch.testing.assert_close(found[k, channel], expected, rtol=0, atol=1e-12)
@@ -189,3 +191,15 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"points: expected shape \(points, 2\)"):
         diffeo.at(torch.rand(4, 3))
     assert math.prod(diffeo.grid_shape) == 180
+
+
+def test_where_nothing_is_displaced_images_come_out_bit_for_bit() -> None:
+    field = SineField((12, 15), cutoff=3)
+    some = field.sample(3, delta=torch.tensor([0.0, 0.5, 0.0]), generator=seeded())
+    images = torch.rand(3, 2, 12, 15, generator=seeded())
+    with torch.no_grad():
+        warped = some.warp(images)
+    assert torch.equal(warped[[0, 2]], images[[0, 2]])
+    # With derivatives torch counts coordinates from -1 to 1, which rounds.
+    warped = some.warp(images.requires_grad_(True))
+    torch.testing.assert_close(warped[0], images[0], rtol=0, atol=1e-5)
