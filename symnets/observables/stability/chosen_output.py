@@ -29,8 +29,8 @@ def chosen_output(found: Any, choice: Choice | None, name: str, n: int) -> Float
         found = _part(found, choice, name)
     if not isinstance(found, Tensor):
         raise ValueError(
-            f"{name}: expected a tensor, got {_contents(found)}; choose with output=, an index, a key or a "
-            f"function, or output={{{name!r}: ...}} for this module alone"
+            f"{name}: expected a tensor, got {_contents(found)}; choose with output={{{name!r}: ...}}, an "
+            "index, a key or a function"
         )
     if not found.is_floating_point() or found.ndim == 0 or len(found) != n:
         raise ValueError(

@@ -43,7 +43,7 @@ def check_images(images: Any, field: Field) -> None:
         raise ValueError(f"images: expected at least one, got a tensor of shape {shape}")
     grid = getattr(field, "shape", None)
     _check_layout(shape, shape[2:] if grid is None else tuple(grid))
-    low, high = torch.aminmax(images)  # NaN shows in both
+    low, high = torch.aminmax(images.detach())  # NaN shows in both
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError("images: expected finite pixels, got NaN or infinity; remove these images first")
 

@@ -85,7 +85,7 @@ def test_output_chooses_a_part(kind: str, choice: object) -> None:
     ("model", "options", "message"),
     [
         (Several("dict"), {}, r"output: expected a tensor, got dict \{'image': Tensor \(.*'count': int\}"),
-        (Several("tuple"), {}, r"got tuple \(0: Tensor .*choose with output="),
+        (Several("tuple"), {}, r"got tuple \(0: Tensor .*choose with output=\{'output': ...\}"),
         (Several("tuple"), {"output": 7}, "output=7 is not there"),
         (Several("dict"), {"output": "count"}, "expected a tensor, got int"),
         (small_net(), {"layers": ["5"]}, "no module '5'; the nearest names are"),
