@@ -102,11 +102,16 @@ class Expansion(Diffeo):
 
     def planes(self, orders: Sequence[int], refine: int = 1) -> Float[Tensor, "n dim *shape"]:
         """∂^orders u at the pixels, a plane for each component."""
-        found = self.coefficients
-        for axis, (n, order) in enumerate(zip(self.grid_shape, orders, strict=True)):
-            table = pixel_table(self.basis, axis, n, refine, order, self.dtype, self.device)
-            found = (found.movedim(2 + axis, -1) @ table.mT).movedim(-1, 2 + axis)
-        return found
+        shape = [(n - 1) * refine + 1 for n in self.grid_shape]
+        tables = [
+            pixel_table(self.basis, axis, n, refine, order, self.dtype, self.device)
+            for axis, (n, order) in enumerate(zip(self.grid_shape, orders, strict=True))
+        ]
+        # From the last axis to the first: no result is ever transposed.
+        found = self.coefficients @ tables[-1].mT
+        for axis in reversed(range(self.dim - 1)):
+            found = tables[axis] @ found.flatten(3 + axis)
+        return found.reshape(self.n, self.dim, *shape)
 
     def _tables(self, points: Tensor, orders: Sequence[int]) -> list[Tensor]:
         if points.shape[-1] != self.dim or points.ndim not in (2, 3):

@@ -4,18 +4,22 @@ from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
+from torch.autograd import forward_ad
 
 Mode = Literal["bilinear", "bicubic", "nearest"]
 
 
 def resample(
     images: Shaped[Tensor, "n channels *shape"],
-    displacement: Float[Tensor, "m *shape dim"],
+    displacement: Shaped[Tensor, "m *shape dim"],
     mode: Mode = "bilinear",
 ) -> Shaped[Tensor, "k channels *shape"]:
     """x(s - u(s)), interpolated; what lies outside of an image takes the nearest value of its border.
+
+    On the CPU, where no derivative is wanted, "bilinear" is `resample_linear`, else `grid_sample`. Numbers
+    of less than 32 bits are interpolated in float32; integers are then rounded.
 
     Args:
         images: n images or volumes.
@@ -27,37 +31,62 @@ def resample(
     shape = images.shape[2:]
     if mode == "bicubic" and len(shape) != 2:
         raise ValueError('mode: "bicubic" is for images; volumes take "bilinear" or "nearest"')
-    n = max(len(images), len(displacement))
-    images, displacement = (
-        images.expand(n, *images.shape[1:]),
-        displacement.expand(n, *displacement.shape[1:]),
-    )
     if mode == "nearest":
-        return _nearest(images, displacement)
+        return _nearest(*_as_many(images, displacement))
+    if images.dtype in (torch.float16, torch.bfloat16):
+        return resample(images.to(torch.float32), displacement, mode).to(images.dtype)
     if not images.is_floating_point():
         if images.dtype == torch.bool or images.is_complex():
             raise ValueError(f"images: {images.dtype} cannot be interpolated; masks take mode='nearest'")
         limits = torch.iinfo(images.dtype)
         smooth = resample(images.to(torch.float32), displacement, mode)
         return smooth.round().clamp(limits.min, limits.max).to(images.dtype)
-    source = _source(displacement.to(images.dtype), shape)
+    displacement = displacement.to(images.dtype)
+    if mode == "bilinear" and min(shape) >= 2 and _values_only(images, displacement):
+        from symnets.diffeo.linear import resample_linear  # brings numba
+
+        return resample_linear(images, displacement.movedim(-1, 1))
     # grid_sample counts from -1 to 1, the last axis first.
-    sizes = torch.tensor([max(size - 1, 1) for size in shape], dtype=images.dtype, device=images.device)
-    grid = (source * (2 / sizes) - 1).flip(-1)
+    axes = zip(_pixels(displacement), displacement.unbind(-1), shape, strict=True)
+    columns = [(pixels - u) * (2 / max(size - 1, 1)) - 1 for pixels, u, size in axes]
+    images, grid = _as_many(images, torch.stack(columns[::-1], dim=-1))
     return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=True)
 
 
-def _source(displacement: Tensor, shape: torch.Size) -> Float[Tensor, "n *shape dim"]:
-    """s - u(s)."""
-    axes = [torch.arange(size, dtype=displacement.dtype, device=displacement.device) for size in shape]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1) - displacement
+def _pixels(displacement: Tensor) -> tuple[Tensor, ...]:
+    """s: a coordinate of all pixels for each axis."""
+    sizes, dtype, device = displacement.shape[1:-1], displacement.dtype, displacement.device
+    return torch.meshgrid(*[torch.arange(n, dtype=dtype, device=device) for n in sizes], indexing="ij")
+
+
+def _as_many(images: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:
+    """One image for all fields, or one field for all images."""
+    n = max(len(images), len(field))
+    return images.expand(n, *images.shape[1:]), field.expand(n, *field.shape[1:])
+
+
+def _values_only(images: Tensor, displacement: Tensor) -> bool:
+    """Whether all that is asked for are numbers, from tensors that hold them in the CPU's memory."""
+    tensors = (images, displacement)
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+        return False
+    # Inside of torch.func transforms, and under fake or counting tensors, there may be no memory to read.
+    c = torch._C
+    if c._functorch.peek_interpreter_stack() is not None or c._len_torch_dispatch_stack() > 0:  # pyright: ignore[reportAttributeAccessIssue]
+        return False
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return False
+    if any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors):
+        return False
+    return all(tensor.device.type == "cpu" for tensor in tensors)
 
 
 def _nearest(images: Tensor, displacement: Tensor) -> Tensor:
     """Values of the nearest pixels, by index: no arithmetic touches them."""
-    source = _source(displacement.detach(), images.shape[2:]).round().to(torch.int64)
-    flat = torch.zeros_like(source[..., 0])
-    for axis, size in enumerate(images.shape[2:]):
-        flat = flat * size + source[..., axis].clamp(0, size - 1)
+    flat = images.new_zeros((), dtype=torch.int64)
+    displacement = displacement.detach()
+    for pixels, u, size in zip(_pixels(displacement), displacement.unbind(-1), images.shape[2:], strict=True):
+        place = (pixels - u).nan_to_num(0, size, 0).clamp(0, size - 1)
+        flat = flat * size + place.round().to(torch.int64)
     index = flat.flatten(1)[:, None].expand(-1, images.shape[1], -1)
     return images.flatten(2).gather(2, index).reshape(images.shape)

@@ -1,0 +1,129 @@
+"""Linear interpolation at displaced pixels on the CPU: bilinear in images, trilinear in volumes."""
+
+import math
+from functools import lru_cache
+
+import numba
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from symnets.diffeo.blend import LANES, blend
+
+LINE = 512
+"""Pixels worked on at a time, at most, unless a row has more: what a processor keeps near."""
+
+
+def resample_linear(
+    images: Float[Tensor, "n channels *shape"], planes: Float[Tensor, "m dim *shape"]
+) -> Float[Tensor, "k channels *shape"]:
+    """x(s - u(s)) as in `resample`, without derivatives, of images with two pixels or more along each axis.
+
+    Where u = 0 pixels come out bit for bit, and source coordinates are as exact as u. NaN displaces to the
+    border. The number of threads changes no bit.
+
+    Args:
+        images: n images or volumes, float32 or float64, on the CPU.
+        planes: components of u, of the same dtype; m = n, or one of them is 1.
+    """
+    shape, channels = tuple(images.shape[2:]), images.shape[1]
+    n = max(len(images), len(planes))
+    if planes.shape[1:] != (len(shape), *shape) or {len(images), len(planes)} - {1, n}:
+        raise ValueError(
+            f"planes: expected a displacement for each axis of images {tuple(images.shape)}, and as many or "
+            f"one, got shape {tuple(planes.shape)}"
+        )
+    if min(shape) < 2 or math.prod(shape) >= 2**31 or images.dtype != planes.dtype:
+        raise ValueError(
+            f"images: expected axes of 2 pixels or more and the dtype of planes, {planes.dtype}, got {shape} "
+            f"and {images.dtype}"
+        )
+    target = images.new_empty(n, channels, *shape)
+    array = target.numpy()
+    within, starts = lines(shape, array.dtype)
+    arguments = (
+        array.reshape(n, channels, starts.shape[1], within.shape[1]),
+        images.detach().contiguous().numpy().reshape(-1),
+        planes.detach().contiguous().numpy().reshape(-1),
+        shape,
+        tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape))),
+        within,
+        starts,
+        (len(images) == 1, len(planes) == 1),
+    )
+    items = n * starts.shape[1]
+    if torch.get_num_threads() == 1:
+        interpolate(*arguments, 0, items)
+    else:
+        from symnets.ops.kernels import run  # takes a second, for it imports e3nn
+
+        work = within.shape[1] * (channels + 1) * 2 ** len(shape)
+        run(interpolate, arguments, (), np.arange(items + 1) * work)
+    return target
+
+
+@lru_cache(maxsize=64)
+def lines(shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """An image in lines of equal length, each some of its rows, for rows of small images are too short.
+
+    Returns:
+        Coordinates of the pixels of the first line, (dim, pixels of a line), and how far those of each line
+        are from them, (dim, lines).
+    """
+    rows, columns = shape[-2:]
+    together = max(n for n in range(1, rows + 1) if rows % n == 0 and (n == 1 or n * columns <= LINE))
+    # At least as many as are interpolated at a time.
+    together = rows if together * columns < LANES else together
+    coordinates = np.indices(shape, dtype=dtype).reshape(len(shape), -1, together * columns)
+    return np.ascontiguousarray(coordinates[:, 0]), np.ascontiguousarray(coordinates[:, :, 0])
+
+
+# Not all of "fastmath": NaN must remain what it is for the comparisons to catch it.
+@numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=True)
+def interpolate(target, images, planes, sizes, strides, within, starts, shared, low, high):
+    """Lines low, ..., high - 1 of all lines of all results, each pixel in all its channels.
+
+    Args:
+        target: results, (n, channels, lines, pixels of a line).
+        images: all pixels in a row.
+        planes: all u in a row.
+        sizes: pixels along each axis.
+        strides: steps between them.
+        within: coordinates in the first line, see `lines`.
+        starts: how far each line is from the first.
+        shared: whether there is one image only, and one u only.
+        low: first line.
+        high: last one, plus one.
+    """
+    channels, n_lines, length, dim = target.shape[1], target.shape[2], target.shape[3], len(sizes)
+    number, flat = planes.dtype.type, target.reshape(-1)
+    at, weights = np.empty(length, np.uint32), np.empty((dim, length), planes.dtype)
+    n, line = low // n_lines, low % n_lines
+    for _ in range(low, high):
+        for axis in range(dim):
+            start, size, last = starts[axis, line], number(sizes[axis]), number(sizes[axis] - 2)
+            stride = np.int32(strides[axis])
+            u = numba.uint64((((0 if shared[1] else n) * dim + axis) * n_lines + line) * length)
+            for j in range(numba.uint64(length)):
+                # Across all of the image and no further; NaN, which is less than nothing, to its border.
+                step = -planes[u + j]
+                step = step if step > -size else -size
+                step = step if step < size else size
+                whole = np.floor(step)
+                part, place = step - whole, start + within[axis, j] + whole
+                part = part if place >= 0 else number(0)
+                place = place if place >= 0 else number(0)
+                part = part if place <= last else number(1)
+                place = place if place <= last else last
+                weights[axis, j] = part
+                at[j] = np.int32(place) * stride + (np.int32(at[j]) if axis > 0 else np.int32(0))
+        for channel in range(channels):
+            image = ((0 if shared[0] else n) * channels + channel) * n_lines * length
+            to = ((n * channels + channel) * n_lines + line) * length
+            for j in range(0, length, LANES):
+                # The last four overlap with those before them.
+                blend(flat, to, images, image, at, weights, strides, min(j, length - LANES))  # pyright: ignore
+        line += 1
+        if line == n_lines:
+            n, line = n + 1, 0
