@@ -20,6 +20,7 @@ COMMANDS = {
     "md": ("md", "Md", "molecular dynamics with a model"),
     "relax": ("relax", "Relax", "relax a structure, or its cell too, with a model"),
     "info": ("info", "Info", "what a model file holds"),
+    "stability": ("stability", "StabilityOf", "how far deformed images move the layers of a network"),
     "run": ("run", "Run", "one run of an experiment"),
     "sweep": ("sweep", "Sweep", "an experiment on a grid of configurations, with its figure"),
     "figure": ("figure", "Figure", "the figure, table and findings of a sweep, drawn anew"),

@@ -1,4 +1,4 @@
-"""`symnets demo`: a potential for ethanol, from labels to dynamics, and a study of jamming."""
+"""`symnets demo`: a potential for ethanol, from labels to dynamics; studies of deformations and jamming."""
 
 import shutil
 import sys
@@ -19,6 +19,7 @@ from symnets.cli.evaluate import predict, print_table
 from symnets.cli.sweep import findings_table
 from symnets.data import sample, write_structures
 from symnets.experiments import jamming_sharpness
+from symnets.experiments.deformed_digits import deformed_digits
 from symnets.experiments.potential import train
 from symnets.experiments.potential.config import (
     DataConfig,
@@ -42,8 +43,9 @@ TIMESTEP = 0.5  # fs, of the labelling dynamics and of the model's
 @dataclass(frozen=True)
 class Demo:
     """Learn ethanol: label frames with GFN2-xTB, train NequIP on them, test it on frames it never saw,
-    run molecular dynamics with it. Then let small nets memorise random points until they no longer can:
-    their jamming transition. All of it goes to report.html. Nothing is downloaded.
+    run molecular dynamics with it. Then let a small net read digits, and measure its relative stability
+    under deformations of them; and let small nets memorise random points until they no longer can, their
+    jamming transition. All of it goes to report.html. Nothing is downloaded.
 
     Example:
         symnets demo --output demo
@@ -89,6 +91,9 @@ class Demo:
         with stages("simulate") as note:
             dynamics = self._simulate(unseen[0])
             note(f"{self.picoseconds:g} ps at constant energy")
+        with stages("deform") as note:
+            digits = deformed_digits(seed=self.seed)
+            note(f"relative stability of a net that reads digits: {digits}")
         jamming = None
         if self.jamming_seeds:
             with stages("jam") as note:
@@ -101,6 +106,7 @@ class Demo:
             history=history,
             dynamics=dynamics,
             stages=stages.rows,
+            deformed=digits,
             jamming=jamming,
         )
         console = stages.console

@@ -16,11 +16,12 @@ def test_demo_from_labels_to_report(tmp_path: Path, capsys: pytest.CaptureFixtur
     options = ["--minutes", "0.2", "--frames", "100", "--picoseconds", "0.05", "--jamming-seeds", "1"]
     assert main(["demo", "--output", str(folder), *options]) == 0
     printed = capsys.readouterr().out
-    for stage in ("label", "train", "test", "simulate", "jam"):
+    for stage in ("label", "train", "test", "simulate", "deform", "jam"):
         assert any(line.startswith(f"{stage} ") for line in printed.splitlines())
     assert "energy drift" in printed
+    assert "after training on deformed digits" in printed
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 5
     for name in (
         "train.xyz",
         "test.xyz",

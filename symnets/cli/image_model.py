@@ -1,0 +1,109 @@
+"""The network of a command: a model file, or what an import path makes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.models import describe_image_net, load_image_net
+from symnets.models.import_path import import_model, load_weights
+from symnets.observables.as_found import as_found
+from symnets.observables.stability.chosen_output import Choice, chosen_output
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """A network that sees images.
+
+    Attributes:
+        name: short, for titles and folders.
+        net: with the weights to be measured.
+        shape: (channels, rows, columns) it takes; None if it does not say.
+        header: what its file says besides: data set, mean and deviation of pixels.
+        fresh: makes the same network with initial weights of a seed; None if that cannot be known.
+    """
+
+    name: str
+    net: nn.Module
+    shape: Sequence[int] | None
+    header: dict[str, Any]
+    fresh: Callable[[int], nn.Module] | None
+
+
+def find_model(source: str, weights: Path | None, *, seed: int) -> ImageModel:
+    """A network by the file that `save_image_net` wrote, or by `package.module:callable`.
+
+    Args:
+        source: the one or the other.
+        weights: file with the state dict of what the callable makes.
+        seed: of initial weights that the callable draws.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a damaged file, or an import path that makes no network.
+    """
+    path = Path(source)
+    if path.is_file():
+        return _from_file(path, weights)
+    if ":" not in source:
+        raise FileNotFoundError(
+            f"model: {source} is no file, and no import path package.module:callable either"
+        )
+    net = import_model(source, seed=seed)
+    if weights is None:
+        return ImageModel(_short(source), net, None, {}, None)
+    load_weights(net, weights)
+    return ImageModel(
+        f"{_short(source)}-{weights.stem}", net, None, {}, lambda seed: import_model(source, seed=seed)
+    )
+
+
+def try_out(net: nn.Module, images: Float[Tensor, "n c h w"], choice: Choice | None, name: str) -> None:
+    """One forward pass of a few images, so that what does not fit is told before the work begins.
+
+    Raises:
+        ValueError: the network cannot take the images, or returns no tensor of floating numbers.
+    """
+    like = next((p for p in net.parameters() if p.is_floating_point()), images)
+    with as_found(net), torch.no_grad():
+        net.eval()
+        try:
+            found = net(images.to(like.device, like.dtype))
+        # What layers raise for sizes that do not fit; the network may be anybody's.
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(
+                f"model: {name} cannot take images of shape {tuple(images.shape[1:])}: {reason}"
+            ) from error
+    try:
+        chosen_output(found, choice, "output", len(images))
+    except ValueError as error:
+        raise ValueError(f"{error} (here: --output-key INDEX-OR-KEY)") from error
+
+
+def _from_file(path: Path, weights: Path | None) -> ImageModel:
+    if path.suffix in (".pt", ".pth", ".bin"):
+        raise ValueError(
+            f"{path}: weights do not tell the network; name it with --model package.module:callable, and "
+            "give this file as --weights"
+        )
+    if weights is not None:
+        raise ValueError(f"--weights: {path} holds its own; they are for --model package.module:callable")
+    net: Any = load_image_net(path)
+    header = describe_image_net(path)["extra"]
+
+    def fresh(seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return type(net)(**net.config)
+
+    return ImageModel(path.stem, net, net.shape, header, fresh)
+
+
+def _short(source: str) -> str:
+    """What stands behind the colon: "resnet18" of "torchvision.models:resnet18"."""
+    return source.rpartition(":")[2]

@@ -1,0 +1,147 @@
+"""Networks by the import path of what makes them, with weights from a file."""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+
+def import_model(path: str, *, seed: int = 0) -> nn.Module:
+    """The network that `package.module:callable` makes; the package's code runs.
+
+    Modules are sought where Python seeks them, last in the working directory. The callable, a class or a
+    function, takes no arguments. A network itself in place of a callable is taken as it is. Weights are
+    drawn from `seed`; torch's random state is left as found.
+
+    Args:
+        path: such as "torchvision.models:resnet18" or "mine.nets:small".
+        seed: of torch's global generator while the callable runs.
+
+    Raises:
+        ValueError: not such a path, nothing of this name (the nearest is named), a callable that needs
+            arguments, or one that makes no network.
+        ImportError: the module imports something that is not there.
+    """
+    module, _, name = path.partition(":")
+    if not name or not all(word.isidentifier() for word in [*module.split("."), *name.split(".")]):
+        raise ValueError(f"model: expected package.module:callable, got {path!r}")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    if not _exists(module):
+        raise ValueError(f"model: there is no module {module!r} here or among the installed ones")
+    found: Any = importlib.import_module(module)
+    for word in name.split("."):
+        if not hasattr(found, word):
+            known = [other for other in dir(found) if not other.startswith("_")]
+            near = difflib.get_close_matches(word, known, n=3) or known[:5]
+            raise ValueError(f"model: {module} has no {name!r}; the nearest names are {', '.join(near)}")
+        found = getattr(found, word)
+    made = found if isinstance(found, nn.Module) else _called(found, path, seed)
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"model: expected {path} to return a torch.nn.Module, got {type(made).__name__}")
+    return made
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Puts the weights and buffers of a file into a model; never runs code of the file.
+
+    Args:
+        model: of the names and shapes that the file holds.
+        path: a `state_dict`, as .safetensors or as `torch.save` writes it; of a dictionary with an entry
+            "state_dict" or "model" that entry is taken.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a damaged file, one that asks for more than tensors, or names and shapes that do not
+            fit; the message gives the nearest.
+    """
+    given, expected = _read(path), model.state_dict()
+    # Old files lack this counter, which evaluation does not need; torch sets it to 0.
+    missing = [key for key in expected if key not in given and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in given if key not in expected]
+    if missing or unexpected:
+        raise ValueError(
+            f"{path}: names do not fit {type(model).__name__}: {_difference(missing, unexpected)}"
+        )
+    for key, tensor in given.items():
+        if tensor.shape != expected[key].shape:
+            raise ValueError(
+                f"{path}: expected {key} of shape {tuple(expected[key].shape)}, got {tuple(tensor.shape)}; "
+                "are width and number of classes those of the training?"
+            )
+    model.load_state_dict(given, strict=False)
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):  # a package on the way is missing; `__main__`
+        return False
+
+
+def _called(found: Any, path: str, seed: int) -> Any:
+    if not callable(found):
+        raise ValueError(f"model: expected {path} to be callable, got {type(found).__name__}")
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise ValueError(
+            f"model: {path} is called without arguments, but: {error}; write a function that passes them"
+        ) from error
+    except ValueError:  # written in C, without a signature
+        pass
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return found()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file of weights")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: not a whole file of weights: {_first_line(error)}") from error
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path}: damaged, or holds more than tensors and is not opened; save model.state_dict() alone "
+            f"({_first_line(error)})"
+        ) from error
+    for entry in ("state_dict", "model"):
+        if isinstance(held, Mapping) and isinstance(held.get(entry), Mapping):
+            held = held[entry]
+    if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
+        raise ValueError(f"{path}: expected a state_dict, tensors by name, got {type(held).__name__}")
+    return dict(held)
+
+
+def _difference(missing: list[str], unexpected: list[str]) -> str:
+    said = [
+        f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for kind, keys in (("missing", missing), ("unexpected", unexpected))
+        if keys
+    ]
+    if (
+        missing
+        and unexpected
+        and (near := difflib.get_close_matches(missing[0], unexpected, n=1, cutoff=0.3))
+    ):
+        said.append(f"is {near[0]} meant for {missing[0]}?")
+    return "; ".join(said)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
