@@ -1,9 +1,10 @@
 """Deform clouds of points: the map itself moves them, nothing is interpolated."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Generator, Tensor
 
+from symnets.diffeo.field import not_negative
 from symnets.diffeo.modes import Rule
 from symnets.diffeo.sine_field import SineField
 
@@ -23,14 +24,15 @@ def deform_points(
     """Clouds moved by random maps that are one-to-one, a map for each cloud: p -> h⁻¹(p), as `Diffeo.push`.
 
     Maps are those of `SineField.in_box`, in a box around the largest cloud; every cloud lies in the middle
-    of it, so that where a cloud is does not matter. A map fixes the border of the box, and `delta` is the
-    root mean square over the whole box of h's displacement: in the middle, and so in the cloud, points
-    move more, those that lie in a corner of a box without margin not at all.
+    of it, so that where a cloud is does not matter. A map fixes the border of the box. Differentiable in the
+    points, the map held fixed.
 
     Args:
         points: one cloud, or clouds of as many points each; of 2 or 3 dimensions.
-        delta: typical displacement in the unit of the points, of all clouds or one for each.
-        temperature: in place of delta.
+        delta: root mean square of the displacement that the points of a cloud have, over maps, in their
+            unit; exact to first order in it. Of all clouds or one for each.
+        temperature: in place of delta; the displacement is then right in the mean over the box, and larger
+            in the middle.
         cutoff: largest wave number of the maps.
         rule: see `SineField`.
         margin: from the largest cloud to the sides of the box, in the unit of the points; by default a
@@ -66,6 +68,13 @@ def deform_points(
         raise ValueError(
             f"field: expected one of SineField.in_box, of a box larger than {extent.tolist()}, got {field!r}"
         )
+    corner = ((low + high - sides) / 2)[:, None]
+    # A pad is put in the middle, where it can be moved, and then forgotten. Rounding may put a point of a
+    # box without margin outside by its last digit.
+    inside = torch.where(there[..., None], clouds - corner, sides / 2)
+    inside = inside + (inside.clamp(torch.zeros_like(sides), sides) - inside).detach()
+    if delta is not None:
+        delta = not_negative(delta, len(clouds), "delta") / _mobility(field, inside.detach(), there)
     maps = field.sample(
         len(clouds),
         delta=delta,
@@ -77,14 +86,25 @@ def deform_points(
     )
     if maps.still:
         return points.clone()
-    corner = ((low + high - sides) / 2)[:, None]
-    # A pad is put in the middle, where it can be moved, and then forgotten. Rounding may put a point of a
-    # box without margin outside by its last digit.
-    inside = torch.where(there[..., None], clouds - corner, sides / 2)
-    inside = inside + (inside.clamp(torch.zeros_like(sides), sides) - inside).detach()
     moved = clouds + (maps.push(inside) - inside)
     found = moved[there] if owner is None else moved[there][_order(owner).argsort()]
     return found.reshape(points.shape).to(points.dtype)
+
+
+def _mobility(field: SineField, places: Tensor, there: Tensor) -> Float64[Tensor, " clouds"]:
+    """Root mean square displacement of the points of each cloud, where that of the box is 1; on the CPU.
+
+    Waves are largest in the middle: E|u(x)|² = d Σ_k A_k² φ_k(x)².
+    """
+    waves = torch.ones(*places.shape[:2], field.n_modes, dtype=torch.float64, device=places.device)
+    for axis, number in enumerate(field.modes.unbind(1)):
+        waves = waves * field.basis.table(axis, places[..., axis])[..., (number - 1).to(places.device)]
+    squared = field.dim * waves.square() @ field.amplitudes.to(places.device).square()
+    found = ((squared * there).sum(1) / there.sum(1).clamp(min=1)).sqrt().cpu()
+    fixed = (found == 0) & there.any(1).cpu()
+    if bool(fixed.any()):
+        raise ValueError("margin: all points of a cloud lie on the sides of the box, which do not move")
+    return torch.where(found > 0, found, 1.0)
 
 
 def _order(owner: Tensor) -> Tensor:

@@ -33,8 +33,7 @@ def deform_atoms(
 
     Args:
         atoms: a molecule.
-        delta: typical displacement in Å over the box around it; 0 leaves positions as they are, bit for
-            bit.
+        delta: root mean square displacement of an atom in Å; 0 leaves positions as they are, bit for bit.
         cutoff: largest wave number of the maps.
         rule: see `SineField`.
         n: how many copies.
