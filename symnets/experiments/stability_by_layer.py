@@ -1,0 +1,210 @@
+"""How stability builds up through the layers of a net: D, G and R against depth, before and after training.
+
+**Question.** A trained net is less sensitive to deformations than to noise. Which layers do it, and how?
+
+**Law.** D, G and R = D / G are those of the output of each layer. After training, not before, D falls with
+depth: layers pool, in space or over channels. G rises: noise that is averaged piles up on what a ReLU lets
+through. So R falls. Filters become smoother: their weight on the lowest frequencies of their grid grows.
+Tomasini, Petrini, Cagnetta, Wyart 2022 (arXiv:2210.01506).
+
+**How.** Nets, training and deformations as in `stability_vs_error`; layers are the outputs of activations, or
+of whole blocks, and the logits. At the start batch normalisations take the statistics of the batch. A copy of
+the trained net with shuffled input channels (`channel_shuffled`), also with statistics of the batch, tells
+what is left of R if only the shape of filters in space is kept. Filters of 3 x 3 are projected on the
+eigenvectors of their grid's Laplacian (`filter_projections`); the constant one has 1/9 of the weight where
+there is no preference. Rank correlations with depth are means over seeds with standard errors, ratios are
+geometric means.
+
+**Figure.** D, G, R against depth, a row a net: grey at the start, coloured at the end, dotted with shuffled
+channels; and the share of the constant filter.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy import ndarray
+from scipy.stats import spearmanr
+from torch import nn
+
+from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, logits, shown
+from symnets.experiments.classifier.seeds import Seeds, by_net, over_seeds
+from symnets.experiments.classifier.training import train_classifier
+from symnets.experiments.experiment import Arrays, Finding, Result
+from symnets.experiments.grid import grid
+from symnets.experiments.nets import generator
+from symnets.observables.channel_shuffle import channel_shuffled
+from symnets.observables.filters import filter_projections
+from symnets.observables.stability.result import Stability
+from symnets.report.style import COLOURS, FAINT, logarithmic, style
+
+__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
+MAX_TOGETHER = 1
+_SOURCE = "Tomasini et al. 2022, arXiv:2210.01506"
+_NETS = ("resnet", "vgg_bn", "vgg")
+_PARTS = ("start", "end", "shuffled")
+
+
+@dataclass(frozen=True)
+class Config(DeformedConfig):
+    """One net, looked at layer by layer; it must have convolutions."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.net.startswith("fc"):
+            raise ValueError(f"net: expected one with convolutions, got {self.net!r}")
+
+
+PRESETS = {
+    "quick": grid(Config, net=_NETS, n_train=1000, min_steps=400, n_images=250, seed=range(3)),
+    "hour": grid(
+        Config,
+        data=("cifar10", "fashion-mnist"),
+        net=_NETS,
+        n_train=10_000,
+        max_steps=3000,
+        seed=range(3),
+    ),
+    "paper": grid(
+        Config,
+        **PUBLISHED,
+        net=_NETS,
+        n_train=50_000,
+    ),
+}
+
+
+def together(config: Config) -> Config:
+    """Each net is trained by itself."""
+    return config
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Trains nets and measures their layers.
+
+    Rows as `Trained.row`, with D, G, R of the logits at the end and at the start. Arrays: `layers`, names;
+    `start`, `end`, `shuffled`: (3, layers), D, G and R; `filters_start` and `filters_end`: (convolutions, 9),
+    shares of the squared weights of 3 x 3 filters, constant ones first.
+    """
+    return [_run(config) for config in configs]
+
+
+def _run(config: Config) -> Result:
+    done = train_classifier(config)
+    layers = depths(done.net)
+    draws = generator(config.seed, 3)
+    shuffled = channel_shuffled(done.net, generator=draws)
+    start = shown(done.initial, done.test, config, trained=False, layers=layers)
+    end = shown(done.net, done.test, config, trained=True, layers=layers)
+    mixed = shown(shuffled, done.test, config, trained=False, layers=layers)
+    arrays = {name: _numbers(found) for name, found in zip(_PARTS, (start, end, mixed), strict=True)}
+    arrays |= {
+        "layers": np.array(end.layers),
+        "filters_start": filters(done.initial),
+        "filters_end": filters(done.net),
+    }
+    return Result(done.row | logits(end) | logits(start, "_init"), arrays)
+
+
+def depths(net: nn.Module) -> list[str]:
+    """Outputs of activations or blocks, in order, by their names in the net."""
+    features = net.get_submodule("features")
+    kinds = ("relu", "block", "stem", "head")
+    return [f"features.{name}" for name, _ in features.named_children() if name.startswith(kinds)]
+
+
+def filters(net: nn.Module) -> ndarray:
+    """Shares of squared weights of 3 x 3 filters on waves of their grid, the constant first.
+
+    Shape (convolutions, 9). Convolutions of the image itself, and depthwise ones, are among them.
+    """
+    weights = [m.weight for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    shares = [filter_projections(weight).fractions for weight in weights]
+    return torch.stack(shares).numpy() if shares else np.zeros((0, 9))
+
+
+def _numbers(found: Stability) -> ndarray:
+    return np.stack([getattr(found, name).value for name in "DGR"])
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """Whether D falls, G rises and R falls with depth, before and after; what filters and channels do."""
+    return [finding for where, seeds in by_net(table, arrays) for finding in _findings(where, seeds)]
+
+
+def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
+    for row, (name, low, high, told) in enumerate(
+        (("D", -1.0, -0.5, "falls"), ("G", 0.5, 1.0, "rises"), ("R", -1.0, -0.5, "falls"))
+    ):
+        text = f"{name} {told} with depth ({_SOURCE}); band ours"
+        quantity = f"rank correlation of {name} with depth after training, {where}, {len(seeds)} seeds"
+        yield Finding(quantity, *over_seeds([rank(s["end"][row]) for s in seeds]), text, low, high)
+    quantity = f"D of the logits over D of the first layer, at the start over at the end, {where}"
+    text = f"above 1: D falls after training, not before ({_SOURCE})"
+    fall = [(s["start"][0, -1] / s["start"][0, 0]) / (s["end"][0, -1] / s["end"][0, 0]) for s in seeds]
+    yield Finding(quantity, *over_seeds(fall, geometric=True), text, 1.0, np.inf)
+    grown = [s["filters_end"][:, 0].mean() / s["filters_start"][:, 0].mean() for s in seeds]
+    text = f"above 1: filters become smoother ({_SOURCE})"
+    quantity = f"share of the constant in filters, end over start, {where}"
+    yield Finding(quantity, *over_seeds(grown, geometric=True), text, 1.0, np.inf)
+    lost = [s["shuffled"][2, -1] / s["end"][2, -1] for s in seeds]
+    text = "above 1 if channels work together (exploratory)"
+    quantity = f"R of the logits with shuffled channels over without, {where}"
+    yield Finding(quantity, *over_seeds(lost, geometric=True), text, 1.0, np.inf)
+
+
+def rank(values: ndarray) -> float:
+    """Spearman's correlation with depth."""
+    return float(np.asarray(spearmanr(np.arange(len(values)), values))[0])
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """D, G, R and the share of constant filters against depth."""
+    nets = list(by_net(table, arrays))
+    made = Figure(figsize=(14, 3.4 * len(nets)), layout="constrained")
+    panels = made.subplots(len(nets), 4, squeeze=False)
+    looks = zip(_PARTS, ("-", "-", ":"), (FAINT, COLOURS[0], COLOURS[1]), strict=True)
+    looks = {part: (line, colour) for part, line, colour in looks}
+    for row, (where, seeds) in zip(panels, nets, strict=True):
+        for k, (axes, name) in enumerate(zip(row, "DGR", strict=False)):
+            for part, (line, colour) in looks.items():
+                values = [s[part][k] for s in seeds]
+                _draw(axes, values, part if part != "shuffled" else "channels shuffled", line, colour)
+            _scale(axes, seeds, name)
+        row[0].set(title=where)
+        row[0].legend(fontsize=7.5)
+        _draw(row[3], [s["filters_start"][:, 0] for s in seeds], "start", "-", FAINT)
+        _draw(row[3], [s["filters_end"][:, 0] for s in seeds], "end", "-", COLOURS[0])
+        row[3].set(xlabel="convolution", ylabel="share of the constant in filters")
+        row[3].axhline(1 / 9, color=FAINT, linestyle=":", linewidth=1)
+    return made
+
+
+def _draw(axes: Axes, values: Sequence[ndarray], label: str, line: str, colour: str) -> None:
+    """Geometric mean over seeds, and each seed faintly."""
+    for one in values:
+        axes.plot(np.arange(len(one)), one, color=colour, alpha=0.25, linewidth=0.8)
+    mean = np.exp(np.mean(np.log(values), axis=0))
+    axes.plot(
+        np.arange(len(mean)),
+        mean,
+        line,
+        color=colour,
+        marker="o",
+        markersize=3.5,
+        label=label.replace("_", " "),
+    )
+
+
+def _scale(axes: Axes, seeds: Seeds, name: str) -> None:
+    logarithmic(axes)
+    names = [str(layer).removeprefix("features.") for layer in seeds[0]["layers"]]
+    axes.set_xticks(np.arange(len(names)), names, rotation=90, fontsize=7)
+    axes.set(ylabel=f"${name}$")
+    if name == "R":
+        axes.axhline(1.0, color=FAINT, linestyle=":", linewidth=1)

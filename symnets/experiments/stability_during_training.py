@@ -1,0 +1,158 @@
+"""R, D and G of a net while it is trained, next to its test error.
+
+**Question.** When in the course of a training does a net become stable to deformations?
+
+**Law.** R is of order 1 at the start, and falls as nets learn to classify (Petrini et al. 2021,
+arXiv:2105.02468).
+
+**How.** Nets, training and deformations as in `stability_vs_error`; measured at steps evenly spaced on the
+logarithmic scale. Batch normalisations take the statistics of the batch at all times, for the running ones
+mean nothing in the first steps; rows have R with the running ones at the end. Rank correlations are over the
+steps of one training, means over seeds with standard errors.
+
+**Figure.** Test error, D, G and R against the step, a colour a net.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after, logits, shown
+from symnets.experiments.classifier.images import classified_images
+from symnets.experiments.classifier.seeds import Seeds, by_net, geometric_mean, over_seeds
+from symnets.experiments.classifier.training import initial_net, train_classifier
+from symnets.experiments.experiment import Arrays, Finding, Result
+from symnets.experiments.grid import grid
+from symnets.experiments.ranges import at_least, check_ranges
+from symnets.observables.classification import classification_error
+from symnets.report.style import COLOURS, FAINT, row_of_panels, style
+from symnets.training.schedule import log_spaced
+from symnets.training.state import TrainState
+
+__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
+MAX_TOGETHER = 1
+_SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
+_NAMES = ("test_error", "D", "G", "R")
+
+
+@dataclass(frozen=True)
+class Config(DeformedConfig):
+    """One net, looked at along its training."""
+
+    per_decade: int = 5
+    """Looks from one step to ten times that."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges("", self, per_decade=at_least(1))
+
+
+PRESETS = {
+    "quick": grid(
+        Config,
+        net=("resnet", "vgg_bn", "lenet", "fc2"),
+        n_train=1000,
+        n_test=1000,
+        min_steps=400,
+        n_images=250,
+        n_draws=2,
+        seed=range(3),
+    ),
+    "hour": grid(
+        Config,
+        data=("mnist", "fashion-mnist", "cifar10"),
+        net=("resnet", "vgg_bn", "lenet", "fc2"),
+        n_train=10_000,
+        max_steps=3000,
+        n_draws=2,
+        seed=range(2),
+    ),
+    "paper": grid(
+        Config,
+        **PUBLISHED,
+        net=("resnet", "efficientnet", "vgg_bn"),
+        n_train=50_000,
+        per_decade=10,
+    ),
+}
+
+
+def together(config: Config) -> Config:
+    """Each net is trained by itself."""
+    return config
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Trains nets and measures them on the way.
+
+    Rows as of `stability_vs_error`. Arrays: `step`, 0 first; `test_error`, D, G, R.
+    """
+    return [_run(config) for config in configs]
+
+
+def _run(config: Config) -> Result:
+    _, test = classified_images(config)
+
+    def look(state: TrainState) -> dict[str, float]:
+        found = logits(shown(state.model, test, config, trained=False))
+        error = classification_error(state.model, *test).error
+        return {"test_error": error} | {name: float(found[name] or np.nan) for name in "DGR"}
+
+    start = look(TrainState(initial_net(config)))
+    done = train_classifier(config, observables={"at": look}, record=log_spaced(config.per_decade))
+    row, _, _ = before_and_after(done, config)
+    arrays = {"step": np.array([0, *done.history.values("step")])}
+    arrays |= {name: np.array([start[name], *done.history.values(f"at/{name}")]) for name in _NAMES}
+    return Result(row, arrays)
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """How far R falls, and whether it goes with the test error along a training."""
+    return [finding for where, seeds in by_net(table, arrays) for finding in _findings(where, seeds)]
+
+
+def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
+    start = [s["R"][0] for s in seeds]
+    text = f"of order 1 ({_SOURCE}); band ours"
+    yield Finding(
+        f"R at the start, {where}, {len(seeds)} seeds", *over_seeds(start, geometric=True), text, 0.3, 3.0
+    )
+    fall = [s["R"][-1] / s["R"][0] for s in seeds]
+    text = f"below 1: R falls in training ({_SOURCE})"
+    yield Finding(
+        f"R at the end over R at the start, {where}", *over_seeds(fall, geometric=True), text, 0.0, 1.0
+    )
+    for name, low, high in (("R", 0.5, 1.0), ("D", -1.0, 1.0)):
+        ranks = [float(np.asarray(spearmanr(s[name], s["test_error"]))[0]) for s in seeds]
+        text = "R falls with the test error (ours)" if name == "R" else "none (exploratory)"
+        quantity = f"rank correlation of {name} and ε along the training, {where}"
+        yield Finding(quantity, *over_seeds(ranks), text, low, high)
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """Test error, D, G and R against the step."""
+    made, panels = row_of_panels(4)
+    for (where, seeds), colour in zip(by_net(table, arrays), COLOURS * 3, strict=False):
+        for axes, name in zip(panels, _NAMES, strict=True):
+            step = np.maximum(seeds[0]["step"], 0.5)  # the start, on a logarithmic scale
+            for s in seeds:
+                axes.plot(step, s[name], color=colour, alpha=0.25, linewidth=0.8)
+            axes.plot(
+                step,
+                geometric_mean([s[name] for s in seeds]),
+                "o-",
+                color=colour,
+                markersize=3.5,
+                label=where,
+            )
+    for axes, name in zip(panels, _NAMES, strict=True):
+        axes.set(xscale="log", yscale="log", xlabel="step (start at 0.5)")
+        axes.set(ylabel="test error ε" if name == "test_error" else f"${name}$ of the logits")
+    panels[3].axhline(1.0, color=FAINT, linestyle=":", linewidth=1)
+    panels[0].legend(fontsize=7.5)
+    return made

@@ -1,0 +1,183 @@
+"""D, G and R against the temperature of deformations, for smooth and for detailed ones.
+
+**Question.** R compares deformations with noise of the same norm. Does it depend on how strong they are, and
+on how fine?
+
+**Law.** Deformations of cutoff c are visible above T1, where they are half a pixel, and mostly one-to-one
+below T2 = 4/(π³ c² ln c) (Petrini et al. 2021, arXiv:2105.02468). Small ones are linear: D and G grow as T,
+and R is constant. If R varies little within the range, its value at one strength, 1 pixel elsewhere, speaks
+for all.
+
+**How.** One net, trained as in `stability_vs_error`, is shown deformations of c = 3, 5, 15 at temperatures
+evenly spaced on the logarithmic scale from T1/15 to 2 T2, as published; those of the published convention at
+that (logarithmic formula, κ < c + 1/2). Cutoffs whose range is empty, c > 2n/π, are left out. Above T2 fields
+that fold are shown like others. The fraction that folds is estimated from 400 fields.
+
+**Figure.** D, G, R and the fraction that folds against T; colour is c, dashed the start, dotted T1 and T2.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy import ndarray
+
+from symnets.diffeo.sine_field import SineField
+from symnets.experiments import progress
+from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after, shown
+from symnets.experiments.classifier.seeds import Seeds, by_net, geometric_mean, over_seeds
+from symnets.experiments.classifier.training import SHAPES, train_classifier
+from symnets.experiments.experiment import Arrays, Finding, Result
+from symnets.experiments.grid import grid
+from symnets.experiments.ranges import at_least, check_ranges
+from symnets.report.power_law import fit_power_law
+from symnets.report.style import COLOURS, style
+
+__all__ = ["CUTOFFS", "MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
+MAX_TOGETHER = 1
+CUTOFFS = (3.0, 5.0, 15.0)
+_SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
+
+
+@dataclass(frozen=True)
+class Config(DeformedConfig):
+    """One net, shown deformations over the whole range."""
+
+    n_temperatures: int = 12
+    """From T1/15 to 2 T2, for each cutoff."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges("", self, n_temperatures=at_least(2))
+
+
+PRESETS = {
+    "quick": grid(
+        Config, net=("vgg_bn", "fc2"), n_train=1000, min_steps=400, n_images=250, n_draws=2, seed=range(3)
+    ),
+    "hour": grid(
+        Config,
+        data=("mnist", "fashion-mnist", "cifar10"),
+        net=("vgg_bn", "resnet", "lenet", "fc2"),
+        n_train=5000,
+        n_temperatures=20,
+        n_draws=1,
+        seed=range(2),
+    ),
+    "paper": grid(
+        Config,
+        **PUBLISHED,
+        net=("resnet", "efficientnet"),
+        n_train=50_000,
+        n_temperatures=30,
+    ),
+}
+
+
+def together(config: Config) -> Config:
+    """Each net is trained by itself."""
+    return config
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Trains nets and measures them over the range.
+
+    Rows as of `stability_vs_error`. Arrays: `cutoffs`; `range`, (cutoffs, 2), T1 and T2; `temperature` and
+    `folds`, (cutoffs, temperatures); `start` and `end`, (3, cutoffs, temperatures), D, G and R.
+    """
+    return [_run(config) for config in configs]
+
+
+def _run(config: Config) -> Result:
+    done = train_classifier(config)
+    row, _, _ = before_and_after(done, config)
+    fields = allowed(config)
+    ends = np.array([field.temperature_range(exact=False) for field in fields])
+    temperature = np.geomspace(ends[:, 0] / 15, 2 * ends[:, 1], config.n_temperatures, axis=1)
+    measured = {name: np.zeros((3, *temperature.shape)) for name in ("start", "end")}
+    folds = np.zeros(temperature.shape)
+    for place, t in np.ndenumerate(temperature):
+        progress.report(place[0] / len(fields), f"cutoff {fields[place[0]].cutoff:g}, T = {t:.2g}")
+        folds[place] = fields[place[0]].folding_probability(float(t))
+        for name, net in (("start", done.initial), ("end", done.net)):
+            found = shown(
+                net,
+                done.test,
+                config,
+                trained=name == "end",
+                field=fields[place[0]],
+                temperature=float(t),
+            )
+            measured[name][:, *place] = [getattr(found, letter).value[-1] for letter in "DGR"]
+    cutoffs = np.array([field.cutoff for field in fields])
+    arrays = {"cutoffs": cutoffs, "range": ends, "temperature": temperature, "folds": folds}
+    return Result(row, arrays | measured)
+
+
+def allowed(config: DeformedConfig) -> list[SineField]:
+    """Fields of all cutoffs whose range of temperatures is not empty."""
+    shape = SHAPES[config.data][1:]
+    rule = config.field.rule
+    fields = [SineField(shape, cutoff=c, rule=rule) for c in CUTOFFS if c < 2 * min(shape) / np.pi]
+    return [field for field in fields if np.diff(field.temperature_range(exact=False))[0] > 0]
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """How D grows below T1, and by how much R varies within the range, for each net and cutoff."""
+    return [finding for where, seeds in by_net(table, arrays) for finding in _findings(where, seeds)]
+
+
+def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
+    for k, cutoff in enumerate(seeds[0]["cutoffs"]):
+        slopes = [slope(s, k) for s in seeds]
+        text = "1: f is linear in small deformations (algebra)"
+        yield Finding(
+            f"exponent of D in T below T1, c = {cutoff:g}, {where}", *over_seeds(slopes), text, 0.85, 1.15
+        )
+        spread = [variation(s, k) for s in seeds]
+        text = f"R is told at one T for all ({_SOURCE}); band ours"
+        name = f"largest R over smallest from T1 to T2, c = {cutoff:g}, {where}"
+        yield Finding(name, *over_seeds(spread), text, 1.0, 2.0)
+
+
+def slope(seed: Mapping[str, ndarray], k: int) -> float:
+    """Exponent of D in T below T1, at the end; NaN with fewer than three temperatures there."""
+    t, d = seed["temperature"][k], seed["end"][0, k]
+    below = (t < seed["range"][k, 0]) & (d > 0)
+    return fit_power_law(t[below], d[below]).exponent if below.sum() > 2 else float("nan")
+
+
+def variation(seed: Mapping[str, ndarray], k: int) -> float:
+    """Largest R over smallest within the range, at the end; NaN with fewer than two temperatures there."""
+    t, r = seed["temperature"][k], seed["end"][2, k]
+    inside = (t >= seed["range"][k, 0]) & (t <= seed["range"][k, 1])
+    return float(r[inside].max() / r[inside].min()) if inside.sum() > 1 else float("nan")
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """D, G, R and folds against T."""
+    nets = list(by_net(table, arrays))
+    made = Figure(figsize=(15, 3.5 * len(nets)), layout="constrained")
+    panels = made.subplots(len(nets), 4, squeeze=False)
+    for row, (where, seeds) in zip(panels, nets, strict=True):
+        for k, (cutoff, colour) in enumerate(zip(seeds[0]["cutoffs"], COLOURS, strict=False)):
+            t = seeds[0]["temperature"][k]
+            for quantity, axes in enumerate(row[:3]):
+                for part, line in (("end", "o-"), ("start", "--")):
+                    mean = geometric_mean([s[part][quantity, k] for s in seeds])
+                    label = f"c = {cutoff:g}, {part}"
+                    axes.plot(t, mean, line, color=colour, markersize=3, linewidth=1.2, label=label)
+            row[3].plot(t, seeds[0]["folds"][k], "o-", color=colour, markersize=3, label=f"c = {cutoff:g}")
+            for axes in row:
+                for end in seeds[0]["range"][k]:
+                    axes.axvline(end, color=colour, linestyle=":", linewidth=0.9)
+        for axes, name in zip(row, ("D", "G", "R"), strict=False):
+            axes.set(xscale="log", yscale="log", xlabel="T", ylabel=f"${name}$ of the logits")
+        row[3].set(xscale="log", xlabel="T", ylabel="fraction that folds")
+        row[0].set(title=where)
+        row[0].legend(fontsize=7)
+        row[3].legend(fontsize=7)
+    return made

@@ -1,0 +1,186 @@
+"""Relative stability R_f against the test error, over architectures and sizes of the training set.
+
+**Question.** Do nets that classify well owe it to being stable to smooth deformations of their images?
+
+**Law.** Let D be how far a deformation moves the logits, G how far noise of the same norm does, both relative
+to the distance of two images, and R = D / G. At the start R ≈ 1 for all architectures. Training lowers it,
+in good nets by orders of magnitude, and across architectures ε ≈ 0.2 √R for the test error ε; D alone is no
+such predictor. Petrini et al. 2021 (arXiv:2105.02468), 15 architectures on CIFAR-10.
+
+**How.** Eight nets (`symnets.models.image_nets`) of a size that a CPU core trains in seconds, three seeds,
+several P. Cross-entropy, AdamW, random shifts by up to an eighth of the image, a number of steps that fits
+the training set (`classifier.ClassifierConfig`; rows tell how well). Logits of 500 test images, four
+deformations and noises each, with the published convention of δ = 1 pixel at c = 3 (5 on CIFAR-10), the norm
+of the noise that of each deformation, means. At the start batch normalisations take the statistics of the
+batch. Over seeds D, G and R are averaged geometrically, errors by their mean. A point is a net at one P.
+Errors of correlations and exponents: nets drawn with replacement, and for each its seeds. Nets of which R
+stays above 1, fully connected ones, are smoother than images are: for them R is no small number that tells of
+invariance learned.
+
+**Figure.** ε against R, D and G, a row a data set; colour is the architecture, size is P, crosses are R at
+the start.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from symnets.experiments.classifier.curves import NetCurves, log_correlation, rank_correlation
+from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after
+from symnets.experiments.classifier.training import train_classifier
+from symnets.experiments.experiment import Arrays, Finding, Result
+from symnets.experiments.grid import grid
+from symnets.models.image_nets.choose import IMAGE_NETS
+from symnets.report.power_law import fit_power_law
+from symnets.report.style import FAINT, colours, style
+
+__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
+MAX_TOGETHER = 1
+_SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
+_COLUMNS = ("test_error", "R", "D", "G", "R_init")
+# The slowest first, so that the last runs of a sweep are short.
+_NETS = ("efficientnet", "resnet", "vgg_bn", "vgg", "alexnet", "lenet", "fc4", "fc2")
+_PUBLISHED_SIZES = (500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
+_DENSE = {"optimiser": "adamw", "rate": 1e-3, "weight_decay": 0.0}
+
+
+@dataclass(frozen=True)
+class Config(DeformedConfig):
+    """One net on one training set."""
+
+
+def _slow_first(*configs: Config) -> tuple[Config, ...]:
+    return tuple(sorted(configs, key=lambda c: (-c.steps, _NETS.index(c.net))))
+
+
+PRESETS = {
+    "quick": _slow_first(
+        *grid(Config, net=_NETS, n_train=(100, 500), min_steps=400, seed=range(2), n_images=250)
+    ),
+    # For who has no other images. At 8 x 8 pixels c = 3 and one pixel would fold.
+    "digits": _slow_first(
+        *grid(
+            Config,
+            data="digits",
+            net=_NETS,
+            n_train=(200, 1000),
+            n_test=500,
+            seed=range(3),
+            cutoff=2.0,
+            delta=0.6,
+        )
+    ),
+    "hour": _slow_first(
+        *grid(Config, data=("mnist", "fashion-mnist"), net=_NETS, n_train=(500, 2000, 10_000), seed=range(3)),
+        *grid(Config, data="cifar10", net=_NETS, n_train=(500, 5000), seed=range(2), cutoff=5.0),
+    ),
+    "paper": _slow_first(
+        *grid(Config, **PUBLISHED, net=_NETS[:3], n_train=_PUBLISHED_SIZES),
+        *grid(Config, **(PUBLISHED | {"rate": 0.01}), net=_NETS[3:6], n_train=_PUBLISHED_SIZES),
+        *grid(Config, **(PUBLISHED | _DENSE), net=_NETS[6:], n_train=_PUBLISHED_SIZES),
+    ),
+}
+
+
+def together(config: Config) -> Config:
+    """Each net is trained by itself."""
+    return config
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Trains nets and measures their logits at the start and at the end.
+
+    Rows as `Trained.row`, with D, G, R and their 95 % limits (D_low, D_high, ...), at the start D_init, ...
+    """
+    return [Result(before_and_after(train_classifier(config), config)[0]) for config in configs]
+
+
+def by_data(table: pd.DataFrame) -> Iterator[tuple[str, NetCurves]]:
+    """Curves of each data set."""
+    for data in dict.fromkeys(table["data"]):
+        yield str(data), NetCurves.of(table.query("data == @data"), *_COLUMNS)
+
+
+def law(curves: NetCurves) -> tuple[float, float]:
+    """Prefactor and exponent of ε = A R^a over all cells; NaN with fewer than three."""
+    r, error = curves.cells("R").ravel(), curves.cells("test_error").ravel()
+    good = np.isfinite(r) & (error > 0)
+    if len(np.unique(r[good])) < 3:
+        return float("nan"), float("nan")
+    fit = fit_power_law(r[good], error[good])
+    return fit.prefactor, fit.exponent
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """Correlations of R, D and G with ε, the exponent, and R at the start."""
+    return [finding for data, curves in by_data(table) for finding in _findings(data, curves)]
+
+
+def _findings(data: str, curves: NetCurves) -> Iterator[Finding]:
+    where = f"{data}, {len(curves.nets)} nets, P = {', '.join(map(str, curves.sizes))}"
+    rank, logs = rank_correlation("R", "test_error"), log_correlation("R", "test_error")
+    close = f"close to 1 ({_SOURCE}); we ask for 0.7"
+    yield Finding(f"Spearman correlation of R and ε, {where}", *curves.estimate(rank), close, 0.7, 1.0)
+    yield Finding(f"correlation of log R and log ε, {where}", *curves.estimate(logs), close, 0.7, 1.0)
+    if len(curves.sizes) > 1:
+        most = curves.at(curves.sizes[-1])
+        name = f"Spearman correlation of R and ε, {data}, {len(curves.nets)} nets at P = {curves.sizes[-1]}"
+        yield Finding(name, *most.estimate(rank), close, 0.7, 1.0)
+    d = rank_correlation("D", "test_error")
+    text = f"weaker than that of R ({_SOURCE})"
+    name = f"Spearman correlation of D and ε minus that of R, {where}"
+    yield Finding(name, *curves.estimate(lambda c: d(c) - rank(c)), text, -2.0, -1e-9)
+    g = rank_correlation("G", "test_error")
+    text = f"negative: good nets are less robust to noise ({_SOURCE}); band ours"
+    yield Finding(f"Spearman correlation of G and ε, {where}", *curves.estimate(g), text, -1.0, -0.3)
+    exponent = curves.estimate(lambda c: law(c)[1])
+    yield Finding(f"exponent of ε in R, {where}", *exponent, f"1/2, on CIFAR-10 ({_SOURCE})", 0.35, 0.65)
+    start = curves.estimate(lambda c: float(np.exp(np.nanmean(np.log(c.cells("R_init"))))))
+    text = f"of order 1 ({_SOURCE}); band ours"
+    yield Finding(f"R at the start, geometric mean, {where}", *start, text, 0.3, 3.0)
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """ε against R, D and G."""
+    kinds = list(by_data(table))
+    made = Figure(figsize=(13.2, 3.7 * len(kinds)), layout="constrained")
+    panels = made.subplots(len(kinds), 3, squeeze=False, sharey="row")
+    for row, (data, curves) in zip(panels, kinds, strict=True):
+        for axes, name in zip(row, "RDG", strict=True):
+            _draw(axes, curves, name)
+            axes.set(xscale="log", yscale="log", xlabel=f"${name}$ of the logits")
+        row[0].set(title=data, ylabel="test error ε")
+        start, error = curves.cells("R_init"), curves.cells("test_error")
+        row[0].plot(start.ravel(), error.ravel(), "x", color=FAINT, markersize=4, label="R at the start")
+        _laws(row[0], curves)
+        row[0].legend(fontsize=7.5)
+        row[2].legend(fontsize=7.5)
+    return made
+
+
+def _draw(axes: Axes, curves: NetCurves, name: str) -> None:
+    x, error = curves.cells(name), curves.cells("test_error")
+    x_error, y_error = x * curves.scatter(name), curves.scatter("test_error")
+    order = [net for net in IMAGE_NETS if net in curves.nets]
+    for net, colour in zip(order, colours(len(order)), strict=True):
+        k = curves.nets.index(net)
+        bars: dict[str, Any] = {"fmt": "none", "color": colour, "linewidth": 0.8}
+        axes.errorbar(x[k], error[k], y_error[k], x_error[k], **bars)
+        sizes = 18 * (1 + np.arange(len(curves.sizes)))
+        axes.scatter(x[k], error[k], s=sizes, color=colour, label=net if name == "G" else "_")
+
+
+def _laws(axes: Axes, curves: NetCurves) -> None:
+    r = curves.cells("R")
+    x = np.geomspace(np.nanmin(r), np.nanmax(r), 50)
+    axes.plot(x, 0.2 * np.sqrt(x), "--", color=FAINT, label="published, CIFAR-10: 0.2 $R^{1/2}$")
+    prefactor, exponent = law(curves)
+    if np.isfinite(exponent):
+        text = f"fit: {prefactor:.2g} $R^{{{exponent:.2f}}}$"
+        axes.plot(x, prefactor * x**exponent, color="#000000", linewidth=1.2, label=text)

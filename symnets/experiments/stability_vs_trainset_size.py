@@ -1,0 +1,170 @@
+"""Relative stability R_f against the number P of training images, next to archived published values.
+
+**Question.** Nets become stable to deformations by what they are shown. How does R fall with the number of
+images?
+
+**Law.** R falls as a power of P, and the test error with it (Petrini et al. 2021, arXiv:2105.02468, in
+curves). Numbers are in the history of the repository leonardopetrini/diffeo-sota, from before the paper
+(`classifier.archived`): nets there are larger and trained for longer. Exponents of R ~ P^-a fitted to them
+from P = 512 on are 0.38 to 0.64 on CIFAR-10, 0.44 and 0.72 on Fashion-MNIST, 0.31 and 0.73 on MNIST.
+
+**How.** As `stability_vs_error`: 20 passes over the images within limits on the number of steps
+(`classifier.ClassifierConfig`), c = 3, δ = 1 pixel in the published convention, D, G and R averaged
+geometrically over seeds. The training sets of a seed are nested. The law is fitted to the averages; its error
+comes from resampling seeds.
+
+**Figure.** R and ε against P, archived values dashed and grey, a row a data set.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from symnets.experiments.classifier.archived import ARCHIVED, SOURCE
+from symnets.experiments.classifier.curves import NetCurves
+from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after
+from symnets.experiments.classifier.training import train_classifier
+from symnets.experiments.experiment import Arrays, Finding, Result
+from symnets.experiments.grid import grid
+from symnets.report.power_law import fit_power_law
+from symnets.report.style import FAINT, colours, style
+
+__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
+MAX_TOGETHER = 1
+LOW, HIGH = 0.25, 0.8
+"""Of a in R ~ P^-a: what the archived curves span, 0.31 to 0.73, and a little more."""
+_COLUMNS = ("test_error", "R")
+
+
+@dataclass(frozen=True)
+class Config(DeformedConfig):
+    """One net on one training set."""
+
+
+def _large_first(*configs: Config) -> tuple[Config, ...]:
+    """The longest runs first, so that the last of a sweep are short."""
+    return tuple(sorted(configs, key=lambda c: -c.steps))
+
+
+PRESETS = {
+    "quick": _large_first(
+        *grid(
+            Config,
+            net=("resnet", "vgg_bn", "lenet"),
+            n_train=(100, 300, 1000, 3000),
+            min_steps=400,
+            max_steps=1000,
+            n_images=250,
+            seed=range(3),
+        )
+    ),
+    "hour": _large_first(
+        *grid(
+            Config,
+            data=("mnist", "fashion-mnist"),
+            net=("efficientnet", "resnet", "vgg_bn", "lenet"),
+            n_train=(128, 512, 2048, 8192, 32_768),
+            max_steps=4000,
+            seed=range(2),
+        )
+    ),
+    "paper": _large_first(
+        *grid(
+            Config,
+            **PUBLISHED,
+            net=("efficientnet", "resnet", "vgg_bn"),
+            n_train=tuple(64 * 2**k for k in range(10)),
+        )
+    ),
+}
+
+
+def together(config: Config) -> Config:
+    """Each net is trained by itself."""
+    return config
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Trains nets and measures their logits at the start and at the end; rows as of `stability_vs_error`."""
+    return [Result(before_and_after(train_classifier(config), config)[0]) for config in configs]
+
+
+def by_net(table: pd.DataFrame) -> Iterator[tuple[str, str, NetCurves]]:
+    """Curves of each data set and net."""
+    for data in dict.fromkeys(table["data"]):
+        curves = NetCurves.of(table.query("data == @data"), *_COLUMNS)
+        for net in curves.nets:
+            yield str(data), net, curves.net(net)
+
+
+def exponent(curves: NetCurves) -> float:
+    """a of R ~ P^-a for one net; NaN with fewer than three sizes."""
+    r = curves.cells("R")[0]
+    there = np.isfinite(r)
+    return -fit_power_law(curves.sizes[there], r[there]).exponent if there.sum() > 2 else float("nan")
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """The exponent of each net, and how much R fell from the smallest to the largest P."""
+    found = []
+    for data, net, curves in by_net(table):
+        where = f"{net}, {data}, P = {curves.sizes[0]} to {curves.sizes[-1]}"
+        known = [
+            f"{fit_power_law(c.sizes[c.sizes >= 500], c.r[c.sizes >= 500]).exponent:.2f} {name}"
+            for (images, name), c in ARCHIVED.items()
+            if images == data
+        ]
+        text = f"{', '.join(known) or 'none'} ({SOURCE}, larger nets, P >= 500); band a in {LOW} to {HIGH}"
+        found.append(Finding(f"a of R ~ P^-a, {where}", *curves.estimate(exponent), text, LOW, HIGH))
+    return found
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """R and ε against P."""
+    kinds = list(dict.fromkeys(table["data"]))
+    made = Figure(figsize=(9.2, 3.7 * len(kinds)), layout="constrained")
+    panels = dict(zip(kinds, made.subplots(len(kinds), 2, squeeze=False), strict=True))
+    nets = list(dict.fromkeys(table["net"]))
+    for data, row in panels.items():
+        _draw_archived(row, str(data))
+        row[0].set(title=str(data), ylabel="$R$ of the logits")
+        row[1].set(ylabel="test error ε")
+    for data, net, curves in by_net(table):
+        colour = dict(zip(nets, colours(len(nets)), strict=True))[net]
+        a, error = curves.estimate(exponent)
+        slope = f", a = {a:.2f}" + ("" if error is None else f" ± {error:.2f}")
+        for axes, name in zip(panels[data], ("R", "test_error"), strict=True):
+            value, spread = curves.cells(name)[0], curves.scatter(name)[0]
+            spread = value * spread if name == "R" else spread
+            label = net + slope * (name == "R")
+            axes.errorbar(
+                curves.sizes, value, spread, fmt="o-", markersize=4, capsize=2, color=colour, label=label
+            )
+    for row in panels.values():
+        for axes in row:
+            axes.set(xscale="log", yscale="log", xlabel="training images P")
+            axes.legend(fontsize=7.5)
+    return made
+
+
+def _draw_archived(row: Sequence[Axes], data: str) -> None:
+    marks = iter("sDv")
+    for (images, net), curve in ARCHIVED.items():
+        if images != data:
+            continue
+        mark = next(marks)
+        for axes, values in zip(row, (curve.r, curve.error), strict=True):
+            axes.plot(
+                curve.sizes,
+                values,
+                mark + "--",
+                color=FAINT,
+                markersize=3.5,
+                linewidth=1,
+                label=f"archived {net}",
+            )
