@@ -1,7 +1,9 @@
 """RandomDiffeo: one deformation for all that belongs together, and none for what does not."""
 
+import re
 from collections import OrderedDict, namedtuple
 from enum import Enum
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -374,3 +376,14 @@ def test_parts_are_told_by_class_then_key_then_place():
 
 def test_print_shows_what_it_does():
     assert "delta=(1.0, 1.0), cutoff=(3.0, 3.0)" in repr(RandomDiffeo())
+
+
+@pytest.mark.parametrize("page", ["augment.md", "deform_3d.md"])
+def test_code_of_the_pages_runs(page):
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / page).read_text("utf-8")
+    names: dict[str, object] = {}
+    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    assert blocks
+    for block in blocks:
+        if not block.startswith("# needs: torchvision"):
+            exec(compile(block, page, "exec"), names)
