@@ -49,15 +49,16 @@ def print_stability(found: Stability, initial: Stability | None, title: str, fol
         f"{title}: {found.n_images:,} images x {found.n_draws}, δ = {found.delta:.3g} px, "
         f"T = {found.temperature:.3g}"
     )
-    console.print(stability_table(found, initial, head))
+    console.print(head, style="italic", soft_wrap=True, highlight=False, markup=False)
+    console.print(stability_table(found, initial))
     for note in dict.fromkeys([*found.notes, *(initial.notes if initial else ())]):
         console.print(Text(note, style="yellow"), soft_wrap=True)
     console.print(f"{folder}/stability.json, layers.png, samples.png", soft_wrap=True, highlight=False)
 
 
-def stability_table(found: Stability, initial: Stability | None = None, title: str = "") -> Table:
+def stability_table(found: Stability, initial: Stability | None = None) -> Table:
     """D, G and R of each layer with their intervals, for a terminal; of a baseline R alone."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("layer", overflow="fold")
     columns = [("D", found.D), ("G", found.G), ("R", found.R)]
     if initial is not None:
