@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from symnets.experiments.classifier.curves import NetCurves, log_correlation, rank_correlation
 from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after
@@ -37,7 +38,7 @@ from symnets.experiments.experiment import Arrays, Finding, Result
 from symnets.experiments.grid import grid
 from symnets.models.image_nets.choose import IMAGE_NETS
 from symnets.report.power_law import fit_power_law
-from symnets.report.style import FAINT, colours, style
+from symnets.report.style import FAINT, colours, logarithmic, style
 
 __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
 MAX_TOGETHER = 1
@@ -60,7 +61,7 @@ def _slow_first(*configs: Config) -> tuple[Config, ...]:
 
 PRESETS = {
     "quick": _slow_first(
-        *grid(Config, net=_NETS, n_train=(100, 500), min_steps=400, seed=range(2), n_images=250)
+        *grid(Config, net=_NETS, n_train=(250, 1000), min_steps=400, seed=range(2), n_images=250)
     ),
     # For who has no other images. At 8 x 8 pixels c = 3 and one pixel would fold.
     "digits": _slow_first(
@@ -154,13 +155,15 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     for row, (data, curves) in zip(panels, kinds, strict=True):
         for axes, name in zip(row, "RDG", strict=True):
             _draw(axes, curves, name)
-            axes.set(xscale="log", yscale="log", xlabel=f"${name}$ of the logits")
+            axes.set(xscale="log", xlabel=f"${name}$ of the logits")
+            logarithmic(axes)
+            axes.xaxis.set_minor_formatter(NullFormatter())
         row[0].set(title=data, ylabel="test error ε")
         start, error = curves.cells("R_init"), curves.cells("test_error")
         row[0].plot(start.ravel(), error.ravel(), "x", color=FAINT, markersize=4, label="R at the start")
         _laws(row[0], curves)
         row[0].legend(fontsize=7.5)
-        row[2].legend(fontsize=7.5)
+    made.legend(*panels[0, 2].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     return made
 
 

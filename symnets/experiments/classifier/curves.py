@@ -48,21 +48,26 @@ class NetCurves:
 
     def cells(self, name: str) -> ndarray:
         """(nets, sizes): average over seeds; geometric of D, G and R."""
-        values = self.values[name]
-        with np.errstate(divide="ignore"):
-            scaled = np.log(values) if name in GEOMETRIC else values
-        there = np.isfinite(scaled)
+        values, there = self._scaled(name)
         count = there.sum(1)
-        mean = np.where(there, scaled, 0).sum(1) / np.where(count, count, 1)
+        mean = values.sum(1) / np.maximum(count, 1)
         return np.where(count > 0, np.exp(mean) if name in GEOMETRIC else mean, np.nan)
 
     def scatter(self, name: str) -> ndarray:
         """(nets, sizes): standard error of the average, relative for D, G and R; 0 of a single seed."""
-        values = np.log(self.values[name]) if name in GEOMETRIC else self.values[name]
-        count = np.isfinite(values).sum(1)
-        centred = values - np.nanmean(np.where(np.isfinite(values), values, np.nan), 1, keepdims=True)
-        variance = np.nansum(centred**2, 1) / np.maximum(count - 1, 1)
-        return np.sqrt(variance / np.maximum(count, 1))
+        values, there = self._scaled(name)
+        count = there.sum(1)
+        mean = values.sum(1) / np.maximum(count, 1)
+        squares = np.where(there, (values - mean[:, None]) ** 2, 0.0).sum(1)
+        return np.sqrt(squares / np.maximum(count - 1, 1) / np.maximum(count, 1))
+
+    def _scaled(self, name: str) -> tuple[ndarray, ndarray]:
+        """Values on the scale on which they are averaged, 0 where there is none, and where there is one."""
+        values = self.values[name]
+        if name in GEOMETRIC:
+            values = np.log(np.where(values > 0, values, np.nan))
+        there = np.isfinite(values)
+        return np.where(there, values, 0.0), there
 
     def at(self, size: float) -> "NetCurves":
         """Those of one P."""
