@@ -47,9 +47,11 @@ def resample(
 
         return resample_linear(images, displacement.movedim(-1, 1))
     # grid_sample counts from -1 to 1, the last axis first.
-    axes = zip(_pixels(displacement), displacement.unbind(-1), shape, strict=True)
-    columns = [(pixels - u) * (2 / max(size - 1, 1)) - 1 for pixels, u, size in axes]
-    images, grid = _as_many(images, torch.stack(columns[::-1], dim=-1))
+    scales = displacement.new_tensor([2 / max(size - 1, 1) for size in reversed(shape)])
+    pixels = torch.stack(_pixels(displacement)[::-1])
+    source = pixels - displacement.movedim(-1, 1).flip(1)
+    grid = source * scales.reshape(-1, *[1] * len(shape)) - 1
+    images, grid = _as_many(images, grid.movedim(1, -1))
     return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=True)
 
 
