@@ -9,14 +9,14 @@ Tomasini, Petrini, Cagnetta, Wyart 2022 (arXiv:2210.01506).
 
 **How.** Nets, training and deformations as in `stability_vs_error`; layers are the outputs of activations, or
 of whole blocks, and the logits. At the start batch normalisations take the statistics of the batch. A copy of
-the trained net with shuffled input channels (`channel_shuffled`), also with statistics of the batch, tells
-what is left of R if only the shape of filters in space is kept. Filters of 3 x 3 are projected on the
-eigenvectors of their grid's Laplacian (`filter_projections`); the constant one has 1/9 of the weight where
-there is no preference. Rank correlations with depth are means over seeds with standard errors, ratios are
-geometric means.
+the trained net with shuffled input channels (`channel_shuffled`) tells what is left of R if only the shape of
+filters in space is kept; it and the net it is compared with take statistics of the batch. Filters of 3 x 3
+are projected on the eigenvectors of their grid's Laplacian (`filter_projections`); the constant one has 1/9
+of the weight where there is no preference. Rank correlations with depth are means over seeds with standard
+errors, ratios are geometric means.
 
-**Figure.** D, G, R against depth, a row a net: grey at the start, coloured at the end, dotted with shuffled
-channels; and the share of the constant filter.
+**Figure.** D, G, R against depth, a row a net: grey at the start, blue at the end, dotted with statistics of
+the batch; and the share of the constant filter.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,12 @@ __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "to
 MAX_TOGETHER = 1
 _SOURCE = "Tomasini et al. 2022, arXiv:2210.01506"
 _NETS = ("resnet", "vgg_bn", "vgg")
-_PARTS = ("start", "end", "shuffled")
+_LOOKS = {
+    "start": ("start", "-", FAINT),
+    "end": ("end", "-", COLOURS[0]),
+    "end_batch": ("end, statistics of the batch", ":", COLOURS[0]),
+    "shuffled": ("channels shuffled", ":", COLOURS[1]),
+}
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ def run(configs: Sequence[Config]) -> list[Result]:
     """Trains nets and measures their layers.
 
     Rows as `Trained.row`, with D, G, R of the logits at the end and at the start. Arrays: `layers`, names;
-    `start`, `end`, `shuffled`: (3, layers), D, G and R; `filters_start` and `filters_end`: (convolutions, 9),
+    `start`, `end`, `end_batch`, `shuffled`: (3, layers), D, G and R, the last two with
+    statistics of the batch; `filters_start` and `filters_end`: (convolutions, 9),
     shares of the squared weights of 3 x 3 filters, constant ones first.
     """
     return [_run(config) for config in configs]
@@ -100,8 +106,11 @@ def _run(config: Config) -> Result:
     shuffled = channel_shuffled(done.net, generator=draws)
     start = shown(done.initial, done.test, config, trained=False, layers=layers)
     end = shown(done.net, done.test, config, trained=True, layers=layers)
-    mixed = shown(shuffled, done.test, config, trained=False, layers=layers)
-    arrays = {name: _numbers(found) for name, found in zip(_PARTS, (start, end, mixed), strict=True)}
+    # Channels of the running statistics would be others; the net itself is measured alike to compare.
+    mixed, whole = (
+        shown(net, done.test, config, trained=False, layers=layers) for net in (shuffled, done.net)
+    )
+    arrays = {name: _numbers(found) for name, found in zip(_PARTS, (start, end, whole, mixed), strict=True)}
     arrays |= {
         "layers": np.array(end.layers),
         "filters_start": filters(done.initial),
@@ -151,7 +160,7 @@ def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
     text = f"above 1: filters become smoother ({_SOURCE})"
     quantity = f"share of the constant in filters, end over start, {where}"
     yield Finding(quantity, *over_seeds(grown, geometric=True), text, 1.0, np.inf)
-    lost = [s["shuffled"][2, -1] / s["end"][2, -1] for s in seeds]
+    lost = [s["shuffled"][2, -1] / s["end_batch"][2, -1] for s in seeds]
     text = "above 1 if channels work together (exploratory)"
     quantity = f"R of the logits with shuffled channels over without, {where}"
     yield Finding(quantity, *over_seeds(lost, geometric=True), text, 1.0, np.inf)
@@ -168,13 +177,10 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     nets = list(by_net(table, arrays))
     made = Figure(figsize=(14, 3.4 * len(nets)), layout="constrained")
     panels = made.subplots(len(nets), 4, squeeze=False)
-    looks = zip(_PARTS, ("-", "-", ":"), (FAINT, COLOURS[0], COLOURS[1]), strict=True)
-    looks = {part: (line, colour) for part, line, colour in looks}
     for row, (where, seeds) in zip(panels, nets, strict=True):
         for k, (axes, name) in enumerate(zip(row, "DGR", strict=False)):
-            for part, (line, colour) in looks.items():
-                values = [s[part][k] for s in seeds]
-                _draw(axes, values, part if part != "shuffled" else "channels shuffled", line, colour)
+            for part, (label, line, colour) in _LOOKS.items():
+                _draw(axes, [s[part][k] for s in seeds], label, line, colour)
             _scale(axes, seeds, name)
         row[0].set(title=where)
         row[0].legend(fontsize=7.5)

@@ -137,6 +137,8 @@ def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
             f"exponent of D in T below T1, c = {cutoff:g}, {where}", *over_seeds(slopes), text, 0.85, 1.15
         )
         spread = [variation(s, k) for s in seeds]
+        if not np.isfinite(spread).any():  # a range narrower than a step of the grid
+            continue
         text = f"R is told at one T for all ({_SOURCE}); band ours"
         name = f"largest R over smallest from T1 to T2, c = {cutoff:g}, {where}"
         yield Finding(name, *over_seeds(spread), text, 1.0, 2.0)

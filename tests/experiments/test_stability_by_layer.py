@@ -38,6 +38,7 @@ def arrays_of(fall: float, rise: float):
             "layers": np.array(["features.relu1", "features.relu2", "features.relu3", "output"]),
             "start": np.stack([0.1 + 0 * k, 0.1 + 0 * k, 1.0 + 0 * k]),
             "end": np.stack([d, g, d / g]),
+            "end_batch": np.stack([d, g, d / g]),
             "shuffled": np.stack([d, g, 2 * d / g]),
             "filters_start": np.full((3, 9), 1 / 9),
             "filters_end": np.tile(np.r_[0.2, np.full(8, 0.1)], (3, 1)),
@@ -94,7 +95,7 @@ def test_a_run_measures_all_layers_at_both_ends():
     layers = result.arrays["layers"]
     assert layers[-1] == "output"
     assert len(layers) == 10
-    for part in ("start", "end", "shuffled"):
+    for part in ("start", "end", "end_batch", "shuffled"):
         d, g, r = result.arrays[part]
         np.testing.assert_allclose(r, d / g)
     assert result.row["R"] == result.arrays["end"][2, -1]

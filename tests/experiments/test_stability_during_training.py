@@ -1,5 +1,7 @@
 """R along a training: arrays of known curves, and a tiny net on digits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +39,9 @@ def arrays_of(end: float):
             "R": r,
             "D": np.ones(6) + 0.1 * np.array([0, 1, 0, 1, 0, 1]),
             "G": 1 / r,
+            "D_batch": np.ones(6),
+            "G_batch": 1 / r,
+            "R_batch": r,
         }
 
     return arrays
@@ -70,6 +75,18 @@ def test_a_run_looks_at_the_start_along_the_way_and_at_the_end():
     assert result.arrays["test_error"][-1] == result.row["test_error"]
     # Without batch normalisation there is but one kind of statistics.
     assert result.arrays["R"][-1] == pytest.approx(result.row["R"])
+    np.testing.assert_array_equal(result.arrays["R_batch"], result.arrays["R"])
+
+
+def test_running_statistics_are_used_once_they_mean_something():
+    (result,) = stability_during_training.run(
+        [replace(TINY, net="vgg_bn", width=0.25, min_steps=32, max_steps=32, per_decade=2)]
+    )
+    step, found, of_batch = (result.arrays[name] for name in ("step", "R", "R_batch"))
+    early = step < stability_during_training.RUNNING_FROM
+    np.testing.assert_array_equal(found[early], of_batch[early])
+    assert (found[~early] != of_batch[~early]).all()
+    assert found[-1] == pytest.approx(result.row["R"])
 
 
 def test_looking_changes_nothing_and_survives_a_kill(tmp_path, monkeypatch):
