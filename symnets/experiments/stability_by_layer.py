@@ -110,7 +110,7 @@ def _run(config: Config) -> Result:
     mixed, whole = (
         shown(net, done.test, config, trained=False, layers=layers) for net in (shuffled, done.net)
     )
-    arrays = {name: _numbers(found) for name, found in zip(_PARTS, (start, end, whole, mixed), strict=True)}
+    arrays = {name: _numbers(found) for name, found in zip(_LOOKS, (start, end, whole, mixed), strict=True)}
     arrays |= {
         "layers": np.array(end.layers),
         "filters_start": filters(done.initial),
