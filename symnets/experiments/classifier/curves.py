@@ -80,7 +80,7 @@ class NetCurves:
         return NetCurves((name,), self.sizes, {k: v[row] for k, v in self.values.items()})
 
     def estimate(
-        self, statistic: Callable[["NetCurves"], float], *, n_resamples: int = 300, seed: int = 0
+        self, statistic: Callable[["NetCurves"], float], *, n_resamples: int = 200, seed: int = 0
     ) -> tuple[float, float | None]:
         """A statistic and its standard error, from nets drawn with replacement and for each its seeds.
 
