@@ -1,5 +1,6 @@
 """The fused tensor product and scatter as a torch operation, differentiable to any order."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -8,15 +9,17 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from symnets.ops import kernels
-from symnets.ops.paths import Entries, Plan
+from symnets.ops.machine import Machine
+from symnets.ops.paths import Plan
+from symnets.ops.product_code import product_code
+from symnets.ops.threads import run
 
 
 class Adjacency:
     """Edges of each node, as receiver and as sender, in compressed form."""
 
     def __init__(self, edge_index: Int[Tensor, "2 edges"], n_senders: int, n_receivers: int) -> None:
-        # A copy: the kernels read it in backward too, when the caller may have overwritten his.
+        # A copy: the loops read it in backward too, when the caller may have overwritten his.
         self.sender, self.receiver = edge_index.detach().numpy().copy()
         self.n_senders, self.n_receivers = n_senders, n_receivers
         for ends, n in ((self.sender, n_senders), (self.receiver, n_receivers)):
@@ -41,67 +44,82 @@ def _compress(ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(len(ends)) if in_order else np.argsort(ends, kind="stable"), start
 
 
+FUNCTIONS = {"to_receivers": "rrrriiinn", "to_senders": "rrrriiinn", "on_edges": "rrrrrriinn"}
+
+
 class FusedPlan:
-    """A plan with its table in the dtypes the kernels ask for."""
+    """A plan with its partials as machine code, compiled when a dtype is first met."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.multiplications = int(plan.entries.channels.sum())
-        self._entries: dict[torch.dtype, Entries] = {}
+        self._machines: dict[str, Machine] = {}
 
-    def entries(self, dtype: torch.dtype) -> Entries:
-        """The table, with values in a dtype."""
-        if dtype not in self._entries:
-            table = self.plan.entries
-            values = table.values.astype(torch.empty(0, dtype=dtype).numpy().dtype)
-            self._entries[dtype] = table._replace(values=values)
-        return self._entries[dtype]
+    def __deepcopy__(self, memo: object) -> "FusedPlan":
+        return self  # it does not change, and machine code cannot be copied
+
+    def __reduce__(self) -> tuple[type["FusedPlan"], tuple[Plan]]:
+        return FusedPlan, (self.plan,)
+
+    @cached_property
+    def work(self) -> int:
+        """Multiplications of an edge."""
+        return sum(len(self.plan.terms(n)) * self.plan.channels(n) for n in range(len(self.plan.paths)))
+
+    def function(self, name: str, dtype: torch.dtype) -> Callable[..., None]:
+        """A partial, see `product_code`."""
+        real = str(dtype).removeprefix("torch.")
+        if real not in self._machines:
+            self._machines[real] = Machine(product_code(self.plan, real), FUNCTIONS)
+        return self._machines[real].functions[name]
 
     def sum_at_receivers(self, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
         """dL/dg, the product itself."""
-        t = self.entries(x.dtype)
         total = x.new_zeros(edges.n_receivers, self.plan.irreps_out.dim)
-        self._sum(total, x, y, w, edges.sender, edges.by_receiver, t.out, t.inp)
+        self._sum("to_receivers", total, x, y, w, edges.sender, edges.by_receiver)
         return total
 
     def sum_at_senders(self, g: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
         """dL/dx."""
-        t = self.entries(g.dtype)
         total = g.new_zeros(edges.n_senders, self.plan.irreps_in.dim)
-        self._sum(total, g, y, w, edges.receiver, edges.by_sender, t.inp, t.out)
+        self._sum("to_senders", total, g, y, w, edges.receiver, edges.by_sender)
         return total
 
     def _sum(
         self,
+        name: str,
         total: Tensor,
         other: Tensor,
         y: Tensor,
         w: Tensor,
         end: np.ndarray,
         by_node: tuple[np.ndarray, np.ndarray],
-        to: np.ndarray,
-        source: np.ndarray,
     ) -> None:
         """Add to each node's row what comes along its edges from `other` rows, those of the edges' `end`."""
-        t, (order, start) = self.entries(other.dtype), by_node
-        before = (total.numpy(), _array(other), _array(y), _array(w), end, order, start)
-        after = (to, source, t.filter, t.weight, t.channels, t.values)
-        kernels.run(kernels.node_partial, before, after, start * self.multiplications)
+        order, start = by_node
+        call = Call(self.function(name, other.dtype), total, other, y, w, end, order, start)
+        run(call, start * self.work)
 
     def on_edges(self, g: Tensor, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> tuple[Tensor, Tensor]:
         """dL/dY and dL/dw."""
-        t = self.entries(g.dtype)
-        dy, dw = torch.zeros_like(y, memory_format=torch.contiguous_format), w.new_zeros(w.shape)
-        arrays = (dy.numpy(), dw.numpy(), _array(g), _array(x), _array(y), _array(w))
-        before = (*arrays, edges.sender, edges.receiver)
-        after = (t.inp, t.filter, t.out, t.weight, t.channels, t.values)
-        work = np.arange(len(edges.sender) + 1) * self.multiplications
-        kernels.run(kernels.edge_partials, before, after, work)
+        dy, dw = y.new_empty(y.shape), w.new_empty(w.shape)
+        call = Call(self.function("on_edges", g.dtype), dy, dw, g, x, y, w, edges.sender, edges.receiver)
+        run(call, np.arange(len(edges.sender) + 1) * self.work)
         return dy, dw
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
+class Call:
+    """A compiled loop and the memory it works on, which is kept until it is done."""
+
+    def __init__(self, function: Callable[..., None], *arguments: Tensor | np.ndarray) -> None:
+        self.function = function
+        self.held = [
+            a.detach().contiguous() if isinstance(a, Tensor) else np.ascontiguousarray(a) for a in arguments
+        ]
+        self.addresses = [a.data_ptr() if isinstance(a, Tensor) else a.ctypes.data for a in self.held]
+
+    def __call__(self, low: int, high: int) -> None:
+        """Items from low to high."""
+        self.function(*self.addresses, low, high)
 
 
 class Product(torch.autograd.Function):
