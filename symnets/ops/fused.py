@@ -1,7 +1,6 @@
 """The fused tensor product and scatter as a torch operation, differentiable to any order."""
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,42 +8,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from symnets.ops.machine import Machine
+from symnets.ops.adjacency import Adjacency
+from symnets.ops.machine import Call, Machine
 from symnets.ops.paths import Plan
-from symnets.ops.product_code import product_code
+from symnets.ops.product_code import product_code, signatures
 from symnets.ops.threads import run
-
-
-class Adjacency:
-    """Edges of each node, as receiver and as sender, in compressed form."""
-
-    def __init__(self, edge_index: Int[Tensor, "2 edges"], n_senders: int, n_receivers: int) -> None:
-        # A copy: the loops read it in backward too, when the caller may have overwritten his.
-        self.sender, self.receiver = edge_index.detach().numpy().copy()
-        self.n_senders, self.n_receivers = n_senders, n_receivers
-        for ends, n in ((self.sender, n_senders), (self.receiver, n_receivers)):
-            if ends.size and not 0 <= ends.min() <= ends.max() < n:
-                raise ValueError(f"edge_index: expected nodes 0 to {n - 1}, got {ends.min()} to {ends.max()}")
-
-    @cached_property
-    def by_receiver(self) -> tuple[np.ndarray, np.ndarray]:
-        """Edges in the order of their receiver, and where each receiver's edges start."""
-        return _compress(self.receiver, self.n_receivers)
-
-    @cached_property
-    def by_sender(self) -> tuple[np.ndarray, np.ndarray]:
-        """Edges in the order of their sender, and where each sender's edges start."""
-        return _compress(self.sender, self.n_senders)
-
-
-def _compress(ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    start = np.zeros(n + 1, dtype=np.int64)
-    np.cumsum(np.bincount(ends, minlength=n), out=start[1:])
-    in_order = bool((ends[1:] >= ends[:-1]).all())
-    return np.arange(len(ends)) if in_order else np.argsort(ends, kind="stable"), start
-
-
-FUNCTIONS = {"to_receivers": "rrrriiinn", "to_senders": "rrrriiinn", "on_edges": "rrrrrriinn"}
+from symnets.ops.weight_code import Given
 
 
 class FusedPlan:
@@ -60,16 +29,13 @@ class FusedPlan:
     def __reduce__(self) -> tuple[type["FusedPlan"], tuple[Plan]]:
         return FusedPlan, (self.plan,)
 
-    @cached_property
-    def work(self) -> int:
-        """Multiplications of an edge."""
-        return sum(len(self.plan.terms(n)) * self.plan.channels(n) for n in range(len(self.plan.paths)))
-
     def function(self, name: str, dtype: torch.dtype) -> Callable[..., None]:
         """A partial, see `product_code`."""
         real = str(dtype).removeprefix("torch.")
         if real not in self._machines:
-            self._machines[real] = Machine(product_code(self.plan, real), FUNCTIONS)
+            self._machines[real] = Machine(
+                product_code(self.plan, real), signatures(Given(self.plan.weight_numel))
+            )
         return self._machines[real].functions[name]
 
     def sum_at_receivers(self, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
@@ -97,29 +63,14 @@ class FusedPlan:
         """Add to each node's row what comes along its edges from `other` rows, those of the edges' `end`."""
         order, start = by_node
         call = Call(self.function(name, other.dtype), total, other, y, w, end, order, start)
-        run(call, start * self.work)
+        run(call, start * self.plan.work)
 
     def on_edges(self, g: Tensor, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> tuple[Tensor, Tensor]:
         """dL/dY and dL/dw."""
         dy, dw = y.new_empty(y.shape), w.new_empty(w.shape)
         call = Call(self.function("on_edges", g.dtype), dy, dw, g, x, y, w, edges.sender, edges.receiver)
-        run(call, np.arange(len(edges.sender) + 1) * self.work)
+        run(call, np.arange(len(edges.sender) + 1) * self.plan.work)
         return dy, dw
-
-
-class Call:
-    """A compiled loop and the memory it works on, which is kept until it is done."""
-
-    def __init__(self, function: Callable[..., None], *arguments: Tensor | np.ndarray) -> None:
-        self.function = function
-        self.held = [
-            a.detach().contiguous() if isinstance(a, Tensor) else np.ascontiguousarray(a) for a in arguments
-        ]
-        self.addresses = [a.data_ptr() if isinstance(a, Tensor) else a.ctypes.data for a in self.held]
-
-    def __call__(self, low: int, high: int) -> None:
-        """Items from low to high."""
-        self.function(*self.addresses, low, high)
 
 
 class Product(torch.autograd.Function):
@@ -192,4 +143,4 @@ def fused(
     plan: FusedPlan, x: Tensor, y: Tensor, w: Tensor, edge_index: Int[Tensor, "2 edges"], n_nodes: int
 ) -> Tensor:
     """The product on CPU tensors of one dtype, float32 or float64."""
-    return Product.apply(x, y, w, plan, Adjacency(edge_index, x.shape[0], n_nodes))  # pyright: ignore
+    return Product.apply(x, y, w, plan, Adjacency.of(edge_index, x.shape[0], n_nodes))  # pyright: ignore

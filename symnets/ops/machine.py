@@ -4,7 +4,9 @@ import ctypes
 from collections.abc import Callable, Mapping
 
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
+from torch import Tensor
 
 ADDRESS, INTEGER = ctypes.c_void_p, ctypes.c_int64
 
@@ -40,3 +42,18 @@ class Machine:
             kinds = [INTEGER if letter == "n" else ADDRESS for letter in arguments]
             kind = ctypes.CFUNCTYPE(None, *kinds)
             self.functions[name] = kind(self._engine.get_function_address(name))
+
+
+class Call:
+    """A compiled loop and the memory it works on, which is kept until it is done."""
+
+    def __init__(self, function: Callable[..., None], *arguments: Tensor | np.ndarray) -> None:
+        self.function = function
+        self.held = [
+            a.detach().contiguous() if isinstance(a, Tensor) else np.ascontiguousarray(a) for a in arguments
+        ]
+        self.addresses = [a.data_ptr() if isinstance(a, Tensor) else a.ctypes.data for a in self.held]
+
+    def __call__(self, low: int, high: int) -> None:
+        """Items from low to high."""
+        self.function(*self.addresses, low, high)

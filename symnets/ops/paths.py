@@ -85,6 +85,11 @@ class Plan:
             start += merged.dim
         return columns
 
+    @cached_property
+    def work(self) -> int:
+        """Multiplications of an edge."""
+        return sum(len(self.terms(n)) * self.channels(n) for n in range(len(self.paths)))
+
     def channels(self, number: int) -> int:
         """Channels of a path."""
         return self.irreps_in[self.paths[number].slot_in].mul

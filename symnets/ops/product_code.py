@@ -14,6 +14,9 @@ with some argument replaced, and a plan becomes three functions, none of which s
 The sums in brackets are the same for all channels c and formed once an edge. Channels lie next to each other
 in memory and fill a register. A function calls one for each group of paths: programs of moderate length
 compile in a time that grows as their length, and no faster.
+
+Weights are rows of a table with one for each edge, or functions of the edges' lengths, interpolated where
+they are needed (`weight_code`); on_edges then gives dL/dr in place of dL/dw.
 """
 
 from collections.abc import Iterator
@@ -22,6 +25,7 @@ from llvmlite import ir
 
 from symnets.ops.paths import Plan, Term
 from symnets.ops.vector_code import I64, Value, VectorCode
+from symnets.ops.weight_code import Given, Weights
 
 LONGEST = 120
 """Coefficients of a group of paths."""
@@ -30,14 +34,26 @@ Groups = list[list[tuple[int, list[Term]]]]
 """Of each group, its paths by number with their coefficients."""
 
 
-def product_code(plan: Plan, dtype: str) -> ir.Module:
-    """The module of a plan: functions `to_receivers`, `to_senders` and `on_edges`."""
+def product_code(plan: Plan, dtype: str, weights: Weights | None = None) -> ir.Module:
+    """The module of a plan: functions `to_receivers`, `to_senders` and `on_edges`.
+
+    Args:
+        plan: the product.
+        dtype: of all numbers.
+        weights: where weights come from; rows of a table if None.
+    """
     module = ir.Module("tensor_product")
-    groups = list(_groups(plan))
-    _sums_at_nodes(module, plan, groups, dtype, to_receivers=True)
-    _sums_at_nodes(module, plan, groups, dtype, to_receivers=False)
-    _on_edges(module, plan, groups, dtype)
+    groups, weights = list(_groups(plan)), weights or Given(plan.weight_numel)
+    _sums_at_nodes(module, plan, groups, dtype, weights, to_receivers=True)
+    _sums_at_nodes(module, plan, groups, dtype, weights, to_receivers=False)
+    _on_edges(module, plan, groups, dtype, weights)
     return module
+
+
+def signatures(weights: Weights) -> dict[str, str]:
+    """Arguments of the public functions, as `VectorCode` counts them."""
+    at_nodes = f"rrr{weights.public}iiinn"
+    return {"to_receivers": at_nodes, "to_senders": at_nodes, "on_edges": f"rrrrr{weights.public}iinn"}
 
 
 def _groups(plan: Plan) -> Iterator[list[tuple[int, list[Term]]]]:
@@ -54,22 +70,25 @@ def _groups(plan: Plan) -> Iterator[list[tuple[int, list[Term]]]]:
         yield held
 
 
-def _sums_at_nodes(module: ir.Module, plan: Plan, groups: Groups, dtype: str, *, to_receivers: bool) -> None:
-    """to_receivers or to_senders(total, other, Y, w, end, order, start, low, high).
+def _sums_at_nodes(
+    module: ir.Module, plan: Plan, groups: Groups, dtype: str, weights: Weights, *, to_receivers: bool
+) -> None:
+    """to_receivers or to_senders(total, other, Y, *weights, end, order, start, low, high).
 
     Adds to the row of each node from low to high what comes along its edges order[start[node]], ... from the
     rows of `other` that end[edge] names.
     """
     name = "to_receivers" if to_receivers else "to_senders"
     parts = [
-        _part_at_nodes(module, plan, group, f"{name}_{k}", dtype, to_receivers)
+        _part_at_nodes(module, plan, group, f"{name}_{k}", dtype, weights, to_receivers)
         for k, group in enumerate(groups)
     ]
     columns_to, columns_from = plan.irreps_out.dim, plan.irreps_in.dim
     if not to_receivers:
         columns_to, columns_from = columns_from, columns_to
-    code = VectorCode(module, name, dtype, "rrrriiinn", public=True)
-    total, other, filters, weights, end, order, start, low, high = code.arguments
+    code = VectorCode(module, name, dtype, signatures(weights)[name], public=True)
+    total, other, filters, *given, end, order, start, low, high = code.arguments
+    weights.prepare(code)
     with code.loop(low, high) as node:
         row = code.row(total, node, columns_to)
         first, last = code.integer(start, node), code.integer(start, code.build.add(node, I64(1)))
@@ -77,9 +96,9 @@ def _sums_at_nodes(module: ir.Module, plan: Plan, groups: Groups, dtype: str, *,
             edge = code.integer(order, n)
             source = code.row(other, code.integer(end, edge), columns_from)
             y = code.row(filters, edge, plan.irreps_filter.dim)
-            w = code.row(weights, edge, plan.weight_numel)
+            held = weights.of_edge(code, given, edge)
             for part in parts:
-                code.build.call(part, [row, source, y, w])
+                code.build.call(part, [row, source, y, *held])
     code.build.ret_void()
 
 
@@ -89,11 +108,12 @@ def _part_at_nodes(
     group: list[tuple[int, list[Term]]],
     name: str,
     dtype: str,
+    weights: Weights,
     to_receivers: bool,
 ) -> ir.Function:
-    """A function (row, source, Y, w): one edge, the paths of a group."""
-    code = VectorCode(module, name, dtype, "rrrr", public=False)
-    row, source, y, w = code.arguments
+    """A function (row, source, Y, *weights): one edge, the paths of a group."""
+    code = VectorCode(module, name, dtype, f"rrr{weights.internal}", public=False)
+    row, source, y, *given = code.arguments
     # Σ_b CG_abk Y_b of each pair (where to, where from) of a path.
     factors: dict[tuple[int, int, int], Value] = {}
     for number, terms in group:
@@ -108,11 +128,11 @@ def _part_at_nodes(
         code.store(factor, places[key])
 
     def body(first: Value, lanes: int) -> None:
-        here = {pointer: code.at(pointer, first) for pointer in (row, source, w)}
+        here = {pointer: code.at(pointer, first) for pointer in (row, source)}
         read: dict[int, Value] = {}
         sums: dict[int, Value] = {}
         for number, _ in group:
-            weight = code.load(code.at(here[w], plan.weight_starts[number]), lanes)
+            weight = weights.value(code, given, code.at_sum(first, plan.weight_starts[number]), lanes)
             path: dict[int, Value] = {}
             for (owner, to, origin), place in places.items():
                 if owner == number:
@@ -131,37 +151,48 @@ def _part_at_nodes(
     return code.function
 
 
-def _on_edges(module: ir.Module, plan: Plan, groups: Groups, dtype: str) -> None:
-    """on_edges(dY, dw, g, x, Y, w, sender, receiver, low, high), written for each edge from low to high."""
-    parts = [_part_on_edges(module, plan, group, f"on_edges_{k}", dtype) for k, group in enumerate(groups)]
-    code = VectorCode(module, "on_edges", dtype, "rrrrrriinn", public=True)
-    d_filters, d_weights, g, x, filters, weights, sender, receiver, low, high = code.arguments
+def _on_edges(module: ir.Module, plan: Plan, groups: Groups, dtype: str, weights: Weights) -> None:
+    """on_edges(dY, dweights, g, x, Y, *weights, sender, receiver, low, high): written, not added."""
+    parts = [
+        _part_on_edges(module, plan, group, f"on_edges_{k}", dtype, weights) for k, group in enumerate(groups)
+    ]
+    code = VectorCode(module, "on_edges", dtype, signatures(weights)["on_edges"], public=True)
+    d_filters, d_weights, g, x, filters, *given, sender, receiver, low, high = code.arguments
     columns = plan.irreps_filter.dim
-    sums = code.space(columns * code.width)
+    # Sums over channels of dL/dY, and in the last row of what weights sum: a register each.
+    sums = code.space((columns + 1) * code.width)
+    weights.prepare(code)
     with code.loop(low, high) as edge:
         g_e = code.row(g, code.integer(receiver, edge), plan.irreps_out.dim)
         x_e = code.row(x, code.integer(sender, edge), plan.irreps_in.dim)
         y, d_y = (code.row(table, edge, columns) for table in (filters, d_filters))
-        w, d_w = (code.row(table, edge, plan.weight_numel) for table in (weights, d_weights))
-        for b in range(columns):
+        held = weights.of_edge(code, given, edge)
+        d_w = code.row(d_weights, edge, weights.columns)
+        for b in range(columns + 1):
             code.store(code.constant(0.0, code.width), code.at(sums, b * code.width), code.width)
         for part in parts:
-            code.build.call(part, [sums, d_w, g_e, x_e, y, w])
+            code.build.call(part, [sums, d_w, g_e, x_e, y, *held])
         for b in range(columns):
-            lanes = code.load(code.at(sums, b * code.width), code.width)
-            code.store(code.sum_of_lanes(lanes, code.width), code.at(d_y, b))
+            code.store(code.total(code.at(sums, b * code.width)), code.at(d_y, b))
+        weights.finish(code, d_w, code.at(sums, columns * code.width))
     code.build.ret_void()
 
 
 def _part_on_edges(
-    module: ir.Module, plan: Plan, group: list[tuple[int, list[Term]]], name: str, dtype: str
+    module: ir.Module,
+    plan: Plan,
+    group: list[tuple[int, list[Term]]],
+    name: str,
+    dtype: str,
+    weights: Weights,
 ) -> ir.Function:
-    """A function (sums of dY, dw, g, x, Y, w): one edge, the paths of a group."""
-    code = VectorCode(module, name, dtype, "rrrrrr", public=False)
-    sums, d_w, g, x, y, w = code.arguments
+    """A function (sums, dweights, g, x, Y, *weights): one edge, the paths of a group."""
+    code = VectorCode(module, name, dtype, f"rrrrr{weights.internal}", public=False)
+    sums, d_w, g, x, y, *given = code.arguments
+    last = code.at(sums, plan.irreps_filter.dim * code.width)
 
     def body(first: Value, lanes: int) -> None:
-        here = {pointer: code.at(pointer, first) for pointer in (d_w, g, x, w)}
+        here = {pointer: code.at(pointer, first) for pointer in (g, x)}
         read: dict[tuple[Value, int], Value] = {}
         products: dict[tuple[int, int], Value] = {}
         d_y: dict[int, Value] = {}
@@ -172,7 +203,8 @@ def _part_on_edges(
             return read[table, column]
 
         for number, terms in group:
-            weight = of(w, plan.weight_starts[number])
+            column = code.at_sum(first, plan.weight_starts[number])
+            weight = weights.value(code, given, column, lanes)
             h: dict[int, Value] = {}
             for term in terms:
                 pair = (term.out, term.inp)
@@ -185,10 +217,9 @@ def _part_on_edges(
             for b, value in h.items():
                 total = code.add_times(total, code.spread(code.at(y, b), lanes), value)
                 d_y[b] = code.add_times(d_y.get(b), weight, value)
-            code.store(total, code.at(here[d_w], plan.weight_starts[number]), lanes)
+            weights.differentiate(code, given, column, lanes, total, d_w, last)
         for b, value in d_y.items():
-            place = code.at(sums, b * code.width)
-            code.store(code.build.fadd(code.load(place, lanes), value), place, lanes)
+            code.add_to(code.at(sums, b * code.width), value, lanes)
 
     code.channels(plan.channels(group[0][0]), body)
     code.build.ret_void()

@@ -4,7 +4,7 @@ A value holds one number or several neighbours in memory (lanes); as many as fil
 as many channels. Machines with narrower registers take several of theirs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,6 +55,10 @@ class VectorCode:
         """Pointer to a later number."""
         return self.build.gep(pointer, [I64(offset) if isinstance(offset, int) else offset])
 
+    def at_sum(self, index: Value, offset: int) -> Value:
+        """index + offset."""
+        return self.build.add(index, I64(offset))
+
     def row(self, base: Value, index: Value, columns: int) -> Value:
         """Pointer to a row of a table."""
         return self.at(base, self.build.mul(index, I64(columns)))
@@ -100,13 +104,21 @@ class VectorCode:
         first = self.build.insert_element(undefined, value, I32(0))
         return self.build.shuffle_vector(first, undefined, _mask([0] * lanes))
 
-    def sum_of_lanes(self, value: Value, lanes: int) -> Value:
-        """Halves added until one number is left."""
+    def add_to(self, pointer: Value, value: Value, lanes: int) -> None:
+        """Adds to numbers in memory."""
+        self.store(self.build.fadd(self.load(pointer, lanes), value), pointer, lanes)
+
+    def total(self, pointer: Value) -> Value:
+        """Sum of a register of numbers in memory, halves added until one is left."""
+        value, lanes = self.load(pointer, self.width), self.width
         while lanes > 1:
-            half = (lanes + 1) // 2
-            lower, upper = (self._part(value, start, half, lanes) for start in (0, half))
-            value, lanes = self.build.fadd(lower, upper), half
-        return self.build.extract_element(value, I32(0)) if isinstance(value.type, ir.VectorType) else value
+            lanes //= 2
+            lower, upper = (
+                self.build.shuffle_vector(value, value, _mask(range(start, start + lanes)))
+                for start in (0, lanes)
+            )
+            value = self.build.fadd(lower, upper)
+        return self.build.extract_element(value, I32(0))
 
     @contextmanager
     def loop(self, low: Value, high: Value, step: int = 1) -> Iterator[Value]:
@@ -140,12 +152,7 @@ class VectorCode:
             return pointer
         return self.build.bitcast(pointer, ir.VectorType(self.real, lanes).as_pointer())
 
-    def _part(self, value: Value, start: int, length: int, lanes: int) -> Value:
-        """Some neighbouring lanes; zeros beyond the last."""
-        zeros = ir.Constant(value.type, [0.0] * lanes)
-        lanes_of = [lane if lane < lanes else lanes for lane in range(start, start + length)]
-        return self.build.shuffle_vector(value, zeros, _mask(lanes_of))
 
-
-def _mask(lanes: Sequence[int]) -> Value:
-    return ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes))
+def _mask(lanes: Iterable[int]) -> Value:
+    chosen = list(lanes)
+    return ir.Constant(ir.VectorType(I32, len(chosen)), chosen)
