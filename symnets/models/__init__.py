@@ -5,10 +5,12 @@ from symnets.models.convolutional import Convolutional
 from symnets.models.dense import Dense
 from symnets.models.ensemble import Ensemble
 from symnets.models.force_field import EnergyForces, ForceField
+from symnets.models.from_sevennet import from_sevennet
 from symnets.models.invariant import Invariant
 from symnets.models.io import describe, load, save
 from symnets.models.nequip import NequIP
 from symnets.models.parametrization import Conversion, alpha_tilde, convert
+from symnets.models.sevennet import SevenNet
 from symnets.models.signals import Signals, signals
 from symnets.models.size import Size, size
 from symnets.models.zbl import WithZBL
@@ -23,6 +25,7 @@ __all__ = [
     "ForceField",
     "Invariant",
     "NequIP",
+    "SevenNet",
     "Signals",
     "Size",
     "WithZBL",
@@ -30,6 +33,7 @@ __all__ = [
     "convert",
     "describe",
     "find_activation",
+    "from_sevennet",
     "load",
     "save",
     "signals",

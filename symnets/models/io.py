@@ -9,13 +9,17 @@ from torch import nn
 
 import symnets
 from symnets.data.archive import read_archive, read_header, write_archive
+from symnets.models.compiled import Compiled
 from symnets.models.force_field import ForceField
 from symnets.models.invariant import Invariant
 from symnets.models.nequip import NequIP
+from symnets.models.sevennet import SevenNet
 from symnets.models.zbl import WithZBL
 
 # What a file may ask for; nothing else is ever constructed.
-_CLASSES: dict[str, type[nn.Module]] = {c.__name__: c for c in (ForceField, Invariant, NequIP, WithZBL)}
+_CLASSES: dict[str, type[nn.Module]] = {
+    c.__name__: c for c in (Compiled, ForceField, Invariant, NequIP, SevenNet, WithZBL)
+}
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 

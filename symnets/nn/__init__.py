@@ -9,8 +9,10 @@ from symnets.nn.layout import blocks, from_e3nn, join, to_e3nn
 from symnets.nn.linear import Linear
 from symnets.nn.mlp import MLP
 from symnets.nn.radial import BesselBasis, polynomial_envelope
+from symnets.nn.sine_basis import SineBasis
 from symnets.nn.species import SpeciesIndex, species_numbers
 from symnets.nn.species_linear import SpeciesLinear
+from symnets.nn.xplor import xplor_envelope
 
 __all__ = [
     "MLP",
@@ -22,6 +24,7 @@ __all__ = [
     "Gate",
     "Interaction",
     "Linear",
+    "SineBasis",
     "SpeciesIndex",
     "SpeciesLinear",
     "blocks",
@@ -30,4 +33,5 @@ __all__ = [
     "polynomial_envelope",
     "species_numbers",
     "to_e3nn",
+    "xplor_envelope",
 ]
