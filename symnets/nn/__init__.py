@@ -7,6 +7,7 @@ from symnets.nn.gate import Gate
 from symnets.nn.interaction import Interaction
 from symnets.nn.layout import blocks, from_e3nn, join, to_e3nn
 from symnets.nn.linear import Linear
+from symnets.nn.many_body_product import ManyBodyProduct
 from symnets.nn.mlp import MLP
 from symnets.nn.radial import BesselBasis, polynomial_envelope
 from symnets.nn.sine_basis import SineBasis
@@ -24,6 +25,7 @@ __all__ = [
     "Gate",
     "Interaction",
     "Linear",
+    "ManyBodyProduct",
     "SineBasis",
     "SpeciesIndex",
     "SpeciesLinear",
