@@ -1,15 +1,15 @@
 """Linear interpolation at displaced pixels on the CPU: bilinear in images, trilinear in volumes."""
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numba
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from symnets.diffeo.blend import LANES, blend
+from symnets.threads import run
 
 LINE = 512
 """Pixels worked on at a time, at most, unless a row has more: what a processor keeps near."""
@@ -52,14 +52,8 @@ def resample_linear(
         starts,
         (len(images) == 1, len(planes) == 1),
     )
-    items = n * starts.shape[1]
-    if torch.get_num_threads() == 1:
-        interpolate(*arguments, 0, items)
-    else:
-        from symnets.ops.kernels import run  # takes a second, for it imports e3nn
-
-        work = within.shape[1] * (channels + 1) * 2 ** len(shape)
-        run(interpolate, arguments, (), np.arange(items + 1) * work)
+    work = within.shape[1] * (channels + 1) * 2 ** len(shape)
+    run(partial(interpolate, *arguments), np.arange(n * starts.shape[1] + 1) * work)
     return target
 
 

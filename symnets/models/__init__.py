@@ -5,6 +5,7 @@ from symnets.models.convolutional import Convolutional
 from symnets.models.dense import Dense
 from symnets.models.ensemble import Ensemble
 from symnets.models.force_field import EnergyForces, ForceField
+from symnets.models.from_sevennet import from_sevennet
 from symnets.models.image_nets import (
     IMAGE_NETS,
     VGG,
@@ -22,6 +23,7 @@ from symnets.models.invariant import Invariant
 from symnets.models.io import describe, load, save
 from symnets.models.nequip import NequIP
 from symnets.models.parametrization import Conversion, alpha_tilde, convert
+from symnets.models.sevennet import SevenNet
 from symnets.models.signals import Signals, signals
 from symnets.models.size import Size, size
 from symnets.models.zbl import WithZBL
@@ -43,6 +45,7 @@ __all__ = [
     "LeNet",
     "NequIP",
     "ResNet",
+    "SevenNet",
     "Signals",
     "Size",
     "WithZBL",
@@ -51,6 +54,7 @@ __all__ = [
     "describe",
     "describe_image_net",
     "find_activation",
+    "from_sevennet",
     "image_net",
     "load",
     "load_image_net",

@@ -7,10 +7,13 @@ from symnets.nn.gate import Gate
 from symnets.nn.interaction import Interaction
 from symnets.nn.layout import blocks, from_e3nn, join, to_e3nn
 from symnets.nn.linear import Linear
+from symnets.nn.many_body_product import ManyBodyProduct
 from symnets.nn.mlp import MLP
 from symnets.nn.radial import BesselBasis, polynomial_envelope
+from symnets.nn.sine_basis import SineBasis
 from symnets.nn.species import SpeciesIndex, species_numbers
 from symnets.nn.species_linear import SpeciesLinear
+from symnets.nn.xplor import xplor_envelope
 
 __all__ = [
     "MLP",
@@ -22,6 +25,8 @@ __all__ = [
     "Gate",
     "Interaction",
     "Linear",
+    "ManyBodyProduct",
+    "SineBasis",
     "SpeciesIndex",
     "SpeciesLinear",
     "blocks",
@@ -30,4 +35,5 @@ __all__ = [
     "polynomial_envelope",
     "species_numbers",
     "to_e3nn",
+    "xplor_envelope",
 ]

@@ -22,12 +22,22 @@ class EdgeGeometry(nn.Module):
 
     Spherical harmonics are e3nn's, normalised 'component' (Σ_m Y_lm² = 2l + 1), of the vector
     from receiver to sender.
+
+    Args:
+        cutoff: Å.
+        lmax: highest degree of the spherical harmonics.
+        n_basis: number of radial functions.
+        parity: harmonics have their own parity, (-1)^l; otherwise all are called even, and a network
+            built on them is equivariant under rotations but not under reflections.
+        basis: radial functions other than `BesselBasis`.
     """
 
-    def __init__(self, cutoff: float, lmax: int, n_basis: int) -> None:
+    def __init__(
+        self, cutoff: float, lmax: int, n_basis: int, *, parity: bool = True, basis: nn.Module | None = None
+    ) -> None:
         super().__init__()
-        self.basis = BesselBasis(cutoff, n_basis)
-        self.irreps_filter = o3.Irreps.spherical_harmonics(lmax)
+        self.basis = basis or BesselBasis(cutoff, n_basis)
+        self.irreps_filter = o3.Irreps.spherical_harmonics(lmax, -1 if parity else 1)
         self.degrees = list(range(lmax + 1))
 
     def forward(self, graph: AtomGraph) -> Edges:

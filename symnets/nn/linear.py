@@ -46,5 +46,7 @@ class Linear(nn.Module):
         out = []
         for slots, weight in zip(self.slots, self.weights, strict=True):
             x = parts[slots[0]] if len(slots) == 1 else torch.cat([parts[i] for i in slots], dim=-1)
-            out.append(x @ (weight * weight.shape[0] ** -0.5))
+            # Atoms, not components, are the rows of the products: long ones, (2l+1) of them.
+            mixed = x.transpose(0, 1) @ (weight * weight.shape[0] ** -0.5)
+            out.append(mixed.transpose(0, 1))
         return join(out)

@@ -45,5 +45,8 @@ class SpeciesLinear(nn.Module):
                 out.append(features.new_zeros(features.shape[0], ir.dim, mul))
                 continue
             scaled = weight * weight.shape[1] ** -0.5
-            out.append(parts[i] @ (scaled[0] if scaled.shape[0] == 1 else scaled[species]))
+            if scaled.shape[0] == 1:
+                out.append((parts[i].transpose(0, 1) @ scaled[0]).transpose(0, 1))
+            else:
+                out.append(parts[i] @ scaled[species])
         return join(out)

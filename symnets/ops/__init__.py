@@ -1,6 +1,7 @@
 """The hot operations, each with a plain torch twin."""
 
 from symnets.ops.paths import Path, Plan, all_paths
+from symnets.ops.symmetric_contraction import SymmetricContraction
 from symnets.ops.tensor_product_scatter import TensorProductScatter
 
-__all__ = ["Path", "Plan", "TensorProductScatter", "all_paths"]
+__all__ = ["Path", "Plan", "SymmetricContraction", "TensorProductScatter", "all_paths"]

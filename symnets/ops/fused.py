@@ -1,6 +1,6 @@
 """The fused tensor product and scatter as a torch operation, differentiable to any order."""
 
-from functools import cached_property
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,100 +8,69 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from symnets.ops import kernels
-from symnets.ops.paths import Entries, Plan
-
-
-class Adjacency:
-    """Edges of each node, as receiver and as sender, in compressed form."""
-
-    def __init__(self, edge_index: Int[Tensor, "2 edges"], n_senders: int, n_receivers: int) -> None:
-        # A copy: the kernels read it in backward too, when the caller may have overwritten his.
-        self.sender, self.receiver = edge_index.detach().numpy().copy()
-        self.n_senders, self.n_receivers = n_senders, n_receivers
-        for ends, n in ((self.sender, n_senders), (self.receiver, n_receivers)):
-            if ends.size and not 0 <= ends.min() <= ends.max() < n:
-                raise ValueError(f"edge_index: expected nodes 0 to {n - 1}, got {ends.min()} to {ends.max()}")
-
-    @cached_property
-    def by_receiver(self) -> tuple[np.ndarray, np.ndarray]:
-        """Edges in the order of their receiver, and where each receiver's edges start."""
-        return _compress(self.receiver, self.n_receivers)
-
-    @cached_property
-    def by_sender(self) -> tuple[np.ndarray, np.ndarray]:
-        """Edges in the order of their sender, and where each sender's edges start."""
-        return _compress(self.sender, self.n_senders)
-
-
-def _compress(ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    start = np.zeros(n + 1, dtype=np.int64)
-    np.cumsum(np.bincount(ends, minlength=n), out=start[1:])
-    in_order = bool((ends[1:] >= ends[:-1]).all())
-    return np.arange(len(ends)) if in_order else np.argsort(ends, kind="stable"), start
+from symnets.ops.adjacency import Adjacency
+from symnets.ops.machine import Call, Machine
+from symnets.ops.paths import Plan
+from symnets.ops.product_code import product_code, signatures
+from symnets.ops.weight_code import Given
+from symnets.threads import run
 
 
 class FusedPlan:
-    """A plan with its table in the dtypes the kernels ask for."""
+    """A plan with its partials as machine code, compiled when a dtype is first met."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.multiplications = int(plan.entries.channels.sum())
-        self._entries: dict[torch.dtype, Entries] = {}
+        self._machines: dict[str, Machine] = {}
 
-    def entries(self, dtype: torch.dtype) -> Entries:
-        """The table, with values in a dtype."""
-        if dtype not in self._entries:
-            table = self.plan.entries
-            values = table.values.astype(torch.empty(0, dtype=dtype).numpy().dtype)
-            self._entries[dtype] = table._replace(values=values)
-        return self._entries[dtype]
+    def __deepcopy__(self, memo: object) -> "FusedPlan":
+        return self  # it does not change, and machine code cannot be copied
+
+    def __reduce__(self) -> tuple[type["FusedPlan"], tuple[Plan]]:
+        return FusedPlan, (self.plan,)
+
+    def function(self, name: str, dtype: torch.dtype) -> Callable[..., None]:
+        """A partial, see `product_code`."""
+        real = str(dtype).removeprefix("torch.")
+        if real not in self._machines:
+            self._machines[real] = Machine(
+                product_code(self.plan, real), signatures(Given(self.plan.weight_numel))
+            )
+        return self._machines[real].functions[name]
 
     def sum_at_receivers(self, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
         """dL/dg, the product itself."""
-        t = self.entries(x.dtype)
         total = x.new_zeros(edges.n_receivers, self.plan.irreps_out.dim)
-        self._sum(total, x, y, w, edges.sender, edges.by_receiver, t.out, t.inp)
+        self._sum("to_receivers", total, x, y, w, edges.sender, edges.by_receiver)
         return total
 
     def sum_at_senders(self, g: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
         """dL/dx."""
-        t = self.entries(g.dtype)
         total = g.new_zeros(edges.n_senders, self.plan.irreps_in.dim)
-        self._sum(total, g, y, w, edges.receiver, edges.by_sender, t.inp, t.out)
+        self._sum("to_senders", total, g, y, w, edges.receiver, edges.by_sender)
         return total
 
     def _sum(
         self,
+        name: str,
         total: Tensor,
         other: Tensor,
         y: Tensor,
         w: Tensor,
         end: np.ndarray,
         by_node: tuple[np.ndarray, np.ndarray],
-        to: np.ndarray,
-        source: np.ndarray,
     ) -> None:
         """Add to each node's row what comes along its edges from `other` rows, those of the edges' `end`."""
-        t, (order, start) = self.entries(other.dtype), by_node
-        before = (total.numpy(), _array(other), _array(y), _array(w), end, order, start)
-        after = (to, source, t.filter, t.weight, t.channels, t.values)
-        kernels.run(kernels.node_partial, before, after, start * self.multiplications)
+        order, start = by_node
+        call = Call(self.function(name, other.dtype), total, other, y, w, end, order, start)
+        run(call, start * self.plan.work)
 
     def on_edges(self, g: Tensor, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> tuple[Tensor, Tensor]:
         """dL/dY and dL/dw."""
-        t = self.entries(g.dtype)
-        dy, dw = torch.zeros_like(y, memory_format=torch.contiguous_format), w.new_zeros(w.shape)
-        arrays = (dy.numpy(), dw.numpy(), _array(g), _array(x), _array(y), _array(w))
-        before = (*arrays, edges.sender, edges.receiver)
-        after = (t.inp, t.filter, t.out, t.weight, t.channels, t.values)
-        work = np.arange(len(edges.sender) + 1) * self.multiplications
-        kernels.run(kernels.edge_partials, before, after, work)
+        dy, dw = y.new_empty(y.shape), w.new_empty(w.shape)
+        call = Call(self.function("on_edges", g.dtype), dy, dw, g, x, y, w, edges.sender, edges.receiver)
+        run(call, np.arange(len(edges.sender) + 1) * self.plan.work)
         return dy, dw
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
 
 
 class Product(torch.autograd.Function):
@@ -174,4 +143,4 @@ def fused(
     plan: FusedPlan, x: Tensor, y: Tensor, w: Tensor, edge_index: Int[Tensor, "2 edges"], n_nodes: int
 ) -> Tensor:
     """The product on CPU tensors of one dtype, float32 or float64."""
-    return Product.apply(x, y, w, plan, Adjacency(edge_index, x.shape[0], n_nodes))  # pyright: ignore
+    return Product.apply(x, y, w, plan, Adjacency.of(edge_index, x.shape[0], n_nodes))  # pyright: ignore

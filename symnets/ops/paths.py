@@ -1,11 +1,10 @@
-"""Paths of a tensor product, and the table of Clebsch-Gordan entries they amount to."""
+"""Paths of a tensor product, and the Clebsch-Gordan coefficients they amount to."""
 
 import itertools
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from e3nn import o3
 from torch import Tensor
@@ -19,23 +18,17 @@ class Path(NamedTuple):
     slot_out: int
 
 
-class Entries(NamedTuple):
-    """Non-zero Clebsch-Gordan coefficients, each with the columns it couples.
+class Term(NamedTuple):
+    """A Clebsch-Gordan coefficient of a path that is not zero, and the columns it couples, of channel 0."""
 
-    For channel c of n = `channels[t]`, entry t adds to column `out[t] + c` of the receiver's row
-    values[t] · filter column `filter[t]` · weight column `weight[t] + c` · input column `inp[t] + c`.
-    """
-
-    inp: np.ndarray
-    filter: np.ndarray
-    out: np.ndarray
-    weight: np.ndarray
-    channels: np.ndarray
-    values: np.ndarray
+    inp: int
+    filter: int
+    out: int
+    value: float
 
 
 class Plan:
-    """What a tensor product computes: irreps, paths, and its Clebsch-Gordan entries.
+    """What a tensor product computes: irreps, paths, and their coefficients.
 
     Args:
         irreps_in: irreps of the node features.
@@ -93,23 +86,26 @@ class Plan:
         return columns
 
     @cached_property
-    def entries(self) -> Entries:
-        """The table of all paths."""
-        rows: list[tuple[int, int, int, int, int]] = []
-        values: list[float] = []
-        for path, weight in zip(self.paths, self.weight_starts, strict=True):
-            cg = self.coupling(path).numpy()
-            mul, first_in = self.irreps_in[path.slot_in].mul, self.irreps_in.slices()[path.slot_in].start
-            first_filter = self.irreps_filter.slices()[path.slot_filter].start
-            first_out, step = self.slot_columns[path.slot_out]
-            for k, a, b in itertools.product(*(range(cg.shape[axis]) for axis in (2, 0, 1))):
-                if abs(cg[a, b, k]) > 1e-12:
-                    rows.append((first_in + a * mul, first_filter + b, first_out + k * step, weight, mul))
-                    values.append(cg[a, b, k])
-        # Unsigned: numba then knows that no index counts from the end, and vectorises.
-        columns = np.array(rows, dtype=np.uint64).reshape(-1, 5).T.copy()
-        inp, filt, out, weight, channels = columns
-        return Entries(inp, filt, out, weight, channels, np.array(values))
+    def work(self) -> int:
+        """Multiplications of an edge."""
+        return sum(len(self.terms(n)) * self.channels(n) for n in range(len(self.paths)))
+
+    def channels(self, number: int) -> int:
+        """Channels of a path."""
+        return self.irreps_in[self.paths[number].slot_in].mul
+
+    def terms(self, number: int) -> list[Term]:
+        """Coefficients of a path; those of channel c have columns inp + c and out + c."""
+        path = self.paths[number]
+        cg, mul = self.coupling(path).numpy(), self.channels(number)
+        first_in = self.irreps_in.slices()[path.slot_in].start
+        first_filter = self.irreps_filter.slices()[path.slot_filter].start
+        first_out, step = self.slot_columns[path.slot_out]
+        return [
+            Term(first_in + a * mul, first_filter + b, first_out + k * step, float(cg[a, b, k]))
+            for k, a, b in itertools.product(*(range(cg.shape[axis]) for axis in (2, 0, 1)))
+            if abs(cg[a, b, k]) > 1e-12
+        ]
 
 
 def all_paths(

@@ -76,12 +76,13 @@ class TensorProductScatter(nn.Module):
                     f"{name}: expected shape {(rows, columns)} and dtype {features.dtype}, "
                     f"got {tuple(tensor.shape)} and {tensor.dtype}"
                 )
-        if self.implementation == "fused" or (self.implementation == "auto" and _fusable(features)):
+        if self.implementation == "fused" or (self.implementation == "auto" and fusable(features)):
             return fused(self._fused, features, filters, weights, edge_index, n_nodes)
         return plain(self._plain, features, filters, weights, edge_index, n_nodes)
 
 
-def _fusable(features: Tensor) -> bool:
+def fusable(features: Tensor) -> bool:
+    """Whether the compiled loops can take a tensor."""
     # Inside torch.func transforms and torch.compile tensors hold no memory for the kernels to read.
     transformed = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
     on_cpu = features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)

@@ -1,0 +1,99 @@
+"""SymmetricContraction: the many-body product of MACE."""
+
+from typing import Literal
+
+import torch
+from e3nn import o3
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.ops.contraction_plan import ContractionPlan
+from symnets.ops.polynomial import FusedPolynomial, polynomial
+from symnets.ops.tensor_product_scatter import fusable
+
+
+class SymmetricContraction(nn.Module):
+    """Equivariant polynomials of a node's features, with weights given per species, path and channel.
+
+        out[n, (L, M), c] = Σ_{ν ≤ correlation} Σ_η w[s_n, η, c] Σ_{i1...iν} U^η_{M, i1...iν} Π_k x[n, i_k, c]
+
+    s_n is the species of node n; i runs through the components (l, m) of all irreps, η through a basis of the
+    symmetric equivariant maps U into L (`symmetric_basis`). This is the product basis of MACE (Batatia et al.
+    2022, arXiv:2206.07697), in the `ir_mul` layout, without its linearly dependent paths. With 1x0e+1x1o and
+    correlation 2, the scalar output is the polynomial of s and v
+
+        w_0 s + w_1 s² + w_2 v·v / 3^(1/2).
+
+    Args:
+        irreps_in: irreps of x, all with the same number of channels.
+        irreps_out: irreps of the result, with as many channels.
+        correlation: highest degree ν.
+        implementation: "fused" (compiled CPU kernels), "plain" (torch, any device), or "auto": fused on
+            the CPU in float32 and float64, else plain.
+
+    Attributes:
+        n_paths: length of η: by output irrep, then by degree.
+
+    Raises:
+        ValueError: see `ContractionPlan`.
+    """
+
+    def __init__(
+        self,
+        irreps_in: o3.Irreps | str,
+        irreps_out: o3.Irreps | str,
+        correlation: int,
+        *,
+        implementation: Literal["auto", "fused", "plain"] = "auto",
+    ) -> None:
+        super().__init__()
+        self.plan = ContractionPlan(irreps_in, irreps_out, correlation)
+        self.irreps_in, self.irreps_out = self.plan.irreps_in, self.plan.irreps_out
+        self.channels, self.n_paths = self.plan.channels, self.plan.n_paths
+        self.implementation = implementation
+        self._fused = FusedPolynomial(self.plan)
+
+    def forward(
+        self,
+        features: Float[Tensor, "nodes dim_in"],
+        weights: Float[Tensor, "species n_paths channels"],
+        species: Int[Tensor, " nodes"],
+    ) -> Float[Tensor, "nodes dim_out"]:
+        """Products of each node's features; `species` counts from 0."""
+        n_nodes, n_species = len(species), len(weights)
+        for name, tensor, shape in (
+            ("features", features, (n_nodes, self.irreps_in.dim)),
+            ("weights", weights, (n_species, self.n_paths, self.channels)),
+        ):
+            if tensor.shape != shape or tensor.dtype != features.dtype:
+                raise ValueError(
+                    f"{name}: expected shape {shape} and dtype {features.dtype}, "
+                    f"got {tuple(tensor.shape)} and {tensor.dtype}"
+                )
+        if self.implementation == "fused" or (self.implementation == "auto" and fusable(features)):
+            present, numbers = species.unique(return_inverse=True)
+            if len(present) and not 0 <= present[0] <= present[-1] < n_species:
+                raise ValueError(f"species: expected 0 to {n_species - 1}, got {present[0]} to {present[-1]}")
+            weights = weights.index_select(0, present)
+            return polynomial(self._fused, features, self.plan.expansion.to(weights) @ weights, numbers)
+        return plain(self.plan, features, weights, species)
+
+
+def plain(
+    plan: ContractionPlan,
+    features: Float[Tensor, "nodes dim_in"],
+    weights: Float[Tensor, "species n_paths channels"],
+    species: Int[Tensor, " nodes"],
+) -> Float[Tensor, "nodes dim_out"]:
+    """The contraction in plain torch: all monomials of a degree, times U as a matrix, times the weights."""
+    x = features.unflatten(1, (plan.variables.dim, plan.channels))
+    products = [x]
+    for shorter, last in plan.chain:
+        products.append(products[-1][:, shorter.to(x.device)] * x[:, last.to(x.device)])
+    w = weights[species]
+    outputs: list[list[Tensor]] = [[] for _ in plan.outputs]
+    for slot, degree, first, basis in plan.blocks:
+        paths = basis.to(x).flatten(0, 1) @ products[degree - 1]
+        shares = w[:, first : first + len(basis), None] * paths.unflatten(1, basis.shape[:2])
+        outputs[slot].append(shares.sum(1))
+    return torch.cat([torch.stack(shares).sum(0) for shares in outputs], dim=1).flatten(1)

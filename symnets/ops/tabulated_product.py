@@ -1,0 +1,121 @@
+"""TabulatedProductScatter: the tensor product and scatter with weights that are functions of the distance."""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.ops.adjacency import Adjacency
+from symnets.ops.machine import Call, Machine
+from symnets.ops.paths import Plan
+from symnets.ops.plain import PlainPlan, plain
+from symnets.ops.product_code import product_code, signatures
+from symnets.ops.radial_table import RadialTable
+from symnets.ops.tensor_product_scatter import fusable
+from symnets.ops.weight_code import Tabulated
+from symnets.threads import run
+
+
+class TabulatedProductScatter(nn.Module):
+    """`TensorProductScatter` with weights w(r) of a `RadialTable`, interpolated where they are needed:
+    rows of weights are not stored. Once differentiable in features, filters and distances.
+
+    Args:
+        plan: the product.
+        table: one function for each weight.
+        implementation: "fused" (compiled, CPU), "plain" (torch, any device), or "auto".
+    """
+
+    def __init__(
+        self, plan: Plan, table: RadialTable, *, implementation: Literal["auto", "fused", "plain"] = "auto"
+    ) -> None:
+        super().__init__()
+        if table.n_functions != plan.weight_numel:
+            raise ValueError(f"table: expected {plan.weight_numel} functions, got {table.n_functions}")
+        self.plan, self.table, self.implementation = plan, table, implementation
+        self._plain, self._machines = PlainPlan(plan), _Machines(plan)
+
+    def forward(
+        self,
+        features: Float[Tensor, "nodes dim_in"],
+        filters: Float[Tensor, "edges dim_filter"],
+        distances: Float[Tensor, " edges"],
+        edge_index: Int[Tensor, "2 edges"],
+        n_nodes: int,
+    ) -> Float[Tensor, "n_nodes dim_out"]:
+        """Sums over the edges of each receiver."""
+        if self.implementation == "fused" or (self.implementation == "auto" and fusable(features)):
+            self.table.check(distances)
+            edges = Adjacency.of(edge_index, features.shape[0], n_nodes)
+            loops = _Loops(self._machines, self.table, edges)
+            return _Product.apply(features, filters, distances, loops)  # pyright: ignore
+        return plain(self._plain, features, filters, self.table(distances), edge_index, n_nodes)
+
+
+class _Machines:
+    """The compiled partials of a plan, by dtype; not copied with a model."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.compiled = plan, {}
+
+    def __deepcopy__(self, memo: object) -> "_Machines":
+        return self
+
+    def __call__(self, name: str, dtype: torch.dtype) -> Any:
+        real = str(dtype).removeprefix("torch.")
+        if real not in self.compiled:
+            weights = Tabulated(self.plan.weight_numel)
+            self.compiled[real] = Machine(product_code(self.plan, real, weights), signatures(weights))
+        return self.compiled[real].functions[name]
+
+
+class _Loops:
+    """The partials on one graph."""
+
+    def __init__(self, machines: _Machines, table: RadialTable, edges: Adjacency) -> None:
+        self.machines, self.table, self.edges, self.plan = machines, table, edges, machines.plan
+        self.per_step = table.table.new_tensor([1 / table.step])
+
+    def at_nodes(self, name: str, other: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """The product, or dL/dx."""
+        edges, receivers = self.edges, name == "to_receivers"
+        end, by_node = (edges.sender, edges.by_receiver) if receivers else (edges.receiver, edges.by_sender)
+        n, columns = len(by_node[1]) - 1, (self.plan.irreps_out if receivers else self.plan.irreps_in).dim
+        total = other.new_zeros(n, columns)
+        function = self.machines(name, other.dtype)
+        run(
+            Call(function, total, other, y, r, self.table.table, self.per_step, end, *by_node),
+            by_node[1] * self.plan.work,
+        )
+        return total
+
+    def on_edges(self, g: Tensor, x: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """dL/dY and dL/dr."""
+        dy, dr = torch.empty_like(y), torch.empty_like(r)
+        function, edges = self.machines("on_edges", g.dtype), self.edges
+        call = Call(
+            function, dy, dr, g, x, y, r, self.table.table, self.per_step, edges.sender, edges.receiver
+        )
+        run(call, np.arange(len(r) + 1) * self.plan.work)
+        return dy, dr
+
+
+class _Product(torch.autograd.Function):
+    """The product; its backward cannot be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, r: Tensor, loops: _Loops) -> Tensor:
+        ctx.save_for_backward(x, y, r)
+        ctx.loops = loops
+        return loops.at_nodes("to_receivers", x, y, r)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
+        x, y, r = ctx.saved_tensors
+        needs_x, needs_y, needs_r, _ = ctx.needs_input_grad
+        dx = ctx.loops.at_nodes("to_senders", g, y, r) if needs_x else None
+        dy, dr = ctx.loops.on_edges(g, x, y, r) if needs_y or needs_r else (None, None)
+        return dx, dy if needs_y else None, dr if needs_r else None, None

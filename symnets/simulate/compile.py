@@ -1,0 +1,92 @@
+"""Compile a force field for inference, with its error measured."""
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.data import covalent_radii
+
+from symnets.data import AtomGraph, build_graphs, collate
+from symnets.models.compiled import Compiled
+from symnets.models.force_field import ForceField
+
+KNOTS = (64, 128, 256, 512, 1024, 2048)
+N_STRUCTURES, N_ATOMS = 4, 32
+
+
+class CompileError(NamedTuple):
+    """How far a compiled model is from its original, in float64."""
+
+    forces: float
+    """Largest difference of a force component, eV/Å."""
+    energy: float
+    """Largest difference of an atom's energy, eV."""
+
+
+def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Compiled:
+    """A force field for inference: radial networks become tables, as coarse as the tolerance allows.
+
+    Its error is measured in float64 on random clusters of the elements it knows, no two atoms closer than
+    0.8 of the sum of their covalent radii; `compile_error` measures it on structures of yours.
+
+    Args:
+        model: trained; it is copied.
+        tolerance: largest error of a force component in eV/Å.
+        seed: of the clusters.
+
+    Raises:
+        ValueError: the model's layers cannot be compiled, or no table is exact enough.
+    """
+    if not tolerance > 0:
+        raise ValueError(f"tolerance: expected a positive number of eV/Å, got {tolerance}")
+    if isinstance(model, Compiled):
+        return model
+    graph = _clusters(model, seed)
+    exact = copy.deepcopy(model).double().eval().requires_grad_(False)
+    error = CompileError(np.inf, np.inf)
+    for n_knots in KNOTS:
+        error = _difference(exact, Compiled(exact.energy_model, n_knots), graph)
+        if error.forces <= tolerance:
+            return Compiled(copy.deepcopy(model.energy_model).requires_grad_(False), n_knots)
+    raise ValueError(
+        f"compile: with {KNOTS[-1]} knots forces still differ by {error.forces:.2g} eV/Å on random clusters, "
+        f"more than the tolerance {tolerance:g}; the radial functions are not smooth enough, or the forces "
+        "there very large: pass a larger tolerance and look at compile_error on structures of your own"
+    )
+
+
+def compile_error(model: ForceField, compiled: ForceField, graph: AtomGraph) -> CompileError:
+    """Differences of two force fields on a graph, whatever their dtype, computed in float64."""
+    double = copy.copy(graph)
+    for name, field in graph.to_dict().items():
+        if isinstance(field, torch.Tensor) and field.is_floating_point():
+            double[name] = field.double()
+    exact, table = (copy.deepcopy(force_field).double().eval() for force_field in (model, compiled))
+    return _difference(exact, table, double)
+
+
+def _difference(exact: ForceField, compiled: ForceField, graph: AtomGraph) -> CompileError:
+    a, b = exact(graph), compiled(graph)
+    return CompileError(
+        float((a.forces - b.forces).abs().max()), float((a.node_energy - b.node_energy).abs().max())
+    )
+
+
+def _clusters(model: ForceField, seed: int) -> AtomGraph:
+    """Random clusters of the elements a model knows, in float64."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(N_STRUCTURES):
+        numbers, places = rng.choice(model.species, N_ATOMS), np.empty((0, 3))
+        side = 1.0
+        while len(places) < N_ATOMS:
+            place = side * rng.uniform(-1, 1, 3)
+            radii = covalent_radii[numbers[: len(places)]] + covalent_radii[numbers[len(places)]]
+            if (np.linalg.norm(places - place, axis=1) > 0.8 * radii).all():
+                places = np.vstack([places, place])
+            else:
+                side += 0.02
+        made.append(Atoms(numbers, places))
+    return collate(build_graphs(made, model.cutoff, dtype=torch.float64)).inputs

@@ -1,0 +1,136 @@
+"""Write SevenNet's own numbers to this folder; run where sevenn is installed.
+
+    python -m tests.models.sevennet_reference.export
+
+`published.npz` holds energies, forces and stresses of the published potentials in float64; `tiny.npz` small
+nets with random weights, with their weights, so that the architecture is compared where sevenn is not.
+"""
+
+import json
+import warnings
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase import Atoms
+from e3nn import o3
+from sevenn import _const
+from sevenn.atom_graph_data import AtomGraphData
+from sevenn.model_build import build_E3_equivariant_model
+from sevenn.train.dataload import unlabeled_atoms_to_graph
+from sevenn.util import load_checkpoint
+
+from symnets.models.from_sevennet import read_weights
+from tests.models.sevennet_reference.structures import STRUCTURES, TINY
+
+HERE = Path(__file__).parent
+SPECIES = (8, 1, 6)  # not in order, as SevenNet's alphabetical lists
+PUBLISHED = ("7net-0", "7net-l3i5")
+SHARED = {
+    "cutoff": 4.0,
+    "channel": 4,
+    "lmax": 2,
+    "is_parity": False,
+    "num_convolution_layer": 3,
+    "weight_nn_hidden_neurons": [6],
+    "radial_basis": {"radial_basis_name": "bessel", "bessel_basis_num": 5},
+    "cutoff_function": {"cutoff_function_name": "XPLOR", "cutoff_on": 3.2},
+    "self_connection_type": "linear",
+    "conv_denominator": [3.0, 2.5, 3.5],
+    "shift": [-4.0, -1.5, -6.0],
+    "scale": [0.8, 1.3, 1.1],
+    "_number_of_species": 3,
+    "_type_map": {z: i for i, z in enumerate(SPECIES)},
+    "_normalize_sph": True,
+}
+UNEVEN = ["4x0e", "4x0e+3x1e+2x2e", "3x0e+2x1e+2x2e", "4x0e"]
+NETS = {
+    "uneven widths": {"irreps_manual": UNEVEN},
+    "polynomial envelope": {
+        "cutoff_function": {"cutoff_function_name": "poly_cut", "poly_cut_p_value": 5},
+        "lmax": 3,
+        "channel": 3,
+    },
+    "parity, species": {"is_parity": True, "self_connection_type": "nequip", "lmax": 1},
+}
+
+
+def exact(net: torch.nn.Module) -> torch.nn.Module:
+    """The net in float64, with coupling coefficients in float64 too, which it keeps in float32."""
+    net = net.double().eval()
+    for name, buffer in net.named_buffers():
+        if "_w3j_" in name:
+            degrees = map(int, name.split("_w3j_")[1].split("_"))
+            buffer.copy_(o3.wigner_3j(*degrees, dtype=torch.float64))
+    # The one-hot species are float32 whatever the net is.
+    net._modules["onehot_idx_to_onehot"].register_forward_hook(lambda module, inputs, data: _double(data))
+    net.set_is_batch_data(False)
+    return net
+
+
+def _double(data: AtomGraphData) -> AtomGraphData:
+    for key in ("x", "node_attr"):
+        data[key] = data[key].double()
+    return data
+
+
+def evaluate(net: torch.nn.Module, atoms: Atoms, cutoff: float) -> dict[str, np.ndarray]:
+    """Energy, forces and stress of a structure."""
+    raw = unlabeled_atoms_to_graph(atoms, cutoff)
+    data = AtomGraphData.from_numpy_dict(dict(raw))
+    for key, value in data.to_dict().items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point():  # rounded to float32
+            data[key] = torch.as_tensor(raw[key], dtype=torch.float64)
+    out = net(data)
+    numbers = {"energy": out["inferred_total_energy"], "forces": out["inferred_force"]}
+    if atoms.cell.rank == 3:
+        numbers["stress"] = -out["inferred_stress"][[0, 1, 2, 4, 5, 3]]  # ASE's sign and order
+    return {name: value.detach().numpy() for name, value in numbers.items()}
+
+
+def write(name: str, arrays: dict[str, np.ndarray], **header: object) -> None:
+    """Arrays and a JSON header in one file."""
+    packages = ("sevenn", "e3nn", "torch", "ase")
+    header["versions"] = {package: version(package) for package in packages}
+    np.savez_compressed(HERE / name, header=np.array(json.dumps(header)), **arrays)
+    print(name, (HERE / name).stat().st_size, "bytes")
+
+
+def published() -> None:
+    """Numbers of the published potentials."""
+    arrays = {}
+    for model in PUBLISHED:
+        net = exact(load_checkpoint(model).build_model())
+        for structure, atoms in STRUCTURES.items():
+            for key, value in evaluate(net, atoms, 5.0).items():
+                arrays[f"{model}/{structure}/{key}"] = value
+            print(model, structure, arrays[f"{model}/{structure}/energy"])
+    write("published.npz", arrays)
+
+
+def tiny() -> None:
+    """Small nets, their weights and their numbers."""
+    arrays, layers = {}, {}
+    for seed, (name, settings) in enumerate(NETS.items()):
+        torch.manual_seed(seed)
+        config = {**_const.DEFAULT_E3_EQUIVARIANT_MODEL_CONFIG, **SHARED, **settings}
+        net = build_E3_equivariant_model(config)
+        with torch.no_grad():
+            net._modules["edge_embedding"].basis_function.coeffs.mul_(1.05)
+        weights = read_weights(net, config)
+        for key, value in weights.arrays.items():
+            arrays[f"{name}/weights/{key}"] = value.numpy()
+        layers[name] = {"arguments": weights.arguments, "layers": [asdict(layer) for layer in weights.layers]}
+        net = exact(net)
+        for structure, atoms in TINY.items():
+            for key, value in evaluate(net, atoms, SHARED["cutoff"]).items():
+                arrays[f"{name}/{structure}/{key}"] = value
+    write("tiny.npz", arrays, species=SPECIES, nets=layers)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    tiny()
+    published()

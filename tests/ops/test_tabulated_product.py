@@ -1,0 +1,89 @@
+"""Weights from tables: splines against the functions they stand for, compiled against plain."""
+
+import math
+
+import pytest
+import torch
+from e3nn import o3
+
+from symnets.ops import TensorProductScatter, all_paths
+from symnets.ops.radial_table import RadialTable
+from symnets.ops.tabulated_product import TabulatedProductScatter
+
+CUTOFF = 5.0
+
+
+def waves(n: int):
+    """n smooth functions that end at the cutoff with zero slope."""
+    k = torch.arange(1, n + 1, dtype=torch.float64)
+    return lambda r: torch.sin(k * r[:, None]) * torch.cos(math.pi * r / (2 * CUTOFF))[:, None] ** 2
+
+
+def test_splines_are_exact_at_knots_and_converge_with_the_fourth_power_of_the_step():
+    functions, r = waves(3), torch.linspace(0, CUTOFF, 1001, dtype=torch.float64)
+    errors = []
+    for n in (20, 40):
+        table = RadialTable(functions, CUTOFF, n, dtype=torch.float64)
+        knots = torch.arange(1, n + 1, dtype=torch.float64) * table.step
+        assert torch.allclose(table(knots), functions(knots), atol=1e-13)
+        errors.append(float((table(r) - functions(r)).abs().max()))
+    assert 12 < errors[0] / errors[1] < 20
+
+
+def test_slope_is_that_of_the_spline():
+    table = RadialTable(waves(2), CUTOFF, 7, dtype=torch.float64)
+    r = torch.rand(20, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * CUTOFF
+    assert torch.autograd.gradcheck(table, r.requires_grad_())
+
+
+@pytest.mark.parametrize("bad", [math.nan, -0.1, 5.1])
+def test_distances_outside_of_the_table_are_refused(bad):
+    table = RadialTable(waves(2), CUTOFF, 7)
+    with pytest.raises(ValueError, match="expected 0 to 5"):
+        table(torch.tensor([1.0, bad]))
+
+
+def products(irreps_in: str, irreps_filter: str, dtype: torch.dtype = torch.float64):
+    """Compiled and plain products of the same table, and the plan's product of given weights."""
+    slots, paths = all_paths(irreps_in, irreps_filter, irreps_in)
+    given = TensorProductScatter(irreps_in, irreps_filter, slots, paths)
+    table = RadialTable(waves(given.weight_numel), CUTOFF, 16, dtype=dtype)
+    return [
+        TabulatedProductScatter(given.plan, table, implementation=name) for name in ("fused", "plain")
+    ], given
+
+
+def graph(irreps_in: str, irreps_filter: str, n_edges: int, dtype: torch.dtype = torch.float64):
+    """Random features, filters, distances and edges; node 5 receives nothing."""
+    generator = torch.Generator().manual_seed(3)
+    columns = o3.Irreps(irreps_in).dim, o3.Irreps(irreps_filter).dim
+    x = torch.randn(6, columns[0], generator=generator, dtype=dtype, requires_grad=True)
+    y = torch.randn(n_edges, columns[1], generator=generator, dtype=dtype, requires_grad=True)
+    r = torch.rand(n_edges, generator=generator, dtype=dtype) * CUTOFF
+    if n_edges > 1:
+        r[0], r[1] = 0.0, CUTOFF
+    edge_index = torch.randint(5, (2, n_edges), generator=generator)
+    return x, y, r.requires_grad_(), edge_index, 6
+
+
+@pytest.mark.parametrize("irreps", ["3x0e+20x1o", "17x0e+8x1o+5x2e", "16x0e"])
+@pytest.mark.parametrize("n_edges", [0, 1, 30])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
+def test_compiled_equals_plain_with_derivatives(irreps, n_edges, dtype, tolerance):
+    (fused, plain), _ = products(irreps, "0e+1o+2e", dtype)
+    arguments = graph(irreps, "0e+1o+2e", n_edges, dtype)
+    found = []
+    for product in (fused, plain):
+        out = product(*arguments)
+        weights = torch.sin(torch.arange(out.numel(), dtype=dtype)).view_as(out)
+        found.append([out, *torch.autograd.grad((out * weights).sum(), arguments[:3])])
+    for ours, theirs in zip(*found, strict=True):
+        largest = theirs.detach().abs().max() if len(theirs) else torch.zeros(())
+        assert torch.allclose(ours, theirs, rtol=0, atol=tolerance * float(largest))
+
+
+def test_equals_the_product_of_the_interpolated_weights():
+    (fused, _), given = products("4x0e+4x1o", "0e+1o")
+    x, y, r, edge_index, n = graph("4x0e+4x1o", "0e+1o", 12)
+    expected = given(x, y, fused.table(r), edge_index, n)
+    assert torch.allclose(fused(x, y, r, edge_index, n), expected, rtol=0, atol=1e-13)
