@@ -45,6 +45,12 @@ def tiny(name: str) -> SevenNetWeights:
     )
 
 
+@cache
+def tiny_force_field(name: str) -> ForceField:
+    """The small net in float64."""
+    return ForceField(tiny(name).model(torch.float64)).eval()
+
+
 def assert_agrees(force_field: ForceField, atoms: Any, expected: dict[str, Any], start: str) -> None:
     """Both compute in float64: what remains is rounding, 1e-13 for the 192 atoms at -900 eV."""
     out = force_field(from_ase(atoms, force_field.cutoff, dtype=torch.float64))
@@ -58,8 +64,7 @@ def assert_agrees(force_field: ForceField, atoms: Any, expected: dict[str, Any],
 @pytest.mark.parametrize("structure", TINY)
 @pytest.mark.parametrize("name", NETS)
 def test_small_nets_agree_with_sevennet(name: str, structure: str) -> None:
-    force_field = ForceField(tiny(name).model(torch.float64)).eval()
-    assert_agrees(force_field, TINY[structure], reference("tiny.npz"), f"{name}/{structure}")
+    assert_agrees(tiny_force_field(name), TINY[structure], reference("tiny.npz"), f"{name}/{structure}")
 
 
 @pytest.mark.parametrize("model", ["7net-0", "7net-l3i5"])
