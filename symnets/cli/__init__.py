@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Evaluate", "errors of a model on labelled structures"),
     "md": ("md", "Md", "molecular dynamics with a model"),
     "relax": ("relax", "Relax", "relax a structure, or its cell too, with a model"),
+    "compile": ("compile", "Compile", "a model made ready for inference, several times faster"),
     "info": ("info", "Info", "what a model file holds"),
     "stability": ("stability", "StabilityOf", "how far deformed images move the layers of a network"),
     "run": ("run", "Run", "one run of an experiment"),

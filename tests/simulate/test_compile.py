@@ -1,0 +1,106 @@
+"""Compiled models: the predictions of the original, to the tolerance, and no training."""
+
+import copy
+
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+
+from symnets.cli import main
+from symnets.data import build_graphs, collate
+from symnets.models import ForceField, Invariant, NequIP, WithZBL, load, save
+from symnets.models.compiled import Compiled
+from symnets.simulate import SymnetsCalculator, compile, compile_error
+
+SMALL = {"cutoff": 4.0, "channels": 4, "layers": 2}
+
+
+def nequip(**options) -> ForceField:
+    torch.manual_seed(1)
+    return ForceField(NequIP(["H", "C", "O", "Cu"], **(SMALL | options))).eval()
+
+
+def graph(dtype: torch.dtype = torch.float64):
+    structures = [molecule("CH3CH2OH"), bulk("Cu", cubic=True)]
+    for atoms in structures:
+        atoms.rattle(0.1, seed=2)
+    return collate(build_graphs(structures, 4.0, dtype=dtype)).inputs
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nequip(),
+        nequip(parity=False, lmax=1),
+        ForceField(WithZBL(nequip().energy_model)).eval(),
+        ForceField(Invariant(["H", "C", "O", "Cu"], **SMALL)).eval(),
+    ],
+    ids=["nequip", "no parity", "zbl", "invariant"],
+)
+def test_forces_are_those_of_the_model_to_the_tolerance(model):
+    compiled = compile(model, tolerance=1e-4)
+    error = compile_error(model, compiled, graph())
+    assert error.forces < 1e-4
+    assert error.energy < 1e-4
+    finer = compile(model.double(), tolerance=1e-6)  # in float32 the table is rounded
+    assert compile_error(model, finer, graph()).forces < 1e-6
+
+
+def test_the_error_falls_as_the_third_power_of_the_step():
+    model = nequip().double()
+    errors = [compile_error(model, Compiled(model.energy_model, n), graph()).forces for n in (100, 400)]
+    assert errors[0] / errors[1] > 4**3 / 2
+
+
+def test_stress_and_the_original_weights_are_kept():
+    model = nequip().double()
+    before = copy.deepcopy(model.state_dict())
+    compiled = compile(model, tolerance=1e-6)
+    exact, found = model(graph()), compiled(graph())
+    assert torch.allclose(found.stress[1], exact.stress[1], rtol=0, atol=1e-6)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_compiled_model_is_saved_and_loaded(tmp_path):
+    compiled = compile(nequip())
+    save(compiled, tmp_path / "fast.safetensors")
+    again = load(tmp_path / "fast.safetensors")
+    single = graph(torch.float32)
+    assert torch.equal(again(single).forces, compiled(single).forces)
+    assert type(again) is type(compiled)
+
+
+def test_a_compiled_model_is_not_trained():
+    with pytest.raises(ValueError, match="cannot be trained"):
+        compile(nequip()).train()
+
+
+def test_a_tolerance_that_no_table_reaches_is_refused():
+    with pytest.raises(ValueError, match="still differ"):
+        compile(nequip(), tolerance=1e-18)
+    with pytest.raises(ValueError, match="tolerance"):
+        compile(nequip(), tolerance=0.0)
+
+
+def test_models_without_convolutions_are_refused():
+    class Springs(torch.nn.Module):
+        species, cutoff = (1,), 3.0
+
+        def forward(self, graph):
+            return (graph.pos**2).sum(1)
+
+    with pytest.raises(ValueError, match="Convolution layers"):
+        compile(ForceField(Springs()))
+
+
+def test_the_calculator_takes_either(tmp_path):
+    model, atoms = nequip(), molecule("CH3CH2OH")
+    save(model, tmp_path / "model.safetensors")
+    assert main(["compile", str(tmp_path / "model.safetensors")]) == 0
+    forces = []
+    for name in ("model", "model-compiled"):
+        twin: Atoms = atoms.copy()
+        twin.calc = SymnetsCalculator(tmp_path / f"{name}.safetensors")
+        forces.append(twin.get_forces())
+    assert abs(forces[0] - forces[1]).max() < 2e-4
