@@ -96,7 +96,7 @@ def rows(held: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _is_image_net(path: Path) -> bool:
     try:
         describe_image_net(path)
-    except ValueError:  # what else it is, or is not, those who read it will say
+    except (ValueError, FileNotFoundError):  # what it is, or is not, those who read it will say
         return False
     return True
 

@@ -76,13 +76,13 @@ class StabilityOf:
     a folder alone."""
     baseline: Literal["none", "initial"] = "none"
     """initial: also measure the network with its initial weights. Batch normalisations have no running
-    statistics then and take those of each batch, which raises R; --batch-norm batch makes both alike."""
+    statistics then and take those of each batch, which alone changes R: see --batch-norm."""
     noise: Literal["per_image", "mean"] = "per_image"
     """Norm of the noise: that of each τx - x, or their mean for all."""
     average: Literal["mean", "median", "reference"] = "mean"
     """Over images: mean; median; or reference, medians as in the code published with the paper."""
     batch_norm: Literal["running", "batch"] = "running"
-    """Statistics of batch normalisations: running ones, or those of each batch."""
+    """Statistics of batch normalisations: running ones, or those of each batch, as initial weights have."""
     output_key: tuple[str, ...] = ()
     """Index, key or field of the tensor among several outputs; LAYER=KEY for those of a layer."""
     confidence: float = 0.95

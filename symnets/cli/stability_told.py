@@ -51,7 +51,7 @@ def unlike(net: nn.Module, found: Stability) -> tuple[str, ...]:
         return ()
     return (
         "batch normalisations took running statistics, but with initial weights those of each batch, which "
-        "raise R by themselves; --batch-norm batch compares like with like",
+        "alone may change R several times over; --batch-norm batch compares like with like",
     )
 
 
