@@ -93,7 +93,7 @@ class Demo:
             note(f"{self.picoseconds:g} ps at constant energy")
         with stages("deform") as note:
             digits = deformed_digits(seed=self.seed)
-            note(f"relative stability of a net that reads digits: {digits}")
+            note(f"relative stability of a net that reads digits (statistics of each batch): {digits}")
         jamming = None
         if self.jamming_seeds:
             with stages("jam") as note:

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from symnets.models import describe_image_net, load_image_net
-from symnets.models.import_path import import_model, load_weights
-from symnets.observables.as_found import as_found
-from symnets.observables.stability.chosen_output import Choice, chosen_output
+from symnets.models.import_path import import_model, load_weights, named_by
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,8 @@ class ImageModel:
         net: with the weights to be measured.
         shape: (channels, rows, columns) it takes; None if it does not say.
         header: what its file says besides: data set, mean and deviation of pixels.
-        fresh: makes the same network with initial weights of a seed; None if that cannot be known.
+        fresh: makes the same network with initial weights of a seed, or raises ValueError; None if the
+            initial weights cannot be known.
     """
 
     name: str
@@ -57,32 +55,19 @@ def find_model(source: str, weights: Path | None, *, seed: int) -> ImageModel:
     if weights is None:
         return ImageModel(_short(source), net, None, {}, None)
     load_weights(net, weights)
-    return ImageModel(
-        f"{_short(source)}-{weights.stem}", net, None, {}, lambda seed: import_model(source, seed=seed)
-    )
 
-
-def try_out(net: nn.Module, images: Float[Tensor, "n c h w"], choice: Choice | None, name: str) -> None:
-    """One forward pass of a few images, so that what does not fit is told before the work begins.
-
-    Raises:
-        ValueError: the network cannot take the images, or returns no tensor of floating numbers.
-    """
-    like = next((p for p in net.parameters() if p.is_floating_point()), images)
-    with as_found(net), torch.no_grad():
-        net.eval()
-        try:
-            found = net(images.to(like.device, like.dtype))
-        # What layers raise for sizes that do not fit; the network may be anybody's.
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            reason = str(error).partition("\n")[0]
+    def fresh(seed: int) -> nn.Module:
+        made = import_model(source, seed=seed)
+        if {id(tensor) for tensor in made.parameters()} & {id(tensor) for tensor in net.parameters()}:
             raise ValueError(
-                f"model: {name} cannot take images of shape {tuple(images.shape[1:])}: {reason}"
-            ) from error
-    try:
-        chosen_output(found, choice, "output", len(images))
-    except ValueError as error:
-        raise ValueError(f"{error} (here: --output-key INDEX-OR-KEY)") from error
+                f"--baseline initial: {source} returns the same weights at each call, which hold those of "
+                f"{weights} now; name a callable that makes a network anew"
+            )
+        return made
+
+    # A network itself may have been trained wherever its module got it from.
+    anew = not isinstance(named_by(source), nn.Module)
+    return ImageModel(f"{_short(source)}-{weights.stem}", net, None, {}, fresh if anew else None)
 
 
 def _from_file(path: Path, weights: Path | None) -> ImageModel:
@@ -94,7 +79,9 @@ def _from_file(path: Path, weights: Path | None) -> ImageModel:
     if weights is not None:
         raise ValueError(f"--weights: {path} holds its own; they are for --model package.module:callable")
     net: Any = load_image_net(path)
-    header = describe_image_net(path)["extra"]
+    header = describe_image_net(path).get("extra")
+    if not isinstance(header, dict):
+        raise ValueError(f"{path}: expected names and values as extra, got {type(header).__name__}")
 
     def fresh(seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):

@@ -1,8 +1,9 @@
 """Images of a command: a data set by name, a folder of pictures, or an array of NumPy."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +18,17 @@ from symnets.experiments.classifier.images import Normalisation
 
 
 def find_images(
-    source: str, n: int, *, size: int | None, channels: int | None, seed: int
+    source: str,
+    n: int,
+    *,
+    size: int | None,
+    channels: int | None,
+    taken: Sequence[int] | None,
+    seed: int,
 ) -> Float[Tensor, "n channels rows columns"]:
     """At most n images, chosen at random and without repetition, float32.
 
-    Whole numbers become 0 (black) to 1 (white); floating numbers of an array stay as they are.
+    Unsigned whole numbers become 0 (black) to 1 (white); floating numbers of an array stay as they are.
 
     Args:
         source: "digits", "mnist", "fashion-mnist" or "cifar10" (their test images), a folder of PNG and
@@ -29,17 +36,26 @@ def find_images(
         n: how many.
         size: rows and columns of images of a folder; see `read_image_files`.
         channels: of images of a folder.
+        taken: (channels, rows, columns) that the model takes, to which images of a folder are brought unless
+            `size` and `channels` say otherwise.
         seed: of the choice.
 
     Raises:
         FileNotFoundError: there is no such file or folder.
-        ValueError: an unknown name, damaged files, or another layout.
+        ValueError: damaged files, another layout, or a size for what is no folder.
     """
     path = Path(source)
+    if (size is not None or channels is not None) and (source in NAMES or path.suffix in (".npy", ".npz")):
+        raise ValueError(
+            f"--size and --channels are for a folder of pictures; images of {source} are taken as they are"
+        )
     if source in NAMES:
         images = load_images(source, "test")
         return images[torch.from_numpy(_chosen(len(images), n, seed))].scaled()
     if path.is_dir():
+        if taken is not None:
+            size = taken[1] if size is None and taken[1] == taken[2] else size
+            channels = taken[0] if channels is None and taken[0] in (1, 3) else channels
         files = image_files(path)
         chosen = [files[index] for index in _chosen(len(files), n, seed)]
         return read_image_files(chosen, size=size, channels=channels).to(torch.float32) / 255
@@ -75,7 +91,7 @@ def normalisation(
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
     own: bool,
-    header: dict[str, list[float]] | None,
+    header: Mapping[str, Any],
 ) -> Normalisation | None:
     """What is done to pixels before a model sees them; None for nothing.
 
@@ -84,7 +100,7 @@ def normalisation(
         mean: subtracted, one number or one a channel; 0 if only `std` is given.
         std: divided by; 1 if only `mean` is given.
         own: take means and standard deviations of these images.
-        header: what the model's file says.
+        header: what the model's file says; its entries mean and deviation are of any type.
 
     Raises:
         ValueError: numbers for another number of channels, or std that is not positive; both ways at once.
@@ -95,16 +111,26 @@ def normalisation(
     if own:
         mean, std = images.mean((0, 2, 3)).tolist(), images.std((0, 2, 3)).tolist()
     elif mean is None and std is None:
-        if not header or "mean" not in header or "deviation" not in header:
+        if "mean" not in header and "deviation" not in header:
             return None
-        mean, std = header["mean"], header["deviation"]
-    found = {"mean": tuple(mean or (0.0,)), "std": tuple(std or (1.0,))}
-    for name, values in found.items():
-        if len(values) not in (1, n) or not np.isfinite(values).all():
-            raise ValueError(f"--{name}: expected 1 number, or {n}, one a channel, got {list(values)}")
+        mean, std = header.get("mean"), header.get("deviation")
+    found = {
+        "mean": _numbers("mean", (0.0,) if mean is None else mean, n),
+        "std": _numbers("std", (1.0,) if std is None else std, n),
+    }
     if min(found["std"]) <= 0:
         raise ValueError(f"--std: expected numbers above 0, got {list(found['std'])}; are all pixels equal?")
     return Normalisation(*(values * (n if len(values) == 1 else 1) for values in found.values()))
+
+
+def _numbers(name: str, values: Any, n: int) -> tuple[float, ...]:
+    """One finite number, or n."""
+    if isinstance(values, list | tuple) and len(values) in (1, n):
+        # A file may hold anything; comparisons are also right for NaN and for integers of any length.
+        numbers = [float(v) for v in values if isinstance(v, int | float) and abs(v) < 1e30]
+        if len(numbers) == len(values):
+            return tuple(numbers)
+    raise ValueError(f"--{name}: expected 1 number, or {n}, one a channel, got {values!r:.80}")
 
 
 def _chosen(available: int, n: int, seed: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import json
 import time
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +11,10 @@ import torch
 from rich.console import Console
 from torch import Generator, Tensor
 
-from symnets.cli.image_model import ImageModel, find_model, try_out
+from symnets.cli.image_model import ImageModel, find_model
 from symnets.cli.image_source import check_shape, find_images, normalisation
-from symnets.cli.stability_told import field_numbers, numbers, print_stability
+from symnets.cli.stability_told import field_numbers, numbers, print_stability, unlike
+from symnets.cli.trial import choices, try_out
 from symnets.diffeo import FoldingWarning, SineField
 from symnets.experiments.classifier.images import Normalisation
 from symnets.experiments.device import usable_device
@@ -54,7 +55,8 @@ class StabilityOf:
     rule: Literal["disc", "half"] = "disc"
     """Waves kept: up to the cutoff, or below cutoff + 1/2 as the code published with the paper does."""
     layers: tuple[str, ...] = ("all",)
-    """all (modules without children), names as in model.named_modules(), or output for the output alone."""
+    """all (modules without children), names as in model.named_modules(), or output for the output alone. all
+    leaves out, with a note, what does not return one tensor with a row for each image, such as an LSTM."""
     n_images: int = 500
     """Images, chosen at random."""
     draws: int = 4
@@ -68,20 +70,21 @@ class StabilityOf:
     normalise: bool = False
     """Take mean and standard deviation of these images."""
     size: int | None = None
-    """Rows and columns to which images of a folder are cropped and resized."""
+    """Rows and columns to which images of a folder are cropped and resized; of a folder alone."""
     channels: Literal[1, 3] | None = None
-    """Channels of images of a folder: 1 (grey) or 3; by default as the model, or else the files, have it."""
+    """Channels of images of a folder: 1 (grey) or 3; by default as the model, or else the files, have it. Of
+    a folder alone."""
     baseline: Literal["none", "initial"] = "none"
-    """initial: also measure the network with its initial weights, with batch normalisations that take the
-    statistics of each batch, for they have learned none."""
+    """initial: also measure the network with its initial weights. Batch normalisations have no running
+    statistics then and take those of each batch, which alone changes R: see --batch-norm."""
     noise: Literal["per_image", "mean"] = "per_image"
     """Norm of the noise: that of each τx - x, or their mean for all."""
     average: Literal["mean", "median", "reference"] = "mean"
     """Over images: mean; median; or reference, medians as in the code published with the paper."""
     batch_norm: Literal["running", "batch"] = "running"
-    """Statistics of batch normalisations: running ones, or those of each batch."""
-    output_key: str | None = None
-    """Index, key or field of the tensor among several outputs."""
+    """Statistics of batch normalisations: running ones, or those of each batch, as initial weights have."""
+    output_key: tuple[str, ...] = ()
+    """Index, key or field of the tensor among several outputs; LAYER=KEY for those of a layer."""
     confidence: float = 0.95
     """Of the intervals."""
     batch_size: int = 100
@@ -112,6 +115,8 @@ class StabilityOf:
         start = _initial(model, self.seed).to(device) if self.baseline == "initial" else None
         found = self._measure(model.net.to(device), images, field, strength, self.batch_norm)
         initial = None if start is None else self._measure(start, images, field, strength, "batch")
+        if initial is not None:
+            initial = replace(initial, notes=(*initial.notes, *unlike(model.net, found)))
         folder = self.output or Path("stability") / f"{model.name}-{Path(data).name}"
         self._draw(folder, found, initial, images, field)
         report = {
@@ -141,12 +146,11 @@ class StabilityOf:
         data = self.data or model.header.get("data")
         if data is None:
             raise ValueError(f"--data: name the images; {self.model} does not say what it was trained on")
-        size, channels = self.size, self.channels
-        if model.shape is not None and size is None and model.shape[1] == model.shape[2]:
-            size = model.shape[1]
-        if model.shape is not None and channels is None and model.shape[0] in (1, 3):
-            channels = model.shape[0]
-        images = find_images(data, self.n_images, size=size, channels=channels, seed=self.seed)
+        if not isinstance(data, str):
+            raise ValueError(f"--data: name the images; {self.model} says {data!r}, which is no name")
+        images = find_images(
+            data, self.n_images, size=self.size, channels=self.channels, taken=model.shape, seed=self.seed
+        )
         check_shape(images, model.shape, self.model)
         normalised = normalisation(
             images, mean=self.mean, std=self.std, own=self.normalise, header=model.header
@@ -156,27 +160,27 @@ class StabilityOf:
     def _measure(
         self, net: torch.nn.Module, images: Tensor, field: SineField, strength: dict[str, float], norm: Any
     ) -> Stability:
-        key: Any = self.output_key
-        choice = int(key) if key is not None and key.lstrip("-").isdigit() else key
-        try_out(net, images[:2], choice, self.model)
+        output = choices(self.output_key)
+        trial = try_out(net, images[:2], layers=self.layers, output=output, name=self.model)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FoldingWarning)  # told already
-            return stability(
+            found = stability(
                 net,
                 images,
                 field,
-                layers=self.layers,
+                layers=trial.layers,
                 n_draws=self.draws,
                 noise=self.noise,
                 average=self.average,
                 generator=Generator().manual_seed(self.seed),
                 batch_size=self.batch_size,
-                output=choice,
+                output=output,
                 batch_norm=norm,
                 confidence=self.confidence,
                 progress=not self.json,
                 **strength,
             )
+        return replace(found, notes=(*found.notes, *trial.notes))
 
     def _warn_of_folds(self, field: SineField, strength: dict[str, float]) -> None:
         temperature = strength.get("temperature", field.temperature(strength.get("delta", 0.0)))
@@ -205,7 +209,7 @@ class StabilityOf:
 def _initial(model: ImageModel, seed: int) -> torch.nn.Module:
     if model.fresh is None:
         raise ValueError(
-            "--baseline initial: only a file of save_image_net, or a callable with --weights, tells what the "
-            "initial weights are"
+            "--baseline initial: only a file of save_image_net, or a callable (not a network itself) with "
+            "--weights, tells what the initial weights are"
         )
     return model.fresh(seed)

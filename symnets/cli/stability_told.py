@@ -8,6 +8,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from symnets.diffeo import SineField
 from symnets.observables.stability import Estimate, Stability
@@ -41,6 +43,16 @@ def numbers(found: Stability) -> dict[str, Any]:
     ]
     said = ("n_images", "n_draws", "noise_norm", "noise", "average", "batch_norm", "confidence")
     return {name: getattr(found, name) for name in said} | {"layers": layers, "notes": list(found.notes)}
+
+
+def unlike(net: nn.Module, found: Stability) -> tuple[str, ...]:
+    """A sentence for a baseline whose batch normalisations took other statistics than the network's."""
+    if found.batch_norm == "batch" or not any(isinstance(module, _BatchNorm) for module in net.modules()):
+        return ()
+    return (
+        "batch normalisations took running statistics, but with initial weights those of each batch, which "
+        "alone may change R several times over; --batch-norm batch compares like with like",
+    )
 
 
 def print_stability(found: Stability, initial: Stability | None, title: str, folder: Path) -> None:

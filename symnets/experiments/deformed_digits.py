@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -33,12 +34,15 @@ class ReadsDigits:
     Attributes:
         name: such as "after training".
         error: on digits that it was not trained on.
-        stability: D, G and R of its logits on them.
+        stability: D, G and R of its logits on them; batch normalisations of the start take the statistics
+            of each batch, for they have learned none, those of trained nets running ones.
+        alike: the same with the statistics of each batch in all nets.
     """
 
     name: str
     error: ClassificationError
     stability: Stability
+    alike: Stability
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,11 @@ class DeformedDigits:
     field: SineField
 
     def __str__(self) -> str:
-        return ", ".join(f"{net.stability.R.value[-1]:.2f} {net.name}" for net in self.nets)
+        return ", ".join(f"{net.alike.R.value[-1]:.2f} {net.name}" for net in self.nets)
 
 
 def deformed_digits(*, seed: int) -> DeformedDigits:
     """Trains a small VGG twice from the same start, on digits and on deformed digits, for some seconds.
-
-    Batch normalisations of the start take the statistics of each batch, for they have learned none.
 
     Args:
         seed: of initial weights, batches, deformations and noise.
@@ -76,16 +78,14 @@ def deformed_digits(*, seed: int) -> DeformedDigits:
         torch.manual_seed(seed)
         start = image_net("vgg_bn", (1, 8, 8), width=0.5)
 
+    def found(net: nn.Module, norm: Literal["running", "batch"]) -> Stability:
+        random = Generator().manual_seed(seed)
+        return stability(net, images, field, delta=DELTA, generator=random, batch_norm=norm)
+
     def measured(name: str, net: nn.Module) -> ReadsDigits:
-        found = stability(
-            net,
-            images,
-            field,
-            delta=DELTA,
-            generator=Generator().manual_seed(seed),
-            batch_norm="batch" if net is start else "running",
-        )
-        return ReadsDigits(name, classification_error(net, images, test.labels[:N_IMAGES]), found)
+        alike = found(net, "batch")
+        usual = alike if net is start else found(net, "running")
+        return ReadsDigits(name, classification_error(net, images, test.labels[:N_IMAGES]), usual, alike)
 
     nets = (
         measured("before training", start),

@@ -156,6 +156,10 @@ def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
     text = f"above 1: D falls after training, not before ({_SOURCE})"
     fall = [(s["start"][0, -1] / s["start"][0, 0]) / (s["end"][0, -1] / s["end"][0, 0]) for s in seeds]
     yield Finding(quantity, *over_seeds(fall, geometric=True), text, 1.0, np.inf)
+    fell = [s["end_batch"][2, -1] / s["start"][2, -1] for s in seeds]
+    quantity = f"R of the logits with statistics of the batch, end over start, {where}"
+    text = "below 1: R falls in training (Petrini et al. 2021, arXiv:2105.02468)"
+    yield Finding(quantity, *over_seeds(fell, geometric=True), text, 0.0, 1.0)
     grown = [s["filters_end"][:, 0].mean() / s["filters_start"][:, 0].mean() for s in seeds]
     text = f"above 1: filters become smoother ({_SOURCE})"
     quantity = f"share of the constant in filters, end over start, {where}"

@@ -114,7 +114,7 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
     for data, net, curves in by_net(table):
         where = f"{net}, {data}, P = {curves.sizes[0]} to {curves.sizes[-1]}"
         known = [
-            f"{fit_power_law(c.sizes[c.sizes >= 500], c.r[c.sizes >= 500]).exponent:.2f} {name}"
+            f"{-fit_power_law(c.sizes[c.sizes >= 500], c.r[c.sizes >= 500]).exponent:.2f} {name}"
             for (images, name), c in ARCHIVED.items()
             if images == data
         ]

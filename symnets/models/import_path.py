@@ -1,11 +1,13 @@
 """Networks by the import path of what makes them, with weights from a file."""
 
+import copy
 import difflib
 import importlib
 import importlib.util
 import inspect
 import os
 import pickle
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,20 +19,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 
-def import_model(path: str, *, seed: int = 0) -> nn.Module:
-    """The network that `package.module:callable` makes; the package's code runs.
+def named_by(path: str) -> Any:
+    """What an import path `package.module:name` names; the package's code runs.
 
-    Modules are sought where Python seeks them, last in the working directory. The callable, a class or a
-    function, takes no arguments. A network itself in place of a callable is taken as it is. Weights are
-    drawn from `seed`; torch's random state is left as found.
-
-    Args:
-        path: such as "torchvision.models:resnet18" or "mine.nets:small".
-        seed: of torch's global generator while the callable runs.
+    Modules are sought where Python seeks them, last in the working directory.
 
     Raises:
-        ValueError: not such a path, nothing of this name (the nearest is named), a callable that needs
-            arguments, or one that makes no network.
+        ValueError: not such a path, or nothing of this name (the nearest is named).
         ImportError: the module imports something that is not there.
     """
     module, _, name = path.partition(":")
@@ -47,7 +42,26 @@ def import_model(path: str, *, seed: int = 0) -> nn.Module:
             near = difflib.get_close_matches(word, known, n=3) or known[:5]
             raise ValueError(f"model: {module} has no {name!r}; the nearest names are {', '.join(near)}")
         found = getattr(found, word)
-    made = found if isinstance(found, nn.Module) else _called(found, path, seed)
+    return found
+
+
+def import_model(path: str, *, seed: int = 0) -> nn.Module:
+    """The network that `package.module:callable` makes.
+
+    The callable, a class or a function, takes no arguments. Of a network itself in place of a callable a
+    copy is taken, so that weights can be loaded into it. Weights are drawn from `seed`; torch's random state
+    is left as found.
+
+    Args:
+        path: such as "torchvision.models:resnet18" or "mine.nets:small", see `named_by`.
+        seed: of torch's global generator while the callable runs.
+
+    Raises:
+        ValueError: nothing of this name, a callable that needs arguments, or one that makes no network.
+        ImportError: the module imports something that is not there.
+    """
+    found = named_by(path)
+    made = copy.deepcopy(found) if isinstance(found, nn.Module) else _called(found, path, seed)
     if not isinstance(made, nn.Module):
         raise ValueError(f"model: expected {path} to return a torch.nn.Module, got {type(made).__name__}")
     return made
@@ -73,6 +87,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if missing or unexpected:
         raise ValueError(
             f"{path}: names do not fit {type(model).__name__}: {_difference(missing, unexpected)}"
+            + _prefixed(given, expected)
         )
     for key, tensor in given.items():
         if tensor.shape != expected[key].shape:
@@ -117,9 +132,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path}: not a whole file of weights: {_first_line(error)}") from error
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path}: damaged, or holds more than tensors and is not opened; save model.state_dict() alone "
-            f"({_first_line(error)})"
-        ) from error
+            f"{path}: damaged, or holds more than tensors and is not opened{_asked_for(error)}; save "
+            "model.state_dict() alone"
+        ) from None  # torch would tell how to open it all the same
     for entry in ("state_dict", "model"):
         if isinstance(held, Mapping) and isinstance(held.get(entry), Mapping):
             held = held[entry]
@@ -141,6 +156,25 @@ def _difference(missing: list[str], unexpected: list[str]) -> str:
     ):
         said.append(f"is {near[0]} meant for {missing[0]}?")
     return "; ".join(said)
+
+
+def _prefixed(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """What to do about a word that a wrapper has put before all names, such as DataParallel's "module."."""
+    prefix = next(iter(given), "").partition(".")[0] + "."
+    if not all(key.startswith(prefix) for key in given):
+        return ""
+    if not {key.removeprefix(prefix) for key in given} & expected.keys():
+        return ""
+    return (
+        f"; all names begin with {prefix!r}, which a wrapper such as DataParallel adds: strip it, "
+        f"{{name.removeprefix({prefix!r}): tensor for name, tensor in weights.items()}}"
+    )
+
+
+def _asked_for(error: Exception) -> str:
+    """The class that a file wants, where torch names it."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f" (it asks for {found[1]})" if found else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -9,6 +9,10 @@ from scipy.stats import binomtest
 from torch import Generator, Tensor, nn
 
 from symnets.observables.as_found import as_found
+from symnets.observables.pixels import check_pixels
+
+NONE = -1
+"""In place of the class where outputs are NaN."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def shift_consistency(
     Shifts a and b are whole numbers of pixels, uniform in [-max_shift, max_shift]² and independent for every
     image, equal ones included. What moves in takes the value of the nearest pixel of the border. A shift is
     not a deformation that vanishes on the border, which is what `stability` is about. The model is measured
-    in eval mode and left as found.
+    in eval mode and left as found. Outputs with NaN are of no class, and agree with none.
 
     Args:
         model: any module with outputs (n, classes).
@@ -55,9 +59,12 @@ def shift_consistency(
         batch_size: images in a forward pass.
 
     Raises:
-        ValueError: no image, another shape, a shift that is too large, or outputs that are no classes.
+        TypeError: images that are not a tensor of floating numbers.
+        ValueError: no image, another shape, NaN or infinite pixels, a shift that is too large, or outputs
+            that are no classes.
     """
-    if images.ndim != 4 or len(images) == 0:
+    check_pixels(images)
+    if images.ndim != 4:
         raise ValueError(f"images: expected shape (n, channels, rows, columns), got {tuple(images.shape)}")
     if batch_size < 1:
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
@@ -76,7 +83,7 @@ def shift_consistency(
         model.eval()
         for x, shifts in zip(images.split(batch_size), drawn.split(batch_size), strict=True):
             first, second = (_classes(model, shifted(x, shifts[:, k]).to(like)) for k in (0, 1))
-            same += int((first == second).sum())
+            same += int(((first == second) & (first != NONE)).sum())
     low, high = binomtest(same, n).proportion_ci(0.95, method="wilson")
     return ShiftConsistency(same / n, float(low), float(high), n, max_shift)
 
@@ -100,4 +107,5 @@ def _classes(model: nn.Module, x: Tensor) -> Int64[Tensor, " n"]:
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(x):
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ValueError(f"model: expected outputs ({len(x)}, classes), got {shape}")
-    return outputs.argmax(1)
+    # argmax takes the first NaN for the largest number, which would be the same class every time.
+    return outputs.argmax(1).masked_fill(outputs.isnan().any(1), NONE)

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from symnets.cli import main
-from symnets.models import ForceField, Invariant, WithZBL, load, save
+from symnets.models import (
+    ForceField,
+    Invariant,
+    WithZBL,
+    image_net,
+    load,
+    load_image_net,
+    save,
+    save_image_net,
+)
 from tests.cli.models import saved_model
 
 
@@ -57,6 +66,35 @@ def test_wrapped_architecture_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     save(ForceField(WithZBL(energy_model)), tmp_path / "zbl.safetensors")
     assert main(["info", str(tmp_path / "zbl.safetensors")]) == 0
     assert "ForceField of WithZBL of Invariant" in capsys.readouterr().out
+
+
+@pytest.fixture
+def vgg(tmp_path: Path) -> Path:
+    path = tmp_path / "vgg.safetensors"
+    extra = {"data": "mnist", "mean": [0.25], "deviation": [0.5]}
+    save_image_net(image_net("vgg_bn", (1, 28, 28), width=0.125), path, extra=extra)
+    return path
+
+
+def test_image_net_tells_its_images(vgg: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["info", str(vgg)]) == 0
+    text = capsys.readouterr().out
+    for expected in ("VGG", "1 x 28 x 28", "float32", "width 0.125", "data", "mnist", "deviation", "0.5"):
+        assert expected in text
+    assert main(["info", str(vgg), "--json"]) == 0
+    held = json.loads(capsys.readouterr().out)
+    assert held["images"] == [1, 28, 28]
+    assert held["extra"] == {"data": "mnist", "mean": [0.25], "deviation": [0.5]}
+    assert held["n_parameters"] == sum(p.numel() for p in load_image_net(vgg).parameters())
+    assert "species" not in held
+
+
+def test_cut_image_net_is_refused(vgg: Path, capsys: pytest.CaptureFixture) -> None:
+    whole = vgg.read_bytes()
+    for content, told in ((whole[:-100], "cut short"), (whole[:-1] + bytes([whole[-1] ^ 1]), "altered")):
+        vgg.write_bytes(content)
+        assert main(["info", str(vgg)]) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_cut_file_is_refused(model: Path, capsys: pytest.CaptureFixture) -> None:

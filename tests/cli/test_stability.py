@@ -40,7 +40,21 @@ class Pair(Two):
     def forward(self, x):
         return tuple(super().forward(x).values())
 
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 3, 1)
+        self.lstm = nn.LSTM(30, 5, batch_first=True)
+        self.rows = nn.Linear(30, 2)
+        self.head = nn.Linear(5, 4)
+    def forward(self, x):
+        x = self.body(x).transpose(1, 2).flatten(2)
+        self.rows(x.flatten(0, 1))
+        return self.head(self.lstm(x)[0][:, -1])
+
 identity = nn.Identity()
+trained = One()
+def the_same(): return trained
 number = 3
 def not_a_net(): return 4
 def needs_width(width): return One(width)
@@ -196,6 +210,48 @@ def test_any_network_with_weights_of_a_file(here: Path, nets: str, capsys: pytes
     assert "tells what the initial weights are" in refused(capsys, *line, "--baseline", "initial")
 
 
+def test_weights_of_a_file_are_no_initial_weights(
+    here: Path, nets: str, capsys: pytest.CaptureFixture
+) -> None:
+    """A network that the module holds, or returns again and again, has no initial weights to go back to."""
+    module = importlib.import_module(nets)
+    before = {name: tensor.clone() for name, tensor in module.trained.state_dict().items()}
+    torch.manual_seed(5)
+    torch.save(module.One().state_dict(), "w.pt")
+    line = ("--data", "photos", *FAST, "--weights", "w.pt", "--layers", "output")
+    reference = measured(capsys, "--model", f"{nets}:One", *line)
+    found = measured(capsys, "--model", f"{nets}:trained", *line)
+    assert found["stability"] == reference["stability"]
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.trained.state_dict().items())
+    line = (*line, "--baseline", "initial")
+    assert "not a network itself" in refused(capsys, "--model", f"{nets}:trained", *line)
+    assert "the same weights at each call" in refused(capsys, "--model", f"{nets}:the_same", *line)
+
+
+def test_unlike_statistics_are_told(here: Path, nets: str, capsys: pytest.CaptureFixture) -> None:
+    """Running statistics against those of a batch are not like with like; without such layers all is one."""
+    line = ("--model", "net.safetensors", *FAST, "--layers", "output", "--baseline", "initial")
+    (note,) = measured(capsys, *line)["initial"]["notes"]
+    assert "--batch-norm batch compares like with like" in note
+    assert measured(capsys, *line, "--batch-norm", "batch")["initial"]["notes"] == []
+    torch.save(importlib.import_module(nets).One().state_dict(), "w.pt")
+    plain = ("--model", f"{nets}:One", "--weights", "w.pt", "--data", "photos", *line[2:])
+    assert measured(capsys, *plain)["initial"]["notes"] == []
+
+
+def test_layers_without_a_row_for_each_image_are_left_out(
+    here: Path, nets: str, capsys: pytest.CaptureFixture
+) -> None:
+    line = ("--model", f"{nets}:Recurrent", "--data", "photos", *FAST)
+    found = measured(capsys, *line)["stability"]
+    assert [layer["layer"] for layer in found["layers"]] == ["body", "head", "output"]
+    assert "a row for each image: rows, lstm;" in found["notes"][0]
+    found = measured(capsys, *line, "--output-key", "lstm=0")["stability"]
+    assert [layer["layer"] for layer in found["layers"]] == ["body", "lstm", "head", "output"]
+    assert found["layers"][1]["R"]["value"] > 0
+    assert "--output-key lstm=INDEX-OR-KEY" in refused(capsys, *line, "--layers", "lstm")
+
+
 class Executes:
     def __reduce__(self) -> tuple:
         return (pytest.fail, ("a pickle was executed",))
@@ -206,6 +262,8 @@ def test_weights_that_do_not_fit(here: Path, nets: str, capsys: pytest.CaptureFi
     given = importlib.import_module(nets).One().state_dict()
     renamed = {key.replace("body", "module.body"): value for key, value in given.items()}
     torch.save(renamed, "renamed.pt")
+    parallel = {f"module.{key}": value for key, value in given.items()}
+    torch.save(parallel, "parallel.pt")
     torch.save(importlib.import_module(nets).One(7).state_dict(), "wide.pt")
     torch.save([1], "list.pt")
     torch.save({"a": Executes()}, "code.pt")
@@ -216,12 +274,16 @@ def test_weights_that_do_not_fit(here: Path, nets: str, capsys: pytest.CaptureFi
         "module.body.bias); is module.body.weight meant for body.weight?",
         "wide.pt": "expected head.weight of shape (4, 128), got (7, 128)",
         "list.pt": "expected a state_dict, tensors by name, got list",
-        "code.pt": "not opened",
+        "parallel.pt": "all names begin with 'module.'",
+        "code.pt": "not opened (it asks for _pytest.outcomes.",
         "short.pt": "not a whole file of weights",
         "short.safetensors": "not a whole file of weights",
         "none.pt": "there is no such file",
     }.items():
-        assert message in refused(capsys, *line, name)
+        told = refused(capsys, *line, name)
+        assert message in told
+        assert "\x1b" not in told  # torch colours its advice to open files all the same
+        assert "can still be loaded" not in told
 
 
 def test_outputs_that_are_no_tensor(here: Path, nets: str, capsys: pytest.CaptureFixture) -> None:
@@ -239,7 +301,7 @@ def test_outputs_that_are_no_tensor(here: Path, nets: str, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--model none.safetensors --data digits", "is no file, and no import path"),
+        ("--model nothing.safetensors --data digits", "is no file, and no import path"),
         ("--model nowhere.nets:net --data digits", "there is no module 'nowhere.nets'"),
         ("--model {nets} --data digits", "is no file, and no import path"),
         ("--model {nets}:Ones --data digits", "has no 'Ones'; the nearest names are One"),
@@ -261,6 +323,11 @@ def test_outputs_that_are_no_tensor(here: Path, nets: str, capsys: pytest.Captur
             "takes (channels, rows, columns) = (1, 8, 8), got (1, 9, 9)",
         ),
         ("--model net.safetensors --data last.npy", "the channels come last"),
+        ("--model net.safetensors --size 8", "--size and --channels are for a folder"),
+        ("--model net.safetensors --data wide.npy --channels 1", "images of wide.npy are taken as they are"),
+        ("--model letters.safetensors", "--mean: expected 1 number, or 1, one a channel, got 'a'"),
+        ("--model none.safetensors", "--std: expected 1 number, or 1, one a channel, got [None]"),
+        ("--model listed.safetensors", "--data: name the images; listed.safetensors says ['x']"),
         ("--model net.safetensors --data nan.npy", "expected finite pixels, got NaN"),
         ("--model net.safetensors --cutoff 0", "cutoff: expected a positive number, got 0"),
         ("--model net.safetensors --cutoff 9", "cutoff: 9 needs waves"),
@@ -285,6 +352,12 @@ def test_mistakes_are_one_line(
     np.save("nan.npy", np.full((4, 1, 8, 8), np.nan, np.float32))
     Path("short.safetensors").write_bytes(Path("net.safetensors").read_bytes()[:100])
     Path("weights.pt").write_bytes(b"")
+    for name, extra in {
+        "letters": {"data": "digits", "mean": "a", "deviation": [1.0]},
+        "none": {"data": "digits", "mean": [0.0], "deviation": [None]},
+        "listed": {"data": ["x"]},
+    }.items():
+        save_image_net(image_net("fc2", (1, 8, 8), width=0.1), f"{name}.safetensors", extra=extra)
     if "photos" in options and "net.safetensors" in options:
         for path in Path("photos").iterdir():
             path.unlink()

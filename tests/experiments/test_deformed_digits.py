@@ -35,9 +35,20 @@ def test_deformed_digits_teach_relative_stability(study) -> None:
     )
 
 
+def test_statistics_are_alike_where_it_says_so(study) -> None:
+    start, *trained = study.nets
+    assert start.alike == start.stability
+    for net in trained:
+        assert net.stability.batch_norm == "running"
+        assert net.alike.batch_norm == "batch"
+        assert net.alike.R.value[-1] != net.stability.R.value[-1]
+
+
 def test_the_page_tells_the_three(study) -> None:
     told = _deformed(study).html()
     for name in ("before training", "after training on deformed digits"):
         assert name in told
     assert told.count("data:image/png;base64,") == 1
-    assert f"{study.nets[0].stability.R.value[-1]:.3f}" in told
+    for net in study.nets:
+        assert f"{net.stability.R.value[-1]:.3f}" in told
+        assert f"{net.alike.R.value[-1]:.3f}" in told

@@ -39,21 +39,24 @@ def arrays_of(end: float):
             "R": r,
             "D": np.ones(6) + 0.1 * np.array([0, 1, 0, 1, 0, 1]),
             "G": 1 / r,
-            "D_batch": np.ones(6),
-            "G_batch": 1 / r,
-            "R_batch": r,
+            "D_batch": np.ones(6) + 0.1 * np.array([0, 1, 0, 1, 0, 1]),
+            "G_batch": 1 / r**0.5,
+            "R_batch": r**0.5,
         }
 
     return arrays
 
 
 def test_a_fall_with_the_error_is_found_and_a_rise_told():
-    start, fall, along, _ = stability_during_training.findings(table_of(), arrays_of(0.1))
+    start, fall, alike, along, _ = stability_during_training.findings(table_of(), arrays_of(0.1))
     assert (start.measured, fall.measured, along.measured) == pytest.approx((1.0, 0.1, 1.0))
+    assert alike.measured == pytest.approx(0.1**0.5)
+    assert "running statistics at the end" in fall.quantity
+    assert "statistics of the batch at both" in alike.quantity
     assert start.agrees
     assert fall.agrees
     assert along.agrees
-    _, rise, against, _ = stability_during_training.findings(table_of(), arrays_of(8.0))
+    _, rise, _, against, _ = stability_during_training.findings(table_of(), arrays_of(8.0))
     assert rise.measured == pytest.approx(8)
     assert not rise.agrees
     assert against.measured == pytest.approx(-1)

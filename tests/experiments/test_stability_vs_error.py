@@ -116,6 +116,22 @@ def test_the_figure_has_a_row_for_each_data_set():
     made.canvas.draw()
 
 
+def test_quick_needs_no_download_and_does_not_fold_much():
+    assert {c.data for c in PRESETS["quick"]} == {"digits"}
+    assert {c.data for c in PRESETS["minutes"]} == {"mnist"}
+    for preset in ("quick", "minutes"):
+        assert {c.net for c in PRESETS[preset]} == {c.net for c in PRESETS["hour"]}
+    config = PRESETS["quick"][0]
+    assert config.temperature < config.field.temperature_range(exact=False)[1]
+
+
+def test_findings_attribute_to_the_paper_what_its_abstract_says():
+    """ε ≈ 0.2 √R, R of order 1 at the start; bands, and what D and G do, are ours."""
+    ranks, _, _, difference, g, exponent, start = stability_vs_error.findings(table_of(), no_arrays)[:7]
+    assert all("2105.02468" in f.published for f in (ranks, exponent, start))
+    assert all("our" in f.published and "2105.02468" not in f.published for f in (difference, g))
+
+
 def test_presets_run_the_longest_first_and_dense_nets_without_sgd():
     steps = [config.steps for config in PRESETS["hour"]]
     assert steps == sorted(steps, reverse=True)

@@ -42,6 +42,7 @@ def test_the_exponent_is_found_and_a_flat_curve_told():
     assert "resnet, mnist, P = 100 to 1000" in falls.quantity
     assert flat.measured == pytest.approx(0, abs=1e-9)
     assert not flat.agrees
+    assert falls.published.startswith("0.31 EfficientNet-B0, 0.73 ResNet (")
 
 
 def test_archived_exponents_are_those_that_are_quoted():

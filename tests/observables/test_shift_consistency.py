@@ -74,7 +74,8 @@ def test_batches_see_the_same_shifts_and_the_net_is_left_as_found() -> None:
         (points(2, 5, (0, 0)), 5, "expected 0 to 4 for images of 5 x 5 pixels, got 5"),
         (points(2, 5, (0, 0)), -1, "got -1"),
         (points(2, 5, (0, 0))[:, 0], 1, r"expected shape \(n, channels, rows, columns\)"),
-        (points(0, 5, (0, 0)), 1, "expected shape"),
+        (points(0, 5, (0, 0)), 1, "expected at least one"),
+        (points(2, 5, (0, 0)) / 0, 1, "NaN or infinity"),
     ],
 )
 def test_bad_input_is_refused(images: Tensor, max_shift: int, message: str) -> None:
@@ -85,3 +86,21 @@ def test_bad_input_is_refused(images: Tensor, max_shift: int, message: str) -> N
 def test_outputs_that_are_no_classes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected outputs \(2, classes\), got \(2, 1, 5, 5\)"):
         shift_consistency(nn.Identity(), points(2, 5, (0, 0)), max_shift=1, generator=generator())
+
+
+def test_outputs_that_are_nan_agree_with_none() -> None:
+    class Half(nn.Module):
+        """NaN for every other image."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            classes = torch.zeros(len(x), 2)
+            classes[::2, 1] = torch.nan
+            return classes
+
+    found = shift_consistency(Half(), points(10, 5, (2, 2)), max_shift=1, generator=generator())
+    assert found.value == 0.5
+
+
+def test_whole_numbers_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"torch\.uint8; divide by 255"):
+        shift_consistency(Position(), points(2, 5, (0, 0)).byte(), max_shift=1, generator=generator())

@@ -40,7 +40,8 @@ def read_image_array(path: Path) -> ndarray:
         raise ValueError(f"{path}: not an array that can be read: {error}") from error
     if not isinstance(array, ndarray) or array.dtype.kind not in "fu":
         kind = getattr(array, "dtype", type(array).__name__)
-        raise ValueError(f"{path}: expected unsigned or floating numbers, got {kind}")
+        hint = "; if they are 0 to 255, save array.astype(numpy.uint8)" if str(kind).startswith("int") else ""
+        raise ValueError(f"{path}: expected unsigned or floating numbers, got {kind}{hint}")
     check_layout(array.shape, str(path))
     return array
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from symnets.diffeo import SineField
+from symnets import diffeo
 from symnets.observables.stability.images import Field
 
 BLOCK = 25
@@ -52,12 +52,12 @@ class Draws:
     def deformed(self, x: Tensor, block: int, draw: int) -> Float[Tensor, "n channels *shape"]:
         """τx, of the images of a block."""
         # Drawn in float64 and rounded to the dtype asked for, which only ours can be asked.
-        options: dict[str, Any] = {"dtype": x.dtype} if isinstance(self.field, SineField) else {}
+        options: dict[str, Any] = {"dtype": x.dtype} if isinstance(self.field, diffeo.Field) else {}
         generator = self._generator(1, block, draw)
-        diffeo = self.field.sample(len(x), generator=generator, **self.strength, **options)
-        if hasattr(diffeo, "to"):
-            diffeo = diffeo.to(device=self.device)
-        moved = diffeo.warp(x)
+        drawn = self.field.sample(len(x), generator=generator, **self.strength, **options)
+        if hasattr(drawn, "to"):
+            drawn = drawn.to(device=self.device)
+        moved = drawn.warp(x)
         # Interpolating equal values may round; an image without contrast does not move.
         return torch.where(_blank(x).reshape(-1, *[1] * (x.ndim - 1)), x, moved)
 

@@ -4,8 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import torch
-from torch import Tensor
+from symnets.observables.pixels import check_pixels
 
 
 class Field(Protocol):
@@ -28,24 +27,10 @@ def check_images(images: Any, field: Field) -> None:
         TypeError: not a tensor of floating numbers.
         ValueError: no image, another layout, or NaN or infinite pixels.
     """
-    if not isinstance(images, Tensor):
-        hint = "; take images.scaled()" if hasattr(images, "scaled") else ""
-        raise TypeError(
-            f"images: expected a tensor (n, channels, rows, columns), got {type(images).__name__}{hint}"
-        )
-    if not images.is_floating_point():
-        raise TypeError(
-            f"images: expected floating numbers, normalised as the model was trained, got {images.dtype}; "
-            "divide by 255 first, or take Images.scaled()"
-        )
+    check_pixels(images)
     shape = tuple(images.shape)
-    if len(shape) > 0 and images.numel() == 0:
-        raise ValueError(f"images: expected at least one, got a tensor of shape {shape}")
     grid = getattr(field, "shape", None)
     _check_layout(shape, shape[2:] if grid is None else tuple(grid))
-    low, high = torch.aminmax(images.detach())  # NaN shows in both
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError("images: expected finite pixels, got NaN or infinity; remove these images first")
 
 
 def check_strength(temperature: float | None, delta: float | None) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Which modules of a network are measured."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import nn
 
@@ -22,11 +22,14 @@ def chosen_layers(model: nn.Module, layers: Layers) -> tuple[dict[str, nn.Module
             type, for all modules of it; or several of these.
 
     Raises:
+        TypeError: neither names nor types.
         ValueError: there is no module of this name, or of this type.
     """
     modules = {
         f".{name}" if name == OUTPUT else name: module for name, module in model.named_modules() if name
     }
+    if not isinstance(layers, str | type | Iterable | None):
+        raise TypeError(f"layers: expected names, module types or 'all', got {layers!r}")
     wanted = [] if layers is None else [layers] if isinstance(layers, str | type) else list(layers)
     found: dict[str, nn.Module] = {}
     named: set[str] = set()

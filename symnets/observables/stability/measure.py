@@ -14,6 +14,7 @@ from symnets.observables.stability.chosen_output import Choice
 from symnets.observables.stability.draws import Draws
 from symnets.observables.stability.evaluation import BatchNorm, evaluation
 from symnets.observables.stability.features import Features
+from symnets.observables.stability.folds import told_already, warn_of_folds
 from symnets.observables.stability.images import Field, check_images, check_strength
 from symnets.observables.stability.layers import Layers, chosen_layers
 from symnets.observables.stability.ledger import Average, Ledger
@@ -34,7 +35,7 @@ def stability(
     n_draws: int = 4,
     noise: Noise = "per_image",
     average: Average = "mean",
-    generator: Generator,
+    generator: Generator | None,
     batch_size: int = 500,
     output: Choice | Mapping[str, Choice] | None = None,
     batch_norm: BatchNorm = "running",
@@ -63,7 +64,7 @@ def stability(
             ‖η‖ = <‖τx - x‖> for all ("mean", as the paper; it takes a pass of deformations before).
         average: <.> is a "mean"; or a "median" over images of means over draws, with the pair distance of
             ⌊n/2⌋ disjoint random pairs; or "reference", see `CoordinateMedians`.
-        generator: source of the seed.
+        generator: source of the seed; None is torch's own.
         batch_size: largest number of images in a forward pass.
         output: index, key or function that chooses one tensor of what the model returns; or a mapping of
             these from names of layers ("output" for the model).
@@ -73,9 +74,12 @@ def stability(
         progress: show a bar on standard error.
 
     Raises:
-        TypeError: images that are not a tensor of floating numbers.
+        TypeError: images that are no tensor of floating numbers; layers that are neither names nor types.
         ValueError: images of another shape than the field's or with NaN; an unknown layer; outputs that are
             no tensor; options out of range.
+
+    Warns:
+        FoldingWarning: once, where the field warns of deformations that are too strong.
 
     Example:
         For f(x) = x, D = G and R = 1 whatever the images.
@@ -85,11 +89,12 @@ def stability(
     _check_options(n_draws, noise, average, batch_size, batch_norm, confidence)
     features = Features(model, *chosen_layers(model, layers), output)
     like = next((p for p in model.parameters() if p.is_floating_point()), images)
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    seed = int(torch.randint(2**62, (), generator=generator, device=getattr(generator, "device", "cpu")))
     dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
     draws = Draws(images, field, strength, seed=seed, device=like.device, dtype=dtype)
     ledger, total_norm = Ledger(average, len(images), n_draws), 0.0
-    with evaluation(model, batch_norm), features, Bar(len(images), shown=progress) as bar:
+    warn_of_folds(field, strength)
+    with evaluation(model, batch_norm), features, told_already(), Bar(len(images), shown=progress) as bar:
         norm = draws.mean_norm(n_draws) if noise == "mean" else None
         for batch in batches(draws, n_draws, norm, batch_size):
             features.show(batch.images.to(like.dtype), ledger.clean(batch.start))

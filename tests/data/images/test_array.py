@@ -34,7 +34,10 @@ def test_arrays_come_as_they_are(tmp_path: Path, name: str) -> None:
         (np.zeros((5, 64)), "expected shape"),
         (np.zeros((0, 1, 8, 8)), "nothing in it"),
         (np.zeros((5, 1, 8, 8), complex), "unsigned or floating numbers, got complex128"),
-        (np.zeros((5, 1, 8, 8), np.int64), "unsigned or floating numbers, got int64"),
+        (
+            np.zeros((5, 1, 8, 8), np.int64),
+            r"got int64; if they are 0 to 255, save array.astype\(numpy.uint8\)",
+        ),
         (np.array([["a"]]), "unsigned or floating numbers"),
     ],
 )

@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from symnets.data.images.digits import digits
-from tests.observables.stability.nets import SHAPE, images, measure
+from symnets.diffeo import FoldingWarning
+from symnets.observables import stability
+from tests.observables.stability.nets import SHAPE, field, images, measure
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,28 @@ def test_images_are_checked(wrong: torch.Tensor, error: type[Exception], message
 def test_options_are_checked(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         measure(nn.Identity(), **options)
+
+
+def test_layers_are_names_or_types() -> None:
+    for wrong in (0, 1.5, [0]):
+        with pytest.raises(TypeError, match="expected names, module types or 'all', got"):
+            measure(nn.Identity(), layers=wrong)
+
+
+def test_without_a_generator_torch_s_own_gives_the_seed() -> None:
+    values = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        values.append(measure(nn.Tanh(), generator=None).R.value)
+    np.testing.assert_array_equal(*values)
+    assert measure(nn.Tanh(), generator=None).R.value != values[0]
+
+
+def test_folds_are_warned_of_once_and_where_stability_is_called() -> None:
+    with pytest.warns(FoldingWarning, match="folds with probability") as told:
+        stability(nn.Identity(), images(60), field(), delta=3.0, n_draws=3, generator=None)
+    (one,) = told
+    assert one.filename == __file__
 
 
 def test_the_reference_average_takes_few_images() -> None:

@@ -38,7 +38,8 @@ def test_same_numbers_as_the_formulas(average: str, published: bool) -> None:
     assert len(seen) == 1 + 2 * draws
     assert sorted(map(float, seen[0][:, 0, 0, 0])) == sorted(map(float, x[:, 0, 0, 0]))
     deformed = []
-    for coefficients, mine, noisy in zip(field.drawn, seen[1::2], seen[2::2], strict=True):
+    # The first is drawn at the door, for its warnings.
+    for coefficients, mine, noisy in zip(field.drawn[1:], seen[1::2], seen[2::2], strict=True):
         slow = [warped(image, c.numpy()) for image, c in zip(seen[0], coefficients, strict=True)]
         np.testing.assert_allclose(mine, slow, atol=1e-12)
         norm, length = (np.sqrt(((one - seen[0]) ** 2).sum((1, 2, 3))) for one in (slow, noisy))
