@@ -110,5 +110,5 @@ def test_missing_file():
 def test_header_that_describes_no_model(saved, change):
     tensors, header = read_archive(saved, "image net")
     write_archive(saved, "image net", tensors, header | change)
-    with pytest.raises(ValueError, match="header does not describe|names and values|expected a dtype"):
+    with pytest.raises(ValueError, match=r"header does not describe|names and values|expected a dtype"):
         load_image_net(saved)
