@@ -212,7 +212,7 @@ def test_first_plain_tensor_is_the_image_and_others_pass():
 
 def test_plain_tensors_pass_where_an_image_says_that_it_is_one():
     plain, image = IMAGE.clone(), IMAGE.float().as_subclass(Image)
-    found_plain, found_image = RandomDiffeo()(plain, image)
+    found_plain, found_image = RandomDiffeo(masks=())(plain, image)
     assert found_plain is plain
     assert type(found_image) is Image
     assert not torch.equal(found_image.as_subclass(torch.Tensor), IMAGE.float())
