@@ -9,7 +9,8 @@ photographs that ship with scikit-learn and scikit-image. In an environment of i
     .venv-mobilenet/bin/pip install --no-deps torchvision==0.28.0
     .venv-mobilenet/bin/python examples/pretrained_stability.py runs/pretrained
 
-It writes a picture and a JSON file for displacements of one and three pixels, and prints R of both networks.
+It writes a picture and a JSON file for displacements of one and three pixels, and prints R of both networks,
+of the trained one with running statistics and with those of the batch, which the initial one has.
 torchvision's compiled operators need the torch they were built for; MobileNetV2 does without them, and where
 they cannot be loaded this script declares their names, so that torchvision can be imported beside any torch.
 """
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 from torch import Generator, Tensor, nn
@@ -36,10 +38,12 @@ from symnets.experiments.classifier.images import Normalisation
 from symnets.experiments.provenance import provenance
 from symnets.models.import_path import load_weights
 from symnets.observables.stability import Stability, stability
+from symnets.observables.stability.evaluation import BatchNorm
 from symnets.report import save_picture
 from symnets.report.deformed import deformed_samples
 from symnets.report.picture import write
 from symnets.report.stability import stability_figure
+from symnets.report.style import COLOURS
 
 PHOTOS = {
     "sklearn/datasets/images": ("china.jpg", "flower.jpg"),
@@ -108,8 +112,8 @@ def crops() -> Float[Tensor, "n 3 rows columns"]:
     return IMAGENET(torch.cat(made))
 
 
-def measured(net: nn.Module, images: Tensor, delta: float, *, trained: bool) -> Stability:
-    """D, G, R of the blocks; batch normalisations of initial weights take the statistics of the batch."""
+def measured(net: nn.Module, images: Tensor, delta: float, batch_norm: BatchNorm) -> Stability:
+    """D, G, R of the blocks. Initial weights have no running statistics that mean anything: "batch"."""
     return stability(
         net,
         images,
@@ -119,16 +123,25 @@ def measured(net: nn.Module, images: Tensor, delta: float, *, trained: bool) -> 
         n_draws=N_DRAWS,
         generator=Generator().manual_seed(0),
         batch_size=100,
-        batch_norm="running" if trained else "batch",
+        batch_norm=batch_norm,
         progress=True,
     )
 
 
-def print_r(found: Sequence[tuple[float, Stability, Stability]]) -> None:
-    """R of every layer, at the start and after training, for every displacement."""
-    table = Table("layer", *(f"R, {d:g} px, {net}" for d, *_ in found for net in ("initial", "trained")))
-    for row, layer in enumerate(found[0][1].layers):
-        table.add_row(layer, *(f"{one.R.value[row]:.3f}" for _, *pair in found for one in pair))
+def pictured(initial: Stability, trained: Stability, of_batch: Stability) -> Figure:
+    """All layers of both networks, the trained one with either kind of statistics."""
+    figure = stability_figure(trained, initial, label="ImageNet weights")
+    for axes, name in zip(figure.axes, "DGR", strict=True):
+        axes.plot(getattr(of_batch, name).value, ":", color=COLOURS[0], label="statistics of the batch")
+    figure.axes[0].legend(loc=(0.5, 0.51), fontsize=7.5)
+    return figure
+
+
+def print_r(found: Sequence[tuple[float, dict[str, Stability]]]) -> None:
+    """R of every layer, for every network and displacement."""
+    table = Table("layer", *(f"R, {delta:g} px, {net}" for delta, nets in found for net in nets))
+    for row, layer in enumerate(found[0][1]["trained"].layers):
+        table.add_row(layer, *(f"{one.R.value[row]:.3f}" for _, nets in found for one in nets.values()))
     Console().print(table)
 
 
@@ -140,21 +153,16 @@ def main(folder: Path) -> None:
     images, found, rows = crops(), [], []
     field = SineField(images.shape[2:], cutoff=CUTOFF)
     for delta in DELTAS:
-        initial = measured(start, images, delta, trained=False)
-        trained = measured(net, images, delta, trained=True)
-        found.append((delta, initial, trained))
-        rows.append(
-            {
-                "field": field_numbers(field, trained.temperature),
-                "initial": numbers(initial),
-                "trained": numbers(trained),
-            }
-        )
-        save_picture(
-            stability_figure(trained, initial, label="ImageNet weights"),
-            folder / f"layers_{delta:g}px.png",
-            dpi=100,
-        )
+        nets = {
+            "initial": measured(start, images, delta, "batch"),
+            "trained": measured(net, images, delta, "running"),
+            "trained_batch": measured(net, images, delta, "batch"),
+        }
+        found.append((delta, nets))
+        told = {"field": field_numbers(field, nets["trained"].temperature)}
+        rows.append(told | {name: numbers(one) for name, one in nets.items()})
+        picture = pictured(nets["initial"], nets["trained"], nets["trained_batch"])
+        save_picture(picture, folder / f"layers_{delta:g}px.png", dpi=100)
     samples = deformed_samples(
         images[[1, 7, 13]], field, deltas=[1, 3, 10], generator=Generator().manual_seed(0)
     )

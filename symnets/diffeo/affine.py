@@ -7,6 +7,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from symnets.diffeo.diffeo import Diffeo
+from symnets.diffeo.eager import values_suffice
+from symnets.diffeo.matrices import identity_minus
+from symnets.diffeo.rows import Index, as_rows
 
 
 class Affine(Diffeo):
@@ -39,6 +42,8 @@ class Affine(Diffeo):
         dim = len(shape)
         if tuple(matrix.shape[1:]) != (dim, dim):
             raise ValueError(f"matrix: expected shape (n, {dim}, {dim}), got {tuple(matrix.shape)}")
+        if not matrix.is_floating_point():
+            raise ValueError(f"matrix: expected floating numbers, got {matrix.dtype}")
         if shift is None:
             shift = matrix.new_zeros(len(matrix), dim)
         if tuple(shift.shape) != (len(matrix), dim):
@@ -47,6 +52,7 @@ class Affine(Diffeo):
         if bool(failed.any()):
             raise ValueError("matrix: expected matrices that have an inverse")
         self.matrix, self.shift, self._inverse = matrix, shift.to(matrix), inverse
+        self._identity = not bool(identity_minus(matrix).any() or self.shift.any())
         self.shape, self.n = tuple(int(size) for size in shape), len(matrix)
         self.dtype, self.device = matrix.dtype, matrix.device
 
@@ -121,9 +127,15 @@ class Affine(Diffeo):
             [(size - 1) / 2 for size in self.grid_shape], dtype=self.dtype, device=self.device
         )
 
-    def __getitem__(self, index: slice | Tensor | Sequence[int]) -> "Affine":
-        """Some of the deformations."""
-        return Affine(self.matrix[index], self.shift[index], shape=self.grid_shape)
+    @property
+    def still(self) -> bool:
+        """Whether A is 1 and t is 0, and no derivative with respect to them is asked for."""
+        return self._identity and values_suffice(self.matrix, self.shift)
+
+    def __getitem__(self, index: Index) -> "Affine":
+        """Some of the deformations: of a number, a batch of one."""
+        rows = as_rows(index, self.n)
+        return Affine(self.matrix[rows], self.shift[rows], shape=self.grid_shape)
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Affine":
         """The same deformations elsewhere."""
@@ -138,8 +150,7 @@ class Affine(Diffeo):
 
     def gradient(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim dim"]:
         """∂u_a / ∂x_b = 1 - A⁻¹ everywhere."""
-        eye = torch.eye(self.dim, dtype=self.dtype, device=self.device)
-        return (eye - self._inverse)[:, None].expand(-1, points.shape[-2], -1, -1)
+        return identity_minus(self._inverse)[:, None].expand(-1, points.shape[-2], -1, -1)
 
     def is_bijective(self, margin: float = 0.0, refine: int = 2) -> Bool[Tensor, " n"]:
         """Whether |det| > margin. The plane is mapped one-to-one by mirrors too."""

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from symnets.diffeo.eager import at_once
+
 
 class Basis(Protocol):
     """φ_k(x) = Π_a φ_(a, k_a)(x_a); k_a counts the functions of axis a from 0. All are zero on the border
@@ -73,10 +75,22 @@ def within(x: Float[Tensor, "*points"], extent: float) -> Float[Tensor, "*points
     return ((x >= 0) & (x <= extent)).to(x.dtype)
 
 
-@lru_cache(maxsize=64)
 def pixel_table(
     basis: Basis, axis: int, n: int, refine: int, order: int, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "points size"]:
     """`Basis.table` at the pixels of an axis, and at `refine` - 1 points between two; kept for next time."""
-    x = torch.arange((n - 1) * refine + 1, dtype=torch.float64, device="cpu") / refine
-    return basis.table(axis, x, order).to(device=device, dtype=dtype)
+    # Fake tensors and those of a transform end with it, and must not be found by whoever comes next.
+    table = _kept if at_once() else _pixel_table
+    return table(basis, axis, n, refine, order, dtype, device)
+
+
+def _pixel_table(
+    basis: Basis, axis: int, n: int, refine: int, order: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "points size"]:
+    # What inference mode makes can never be part of a graph of derivatives.
+    with torch.inference_mode(False), torch.no_grad():
+        x = torch.arange((n - 1) * refine + 1, dtype=torch.float64, device="cpu") / refine
+        return basis.table(axis, x, order).to(device=device, dtype=dtype)
+
+
+_kept = lru_cache(maxsize=64)(_pixel_table)

@@ -37,7 +37,8 @@ def push_boxes(
         clamp: cut what is outside of the image.
 
     Raises:
-        ValueError: the deformation folds, a format that is not upright, or shapes that do not fit.
+        ValueError: the deformation folds, a format that is not upright, numbers that are not finite, or
+            shapes that do not fit.
     """
     if format not in get_args(BoxFormat):
         raise ValueError(f"format: expected one of {get_args(BoxFormat)} (upright boxes), got {format!r}")
@@ -49,6 +50,8 @@ def push_boxes(
         )
     if boxes.numel() == 0:
         return boxes.clone()
+    if not bool(boxes.isfinite().all()):
+        raise ValueError("boxes: expected finite numbers, got NaN or infinity")
     corners = _corners(boxes.to(device=diffeo.device, dtype=diffeo.dtype), format).reshape(diffeo.n, -1, 4)
     outline = _outline(corners, points_per_edge)
     # Pixels are points in the middle of the unit squares that they cover.

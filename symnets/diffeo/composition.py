@@ -1,12 +1,11 @@
 """Composition: one deformation after another."""
 
-from collections.abc import Sequence
-
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from symnets.diffeo.diffeo import Diffeo
+from symnets.diffeo.rows import Index, as_rows
 
 
 class Composition(Diffeo):
@@ -37,9 +36,10 @@ class Composition(Diffeo):
         """Whether both are known to move nothing."""
         return self.outer.still and self.inner.still
 
-    def __getitem__(self, index: slice | Tensor | Sequence[int]) -> "Composition":
-        """Some of the deformations."""
-        return Composition(*(part[index] if part.n > 1 else part for part in (self.outer, self.inner)))
+    def __getitem__(self, index: Index) -> "Composition":
+        """Some of the deformations: of a number, a batch of one."""
+        rows = torch.arange(self.n)[as_rows(index, self.n)]
+        return Composition(*(part[rows if part.n > 1 else 0 * rows] for part in (self.outer, self.inner)))
 
     def to(
         self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -48,6 +48,17 @@ class Composition(Diffeo):
         return Composition(
             self.outer.to(device=device, dtype=dtype), self.inner.to(device=device, dtype=dtype)
         )
+
+    def is_bijective(self, margin: float = 0.0, refine: int = 2) -> Bool[Tensor, " n"]:
+        """Whether both parts are, be they mirrors or not; for a margin > 0, and |det| of the whole above it.
+
+        A part that folds makes the whole fold even where the other leaves the fold out of the image.
+        """
+        found = self.outer.is_bijective(refine=refine) & self.inner.is_bijective(refine=refine)
+        if margin <= 0:
+            return found
+        with torch.no_grad():
+            return found & (self.det(refine).abs().flatten(1).amin(1) > margin)
 
     def at(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim"]:
         """u at points."""
@@ -59,6 +70,9 @@ class Composition(Diffeo):
         first = self.outer.gradient(points)
         then = self.inner.gradient(_one_for_all(self.outer.pull(points), self.inner))
         return first + then - then @ first
+
+    def _grid(self, refine: int) -> tuple[Float[Tensor, "points dim"], tuple[int, ...]]:
+        return self.outer._grid(refine)
 
 
 def _one_for_all(points: Float[Tensor, "n points dim"], diffeo: Diffeo) -> Tensor:

@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Generator, Tensor
 
-from symnets.diffeo.field import not_negative
 from symnets.diffeo.modes import Rule
 from symnets.diffeo.sine_field import SineField
+from symnets.diffeo.strength import not_negative
 
 
 def deform_points(
@@ -43,7 +43,7 @@ def deform_points(
 
     Raises:
         ValueError: points that are not finite or do not fit in the box, or maps so strong that fewer than
-            one in a thousand is one-to-one.
+            about one in a hundred is one-to-one.
     """
     if points.ndim < 2 or points.shape[-1] not in (2, 3) or not points.is_floating_point():
         raise ValueError(
@@ -117,6 +117,8 @@ def _padded(points: Tensor, owner: Tensor | None) -> tuple[Tensor, Bool[Tensor, 
     if owner is None:
         clouds = points.reshape(-1, *points.shape[-2:])
         return clouds, torch.ones(clouds.shape[:2], dtype=torch.bool, device=points.device)
+    if owner.is_floating_point() or owner.is_complex() or owner.dtype == torch.bool:
+        raise ValueError(f"owner: expected whole numbers, the cloud of each point, got {owner.dtype}")
     if points.ndim != 2 or owner.shape != points.shape[:1] or bool((owner < 0).any()):
         raise ValueError(
             f"owner: expected a number >= 0 for each of (points, dim), got {tuple(owner.shape)} for "

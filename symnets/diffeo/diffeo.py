@@ -1,14 +1,15 @@
 """Diffeo: smooth deformations of images, volumes and points."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from symnets.diffeo.matrices import determinant, identity_minus
 from symnets.diffeo.resample import Mode, resample
+from symnets.diffeo.rows import Index, as_rows
 
 
 class Diffeo(ABC):
@@ -20,35 +21,47 @@ class Diffeo(ABC):
     (row, column) or (depth, row, column): pixel (i, j) is the point (i, j), and the domain is
     [0, rows - 1] x [0, columns - 1].
 
-    What it takes to be one is `at` and `gradient`; all else follows.
+    A subclass has to have `at`, `gradient` and a `shape`, and `n` if it is more than one deformation; all
+    else follows. `__getitem__` and `to` then give a `Selection` of it, which one's own may do better.
 
     Attributes:
-        shape: pixels along each axis; None if there is no grid, only points.
-        n: number of deformations.
-        dtype: of displacements.
-        device: where they are.
+        shape: pixels along each axis; None if there is no grid, only points (then give `dim` too).
+        n: number of deformations; 1 unless told.
+        dtype: of displacements; float64 unless told, which images do not mind.
+        device: where they are; the CPU unless told.
     """
 
     shape: tuple[int, ...] | None
-    n: int
-    dtype: torch.dtype
-    device: torch.device
+    n: int = 1
+    dtype: torch.dtype = torch.float64
+    device: torch.device = torch.device("cpu")
 
     @abstractmethod
     def at(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim"]:
-        """u at points that all share, (points, dim), or at each one's own, (n, points, dim)."""
+        """u at points that all share, (points, dim), or at each one's own, (n, points, dim).
+
+        A single deformation, n = 1, may be asked at the points of many, (m, points, dim), and answers alike.
+        """
 
     @abstractmethod
     def gradient(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim dim"]:
         """∂u_a / ∂x_b at points; no unit."""
 
-    @abstractmethod
-    def __getitem__(self, index: slice | Tensor | Sequence[int]) -> Self:
-        """Some of the deformations."""
+    def __getitem__(self, index: Index) -> "Diffeo":
+        """Some of the deformations: of a number, a batch of one."""
+        from symnets.diffeo.selection import Selection
 
-    @abstractmethod
-    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        return Selection(self, torch.arange(self.n)[as_rows(index, self.n)])
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Diffeo":
         """The same deformations elsewhere."""
+        from symnets.diffeo.selection import Selection
+
+        return Selection(self, torch.arange(self.n), dtype=dtype, device=device)
+
+    def __iter__(self) -> Iterator["Diffeo"]:
+        """One after another, each a batch of one."""
+        return (self[k] for k in range(self.n))
 
     def __len__(self) -> int:
         return self.n
@@ -82,7 +95,7 @@ class Diffeo(ABC):
     def jacobian(self, refine: int = 1) -> Float[Tensor, "n *shape dim dim"]:
         """∂h_a / ∂x_b = δ_ab - ∂u_a / ∂x_b at all pixels."""
         points, shape = self._grid(refine)
-        return _eye(self.gradient(points)).reshape(self.n, *shape, self.dim, self.dim)
+        return identity_minus(self.gradient(points)).reshape(self.n, *shape, self.dim, self.dim)
 
     def det(self, refine: int = 1) -> Float[Tensor, "n *shape"]:
         """det ∂h / ∂x: how many times larger an area is where its content comes from."""
@@ -92,7 +105,7 @@ class Diffeo(ABC):
         """Whether nothing folds: det > margin at all pixels, and at points between them.
 
         A map that fixes the border and has det > 0 everywhere is one-to-one, for its degree is 1. Up to
-        what may hide between the points of the grid this test is thus exact.
+        what may hide between the points of the grid this test is thus exact. A mirror has det < 0.
         """
         with torch.no_grad():
             return self.det(refine).flatten(1).amin(1) > margin
@@ -138,7 +151,8 @@ class Diffeo(ABC):
         """Deformed images: image k by deformation k. One image, or one deformation, serves many.
 
         Differentiable in images and displacement. Points outside of the image take the nearest value of
-        its border. Where nothing is displaced images come out bit for bit.
+        its border. Where nothing is displaced images come out bit for bit, unless a derivative is asked for:
+        torch then counts coordinates from -1 to 1, which rounds.
 
         Args:
             images: of any number of channels; integers are interpolated in float32 and rounded.
@@ -159,22 +173,19 @@ class Diffeo(ABC):
     def _grid(self, refine: int) -> tuple[Float[Tensor, "points dim"], tuple[int, ...]]:
         """Points of the grid in rows, and its shape."""
         axes = [
-            torch.arange((n - 1) * refine + 1, dtype=self.dtype, device=self.device) / refine
-            for n in self.grid_shape
+            torch.arange(n, dtype=self.dtype, device=self.device) / refine
+            for n in refined(self.grid_shape, refine)
         ]
         points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
         return points.flatten(0, -2), tuple(points.shape[:-1])
 
 
-def determinant(matrix: Float[Tensor, "... d d"]) -> Float[Tensor, "..."]:
-    """det, written out in two and three dimensions, where `torch.linalg.det` takes many times longer."""
-    if matrix.shape[-1] == 2:
-        return matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
-    if matrix.shape[-1] == 3:
-        return (torch.linalg.cross(matrix[..., 0, :], matrix[..., 1, :]) * matrix[..., 2, :]).sum(-1)
-    return torch.linalg.det(matrix)
+def refined(shape: tuple[int, ...], refine: int) -> tuple[int, ...]:
+    """Points along each axis, with refine - 1 between two pixels.
 
-
-def _eye(gradient: Float[Tensor, "... d d"]) -> Float[Tensor, "... d d"]:
-    """1 - gradient."""
-    return torch.eye(gradient.shape[-1], dtype=gradient.dtype, device=gradient.device) - gradient
+    Raises:
+        ValueError: not a whole number of at least 1.
+    """
+    if refine < 1 or refine != int(refine):
+        raise ValueError(f"refine: expected a whole number of at least 1, got {refine}")
+    return tuple((n - 1) * int(refine) + 1 for n in shape)

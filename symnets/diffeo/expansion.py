@@ -1,6 +1,6 @@
 """Expansion: deformations that are sums of basis functions, known everywhere with their derivatives."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from string import ascii_lowercase
 
 import torch
@@ -8,13 +8,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symnets.diffeo.basis import Basis, pixel_table
-from symnets.diffeo.diffeo import Diffeo, _eye
+from symnets.diffeo.diffeo import Diffeo, refined
+from symnets.diffeo.matrices import identity_minus
+from symnets.diffeo.rows import Index, as_rows
+
+POINTS_PER_WAVE = 4
+"""Points of the grid on which folds are sought, to the shortest half wave."""
 
 
 class Expansion(Diffeo):
     """u_a(x) = Σ_k C_(a,k) φ_k(x), with φ_k of a `Basis` of products.
 
     Sums over products factorise: on a grid, u = A C Bᵀ with the tables A and B of the two axes.
+
+    Without pixels (`shape` None), `jacobian`, `det`, `is_bijective` and `energy` are at points all over the
+    box, four to the shortest half wave; `displacement` and `warp` are refused.
 
     Args:
         basis: the φ.
@@ -37,6 +45,8 @@ class Expansion(Diffeo):
         if tuple(coefficients.shape[2:]) != basis.sizes or coefficients.shape[1] != len(basis.sizes):
             expected = ("n", len(basis.sizes), *basis.sizes)
             raise ValueError(f"coefficients: expected shape {expected}, got {tuple(coefficients.shape)}")
+        if not coefficients.is_floating_point():
+            raise ValueError(f"coefficients: expected floating numbers, got {coefficients.dtype}")
         self.basis, self.coefficients, self._still = basis, coefficients, still
         self.shape = None if shape is None else tuple(shape)
         self.acceptance = acceptance
@@ -66,9 +76,13 @@ class Expansion(Diffeo):
         """Whether it is known to move nothing."""
         return self._still
 
-    def __getitem__(self, index: slice | Tensor | Sequence[int]) -> "Expansion":
-        """Some of the deformations."""
-        return self._with(self.coefficients[index])
+    def __getitem__(self, index: Index) -> "Expansion":
+        """Some of the deformations: of a number, a batch of one."""
+        return self._with(self.coefficients[as_rows(index, self.n)])
+
+    def __iter__(self) -> Iterator["Expansion"]:
+        """One after another, each a batch of one."""
+        return (self[k] for k in range(self.n))
 
     def to(
         self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -91,20 +105,23 @@ class Expansion(Diffeo):
 
     def jacobian(self, refine: int = 1) -> Float[Tensor, "n *shape dim dim"]:
         """∂h_a / ∂x_b at all pixels."""
+        return super().jacobian(refine) if self.shape is None else self.jacobian_of_some(refine, 1)
+
+    def jacobian_of_some(self, refine: int, step: int) -> Float[Tensor, "n *shape dim dim"]:
+        """`jacobian` at every `step`-th of its points along each axis."""
         orders = torch.eye(self.dim, dtype=torch.int64).tolist()
-        planes = [self.planes(order, refine).movedim(1, -1) for order in orders]
-        return _eye(torch.stack(planes, dim=-1))
+        planes = [self.planes(order, refine, step).movedim(1, -1) for order in orders]
+        return identity_minus(torch.stack(planes, dim=-1))
 
     def energy(self) -> Float[Tensor, " n"]:
         """Mean over the pixels of ‖∇u‖²."""
-        gradient = self.jacobian() - torch.eye(self.dim, dtype=self.dtype, device=self.device)
-        return gradient.square().flatten(1).sum(1) / torch.tensor(self.grid_shape).prod()
+        return identity_minus(self.jacobian()).square().sum((-2, -1)).flatten(1).mean(1)
 
-    def planes(self, orders: Sequence[int], refine: int = 1) -> Float[Tensor, "n dim *shape"]:
-        """∂^orders u at the pixels, a plane for each component."""
-        shape = [(n - 1) * refine + 1 for n in self.grid_shape]
+    def planes(self, orders: Sequence[int], refine: int = 1, step: int = 1) -> Float[Tensor, "n dim *shape"]:
+        """∂^orders u at the pixels, or at every `step`-th along each axis, a plane for each component."""
+        shape = [len(range(0, n, step)) for n in refined(self.grid_shape, refine)]
         tables = [
-            pixel_table(self.basis, axis, n, refine, order, self.dtype, self.device)
+            pixel_table(self.basis, axis, n, refine, order, self.dtype, self.device)[::step]
             for axis, (n, order) in enumerate(zip(self.grid_shape, orders, strict=True))
         ]
         # From the last axis to the first: no result is ever transposed.
@@ -112,6 +129,16 @@ class Expansion(Diffeo):
         for axis in reversed(range(self.dim - 1)):
             found = tables[axis] @ found.flatten(3 + axis)
         return found.reshape(self.n, self.dim, *shape)
+
+    def _grid(self, refine: int) -> tuple[Float[Tensor, "points dim"], tuple[int, ...]]:
+        if self.shape is not None:
+            return super()._grid(refine)
+        shape = refined(tuple(POINTS_PER_WAVE * size + 1 for size in self.basis.sizes), refine)
+        axes = [
+            torch.linspace(0, extent, n, dtype=self.dtype, device=self.device)
+            for extent, n in zip(self.basis.extents, shape, strict=True)
+        ]
+        return torch.cartesian_prod(*axes), shape
 
     def _tables(self, points: Tensor, orders: Sequence[int]) -> list[Tensor]:
         if points.shape[-1] != self.dim or points.ndim not in (2, 3):

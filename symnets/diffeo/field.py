@@ -10,9 +10,13 @@ from torch import Generator, Tensor
 from symnets.diffeo.basis import Basis
 from symnets.diffeo.expansion import Expansion
 from symnets.diffeo.folding import on_grid, one_to_one
+from symnets.diffeo.strength import not_negative
 
 N_PROBES = 400
 """Fields drawn to estimate how probable folds are."""
+
+PATIENCE = 200
+"""Draws in a row that all fold, after which no more are tried."""
 
 
 class Field(ABC):
@@ -81,8 +85,9 @@ class Field(ABC):
             device: of the fields, that of the generator if None.
 
         Raises:
-            ValueError: a negative temperature, both or neither of temperature and delta, or fewer than one
-                field in a thousand is one-to-one.
+            ValueError: a negative temperature, both or neither of temperature and delta, a dtype that is not
+                floating, or fewer than about one field in a hundred is one-to-one: 200 draws in a row were
+                not.
 
         Warns:
             FoldingWarning: the temperature is above T2 (`SineField.temperature_range`), with the
@@ -90,20 +95,42 @@ class Field(ABC):
         """
         if n < 1:
             raise ValueError(f"n: expected at least 1, got {n}")
+        deltas = self._deltas(n, temperature, delta)
+        if not bijective and float(deltas.max()) > 0:
+            self._warn_of_folds(float(deltas.max()))
+        return self.draw(deltas, generator=generator, bijective=bijective, dtype=dtype, device=device)
+
+    def draw(
+        self,
+        deltas: Float64[Tensor, " n"],
+        *,
+        generator: Generator | None,
+        bijective: bool = False,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> Expansion:
+        """As `sample`, one field for each δ, without a warning: for those who draw often and call
+        `warn_of_folds` once.
+        """
         where = torch.device("cpu") if generator is None else generator.device
         device = where if device is None else torch.device(device)
         dtype = dtype or torch.get_default_dtype()
-        deltas = self._deltas(n, temperature, delta)
-        largest = float(deltas.max())
-        if largest == 0:
-            none = torch.zeros(n, self.dim, *self.basis.sizes, dtype=dtype, device=device)
+        if not dtype.is_floating_point:
+            raise ValueError(f"dtype: expected a floating one, got {dtype}")
+        if float(deltas.max()) == 0:
+            none = torch.zeros(len(deltas), self.dim, *self.basis.sizes, dtype=dtype, device=device)
             return Expansion(self.basis, none, self.shape, still=True, acceptance=1.0 if bijective else None)
         if not bijective:
-            self._warn_of_folds(largest)
-            drawn = self._draw(deltas.to(where), generator)
-            return Expansion(self.basis, drawn.to(device=device, dtype=dtype), self.shape)
-        drawn, acceptance = self._draw_bijective(deltas.to(where), generator)
+            drawn, acceptance = self._draw(deltas.to(where), generator), None
+        else:
+            drawn, acceptance = self._draw_bijective(deltas.to(where), generator)
         return Expansion(self.basis, drawn.to(device=device, dtype=dtype), self.shape, acceptance=acceptance)
+
+    def warn_of_folds(self, *, temperature: float | None = None, delta: float | None = None) -> None:
+        """Warns of what `sample` warns of, at the line that called into symnets."""
+        largest = float(self._deltas(1, temperature, delta))
+        if largest > 0:
+            self._warn_of_folds(largest)
 
     def expansion(self, coefficients: Float[Tensor, "n dim modes"]) -> Expansion:
         """The deformations of given coefficients C, in the order of `modes`, in pixels."""
@@ -150,20 +177,22 @@ class Field(ABC):
 
     def _draw_bijective(self, deltas: Tensor, generator: Generator | None) -> tuple[Tensor, float]:
         missing = torch.ones(len(deltas), dtype=torch.bool, device=deltas.device)
-        kept, tried = torch.empty(0), 0
-        for attempt in range(1000):
+        kept, tried, in_vain = torch.empty(0), 0, 0
+        while in_vain < PATIENCE:
             drawn = self._draw(deltas[missing], generator)
+            kept = drawn if tried == 0 else kept
             tried += len(drawn)
             good = self._one_to_one(drawn)
-            kept = drawn if attempt == 0 else kept
+            in_vain = 0 if bool(good.any()) else in_vain + len(drawn)
             rows = missing.nonzero()[:, 0]
             kept[rows[good]] = drawn[good]
             missing[rows[good]] = False
             if not missing.any():
                 return kept, len(deltas) / tried
         raise ValueError(
-            f"sample: {int(missing.sum())} of {len(deltas)} fields were never one-to-one in 1000 draws each; "
-            f"a typical displacement of {float(deltas.max()):.3g} is too large for {self!r}"
+            f"sample: {int(missing.sum())} of {len(deltas)} fields were never one-to-one, the last {in_vain} "
+            f"draws in a row; a typical displacement of {float(deltas[missing].max()):.3g} is too large for "
+            f"{self!r}"
         )
 
     def _one_to_one(self, coefficients: Tensor) -> Bool[Tensor, " n"]:
@@ -172,26 +201,14 @@ class Field(ABC):
         return one_to_one(Expansion(self.basis, coefficients, self.shape))
 
 
-def not_negative(given: float | Tensor, n: int, name: str) -> Float64[Tensor, " n"]:
-    """One number for each of n fields, or one for all, on the CPU.
-
-    Raises:
-        ValueError: a negative or infinite number, or as many as do not fit.
-    """
-    values = torch.as_tensor(given, dtype=torch.float64).cpu()
-    if values.ndim > 1 or values.numel() not in (1, n):
-        raise ValueError(f"{name}: expected one number, or {n}, got shape {tuple(values.shape)}")
-    if not bool(((values >= 0) & values.isfinite()).all()):
-        raise ValueError(f"{name}: expected numbers >= 0, got {given}")
-    return values.expand(n)
-
-
 def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
     """(rows, columns) or (depth, rows, columns), as whole numbers.
 
     Raises:
         ValueError: another number of axes, or fewer than 3 pixels, of which none is inside.
     """
+    if any(n != int(n) for n in shape):
+        raise ValueError(f"shape: expected whole numbers of pixels, got {tuple(shape)}")
     pixels = tuple(int(n) for n in shape)
     if len(pixels) not in (2, 3) or min(pixels) < 3:
         raise ValueError(f"shape: expected 2 or 3 axes of at least 3 pixels, got {pixels}")

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from torch import Generator, Tensor
 
 from symnets.diffeo.expansion import Expansion
-from symnets.diffeo.modes import Rule
+from symnets.diffeo.modes import Rule, kept_modes
 from symnets.diffeo.sine_field import SineField
 
 Range = float | tuple[float, float]
@@ -37,11 +37,18 @@ class FieldRange:
         low, high = self.cutoffs
         if low != high and not (low.is_integer() and high.is_integer()):
             raise ValueError(f"cutoff: expected whole numbers as a range, got {self.cutoffs}")
+        # Of all images of an area a square has the longest waves: what it has not, no other has.
+        kept_modes((1.0, 1.0), low, self.rule)
+
+    def warn_of_folds(self, shape: Sequence[int]) -> None:
+        """Warns as `SineField.sample` does, of the strongest fields with the shortest waves."""
+        size = tuple(int(length) for length in shape)
+        _field(size, self.cutoffs[1], self.rule).warn_of_folds(**{self.strength: self.values[1]})
 
     def sample(
         self, n: int, shape: Sequence[int], *, bijective: bool, generator: Generator | None
     ) -> Expansion:
-        """Draws n deformations of images of a shape, in float64 on the CPU.
+        """Draws n deformations of images of a shape, in float64 on the CPU, without a warning of folds.
 
         With one strength and one cutoff they are those of `SineField.sample`.
         """
@@ -66,17 +73,10 @@ class FieldRange:
     def _coefficients(
         self, field: SineField, values: Tensor, bijective: bool, generator: Generator | None
     ) -> Float64[Tensor, "n dim *modes"]:
-        n, most = len(values), self.values[1]
-        # Unless fields that fold are refused, all are drawn at the end of the range and made weaker: a
-        # warning of folds then speaks of that end, and how probable they are is worked out once.
-        given = {self.strength: values if bijective else most}
-        found = field.sample(
-            n, **given, generator=generator, bijective=bijective, dtype=torch.float64, device="cpu"
+        deltas = values if self.strength == "delta" else values.sqrt() * field.typical_displacement(1.0)
+        return field.draw(
+            deltas, generator=generator, bijective=bijective, dtype=torch.float64, device="cpu"
         ).coefficients
-        if bijective or most == 0:
-            return found
-        ratio = values / most if self.strength == "delta" else (values / most).sqrt()
-        return found * ratio.reshape(-1, *[1] * (found.ndim - 1))
 
 
 def as_range(name: str, given: Range) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """Folds: where a deformation is not one-to-one."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -7,7 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from symnets.diffeo.basis import Basis
-from symnets.diffeo.expansion import Expansion
+from symnets.diffeo.expansion import POINTS_PER_WAVE, Expansion
+from symnets.diffeo.matrices import determinant
 
 
 class FoldingWarning(UserWarning):
@@ -26,8 +28,18 @@ def on_grid(basis: Basis, coefficients: Float[Tensor, "n dim *modes"], shape: Se
 
 
 def one_to_one(diffeo: Expansion, *, refine: int = 2, numbers: int = 2**22) -> Bool[Tensor, " n"]:
-    """`Diffeo.is_bijective` of many, some at a time: at most `numbers` points of the grid at once."""
-    points = torch.tensor([(n - 1) * refine + 1 for n in diffeo.grid_shape]).prod()
-    step = max(1, numbers // int(points))
-    parts = [diffeo[i : i + step].is_bijective(refine=refine) for i in range(0, diffeo.n, step)]
-    return torch.cat(parts)
+    """`Diffeo.is_bijective` of many, some at a time: at most `numbers` points of the grid at once.
+
+    Most folds show at a few of the points; all are looked at only where these show none.
+    """
+    shape = diffeo.grid_shape
+    step = min((n - 1) // (POINTS_PER_WAVE * size) for n, size in zip(shape, diffeo.basis.sizes, strict=True))
+    found = torch.ones(diffeo.n, dtype=torch.bool, device=diffeo.device)
+    for refined_by, every in ((1, max(step, 1)), (refine, 1)):
+        rows = found.nonzero()[:, 0]
+        points = math.prod((n - 1) * refined_by // every + 1 for n in shape)
+        for some in rows.split(max(1, numbers // points)):
+            with torch.no_grad():
+                det = determinant(diffeo[some].jacobian_of_some(refined_by, every))
+            found[some] = det.flatten(1).amin(1) > 0
+    return found

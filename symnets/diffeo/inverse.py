@@ -1,12 +1,12 @@
 """Inverse: the deformation that undoes another, solved for at each point."""
 
-from collections.abc import Sequence
-
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from symnets.diffeo.diffeo import Diffeo, _eye
+from symnets.diffeo.diffeo import Diffeo
+from symnets.diffeo.matrices import identity_minus
+from symnets.diffeo.rows import Index
 
 PICARD, NEWTON = 12, 60
 
@@ -20,7 +20,8 @@ class Inverse(Diffeo):
 
     Args:
         forward: what to undo.
-        tol: largest |h(q) - p|, in pixels; by default 1e-10 in float64, 1e-4 in float32 and less precise.
+        tol: largest |h(q) - p|, in pixels; by default 1e-10 in float64, 1e-4 in float32 and less precise, or
+            where images are so large that their dtype does not resolve that, four times what it does.
     """
 
     def __init__(self, forward: Diffeo, tol: float | None = None) -> None:
@@ -28,7 +29,7 @@ class Inverse(Diffeo):
             raise ValueError(f"tol: expected a positive number of pixels, got {tol}")
         self.forward, self.shape, self.n = forward, forward.shape, forward.n
         self.dtype, self.device = forward.dtype, forward.device
-        self.tol = tol if tol is not None else (1e-10 if self.dtype == torch.float64 else 1e-4)
+        self.tol = _resolved(forward) if tol is None else tol
 
     @property
     def dim(self) -> int:
@@ -48,8 +49,17 @@ class Inverse(Diffeo):
             found, _ = self._solve(points)
             return (self.forward.pull(found) - points).norm(dim=-1).amax(1)
 
-    def __getitem__(self, index: slice | Tensor | Sequence[int]) -> "Inverse":
-        """Some of the deformations."""
+    def is_bijective(self, margin: float = 0.0, refine: int = 2) -> Bool[Tensor, " n"]:
+        """Whether the deformation that is undone is; for a margin > 0, and |det| of its inverse above it."""
+        found = self.forward.is_bijective(refine=refine)
+        if margin > 0 and bool(found.any()):
+            with torch.no_grad():
+                det = self[found].det(refine).abs().flatten(1).amin(1)
+            found = found.index_put((found,), det > margin)
+        return found
+
+    def __getitem__(self, index: Index) -> "Inverse":
+        """Some of the deformations: of a number, a batch of one."""
         return Inverse(self.forward[index], self.tol)
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Inverse":
@@ -73,9 +83,14 @@ class Inverse(Diffeo):
     def gradient(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim dim"]:
         """1 - (∂h)⁻¹ at the points that h brings here."""
         preimage = self._preimage(points.to(device=self.device, dtype=self.dtype))
-        return _eye(torch.linalg.inv(_eye(self.forward.gradient(preimage))))
+        return identity_minus(torch.linalg.inv(identity_minus(self.forward.gradient(preimage))))
+
+    def _grid(self, refine: int) -> tuple[Float[Tensor, "points dim"], tuple[int, ...]]:
+        return self.forward._grid(refine)
 
     def _preimage(self, points: Tensor) -> Float[Tensor, "n points dim"]:
+        if not bool(points.isfinite().all()):
+            raise ValueError("points: expected finite coordinates, got NaN or infinity")
         with torch.no_grad():
             found, error = self._solve(points)
             worst = float(error.max()) if error.numel() else 0.0
@@ -85,7 +100,7 @@ class Inverse(Diffeo):
                     f"{self.tol:g} pixels, the worst misses by {worst:.2g}; the deformation folds "
                     "(is_bijective() tells), or tol is below what the dtype resolves"
                 )
-            jacobian = _eye(self.forward.gradient(found))
+            jacobian = identity_minus(self.forward.gradient(found))
         # A last step of Newton's method, in which autograd finds the derivative of the solution.
         missing = points - self.forward.pull(found)
         return found + torch.linalg.solve(jacobian, missing[..., None])[..., 0]
@@ -102,7 +117,7 @@ class Inverse(Diffeo):
         for _ in range(NEWTON):
             if bool((error <= self.tol).all()):
                 break
-            jacobian = _eye(self.forward.gradient(found))
+            jacobian = identity_minus(self.forward.gradient(found))
             step = torch.linalg.solve_ex(jacobian, missing[..., None])[0][..., 0]
             step = torch.where(step.isfinite(), step, missing)
             for halving in range(6):
@@ -119,3 +134,10 @@ class Inverse(Diffeo):
     def _missing(self, points: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
         missing = points - self.forward.pull(found)
         return missing, missing.norm(dim=-1)
+
+
+def _resolved(forward: Diffeo) -> float:
+    """The error in pixels that can be asked for of points, in the dtype of a deformation."""
+    size = max(forward.shape) if forward.shape is not None else 0
+    least = 1e-10 if forward.dtype == torch.float64 else 1e-4
+    return max(least, 4 * torch.finfo(forward.dtype).eps * size)

@@ -1,6 +1,6 @@
 """RandomDiffeo: random deformations as augmentation, of images with their masks, boxes and key points."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, get_args
 
 import torch
@@ -12,6 +12,8 @@ from symnets.diffeo.modes import Rule
 from symnets.diffeo.pil import INDEXED, from_pil, to_pil
 from symnets.diffeo.resample import Mode
 from symnets.diffeo.sample_parts import Part, is_pil, sample_parts, size_and_number, with_parts
+from symnets.diffeo.undeclared import undeclared
+from symnets.diffeo.warn_caller import warn_caller
 
 
 class RandomDiffeo(nn.Module):
@@ -37,11 +39,19 @@ class RandomDiffeo(nn.Module):
             done, for a fold leaves them no one place to go.
         per_image: every image of a batch (n, channels, rows, columns) has a field of its own, and masks,
             boxes and key points have as many rows; otherwise all share one field.
+        masks: what is a mask though neither its class nor the key "mask" says so: keys of dicts in any
+            depth, and places in the outermost tuple or list, such as 1 in (image, mask). None declares
+            nothing, and warns where something of the size of the image may be a mask; () says there is none.
         generator: source of random numbers; None is torch's own, which a `DataLoader` seeds in each of
             its workers. A generator given here would be copied, and all workers would draw the same.
 
     Raises:
-        ValueError: both delta and temperature, a range that is none, or a probability that is none.
+        ValueError: both delta and temperature, a range that is none, a cutoff or rule that keeps no wave, or
+            a probability that is none.
+
+    Warns:
+        FoldingWarning: as `SineField.sample`, unless fields that fold are drawn anew.
+        UserWarning: something may be an undeclared mask (`masks`).
 
     Example:
         >>> deform = RandomDiffeo(delta=(0.0, 1.0), cutoff=3)
@@ -61,6 +71,7 @@ class RandomDiffeo(nn.Module):
         interpolation: Mode = "bilinear",
         bijective: bool = False,
         per_image: bool = True,
+        masks: Collection[str | int] | None = None,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
@@ -77,7 +88,12 @@ class RandomDiffeo(nn.Module):
             )
         if interpolation not in get_args(Mode):
             raise ValueError(f"interpolation: expected one of {get_args(Mode)}, got {interpolation!r}")
+        if isinstance(masks, str) or not (masks is None or isinstance(masks, Collection)):
+            raise ValueError(
+                f'masks: expected places or keys such as (1,) or ("segmentation",), got {masks!r}'
+            )
         self.interpolation: Mode = interpolation
+        self.masks = None if masks is None else tuple(masks)
         self.p, self.bijective, self.per_image, self.generator = p, bijective, per_image, generator
 
     def extra_repr(self) -> str:
@@ -86,7 +102,7 @@ class RandomDiffeo(nn.Module):
         return (
             f"{fields.strength}={fields.values}, cutoff={fields.cutoffs}, rule={fields.rule!r}, "
             f"p={self.p:g}, interpolation={self.interpolation!r}, bijective={self.bijective}, "
-            f"per_image={self.per_image}"
+            f"per_image={self.per_image}, masks={self.masks}"
         )
 
     def forward(self, *inputs: Any) -> Any:
@@ -95,7 +111,12 @@ class RandomDiffeo(nn.Module):
         if len(inputs) > 1 and isinstance(inputs[-1], Generator):
             inputs, generator = inputs[:-1], inputs[-1]
         sample = inputs[0] if len(inputs) == 1 else inputs
-        parts = sample_parts(sample)
+        parts = sample_parts(sample, self.masks or ())
+        if self.masks is None and (found := undeclared(parts)):
+            warn_caller(
+                f"may be a mask: {'; '.join(found)}. RandomDiffeo(masks=...) takes the places or keys of "
+                "masks, which take the nearest pixel; masks=() if there is none"
+            )
         drawn = self.make_params(parts, generator)
         return with_parts(sample, iter([self.transform(part, drawn) for part in parts]))
 
@@ -113,6 +134,8 @@ class RandomDiffeo(nn.Module):
         if len(rows) == 0 or self.fields.values[1] == 0:
             return Drawn(None, rows, n)
         bijective = self.bijective or any(part.kind in ("boxes", "keypoints") for part in parts)
+        if not bijective:
+            self.fields.warn_of_folds(shape)
         return Drawn(self.fields.sample(len(rows), shape, bijective=bijective, generator=generator), rows, n)
 
     def transform(self, part: Part, drawn: Drawn) -> Any:
@@ -133,6 +156,11 @@ class RandomDiffeo(nn.Module):
         elif part.kind == "keypoints":
             found = drawn.push_key_points(plain)
         else:
+            if mode != "nearest" and (plain.dtype == torch.bool or plain.is_complex()):
+                raise ValueError(
+                    f"{part.kind}: {plain.dtype} cannot be interpolated; take RandomDiffeo(interpolation="
+                    '"nearest"), or declare a mask that comes after an image'
+                )
             found = drawn.warp(plain, mode)
         return found if type(given) in (Tensor, nn.Parameter) else _like(found, given)
 

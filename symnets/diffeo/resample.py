@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Shaped
 from torch import Tensor
-from torch.autograd import forward_ad
+
+from symnets.diffeo.eager import values_suffice
 
 Mode = Literal["bilinear", "bicubic", "nearest"]
 
@@ -69,18 +70,7 @@ def _as_many(images: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:
 
 def _values_only(images: Tensor, displacement: Tensor) -> bool:
     """Whether all that is asked for are numbers, from tensors that hold them in the CPU's memory."""
-    tensors = (images, displacement)
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
-        return False
-    # Inside of torch.func transforms, and under fake or counting tensors, there may be no memory to read.
-    c = torch._C
-    if c._functorch.peek_interpreter_stack() is not None or c._len_torch_dispatch_stack() > 0:  # pyright: ignore[reportAttributeAccessIssue]
-        return False
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        return False
-    if any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors):
-        return False
-    return all(tensor.device.type == "cpu" for tensor in tensors)
+    return values_suffice(images, displacement) and images.device.type == displacement.device.type == "cpu"
 
 
 def _nearest(images: Tensor, displacement: Tensor) -> Tensor:

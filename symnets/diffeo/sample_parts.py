@@ -2,7 +2,7 @@
 
 import copy
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -37,23 +37,35 @@ class Part:
     Attributes:
         kind: what it is; "tensor" until the sample as a whole has told.
         value: itself.
+        told: whether its class, a key or a declaration says what it is, or else only its place.
     """
 
     kind: Kind
     value: Any
+    told: bool = True
 
 
-def sample_parts(sample: Any) -> list[Part]:
+def sample_parts(sample: Any, masks: Collection[str | int] = ()) -> list[Part]:
     """All leaves of nested tuples, lists and dicts, in order.
 
-    What a leaf is, tells its class (a PIL image, a tensor of torchvision's), then the key of the dict that
-    it stands in (`BY_KEY`; also of lists in it). Of plain tensors that nothing tells about, the first is
-    the image if there is no other image; all others are left alone, as torchvision does.
+    What a leaf is, tells `masks`, then its class (a PIL image, a tensor of torchvision's), then the key of
+    the dict that it stands in (`BY_KEY`; also of lists in it). Of plain tensors that nothing tells about,
+    the first is the image if there is no other image; all others are left alone, as torchvision does.
+
+    Args:
+        sample: what a data set gives.
+        masks: what is a mask whatever its class: keys of dicts in any depth, and places in the outermost
+            tuple or list, from the end if negative.
 
     Raises:
-        ValueError: under a key that says what it is, there is something else than a tensor or PIL image.
+        ValueError: under a key that says what it is, there is something else than a tensor or PIL image; or
+            no place in the sample is that of a mask.
     """
-    parts = list(_leaves(sample, None))
+    places = {_place(sample, place) for place in masks if isinstance(place, int)}
+    if isinstance(sample, list | tuple):
+        parts = [p for k, value in enumerate(sample) for p in _leaves(value, None, k in places, masks)]
+    else:
+        parts = list(_leaves(sample, None, False, masks))
     if not any(part.kind in ("image", "video") for part in parts):
         first = next((index for index, part in enumerate(parts) if part.kind == "tensor"), None)
         if first is not None:
@@ -66,15 +78,26 @@ def with_parts(sample: Any, values: Iterator[Any]) -> Any:
     return _map(sample, lambda _: next(values))
 
 
-def _leaves(sample: Any, key: str | None) -> Iterator[Part]:
+def _place(sample: Any, place: int) -> int:
+    n = len(sample) if isinstance(sample, list | tuple) else 0
+    if not -n <= place < n:
+        raise ValueError(
+            f"masks: expected a tuple or list with a place {place}, got {type(sample).__name__}"
+            + (f" of {n}" if n else "")
+        )
+    return place % n
+
+
+def _leaves(sample: Any, key: str | None, declared: bool, masks: Collection[str | int]) -> Iterator[Part]:
     if isinstance(sample, dict):
         for name, value in sample.items():
-            yield from _leaves(value, name if isinstance(name, str) else None)
+            yield from _leaves(value, name if isinstance(name, str) else None, name in masks, masks)
     elif isinstance(sample, list | tuple):
         for value in sample:
-            yield from _leaves(value, key)
+            yield from _leaves(value, key, declared, masks)
     else:
-        yield Part(_kind(sample, key), sample)
+        kind, told = _kind(sample, key, declared)
+        yield Part(kind, sample, told)
 
 
 def _map(sample: Any, function: Callable[[Any], Any]) -> Any:
@@ -90,20 +113,23 @@ def _map(sample: Any, function: Callable[[Any], Any]) -> Any:
     return function(sample)
 
 
-def _kind(value: Any, key: str | None) -> Kind:
-    told = BY_KEY.get(key) if key is not None else None
+def _kind(value: Any, key: str | None, declared: bool) -> tuple[Kind, bool]:
+    """What it is, and whether anything but its place in the sample says so."""
+    told = "mask" if declared else BY_KEY.get(key) if key is not None else None
     if isinstance(value, Tensor):
-        for ancestor in type(value).__mro__:
+        for ancestor in () if declared else type(value).__mro__:
             if ancestor.__name__ in BY_CLASS:
-                return BY_CLASS[ancestor.__name__]
+                return BY_CLASS[ancestor.__name__], True
             if ancestor.__name__ == "TVTensor":
-                return "other"
-        return told or "tensor"
+                return "other", True
+        return told or "tensor", told is not None
     if is_pil(value):
-        return "mask" if told == "mask" else "image"
+        return ("mask" if told == "mask" else "image"), told is not None
     if told in ("mask", "boxes", "keypoints") and value is not None:
-        raise ValueError(f"{key}: expected a tensor, got {type(value).__name__}; torch.as_tensor makes one")
-    return "other"
+        raise ValueError(
+            f"{key or 'masks'}: expected a tensor, got {type(value).__name__}; torch.as_tensor makes one"
+        )
+    return "other", told is not None
 
 
 def is_pil(value: Any) -> bool:

@@ -1,20 +1,22 @@
 """SineField: deformations of maximum entropy at a temperature."""
 
 import math
-import warnings
 from collections.abc import Sequence
 
 from jaxtyping import Float64
 from torch import Tensor
 
 from symnets.diffeo.basis import SineBasis
-from symnets.diffeo.field import Field, image_shape, not_negative
+from symnets.diffeo.expansion import POINTS_PER_WAVE
+from symnets.diffeo.field import Field, image_shape
 from symnets.diffeo.folding import FoldingWarning
 from symnets.diffeo.modes import Rule, kept_modes
+from symnets.diffeo.strength import not_negative
 from symnets.diffeo.temperature import temperature, temperature_range, typical_displacement
+from symnets.diffeo.warn_caller import warn_caller
 
-POINTS_PER_WAVE = 4
-"""Points of the grid on which folds are sought, to the shortest half wave."""
+FEW = 0.1
+"""Fraction of fields that fold, above which there is a warning where no T2 is known."""
 
 
 class SineField(Field):
@@ -111,15 +113,22 @@ class SineField(Field):
         return not_negative(temperature, n, "temperature").sqrt() * self.typical_displacement(1.0)
 
     def _warn_of_folds(self, delta: float) -> None:
-        if self.cutoff <= 1:
+        hottest = self.temperature(delta)
+        remedy = "bijective=True draws only fields that do not"
+        if self.cutoff < 2:
+            # ln c is no measure of a handful of waves, and T2 grows without limit: they are counted.
+            probability = self.folding_probability(delta=delta)
+            if probability > FEW:
+                warn_caller(
+                    f"T = {hottest:.3g}: a field folds with probability {probability:.2g}. {remedy}",
+                    FoldingWarning,
+                )
             return
-        hottest, highest = self.temperature(delta), self.temperature_range()[1]
+        highest = self.temperature_range()[1]
         if hottest > highest * (1 + 1e-9):
             probability = self.folding_probability(delta=delta)
-            warnings.warn(
+            warn_caller(
                 f"T = {hottest:.3g} is above the allowed range of cutoff {self.cutoff:g}, which ends at T2 = "
-                f"{highest:.3g}: a field folds with probability {probability:.2g}. bijective=True draws "
-                "only fields that do not",
+                f"{highest:.3g}: a field folds with probability {probability:.2g}. {remedy}",
                 FoldingWarning,
-                stacklevel=3,
             )

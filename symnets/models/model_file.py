@@ -40,8 +40,10 @@ def build(description: Mapping[str, Any], classes: Classes) -> nn.Module:
     name = str(description.get("class"))
     if name not in classes:
         raise ValueError(f"the file asks for the model {name!r}; this symnets knows {sorted(classes)}")
-    arguments = description["arguments"].items()
-    arguments = {k: build(v, classes) if isinstance(v, dict) else v for k, v in arguments}
+    arguments = description.get("arguments")
+    if not isinstance(arguments, Mapping):
+        raise ValueError(f"the file's arguments of {name}: expected names and values, got {arguments!r:.80}")
+    arguments = {k: build(v, classes) if isinstance(v, dict) else v for k, v in arguments.items()}
     try:
         return classes[name](**arguments)
     except TypeError as error:
@@ -83,9 +85,11 @@ def read_model(path: str | Path, kind: str, classes: Classes) -> nn.Module:
         ValueError: the file is cut short, altered, of another kind, or asks for an unknown class.
     """
     tensors, header = read_archive(path, kind)
+    if not isinstance(header, dict) or not isinstance(header.get("recipe"), dict) or "dtype" not in header:
+        raise ValueError(f"{path}: its header does not describe a model; was it saved by a newer symnets?")
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn, to be replaced
         model = build(header["recipe"], classes)
-    if header["dtype"] not in _DTYPES:
+    if str(header["dtype"]) not in _DTYPES:
         raise ValueError(f"{path}: expected a dtype of {sorted(_DTYPES)}, got {header['dtype']!r}")
     model.to(_DTYPES[header["dtype"]])
     try:

@@ -177,3 +177,18 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="expected limits >= 0, shear < 90"):
         random_affine(1, SHAPE, degrees=-1, generator=None)
     assert math.isclose(float(Affine.rotation(30, SHAPE).matrix[0, 1, 0]), 0.5, abs_tol=1e-6)
+
+
+def test_identity_is_still_unless_a_derivative_is_asked_for() -> None:
+    matrix = torch.eye(2)[None].repeat(3, 1, 1)
+    same = Affine(matrix, shape=SHAPE)
+    assert same.still
+    assert torch.equal(same.warp(images(3)), images(3))
+    assert same.compose(same).still
+    assert not drawn().still
+    assert not Affine(matrix, torch.full((3, 2), 1e-6), shape=SHAPE).still
+    variable = Affine(matrix.requires_grad_(True), shape=SHAPE)
+    assert not variable.still
+    variable.warp(images(3).float()).square().sum().backward()
+    assert matrix.grad is not None
+    assert (matrix.grad != 0).any()

@@ -151,3 +151,8 @@ def test_a_fold_is_refused():
 def test_as_many_rows_as_deformations(function):
     with pytest.raises(ValueError, match="for as many images"):
         function(torch.zeros(3, 4), diffeo(2))
+
+
+def test_boxes_that_are_nowhere_are_not_called_a_fold():
+    with pytest.raises(ValueError, match="boxes: expected finite numbers"):
+        push_boxes(torch.tensor([1.0, 2.0, torch.nan, 4.0]), diffeo())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from symnets.diffeo import Composition, Expansion, SineField
+from symnets.diffeo import Affine, Composition, Expansion, SineField
 from tests.diffeo.fields import FIELDS, gentle, seeded
 
 
@@ -99,3 +99,18 @@ def test_bad_input() -> None:
         drawn(1, 1).compose(drawn(1, 1, pixels=9))
     with pytest.raises(ValueError, match="as many deformations, or one, got 2 and 3"):
         drawn(2, 1).compose(drawn(3, 1))
+
+
+def test_mirrored_and_deformed_is_one_to_one() -> None:
+    smooth = drawn(2, 1)
+    mirror = Affine(torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64))[None], shape=(16, 16))
+    field = SineField((16, 16), cutoff=2)
+    folded = field.expansion(torch.tensor([[[12.0], [0.0]]], dtype=torch.float64))
+    for both in (mirror.compose(smooth), smooth.compose(mirror)):
+        assert (both.det() < 0).all()
+        assert both.is_bijective().all()
+        assert both.inverse().is_bijective().all()
+        assert both.is_bijective(margin=0.1).all()
+        assert not both.is_bijective(margin=2.0).any()
+    assert not mirror.compose(folded).is_bijective()
+    assert smooth.compose(folded).is_bijective().tolist() == [False, False]

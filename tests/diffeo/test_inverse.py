@@ -131,3 +131,23 @@ def test_folds_are_reported() -> None:
         cool((16, 16), 3).inverse(tol=1e-30).displacement()
     with pytest.raises(ValueError, match="tol: expected a positive number of pixels, got 0"):
         folded.inverse(tol=0.0)
+
+
+def test_single_precision_in_large_images() -> None:
+    # A coordinate of 2000 is resolved to 1.2e-4 pixels in float32.
+    field = SineField((2048, 2048), cutoff=3)
+    diffeo = field.sample(1, delta=2.0, generator=seeded(), dtype=torch.float32)
+    points = 2047 * torch.rand(2000, 2, generator=seeded(1))
+    back = diffeo.pull(diffeo.push(points)[0])[0]
+    assert (back - points).norm(dim=-1).max() < 1e-3
+    exact = diffeo.to(dtype=torch.float64).push(points)
+    assert (diffeo.push(points) - exact).abs().max() < 2e-3
+
+
+def test_inverse_is_one_to_one_where_the_deformation_is() -> None:
+    field = SineField((16, 16), cutoff=2)
+    folded = field.expansion(torch.tensor([[[12.0], [0.0]], [[0.5], [0.0]]], dtype=torch.float64))
+    assert folded.inverse().is_bijective().tolist() == [False, True]
+    # |det| of the inverse is at least 1 / 1.5 for a slope of at most 0.5 π / 15 < 0.5.
+    assert folded.inverse().is_bijective(margin=0.6).tolist() == [False, True]
+    assert folded.inverse().is_bijective(margin=2.0).tolist() == [False, False]

@@ -81,6 +81,11 @@ def test_logarithm_is_the_leading_term_only() -> None:
     assert ratio == sorted(ratio)
     assert ratio[0] == pytest.approx(0.594, abs=5e-4)
     assert 0.88 < ratio[2] < 1
+    # What the docstring of `typical_displacement` says: too large by 10 to 48 %, and by 10 to 19 %.
+    for rule, least, most in (("disc", 1.105, 1.476), ("half", 1.100, 1.187)):
+        sums = [mode_sum((9, 9), c, rule) for c in range(2, 31)]  # pyright: ignore[reportArgumentType]
+        excess = [math.sqrt(math.pi / 2 * math.log(c) / s) for c, s in zip(range(2, 31), sums, strict=True)]
+        assert (min(excess), max(excess)) == pytest.approx((least, most), abs=1e-3)
     found = typical_displacement(1, (28, 28), 3, rule="half") / typical_displacement(
         1, (28, 28), 3, exact=False
     )
@@ -100,5 +105,9 @@ def test_bad_input() -> None:
         temperature(math.nan, (8, 8), 3)
     with pytest.raises(ValueError, match="the logarithmic formula is for squares"):
         temperature(1, (8, 9), 3, exact=False)
+    for shape in ((28,), (9, 9, 9, 9)):
+        for function in (temperature, typical_displacement):
+            with pytest.raises(ValueError, match="shape: expected 2 or 3 axes"):
+                function(1, shape, 3)
     with pytest.raises(ValueError, match="cutoff: expected more than 1 for a formula with ln"):
         temperature_range((8, 8), 1, rule="half")

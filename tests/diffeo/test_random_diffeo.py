@@ -212,7 +212,7 @@ def test_first_plain_tensor_is_the_image_and_others_pass():
 
 def test_plain_tensors_pass_where_an_image_says_that_it_is_one():
     plain, image = IMAGE.clone(), IMAGE.float().as_subclass(Image)
-    found_plain, found_image = RandomDiffeo()(plain, image)
+    found_plain, found_image = RandomDiffeo(masks=())(plain, image)
     assert found_plain is plain
     assert type(found_image) is Image
     assert not torch.equal(found_image.as_subclass(torch.Tensor), IMAGE.float())
@@ -362,10 +362,14 @@ def test_samples_that_make_no_sense_are_refused(sample, message):
         {"p": 1.5},
         {"cutoff": (2.5, 4)},
         {"interpolation": "cubic"},
+        {"cutoff": 0},
+        {"cutoff": 1},
+        {"cutoff": float("nan")},
+        {"rule": "x"},
     ],
 )
 def test_options_that_make_no_sense_are_refused(options):
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ValueError, match=r"expected|keeps no mode"):
         RandomDiffeo(**options)
 
 
@@ -387,3 +391,94 @@ def test_code_of_the_pages_runs(page):
     for block in blocks:
         if not block.startswith("# needs: torchvision"):
             exec(compile(block, page, "exec"), names)
+
+
+SEGMENTS = MASK.to(torch.uint8)
+
+
+def grey(values: torch.Tensor):
+    return PILImage.fromarray(values.to(torch.uint8).numpy())
+
+
+@pytest.mark.parametrize("place", [1, -1])
+def test_a_mask_is_declared_by_its_place(place):
+    deform = RandomDiffeo(masks=(place,), generator=seeded())
+    image, mask = deform(IMAGE, MASK)
+    expected = RandomDiffeo(generator=seeded())({"image": IMAGE, "mask": MASK})
+    assert torch.equal(image, expected["image"])
+    assert torch.equal(mask, expected["mask"])
+    pil = RandomDiffeo(masks=(place,), generator=seeded())((grey(255 * IMAGE[0]), grey(MASK)))[1]
+    assert np.array_equal(np.asarray(pil), expected["mask"].numpy())
+
+
+def test_a_mask_is_declared_by_its_key_in_any_depth():
+    sample = {"image": IMAGE, "target": {"segmentation": [SEGMENTS, None], "label": 3}}
+    found = RandomDiffeo(masks=("segmentation",), generator=seeded())(sample)
+    expected = RandomDiffeo(generator=seeded())({"image": IMAGE, "mask": SEGMENTS})["mask"]
+    assert torch.equal(found["target"]["segmentation"][0], expected)
+    assert found["target"]["segmentation"][1] is None
+
+
+def test_a_declaration_is_above_the_class():
+    mask = SEGMENTS[None].as_subclass(Image)
+    found = RandomDiffeo(masks=(1,), generator=seeded())(IMAGE.as_subclass(Image), mask)[1]
+    assert type(found) is Image
+    assert set(found.unique().tolist()) <= set(range(5))
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ((IMAGE, MASK), r"Tensor of shape \(20, 30\), left as it is"),
+        ((IMAGE.float().expand(2, 3, 20, 30), MASK.expand(2, 20, 30)), r"shape \(2, 20, 30\)"),
+        ({"image": IMAGE, "segmentation": MASK.numpy()}, "ndarray of shape"),
+        ((IMAGE.as_subclass(Image), MASK), "left as it is"),
+        ((grey(255 * IMAGE[0]), grey(40 * MASK)), 'PIL image of mode "L", interpolated'),
+        ({"a": grey(MASK), "b": grey(MASK).convert("RGB")}, 'mode "L"'),
+    ],
+)
+def test_what_may_be_a_mask_is_announced(sample, message):
+    with pytest.warns(UserWarning, match=message) as told:
+        RandomDiffeo()(sample)
+    assert [one.filename for one in told] == [__file__]
+    RandomDiffeo(masks=())(sample)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        (IMAGE, torch.tensor(3), torch.rand(20, 4)),
+        (grey(MASK), 3),
+        (grey(MASK).convert("RGB"), grey(MASK).convert("P"), grey(MASK).convert("1")),
+        {"image": grey(MASK), "mask": grey(MASK)},
+        {"images": [grey(MASK), grey(MASK)]},
+        {"image": IMAGE, "masks": [MASK, MASK]},
+    ],
+)
+def test_no_warning_where_it_is_clear(sample):
+    RandomDiffeo()(sample)
+
+
+def test_declarations_that_make_no_sense_are_refused():
+    for masks in ("segmentation", 1):
+        with pytest.raises(ValueError, match="masks: expected places or keys"):
+            RandomDiffeo(masks=masks)
+    for sample in (IMAGE, {"image": IMAGE}, (IMAGE,)):
+        with pytest.raises(ValueError, match="masks: expected a tuple or list with a place 1, got"):
+            RandomDiffeo(masks=(1,))(sample)
+    with pytest.raises(ValueError, match="masks: expected a tensor, got int"):
+        RandomDiffeo(masks=(1,))(IMAGE, 3)
+
+
+def test_folds_are_announced_once_a_call_where_it_was_called():
+    with pytest.warns(FoldingWarning) as told:
+        RandomDiffeo(delta=6.0, cutoff=(2, 5), generator=seeded())(IMAGE.expand(20, -1, -1, -1))
+    assert [one.filename for one in told] == [__file__]
+    assert "of cutoff 5" in str(told[0].message)
+    RandomDiffeo(delta=6.0, p=0.0)(IMAGE)
+
+
+def test_bits_are_refused_with_an_option_that_exists():
+    with pytest.raises(ValueError, match=r'RandomDiffeo\(interpolation="nearest"\)'):
+        RandomDiffeo()(IMAGE > 0.5)
+    assert RandomDiffeo(interpolation="nearest")(IMAGE > 0.5).dtype == torch.bool

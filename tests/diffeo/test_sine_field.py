@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from symnets.diffeo import Expansion, FoldingWarning, SineField
+from symnets.diffeo.folding import one_to_one
 from tests.diffeo.fields import seeded
 from tests.naive.diffeo import displacement
 
@@ -221,5 +222,57 @@ def test_bad_input() -> None:
         SineField((8, 8), cutoff=7.1)
     with pytest.raises(ValueError, match=r"2 or 3 axes of at least 3 pixels, got \(8, 2\)"):
         SineField((8, 2), cutoff=2)
+    with pytest.raises(ValueError, match=r"whole numbers of pixels, got \(28.7, 28\)"):
+        SineField((28.7, 28), cutoff=2)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="lengths: expected 2 or 3"):
         SineField.in_box((1.0,), cutoff=2)
+
+
+def test_folds_of_a_box_are_found_without_pixels() -> None:
+    field = SineField.in_box((3.0, 5.0), cutoff=4)
+    kept = field.sample(20, delta=0.1, generator=seeded(), bijective=True, dtype=torch.float64)
+    assert kept.is_bijective().all()
+    assert kept.inverse().is_bijective().all()
+    assert not hot(field, 20, 4 * field.temperature_range()[1]).is_bijective().all()
+    # The same waves on pixels one unit apart.
+    pixels = SineField((31, 51), cutoff=4)
+    box = SineField.in_box((30.0, 50.0), cutoff=4)
+    assert pixels.basis == box.basis
+    same = pixels.sample(3, delta=1.0, generator=seeded(), dtype=torch.float64)
+    points_only = Expansion(box.basis, same.coefficients, None)
+    # Means over pixels and over other points of a smooth function.
+    torch.testing.assert_close(points_only.energy(), same.energy(), rtol=0.1, atol=0)
+    torch.testing.assert_close(points_only.det().mean((1, 2)), same.det().mean((1, 2)), rtol=0.02, atol=0)
+    assert points_only.compose(points_only).det(2).shape == points_only.det(2).shape
+
+
+def test_few_waves_that_fold_are_announced_too() -> None:
+    field = SineField((28, 28), cutoff=1, rule="half")
+    field.sample(1, delta=0.5, generator=seeded())
+    with pytest.warns(FoldingWarning, match=r"a field folds with probability 0\.\d+"):
+        field.sample(1, delta=15.0, generator=seeded())
+
+
+def test_a_warning_points_to_the_line_that_asked() -> None:
+    field = SineField((28, 28), cutoff=3)
+    with pytest.warns(FoldingWarning) as told:
+        field.sample(1, delta=6.0, generator=seeded())
+    assert told[0].filename == __file__
+
+
+def test_hopeless_fields_are_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    field = SineField.in_box((5.0, 6.0, 7.0), cutoff=4)
+    drawn = []
+    draw = SineField._draw
+    monkeypatch.setattr(SineField, "_draw", lambda *args: (drawn.append(len(args[1])), draw(*args))[1])
+    with pytest.raises(ValueError, match="1 of 1 fields were never one-to-one, the last 200 draws"):
+        field.sample(1, delta=5.0, generator=seeded(), bijective=True)
+    assert sum(drawn) == 200
+
+
+def test_a_look_at_some_points_changes_no_answer() -> None:
+    for shape, multiple in (((40, 61), 2.0), ((17, 20, 23), 1.0)):
+        field = SineField(shape, cutoff=3)
+        diffeo = hot(field, 40, multiple * field.temperature_range()[1])
+        assert torch.equal(one_to_one(diffeo, numbers=10**5), diffeo.is_bijective())
+        assert 0 < one_to_one(diffeo).sum() < 40

@@ -94,3 +94,21 @@ def test_weights_that_do_not_fit(saved, tmp_path):
 def test_missing_file():
     with pytest.raises(FileNotFoundError, match="image net file, but there is no such file"):
         load_image_net("nowhere.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": None},
+        {"recipe": {"class": "VGG"}},
+        {"recipe": {"class": "VGG", "arguments": [1]}},
+        {"dtype": ["float32"]},
+        {"dtype": None},
+    ],
+    ids=str,
+)
+def test_header_that_describes_no_model(saved, change):
+    tensors, header = read_archive(saved, "image net")
+    write_archive(saved, "image net", tensors, header | change)
+    with pytest.raises(ValueError, match=r"header does not describe|names and values|expected a dtype"):
+        load_image_net(saved)

@@ -148,6 +148,25 @@ def test_volumes() -> None:
     assert found.R.value == pytest.approx(1, abs=1e-12)
 
 
+def test_any_field_is_drawn_in_the_dtype_of_the_measurement() -> None:
+    """Rounded to float32, fields would be equal to only 7 digits."""
+    from symnets.diffeo import BSplineField, Expansion
+
+    drawn: list[torch.dtype] = []
+
+    class Telling(BSplineField):
+        def sample(self, *arguments: object, **options: object) -> Expansion:
+            found = super().sample(*arguments, **options)
+            drawn.append(found.coefficients.dtype)
+            return found
+
+    found = stability(
+        nn.Identity(), images(3), Telling(SHAPE, spacing=2), delta=0.1, n_draws=2, generator=generator()
+    )
+    assert drawn[1:] == [torch.float64] * 2  # the first is drawn at the door, for its warnings
+    assert np.isnan(found.temperature)
+
+
 def test_strengths_are_told_in_both_units() -> None:
     by_delta = measure(small_net(), delta=0.3)
     by_temperature = measure(small_net(), delta=None, temperature=field().temperature(0.3))
