@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from symnets.experiments.classifier.curves import NetCurves, log_correlation, rank_correlation
 from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after
@@ -161,6 +161,8 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
             _draw(axes, curves, name)
             axes.set(xscale="log", xlabel=f"${name}$ of the logits")
             logarithmic(axes)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
         row[0].set(title=data, ylabel="test error ε")
         start, error = curves.cells("R_init"), curves.cells("test_error")
