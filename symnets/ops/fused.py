@@ -1,6 +1,5 @@
 """The fused tensor product and scatter as a torch operation, differentiable to any order."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,34 +8,18 @@ from jaxtyping import Int
 from torch import Tensor
 
 from symnets.ops.adjacency import Adjacency
-from symnets.ops.machine import Call, Machine
+from symnets.ops.compiled_plan import CompiledPlan
+from symnets.ops.machine import Call
 from symnets.ops.paths import Plan
-from symnets.ops.product_code import product_code, signatures
 from symnets.ops.weight_code import Given
 from symnets.threads import run
 
 
 class FusedPlan:
-    """A plan with its partials as machine code, compiled when a dtype is first met."""
+    """A plan with its partials as machine code."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self._machines: dict[str, Machine] = {}
-
-    def __deepcopy__(self, memo: object) -> "FusedPlan":
-        return self  # it does not change, and machine code cannot be copied
-
-    def __reduce__(self) -> tuple[type["FusedPlan"], tuple[Plan]]:
-        return FusedPlan, (self.plan,)
-
-    def function(self, name: str, dtype: torch.dtype) -> Callable[..., None]:
-        """A partial, see `product_code`."""
-        real = str(dtype).removeprefix("torch.")
-        if real not in self._machines:
-            self._machines[real] = Machine(
-                product_code(self.plan, real), signatures(Given(self.plan.weight_numel))
-            )
-        return self._machines[real].functions[name]
+        self.plan, self.compiled = plan, CompiledPlan(plan, Given)
 
     def sum_at_receivers(self, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
         """dL/dg, the product itself."""
@@ -62,13 +45,15 @@ class FusedPlan:
     ) -> None:
         """Add to each node's row what comes along its edges from `other` rows, those of the edges' `end`."""
         order, start = by_node
-        call = Call(self.function(name, other.dtype), total, other, y, w, end, order, start)
+        call = Call(self.compiled.function(name, other.dtype), total, other, y, w, end, order, start)
         run(call, start * self.plan.work)
 
     def on_edges(self, g: Tensor, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> tuple[Tensor, Tensor]:
         """dL/dY and dL/dw."""
         dy, dw = y.new_empty(y.shape), w.new_empty(w.shape)
-        call = Call(self.function("on_edges", g.dtype), dy, dw, g, x, y, w, edges.sender, edges.receiver)
+        call = Call(
+            self.compiled.function("on_edges", g.dtype), dy, dw, g, x, y, w, edges.sender, edges.receiver
+        )
         run(call, np.arange(len(edges.sender) + 1) * self.plan.work)
         return dy, dw
 

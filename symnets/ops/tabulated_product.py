@@ -8,10 +8,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.ops.adjacency import Adjacency
-from symnets.ops.machine import Call, Machine
+from symnets.ops.compiled_plan import CompiledPlan
+from symnets.ops.machine import Call
 from symnets.ops.paths import Plan
 from symnets.ops.plain import PlainPlan, plain
-from symnets.ops.product_code import product_code, signatures
 from symnets.ops.radial_table import RadialTable
 from symnets.ops.tensor_product_scatter import fusable
 from symnets.ops.weight_code import Tabulated
@@ -35,7 +35,7 @@ class TabulatedProductScatter(nn.Module):
         if table.n_functions != plan.weight_numel:
             raise ValueError(f"table: expected {plan.weight_numel} functions, got {table.n_functions}")
         self.plan, self.table, self.implementation = plan, table, implementation
-        self._plain, self._machines = PlainPlan(plan), _Machines(plan)
+        self._plain, self._compiled = PlainPlan(plan), CompiledPlan(plan, Tabulated)
 
     def forward(
         self,
@@ -49,33 +49,16 @@ class TabulatedProductScatter(nn.Module):
         if self.implementation == "fused" or (self.implementation == "auto" and fusable(features)):
             self.table.check(distances)
             edges = Adjacency.of(edge_index, features.shape[0], n_nodes)
-            loops = _Loops(self._machines, self.table, edges)
+            loops = _Loops(self._compiled, self.table, edges)
             return _Product.apply(features, filters, distances, loops)  # pyright: ignore
         return plain(self._plain, features, filters, self.table(distances), edge_index, n_nodes)
-
-
-class _Machines:
-    """The compiled partials of a plan, by dtype; not copied with a model."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.compiled = plan, {}
-
-    def __deepcopy__(self, memo: object) -> "_Machines":
-        return self
-
-    def __call__(self, name: str, dtype: torch.dtype) -> Any:
-        real = str(dtype).removeprefix("torch.")
-        if real not in self.compiled:
-            weights = Tabulated(self.plan.weight_numel)
-            self.compiled[real] = Machine(product_code(self.plan, real, weights), signatures(weights))
-        return self.compiled[real].functions[name]
 
 
 class _Loops:
     """The partials on one graph."""
 
-    def __init__(self, machines: _Machines, table: RadialTable, edges: Adjacency) -> None:
-        self.machines, self.table, self.edges, self.plan = machines, table, edges, machines.plan
+    def __init__(self, compiled: CompiledPlan, table: RadialTable, edges: Adjacency) -> None:
+        self.compiled, self.table, self.edges, self.plan = compiled, table, edges, compiled.plan
         self.per_step = table.table.new_tensor([1 / table.step])
 
     def at_nodes(self, name: str, other: Tensor, y: Tensor, r: Tensor) -> Tensor:
@@ -84,7 +67,7 @@ class _Loops:
         end, by_node = (edges.sender, edges.by_receiver) if receivers else (edges.receiver, edges.by_sender)
         n, columns = len(by_node[1]) - 1, (self.plan.irreps_out if receivers else self.plan.irreps_in).dim
         total = other.new_zeros(n, columns)
-        function = self.machines(name, other.dtype)
+        function = self.compiled.function(name, other.dtype)
         run(
             Call(function, total, other, y, r, self.table.table, self.per_step, end, *by_node),
             by_node[1] * self.plan.work,
@@ -94,7 +77,7 @@ class _Loops:
     def on_edges(self, g: Tensor, x: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """dL/dY and dL/dr."""
         dy, dr = torch.empty_like(y), torch.empty_like(r)
-        function, edges = self.machines("on_edges", g.dtype), self.edges
+        function, edges = self.compiled.function("on_edges", g.dtype), self.edges
         call = Call(
             function, dy, dr, g, x, y, r, self.table.table, self.per_step, edges.sender, edges.receiver
         )
