@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.ops.fused import FusedPlan, fused
+from symnets.ops.linear_weights import LinearWeights, fused_linear
 from symnets.ops.paths import Plan
 from symnets.ops.plain import PlainPlan, plain
 
@@ -59,25 +60,34 @@ class TensorProductScatter(nn.Module):
         self,
         features: Float[Tensor, "nodes dim_in"],
         filters: Float[Tensor, "edges dim_filter"],
-        weights: Float[Tensor, "edges weight_numel"],
+        weights: Float[Tensor, "edges weight_numel"] | LinearWeights,
         edge_index: Int[Tensor, "2 edges"],
         n_nodes: int,
     ) -> Float[Tensor, "n_nodes dim_out"]:
         """Sums over the edges of each receiver."""
-        n_edges = edge_index.shape[1]
-        for name, tensor, columns in (
-            ("features", features, self.irreps_in.dim),
-            ("filters", filters, self.irreps_filter.dim),
-            ("weights", weights, self.weight_numel),
-        ):
-            rows = features.shape[0] if name == "features" else n_edges
-            if tensor.shape != (rows, columns) or tensor.dtype != features.dtype:
+        n_nodes_in, n_edges = features.shape[0], edge_index.shape[1]
+        linear = isinstance(weights, LinearWeights)
+        expected = {
+            "features": (features, (n_nodes_in, self.irreps_in.dim)),
+            "filters": (filters, (n_edges, self.irreps_filter.dim)),
+        }
+        if linear:
+            n_hidden = weights.matrix.shape[0]
+            expected["hidden"] = weights.hidden, (n_edges, n_hidden)
+            expected["matrix"] = weights.matrix, (n_hidden, self.weight_numel)
+        else:
+            expected["weights"] = weights, (n_edges, self.weight_numel)
+        for name, (tensor, shape) in expected.items():
+            if tensor.shape != shape or tensor.dtype != features.dtype:
                 raise ValueError(
-                    f"{name}: expected shape {(rows, columns)} and dtype {features.dtype}, "
+                    f"{name}: expected shape {shape} and dtype {features.dtype}, "
                     f"got {tuple(tensor.shape)} and {tensor.dtype}"
                 )
         if self.implementation == "fused" or (self.implementation == "auto" and fusable(features)):
-            return fused(self._fused, features, filters, weights, edge_index, n_nodes)
+            loops = fused_linear if linear else fused
+            return loops(self._fused, features, filters, weights, edge_index, n_nodes)  # pyright: ignore
+        if linear:
+            weights = weights.rows()
         return plain(self._plain, features, filters, weights, edge_index, n_nodes)
 
 
