@@ -43,14 +43,16 @@ def write_edge_sum(
 ) -> None:
     """`loop`: writes, and does not add to, the rows of edges."""
     n_sources, n_filters, n_weights = loop.counts
-    parts = [
-        _part(module, plan, group, f"part_{k}", dtype, weights, loop) for k, group in enumerate(groups)
-    ]
+    parts = [_part(module, plan, group, f"part_{k}", dtype, weights, loop) for k, group in enumerate(groups)]
     code = VectorCode(module, "loop", dtype, loop.signature(weights), public=True)
     *tables, sender, receiver, low, high = code.arguments
     d_filters = tables.pop(0) if loop.d_filters else None
     d_weights, (g, *tables) = tables[: len(loop.d_weights)], tables[len(loop.d_weights) :]
-    sources, filters, given = tables[:n_sources], tables[n_sources:][:n_filters], tables[n_sources + n_filters :]
+    sources, filters, given = (
+        tables[:n_sources],
+        tables[n_sources:][:n_filters],
+        tables[n_sources + n_filters :],
+    )
     columns = plan.irreps_filter.dim
     # Sums over channels of dY, and in the last row of what weights sum: a register each.
     sums = code.space((columns + 1) * code.width)
@@ -86,7 +88,11 @@ def _part(
     code = VectorCode(module, name, dtype, kinds, public=False)
     sums, *tables = code.arguments
     d_weights, (g, *tables) = tables[:n_outputs], tables[n_outputs:]
-    sources, filters, given = tables[:n_sources], tables[n_sources:][:n_filters], tables[n_sources + n_filters :]
+    sources, filters, given = (
+        tables[:n_sources],
+        tables[n_sources:][:n_filters],
+        tables[n_sources + n_filters :],
+    )
     last = code.at(sums, plan.irreps_filter.dim * code.width)
     size = len(weights.internal)
 

@@ -115,7 +115,7 @@ class LinearPartials(torch.autograd.Function):
 def _second(ctx: Any, a: Tensor | None, b: Tensor | None, u: Tensor, wants: tuple[bool, ...]) -> list[Any]:
     """Gradient of the partials with cotangents a, b and u of those in x, Y and h: c = u W is that in w, and
 
-        dh = dw Wᵀ,     dW = hᵀ dw + uᵀ dL/dw.
+    dh = dw Wᵀ,     dW = hᵀ dw + uᵀ dL/dw.
     """
     plan, edges, (g, x, y, h, matrix) = ctx.plan, ctx.edges, ctx.saved_tensors
     shape = len(h), matrix.shape[1]

@@ -43,15 +43,17 @@ def write_node_sum(
     """`loop`: adds to the row of each node what comes along its edges order[start[node]], ... from the rows of
     sources that end[edge] names."""
     n_sources, n_filters, n_weights = loop.counts
-    parts = [
-        _part(module, plan, group, f"part_{k}", dtype, weights, loop) for k, group in enumerate(groups)
-    ]
+    parts = [_part(module, plan, group, f"part_{k}", dtype, weights, loop) for k, group in enumerate(groups)]
     columns_to, columns_from = plan.irreps_out.dim, plan.irreps_in.dim
     if not loop.receivers:
         columns_to, columns_from = columns_from, columns_to
     code = VectorCode(module, "loop", dtype, loop.signature(weights), public=True)
     total, *tables, end, order, start, low, high = code.arguments
-    sources, filters, given = tables[:n_sources], tables[n_sources:][:n_filters], tables[n_sources + n_filters :]
+    sources, filters, given = (
+        tables[:n_sources],
+        tables[n_sources:][:n_filters],
+        tables[n_sources + n_filters :],
+    )
     weights.prepare(code)
     with code.loop(low, high) as node:
         row = code.row(total, node, columns_to)
@@ -77,7 +79,11 @@ def _part(
     kinds = "r" + "r" * (n_sources + n_filters) + weights.internal * n_weights
     code = VectorCode(module, name, dtype, kinds, public=False)
     row, *tables = code.arguments
-    sources, filters, given = tables[:n_sources], tables[n_sources:][:n_filters], tables[n_sources + n_filters :]
+    sources, filters, given = (
+        tables[:n_sources],
+        tables[n_sources:][:n_filters],
+        tables[n_sources + n_filters :],
+    )
     # Σ_b CG_abk Y_b of each filter Y and pair (where to, where from) of a path.
     factors: dict[tuple[int, int, int, int], Value] = {}
     for number, terms in group:
@@ -104,13 +110,17 @@ def _part(
 
         for number, _ in group:
             column = code.at_sum(first, plan.weight_starts[number])
-            mine = [(f, to, origin, place) for (owner, f, to, origin), place in places.items() if owner == number]
+            mine = [
+                (f, to, origin, place) for (owner, f, to, origin), place in places.items() if owner == number
+            ]
             size = len(weights.internal)
             for k in range(n_weights):
                 weight = weights.value(code, given[k * size : (k + 1) * size], column, lanes)
                 path: dict[int, Value] = {}
                 for f, to, origin, place in mine:
-                    for source in (s for s, filter_, of_weight in loop.terms if (filter_, of_weight) == (f, k)):
+                    for source in (
+                        s for s, filter_, of_weight in loop.terms if (filter_, of_weight) == (f, k)
+                    ):
                         factor = code.spread(place, lanes)
                         path[to] = code.add_times(path.get(to), factor, of(source, origin))
                 for to, value in path.items():

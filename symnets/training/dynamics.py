@@ -47,7 +47,8 @@ def descend(
             inputs, targets = batch.to(device)
             # Of an ensemble each member descends its own mean: the sum over the leading axis.
             each = loss(model(inputs), targets).mean(-1)
-            each.sum().backward()
+            # To the weights only: forces leave the graph differentiable in positions, too, at a cost.
+            each.sum().backward(inputs=weights)
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, clip_norm)
             state.learning_rate = float(optimizer.param_groups[0]["lr"])
