@@ -37,7 +37,7 @@ def descend(
     model, optimizer = state.model, state.optimizer
     if optimizer is None:
         raise ValueError("descend: state.optimizer is None; give one, such as torch.optim.Adam(...)")
-    weights = [p for group in optimizer.param_groups for p in group["params"]]
+    weights = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     device = weights[0].device
     while True:
         number, start = divmod(state.step, len(loader))
