@@ -1,5 +1,6 @@
 """The fused product against e3nn's, against its plain twin, and under differentiation."""
 
+import itertools
 import os
 import signal
 import warnings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from symnets.nn import from_e3nn, to_e3nn
-from symnets.ops import TensorProductScatter, all_paths
+from symnets.ops import LinearWeights, TensorProductScatter, all_paths, linear_weights
 
 IRREPS = st.lists(
     st.tuples(st.integers(1, 5), st.integers(0, 3), st.sampled_from([1, -1])), min_size=1, max_size=3
@@ -181,3 +182,51 @@ def test_a_forked_child_computes_too():
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_derivatives_that_are_not_asked_for_do_not_change_the_others(small, linear):
+    x, y, w, edge_index, n = draw(small)
+    hidden, matrix = (torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((7, 3), (3, w.shape[1])))
+    leaves = [x, y, hidden, matrix] if linear else [x, y, w]
+
+    def second(wanted: list[Tensor], first: list[Tensor]) -> tuple[Tensor, ...]:
+        out = small(x, y, LinearWeights(hidden, matrix) if linear else w, edge_index, n)
+        gradients = torch.autograd.grad((out**2).sum(), first, create_graph=True)
+        return torch.autograd.grad(sum((g**2).sum() for g in gradients), wanted)
+
+    for asked in itertools.chain.from_iterable(itertools.combinations(leaves, k) for k in (1, 2, 3)):
+        expected = second(leaves, list(asked))
+        for one, alone in zip(leaves, expected, strict=True):
+            (found,) = second([one], list(asked))
+            torch.testing.assert_close(found, alone, rtol=1e-12, atol=1e-12)
+
+
+def test_weights_that_are_products_of_matrices_have_derivatives_of_every_order(small, monkeypatch):
+    x, y, w, edge_index, n = draw(small)
+    hidden, matrix = (torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((7, 3), (3, w.shape[1])))
+
+    def function(*arguments: Tensor) -> Tensor:
+        return small(*arguments[:2], LinearWeights(*arguments[2:]), edge_index, n)
+
+    leaves = (x, y, hidden, matrix)
+    assert torch.autograd.gradcheck(function, leaves)
+    assert torch.autograd.gradgradcheck(function, leaves)
+    twin = TensorProductScatter(small.irreps_in, small.irreps_filter, *_of(small), implementation="plain")
+
+    def third(op: TensorProductScatter) -> list[Tensor]:
+        tensors = [op(x, y, LinearWeights(hidden, matrix), edge_index, n)]
+        for _ in range(3):
+            total = sum((t**2).sum() for t in tensors)
+            tensors = list(torch.autograd.grad(total, leaves, create_graph=True))
+        return tensors
+
+    expected = third(twin)
+    for kept in (linear_weights.KEEP, 0):  # 0: weights are formed again, node after node
+        monkeypatch.setattr(linear_weights, "KEEP", kept)
+        for a, b in zip(third(small), expected, strict=True):
+            assert relative(a, b) < 1e-11
+
+
+def _of(op: TensorProductScatter):
+    return op.plan.slots, op.plan.paths
