@@ -6,6 +6,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.nn.layout import blocks, join
+from symnets.ops.grouped_linear import Block, Groups, grouped_linear
+from symnets.ops.transformed import transformed
 
 
 class SpeciesLinear(nn.Module):
@@ -26,6 +28,14 @@ class SpeciesLinear(nn.Module):
             next((i for i, (_, ir) in enumerate(self.irreps_in) if ir == out), None)
             for _, out in self.irreps_out
         ]
+        self.n_species = n_species
+        starts_in, starts_out = (
+            [s.start for s in irreps.slices()] for irreps in (self.irreps_in, self.irreps_out)
+        )
+        self.places = [
+            None if i is None else Block(ir.dim, starts_in[i], start)
+            for i, start, (_, ir) in zip(self.slots, starts_out, self.irreps_out, strict=True)
+        ]
         self.weights = nn.ParameterList(
             # Empty where there is no input; without gradient, or distributed training would wait for it.
             nn.Parameter(
@@ -39,6 +49,13 @@ class SpeciesLinear(nn.Module):
         self, features: Float[Tensor, "n dim_in"], species: Int[Tensor, " n"]
     ) -> Float[Tensor, "n dim_out"]:
         """Mixed features; `species` counts from 0."""
+        if len(features) and self.n_species > 1 and not transformed():
+            used = [n for n, i in enumerate(self.slots) if i is not None]
+            weights = [self.weights[n] * self.weights[n].shape[1] ** -0.5 for n in used]
+            groups = Groups.of(species, self.n_species)
+            return grouped_linear(
+                features, weights, [self.places[n] for n in used], self.irreps_out.dim, groups
+            )
         parts, out = blocks(features, self.irreps_in), []
         for i, weight, (mul, ir) in zip(self.slots, self.weights, self.irreps_out, strict=True):
             if i is None:

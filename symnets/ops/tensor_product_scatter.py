@@ -12,6 +12,7 @@ from symnets.ops.fused import FusedPlan, fused
 from symnets.ops.linear_weights import LinearWeights, fused_linear
 from symnets.ops.paths import Plan
 from symnets.ops.plain import PlainPlan, plain
+from symnets.ops.transformed import transformed
 
 
 class TensorProductScatter(nn.Module):
@@ -93,7 +94,5 @@ class TensorProductScatter(nn.Module):
 
 def fusable(features: Tensor) -> bool:
     """Whether the compiled loops can take a tensor."""
-    # Inside torch.func transforms and torch.compile tensors hold no memory for the kernels to read.
-    transformed = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
     on_cpu = features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)
-    return on_cpu and not transformed and not torch.compiler.is_compiling()
+    return on_cpu and not transformed()
