@@ -89,7 +89,5 @@ def cuequivariance(
 ) -> Tensor:
     """The product by cuequivariance, which gathers and scatters by itself."""
     sender, receiver = edge_index
-    (out,) = cue_plan.module(x)(
-        [w, x, y], {1: sender}, {0: x.new_empty(n_nodes, 1)}, {0: receiver}
-    )
+    (out,) = cue_plan.module(x)([w, x, y], {1: sender}, {0: x.new_empty(n_nodes, 1)}, {0: receiver})
     return out

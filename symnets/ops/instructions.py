@@ -1,11 +1,13 @@
 """e3nn's instructions of a tensor product, and the `Plan` they amount to."""
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
 from e3nn import o3
+from jaxtyping import Int
 from torch import Tensor
 
 from symnets.ops.paths import Plan
@@ -24,7 +26,7 @@ class Instruction(NamedTuple):
 
 
 def read(instruction: Sequence[Any]) -> Instruction:
-    """An instruction as e3nn writes it, `(i_in1, i_in2, i_out, "uvu", True[, path_weight])`, or a bare triple.
+    """An instruction as e3nn writes it, `(i_in1, i_in2, i_out, "uvu", True[, path_weight])`, or a triple.
 
     Raises:
         ValueError: for what is not supported.
@@ -32,8 +34,8 @@ def read(instruction: Sequence[Any]) -> Instruction:
     entries = tuple(instruction)
     if len(entries) not in (3, 5, 6):
         raise ValueError(
-            f'instructions: expected (i_in1, i_in2, i_out, "uvu", True[, path_weight]), got {entries}; a '
-            "TensorProduct that is built has normalised ones, which do not count: give those it was built from"
+            f'instructions: expected (i_in1, i_in2, i_out, "uvu", True[, path_weight]), got {entries}; '
+            "those of a TensorProduct that is built are normalised, give the ones it was built from"
         )
     mode, has_weight, path_weight = (*entries[3:], *("uvu", True, 1.0)[len(entries) - 3 :])
     if mode != "uvu" or has_weight is not True:
@@ -46,12 +48,16 @@ def read(instruction: Sequence[Any]) -> Instruction:
     return Instruction(*entries[:3], float(path_weight))
 
 
-def check(irreps_in1: o3.Irreps, irreps_in2: o3.Irreps, irreps_out: o3.Irreps, paths: list[Instruction]) -> None:
+def check(
+    irreps_in1: o3.Irreps, irreps_in2: o3.Irreps, irreps_out: o3.Irreps, paths: list[Instruction]
+) -> None:
     """Raises ValueError for no paths, paths that O(3) forbids, and irreps or channels that do not fit."""
     three = {"irreps_in1": irreps_in1, "irreps_in2": irreps_in2, "irreps_out": irreps_out}
     for name, irreps in three.items():
         if any(mul < 1 for mul, _ in irreps):
-            raise ValueError(f"{name}: expected multiplicities of at least 1, got {irreps}; leave out the others")
+            raise ValueError(
+                f"{name}: expected multiplicities of at least 1, got {irreps}; leave out the others"
+            )
     if not paths:
         raise ValueError("instructions: expected at least one, got none")
     for path in paths:
@@ -102,53 +108,32 @@ def coefficients(
     return found
 
 
-class Instructions:
-    """A list of instructions, checked.
+def plan_of(
+    irreps_in1: o3.Irreps,
+    irreps_in2: o3.Irreps,
+    irreps_out: o3.Irreps,
+    instructions: Iterable[Sequence[Any]],
+    irrep_normalization: IrrepNormalization,
+    path_normalization: PathNormalization,
+) -> tuple[Plan, Int[Tensor, " weight_numel"]]:
+    """The plan of some instructions. An irrep v x ir of the filter becomes v filters with a path each.
 
-    Args:
-        irreps_in1: of the node features.
-        irreps_in2: of the filter; v x ir has weights (u, v), and becomes v filters.
-        irreps_out: of the output slots.
-        instructions: e3nn's tuples.
-        irrep_normalization: e3nn's.
-        path_normalization: e3nn's.
-
-    Attributes:
-        plan: the product in terms of filters of multiplicity one.
+    Returns:
+        the plan, and of each of its weights, which one it is of e3nn's row w[u, v] of path 0, of path 1, ...
 
     Raises:
         ValueError: what was expected, what came.
     """
-
-    def __init__(
-        self,
-        irreps_in1: o3.Irreps,
-        irreps_in2: o3.Irreps,
-        irreps_out: o3.Irreps,
-        instructions: Iterable[Sequence[Any]],
-        irrep_normalization: IrrepNormalization,
-        path_normalization: PathNormalization,
-    ) -> None:
-        paths = [read(instruction) for instruction in instructions]
-        check(irreps_in1, irreps_in2, irreps_out, paths)
-        factors = coefficients(
-            irreps_in1, irreps_in2, irreps_out, paths, irrep_normalization, path_normalization
-        )
-        starts = [sum(mul for mul, _ in irreps_in2[:i]) for i in range(len(irreps_in2))]
-        self.shapes = [(irreps_in1[path.i_in1].mul, irreps_in2[path.i_in2].mul) for path in paths]
-        single = [
-            (path.i_in1, starts[path.i_in2] + v, path.i_out)
-            for path, (_, several) in zip(paths, self.shapes, strict=True)
-            for v in range(several)
-        ]
-        repeated = [f for f, (_, several) in zip(factors, self.shapes, strict=True) for _ in range(several)]
-        filters = o3.Irreps([(1, ir) for mul, ir in irreps_in2 for _ in range(mul)])
-        self.plan = Plan(irreps_in1, filters, irreps_out, single, repeated)
-
-    def weights_of_plan(self, weights: Tensor) -> Tensor:
-        """Rows of weights w[u, v], path after path, in the order of the plan: filter v by filter v."""
-        if all(v == 1 for _, v in self.shapes):
-            return weights
-        parts = weights.split([u * v for u, v in self.shapes], dim=1)
-        ordered = [part.unflatten(1, shape).mT.flatten(1) for part, shape in zip(parts, self.shapes, strict=True)]
-        return torch.cat(ordered, dim=1)
+    paths = [read(instruction) for instruction in instructions]
+    check(irreps_in1, irreps_in2, irreps_out, paths)
+    factors = coefficients(irreps_in1, irreps_in2, irreps_out, paths, irrep_normalization, path_normalization)
+    filters = o3.Irreps([(1, ir) for mul, ir in irreps_in2 for _ in range(mul)])
+    first = [0, *itertools.accumulate(mul for mul, _ in irreps_in2)]
+    single, repeated, order, start = [], [], [], 0
+    for path, factor in zip(paths, factors, strict=True):
+        u, v = irreps_in1[path.i_in1].mul, irreps_in2[path.i_in2].mul
+        single += [(path.i_in1, first[path.i_in2] + n, path.i_out) for n in range(v)]
+        repeated += [factor] * v
+        order.append((start + torch.arange(u * v)).view(u, v).mT.flatten())
+        start += u * v
+    return Plan(irreps_in1, filters, irreps_out, single, repeated), torch.cat(order)

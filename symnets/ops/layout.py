@@ -30,20 +30,12 @@ def join(parts: list[Float[Tensor, "n _ir _mul"]]) -> Float[Tensor, "n dim"]:
 
 
 def to_e3nn(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> Float[Tensor, "n dim"]:
-    """Reorder an `ir_mul` row to e3nn's `mul_ir`; the row itself where both are the same."""
-    if _same(irreps):
-        return features
+    """Reorder an `ir_mul` row to e3nn's `mul_ir`."""
     return join([block.mT for block in blocks(features, irreps)])
 
 
 def from_e3nn(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> Float[Tensor, "n dim"]:
-    """Reorder a row of e3nn's `mul_ir` to `ir_mul`; the row itself where both are the same."""
-    if _same(irreps):
-        return features
+    """Reorder a row of e3nn's `mul_ir` to `ir_mul`."""
     sizes = [mul_ir.dim for mul_ir in irreps]
     parts = features.split(sizes, dim=-1)
     return join([part.unflatten(-1, (mul, ir.dim)).mT for part, (mul, ir) in zip(parts, irreps, strict=True)])
-
-
-def _same(irreps: o3.Irreps) -> bool:
-    return all(mul == 1 or ir.dim == 1 for mul, ir in irreps)

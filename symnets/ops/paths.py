@@ -64,7 +64,11 @@ class Plan:
 
     def _wigner_3j(self, number: int) -> Tensor:
         path = self.paths[number]
-        irreps = (self.irreps_in[path.slot_in], self.irreps_filter[path.slot_filter], self.slots[path.slot_out])
+        irreps = (
+            self.irreps_in[path.slot_in],
+            self.irreps_filter[path.slot_filter],
+            self.slots[path.slot_out],
+        )
         return o3.wigner_3j(*(ir.l for _, ir in irreps), dtype=torch.float64)
 
     @cached_property

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from symnets.ops.cuequivariance import CuequivariancePlan, cuequivariance, installed
 from symnets.ops.fused import FusedPlan, fused
-from symnets.ops.instructions import Instructions, IrrepNormalization, PathNormalization
+from symnets.ops.instructions import IrrepNormalization, PathNormalization, plan_of
 from symnets.ops.layout import from_e3nn, to_e3nn
 from symnets.ops.plain import PlainPlan, plain
+from symnets.ops.reordered import Reordered
 
 Layout = Literal["mul_ir", "ir_mul"]
 Implementation = Literal["auto", "fused", "plain", "cuequivariance"]
@@ -41,8 +42,8 @@ class TensorProductScatter(nn.Module):
             irrep are returned as one block, (2l+1, channels of all). In "mul_ir" that is the same row.
         irrep_normalization: e3nn's: "component", "norm" or "none".
         path_normalization: e3nn's: "element", "path" or "none".
-        implementation: "fused" (compiled, CPU, float32 and float64; no message is stored), "plain" (torch, any
-            device and dtype), "cuequivariance" (the optional package; its CUDA kernels have not been run
+        implementation: "fused" (compiled, CPU, float32 and float64; no message is stored), "plain" (torch,
+            any device and dtype), "cuequivariance" (the optional package; its CUDA kernels have not been run
             here), or "auto". That is "fused" on the CPU; on CUDA "cuequivariance" where its kernels are
             installed and all multiplicities are multiples of 32; else, and within `torch.func` transforms and
             `torch.compile`, "plain".
@@ -53,8 +54,9 @@ class TensorProductScatter(nn.Module):
         plan: the product in terms of filters of multiplicity one, in "ir_mul".
 
     Raises:
-        ValueError: for instructions that O(3) forbids, that do not fit the irreps or are not supported, and for
-            unknown options.
+        ValueError: for instructions that O(3) forbids, that do not fit the irreps or are not supported, and
+            for unknown options.
+        ImportError: for "cuequivariance" where it is not installed.
     """
 
     def __init__(
@@ -83,13 +85,20 @@ class TensorProductScatter(nn.Module):
             )
         self.irreps_in1, self.irreps_in2 = o3.Irreps(irreps_in1), o3.Irreps(irreps_in2)
         slots = o3.Irreps(irreps_out)
-        self._instructions = Instructions(
+        self.plan, weights = plan_of(
             self.irreps_in1, self.irreps_in2, slots, instructions, irrep_normalization, path_normalization
         )
-        self.plan = self._instructions.plan
         self.irreps_out = slots if layout == "mul_ir" else self.plan.irreps_out
         self.weight_numel = self.plan.weight_numel
         self.layout, self.implementation = layout, implementation
+        # The kernels take features in "ir_mul", and filters, of multiplicity one each, as "mul_ir" has them.
+        if layout == "mul_ir":
+            self._features = Reordered.of(from_e3nn, self.irreps_in1)
+            self._filters, self._result = Reordered(), Reordered.of(to_e3nn, self.plan.irreps_out)
+        else:
+            self._features, self._result = Reordered(), Reordered()
+            self._filters = Reordered.of(to_e3nn, self.irreps_in2)
+        self._weights = Reordered(weights)
         self._fused, self._plain = FusedPlan(self.plan), PlainPlan(self.plan)
         self._cuequivariance = CuequivariancePlan(self.plan)
 
@@ -115,8 +124,8 @@ class TensorProductScatter(nn.Module):
         """
         if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
             raise ValueError(
-                f"edge_index: expected shape (2, edges) and dtype torch.int64, got {tuple(edge_index.shape)} and "
-                f"{edge_index.dtype}"
+                "edge_index: expected shape (2, edges) and dtype torch.int64, "
+                f"got {tuple(edge_index.shape)} and {edge_index.dtype}"
             )
         n_edges = edge_index.shape[1]
         for name, tensor, rows, columns in (
@@ -129,12 +138,8 @@ class TensorProductScatter(nn.Module):
                     f"{name}: expected shape {(rows, columns)} and dtype {features.dtype}, "
                     f"got {tuple(tensor.shape)} and {tensor.dtype}"
                 )
-        weights = self._instructions.weights_of_plan(weights)
-        if self.layout == "ir_mul":
-            return self._product(features, to_e3nn(filters, self.irreps_in2), weights, edge_index, n_nodes)
-        features = from_e3nn(features, self.irreps_in1)
-        out = self._product(features, filters, weights, edge_index, n_nodes)
-        return to_e3nn(out, self.plan.irreps_out)
+        rows = self._features(features), self._filters(filters), self._weights(weights)
+        return self._result(self._product(*rows, edge_index, n_nodes))
 
     def _product(self, x: Tensor, y: Tensor, w: Tensor, edge_index: Tensor, n_nodes: int) -> Tensor:
         """Of features and result in "ir_mul", and filters of multiplicity one."""
@@ -144,8 +149,8 @@ class TensorProductScatter(nn.Module):
         if chosen == "fused":
             if not fusable(x):
                 raise ValueError(
-                    'implementation "fused": expected float32 or float64 on the CPU, outside of torch.func and '
-                    f'torch.compile, got {x.dtype} on {x.device}; take "auto" or "plain"'
+                    'implementation "fused": expected float32 or float64 on the CPU, outside of torch.func '
+                    f'and torch.compile, got {x.dtype} on {x.device}; take "auto" or "plain"'
                 )
             return fused(self._fused, x, y, w, edge_index, n_nodes)
         if chosen == "cuequivariance" and edge_index.shape[1]:  # which cannot do nothing
