@@ -125,7 +125,7 @@ def derivatives(function: Callable[..., Tensor], arguments: Arguments) -> list[T
 
 def relative(a: Tensor, b: Tensor) -> float:
     """Largest difference, of the largest entry of b."""
-    a, b = a.detach(), b.detach()
+    a, b = a.detach().double(), b.detach().double()
     assert a.shape == b.shape
     return float((a - b).abs().max() / b.abs().max().clamp(min=1e-300)) if b.numel() else 0.0
 

@@ -17,7 +17,6 @@ SMALL = Case(
 )
 
 
-@settings(max_examples=25)
 @given(cases(), graphs(), LAYOUTS)
 def test_values_and_derivatives_are_e3nns(case, graph, layout):
     assume(case.instructions)
