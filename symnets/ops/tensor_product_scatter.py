@@ -8,7 +8,7 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.ops.cuequivariance import CuequivariancePlan, cuequivariance, installed
+from symnets.ops.cuequivariance_plan import CuequivariancePlan, cuequivariance, installed
 from symnets.ops.fused import FusedPlan, fused
 from symnets.ops.instructions import IrrepNormalization, PathNormalization, plan_of
 from symnets.ops.layout import from_e3nn, to_e3nn
