@@ -4,7 +4,7 @@ Only its generic implementation ("naive") is run by the tests, on a CPU; "unifor
 """
 
 import math
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,11 +19,13 @@ REGISTER = 32
 """Channels of which NVIDIA's kernels want a multiple."""
 
 
+@cache
 def installed() -> bool:
     """Whether `cuequivariance_torch` can be imported."""
     return find_spec("cuequivariance_torch") is not None
 
 
+@cache
 def compiled() -> bool:
     """Whether its CUDA kernels can."""
     return installed() and find_spec("cuequivariance_ops_torch") is not None
@@ -33,8 +35,8 @@ class CuequivariancePlan:
     """A plan as a polynomial of cuequivariance.
 
     Rows of features, weights and results are cut into segments of `channels` numbers, as many as fit all
-    irreps: the greatest common divisor of the multiplicities. A coefficient of a path of C channels is a term
-    of the polynomial for each of C / `channels` segments. That is the form that "uniform_1d" takes.
+    irreps, the greatest common divisor of the multiplicities. A coefficient of a path of C channels is a term
+    of the polynomial for each of C / `channels` segments. That is the form that "uniform_1d" takes. Copies and pickled ones make it anew.
 
     Raises:
         ImportError: `cuequivariance_torch` is not installed, when first used.
@@ -44,6 +46,9 @@ class CuequivariancePlan:
         self.plan = plan
         self.channels = math.gcd(*(mul for mul, _ in (*plan.irreps_in, *plan.irreps_out, *plan.slots)))
         self._modules: dict[tuple[str, torch.dtype, torch.device], Any] = {}
+
+    def __reduce__(self) -> tuple[type["CuequivariancePlan"], tuple[Plan]]:
+        return CuequivariancePlan, (self.plan,)  # the rest is made anew, on the machine at hand
 
     @property
     def fits(self) -> bool:
