@@ -36,8 +36,8 @@ class CuequivariancePlan:
 
     Rows of features, weights and results are cut into segments of `channels` numbers, as many as fit all
     irreps, the greatest common divisor of the multiplicities. A coefficient of a path of C channels is a term
-    of the polynomial for each of C / `channels` segments. That is the form that "uniform_1d" takes. Copies and
-    pickled ones make it anew.
+    of the polynomial for each of C / `channels` segments. That is the form that "uniform_1d" takes.
+    Copies and pickled ones make it anew.
 
     Raises:
         ImportError: `cuequivariance_torch` is not installed, when first used.
