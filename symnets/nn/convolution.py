@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.nn.mlp import MLP
-from symnets.ops import TensorProductScatter, all_paths
+from symnets.ops import LinearWeights, TensorProductScatter, all_paths
 
 
 class Convolution(nn.Module):
@@ -58,5 +58,5 @@ class Convolution(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "nodes dim_out"]:
         """Convolved features."""
-        weights = self.radial(basis)
+        weights = LinearWeights(*self.radial.last_layer(basis))
         return self.norm * self.product(features, filters, weights, edge_index, features.shape[0])

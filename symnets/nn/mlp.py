@@ -24,9 +24,17 @@ class MLP(nn.Module):
 
     def forward(self, x: Float[Tensor, "n inputs"]) -> Float[Tensor, "n outputs"]:
         """Network at x."""
+        hidden, matrix = self.last_layer(x)
+        return hidden @ matrix
+
+    def last_layer(
+        self, x: Float[Tensor, "n inputs"]
+    ) -> tuple[Float[Tensor, "n hidden"], Float[Tensor, "hidden outputs"]]:
+        """What the network at x is the product of: what its last layer takes, and the matrix of that layer."""
         gain = 1.0
         for i, weight in enumerate(self.weights):
-            if i:
-                x, gain = nn.functional.silu(x), SILU_NORM
-            x = x @ (weight * (gain * weight.shape[0] ** -0.5))
-        return x
+            matrix = weight * (gain * weight.shape[0] ** -0.5)
+            if i == len(self.weights) - 1:
+                return x, matrix
+            x, gain = nn.functional.silu(x @ matrix), SILU_NORM
+        raise AssertionError("a network has layers")

@@ -1,7 +1,8 @@
 """The hot operations, each with a plain torch twin."""
 
+from symnets.ops.linear_weights import LinearWeights
 from symnets.ops.paths import Path, Plan, all_paths
 from symnets.ops.symmetric_contraction import SymmetricContraction
 from symnets.ops.tensor_product_scatter import TensorProductScatter
 
-__all__ = ["Path", "Plan", "SymmetricContraction", "TensorProductScatter", "all_paths"]
+__all__ = ["LinearWeights", "Path", "Plan", "SymmetricContraction", "TensorProductScatter", "all_paths"]

@@ -1,38 +1,47 @@
-"""CompiledPlan: the partials of a tensor product as functions of the processor at hand."""
+"""CompiledPlan: the loops of a tensor product as functions of the processor at hand."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
+from symnets.ops.edge_code import EdgeSum
 from symnets.ops.machine import Machine
+from symnets.ops.node_code import NodeSum
 from symnets.ops.paths import Plan
-from symnets.ops.product_code import product_code, signatures
+from symnets.ops.product_code import product_code
 from symnets.ops.weight_code import Given, Tabulated
+
+Kind = type[Given] | type[Tabulated]
+_compiled: dict[Any, Machine] = {}
+"""All there are, by what they compute: layers of a network, and copies of it, share them."""
 
 
 class CompiledPlan:
-    """The partials of a plan, compiled when a dtype is first met. Copies share them, for machine code cannot
-    be copied; a pickled one compiles anew.
+    """The loops of a plan, each compiled when first met with a dtype; a copy or a pickle holds the plan alone.
 
     Args:
         plan: the product.
         weights: where its weights come from.
     """
 
-    def __init__(self, plan: Plan, weights: type[Given] | type[Tabulated]) -> None:
+    def __init__(self, plan: Plan, weights: Kind) -> None:
         self.plan, self.weights = plan, weights
-        self._machines: dict[str, Machine] = {}
+        self._functions: dict[tuple[NodeSum | EdgeSum, torch.dtype], Callable[..., None]] = {}
 
     def __deepcopy__(self, memo: object) -> "CompiledPlan":
         return self
 
-    def __reduce__(self) -> tuple[type["CompiledPlan"], tuple[Plan, type[Given] | type[Tabulated]]]:
+    def __reduce__(self) -> tuple[type["CompiledPlan"], tuple[Plan, Kind]]:
         return CompiledPlan, (self.plan, self.weights)
 
-    def function(self, name: str, dtype: torch.dtype) -> Callable[..., None]:
-        """A partial, see `product_code`."""
-        real = str(dtype).removeprefix("torch.")
-        if real not in self._machines:
-            weights = self.weights(self.plan.weight_numel)
-            self._machines[real] = Machine(product_code(self.plan, real, weights), signatures(weights))
-        return self._machines[real].functions[name]
+    def function(self, loop: NodeSum | EdgeSum, dtype: torch.dtype) -> Callable[..., None]:
+        """One loop, see `product_code`."""
+        if (loop, dtype) not in self._functions:
+            key = (self.plan.key, self.weights, loop, dtype)
+            if key not in _compiled:
+                weights = self.weights(self.plan.weight_numel)
+                code = product_code(self.plan, str(dtype).removeprefix("torch."), weights, loop)
+                _compiled[key] = Machine(code, {"loop": loop.signature(weights)})
+            self._functions[loop, dtype] = _compiled[key].functions["loop"]
+        return self._functions[loop, dtype]

@@ -9,53 +9,43 @@ from torch import Tensor
 
 from symnets.ops.adjacency import Adjacency
 from symnets.ops.compiled_plan import CompiledPlan
+from symnets.ops.edge_code import EdgeSum
 from symnets.ops.machine import Call
+from symnets.ops.node_code import NodeSum
 from symnets.ops.paths import Plan
+from symnets.ops.product_code import ON_EDGES, TO_RECEIVERS, TO_SENDERS, WEIGHTS_ON_EDGES, Second
+from symnets.ops.room import room
+from symnets.ops.wanted import wanted
 from symnets.ops.weight_code import Given
 from symnets.threads import run
 
 
 class FusedPlan:
-    """A plan with its partials as machine code."""
+    """A plan with its loops as machine code. Arguments are in the order sources, filters, weights."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.compiled = plan, CompiledPlan(plan, Given)
 
-    def sum_at_receivers(self, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
-        """dL/dg, the product itself."""
-        total = x.new_zeros(edges.n_receivers, self.plan.irreps_out.dim)
-        self._sum("to_receivers", total, x, y, w, edges.sender, edges.by_receiver)
-        return total
-
-    def sum_at_senders(self, g: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
-        """dL/dx."""
-        total = g.new_zeros(edges.n_senders, self.plan.irreps_in.dim)
-        self._sum("to_senders", total, g, y, w, edges.receiver, edges.by_sender)
-        return total
-
-    def _sum(
-        self,
-        name: str,
-        total: Tensor,
-        other: Tensor,
-        y: Tensor,
-        w: Tensor,
-        end: np.ndarray,
-        by_node: tuple[np.ndarray, np.ndarray],
-    ) -> None:
-        """Add to each node's row what comes along its edges from `other` rows, those of the edges' `end`."""
-        order, start = by_node
-        call = Call(self.compiled.function(name, other.dtype), total, other, y, w, end, order, start)
-        run(call, start * self.plan.work)
-
-    def on_edges(self, g: Tensor, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> tuple[Tensor, Tensor]:
-        """dL/dY and dL/dw."""
-        dy, dw = y.new_empty(y.shape), w.new_empty(w.shape)
-        call = Call(
-            self.compiled.function("on_edges", g.dtype), dy, dw, g, x, y, w, edges.sender, edges.receiver
+    def at_nodes(self, loop: NodeSum, edges: Adjacency, *arguments: Tensor) -> Tensor:
+        """The sum over the edges of each node."""
+        end, (order, start) = (
+            (edges.sender, edges.by_receiver) if loop.receivers else (edges.receiver, edges.by_sender)
         )
-        run(call, np.arange(len(edges.sender) + 1) * self.plan.work)
-        return dy, dw
+        columns = (self.plan.irreps_out if loop.receivers else self.plan.irreps_in).dim
+        total = arguments[0].new_zeros(len(start) - 1, columns)
+        function = self.compiled.function(loop, total.dtype)
+        run(Call(function, total, *arguments, end, order, start), start * self.plan.work)
+        return total
+
+    def on_edges(self, loop: EdgeSum, edges: Adjacency, g: Tensor, *arguments: Tensor) -> list[Tensor]:
+        """dY, if wanted, and each dw."""
+        n_edges = len(edges.sender)
+        outputs = [g.new_empty(n_edges, self.plan.irreps_filter.dim)] if loop.d_filters else []
+        outputs += [room(n_edges, self.plan.weight_numel, g) for _ in loop.d_weights]
+        function = self.compiled.function(loop, g.dtype)
+        call = Call(function, *outputs, g, *arguments, edges.sender, edges.receiver)
+        run(call, np.arange(n_edges + 1) * self.plan.work)
+        return outputs
 
 
 class Product(torch.autograd.Function):
@@ -65,21 +55,15 @@ class Product(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, w: Tensor, plan: FusedPlan, edges: Adjacency) -> Tensor:
         ctx.save_for_backward(x, y, w)
         ctx.plan, ctx.edges = plan, edges
-        return plan.sum_at_receivers(x, y, w, edges)
+        return plan.at_nodes(TO_RECEIVERS, edges, x, y, w)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, y, w = ctx.saved_tensors
-        needs = tuple(ctx.needs_input_grad[:3])
-        return (*Partials.apply(g, x, y, w, ctx.plan, ctx.edges, needs), None, None)  # pyright: ignore
+        return (*Partials.apply(g, *ctx.saved_tensors, ctx.plan, ctx.edges, wanted(ctx)), None, None)  # pyright: ignore
 
 
 class Partials(torch.autograd.Function):
-    """(dL/dx, dL/dY, dL/dw) (g, x, Y, w), those that are needed.
-
-    L is linear in each argument, so with cotangents (a, b, c) of the three outputs the gradient is
-    that of L(g, a, Y, w) + L(g, x, b, w) + L(g, x, Y, c): the same operations once more.
-    """
+    """(dL/dx, dL/dY, dL/dw) (g, x, Y, w), those that are wanted."""
 
     @staticmethod
     def forward(
@@ -90,32 +74,87 @@ class Partials(torch.autograd.Function):
         w: Tensor,
         plan: FusedPlan,
         edges: Adjacency,
-        needs: tuple[bool, bool, bool],
+        wants: tuple[bool, bool, bool],
     ) -> tuple[Tensor | None, ...]:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(g, x, y, w)
         ctx.plan, ctx.edges = plan, edges
-        dx = plan.sum_at_senders(g, y, w, edges) if needs[0] else None
-        dy, dw = plan.on_edges(g, x, y, w, edges) if needs[1] or needs[2] else (None, None)
-        return dx, dy if needs[1] else None, dw if needs[2] else None
+        dx = plan.at_nodes(TO_SENDERS, edges, g, y, w) if wants[0] else None
+        dy, dw = None, None
+        if wants[1]:
+            dy, dw = plan.on_edges(ON_EDGES, edges, g, x, y, w)
+        elif wants[2]:
+            (dw,) = plan.on_edges(WEIGHTS_ON_EDGES, edges, g, x, y, w)
+        return dx, dy, dw if wants[2] else None
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore
-        g, *arguments = ctx.saved_tensors
-        needs_g, *needs = ctx.needs_input_grad[:4]
-        gradients: list[Tensor | None] = [None] * 4
-        for slot, cotangent in enumerate(cotangents):
-            if cotangent is None:
-                continue
-            replaced = [cotangent if n == slot else a for n, a in enumerate(arguments)]
-            if needs_g:
-                _add(gradients, 0, Product.apply(*replaced, ctx.plan, ctx.edges))
-            wanted = tuple(need and n != slot for n, need in enumerate(needs))
-            if any(wanted):
-                partials = Partials.apply(g, *replaced, ctx.plan, ctx.edges, wanted)
-                for n, partial in enumerate(partials):  # pyright: ignore
-                    _add(gradients, n + 1, partial)
-        return (*gradients, None, None, None)
+        wants = wanted(ctx)
+        step = _differentiable_second if torch.is_grad_enabled() else second_partials
+        return (*step(ctx.plan, ctx.edges, ctx.saved_tensors, cotangents, wants)[:4], None, None, None)
+
+
+def second_partials(
+    plan: FusedPlan,
+    edges: Adjacency,
+    arguments: tuple[Tensor, ...],
+    cotangents: tuple[Tensor | None, ...],
+    wants: tuple[bool, ...],
+    *,
+    first: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Gradient of the partials in g, x, Y and w, where wanted; then dL/dw itself, if asked for (`first`).
+
+    Args:
+        plan: with its loops.
+        edges: of the graph.
+        arguments: g, x, Y, w.
+        cotangents: a, b, c of the partials in x, Y, w.
+        wants: of the four.
+        first: whether dL/dw (g, x, Y, w) is computed in the same loop.
+    """
+    g, x, y, w = arguments
+    a, b, c = cotangents
+    given = Second(a is not None, b is not None, c is not None)
+    sources, filters, weights = ([t for t in pair if t is not None] for pair in ((x, a), (y, b), (w, c)))
+    dg, dx, dy, dw, dw_first = None, None, None, None, None
+    if wants[0] and any(given):
+        dg = plan.at_nodes(given.to_receivers(), edges, *sources, *filters, *weights)
+    if wants[1] and (given.b or given.c):
+        dx = plan.at_nodes(given.to_senders(), edges, g, *filters, *weights)
+    filters_too = wants[2] and (given.a or given.c)
+    if filters_too or first or (wants[3] and (given.a or given.b)):
+        loop = given.on_edges(filters=filters_too, first=first)
+        outputs = plan.on_edges(loop, edges, g, *sources, *filters, *weights)
+        dy = outputs.pop(0) if filters_too else None
+        dw = outputs.pop(0) if given.a or given.b else None
+        dw_first = outputs.pop() if first else None
+    return dg, dx, dy, dw if wants[3] else None, dw_first
+
+
+def _differentiable_second(
+    plan: FusedPlan,
+    edges: Adjacency,
+    arguments: tuple[Tensor, ...],
+    cotangents: tuple[Tensor | None, ...],
+    wants: tuple[bool, ...],
+) -> tuple[Tensor | None, ...]:
+    """The same from operations that can be differentiated again: L is linear in each argument, so that the
+    gradient is that of L(g, a, Y, w) + L(g, x, b, w) + L(g, x, Y, c)."""
+    g, *others = arguments
+    gradients: list[Tensor | None] = [None] * 4
+    for slot, cotangent in enumerate(cotangents):
+        if cotangent is None:
+            continue
+        replaced = [cotangent if n == slot else a for n, a in enumerate(others)]
+        if wants[0]:
+            _add(gradients, 0, Product.apply(*replaced, plan, edges))
+        still = tuple(want and n != slot for n, want in enumerate(wants[1:]))
+        if any(still):
+            partials: Any = Partials.apply(g, *replaced, plan, edges, still)
+            for n, partial in enumerate(partials):
+                _add(gradients, n + 1, partial)
+    return tuple(gradients)
 
 
 def _add(gradients: list[Tensor | None], slot: int, more: Any) -> None:

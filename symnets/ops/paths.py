@@ -86,6 +86,13 @@ class Plan:
         return columns
 
     @cached_property
+    def key(self) -> tuple[object, ...]:
+        """All that decides what is computed: equal plans have equal ones."""
+        sizes = (self.irreps_in.dim, self.irreps_filter.dim, self.irreps_out.dim, *self.weight_starts)
+        numbers = range(len(self.paths))
+        return (*sizes, *((self.channels(n), *self.terms(n)) for n in numbers))
+
+    @cached_property
     def work(self) -> int:
         """Multiplications of an edge."""
         return sum(len(self.terms(n)) * self.channels(n) for n in range(len(self.paths)))

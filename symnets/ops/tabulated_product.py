@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from symnets.ops.adjacency import Adjacency
 from symnets.ops.compiled_plan import CompiledPlan
 from symnets.ops.machine import Call
+from symnets.ops.node_code import NodeSum
 from symnets.ops.paths import Plan
 from symnets.ops.plain import PlainPlan, plain
+from symnets.ops.product_code import ON_EDGES, TO_RECEIVERS, TO_SENDERS
 from symnets.ops.radial_table import RadialTable
 from symnets.ops.tensor_product_scatter import fusable
 from symnets.ops.weight_code import Tabulated
@@ -61,13 +63,13 @@ class _Loops:
         self.compiled, self.table, self.edges, self.plan = compiled, table, edges, compiled.plan
         self.per_step = table.table.new_tensor([1 / table.step])
 
-    def at_nodes(self, name: str, other: Tensor, y: Tensor, r: Tensor) -> Tensor:
+    def at_nodes(self, loop: NodeSum, other: Tensor, y: Tensor, r: Tensor) -> Tensor:
         """The product, or dL/dx."""
-        edges, receivers = self.edges, name == "to_receivers"
+        edges, receivers = self.edges, loop.receivers
         end, by_node = (edges.sender, edges.by_receiver) if receivers else (edges.receiver, edges.by_sender)
         n, columns = len(by_node[1]) - 1, (self.plan.irreps_out if receivers else self.plan.irreps_in).dim
         total = other.new_zeros(n, columns)
-        function = self.compiled.function(name, other.dtype)
+        function = self.compiled.function(loop, other.dtype)
         run(
             Call(function, total, other, y, r, self.table.table, self.per_step, end, *by_node),
             by_node[1] * self.plan.work,
@@ -77,7 +79,7 @@ class _Loops:
     def on_edges(self, g: Tensor, x: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """dL/dY and dL/dr."""
         dy, dr = torch.empty_like(y), torch.empty_like(r)
-        function, edges = self.compiled.function("on_edges", g.dtype), self.edges
+        function, edges = self.compiled.function(ON_EDGES, g.dtype), self.edges
         call = Call(
             function, dy, dr, g, x, y, r, self.table.table, self.per_step, edges.sender, edges.receiver
         )
@@ -92,13 +94,13 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, r: Tensor, loops: _Loops) -> Tensor:
         ctx.save_for_backward(x, y, r)
         ctx.loops = loops
-        return loops.at_nodes("to_receivers", x, y, r)
+        return loops.at_nodes(TO_RECEIVERS, x, y, r)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         x, y, r = ctx.saved_tensors
         needs_x, needs_y, needs_r, _ = ctx.needs_input_grad
-        dx = ctx.loops.at_nodes("to_senders", g, y, r) if needs_x else None
+        dx = ctx.loops.at_nodes(TO_SENDERS, g, y, r) if needs_x else None
         dy, dr = ctx.loops.on_edges(g, x, y, r) if needs_y or needs_r else (None, None)
         return dx, dy if needs_y else None, dr if needs_r else None, None

@@ -12,6 +12,7 @@ from symnets.ops.cuequivariance_plan import CuequivariancePlan, cuequivariance, 
 from symnets.ops.fused import FusedPlan, fused
 from symnets.ops.instructions import IrrepNormalization, PathNormalization, plan_of
 from symnets.ops.layout import from_e3nn, to_e3nn
+from symnets.ops.linear_weights import LinearWeights, fused_linear
 from symnets.ops.plain import PlainPlan, plain
 from symnets.ops.reordered import Reordered
 
@@ -107,7 +108,7 @@ class TensorProductScatter(nn.Module):
         self,
         features: Float[Tensor, "nodes dim_in1"],
         filters: Float[Tensor, "edges dim_in2"],
-        weights: Float[Tensor, "edges weight_numel"],
+        weights: Float[Tensor, "edges weight_numel"] | LinearWeights,
         edge_index: Int[Tensor, "2 edges"],
         n_nodes: int,
     ) -> Float[Tensor, "n_nodes dim_out"]:
@@ -116,7 +117,7 @@ class TensorProductScatter(nn.Module):
         Args:
             features: x of the senders.
             filters: Y.
-            weights: w.
+            weights: w, or the two factors it is the product of, which saves memory.
             edge_index: senders, then receivers: rows of `features` and of the result.
             n_nodes: rows of the result.
 
@@ -129,32 +130,48 @@ class TensorProductScatter(nn.Module):
                 f"got {tuple(edge_index.shape)} and {edge_index.dtype}"
             )
         n_edges = edge_index.shape[1]
-        tables = (("features", features), ("filters", filters), ("weights", weights))
-        for (name, tensor), columns in zip(tables, self._columns, strict=True):
-            rows = features.shape[0] if name == "features" else n_edges
-            if tensor.shape != (rows, columns) or tensor.dtype != features.dtype:
+        linear = isinstance(weights, LinearWeights)
+        n_hidden = len(weights.matrix) if linear else 0
+        dim_in1, dim_in2, numel = self._columns
+        expected = {
+            "features": (features, (len(features), dim_in1)),
+            "filters": (filters, (n_edges, dim_in2)),
+        }
+        if linear:
+            expected["hidden"] = weights.hidden, (n_edges, n_hidden)
+            expected["matrix"] = weights.matrix, (n_hidden, numel)
+        else:
+            expected["weights"] = weights, (n_edges, numel)
+        for name, (tensor, shape) in expected.items():
+            if tensor.shape != shape or tensor.dtype != features.dtype:
                 raise ValueError(
-                    f"{name}: expected shape {(rows, columns)} and dtype {features.dtype}, "
+                    f"{name}: expected shape {shape} and dtype {features.dtype}, "
                     f"got {tuple(tensor.shape)} and {tensor.dtype}"
                 )
-        rows = self._features(features), self._filters(filters), self._weights(weights)
-        return self._result(self._product(*rows, edge_index, n_nodes))
+        if linear:
+            weights = LinearWeights(weights.hidden, self._weights(weights.matrix))
+        else:
+            weights = self._weights(weights)
+        out = self._product(self._features(features), self._filters(filters), weights, edge_index, n_nodes)
+        return self._result(out)
 
-    def _product(self, x: Tensor, y: Tensor, w: Tensor, edge_index: Tensor, n_nodes: int) -> Tensor:
+    def _product(
+        self, x: Tensor, y: Tensor, w: Tensor | LinearWeights, edge_index: Tensor, n_nodes: int
+    ) -> Tensor:
         """Of features and result in "ir_mul", and filters of multiplicity one."""
-        chosen = self.implementation
-        if chosen == "auto":
-            chosen = self._choose(x)
+        chosen = self._choose(x) if self.implementation == "auto" else self.implementation
         if chosen == "fused":
             if not fusable(x):
                 raise ValueError(
                     'implementation "fused": expected float32 or float64 on the CPU, outside of torch.func '
                     f'and torch.compile, got {x.dtype} on {x.device}; take "auto" or "plain"'
                 )
-            return fused(self._fused, x, y, w, edge_index, n_nodes)
+            loops = fused_linear if isinstance(w, LinearWeights) else fused
+            return loops(self._fused, x, y, w, edge_index, n_nodes)  # pyright: ignore[reportArgumentType]
+        rows = w.rows() if isinstance(w, LinearWeights) else w
         if chosen == "cuequivariance" and edge_index.shape[1]:  # which cannot do nothing
-            return cuequivariance(self._cuequivariance, x, y, w, edge_index, n_nodes)
-        return plain(self._plain, x, y, w, edge_index, n_nodes)
+            return cuequivariance(self._cuequivariance, x, y, rows, edge_index, n_nodes)
+        return plain(self._plain, x, y, rows, edge_index, n_nodes)
 
     def _choose(self, x: Tensor) -> Implementation:
         if fusable(x):

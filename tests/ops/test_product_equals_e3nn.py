@@ -6,7 +6,7 @@ from e3nn import o3
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from symnets.ops import TensorProductScatter, all_paths
+from symnets.ops import LinearWeights, TensorProductScatter, all_paths
 from tests.ops.products import Case, arguments, cases, derivatives, draw, graphs, largest_error, relative
 
 LAYOUTS = st.sampled_from(["mul_ir", "ir_mul"])
@@ -85,3 +85,18 @@ def test_ir_mul_returns_neighbouring_slots_as_one_block():
     one = torch.tensor([[0], [0]])
     row = merged(torch.tensor([[0.0, 1, 2, 3]]), torch.ones(1, 1), torch.tensor([[1.0, 10.0]]), one, 1)
     assert torch.allclose(row, torch.tensor([[1.0, 10, 2, 20, 3, 30]]))
+
+
+@pytest.mark.parametrize("implementation", ["fused", "plain"])
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+def test_linear_weights_are_their_product(implementation, layout):
+    irreps = o3.Irreps("2x0e+2x1o"), o3.Irreps("1x0e+3x1o"), o3.Irreps("2x1o+2x0e")
+    case = Case(irreps, [(0, 1, 0, "uvu", True), (1, 1, 1, "uvu", True)], {})
+    op = case.op(implementation=implementation, layout=layout)
+    x, y, w, edge_index, n = draw(op)
+    hidden = w.detach()[:, :3].clone().requires_grad_()
+    matrix = torch.linspace(-1, 1, 3 * op.weight_numel, dtype=x.dtype).view(3, -1)
+    given_, product = (x, y, hidden, edge_index, n), case.e3nn(layout)
+    ours = derivatives(lambda x, y, h, *graph: op(x, y, LinearWeights(h, matrix), *graph), given_)
+    theirs = derivatives(lambda x, y, h, *graph: product(x, y, h @ matrix, *graph), given_)
+    assert largest_error(ours, theirs) < 1e-12
