@@ -125,7 +125,8 @@ def second_partials(
     filters_too = wants[2] and (given.a or given.c)
     if filters_too or first or (wants[3] and (given.a or given.b)):
         loop = given.on_edges(filters=filters_too, first=first)
-        outputs = plan.on_edges(loop, edges, g, *sources, *filters, *weights)
+        counted = zip((sources, filters, weights), loop.counts, strict=True)
+        outputs = plan.on_edges(loop, edges, g, *(t for tensors, n in counted for t in tensors[:n]))
         dy = outputs.pop(0) if filters_too else None
         dw = outputs.pop(0) if given.a or given.b else None
         dw_first = outputs.pop() if first else None

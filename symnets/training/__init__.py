@@ -12,6 +12,7 @@ from symnets.training.levenberg_marquardt import levenberg_marquardt
 from symnets.training.logging import CSVLog, TensorBoardLog
 from symnets.training.losses import energy_term, forces_term, stress_term, weighted_sum
 from symnets.training.members import Members
+from symnets.training.muon import Muon
 from symnets.training.pointwise import (
     MSE,
     CrossEntropy,
@@ -51,6 +52,7 @@ __all__ = [
     "History",
     "Loss",
     "Members",
+    "Muon",
     "PointwiseLoss",
     "ProgressBar",
     "ProgressLines",

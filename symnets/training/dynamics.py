@@ -37,7 +37,7 @@ def descend(
     model, optimizer = state.model, state.optimizer
     if optimizer is None:
         raise ValueError("descend: state.optimizer is None; give one, such as torch.optim.Adam(...)")
-    weights = [p for group in optimizer.param_groups for p in group["params"]]
+    weights = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     device = weights[0].device
     while True:
         number, start = divmod(state.step, len(loader))
@@ -47,7 +47,8 @@ def descend(
             inputs, targets = batch.to(device)
             # Of an ensemble each member descends its own mean: the sum over the leading axis.
             each = loss(model(inputs), targets).mean(-1)
-            each.sum().backward()
+            # To the weights only: forces leave the graph differentiable in positions, too, at a cost.
+            each.sum().backward(inputs=weights)
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, clip_norm)
             state.learning_rate = float(optimizer.param_groups[0]["lr"])

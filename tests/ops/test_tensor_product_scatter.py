@@ -1,6 +1,7 @@
 """TensorProductScatter in all modes of torch, in threads and in processes."""
 
 import copy
+import itertools
 import os
 import pickle
 import signal
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from symnets.ops import TensorProductScatter, all_paths
+from symnets.ops import LinearWeights, TensorProductScatter, all_paths, linear_weights
 from tests.ops.products import derivatives, draw, relative
 
 
@@ -130,7 +131,7 @@ class Layer(nn.Module):
         return self.product(x, y, self.radial(basis), edge_index, len(x))
 
 
-def half(rank: int) -> tuple[Layer, Tensor]:
+def half(rank: int) -> tuple[Layer, list[Tensor]]:
     """A layer of seeded weights, and its loss on the graph of one process."""
     torch.manual_seed(0)
     layer, generator = Layer().double(), torch.Generator().manual_seed(1 + rank)
@@ -184,3 +185,51 @@ def test_a_forked_child_computes_too():
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_derivatives_that_are_not_asked_for_do_not_change_the_others(small, linear):
+    x, y, w, edge_index, n = draw(small)
+    hidden, matrix = (
+        torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((7, 3), (3, w.shape[1]))
+    )
+    leaves = [x, y, hidden, matrix] if linear else [x, y, w]
+
+    def second(wanted: list[Tensor], first: list[Tensor]) -> tuple[Tensor, ...]:
+        out = small(x, y, LinearWeights(hidden, matrix) if linear else w, edge_index, n)
+        gradients = torch.autograd.grad((out**2).sum(), first, create_graph=True)
+        return torch.autograd.grad(sum((g**2).sum() for g in gradients), wanted)
+
+    for asked in itertools.chain.from_iterable(itertools.combinations(leaves, k) for k in (1, 2, 3)):
+        expected = second(leaves, list(asked))
+        for one, alone in zip(leaves, expected, strict=True):
+            (found,) = second([one], list(asked))
+            torch.testing.assert_close(found, alone, rtol=1e-12, atol=1e-12)
+
+
+def test_weights_that_are_products_of_matrices_have_derivatives_of_every_order(small, monkeypatch):
+    x, y, w, edge_index, n = draw(small)
+    hidden, matrix = (
+        torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((7, 3), (3, w.shape[1]))
+    )
+
+    def function(*arguments: Tensor) -> Tensor:
+        return small(*arguments[:2], LinearWeights(*arguments[2:]), edge_index, n)
+
+    leaves = (x, y, hidden, matrix)
+    assert torch.autograd.gradcheck(function, leaves)
+    assert torch.autograd.gradgradcheck(function, leaves)
+    twin = product("2x0e+1x1o", "0e+1o", "0e+1o+1e", "plain")
+
+    def third(op: TensorProductScatter) -> list[Tensor]:
+        tensors = [op(x, y, LinearWeights(hidden, matrix), edge_index, n)]
+        for _ in range(3):
+            total = sum((t**2).sum() for t in tensors)
+            tensors = list(torch.autograd.grad(total, leaves, create_graph=True))
+        return tensors
+
+    expected = third(twin)
+    for kept in (linear_weights.KEEP, 0):  # 0: weights are formed again, node after node
+        monkeypatch.setattr(linear_weights, "KEEP", kept)
+        for a, b in zip(third(small), expected, strict=True):
+            assert relative(a, b) < 1e-11

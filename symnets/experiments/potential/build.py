@@ -3,11 +3,12 @@
 from dataclasses import asdict
 
 import torch
+from torch import nn
 
 from symnets.data import Statistics
-from symnets.experiments.potential.config import NequIPConfig, TrainConfig
+from symnets.experiments.potential.config import NequIPConfig, OptimizerConfig, TrainConfig
 from symnets.models import ForceField, Invariant, NequIP, WithZBL
-from symnets.training import TrainState, learning_rate, with_average
+from symnets.training import Muon, TrainState, learning_rate, with_average
 
 
 def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
@@ -28,16 +29,33 @@ def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
     return force_field.to(device=config.device, dtype=getattr(torch, config.dtype))
 
 
-def build_state(config: TrainConfig, model: ForceField, batches: int) -> tuple[TrainState, int]:
-    """The state at step 0, and the number of steps of the whole training."""
-    options = config.optimizer
-    optimizer = torch.optim.AdamW(
+def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """What moves the weights."""
+    if options.method == "Muon":
+        # Rows of an embedding are looked up one by one, not mixed.
+        named = [
+            (p.ndim >= 2 and min(p.shape[-2:]) > 1 and not n.endswith("embedding"), p)
+            for n, p in model.named_parameters()
+        ]
+        return Muon(
+            [p for matrix, p in named if matrix],
+            [p for matrix, p in named if not matrix],
+            lr=options.learning_rate,
+            weight_decay=options.weight_decay,
+        )
+    return torch.optim.AdamW(
         model.parameters(),
         lr=options.learning_rate,
         weight_decay=options.weight_decay,
         amsgrad=options.amsgrad,
         fused=True,
     )
+
+
+def build_state(config: TrainConfig, model: ForceField, batches: int) -> tuple[TrainState, int]:
+    """The state at step 0, and the number of steps of the whole training."""
+    options = config.optimizer
+    optimizer = build_optimizer(options, model)
     total = options.epochs * batches
     schedule = learning_rate(
         optimizer, total, decay=options.decay, warmup=options.warmup, final=options.final

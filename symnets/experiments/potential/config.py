@@ -106,6 +106,8 @@ class LossConfig:
 class OptimizerConfig:
     """How weights move."""
 
+    method: Literal["Adam", "Muon"] = "Adam"
+    """Adam (AdamW), or Muon, which takes fewer steps to the same error; see `symnets.training.Muon`."""
     learning_rate: float = 0.01
     batch_size: int = 5
     epochs: int = 100
@@ -118,6 +120,7 @@ class OptimizerConfig:
     """Last learning rate, as a fraction of the first."""
     weight_decay: float = 0.0
     amsgrad: bool = False
+    """Of Adam."""
     clip_norm: float | None = None
     """Longest gradient let through."""
     average: float | None = 0.995
@@ -136,6 +139,8 @@ class OptimizerConfig:
             average=between(0, 1),
             final=Range("more than 0 and at most 1", lambda value: 0 < value <= 1),
         )
+        if self.amsgrad and self.method != "Adam":
+            raise OutOfRange(f"optimizer.amsgrad: expected with method Adam, got {self.method}")
 
 
 @dataclass(frozen=True)
