@@ -5,8 +5,8 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.nn.layout import blocks, join
 from symnets.ops.grouped_linear import Block, Groups, grouped_linear
+from symnets.ops.layout import blocks, join
 from symnets.ops.transformed import transformed
 
 

@@ -46,7 +46,7 @@ def test_distances_outside_of_the_table_are_refused(bad):
 def products(irreps_in: str, irreps_filter: str, dtype: torch.dtype = torch.float64):
     """Compiled and plain products of the same table, and the plan's product of given weights."""
     slots, paths = all_paths(irreps_in, irreps_filter, irreps_in)
-    given = TensorProductScatter(irreps_in, irreps_filter, slots, paths)
+    given = TensorProductScatter(irreps_in, irreps_filter, slots, paths, layout="ir_mul")
     table = RadialTable(waves(given.weight_numel), CUTOFF, 16, dtype=dtype)
     return [
         TabulatedProductScatter(given.plan, table, implementation=name) for name in ("fused", "plain")
