@@ -66,7 +66,7 @@ class PowerSpectrumLayer(nn.Module):
         species: Int[Tensor, " nodes"],
     ) -> Float[Tensor, "nodes channels"]:
         """Scalars after one exchange with the neighbours."""
-        density = self.density(self.before(features), edges.filters, edges.basis, edge_index)
+        density = self.density(self.before(features), edges, edge_index)
         ours, mixed = (blocks(a, self.density.irreps_out) for a in (density, self.mix(density)))
         spectrum = [(a * b).sum(1) * a.shape[1] ** -0.5 for a, b in zip(ours, mixed, strict=True)]
         update = self.update(torch.cat([ours[0].squeeze(1), *spectrum], dim=1))

@@ -6,6 +6,7 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symnets.nn.edges import Edges
 from symnets.nn.mlp import MLP
 from symnets.ops import LinearWeights, TensorProductScatter, all_paths
 
@@ -53,10 +54,11 @@ class Convolution(nn.Module):
     def forward(
         self,
         features: Float[Tensor, "nodes dim_in"],
-        filters: Float[Tensor, "edges dim_filter"],
-        basis: Float[Tensor, "edges n_basis"],
+        edges: Edges,
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "nodes dim_out"]:
         """Convolved features."""
-        weights = LinearWeights(*self.radial.last_layer(basis))
-        return self.norm * self.product(features, filters, weights, edge_index, features.shape[0])
+        weights = LinearWeights(*self.radial.last_layer(edges.basis))
+        return self.norm * self.product(
+            features, edges.filters, weights, edge_index, features.shape[0], edges.pair
+        )

@@ -3,18 +3,21 @@
 from typing import NamedTuple
 
 from e3nn import o3
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.data.graph import AtomGraph
 from symnets.nn.radial import BesselBasis
+from symnets.ops.pairs import pairs
 
 
 class Edges(NamedTuple):
-    """Radial and angular functions of every edge."""
+    """Radial functions of every pair of edges there and back, angular ones of every edge."""
 
-    basis: Float[Tensor, "edges n_basis"]
+    basis: Float[Tensor, "pairs n_basis"]
     filters: Float[Tensor, "edges dim_filter"]
+    pair: Int[Tensor, " edges"]
+    """Of each edge."""
 
 
 class EdgeGeometry(nn.Module):
@@ -49,4 +52,5 @@ class EdgeGeometry(nn.Module):
         filters = o3.spherical_harmonics(
             self.degrees, vectors / distances[:, None], normalize=False, normalization="component"
         )
-        return Edges(self.basis(distances), filters)
+        of_edge, edge = pairs(graph.edge_index, graph.edge_shift)
+        return Edges(self.basis(distances.index_select(0, edge)), filters, of_edge)

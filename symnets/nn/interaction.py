@@ -66,5 +66,5 @@ class Interaction(nn.Module):
         species: Int[Tensor, " nodes"],
     ) -> Float[Tensor, "nodes dim_out"]:
         """Features after one exchange with the neighbours."""
-        messages = self.convolution(self.before(features), edges.filters, edges.basis, edge_index)
+        messages = self.convolution(self.before(features), edges, edge_index)
         return self.gate(self.after(messages) + self.self_connection(features, species))

@@ -5,7 +5,7 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.ops.grouped_linear import Block, Groups, grouped_linear
+from symnets.ops.grouped_linear import Block, grouped_linear, groups_of
 from symnets.ops.layout import blocks, join
 from symnets.ops.transformed import transformed
 
@@ -52,7 +52,7 @@ class SpeciesLinear(nn.Module):
         if len(features) and self.n_species > 1 and not transformed():
             used = [n for n, i in enumerate(self.slots) if i is not None]
             weights = [self.weights[n] * self.weights[n].shape[1] ** -0.5 for n in used]
-            groups = Groups.of(species, self.n_species)
+            groups = groups_of(species, self.n_species)
             return grouped_linear(
                 features, weights, [self.places[n] for n in used], self.irreps_out.dim, groups
             )

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.nn.convolution import Convolution
-from symnets.nn.edges import EdgeGeometry
+from symnets.nn.edges import EdgeGeometry, Edges
 from symnets.ops.radial_table import RadialTable
 from symnets.ops.tabulated_product import TabulatedProductScatter
 
@@ -45,12 +45,13 @@ class TabulatedConvolution(nn.Module):
     def forward(
         self,
         features: Float[Tensor, "nodes dim_in"],
-        filters: Float[Tensor, "edges dim_filter"],
-        basis: Float[Tensor, "edges 1"],
+        edges: Edges,
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "nodes dim_out"]:
         """Convolved features, from the distances that `Distance` passes on."""
-        return self.product(features, filters, basis[:, 0], edge_index, features.shape[0])
+        return self.product(
+            features, edges.filters, edges.basis[:, 0], edge_index, features.shape[0], edges.pair
+        )
 
 
 def tabulate(model: nn.Module, cutoff: float, n_knots: int) -> None:

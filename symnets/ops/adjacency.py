@@ -1,6 +1,5 @@
 """Adjacency: the edges of each node, made once for all layers that ask for them."""
 
-import weakref
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -8,43 +7,28 @@ import numpy as np
 from jaxtyping import Int
 from torch import Tensor, from_numpy
 
+from symnets.ops.remembered import remembered
+
 
 class Adjacency:
-    """Edges of each node, as receiver and as sender, in compressed form."""
+    """Edges of each node, as receiver and as sender, and of each pair that shares its weights, in compressed form.
 
-    _last: "tuple[weakref.ref[Tensor], int, Adjacency] | None" = None
+    Args:
+        sender: of each edge.
+        receiver: of each edge.
+        pair: of each edge, its row of weights.
+        sizes: how many senders, receivers and pairs there are.
+    """
 
-    @classmethod
-    def of(cls, edge_index: Int[Tensor, "2 edges"], n_senders: int, n_receivers: int) -> "Adjacency":
-        """The adjacency of a graph; that of the last graph asked for is kept.
-
-        The layers of a network ask for the same, one after another. It is known by the tensor itself, and
-        by how often that was written to.
-        """
-        if cls._last is not None:
-            last, version, found = cls._last
-            sizes = (found.n_senders, found.n_receivers)
-            if last() is edge_index and version == _version(edge_index) and sizes == (n_senders, n_receivers):
-                return found
-        # A copy: the loops read it in backward too, when the caller may have overwritten his.
-        found = cls(*edge_index.detach().numpy().copy(), n_senders, n_receivers)
-        for ends, n in ((found.sender, n_senders), (found.receiver, n_receivers)):
-            if ends.size and not 0 <= ends.min() <= ends.max() < n:
-                raise ValueError(f"edge_index: expected nodes 0 to {n - 1}, got {ends.min()} to {ends.max()}")
-        cls._last = weakref.ref(edge_index), _version(edge_index), found
-        return found
-
-    def __init__(self, sender: np.ndarray, receiver: np.ndarray, n_senders: int, n_receivers: int) -> None:
-        self.sender, self.receiver = sender, receiver
-        self.n_senders, self.n_receivers = n_senders, n_receivers
-
-    def part(self, edges: slice) -> "Adjacency":
-        """Some edges between all nodes."""
-        return Adjacency(self.sender[edges], self.receiver[edges], self.n_senders, self.n_receivers)
+    def __init__(
+        self, sender: np.ndarray, receiver: np.ndarray, pair: np.ndarray, sizes: tuple[int, int, int]
+    ) -> None:
+        self.sender, self.receiver, self.pair = sender, receiver, pair
+        self.n_senders, self.n_receivers, self.n_pairs = sizes
 
     def nodes_in_turn(self, receivers: bool, n_edges: int) -> Iterator[tuple["Adjacency", Tensor]]:
         """Some nodes, with all edges they receive or send, then the next: a graph of these edges, where the
-        nodes count from 0, and which edges they are.
+        nodes count from 0 and each edge is a pair, and which edges they are.
 
         Args:
             receivers: whether nodes are receivers or senders.
@@ -55,11 +39,13 @@ class Adjacency:
         while low < len(start) - 1:
             high = max(low + 1, int(np.searchsorted(start, start[low] + n_edges, side="right")) - 1)
             chosen = order[start[low] : start[high]]
-            mine = ends[chosen] - low
+            mine, alone = ends[chosen] - low, np.arange(len(chosen))
             if receivers:
-                yield Adjacency(self.sender[chosen], mine, self.n_senders, high - low), from_numpy(chosen)
+                sizes = self.n_senders, high - low, len(chosen)
+                yield Adjacency(self.sender[chosen], mine, alone, sizes), from_numpy(chosen)
             else:
-                yield Adjacency(mine, self.receiver[chosen], high - low, self.n_receivers), from_numpy(chosen)
+                sizes = high - low, self.n_receivers, len(chosen)
+                yield Adjacency(mine, self.receiver[chosen], alone, sizes), from_numpy(chosen)
             low = high
 
     @cached_property
@@ -72,9 +58,34 @@ class Adjacency:
         """Edges in the order of their sender, and where each sender's edges start."""
         return _compress(self.sender, self.n_senders)
 
+    @cached_property
+    def by_pair(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges in the order of their pair, and where each pair's edges start."""
+        return _compress(self.pair, self.n_pairs)
 
-def _version(tensor: Tensor) -> int:
-    return -1 if tensor.is_inference() else tensor._version
+
+@remembered
+def adjacency(
+    edge_index: Int[Tensor, "2 edges"], pair: Int[Tensor, " edges"] | None, sizes: tuple[int, int, int]
+) -> Adjacency:
+    """The adjacency of a graph.
+
+    Args:
+        edge_index: senders, then receivers.
+        pair: of each edge, its row of weights; None where each has its own.
+        sizes: how many senders, receivers and rows of weights there are.
+    """
+    # A copy: the loops read it in backward too, when the caller may have overwritten his.
+    sender, receiver = edge_index.detach().numpy().copy()
+    rows = np.arange(len(sender)) if pair is None else pair.detach().numpy().copy()
+    for name, ends, n in (
+        ("edge_index: expected nodes", sender, sizes[0]),
+        ("edge_index: expected nodes", receiver, sizes[1]),
+        ("pairs: expected rows of weights", rows, sizes[2]),
+    ):
+        if ends.size and not 0 <= ends.min() <= ends.max() < n:
+            raise ValueError(f"{name} 0 to {n - 1}, got {ends.min()} to {ends.max()}")
+    return Adjacency(sender, receiver, rows, sizes)
 
 
 def _compress(ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:

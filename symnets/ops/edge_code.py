@@ -11,10 +11,10 @@ from symnets.ops.weight_code import Weights
 
 
 class EdgeSum(NamedTuple):
-    """Derivatives in the filters and weights of each edge: with one g, and sources x, filters Y and weights w
+    """Derivatives in the filters of each edge and the weights of each pair of edges: with one g, and sources x, filters Y and weights w
     counted from 0,
 
-        h_b = Σ_ak CG_abk g_k x_a,     dY_b = Σ_c w h_b,     dw = Σ_b Y_b h_b.
+        h_b = Σ_ak CG_abk g_k x_a,     dY_b = Σ_c w h_b,     dw = Σ_{edges of the pair} Σ_b Y_b h_b.
     """
 
     d_filters: tuple[tuple[int, int], ...]
@@ -32,20 +32,20 @@ class EdgeSum(NamedTuple):
 
     def signature(self, weights: Weights) -> str:
         """Arguments of `loop`, as `VectorCode` counts them: dY if wanted, each dw, g, sources, filters, weights;
-        of each edge sender and receiver; edges from, to."""
+        of each edge sender and receiver; edges in the order of pairs, where each pair's start; pairs from, to."""
         n_sources, n_filters, n_weights = self.counts
         outputs = "r" * (bool(self.d_filters) + len(self.d_weights))
-        return f"{outputs}r{'r' * (n_sources + n_filters)}{weights.public * n_weights}iinn"
+        return f"{outputs}r{'r' * (n_sources + n_filters)}{weights.public * n_weights}iiiinn"
 
 
 def write_edge_sum(
     module: ir.Module, plan: Plan, groups: list[Group], dtype: str, weights: Weights, loop: EdgeSum
 ) -> None:
-    """`loop`: writes, and does not add to, the rows of edges."""
+    """`loop`: writes, and does not add to, the rows of edges and pairs."""
     n_sources, n_filters, n_weights = loop.counts
     parts = [_part(module, plan, group, f"part_{k}", dtype, weights, loop) for k, group in enumerate(groups)]
     code = VectorCode(module, "loop", dtype, loop.signature(weights), public=True)
-    *tables, sender, receiver, low, high = code.arguments
+    *tables, sender, receiver, order, start, low, high = code.arguments
     d_filters = tables.pop(0) if loop.d_filters else None
     d_weights, (g, *tables) = tables[: len(loop.d_weights)], tables[len(loop.d_weights) :]
     sources, filters, given = (
@@ -53,28 +53,36 @@ def write_edge_sum(
         tables[n_sources:][:n_filters],
         tables[n_sources + n_filters :],
     )
-    columns = plan.irreps_filter.dim
-    # Sums over channels of dY, and in the last row of what weights sum: a register each.
+    columns, size = plan.irreps_filter.dim, len(weights.public)
+    # Sums over channels of an edge's dY, and in the last row of what weights sum of a pair: a register each.
     sums = code.space((columns + 1) * code.width)
+    last = code.at(sums, columns * code.width)
+    zeros = code.constant(0.0, code.width)
     weights.prepare(code)
-    with code.loop(low, high) as edge:
-        here = code.integer(sender, edge)
-        rows = [code.row(d_weight, edge, weights.columns) for d_weight in d_weights]
-        rows.append(code.row(g, code.integer(receiver, edge), plan.irreps_out.dim))
-        rows += [code.row(source, here, plan.irreps_in.dim) for source in sources]
-        rows += [code.row(table, edge, columns) for table in filters]
+    with code.loop(low, high) as pair:
+        outputs = [code.row(d_weight, pair, weights.columns) for d_weight in d_weights]
+        for out in outputs:
+            weights.clear(code, out)
+        code.store(zeros, last, code.width)
+        of_pair = []
         for k in range(n_weights):
-            size = len(weights.public)
-            rows += weights.of_edge(code, given[k * size : (k + 1) * size], edge)
-        for b in range(columns + 1):
-            code.store(code.constant(0.0, code.width), code.at(sums, b * code.width), code.width)
-        for part in parts:
-            code.build.call(part, [sums, *rows])
-        if d_filters is not None:
-            d_y = code.row(d_filters, edge, columns)
-            for b in range(columns):
-                code.store(code.total(code.at(sums, b * code.width)), code.at(d_y, b))
-        weights.finish(code, rows[0], code.at(sums, columns * code.width))
+            of_pair += weights.of_pair(code, given[k * size : (k + 1) * size], pair)
+        with code.loop(code.integer(start, pair), code.integer(start, code.at_sum(pair, 1))) as n:
+            edge = code.integer(order, n)
+            here = code.integer(sender, edge)
+            rows = [code.row(g, code.integer(receiver, edge), plan.irreps_out.dim)]
+            rows += [code.row(source, here, plan.irreps_in.dim) for source in sources]
+            rows += [code.row(table, edge, columns) for table in filters]
+            for b in range(columns if d_filters is not None else 0):
+                code.store(zeros, code.at(sums, b * code.width), code.width)
+            for part in parts:
+                code.build.call(part, [sums, *outputs, *rows, *of_pair])
+            if d_filters is not None:
+                d_y = code.row(d_filters, edge, columns)
+                for b in range(columns):
+                    code.store(code.total(code.at(sums, b * code.width)), code.at(d_y, b))
+        if outputs:
+            weights.finish(code, outputs[0], last)
     code.build.ret_void()
 
 

@@ -1,10 +1,9 @@
 """The fused tensor product and scatter as a torch operation, differentiable to any order."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
 from symnets.ops.adjacency import Adjacency
@@ -34,17 +33,39 @@ class FusedPlan:
         columns = (self.plan.irreps_out if loop.receivers else self.plan.irreps_in).dim
         total = arguments[0].new_zeros(len(start) - 1, columns)
         function = self.compiled.function(loop, total.dtype)
-        run(Call(function, total, *arguments, end, order, start), start * self.plan.work)
+        run(Call(function, total, *arguments, end, edges.pair, order, start), start * self.plan.work)
         return total
 
-    def on_edges(self, loop: EdgeSum, edges: Adjacency, g: Tensor, *arguments: Tensor) -> list[Tensor]:
-        """dY, if wanted, and each dw."""
-        n_edges = len(edges.sender)
-        outputs = [g.new_empty(n_edges, self.plan.irreps_filter.dim)] if loop.d_filters else []
-        outputs += [room(n_edges, self.plan.weight_numel, g) for _ in loop.d_weights]
+    def on_edges(
+        self,
+        loop: EdgeSum,
+        edges: Adjacency,
+        g: Tensor,
+        *arguments: Tensor,
+        pairs: slice = slice(None),
+        d_filters: Tensor | None = None,
+    ) -> list[Tensor]:
+        """dY, if wanted, and each dw.
+
+        Args:
+            loop: which.
+            edges: of the graph.
+            g: at the receivers.
+            arguments: sources, filters and weights, the latter of some pairs only.
+            pairs: these, if not all.
+            d_filters: where dY is written.
+        """
+        order, start = edges.by_pair
+        start = start[pairs.start : None if pairs.stop is None else pairs.stop + 1]
+        if d_filters is None and loop.d_filters:
+            d_filters = g.new_empty(len(edges.sender), self.plan.irreps_filter.dim)
+        outputs = [] if d_filters is None else [d_filters]
+        outputs += [room(len(start) - 1, self.plan.weight_numel, g) for _ in loop.d_weights]
         function = self.compiled.function(loop, g.dtype)
-        call = Call(function, *outputs, g, *arguments, edges.sender, edges.receiver)
-        run(call, np.arange(n_edges + 1) * self.plan.work)
+        run(
+            Call(function, *outputs, g, *arguments, edges.sender, edges.receiver, order, start),
+            (start - start[0]) * self.plan.work,
+        )
         return outputs
 
 
@@ -91,7 +112,7 @@ class Partials(torch.autograd.Function):
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore
         wants = wanted(ctx)
         step = _differentiable_second if torch.is_grad_enabled() else second_partials
-        return (*step(ctx.plan, ctx.edges, ctx.saved_tensors, cotangents, wants)[:4], None, None, None)
+        return (*step(ctx.plan, ctx.edges, ctx.saved_tensors, cotangents, wants), None, None, None)
 
 
 def second_partials(
@@ -100,10 +121,8 @@ def second_partials(
     arguments: tuple[Tensor, ...],
     cotangents: tuple[Tensor | None, ...],
     wants: tuple[bool, ...],
-    *,
-    first: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """Gradient of the partials in g, x, Y and w, where wanted; then dL/dw itself, if asked for (`first`).
+    """Gradient of the partials in g, x, Y and w, where wanted.
 
     Args:
         plan: with its loops.
@@ -111,26 +130,65 @@ def second_partials(
         arguments: g, x, Y, w.
         cotangents: a, b, c of the partials in x, Y, w.
         wants: of the four.
-        first: whether dL/dw (g, x, Y, w) is computed in the same loop.
     """
-    g, x, y, w = arguments
-    a, b, c = cotangents
-    given = Second(a is not None, b is not None, c is not None)
-    sources, filters, weights = ([t for t in pair if t is not None] for pair in ((x, a), (y, b), (w, c)))
-    dg, dx, dy, dw, dw_first = None, None, None, None, None
+    at_nodes = second_at_nodes(plan, edges, arguments, cotangents, wants)
+    dy, dw, _ = second_on_edges(plan, edges, arguments, cotangents, wants)
+    return *at_nodes, dy, dw
+
+
+def second_at_nodes(
+    plan: FusedPlan,
+    edges: Adjacency,
+    arguments: tuple[Tensor, ...],
+    cotangents: tuple[Tensor | None, ...],
+    wants: tuple[bool, ...],
+) -> tuple[Tensor | None, Tensor | None]:
+    """Of `second_partials` those in g and x."""
+    g, *others = arguments
+    given = Second(*(cotangent is not None for cotangent in cotangents))
+    sources, filters, weights = _beside(others, cotangents)
+    dg = dx = None
     if wants[0] and any(given):
         dg = plan.at_nodes(given.to_receivers(), edges, *sources, *filters, *weights)
     if wants[1] and (given.b or given.c):
         dx = plan.at_nodes(given.to_senders(), edges, g, *filters, *weights)
-    filters_too = wants[2] and (given.a or given.c)
-    if filters_too or first or (wants[3] and (given.a or given.b)):
-        loop = given.on_edges(filters=filters_too, first=first)
-        counted = zip((sources, filters, weights), loop.counts, strict=True)
-        outputs = plan.on_edges(loop, edges, g, *(t for tensors, n in counted for t in tensors[:n]))
-        dy = outputs.pop(0) if filters_too else None
-        dw = outputs.pop(0) if given.a or given.b else None
-        dw_first = outputs.pop() if first else None
-    return dg, dx, dy, dw if wants[3] else None, dw_first
+    return dg, dx
+
+
+def second_on_edges(
+    plan: FusedPlan,
+    edges: Adjacency,
+    arguments: tuple[Tensor, ...],
+    cotangents: tuple[Tensor | None, ...],
+    wants: tuple[bool, ...],
+    *,
+    first: bool = False,
+    pairs: slice = slice(None),
+    d_filters: Tensor | None = None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Of `second_partials` those in Y and w; then dL/dw itself, of g, x, Y, w, if asked for (`first`).
+
+    The weights and their cotangent may be those of some `pairs` only; dY is then written to `d_filters`.
+    """
+    g, *others = arguments
+    given = Second(*(cotangent is not None for cotangent in cotangents))
+    filters_too, weights_too = wants[2] and (given.a or given.c), wants[3] and (given.a or given.b)
+    if not (filters_too or weights_too or first):
+        return None, None, None
+    loop = given.on_edges(filters=filters_too, first=first)
+    counted = zip(_beside(others, cotangents), loop.counts, strict=True)
+    read = (tensor for tensors, n in counted for tensor in tensors[:n])
+    into = d_filters if filters_too else None
+    outputs = plan.on_edges(loop, edges, g, *read, pairs=pairs, d_filters=into)
+    dy = outputs.pop(0) if filters_too else None
+    dw = outputs.pop(0) if given.a or given.b else None
+    return dy, dw if weights_too else None, outputs.pop() if first else None
+
+
+def _beside(arguments: Sequence[Tensor], cotangents: tuple[Tensor | None, ...]) -> list[list[Tensor]]:
+    """Sources, filters and weights."""
+    pairs = zip(arguments, cotangents, strict=True)
+    return [[argument] if other is None else [argument, other] for argument, other in pairs]
 
 
 def _differentiable_second(
@@ -164,8 +222,6 @@ def _add(gradients: list[Tensor | None], slot: int, more: Any) -> None:
         gradients[slot] = more if held is None else held + more
 
 
-def fused(
-    plan: FusedPlan, x: Tensor, y: Tensor, w: Tensor, edge_index: Int[Tensor, "2 edges"], n_nodes: int
-) -> Tensor:
+def fused(plan: FusedPlan, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
     """The product on CPU tensors of one dtype, float32 or float64."""
-    return Product.apply(x, y, w, plan, Adjacency.of(edge_index, x.shape[0], n_nodes))  # pyright: ignore
+    return Product.apply(x, y, w, plan, edges)  # pyright: ignore[reportReturnType]

@@ -1,12 +1,13 @@
 """Linear maps of blocks of channels, with a matrix of its own for every group of rows."""
 
-import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from symnets.ops.remembered import remembered
 
 
 class Block(NamedTuple):
@@ -18,27 +19,19 @@ class Block(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """Rows of equal group, made once for all layers that ask for them."""
+    """Rows of equal group."""
 
     order: Tensor
     """Rows, group after group."""
     sizes: list[int]
     """How many rows a group has."""
 
-    @classmethod
-    def of(cls, group: Int[Tensor, " n"], n_groups: int) -> "Groups":
-        """Of the group of each row; those of the last tensor asked for are kept."""
-        global _last
-        version = -1 if group.is_inference() else group._version
-        if _last is not None and _last[0]() is group and _last[1:3] == (version, n_groups):
-            return _last[3]
-        sizes = torch.bincount(group, minlength=n_groups).tolist()
-        found = cls(group.argsort(stable=True), sizes)
-        _last = weakref.ref(group), version, n_groups, found
-        return found
 
-
-_last: "tuple[weakref.ref[Tensor], int, int, Groups] | None" = None
+@remembered
+def groups_of(group: Int[Tensor, " n"], n_groups: int) -> Groups:
+    """Of the group of each row."""
+    sizes = torch.bincount(group, minlength=n_groups).tolist()
+    return Groups(group.argsort(stable=True), sizes)
 
 
 def grouped_linear(

@@ -8,24 +8,24 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symnets.ops.adjacency import Adjacency
-from symnets.ops.fused import FusedPlan, Partials, second_partials
+from symnets.ops.fused import FusedPlan, Partials, second_at_nodes, second_on_edges
 from symnets.ops.product_code import ON_EDGES, TO_RECEIVERS, TO_SENDERS, WEIGHTS_ON_EDGES
 from symnets.ops.room import room
 from symnets.ops.wanted import wanted
 
 CHUNK = 2**20
-"""Weights of the edges that are worked on at once: they stay near the processor."""
+"""Weights of the pairs that are worked on at once: they stay near the processor."""
 KEEP = 2**26
 """More weights than this (256 MB in float32) are not kept for the backward pass, but formed again."""
 
 
 class LinearWeights(NamedTuple):
-    """Weights of edges as a product w = h W, in place of which h and W are handed on."""
+    """Weights of edges, or of pairs of edges, as a product w = h W, in place of which h and W are handed on."""
 
-    hidden: Float[Tensor, "edges n_hidden"]
+    hidden: Float[Tensor, "pairs n_hidden"]
     matrix: Float[Tensor, "n_hidden weight_numel"]
 
-    def rows(self) -> Float[Tensor, "edges weight_numel"]:
+    def rows(self) -> Float[Tensor, "pairs weight_numel"]:
         """The weights."""
         return self.hidden @ self.matrix
 
@@ -88,17 +88,14 @@ class LinearPartials(torch.autograd.Function):
             dy = torch.empty_like(y)
         dh = torch.empty_like(h) if wants[2] else None
         d_matrix = torch.zeros_like(matrix) if wants[3] else None
-        for edge in _chunks(len(h), matrix.shape[1]):
-            part, rows = edges.part(edge), h[edge]
-            w_part = rows @ matrix if w is None else w[edge]
-            loop = ON_EDGES if wants[1] else WEIGHTS_ON_EDGES
-            *d_filters, dw = plan.on_edges(loop, part, g, x, y[edge], w_part)
-            if dy is not None:
-                dy[edge] = d_filters[0]
+        loop = ON_EDGES if wants[1] else WEIGHTS_ON_EDGES
+        for pair in _chunks(len(h), matrix.shape[1]):
+            w_part = h[pair] @ matrix if w is None else w[pair]
+            dw = plan.on_edges(loop, edges, g, x, y, w_part, pairs=pair, d_filters=dy)[-1]
             if dh is not None:
-                torch.mm(dw, matrix.T, out=dh[edge])
+                torch.mm(dw, matrix.T, out=dh[pair])
             if d_matrix is not None:
-                d_matrix.addmm_(rows.T, dw)
+                d_matrix.addmm_(h[pair].T, dw)
         return dx, dy, dh, d_matrix
 
     @staticmethod
@@ -121,25 +118,24 @@ def _second(ctx: Any, a: Tensor | None, b: Tensor | None, u: Tensor, wants: tupl
     shape = len(h), matrix.shape[1]
     w = torch.mm(h, matrix, out=room(*shape, h)) if ctx.w is None else ctx.w
     c = torch.mm(u, matrix, out=room(*shape, h))
-    dg, dx, *_ = second_partials(plan, edges, (g, x, y, w), (a, b, c), (*wants[:2], False, False))
+    wants_four = (*wants[:3], wants[3] or wants[4])
+    dg, dx = second_at_nodes(plan, edges, (g, x, y, w), (a, b, c), wants_four)
     if not any(wants[2:]):
         return [dg, dx, None, None, None]
-    dy = torch.empty_like(y) if wants[2] else None
+    dy = torch.zeros_like(y) if wants[2] else None
     dh = torch.zeros_like(h) if wants[3] else None
     d_matrix = torch.zeros_like(matrix) if wants[4] else None
-    for edge in _chunks(*shape):
-        part = edges.part(edge)
-        arguments = (g, x, y[edge], w[edge]), (a, None if b is None else b[edge], c[edge])
-        only = False, False, wants[2], wants[3] or wants[4]
-        *_, dy_part, dw, dw_first = second_partials(plan, part, *arguments, only, first=wants[4])
-        if dy is not None:
-            dy[edge] = dy_part
+    for pair in _chunks(*shape):
+        arguments, cotangents = (g, x, y, w[pair]), (a, b, c[pair])
+        _, dw, dw_first = second_on_edges(
+            plan, edges, arguments, cotangents, wants_four, first=wants[4], pairs=pair, d_filters=dy
+        )
         if dh is not None and dw is not None:
-            torch.mm(dw, matrix.T, out=dh[edge])
+            torch.mm(dw, matrix.T, out=dh[pair])
         if d_matrix is not None:
             if dw is not None:
-                d_matrix.addmm_(h[edge].T, dw)
-            d_matrix.addmm_(u[edge].T, dw_first)
+                d_matrix.addmm_(h[pair].T, dw)
+            d_matrix.addmm_(u[pair].T, dw_first)
     return [dg, dx, dy, dh, d_matrix]
 
 
@@ -167,9 +163,9 @@ def _composed(
         return [next(found) if want else None for want in wants]
 
 
-def _chunks(n_edges: int, weight_numel: int) -> Iterator[slice]:
+def _chunks(n_pairs: int, weight_numel: int) -> Iterator[slice]:
     size = max(CHUNK // weight_numel, 64)
-    return (slice(low, min(low + size, n_edges)) for low in range(0, n_edges, size))
+    return (slice(low, min(low + size, n_pairs)) for low in range(0, n_pairs, size))
 
 
 def _at_nodes_in_chunks(
@@ -179,13 +175,10 @@ def _at_nodes_in_chunks(
     loop = TO_RECEIVERS if receivers else TO_SENDERS
     parts = []
     for part, edge in edges.nodes_in_turn(receivers, max(CHUNK // matrix.shape[1], 64)):
-        parts.append(plan.at_nodes(loop, part, other, y[edge], h[edge] @ matrix))
+        parts.append(plan.at_nodes(loop, part, other, y[edge], h[edges.pair[edge]] @ matrix))
     return torch.cat(parts)
 
 
-def fused_linear(
-    plan: FusedPlan, x: Tensor, y: Tensor, weights: LinearWeights, edge_index: Tensor, n_nodes: int
-) -> Tensor:
+def fused_linear(plan: FusedPlan, x: Tensor, y: Tensor, weights: LinearWeights, edges: Adjacency) -> Tensor:
     """The product on CPU tensors of one dtype, float32 or float64."""
-    edges = Adjacency.of(edge_index, x.shape[0], n_nodes)
-    return LinearProduct.apply(x, y, weights.hidden, weights.matrix, plan, edges)  # pyright: ignore
+    return LinearProduct.apply(x, y, *weights, plan, edges)  # pyright: ignore[reportReturnType]

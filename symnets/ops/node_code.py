@@ -32,9 +32,9 @@ class NodeSum(NamedTuple):
 
     def signature(self, weights: Weights) -> str:
         """Arguments of `loop`, as `VectorCode` counts them: total, sources, filters, weights; of each edge its
-        end, edges in the order of nodes, where each node's start; nodes from, to."""
+        end and its pair, edges in the order of nodes, where each node's start; nodes from, to."""
         n_sources, n_filters, n_weights = self.counts
-        return "r" + "r" * (n_sources + n_filters) + weights.public * n_weights + "iiinn"
+        return "r" + "r" * (n_sources + n_filters) + weights.public * n_weights + "iiiinn"
 
 
 def write_node_sum(
@@ -48,7 +48,7 @@ def write_node_sum(
     if not loop.receivers:
         columns_to, columns_from = columns_from, columns_to
     code = VectorCode(module, "loop", dtype, loop.signature(weights), public=True)
-    total, *tables, end, order, start, low, high = code.arguments
+    total, *tables, end, pair, order, start, low, high = code.arguments
     sources, filters, given = (
         tables[:n_sources],
         tables[n_sources:][:n_filters],
@@ -65,7 +65,8 @@ def write_node_sum(
             rows += [code.row(table, edge, plan.irreps_filter.dim) for table in filters]
             for k in range(n_weights):
                 size = len(weights.public)
-                rows += weights.of_edge(code, given[k * size : (k + 1) * size], edge)
+                mine = code.integer(pair, edge)
+                rows += weights.of_pair(code, given[k * size : (k + 1) * size], mine)
             for part in parts:
                 code.build.call(part, [row, *rows])
     code.build.ret_void()

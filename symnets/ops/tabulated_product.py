@@ -2,12 +2,11 @@
 
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.ops.adjacency import Adjacency
+from symnets.ops.adjacency import Adjacency, adjacency
 from symnets.ops.compiled_plan import CompiledPlan
 from symnets.ops.machine import Call
 from symnets.ops.node_code import NodeSum
@@ -43,17 +42,20 @@ class TabulatedProductScatter(nn.Module):
         self,
         features: Float[Tensor, "nodes dim_in"],
         filters: Float[Tensor, "edges dim_filter"],
-        distances: Float[Tensor, " edges"],
+        distances: Float[Tensor, " rows"],
         edge_index: Int[Tensor, "2 edges"],
         n_nodes: int,
+        pair: Int[Tensor, " edges"] | None = None,
     ) -> Float[Tensor, "n_nodes dim_out"]:
-        """Sums over the edges of each receiver."""
+        """Sums over the edges of each receiver; `pair` tells which distance an edge has, where edges share it."""
         if self.implementation == "fused" or (self.implementation == "auto" and fusable(features)):
             self.table.check(distances)
-            edges = Adjacency.of(edge_index, features.shape[0], n_nodes)
+            edges = adjacency(edge_index, pair, (features.shape[0], n_nodes, len(distances)))
             loops = _Loops(self._compiled, self.table, edges)
             return _Product.apply(features, filters, distances, loops)  # pyright: ignore
-        return plain(self._plain, features, filters, self.table(distances), edge_index, n_nodes)
+        rows = self.table(distances)
+        rows = rows if pair is None else rows.index_select(0, pair)
+        return plain(self._plain, features, filters, rows, edge_index, n_nodes)
 
 
 class _Loops:
@@ -71,7 +73,7 @@ class _Loops:
         total = other.new_zeros(n, columns)
         function = self.compiled.function(loop, other.dtype)
         run(
-            Call(function, total, other, y, r, self.table.table, self.per_step, end, *by_node),
+            Call(function, total, other, y, r, self.table.table, self.per_step, end, edges.pair, *by_node),
             by_node[1] * self.plan.work,
         )
         return total
@@ -80,10 +82,11 @@ class _Loops:
         """dL/dY and dL/dr."""
         dy, dr = torch.empty_like(y), torch.empty_like(r)
         function, edges = self.compiled.function(ON_EDGES, g.dtype), self.edges
-        call = Call(
-            function, dy, dr, g, x, y, r, self.table.table, self.per_step, edges.sender, edges.receiver
+        tables, ends = (self.table.table, self.per_step), (edges.sender, edges.receiver)
+        run(
+            Call(function, dy, dr, g, x, y, r, *tables, *ends, *edges.by_pair),
+            edges.by_pair[1] * self.plan.work,
         )
-        run(call, np.arange(len(r) + 1) * self.plan.work)
         return dy, dr
 
 

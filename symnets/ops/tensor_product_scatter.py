@@ -8,6 +8,7 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symnets.ops.adjacency import adjacency
 from symnets.ops.cuequivariance_plan import CuequivariancePlan, cuequivariance, installed
 from symnets.ops.fused import FusedPlan, fused
 from symnets.ops.instructions import IrrepNormalization, PathNormalization, plan_of
@@ -109,9 +110,10 @@ class TensorProductScatter(nn.Module):
         self,
         features: Float[Tensor, "nodes dim_in1"],
         filters: Float[Tensor, "edges dim_in2"],
-        weights: Float[Tensor, "edges weight_numel"] | LinearWeights,
+        weights: Float[Tensor, "rows weight_numel"] | LinearWeights,
         edge_index: Int[Tensor, "2 edges"],
         n_nodes: int,
+        pair: Int[Tensor, " edges"] | None = None,
     ) -> Float[Tensor, "n_nodes dim_out"]:
         """Sums over the edges of each receiver.
 
@@ -121,6 +123,7 @@ class TensorProductScatter(nn.Module):
             weights: w, or the two factors it is the product of, which saves memory.
             edge_index: senders, then receivers: rows of `features` and of the result.
             n_nodes: rows of the result.
+            pair: of each edge, its row of weights, where edges share them; see `symnets.ops.pairs`.
 
         Raises:
             ValueError: for shapes, dtypes or nodes that do not fit.
@@ -138,11 +141,16 @@ class TensorProductScatter(nn.Module):
             "features": (features, (len(features), dim_in1)),
             "filters": (filters, (n_edges, dim_in2)),
         }
+        rows = n_edges if pair is None else len(weights.hidden if linear else weights)
         if linear:
-            expected["hidden"] = weights.hidden, (n_edges, n_hidden)
+            expected["hidden"] = weights.hidden, (rows, n_hidden)
             expected["matrix"] = weights.matrix, (n_hidden, numel)
         else:
-            expected["weights"] = weights, (n_edges, numel)
+            expected["weights"] = weights, (rows, numel)
+        if pair is not None and (pair.shape != (n_edges,) or pair.dtype != torch.int64):
+            raise ValueError(
+                f"pair: expected shape {(n_edges,)} and dtype torch.int64, got {tuple(pair.shape)} and {pair.dtype}"
+            )
         for name, (tensor, shape) in expected.items():
             if tensor.shape != shape or tensor.dtype != features.dtype:
                 raise ValueError(
@@ -153,11 +161,18 @@ class TensorProductScatter(nn.Module):
             weights = LinearWeights(weights.hidden, self._weights(weights.matrix))
         else:
             weights = self._weights(weights)
-        out = self._product(self._features(features), self._filters(filters), weights, edge_index, n_nodes)
+        x, y = self._features(features), self._filters(filters)
+        out = self._product(x, y, weights, edge_index, n_nodes, pair)
         return self._result(out)
 
     def _product(
-        self, x: Tensor, y: Tensor, w: Tensor | LinearWeights, edge_index: Tensor, n_nodes: int
+        self,
+        x: Tensor,
+        y: Tensor,
+        w: Tensor | LinearWeights,
+        edge_index: Tensor,
+        n_nodes: int,
+        pair: Tensor | None,
     ) -> Tensor:
         """Of features and result in "ir_mul", and filters of multiplicity one."""
         chosen = self._choose(x) if self.implementation == "auto" else self.implementation
@@ -167,9 +182,12 @@ class TensorProductScatter(nn.Module):
                     'implementation "fused": expected float32 or float64 on the CPU, outside of torch.func '
                     f'and torch.compile, got {x.dtype} on {x.device}; take "auto" or "plain"'
                 )
+            n_pairs = len(w.hidden if isinstance(w, LinearWeights) else w)
+            edges = adjacency(edge_index, pair, (len(x), n_nodes, n_pairs))
             loops = fused_linear if isinstance(w, LinearWeights) else fused
-            return loops(self._fused, x, y, w, edge_index, n_nodes)  # pyright: ignore[reportArgumentType]
+            return loops(self._fused, x, y, w, edges)  # pyright: ignore[reportArgumentType]
         rows = w.rows() if isinstance(w, LinearWeights) else w
+        rows = rows if pair is None else rows.index_select(0, pair)
         if chosen == "cuequivariance" and edge_index.shape[1]:  # which cannot do nothing
             return cuequivariance(self._cuequivariance, x, y, rows, edge_index, n_nodes)
         return plain(self._plain, x, y, rows, edge_index, n_nodes)

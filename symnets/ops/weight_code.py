@@ -1,4 +1,4 @@
-"""Where the weights of a tensor product come from, as machine code: a row for each edge, or its length."""
+"""Where the weights of a tensor product come from, as machine code: a row for each pair of edges, or its length."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,8 +11,8 @@ class Weights(Protocol):
 
     Attributes:
         public: their arguments of the public functions, as `VectorCode` counts them.
-        internal: what an edge hands to the functions of its paths.
-        columns: numbers an edge has in their derivative.
+        internal: what a pair hands to the functions of its paths.
+        columns: numbers a pair has in their derivative.
     """
 
     public: str
@@ -23,8 +23,12 @@ class Weights(Protocol):
         """Before the loops of a public function."""
         ...
 
-    def of_edge(self, code: VectorCode, given: Sequence[Value], edge: Value) -> list[Value]:
-        """What `internal` says, of an edge."""
+    def of_pair(self, code: VectorCode, given: Sequence[Value], pair: Value) -> list[Value]:
+        """What `internal` says, of the edges of a pair."""
+        ...
+
+    def clear(self, code: VectorCode, out: Value) -> None:
+        """Before the first edge of a pair: nothing is in its row of the derivative."""
         ...
 
     def value(self, code: VectorCode, given: Sequence[Value], column: Value, lanes: int) -> Value:
@@ -41,16 +45,16 @@ class Weights(Protocol):
         out: Value,
         total: Value,
     ) -> None:
-        """Takes the derivative in weights from a column on; `total` is a register of sums of the edge."""
+        """Adds the derivative in weights from a column on; `total` is a register of sums of the pair."""
         ...
 
     def finish(self, code: VectorCode, out: Value, total: Value) -> None:
-        """After all paths of an edge."""
+        """After all edges of a pair."""
         ...
 
 
 class Given:
-    """A row of weights for each edge; their derivative is one, too."""
+    """A row of weights for each pair; their derivative is one, too."""
 
     public, internal = "r", "r"
 
@@ -60,9 +64,16 @@ class Given:
     def prepare(self, code: VectorCode) -> None:
         """Nothing to prepare."""
 
-    def of_edge(self, code: VectorCode, given: Sequence[Value], edge: Value) -> list[Value]:
+    def of_pair(self, code: VectorCode, given: Sequence[Value], pair: Value) -> list[Value]:
         """The row."""
-        return [code.row(given[0], edge, self.columns)]
+        return [code.row(given[0], pair, self.columns)]
+
+    def clear(self, code: VectorCode, out: Value) -> None:
+        """Zeros."""
+        code.channels(
+            self.columns,
+            lambda first, lanes: code.store(code.constant(0.0, lanes), code.at(out, first), lanes),
+        )
 
     def value(self, code: VectorCode, given: Sequence[Value], column: Value, lanes: int) -> Value:
         """Read."""
@@ -78,20 +89,20 @@ class Given:
         out: Value,
         total: Value,
     ) -> None:
-        """Written; each is met once."""
-        code.store(d_weight, code.at(out, column), lanes)
+        """Added: each is met once an edge."""
+        code.add_to(code.at(out, column), d_weight, lanes)
 
     def finish(self, code: VectorCode, out: Value, total: Value) -> None:
         """Nothing is left to do."""
 
 
 class Tabulated:
-    """Weights as cubic Hermite splines of the edge's length r, with knots at n h, n = 0, 1, ...:
+    """Weights as cubic Hermite splines of the pair's length r, with knots at n h, n = 0, 1, ...:
 
         w(r) = (1 + 2u)(1-u)² w_n + u(1-u)² h w'_n + u²(3-2u) w_(n+1) - u²(1-u) h w'_(n+1),    u = r/h - n.
 
-    The table has a row a knot: w_n, then h w'_n. An edge hands on its knot's row and eight numbers, the
-    coefficients of w and those of dw/dr. The derivative of an edge is one number, dL/dr.
+    The table has a row a knot: w_n, then h w'_n. A pair hands on its knot's row and eight numbers, the
+    coefficients of w and those of dw/dr. The derivative of a pair is one number, dL/dr.
 
     Arguments of the public functions: lengths, table, and a pointer to 1/h.
     """
@@ -105,12 +116,12 @@ class Tabulated:
         """Room for the coefficients."""
         self.coefficients = code.space(8)
 
-    def of_edge(self, code: VectorCode, given: Sequence[Value], edge: Value) -> list[Value]:
+    def of_pair(self, code: VectorCode, given: Sequence[Value], pair: Value) -> list[Value]:
         """The knot below, and the coefficients."""
         lengths, table, per_step = given
         b, one = code.build, code.constant(1.0)
         inverse = code.load(per_step)
-        place = b.fmul(code.load(code.at(lengths, edge)), inverse)
+        place = b.fmul(code.load(code.at(lengths, pair)), inverse)
         knot = b.fptosi(place, I64)
         u = b.fsub(place, b.sitofp(knot, code.real))
         v = b.fsub(one, u)
@@ -129,6 +140,9 @@ class Tabulated:
         for k, value in enumerate(values):
             code.store(value, code.at(self.coefficients, k))
         return [code.row(table, knot, 2 * self.numel), self.coefficients]
+
+    def clear(self, code: VectorCode, out: Value) -> None:
+        """Nothing is written before the end."""
 
     def value(self, code: VectorCode, given: Sequence[Value], column: Value, lanes: int) -> Value:
         """Interpolated."""
