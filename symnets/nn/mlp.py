@@ -30,7 +30,7 @@ class MLP(nn.Module):
     def last_layer(
         self, x: Float[Tensor, "n inputs"]
     ) -> tuple[Float[Tensor, "n hidden"], Float[Tensor, "hidden outputs"]]:
-        """What the network at x is the product of: what its last layer takes, and the matrix of that layer."""
+        """The factors of the network at x: what its last layer takes, and the matrix of that layer."""
         gain = 1.0
         for i, weight in enumerate(self.weights):
             matrix = weight * (gain * weight.shape[0] ** -0.5)

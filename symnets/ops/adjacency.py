@@ -11,7 +11,7 @@ from symnets.ops.remembered import remembered
 
 
 class Adjacency:
-    """Edges of each node, as receiver and as sender, and of each pair that shares its weights, in compressed form.
+    """Edges of each node, as receiver and as sender, and of each pair that shares weights, compressed.
 
     Args:
         sender: of each edge.

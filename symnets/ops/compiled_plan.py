@@ -18,7 +18,7 @@ _compiled: dict[Any, Machine] = {}
 
 
 class CompiledPlan:
-    """The loops of a plan, each compiled when first met with a dtype; a copy or a pickle holds the plan alone.
+    """The loops of a plan, each compiled when first met with a dtype; a pickle holds the plan alone.
 
     Args:
         plan: the product.

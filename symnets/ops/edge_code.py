@@ -6,13 +6,13 @@ from llvmlite import ir
 
 from symnets.ops.node_code import Group
 from symnets.ops.paths import Plan
-from symnets.ops.vector_code import I64, Value, VectorCode
+from symnets.ops.vector_code import Value, VectorCode
 from symnets.ops.weight_code import Weights
 
 
 class EdgeSum(NamedTuple):
-    """Derivatives in the filters of each edge and the weights of each pair of edges: with one g, and sources x, filters Y and weights w
-    counted from 0,
+    """Derivatives in the filters of each edge and the weights of each pair of edges: with one g, and
+    sources x, filters Y and weights w counted from 0,
 
         h_b = Σ_ak CG_abk g_k x_a,     dY_b = Σ_c w h_b,     dw = Σ_{edges of the pair} Σ_b Y_b h_b.
     """
@@ -31,8 +31,9 @@ class EdgeSum(NamedTuple):
         return n_sources, n_filters, 1 + max((n for _, n in self.d_filters), default=0)
 
     def signature(self, weights: Weights) -> str:
-        """Arguments of `loop`, as `VectorCode` counts them: dY if wanted, each dw, g, sources, filters, weights;
-        of each edge sender and receiver; edges in the order of pairs, where each pair's start; pairs from, to."""
+        """Arguments of `loop`, as `VectorCode` counts them: dY if wanted, each dw, g, sources, filters,
+        weights; sender and receiver of each edge; edges in the order of pairs, where each pair's start;
+        pairs from, to."""
         n_sources, n_filters, n_weights = self.counts
         outputs = "r" * (bool(self.d_filters) + len(self.d_weights))
         return f"{outputs}r{'r' * (n_sources + n_filters)}{weights.public * n_weights}iiiinn"

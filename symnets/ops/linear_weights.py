@@ -20,7 +20,7 @@ KEEP = 2**26
 
 
 class LinearWeights(NamedTuple):
-    """Weights of edges, or of pairs of edges, as a product w = h W, in place of which h and W are handed on."""
+    """Weights of edges, or of pairs of edges, as a product w = h W: its factors."""
 
     hidden: Float[Tensor, "pairs n_hidden"]
     matrix: Float[Tensor, "n_hidden weight_numel"]

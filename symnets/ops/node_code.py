@@ -17,8 +17,8 @@ class NodeSum(NamedTuple):
 
         receivers: g_k += w Σ_a (Σ_b CG_abk Y_b) x_a,     senders: x_a += w Σ_k (Σ_b CG_abk Y_b) g_k.
 
-    The sums in brackets are the same for all channels and formed once an edge. Channels lie next to each other
-    in memory and fill a register.
+    The sums in brackets are the same for all channels and formed once an edge. Channels lie next to each
+    other in memory and fill a register.
     """
 
     receivers: bool
@@ -31,8 +31,8 @@ class NodeSum(NamedTuple):
         return n_sources, n_filters, n_weights
 
     def signature(self, weights: Weights) -> str:
-        """Arguments of `loop`, as `VectorCode` counts them: total, sources, filters, weights; of each edge its
-        end and its pair, edges in the order of nodes, where each node's start; nodes from, to."""
+        """Arguments of `loop`, as `VectorCode` counts them: total, sources, filters, weights; end and pair of
+        each edge, edges in the order of nodes, where each node's start; nodes from, to."""
         n_sources, n_filters, n_weights = self.counts
         return "r" + "r" * (n_sources + n_filters) + weights.public * n_weights + "iiiinn"
 
@@ -40,8 +40,8 @@ class NodeSum(NamedTuple):
 def write_node_sum(
     module: ir.Module, plan: Plan, groups: list[Group], dtype: str, weights: Weights, loop: NodeSum
 ) -> None:
-    """`loop`: adds to the row of each node what comes along its edges order[start[node]], ... from the rows of
-    sources that end[edge] names."""
+    """`loop`: adds to the row of each node what comes along its edges order[start[node]], ... from the rows
+    of sources that end[edge] names."""
     n_sources, n_filters, n_weights = loop.counts
     parts = [_part(module, plan, group, f"part_{k}", dtype, weights, loop) for k, group in enumerate(groups)]
     columns_to, columns_from = plan.irreps_out.dim, plan.irreps_in.dim

@@ -38,8 +38,8 @@ WEIGHTS_ON_EDGES = EdgeSum(d_filters=(), d_weights=(((0, 0),),))
 class Second(NamedTuple):
     """The gradient of the partials: which cotangents of x, Y and w there are.
 
-    At the receivers sources are x and a, at the senders the one source is g; filters are Y and b, weights w and
-    c, as far as given.
+    At the receivers sources are x and a, at the senders the one source is g; filters are Y and b, weights
+    w and c, as far as given.
     """
 
     a: bool

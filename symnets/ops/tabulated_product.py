@@ -47,7 +47,7 @@ class TabulatedProductScatter(nn.Module):
         n_nodes: int,
         pair: Int[Tensor, " edges"] | None = None,
     ) -> Float[Tensor, "n_nodes dim_out"]:
-        """Sums over the edges of each receiver; `pair` tells which distance an edge has, where edges share it."""
+        """Sums over the edges of each receiver; `pair` tells each edge's distance where edges share them."""
         if self.implementation == "fused" or (self.implementation == "auto" and fusable(features)):
             self.table.check(distances)
             edges = adjacency(edge_index, pair, (features.shape[0], n_nodes, len(distances)))

@@ -149,7 +149,8 @@ class TensorProductScatter(nn.Module):
             expected["weights"] = weights, (rows, numel)
         if pair is not None and (pair.shape != (n_edges,) or pair.dtype != torch.int64):
             raise ValueError(
-                f"pair: expected shape {(n_edges,)} and dtype torch.int64, got {tuple(pair.shape)} and {pair.dtype}"
+                f"pair: expected shape {(n_edges,)} and dtype torch.int64, "
+                f"got {tuple(pair.shape)} and {pair.dtype}"
             )
         for name, (tensor, shape) in expected.items():
             if tensor.shape != shape or tensor.dtype != features.dtype:

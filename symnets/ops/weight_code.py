@@ -1,4 +1,4 @@
-"""Where the weights of a tensor product come from, as machine code: a row for each pair of edges, or its length."""
+"""Where the weights of a tensor product come from, as machine code: a row of each pair, or its length."""
 
 from collections.abc import Sequence
 from typing import Protocol
