@@ -30,15 +30,12 @@ if asked["model"] == "nequip":
 else:
     model = load(asked["file"])
 parameters = sum(p.numel() for p in model.parameters())
-extra = {}
+extra, original = {}, model
 if asked["variant"] == "compiled":
     start = time.perf_counter()
-    original = model
     # `compile` finds the knots by itself, on random clusters; of 89 elements, some are too close for any table.
     model = compile(original) if asked["model"] == "nequip" else Compiled(original.energy_model, 200)
     extra["build_s"] = time.perf_counter() - start
-    if asked["model"] != "nequip":
-        extra["compile_error"] = compile_error(original, model, arrays)._asdict()
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-4) if asked["mode"] == "train" else None
 
 
@@ -58,6 +55,8 @@ def train() -> None:
 result = measure({"evaluate": evaluate, "train": train}[asked["mode"]], asked["seconds"]) | extra
 if asked["mode"] == "evaluate":
     result["energy"] = evaluate()
+if asked["variant"] == "compiled":
+    result["compile_error"] = compile_error(original, model, arrays)._asdict()
 result["parameters"] = parameters
 result["versions"] = {"symnets": symnets.__version__, "torch": torch.__version__}
 print(json.dumps(result))
