@@ -5,7 +5,6 @@ from symnets.nn.convolution import Convolution
 from symnets.nn.edges import EdgeGeometry, Edges
 from symnets.nn.gate import Gate
 from symnets.nn.interaction import Interaction
-from symnets.nn.layout import blocks, from_e3nn, join, to_e3nn
 from symnets.nn.linear import Linear
 from symnets.nn.many_body_product import ManyBodyProduct
 from symnets.nn.mlp import MLP
@@ -14,6 +13,7 @@ from symnets.nn.sine_basis import SineBasis
 from symnets.nn.species import SpeciesIndex, species_numbers
 from symnets.nn.species_linear import SpeciesLinear
 from symnets.nn.xplor import xplor_envelope
+from symnets.ops.layout import blocks, from_e3nn, join, to_e3nn
 
 __all__ = [
     "MLP",

@@ -46,7 +46,7 @@ class Convolution(nn.Module):
         if not paths:
             raise ValueError(f"Convolution: no path leads from {irreps_in} ⊗ {irreps_filter} to {wanted}")
         self.irreps_out = slots.simplify()
-        self.product = TensorProductScatter(irreps_in, irreps_filter, slots, paths)
+        self.product = TensorProductScatter(irreps_in, irreps_filter, slots, paths, layout="ir_mul")
         self.radial = MLP(n_basis, *radial_hidden, self.product.weight_numel)
         self.norm = mean_neighbors**-0.5
 

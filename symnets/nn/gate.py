@@ -5,8 +5,8 @@ from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.nn.layout import blocks, join
 from symnets.nn.mlp import SILU_NORM
+from symnets.ops.layout import blocks, join
 
 TANH_NORM = 1.5937334472592695
 """Makes the second moment of tanh(z), z ~ N(0, 1), equal one: e3nn's `normalize2mom`."""

@@ -5,7 +5,7 @@ from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.nn.layout import blocks, join
+from symnets.ops.layout import blocks, join
 
 
 class Linear(nn.Module):

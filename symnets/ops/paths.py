@@ -19,7 +19,7 @@ class Path(NamedTuple):
 
 
 class Term(NamedTuple):
-    """A Clebsch-Gordan coefficient of a path that is not zero, and the columns it couples, of channel 0."""
+    """A Clebsch-Gordan coefficient of a path, and the columns it couples, of channel 0."""
 
     inp: int
     filter: int
@@ -28,16 +28,19 @@ class Term(NamedTuple):
 
 
 class Plan:
-    """What a tensor product computes: irreps, paths, and their coefficients.
+    """What a tensor product computes: irreps, paths, and their coefficients; see `instructions.plan`.
 
     Args:
         irreps_in: irreps of the node features.
         irreps_filter: irreps of the filter, multiplicity one each.
-        slots: irreps of the output slots.
-        paths: see `Path`.
+        slots: irreps of the output slots; a slot has as many channels as its inputs.
+        paths: see `Path`; each is allowed by O(3).
+        coefficients: of each path, the factor before `wigner_3j`.
 
-    Raises:
-        ValueError: a path that O(3) forbids, or whose multiplicities do not fit.
+    Attributes:
+        irreps_out: of a row of the result: neighbouring slots of equal irrep are one block.
+        weight_starts: first weight of each path.
+        weight_numel: weights of an edge: the channels of path 0, then of path 1, ...
     """
 
     def __init__(
@@ -46,30 +49,27 @@ class Plan:
         irreps_filter: o3.Irreps | str,
         slots: o3.Irreps | str,
         paths: Iterable[Sequence[int]],
+        coefficients: Iterable[float],
     ) -> None:
         self.irreps_in, self.irreps_filter = o3.Irreps(irreps_in), o3.Irreps(irreps_filter)
         self.slots, self.paths = o3.Irreps(slots), [Path(*path) for path in paths]
+        self.coefficients = list(coefficients)
         self.irreps_out = self.slots.simplify()
-        for path in self.paths:
-            mul_in, ir_in = self.irreps_in[path.slot_in]
-            mul_filter, ir_filter = self.irreps_filter[path.slot_filter]
-            mul_out, ir_out = self.slots[path.slot_out]
-            if ir_out not in ir_in * ir_filter or mul_in != mul_out or mul_filter != 1:
-                raise ValueError(
-                    f"{path}: expected mul x ir_in ⊗ 1 x ir_filter -> mul x ir_out allowed by O(3), "
-                    f"got {mul_in}x{ir_in} ⊗ {mul_filter}x{ir_filter} -> {mul_out}x{ir_out}"
-                )
-        channels = [self.irreps_in[path.slot_in].mul for path in self.paths]
-        self.weight_starts = [0, *itertools.accumulate(channels)]
+        self.weight_starts = [0, *itertools.accumulate(map(self.channels, range(len(self.paths))))]
         self.weight_numel = self.weight_starts.pop()
 
-    def coupling(self, path: Path) -> Tensor:
-        """Coefficients CG[a, b, k] of a path in float64, e3nn's 'component' and 'element' normalisation."""
-        ir_in, ir_filter = self.irreps_in[path.slot_in].ir, self.irreps_filter[path.slot_filter].ir
-        ir_out = self.slots[path.slot_out].ir
-        n_paths = sum(other.slot_out == path.slot_out for other in self.paths)
-        w3j = o3.wigner_3j(ir_in.l, ir_filter.l, ir_out.l, dtype=torch.float64)
-        return w3j * (ir_out.dim / n_paths) ** 0.5
+    def coupling(self, number: int) -> Tensor:
+        """Coefficients CG[a, b, k] of a path in float64."""
+        return self.coefficients[number] * self._wigner_3j(number)
+
+    def _wigner_3j(self, number: int) -> Tensor:
+        path = self.paths[number]
+        irreps = (
+            self.irreps_in[path.slot_in],
+            self.irreps_filter[path.slot_filter],
+            self.slots[path.slot_out],
+        )
+        return o3.wigner_3j(*(ir.l for _, ir in irreps), dtype=torch.float64)
 
     @cached_property
     def slot_columns(self) -> list[tuple[int, int]]:
@@ -95,16 +95,16 @@ class Plan:
         return self.irreps_in[self.paths[number].slot_in].mul
 
     def terms(self, number: int) -> list[Term]:
-        """Coefficients of a path; those of channel c have columns inp + c and out + c."""
-        path = self.paths[number]
-        cg, mul = self.coupling(path).numpy(), self.channels(number)
+        """Where `wigner_3j` of a path is not zero; channel c has columns inp + c and out + c."""
+        path, mul, factor = self.paths[number], self.channels(number), self.coefficients[number]
+        w3j = self._wigner_3j(number).numpy()
         first_in = self.irreps_in.slices()[path.slot_in].start
         first_filter = self.irreps_filter.slices()[path.slot_filter].start
         first_out, step = self.slot_columns[path.slot_out]
         return [
-            Term(first_in + a * mul, first_filter + b, first_out + k * step, float(cg[a, b, k]))
-            for k, a, b in itertools.product(*(range(cg.shape[axis]) for axis in (2, 0, 1)))
-            if abs(cg[a, b, k]) > 1e-12
+            Term(first_in + a * mul, first_filter + b, first_out + k * step, factor * float(w3j[a, b, k]))
+            for k, a, b in itertools.product(*(range(w3j.shape[axis]) for axis in (2, 0, 1)))
+            if abs(w3j[a, b, k]) > 1e-12
         ]
 
 

@@ -23,8 +23,8 @@ class PlainPlan:
             if not members:
                 continue
             rows = []
-            for path in (plan.paths[n] for n in members):
-                cg = plan.coupling(path)
+            for n in members:
+                cg, path = plan.coupling(n), plan.paths[n]
                 full = cg.new_zeros(plan.irreps_filter.dim, cg.shape[2], cg.shape[0])
                 full[plan.irreps_filter.slices()[path.slot_filter]] = cg.permute(1, 2, 0)
                 rows.append(full)

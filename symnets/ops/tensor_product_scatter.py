@@ -1,89 +1,176 @@
 """TensorProductScatter: e3nn's per-edge tensor product, summed over the edges of each receiver."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symnets.ops.cuequivariance import CuequivariancePlan, cuequivariance, installed
 from symnets.ops.fused import FusedPlan, fused
-from symnets.ops.paths import Plan
+from symnets.ops.instructions import IrrepNormalization, PathNormalization, plan_of
+from symnets.ops.layout import from_e3nn, to_e3nn
 from symnets.ops.plain import PlainPlan, plain
+from symnets.ops.reordered import Reordered
+
+Layout = Literal["mul_ir", "ir_mul"]
+Implementation = Literal["auto", "fused", "plain", "cuequivariance"]
 
 
 class TensorProductScatter(nn.Module):
-    """The convolution of equivariant message passing, with weights given per edge and channel.
+    """The convolution of equivariant message passing, with weights given per edge.
 
-    With paths p = (input irrep, filter irrep, output slot) and Clebsch-Gordan coefficients CG,
+    With paths p = (irrep of in1, irrep of in2, output slot) and Clebsch-Gordan coefficients CG,
 
-        out[i, (s, k), c] = Σ_{e: receiver(e)=i} Σ_{p -> s} Σ_{a, b}
-                            CG_p[a, b, k] x[sender(e), (p, a), c] Y[e, b] w[e, p, c].
+        out[i, (s, k), u] = Σ_{e: receiver(e)=i} Σ_{p -> s} Σ_{a, b, v}
+                            CG_p[a, b, k] x[sender(e), (p, a), u] Y[e, (p, b), v] w[e, p, u, v].
 
-    This is `e3nn.o3.TensorProduct` with 'uvu' instructions and `shared_weights=False`, followed
-    by a sum over edges, in the `ir_mul` layout. CG_p = (dim_out / n_paths(s))^(1/2) wigner_3j,
-    with n_paths(s) the number of paths into slot s: e3nn's 'component' and 'element'
-    normalisation. Neighbouring output slots of equal irrep are returned as one block: the layout
-    is that of `irreps_out`, which is `slots.simplify()`.
+    This is `e3nn.o3.TensorProduct(irreps_in1, irreps_in2, irreps_out, instructions, shared_weights=False)`
+    of x[sender], Y and w, followed by a sum over the edges of each receiver, with e3nn's normalisations:
+    CG_p = (path_weight α / n)^(1/2) wigner_3j, see `symnets.ops.instructions.coefficients`. It is
+    differentiable to any order. Edges may come in any order; nodes without any get zeros.
 
     Args:
-        irreps_in: irreps of the node features x.
-        irreps_filter: irreps of the filter Y, multiplicity one each.
-        slots: irreps of the output slots; a slot has as many channels as its inputs.
-        paths: triples (input slot, filter slot, output slot).
-        implementation: "fused" (compiled CPU kernels, no message is stored), "plain" (torch, any
-            device), or "auto": fused on the CPU in float32 and float64, else plain.
+        irreps_in1: irreps of the node features x.
+        irreps_in2: irreps of the filter Y of each edge, spherical harmonics as a rule.
+        irreps_out: irreps of the output slots; a slot has as many channels u as the features of its paths.
+        instructions: e3nn's `(i_in1, i_in2, i_out, "uvu", True[, path_weight])`, or triples of numbers.
+        layout: of features, filters and result: e3nn's "mul_ir", channels by components; or "ir_mul", in
+            which symnets' layers keep them and the kernels read them. In "ir_mul" neighbouring slots of equal
+            irrep are returned as one block, (2l+1, channels of all). In "mul_ir" that is the same row.
+        irrep_normalization: e3nn's: "component", "norm" or "none".
+        path_normalization: e3nn's: "element", "path" or "none".
+        implementation: "fused" (compiled, CPU, float32 and float64; no message is stored), "plain" (torch,
+            any device and dtype), "cuequivariance" (the optional package; its CUDA kernels have not been run
+            here), or "auto". That is "fused" on the CPU; on CUDA "cuequivariance" where its kernels are
+            installed and all multiplicities are multiples of 32; else, and within `torch.func` transforms and
+            `torch.compile`, "plain".
 
     Attributes:
-        weight_numel: length of an edge's weight row: the channels of path 0, then of path 1, ...
+        irreps_out: of a row of the result: as given, or `simplify()` of it for "ir_mul".
+        weight_numel: length of an edge's weight row: w[u, v] of path 0, then of path 1, ..., as in e3nn.
+        plan: the product in terms of filters of multiplicity one, in "ir_mul".
+
+    Raises:
+        ValueError: for instructions that O(3) forbids, that do not fit the irreps or are not supported, and
+            for unknown options.
+        ImportError: for "cuequivariance" where it is not installed.
     """
 
     def __init__(
         self,
-        irreps_in: o3.Irreps | str,
-        irreps_filter: o3.Irreps | str,
-        slots: o3.Irreps | str,
-        paths: Iterable[Sequence[int]],
+        irreps_in1: o3.Irreps | str,
+        irreps_in2: o3.Irreps | str,
+        irreps_out: o3.Irreps | str,
+        instructions: Iterable[Sequence[Any]],
         *,
-        implementation: Literal["auto", "fused", "plain"] = "auto",
+        layout: Layout = "mul_ir",
+        irrep_normalization: IrrepNormalization = "component",
+        path_normalization: PathNormalization = "element",
+        implementation: Implementation = "auto",
     ) -> None:
         super().__init__()
-        self.plan = Plan(irreps_in, irreps_filter, slots, paths)
-        self.irreps_in, self.irreps_filter = self.plan.irreps_in, self.plan.irreps_filter
-        self.irreps_out, self.weight_numel = self.plan.irreps_out, self.plan.weight_numel
-        self.implementation = implementation
+        for name, given, known in (
+            ("layout", layout, Layout),
+            ("implementation", implementation, Implementation),
+        ):
+            if given not in get_args(known):
+                raise ValueError(f"{name}: expected one of {', '.join(get_args(known))}, got {given!r}")
+        if implementation == "cuequivariance" and not installed():
+            raise ImportError(
+                'implementation "cuequivariance": cuequivariance_torch is not installed; '
+                "pip install 'symnets[cuequivariance]', or take \"auto\""
+            )
+        self.irreps_in1, self.irreps_in2 = o3.Irreps(irreps_in1), o3.Irreps(irreps_in2)
+        slots = o3.Irreps(irreps_out)
+        self.plan, weights = plan_of(
+            self.irreps_in1, self.irreps_in2, slots, instructions, irrep_normalization, path_normalization
+        )
+        self.irreps_out = slots if layout == "mul_ir" else self.plan.irreps_out
+        self.weight_numel = self.plan.weight_numel
+        self.layout, self.implementation = layout, implementation
+        # The kernels take features in "ir_mul", and filters, of multiplicity one each, as "mul_ir" has them.
+        if layout == "mul_ir":
+            self._features = Reordered.of(from_e3nn, self.irreps_in1)
+            self._filters, self._result = Reordered(), Reordered.of(to_e3nn, self.plan.irreps_out)
+        else:
+            self._features, self._result = Reordered(), Reordered()
+            self._filters = Reordered.of(to_e3nn, self.irreps_in2)
+        self._weights = Reordered(weights)
         self._fused, self._plain = FusedPlan(self.plan), PlainPlan(self.plan)
+        self._cuequivariance = CuequivariancePlan(self.plan)
 
     def forward(
         self,
-        features: Float[Tensor, "nodes dim_in"],
-        filters: Float[Tensor, "edges dim_filter"],
+        features: Float[Tensor, "nodes dim_in1"],
+        filters: Float[Tensor, "edges dim_in2"],
         weights: Float[Tensor, "edges weight_numel"],
         edge_index: Int[Tensor, "2 edges"],
         n_nodes: int,
     ) -> Float[Tensor, "n_nodes dim_out"]:
-        """Sums over the edges of each receiver."""
+        """Sums over the edges of each receiver.
+
+        Args:
+            features: x of the senders.
+            filters: Y.
+            weights: w.
+            edge_index: senders, then receivers: rows of `features` and of the result.
+            n_nodes: rows of the result.
+
+        Raises:
+            ValueError: for shapes, dtypes or nodes that do not fit.
+        """
+        if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
+            raise ValueError(
+                "edge_index: expected shape (2, edges) and dtype torch.int64, "
+                f"got {tuple(edge_index.shape)} and {edge_index.dtype}"
+            )
         n_edges = edge_index.shape[1]
-        for name, tensor, columns in (
-            ("features", features, self.irreps_in.dim),
-            ("filters", filters, self.irreps_filter.dim),
-            ("weights", weights, self.weight_numel),
+        for name, tensor, rows, columns in (
+            ("features", features, features.shape[0], self.irreps_in1.dim),
+            ("filters", filters, n_edges, self.irreps_in2.dim),
+            ("weights", weights, n_edges, self.weight_numel),
         ):
-            rows = features.shape[0] if name == "features" else n_edges
             if tensor.shape != (rows, columns) or tensor.dtype != features.dtype:
                 raise ValueError(
                     f"{name}: expected shape {(rows, columns)} and dtype {features.dtype}, "
                     f"got {tuple(tensor.shape)} and {tensor.dtype}"
                 )
-        if self.implementation == "fused" or (self.implementation == "auto" and fusable(features)):
-            return fused(self._fused, features, filters, weights, edge_index, n_nodes)
-        return plain(self._plain, features, filters, weights, edge_index, n_nodes)
+        rows = self._features(features), self._filters(filters), self._weights(weights)
+        return self._result(self._product(*rows, edge_index, n_nodes))
+
+    def _product(self, x: Tensor, y: Tensor, w: Tensor, edge_index: Tensor, n_nodes: int) -> Tensor:
+        """Of features and result in "ir_mul", and filters of multiplicity one."""
+        chosen = self.implementation
+        if chosen == "auto":
+            chosen = self._choose(x)
+        if chosen == "fused":
+            if not fusable(x):
+                raise ValueError(
+                    'implementation "fused": expected float32 or float64 on the CPU, outside of torch.func '
+                    f'and torch.compile, got {x.dtype} on {x.device}; take "auto" or "plain"'
+                )
+            return fused(self._fused, x, y, w, edge_index, n_nodes)
+        if chosen == "cuequivariance" and edge_index.shape[1]:  # which cannot do nothing
+            return cuequivariance(self._cuequivariance, x, y, w, edge_index, n_nodes)
+        return plain(self._plain, x, y, w, edge_index, n_nodes)
+
+    def _choose(self, x: Tensor) -> Implementation:
+        if fusable(x):
+            return "fused"
+        kernels = x.device.type == "cuda" and not transformed() and self._cuequivariance.fits
+        return "cuequivariance" if kernels else "plain"
 
 
 def fusable(features: Tensor) -> bool:
     """Whether the compiled loops can take a tensor."""
-    # Inside torch.func transforms and torch.compile tensors hold no memory for the kernels to read.
-    transformed = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
     on_cpu = features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)
-    return on_cpu and not transformed and not torch.compiler.is_compiling()
+    return on_cpu and not transformed()
+
+
+def transformed() -> bool:
+    """Whether this runs inside a torch.func transform or torch.compile: tensors hold no memory there."""
+    within = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
+    return within or torch.compiler.is_compiling()
