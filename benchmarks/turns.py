@@ -72,7 +72,7 @@ def contest(
         for _ in range(rounds):
             for name in [n for n in present if n not in failed]:
                 package, variant, threads = _parse(name)
-                said = request | {"variant": variant, "threads": threads}
+                said = request | {"package": package, "variant": variant, "threads": threads}
                 caches = {variable: f"{cache}/{name}/{variable}" for variable in CACHES}
                 try:
                     turns[name].append(turn(pythons[package], worker.format(package=package), said, caches))
