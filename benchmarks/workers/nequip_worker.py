@@ -5,6 +5,8 @@ Called with the Python of nequip's environment, by force_field.py and scaling.py
 
 import hashlib
 import json
+import subprocess
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -72,6 +74,9 @@ def package() -> tuple[nn.Module, float]:
     name = json.dumps([shape, species.tolist(), asked.get("layers", 4), version("nequip"), torch.__version__])
     path = Path(asked["packages"]) / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.nequip.pt2"
     seconds = path.with_suffix(".seconds")
+    if not path.exists() and "only_package" not in asked:
+        # In another process: the memory of this one is measured.
+        subprocess.run([sys.executable, __file__, json.dumps(asked | {"only_package": True})], check=True)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         model = build("eager")
@@ -101,6 +106,8 @@ set_global_state()
 extra = {}
 if compiled and asked["mode"] == "evaluate":
     model, extra["build_s"] = package()
+    if "only_package" in asked:
+        sys.exit()
 else:
     model = build("compile" if compiled else "eager")
 data = inputs()
