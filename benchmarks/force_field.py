@@ -3,22 +3,22 @@
     python benchmarks/force_field.py --peers nequip=PYTHON mace=PYTHON sevenn=PYTHON schnetpack=PYTHON ...
 
 with PYTHON that of an environment of the package (`pip install 'torch>=2.9,<2.14'` and nequip==0.19.1,
-mace-torch==0.3.16, sevenn==0.13.0, schnetpack==2.0.4 or torchmd-net==3.1.0 in it). Packages without a Python are
-left out. Everybody gets the same graph, ready; neighbour lists are in no time. The contestants of a case take
-turns, each turn in a process of its own, and a ratio is the median over the rounds of times in the same round.
-Float32; one thread where no other number stands behind an @.
+mace-torch==0.3.16, sevenn==0.13.0, schnetpack==2.0.4 or torchmd-net==3.1.0 in it). Packages without a
+Python are left out. Everybody gets the same graph, ready; neighbour lists are in no time. The contestants
+of a case take turns, each turn in a process of its own, and a ratio is the median over the rounds of times
+in the same round. Float32; one thread where no other number stands behind an @.
 
 - nequip: 64 channels, lmax 2, 4 layers, 8 Bessel functions, cutoff 5 Å, radial MLP [64, 64], no parity.
-  `symnets:compiled` is `symnets.simulate.compile`; `nequip:compiled` what nequip-compile makes (AOTInductor, target
-  ase; kept in --packages, its `build_s` is of when it was made).
+  `symnets:compiled` is `symnets.simulate.compile`; `nequip:compiled` what nequip-compile makes
+  (AOTInductor, target ase; kept in --packages, its `build_s` is of when it was made).
 - train: a step of Adam on energy and forces; `nequip:compiled` has `compile_mode: compile`.
 - threads: the same with two threads and with one.
 - 7net-0, 7net-l3i5: SevenNet's published weights, in SevenNet and by `from_sevennet`, equal in energy.
-- painn: 64 features, 4 interactions; tensornet: 64 channels, 2 layers; mace: 128x0e+128x1o, correlation 3, 2 layers.
+- painn: 64 features, 4 interactions; tensornet: 64 channels, 2 layers; mace: 128x0e+128x1o, correlation 3,
+  2 layers.
 
-Memory is that of the process at its largest, and its growth since before the first call. Needs the extras `bench`
-and `sevennet`.
-"""
+Memory is that of the process at its largest, and its growth since before the first call. Needs the extras
+`bench` and `sevennet`."""
 
 import json
 import tempfile
@@ -85,7 +85,7 @@ class Benchmark:
         document = {"question": __doc__, "machine": machine(), "systems": SYSTEMS, "rows": self.rows}
         if self.output.exists():
             before = json.loads(self.output.read_text())["rows"]
-            self.rows += [row for row in before if row["case"] not in self.cases]
+            self.rows += [row for row in before if row.get("case") in set(CASES) - set(self.cases)]
         for name in self.cases:
             for system in [s for s in CASES[name].systems if s in self.systems]:
                 self.rows.append({"case": name} | self.row(CASES[name], system))

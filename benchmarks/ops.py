@@ -2,19 +2,20 @@
 
     python benchmarks/ops.py --peers cuequivariance=PYTHON mace=PYTHON
 
-with PYTHON that of an environment of cuequivariance-torch==0.13.0 (and e3nn) or mace-torch==0.3.16; e3nn runs in this
-one. Float32.
+with PYTHON that of an environment of cuequivariance-torch==0.13.0 (and e3nn) or mace-torch==0.3.16; e3nn
+runs in this one. Float32.
 
-- convolution: 20,000 edges, 500 nodes, 64x0e+64x1o+64x2e with spherical harmonics up to l = 2, 704 weights for each
-  edge, given or from a network of 8-64-64-704. e3nn is o3.TensorProduct of gathered features and index_add. The two
-  are called in turn in one process; the ratio is the median over the pairs. Forward; with the gradient; with the
-  gradient of a function of the gradient (see workers/convolution.py). The results agree (`difference`).
-- memory: the same, each in a process of its own, three times; growth of the peak of the process over what it was
-  just before the first call. Also first calls, with empty caches of compiled code and with full ones, "mul_ir", e3nn's
-  layout, in place of "ir_mul", and cuequivariance's method "naive".
+- convolution: 20,000 edges, 500 nodes, 64x0e+64x1o+64x2e with spherical harmonics up to l = 2, 704 weights
+  for each edge, given or from a network of 8-64-64-704. e3nn is o3.TensorProduct of gathered features and
+  index_add. The two are called in turn in one process; the ratio is the median over the pairs. Forward;
+  with the gradient; with the gradient of a function of the gradient (see workers/convolution.py). The
+  results agree (`difference`).
+- memory: the same, each in a process of its own, three times; growth of the peak of the process over what
+  it was just before the first call. Also first calls, with empty caches of compiled code and with full
+  ones, "mul_ir", e3nn's layout, in place of "ir_mul", and cuequivariance's method "naive".
 - harmonics: spherical harmonics of 100,000 vectors, in turn in one process.
-- contraction: MACE's symmetric contraction, 128 channels, l up to 3, correlation 3, into 0e and 1o, 500 nodes of 3
-  species; in turn, each turn in a process. `mace:reduced` has the option `use_reduced_cg`.
+- contraction: MACE's symmetric contraction, 128 channels, l up to 3, correlation 3, into 0e and 1o, 500
+  nodes of 3 species; in turn, each turn in a process. `mace:reduced` has the option `use_reduced_cg`.
 
 Needs the extra `bench`.
 """

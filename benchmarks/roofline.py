@@ -2,16 +2,17 @@
 
     python benchmarks/roofline.py
 
-On one and two threads: GFLOP/s of a matrix product of 2,048³ in float32 and float64, and of the shape of a radial
-network's last layer (20,000 x 64 x 704); GB/s of a copy of 512 MB (read and written); ms of gathering 20,000 rows of 576
-numbers, and of summing 20,000 rows of 2,240 into 500. Each the best of several calls, alone in this process.
+On one and two threads: GFLOP/s of a matrix product of 2,048³ in float32 and float64, and of the shape of a
+radial network's last layer (20,000 x 64 x 704); GB/s of a copy of 512 MB (read and written); ms of
+gathering 20,000 rows of 576 numbers, and of summing 20,000 rows of 2,240 into 500. Each the best of several
+calls, alone in this process.
 
-And of the product of ops.py: floating-point operations and bytes that it cannot do without. Forward: for each edge, path
-and channel one multiplication and one addition a Clebsch-Gordan coefficient that is not zero, and as many for each
-component of the message (weight, sum over edges). The gradient: three forms of that size, with respect to x, Y and w.
-Bytes: every argument read once, every result written once.
-"""
+And of the product of ops.py: floating-point operations and bytes that it cannot do without. Forward: for
+each edge, path and channel one multiplication and one addition a Clebsch-Gordan coefficient that is not
+zero, and as many for each component of the message (weight, sum over edges). The gradient: three forms of
+that size, with respect to x, Y and w. Bytes: every argument read once, every result written once."""
 
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -24,10 +25,10 @@ from machine import machine
 
 sys.path.append(str(Path(__file__).parent / "workers"))
 
-import convolution  # noqa: E402
-from timing import once  # noqa: E402
+import convolution
+from timing import once
 
-from symnets.ops import TensorProductScatter, all_paths  # noqa: E402
+from symnets.ops import TensorProductScatter, all_paths
 
 HERE = Path(__file__).parent
 
@@ -89,7 +90,7 @@ def product() -> dict:
     x, y, w, out = (leaf.numel() for leaf in convolution.leaves("given"))
     forward = convolution.EDGES * 2 * (plan.work + convolution.DIM_OUT)
     sizes = (convolution.BASIS, *convolution.HIDDEN, convolution.N_WEIGHTS)
-    network = 2 * convolution.EDGES * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    network = 2 * convolution.EDGES * sum(a * b for a, b in itertools.pairwise(sizes))
     return {
         "forward": {"gflop": forward / 1e9, "mb": 4e-6 * (x + y + w + out)},
         "backward": {"gflop": 4 * forward / 1e9, "mb": 4e-6 * (3 * (x + y + w) + 2 * out)},

@@ -2,10 +2,9 @@
 
     python benchmarks/scaling.py --peers nequip=PATH/TO/nequip-venv/bin/python
 
-NequIP as in force_field.py (4 layers, cutoff 5 Å, float32, one thread) on rattled fcc copper: 64 to 8,000 atoms at 64
-channels and lmax 2; 16 to 128 channels and lmax 1 to 3 at 64 atoms. symnets as trained and compiled, nequip eager;
-each turn a process of its own. Needs the extra `bench`.
-"""
+NequIP as in force_field.py (4 layers, cutoff 5 Å, float32, one thread) on rattled fcc copper: 64 to 8,000
+atoms at 64 channels and lmax 2; 16 to 128 channels and lmax 1 to 3 at 64 atoms. symnets as trained and
+compiled, nequip eager; each turn a process of its own. Needs the extra `bench`."""
 
 import json
 import tempfile

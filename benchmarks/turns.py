@@ -1,8 +1,7 @@
 """Contestants in turn, each turn in a process of its own; for force_field.py, scaling.py and ops.py.
 
-A contestant is written package[:variant][@threads]: `nequip`, `symnets:compiled@2`. Each package has a file in
-`workers/`, which the Python of the package's environment runs; it prints one line of JSON.
-"""
+A contestant is written package[:variant][@threads]: `nequip`, `symnets:compiled@2`. Each package has a file
+in `workers/`, which the Python of the package's environment runs; it prints one line of JSON."""
 
 import json
 import os
@@ -57,14 +56,12 @@ def contest(
 ) -> dict:
     """Contestants in turn, `rounds` times; those without a Python are left out.
 
-    The first turn of each starts with empty caches of compiled code, which its later ones find: what a first call
-    takes is told for both.
+    The first turn of each starts with empty caches of compiled code, which its later ones find: what a
+    first call takes is told for both.
 
-    Returns:
-        for each contestant medians, all times and the largest peak; one that fails has the last line of its
-        error. `ratios` has for each "b / a", with a of symnets, the median over the rounds of b's time divided
-        by a's in the same round.
-    """
+    Returns: for each contestant medians, all times and the largest peak; one that fails has the last line
+    of its error. `ratios` has for each "b / a", with a of symnets, the median over the rounds of b's time
+    divided by a's in the same round."""
     present = [name for name in contestants if _parse(name)[0] in pythons]
     turns: dict[str, list[dict]] = {name: [] for name in present}
     failed: dict[str, str] = {}

@@ -2,16 +2,17 @@
 
     python benchmarks/where_time_goes.py
 
-NequIP of 64 channels, 4 layers, lmax 2 as in force_field.py: energy and forces of 512 atoms of copper, as trained and
-compiled; a training step on 16 molecules of 21 atoms. torch.profiler's own time of every operation, one thread:
+NequIP of 64 channels, 4 layers, lmax 2 as in force_field.py: energy and forces of 512 atoms of copper, as
+trained and compiled; a training step on 16 molecules of 21 atoms. torch.profiler's own time of every
+operation, one thread:
 
 - products: symnets' compiled products and their derivatives, with the Python around them;
 - matrix products: aten::mm, addmm, bmm;
 - other tensor operations: all else that torch names;
 - Python and dispatch: what is left of the time between start and end.
 
-The profiler itself slows small operations; `profiled_ms` is next to `ms` without it. Needs the extra `bench`.
-"""
+The profiler itself slows small operations; `profiled_ms` is next to `ms` without it. Needs the extra
+`bench`."""
 
 import json
 import statistics
@@ -33,7 +34,7 @@ from symnets.simulate import compile
 
 sys.path.append(str(Path(__file__).parent / "workers"))
 
-from timing import once  # noqa: E402
+from timing import once
 
 HERE = Path(__file__).parent
 MATRIX = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")
@@ -69,9 +70,7 @@ class Benchmark:
             for _ in range(self.calls):
                 step()
             profiled = (time.perf_counter() - start) / self.calls
-        own = {
-            event.key: event.self_cpu_time_total / 1000 / self.calls for event in profiler.key_averages()
-        }
+        own = {event.key: event.self_cpu_time_total / 1000 / self.calls for event in profiler.key_averages()}
         parts = dict.fromkeys(("products", "matrix products", "other tensor operations"), 0.0)
         for name, ms in own.items():
             parts[category(name)] += ms

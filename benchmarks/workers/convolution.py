@@ -1,8 +1,8 @@
-"""The convolution that ops.py times, by symnets, e3nn and cuequivariance; each is imported where it is needed.
+"""The convolution that ops.py times, by symnets, e3nn and cuequivariance; each imported where it is needed.
 
-20,000 edges between 500 nodes, sorted by receiver; 64x0e+64x1o+64x2e with spherical harmonics up to l = 2, by all 11
-paths 'uvu' into slots of 0e, 1o and 2e: 704 weights for each edge, given or from a network of 8-64-64-704.
-"""
+20,000 edges between 500 nodes, sorted by receiver; 64x0e+64x1o+64x2e with spherical harmonics up to l = 2,
+by all 11 paths 'uvu' into slots of 0e, 1o and 2e: 704 weights for each edge, given or from a network of
+8-64-64-704."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -106,10 +106,11 @@ def step(contender: Contender, order: str, inputs: list[Tensor]) -> Callable[[],
     """One call.
 
     - forward: without gradients;
-    - backward: the result, then its gradient with respect to x, y, w or the basis, and the network's weights;
-    - double: the gradient with respect to x, y and w or the basis, as forces need it, then the gradient of the sum
-      of its squares with respect to all of these, the network's weights and the gradient that came in.
-    """
+    - backward: the result, then its gradient with respect to x, y, w or the basis, and the network's
+      weights;
+    - double: the gradient with respect to x, y and w or the basis, as forces need it, then the gradient of
+      the sum of its squares with respect to all of these, the network's weights and the gradient that came
+      in."""
     *arguments, cotangent = inputs
 
     def forward() -> Tensor:

@@ -1,4 +1,4 @@
-"""Time spherical harmonics as symnets' networks have them, and e3nn's, in turn in one process; called by ops.py."""
+"""Time spherical harmonics as symnets has them and as e3nn has them, in turn in one process; for ops.py."""
 
 import json
 import statistics

@@ -1,4 +1,5 @@
-"""Time nequip on one graph: eager, its training compiled, or an AOTInductor package as nequip-compile makes it.
+"""Time nequip on one graph: eager, its training compiled, or an AOTInductor package as nequip-compile makes
+it.
 
 Called with the Python of nequip's environment, by force_field.py and scaling.py.
 """
@@ -67,9 +68,8 @@ def inputs() -> dict[str, Tensor]:
 def package() -> tuple[nn.Module, float]:
     """The model that `nequip-compile --mode aotinductor --device cpu --target ase` writes; seconds it took.
 
-    These are the calls of nequip-compile after it has read a checkpoint. The file is kept in `asked["packages"]`;
-    it is for any number of atoms and edges.
-    """
+    These are the calls of nequip-compile after it has read a checkpoint. The file is kept in
+    `asked["packages"]`; it is for any number of atoms and edges."""
     shape = {key: asked[key] for key in ("lmax", "channels", "mean_neighbors", "threads")}
     name = json.dumps([shape, species.tolist(), asked.get("layers", 4), version("nequip"), torch.__version__])
     path = Path(asked["packages"]) / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.nequip.pt2"

@@ -17,5 +17,5 @@ def request() -> dict:
 
 
 def graph(asked: dict) -> dict[str, Tensor]:
-    """`pos`, `z`, `cell`, `pbc`, `edge_index` (sender, receiver; sorted by receiver), `edge_shift`, `batch`."""
+    """`pos`, `z`, `cell`, `pbc`, `edge_index` (sender, receiver), `edge_shift`, `batch`."""
     return {name: torch.from_numpy(array) for name, array in np.load(asked["graph"]).items()}

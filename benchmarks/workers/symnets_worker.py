@@ -1,4 +1,4 @@
-"""Time a symnets force field on one graph, as trained or compiled; called by force_field.py and scaling.py."""
+"""Time a symnets force field on one graph, as trained or compiled, for force_field.py and scaling.py."""
 
 import json
 import time
@@ -33,7 +33,7 @@ parameters = sum(p.numel() for p in model.parameters())
 extra, original = {}, model
 if asked["variant"] == "compiled":
     start = time.perf_counter()
-    # `compile` finds the knots by itself, on random clusters; of 89 elements, some are too close for any table.
+    # `compile` finds the knots on random clusters; of 89 elements some are too close for any table.
     model = compile(original) if asked["model"] == "nequip" else Compiled(original.energy_model, 200)
     extra["build_s"] = time.perf_counter() - start
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-4) if asked["mode"] == "train" else None

@@ -1,8 +1,7 @@
 """Time torchmd-net's TensorNet on one graph; called with the Python of its environment.
 
-torchmd-net looks for neighbours in its forward pass, and wants cells of twice the cutoff. It is given the edges that
-all others have instead, with its own self-loops: its time has no neighbour list in it.
-"""
+torchmd-net looks for neighbours in its forward pass, and wants cells of twice the cutoff. It is given the
+edges that all others have instead, with its own self-loops: its time has no neighbour list in it."""
 
 import json
 from importlib.metadata import version
