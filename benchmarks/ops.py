@@ -23,6 +23,7 @@ Needs the extra `bench`.
 import itertools
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,13 +67,13 @@ class Benchmark:
                 self.output.parent.mkdir(exist_ok=True)
                 self.output.write_text(json.dumps(document, indent=1) + "\n")
 
-    def convolution(self):
+    def convolution(self) -> Iterator[dict]:
         """symnets and e3nn in one process."""
         for threads, weights, order in itertools.product(self.threads, WEIGHTS, ORDERS):
             case = {"weights": weights, "order": order, "threads": threads, "pairs": self.pairs}
             yield case | turn(sys.executable, "convolution_pair", case)
 
-    def memory(self):
+    def memory(self) -> Iterator[dict]:
         """Each in processes of its own."""
         available = {"e3nn": sys.executable} | pythons(self.peers)
         for weights, order in itertools.product(WEIGHTS, ORDERS):
@@ -84,13 +85,13 @@ class Benchmark:
             found["memory_ratio"] = round(found["e3nn"]["growth_mb"] / found["symnets"]["growth_mb"], 2)
             yield case | found
 
-    def harmonics(self):
+    def harmonics(self) -> Iterator[dict]:
         """In one process."""
         for threads, lmax, order in itertools.product(self.threads, (2, 4), ORDERS[:2]):
             case = {"lmax": lmax, "order": order, "vectors": 100_000, "threads": threads, "pairs": self.pairs}
             yield case | turn(sys.executable, "harmonics_pair", case)
 
-    def contraction(self):
+    def contraction(self) -> Iterator[dict]:
         """Each in processes of its own."""
         for order in ORDERS[:2]:
             case = {"order": order, "nodes": 500, "channels": 128, "lmax": 3, "correlation": 3}

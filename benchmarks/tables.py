@@ -43,7 +43,7 @@ def main(*, results: Path = HERE / "results", page: Path = PAGE, write: bool = F
     if write:
         page.write_text(filled, "utf-8")
     else:
-        print("\n\n".join(found[2] + found[3] for found in re.findall(mark, filled)))
+        print("\n\n".join(found[0] + found[2] for found in mark.findall(filled)))
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections.abc import Callable
 
 import torch
 from e3nn import o3
@@ -25,14 +26,14 @@ def e3nn(v: Tensor) -> Tensor:
     return o3.spherical_harmonics(degrees, v, normalize=True, normalization="component")
 
 
-def step(function, order):
+def step(function: Callable[[Tensor], Tensor], order: str) -> Callable[[], object]:
     """Forward without gradients; or with the gradient of a sum."""
 
-    def forward():
+    def forward() -> Tensor:
         with torch.no_grad():
             return function(vectors)
 
-    def backward():
+    def backward() -> tuple[Tensor, ...]:
         return torch.autograd.grad(function(vectors).sum(), vectors)
 
     return forward if order == "forward" else backward
