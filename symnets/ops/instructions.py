@@ -15,6 +15,9 @@ from symnets.ops.paths import Plan
 IrrepNormalization = Literal["component", "norm", "none"]
 PathNormalization = Literal["element", "path", "none"]
 
+DEFAULTS: list[Any] = ["uvu", True, 1.0]
+"""Connection mode, weights or none, path_weight."""
+
 
 class Instruction(NamedTuple):
     """in1[i_in1] ⊗ in2[i_in2] -> out[i_out], of e3nn's connection mode 'uvu', weighted by w[u, v]."""
@@ -37,7 +40,8 @@ def read(instruction: Sequence[Any]) -> Instruction:
             f'instructions: expected (i_in1, i_in2, i_out, "uvu", True[, path_weight]), got {entries}; '
             "those of a TensorProduct that is built are normalised, give the ones it was built from"
         )
-    mode, has_weight, path_weight = (*entries[3:], *("uvu", True, 1.0)[len(entries) - 3 :])
+    i_in1, i_in2, i_out, *rest = entries
+    mode, has_weight, path_weight = rest + DEFAULTS[len(rest) :]
     if mode != "uvu" or has_weight is not True:
         raise ValueError(
             f'instructions: expected connection mode "uvu" with weights (True), got {entries}; '
@@ -45,7 +49,7 @@ def read(instruction: Sequence[Any]) -> Instruction:
         )
     if not (path_weight >= 0 and math.isfinite(path_weight)):
         raise ValueError(f"instructions: expected a path_weight of at least 0, got {entries}")
-    return Instruction(*entries[:3], float(path_weight))
+    return Instruction(i_in1, i_in2, i_out, float(path_weight))
 
 
 def check(

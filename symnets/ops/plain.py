@@ -1,5 +1,8 @@
 """The tensor product and scatter in plain torch: the twin of the fused kernels, for any device."""
 
+import itertools
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -7,18 +10,28 @@ from torch import Tensor
 from symnets.ops.paths import Plan
 
 
+class Group(NamedTuple):
+    """Paths that start at the same block of the features, columns `start` to `stop`: (dim, channels)."""
+
+    start: int
+    stop: int
+    dim: int
+    channels: int
+    paths: list[tuple[int, int, int]]
+    """Of each path, its output slot, the dimension of that, and its first weight."""
+
+
 class PlainPlan:
-    """A plan with its couplings as matrices.
+    """A plan with its couplings as matrices, and its irreps as numbers, for torch.compile to read.
 
     The filter is contracted with the coefficients once an edge; the paths that start at the same
     input slot then share one batched product of shapes (Σ_p dim_out, dim_in) and (dim_in, channels).
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.groups: list[tuple[int, list[int]]] = []
+        self.groups: list[Group] = []
         couplings = []
-        for slot_in in range(len(plan.irreps_in)):
+        for slot_in, (mul, ir) in enumerate(plan.irreps_in):
             members = [n for n, path in enumerate(plan.paths) if path.slot_in == slot_in]
             if not members:
                 continue
@@ -28,9 +41,17 @@ class PlainPlan:
                 full = cg.new_zeros(plan.irreps_filter.dim, cg.shape[2], cg.shape[0])
                 full[plan.irreps_filter.slices()[path.slot_filter]] = cg.permute(1, 2, 0)
                 rows.append(full)
-            self.groups.append((slot_in, members))
+            slots = [plan.paths[n].slot_out for n in members]
+            dims, starts = [plan.slots[s].ir.dim for s in slots], [plan.weight_starts[n] for n in members]
+            paths = list(zip(slots, dims, starts, strict=True))
+            columns = plan.irreps_in.slices()[slot_in]
+            self.groups.append(Group(columns.start, columns.stop, ir.dim, mul, paths))
             couplings.append(torch.cat(rows, dim=1).flatten(1))
         self.sizes = [coupling.shape[1] for coupling in couplings]
+        self.slots = [(ir.dim, mul) for mul, ir in plan.slots]
+        by_irrep = itertools.groupby(range(len(plan.slots)), key=lambda slot: plan.slots[slot].ir)
+        self.blocks = [list(slots) for _, slots in by_irrep]
+        self.columns = plan.irreps_out.dim
         self._exact = torch.cat(couplings, dim=1)
         self._cast: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
@@ -47,24 +68,21 @@ def plain(
     plain_plan: PlainPlan, x: Tensor, y: Tensor, w: Tensor, edge_index: Int[Tensor, "2 edges"], n_nodes: int
 ) -> Tensor:
     """The product from gather, batched products and `index_add`."""
-    plan = plain_plan.plan
-    sender, receiver = edge_index
+    sender, receiver = edge_index.unbind()
     couplings = (y @ plain_plan.coupling(y)).split(plain_plan.sizes, dim=1)
-    slices = plan.irreps_in.slices()
-    row = x.new_zeros(n_nodes, plan.irreps_out.dim)
-    pieces: list[list[Tensor]] = [[] for _ in plan.slots]
-    for (slot_in, members), coupling in zip(plain_plan.groups, couplings, strict=True):
-        mul, ir = plan.irreps_in[slot_in]
-        features = x[:, slices[slot_in]].index_select(0, sender).unflatten(1, (ir.dim, mul))
-        coupled = coupling.unflatten(1, (-1, ir.dim)) @ features
-        parts = coupled.split([plan.slots[plan.paths[n].slot_out].ir.dim for n in members], dim=1)
-        for n, part in zip(members, parts, strict=True):
-            start = plan.weight_starts[n]
-            pieces[plan.paths[n].slot_out].append(part * w[:, None, start : start + mul])
-    blocks: list[list[Tensor]] = [[] for _ in plan.irreps_out]
-    merged = [next(i for i, (_, out) in enumerate(plan.irreps_out) if out == ir) for _, ir in plan.slots]
-    for slot, (mul, ir) in enumerate(plan.slots):
-        empty = x.new_zeros(edge_index.shape[1], ir.dim, mul)
-        blocks[merged[slot]].append(sum(pieces[slot], empty) if pieces[slot] else empty)
-    messages = torch.cat([torch.cat(same, dim=2).flatten(1) for same in blocks], dim=1)
-    return row.index_add(0, receiver, messages)
+    pieces: list[Tensor | None] = [None] * len(plain_plan.slots)
+    for (start, stop, dim, channels, paths), coupling in zip(plain_plan.groups, couplings, strict=True):
+        features = x[:, start:stop].index_select(0, sender).unflatten(1, (dim, channels))
+        coupled = coupling.unflatten(1, (-1, dim)) @ features
+        parts = coupled.split([dim_out for _, dim_out, _ in paths], dim=1)
+        for (slot, _, first), part in zip(paths, parts, strict=True):
+            piece = part * w[:, None, first : first + channels]
+            before = pieces[slot]
+            pieces[slot] = piece if before is None else before + piece
+    filled = [
+        x.new_zeros(len(y), *shape) if piece is None else piece
+        for piece, shape in zip(pieces, plain_plan.slots, strict=True)
+    ]
+    messages = [torch.cat([filled[n] for n in slots], dim=2).flatten(1) for slots in plain_plan.blocks]
+    out = x.new_zeros(n_nodes, plain_plan.columns)
+    return out.index_add(0, receiver, torch.cat(messages, dim=1))

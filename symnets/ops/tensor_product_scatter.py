@@ -8,7 +8,7 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.ops.cuequivariance import CuequivariancePlan, cuequivariance, installed
+from symnets.ops.cuequivariance_plan import CuequivariancePlan, cuequivariance, installed
 from symnets.ops.fused import FusedPlan, fused
 from symnets.ops.instructions import IrrepNormalization, PathNormalization, plan_of
 from symnets.ops.layout import from_e3nn, to_e3nn
@@ -91,6 +91,7 @@ class TensorProductScatter(nn.Module):
         self.irreps_out = slots if layout == "mul_ir" else self.plan.irreps_out
         self.weight_numel = self.plan.weight_numel
         self.layout, self.implementation = layout, implementation
+        self._columns = self.irreps_in1.dim, self.irreps_in2.dim, self.weight_numel
         # The kernels take features in "ir_mul", and filters, of multiplicity one each, as "mul_ir" has them.
         if layout == "mul_ir":
             self._features = Reordered.of(from_e3nn, self.irreps_in1)
@@ -128,11 +129,9 @@ class TensorProductScatter(nn.Module):
                 f"got {tuple(edge_index.shape)} and {edge_index.dtype}"
             )
         n_edges = edge_index.shape[1]
-        for name, tensor, rows, columns in (
-            ("features", features, features.shape[0], self.irreps_in1.dim),
-            ("filters", filters, n_edges, self.irreps_in2.dim),
-            ("weights", weights, n_edges, self.weight_numel),
-        ):
+        tables = (("features", features), ("filters", filters), ("weights", weights))
+        for (name, tensor), columns in zip(tables, self._columns, strict=True):
+            rows = features.shape[0] if name == "features" else n_edges
             if tensor.shape != (rows, columns) or tensor.dtype != features.dtype:
                 raise ValueError(
                     f"{name}: expected shape {(rows, columns)} and dtype {features.dtype}, "

@@ -1,124 +1,34 @@
-"""The fused product against e3nn's, against its plain twin, and under differentiation."""
+"""TensorProductScatter in all modes of torch, in threads and in processes."""
 
+import copy
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
-from e3nn import o3
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
-from symnets.nn import from_e3nn, to_e3nn
 from symnets.ops import TensorProductScatter, all_paths
-
-IRREPS = st.lists(
-    st.tuples(st.integers(1, 5), st.integers(0, 3), st.sampled_from([1, -1])), min_size=1, max_size=3
-).map(lambda parts: o3.Irreps([(mul, (degree, p)) for mul, degree, p in parts]))
-FILTERS = st.lists(
-    st.tuples(st.just(1), st.integers(0, 3), st.sampled_from([1, -1])), min_size=1, max_size=3
-).map(lambda parts: o3.Irreps([(mul, (degree, p)) for mul, degree, p in parts]))
-EVERYTHING = o3.Irreps([(1, (degree, p)) for degree in range(4) for p in (1, -1)])
+from tests.ops.products import derivatives, draw, relative
 
 
-def e3nn_product(
-    op: TensorProductScatter, x: Tensor, y: Tensor, w: Tensor, edge_index: Tensor, n: int
-) -> Tensor:
-    """`e3nn.o3.TensorProduct` on every edge, then a sum over edges."""
-    plan = op.plan
-    instructions = [(*path, "uvu", True) for path in plan.paths]
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(x.dtype)  # e3nn keeps its coefficients in the default dtype
-    product = o3.TensorProduct(
-        plan.irreps_in,
-        plan.irreps_filter,
-        plan.slots,
-        instructions,
-        shared_weights=False,
-        internal_weights=False,
-    )
-    torch.set_default_dtype(before)
-    messages = product(to_e3nn(x, plan.irreps_in)[edge_index[0]], y, w)
-    return from_e3nn(
-        messages.new_zeros(n, plan.slots.dim).index_add(0, edge_index[1], messages), op.irreps_out
-    )
-
-
-def draw(op: TensorProductScatter, dtype: torch.dtype = torch.float64, n_nodes: int = 4, n_edges: int = 7):
-    """Random arguments on a graph with a node that receives nothing."""
-    generator = torch.Generator().manual_seed(1)
-    shapes = ((n_nodes, op.irreps_in.dim), (n_edges, op.irreps_filter.dim), (n_edges, op.weight_numel))
-    x, y, w = (torch.randn(s, generator=generator, dtype=dtype, requires_grad=True) for s in shapes)
-    receivers = torch.randint(n_nodes - 1, (n_edges,), generator=generator)
-    return x, y, w, torch.stack([torch.randint(n_nodes, (n_edges,), generator=generator), receivers]), n_nodes
-
-
-def derivatives(function, arguments) -> list[Tensor]:
-    """Value, gradient, and gradient of a function of the gradient."""
-    x, y, w, edge_index, n = arguments
-    out = function(x, y, w, edge_index, n)
-    weights = torch.sin(torch.arange(out.numel(), dtype=out.dtype)).view_as(out)
-    first = torch.autograd.grad((out * weights).sum() + (out**2).sum(), (x, y, w), create_graph=True)
-    second = torch.autograd.grad(sum((g**2).sum() for g in first), (x, y, w))
-    return [out, *first, *second]
-
-
-def relative(a: Tensor, b: Tensor) -> float:
-    a, b = a.detach(), b.detach()
-    return float((a - b).abs().max() / b.abs().max().clamp(min=1e-300))
-
-
-@settings(max_examples=15, deadline=None)
-@given(IRREPS, FILTERS)
-@pytest.mark.parametrize("implementation", ["fused", "plain"])
-def test_equals_e3nn_with_derivatives_on_random_irreps(implementation, irreps_in, irreps_filter):
-    slots, paths = all_paths(irreps_in, irreps_filter, EVERYTHING)
-    if not paths:
-        return
-    op = TensorProductScatter(irreps_in, irreps_filter, slots, paths, implementation=implementation)
-    arguments = draw(op)
-    ours = derivatives(op, arguments)
-    theirs = derivatives(lambda *a: e3nn_product(op, *a), arguments)
-    assert max(relative(a, b) for a, b in zip(ours, theirs, strict=True)) < 1e-12
-
-
-def test_equals_e3nn_in_float32():
-    irreps, filters = o3.Irreps("8x0e+8x1o+8x2e"), o3.Irreps("0e+1o+2e")
-    op = TensorProductScatter(irreps, filters, *all_paths(irreps, filters, irreps), implementation="fused")
-    arguments = draw(op, torch.float32, n_nodes=20, n_edges=100)
-    pairs = zip(
-        derivatives(op, arguments), derivatives(lambda *a: e3nn_product(op, *a), arguments), strict=True
-    )
-    assert max(relative(a, b) for a, b in pairs) < 1e-5
+def product(irreps: str, filters: str, wanted: str, implementation="fused", layout="ir_mul"):
+    slots, paths = all_paths(irreps, filters, wanted)
+    return TensorProductScatter(irreps, filters, slots, paths, implementation=implementation, layout=layout)
 
 
 @pytest.fixture
 def small():
-    return TensorProductScatter(
-        "2x0e+1x1o", "0e+1o", *all_paths("2x0e+1x1o", "0e+1o", "0e+1o+1e"), implementation="fused"
-    )
-
-
-def test_gradients_of_first_and_second_order_are_finite_differences(small):
-    x, y, w, edge_index, n = draw(small)
-    assert torch.autograd.gradcheck(lambda *a: small(*a, edge_index, n), (x, y, w))
-    assert torch.autograd.gradgradcheck(lambda *a: small(*a, edge_index, n), (x, y, w))
-
-
-def test_several_paths_into_one_slot_share_its_normalisation():
-    op = TensorProductScatter("3x1o", "0e+2e", "3x1o", [(0, 0, 0), (0, 1, 0)])
-    twin = TensorProductScatter("3x1o", "0e+2e", "3x1o", [(0, 0, 0), (0, 1, 0)], implementation="plain")
-    arguments = draw(op)
-    expected = e3nn_product(op, *arguments)
-    assert relative(op(*arguments), expected) < 1e-12
-    assert relative(twin(*arguments), expected) < 1e-12
+    return product("2x0e+1x1o", "0e+1o", "0e+1o+1e")
 
 
 def test_threads_do_not_change_the_result():
-    irreps, filters = o3.Irreps("16x0e+16x1o"), o3.Irreps("0e+1o")
-    op = TensorProductScatter(irreps, filters, *all_paths(irreps, filters, irreps), implementation="fused")
+    op = product("16x0e+16x1o", "0e+1o", "0e+1o")
     arguments = draw(op, n_nodes=200, n_edges=20_000)
     before = torch.get_num_threads()
     try:
@@ -133,8 +43,8 @@ def test_threads_do_not_change_the_result():
 @pytest.mark.parametrize("implementation", ["fused", "plain"])
 def test_no_edges_give_zeros(small, implementation):
     small.implementation = implementation
-    x = torch.ones(3, small.irreps_in.dim, requires_grad=True)
-    empty = torch.zeros(0, small.irreps_filter.dim), torch.zeros(0, small.weight_numel)
+    x = torch.ones(3, small.irreps_in1.dim, requires_grad=True)
+    empty = torch.zeros(0, small.irreps_in2.dim), torch.zeros(0, small.weight_numel)
     out = small(x, *empty, torch.zeros(2, 0, dtype=torch.int64), 3)
     assert out.shape == (3, small.irreps_out.dim)
     assert not out.any()
@@ -142,30 +52,123 @@ def test_no_edges_give_zeros(small, implementation):
     assert not gradient.any()
 
 
-def test_torch_func_takes_the_plain_twin(small):
-    small.implementation = "auto"
-    x, y, w, edge_index, n = (a.detach() if isinstance(a, Tensor) else a for a in draw(small))
-    _, tangent = torch.func.jvp(lambda x: small(x, y, w, edge_index, n), (x,), (x,))
-    assert relative(tangent, small(x, y, w, edge_index, n)) < 1e-12  # linear in x
+def detached(op: TensorProductScatter) -> list:
+    return [a.detach() if isinstance(a, Tensor) else a for a in draw(op)]
 
 
-def test_forbidden_path_is_refused():
-    with pytest.raises(ValueError, match=r"allowed by O\(3\).*2x1o ⊗ 1x1o -> 2x1o"):
-        TensorProductScatter("2x1o", "1o", "2x1o", [(0, 0, 0)])
+@pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
+def test_torch_func_takes_the_plain_twin(layout):
+    op = product("2x0e+1x1o", "0e+1o", "0e+1o+1e", "auto", layout)
+    x, y, w, edge_index, n = detached(op)
+
+    def of(x: Tensor) -> Tensor:
+        return op(x, y, w, edge_index, n)
+
+    _, tangent = torch.func.jvp(of, (x,), (x,))
+    assert relative(tangent, of(x)) < 1e-12  # linear in x
+    gradient = torch.func.grad(lambda w: (op(x, y, w, edge_index, n) ** 2).sum())(w)
+    leaf = w.clone().requires_grad_()
+    assert (
+        relative(gradient, torch.autograd.grad((op(x, y, leaf, edge_index, n) ** 2).sum(), leaf)[0]) < 1e-12
+    )
+    hessian = torch.func.hessian(lambda x: (of(x) ** 2).sum() / 2)(x).flatten(2).flatten(0, 1)
+    jacobian = torch.func.jacrev(of)(x).flatten(0, 1).flatten(1)
+    assert relative(hessian, jacobian.mT @ jacobian) < 1e-12
+    several = torch.stack([x, 2 * x])
+    assert relative(torch.func.vmap(of)(several), torch.stack([of(x), of(2 * x)])) < 1e-12
 
 
-def test_wrong_shapes_and_nodes_are_refused(small):
-    x, y, w, edge_index, n = draw(small)
-    with pytest.raises(ValueError, match=r"weights: expected shape \(7, "):
-        small(x, y, w[:, :-1], edge_index, n)
-    with pytest.raises(ValueError, match="edge_index: expected nodes 0 to 3, got"):
-        small(x, y, w, edge_index + 3, n)
+def test_torch_compile_takes_the_plain_twin_without_a_break():
+    op = product("2x0e+1x1o", "0e+1o", "0e+1o+1e", "auto", "mul_ir")
+    arguments = draw(op)
+    compiled = torch.compile(op, fullgraph=True, backend="aot_eager")
+    out, expected = compiled(*arguments), op(*arguments)
+    assert relative(out, expected) < 1e-12
+    pairs = zip(*(torch.autograd.grad((o**2).sum(), arguments[:3]) for o in (out, expected)), strict=True)
+    assert all(relative(a, b) < 1e-12 for a, b in pairs)
+
+
+@pytest.mark.parametrize("implementation", ["fused", "plain"])
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_modes_without_gradient_give_the_same_and_a_later_training_works(implementation, mode):
+    op = product("2x0e+1x1o", "0e+1o", "0e+1o+1e", implementation, "mul_ir")
+    arguments = draw(op)
+    with mode():
+        value = op(*arguments)
+    assert not value.requires_grad
+    out = op(*arguments)
+    assert torch.equal(out, value)
+    assert all(g.any() for g in torch.autograd.grad(out.sum(), arguments[:3]))
+
+
+def test_other_dtypes_take_the_plain_twin():
+    op = product("2x0e+1x1o", "0e+1o", "0e+1o+1e", "auto", "mul_ir")
+    *tables, edge_index, n = detached(op)
+    out = op(*(t.bfloat16() for t in tables), edge_index, n)
+    assert out.dtype == torch.bfloat16
+    assert relative(out.double(), op(*tables, edge_index, n)) < 0.05
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda op: pickle.loads(pickle.dumps(op))])
+def test_copies_compute_the_same_and_hold_no_parameters(copied):
+    op = product("2x0e+1x1o", "2x0e+1o", "0e+1o+1e", layout="mul_ir")
+    arguments = draw(op)
+    expected = op(*arguments)  # with machine code in place
+    assert torch.equal(copied(op)(*arguments), expected)
+    assert not op.state_dict()
+
+
+class Layer(nn.Module):
+    """Weights that are to be trained, and the product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.product = product("4x0e+4x1o", "0e+1o", "0e+1o", "auto", "mul_ir")
+        self.radial = nn.Linear(3, self.product.weight_numel)
+
+    def forward(self, x: Tensor, y: Tensor, basis: Tensor, edge_index: Tensor) -> Tensor:
+        return self.product(x, y, self.radial(basis), edge_index, len(x))
+
+
+def half(rank: int) -> tuple[Layer, Tensor]:
+    """A layer of seeded weights, and its loss on the graph of one process."""
+    torch.manual_seed(0)
+    layer, generator = Layer().double(), torch.Generator().manual_seed(1 + rank)
+    shapes = (5, 16), (9, 4), (9, 3)
+    tables = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
+    return layer, [*tables, torch.randint(5, (2, 9), generator=generator)]
+
+
+def train_in_parallel(rank: int, folder: str) -> None:
+    """One of two processes: gradients of the mean loss."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    layer, arguments = half(rank)
+    parallel = nn.parallel.DistributedDataParallel(layer)
+    (parallel(*arguments) ** 2).sum().backward()
+    torch.save([p.grad for p in layer.parameters()], f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow  # two fresh processes import torch
+def test_two_processes_have_the_gradient_of_one(tmp_path):
+    code = "import sys; from tests.ops.test_tensor_product_scatter import train_in_parallel as f; "
+    code += "f(int(sys.argv[1]), sys.argv[2])"
+    root = Path(__file__).parents[2]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(rank), str(tmp_path)], cwd=root) for rank in (0, 1)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    layer, _ = half(0)
+    sum((layer(*half(rank)[1]) ** 2).sum() / 2 for rank in (0, 1)).backward()  # pyright: ignore
+    for rank in (0, 1):
+        for ours, theirs in zip(layer.parameters(), torch.load(tmp_path / f"{rank}.pt"), strict=True):
+            assert relative(theirs, ours.grad) < 1e-12  # pyright: ignore
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 def test_a_forked_child_computes_too():
-    irreps, filters = o3.Irreps("16x0e+16x1o"), o3.Irreps("0e+1o")
-    op = TensorProductScatter(irreps, filters, *all_paths(irreps, filters, irreps), implementation="fused")
+    op = product("16x0e+16x1o", "0e+1o", "0e+1o")
     arguments = [a.detach() if isinstance(a, Tensor) else a for a in draw(op, n_nodes=200, n_edges=20_000)]
     before = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -53,7 +53,7 @@ class CuequivariancePlan:
     @cached_property
     def polynomial(self) -> Any:
         """A `cuequivariance.SegmentedPolynomial` of (weights, features, filters)."""
-        import cuequivariance as cue
+        import cuequivariance as cue  # pyright: ignore[reportMissingImports]
 
         plan, width = self.plan, self.channels
         product = cue.SegmentedTensorProduct.from_subscripts("u,u,,u")
@@ -69,7 +69,7 @@ class CuequivariancePlan:
 
     def module(self, x: Tensor) -> Any:
         """The `SegmentedPolynomial` of cuequivariance_torch for a dtype on a device."""
-        import cuequivariance_torch as cuet
+        import cuequivariance_torch as cuet  # pyright: ignore[reportMissingImports]
 
         method = "uniform_1d" if x.device.type == "cuda" and compiled() else "naive"
         key = method, x.dtype, x.device
