@@ -17,8 +17,9 @@ in the same round. Float32; one thread where no other number stands behind an @.
 - painn: 64 features, 4 interactions; tensornet: 64 channels, 2 layers; mace: 128x0e+128x1o, correlation 3,
   2 layers.
 
-Memory is that of the process at its largest, and its growth since before the first call. Needs the extras
-`bench` and `sevennet`."""
+Memory is that of the process at its largest, and since the first call above what was resident before it.
+Needs the extras `bench` and `sevennet`.
+"""
 
 import json
 import tempfile

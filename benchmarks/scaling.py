@@ -66,7 +66,7 @@ class Benchmark:
             found = contest(pythons(peers), CONTESTANTS, request, self.rounds)
         for name in [n for n in CONTESTANTS if "ms" in found.get(n, {})]:
             found[name]["us_per_atom"] = round(1000 * found[name]["ms"] / sizes["atoms"], 1)
-            found[name]["growth_kb_per_atom"] = round(1024 * found[name]["growth_mb"] / sizes["atoms"], 1)
+            found[name]["kb_per_atom"] = round(1024 * found[name]["above_start_mb"] / sizes["atoms"], 1)
         return case | sizes | found
 
 

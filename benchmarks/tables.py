@@ -82,13 +82,13 @@ def force_field(document: dict, case: str, _: Path) -> str:
                     *(f"**{number(ratio)}**" if ratio else "-" for ratio in ratios),
                     number(found.get("build_s")),
                     f"{number(found['first_call_s'])} / {number(found.get('first_call_cached_s'))}",
-                    number(found["growth_mb"]),
+                    number(found.get("above_start_mb")),
                     number(found["peak_mb"]),
                     number(found.get("parameters"), 9),
                 ]
             )
     compared = ["one thread / two"] if case == "threads" else ["/ symnets", "/ compiled symnets"]
-    memory = ["memory, growth, MB", "peak, MB"]
+    memory = ["memory above start, MB", "peak, MB"]
     head = [
         "system",
         "who",
@@ -112,7 +112,7 @@ def scaling(document: dict, sweep: str, _: Path) -> str:
     rows = [r for r in document["rows"] if r["sweep"] == sweep]
     who = ("symnets", "symnets:compiled", "nequip")
     per_atom = sweep == "atoms"
-    time, memory = ("us_per_atom", "growth_kb_per_atom") if per_atom else ("ms", "growth_mb")
+    time, memory = ("us_per_atom", "kb_per_atom") if per_atom else ("ms", "above_start_mb")
     units = ("µs an atom", "kB an atom") if per_atom else ("ms", "MB")
     head = [sweep, *(f"{name}, {unit}" for unit in units for name in who), "nequip / symnets"]
     return table(

@@ -103,6 +103,7 @@ def summary(turns: Sequence[dict]) -> dict:
         "first_call_s": round(turns[0]["first_call_s"], 2),
         "peak_mb": round(max(t["peak_mb"] for t in turns)),
         "growth_mb": round(max(t["growth_mb"] for t in turns)),
+        "above_start_mb": round(max(t["above_start_mb"] for t in turns)),
     }
     if len(turns) > 1:
         found["first_call_cached_s"] = round(statistics.median(t["first_call_s"] for t in turns[1:]), 2)

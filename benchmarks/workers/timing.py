@@ -20,9 +20,13 @@ def measure(function: Callable[[], object], seconds: float) -> dict[str, float]:
 
     Returns:
         `ms`: median, after three calls to warm up, of at least three and about so many `seconds`;
-        `first_call_s`; `peak_mb` of the process; `growth_mb` of the peak since before the first call.
+        `first_call_s`; `peak_mb` of the process; `growth_mb` of the peak since just before the first call;
+        `above_start_mb`, the peak since then less what was resident then (the two differ where building the
+        model took more memory than running it).
     """
     before = peak_mb()
+    Path("/proc/self/clear_refs").write_text("5")  # from here on the peak is that since now
+    start = peak_mb()
     first = once(function)
     if first < seconds:
         once(function)
@@ -30,9 +34,15 @@ def measure(function: Callable[[], object], seconds: float) -> dict[str, float]:
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
         times.append(once(function))
-    peak = peak_mb()
-    median = 1000 * statistics.median(times)
-    return {"ms": median, "first_call_s": first, "peak_mb": peak, "growth_mb": peak - before}
+    since = peak_mb()
+    peak = max(before, since)
+    return {
+        "ms": 1000 * statistics.median(times),
+        "first_call_s": first,
+        "peak_mb": peak,
+        "growth_mb": peak - before,
+        "above_start_mb": since - start,
+    }
 
 
 def once(function: Callable[[], object]) -> float:
