@@ -57,7 +57,7 @@ def number(value: float | None, digits: int = 3) -> str:
     """So many digits, without an exponent."""
     if value is None:
         return "-"
-    if value == 0 or abs(value) >= 10 ** (digits - 1):
+    if isinstance(value, int) or abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
     return f"{float(f'{value:.{digits}g}'):,}"
 
