@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
-from force_field import machine
+from machine import machine
 
 HERE = Path(__file__).parent
 CASES = (

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 import tyro
-from force_field import machine
+from machine import machine
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from force_field import machine
+from machine import machine
 
 from symnets.experiments.table import Table
 

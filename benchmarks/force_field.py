@@ -1,127 +1,118 @@
-"""How long do energy and forces, and a training step, take; next to nequip on the same graphs?
+"""How long do energy and forces, and a training step, take; next to whom?
 
-    python benchmarks/force_field.py --peer PATH/TO/nequip-venv/bin/python
+    python benchmarks/force_field.py --peers nequip=PYTHON mace=PYTHON sevenn=PYTHON schnetpack=PYTHON ...
 
-Every figure comes from a process of its own; symnets and nequip take turns, and the ratio is the
-median over the rounds of nequip's time divided by symnets' in the same round. Architecture of both:
-lmax 2, 4 layers, 8 Bessel functions, cutoff 5 Å, radial MLP [64, 64], no parity, float32.
-Needs the extra `bench`. The peer's environment: `pip install 'torch>=2.9,<2.14' nequip==0.19.1`.
+with PYTHON that of an environment of the package (`pip install 'torch>=2.9,<2.14'` and nequip==0.19.1,
+mace-torch==0.3.16, sevenn==0.13.0, schnetpack==2.0.4 or torchmd-net==3.1.0 in it). Packages without a
+Python are left out. Everybody gets the same graph, ready; neighbour lists are in no time. The contestants
+of a case take turns, each turn in a process of its own, and a ratio is the median over the rounds of times
+in the same round. Float32; one thread where no other number stands behind an @.
+
+- nequip: 64 channels, lmax 2, 4 layers, 8 Bessel functions, cutoff 5 Å, radial MLP [64, 64], no parity.
+  `symnets:compiled` is `symnets.simulate.compile`; `nequip:compiled` what nequip-compile makes
+  (AOTInductor, target ase; kept in --packages, its `build_s` is of when it was made).
+- train: a step of Adam on energy and forces; `nequip:compiled` has `compile_mode: compile`.
+- threads: the same with two threads and with one.
+- 7net-0, 7net-l3i5: SevenNet's published weights, in SevenNet and by `from_sevennet`, equal in energy.
+- painn: 64 features, 4 interactions; tensornet: 64 channels, 2 layers; mace: 128x0e+128x1o, correlation 3,
+  2 layers.
+
+Memory is that of the process at its largest, and since the first call above what was resident before it.
+Needs the extras `bench` and `sevennet`.
 """
 
-import itertools
 import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-import psutil
 import tyro
-from systems import SYSTEMS, structures
+from machine import machine
+from systems import SYSTEMS
+from turns import contest, graph_file, pythons
 
-from symnets.data import build_graphs, collate
+from symnets.models import from_sevennet, save
 
 HERE = Path(__file__).parent
+
+
+class Case(NamedTuple):
+    """Who does what."""
+
+    model: str
+    systems: tuple[str, ...]
+    mode: str
+    contestants: tuple[str, ...]
+    channels: int = 64
+
+
+EVERYBODY = ("symnets", "symnets:compiled", "nequip", "nequip:compiled")
+SEVENNET = ("symnets", "symnets:compiled", "sevenn")
+CASES = {
+    "nequip": Case("nequip", ("cu64", "cu512"), "evaluate", EVERYBODY),
+    "train": Case("nequip", ("molecules16x21",), "train", ("symnets", "nequip", "nequip:compiled")),
+    "threads": Case(
+        "nequip", ("cu512",), "evaluate", tuple(f"{name}@{n}" for name in EVERYBODY[:3] for n in (1, 2))
+    ),
+    "7net-0": Case("7net-0", ("cu64", "cu512"), "evaluate", SEVENNET),
+    "7net-l3i5": Case("7net-l3i5", ("cu64", "cu512"), "evaluate", SEVENNET),
+    "painn": Case("painn", ("cu64",), "evaluate", ("schnetpack",)),
+    "tensornet": Case("tensornet", ("cu64",), "evaluate", ("torchmdnet",)),
+    "mace": Case("mace", ("cu64",), "evaluate", ("mace",), channels=128),
+}
 
 
 @dataclass
 class Benchmark:
     """Time and memory of force fields."""
 
-    peer: str | None = None
-    """Python of an environment with nequip; without it symnets is timed alone."""
+    peers: tuple[str, ...] = ()
+    """package=python; without any symnets is timed alone."""
+    cases: tuple[str, ...] = tuple(CASES)
     systems: tuple[str, ...] = tuple(SYSTEMS)
-    channels: tuple[int, ...] = (32, 64)
-    modes: tuple[str, ...] = ("evaluate", "train")
-    threads: tuple[int, ...] = (1,)
+    """Of those of each case."""
     rounds: int = 3
-    """Turns of each package."""
+    """Turns of each contestant."""
     seconds: float = 5.0
     """Time spent timing, a turn."""
+    packages: Path = Path.home() / ".cache" / "symnets-benchmarks"
+    """Where nequip's compiled models are kept."""
     output: Path = HERE / "results" / "force_field.json"
     rows: list[dict] = field(default_factory=list, init=False)
 
     def run(self) -> None:
-        """Time everything, print and save it as JSON after each row."""
-        for system, channels, mode, threads in itertools.product(
-            self.systems, self.channels, self.modes, self.threads
-        ):
-            self.rows.append(self.row(system, channels, mode, threads))
-            print(json.dumps(self.rows[-1]), flush=True)
-            document = {"question": __doc__, "machine": machine(), "systems": SYSTEMS, "rows": self.rows}
-            self.output.parent.mkdir(exist_ok=True)
-            self.output.write_text(json.dumps(document, indent=1) + "\n")
+        """Time everything; print and save after each row. Rows of other cases that a file has stay."""
+        document = {"question": __doc__, "machine": machine(), "systems": SYSTEMS, "rows": self.rows}
+        if self.output.exists():
+            before = json.loads(self.output.read_text())["rows"]
+            self.rows += [row for row in before if row.get("case") in set(CASES) - set(self.cases)]
+        for name in self.cases:
+            for system in [s for s in CASES[name].systems if s in self.systems]:
+                self.rows.append({"case": name} | self.row(CASES[name], system))
+                print(json.dumps(self.rows[-1]), flush=True)
+                self.output.parent.mkdir(exist_ok=True)
+                self.output.write_text(json.dumps(document, indent=1) + "\n")
 
-    def row(self, system: str, channels: int, mode: str, threads: int) -> dict:
-        """One case, both packages in turn."""
-        graph = collate(build_graphs(structures(system), 5.0)).inputs
-        names = {"pos", "z", "cell", "edge_index", "edge_shift"}
-        arrays = {name: graph[name].numpy() for name in names} | {"batch": graph.owner.numpy()}
-        with tempfile.NamedTemporaryFile(suffix=".npz") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            request = {"graph": file.name, "channels": channels, "mode": mode, "threads": threads}
-            packages = {"symnets": sys.executable} | ({"nequip": self.peer} if self.peer else {})
-            turns: dict[str, list[dict]] = {name: [] for name in packages}
-            for _ in range(self.rounds):
-                for name, python in packages.items():
-                    turns[name].append(turn(python, name, request | {"seconds": self.seconds}))
-        row: dict = {
-            "system": system,
-            "atoms": len(arrays["z"]),
-            "edges": arrays["edge_index"].shape[1],
-            "channels": channels,
-            "mode": mode,
-            "threads": threads,
-        }
-        for name, results in turns.items():
-            row[name] = {
-                "ms": round(statistics.median(r["ms"] for r in results), 2),
-                "ms_all": [round(r["ms"], 2) for r in results],
-                "peak_mb": round(max(r["peak_mb"] for r in results)),
-                "parameters": results[0]["parameters"],
-                "versions": results[0]["versions"],
+    def row(self, case: Case, system: str) -> dict:
+        """One system, everybody in turn."""
+        with tempfile.TemporaryDirectory() as folder:
+            sizes = graph_file(system, 5.0, f"{folder}/graph.npz")
+            request = {
+                "graph": f"{folder}/graph.npz",
+                "model": case.model,
+                "mode": case.mode,
+                "channels": case.channels,
+                "lmax": 2,
+                "mean_neighbors": round(sizes["edges"] / sizes["atoms"]),
+                "seconds": self.seconds,
+                "packages": str(self.packages),
             }
-        if self.peer:
-            pairs = zip(turns["nequip"], turns["symnets"], strict=True)
-            row["nequip_over_symnets"] = round(statistics.median(n["ms"] / s["ms"] for n, s in pairs), 2)
-        return row
-
-
-def turn(python: str, package: str, request: dict) -> dict:
-    """One process, alone."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(request["threads"])}
-    worker = HERE / "workers" / f"{package}_worker.py"
-    done = subprocess.run(
-        [python, "-W", "ignore", str(worker), json.dumps(request)],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{package}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def machine() -> dict:
-    """What the figures were measured on."""
-    models = [
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
-    ]
-    return {
-        "cpu": models[0],
-        "cores": psutil.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
+            if case.model.startswith("7net"):
+                request["file"] = f"{folder}/model.safetensors"
+                save(from_sevennet(case.model), request["file"])
+            found = contest(pythons(self.peers), case.contestants, request, self.rounds)
+        return sizes | {"channels": case.channels, "mode": case.mode} | found
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import psutil
 import scipy
 import torch
 import tyro
-from force_field import machine
+from machine import machine
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 from workers.hessian_case import hinge, predict, problem

@@ -6,16 +6,17 @@ from ase.build import bulk, molecule
 SYSTEMS = {
     "cu64": "64 rattled atoms of fcc copper, periodic",
     "cu512": "512 rattled atoms of fcc copper, periodic",
+    "cu2048": "2,048 rattled atoms of fcc copper, periodic",
+    "cu8000": "8,000 rattled atoms of fcc copper, periodic",
     "molecules16x21": "16 rattled molecules of dipropyl ether, 21 atoms each",
 }
+CELLS = {"cu64": (4, 2, 2), "cu512": (8, 4, 4), "cu2048": (8, 8, 8), "cu8000": (20, 10, 10)}
 
 
 def structures(name: str) -> list[Atoms]:
     """The structures of one batch."""
-    if name in ("cu64", "cu512"):
-        n = {"cu64": 64, "cu512": 512}[name]
-        repeat = {64: (4, 2, 2), 512: (8, 4, 4)}[n]
-        atoms = bulk("Cu", cubic=True) * repeat
+    if name in CELLS:
+        atoms = bulk("Cu", cubic=True) * CELLS[name]
         atoms.rattle(0.05, seed=0)
         return [atoms]
     ether = dipropyl_ether()

@@ -1,44 +1,75 @@
-"""Time symnets' NequIP on one graph; called by force_field.py."""
+"""Time a symnets force field on one graph, as trained or compiled, for force_field.py and scaling.py."""
 
 import json
+import subprocess
 import sys
+import tempfile
+import time
 
-import numpy as np
 import torch
 from ase.data import chemical_symbols
+from request import graph, request
 from timing import measure
 
 import symnets
 from symnets.data import AtomGraph
-from symnets.models import ForceField, NequIP
+from symnets.models import ForceField, NequIP, load, save
+from symnets.models.compiled import Compiled
+from symnets.simulate import compile, compile_error
 
-request = json.loads(sys.argv[1])
-torch.set_num_threads(request["threads"])
-torch.manual_seed(0)
-arrays = {name: torch.from_numpy(array) for name, array in np.load(request["graph"]).items()}
-n_graphs = arrays["cell"].shape[0]
-pbc = (arrays["cell"].abs().sum((1, 2)) > 0)[:, None].expand(n_graphs, 3)
-graph = AtomGraph(**arrays, pbc=pbc)
-species = [chemical_symbols[int(z)] for z in graph.z.unique()]
-options = {"channels": request["channels"], "lmax": 2, "layers": 4, "parity": False}
-model = ForceField(NequIP(species, **options, mean_neighbors=graph.edge_index.shape[1] / len(graph.z)))
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+asked = request()
+arrays = AtomGraph(**graph(asked))
+if asked["model"] == "nequip":
+    model = ForceField(
+        NequIP(
+            [chemical_symbols[int(z)] for z in arrays.z.unique()],
+            channels=asked["channels"],
+            lmax=asked["lmax"],
+            layers=asked.get("layers", 4),
+            parity=False,
+            mean_neighbors=asked["mean_neighbors"],
+        )
+    )
+else:
+    model = load(asked["file"])
+parameters = sum(p.numel() for p in model.parameters())
+extra, original = {}, model
+if "save_to" in asked:
+    start = time.perf_counter()
+    # `compile` finds the knots on random clusters; of 89 elements some are too close for any table.
+    model = compile(original) if asked["model"] == "nequip" else Compiled(original.energy_model, 200)
+    print(time.perf_counter() - start)
+    save(model, asked["save_to"])
+    sys.exit()
+if asked["variant"] == "compiled":
+    # In another process, as on the command line: the memory of this one is measured.
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/compiled.safetensors"
+        command = [sys.executable, "-W", "ignore", __file__, json.dumps(asked | {"save_to": file})]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        extra["build_s"] = float(done.stdout.splitlines()[-1])
+        model = load(file)
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-4) if asked["mode"] == "train" else None
 
 
-def evaluate() -> None:
+def evaluate() -> float:
     """Energy, forces and, for crystals, stress."""
-    model.eval()(graph)
+    return float(model.eval()(arrays).energy.sum())
 
 
 def train() -> None:
     """One step of Adam on energy and forces."""
     optimizer.zero_grad()
-    out = model.train()(graph)
+    out = model.train()(arrays)
     (out.energy.square().mean() + out.forces.square().mean()).backward()
     optimizer.step()
 
 
-result = measure({"evaluate": evaluate, "train": train}[request["mode"]], request["seconds"])
-result["parameters"] = sum(p.numel() for p in model.parameters())
+result = measure({"evaluate": evaluate, "train": train}[asked["mode"]], asked["seconds"]) | extra
+if asked["mode"] == "evaluate":
+    result["energy"] = evaluate()
+if asked["variant"] == "compiled":
+    result["compile_error"] = compile_error(original, model, arrays)._asdict()
+result["parameters"] = parameters
 result["versions"] = {"symnets": symnets.__version__, "torch": torch.__version__}
 print(json.dumps(result))

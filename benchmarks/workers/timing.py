@@ -1,19 +1,52 @@
-"""Shared by the workers, which run in environments of their own: standard library and torch only."""
+"""Shared by the workers, which run in environments of their own: standard library only."""
 
-import resource
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+
+def peak_mb() -> float:
+    """Largest resident memory of this process so far, in MB (Linux).
+
+    Not `ru_maxrss`, which a process inherits from the one that started it.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def measure(function: Callable[[], object], seconds: float) -> dict[str, float]:
-    """Median time of a call in ms, after three to warm up, and the peak memory of the process in MB."""
-    for _ in range(3):
-        function()
+    """Time and memory of a call.
+
+    Returns:
+        `ms`: median, after three calls to warm up, of at least three and about so many `seconds`;
+        `first_call_s`; `peak_mb` of the process; `growth_mb` of the peak since just before the first call;
+        `above_start_mb`, the peak since then less what was resident then (the two differ where building the
+        model took more memory than running it).
+    """
+    before = peak_mb()
+    Path("/proc/self/clear_refs").write_text("5")  # from here on the peak is that since now
+    start = peak_mb()
+    first = once(function)
+    if first < seconds:
+        once(function)
+        once(function)
     times: list[float] = []
-    while len(times) < 5 or sum(times) < seconds:
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"ms": 1000 * statistics.median(times), "peak_mb": peak}
+    while len(times) < 3 or sum(times) < seconds:
+        times.append(once(function))
+    since = peak_mb()
+    peak = max(before, since)
+    return {
+        "ms": 1000 * statistics.median(times),
+        "first_call_s": first,
+        "peak_mb": peak,
+        "growth_mb": peak - before,
+        "above_start_mb": since - start,
+    }
+
+
+def once(function: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start

@@ -1,0 +1,104 @@
+"""How long do the hot operations take, and how much memory; next to e3nn, cuequivariance and mace?
+
+    python benchmarks/ops.py --peers cuequivariance=PYTHON mace=PYTHON
+
+with PYTHON that of an environment of cuequivariance-torch==0.13.0 (and e3nn) or mace-torch==0.3.16; e3nn
+runs in this one. Float32.
+
+- convolution: 20,000 edges, 500 nodes, 64x0e+64x1o+64x2e with spherical harmonics up to l = 2, 704 weights
+  for each edge, given or from a network of 8-64-64-704. e3nn is o3.TensorProduct of gathered features and
+  index_add. The two are called in turn in one process; the ratio is the median over the pairs. Forward;
+  with the gradient; with the gradient of a function of the gradient (see workers/convolution.py). The
+  results agree (`difference`).
+- memory: the same, each in a process of its own, three times; growth of the peak of the process over what
+  it was just before the first call. Also first calls, with empty caches of compiled code and with full
+  ones, "mul_ir", e3nn's layout, in place of "ir_mul", and cuequivariance's method "naive".
+- harmonics: spherical harmonics of 100,000 vectors, in turn in one process.
+- contraction: MACE's symmetric contraction, 128 channels, l up to 3, correlation 3, into 0e and 1o, 500
+  nodes of 3 species; in turn, each turn in a process. `mace:reduced` has the option `use_reduced_cg`.
+
+Needs the extra `bench`.
+"""
+
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+from machine import machine
+from turns import contest, pythons, turn
+
+HERE = Path(__file__).parent
+ORDERS = ("forward", "backward", "double")
+WEIGHTS = ("given", "mlp")
+
+
+@dataclass
+class Benchmark:
+    """Time and memory of operations."""
+
+    peers: tuple[str, ...] = ()
+    """package=python."""
+    parts: tuple[str, ...] = ("convolution", "memory", "harmonics", "contraction")
+    threads: tuple[int, ...] = (1, 2)
+    """For what is timed in one process."""
+    pairs: int = 25
+    """Calls of each in one process."""
+    rounds: int = 3
+    """Turns of each, where turns are processes."""
+    seconds: float = 2.0
+    """Time spent timing, a turn."""
+    output: Path = HERE / "results" / "ops.json"
+    rows: list[dict] = field(default_factory=list, init=False)
+
+    def run(self) -> None:
+        """Time everything; print and save after each row. Rows of other parts that a file has stay."""
+        document = {"question": __doc__, "machine": machine(), "rows": self.rows}
+        if self.output.exists():
+            before = json.loads(self.output.read_text())["rows"]
+            self.rows += [row for row in before if row["part"] not in self.parts]
+        for part in self.parts:
+            for row in getattr(self, part)():
+                self.rows.append({"part": part} | row)
+                print(json.dumps(self.rows[-1]), flush=True)
+                self.output.parent.mkdir(exist_ok=True)
+                self.output.write_text(json.dumps(document, indent=1) + "\n")
+
+    def convolution(self) -> Iterator[dict]:
+        """symnets and e3nn in one process."""
+        for threads, weights, order in itertools.product(self.threads, WEIGHTS, ORDERS):
+            case = {"weights": weights, "order": order, "threads": threads, "pairs": self.pairs}
+            yield case | turn(sys.executable, "convolution_pair", case)
+
+    def memory(self) -> Iterator[dict]:
+        """Each in processes of its own."""
+        available = {"e3nn": sys.executable} | pythons(self.peers)
+        for weights, order in itertools.product(WEIGHTS, ORDERS):
+            case = {"weights": weights, "order": order}
+            contestants = ("symnets", "e3nn", "cuequivariance")
+            contestants += ("symnets:mul_ir",) if weights == "given" else ()
+            request = case | {"seconds": self.seconds}
+            found = contest(available, contestants, request, self.rounds, "convolution_worker")
+            found["memory_ratio"] = round(found["e3nn"]["growth_mb"] / found["symnets"]["growth_mb"], 2)
+            yield case | found
+
+    def harmonics(self) -> Iterator[dict]:
+        """In one process."""
+        for threads, lmax, order in itertools.product(self.threads, (2, 4), ORDERS[:2]):
+            case = {"lmax": lmax, "order": order, "vectors": 100_000, "threads": threads, "pairs": self.pairs}
+            yield case | turn(sys.executable, "harmonics_pair", case)
+
+    def contraction(self) -> Iterator[dict]:
+        """Each in processes of its own."""
+        for order in ORDERS[:2]:
+            case = {"order": order, "nodes": 500, "channels": 128, "lmax": 3, "correlation": 3}
+            request = case | {"seconds": self.seconds}
+            contestants = ("symnets", "mace", "mace:reduced")
+            yield case | contest(pythons(self.peers), contestants, request, self.rounds, "contraction_worker")
+
+
+if __name__ == "__main__":
+    tyro.cli(Benchmark).run()

@@ -1,0 +1,74 @@
+"""How do time and memory of energy and forces grow with atoms, channels and lmax?
+
+    python benchmarks/scaling.py --peers nequip=PATH/TO/nequip-venv/bin/python
+
+NequIP as in force_field.py (4 layers, cutoff 5 Å, float32, one thread) on rattled fcc copper: 64 to 8,000
+atoms at 64 channels and lmax 2; 16 to 128 channels and lmax 1 to 3 at 64 atoms. symnets as trained and
+compiled, nequip eager; each turn a process of its own. Needs the extra `bench`."""
+
+import json
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+from machine import machine
+from turns import contest, graph_file, pythons
+
+HERE = Path(__file__).parent
+CONTESTANTS = ("symnets", "symnets:compiled", "nequip")
+SWEEPS = {
+    "atoms": [{"system": f"cu{n}"} for n in (64, 512, 2048, 8000)],
+    "channels": [{"channels": n} for n in (16, 32, 64, 128)],
+    "lmax": [{"lmax": n} for n in (1, 2, 3)],
+}
+
+
+@dataclass
+class Benchmark:
+    """Time and memory in three directions."""
+
+    peers: tuple[str, ...] = ()
+    """package=python."""
+    sweeps: tuple[str, ...] = tuple(SWEEPS)
+    rounds: int = 2
+    """Turns of each contestant."""
+    seconds: float = 3.0
+    """Time spent timing, a turn."""
+    peers_to: int = 2048
+    """Most atoms for peers: nequip needs some 3 MB for each."""
+    output: Path = HERE / "results" / "scaling.json"
+    rows: list[dict] = field(default_factory=list, init=False)
+
+    def run(self) -> None:
+        """Time everything; print and save after each row."""
+        document = {"question": __doc__, "machine": machine(), "rows": self.rows}
+        for sweep in self.sweeps:
+            for point in SWEEPS[sweep]:
+                case = {"system": "cu64", "channels": 64, "lmax": 2} | point
+                self.rows.append({"sweep": sweep} | self.row(case))
+                print(json.dumps(self.rows[-1]), flush=True)
+                self.output.parent.mkdir(exist_ok=True)
+                self.output.write_text(json.dumps(document, indent=1) + "\n")
+
+    def row(self, case: dict) -> dict:
+        """One point, everybody in turn."""
+        with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+            sizes = graph_file(case["system"], 5.0, file.name)
+            peers = self.peers if sizes["atoms"] <= self.peers_to else ()
+            request = case | {
+                "graph": file.name,
+                "model": "nequip",
+                "mode": "evaluate",
+                "mean_neighbors": 43,
+                "seconds": self.seconds,
+            }
+            found = contest(pythons(peers), CONTESTANTS, request, self.rounds)
+        for name in [n for n in CONTESTANTS if "ms" in found.get(n, {})]:
+            found[name]["us_per_atom"] = round(1000 * found[name]["ms"] / sizes["atoms"], 1)
+            found[name]["kb_per_atom"] = round(1024 * found[name]["above_start_mb"] / sizes["atoms"], 1)
+        return case | sizes | found
+
+
+if __name__ == "__main__":
+    tyro.cli(Benchmark).run()

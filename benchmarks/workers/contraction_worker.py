@@ -1,0 +1,58 @@
+"""Time MACE's product of a node's features by symnets or by mace; called by ops.py with the right Python."""
+
+import json
+from importlib.metadata import version
+
+import torch
+from request import request
+from timing import measure
+from torch import Tensor
+
+asked = request()
+nodes, channels, correlation, n_species = asked["nodes"], asked["channels"], asked["correlation"], 3
+irreps_in = "+".join(f"{channels}x{degree}{'eo'[degree % 2]}" for degree in range(asked["lmax"] + 1))
+irreps_out = f"{channels}x0e+{channels}x1o"
+generator = torch.Generator().manual_seed(0)
+species = torch.randint(n_species, (nodes,), generator=generator)
+n_components = (asked["lmax"] + 1) ** 2
+if asked["package"] == "symnets":
+    from symnets.ops import SymmetricContraction
+
+    layer = SymmetricContraction(irreps_in, irreps_out, correlation)
+    x = torch.randn(nodes, n_components * channels, generator=generator, requires_grad=True)
+    weights = [torch.randn(n_species, layer.n_paths, channels, generator=generator, requires_grad=True)]
+
+    def product() -> Tensor:
+        """All nodes."""
+        return layer(x, weights[0], species)
+else:
+    from e3nn import o3
+    from mace.modules.symmetric_contraction import SymmetricContraction
+
+    options = {"num_elements": n_species, "use_reduced_cg": asked["variant"] == "reduced"}
+    layer = SymmetricContraction(o3.Irreps(irreps_in), o3.Irreps(irreps_out), correlation, **options)
+    x = torch.randn(nodes, channels, n_components, generator=generator, requires_grad=True)
+    one_hot = torch.nn.functional.one_hot(species, n_species).float()
+    weights = list(layer.parameters())
+
+    def product() -> Tensor:
+        """All nodes."""
+        return layer(x, one_hot)
+
+
+def forward() -> None:
+    """Without gradients."""
+    with torch.no_grad():
+        product()
+
+
+def backward() -> None:
+    """And the gradient of the sum of squares."""
+    torch.autograd.grad(product().square().sum(), [x, *weights], allow_unused=True)
+
+
+result = measure({"forward": forward, "backward": backward}[asked["order"]], asked["seconds"])
+result["versions"] = {"torch": torch.__version__}
+if asked["package"] == "mace":
+    result["versions"] |= {name: version(name) for name in ("mace-torch", "e3nn")}
+print(json.dumps(result))

@@ -1,0 +1,78 @@
+"""Time torchmd-net's TensorNet on one graph; called with the Python of its environment.
+
+torchmd-net looks for neighbours in its forward pass, and wants cells of twice the cutoff. It is given the
+edges that all others have instead, with its own self-loops: its time has no neighbour list in it."""
+
+import json
+from importlib.metadata import version
+
+import torch
+from request import graph, request
+from timing import measure
+from torch import Tensor, nn
+from torchmdnet.models.model import create_model
+
+asked = request()
+arrays = graph(asked)
+n_atoms = len(arrays["z"])
+model = create_model(
+    {
+        "model": "tensornet",
+        "embedding_dimension": asked["channels"],
+        "num_layers": 2,
+        "num_rbf": 32,
+        "rbf_type": "expnorm",
+        "trainable_rbf": False,
+        "activation": "silu",
+        "cutoff_lower": 0.0,
+        "cutoff_upper": 5.0,
+        "max_z": 100,
+        "max_num_neighbors": 128,
+        "equivariance_invariance_group": "O(3)",
+        "output_model": "Scalar",
+        "output_mlp_num_layers": 0,
+        "reduce_op": "add",
+        "precision": 32,
+        "prior_model": None,
+        "atom_filter": -1,
+        "derivative": True,
+    }
+)
+loops = torch.arange(n_atoms).expand(2, -1)
+sender, receiver = arrays["edge_index"]
+owner = arrays["batch"][receiver]
+shift = torch.einsum("ea,eab->eb", arrays["edge_shift"], arrays["cell"][owner])
+
+
+class Edges(nn.Module):
+    """Edges that are ready, with loops, in place of torchmd-net's search."""
+
+    def forward(self, pos: Tensor, batch: Tensor, box: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Indices, lengths and vectors."""
+        vectors = pos[receiver] - pos[sender] - shift
+        lengths = torch.cat([vectors.norm(dim=-1), pos.new_zeros(n_atoms)])
+        vectors = torch.cat([vectors, pos.new_zeros(n_atoms, 3)])
+        return torch.cat([torch.stack([receiver, sender]), loops], dim=1), lengths, vectors
+
+
+model.representation_model.distance = Edges()
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+
+
+def evaluate() -> None:
+    """Energy and forces."""
+    model.eval()(arrays["z"], arrays["pos"].detach(), arrays["batch"])
+
+
+def train() -> None:
+    """One step of Adam on energy and forces."""
+    optimizer.zero_grad()
+    energy, forces = model.train()(arrays["z"], arrays["pos"].detach(), arrays["batch"])
+    (energy.square().mean() + forces.square().mean()).backward()
+    optimizer.step()
+
+
+result = measure({"evaluate": evaluate, "train": train}[asked["mode"]], asked["seconds"])
+result["parameters"] = sum(p.numel() for p in model.parameters())
+result["versions"] = {name: version(name) for name in ("torchmd-net", "torch")}
+print(json.dumps(result))
