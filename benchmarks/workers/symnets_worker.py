@@ -14,7 +14,6 @@ from timing import measure
 import symnets
 from symnets.data import AtomGraph
 from symnets.models import ForceField, NequIP, load, save
-from symnets.models.compiled import Compiled
 from symnets.simulate import compile, compile_error
 
 asked = request()
@@ -37,7 +36,7 @@ extra, original = {}, model
 if "save_to" in asked:
     start = time.perf_counter()
     # `compile` finds the knots on random clusters; of 89 elements some are too close for any table.
-    model = compile(original) if asked["model"] == "nequip" else Compiled(original.energy_model, 200)
+    model = compile(original)
     print(time.perf_counter() - start)
     save(model, asked["save_to"])
     sys.exit()

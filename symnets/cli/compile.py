@@ -29,7 +29,8 @@ class Compile:
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """The file to write; by default MODEL-compiled.safetensors beside the model."""
     tolerance: float = 1e-4
-    """Largest error of a force component in eV/Å, measured on random clusters; refused above."""
+    """Largest error of a force component in eV/Å (of forces beyond 10 eV/Å, for each 10), measured on random
+    clusters; refused above."""
 
     def run(self) -> None:
         """Compile, write, tell."""

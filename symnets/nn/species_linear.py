@@ -50,11 +50,13 @@ class SpeciesLinear(nn.Module):
     ) -> Float[Tensor, "n dim_out"]:
         """Mixed features; `species` counts from 0."""
         if len(features) and self.n_species > 1 and not transformed():
-            used = [n for n, i in enumerate(self.slots) if i is not None]
-            weights = [self.weights[n] * self.weights[n].shape[1] ** -0.5 for n in used]
+            used = [
+                (place, w) for place, w in zip(self.places, self.weights, strict=True) if place is not None
+            ]
+            weights = [weight * weight.shape[1] ** -0.5 for _, weight in used]
             groups = groups_of(species, self.n_species)
             return grouped_linear(
-                features, weights, [self.places[n] for n in used], self.irreps_out.dim, groups
+                features, weights, [place for place, _ in used], self.irreps_out.dim, groups
             )
         parts, out = blocks(features, self.irreps_in), []
         for i, weight, (mul, ir) in zip(self.slots, self.weights, self.irreps_out, strict=True):

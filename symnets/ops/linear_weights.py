@@ -135,7 +135,7 @@ def _second(ctx: Any, a: Tensor | None, b: Tensor | None, u: Tensor, wants: tupl
         if d_matrix is not None:
             if dw is not None:
                 d_matrix.addmm_(h[pair].T, dw)
-            d_matrix.addmm_(u[pair].T, dw_first)
+            d_matrix.addmm_(u[pair].T, dw_first)  # pyright: ignore[reportArgumentType]
     return [dg, dx, dy, dh, d_matrix]
 
 

@@ -82,7 +82,8 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None and p.numel()]
             if weights and group["weight_decay"]:
-                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+                for weight in weights:
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
             (self._orthogonal if group["orthogonal"] else self._adam)(group, weights)
         return loss
 
