@@ -38,7 +38,7 @@ from timing import once
 
 HERE = Path(__file__).parent
 MATRIX = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")
-PRODUCTS = ("Product", "_Product", "Partials", "_Partials")  # the autograd functions of symnets.ops
+PRODUCTS = ("Product", "_Product", "Partials", "LinearProduct", "LinearPartials")  # of symnets.ops
 
 
 @dataclass

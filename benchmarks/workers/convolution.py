@@ -39,13 +39,14 @@ def leaves(weights: str) -> list[Tensor]:
 def symnets(weights: str, layout: str = "ir_mul") -> Contender:
     """symnets' product, or with a radial network its `Convolution`."""
     from symnets.nn import Convolution
+    from symnets.nn.edges import Edges
     from symnets.ops import TensorProductScatter, all_paths
 
     index = edges()
     if weights == "mlp":
         options = {"n_basis": BASIS, "radial_hidden": HIDDEN, "mean_neighbors": 1.0}
         layer = Convolution(IRREPS, FILTERS, "+".join(WANTED), **options)
-        return Contender(lambda x, y, w: layer(x, y, w, index), list(layer.parameters()))
+        return Contender(lambda x, y, w: layer(x, Edges(w, y), index), list(layer.parameters()))
     slots, paths = all_paths(IRREPS, FILTERS, "+".join(WANTED))
     product = TensorProductScatter(IRREPS, FILTERS, slots, paths, layout=layout)
     return Contender(lambda x, y, w: product(x, y, w, index, NODES), [])

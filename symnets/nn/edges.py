@@ -16,8 +16,8 @@ class Edges(NamedTuple):
 
     basis: Float[Tensor, "pairs n_basis"]
     filters: Float[Tensor, "edges dim_filter"]
-    pair: Int[Tensor, " edges"]
-    """Of each edge."""
+    pair: Int[Tensor, " edges"] | None = None
+    """Of each edge; None where there are no pairs, and each edge has radial functions of its own."""
 
 
 class EdgeGeometry(nn.Module):
