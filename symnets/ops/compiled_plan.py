@@ -1,5 +1,6 @@
 """CompiledPlan: the loops of a tensor product as functions of the processor at hand."""
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,8 @@ from symnets.ops.product_code import product_code
 from symnets.ops.weight_code import Given, Tabulated
 
 Kind = type[Given] | type[Tabulated]
-_compiled: dict[Any, Machine] = {}
-"""All there are, by what they compute: layers of a network, and copies of it, share them."""
+_compiled: weakref.WeakValueDictionary[Any, Machine] = weakref.WeakValueDictionary()
+"""All that are in use, by what they compute: layers of a network, and copies of it, share them."""
 
 
 class CompiledPlan:
@@ -27,7 +28,7 @@ class CompiledPlan:
 
     def __init__(self, plan: Plan, weights: Kind) -> None:
         self.plan, self.weights = plan, weights
-        self._functions: dict[tuple[NodeSum | EdgeSum, torch.dtype], Callable[..., None]] = {}
+        self._machines: dict[tuple[NodeSum | EdgeSum, torch.dtype], Machine] = {}
 
     def __deepcopy__(self, memo: object) -> "CompiledPlan":
         return self
@@ -37,11 +38,14 @@ class CompiledPlan:
 
     def function(self, loop: NodeSum | EdgeSum, dtype: torch.dtype) -> Callable[..., None]:
         """One loop, see `product_code`."""
-        if (loop, dtype) not in self._functions:
+        machine = self._machines.get((loop, dtype))
+        if machine is None:
             key = (self.plan.key, self.weights, loop, dtype)
-            if key not in _compiled:
+            machine = _compiled.get(key)
+            if machine is None:
                 weights = self.weights(self.plan.weight_numel)
                 code = product_code(self.plan, str(dtype).removeprefix("torch."), weights, loop)
-                _compiled[key] = Machine(code, {"loop": loop.signature(weights)})
-            self._functions[loop, dtype] = _compiled[key].functions["loop"]
-        return self._functions[loop, dtype]
+                machine = Machine(code, {"loop": loop.signature(weights)})
+                _compiled[key] = machine
+            self._machines[loop, dtype] = machine
+        return machine.functions["loop"]

@@ -85,7 +85,7 @@ class LinearPartials(torch.autograd.Function):
         if not any(wants[1:]):
             return dx, None, None, None
         if wants[1]:
-            dy = torch.empty_like(y)
+            dy = y.new_empty(y.shape)  # contiguous, whatever y is
         dh = torch.empty_like(h) if wants[2] else None
         d_matrix = torch.zeros_like(matrix) if wants[3] else None
         loop = ON_EDGES if wants[1] else WEIGHTS_ON_EDGES
@@ -122,7 +122,7 @@ def _second(ctx: Any, a: Tensor | None, b: Tensor | None, u: Tensor, wants: tupl
     dg, dx = second_at_nodes(plan, edges, (g, x, y, w), (a, b, c), wants_four)
     if not any(wants[2:]):
         return [dg, dx, None, None, None]
-    dy = torch.zeros_like(y) if wants[2] else None
+    dy = y.new_zeros(y.shape) if wants[2] else None
     dh = torch.zeros_like(h) if wants[3] else None
     d_matrix = torch.zeros_like(matrix) if wants[4] else None
     for pair in _chunks(*shape):

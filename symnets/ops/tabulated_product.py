@@ -80,7 +80,7 @@ class _Loops:
 
     def on_edges(self, g: Tensor, x: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """dL/dY and dL/dr."""
-        dy, dr = torch.empty_like(y), torch.empty_like(r)
+        dy, dr = y.new_empty(y.shape), r.new_empty(r.shape)
         function, edges = self.compiled.function(ON_EDGES, g.dtype), self.edges
         tables, ends = (self.table.table, self.per_step), (edges.sender, edges.receiver)
         run(

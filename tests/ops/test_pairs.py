@@ -83,3 +83,22 @@ def test_pairs_that_do_not_fit_are_refused():
         op(x, y, w, edge_index, 2, torch.zeros(2, dtype=torch.int64))
     with pytest.raises(ValueError, match="pairs: expected rows of weights 0 to 1, got 0 to 2"):
         op(x, y, w, edge_index, 2, torch.tensor([0, 1, 2]))
+
+
+def test_rows_need_not_be_contiguous():
+    slots, paths = all_paths("2x0e+1x1o", "0e+1o", "2x0e+1x1o")
+    op = TensorProductScatter("2x0e+1x1o", "0e+1o", slots, paths, layout="ir_mul", implementation="fused")
+    generator = torch.Generator().manual_seed(0)
+    edge_index = torch.randint(3, (2, 6), generator=generator)
+    shapes = (3, 5), (6, 4), (6, 2), (2, op.weight_numel)
+    rows = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+
+    def tensors(arguments: list[torch.Tensor]) -> list[torch.Tensor]:
+        leaves = [argument.requires_grad_() for argument in arguments]
+        out = op(leaves[0], leaves[1], LinearWeights(*leaves[2:]), edge_index, 3)
+        first = torch.autograd.grad(out.sin().sum(), leaves[:3], create_graph=True)
+        return [out, *first, *torch.autograd.grad(sum((g**2).sum() for g in first), leaves)]
+
+    expected = tensors([row.clone() for row in rows])
+    for a, b in zip(tensors([row.clone().T.contiguous().T for row in rows]), expected, strict=True):
+        torch.testing.assert_close(a, b)
