@@ -57,8 +57,8 @@ CASES = {
     ),
     "7net-0": Case("7net-0", ("cu64", "cu512"), "evaluate", SEVENNET),
     "7net-l3i5": Case("7net-l3i5", ("cu64", "cu512"), "evaluate", SEVENNET),
-    "painn": Case("painn", ("cu64",), "evaluate", ("schnetpack",)),
-    "tensornet": Case("tensornet", ("cu64",), "evaluate", ("torchmdnet",)),
+    "painn": Case("painn", ("cu64",), "evaluate", ("symnets:compiled", "schnetpack")),
+    "tensornet": Case("tensornet", ("cu64",), "evaluate", ("symnets:compiled", "torchmdnet")),
     "mace": Case("mace", ("cu64",), "evaluate", ("mace",), channels=128),
 }
 

@@ -18,7 +18,7 @@ from symnets.simulate import compile, compile_error
 
 asked = request()
 arrays = AtomGraph(**graph(asked))
-if asked["model"] == "nequip":
+if not asked["model"].startswith("7net"):  # NequIP beside other architectures, too
     model = ForceField(
         NequIP(
             [chemical_symbols[int(z)] for z in arrays.z.unique()],
