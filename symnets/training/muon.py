@@ -50,7 +50,7 @@ class Muon(torch.optim.Optimizer):
         lr: η.
         momentum: μ.
         betas: of Adam.
-        weight_decay: λ, of all.
+        weight_decay: λ, of the matrices; the others (scales, frequencies) have values of their own.
     """
 
     def __init__(
@@ -81,9 +81,6 @@ class Muon(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None and p.numel()]
-            if weights and group["weight_decay"]:
-                for weight in weights:
-                    weight.mul_(1 - group["lr"] * group["weight_decay"])
             (self._orthogonal if group["orthogonal"] else self._adam)(group, weights)
         return loss
 
@@ -102,7 +99,7 @@ class Muon(torch.optim.Optimizer):
             steps = orthogonal_factor(torch.cat([g.reshape(-1, *shape) for g in ahead]))
             steps *= -group["lr"] * max(shape) ** 0.5
             for weight, step in zip(alike, steps.split([w.shape[:-2].numel() for w in alike]), strict=True):
-                weight.add_(step.view_as(weight))
+                weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(step.view_as(weight))
 
     def _adam(self, group: dict[str, Any], weights: list[nn.Parameter]) -> None:
         first, second = group["betas"]

@@ -34,6 +34,14 @@ def test_entries_move_by_about_the_learning_rate_whatever_the_gradient():
     assert bool(((rms > 0.006) & (rms < 0.012)).all())
 
 
+def test_matrices_decay_by_rate_times_decay():
+    weight = nn.Parameter(random(3, 4))
+    start = weight.detach().clone()
+    weight.grad = torch.zeros_like(weight)
+    Muon([weight], [], lr=0.1, weight_decay=0.3).step()
+    torch.testing.assert_close(weight.detach(), 0.97 * start)
+
+
 def test_matrices_together_move_as_alone():
     together, alone = [nn.Parameter(random(4, 5)) for _ in range(2)], nn.Parameter(random(4, 5))
     grads = [random(4, 5), random(2, 4, 5)[1]]
@@ -50,7 +58,7 @@ def test_matrices_together_move_as_alone():
 def test_the_rest_moves_as_with_adam():
     ours, theirs = nn.Parameter(random(7)), nn.Parameter(random(7))
     muon = Muon([], [ours], lr=0.1, weight_decay=0.3)
-    adam = torch.optim.AdamW([theirs], lr=0.1, weight_decay=0.3)
+    adam = torch.optim.AdamW([theirs], lr=0.1, weight_decay=0)
     for step in range(5):
         ours.grad, theirs.grad = (random(7) * (step + 1) for _ in range(2))
         muon.step()
