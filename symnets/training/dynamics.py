@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from symnets.data.loader import Loader
+from symnets.training.sound_convolutions import sound_convolutions
 from symnets.training.state import TrainState
 
 Loss = Callable[[Any, Any], Float[Tensor, " n"]]
@@ -46,9 +47,10 @@ def descend(
             optimizer.zero_grad()
             inputs, targets = batch.to(device)
             # Of an ensemble each member descends its own mean: the sum over the leading axis.
-            each = loss(model(inputs), targets).mean(-1)
-            # To the weights only: forces leave the graph differentiable in positions, too, at a cost.
-            each.sum().backward(inputs=weights)
+            with sound_convolutions():
+                each = loss(model(inputs), targets).mean(-1)
+                # To the weights only: forces leave the graph differentiable in positions, too, at a cost.
+                each.sum().backward(inputs=weights)
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, clip_norm)
             state.learning_rate = float(optimizer.param_groups[0]["lr"])
