@@ -82,7 +82,7 @@ class Benchmark:
     rows: list[dict] = field(default_factory=list, init=False)
 
     def run(self) -> None:
-        """Time everything; print and save after each row. Rows of other cases and systems that a file has stay."""
+        """Time everything; print and save after each row. Rows of other cases and systems stay."""
         document = {"question": __doc__, "machine": machine(), "systems": SYSTEMS, "rows": self.rows}
         if self.output.exists():
             before = json.loads(self.output.read_text())["rows"]
