@@ -8,9 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symnets.ops.adjacency import Adjacency
-from symnets.ops.fused import FusedPlan, Partials, second_at_nodes, second_on_edges
+from symnets.ops.fused import Partials
+from symnets.ops.fused_plan import FusedPlan
 from symnets.ops.product_code import ON_EDGES, TO_RECEIVERS, TO_SENDERS, WEIGHTS_ON_EDGES
 from symnets.ops.room import room
+from symnets.ops.second_partials import SecondPartials
 from symnets.ops.wanted import wanted
 
 CHUNK = 2**20
@@ -119,17 +121,15 @@ def _second(ctx: Any, a: Tensor | None, b: Tensor | None, u: Tensor, wants: tupl
     w = torch.mm(h, matrix, out=room(*shape, h)) if ctx.w is None else ctx.w
     c = torch.mm(u, matrix, out=room(*shape, h))
     wants_four = (*wants[:3], wants[3] or wants[4])
-    dg, dx = second_at_nodes(plan, edges, (g, x, y, w), (a, b, c), wants_four)
+    dg, dx = SecondPartials(plan, edges, (g, x, y, w), (a, b, c), wants_four).at_nodes()
     if not any(wants[2:]):
         return [dg, dx, None, None, None]
     dy = y.new_zeros(y.shape) if wants[2] else None
     dh = torch.zeros_like(h) if wants[3] else None
     d_matrix = torch.zeros_like(matrix) if wants[4] else None
     for pair in _chunks(*shape):
-        arguments, cotangents = (g, x, y, w[pair]), (a, b, c[pair])
-        _, dw, dw_first = second_on_edges(
-            plan, edges, arguments, cotangents, wants_four, first=wants[4], pairs=pair, d_filters=dy
-        )
+        second = SecondPartials(plan, edges, (g, x, y, w[pair]), (a, b, c[pair]), wants_four)
+        _, dw, dw_first = second.on_edges(first=wants[4], pairs=pair, d_filters=dy)
         if dh is not None and dw is not None:
             torch.mm(dw, matrix.T, out=dh[pair])
         if d_matrix is not None:

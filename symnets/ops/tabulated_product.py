@@ -7,16 +7,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.ops.adjacency import Adjacency, adjacency
-from symnets.ops.compiled_plan import CompiledPlan
-from symnets.ops.machine import Call
-from symnets.ops.node_code import NodeSum
+from symnets.ops.fused_plan import FusedPlan
 from symnets.ops.paths import Plan
 from symnets.ops.plain import PlainPlan, plain
 from symnets.ops.product_code import ON_EDGES, TO_RECEIVERS, TO_SENDERS
 from symnets.ops.radial_table import RadialTable
 from symnets.ops.tensor_product_scatter import fusable
 from symnets.ops.weight_code import Tabulated
-from symnets.threads import run
 
 
 class TabulatedProductScatter(nn.Module):
@@ -36,7 +33,7 @@ class TabulatedProductScatter(nn.Module):
         if table.n_functions != plan.weight_numel:
             raise ValueError(f"table: expected {plan.weight_numel} functions, got {table.n_functions}")
         self.plan, self.table, self.implementation = plan, table, implementation
-        self._plain, self._compiled = PlainPlan(plan), CompiledPlan(plan, Tabulated)
+        self._plain, self._fused = PlainPlan(plan), FusedPlan(plan, Tabulated)
 
     def forward(
         self,
@@ -51,59 +48,33 @@ class TabulatedProductScatter(nn.Module):
         if self.implementation == "fused" or (self.implementation == "auto" and fusable(features)):
             self.table.check(distances)
             edges = adjacency(edge_index, pair, (features.shape[0], n_nodes, len(distances)))
-            loops = _Loops(self._compiled, self.table, edges)
-            return _Product.apply(features, filters, distances, loops)  # pyright: ignore
+            return _Product.apply(features, filters, distances, self.table, self._fused, edges)  # pyright: ignore
         rows = self.table(distances)
         rows = rows if pair is None else rows.index_select(0, pair)
         return plain(self._plain, features, filters, rows, edge_index, n_nodes)
-
-
-class _Loops:
-    """The partials on one graph."""
-
-    def __init__(self, compiled: CompiledPlan, table: RadialTable, edges: Adjacency) -> None:
-        self.compiled, self.table, self.edges, self.plan = compiled, table, edges, compiled.plan
-        self.per_step = table.table.new_tensor([1 / table.step])
-
-    def at_nodes(self, loop: NodeSum, other: Tensor, y: Tensor, r: Tensor) -> Tensor:
-        """The product, or dL/dx."""
-        edges, receivers = self.edges, loop.receivers
-        end, by_node = (edges.sender, edges.by_receiver) if receivers else (edges.receiver, edges.by_sender)
-        n, columns = len(by_node[1]) - 1, (self.plan.irreps_out if receivers else self.plan.irreps_in).dim
-        total = other.new_zeros(n, columns)
-        function = self.compiled.function(loop, other.dtype)
-        run(
-            Call(function, total, other, y, r, self.table.table, self.per_step, end, edges.pair, *by_node),
-            by_node[1] * self.plan.work,
-        )
-        return total
-
-    def on_edges(self, g: Tensor, x: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
-        """dL/dY and dL/dr."""
-        dy, dr = y.new_empty(y.shape), r.new_empty(r.shape)
-        function, edges = self.compiled.function(ON_EDGES, g.dtype), self.edges
-        tables, ends = (self.table.table, self.per_step), (edges.sender, edges.receiver)
-        run(
-            Call(function, dy, dr, g, x, y, r, *tables, *ends, *edges.by_pair),
-            edges.by_pair[1] * self.plan.work,
-        )
-        return dy, dr
 
 
 class _Product(torch.autograd.Function):
     """The product; its backward cannot be differentiated again."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, r: Tensor, loops: _Loops) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor, r: Tensor, table: RadialTable, fused: FusedPlan, edges: Adjacency
+    ) -> Tensor:
         ctx.save_for_backward(x, y, r)
-        ctx.loops = loops
-        return loops.at_nodes(TO_RECEIVERS, x, y, r)
+        ctx.tables = table.table, table.table.new_tensor([1 / table.step])
+        ctx.fused, ctx.edges = fused, edges
+        return fused.at_nodes(TO_RECEIVERS, edges, x, y, r, *ctx.tables)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         x, y, r = ctx.saved_tensors
-        needs_x, needs_y, needs_r, _ = ctx.needs_input_grad
-        dx = ctx.loops.at_nodes(TO_SENDERS, g, y, r) if needs_x else None
-        dy, dr = ctx.loops.on_edges(g, x, y, r) if needs_y or needs_r else (None, None)
-        return dx, dy if needs_y else None, dr if needs_r else None, None
+        needs_x, needs_y, needs_r, *_ = ctx.needs_input_grad
+        fused, edges = ctx.fused, ctx.edges
+        dx = fused.at_nodes(TO_SENDERS, edges, g, y, r, *ctx.tables) if needs_x else None
+        dy = dr = None
+        if needs_y or needs_r:
+            dy, dr = fused.on_edges(ON_EDGES, edges, g, x, y, r, *ctx.tables)
+            dr = dr.view_as(r)
+        return dx, dy if needs_y else None, dr if needs_r else None, None, None, None

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from symnets.ops.adjacency import adjacency
 from symnets.ops.cuequivariance_plan import CuequivariancePlan, cuequivariance, installed
-from symnets.ops.fused import FusedPlan, fused
+from symnets.ops.fused import fused
+from symnets.ops.fused_plan import FusedPlan
 from symnets.ops.instructions import IrrepNormalization, PathNormalization, plan_of
 from symnets.ops.layout import from_e3nn, to_e3nn
 from symnets.ops.linear_weights import LinearWeights, fused_linear
