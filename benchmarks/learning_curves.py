@@ -4,7 +4,8 @@ the plain twin of it, and nequip?
     python benchmarks/learning_curves.py --nequip PATH/TO/nequip-venv/bin/python
 
 Acetylacetone, 450 frames to train on and 50 to validate, batches of 5, 32 channels, four layers, lmax 2, one
-thread each. symnets trains as `examples/acac_10_minutes.yaml` says; nequip 0.19.1 with Adam, learning rate
+thread each. symnets trains as `examples/acac_10_minutes.yaml` says, for as many epochs as its implementation
+does in the time, so that every learning rate comes to its end; nequip 0.19.1 with Adam, learning rate
 0.01 annealed by a cosine of the time, running average of weights 0.999, equal weights of energy per atom and
 forces.
 Writes results/learning_curves.json and the picture of it in docs/.

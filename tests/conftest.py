@@ -1,4 +1,11 @@
-"""Shapes written in annotations are checked while tests run; hypothesis is reproducible."""
+"""Shapes written in annotations are checked while tests run; hypothesis is reproducible.
+
+Two processes share the tests, so that each, and what it starts, has one thread unless a test asks for more.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 
 from jaxtyping import install_import_hook
 
