@@ -1,16 +1,30 @@
 """Threads for compiled loops: each takes a range of equal work."""
 
+import ctypes
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
 
 # Fewer multiplications than this are not worth a second thread.
 _SMALL = 2_000_000
+_BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+@lru_cache(maxsize=1)
+def _openmp() -> Callable[..., None] | None:
+    """`GOMP_parallel(function, data, threads, flags)` of the OpenMP that torch brought along."""
+    for path in Path(torch.__file__).parent.glob("lib/lib*omp*.so*"):
+        function = getattr(ctypes.CDLL(str(path)), "GOMP_parallel", None)
+        if function is not None:
+            function.argtypes, function.restype = [_BODY, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+            return function
+    return None
 
 
 @lru_cache(maxsize=1)
@@ -18,12 +32,24 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads)
 
 
-# A forked child inherits the pool but not its threads, and would wait for them for ever.
-os.register_at_fork(after_in_child=_pool.cache_clear)
+_forked = False
+
+
+def _in_child() -> None:
+    """A forked child inherits teams of threads and the pool, but not the threads, and would wait for ever."""
+    global _forked
+    _forked = True
+    _pool.cache_clear()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 def run(loop: Callable[[int, int], None], work: np.ndarray) -> None:
     """Calls `loop(low, high)` on ranges of equal work, as many as torch has threads.
+
+    The threads are torch's own where its OpenMP can be called: those of a pool would share the cores with
+    torch's, which wait for their next work by spinning.
 
     Args:
         loop: releases the interpreter's lock while it works.
@@ -35,6 +61,23 @@ def run(loop: Callable[[int, int], None], work: np.ndarray) -> None:
         return
     cuts = np.searchsorted(work, np.linspace(0, work[-1], threads + 1))
     cuts[0], cuts[-1] = 0, items
-    tasks = [_pool(threads).submit(loop, int(low), int(high)) for low, high in pairwise(cuts)]
-    for task in tasks:
-        task.result()
+    ranges = list(pairwise(cuts.tolist()))
+    parallel = None if _forked else _openmp()
+    if parallel is None:
+        tasks = [_pool(threads).submit(loop, low, high) for low, high in ranges]
+        for task in tasks:
+            task.result()
+        return
+    failures: list[BaseException] = []
+    left = iter(ranges)  # one step of it is never shared between threads
+
+    def body(_: int | None) -> None:
+        try:
+            for low, high in left:
+                loop(low, high)
+        except BaseException as failure:  # would be printed and forgotten here; raised below
+            failures.append(failure)
+
+    parallel(_BODY(body), None, threads, 0)
+    if failures:
+        raise failures[0]
