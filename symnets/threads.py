@@ -19,9 +19,13 @@ _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 @lru_cache(maxsize=1)
 def _openmp() -> Callable[..., None] | None:
     """`GOMP_parallel(function, data, threads, flags)` of the OpenMP that torch brought along."""
-    for path in Path(torch.__file__).parent.glob("lib/lib*omp*.so*"):
-        function = getattr(ctypes.CDLL(str(path)), "GOMP_parallel", None)
-        if function is not None:
+    folder = Path(torch.__file__).parent / "lib"
+    for path in (*folder.glob("libgomp*.so*"), *folder.glob("libiomp*.so*")):
+        try:
+            function = ctypes.CDLL(str(path)).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        else:
             function.argtypes, function.restype = [_BODY, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
             return function
     return None
@@ -32,17 +36,21 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads)
 
 
-_forked = False
+_teams = {"may run": True, "ran": False}
+"""Of OpenMP, in this process."""
 
 
 def _in_child() -> None:
-    """A forked child inherits teams of threads and the pool, but not the threads, and would wait for ever."""
-    global _forked
-    _forked = True
+    """A forked child inherits teams of threads and the pool, but not the threads, and would wait for ever:
+    in torch's own operations too, unless they do without a team."""
     _pool.cache_clear()
+    _teams["may run"] = False
+    if _teams["ran"]:
+        torch.set_num_threads(1)
 
 
-os.register_at_fork(after_in_child=_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def run(loop: Callable[[int, int], None], work: np.ndarray) -> None:
@@ -62,7 +70,7 @@ def run(loop: Callable[[int, int], None], work: np.ndarray) -> None:
     cuts = np.searchsorted(work, np.linspace(0, work[-1], threads + 1))
     cuts[0], cuts[-1] = 0, items
     ranges = list(pairwise(cuts.tolist()))
-    parallel = None if _forked else _openmp()
+    parallel = _openmp() if _teams["may run"] else None
     if parallel is None:
         tasks = [_pool(threads).submit(loop, low, high) for low, high in ranges]
         for task in tasks:
@@ -78,6 +86,7 @@ def run(loop: Callable[[int, int], None], work: np.ndarray) -> None:
         except BaseException as failure:  # would be printed and forgotten here; raised below
             failures.append(failure)
 
+    _teams["ran"] = True
     parallel(_BODY(body), None, threads, 0)
     if failures:
         raise failures[0]

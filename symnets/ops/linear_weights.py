@@ -91,8 +91,9 @@ class LinearPartials(torch.autograd.Function):
         dh = torch.empty_like(h) if wants[2] else None
         d_matrix = torch.zeros_like(matrix) if wants[3] else None
         loop = ON_EDGES if wants[1] else WEIGHTS_ON_EDGES
+        g, x, y = g.contiguous(), x.contiguous(), y.contiguous()  # once, not for each chunk
         for pair in _chunks(len(h), matrix.shape[1]):
-            w_part = h[pair] @ matrix if w is None else w[pair]
+            w_part = _rows(h[pair], matrix) if w is None else w[pair]
             dw = plan.on_edges(loop, edges, g, x, y, w_part, pairs=pair, d_filters=dy)[-1]
             if dh is not None:
                 torch.mm(dw, matrix.T, out=dh[pair])
@@ -143,7 +144,7 @@ def _composed(
     ctx: Any, cotangents: tuple[Tensor | None, ...], wants: tuple[bool, ...], *, create_graph: bool
 ) -> list[Any]:
     """The same from operations that can be differentiated again."""
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         # New names of the arguments, which depend on no other argument.
         g, x, y, h, matrix = arguments = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
         needs = ctx.wants[0], ctx.wants[1], ctx.wants[2] or ctx.wants[3]
@@ -163,6 +164,11 @@ def _composed(
         return [next(found) if want else None for want in wants]
 
 
+def _rows(h: Tensor, matrix: Tensor) -> Tensor:
+    """h W, of their dtype under autocast too."""
+    return torch.mm(h, matrix, out=h.new_empty(len(h), matrix.shape[1]))
+
+
 def _chunks(n_pairs: int, weight_numel: int) -> Iterator[slice]:
     size = max(CHUNK // weight_numel, 64)
     return (slice(low, min(low + size, n_pairs)) for low in range(0, n_pairs, size))
@@ -175,7 +181,7 @@ def _at_nodes_in_chunks(
     loop = TO_RECEIVERS if receivers else TO_SENDERS
     parts = []
     for part, edge in edges.nodes_in_turn(receivers, max(CHUNK // matrix.shape[1], 64)):
-        parts.append(plan.at_nodes(loop, part, other, y[edge], h[edges.pair[edge]] @ matrix))
+        parts.append(plan.at_nodes(loop, part, other, y[edge], _rows(h[edges.pair[edge]], matrix)))
     return torch.cat(parts)
 
 

@@ -45,10 +45,29 @@ class Machine:
 
 
 class Call:
-    """A compiled loop and the memory it works on, which is kept until it is done."""
+    """A compiled loop and the memory it works on, which is kept until it is done.
+
+    Args:
+        function: the loop.
+        arguments: its tables, first one of numbers; all such have its dtype.
+
+    Raises:
+        TypeError: what the loop would read wrongly: numbers of several dtypes or not on the CPU, or integers
+            of other than 64 bits.
+    """
 
     def __init__(self, function: Callable[..., None], *arguments: Tensor | np.ndarray) -> None:
         self.function = function
+        dtype = arguments[0].dtype
+        for a in arguments:
+            if isinstance(a, Tensor):
+                fits = a.dtype == dtype and a.device.type == "cpu"
+            else:
+                fits = a.dtype == np.int64
+            if not fits:
+                raise TypeError(
+                    f"compiled loop of {dtype} and int64: got {a.dtype}, {getattr(a, 'device', 'cpu')}"
+                )
         self.held = [
             a.detach().contiguous() if isinstance(a, Tensor) else np.ascontiguousarray(a) for a in arguments
         ]

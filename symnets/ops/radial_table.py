@@ -59,11 +59,14 @@ class RadialTable(nn.Module):
         """Refuses what is not in the table.
 
         Raises:
-            ValueError: a distance that is NaN, negative, or beyond the cutoff.
+            ValueError: a distance that is NaN, negative, or beyond the cutoff by more than the rounding of
+                large coordinates in float32.
         """
-        if len(r) and not bool(((r >= 0) & (r <= self.cutoff * (1 + 1e-6))).all()):
+        margin = min(1e-4 * self.cutoff, self.step / 2)
+        if len(r) and not bool(((r >= 0) & (r < self.cutoff + margin)).all()):
             raise ValueError(
-                f"distances: expected 0 to {self.cutoff} Å, got {float(r.min()):.6g} to {float(r.max()):.6g}"
+                f"distances: expected 0 to {self.cutoff} Å, got {float(r.min()):.6g} to "
+                f"{float(r.max()):.6g}; are positions finite, and edges those within the model's cutoff?"
             )
 
     def forward(self, r: Float[Tensor, " points"]) -> Float[Tensor, "points functions"]:

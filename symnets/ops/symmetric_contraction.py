@@ -7,9 +7,11 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symnets.ops.choice import check_tables, one_of, takes_fused
 from symnets.ops.contraction_plan import ContractionPlan
 from symnets.ops.polynomial import FusedPolynomial, polynomial
-from symnets.ops.tensor_product_scatter import fusable
+
+Implementation = Literal["auto", "fused", "plain"]
 
 
 class SymmetricContraction(nn.Module):
@@ -44,9 +46,10 @@ class SymmetricContraction(nn.Module):
         irreps_out: o3.Irreps | str,
         correlation: int,
         *,
-        implementation: Literal["auto", "fused", "plain"] = "auto",
+        implementation: Implementation = "auto",
     ) -> None:
         super().__init__()
+        one_of("implementation", implementation, Implementation)
         self.plan = ContractionPlan(irreps_in, irreps_out, correlation)
         self.irreps_in, self.irreps_out = self.plan.irreps_in, self.plan.irreps_out
         self.channels, self.n_paths = self.plan.channels, self.plan.n_paths
@@ -61,21 +64,19 @@ class SymmetricContraction(nn.Module):
     ) -> Float[Tensor, "nodes dim_out"]:
         """Products of each node's features; `species` counts from 0."""
         n_nodes, n_species = len(species), len(weights)
-        for name, tensor, shape in (
-            ("features", features, (n_nodes, self.irreps_in.dim)),
-            ("weights", weights, (n_species, self.n_paths, self.channels)),
-        ):
-            if tensor.shape != shape or tensor.dtype != features.dtype:
-                raise ValueError(
-                    f"{name}: expected shape {shape} and dtype {features.dtype}, "
-                    f"got {tuple(tensor.shape)} and {tensor.dtype}"
-                )
-        if self.implementation == "fused" or (self.implementation == "auto" and fusable(features)):
+        expected = {
+            "features": (features, (n_nodes, self.irreps_in.dim)),
+            "weights": (weights, (n_species, self.n_paths, self.channels)),
+        }
+        check_tables(features, expected)
+        if takes_fused(self.implementation, features):
             present, numbers = species.unique(return_inverse=True)
             if len(present) and not 0 <= present[0] <= present[-1] < n_species:
                 raise ValueError(f"species: expected 0 to {n_species - 1}, got {present[0]} to {present[-1]}")
             weights = weights.index_select(0, present)
-            return polynomial(self._fused, features, self.plan.expansion.to(weights) @ weights, numbers)
+            with torch.autocast("cpu", enabled=False):
+                coefficients = self.plan.expansion.to(weights) @ weights
+            return polynomial(self._fused, features, coefficients, numbers)
         return plain(self.plan, features, weights, species)
 
 

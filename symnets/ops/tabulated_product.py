@@ -7,13 +7,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.ops.adjacency import Adjacency, adjacency
+from symnets.ops.choice import check_edges, check_tables, one_of, takes_fused
 from symnets.ops.fused_plan import FusedPlan
 from symnets.ops.paths import Plan
 from symnets.ops.plain import PlainPlan, plain
 from symnets.ops.product_code import ON_EDGES, TO_RECEIVERS, TO_SENDERS
 from symnets.ops.radial_table import RadialTable
-from symnets.ops.tensor_product_scatter import fusable
 from symnets.ops.weight_code import Tabulated
+
+Implementation = Literal["auto", "fused", "plain"]
 
 
 class TabulatedProductScatter(nn.Module):
@@ -26,10 +28,9 @@ class TabulatedProductScatter(nn.Module):
         implementation: "fused" (compiled, CPU), "plain" (torch, any device), or "auto".
     """
 
-    def __init__(
-        self, plan: Plan, table: RadialTable, *, implementation: Literal["auto", "fused", "plain"] = "auto"
-    ) -> None:
+    def __init__(self, plan: Plan, table: RadialTable, *, implementation: Implementation = "auto") -> None:
         super().__init__()
+        one_of("implementation", implementation, Implementation)
         if table.n_functions != plan.weight_numel:
             raise ValueError(f"table: expected {plan.weight_numel} functions, got {table.n_functions}")
         self.plan, self.table, self.implementation = plan, table, implementation
@@ -45,7 +46,16 @@ class TabulatedProductScatter(nn.Module):
         pair: Int[Tensor, " edges"] | None = None,
     ) -> Float[Tensor, "n_nodes dim_out"]:
         """Sums over the edges of each receiver; `pair` tells each edge's distance where edges share them."""
-        if self.implementation == "fused" or (self.implementation == "auto" and fusable(features)):
+        check_edges(edge_index, pair)
+        n_edges, n_nodes_in = edge_index.shape[1], len(features)
+        expected = {
+            "features": (features, (n_nodes_in, self.plan.irreps_in.dim)),
+            "filters": (filters, (n_edges, self.plan.irreps_filter.dim)),
+            "distances": (distances, (n_edges if pair is None else len(distances),)),
+            "table": (self.table.table, self.table.table.shape),
+        }
+        check_tables(features, expected)
+        if takes_fused(self.implementation, features):
             self.table.check(distances)
             edges = adjacency(edge_index, pair, (features.shape[0], n_nodes, len(distances)))
             return _Product.apply(features, filters, distances, self.table, self._fused, edges)  # pyright: ignore

@@ -1,14 +1,14 @@
 """TensorProductScatter: e3nn's per-edge tensor product, summed over the edges of each receiver."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-import torch
 from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.ops.adjacency import adjacency
+from symnets.ops.choice import check_edges, check_tables, one_of, takes_fused
 from symnets.ops.cuequivariance_plan import CuequivariancePlan, cuequivariance, installed
 from symnets.ops.fused import fused
 from symnets.ops.fused_plan import FusedPlan
@@ -76,12 +76,8 @@ class TensorProductScatter(nn.Module):
         implementation: Implementation = "auto",
     ) -> None:
         super().__init__()
-        for name, given, known in (
-            ("layout", layout, Layout),
-            ("implementation", implementation, Implementation),
-        ):
-            if given not in get_args(known):
-                raise ValueError(f"{name}: expected one of {', '.join(get_args(known))}, got {given!r}")
+        one_of("layout", layout, Layout)
+        one_of("implementation", implementation, Implementation)
         if implementation == "cuequivariance" and not installed():
             raise ImportError(
                 'implementation "cuequivariance": cuequivariance_torch is not installed; '
@@ -129,11 +125,7 @@ class TensorProductScatter(nn.Module):
         Raises:
             ValueError: for shapes, dtypes or nodes that do not fit.
         """
-        if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
-            raise ValueError(
-                "edge_index: expected shape (2, edges) and dtype torch.int64, "
-                f"got {tuple(edge_index.shape)} and {edge_index.dtype}"
-            )
+        check_edges(edge_index, pair)
         n_edges = edge_index.shape[1]
         linear = isinstance(weights, LinearWeights)
         n_hidden = len(weights.matrix) if linear else 0
@@ -148,17 +140,7 @@ class TensorProductScatter(nn.Module):
             expected["matrix"] = weights.matrix, (n_hidden, numel)
         else:
             expected["weights"] = weights, (rows, numel)
-        if pair is not None and (pair.shape != (n_edges,) or pair.dtype != torch.int64):
-            raise ValueError(
-                f"pair: expected shape {(n_edges,)} and dtype torch.int64, "
-                f"got {tuple(pair.shape)} and {pair.dtype}"
-            )
-        for name, (tensor, shape) in expected.items():
-            if tensor.shape != shape or tensor.dtype != features.dtype:
-                raise ValueError(
-                    f"{name}: expected shape {shape} and dtype {features.dtype}, "
-                    f"got {tuple(tensor.shape)} and {tensor.dtype}"
-                )
+        check_tables(features, expected)
         if linear:
             weights = LinearWeights(weights.hidden, self._weights(weights.matrix))
         else:
@@ -177,31 +159,18 @@ class TensorProductScatter(nn.Module):
         pair: Tensor | None,
     ) -> Tensor:
         """Of features and result in "ir_mul", and filters of multiplicity one."""
-        chosen = self._choose(x) if self.implementation == "auto" else self.implementation
-        if chosen == "fused":
-            if not fusable(x):
-                raise ValueError(
-                    'implementation "fused": expected float32 or float64 on the CPU, outside of torch.func '
-                    f'and torch.compile, got {x.dtype} on {x.device}; take "auto" or "plain"'
-                )
+        if takes_fused(self.implementation, x):
             n_pairs = len(w.hidden if isinstance(w, LinearWeights) else w)
             edges = adjacency(edge_index, pair, (len(x), n_nodes, n_pairs))
             loops = fused_linear if isinstance(w, LinearWeights) else fused
             return loops(self._fused, x, y, w, edges)  # pyright: ignore[reportArgumentType]
         rows = w.rows() if isinstance(w, LinearWeights) else w
         rows = rows if pair is None else rows.index_select(0, pair)
-        if chosen == "cuequivariance" and edge_index.shape[1]:  # which cannot do nothing
+        if self._takes_cuequivariance(x) and edge_index.shape[1]:  # which cannot do nothing
             return cuequivariance(self._cuequivariance, x, y, rows, edge_index, n_nodes)
         return plain(self._plain, x, y, rows, edge_index, n_nodes)
 
-    def _choose(self, x: Tensor) -> Implementation:
-        if fusable(x):
-            return "fused"
-        kernels = x.device.type == "cuda" and not transformed() and self._cuequivariance.fits
-        return "cuequivariance" if kernels else "plain"
-
-
-def fusable(features: Tensor) -> bool:
-    """Whether the compiled loops can take a tensor."""
-    on_cpu = features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)
-    return on_cpu and not transformed()
+    def _takes_cuequivariance(self, x: Tensor) -> bool:
+        if self.implementation == "auto":
+            return x.device.type == "cuda" and not transformed() and self._cuequivariance.fits
+        return self.implementation == "cuequivariance"

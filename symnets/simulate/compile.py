@@ -10,7 +10,7 @@ from ase.data import covalent_radii
 
 from symnets.data import AtomGraph, build_graphs, collate
 from symnets.models.compiled import Compiled
-from symnets.models.force_field import ForceField
+from symnets.models.force_field import EnergyForces, ForceField
 
 KNOTS = (50, 100, 200, 500, 1000, 2000)
 """Multiples of ten or so: kinks of envelopes, such as that of X-PLOR at 0.9 of the cutoff, fall on a knot."""
@@ -44,23 +44,25 @@ def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Com
         seed: of the clusters.
 
     Raises:
-        ValueError: the model's layers cannot be compiled, or no table is exact enough.
+        ValueError: the model is compiled, its layers cannot be, or no table of its dtype is exact enough.
     """
     if not tolerance > 0:
         raise ValueError(f"tolerance: expected a positive number of eV/Å, got {tolerance}")
     if isinstance(model, Compiled):
-        return model
+        raise ValueError(f"compile: the model is compiled, with {model.n_knots} knots; compile the original")
     graph = _clusters(model, seed)
-    exact = copy.deepcopy(model).double().eval().requires_grad_(False)
+    exact = copy.deepcopy(model).double().eval().requires_grad_(False)(graph)
     error = CompileError(np.inf, np.inf)
     for n_knots in KNOTS:
-        error = _difference(exact, Compiled(exact.energy_model, n_knots), graph)
+        compiled = Compiled(copy.deepcopy(model.energy_model).requires_grad_(False), n_knots)
+        error = _difference(exact, copy.deepcopy(compiled).double()(graph))
         if MARGIN * error.forces <= tolerance:
-            return Compiled(copy.deepcopy(model.energy_model).requires_grad_(False), n_knots)
+            return compiled
     raise ValueError(
         f"compile: with {KNOTS[-1]} knots forces still differ by {error.forces:.2g} eV/Å on random "
         f"clusters, more than a quarter of the tolerance {tolerance:g}; the radial functions are not smooth, "
-        "or the forces there very large: pass a larger one, and look at compile_error on your structures"
+        "the model's dtype is too coarse, or the forces there are very large: pass a larger one, and look at "
+        "compile_error on your structures"
     )
 
 
@@ -71,11 +73,10 @@ def compile_error(model: ForceField, compiled: ForceField, graph: AtomGraph) -> 
         if isinstance(field, torch.Tensor) and field.is_floating_point():
             double[name] = field.double()
     exact, table = (copy.deepcopy(force_field).double().eval() for force_field in (model, compiled))
-    return _difference(exact, table, double)
+    return _difference(exact(double), table(double))
 
 
-def _difference(exact: ForceField, compiled: ForceField, graph: AtomGraph) -> CompileError:
-    a, b = exact(graph), compiled(graph)
+def _difference(a: EnergyForces, b: EnergyForces) -> CompileError:
     # Atoms of random clusters may be where no data were, with forces of any size: digits count there.
     size = (a.forces.norm(dim=1, keepdim=True) / LARGE_FORCE).clamp(min=1.0)
     return CompileError(

@@ -24,7 +24,9 @@ def orthogonal_factor(
     a, b, c = _NEWTON_SCHULZ
     wide = matrices.shape[-2] <= matrices.shape[-1]
     x = matrices if wide else matrices.mT
-    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+    tiny = torch.finfo(x.dtype).tiny
+    x = x / x.abs().amax(dim=(-2, -1), keepdim=True).clamp(min=tiny)  # squares of small numbers would be zero
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=tiny)
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
@@ -38,7 +40,8 @@ class Muon(torch.optim.Optimizer):
 
     so that entries of a matrix move by about the learning rate η, as with Adam, but all singular directions
     of its gradient count alike. Matrices of equal shape are treated in one call; of a weight of more than two
-    axes, such as one matrix a species, the last two make the matrices.
+    axes, such as one matrix a species, the last two make the matrices. A matrix without any gradient, of a
+    species that a batch lacks, only decays.
 
     torch's own Muon takes single matrices, no other weights, and works in bfloat16.
 
@@ -89,15 +92,16 @@ class Muon(torch.optim.Optimizer):
         for weight in weights:
             by_shape.setdefault((weight.shape[-2:], weight.dtype, weight.device), []).append(weight)
         for (shape, _, _), alike in by_shape.items():
-            ahead = []
+            ahead, met = [], []
             for weight in alike:
+                met.append(weight.grad.ne(0).any(-1).any(-1).reshape(-1))  # pyright: ignore
                 state = self.state[weight]
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
                 state["momentum"].lerp_(weight.grad, 1 - group["momentum"])  # pyright: ignore
                 ahead.append(weight.grad.lerp(state["momentum"], group["momentum"]))  # pyright: ignore
             steps = orthogonal_factor(torch.cat([g.reshape(-1, *shape) for g in ahead]))
-            steps *= -group["lr"] * max(shape) ** 0.5
+            steps *= -group["lr"] * max(shape) ** 0.5 * torch.cat(met)[:, None, None]
             for weight, step in zip(alike, steps.split([w.shape[:-2].numel() for w in alike]), strict=True):
                 weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(step.view_as(weight))
 

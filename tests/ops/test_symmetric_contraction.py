@@ -265,3 +265,18 @@ def test_layer_starts_with_outputs_of_order_one():
     out.sum().backward()
     assert layer.weights.grad is not None
     assert layer.weights.grad.any()
+
+
+def test_autocast_does_not_reach_the_compiled_loops():
+    contraction = SymmetricContraction("4x0e+4x1o", "4x0e", 2)
+    features = torch.randn(5, 16, requires_grad=True)
+    weights = torch.randn(2, contraction.n_paths, 4, requires_grad=True)
+    species = torch.tensor([0, 1, 1, 0, 1])
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", enabled=enabled):
+            out = contraction(features, weights, species)
+        found.append([out, *torch.autograd.grad(out.square().sum(), [features, weights])])
+    torch.testing.assert_close(*found)
+    with pytest.raises(ValueError, match="implementation"):
+        SymmetricContraction("4x0e", "4x0e", 2, implementation="Fused")  # type: ignore[arg-type]

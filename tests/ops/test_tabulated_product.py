@@ -43,6 +43,11 @@ def test_distances_outside_of_the_table_are_refused(bad):
         table(torch.tensor([1.0, bad]))
 
 
+def test_edges_that_rounding_puts_beyond_the_cutoff_have_no_weight():
+    table = RadialTable(waves(2), CUTOFF, 2000, dtype=torch.float32)
+    assert bool((table(torch.tensor([CUTOFF + 2e-4])).abs() < 1e-6).all())
+
+
 def products(irreps_in: str, irreps_filter: str, dtype: torch.dtype = torch.float64):
     """Compiled and plain products of the same table, and the plan's product of given weights."""
     slots, paths = all_paths(irreps_in, irreps_filter, irreps_in)
@@ -87,3 +92,24 @@ def test_equals_the_product_of_the_interpolated_weights():
     x, y, r, edge_index, n = graph("4x0e+4x1o", "0e+1o", 12)
     expected = given(x, y, fused.table(r), edge_index, n)
     assert torch.allclose(fused(x, y, r, edge_index, n), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("implementation", [0, 1], ids=["fused", "plain"])
+def test_what_does_not_fit_is_refused_before_machine_code_reads_it(implementation):
+    product = products("4x0e+4x1o", "0e+1o")[0][implementation]
+    x, y, r, edge_index = (a.detach() for a in graph("4x0e+4x1o", "0e+1o", 12)[:4])
+    for bad in (
+        (x.float(), y, r, edge_index),
+        (x, y.float(), r, edge_index),
+        (x, y, r.float(), edge_index),
+        (x.float(), y.float(), r.float(), edge_index),  # the table is float64
+        (x, y, r, edge_index.int()),
+        (x[:, 1:], y, r, edge_index),
+        (x, y[:, 1:], r, edge_index),
+        (x, y, r[1:], edge_index),
+        (x.to("meta"), y, r, edge_index),
+    ):
+        with pytest.raises(ValueError, match="expected shape"):
+            product(*bad, 6)
+    with pytest.raises(ValueError, match="implementation: expected one of"):
+        TabulatedProductScatter(product.plan, product.table, implementation="Fused")  # type: ignore[arg-type]

@@ -174,7 +174,7 @@ def test_a_forked_child_computes_too():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        op(*arguments)  # the pool exists now
+        op(*arguments)  # its threads exist now
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python 3.12 warns of forks beside threads: that is the test
             child = os.fork()
@@ -233,3 +233,21 @@ def test_weights_that_are_products_of_matrices_have_derivatives_of_every_order(s
         monkeypatch.setattr(linear_weights, "KEEP", kept)
         for a, b in zip(third(small), expected, strict=True):
             assert relative(a, b) < 1e-11
+
+
+@pytest.mark.parametrize("keep", [0, 2**26])
+def test_autocast_does_not_reach_the_compiled_loops(small, monkeypatch, keep):
+    monkeypatch.setattr(linear_weights, "KEEP", keep)
+    x, y, w, edge_index, n_nodes = draw(small)
+    hidden = torch.randn(len(w), 3, dtype=torch.float32)
+    matrix = torch.randn(3, w.shape[1], dtype=torch.float32)
+    tensors = [a.detach().float().requires_grad_() for a in (x, y, hidden, matrix)]
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", enabled=enabled):
+            x, y, *factors = tensors
+            out = small(x, y, LinearWeights(*factors), edge_index, n_nodes)
+            first = torch.autograd.grad(out.square().sum(), tensors, create_graph=True)
+            second = torch.autograd.grad(sum(t.square().sum() for t in first), tensors)
+        found.append([out, *first, *second])
+    torch.testing.assert_close(*found)

@@ -34,6 +34,27 @@ def test_entries_move_by_about_the_learning_rate_whatever_the_gradient():
     assert bool(((rms > 0.006) & (rms < 0.012)).all())
 
 
+def test_gradients_whose_squares_are_zero_are_followed():
+    small = orthogonal_factor(1e-30 * random(2, 4, 5).float())
+    torch.testing.assert_close(small, orthogonal_factor(random(2, 4, 5).float()), atol=1e-3, rtol=0)
+
+
+def test_species_that_no_batch_has_are_left_alone_and_those_that_come_back_move():
+    weight = nn.Parameter(random(2, 4, 5).float())
+    optimizer = Muon([weight], [], lr=0.01)
+    weight.grad = random(2, 4, 5).float()
+    optimizer.step()
+    weight.grad[1] = 0.0
+    held = weight.detach()[1].clone()
+    for _ in range(2000):
+        optimizer.step()
+    assert torch.equal(weight.detach()[1], held)
+    weight.grad[1] = 1e-3
+    optimizer.step()
+    assert bool(weight.isfinite().all())
+    assert not torch.equal(weight.detach()[1], held)
+
+
 def test_matrices_decay_by_rate_times_decay():
     weight = nn.Parameter(random(3, 4))
     start = weight.detach().clone()

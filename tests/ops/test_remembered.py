@@ -1,0 +1,64 @@
+"""Results are made once for equal arguments, and anew for others, however tensors were changed."""
+
+import numpy as np
+import pytest
+import torch
+
+from symnets.ops import TensorProductScatter, adjacency, all_paths
+from symnets.ops.pairs import pairs
+from symnets.ops.remembered import remembered
+
+
+@pytest.fixture
+def total():
+    made = []
+
+    @remembered
+    def add(tensor, sizes):
+        made.append(int(tensor.sum()) + sum(sizes))
+        return made[-1]
+
+    return add, made
+
+
+def test_equal_arguments_are_one_call(total):
+    add, made = total
+    for one in (1, 1, 1):
+        assert add(torch.arange(4), (one, 2)) == 9
+    assert len(made) == 1
+    assert add(torch.arange(4), (1, 3)) == 10
+    assert add(torch.arange(4).double(), (1, 3)) == 10
+    assert len(made) == 3
+
+
+def test_what_numpy_or_inference_mode_writes_is_seen(total):
+    add, _ = total
+    array = np.arange(4)
+    tensor = torch.from_numpy(array)
+    assert add(tensor, (1,)) == 7
+    array[0] = 5
+    assert add(tensor, (1,)) == 12
+    with torch.inference_mode():
+        mine = torch.arange(4)
+        assert add(mine, (1,)) == 7
+        mine[0] = 5
+        assert add(mine, (1,)) == 12
+
+
+def test_layers_share_the_adjacency(monkeypatch):
+    made, compress = [], adjacency._compress
+    monkeypatch.setattr(adjacency, "_compress", lambda *a: made.append(1) or compress(*a))
+    slots, paths = all_paths("2x0e", "0e+1o", "0e+1o")
+    layers = [TensorProductScatter("2x0e", "0e+1o", slots, paths, implementation="fused") for _ in range(3)]
+    edge_index = torch.tensor([[0, 1, 2], [2, 0, 1]])
+    for layer in layers:
+        layer(torch.randn(3, 2), torch.randn(3, 4), torch.randn(3, layer.weight_numel), edge_index, 3)
+    assert len(made) == 1
+
+
+def test_pairs_found_in_inference_mode_serve_a_training():
+    edge_index, shift = torch.tensor([[0, 1], [1, 0]]), torch.zeros(2, 3)
+    with torch.inference_mode():
+        pairs(edge_index, shift)
+    x = torch.randn(2, requires_grad=True)
+    x.index_select(0, pairs(edge_index, shift).of_edge).square().sum().backward()
