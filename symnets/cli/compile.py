@@ -39,8 +39,8 @@ class Compile:
         path = self.output or self.model.with_name(f"{self.model.stem}-compiled.safetensors")
         save(compiled, path, extra=describe(self.model)["extra"])
         Console().print(
-            f"{path}: tables of {compiled.n_knots} knots, forces exact to {self.tolerance:g} eV/Å; "
-            f"{time.perf_counter() - begin:.1f} s",
+            f"{path}: tables of {compiled.n_knots} knots, forces exact to {self.tolerance:g} eV/Å "
+            f"and rounding; {time.perf_counter() - begin:.1f} s",
             soft_wrap=True,
             highlight=False,
         )

@@ -35,8 +35,9 @@ def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Com
     """A force field for inference: radial networks become tables, as coarse as the tolerance allows.
 
     Its error is measured in float64 on dense random clusters of elements it knows, no two atoms closer than
-    0.8 of the sum of their covalent radii, where it has to be four times smaller; `compile_error` measures it
-    on structures of yours.
+    0.8 of the sum of their covalent radii, where it has to be four times smaller. A float32 model rounds its
+    tables, as it rounds all that it computes; that comes on top. `compile_error` measures both, on structures
+    of yours.
 
     Args:
         model: trained; it is copied.
@@ -44,25 +45,23 @@ def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Com
         seed: of the clusters.
 
     Raises:
-        ValueError: the model is compiled, its layers cannot be, or no table of its dtype is exact enough.
+        ValueError: the model is compiled, its layers cannot be, or no table is exact enough.
     """
     if not tolerance > 0:
         raise ValueError(f"tolerance: expected a positive number of eV/Å, got {tolerance}")
     if isinstance(model, Compiled):
         raise ValueError(f"compile: the model is compiled, with {model.n_knots} knots; compile the original")
     graph = _clusters(model, seed)
-    exact = copy.deepcopy(model).double().eval().requires_grad_(False)(graph)
-    error = CompileError(np.inf, np.inf)
+    double = copy.deepcopy(model).double().eval().requires_grad_(False)
+    exact, error = double(graph), CompileError(np.inf, np.inf)
     for n_knots in KNOTS:
-        compiled = Compiled(copy.deepcopy(model.energy_model).requires_grad_(False), n_knots)
-        error = _difference(exact, copy.deepcopy(compiled).double()(graph))
+        error = _difference(exact, Compiled(double.energy_model, n_knots)(graph))
         if MARGIN * error.forces <= tolerance:
-            return compiled
+            return Compiled(copy.deepcopy(model.energy_model).requires_grad_(False), n_knots)
     raise ValueError(
         f"compile: with {KNOTS[-1]} knots forces still differ by {error.forces:.2g} eV/Å on random "
         f"clusters, more than a quarter of the tolerance {tolerance:g}; the radial functions are not smooth, "
-        "the model's dtype is too coarse, or the forces there are very large: pass a larger one, and look at "
-        "compile_error on your structures"
+        "or the forces there are very large: pass a larger one, and look at compile_error on your structures"
     )
 
 
