@@ -49,11 +49,13 @@ def op():
 def test_wrong_shapes_dtypes_and_nodes_are_refused(op):
     x, y, w, edge_index = torch.ones(3, 6), torch.ones(4, 1), torch.ones(4, 2), torch.zeros(2, 4).long()
     with pytest.raises(
-        ValueError, match=r"weights: expected shape \(4, 2\) and dtype torch.float32, got \(4, 1"
+        ValueError, match=r"weights: expected shape \(4, 2\) and dtype torch.float32 on cpu, got \(4, 1"
     ):
         op(x, y, w[:, :-1], edge_index, 3)
     with pytest.raises(ValueError, match=r"filters: .* got .* torch.float64"):
         op(x, y.double(), w, edge_index, 3)
+    with pytest.raises(ValueError, match=r"weights: .* got .* on meta"):
+        op(x, y, w.to("meta"), edge_index, 3)
     with pytest.raises(ValueError, match="edge_index: expected nodes 0 to 2, got"):
         op(x, y, w, edge_index + 3, 3)
     with pytest.raises(ValueError, match=r"edge_index: expected shape \(2, edges\) and dtype torch.int64"):
