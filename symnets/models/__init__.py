@@ -21,6 +21,7 @@ from symnets.models.image_nets import (
 )
 from symnets.models.invariant import Invariant
 from symnets.models.io import describe, load, save
+from symnets.models.mace import MACE
 from symnets.models.nequip import NequIP
 from symnets.models.parametrization import Conversion, alpha_tilde, convert
 from symnets.models.sevennet import SevenNet
@@ -30,6 +31,7 @@ from symnets.models.zbl import WithZBL
 
 __all__ = [
     "IMAGE_NETS",
+    "MACE",
     "VGG",
     "Activation",
     "AlexNet",

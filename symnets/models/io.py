@@ -10,12 +10,13 @@ from symnets.data.archive import read_header
 from symnets.models.compiled import Compiled
 from symnets.models.force_field import ForceField
 from symnets.models.invariant import Invariant
+from symnets.models.mace import MACE
 from symnets.models.model_file import by_name, read_model, write_model
 from symnets.models.nequip import NequIP
 from symnets.models.sevennet import SevenNet
 from symnets.models.zbl import WithZBL
 
-_CLASSES = by_name((Compiled, ForceField, Invariant, NequIP, SevenNet, WithZBL))
+_CLASSES = by_name((Compiled, ForceField, Invariant, MACE, NequIP, SevenNet, WithZBL))
 
 
 def save(model: ForceField, path: str | Path, *, extra: Mapping[str, Any] | None = None) -> None:

@@ -6,6 +6,7 @@ from symnets.nn.edges import EdgeGeometry, Edges
 from symnets.nn.gate import Gate
 from symnets.nn.interaction import Interaction
 from symnets.nn.linear import Linear
+from symnets.nn.many_body_interaction import ManyBodyInteraction
 from symnets.nn.many_body_product import ManyBodyProduct
 from symnets.nn.mlp import MLP
 from symnets.nn.radial import BesselBasis, polynomial_envelope
@@ -25,6 +26,7 @@ __all__ = [
     "Gate",
     "Interaction",
     "Linear",
+    "ManyBodyInteraction",
     "ManyBodyProduct",
     "SineBasis",
     "SpeciesIndex",

@@ -1,12 +1,15 @@
 """Which implementation of an operation is taken, and whether its tensors fit together."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from symnets.ops.transformed import transformed
+
+Implementation = Literal["auto", "fused", "plain"]
+"""Compiled loops on the CPU, plain torch anywhere, or the loops where they can be taken."""
 
 
 def one_of(name: str, given: str, known: Any) -> None:

@@ -1,17 +1,13 @@
 """SymmetricContraction: the many-body product of MACE."""
 
-from typing import Literal
-
 import torch
 from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.ops.choice import check_tables, one_of, takes_fused
+from symnets.ops.choice import Implementation, check_tables, one_of, takes_fused
 from symnets.ops.contraction_plan import ContractionPlan
 from symnets.ops.polynomial import FusedPolynomial, polynomial
-
-Implementation = Literal["auto", "fused", "plain"]
 
 
 class SymmetricContraction(nn.Module):

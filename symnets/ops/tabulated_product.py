@@ -1,21 +1,19 @@
 """TabulatedProductScatter: the tensor product and scatter with weights that are functions of the distance."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.ops.adjacency import Adjacency, adjacency
-from symnets.ops.choice import check_edges, check_tables, one_of, takes_fused
+from symnets.ops.choice import Implementation, check_edges, check_tables, one_of, takes_fused
 from symnets.ops.fused_plan import FusedPlan
 from symnets.ops.paths import Plan
 from symnets.ops.plain import PlainPlan, plain
 from symnets.ops.product_code import ON_EDGES, TO_RECEIVERS, TO_SENDERS
 from symnets.ops.radial_table import RadialTable
 from symnets.ops.weight_code import Tabulated
-
-Implementation = Literal["auto", "fused", "plain"]
 
 
 class TabulatedProductScatter(nn.Module):

@@ -20,6 +20,7 @@ from symnets.experiments.potential import train
 from symnets.experiments.potential.config import (
     InvariantConfig,
     LossConfig,
+    MACEConfig,
     NequIPConfig,
 )
 from symnets.experiments.potential.validation import BestModel
@@ -32,7 +33,7 @@ def weights(path, kind="checkpoint"):
     return tensors
 
 
-@pytest.mark.parametrize("model", [NequIPConfig, InvariantConfig])
+@pytest.mark.parametrize("model", [NequIPConfig, MACEConfig, InvariantConfig])
 def test_training_lowers_every_error_and_leaves_a_model(config, model, tmp_path):
     small = model(cutoff=3.0, channels=4, layers=2, lmax=1, radial_hidden=(8,))
     state = train(replace(config, model=small), progress=False)

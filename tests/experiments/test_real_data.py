@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from symnets.experiments.config import read_config
-from symnets.experiments.potential import InvariantConfig, NequIPConfig, TrainConfig, train
+from symnets.experiments.potential import InvariantConfig, MACEConfig, NequIPConfig, TrainConfig, train
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = {"channels": 8, "layers": 2, "lmax": 1, "radial_hidden": (16,)}
 
 
-@pytest.mark.parametrize("model", [NequIPConfig, InvariantConfig])
+@pytest.mark.parametrize("model", [NequIPConfig, MACEConfig, InvariantConfig])
 @pytest.mark.parametrize("name", ["acac", "germanium"])
 def test_a_short_run_of_an_example_lowers_its_errors(name, model, tmp_path):
     config = read_config(TrainConfig, EXAMPLES / f"{name}.yaml")

@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from symnets.models import ForceField, Invariant, NequIP, WithZBL
+from symnets.models import MACE, ForceField, Invariant, NequIP, WithZBL
 from symnets.ops import TensorProductScatter
 from tests.laws.toys import EmbeddedAtom
 
@@ -47,6 +47,7 @@ MODELS: dict[str, Callable[[], ForceField]] = {
     **NEQUIPS,
     "NequIP with references": partial(build, partial(NequIP, SPECIES, lmax=1, **SMALL, **UNEVEN)),
     "Invariant": partial(build, partial(Invariant, SPECIES, **SMALL)),
+    "MACE": partial(build, partial(MACE, SPECIES, **SMALL | {"layers": 2})),
     "WithZBL": partial(build, lambda: WithZBL(NequIP(SPECIES, lmax=1, **SMALL))),
     "NequIP without kernels": plain,
 }

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from symnets.data import from_ase
-from symnets.models import ForceField, Invariant, NequIP, WithZBL, describe, load, save
+from symnets.models import MACE, ForceField, Invariant, NequIP, WithZBL, describe, load, save
 
 SMALL = {"cutoff": 3.0, "channels": 4, "layers": 2, "radial_hidden": (8,), "lmax": 1}
 
@@ -19,10 +19,10 @@ def water():
     return molecule("H2O")
 
 
-@pytest.fixture(params=["NequIP", "Invariant", "WithZBL"])
+@pytest.fixture(params=["NequIP", "MACE", "Invariant", "WithZBL"])
 def force_field(request):
     torch.manual_seed(0)
-    energy = {"NequIP": NequIP, "Invariant": Invariant, "WithZBL": NequIP}[request.param]
+    energy = {"NequIP": NequIP, "MACE": MACE, "Invariant": Invariant, "WithZBL": NequIP}[request.param]
     model = energy(["H", "O"], **SMALL, shift=[-13.6, -2037.79686941], scale=2.0)
     return ForceField(WithZBL(model) if request.param == "WithZBL" else model).eval()
 

@@ -9,7 +9,7 @@ from ase.build import bulk, molecule
 
 from symnets.cli import main
 from symnets.data import build_graphs, collate
-from symnets.models import ForceField, Invariant, NequIP, WithZBL, load, save
+from symnets.models import MACE, ForceField, Invariant, NequIP, WithZBL, load, save
 from symnets.models.compiled import Compiled
 from symnets.simulate import SymnetsCalculator, compile, compile_error
 
@@ -35,8 +35,9 @@ def graph(dtype: torch.dtype = torch.float64):
         nequip(parity=False, lmax=1),
         ForceField(WithZBL(nequip().energy_model)).eval(),
         ForceField(Invariant(["H", "C", "O", "Cu"], **SMALL)).eval(),
+        ForceField(MACE(["H", "C", "O", "Cu"], **SMALL)).eval(),
     ],
-    ids=["nequip", "no parity", "zbl", "invariant"],
+    ids=["nequip", "no parity", "zbl", "invariant", "mace"],
 )
 def test_forces_are_those_of_the_model_to_the_tolerance(model):
     compiled = compile(model, tolerance=1e-4)

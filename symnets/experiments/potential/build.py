@@ -6,18 +6,18 @@ import torch
 from torch import nn
 
 from symnets.data import Statistics
-from symnets.experiments.potential.config import NequIPConfig, OptimizerConfig, TrainConfig
-from symnets.models import ForceField, Invariant, NequIP, WithZBL
+from symnets.experiments.potential.config import OptimizerConfig, TrainConfig
+from symnets.models import MACE, ForceField, Invariant, NequIP, WithZBL
 from symnets.training import Muon, TrainState, learning_rate, with_average
+
+_ARCHITECTURES = {"NequIP": NequIP, "MACE": MACE, "Invariant": Invariant}
 
 
 def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
     """A force field with fresh weights, normalised by the statistics of its data."""
     options = asdict(config.model)
     architecture, zbl = options.pop("architecture"), options.pop("zbl")
-    cls = NequIP if isinstance(config.model, NequIPConfig) else Invariant
-    assert cls.__name__ == architecture
-    energy_model = cls(
+    energy_model = _ARCHITECTURES[architecture](
         stats.species,
         **options,
         mean_neighbors=max(stats.mean_neighbors, 1.0),

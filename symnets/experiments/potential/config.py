@@ -6,7 +6,7 @@ from typing import Literal
 from symnets.experiments.ranges import OutOfRange, Range, at_least, between, check_ranges, more_than, within
 from symnets.training.schedule import Decay
 
-# Of both architectures. e3nn's spherical harmonics go further; the memory of most machines does not.
+# Of all architectures. e3nn's spherical harmonics go further; the memory of most machines does not.
 _MODEL = {
     "cutoff": more_than(0),
     "lmax": within(0, 6),
@@ -63,6 +63,27 @@ class NequIPConfig:
 
     def __post_init__(self) -> None:
         check_ranges("model", self, **_MODEL)
+
+
+@dataclass(frozen=True)
+class MACEConfig:
+    """Network of many-body products; see `symnets.models.MACE`."""
+
+    architecture: Literal["MACE"] = "MACE"
+    cutoff: float = 5.0
+    """Å."""
+    lmax: int = 3
+    feature_lmax: int = 1
+    correlation: int = 3
+    channels: int = 64
+    layers: int = 2
+    n_basis: int = 8
+    radial_hidden: tuple[int, ...] = (64, 64)
+    zbl: bool = False
+    """Add the ZBL repulsion of close nuclei."""
+
+    def __post_init__(self) -> None:
+        check_ranges("model", self, feature_lmax=within(0, 6), correlation=within(1, 4), **_MODEL)
 
 
 @dataclass(frozen=True)
@@ -150,7 +171,7 @@ class TrainConfig:
     data: DataConfig
     output: str
     """Folder for the model, checkpoint and logs."""
-    model: NequIPConfig | InvariantConfig = field(default_factory=NequIPConfig)
+    model: NequIPConfig | MACEConfig | InvariantConfig = field(default_factory=NequIPConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     seed: int = 0
