@@ -14,8 +14,9 @@ in the same round. Float32; one thread where no other number stands behind an @.
 - train: a step of Adam on energy and forces; `nequip:compiled` has `compile_mode: compile`.
 - threads: the same with two threads and with one.
 - 7net-0, 7net-l3i5: SevenNet's published weights, in SevenNet and by `from_sevennet`, equal in energy.
-- painn: 64 features, 4 interactions; tensornet: 64 channels, 2 layers; mace: 128x0e+128x1o, correlation 3,
-  2 layers.
+- mace, mace-train: 128x0e+128x1o, lmax 3, correlation 3, 2 layers, radial MLP [64, 64, 64].
+- painn: 64 features, 4 interactions; tensornet: 64 channels, 2 layers; `symnets:compiled` beside them is the
+  NequIP above.
 
 Memory is that of the process at its largest, and since the first call above what was resident before it.
 Needs the extras `bench` and `sevennet`.
@@ -59,7 +60,8 @@ CASES = {
     "7net-l3i5": Case("7net-l3i5", ("cu64", "cu512"), "evaluate", SEVENNET),
     "painn": Case("painn", ("cu64",), "evaluate", ("symnets:compiled", "schnetpack")),
     "tensornet": Case("tensornet", ("cu64",), "evaluate", ("symnets:compiled", "torchmdnet")),
-    "mace": Case("mace", ("cu64",), "evaluate", ("mace",), channels=128),
+    "mace": Case("mace", ("cu64", "cu512"), "evaluate", ("symnets", "symnets:compiled", "mace"), channels=128),
+    "mace-train": Case("mace", ("molecules16x21",), "train", ("symnets", "mace"), channels=128),
 }
 
 

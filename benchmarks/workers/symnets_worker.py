@@ -13,24 +13,21 @@ from timing import measure
 
 import symnets
 from symnets.data import AtomGraph
-from symnets.models import ForceField, NequIP, load, save
+from symnets.models import MACE, ForceField, NequIP, load, save
 from symnets.simulate import compile, compile_error
 
 asked = request()
 arrays = AtomGraph(**graph(asked))
-if not asked["model"].startswith("7net"):  # NequIP beside other architectures, too
-    model = ForceField(
-        NequIP(
-            [chemical_symbols[int(z)] for z in arrays.z.unique()],
-            channels=asked["channels"],
-            lmax=asked["lmax"],
-            layers=asked.get("layers", 4),
-            parity=False,
-            mean_neighbors=asked["mean_neighbors"],
-        )
-    )
-else:
+if asked["model"].startswith("7net"):
     model = load(asked["file"])
+else:  # NequIP beside other architectures, too
+    options = {"channels": asked["channels"], "mean_neighbors": asked["mean_neighbors"]}
+    species = [chemical_symbols[int(z)] for z in arrays.z.unique()]
+    model = ForceField(
+        MACE(species, radial_hidden=(64, 64, 64), **options)
+        if asked["model"] == "mace"
+        else NequIP(species, lmax=asked["lmax"], layers=asked.get("layers", 4), parity=False, **options)
+    )
 parameters = sum(p.numel() for p in model.parameters())
 extra, original = {}, model
 if "save_to" in asked:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from symnets import __version__
 from symnets.cli.parse import parse
+from symnets.memory import keep_memory
 
 # Command -> (module, dataclass, one line). Modules are imported when asked for: torch takes a while.
 COMMANDS = {
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"[red]error:[/] unknown command {escape(repr(name))}; did you mean `symnets {near[0]}`?"
         )
         return 2
+    keep_memory()
     try:
         module, cls, _ = COMMANDS[name]
         command = getattr(importlib.import_module(f"symnets.cli.{module}"), cls)

@@ -17,8 +17,8 @@ from symnets.ops.wanted import wanted
 
 CHUNK = 2**20
 """Weights of the pairs that are worked on at once: they stay near the processor."""
-KEEP = 2**26
-"""More weights than this (256 MB in float32) are not kept for the backward pass, but formed again."""
+KEEP = 2**27
+"""More weights than this (512 MB in float32) are not kept for the backward pass, but formed again."""
 
 
 class LinearWeights(NamedTuple):
