@@ -1,4 +1,4 @@
-"""Train symnets with one implementation of the product; called by learning_curves.py."""
+"""Train a MACE, or a NequIP with one implementation of the product; called by learning_curves.py."""
 
 import json
 import sys
@@ -8,14 +8,20 @@ from pathlib import Path
 
 from symnets.cli.demo import seconds_per_step
 from symnets.experiments.config import read_config
-from symnets.experiments.potential import TrainConfig, train
+from symnets.experiments.potential import NequIPConfig, TrainConfig, train
 from symnets.ops import TensorProductScatter
 
 request = json.loads(sys.argv[1])
-TensorProductScatter.__init__ = partialmethod(  # type: ignore[assignment]
-    TensorProductScatter.__init__, implementation=request["implementation"]
-)
 config = read_config(TrainConfig, Path(request["config"]))
+if request["contestant"] != "mace":
+    TensorProductScatter.__init__ = partialmethod(  # type: ignore[assignment]
+        TensorProductScatter.__init__, implementation=request["contestant"]
+    )
+    config = replace(
+        config,
+        model=NequIPConfig(channels=32, parity=False),
+        optimizer=replace(config.optimizer, weight_decay=0.02),
+    )
 # The schedule is to reach its end in the time there is, with this implementation; the rest is for validation.
 epoch = seconds_per_step(config) * config.data.n_train / config.optimizer.batch_size
 optimizer = replace(config.optimizer, epochs=max(1, int(0.95 * 60 * request["minutes"] / epoch)))
