@@ -48,8 +48,9 @@ class Case(NamedTuple):
     channels: int = 64
 
 
-EVERYBODY = ("symnets", "symnets:compiled", "nequip", "nequip:compiled")
-SEVENNET = ("symnets", "symnets:compiled", "sevenn")
+SYMNETS = ("symnets", "symnets:compiled")
+EVERYBODY = (*SYMNETS, "nequip", "nequip:compiled")
+SEVENNET = (*SYMNETS, "sevenn")
 CASES = {
     "nequip": Case("nequip", ("cu64", "cu512"), "evaluate", EVERYBODY),
     "train": Case("nequip", ("molecules16x21",), "train", ("symnets", "nequip", "nequip:compiled")),
@@ -60,7 +61,7 @@ CASES = {
     "7net-l3i5": Case("7net-l3i5", ("cu64", "cu512"), "evaluate", SEVENNET),
     "painn": Case("painn", ("cu64",), "evaluate", ("symnets:compiled", "schnetpack")),
     "tensornet": Case("tensornet", ("cu64",), "evaluate", ("symnets:compiled", "torchmdnet")),
-    "mace": Case("mace", ("cu64", "cu512"), "evaluate", ("symnets", "symnets:compiled", "mace"), channels=128),
+    "mace": Case("mace", ("cu64", "cu512"), "evaluate", (*SYMNETS, "mace"), channels=128),
     "mace-train": Case("mace", ("molecules16x21",), "train", ("symnets", "mace"), channels=128),
 }
 

@@ -4,10 +4,11 @@ the plain twin of it, nequip, and symnets' MACE?
     python benchmarks/learning_curves.py --nequip PATH/TO/nequip-venv/bin/python
 
 Acetylacetone, 450 frames to train on and 50 to validate, batches of 5, one thread each. `mace` is
-`examples/acac_10_minutes.yaml`; the others are NequIP of 32 channels, four layers, lmax 2. symnets trains as that file
-says, `fused` and `plain` with decay 0.02 of the weights, for as many epochs as its implementation does in the time, so
-that every learning rate comes to its end; nequip 0.19.1 with Adam, learning rate 0.01 annealed by a cosine
-of the time, running average of weights 0.999, equal weights of energy per atom and forces.
+`examples/acac_10_minutes.yaml`; the others are NequIP of 32 channels, four layers, lmax 2. symnets trains as
+that file says, `fused` and `plain` with decay 0.02 of the weights, for as many epochs as its implementation
+does in the time, so that every learning rate comes to its end; nequip 0.19.1 with Adam, learning rate 0.01
+annealed by a cosine of the time, running average of weights 0.999, equal weights of energy per atom and
+forces.
 Writes results/learning_curves.json and the picture of it in docs/.
 """
 

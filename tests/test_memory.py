@@ -1,4 +1,4 @@
-"""What is freed is there for the next array; each in a process of its own, for the setting is of a process."""
+"""What is freed is there for the next array. The setting is of a process: each has one of its own."""
 
 import subprocess
 import sys

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from e3nn import o3
+from scipy.interpolate import CubicSpline
 
 from symnets.ops import TensorProductScatter, all_paths
 from symnets.ops.radial_table import RadialTable
@@ -28,6 +29,16 @@ def test_splines_are_exact_at_knots_and_converge_with_the_fourth_power_of_the_st
         assert torch.allclose(table(knots), functions(knots), atol=1e-13)
         errors.append(float((table(r) - functions(r)).abs().max()))
     assert 12 < errors[0] / errors[1] < 20
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 100])
+def test_splines_are_those_of_scipy(n):
+    functions, r = waves(3), torch.linspace(0, CUTOFF, 301, dtype=torch.float64)
+    table = RadialTable(functions, CUTOFF, n, dtype=torch.float64)
+    knots = torch.arange(n + 1, dtype=torch.float64) * table.step
+    slopes = torch.arange(1, 4).double(), torch.zeros(3).double()  # of `waves` at both ends
+    spline = CubicSpline(knots, functions(knots), bc_type=((1, slopes[0]), (1, slopes[1])))
+    assert torch.allclose(table(r), torch.from_numpy(spline(r)), rtol=0, atol=2e-5 / n)  # r = 0 is avoided
 
 
 def test_slope_is_that_of_the_spline():
