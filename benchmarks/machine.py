@@ -8,14 +8,12 @@ import psutil
 
 
 def machine() -> dict:
-    """Processor, cores, memory, system, and the load at the start."""
-    models = [
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
-    ]
+    """Processor, its widest vectors, cores, memory, system, and the load at the start (Linux)."""
+    said = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
+    known = {name.strip(): value.split() for name, _, value in reversed(said)}
     return {
-        "cpu": models[0],
+        "cpu": " ".join(known["model name"]),
+        "vectors": next((v for v in ("avx512f", "avx2", "sse2") if v in known.get("flags", [])), "?"),
         "cores": psutil.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
         "system": platform.platform(),

@@ -97,12 +97,12 @@ class Given:
 
 
 class Tabulated:
-    """Weights as cubic splines of the pair's length r, by the rows c_0, c_1, ... of a `RadialTable`:
+    """Weights as cubic Hermite splines of the pair's length r, with knots at n h, n = 0, 1, ...:
 
-        6 w(r) = (1-u)³ c_n + (4 - 6u² + 3u³) c_(n+1) + (4 - 6(1-u)² + 3(1-u)³) c_(n+2) + u³ c_(n+3)
+        w(r) = (1 + 2u)(1-u)² w_n + u(1-u)² h w'_n + u²(3-2u) w_(n+1) - u²(1-u) h w'_(n+1),    u = r/h - n.
 
-    with r = (n + u) h. A pair hands on the row n and eight numbers, the coefficients of w and those of dw/dr.
-    The derivative of a pair is one number, dL/dr.
+    The table has a row a knot: w_n, then h w'_n. A pair hands on its knot's row and eight numbers, the
+    coefficients of w and those of dw/dr. The derivative of a pair is one number, dL/dr.
 
     Arguments of the public functions: lengths, table, and a pointer to 1/h.
     """
@@ -125,27 +125,21 @@ class Tabulated:
         knot = b.fptosi(place, I64)
         u = b.fsub(place, b.sitofp(knot, code.real))
         v = b.fsub(one, u)
-        half, two, third = code.constant(0.5), code.constant(2.0), code.constant(2.0 / 3.0)
-        sixth, more = code.constant(1.0 / 6.0), code.constant(1.5)
-        uu, vv = b.fmul(u, u), b.fmul(v, v)
+        uv, two, three, six = b.fmul(u, v), code.constant(2.0), code.constant(3.0), code.constant(6.0)
+        slope = b.fmul(b.fmul(six, uv), inverse)
         values = [
-            b.fmul(b.fmul(sixth, v), vv),
-            b.fadd(third, b.fmul(uu, b.fsub(b.fmul(half, u), one))),
-            b.fadd(third, b.fmul(vv, b.fsub(b.fmul(half, v), one))),
-            b.fmul(b.fmul(sixth, u), uu),
-            *(
-                b.fmul(slope, inverse)
-                for slope in (
-                    b.fneg(b.fmul(half, vv)),
-                    b.fmul(u, b.fsub(b.fmul(more, u), two)),
-                    b.fmul(v, b.fsub(two, b.fmul(more, v))),
-                    b.fmul(half, uu),
-                )
-            ),
+            b.fmul(b.fmul(v, v), b.fadd(one, b.fmul(two, u))),
+            b.fmul(uv, v),
+            b.fmul(b.fmul(u, u), b.fsub(three, b.fmul(two, u))),
+            b.fneg(b.fmul(uv, u)),
+            b.fneg(slope),
+            b.fmul(b.fmul(v, b.fsub(one, b.fmul(three, u))), inverse),
+            slope,
+            b.fmul(b.fmul(u, b.fsub(b.fmul(three, u), two)), inverse),
         ]
         for k, value in enumerate(values):
             code.store(value, code.at(self.coefficients, k))
-        return [code.row(table, knot, self.numel), self.coefficients]
+        return [code.row(table, knot, 2 * self.numel), self.coefficients]
 
     def clear(self, code: VectorCode, out: Value) -> None:
         """Nothing is written before the end."""
