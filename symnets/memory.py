@@ -3,7 +3,8 @@
 import ctypes
 import sys
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3), from glibc's malloc.h
+# Options of mallopt(3), from glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 
 
 def keep_memory() -> bool:
@@ -12,17 +13,19 @@ def keep_memory() -> bool:
     By default glibc gives arrays above 32 MB back to the system at once, and every new one is mapped and
     zeroed page by page: filling 72 MB takes 50 ms in place of 3. Models of thousands of atoms make such
     arrays in every layer. The commands of symnets call this; in a script of your own, call it once at the
-    start. Up to 2 GB that are free stay with the process.
+    start. The process then stays about as large as it was at its largest.
 
-    Source: mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
+    Source: mallopt(3).
 
     Returns:
-        whether the C library is one that can be told, glibc.
+        whether the C library was told: it is glibc.
     """
     if not sys.platform.startswith("linux"):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:  # another C library, such as musl
+    except AttributeError:  # another C library
         return False
-    return bool(mallopt(_MMAP_THRESHOLD, 2**30) and mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+    # Older versions refuse thresholds above 32 MB; they can do without maps at all.
+    mapped = mallopt(_MMAP_THRESHOLD, 2**30) or mallopt(_MMAP_MAX, 0)
+    return bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1) and mapped)

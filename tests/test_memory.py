@@ -9,8 +9,8 @@ COUNT = """
 import resource, torch
 from symnets.memory import keep_memory
 torch.set_num_threads(1)
-if {keep}:
-    assert keep_memory()
+if {keep} and not keep_memory():
+    raise SystemExit("this C library cannot be told")
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.empty(25_000_000).fill_(1.0)
@@ -20,13 +20,16 @@ print([faults() for _ in range(40)][-1])  # some go by until the free pieces fit
 
 
 def page_faults(keep: bool) -> int:
-    done = subprocess.run(
-        [sys.executable, "-c", COUNT.format(keep=keep)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", COUNT.format(keep=keep)], capture_output=True, text=True)
+    if "cannot be told" in done.stderr:
+        pytest.skip("the setting is glibc's")
+    assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the setting is glibc's")
 def test_arrays_of_100_mb_touch_no_new_pages():
-    assert page_faults(keep=False) > 1000
-    assert page_faults(keep=True) < 1000
+    kept, given_back = page_faults(keep=True), page_faults(keep=False)
+    if given_back < 1000:
+        pytest.skip(f"pages are large here: 100 MB are {given_back} of them")
+    assert kept < given_back / 10

@@ -10,7 +10,13 @@ import yaml
 
 from symnets.cli import COMMANDS
 from symnets.experiments.config import parse_config
-from symnets.experiments.potential.config import DataConfig, InvariantConfig, NequIPConfig, TrainConfig
+from symnets.experiments.potential.config import (
+    DataConfig,
+    InvariantConfig,
+    MACEConfig,
+    NequIPConfig,
+    TrainConfig,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "how-to" / "train.md"]
@@ -58,6 +64,9 @@ def test_training_page_shows_all_fields_with_their_defaults() -> None:
     baseline = {field.name: field.default for field in fields(InvariantConfig)}
     network = {field.name: field.default for field in fields(NequIPConfig) if field.name != "parity"}
     assert baseline == network | {"architecture": "Invariant", "lmax": 3}
+    products = {field.name: field.default for field in fields(MACEConfig)}
+    told = {"architecture": "MACE", "lmax": 3, "feature_lmax": 1, "correlation": 3, "layers": 2}
+    assert products == network | told
 
 
 @page

@@ -81,8 +81,9 @@ def _chosen(classes: list[Any], values: Mapping[str, Any], where: str) -> type:
     tags = {fields(c)[0].default: c for c in classes}
     value = values.get(tag, next(iter(tags)))
     if value not in tags:
-        near = difflib.get_close_matches(str(value), [str(t) for t in tags], n=1, cutoff=0.0)
-        raise ValueError(f"{where}: unknown {tag} {value!r}; did you mean {near[0]!r}? Valid: {list(tags)}")
+        names = {str(name).lower(): name for name in tags}
+        near = names[difflib.get_close_matches(str(value).lower(), list(names), n=1, cutoff=0.0)[0]]
+        raise ValueError(f"{where}: unknown {tag} {value!r}; did you mean {near!r}? Valid: {list(tags)}")
     return tags[value]
 
 

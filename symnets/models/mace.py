@@ -28,8 +28,8 @@ class MACE(nn.Module):
     readout of its scalars, linear but after the last, with a scale and shift for every species. All
     irreps have the parity of spherical harmonics, p = (-1)^l.
 
-    Source: Batatia et al. 2022, arXiv:2206.07697. The products lack MACE's linearly dependent paths, and the
-    first layer has a self-connection as the others.
+    Source: Batatia et al. 2022, arXiv:2206.07697. The products lack MACE's linearly dependent paths, the
+    first layer has a self-connection as the others, and sums over n neighbours are divided by √n, not n.
 
     Args:
         species: elements, as symbols or atomic numbers.
@@ -42,7 +42,8 @@ class MACE(nn.Module):
         n_basis: number of radial basis functions.
         radial_hidden: widths of the hidden layers of the radial networks.
         mean_neighbors: average number of neighbours, normalises the sums over them.
-        shift: energy in eV of an isolated atom: one number for all species or one for each.
+        shift: eV, energy of each atom before the network adds its own, about that of an isolated one: one
+            number for all species or one for each.
         scale: eV, natural size of an atom's energy: one number for all species or one for each;
             force RMS times 1 Å is a good one.
     """
@@ -64,6 +65,11 @@ class MACE(nn.Module):
         scale: float | Sequence[float] = 1.0,
     ) -> None:
         super().__init__()
+        if layers < 1 or correlation < 1 or feature_lmax < 0:
+            raise ValueError(
+                "MACE: expected layers and correlation of at least 1 and feature_lmax of at least 0, "
+                f"got {layers}, {correlation} and {feature_lmax}"
+            )
         self.species = species_numbers(species)
         self.cutoff = float(cutoff)
         n_species = len(self.species)

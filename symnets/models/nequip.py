@@ -32,7 +32,8 @@ class NequIP(nn.Module):
         n_basis: number of radial basis functions.
         radial_hidden: widths of the hidden layers of the radial networks.
         mean_neighbors: average number of neighbours, normalises the sums over them.
-        shift: energy in eV of an isolated atom: one number for all species or one for each.
+        shift: eV, energy of each atom before the network adds its own, about that of an isolated one: one
+            number for all species or one for each.
         scale: eV, natural size of an atom's energy: one number for all species or one for each;
             force RMS times 1 Å is a good one.
     """

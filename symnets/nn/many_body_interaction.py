@@ -19,7 +19,7 @@ class ManyBodyInteraction(nn.Module):
         A ← linear( convolution( linear(x) ) ),
         x ← linear( product(A, species) ) + self_connection(x, species).
 
-    The products are its only nonlinearity. Source: Batatia et al. 2022, arXiv:2206.07697, eqs. 8 to 11.
+    The products are its only nonlinearity in the features. Source: Batatia et al. 2022, arXiv:2206.07697.
 
     Args:
         irreps_in: incoming features.
@@ -27,6 +27,9 @@ class ManyBodyInteraction(nn.Module):
         irreps_out: features to produce, all with the same number of channels, which is A's.
         correlation: how many A are multiplied at most.
         n_species: number of species.
+        n_basis: size of the radial basis.
+        radial_hidden: widths of the hidden layers of the radial MLP.
+        mean_neighbors: average number of neighbours of the training data.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class ManyBodyInteraction(nn.Module):
         mean_neighbors: float,
     ) -> None:
         super().__init__()
-        self.irreps_out = o3.Irreps(irreps_out)
+        self.irreps_in, self.irreps_out = o3.Irreps(irreps_in), o3.Irreps(irreps_out)
         channels = self.irreps_out[0].mul
         density = o3.Irreps([(channels, ir) for _, ir in o3.Irreps(irreps_filter)])
         self.before = Linear(irreps_in, irreps_in)

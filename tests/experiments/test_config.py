@@ -49,6 +49,13 @@ def test_unknown_key_names_the_nearest():
     assert "model: unknown key 'chanels'; did you mean 'channels'?" in wrong(model={"chanels": 3})
     assert "unknown key 'parity'" in wrong(model={"architecture": "Invariant", "parity": True})
     assert "unknown architecture 'Nequip'; did you mean 'NequIP'?" in wrong(model={"architecture": "Nequip"})
+    assert "unknown architecture 'mace'; did you mean 'MACE'?" in wrong(model={"architecture": "mace"})
+
+
+def test_features_that_no_product_has_are_out_of_range():
+    message = wrong(model={"architecture": "MACE", "lmax": 1, "correlation": 2, "feature_lmax": 3})
+    assert "model.feature_lmax: expected at most correlation * lmax" in message
+    assert "2, got 3" in message
 
 
 def test_wrong_type_names_the_field_and_what_came():

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from symnets.models import MACE, ForceField, Invariant, NequIP, WithZBL
-from symnets.ops import TensorProductScatter
+from symnets.ops import SymmetricContraction, TensorProductScatter
 from tests.laws.toys import EmbeddedAtom
 
 SPECIES = (1, 6, 8)
@@ -28,11 +28,16 @@ def nequip(lmax: int, parity: bool) -> Callable[[], ForceField]:
     return partial(build, partial(NequIP, SPECIES, lmax=lmax, parity=parity, **SMALL))
 
 
-def plain() -> ForceField:
-    """NequIP computed by torch alone, as on other devices than the CPU."""
-    force_field = nequip(1, True)()
+def mace(**options: int) -> Callable[[], ForceField]:
+    """A small MACE."""
+    return partial(build, partial(MACE, SPECIES, **SMALL | {"layers": 2} | options))
+
+
+def plain(fused: Callable[[], ForceField]) -> ForceField:
+    """A model computed by torch alone, as on other devices than the CPU."""
+    force_field = fused()
     for module in force_field.modules():
-        if isinstance(module, TensorProductScatter):
+        if isinstance(module, TensorProductScatter | SymmetricContraction):
             module.implementation = "plain"
     return force_field
 
@@ -47,7 +52,9 @@ MODELS: dict[str, Callable[[], ForceField]] = {
     **NEQUIPS,
     "NequIP with references": partial(build, partial(NequIP, SPECIES, lmax=1, **SMALL, **UNEVEN)),
     "Invariant": partial(build, partial(Invariant, SPECIES, **SMALL)),
-    "MACE": partial(build, partial(MACE, SPECIES, **SMALL | {"layers": 2})),
+    "MACE": mace(),
+    "MACE, correlation 2, features of l 2": mace(correlation=2, feature_lmax=2),
     "WithZBL": partial(build, lambda: WithZBL(NequIP(SPECIES, lmax=1, **SMALL))),
-    "NequIP without kernels": plain,
+    "NequIP without kernels": partial(plain, nequip(1, True)),
+    "MACE without kernels": partial(plain, mace(lmax=2)),
 }

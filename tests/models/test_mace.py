@@ -9,7 +9,7 @@ from ase.build import bulk, molecule
 from e3nn import o3
 
 from symnets.data import from_ase
-from symnets.models import MACE, ForceField
+from symnets.models import MACE, ForceField, load, save
 from symnets.nn import EdgeGeometry, ManyBodyInteraction
 
 DIRECTIONS = torch.tensor([[1.1, 0.2, 0.1], [-0.3, 1.2, 0.4], [0.2, -0.5, 1.3], [-0.9, -0.8, -0.4]])
@@ -84,3 +84,30 @@ def test_fresh_network_predicts_numbers_of_order_one():
 def test_products_that_no_path_reaches_are_refused():
     with pytest.raises(ValueError, match="output irrep 2e is in no product"):
         MACE(["H"], lmax=1, feature_lmax=2, correlation=1)
+
+
+@pytest.mark.parametrize("wrong", [{"layers": 0}, {"correlation": 0}, {"feature_lmax": -1}])
+def test_options_are_checked(wrong):
+    with pytest.raises(ValueError, match="MACE: expected layers and correlation of at least 1"):
+        MACE(["H"], **wrong)
+
+
+def test_without_neighbours_only_the_self_connections_are_left():
+    torch.manual_seed(0)
+    model = ForceField(MACE(["H"], channels=4)).eval()
+    alone, two = (from_ase(Atoms("H" * n, [(0, 0, 30.0 * i) for i in range(n)]), 5.0) for n in (1, 2))
+    assert torch.equal(model(two).node_energy, model(alone).node_energy.expand(2))
+    assert model(two).forces.abs().max() == 0
+
+
+def test_a_model_made_in_float64_is_the_same_after_a_round_trip(tmp_path):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        torch.manual_seed(0)
+        model = ForceField(MACE(["H", "O"], channels=4, cutoff=4.0)).eval()
+    finally:
+        torch.set_default_dtype(before)
+    save(model, tmp_path / "model.safetensors")
+    graph = from_ase(molecule("H2O"), 4.0, dtype=torch.float64)
+    assert torch.equal(load(tmp_path / "model.safetensors")(graph).forces, model(graph).forces)

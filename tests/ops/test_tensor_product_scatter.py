@@ -235,7 +235,7 @@ def test_weights_that_are_products_of_matrices_have_derivatives_of_every_order(s
             assert relative(a, b) < 1e-11
 
 
-@pytest.mark.parametrize("keep", [0, 2**26])
+@pytest.mark.parametrize("keep", [0, linear_weights.KEEP])
 def test_autocast_does_not_reach_the_compiled_loops(small, monkeypatch, keep):
     monkeypatch.setattr(linear_weights, "KEEP", keep)
     x, y, w, edge_index, n_nodes = draw(small)

@@ -6,18 +6,30 @@ import torch
 from torch import nn
 
 from symnets.data import Statistics
-from symnets.experiments.potential.config import OptimizerConfig, TrainConfig
+from symnets.experiments.potential.config import (
+    InvariantConfig,
+    MACEConfig,
+    NequIPConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
 from symnets.models import MACE, ForceField, Invariant, NequIP, WithZBL
 from symnets.training import Muon, TrainState, learning_rate, with_average
-
-_ARCHITECTURES = {"NequIP": NequIP, "MACE": MACE, "Invariant": Invariant}
 
 
 def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
     """A force field with fresh weights, normalised by the statistics of its data."""
     options = asdict(config.model)
-    architecture, zbl = options.pop("architecture"), options.pop("zbl")
-    energy_model = _ARCHITECTURES[architecture](
+    del options["architecture"]
+    zbl = options.pop("zbl")
+    match config.model:
+        case NequIPConfig():
+            cls = NequIP
+        case MACEConfig():
+            cls = MACE
+        case InvariantConfig():
+            cls = Invariant
+    energy_model = cls(
         stats.species,
         **options,
         mean_neighbors=max(stats.mean_neighbors, 1.0),
@@ -32,7 +44,8 @@ def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
 def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
     """What moves the weights."""
     if options.method == "Muon":
-        # Rows of an embedding are looked up one by one, not mixed.
+        # Rows of an embedding are looked up one by one, not mixed. Weights of MACE's products, a matrix of
+        # paths and channels a species, mix nothing either, but learn as well by Muon as by Adam.
         named = [
             (p.ndim >= 2 and min(p.shape[-2:]) > 1 and not n.endswith("embedding"), p)
             for n, p in model.named_parameters()
