@@ -314,6 +314,7 @@ def epoch(seed: int) -> torch.Tensor:
     return torch.cat([images for images, _ in DataLoader(Constant(), batch_size=2, num_workers=2)])
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker")  # of one core
 def test_workers_draw_different_fields_that_a_seed_brings_back():
     first = epoch(0)
     assert len(first.flatten(1).unique(dim=0)) == 8
