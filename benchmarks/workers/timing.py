@@ -1,10 +1,12 @@
-"""Shared by the workers, which run in environments of their own: standard library only."""
+"""Shared by the workers, which run in environments of their own: standard library only, and of symnets
+the one module that is, found by PYTHONPATH."""
 
-import ctypes
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from symnets.memory import keep_memory
 
 
 def peak_mb() -> float:
@@ -25,9 +27,7 @@ def measure(function: Callable[[], object], seconds: float) -> dict[str, float]:
         `above_start_mb`, the peak since then less what was resident then (the two differ where building the
         model took more memory than running it).
     """
-    libc = ctypes.CDLL(None)  # glibc: everybody keeps freed memory for the next arrays, see symnets/memory.py
-    libc.mallopt(-3, 2**30)
-    libc.mallopt(-1, 2**31 - 1)
+    keep_memory()  # everybody's
     before = peak_mb()
     Path("/proc/self/clear_refs").write_text("5")  # from here on the peak is that since now
     start = peak_mb()

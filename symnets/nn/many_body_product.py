@@ -24,6 +24,8 @@ class ManyBodyProduct(nn.Module):
         n_species: chemical species.
     """
 
+    factors: Tensor
+
     def __init__(
         self, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str, correlation: int, n_species: int
     ) -> None:
@@ -31,14 +33,15 @@ class ManyBodyProduct(nn.Module):
         self.contraction = SymmetricContraction(irreps_in, irreps_out, correlation)
         self.irreps_in, self.irreps_out = self.contraction.irreps_in, self.contraction.irreps_out
         plan = self.contraction.plan
-        self.factors = torch.empty(plan.n_paths, 1, dtype=torch.float64)
+        factors = torch.empty(plan.n_paths, 1, dtype=torch.float64)
         for slot, degree, first, basis in plan.blocks:
             n = sum(len(block.basis) for block in plan.blocks if block.slot_out == slot)
-            self.factors[first : first + len(basis)] = (math.factorial(degree) * n) ** -0.5
+            factors[first : first + len(basis)] = (math.factorial(degree) * n) ** -0.5
+        self.register_buffer("factors", factors, persistent=False)
         self.weights = nn.Parameter(torch.randn(n_species, plan.n_paths, plan.channels))
 
     def forward(
         self, features: Float[Tensor, "n dim_in"], species: Int[Tensor, " n"]
     ) -> Float[Tensor, "n dim_out"]:
         """Products; `species` counts from 0."""
-        return self.contraction(features, self.weights * self.factors.to(self.weights), species)
+        return self.contraction(features, self.weights * self.factors.to(self.weights.dtype), species)
