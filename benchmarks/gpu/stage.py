@@ -1,0 +1,165 @@
+"""What the stages of run.sh share: their arguments, their time, and a JSON file that is complete at any moment.
+
+A stage is a script, `python benchmarks/gpu/STAGE.py --output FILE --seconds N [--rehearse]`. It measures the most
+important things first, ends by itself before N seconds and saves after each row. Standard library and torch only.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("symnets", "torch", "triton", "e3nn", "torch-geometric", "numpy", "numba", "ase", "vesin")
+PACKAGES += ("cuequivariance-torch", "cuequivariance-ops-torch-cu13", "cuequivariance-ops-torch-cu12")
+
+
+class Stage:
+    """The arguments, the document and the clock of a stage.
+
+        stage = Stage(__doc__)
+        for n_atoms in (64, 512):
+            if stage.has_time_for({"n_atoms": n_atoms}, seconds=10):
+                stage.measure({"n_atoms": n_atoms}, lambda: {"ms": ...})
+        stage.finish()
+
+    Args:
+        question: what the stage measures; the first field of the document.
+        arguments: the command line, `sys.argv[1:]` if not given.
+
+    Attributes:
+        rehearse: small sizes on the CPU, to try the script out; a few seconds in all.
+        device: "cuda", or "cpu" in a rehearsal.
+        document: what is saved; `rows` holds the measurements, other fields are the stage's to add.
+    """
+
+    def __init__(self, question: str | None, arguments: list[str] | None = None) -> None:
+        parser = argparse.ArgumentParser(
+            description=question, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+        parser.add_argument("--seconds", type=float, required=True, help="end before so many seconds")
+        parser.add_argument("--rehearse", action="store_true", help="small sizes, on the CPU")
+        asked = parser.parse_args(arguments)
+        self.output, self.seconds, self.rehearse = asked.output, asked.seconds, asked.rehearse
+        self.device = torch.device("cpu" if self.rehearse else "cuda")
+        self._start = time.monotonic()
+        self.rows: list[dict[str, Any]] = []
+        self.document: dict[str, Any] = {
+            "question": question,
+            "rehearsal": self.rehearse,
+            "seconds_allowed": self.seconds,
+            "environment": environment(self.device),
+            "rows": self.rows,
+        }
+        self.save()
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the stage has to be over."""
+        return self.seconds - (time.monotonic() - self._start)
+
+    def save(self) -> None:
+        """Write the document under a temporary name, then rename it."""
+        self.document["seconds_taken"] = round(time.monotonic() - self._start, 1)
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.output.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self.document, indent=1) + "\n", "utf-8")
+        os.replace(temporary, self.output)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append a row, save and print it."""
+        self.rows.append(row)
+        self.save()
+        print(json.dumps(row), flush=True)
+
+    def has_time_for(self, case: dict[str, Any], *, seconds: float) -> bool:
+        """Whether so many seconds are left; else a row says that the case was not measured."""
+        if self.seconds_left >= seconds:
+            return True
+        self.add(case | {"skipped": f"{self.seconds_left:.0f} s left"})
+        return False
+
+    def measure(
+        self, case: dict[str, Any], function: Callable[[], dict[str, Any]], *, may_fail: bool = False
+    ) -> dict[str, Any] | None:
+        """Append a row: the case and what the function returns, or why it failed, so that one failure stops nothing.
+
+        Running out of memory is a result, as is the failure of a case that `may_fail`; any other error makes the
+        stage exit with 1.
+
+        Returns:
+            what the function returned; None if it failed.
+        """
+        message = None
+        try:
+            result = function()
+        except torch.OutOfMemoryError as error:
+            message = {"out_of_memory": _first_line(error)}
+        except (
+            Exception
+        ) as error:  # of any kind: a machine that is lent for minutes is not given a second try
+            where = traceback.format_exc().splitlines()[-8:]
+            message = {"refused" if may_fail else "failed": _first_line(error), "traceback": where}
+        else:
+            self.add(case | result)
+            return result
+        self.add(case | message)
+        gc.collect()  # outside the handler, where the traceback no longer holds tensors
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
+    def finish(self) -> None:
+        """Save and exit: with 1 if a row failed."""
+        self.document["finished"] = True
+        self.save()
+        sys.exit(int(any("failed" in row for row in self.rows)))
+
+
+def environment(device: torch.device, packages: Iterable[str] = PACKAGES) -> dict[str, Any]:
+    """Versions, processor and the GPU's name and memory."""
+    found: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
+    found["cpu_cores"] = os.cpu_count()
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    found["torch"] = torch.__version__  # with the build's suffix
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        found |= {
+            "gpu": properties.name,
+            "gpu_memory_gb": round(properties.total_memory / 1e9, 1),
+            "multiprocessors": properties.multi_processor_count,
+            "cuda": torch.version.cuda,
+            "tf32_products": torch.backends.cuda.matmul.allow_tf32,
+        }
+    return found
+
+
+def peak_memory_mb(device: torch.device) -> float | None:
+    """Largest memory that tensors had on a GPU since `reset_peak_memory`, in MB (10⁶ bytes); None on the CPU."""
+    return round(torch.cuda.max_memory_allocated(device) / 1e6, 1) if device.type == "cuda" else None
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Free the cache and start measuring the peak anew."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
+    return f"{type(error).__name__}: {lines[0]}"[:500]
