@@ -1,7 +1,7 @@
-"""What the stages of run.sh share: their arguments, their time, and a JSON file that is complete at any moment.
+"""What the stages of run.sh share: arguments, a clock, and a JSON file that is complete at any moment.
 
-A stage is a script, `python benchmarks/gpu/STAGE.py --output FILE --seconds N [--rehearse]`. It measures the most
-important things first, ends by itself before N seconds and saves after each row. Standard library and torch only.
+A stage is a script, `python benchmarks/gpu/STAGE.py --output FILE --seconds N [--rehearse]`. It measures what
+matters most first, ends by itself before N seconds and saves after each row. This module needs torch alone.
 """
 
 import argparse
@@ -92,10 +92,10 @@ class Stage:
     def measure(
         self, case: dict[str, Any], function: Callable[[], dict[str, Any]], *, may_fail: bool = False
     ) -> dict[str, Any] | None:
-        """Append a row: the case and what the function returns, or why it failed, so that one failure stops nothing.
+        """Append a row: the case and what the function returns, or why it failed; then the stage goes on.
 
-        Running out of memory is a result, as is the failure of a case that `may_fail`; any other error makes the
-        stage exit with 1.
+        Running out of memory is a result, as is the failure of a case that `may_fail`; after any other error
+        the stage exits with 1 at its end.
 
         Returns:
             what the function returned; None if it failed.
@@ -149,7 +149,7 @@ def environment(device: torch.device, packages: Iterable[str] = PACKAGES) -> dic
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
-    """Largest memory that tensors had on a GPU since `reset_peak_memory`, in MB (10⁶ bytes); None on the CPU."""
+    """Largest memory of tensors on a GPU since `reset_peak_memory`, in MB of 10⁶ bytes; None on the CPU."""
     return round(torch.cuda.max_memory_allocated(device) / 1e6, 1) if device.type == "cuda" else None
 
 
