@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "symnets"
 FLOORS = [
-    {"interrupt", "memory", "threads"},
+    {"device", "interrupt", "memory", "threads"},
     {"data", "ops", "nn", "diffeo"},
     {"models", "training", "observables", "simulate"},
     {"experiments", "report", "testing"},

@@ -16,7 +16,7 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from symnets.data import Loader, build_graphs, find_data, read_structures
-from symnets.experiments.device import usable_device
+from symnets.device import usable_device
 from symnets.models import ForceField, load
 from symnets.observables import Errors, Predictions, errors, predictions
 from symnets.report import error_table, parity, save_picture

@@ -10,7 +10,7 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from symnets.data.find import find_structure
-from symnets.experiments.device import usable_device
+from symnets.device import usable_device
 from symnets.simulate import SymnetsCalculator, run_md
 from symnets.simulate.integrators import Ensemble
 from symnets.simulate.md import MDRun, n_steps

@@ -10,7 +10,7 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from symnets.data.find import find_structure
-from symnets.experiments.device import usable_device
+from symnets.device import usable_device
 from symnets.simulate import Relaxation, SymnetsCalculator, relax
 from symnets.simulate.relax import OptimizerName
 

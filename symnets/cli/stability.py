@@ -15,9 +15,9 @@ from symnets.cli.image_model import ImageModel, find_model
 from symnets.cli.image_source import check_shape, find_images, normalisation
 from symnets.cli.stability_told import field_numbers, numbers, print_stability, unlike
 from symnets.cli.trial import choices, try_out
+from symnets.device import usable_device
 from symnets.diffeo import FoldingWarning, SineField
 from symnets.experiments.classifier.images import Normalisation
-from symnets.experiments.device import usable_device
 from symnets.experiments.provenance import provenance
 from symnets.observables.stability import Stability, stability
 from symnets.observables.stability.images import check_images, check_strength

@@ -8,8 +8,8 @@ import torch
 from rich.console import Console
 
 from symnets.data import AtomGraph, Loader
+from symnets.device import usable_device
 from symnets.experiments.config import write_config
-from symnets.experiments.device import usable_device
 from symnets.experiments.potential.build import build_model, build_state
 from symnets.experiments.potential.config import TrainConfig
 from symnets.experiments.potential.data import load_data

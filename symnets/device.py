@@ -3,12 +3,17 @@
 import torch
 
 
-def usable_device(name: str) -> torch.device:
+def usable_device(name: str | torch.device) -> torch.device:
     """A torch device by its name, on which numbers can be computed here.
+
+    Args:
+        name: such as "cpu", "cuda" or "cuda:1"; "auto" is "cuda" if there is a CUDA device, else "cpu".
 
     Raises:
         ValueError: no device has this name, or this machine or this build of torch cannot use it.
     """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         # An addition: the meta device can hold a tensor, but not tell its value.
@@ -21,6 +26,15 @@ def usable_device(name: str) -> torch.device:
             usable.append("mps")
         raise ValueError(
             f"device: expected one that torch {torch.__version__} can use on this machine "
-            f"({', '.join(usable)}), got {name!r}"
+            f"({', '.join(usable)}, or auto), got {str(name)!r}: {_reason(str(name), error)}"
         ) from error
     return device
+
+
+def _reason(name: str, error: Exception) -> str:
+    """Why a device cannot be used, and what to do."""
+    if name.partition(":")[0] == "cuda" and not torch.cuda.is_available():
+        if torch.version.cuda is None:
+            return "this build of torch is without CUDA; install one with it, or take the CPU"
+        return "torch finds no NVIDIA GPU with a driver it can use (nvidia-smi lists them); take the CPU"
+    return str(error).partition("\n")[0] or type(error).__name__
