@@ -80,7 +80,7 @@ class Stage:
         """Append a row, save and print it."""
         self.rows.append(row)
         self.save()
-        print(json.dumps(row), flush=True)
+        print(json.dumps({k: v for k, v in row.items() if k != "traceback"}), flush=True)
 
     def has_time_for(self, case: dict[str, Any], *, seconds: float) -> bool:
         """Whether so many seconds are left; else a row says that the case was not measured."""
@@ -105,9 +105,7 @@ class Stage:
             result = function()
         except torch.OutOfMemoryError as error:
             message = {"out_of_memory": _first_line(error)}
-        except (
-            Exception
-        ) as error:  # of any kind: a machine that is lent for minutes is not given a second try
+        except Exception as error:  # of any kind: there may be no second try on that machine
             where = traceback.format_exc().splitlines()[-8:]
             message = {"refused" if may_fail else "failed": _first_line(error), "traceback": where}
         else:
@@ -120,10 +118,10 @@ class Stage:
         return None
 
     def finish(self) -> None:
-        """Save and exit: with 1 if a row failed."""
+        """Save and exit: with 1 if a row failed, or the stage has a field `failed`."""
         self.document["finished"] = True
         self.save()
-        sys.exit(int(any("failed" in row for row in self.rows)))
+        sys.exit(int(any("failed" in part for part in (self.document, *self.rows))))
 
 
 def environment(device: torch.device, packages: Iterable[str] = PACKAGES) -> dict[str, Any]:

@@ -1,0 +1,118 @@
+"""Does symnets compute on this GPU what it computes on the CPU: the tests of tests/cuda; and how fast is it?
+
+First the rates that bound all others: a copy within the GPU's memory (bytes read and written), and products of
+8192 x 8192 matrices in float32, in float32 by TF32, and in bfloat16. Then `pytest -m cuda`, in several
+processes, each outcome saved as it comes: counts in `tests`, and a row for each test that failed or was skipped,
+with its message. Warnings are not errors here: versions of packages may be newer than those of the project.
+"""
+
+import os
+import signal
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stage import Stage
+
+ROOT = Path(__file__).parents[2]
+MESSAGE = 3000
+"""Characters of a failure's message that are kept, the last ones."""
+
+
+def rates(device: torch.device) -> dict[str, float]:
+    """Bytes and operations a second, medians of ten calls."""
+    matrices = torch.randn(2, 8192, 8192, device=device)
+    source, target = torch.empty(2, 2**31, dtype=torch.uint8, device=device)
+    flops = 2 * 8192**3
+    found = {"copy_tb_s": 2 * 2**31 / _seconds(lambda: target.copy_(source)) / 1e12}
+    for name, tf32, dtype in (
+        ("float32", False, torch.float32),
+        ("tf32", True, torch.float32),
+        ("bfloat16", False, torch.bfloat16),
+    ):
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        a, b = matrices.to(dtype)
+        found[f"{name}_tflop_s"] = flops / _seconds(lambda a=a, b=b: a @ b) / 1e12
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return {name: round(value, 2) for name, value in found.items()}
+
+
+def _seconds(function: Any) -> float:
+    times = []
+    for _ in range(13):
+        before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        before.record()
+        function()
+        after.record()
+        after.synchronize()
+        times.append(before.elapsed_time(after) / 1000)
+    return statistics.median(times[3:])
+
+
+class Recorder:
+    """A pytest plugin: outcomes are saved as they come."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.counts = {"passed": 0, "failed": 0, "skipped": 0, "error": 0}
+        self.seconds: dict[str, float] = {}
+        stage.document["tests"] = self.counts
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A test's call, or its setup where it was skipped or failed there."""
+        name = report.nodeid
+        self.seconds[name] = self.seconds.get(name, 0.0) + report.duration
+        if report.when != "call" and report.outcome == "passed":
+            return
+        outcome = report.outcome if report.when == "call" or report.skipped else "error"
+        self.counts[outcome] += 1
+        if outcome == "passed":
+            self.stage.save()
+            return
+        text = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else report.longreprtext
+        row = {"test": name, "outcome": outcome, "seconds": round(self.seconds[name], 2)}
+        self.stage.add(row | {"message": text[-MESSAGE:]})
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that cannot be imported."""
+        if report.failed:
+            self.counts["error"] += 1
+            row = {"test": report.nodeid, "outcome": "error", "message": report.longreprtext[-MESSAGE:]}
+            self.stage.add(row)
+
+
+def main() -> None:
+    """Measure the rates, then run the tests until they are done or time is over."""
+    stage = Stage(__doc__)
+    if stage.rehearse:
+        os.environ["SYMNETS_TEST_DEVICE"] = "cpu"
+    else:
+        stage.measure({"part": "rates"}, lambda: rates(stage.device))
+        torch.cuda.empty_cache()
+    os.chdir(ROOT)
+    processes = min(8, os.cpu_count() or 1) if not stage.rehearse else 0
+    options = ["-m", "cuda and not slow", "-n", str(processes), "--dist", "load", "--tb", "short", "-q"]
+    options += ["-p", "no:cacheprovider", "-o", "addopts=--strict-markers", "--durations", "10"]
+    options += ["--maxfail", "1"] if stage.rehearse else ["-W", "default"]
+    recorder = Recorder(stage)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt("out of time")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(stage.seconds_left - 6, 1))
+    code = pytest.main([*options, "tests/cuda"], plugins=[recorder])
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    stage.document["pytest_exit_code"] = int(code)
+    slowest = sorted(recorder.seconds.items(), key=lambda item: -item[1])[:10]
+    stage.document["slowest_s"] = {name: round(seconds, 2) for name, seconds in slowest}
+    stage.document["ended_by_time"] = code == pytest.ExitCode.INTERRUPTED
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.INTERRUPTED):
+        stage.document["failed"] = f"pytest ended with {code!r}"
+    stage.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""How long do energy and forces, and a training step on forces, take on a GPU; by which product?
+
+NequIP (64 channels, lmax 2, 4 layers, no parity) and MACE (128 channels, lmax 3, correlation 3, 2 layers) on
+rattled fcc copper, 64 to 32,768 atoms, cutoff 5 Å; graphs are ready before the clock starts. Training is a
+step of Adam on energy and forces. Float32 with TF32 off, and one size in float64. The contestants differ in
+the tensor product of the convolution alone:
+
+- plain: symnets' twin in torch, `TensorProductScatter(implementation="plain")`;
+- e3nn: `e3nn.o3.TensorProduct` of the gathered features, then `index_add`, in the same place of the network;
+- cuequivariance: NVIDIA's kernels, where they are installed;
+- compiled: the plain twin, each product by `torch.compile`; layers compiled: each layer as a whole.
+
+A time is the median of calls between CUDA events, after calls to warm up. Memory is the largest that tensors
+had. `energy_difference` is that of the energy to the plain twin's, relative to the largest of the two.
+"""
+
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any
+
+import torch
+from ase.build import bulk
+from e3nn import o3
+from stage import Stage, peak_memory_mb, reset_peak_memory
+from torch import Tensor, nn
+
+from symnets.data import AtomGraph, build_graphs, collate
+from symnets.models import MACE, ForceField, NequIP
+from symnets.nn import Convolution
+from symnets.ops import LinearWeights, TensorProductScatter
+from symnets.ops.cuequivariance_plan import compiled as cuequivariance_kernels
+from symnets.ops.layout import from_e3nn, to_e3nn
+
+CUTOFF = 5.0
+CELLS = {64: (4, 2, 2), 512: (8, 4, 4), 4096: (16, 8, 8), 32768: (32, 16, 16)}
+SIZES = (4096, 512, 32768, 64)
+"""Atoms, in order of worth."""
+REHEARSED = {16: (2, 2, 1)}
+COMPILE_SECONDS = 40
+"""Longest wait for torch.compile, for one model and one size."""
+
+
+class E3nnProduct(nn.Module):
+    """e3nn's tensor product and `index_add` in place of a `TensorProductScatter` of layout "ir_mul"."""
+
+    def __init__(self, product: TensorProductScatter) -> None:
+        super().__init__()
+        plan = product.plan
+        self.irreps_in, slots = product.irreps_in1, o3.Irreps(plan.slots)
+        self.irreps_out = slots.simplify()
+        paths = [(path.slot_in, path.slot_filter, path.slot_out, "uvu", True) for path in plan.paths]
+        self.product = o3.TensorProduct(
+            self.irreps_in,
+            product.irreps_in2,
+            slots,
+            paths,
+            shared_weights=False,
+            internal_weights=False,
+        )
+
+    def forward(
+        self,
+        features: Tensor,
+        filters: Tensor,
+        weights: LinearWeights,
+        edge_index: Tensor,
+        n_nodes: int,
+        pair: Tensor | None = None,
+    ) -> Tensor:
+        """The same as `TensorProductScatter.forward`."""
+        rows = weights.rows() if pair is None else weights.rows().index_select(0, pair)
+        sender, receiver = edge_index
+        messages = self.product(to_e3nn(features, self.irreps_in)[sender], filters, rows)
+        out = messages.new_zeros(n_nodes, messages.shape[1]).index_add(0, receiver, messages)
+        return from_e3nn(out, self.irreps_out)
+
+
+def build(architecture: str, contestant: str, dtype: torch.dtype, stage: Stage) -> ForceField:
+    """A force field of seed 0 whose convolutions use the contestant's product."""
+    torch.manual_seed(0)
+    channels = 8 if stage.rehearse else {"NequIP": 64, "MACE": 128}[architecture]
+    options = {"channels": channels, "cutoff": CUTOFF, "mean_neighbors": 43.0}
+    net = (
+        NequIP(["Cu"], lmax=2, layers=2 if stage.rehearse else 4, parity=False, **options)
+        if architecture == "NequIP"
+        else MACE(["Cu"], lmax=2 if stage.rehearse else 3, radial_hidden=(64, 64, 64), **options)
+    )
+    for module in [m for m in net.modules() if hasattr(m, "implementation")]:
+        own = isinstance(module, TensorProductScatter) and contestant == "cuequivariance"
+        module.implementation = "cuequivariance" if own else "plain"
+    for module in [m for m in net.modules() if isinstance(m, Convolution)]:
+        if contestant == "e3nn":
+            module.product = E3nnProduct(module.product)
+        if contestant == "compiled":
+            module.product.compile(dynamic=False)
+    if contestant == "layers compiled":
+        for layer in net.interactions:
+            layer.compile(dynamic=False)
+    return ForceField(net).to(stage.device, dtype)
+
+
+@cache
+def copper(n_atoms: int) -> AtomGraph:
+    """The graph of rattled fcc copper, on the CPU in float32."""
+    atoms = bulk("Cu", cubic=True) * (CELLS | REHEARSED)[n_atoms]
+    atoms.rattle(0.05, seed=0)
+    return collate(build_graphs([atoms], CUTOFF)).inputs
+
+
+def graph_of(n_atoms: int, dtype: torch.dtype, device: torch.device) -> AtomGraph:
+    """The graph where it is needed."""
+    graph = copper(n_atoms).clone().to(device)
+    for name in ("pos", "cell", "edge_shift"):
+        graph[name] = graph[name].to(dtype)
+    return graph
+
+
+def median_ms(function: Callable[[], object], device: torch.device, *, seconds: float) -> dict[str, Any]:
+    """Median, smallest and largest time of a call, after two to warm up, the first of which is timed apart.
+
+    At most thirty calls and, if there are any `seconds`, at least three.
+    """
+    start = time.perf_counter()
+    function()
+    _synchronize(device)
+    first_call = time.perf_counter() - start
+    function()
+    times: list[float] = []
+    while len(times) < (3 if seconds else 1) or (sum(times) < 1000 * seconds and len(times) < 30):
+        times.append(_once(function, device))
+    found = {"ms": statistics.median(times), "ms_min": min(times), "ms_max": max(times)}
+    rounded = {name: round(value, 3) for name, value in found.items()}
+    return rounded | {"calls": len(times), "first_call_s": round(first_call, 2)}
+
+
+def _once(function: Callable[[], object], device: torch.device) -> float:
+    if device.type != "cuda":
+        start = time.perf_counter()
+        function()
+        return 1000 * (time.perf_counter() - start)
+    before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    before.record()
+    function()
+    after.record()
+    after.synchronize()
+    return before.elapsed_time(after)
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError after so many seconds, when Python comes to run again."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"not done after {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Benchmark:
+    """The measurements, the most important first."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.seconds = 0.0 if stage.rehearse else 1.0
+        self.energies: dict[tuple[str, int, str], float] = {}
+        """By the plain twin, of architecture, atoms and dtype."""
+
+    def run(self) -> None:
+        """Everything: contestants that may fail, or leave the GPU unusable, come last."""
+        stage = self.stage
+        sizes = tuple(REHEARSED) if stage.rehearse else SIZES
+        contestants = ["plain", "e3nn"]
+        if stage.rehearse or cuequivariance_kernels():
+            contestants.append("cuequivariance")
+        else:
+            stage.add({"contestant": "cuequivariance", "skipped": "its CUDA kernels are not installed"})
+        for contestant in contestants:
+            for architecture in ("NequIP", "MACE"):
+                self.contest(architecture, contestant, sizes, torch.float32)
+        for architecture in ("NequIP", "MACE"):
+            self.contest(architecture, "plain", sizes[:1], torch.float64)
+        if stage.rehearse:
+            return  # a compiler takes longer than all else
+        for contestant in ("layers compiled", "compiled"):
+            for architecture in ("NequIP", "MACE"):
+                self.contest(architecture, contestant, sizes[:1], torch.float32)
+
+    def contest(self, architecture: str, contestant: str, sizes: tuple[int, ...], dtype: torch.dtype) -> None:
+        """One contestant in one architecture, at some sizes."""
+        stage, compiled = self.stage, "compiled" in contestant
+        optional = compiled or contestant == "cuequivariance"
+        name = {"architecture": architecture, "contestant": contestant, "dtype": str(dtype)[6:]}
+        model: list[ForceField] = []
+
+        def construct() -> dict[str, Any]:
+            start = time.perf_counter()
+            model.append(build(architecture, contestant, dtype, stage))
+            parameters = sum(p.numel() for p in model[0].parameters())
+            return {"build_s": round(time.perf_counter() - start, 2), "parameters": parameters}
+
+        if not stage.has_time_for(name, seconds=5) or not stage.measure(name, construct, may_fail=optional):
+            return
+        for n_atoms in sizes:
+            for mode in ("evaluate", "train"):
+                case = name | {"atoms": n_atoms, "mode": mode}
+                limit = stage.seconds_left - 4
+                if compiled:
+                    limit = min(limit, COMPILE_SECONDS)
+                if not stage.has_time_for(case, seconds=2 if stage.rehearse else 8):
+                    continue
+                row = partial(self.row, model[0], name, n_atoms, mode, limit)
+                stage.measure(case, row, may_fail=optional)
+
+    def row(
+        self, model: ForceField, name: dict[str, Any], n_atoms: int, mode: str, limit: float
+    ) -> dict[str, Any]:
+        """Time and memory of one mode at one size."""
+        stage = self.stage
+        dtype = next(model.parameters()).dtype
+        graph = graph_of(n_atoms, dtype, stage.device)
+        found: dict[str, Any] = {"edges": graph.edge_index.shape[1]}
+        reset_peak_memory(stage.device)
+        with at_most(max(limit, 1)):
+            if mode == "evaluate":
+                found |= median_ms(lambda: model.eval()(graph), stage.device, seconds=self.seconds)
+                found["peak_mb"] = peak_memory_mb(stage.device)
+                found |= self.compare(float(model(graph).energy), name, n_atoms)
+            else:
+                # A learning rate of 0: the weights stay, and energies can be compared.
+                optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
+
+                def step() -> None:
+                    optimizer.zero_grad()
+                    out = model.train()(graph)
+                    (out.energy.square().mean() + out.forces.square().mean()).backward()
+                    optimizer.step()
+
+                found |= median_ms(step, stage.device, seconds=self.seconds)
+                found["peak_mb"] = peak_memory_mb(stage.device)
+                model.zero_grad()
+        found["us_per_atom"] = round(1000 * found["ms"] / n_atoms, 3)
+        return found
+
+    def compare(self, energy: float, name: dict[str, Any], n_atoms: int) -> dict[str, float]:
+        """The energy, and how it differs from the plain twin's."""
+        key = name["architecture"], n_atoms, name["dtype"]
+        if name["contestant"] == "plain":
+            self.energies[key] = energy
+        if key not in self.energies:
+            return {"energy": energy}
+        plain = self.energies[key]
+        difference = abs(energy - plain) / max(abs(energy), abs(plain), 1e-300)
+        return {"energy": energy, "energy_difference": float(f"{difference:.2g}")}
+
+
+def main() -> None:
+    """Measure, with TF32 off."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    stage = Stage(__doc__)
+    Benchmark(stage).run()
+    stage.finish()
+
+
+if __name__ == "__main__":
+    main()
