@@ -1,9 +1,9 @@
 """Does symnets compute on this GPU what it computes on the CPU: the tests of tests/cuda; and how fast is it?
 
-First the rates that bound all others: a copy within the GPU's memory (bytes read and written), and products of
-8192 x 8192 matrices in float32, in float32 by TF32, and in bfloat16. Then `pytest -m cuda`, in several
-processes, each outcome saved as it comes: counts in `tests`, and a row for each test that failed or was skipped,
-with its message. Warnings are not errors here: versions of packages may be newer than those of the project.
+First the rates that bound all others: a copy within the GPU's memory (bytes read and written), and products
+of 8192 x 8192 matrices in float32, in float32 by TF32, and in bfloat16. Then `pytest -m cuda`, in several
+processes, each outcome saved as it comes: counts in `tests`, and a row with its message for each test that
+failed or was skipped. Warnings are not errors here: packages may be newer than those the project is tested with.
 """
 
 import os

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# What works on a GPU, how fast, and what a CPU cannot reproduce, in less than eight minutes:
+#   bash benchmarks/gpu/run.sh OUT              # on a machine with a GPU
+#   bash benchmarks/gpu/run.sh OUT --rehearse   # tiny, on the CPU, to try the script out
+#   bash benchmarks/gpu/run.sh OUT --stages "force_field stability"
+# Stages in order of worth, each with a time limit, each writing OUT/STAGE.json as it goes; OUT/gpu.json holds all of
+# them, OUT/log.txt what they print. A stage that fails or is stopped stops no other. PYTHON is the interpreter, python3
+# by default. What it lacks is taken from benchmarks/gpu/carry, if pack.sh has filled it. Exits with 1 if a stage failed.
+set -uo pipefail
+[ $# -ge 1 ] || { echo "expected a folder for the results: bash benchmarks/gpu/run.sh OUT [--rehearse]" >&2; exit 2; }
+mkdir -p "$1" && out=$(cd "$1" && pwd) && shift
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+here=$PWD/benchmarks/gpu python=${PYTHON:-python3} total=470 rehearse="" chosen=""
+while [ $# -gt 0 ]; do
+  case $1 in
+    --rehearse) rehearse=--rehearse ;;
+    --stages) chosen=$2 && shift ;;
+    *) echo "expected --rehearse or --stages \"NAME ...\", got $1" >&2 && exit 2 ;;
+  esac
+  shift
+done
+names=(device_tests force_field stability jamming) seconds=(105 110 165 470) # the last has what remains
+[ -z "$rehearse" ] || seconds=(60 40 40 40)
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+log=$out/log.txt
+rm -f "$out"/*.json
+echo "run.sh: $(date -u)" >"$log"
+export PYTHONPATH=$PWD:$PWD/benchmarks PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+if [ -z "$rehearse" ]; then
+  # A folder on PYTHONPATH, not a virtual environment: one made by the Python of another would not see its packages.
+  "$python" "$here/unpack.py" "$here/carry" "$work" >>"$log" 2>&1 || echo "unpack.py failed: see log.txt"
+  export PYTHONPATH=$PYTHONPATH:$work/site
+  [ ! -d "$work/data" ] || export SYMNETS_DATA=$work/data
+  tail -n +2 "$log"
+else
+  export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+fi
+setup=$SECONDS ended=()
+
+for i in "${!names[@]}"; do
+  name=${names[$i]} left=$((total - SECONDS - 10)) status=0
+  [[ -z $chosen || " $chosen " == *" $name "* ]] || continue
+  limit=$((seconds[i] < left ? seconds[i] : left))
+  if [ $limit -lt 15 ]; then
+    ended+=("$name=skipped:0")
+    continue
+  fi
+  start=$SECONDS
+  printf '\n== %s, at most %d s\n' "$name" $limit | tee -a "$log"
+  timeout -k 5 $((limit + 4)) "$python" "$here/$name.py" --output "$out/$name.json" --seconds $limit $rehearse \
+    </dev/null >>"$log" 2>&1 || status=$?
+  ended+=("$name=$status:$((SECONDS - start))")
+  [ $status = 0 ] || tail -5 "$log"
+done
+"$python" "$here/summary.py" "$out" --setup $setup --seconds $SECONDS "${ended[@]}"
