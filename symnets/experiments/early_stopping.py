@@ -23,7 +23,7 @@ class EarlyStopping(Callback):
     patterns, the smallest of many errors would be too small.
 
     Args:
-        patterns: inputs (S, n, d), labels (S, n).
+        patterns: inputs (S, n, d), labels (S, n); on any device.
         per_decade: looks from one step to ten times that.
 
     Attributes:

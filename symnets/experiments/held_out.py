@@ -42,12 +42,13 @@ class HeldOut:
 
 @torch.no_grad()
 def held_out(model: nn.Module, patterns: Batch, *, chunk: int = 2000) -> HeldOut:
-    """Outputs of members, each on its own patterns.
+    """Outputs of members, each on its own patterns, brought to the CPU.
 
     Args:
         model: S members, outputs (S, n).
-        patterns: inputs (S, n, d), labels (S, n).
+        patterns: inputs (S, n, d), labels (S, n); on any device.
         chunk: patterns evaluated at a time; bounds memory.
     """
-    parts = [model(x) for x in patterns.inputs.split(chunk, dim=-2)]
-    return HeldOut(torch.cat(parts, dim=-1), patterns.targets)
+    device = next((p.device for p in model.parameters()), patterns.inputs.device)
+    parts = [model(x.to(device)) for x in patterns.inputs.split(chunk, dim=-2)]
+    return HeldOut(torch.cat(parts, dim=-1).cpu(), patterns.targets.cpu())

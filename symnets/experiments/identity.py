@@ -11,6 +11,8 @@ import numpy as np
 from symnets.experiments.config import fingerprint
 from symnets.experiments.experiment import Scalar
 
+FREE = ("device",)
+"""Fields that say where a run is computed, not what: no part of its identity."""
 TAKEN = ("experiment", "error", "seconds", "commit")
 """Columns of every table, so no names of fields or measurements."""
 
@@ -43,11 +45,15 @@ def scalars(config: Any) -> dict[str, Scalar]:
 def run_hash(experiment: str, config: Mapping[str, Scalar]) -> str:
     """Name of a run's directory: 16 hexadecimal digits, the same in every process and on every machine.
 
+    The same whatever the `device`, too: a grid that was begun on a CPU goes on on a GPU, and each row keeps
+    the device that made it.
+
     Args:
         experiment: its name, as `name_of` gives it.
         config: as `scalars` gives it.
     """
-    return fingerprint({"experiment": experiment, **config})
+    values = {name: value for name, value in config.items() if name not in FREE}
+    return fingerprint({"experiment": experiment, **values})
 
 
 def _is_float(hint: Any) -> bool:

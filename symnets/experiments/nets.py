@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 
 from symnets.data.binary_task import BinaryTask, binary_task
 from symnets.data.loader import Batch
+from symnets.device import usable_device
 from symnets.experiments import progress
 from symnets.experiments.config import fingerprint
 from symnets.experiments.experiment import Scalar
@@ -89,6 +90,10 @@ class NetConfig:
     """Of patterns and initial weights."""
     data_seed: int | None = None
     """Of the patterns, if all seeds shall see the same ones."""
+    device: str = "cpu"
+    """Where nets are minimised: cpu, cuda, cuda:1, ..., or auto. Weights and patterns are drawn on the CPU, the
+    same ones for any device; results differ by rounding. Processes of a sweep share a GPU, each with a context
+    of its own, and take turns on it: one or two (`--workers 1`) are enough."""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -122,8 +127,8 @@ class Minimised:
         model: all members.
         predictor: what was minimised, the model or what it was wrapped in.
         members: verdicts, losses, ...
-        train: patterns, (S, P, d) and (S, P).
-        test: patterns, (S, n_test, d) and (S, n_test).
+        train: patterns, (S, P, d) and (S, P), on the device of the model.
+        test: patterns, (S, n_test, d) and (S, n_test), as well.
     """
 
     model: Dense
@@ -135,17 +140,18 @@ class Minimised:
     def rows(self, configs: Sequence[NetConfig]) -> list[dict[str, Scalar]]:
         """What every experiment tells of a run."""
         found = margins(self.predictor, self.train, tolerance=configs[0].tolerance)
-        members = self.members
+        unsatisfied, misclassified = found.n_unsatisfied.tolist(), found.n_misclassified.tolist()
+        hinge, members = found.loss.tolist(), self.members
         return [
             {
                 "verdict": members.verdicts[k],
                 "n_weights": config.n_weights,
                 "ratio": config.n_train / config.n_weights,
-                "n_unsatisfied": int(found.n_unsatisfied[k]),
-                "unsatisfied_per_weight": float(found.n_unsatisfied[k]) / config.n_weights,
-                "n_misclassified": int(found.n_misclassified[k]),
+                "n_unsatisfied": unsatisfied[k],
+                "unsatisfied_per_weight": unsatisfied[k] / config.n_weights,
+                "n_misclassified": misclassified[k],
                 "final_loss": float(members.loss[k]),
-                "hinge_loss": float(found.loss[k]),
+                "hinge_loss": hinge[k],
                 "gradient_norm": float(members.gradient_norm[k]),
                 "steps_done": int(members.steps[k]),
             }
@@ -178,11 +184,12 @@ def minimise(
 
     Raises:
         KeyboardInterrupt: Ctrl-C was heard.
+        ValueError: the device cannot be used here.
     """
     first = configs[0]
-    dtype = getattr(torch, first.dtype)
-    train, test = _batches([patterns(config) for config in configs])
-    model = Dense.stack([initial_net(config) for config in configs]).to(dtype)
+    device, dtype = usable_device(first.device), getattr(torch, first.dtype)
+    train, test = (batch.to(device) for batch in _batches([patterns(config) for config in configs]))
+    model = Dense.stack([initial_net(config) for config in configs]).to(device, dtype)
     # No pattern may be lost in the ε of Adam: with Δ = 1e-5 gradients are far below its usual 1e-8.
     optimizer = torch.optim.Adam(model.parameters(), lr=first.rate * first.width**-1.5, eps=1e-16, fused=True)
     schedule = learning_rate(optimizer, first.steps, decay="exponential", final=first.final_rate)

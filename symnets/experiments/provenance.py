@@ -6,6 +6,8 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
+
 PACKAGES = (
     "symnets",
     "torch",
@@ -29,6 +31,14 @@ def provenance() -> dict[str, str | None]:
     """
     versions: dict[str, str | None] = {name: _version(name) for name in PACKAGES}
     return versions | {"python": platform.python_version(), "commit": _commit()}
+
+
+def made_on(device: object) -> dict[str, str | None]:
+    """Name of a GPU and version of CUDA, by the device of a configuration; nothing of a CPU, or of None."""
+    name = "cuda" if device == "auto" and torch.cuda.is_available() else str(device)
+    if not name.startswith("cuda"):
+        return {}
+    return {"gpu": torch.cuda.get_device_name(torch.device(name)), "cuda": torch.version.cuda}
 
 
 def _version(package: str) -> str | None:

@@ -1,12 +1,12 @@
 """The record of a run: what was asked, what came out, and with what it was made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from symnets.experiments.experiment import Result, Scalar
 from symnets.experiments.identity import TAKEN, run_hash
-from symnets.experiments.provenance import provenance
+from symnets.experiments.provenance import made_on, provenance
 
 ERROR = "ERROR"
 """The verdict of a run that raised an exception."""
@@ -50,7 +50,8 @@ def finished_run(experiment: str, config: dict[str, Scalar], result: Result, sec
     for name, values in result.arrays.items():
         if np.asarray(values).dtype.hasobject or not name.isidentifier() or name == "file":
             raise ValueError(f"arrays[{name!r}]: expected numbers, under an identifier other than 'file'")
-    return _run(experiment, config, plain, seconds, None)
+    run = _run(experiment, config, plain, seconds, None)
+    return replace(run, versions=run.versions | made_on(config.get("device")))
 
 
 def failed_run(experiment: str, config: dict[str, Scalar], error: str, seconds: float) -> Run:

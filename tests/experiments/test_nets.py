@@ -1,9 +1,15 @@
 """The trunk of the landscape experiments, on nets of three units."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from symnets.experiments import jamming_sharpness
+from symnets.experiments.experiment import Result
+from symnets.experiments.identity import run_hash, scalars
 from symnets.experiments.nets import NetConfig, initial_net, minimise, patterns, together
+from symnets.experiments.record import finished_run
 from symnets.observables import margins
 
 TINY = {"width": 3, "depth": 2, "dim": 3, "steps": 200, "dtype": "float64"}
@@ -67,6 +73,26 @@ def test_seed_decides_points_and_weights_and_nothing_else_shares_them():
 def test_what_makes_no_sense_is_refused(values, message):
     with pytest.raises(ValueError, match=message):
         NetConfig(**({"n_train": 10} | TINY | values))
+
+
+def test_runs_have_the_same_hash_on_every_device():
+    """That of a run of the quick grid as it was before there was a choice: what is stored is found again."""
+    config = jamming_sharpness.PRESETS["quick"][0]
+    for device in ("cpu", "cuda:1"):
+        values = scalars(replace(config, device=device))
+        assert run_hash("symnets.experiments.jamming_sharpness", values) == "c429e31bbcb9714f"
+
+
+def test_rows_tell_which_gpu_made_them(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU number {device.index}")
+    for device, gpu in (("cpu", None), ("cuda:1", "GPU number 1")):
+        config = scalars(NetConfig(n_train=10, device=device, **TINY))
+        assert finished_run("toy", config, Result({"verdict": "SAT"}), 1.0).versions.get("gpu") == gpu
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="device: expected one that torch"):
+        minimise([NetConfig(n_train=10, device="no-such-device", **TINY)])
 
 
 def test_more_patterns_than_the_data_hold():

@@ -136,7 +136,7 @@ def curvature(net: Dense, batch: Batch, tolerance: float) -> Curvature:
     share = float(missed.double().mean())
     part = hessian_split(net, QuadraticHinge(), Batch(x[missed], y[missed]))
     split = HessianSplit(part.h0 * share, part.hp * share)
-    h, h0, hp = (spectrum(matrix).eigenvalues for matrix in (split.h, split.h0, split.hp))
+    h, h0, hp = (spectrum(matrix).eigenvalues.cpu() for matrix in (split.h, split.h0, split.hp))
     of_hp = inertia(split.hp)
     return Curvature(
         h, h0, hp, int(of_hp.n_negative), int(of_hp.n_zero), n_params - int(inertia(split.h0).n_zero)
