@@ -17,16 +17,16 @@ Within the context these fail, as they do on a GPU, with CUDA's messages:
 - a generator of the CPU that draws on the device, and the reverse; `torch.Generator("cuda")` makes one of the
   device, but code that did `from torch import Generator` earlier cannot.
 
-`on_device(tensor)` tells whether a tensor is of the device; `tensor.device` and `tensor.is_cuda` say the same.
+`on_device(tensor)` tells whether a tensor is of the device, and so do `tensor.device` and `tensor.is_cuda`.
 
-What it does not imitate: `torch.cuda` (`is_available()` stays False: patch it where a test needs it), autocast,
-streams, pinned memory, `torch.compile`, `torch.save`. Wrong devices inside one TorchScript function are not found.
-A tensor's class is `SecondDevice`, so code that asks `type(x) is torch.Tensor` behaves otherwise. Tensors of the
-device must not be used after the context has ended.
+What it does not imitate: `torch.cuda` (`is_available()` stays False: patch it where a test needs it),
+streams, autocast, pinned memory, `torch.compile`, `torch.save`. Wrong devices inside one TorchScript function are not
+found. A tensor's class is `SecondDevice`: code that asks `type(x) is torch.Tensor` behaves otherwise.
+Tensors of the device must not be used after the context has ended. An operation takes a millisecond.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -34,7 +34,6 @@ from unittest import mock
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = torch.device("cuda:0")
 READS_CPU_INDICES = {
@@ -133,6 +132,26 @@ class SecondDevice(torch.Tensor):
         return call(func, args, kwargs or {}, None)
 
 
+def flat(value: Any) -> list[Any]:
+    """What is in nested lists, tuples and dictionaries."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list | tuple):
+        return [value]
+    return [
+        leaf for part in value for leaf in (flat(part) if isinstance(part, list | tuple | dict) else [part])
+    ]
+
+
+def mapped(function: Callable[[Any], Any], value: Any) -> Any:
+    """Nested lists, tuples and dictionaries with a function of what is in them."""
+    if isinstance(value, dict):
+        return {key: mapped(function, part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([mapped(function, part) for part in value])
+    return function(value)
+
+
 def base(tensor: Any) -> Any:
     """A tensor without the wrappers of `torch.func`."""
     functorch = torch._C._functorch
@@ -198,19 +217,18 @@ def call(func: Any, args: Any, kwargs: Any, asked: str | None) -> Any:
         asked: the kind of device that was asked for in Python, "cpu" or "cuda", if any was.
     """
     name = func.overloadpacket.__name__
-    flat = tree_flatten((args, kwargs))[0]
-    tensors = [value for value in flat if isinstance(value, torch.Tensor)]
+    given = flat((args, kwargs))
+    tensors = [value for value in given if isinstance(value, torch.Tensor)]
     second = [value for value in tensors if isinstance(value, SecondDevice)]
     if second:
         _refuse_mixtures(func, name, args, tensors, second)
-    made = second or asked == "cuda" or any(_is_cuda(value) for value in flat)
+    made = second or asked == "cuda" or any(_is_cuda(value) for value in given)
     if asked == "cpu" and "device" in kwargs:
         made = False
     elif not second and isinstance(kwargs.get("device"), torch.device) and not _is_cuda(kwargs["device"]):
         made = asked == "cuda"
-    given = tree_map(lambda v: v.elem if isinstance(v, SecondDevice) else v, (args, kwargs))
-    given = tree_map(lambda v: torch.device("cpu") if _is_cuda(v) else v, given)
-    out = func(*given[0], **given[1])
+    args, kwargs = mapped(_as_cpu, (args, kwargs))
+    out = func(*args, **kwargs)
     if not made:
         return out
     owners = {id(tensor.elem): tensor for tensor in second}
@@ -225,7 +243,13 @@ def call(func: Any, args: Any, kwargs: Any, asked: str | None) -> Any:
             raise NotImplementedError(f"{name}: the second device cannot change a tensor's shape in place")
         return owner
 
-    return tree_map(wrap, out)
+    return mapped(wrap, out)
+
+
+def _as_cpu(value: Any) -> Any:
+    if isinstance(value, SecondDevice):
+        return value.elem
+    return torch.device("cpu") if _is_cuda(value) else value
 
 
 def _is_cuda(value: Any) -> bool:
@@ -303,14 +327,14 @@ class _Functions(TorchFunctionMode):
         if device is not None:
             device = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
             asked = device.type
-        elif any(on_device(value) for value in tree_flatten((args, kwargs))[0]):
+        elif any(on_device(value) for value in flat((args, kwargs))):
             asked = "same"
         if func in (torch.tensor, torch.as_tensor, torch.asarray, torch.scalar_tensor) and asked == "cuda":
             requires_grad = kwargs.pop("requires_grad", False)
             return move(func(*args, **{**kwargs, "device": None}), DEVICE).requires_grad_(requires_grad)
         if asked == "cuda":
             kwargs["device"] = DEVICE
-        _refuse_generators(tree_flatten((args, kwargs))[0], asked in ("cuda", "same"))
+        _refuse_generators(flat((args, kwargs)), asked in ("cuda", "same"))
         before, self.asked = self.asked, asked
         self.depth += 1
         try:
@@ -329,10 +353,11 @@ class _Dispatch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         asked = self.functions.asked
-        out = call(func, args, kwargs or {}, "cuda" if asked == "cuda" else "cpu" if asked == "cpu" else None)
+        with torch._C.DisableTorchFunction():
+            out = call(func, args, kwargs or {}, asked if asked in ("cuda", "cpu") else None)
         if isinstance(out, torch.Tensor) and not isinstance(out, SecondDevice):
             by_torch = asked == "same" or self.functions.depth == 0
-            tensors = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)]
+            tensors = [value for value in flat((args, kwargs)) if isinstance(value, torch.Tensor)]
             if by_torch and all(getattr(tensor, "_made_by_torch", False) for tensor in tensors):
                 out._made_by_torch = True  # pyright: ignore[reportAttributeAccessIssue]
         return out
