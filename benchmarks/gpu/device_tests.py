@@ -3,7 +3,7 @@
 First the rates that bound all others: a copy within the GPU's memory (bytes read and written), and products
 of 8192 x 8192 matrices in float32, in float32 by TF32, and in bfloat16. Then `pytest -m cuda`, in several
 processes, each outcome saved as it comes: counts in `tests`, and a row with its message for each test that
-failed or was skipped. Warnings are not errors here: packages may be newer than those the project is tested with.
+failed or was skipped. Warnings are not errors here: packages may be newer than those of the project.
 """
 
 import os

@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 names=(device_tests force_field stability jamming) seconds=(105 110 165 470) # the last has what remains
-[ -z "$rehearse" ] || seconds=(60 40 40 40)
+[ -z "$rehearse" ] || seconds=(120 120 120 120)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -54,4 +54,4 @@ for i in "${!names[@]}"; do
   ended+=("$name=$status:$((SECONDS - start))")
   [ $status = 0 ] || tail -5 "$log"
 done
-"$python" "$here/summary.py" "$out" --setup $setup --seconds $SECONDS "${ended[@]}"
+"$python" "$here/summary.py" "$out" "${ended[@]}" --setup $setup --seconds $SECONDS

@@ -1,6 +1,6 @@
 """The stages' JSON files in one, gpu.json, and a short table of them; for run.sh.
 
-    python benchmarks/gpu/summary.py OUT --setup SECONDS --seconds SECONDS STAGE=STATUS:SECONDS ...
+    python benchmarks/gpu/summary.py OUT STAGE=STATUS:SECONDS ... --setup SECONDS --seconds SECONDS
 
 Exits with 1 if a stage failed. Standard library only.
 """

@@ -1,0 +1,157 @@
+"""The fifteen architectures of Petrini et al. 2021 at their published widths, and how each is trained.
+
+Eight are symnets' own. The deeper ones, VGG-16 and 19, ResNet-34 and 50, are put together here from the same
+layers. AlexNet and EfficientNet are symnets' forms for small images, the latter with the channels of B0 but
+one block a stage and an expansion of 4.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from torch import Tensor, nn
+
+from symnets.models.image_nets import VGG as VGG11
+from symnets.models.image_nets import AlexNet, EfficientNet, FullyConnected, LeNet
+from symnets.models.image_nets import ResNet as ResNet18
+from symnets.models.image_nets.initial import draw_weights
+from symnets.models.image_nets.resnet import BasicBlock
+from symnets.models.image_nets.shapes import halvings, scaled
+
+Shape = Sequence[int]
+N_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A net, and the optimiser it is trained by.
+
+    Attributes:
+        build: from the shape of an image and a factor of the published width to a net.
+        optimizer: SGD with Nesterov momentum 0.9, or AdamW.
+        rate: largest learning rate, for batches of 128; it grows with the batch.
+        weight_decay: of SGD a term of the gradient, of AdamW decoupled.
+    """
+
+    build: Callable[[Shape, float], nn.Module]
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    rate: float = 0.1
+    weight_decay: float = 5e-4
+
+
+class VGG(nn.Module):
+    """VGG with any number of convolutions in each of its five blocks; the average over pixels reads out."""
+
+    def __init__(self, shape: Shape, width: float, blocks: Sequence[int], batch_norm: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels, poolings = shape[0], halvings(shape, len(blocks))
+        for block, (convolutions, size) in enumerate(zip(blocks, (64, 128, 256, 512, 512), strict=True)):
+            for _ in range(convolutions):
+                filters = scaled(size, width)
+                layers.append(nn.Conv2d(channels, filters, 3, padding=1, bias=not batch_norm))
+                layers += [nn.BatchNorm2d(filters), nn.ReLU()] if batch_norm else [nn.ReLU()]
+                channels = filters
+            if block < poolings:
+                layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.readout = nn.Linear(channels, N_CLASSES)
+        draw_weights(self, self.readout)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits."""
+        return self.readout(self.features(images))
+
+
+class ResNet(nn.Module):
+    """ResNet-34 of basic blocks or ResNet-50 of bottlenecks, with the stem for small images."""
+
+    def __init__(self, shape: Shape, width: float, *, bottleneck: bool) -> None:
+        super().__init__()
+        channels = scaled(64, width)
+        layers: list[nn.Module] = [
+            nn.Conv2d(shape[0], channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+        ]
+        for stage, blocks in enumerate((3, 4, 6, 3)):
+            for block in range(blocks):
+                inner, stride = scaled(64 * 2**stage, width), 2 if stage and not block else 1
+                out = 4 * inner if bottleneck else inner
+                made = (
+                    Bottleneck(channels, inner, stride) if bottleneck else BasicBlock(channels, out, stride)
+                )
+                layers.append(made)
+                channels = out
+        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.readout = nn.Linear(channels, N_CLASSES)
+        draw_weights(self, self.readout)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits."""
+        return self.readout(self.features(images))
+
+
+class Bottleneck(nn.Module):
+    """x -> ReLU(s(x) + 1x1 conv, 3x3 conv with the stride, 1x1 conv to four times the channels)."""
+
+    def __init__(self, channels: int, inner: int, stride: int) -> None:
+        super().__init__()
+        out = 4 * inner
+        self.change = nn.Sequential(
+            nn.Conv2d(channels, inner, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(),
+            nn.Conv2d(inner, inner, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(),
+            nn.Conv2d(inner, out, 1, bias=False),
+            nn.BatchNorm2d(out),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels != out:
+            conv = nn.Conv2d(channels, out, 1, stride=stride, bias=False)
+            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out))
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The maps after the block."""
+        return self.relu(self.shortcut(x) + self.change(x))
+
+
+def _fully_connected(depth: int) -> Architecture:
+    def build(shape: Shape, width: float) -> nn.Module:
+        return FullyConnected(shape, N_CLASSES, depth=depth, width=width / 4)  # 64 units
+
+    return Architecture(build, "adamw", 1e-3, 0.0)
+
+
+def _symnets(net: Callable[..., nn.Module], factor: float, **options: bool) -> Callable[..., nn.Module]:
+    return lambda shape, width: net(shape, N_CLASSES, width=factor * width, **options)
+
+
+def _vgg(blocks: Sequence[int], *, batch_norm: bool) -> Callable[..., nn.Module]:
+    return partial(VGG, blocks=blocks, batch_norm=batch_norm)
+
+
+_PLAIN = {"rate": 0.01}
+"""Nets without batch normalisation take no larger rate."""
+NETS = {
+    "resnet18": Architecture(_symnets(ResNet18, 8.0)),
+    "fc2": _fully_connected(2),
+    "vgg11_bn": Architecture(_symnets(VGG11, 4.0, batch_norm=True)),
+    "lenet": Architecture(_symnets(LeNet, 1.0), **_PLAIN),
+    "alexnet": Architecture(_symnets(AlexNet, 4.0), **_PLAIN),
+    "efficientnet": Architecture(_symnets(EfficientNet, 2.0)),
+    "vgg16_bn": Architecture(_vgg((2, 2, 3, 3, 3), batch_norm=True)),
+    "fc4": _fully_connected(4),
+    "vgg11": Architecture(_symnets(VGG11, 4.0, batch_norm=False), **_PLAIN),
+    "resnet34": Architecture(partial(ResNet, bottleneck=False)),
+    "vgg16": Architecture(_vgg((2, 2, 3, 3, 3), batch_norm=False), **_PLAIN),
+    "fc6": _fully_connected(6),
+    "vgg19_bn": Architecture(_vgg((2, 2, 4, 4, 4), batch_norm=True)),
+    "vgg19": Architecture(_vgg((2, 2, 4, 4, 4), batch_norm=False), **_PLAIN),
+    "resnet50": Architecture(partial(ResNet, bottleneck=True)),
+}
+"""By name, in the order in which they are worth being trained: kinds of nets first, then depths."""
