@@ -85,7 +85,7 @@ def _from_file(path: Path, weights: Path | None) -> ImageModel:
 
     def fresh(seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # that of the CPU alone
             return type(net)(**net.config)
 
     return ImageModel(path.stem, net, net.shape, header, fresh)

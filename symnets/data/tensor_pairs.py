@@ -65,8 +65,9 @@ class TensorPairs(Sequence[tuple[Tensor, Tensor]]):
             ValueError: the transform returned another number of inputs.
         """
         index = torch.as_tensor(rows)
-        inputs = self.inputs[index.to(self.inputs.device)]
-        targets = self.targets[index.to(self.targets.device)]
+        inputs, targets = (
+            part[index.to(part.device, non_blocking=True)] for part in (self.inputs, self.targets)
+        )
         if self.transform is not None:
             inputs = self.transform(inputs, generator())
             if len(inputs) != len(rows):

@@ -134,7 +134,7 @@ class Affine(Diffeo):
 
     def __getitem__(self, index: Index) -> "Affine":
         """Some of the deformations: of a number, a batch of one."""
-        rows = as_rows(index, self.n)
+        rows = as_rows(index, self.n, self.device)
         return Affine(self.matrix[rows], self.shift[rows], shape=self.grid_shape)
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Affine":

@@ -52,7 +52,7 @@ class BSplineBasis:
         nodes, weights = np.polynomial.legendre.leggauss(4)
         step = self.extents[axis] / intervals
         inside = torch.from_numpy((nodes + 1) / 2) * step
-        x = torch.arange(intervals, dtype=torch.float64)[:, None] * step + inside
+        x = torch.arange(intervals, dtype=torch.float64, device="cpu")[:, None] * step + inside
         squares = self.table(axis, x).square().sum(-1)
         return float((squares * torch.from_numpy(weights / 2)).sum() / intervals)
 
@@ -84,10 +84,10 @@ class BSplineField(Field):
             )
         self.spacing = float(spacing)
         basis = BSplineBasis(extents, tuple(round(extent / spacing) - 1 for extent in extents))
-        modes = torch.cartesian_prod(*[torch.arange(1, size + 1) for size in basis.sizes])
+        modes = torch.cartesian_prod(*[torch.arange(1, size + 1, device="cpu") for size in basis.sizes])
         dim = len(pixels)
         squared = dim * math.prod(basis.mean_square(axis) for axis in range(dim))
-        amplitudes = torch.full((len(modes),), squared**-0.5, dtype=torch.float64)
+        amplitudes = torch.full((len(modes),), squared**-0.5, dtype=torch.float64, device="cpu")
         super().__init__(basis, modes.reshape(-1, dim), amplitudes, pixels)
 
     def __repr__(self) -> str:

@@ -23,6 +23,11 @@ class Composition(Diffeo):
             raise ValueError(f"compose: expected deformations of one shape, got {outer.shape}, {inner.shape}")
         if outer.n != inner.n and 1 not in (outer.n, inner.n):
             raise ValueError(f"compose: expected as many deformations, or one, got {outer.n} and {inner.n}")
+        if outer.device.type != inner.device.type:
+            raise ValueError(
+                f"compose: expected deformations on one device, got {outer.device} and {inner.device}; take "
+                "inner.to(device=outer.device)"
+            )
         self.outer, self.inner, self.shape = outer, inner, outer.shape
         self.n, self.dtype, self.device = max(outer.n, inner.n), outer.dtype, outer.device
 
@@ -38,7 +43,8 @@ class Composition(Diffeo):
 
     def __getitem__(self, index: Index) -> "Composition":
         """Some of the deformations: of a number, a batch of one."""
-        rows = torch.arange(self.n)[as_rows(index, self.n)]
+        rows = torch.arange(self.n, device=self.device)
+        rows = rows[as_rows(index, self.n, rows.device)]
         return Composition(*(part[rows if part.n > 1 else 0 * rows] for part in (self.outer, self.inner)))
 
     def to(

@@ -51,13 +51,14 @@ class Diffeo(ABC):
         """Some of the deformations: of a number, a batch of one."""
         from symnets.diffeo.selection import Selection
 
-        return Selection(self, torch.arange(self.n)[as_rows(index, self.n)])
+        rows = torch.arange(self.n, device=self.device)
+        return Selection(self, rows[as_rows(index, self.n, rows.device)])
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Diffeo":
         """The same deformations elsewhere."""
         from symnets.diffeo.selection import Selection
 
-        return Selection(self, torch.arange(self.n), dtype=dtype, device=device)
+        return Selection(self, torch.arange(self.n, device=self.device), dtype=dtype, device=device)
 
     def __iter__(self) -> Iterator["Diffeo"]:
         """One after another, each a batch of one."""
@@ -151,17 +152,23 @@ class Diffeo(ABC):
         """Deformed images: image k by deformation k. One image, or one deformation, serves many.
 
         Differentiable in images and displacement. Points outside of the image take the nearest value of
-        its border. Where nothing is displaced images come out bit for bit, unless a derivative is asked for:
-        torch then counts coordinates from -1 to 1, which rounds.
+        its border. Where nothing is displaced images come out bit for bit, unless a derivative is asked for,
+        or they are on a GPU: torch then counts coordinates from -1 to 1, which rounds.
 
         Args:
-            images: of any number of channels; integers are interpolated in float32 and rounded.
+            images: of any number of channels, on the device of the deformation; integers are interpolated in
+                float32 and rounded.
             mode: "bilinear" (trilinear in volumes), "bicubic" (of images), or "nearest", for masks of any
                 dtype.
         """
         if images.ndim != self.dim + 2 or tuple(images.shape[2:]) != self.grid_shape:
             sizes = ", ".join(map(str, self.grid_shape))
             raise ValueError(f"images: expected shape (n, channels, {sizes}), got {tuple(images.shape)}")
+        if images.device.type != self.device.type:
+            raise ValueError(
+                f"images: expected them on {self.device}, where the deformation is, got {images.device}; "
+                "take diffeo.to(device=images.device)"
+            )
         if self.n != len(images) and 1 not in (self.n, len(images)):
             raise ValueError(
                 f"images: got {len(images)} images for {self.n} deformations; expected as many, or one"

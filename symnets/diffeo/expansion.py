@@ -78,7 +78,7 @@ class Expansion(Diffeo):
 
     def __getitem__(self, index: Index) -> "Expansion":
         """Some of the deformations: of a number, a batch of one."""
-        return self._with(self.coefficients[as_rows(index, self.n)])
+        return self._with(self.coefficients[as_rows(index, self.n, self.device)])
 
     def __iter__(self) -> Iterator["Expansion"]:
         """One after another, each a batch of one."""
@@ -88,7 +88,9 @@ class Expansion(Diffeo):
         self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> "Expansion":
         """The same deformations elsewhere."""
-        return self._with(self.coefficients.to(device=device, dtype=dtype))
+        # On the way back to the CPU a copy that is not waited for could be read before it is there.
+        from_cpu = self.device.type == "cpu"
+        return self._with(self.coefficients.to(device=device, dtype=dtype, non_blocking=from_cpu))
 
     def at(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim"]:
         """u at points."""

@@ -72,8 +72,9 @@ class Field(ABC):
     ) -> Expansion:
         """Draws n fields.
 
-        They are drawn in float64 where the generator is: the same generator gives the same fields in any
-        dtype and on any device.
+        They are drawn in float64 where the generator is, and looked at for folds there: the same generator
+        gives the same fields in any dtype and on any device. With a generator of the CPU, nothing waits for a
+        GPU that they go to.
 
         Args:
             n: how many.
@@ -124,7 +125,8 @@ class Field(ABC):
             drawn, acceptance = self._draw(deltas.to(where), generator), None
         else:
             drawn, acceptance = self._draw_bijective(deltas.to(where), generator)
-        return Expansion(self.basis, drawn.to(device=device, dtype=dtype), self.shape, acceptance=acceptance)
+        drawn = Expansion(self.basis, drawn, self.shape, acceptance=acceptance)
+        return drawn.to(device=device, dtype=dtype)
 
     def warn_of_folds(self, *, temperature: float | None = None, delta: float | None = None) -> None:
         """Warns of what `sample` warns of, at the line that called into symnets."""

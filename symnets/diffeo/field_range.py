@@ -54,15 +54,15 @@ class FieldRange:
         """
         size = tuple(int(length) for length in shape)
         low, high = self.cutoffs
-        cutoffs = torch.full((n,), high, dtype=torch.float64)
+        cutoffs = torch.full((n,), high, dtype=torch.float64, device="cpu")
         if low != high:
             cutoffs = (low + uniform(n, generator) * (high - low + 1)).floor()
         least, most = self.values
-        values = torch.full((n,), most, dtype=torch.float64)
+        values = torch.full((n,), most, dtype=torch.float64, device="cpu")
         if least != most:
             values = least + (most - least) * uniform(n, generator)
         basis = _field(size, high, self.rule).basis
-        coefficients = torch.zeros(n, len(size), *basis.sizes, dtype=torch.float64)
+        coefficients = torch.zeros(n, len(size), *basis.sizes, dtype=torch.float64, device="cpu")
         for cutoff in cutoffs.unique().tolist():
             rows = (cutoffs == cutoff).nonzero()[:, 0]
             found = self._coefficients(_field(size, cutoff, self.rule), values[rows], bijective, generator)

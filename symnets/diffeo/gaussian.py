@@ -44,8 +44,9 @@ class GaussianField(Field):
             raise ValueError(f"sigma: expected a positive number of pixels, got {sigma}")
         self.sigma = float(sigma)
         extents = tuple(n - 1.0 for n in pixels)
-        modes = torch.cartesian_prod(*[torch.arange(1, n - 1) for n in pixels])
-        rates = (torch.tensor(extents, dtype=torch.float64) / (math.pi * self.sigma)).pow(-2) / 2
+        modes = torch.cartesian_prod(*[torch.arange(1, n - 1, device="cpu") for n in pixels])
+        waves = torch.tensor(extents, dtype=torch.float64, device="cpu") / (math.pi * self.sigma)
+        rates = waves.pow(-2) / 2
         # Relative to the longest wave: a wide Gaussian in a small image damps it below what floats hold.
         amplitudes = ((1 - modes.square()) * rates).sum(1).exp()
         kept = amplitudes > NEGLIGIBLE

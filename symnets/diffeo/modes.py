@@ -41,9 +41,11 @@ def kept_modes(
         raise ValueError(f"lengths: expected positive numbers, got {lengths}")
     mean = math.prod(lengths) ** (1 / len(lengths))
     reach = cutoff + 0.5 if rule == "half" else cutoff
-    axes = [torch.arange(1, int(reach * length / mean * (1 + 1e-12)) + 1) for length in lengths]
+    # On the CPU whatever torch's default device: they are kept for others, who may have another.
+    axes = [torch.arange(1, int(reach * length / mean * (1 + 1e-12)) + 1, device="cpu") for length in lengths]
     modes = torch.cartesian_prod(*axes).reshape(-1, len(lengths))
-    waves = (modes.double() * mean / torch.tensor(lengths, dtype=torch.float64)).square().sum(1).sqrt()
+    sides = torch.tensor(lengths, dtype=torch.float64, device="cpu")
+    waves = (modes.double() * mean / sides).square().sum(1).sqrt()
     # A relative 1e-12 for κ = c, which rounding may put on either side.
     inside = waves < reach * (1 - 1e-12) if rule == "half" else waves <= reach * (1 + 1e-12)
     if not inside.any():

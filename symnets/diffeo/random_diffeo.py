@@ -24,6 +24,9 @@ class RandomDiffeo(nn.Module):
     one sample are deformed alike, all else is left as it is. torchvision's tensors keep their class. In
     eval mode it deforms too, as torchvision's transforms do.
 
+    Fields are drawn on the CPU, or where the generator is, and brought to the device of each part of the
+    sample. Nothing waits for a GPU, except for boxes and key points, which are moved on the CPU.
+
     Called with (images, generator), the generator takes the place of the transform's own: a
     `symnets.data.TensorPairs` takes a RandomDiffeo as its transform.
 
@@ -128,7 +131,7 @@ class RandomDiffeo(nn.Module):
         """
         shape, n = size_and_number(parts)
         n = n if self.per_image else 1
-        rows = torch.arange(n)
+        rows = torch.arange(n, device="cpu")
         if self.p < 1:
             rows = rows[uniform(n, generator) < self.p]
         if len(rows) == 0 or self.fields.values[1] == 0:

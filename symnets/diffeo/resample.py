@@ -19,8 +19,9 @@ def resample(
 ) -> Shaped[Tensor, "k channels *shape"]:
     """x(s - u(s)), interpolated; what lies outside of an image takes the nearest value of its border.
 
-    On the CPU, where no derivative is wanted, "bilinear" is `resample_linear`, else `grid_sample`. Numbers
-    of less than 32 bits are interpolated in float32; integers are then rounded.
+    On the CPU, where no derivative is wanted, "bilinear" is `resample_linear`, else, and on a GPU, it is
+    `grid_sample`, whose derivative in the images has no fixed order of sums on a GPU. Numbers of less than 32
+    bits are interpolated in float32; integers are then rounded.
 
     Args:
         images: n images or volumes.
@@ -47,12 +48,10 @@ def resample(
         from symnets.diffeo.linear import resample_linear  # brings numba
 
         return resample_linear(images, displacement.movedim(-1, 1))
-    # grid_sample counts from -1 to 1, the last axis first.
-    scales = displacement.new_tensor([2 / max(size - 1, 1) for size in reversed(shape)])
-    pixels = torch.stack(_pixels(displacement)[::-1])
-    source = pixels - displacement.movedim(-1, 1).flip(1)
-    grid = source * scales.reshape(-1, *[1] * len(shape)) - 1
-    images, grid = _as_many(images, grid.movedim(1, -1))
+    # grid_sample counts from -1 to 1, the last axis first. Nothing here waits for a GPU.
+    axes = zip(_pixels(displacement), displacement.unbind(-1), shape, strict=True)
+    grid = [(pixels - u) * (2 / max(size - 1, 1)) - 1 for pixels, u, size in axes]
+    images, grid = _as_many(images, torch.stack(grid[::-1], dim=-1))
     return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=True)
 
 

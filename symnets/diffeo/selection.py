@@ -43,7 +43,7 @@ class Selection(Diffeo):
 
     def __getitem__(self, index: Index) -> "Selection":
         """Some of the deformations."""
-        rows = self.rows[as_rows(index, self.n)]
+        rows = self.rows[as_rows(index, self.n, self.rows.device)]
         return Selection(self.source, rows, dtype=self.dtype, device=self.device)
 
     def to(

@@ -75,7 +75,7 @@ def deformed_digits(*, seed: int) -> DeformedDigits:
     train, test = load_images("digits", "train"), load_images("digits", "test")
     field, images = SineField((8, 8), cutoff=CUTOFF), test.scaled()[:N_IMAGES]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # that of the CPU alone
         start = image_net("vgg_bn", (1, 8, 8), width=0.5)
 
     def found(net: nn.Module, norm: Literal["running", "batch"]) -> Stability:
@@ -100,7 +100,10 @@ def _trained(start: nn.Module, digits: Images, field: SineField | None, seed: in
 
     def deformed(images: Tensor, generator: Generator) -> Tensor:
         assert field is not None
-        return field.sample(len(images), delta=DELTA, generator=generator, dtype=images.dtype).warp(images)
+        drawn = field.sample(
+            len(images), delta=DELTA, generator=generator, dtype=images.dtype, device=images.device
+        )
+        return drawn.warp(images)
 
     net = copy.deepcopy(start)
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)

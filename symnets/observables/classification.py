@@ -52,21 +52,21 @@ def classification_error(
     if batch_size < 1:
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
     device = next((parameter.device for parameter in model.parameters()), images.device)
-    wrong = 0
+    low, high = int(labels.min()), int(labels.max())
+    wrong, answers = torch.zeros((), dtype=torch.int64, device=device), labels.to(device)
     with as_found(model):
         model.eval()
-        for part, answers in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-            outputs = model(part.to(device)).cpu()
-            _check(outputs, answers)
-            right = (outputs.argmax(1) == answers.cpu()) & ~outputs.isnan().any(1)
-            wrong += len(right) - int(right.sum())
-    error = wrong / n
+        for part, answer in zip(images.split(batch_size), answers.split(batch_size), strict=True):
+            outputs = model(part.to(device))
+            if outputs.ndim != 2 or len(outputs) != len(part):
+                raise ValueError(
+                    f"model: expected outputs ({len(part)}, classes), got {tuple(outputs.shape)}"
+                )
+            if low < 0 or high >= outputs.shape[1]:
+                raise ValueError(
+                    f"labels: the model knows classes 0 to {outputs.shape[1] - 1}, got {low} to {high}"
+                )
+            # Counted on the device: only the sum is waited for.
+            wrong += ((outputs.argmax(1) != answer) | outputs.isnan().any(1)).sum()
+    error = int(wrong) / n
     return ClassificationError(error, n, math.sqrt(error * (1 - error) / n))
-
-
-def _check(outputs: Tensor, labels: Tensor) -> None:
-    if outputs.ndim != 2 or len(outputs) != len(labels):
-        raise ValueError(f"model: expected outputs ({len(labels)}, classes), got {tuple(outputs.shape)}")
-    low, high, classes = int(labels.min()), int(labels.max()), outputs.shape[1]
-    if low < 0 or high >= classes:
-        raise ValueError(f"labels: the model knows classes 0 to {classes - 1}, got {low} to {high}")

@@ -78,14 +78,15 @@ def shift_consistency(
         -max_shift, max_shift + 1, (n, 2, 2), generator=generator, device=generator.device
     ).to(images.device)
     like = next(model.parameters(), images)
-    same = 0
+    same = torch.zeros((), dtype=torch.int64, device=like.device)
     with as_found(model):
         model.eval()
         for x, shifts in zip(images.split(batch_size), drawn.split(batch_size), strict=True):
             first, second = (_classes(model, shifted(x, shifts[:, k]).to(like)) for k in (0, 1))
-            same += int(((first == second) & (first != NONE)).sum())
-    low, high = binomtest(same, n).proportion_ci(0.95, method="wilson")
-    return ShiftConsistency(same / n, float(low), float(high), n, max_shift)
+            same += ((first == second) & (first != NONE)).sum()
+    agreed = int(same)
+    low, high = binomtest(agreed, n).proportion_ci(0.95, method="wilson")
+    return ShiftConsistency(agreed / n, float(low), float(high), n, max_shift)
 
 
 def shifted(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from symnets.observables.stability.draws import BLOCK, Draws, norms
@@ -16,8 +16,8 @@ class Moved(NamedTuple):
     """τx."""
     noisy: Tensor
     """x + η."""
-    norm: float
-    """Σ ‖η‖ over the batch."""
+    norm: Float64[Tensor, ""]
+    """Σ ‖η‖ over the batch, on its device."""
 
 
 class Batch(NamedTuple):
@@ -40,11 +40,10 @@ def batches(draws: Draws, n_draws: int, norm: float | None, batch_size: int) -> 
         batch_size: of a forward pass.
     """
     start, together = 0, max(1, batch_size // BLOCK)
-    for first in range(0, len(draws.blocks), together):
-        blocks = range(first, min(first + together, len(draws.blocks)))
-        parts = [draws.clean(block) for block in blocks]
-        x = torch.cat(parts)
-        moved = (_moved(draws, parts, blocks, draw, norm) for draw in range(n_draws))
+    for first in range(0, len(draws.sizes), together):
+        blocks = range(first, min(first + together, len(draws.sizes)))
+        x = draws.clean(blocks)
+        moved = (_moved(draws, x, blocks, draw, norm) for draw in range(n_draws))
         if len(x) <= batch_size:
             yield Batch(start, x, moved)
         else:
@@ -59,13 +58,8 @@ def batches(draws: Draws, n_draws: int, norm: float | None, batch_size: int) -> 
         start += len(x)
 
 
-def _moved(draws: Draws, parts: list[Tensor], blocks: range, draw: int, norm: float | None) -> Moved:
-    deformed, noisy, total = [], [], 0.0
-    for x, block in zip(parts, blocks, strict=True):
-        moved = draws.deformed(x, block, draw)
-        length = norms(moved - x) if norm is None else norms(x).fill_(norm)
-        total += float(length.sum())
-        scale = length.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-        deformed.append(moved)
-        noisy.append(x + scale * draws.directions(x, block, draw))
-    return Moved(torch.cat(deformed), torch.cat(noisy), total)
+def _moved(draws: Draws, x: Tensor, blocks: range, draw: int, norm: float | None) -> Moved:
+    deformed = draws.deformed(x, blocks, draw)
+    length = norms(deformed - x) if norm is None else norms(x).fill_(norm)
+    scale = length.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    return Moved(deformed, x + scale * draws.directions(x, blocks, draw), length.sum())

@@ -91,6 +91,9 @@ class Features:
 
 
 @torch.no_grad()
-def slices(features: Tensor, limit: int = 2**20) -> tuple[Tensor, ...]:
-    """Parts of some rows each, small enough to be copied into float64."""
+def slices(features: Tensor) -> tuple[Tensor, ...]:
+    """Parts of some rows each, small enough to be copied into float64: a few MB on a CPU, where they should
+    fit into its cache, and up to 256 MB on a GPU, where each costs calls.
+    """
+    limit = 2**20 if features.device.type == "cpu" else 2**25
     return features.split(max(1, limit // max(features.shape[1], 1)))

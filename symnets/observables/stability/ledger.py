@@ -47,7 +47,7 @@ class Ledger:
 
     def _take_clean(self, start: int, name: str, features: Tensor) -> None:
         if name not in self.records:
-            self.records[name] = self.make()
+            self.records[name] = self.make(features.device)
         # A copy: a later layer may work in place.
         self._clean[name] = features.clone()
         self.records[name].clean(start, features)

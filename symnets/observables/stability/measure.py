@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from symnets.observables.stability.bar import Bar
 from symnets.observables.stability.batches import batches
 from symnets.observables.stability.chosen_output import Choice
-from symnets.observables.stability.draws import Draws
+from symnets.observables.stability.draws import BLOCK, Draws
 from symnets.observables.stability.evaluation import BatchNorm, evaluation
 from symnets.observables.stability.features import Features
 from symnets.observables.stability.folds import told_already, warn_of_folds
@@ -95,15 +95,16 @@ def stability(
     ledger, total_norm = Ledger(average, len(images), n_draws), 0.0
     warn_of_folds(field, strength)
     with evaluation(model, batch_norm), features, told_already(), Bar(len(images), shown=progress) as bar:
-        norm = draws.mean_norm(n_draws) if noise == "mean" else None
+        norm = draws.mean_norm(n_draws, max(1, batch_size // BLOCK)) if noise == "mean" else None
         for batch in batches(draws, n_draws, norm, batch_size):
             features.show(batch.images.to(like.dtype), ledger.clean(batch.start))
             for moved in batch.moved:
                 features.show(moved.deformed.to(like.dtype), ledger.moved(0, batch.start))
                 features.show(moved.noisy.to(like.dtype), ledger.moved(1, batch.start))
-                total_norm += moved.norm
+                total_norm = total_norm + moved.norm
             done = batch.start + len(batch.images)
-            bar.update(done, ledger.r_so_far(done))
+            if progress:  # else nobody waits for the device
+                bar.update(done, ledger.r_so_far(done))
     numbers = [ledger.records[name].numbers(confidence, seed) for name in features.names]
     d, g, r = (Estimate.of(column) for column in zip(*numbers, strict=True))
     temperature, delta = _both_strengths(field, strength)
@@ -116,7 +117,7 @@ def stability(
         n_draws=n_draws,
         temperature=temperature,
         delta=delta,
-        noise_norm=total_norm / (len(images) * n_draws),
+        noise_norm=float(total_norm) / (len(images) * n_draws),
         noise=noise,
         average=average,
         batch_norm=batch_norm,

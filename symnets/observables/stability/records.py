@@ -36,24 +36,26 @@ class Record(Protocol):
 class SquaredDistances:
     """‖f(τx) - f(x)‖² and ‖f(x + η) - f(x)‖² of each image, means over its draws; O(images) numbers.
 
+    They stay on the device of the layer, so that nothing waits for it before the end.
+
     Attributes:
         moved_by: of the two kinds, float64.
     """
 
-    def __init__(self, n_images: int, n_draws: int) -> None:
+    def __init__(self, n_images: int, n_draws: int, device: torch.device) -> None:
         self.n_draws = n_draws
-        self.moved_by = np.zeros((2, n_images))
+        self.moved_by = torch.zeros(2, n_images, dtype=torch.float64, device=device)
 
     def moved(self, kind: int, start: int, features: Tensor, clean: Tensor) -> None:
         """Adds a draw."""
         for rows, before in zip(slices(features), slices(clean), strict=True):
             norm = torch.linalg.vector_norm(rows - before, dim=1, dtype=torch.float64)
-            self.moved_by[kind, start : start + len(rows)] += norm.square().cpu().numpy() / self.n_draws
+            self.moved_by[kind, start : start + len(rows)] += norm.square() / self.n_draws
             start += len(rows)
 
     def r_so_far(self, n: int) -> float:
         """R of the first n images as a ratio of means."""
-        return ratio(*self.moved_by[:, :n].sum(1))
+        return ratio(*self.moved_by[:, :n].sum(1).tolist())
 
 
 class Means(SquaredDistances):
@@ -67,10 +69,10 @@ class Means(SquaredDistances):
     interval each image's share of it, 2 ‖f(x) - m‖², is taken with the mean m of the images so far.
     """
 
-    def __init__(self, n_images: int, n_draws: int) -> None:
-        super().__init__(n_images, n_draws)
-        self.shares = np.zeros(n_images)
-        self.count, self.scatter = 0, 0.0
+    def __init__(self, n_images: int, n_draws: int, device: torch.device) -> None:
+        super().__init__(n_images, n_draws, device)
+        self.shares = torch.zeros(n_images, dtype=torch.float64, device=device)
+        self.count, self.scatter = 0, torch.zeros((), dtype=torch.float64, device=device)
         self.origin: Tensor | None = None
         self.mean: Tensor | None = None
 
@@ -84,8 +86,8 @@ class Means(SquaredDistances):
             rows = rows.double() - self.origin
             centre, n = rows.mean(0), len(rows)
             step = centre - self.mean
-            self.scatter += float((rows - centre).square().sum())
-            self.scatter += float(step @ step) * n * self.count / (n + self.count)
+            self.scatter += (rows - centre).square().sum()
+            self.scatter += (step @ step) * n * self.count / (n + self.count)
             self.count += n
             self.mean += step * (n / self.count)
         centre = self.origin + self.mean
@@ -93,16 +95,15 @@ class Means(SquaredDistances):
         factor = 2 * self.count / max(self.count - 1, 1)
         for rows in slices(features):
             distance = (rows.double() - centre).square().sum(1)
-            self.shares[start : start + len(rows)] = factor * distance.cpu().numpy()
+            self.shares[start : start + len(rows)] = factor * distance
             start += len(rows)
 
     def numbers(self, confidence: float, seed: int) -> Numbers:
         """Ratios of means, with intervals by the delta method."""
-        deformed, noisy = self.moved_by
-        pair = 2 * self.scatter / (self.count - 1) if self.count > 1 else np.nan
+        deformed, noisy, shares = *self.moved_by.cpu().numpy(), self.shares.cpu().numpy()
+        pair = 2 * float(self.scatter) / (self.count - 1) if self.count > 1 else np.nan
         d, g = (
-            delta_method(ratio(mine.mean(), pair), mine, self.shares, confidence)
-            for mine in (deformed, noisy)
+            delta_method(ratio(mine.mean(), pair), mine, shares, confidence) for mine in (deformed, noisy)
         )
         return d, g, delta_method(ratio(deformed.mean(), noisy.mean()), deformed, noisy, confidence)
 
@@ -110,9 +111,9 @@ class Means(SquaredDistances):
 class Medians(SquaredDistances):
     """Averages are medians over images; that of pairs, over ⌊P/2⌋ pairs of which no two share an image."""
 
-    def __init__(self, n_images: int, n_draws: int) -> None:
-        super().__init__(n_images, n_draws)
-        self.pairs = np.zeros(n_images // 2)
+    def __init__(self, n_images: int, n_draws: int, device: torch.device) -> None:
+        super().__init__(n_images, n_draws, device)
+        self.pairs = torch.zeros(n_images // 2, dtype=torch.float64, device=device)
         self.waiting: Tensor | None = None
 
     def clean(self, start: int, features: Tensor) -> None:
@@ -124,10 +125,10 @@ class Medians(SquaredDistances):
         first = start // 2
         for even, odd in zip(slices(features[0 : 2 * n : 2]), slices(features[1 : 2 * n : 2]), strict=True):
             norm = torch.linalg.vector_norm(even - odd, dim=1, dtype=torch.float64)
-            self.pairs[first : first + len(even)] = norm.square().cpu().numpy()
+            self.pairs[first : first + len(even)] = norm.square()
             first += len(even)
 
     def numbers(self, confidence: float, seed: int) -> Numbers:
         """Ratios of medians, with intervals by the bootstrap over pairs of images."""
-        deformed, noisy = self.moved_by
-        return bootstrapped(deformed, noisy, self.pairs, confidence, seed)
+        deformed, noisy = self.moved_by.cpu().numpy()
+        return bootstrapped(deformed, noisy, self.pairs.cpu().numpy(), confidence, seed)

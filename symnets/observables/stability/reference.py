@@ -21,13 +21,14 @@ class CoordinateMedians:
 
     G likewise, with the zeros x = z among the pairs and torch's lower median of an even number. With several
     draws, (x, τ) and (x, η) take the place of x. Not invariant under rotations of the outputs, and without
-    an interval; kept to compare with published numbers.
+    an interval; kept to compare with published numbers. All is kept in the memory of the CPU, whatever the
+    device of the layer: it is more than what a GPU has to spare.
 
     Raises:
         ValueError: more images, or more numbers to keep, than a median over all at once can take.
     """
 
-    def __init__(self, n_images: int, n_draws: int) -> None:
+    def __init__(self, n_images: int, n_draws: int, device: torch.device) -> None:
         if n_images > MAX_IMAGES:
             raise ValueError(
                 f'average: "reference" compares all pairs of at most {MAX_IMAGES} images, got {n_images}; '
@@ -45,7 +46,7 @@ class CoordinateMedians:
                 f'average: "reference" keeps every difference, here {numbers:,} numbers in a layer of '
                 f"{features.shape[1]:,} outputs; {MAX_NUMBERS:,} is the limit. Take fewer images or draws"
             )
-        self.features.append(features.cpu().clone())
+        self.features.append(features.clone() if features.device.type == "cpu" else features.cpu())
 
     def moved(self, kind: int, start: int, features: Tensor, clean: Tensor) -> None:
         """Keeps the squared differences."""
