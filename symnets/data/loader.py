@@ -26,14 +26,19 @@ class Batch(NamedTuple):
     """`Labels`, or a tensor of shape (batch, ...)."""
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on a device."""
+        """The same batch on a device; on its way to a GPU, through pinned memory, nothing waits for it."""
+        to_gpu = torch.device(device).type == "cuda" and torch.cuda.is_available()
+
+        def moved(field: Any) -> Any:
+            if to_gpu and not field.is_cuda:
+                field = field.pin_memory()
+            return field.to(device, non_blocking=to_gpu)
+
         targets = self.targets
         if isinstance(targets, Labels):
-            moved = {name: field.to(device) for name, field in targets._asdict().items() if field is not None}
-            targets = targets._replace(**moved)
-        else:
-            targets = targets.to(device)
-        return Batch(self.inputs.to(device), targets)
+            fields = {name: moved(field) for name, field in targets._asdict().items() if field is not None}
+            return Batch(moved(self.inputs), targets._replace(**fields))
+        return Batch(moved(self.inputs), moved(targets))
 
 
 class Loader:

@@ -59,13 +59,19 @@ def descend(
                 state.scheduler.step()
             state.step += 1
             state.epoch = state.step / len(loader)
-            state.loss = _mean(each.detach())
+            last_loss = _mean(each.detach())
+            # A GPU is not waited for: while it works, the next batch is made.
+            state.last_loss = last_loss if device.type == "cuda" else float(last_loss)
             yield state
 
 
-def _mean(each: Float[Tensor, "*members"]) -> float:
+def _mean(each: Float[Tensor, "*members"]) -> Float[Tensor, ""]:
     """Loss of a net, or the mean over the members whose loss is finite; NaN if there is none."""
-    return float(each if each.ndim == 0 else each[each.isfinite()].mean())
+    if each.ndim == 0:
+        return each
+    if each.device.type == "cuda":  # which an index of unknown length would wait for
+        return each.where(each.isfinite(), torch.nan).nanmean()
+    return each[each.isfinite()].mean()
 
 
 def averaged(dynamics: Iterator[TrainState], decay: float) -> Iterator[TrainState]:

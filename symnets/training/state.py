@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -25,7 +26,8 @@ class TrainState:
         averaged: running average of the model, if the dynamics keep one.
         step: updates done.
         epoch: passes through the data done, fractional.
-        loss: mean loss of the last batch, before its update; of an ensemble, the mean over its members.
+        last_loss: mean loss of the last batch, before its update; of an ensemble, the mean over its members.
+            On a GPU a tensor until someone reads `loss`.
         learning_rate: of the last update.
         seconds: wall time spent, kept by the trainer, over all sessions of a resumed run.
         history: rows recorded so far, kept by the trainer.
@@ -38,11 +40,27 @@ class TrainState:
     averaged: nn.Module | None = None
     step: int = 0
     epoch: float = 0.0
-    loss: float = math.nan
+    last_loss: float | Float[Tensor, ""] = math.nan
     learning_rate: float = math.nan
     seconds: float = 0.0
     history: History = field(default_factory=History)
     members: Members | None = None
+
+    @property
+    def loss(self) -> float:
+        """`last_loss` as a number; the first to read it after a step waits for the device."""
+        if isinstance(self.last_loss, Tensor):
+            self.last_loss = float(self.last_loss)
+        return self.last_loss
+
+    @loss.setter
+    def loss(self, value: float) -> None:
+        self.last_loss = value
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
     @property
     def best_guess(self) -> nn.Module:
@@ -66,8 +84,8 @@ class TrainState:
             standing, members = self.members.freeze()
             tensors |= {f"members/{k}": v for k, v in standing.items()}
         tensors["generator/cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors |= {f"generator/cuda/{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
+        if self._on_gpu:
+            tensors["generator/cuda"] = torch.cuda.get_rng_state(self.device)
         header = {
             "step": self.step,
             "epoch": self.epoch,
@@ -83,7 +101,7 @@ class TrainState:
         return tensors, header
 
     def thaw(self, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-        """Restore what `freeze` took, into a state built with the same arguments."""
+        """Restore what `freeze` took, on whatever device, into a state built with the same arguments."""
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -104,8 +122,13 @@ class TrainState:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(header["scheduler"])
         torch.set_rng_state(tensors["generator/cpu"])
-        if torch.cuda.is_available() and (cuda := part("generator/cuda/")):
-            torch.cuda.set_rng_state_all([cuda[str(i)] for i in range(len(cuda))])
+        # Of the one GPU of the training, wherever it goes on; it has a generator of its own.
+        if self._on_gpu and "generator/cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["generator/cuda"], self.device)
         self.step, self.epoch, self.seconds = header["step"], header["epoch"], header["seconds"]
         self.loss, self.learning_rate = header["loss"], header["learning_rate"]
         self.history = History(list(header["history"]))
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.device.type == "cuda" and torch.cuda.is_available()

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 
+from torch import Tensor
+
 from symnets.training.state import TrainState
 
 StopRule = Callable[[TrainState], str | None]
@@ -40,10 +42,20 @@ def no_improvement(observable: str, patience: int) -> StopRule:
     return rule
 
 
+LOOK_EVERY = 20
+"""Steps between two looks at a loss that is on a GPU."""
+
+
 def diverged() -> StopRule:
-    """Stop when the loss is no longer finite."""
+    """Stop when the loss is no longer finite.
+
+    A loss on a GPU is looked at every `LOOK_EVERY` steps, or when something else has read it: to read it is
+    to wait for the GPU, and weights that are lost stay lost.
+    """
 
     def rule(state: TrainState) -> str | None:
+        if isinstance(state.last_loss, Tensor) and state.step % LOOK_EVERY:
+            return None
         if state.step and not math.isfinite(state.loss):
             return f"the loss became {state.loss} at step {state.step}; try a lower learning rate"
         return None

@@ -32,6 +32,9 @@ class Trainer:
         record: after which steps to measure; the last step is always recorded.
         callbacks: told after every step, every record, and at the end.
 
+    Steps on a GPU may still be under way when they are counted; every record waits for them, so that
+    `seconds` lags behind by a few steps at most.
+
     Ctrl-C (or SIGTERM) ends the training after the step in progress, with the reason
     "interrupted"; a second one at once.
     """
