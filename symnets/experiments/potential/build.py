@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from symnets.data import Statistics
+from symnets.device import usable_device
 from symnets.experiments.potential.config import (
     InvariantConfig,
     MACEConfig,
@@ -38,7 +39,7 @@ def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
         scale=stats.force_rms if stats.force_rms > 0 else 1.0,
     )
     force_field = ForceField(WithZBL(energy_model) if zbl else energy_model)
-    return force_field.to(device=config.device, dtype=getattr(torch, config.dtype))
+    return force_field.to(device=usable_device(config.device), dtype=getattr(torch, config.dtype))
 
 
 def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:

@@ -184,6 +184,9 @@ class TrainConfig:
     """Of the split, the initial weights and the order of the data."""
     dtype: Literal["float32", "float64"] = "float32"
     device: str = "cpu"
+    """cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
+    deterministic: bool = False
+    """On a GPU, the same bits every time, as on the CPU, at a cost in speed; else sums differ in rounding."""
     threads: int | None = None
     """CPU threads; by default torch's choice. Results depend on it in the last bits."""
     max_minutes: float | None = None

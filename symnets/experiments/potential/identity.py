@@ -11,8 +11,8 @@ from symnets.data.archive import read_header
 from symnets.experiments.config import fingerprint, read_config
 from symnets.experiments.potential.config import TrainConfig
 
-# Where to write, and how long to go on, does not decide the weights.
-FREE = ("output", "max_minutes", "patience", "checkpoint_every", "device")
+# Where to write, and how long to go on, does not decide the weights; the device does in rounding alone.
+FREE = ("output", "max_minutes", "patience", "checkpoint_every", "device", "deterministic")
 
 
 def identity(

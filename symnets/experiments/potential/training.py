@@ -1,6 +1,8 @@
 """Train a potential on labelled structures: from a configuration to a model file."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -69,7 +71,7 @@ def train(
     checkpoint = Checkpoint(folder / "checkpoint.safetensors", config.checkpoint_every)
     if not resume and (checkpoint.path.exists() or (folder / "model.safetensors").exists()):
         raise FileExistsError(f"{folder} holds a training: go on with --resume, or choose another --output")
-    usable_device(config.device)
+    device = usable_device(config.device)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -100,12 +102,29 @@ def train(
     if reason := stop(state):
         state.history.reason = reason
     else:
-        _fit(config, state, total, stop, loader, validation_graphs, checkpoint, progress=progress)
+        with _same_bits(device) if config.deterministic else nullcontext():
+            _fit(config, state, total, stop, loader, validation_graphs, checkpoint, progress=progress)
     if reason := diverged()(state):
         raise FloatingPointError(reason)
     if summary:
         _say(console, after_training(state.history, criterion(config), folder / "model.safetensors"))
     return state
+
+
+@contextmanager
+def _same_bits(device: torch.device) -> Iterator[None]:
+    """Within, a GPU adds in a fixed order wherever torch knows one, and warns where it does not."""
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it
+    before = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=only_warned)
 
 
 def _say(console: Console, lines: Iterable[str], style: str | None = None) -> None:
