@@ -14,6 +14,7 @@ from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from symnets.data import AtomGraph
+from symnets.device import usable_device
 from symnets.models.force_field import ForceField
 from symnets.simulate.skin import SkinnedNeighbors
 
@@ -28,16 +29,17 @@ class SymnetsCalculator(Calculator):
     Args:
         model: a force field, or the path of a saved one. A force field is copied: training it further,
             or moving it to another device, leaves the calculator as it is.
-        device: where the model runs.
+        device: where the model runs, see `usable_device`; None is where the force field is, the CPU for a
+            saved one.
         dtype: of the model's weights and arithmetic; None keeps the model's. Positions and neighbour
             distances are float64 in any case.
         skin: Å that atoms may share before neighbours are sought again, see `SkinnedNeighbors`;
             results do not depend on it.
 
     Raises:
-        ValueError: not a force field; and, when it calculates, an element the model does not know, no
-            atoms, positions that are not finite, two atoms at the same place, or a periodic cell without
-            volume.
+        ValueError: not a force field, or a device that cannot be used; and, when it calculates, an element
+            the model does not know, no atoms, positions that are not finite, two atoms at the same place, or
+            a periodic cell without volume.
 
     Example:
         Forces follow the atoms, which are only read:
@@ -52,15 +54,17 @@ class SymnetsCalculator(Calculator):
         self,
         model: ForceField | str | os.PathLike[str],
         *,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         skin: float = 0.5,
     ) -> None:
         super().__init__()
+        if device is not None:
+            device = usable_device(device)
         if isinstance(model, str | os.PathLike):
             from symnets.models import load
 
-            model = load(Path(model), device=device, dtype=dtype)
+            model = load(Path(model), device=device or "cpu", dtype=dtype)
         elif not isinstance(model, ForceField):
             raise ValueError(
                 f"model: expected a ForceField or the path of a saved one, got {type(model).__name__}; "
@@ -69,11 +73,11 @@ class SymnetsCalculator(Calculator):
         else:
             model = copy.deepcopy(model).to(device=device, dtype=dtype)
         self.model = model.eval().requires_grad_(False)
-        self.device = torch.device(device)
         tensors = (*self.model.parameters(), *self.model.buffers())
+        self.device = tensors[0].device if tensors else torch.device(device or "cpu")
         weights = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
         self.dtype = dtype or (weights[0] if weights else torch.get_default_dtype())
-        self.neighbors = SkinnedNeighbors(self.model.cutoff, skin, device=device)
+        self.neighbors = SkinnedNeighbors(self.model.cutoff, skin, device=self.device)
 
     def calculate(
         self,

@@ -34,6 +34,8 @@ class CompileError(NamedTuple):
 def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Compiled:
     """A force field for inference: radial networks become tables, as coarse as the tolerance allows.
 
+    It is made on the CPU, and put where the model is.
+
     Its error is measured in float64 on dense random clusters of elements it knows, no two atoms closer than
     0.8 of the sum of their covalent radii, where it has to be four times smaller. A float32 model rounds its
     tables, as it rounds all that it computes; that comes on top. `compile_error` measures both, on structures
@@ -52,12 +54,14 @@ def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Com
     if isinstance(model, Compiled):
         raise ValueError(f"compile: the model is compiled, with {model.n_knots} knots; compile the original")
     graph = _clusters(model, seed)
+    device = _device(model)
+    model = copy.deepcopy(model).cpu()
     double = copy.deepcopy(model).double().eval().requires_grad_(False)
     exact, error = double(graph), CompileError(np.inf, np.inf)
     for n_knots in KNOTS:
         error = _difference(exact, Compiled(double.energy_model, n_knots)(graph))
         if MARGIN * error.forces <= tolerance:
-            return Compiled(copy.deepcopy(model.energy_model).requires_grad_(False), n_knots)
+            return Compiled(model.energy_model.requires_grad_(False), n_knots).to(device)
     raise ValueError(
         f"compile: with {KNOTS[-1]} knots forces still differ by {error.forces:.2g} eV/Å on random "
         f"clusters, more than a quarter of the tolerance {tolerance:g}; the radial functions are not smooth, "
@@ -66,13 +70,18 @@ def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Com
 
 
 def compile_error(model: ForceField, compiled: ForceField, graph: AtomGraph) -> CompileError:
-    """Differences of two force fields on a graph, whatever their dtype, computed in float64."""
-    double = copy.copy(graph)
+    """Differences of two force fields on a graph, computed in float64 where the first of them is."""
+    device = _device(model)
+    double = copy.copy(graph).to(str(device))  # a copy: PyG moves graphs in place
     for name, field in graph.to_dict().items():
         if isinstance(field, torch.Tensor) and field.is_floating_point():
-            double[name] = field.double()
-    exact, table = (copy.deepcopy(force_field).double().eval() for force_field in (model, compiled))
+            double[name] = field.to(device, torch.float64)
+    exact, table = (copy.deepcopy(field).to(device, torch.float64).eval() for field in (model, compiled))
     return _difference(exact(double), table(double))
+
+
+def _device(model: ForceField) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def _difference(a: EnergyForces, b: EnergyForces) -> CompileError:
