@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from symnets.testing.structures import random_rotation
-from symnets.testing.verdict import deviation, require
+from symnets.testing.verdict import deviation, device_of, require
 
 
 def assert_equivariant(
@@ -29,7 +29,7 @@ def assert_equivariant(
     Args:
         function: takes one float64 tensor (n, dim) for each of `irreps_in`, drawn from N(0, 1), and
             returns (rows, dim) of `irreps_out`, for any number of rows. A module is copied to
-            float64 and evaluation mode. Positions are an input of irreps "1o".
+            float64 and evaluation mode, and tried on its device. Positions are an input of irreps "1o".
         irreps_in: irreps of the input, or of each input.
         irreps_out: irreps of the output.
         parity: whether inversion is among the symmetries: O(3), or SO(3) without it.
@@ -46,13 +46,16 @@ def assert_equivariant(
     Raises:
         AssertionError: if the relative error is above the tolerance, or the shape is wrong.
     """
+    device = torch.device("cpu")
     if isinstance(function, nn.Module):
+        device = device_of(function)
         function = copy.deepcopy(function).double().eval()
     given = [irreps_in] if isinstance(irreps_in, str | o3.Irreps) else irreps_in
     sources: list[o3.Irreps] = [o3.Irreps(irreps) for irreps in given]  # pyright: ignore[reportAssignmentType]
     target = o3.Irreps(irreps_out)
     generator = torch.Generator().manual_seed(seed)
-    inputs = [torch.randn(n, irreps.dim, dtype=torch.float64, generator=generator) for irreps in sources]
+    drawn = [torch.randn(n, irreps.dim, dtype=torch.float64, generator=generator) for irreps in sources]
+    inputs = [x.to(device) for x in drawn]
     with torch.no_grad():
         output = function(*inputs)
         if output.shape[-1] != target.dim:

@@ -5,7 +5,7 @@ from ase import Atoms
 
 from symnets.data import from_ase
 from symnets.models import EnergyForces, ForceField
-from symnets.testing.verdict import deviation, deviations, evaluate, in_precision, require
+from symnets.testing.verdict import deviation, deviations, device_of, evaluate, in_precision, require
 
 SCALES = (0.7, 1.0, 10.0)
 """A structure is looked at denser than drawn, as drawn, and so sparse that atoms are alone."""
@@ -65,9 +65,10 @@ def assert_inputs_untouched(
         AssertionError: naming what changed, or if the second prediction differs from the first.
     """
     force_field = in_precision(force_field, torch.float64)
-    graph = from_ase(atoms.copy(), force_field.cutoff, dtype=torch.float64)
+    device = device_of(force_field)
+    graph = from_ase(atoms.copy(), force_field.cutoff, dtype=torch.float64).to(str(device))
     before, weights = graph.clone().to_dict(), _copies(force_field)
-    random, training = torch.get_rng_state(), force_field.training
+    random, training = _generators(device), force_field.training
     first = force_field(graph)
     after = graph.to_dict()
     changed = [key for key in {**before, **after} if not _same(before.get(key), after.get(key))]
@@ -76,7 +77,7 @@ def assert_inputs_untouched(
         changed.append("requires_grad")
     if force_field.training != training:
         changed.append("training mode")
-    if not torch.equal(random, torch.get_rng_state()):
+    if not torch.equal(random, _generators(device)):
         changed.append("torch's generator")
     require("inputs untouched", {f"{name} (changed)": 1.0 for name in changed}, 0.0)
     again = deviations(force_field(graph), first)
@@ -113,6 +114,14 @@ def assert_precisions_agree(
 def _require_finite(law: str, prediction: EnergyForces) -> None:
     outputs = {name: value for name, value in prediction._asdict().items() if value is not None}
     require(law, {f"{name} (not finite)": float(not v.isfinite().all()) for name, v in outputs.items()}, 0.0)
+
+
+def _generators(device: torch.device) -> torch.Tensor:
+    """States of torch's generators, of the CPU and of a GPU."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda" and torch.cuda.is_available():
+        states.append(torch.cuda.get_rng_state(device))
+    return torch.cat(states)
 
 
 def _copies(force_field: ForceField) -> dict[str, torch.Tensor]:

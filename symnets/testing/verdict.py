@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from ase import Atoms
 from jaxtyping import Shaped
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from symnets.data import from_ase
@@ -30,8 +30,12 @@ def evaluate(
     """Prediction for some structures as one batch, neighbours found afresh, in float64 by default."""
     force_field = in_precision(force_field, dtype)
     graphs = [from_ase(atoms.copy(), force_field.cutoff, dtype=dtype) for atoms in structures]  # no labels
-    device = next((p.device for p in force_field.parameters()), torch.device("cpu"))
-    return force_field(Batch.from_data_list(graphs).to(device))  # pyright: ignore
+    return force_field(Batch.from_data_list(graphs).to(device_of(force_field)))  # pyright: ignore
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where the parameters of a module are; the CPU if it has none."""
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
 
 
 def deviation(
