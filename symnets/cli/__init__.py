@@ -13,6 +13,15 @@ from symnets import __version__
 from symnets.cli.parse import parse
 from symnets.memory import keep_memory
 
+LESS_MEMORY = {
+    "train": "lower --optimizer.batch-size",
+    "evaluate": "lower --batch-size",
+    "md": "compile the model, take --dtype float32 or fewer atoms",
+    "relax": "compile the model, take --dtype float32 or fewer atoms",
+    "stability": "lower --batch-size",
+}
+"""What takes less memory, by command."""
+
 # Command -> (module, dataclass, one line). Modules are imported when asked for: torch takes a while.
 COMMANDS = {
     "demo": ("demo", "Demo", "learn ethanol in five minutes, from labels to dynamics, with a report"),
@@ -61,6 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return chosen.run() or 0
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
         errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        return 2
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which need not have been imported
+            raise
+        advice = LESS_MEMORY.get(name, "take less at once")
+        told = f"the GPU is out of memory; {advice}, or run on the CPU. {str(error).partition('. GPU ')[0]}"
+        errors.print(f"[red]error:[/] {escape(told)}", soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         errors.print("interrupted")

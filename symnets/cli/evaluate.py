@@ -56,7 +56,7 @@ class Evaluate:
     """Of the stress in the file: ase (eV/Å³, positive under tension) or vasp (kbar, positive under
     compression, xx yy zz xy yz zx)."""
     device: str = "cpu"
-    """Where the model runs: cpu, cuda, cuda:1, ..."""
+    """Where the model runs: cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
     dtype: Literal["float32", "float64"] | None = None
     """Arithmetic of the model; by default the one it was trained in."""
 

@@ -46,7 +46,7 @@ class Relax:
     overwrite: bool = False
     """Replace the files of an earlier run."""
     device: str = "cpu"
-    """Where the model runs: cpu, cuda, cuda:1, ..."""
+    """Where the model runs: cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
     dtype: Literal["float32", "float64"] | None = None
     """Arithmetic of the model; by default the one it was trained in."""
 
