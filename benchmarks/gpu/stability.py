@@ -24,6 +24,7 @@ import pandas as pd
 import torch
 from fifteen_nets import N_CLASSES, NETS, Architecture
 from pack_images import PACKED, read_packed
+from process_age import process_age
 from stage import Stage
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
@@ -40,7 +41,6 @@ from symnets.report.power_law import fit_power_law
 from symnets.training.sound_convolutions import sound_convolutions
 
 SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
-MAX_EPOCHS = 30.0
 LEAST_EPOCHS = 1.0
 WARMUP = 0.15
 """Part of the steps in which the learning rate rises."""
@@ -55,12 +55,21 @@ class Sizes:
     n_train: int | None
     n_test: int
     n_images: int
+    most_epochs: float
     nets: Sequence[str]
 
 
-FULL = Sizes(batch=256, width=1.0, n_train=None, n_test=3000, n_images=500, nets=tuple(NETS))
+FULL = Sizes(
+    batch=256, width=1.0, n_train=None, n_test=3000, n_images=500, most_epochs=30.0, nets=tuple(NETS)
+)
 REHEARSAL = Sizes(
-    batch=50, width=1 / 16, n_train=500, n_test=200, n_images=50, nets=("resnet18", "fc2", "vgg11", "lenet")
+    batch=20,
+    width=1 / 16,
+    n_train=200,
+    n_test=100,
+    n_images=50,
+    most_epochs=1.0,
+    nets=("vgg11_bn", "fc2", "lenet"),
 )
 
 
@@ -118,7 +127,7 @@ class Training:
         self.data, self.device, self.batch = data, device, sizes.batch
         self.top_rate = architecture.rate * sizes.batch / 128
         self.steps_per_epoch = max(len(data.train_labels) // sizes.batch, 1)
-        most = math.ceil(MAX_EPOCHS * self.steps_per_epoch)
+        most = math.ceil(sizes.most_epochs * self.steps_per_epoch)
         self.rates, self.losses = torch.zeros(most, device=device), torch.zeros(most, device=device)
         self.rows = torch.zeros(most, sizes.batch, dtype=torch.long, device=device)
         self.shifts = torch.zeros(most, sizes.batch, 2, dtype=torch.long, device=device)
@@ -131,7 +140,7 @@ class Training:
         self.refused = ""
         self.net.train()
 
-    def prepare(self, repeats: int = 8) -> float:
+    def prepare(self, repeats: int) -> float:
         """Capture the step; seconds that it takes. Weights, statistics and momenta are put back."""
         try:
             self._capture()
@@ -240,7 +249,7 @@ def _synchronize(device: torch.device) -> None:
 
 
 def epochs_that_fit(
-    costs: Sequence[float], seconds: float, least: float = LEAST_EPOCHS, most: float = MAX_EPOCHS
+    costs: Sequence[float], seconds: float, *, most: float, least: float = LEAST_EPOCHS
 ) -> list[float]:
     """Epochs of each training, proportional to cost^(-1/2) but within limits, that take so many seconds.
 
@@ -250,8 +259,8 @@ def epochs_that_fit(
     Args:
         costs: seconds of an epoch, of each training.
         seconds: for all.
-        least: epochs, even if they do not fit.
         most: epochs, even if more would fit.
+        least: epochs, even if they do not fit.
     """
 
     def shared(factor: float) -> list[float]:
@@ -283,9 +292,9 @@ def measured(net: nn.Module, data: DataSet, sizes: Sizes, cutoff: float, n_draws
 def trained(stage: Stage, training: Training, sizes: Sizes, seconds_of_training: float) -> dict[str, Any]:
     """Train a net for about so many seconds, and measure it: what a row tells."""
     data, net = training.data, training.net
-    step = training.prepare()
+    step = training.prepare(2 if stage.rehearse else 8)
     per_epoch = training.steps_per_epoch
-    steps = round(min(max(seconds_of_training / step, 0.25 * per_epoch), MAX_EPOCHS * per_epoch))
+    steps = round(min(max(seconds_of_training / step, 0.25 * per_epoch), sizes.most_epochs * per_epoch))
     start = measured(net, data, sizes, 3.0, 1)
     training.plan(steps)
     begun = time.monotonic()
@@ -409,6 +418,7 @@ def data_sets(stage: Stage, sizes: Sizes) -> list[DataSet]:
 def main() -> None:
     """Measure the cost of each net, share out the time, train, and fit the law."""
     stage = Stage(__doc__)
+    stage.seconds -= process_age()
     sizes = REHEARSAL if stage.rehearse else FULL
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     sets = data_sets(stage, sizes)
@@ -431,7 +441,9 @@ def main() -> None:
             continue
         left = jobs[place:]
         shares = epochs_that_fit(
-            [costs[n, d.name] for n, d in left], stage.seconds_left - last - overhead * len(left)
+            [costs[n, d.name] for n, d in left],
+            stage.seconds_left - last - overhead * len(left),
+            most=sizes.most_epochs,
         )
         seconds = shares[0] * costs[net, data.name]
         case, begun = {"net": net, "data": data.name}, time.monotonic()
@@ -456,7 +468,7 @@ def _costs(stage: Stage, sizes: Sizes, sets: Sequence[DataSet]) -> dict[tuple[st
     for net in sizes.nets:
         try:
             training = Training(NETS[net], sets[0], sizes)
-            step = training.prepare(4)
+            step = training.prepare(2 if stage.rehearse else 4)
         except RuntimeError as error:  # it will fail, and say so, in its own row
             table[net], step = str(error).splitlines()[0], 0.1
         else:
