@@ -20,8 +20,8 @@ Within the context these fail, as they do on a GPU, with CUDA's messages:
 `on_device(tensor)` tells whether a tensor is of the device, and so do `tensor.device` and `tensor.is_cuda`.
 
 What it does not imitate: `torch.cuda` (`is_available()` stays False: patch it where a test needs it),
-streams, autocast, pinned memory, `torch.compile`, `torch.save`. Wrong devices inside one TorchScript function are not
-found. A tensor's class is `SecondDevice`: code that asks `type(x) is torch.Tensor` behaves otherwise.
+streams, autocast, pinned memory, `torch.compile`, `torch.save`. Wrong devices inside one TorchScript function
+are not found. A tensor's class is `SecondDevice`: code that asks `type(x) is torch.Tensor` behaves otherwise.
 Tensors of the device must not be used after the context has ended. An operation takes a millisecond.
 """
 
@@ -180,6 +180,9 @@ class _Move(torch.autograd.Function):
 
 def move(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     to_second = device.type == "cuda"
+    if device.type not in ("cpu", "cuda"):
+        with torch._C.DisableTorchFunction():
+            return torch.Tensor.to(tensor, device)
     if on_device(tensor) == to_second:
         return tensor
     return _Move.apply(tensor, to_second)  # pyright: ignore[reportReturnType]

@@ -36,6 +36,7 @@ class WithZBL(nn.Module):
         self.energy_model = energy_model
         self.species: tuple[int, ...] = tuple(energy_model.species)  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
         self.cutoff: float = float(energy_model.cutoff)  # pyright: ignore[reportArgumentType]
+        self._radii: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
     def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
         """Energy of each atom in eV."""
@@ -47,9 +48,17 @@ class WithZBL(nn.Module):
         sender, receiver = graph.edge_index
         r = graph.edge_vectors().norm(dim=-1)
         z = graph.z.to(r.dtype)
-        radii = torch.as_tensor(covalent_radii, dtype=r.dtype, device=r.device)[graph.z]
+        radii = self._covalent_radii(r)[graph.z]
         stop = (radii[sender] + radii[receiver]).clamp(max=self.cutoff)
         length = 0.8854 * _BOHR / (z[sender] ** 0.23 + z[receiver] ** 0.23)
         screening = sum(c * torch.exp(-d * r / length) for c, d in zip(_AMPLITUDES, _DECAYS, strict=True))
         pair = _COULOMB * z[sender] * z[receiver] / r * screening * polynomial_envelope(r / stop)
         return r.new_zeros(graph.z.shape[0]).index_add(0, receiver, pair / 2)
+
+    def _covalent_radii(self, like: Tensor) -> Float[Tensor, " elements"]:
+        """In Å, in the dtype and on the device of a tensor, copied there once."""
+        key = (like.dtype, like.device)
+        if key not in self._radii:
+            with torch.inference_mode(False):  # a later training may use it too
+                self._radii[key] = torch.as_tensor(covalent_radii, dtype=like.dtype, device=like.device)
+        return self._radii[key]

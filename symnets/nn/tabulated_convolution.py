@@ -2,6 +2,7 @@
 
 import copy
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ class TabulatedConvolution(nn.Module):
     """`Convolution` for inference: MLP(basis(r)) as cubic splines of r, never stored for the edges.
 
     Args:
-        convolution: trained; its dtype is kept.
+        convolution: trained; its dtype and device are kept.
         basis: the radial basis it was trained with, of which it is to be independent.
         cutoff: Å.
         n_knots: intervals of the splines.
@@ -32,15 +33,17 @@ class TabulatedConvolution(nn.Module):
     def __init__(self, convolution: Convolution, basis: nn.Module, cutoff: float, n_knots: int) -> None:
         super().__init__()
         self.irreps_in, self.irreps_out = convolution.irreps_in, convolution.irreps_out
-        exact_basis, exact = copy.deepcopy(basis).double(), copy.deepcopy(convolution.radial).double()
+        # On the CPU, where the knots are, whatever device the model is on.
+        exact_basis, exact = (
+            copy.deepcopy(part).to("cpu", torch.float64) for part in (basis, convolution.radial)
+        )
 
         def weights(r: Float[Tensor, " points"]) -> Float[Tensor, "points functions"]:
             return convolution.norm * exact(exact_basis(r))
 
-        dtype = next(convolution.parameters()).dtype
-        self.product = TabulatedProductScatter(
-            convolution.product.plan, RadialTable(weights, cutoff, n_knots, dtype=dtype)
-        )
+        like = next(convolution.parameters())
+        table = RadialTable(weights, cutoff, n_knots, dtype=like.dtype)
+        self.product = TabulatedProductScatter(convolution.product.plan, table).to(like.device)
 
     def forward(
         self,

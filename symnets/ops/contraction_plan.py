@@ -28,6 +28,13 @@ class Block(NamedTuple):
     basis: Float[Tensor, "paths dim monomials"]
 
 
+class Tables(NamedTuple):
+    """What the plain contraction reads, on one device: `chain` of the plan, and the basis of each block."""
+
+    chain: list[tuple[Int[Tensor, " monomials"], Int[Tensor, " monomials"]]]
+    bases: list[Float[Tensor, "paths dim monomials"]]
+
+
 class Monomial(NamedTuple):
     """A product of components of x that one component of the output has."""
 
@@ -80,6 +87,17 @@ class ContractionPlan:
                     f"output irrep {ir} is in no product of up to {correlation} features {self.irreps_in}"
                 )
         self.terms, self.expansion = self._expand()
+        self._tables: dict[tuple[torch.dtype, torch.device], Tables] = {}
+
+    def tables(self, like: Tensor) -> Tables:
+        """Chain and bases in the dtype and on the device of a tensor, copied there once."""
+        key = (like.dtype, like.device)
+        if key not in self._tables:
+            with torch.inference_mode(False):  # a later training may use them too
+                chain = [(shorter.to(like.device), last.to(like.device)) for shorter, last in self.chain]
+                bases = [block.basis.to(like.device, like.dtype) for block in self.blocks]
+            self._tables[key] = Tables(chain, bases)
+        return self._tables[key]
 
     @cached_property
     def chain(self) -> list[tuple[Int[Tensor, " monomials"], Int[Tensor, " monomials"]]]:

@@ -80,8 +80,9 @@ class CuequivariancePlan:
         method = "uniform_1d" if x.device.type == "cuda" and compiled() else "naive"
         key = method, x.dtype, x.device
         if key not in self._modules:
-            module = cuet.SegmentedPolynomial(self.polynomial, method=method, math_dtype=x.dtype)
-            self._modules[key] = module.to(x.device)
+            with torch.inference_mode(False):  # a later training may use it too
+                module = cuet.SegmentedPolynomial(self.polynomial, method=method, math_dtype=x.dtype)
+                self._modules[key] = module.to(x.device)
         return self._modules[key]
 
 

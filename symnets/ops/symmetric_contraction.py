@@ -84,13 +84,14 @@ def plain(
 ) -> Float[Tensor, "nodes dim_out"]:
     """The contraction in plain torch: all monomials of a degree, times U as a matrix, times the weights."""
     x = features.unflatten(1, (plan.variables.dim, plan.channels))
+    chain, bases = plan.tables(x)
     products = [x]
-    for shorter, last in plan.chain:
-        products.append(products[-1][:, shorter.to(x.device)] * x[:, last.to(x.device)])
+    for shorter, last in chain:
+        products.append(products[-1][:, shorter] * x[:, last])
     w = weights[species]
     outputs: list[list[Tensor]] = [[] for _ in plan.outputs]
-    for slot, degree, first, basis in plan.blocks:
-        paths = basis.to(x).flatten(0, 1) @ products[degree - 1]
+    for (slot, degree, first, _), basis in zip(plan.blocks, bases, strict=True):
+        paths = basis.flatten(0, 1) @ products[degree - 1]
         shares = w[:, first : first + len(basis), None] * paths.unflatten(1, basis.shape[:2])
         outputs[slot].append(shares.sum(1))
     return torch.cat([torch.stack(shares).sum(0) for shares in outputs], dim=1).flatten(1)

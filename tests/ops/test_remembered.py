@@ -7,6 +7,7 @@ import torch
 from symnets.ops import TensorProductScatter, adjacency, all_paths
 from symnets.ops.pairs import pairs
 from symnets.ops.remembered import remembered
+from tests.second_device import second_device
 
 
 @pytest.fixture
@@ -62,3 +63,22 @@ def test_pairs_found_in_inference_mode_serve_a_training():
         pairs(edge_index, shift)
     x = torch.randn(2, requires_grad=True)
     x.index_select(0, pairs(edge_index, shift).of_edge).square().sum().backward()
+
+
+def test_the_same_tensor_of_a_gpu_is_not_compared_again(total, monkeypatch):
+    add, made = total
+    compared, equal = [], torch.equal
+    monkeypatch.setattr(torch, "equal", lambda *pair: compared.append(1) or equal(*pair))
+    with second_device():
+        tensor = torch.arange(4).to("cuda")
+        for _ in range(3):
+            assert add(tensor, (1,)) == 7
+        assert (len(made), len(compared)) == (1, 0)
+        again = tensor.clone()
+        for _ in range(3):  # another tensor of the same values is compared once
+            assert add(again, (1,)) == 7
+        assert (len(made), len(compared)) == (1, 1)
+        again[0] = 5
+        assert add(again, (1,)) == 12
+        assert add(again.cpu(), (1,)) == 12
+        assert len(made) == 3
