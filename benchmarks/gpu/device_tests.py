@@ -17,6 +17,8 @@ import torch
 from stage import Stage
 
 ROOT = Path(__file__).parents[2]
+REHEARSAL_SECONDS = 20
+"""Of tests on the CPU, in a rehearsal: as many as fit."""
 MESSAGE = 3000
 """Characters of a failure's message that are kept, the last ones."""
 
@@ -102,7 +104,8 @@ def main() -> None:
         raise KeyboardInterrupt("out of time")
 
     signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, max(stage.seconds_left - 6, 1))
+    seconds = min(stage.seconds_left - 6, REHEARSAL_SECONDS if stage.rehearse else stage.seconds)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1))
     code = pytest.main([*options, "tests/cuda"], plugins=[recorder])
     signal.setitimer(signal.ITIMER_REAL, 0)
     stage.document["pytest_exit_code"] = int(code)

@@ -28,15 +28,14 @@ log=$out/log.txt
 rm -f "$out"/*.json
 echo "run.sh: $(date -u)" >"$log"
 export PYTHONPATH=$PWD:$PWD/benchmarks PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-if [ -z "$rehearse" ]; then
+if [ -z "$rehearse" ] || ! "$python" -c "import ase, pydantic, tyro, vesin" 2>/dev/null; then
   # A folder on PYTHONPATH, not a virtual environment: one made by the Python of another would not see its packages.
   "$python" "$here/unpack.py" "$here/carry" "$work" >>"$log" 2>&1 || echo "unpack.py failed: see log.txt"
   export PYTHONPATH=$PYTHONPATH:$work/site
   [ ! -d "$work/data" ] || export SYMNETS_DATA=$work/data
   tail -n +2 "$log"
-else
-  export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 fi
+[ -z "$rehearse" ] || export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 setup=$SECONDS ended=()
 
 for i in "${!names[@]}"; do
