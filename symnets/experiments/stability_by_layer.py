@@ -33,7 +33,7 @@ from torch import nn
 
 from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, logits, shown
 from symnets.experiments.classifier.seeds import Seeds, by_net, over_seeds
-from symnets.experiments.classifier.training import train_classifier
+from symnets.experiments.classifier.training import Precision, train_classifier
 from symnets.experiments.experiment import Arrays, Finding, Result
 from symnets.experiments.grid import grid
 from symnets.experiments.nets import generator
@@ -88,7 +88,7 @@ def together(config: Config) -> Config:
     return config
 
 
-def run(configs: Sequence[Config]) -> list[Result]:
+def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:
     """Trains nets and measures their layers.
 
     Rows as `Trained.row`, with D, G, R of the logits at the end and at the start. Arrays: `layers`, names;
@@ -96,11 +96,11 @@ def run(configs: Sequence[Config]) -> list[Result]:
     statistics of the batch; `filters_start` and `filters_end`: (convolutions, 9),
     shares of the squared weights of 3 x 3 filters, constant ones first.
     """
-    return [_run(config) for config in configs]
+    return [_run(config, precision) for config in configs]
 
 
-def _run(config: Config) -> Result:
-    done = train_classifier(config)
+def _run(config: Config, precision: Precision) -> Result:
+    done = train_classifier(config, precision=precision)
     layers = depths(done.net)
     draws = generator(config.seed, 3)
     shuffled = channel_shuffled(done.net, generator=draws)
@@ -133,7 +133,7 @@ def filters(net: nn.Module) -> ndarray:
     """
     weights = [m.weight for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     shares = [filter_projections(weight).fractions for weight in weights]
-    return torch.stack(shares).numpy() if shares else np.zeros((0, 9))
+    return torch.stack(shares).cpu().numpy() if shares else np.zeros((0, 9))
 
 
 def _numbers(found: Stability) -> ndarray:

@@ -25,10 +25,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
+from symnets.device import usable_device
 from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after, shown
 from symnets.experiments.classifier.images import classified_images
 from symnets.experiments.classifier.seeds import Seeds, by_net, geometric_mean, over_seeds
-from symnets.experiments.classifier.training import initial_net, train_classifier
+from symnets.experiments.classifier.training import Precision, initial_net, train_classifier
 from symnets.experiments.experiment import Arrays, Finding, Result
 from symnets.experiments.grid import grid
 from symnets.experiments.ranges import at_least, check_ranges
@@ -93,17 +94,17 @@ def together(config: Config) -> Config:
     return config
 
 
-def run(configs: Sequence[Config]) -> list[Result]:
+def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:
     """Trains nets and measures them on the way.
 
     Rows as of `stability_vs_error`. Arrays: `step`, 0 first; `test_error`, D, G, R; and D_batch, G_batch,
     R_batch with statistics of the batch throughout.
     """
-    return [_run(config) for config in configs]
+    return [_run(config, precision) for config in configs]
 
 
-def _run(config: Config) -> Result:
-    _, test = classified_images(config)
+def _run(config: Config, precision: Precision) -> Result:
+    _, test = classified_images(config, usable_device(config.device))
 
     def look(state: TrainState) -> dict[str, float]:
         of_batch = shown(state.model, test, config, trained=False).table().iloc[-1]
@@ -115,7 +116,9 @@ def _run(config: Config) -> Result:
         return {"test_error": error} | numbers | {f"{name}_batch": float(of_batch[name]) for name in "DGR"}
 
     start = look(TrainState(initial_net(config)))
-    done = train_classifier(config, observables={"at": look}, record=log_spaced(config.per_decade))
+    done = train_classifier(
+        config, observables={"at": look}, record=log_spaced(config.per_decade), precision=precision
+    )
     row, _, _ = before_and_after(done, config)
     arrays = {"step": np.array([0, *done.history.values("step")])}
     for name in (*_NAMES, *_OF_BATCH):

@@ -28,7 +28,7 @@ from symnets.diffeo.sine_field import SineField
 from symnets.experiments import progress
 from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after, shown
 from symnets.experiments.classifier.seeds import Seeds, by_net, geometric_mean, over_seeds
-from symnets.experiments.classifier.training import SHAPES, train_classifier
+from symnets.experiments.classifier.training import SHAPES, Precision, train_classifier
 from symnets.experiments.experiment import Arrays, Finding, Result
 from symnets.experiments.grid import grid
 from symnets.experiments.ranges import at_least, check_ranges
@@ -81,17 +81,17 @@ def together(config: Config) -> Config:
     return config
 
 
-def run(configs: Sequence[Config]) -> list[Result]:
+def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:
     """Trains nets and measures them over the range.
 
     Rows as of `stability_vs_error`. Arrays: `cutoffs`; `range`, (cutoffs, 2), T1 and T2; `temperature` and
     `folds`, (cutoffs, temperatures); `start` and `end`, (3, cutoffs, temperatures), D, G and R.
     """
-    return [_run(config) for config in configs]
+    return [_run(config, precision) for config in configs]
 
 
-def _run(config: Config) -> Result:
-    done = train_classifier(config)
+def _run(config: Config, precision: Precision) -> Result:
+    done = train_classifier(config, precision=precision)
     row, _, _ = before_and_after(done, config)
     fields = allowed(config)
     ends = np.array([field.temperature_range(exact=False) for field in fields])

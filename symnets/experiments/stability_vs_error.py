@@ -34,7 +34,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from symnets.experiments.classifier.curves import NetCurves, log_correlation, rank_correlation
 from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after
-from symnets.experiments.classifier.training import train_classifier
+from symnets.experiments.classifier.training import Precision, train_classifier
 from symnets.experiments.experiment import Arrays, Finding, Result
 from symnets.experiments.grid import grid
 from symnets.models.image_nets.choose import IMAGE_NETS
@@ -97,12 +97,13 @@ def together(config: Config) -> Config:
     return config
 
 
-def run(configs: Sequence[Config]) -> list[Result]:
+def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:
     """Trains nets and measures their logits at the start and at the end.
 
     Rows as `Trained.row`, with D, G, R and their 95 % limits (D_low, D_high, ...), at the start D_init, ...
     """
-    return [Result(before_and_after(train_classifier(config), config)[0]) for config in configs]
+    trained = ((config, train_classifier(config, precision=precision)) for config in configs)
+    return [Result(before_and_after(done, config)[0]) for config, done in trained]
 
 
 def by_data(table: pd.DataFrame) -> Iterator[tuple[str, NetCurves]]:

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from symnets.experiments.classifier.archived import ARCHIVED, SOURCE
 from symnets.experiments.classifier.curves import NetCurves
 from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after
-from symnets.experiments.classifier.training import train_classifier
+from symnets.experiments.classifier.training import Precision, train_classifier
 from symnets.experiments.experiment import Arrays, Finding, Result
 from symnets.experiments.grid import grid
 from symnets.report.power_law import fit_power_law
@@ -88,9 +88,10 @@ def together(config: Config) -> Config:
     return config
 
 
-def run(configs: Sequence[Config]) -> list[Result]:
+def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:
     """Trains nets and measures their logits at the start and at the end; rows as of `stability_vs_error`."""
-    return [Result(before_and_after(train_classifier(config), config)[0]) for config in configs]
+    trained = ((config, train_classifier(config, precision=precision)) for config in configs)
+    return [Result(before_and_after(done, config)[0]) for config, done in trained]
 
 
 def by_net(table: pd.DataFrame) -> Iterator[tuple[str, str, NetCurves]]:

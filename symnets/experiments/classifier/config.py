@@ -54,6 +54,9 @@ class ClassifierConfig:
     """Of images, initial weights, batches, deformations and noise."""
     data_seed: int | None = None
     """Of the training images, if all seeds shall see the same ones."""
+    device: str = "cpu"
+    """Where the net is trained and measured: cpu, cuda, cuda:1, ... All that is random is drawn on the CPU
+    and is the same on any device; results differ by rounding."""
 
     def __post_init__(self) -> None:
         check_ranges(
