@@ -1,0 +1,60 @@
+"""Small models of every architecture, two structures to learn, and the gradient of a loss on them."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from symnets.data import build_graphs, collate
+from symnets.data.loader import Batch
+from symnets.models import MACE, ForceField, Invariant, NequIP, SevenNet, WithZBL
+from symnets.testing.structures import random_crystal, random_molecule
+
+SPECIES = (1, 6, 8)
+SMALL = {"cutoff": 4.0, "channels": 2, "layers": 2, "radial_hidden": (4,), "mean_neighbors": 10.0}
+SEVEN = {"cutoff": 4.0, "irreps": ("2x0e", "2x0e+2x1e", "2x0e"), "lmax": 1, "radial_hidden": (4,)}
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "NequIP": partial(NequIP, SPECIES, lmax=1, **SMALL),
+    "MACE": partial(MACE, SPECIES, lmax=2, correlation=2, **SMALL),
+    "Invariant": partial(Invariant, SPECIES, lmax=2, **SMALL),
+    "SevenNet": partial(SevenNet, SPECIES, **SEVEN),
+    "SevenNet, xplor": partial(SevenNet, SPECIES, switch_on=3.0, species_self_connection=True, **SEVEN),
+    "WithZBL": lambda: WithZBL(NequIP(SPECIES, lmax=1, **SMALL)),
+}
+
+
+def force_field(name: str, dtype: torch.dtype = torch.float64) -> ForceField:
+    """One of `MODELS` with seeded weights, on the CPU."""
+    torch.manual_seed(0)
+    return ForceField(MODELS[name]()).to(dtype)
+
+
+def batch(dtype: torch.dtype = torch.float64) -> Batch:
+    """A molecule and a crystal, with energies and forces to learn."""
+    structures = [random_molecule(SPECIES, 4, seed=0), random_crystal(SPECIES, 2, seed=1)]
+    graphs = build_graphs(structures, 4.0, dtype=dtype)
+    for n, graph in enumerate(graphs):
+        graph.energy = torch.tensor([float(n)], dtype=torch.float64)
+        graph.forces = torch.full_like(graph.pos, 0.1)
+    return collate(graphs)
+
+
+def gradient(model: ForceField, data: Batch) -> dict[str, Tensor]:
+    """Of a loss on energies, forces and stress, in the weights: second derivatives of the energy."""
+    predicted = model.train()(data.inputs)
+    loss = (predicted.forces - data.targets.forces).square().mean().double()
+    loss = loss + (predicted.energy - data.targets.energy).square().mean()
+    assert predicted.stress is not None
+    loss = loss + predicted.stress.nan_to_num().square().mean()
+    names, weights = zip(*((n, p) for n, p in model.named_parameters() if p.requires_grad), strict=True)
+    found = torch.autograd.grad(loss, weights, allow_unused=True)
+    return {name: g for name, g in zip(names, found, strict=True) if g is not None}
+
+
+def deviation(there: Tensor, here: Tensor) -> float:
+    """Largest difference, of the largest number or of 0.001, whichever is more; NaN equals NaN."""
+    there, here = there.detach().cpu().double(), here.detach().double()
+    assert torch.equal(there.isnan(), here.isnan())
+    difference = (there - here).nan_to_num().abs().max()
+    return float(difference / here.nan_to_num().abs().max().clamp(min=1e-3))
