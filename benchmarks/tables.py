@@ -1,7 +1,8 @@
-"""The tables of docs/benchmarks_force_fields.md, from results/*.json.
+"""The tables of docs/benchmarks_force_fields.md and docs/benchmarks_gpu.md, from results/*.json.
 
-    python benchmarks/tables.py            # prints them
+    python benchmarks/tables.py            # prints those of the first page
     python benchmarks/tables.py --write    # puts them into the page, between its marks
+    python benchmarks/tables.py --write --page docs/benchmarks_gpu.md
 
 A mark is a line `<!-- table: NAME -->`; the table ends with `<!-- end -->`.
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import tyro
+from gpu.page import TABLES as GPU_TABLES
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks_force_fields.md"
@@ -37,7 +39,11 @@ def main(*, results: Path = HERE / "results", page: Path = PAGE, write: bool = F
         if not path.exists():
             return head + before + end
         document = json.loads(path.read_text("utf-8"))
-        return f"{head}\n{TABLES[kind](document, argument, results)}\n\n{end}"
+        if kind in GPU_TABLES:
+            filled = table(*GPU_TABLES[kind](document, argument))
+        else:
+            filled = TABLES[kind](document, argument, results)
+        return f"{head}\n{filled}\n\n{end}"
 
     filled = mark.sub(fill, text)
     if write:
@@ -297,6 +303,7 @@ TABLES: dict[str, Callable[[dict, str, Path], str]] = {
 FILES = dict.fromkeys(("convolution", "memory", "turns", "harmonics", "contraction"), "ops")
 FILES |= {"force_field": "force_field", "scaling": "scaling", "limits": "roofline", "fraction": "roofline"}
 FILES |= {"where": "where_time_goes"}
+FILES |= dict.fromkeys(GPU_TABLES, "gpu")
 
 
 if __name__ == "__main__":

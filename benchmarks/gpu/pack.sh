@@ -47,7 +47,7 @@ fi
 
 for file in "$data"/fashion-mnist/*.gz; do
   packed=$carry/fashion-mnist/$(basename "$file" .gz).xz
-  [ -s "$packed" ] || { gzip -dc "$file" | xz -9e >"$packed.part" && mv "$packed.part" "$packed"; }
+  [ -s "$packed" ] || { gzip -dc "$file" | xz -T0 -6 >"$packed.part" && mv "$packed.part" "$packed"; }
 done
 [ -s $carry/cifar10.npz ] || "$python" benchmarks/gpu/pack_images.py || echo "left out: CIFAR-10"
 
