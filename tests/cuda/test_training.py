@@ -168,6 +168,7 @@ def test_a_model_is_evaluated_as_on_the_cpu(config, copper, device, capsys):
     assert forces["rmse"] == pytest.approx(errors(here).forces.rmse, rel=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # a prototype, torch says
 def test_a_step_does_not_wait_for_the_gpu(device):
     if device.type != "cuda":
         pytest.skip("the CPU has no queue to wait for")
