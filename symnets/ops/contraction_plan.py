@@ -51,6 +51,8 @@ class ContractionPlan:
         correlation: highest degree ν.
 
     Attributes:
+        components: of the features of a channel.
+        n_slots: output irreps.
         blocks: paths in the order of their numbers: by output irrep, then by degree.
         n_paths: their number.
         terms: monomials of the output components that have a coefficient in some path, in
@@ -73,6 +75,8 @@ class ContractionPlan:
         (self.channels,) = channels
         self.variables = o3.Irreps([(1, ir) for _, ir in self.irreps_in])
         self.outputs = o3.Irreps([(1, ir) for _, ir in self.irreps_out])
+        # Irreps as numbers, for torch.compile to read.
+        self.components, self.n_slots = self.variables.dim, len(self.outputs)
         self.blocks: list[Block] = []
         self.n_paths = 0
         for slot, (_, ir) in enumerate(self.outputs):

@@ -61,7 +61,7 @@ class SymmetricContraction(nn.Module):
         """Products of each node's features; `species` counts from 0."""
         n_nodes, n_species = len(species), len(weights)
         expected = {
-            "features": (features, (n_nodes, self.irreps_in.dim)),
+            "features": (features, (n_nodes, self.plan.components * self.channels)),
             "weights": (weights, (n_species, self.n_paths, self.channels)),
         }
         check_tables(features, expected)
@@ -83,13 +83,13 @@ def plain(
     species: Int[Tensor, " nodes"],
 ) -> Float[Tensor, "nodes dim_out"]:
     """The contraction in plain torch: all monomials of a degree, times U as a matrix, times the weights."""
-    x = features.unflatten(1, (plan.variables.dim, plan.channels))
+    x = features.unflatten(1, (plan.components, plan.channels))
     chain, bases = plan.tables(x)
     products = [x]
     for shorter, last in chain:
         products.append(products[-1][:, shorter] * x[:, last])
     w = weights[species]
-    outputs: list[list[Tensor]] = [[] for _ in plan.outputs]
+    outputs: list[list[Tensor]] = [[] for _ in range(plan.n_slots)]
     for (slot, degree, first, _), basis in zip(plan.blocks, bases, strict=True):
         paths = basis.flatten(0, 1) @ products[degree - 1]
         shares = w[:, first : first + len(basis), None] * paths.unflatten(1, basis.shape[:2])
