@@ -19,7 +19,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from process_age import process_age
 from stage import Stage
 from torch import Tensor
 
@@ -350,7 +349,6 @@ def _synchronize(device: torch.device) -> None:
 def main() -> None:
     """Speeds first, then the transition."""
     stage = Stage(__doc__)
-    stage.seconds -= process_age()
     sizes = REHEARSAL if stage.rehearse else FULL
     torch.backends.cuda.matmul.allow_tf32 = False
     each = min(0.01 * stage.seconds, 0.1 if stage.rehearse else 1.0)

@@ -24,7 +24,6 @@ import pandas as pd
 import torch
 from fifteen_nets import N_CLASSES, NETS, Architecture
 from pack_images import PACKED, read_packed
-from process_age import process_age
 from stage import Stage
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
@@ -420,7 +419,6 @@ def data_sets(stage: Stage, sizes: Sizes) -> list[DataSet]:
 def main() -> None:
     """Measure the cost of each net, share out the time, train, and fit the law."""
     stage = Stage(__doc__)
-    stage.seconds -= process_age()
     sizes = REHEARSAL if stage.rehearse else FULL
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     sets = data_sets(stage, sizes)
