@@ -91,9 +91,9 @@ class NetConfig:
     data_seed: int | None = None
     """Of the patterns, if all seeds shall see the same ones."""
     device: str = "cpu"
-    """Where nets are minimised: cpu, cuda, cuda:1, ..., or auto. Weights and patterns are drawn on the CPU, the
-    same ones for any device; results differ by rounding. Processes of a sweep share a GPU, each with a context
-    of its own, and take turns on it: one or two (`--workers 1`) are enough."""
+    """Where nets are minimised: cpu, cuda, cuda:1, ..., or auto. Weights and patterns are drawn on the CPU,
+    the same ones for any device; results differ by rounding. Processes of a sweep share a GPU, each with a
+    context of its own, and take turns on it: one or two (`--workers 1`) are enough."""
 
     def __post_init__(self) -> None:
         check_ranges(

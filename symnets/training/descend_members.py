@@ -39,8 +39,13 @@ def descend_members(
     The optimiser must act on each number by itself (SGD, Adam and their kin), or members would feel
     each other; clipping the gradient is left out for that reason.
 
+    On a GPU steps between two looks are queued and nothing waits for them; a look waits, and takes one
+    transfer. A finished member is taken out of the batch at that look, as on a CPU: verdicts and numbers of
+    steps are those of a CPU but for rounding.
+
     Args:
-        state: model with members, optimiser, perhaps a scheduler, stepped with it.
+        state: model with members, optimiser, perhaps a scheduler, stepped with it. The patterns are brought
+            to the device of the model.
         loss: of labels ±1, or of any targets (MSE).
         batch: inputs (n, d) seen by all members or (S, n, d); targets (n,) or (S, n).
         budget: steps after which those that still move are judged.
@@ -87,7 +92,8 @@ def _gradient(moving: Moving, loss: PointwiseLoss, patterns: Tensor | None = Non
     """Outputs of the moving members on all or some patterns; gradients are left on their weights."""
     inputs, targets = moving.inputs, moving.targets
     if patterns is not None:
-        patterns = patterns.to(inputs.device)
+        if inputs.is_cuda:  # from memory that is not pinned a copy would wait for all that is queued
+            patterns = patterns.pin_memory().to(inputs.device, non_blocking=True)
         inputs = inputs[:, patterns] if moving.own_inputs else inputs[patterns]
         targets = targets[..., patterns]
 
@@ -132,19 +138,19 @@ def _judge(
     last: bool,
 ) -> dict[int, Verdict]:
     """Bring the members' standing up to date; verdicts on those that are finished."""
-    norm = gradient_norm(moving.model)
-    unsatisfied = moving.stand(criterion, loss, value, outputs, norm)
-    finite, minimum = value.isfinite(), criterion.at_minimum(value, norm)
+    seen = moving.stand(criterion, loss, value, outputs, gradient_norm(moving.model))
+    finite = seen.loss.isfinite()
     verdicts: dict[int, Verdict] = {}
-    for k, whole in enumerate(moving.index.tolist()):
+    for k, whole in enumerate(moving.places.tolist()):
         if not finite[k]:
             verdicts[k] = Verdict.DIVERGED
-        elif unsatisfied[k] == 0:
+        elif seen.n_unsatisfied[k] == 0:
             verdicts[k] = Verdict.SAT
-        elif minimum[k]:
+        elif seen.at_minimum[k]:
             verdicts[k] = Verdict.UNSAT
         elif last:
-            verdicts[k] = criterion.out_of_budget(float(value[k]), float(moving.members.loss_at_half[whole]))
+            at_half = float(moving.members.loss_at_half[whole])
+            verdicts[k] = criterion.out_of_budget(float(seen.loss[k]), at_half)
     return verdicts
 
 

@@ -66,6 +66,7 @@ class Snapshots:
         slopes: tuple[Weights, Weights],
     ) -> None:
         """Members went from `start` to `end`, with weights and slopes dw/dt at both (nobody: start = end)."""
+        start, end = torch.stack([start, end]).cpu()
         first = int(torch.searchsorted(self.times, start.min(), right=True))
         last = int(torch.searchsorted(self.times, end.max(), right=True))
         for number in range(first, last):

@@ -59,13 +59,16 @@ def damped_step(
         ValueError: the loss has a slope where it has no curvature.
     """
     slope, bend = loss.d1(at.outputs, targets), loss.d2(at.outputs, targets)
-    if bool(((slope != 0) & (bend <= 0)).any()):
+    # Both questions with one transfer: the second decides how large the system is.
+    unbent, n_active = ((slope != 0) & (bend <= 0)).any(), (bend > 0).sum(1).max()
+    refused, columns = torch.stack([unbent.long(), n_active]).tolist()
+    if refused:
         raise ValueError(
             f"loss: {type(loss).__name__} has a slope where its second derivative is not positive; "
             "Gauss-Newton steps need a convex loss such as QuadraticHinge or MSE"
         )
     order = bend.argsort(dim=1, descending=True, stable=True)
-    order = order[:, : max(1, int((bend > 0).sum(1).max()))]  # active patterns of each member come first
+    order = order[:, : max(1, columns)]  # active patterns of each member come first
     root = bend.gather(1, order).sqrt()
     residual = (slope.gather(1, order) / root).where(root > 0, 0.0)
     passed = signals(model, x)
@@ -77,7 +80,7 @@ def damped_step(
         )
         parts.append(_solve(jacobian, residual[rows], damping.to(root)[rows], first_damping, n))
     change, promised, used, diagonal = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Step(change, promised, used.double().cpu(), diagonal.double().cpu())
+    return Step(change, promised, used.double(), diagonal.double())
 
 
 def _jacobian(passed: Signals, rows: Tensor, order: Tensor, *, biases: bool) -> Tensor:

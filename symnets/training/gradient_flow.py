@@ -1,6 +1,7 @@
 """Gradient flow of many nets at once, each with a step size of its own."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,6 +18,7 @@ from symnets.training.flow_weights import (
     put_weights,
     trainable,
 )
+from symnets.training.members import Members
 from symnets.training.moving import Moving
 from symnets.training.pointwise import PointwiseLoss, check_targets
 from symnets.training.state import TrainState
@@ -61,6 +63,11 @@ def gradient_flow(
     `members.time` is t, `members.step_size` the step to come, `members.steps` counts steps taken and
     `state.step` trials. Frozen at a yield and thawed, the flow goes on with the same bits.
 
+    On a GPU step sizes are controlled there, and between two looks nothing waits for it. Whether all members
+    have arrived at `max_time` is asked at looks alone: those that have take steps of size zero until then,
+    which leaves weights and `members.steps` as they are, and `state.step` may exceed that of a CPU by
+    less than a stride. With `snapshots` each trial waits for the times it has come to.
+
     Args:
         state: model with members; float64 unless the tolerance is above the noise of float32. Frozen
             parameters stay.
@@ -93,39 +100,60 @@ def gradient_flow(
         names = ("refused_step", "refused_jump", "lowest_loss")
         members.memory = {name: nan.clone() for name in names} | {"stalled_kinks": torch.zeros_like(nan)}
     horizon = torch.inf if max_time is None else max_time
+    pace = _Pace(*moving.fetch(_Pace.columns(members)))
     while bool(members.moving.any()):
         if state.step == budget // 2:
             members.loss_at_half[members.moving] = start.loss.double().cpu()
-        arrived = bool(_arrived(members.time[members.moving], horizon).all())
+        arrived = pace.time.device.type == "cpu" and bool(_arrived(pace.time, horizon).all())
         if state.step != seen and (state.step % stride == 0 or state.step >= budget or arrived):
             put_weights(moving.model, weights)
+            moving.store(_Pace.columns(members), vars(pace).values())
             found = _judge(state, moving, criterion, loss, start, weights, patience, horizon, budget)
             moving.finish(found)
             moving.write_back()
             yield state
             if found and bool(members.moving.any()):
                 weights, start = flat(trainable(moving.model)), point(moving, loss)
+            pace = _Pace(*moving.fetch(_Pace.columns(members)))
         if not bool(members.moving.any()):
             return
-        some = members.moving
-        left = horizon - members.time[some]
-        step = torch.minimum(members.step_size[some], left)
+        left, wanted = horizon - pace.time, pace.step_size
+        step = torch.minimum(wanted, left)
         trial = bogacki_shampine(lambda w: point(moving, loss, w), weights, start, step)
-        wanted = members.step_size.clone()
-        taken = _control(moving, trial, step, tolerance, slope_tolerance)
+        taken = _control(moving, pace, trial, step, tolerance, slope_tolerance)
         # One that was cut short by the end of time has not asked for less.
-        cut = taken & (step < wanted[some])
-        members.step_size[some] = torch.where(cut, wanted[some], members.step_size[some])
-        before = members.time[some]
+        cut = taken & (step < wanted)
+        pace.step_size = torch.where(cut, wanted, pace.step_size)
+        before = pace.time
         after = torch.where(step < left, before + step, horizon).where(taken, before)
-        members.time[some] = after
-        members.steps[some] += (after > before).long()
+        pace.time = after
+        pace.steps = pace.steps + (after > before)
         if snapshots is not None:
             slopes = -start.gradient, -trial.end.gradient
             snapshots.passed(moving, before, after, (weights, trial.weights), slopes)
         weights, start = _merge(taken, weights, start, trial)
         state.step += 1
         state.epoch = float(state.step)
+
+
+@dataclass
+class _Pace:
+    """What trials change of the moving members, on their device; see `Members`."""
+
+    time: Each
+    step_size: Each
+    steps: Each
+    kinks: Each
+    stalled_kinks: Each
+    refused_step: Each
+    refused_jump: Each
+
+    @staticmethod
+    def columns(members: Members) -> list[Tensor]:
+        """Where members keep the same."""
+        names = ("stalled_kinks", "refused_step", "refused_jump")
+        memory = [members.memory[name] for name in names]
+        return [members.time, members.step_size, members.steps, members.kinks, *memory]
 
 
 def _first_step(weights: Weights, start: Point) -> Each:
@@ -138,17 +166,17 @@ def _arrived(time: Each, horizon: float) -> Taken:
     return time >= horizon * (1 - 1e-12)
 
 
-def _control(moving: Moving, trial: Trial, step: Each, tolerance: float, slope_tolerance: float) -> Taken:
+def _control(
+    moving: Moving, pace: _Pace, trial: Trial, step: Each, tolerance: float, slope_tolerance: float
+) -> Taken:
     """Which members take the trial step; sets their next step size, and counts kinks."""
-    members, some = moving.members, moving.members.moving
     outputs_of_twin = _outputs(moving, trial.twin)
     off = (trial.end.outputs - outputs_of_twin).flatten(1).abs().amax(1)
     output_error, slope_error, jump = (
-        e.double().cpu().nan_to_num(nan=torch.inf, posinf=torch.inf)
+        e.double().nan_to_num(nan=torch.inf, posinf=torch.inf)
         for e in (off / tolerance, trial.slope_error / slope_tolerance, trial.jump)
     )
-    memory = members.memory
-    refused, refused_jump = memory["refused_step"][some], memory["refused_jump"][some]
+    refused, refused_jump = pace.refused_step, pace.refused_jump
     agree = (output_error <= 1) & (slope_error <= 1)
     # NaN, when no step has been refused here, compares as False.
     kink = (output_error <= 1) & jump.isfinite() & (jump > refused_jump * (step / refused).sqrt())
@@ -162,11 +190,10 @@ def _control(moving: Moving, trial: Trial, step: Each, tolerance: float, slope_t
     following = step * torch.where(taken, grown, shrunk)
     # A kink says nothing about the step that is good behind it. Across one, outputs are off by O(h).
     beyond = torch.minimum(0.9 * step / output_error, 5 * refused)
-    members.step_size[some] = torch.where(kink, torch.maximum(beyond, step), following)
-    members.kinks[some] += kink.long()
-    memory["stalled_kinks"][some] += kink.double()
-    memory["refused_step"][some] = torch.where(taken, torch.nan, step)
-    memory["refused_jump"][some] = torch.where(taken, torch.nan, jump)
+    pace.step_size = torch.where(kink, torch.maximum(beyond, step), following)
+    pace.kinks, pace.stalled_kinks = pace.kinks + kink, pace.stalled_kinks + kink
+    pace.refused_step = torch.where(taken, torch.nan, step)
+    pace.refused_jump = torch.where(taken, torch.nan, jump)
     return taken
 
 
@@ -178,13 +205,12 @@ def _outputs(moving: Moving, weights: Weights) -> Tensor:
 
 def _merge(taken: Taken, weights: Weights, start: Point, trial: Trial) -> tuple[Weights, Point]:
     """Weights and what is known there: of the trial for the members that take it."""
-    chosen = taken.to(weights.device)
     pairs = [(trial.end.loss, start.loss), (trial.end.outputs, start.outputs)]
     loss, outputs, gradient = (
-        torch.where(chosen.view(-1, *[1] * (new.ndim - 1)), new, old)
+        torch.where(taken.view(-1, *[1] * (new.ndim - 1)), new, old)
         for new, old in [*pairs, (trial.end.gradient, start.gradient)]
     )
-    return torch.where(chosen[:, None], trial.weights, weights), Point(loss, outputs, gradient)
+    return torch.where(taken[:, None], trial.weights, weights), Point(loss, outputs, gradient)
 
 
 def _judge(
@@ -200,7 +226,7 @@ def _judge(
 ) -> dict[int, Verdict]:
     """Bring the members' standing up to date; verdicts on those that are finished."""
     members, memory = moving.members, moving.members.memory
-    unsatisfied = moving.stand(criterion, loss, start.loss, start.outputs, start.gradient_norm)
+    seen = moving.stand(criterion, loss, start.loss, start.outputs, start.gradient_norm)
     some = members.moving.clone()
     falls = ~(members.loss >= (1 - 1e-3) * memory["lowest_loss"])  # also when there is none yet
     memory["lowest_loss"] = torch.where(falls & some, members.loss, memory["lowest_loss"])
@@ -208,20 +234,19 @@ def _judge(
     resolution = torch.finfo(weights.dtype).eps * weights.norm(dim=1).double().cpu()
     stuck = members.step_size[some] * members.gradient_norm[some] < resolution
     stuck = stuck | (memory["stalled_kinks"][some] >= patience)
-    minimum = criterion.at_minimum(start.loss, start.gradient_norm)
-    finite, arrived = start.loss.isfinite(), _arrived(members.time[some], horizon)
+    finite, arrived = seen.loss.isfinite(), _arrived(members.time[some], horizon)
     verdicts: dict[int, Verdict] = {}
-    for k, whole in enumerate(moving.index.tolist()):
+    for k, whole in enumerate(moving.places.tolist()):
         if not finite[k]:
             verdicts[k] = Verdict.DIVERGED
-        elif unsatisfied[k] == 0:
+        elif seen.n_unsatisfied[k] == 0:
             verdicts[k] = Verdict.SAT
-        elif minimum[k]:
+        elif seen.at_minimum[k]:
             verdicts[k] = Verdict.UNSAT
         elif arrived[k]:
             verdicts[k] = Verdict.UNCONVERGED
         elif stuck[k]:
             verdicts[k] = Verdict.KINK
         elif state.step >= budget:
-            verdicts[k] = criterion.out_of_budget(float(start.loss[k]), float(members.loss_at_half[whole]))
+            verdicts[k] = criterion.out_of_budget(float(seen.loss[k]), float(members.loss_at_half[whole]))
     return verdicts

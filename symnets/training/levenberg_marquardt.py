@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from symnets.data.loader import Batch
 from symnets.models.dense import Dense
 from symnets.training.flow_weights import Weights, flat, point, put_weights
 from symnets.training.gauss_newton import damped_step
-from symnets.training.moving import Moving
+from symnets.training.moving import Moving, Standing
 from symnets.training.pointwise import PointwiseLoss, check_targets
 from symnets.training.state import TrainState
 from symnets.training.verdict import Criterion, Verdict
@@ -45,6 +44,8 @@ def levenberg_marquardt(
     ReLU steps are small and often refused, because the model knows nothing of the kinks
     around it (figures: docs/how-to/landscape_dynamics.md). Use gradient descent there.
 
+    On a GPU λ is kept there; each trial waits once, to learn the largest number of active patterns.
+
     Steps of second order end on the margin itself, with gaps of 1e-13; `Criterion(tolerance=1e-10)`
     lets them get there.
 
@@ -71,24 +72,25 @@ def levenberg_marquardt(
     seen = -1 if state.members is None else state.step  # a resumed state was yielded at this step
     moving = Moving(state, batch)
     members = moving.members
+    columns = _columns(moving)
+    λ, steps, relative = moving.fetch(columns)
     while bool(members.moving.any()):
         weights, start = flat(list(moving.model.parameters())), point(moving, loss)
         if state.step == budget // 2:
             members.loss_at_half[members.moving] = start.loss.double().cpu()
         if state.step != seen and (state.step % stride == 0 or state.step >= budget):
-            norm = start.gradient_norm
-            unsatisfied = moving.stand(criterion, loss, start.loss, start.outputs, norm)
-            minimum = criterion.at_minimum(start.loss, norm)
-            found = _judge(state, moving, criterion, budget, start.loss, unsatisfied, minimum)
+            moving.store(columns, (λ, steps, relative))
+            standing = moving.stand(criterion, loss, start.loss, start.outputs, start.gradient_norm)
+            found = _judge(state, moving, criterion, budget, standing)
             moving.finish(found)
             moving.write_back()
             yield state
+            columns = _columns(moving)
+            λ, steps, relative = moving.fetch(columns)
             if found:
                 seen = state.step
                 continue
-        some, λ = members.moving, members.step_size
-        step = damped_step(moving.model, moving.inputs, moving.targets, loss, start, λ[some], damping)
-        λ[some] = step.damping
+        step = damped_step(moving.model, moving.inputs, moving.targets, loss, start, λ, damping)
         with torch.no_grad():
             put_weights(moving.model, weights + step.change)
             value = loss(moving.model(moving.inputs), moving.targets).mean(-1)
@@ -96,10 +98,8 @@ def levenberg_marquardt(
         taken = quality > 1e-4
         put_weights(moving.model, _where(taken, weights + step.change, weights))
         factor = torch.where(taken, (1 - (2 * quality - 1) ** 3).clamp(0.1, 2.0), 4.0)
-        λ[some] *= factor.double().cpu()
-        members.memory["relative_damping"] = members.memory.get("relative_damping", torch.zeros_like(λ))
-        members.memory["relative_damping"][some] = λ[some] / step.diagonal
-        members.steps[some] += taken.cpu().long()
+        λ = step.damping * factor.double()
+        steps, relative = steps + taken, λ / step.diagonal
         state.step += 1
         state.epoch = float(state.step)
 
@@ -108,25 +108,26 @@ def _where(taken: Tensor, new: Weights, old: Weights) -> Weights:
     return torch.where(taken[:, None], new, old)
 
 
-def _judge(
-    state: TrainState,
-    moving: Moving,
-    criterion: Criterion,
-    budget: int,
-    loss: Float[Tensor, " members"],
-    unsatisfied: Tensor,
-    minimum: Tensor,
-) -> dict[int, Verdict]:
+def _columns(moving: Moving) -> list[Tensor]:
+    """Where members keep λ, steps taken, and λ over the mean diagonal."""
     members = moving.members
-    relative = members.memory.get("relative_damping", torch.zeros_like(members.loss))[members.moving]
+    relative = members.memory.setdefault("relative_damping", torch.zeros_like(members.loss))
+    return [members.step_size, members.steps, relative]
+
+
+def _judge(
+    state: TrainState, moving: Moving, criterion: Criterion, budget: int, standing: Standing
+) -> dict[int, Verdict]:
+    members, loss = moving.members, standing.loss
+    relative = members.memory["relative_damping"][members.moving]
     piecewise_linear = moving.model.activation.curvature is None and moving.model.activation.name != "linear"
     verdicts: dict[int, Verdict] = {}
-    for k, whole in enumerate(moving.index.tolist()):
+    for k, whole in enumerate(moving.places.tolist()):
         if not loss[k].isfinite():
             verdicts[k] = Verdict.DIVERGED
-        elif unsatisfied[k] == 0:
+        elif standing.n_unsatisfied[k] == 0:
             verdicts[k] = Verdict.SAT
-        elif minimum[k]:
+        elif standing.at_minimum[k]:
             verdicts[k] = Verdict.UNSAT
         elif relative[k] > DAMPING_LIMIT:
             verdicts[k] = Verdict.KINK if piecewise_linear else Verdict.UNSAT

@@ -1,9 +1,10 @@
 """Moving: the members of an ensemble that are not finished, as a smaller ensemble."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -14,11 +15,22 @@ from symnets.training.state import TrainState
 from symnets.training.verdict import Criterion, Verdict
 
 
+class Standing(NamedTuple):
+    """What a look at the moving members tells, on the CPU."""
+
+    loss: Float[Tensor, " moving"]
+    n_unsatisfied: Int[Tensor, " moving"]
+    at_minimum: Bool[Tensor, " moving"]
+
+
 class Moving:
     """The members of a state that still move, as a smaller model with its own optimiser.
 
     While all move, model and optimiser are those of the state; afterwards copies of the parts that
     move, so that a finished member costs nothing. `write_back` brings the state up to date.
+
+    Patterns are brought to the device of the model. Where members stand (`Members`) is kept on the CPU, and
+    brought up to date at looks alone: between two looks nothing waits for the device.
 
     Args:
         state: its model has a member axis first in every parameter, and `select(indices)`.
@@ -36,7 +48,8 @@ class Moving:
             )
         if state.members is None:
             state.members = Members.start(n)
-        self.state, self.batch, self.members = state, batch, state.members
+        self.device = next(state.model.parameters()).device
+        self.state, self.batch, self.members = state, batch.to(self.device), state.members
         axes = getattr(state.model, "input_axes", None)
         self.own_inputs = axes is not None and batch.inputs.ndim > axes
         self.steps, self.time = 0, 0.0  # since the last look: indexing costs as much as a product
@@ -44,8 +57,8 @@ class Moving:
 
     def _shrink(self, moving: Tensor) -> None:
         state = self.state
-        device = next(state.model.parameters()).device
-        self.index = moving.nonzero()[:, 0].to(device)
+        self.places = moving.nonzero()[:, 0]  # among all members; on the CPU
+        self.index = self.places.to(self.device)
         everyone = len(self.index) == len(moving)
         chosen: Callable[[Tensor], Tensor] = (lambda t: t) if everyone else (lambda t: t[self.index])
         inputs, targets = self.batch
@@ -62,17 +75,29 @@ class Moving:
         self.members.time[moving] += self.time
         self.steps, self.time = 0, 0.0
 
+    def fetch(self, columns: Sequence[Tensor]) -> tuple[Float[Tensor, " moving"], ...]:
+        """Columns of `Members` for those that move, in float64, on the device: one transfer."""
+        rows = [column[self.members.moving].double() for column in columns]
+        return torch.stack(rows).to(self.device).unbind()
+
+    def store(self, columns: Sequence[Tensor], values: Iterable[Float[Tensor, " moving"]]) -> None:
+        """Values of those that move, into columns of `Members`: one transfer."""
+        for column, row in zip(columns, torch.stack(list(values)).cpu(), strict=True):
+            column[self.members.moving] = row.to(column.dtype)
+
     def stand(
         self, criterion: Criterion, loss: PointwiseLoss, value: Tensor, outputs: Tensor, norm: Tensor
-    ) -> Tensor:
-        """Losses, gradient norms and N_Δ into the standing of those that move; returns their N_Δ."""
+    ) -> Standing:
+        """Losses, gradient norms and N_Δ into the standing of those that move, with one transfer."""
         members = self.members
         unsatisfied = criterion.n_unsatisfied(outputs, self.targets, labels=loss.labels)
-        members.loss[members.moving] = value.double().cpu()
-        members.gradient_norm[members.moving] = norm.double().cpu()
-        members.n_unsatisfied[members.moving] = unsatisfied.cpu()
+        minimum = criterion.at_minimum(value, norm)
+        found, slope, n, ended = torch.stack([t.double() for t in (value, norm, unsatisfied, minimum)]).cpu()
+        members.loss[members.moving] = found
+        members.gradient_norm[members.moving] = slope
+        members.n_unsatisfied[members.moving] = n.long()
         self.state.loss = members.mean_loss
-        return unsatisfied
+        return Standing(found, n.long(), ended.bool())
 
     def write_back(self) -> None:
         """Weights and optimiser slots of the moving members, into the state."""
@@ -102,7 +127,7 @@ class Moving:
             return
         self.write_back()
         for place, verdict in verdicts.items():
-            self.members.finish(int(self.index[place]), verdict)
+            self.members.finish(int(self.places[place]), verdict)
         self._shrink(self.members.moving)
 
 
