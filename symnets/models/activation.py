@@ -100,6 +100,7 @@ def _norm(name: str) -> float:
     """By quadrature on a grid: exact to rounding for smooth functions, and for ReLU, known in closed form."""
     if name == "relu":
         return 2**0.5
-    z = torch.linspace(-12, 12, 24001, dtype=torch.float64)
+    # On the CPU whatever the default device is: on "meta" there would be no value.
+    z = torch.linspace(-12, 12, 24001, dtype=torch.float64, device="cpu")
     second_moment = torch.trapezoid(ACTIVATIONS[name].value(z) ** 2 * _density(z), z)
     return float(second_moment**-0.5)

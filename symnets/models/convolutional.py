@@ -33,8 +33,12 @@ class Convolutional(nn.Module):
         bias: whether layers have biases, zero at first.
         d_out: components of an output; None for a scalar f, without an axis for it.
         members: number of nets; None for a single one, without an axis for it.
-        generator: source of the initial weights, member after member.
+        generator: source of the initial weights, member after member; the net is on its device.
         dtype: of the parameters; drawn in float64 whatever it is.
+
+    Note:
+        In float32 cuDNN rounds factors to TF32, 11 bits of 24, unless
+        `torch.backends.cudnn.allow_tf32` is False.
 
     Example:
         >>> Convolutional((1, 28, 28), 8, 3, stride=2, members=5)(torch.randn(100, 1, 28, 28)).shape
@@ -68,9 +72,10 @@ class Convolutional(nn.Module):
         fan_in = [*[c * kernel**2 for c in channels], width]
         self.scales = layer_scales(parametrization, fan_in)
         deviations = [initial_deviation(parametrization, n) for n in fan_in]
+        device = None if generator is None else generator.device
         draws = [
             [
-                s * torch.randn(size, generator=generator, dtype=torch.float64)
+                s * torch.randn(size, generator=generator, dtype=torch.float64, device=device)
                 for s, size in zip(deviations, shapes, strict=True)
             ]
             for _ in range(members or 1)
@@ -80,7 +85,8 @@ class Convolutional(nn.Module):
         self.weights = nn.ParameterList([nn.Parameter(layer.to(dtype)) for layer in layers])
         lead = () if members is None else (members,)
         sizes = [size[0] for size in shapes] if bias else []
-        self.biases = nn.ParameterList([nn.Parameter(torch.zeros(*lead, n, dtype=dtype)) for n in sizes])
+        zeros = [layers[0].new_zeros((*lead, n), dtype=dtype) for n in sizes]
+        self.biases = nn.ParameterList([nn.Parameter(b) for b in zeros])
 
     def forward(self, x: Float[Tensor, "*members n c r q"]) -> Float[Tensor, "..."]:
         """f(x): (n,) or (S, n), with a last axis d_out unless it is None.

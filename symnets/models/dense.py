@@ -30,7 +30,8 @@ class Dense(nn.Module):
         members: number of nets; None for a single one, without an axis for it.
         init: "normal", or "orthogonal": (semi-)orthogonal matrices of the same mean square.
         generator: source of the initial weights, member after member: S members drawn at once
-            equal S single nets drawn one after the other.
+            equal S single nets drawn one after the other. The net is on its device; a generator of a GPU
+            gives other numbers than one of the CPU.
         dtype: of the parameters; drawn in float64 whatever it is.
 
     Example:
@@ -72,7 +73,7 @@ class Dense(nn.Module):
         layers = draws[0] if members is None else [torch.stack(layer) for layer in zip(*draws, strict=True)]
         dtype = dtype or torch.get_default_dtype()
         self.weights = nn.ParameterList([nn.Parameter(layer.to(dtype)) for layer in layers])
-        biases = [torch.zeros(layer.shape[:-1], dtype=dtype) for layer in layers] if bias else []
+        biases = [layer.new_zeros(layer.shape[:-1], dtype=dtype) for layer in layers] if bias else []
         self.biases = nn.ParameterList([nn.Parameter(b) for b in biases])
 
     def forward(self, x: Float[Tensor, "*members n d_in"]) -> Float[Tensor, "..."]:
@@ -183,7 +184,8 @@ class Dense(nn.Module):
 
 def _draw(shape: tuple[int, int], init: str, generator: Generator | None) -> Tensor:
     """Entries of unit mean square."""
-    normal = torch.randn(shape, generator=generator, dtype=torch.float64)
+    device = None if generator is None else generator.device
+    normal = torch.randn(shape, generator=generator, dtype=torch.float64, device=device)
     if init == "normal":
         return normal
     rows, columns = shape

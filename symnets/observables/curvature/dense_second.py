@@ -50,7 +50,8 @@ def add_second_derivatives(
         for bend, layer, d in zip(single(pass_.curvatures), w[1:], back[1:], strict=True):
             bends.append(weights * bend * (layer.T @ d))
     for low in range(model.depth):
-        moves = [torch.eye(model.width).to(w[0])[..., None]]  # ∂z_m/∂z_low for m = low, low + 1, ...
+        moves = [torch.eye(model.width, dtype=w[0].dtype, device=w[0].device)[..., None]]
+        # ∂z_m/∂z_low for m = low, low + 1, ...
         for m in range(low + 1, model.depth + 1):
             shared = ((weights * back[m])[:, None] * inputs[low]).flatten(0, 1)  # c D_m[p] a_(l-1)[j]
             if m == low + 1:  # T is diagonal

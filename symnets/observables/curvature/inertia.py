@@ -36,7 +36,8 @@ def inertia(matrix: Float[Tensor, "*members n n"], *, tolerance: float | None = 
     Bunch and Kaufman 1977, doi:10.1090/S0025-5718-1977-0428694-0).
 
     Args:
-        matrix: symmetric; of float32 too, the work is in float64 on the CPU.
+        matrix: symmetric; of float32 too, and on any device: the work is in float64 on the CPU, where the
+            matrix of a member is brought once, and where the result is.
         tolerance: τ; by default that of rounding, n ε |H|_F with ε of the dtype of the matrix.
 
     Raises:
@@ -52,7 +53,7 @@ def inertia(matrix: Float[Tensor, "*members n n"], *, tolerance: float | None = 
     taus = rounding(flat) if tolerance is None else torch.full((len(flat),), tolerance, dtype=torch.float64)
     n = matrix.shape[-1]
     counts = []
-    for h, t in zip(flat, taus, strict=True):
+    for h, t in zip((one.cpu() for one in flat), taus, strict=True):
         negative, positive = _signs(h, float(t))[0], _signs(h, -float(t))[1]
         positive = min(positive, n - negative)  # the two may disagree on an eigenvalue nearer than rounding
         counts.append([negative, n - negative - positive, positive])
@@ -62,7 +63,7 @@ def inertia(matrix: Float[Tensor, "*members n n"], *, tolerance: float | None = 
 
 def _signs(matrix: Float[Tensor, "n n"], shift: float) -> tuple[int, int]:
     """Numbers of negative and of positive eigenvalues of the matrix plus a shift."""
-    shifted = np.array(matrix.cpu().double().numpy(), order="F")
+    shifted = np.array(matrix.double().numpy(), order="F")
     shifted[np.diag_indices_from(shifted)] += shift
     dsytrf, dsytrf_lwork = get_lapack_funcs(("sytrf", "sytrf_lwork"), (shifted,))
     size, _ = dsytrf_lwork(len(shifted), lower=1)

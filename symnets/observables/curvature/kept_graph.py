@@ -85,7 +85,8 @@ def keep_graph(model: nn.Module, loss: Loss, batch: Batch) -> KeptGraph:
             leaves[name] = state[name].requires_grad_()
     if not leaves:
         raise ValueError("model: expected parameters with requires_grad=True, found none")
-    with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+    gpus = sorted({p.get_device() for p in model.parameters() if p.is_cuda})
+    with torch.enable_grad(), torch.random.fork_rng(devices=gpus):
         outputs = functional_call(model, state, (batch.inputs,))
     targets = batch.targets
     if isinstance(outputs, Tensor) and isinstance(targets, Tensor) and outputs.shape == (*targets.shape, 1):

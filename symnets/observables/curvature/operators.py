@@ -24,7 +24,8 @@ class CurvatureOperator(LinearOperator):
     The graph of one evaluation is kept, with its own copy of the weights: products are backward passes
     through it, and later training of the model does not reach them. Columns are taken one after the
     other: batches of 16 by vmap were twice as fast at 300 weights, and slower from 2,000 on. Vectors are
-    numpy arrays; torch's dtype and device are inside.
+    numpy arrays; torch's dtype and device are inside, and a product takes one transfer to the device and one
+    back.
 
     Args:
         model: any module; evaluated once in the mode it is in, buffers and random state left as found.
@@ -55,7 +56,7 @@ class CurvatureOperator(LinearOperator):
     def _matvec(self, x: ndarray) -> ndarray:
         if np.iscomplexobj(x):
             raise ValueError("vector: expected real numbers, got complex ones; take real and imaginary part")
-        flat = torch.from_numpy(np.ascontiguousarray(x).reshape(-1))
+        flat = torch.from_numpy(np.ascontiguousarray(x).reshape(-1)).to(self._graph.parameters[0].device)
         parts = flat.split([p.numel() for p in self._graph.parameters])
         vector = [v.to(p).view_as(p) for v, p in zip(parts, self._graph.parameters, strict=True)]
         return flatten(self._product(vector)).cpu().numpy().astype(self.dtype)

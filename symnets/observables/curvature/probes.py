@@ -8,7 +8,7 @@ from scipy.sparse.linalg import LinearOperator
 
 
 def signs(n: int, columns: int, generator: torch.Generator) -> Float[ndarray, "n columns"]:
-    """Independent ±1, in float64."""
+    """Independent ±1, in float64; other ones from a generator of a GPU than from one of the CPU."""
     drawn = torch.randint(0, 2, (columns, n), generator=generator, device=generator.device)
     return (2.0 * drawn.cpu().numpy() - 1).T
 

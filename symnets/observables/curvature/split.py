@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -106,6 +107,6 @@ def _fill(
     """Writes an operator into a matrix, column by column."""
     product = operator(model, loss, Batch(x, y))
     for columns in strips(len(matrix)):
-        identity = torch.eye(len(matrix))[:, columns].numpy()
+        identity = np.eye(len(matrix), columns.stop - columns.start, -columns.start)
         matrix[columns] = torch.from_numpy(product @ identity).T.to(matrix)
     mirror(matrix)
