@@ -65,7 +65,7 @@ def descend(
             yield state
 
 
-def _mean(each: Float[Tensor, "*members"]) -> Float[Tensor, ""]:
+def _mean(each: Float[Tensor, "*members"]) -> Tensor:
     """Loss of a net, or the mean over the members whose loss is finite; NaN if there is none."""
     if each.ndim == 0:
         return each

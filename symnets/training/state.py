@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -40,7 +39,7 @@ class TrainState:
     averaged: nn.Module | None = None
     step: int = 0
     epoch: float = 0.0
-    last_loss: float | Float[Tensor, ""] = math.nan
+    last_loss: float | Tensor = math.nan
     learning_rate: float = math.nan
     seconds: float = 0.0
     history: History = field(default_factory=History)
