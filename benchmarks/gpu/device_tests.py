@@ -17,7 +17,7 @@ import torch
 from stage import Stage
 
 ROOT = Path(__file__).parents[2]
-REHEARSAL_SECONDS = 20
+REHEARSAL_SECONDS = 25
 """Of tests on the CPU, in a rehearsal: as many as fit."""
 MESSAGE = 3000
 """Characters of a failure's message that are kept, the last ones."""
@@ -114,6 +114,8 @@ def main() -> None:
     stage.document["ended_by_time"] = code == pytest.ExitCode.INTERRUPTED
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.INTERRUPTED):
         stage.document["failed"] = f"pytest ended with {code!r}"
+    elif not recorder.counts["passed"]:
+        stage.document["failed"] = "no test passed"
     stage.finish()
 
 
