@@ -104,7 +104,8 @@ def main() -> None:
         raise KeyboardInterrupt("out of time")
 
     signal.signal(signal.SIGALRM, stop)
-    seconds = min(stage.seconds_left - 6, REHEARSAL_SECONDS if stage.rehearse else stage.seconds)
+    end = 16 if processes else 4  # for the processes to stop
+    seconds = min(stage.seconds_left - end, REHEARSAL_SECONDS if stage.rehearse else stage.seconds)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 1))
     code = pytest.main([*options, "tests/cuda"], plugins=[recorder])
     signal.setitimer(signal.ITIMER_REAL, 0)

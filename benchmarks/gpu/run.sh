@@ -28,7 +28,8 @@ log=$out/log.txt
 rm -f "$out"/*.json
 echo "run.sh: $(date -u)" >"$log"
 export PYTHONPATH=$PWD:$PWD/benchmarks PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-if [ -z "$rehearse" ] || ! "$python" -c "import ase, pydantic, tyro, vesin" 2>/dev/null; then
+lacks="import importlib.util as u; exit(not all(map(u.find_spec, ('ase', 'pydantic', 'tyro', 'vesin'))))"
+if [ -z "$rehearse" ] || ! "$python" -c "$lacks"; then
   # A folder on PYTHONPATH, not a virtual environment: one made by the Python of another would not see its packages.
   "$python" "$here/unpack.py" "$here/carry" "$work" >>"$log" 2>&1 || echo "unpack.py failed: see log.txt"
   export PYTHONPATH=$PYTHONPATH:$work/site
