@@ -27,17 +27,19 @@ def test_epochs_share_out_the_time_as_the_root_of_the_cost():
     from stability import epochs_that_fit
 
     costs = [4.0, 1.0, 0.25]
-    epochs = epochs_that_fit(costs, 35.0, most=100.0)
+    epochs = epochs_that_fit(costs, [1.0, 1.0, 1.0], 35.0, most=100.0)
     assert sum(cost * n for cost, n in zip(costs, epochs, strict=True)) == pytest.approx(35.0)
     assert epochs == pytest.approx([5.0, 10.0, 20.0])
+    # Four times the worth, twice the epochs.
+    assert epochs_that_fit([1.0, 1.0], [4.0, 1.0], 30.0, most=100.0) == pytest.approx([20.0, 10.0])
 
 
 def test_epochs_stay_within_their_limits():
     from stability import epochs_that_fit
 
-    assert epochs_that_fit([1.0, 0.01], 3.0, most=10.0) == pytest.approx([2.9, 10.0])
-    assert epochs_that_fit([1.0, 0.01], -5.0, most=10.0, least=0.5) == pytest.approx([0.5, 0.5])
-    assert epochs_that_fit([1.0], 1000.0, most=10.0) == pytest.approx([10.0])
+    assert epochs_that_fit([1.0, 0.01], [1.0, 1.0], 3.0, most=10.0) == pytest.approx([2.9, 10.0])
+    assert epochs_that_fit([1.0, 0.01], [1.0, 1.0], -5.0, most=10.0, least=0.5) == pytest.approx([0.5, 0.5])
+    assert epochs_that_fit([1.0], [1.0], 1000.0, most=10.0) == pytest.approx([10.0])
 
 
 def test_the_published_law_is_recognised():

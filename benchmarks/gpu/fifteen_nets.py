@@ -135,23 +135,26 @@ def _vgg(blocks: Sequence[int], *, batch_norm: bool) -> Callable[..., nn.Module]
     return partial(VGG, blocks=blocks, batch_norm=batch_norm)
 
 
-_PLAIN = {"rate": 0.01}
-"""Nets without batch normalisation take no larger rate."""
+def _plain(build: Callable[[Shape, float], nn.Module], rate: float) -> Architecture:
+    """Without batch normalisation: by SGD a deep one does not begin to learn within hundreds of steps."""
+    return Architecture(build, "adamw", rate, 1e-2)
+
+
 NETS = {
     "resnet18": Architecture(_symnets(ResNet18, 8.0)),
     "fc2": _fully_connected(2),
     "vgg11_bn": Architecture(_symnets(VGG11, 4.0, batch_norm=True)),
-    "lenet": Architecture(_symnets(LeNet, 1.0), **_PLAIN),
-    "alexnet": Architecture(_symnets(AlexNet, 4.0), **_PLAIN),
+    "lenet": _plain(_symnets(LeNet, 1.0), 5e-4),
+    "alexnet": _plain(_symnets(AlexNet, 4.0), 5e-4),
     "efficientnet": Architecture(_symnets(EfficientNet, 2.0)),
     "vgg16_bn": Architecture(_vgg((2, 2, 3, 3, 3), batch_norm=True)),
     "fc4": _fully_connected(4),
-    "vgg11": Architecture(_symnets(VGG11, 4.0, batch_norm=False), **_PLAIN),
+    "vgg11": _plain(_symnets(VGG11, 4.0, batch_norm=False), 2.5e-4),
     "resnet34": Architecture(partial(ResNet, bottleneck=False)),
-    "vgg16": Architecture(_vgg((2, 2, 3, 3, 3), batch_norm=False), **_PLAIN),
+    "vgg16": _plain(_vgg((2, 2, 3, 3, 3), batch_norm=False), 2.5e-4),
     "fc6": _fully_connected(6),
     "vgg19_bn": Architecture(_vgg((2, 2, 4, 4, 4), batch_norm=True)),
-    "vgg19": Architecture(_vgg((2, 2, 4, 4, 4), batch_norm=False), **_PLAIN),
+    "vgg19": _plain(_vgg((2, 2, 4, 4, 4), batch_norm=False), 2.5e-4),
     "resnet50": Architecture(partial(ResNet, bottleneck=True)),
 }
 """By name, in the order in which they are worth being trained: kinds of nets first, then depths."""

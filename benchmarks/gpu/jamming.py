@@ -35,6 +35,8 @@ from symnets.training.state import TrainState
 from symnets.training.verdict import Criterion
 
 MOST_STEPS = 1_000_000
+UNROLLED = 10
+"""Steps that a CUDA graph does."""
 PROGRESS_EVERY = 5.0
 """Seconds between two notes of how far the groups are."""
 FALL = 2.0
@@ -66,9 +68,9 @@ REHEARSAL = Sizes(width=6, ratios=(3.5, 1.0), seeds=2, members=(1, 2), stride=20
 
 
 class Group:
-    """Members that differ in their seed alone, and a step of Adam for all of them.
+    """Members that differ in their seed alone, and steps of Adam for all of them.
 
-    On a GPU the step is captured as a CUDA graph; where that fails it is run as it is, and `refused`
+    On a GPU ten steps are captured as a CUDA graph; where that fails they are run as they are, and `refused`
     says why.
 
     Args:
@@ -102,7 +104,7 @@ class Group:
         self.refused = ""
 
     def capture(self) -> None:
-        """Record the step; a handful of steps are done on the way."""
+        """Record the steps; three are done on the way."""
         if self.stream is None:
             return
         self.stream.wait_stream(torch.cuda.current_stream())
@@ -113,24 +115,29 @@ class Group:
             torch.cuda.synchronize()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, stream=self.stream):
-                self._step()
+                for _ in range(UNROLLED):
+                    self._step()
             self.graph, self.steps = graph, 3
         except RuntimeError as error:
             self.refused = str(error).splitlines()[0][:200]
             torch.cuda.synchronize()
 
     def advance(self, steps: int) -> None:
-        """Do steps, on the group's own stream; does not wait for them."""
+        """Do steps, a multiple of `UNROLLED`, on the group's own stream; does not wait for them."""
         with torch.cuda.stream(self.stream):  # nothing happens without a stream
-            for _ in range(steps):
+            for _ in range(steps if self.graph is None else steps // UNROLLED):
                 if self.graph is None:
                     self._step()
                 else:
                     self.graph.replay()
         self.steps += steps
 
+    @torch.no_grad()
     def look(self) -> bool:
         """Whether all members are satisfied; those that are for the first time are noted with their step."""
+        gaps = 1 - self.targets * self.model(self.inputs)
+        self.losses = (0.5 * gaps.relu() ** 2).mean(-1)
+        self.unsatisfied = (~(gaps <= self.configs[0].tolerance)).sum(-1)
         for k, n in enumerate(self.unsatisfied.tolist()):
             if n == 0 and self.sat_at[k] is None:
                 self.sat_at[k] = self.steps
@@ -186,10 +193,7 @@ class Group:
         return rows
 
     def _step(self) -> None:
-        outputs = self.model.backpropagate(self.inputs, self._slope)
-        gaps = 1 - self.targets * outputs
-        self.losses.copy_((0.5 * gaps.relu() ** 2).mean(-1))
-        self.unsatisfied.copy_((~(gaps <= self.configs[0].tolerance)).sum(-1))
+        self.model.backpropagate(self.inputs, self._slope)
         self.optimizer.step()
 
     def _slope(self, outputs: Tensor) -> Tensor:
@@ -207,14 +211,14 @@ def speed(sizes: Sizes, members: int, dtype: str, device: torch.device, seconds:
     """Steps a second of so many members at P/N = 3, in one group, measured for about so many seconds."""
     group = Group([config(sizes, 3.0, seed % 2, dtype) for seed in range(members)], device)
     group.capture()
-    steps, taken = 5, 0.0
+    steps, taken = UNROLLED, 0.0
     while taken < seconds / 2 and steps < 10_000:
         _synchronize(device)
         start = time.perf_counter()
         group.advance(steps)
         _synchronize(device)
         taken = time.perf_counter() - start
-        done, steps = steps, 4 * steps
+        done, steps = steps, 2 * steps
     rate = done / taken
     return {
         "n_train": group.configs[0].n_train,
@@ -264,9 +268,9 @@ def minimise(stage: Stage, sizes: Sizes, seconds: float) -> None:
         for group in moving:
             group.rate.fill_(group.top_rate * final**fraction)
         _synchronize(stage.device)
-        for _ in range(sizes.stride // 10):  # in turns, so that the streams fill the GPU together
+        for _ in range(sizes.stride // UNROLLED):  # in turns, so that the streams fill the GPU together
             for group in moving:
-                group.advance(10)
+                group.advance(UNROLLED)
         _synchronize(stage.device)
         for group in [group for group in moving if group.look()]:
             moving.remove(group)
@@ -355,13 +359,13 @@ def main() -> None:
     for dtype in ("float32", "float64"):
         for members in sizes.members if dtype == "float32" else sizes.members[-1:]:
             case = {"measured": "speed", "members": members, "dtype": dtype, "width": sizes.width}
-            if stage.has_time_for(case, seconds=0.5 * stage.seconds):
+            if stage.has_time_for(case, seconds=0.3 * stage.seconds):
                 stage.measure(
                     case,
                     lambda members=members, dtype=dtype: speed(sizes, members, dtype, stage.device, each),
                 )
     case = {"measured": "speed of descend_members", "members": sizes.seeds, "width": sizes.width}
-    if stage.has_time_for(case, seconds=0.5 * stage.seconds):
+    if stage.has_time_for(case, seconds=0.3 * stage.seconds):
         stage.measure(case, lambda: library_speed(sizes, sizes.seeds, stage.device, each))
     end = 0.03 * stage.seconds + 1.0  # for margins and findings
     if stage.has_time_for({"measured": "transition"}, seconds=end + 1.0):
