@@ -5,7 +5,7 @@ from typing import Any
 
 Cells = tuple[Sequence[str], Iterable[Sequence[object]]]
 """Head and rows."""
-CONTESTANTS = ("plain", "e3nn", "cuequivariance", "compiled", "layers compiled")
+CONTESTANTS = ("plain", "e3nn", "cuequivariance", "compiled")
 
 
 def digits(value: float | None, n: int = 3) -> str:
