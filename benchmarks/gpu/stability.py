@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from symnets.data.images import Images, load_images
+from symnets.data.images.load import given_folder
 from symnets.data.subset import largest, subset
 from symnets.diffeo import SineField
 from symnets.experiments import stability_vs_error
@@ -416,6 +417,8 @@ def data_sets(stage: Stage, sizes: Sizes) -> list[DataSet]:
     except OSError as error:
         missing["cifar10"] = str(error)
     try:
+        if given_folder("fashion-mnist") is None:  # nothing is downloaded here
+            raise FileNotFoundError("no folder fashion-mnist in SYMNETS_DATA")
         add("fashion-mnist", load_images("fashion-mnist"), load_images("fashion-mnist", "test"))
     except (OSError, ValueError) as error:
         missing["fashion-mnist"] = str(error)
@@ -437,8 +440,8 @@ def main() -> None:
         sys.exit("stability.py: found no images; run pack_images.py, and set SYMNETS_DATA")
     stage.document["published"] = f"ε ≈ 0.2 √R, 15 nets on CIFAR-10 after 250 epochs ({SOURCE})"
     stage.document["protocol"] = {
-        "sgd": "nets with batch normalisation: Nesterov 0.9, rate 0.1 · batch / 128, decay 5e-4, as published",
-        "adamw": "the others: rate · batch / 128 with 0.001 (fully connected), 0.0005 (LeNet, AlexNet), 0.00025",
+        "sgd": "with batch normalisation: Nesterov 0.9, rate 0.1 · batch / 128, decay 5e-4, as published",
+        "adamw": "others: rate 0.001 (fully connected), 0.0005 (LeNet, AlexNet), 0.00025 · batch / 128",
         "schedule": f"linear over {WARMUP:.0%} of the steps, then a cosine to 0",
         "images": "shifted by up to an eighth, half of them reflected; bfloat16 on a GPU",
         "stability": "logits, 500 test images, 2 deformations and noises each (1 at the start), means",
