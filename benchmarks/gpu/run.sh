@@ -52,6 +52,6 @@ for i in "${!names[@]}"; do
   timeout -k 5 $((limit + 4)) "$python" "$here/$name.py" --output "$out/$name.json" --seconds $limit $rehearse \
     </dev/null >>"$log" 2>&1 || status=$?
   ended+=("$name=$status:$((SECONDS - start))")
-  [ $status = 0 ] || tail -5 "$log"
+  [ $status = 0 ] || tail -5 "$log" | cut -c 1-200
 done
 "$python" "$here/summary.py" "$out" "${ended[@]}" --setup $setup --seconds $SECONDS
