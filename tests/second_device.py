@@ -22,8 +22,8 @@ Within the context these fail, as they do on a GPU, with CUDA's messages:
 What it does not imitate: `torch.cuda` (`is_available()` stays False: patch it where a test needs it),
 streams, autocast, pinned memory, `torch.compile`, `torch.save`. Wrong devices inside one TorchScript function
 are not found. A tensor's class is `SecondDevice`: code that asks `type(x) is torch.Tensor` behaves otherwise,
-and `detach()` fails in inference mode: take `no_grad`. Tensors of the device must not be used after the context
-has ended. An operation takes a millisecond.
+and `detach()` fails in inference mode: take `no_grad`. Tensors of the device must not be used after the
+context has ended. An operation takes a millisecond.
 """
 
 import copy
