@@ -29,10 +29,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from symnets.data import Batch
-from symnets.models.dense import Dense
-from symnets.training.descend_members import descend_members
-from symnets.training.pointwise import QuadraticHinge
-from symnets.training.state import TrainState
+from symnets.models import Dense
+from symnets.training import QuadraticHinge, TrainState, descend_members
 
 HERE = Path(__file__).parent
 CASES = ((20, 10, 500), (20, 20, 1000), (20, 60, 2000), (100, 15, 500))  # members, width, patterns

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from machine import machine
 
-from symnets.experiments.table import Table
+from symnets.sweeps import Table
 
 HERE = Path(__file__).parent
 

@@ -34,9 +34,9 @@ from torch.func import grad, jvp, vmap
 from workers.hessian_case import hinge, predict, problem
 
 from symnets.data import Batch
-from symnets.models.dense import Dense
+from symnets.models import Dense
 from symnets.observables.curvature import h0_spectrum, hessian_split, inertia, spectrum
-from symnets.training.pointwise import QuadraticHinge
+from symnets.training import QuadraticHinge
 
 HERE = Path(__file__).parent
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import tyro
 from machine import machine
 
-from symnets.report.style import row_of_panels, style
+from symnets.report import row_of_panels, style
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parent / "examples" / "acac_10_minutes.yaml"

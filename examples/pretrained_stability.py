@@ -31,19 +31,14 @@ from rich.table import Table
 from torch import Generator, Tensor, nn
 from torch.nn.functional import interpolate
 
-from symnets.cli.stability_told import field_numbers, numbers
-from symnets.data.images.folder import read_image_files
+from symnets.cli import field_numbers, numbers
+from symnets.data import read_image_files
 from symnets.diffeo import SineField
-from symnets.experiments.classifier.images import Normalisation
-from symnets.experiments.provenance import provenance
-from symnets.models.import_path import load_weights
-from symnets.observables.stability import Stability, stability
-from symnets.observables.stability.evaluation import BatchNorm
-from symnets.report import save_picture
-from symnets.report.deformed import deformed_samples
-from symnets.report.picture import write
-from symnets.report.stability import stability_figure
-from symnets.report.style import COLOURS
+from symnets.models import load_weights
+from symnets.observables import BatchNorm, Stability, stability
+from symnets.provenance import provenance
+from symnets.report import COLOURS, deformed_samples, save_picture, stability_figure, write
+from symnets.setups import Normalisation
 
 PHOTOS = {
     "sklearn/datasets/images": ("china.jpg", "flower.jpg"),

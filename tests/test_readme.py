@@ -9,14 +9,8 @@ import pytest
 import yaml
 
 from symnets.cli import COMMANDS
-from symnets.experiments.config import parse_config
-from symnets.experiments.potential.config import (
-    DataConfig,
-    InvariantConfig,
-    MACEConfig,
-    NequIPConfig,
-    TrainConfig,
-)
+from symnets.config import parse_config
+from symnets.potentials import DataConfig, InvariantConfig, MACEConfig, NequIPConfig, TrainConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "how-to" / "train.md"]

@@ -12,12 +12,18 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from symnets.models.image_nets import VGG as VGG11
-from symnets.models.image_nets import AlexNet, EfficientNet, FullyConnected, LeNet
-from symnets.models.image_nets import ResNet as ResNet18
-from symnets.models.image_nets.initial import draw_weights
-from symnets.models.image_nets.resnet import BasicBlock
-from symnets.models.image_nets.shapes import halvings, scaled
+from symnets.models import VGG as VGG11
+from symnets.models import (
+    AlexNet,
+    BasicBlock,
+    EfficientNet,
+    FullyConnected,
+    LeNet,
+    draw_weights,
+    halvings,
+    scaled,
+)
+from symnets.models import ResNet as ResNet18
 
 Shape = Sequence[int]
 N_CLASSES = 10

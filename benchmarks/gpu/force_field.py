@@ -31,9 +31,7 @@ from torch import Tensor, nn
 from symnets.data import AtomGraph, build_graphs, collate
 from symnets.models import MACE, ForceField, NequIP
 from symnets.nn import Convolution
-from symnets.ops import LinearWeights, TensorProductScatter
-from symnets.ops.cuequivariance_plan import compiled, installed
-from symnets.ops.layout import from_e3nn, to_e3nn
+from symnets.ops import LinearWeights, TensorProductScatter, compiled, from_e3nn, installed, to_e3nn
 
 CUTOFF = 5.0
 CELLS = {64: (4, 2, 2), 512: (8, 4, 4), 4096: (16, 8, 8), 32768: (32, 16, 16)}

@@ -22,17 +22,13 @@ import torch
 from stage import Stage
 from torch import Tensor
 
-from symnets.data.loader import Batch
+from symnets.data import Batch
 from symnets.experiments import jamming_sharpness
 from symnets.experiments.jamming_sharpness import Config
-from symnets.experiments.nets import initial_net, patterns
-from symnets.models.dense import Dense
-from symnets.models.size import count_weights
-from symnets.observables.margins import margins
-from symnets.training.descend_members import descend_members
-from symnets.training.pointwise import QuadraticHinge
-from symnets.training.state import TrainState
-from symnets.training.verdict import Criterion
+from symnets.models import Dense, count_weights
+from symnets.observables import margins
+from symnets.setups import initial_net, patterns
+from symnets.training import Criterion, QuadraticHinge, TrainState, descend_members
 
 MOST_STEPS = 1_000_000
 UNROLLED = 10

@@ -18,9 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from symnets.data.images.images import Images
-from symnets.data.images.published import CLASSES
-from symnets.data.subset import subset
+from symnets.data import CLASSES, Images, subset
 
 PACKED = Path(__file__).with_name("carry") / "cifar10.npz"
 END = b"\xff\xd9"

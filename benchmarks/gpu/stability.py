@@ -28,17 +28,13 @@ from stage import Stage
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
-from symnets.data.images import Images, load_images
-from symnets.data.images.load import given_folder
-from symnets.data.subset import largest, subset
+from symnets.data import Images, given_folder, largest, load_images, subset
 from symnets.diffeo import SineField
+from symnets.estimates import fit_power_law
 from symnets.experiments import stability_vs_error
-from symnets.experiments.classifier.deformed import folds_expected
-from symnets.experiments.classifier.images import NORMALISATIONS
-from symnets.observables.classification import classification_error
-from symnets.observables.stability import Stability, stability
-from symnets.report.power_law import fit_power_law
-from symnets.training.sound_convolutions import sound_convolutions
+from symnets.observables import Stability, classification_error, stability
+from symnets.setups import NORMALISATIONS, folds_expected
+from symnets.training import sound_convolutions
 
 SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 LEAST_EPOCHS = 1.0

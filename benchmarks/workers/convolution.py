@@ -38,8 +38,7 @@ def leaves(weights: str) -> list[Tensor]:
 
 def symnets(weights: str, layout: str = "ir_mul") -> Contender:
     """symnets' product, or with a radial network its `Convolution`."""
-    from symnets.nn import Convolution
-    from symnets.nn.edges import Edges
+    from symnets.nn import Convolution, Edges
     from symnets.ops import TensorProductScatter, all_paths
 
     index = edges()

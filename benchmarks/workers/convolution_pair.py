@@ -9,8 +9,7 @@ from e3nn import o3
 from request import request
 from timing import once
 
-from symnets.nn import to_e3nn
-from symnets.ops import all_paths
+from symnets.ops import all_paths, to_e3nn
 
 asked = request()
 weights, order = asked["weights"], asked["order"]

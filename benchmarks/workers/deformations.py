@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import symnets.diffeo.resample
+import symnets.diffeo._resample
 from symnets.diffeo import SineField
 
 Step = Callable[[], object]
@@ -110,12 +110,12 @@ def parts(images: Tensor, cutoff: float) -> dict[str, Step]:
     size = (len(images), field.dim, field.n_modes)
 
     def by_torch() -> Tensor:
-        before = symnets.diffeo.resample._values_only
-        symnets.diffeo.resample._values_only = lambda *tensors: False
+        before = symnets.diffeo._resample._values_only
+        symnets.diffeo._resample._values_only = lambda *tensors: False
         try:
             return field.sample(len(images), delta=DELTA, generator=generator).warp(images)
         finally:
-            symnets.diffeo.resample._values_only = before
+            symnets.diffeo._resample._values_only = before
 
     return {
         "symnets by grid_sample": by_torch,
@@ -123,7 +123,7 @@ def parts(images: Tensor, cutoff: float) -> dict[str, Step]:
         "part: randn float64": lambda: torch.randn(size, generator=generator, dtype=torch.float64),
         "part: randn float32": lambda: torch.randn(size, generator=generator),
         "part: displacement": diffeo.displacement,
-        "part: resample": lambda: symnets.diffeo.resample.resample(images, displacement),
+        "part: resample": lambda: symnets.diffeo._resample.resample(images, displacement),
         "grid_sample alone": lambda: F.grid_sample(images, grid, padding_mode="border", align_corners=True),
         "clone": images.clone,
     }

@@ -11,7 +11,7 @@ from workers.hessian_case import problem
 
 from symnets.data import Batch
 from symnets.observables.curvature import hessian_split
-from symnets.training.pointwise import QuadraticHinge
+from symnets.training import QuadraticHinge
 
 
 def field(name: str) -> int:

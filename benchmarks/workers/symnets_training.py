@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import partialmethod
 from pathlib import Path
 
-from symnets.cli.demo import seconds_per_step
-from symnets.experiments.config import read_config
-from symnets.experiments.potential import NequIPConfig, TrainConfig, train
+from symnets.config import read_config
+from symnets.demo import seconds_per_step
 from symnets.ops import TensorProductScatter
+from symnets.potentials import NequIPConfig, TrainConfig, train
 
 request = json.loads(sys.argv[1])
 config = read_config(TrainConfig, Path(request["config"]))

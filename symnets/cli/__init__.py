@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from symnets import __version__
-from symnets.cli.parse import parse
+from symnets.cli._parse import parse
 from symnets.memory import keep_memory
 
 LESS_MEMORY = {
@@ -24,21 +24,29 @@ LESS_MEMORY = {
 
 # Command -> (module, dataclass, one line). Modules are imported when asked for: torch takes a while.
 COMMANDS = {
-    "demo": ("demo", "Demo", "learn ethanol in five minutes, from labels to dynamics, with a report"),
-    "train": ("train", "Train", "train a potential from a YAML configuration"),
-    "evaluate": ("evaluate", "Evaluate", "errors of a model on labelled structures"),
-    "md": ("md", "Md", "molecular dynamics with a model"),
-    "relax": ("relax", "Relax", "relax a structure, or its cell too, with a model"),
-    "compile": ("compile", "Compile", "a model made ready for inference, several times faster"),
-    "info": ("info", "Info", "what a model file holds"),
-    "stability": ("stability", "StabilityOf", "how far deformed images move the layers of a network"),
-    "run": ("run", "Run", "one run of an experiment"),
-    "sweep": ("sweep", "Sweep", "an experiment on a grid of configurations, with its figure"),
-    "figure": ("figure", "Figure", "the figure, table and findings of a sweep, drawn anew"),
-    "table": ("table", "TableOf", "the table of a sweep as CSV or Parquet"),
-    "report": ("report", "Report", "all sweeps below a directory on one HTML page"),
-    "data generate": ("data", "Generate", "make labelled structures with GFN2-xTB dynamics"),
-    "data inspect": ("data", "Inspect", "what a file of structures holds"),
+    "demo": (
+        "symnets.demo._command",
+        "Demo",
+        "learn ethanol in five minutes, from labels to dynamics, with a report",
+    ),
+    "train": ("symnets.cli._train", "Train", "train a potential from a YAML configuration"),
+    "evaluate": ("symnets.cli._evaluate", "Evaluate", "errors of a model on labelled structures"),
+    "md": ("symnets.cli._md", "Md", "molecular dynamics with a model"),
+    "relax": ("symnets.cli._relax", "Relax", "relax a structure, or its cell too, with a model"),
+    "compile": ("symnets.cli._compile", "Compile", "a model made ready for inference, several times faster"),
+    "info": ("symnets.cli._info", "Info", "what a model file holds"),
+    "stability": (
+        "symnets.cli._stability",
+        "StabilityOf",
+        "how far deformed images move the layers of a network",
+    ),
+    "run": ("symnets.cli._sweep", "Run", "one run of an experiment"),
+    "sweep": ("symnets.cli._sweep", "Sweep", "an experiment on a grid of configurations, with its figure"),
+    "figure": ("symnets.cli._results", "Figure", "the figure, table and findings of a sweep, drawn anew"),
+    "table": ("symnets.cli._results", "TableOf", "the table of a sweep as CSV or Parquet"),
+    "report": ("symnets.cli._results", "Report", "all sweeps below a directory on one HTML page"),
+    "data generate": ("symnets.cli._data", "Generate", "make labelled structures with GFN2-xTB dynamics"),
+    "data inspect": ("symnets.cli._data", "Inspect", "what a file of structures holds"),
 }
 
 
@@ -64,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_memory()
     try:
         module, cls, _ = COMMANDS[name]
-        command = getattr(importlib.import_module(f"symnets.cli.{module}"), cls)
+        command = getattr(importlib.import_module(module), cls)
         own = getattr(command, "parse", None)  # of a command whose defaults come from a file
         chosen = own(rest) if own else parse(command, name, rest)
         return chosen.run() or 0

@@ -31,18 +31,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from symnets.data.loader import Batch
-from symnets.experiments.early_stopping import EarlyStopping
-from symnets.experiments.experiment import Arrays, Finding, Result
-from symnets.experiments.grid import grid
-from symnets.experiments.held_out import held_out
-from symnets.experiments.image_nets import ImageNetConfig
-from symnets.experiments.nets import minimise, patterns, together
-from symnets.experiments.ranges import at_least, check_ranges
-from symnets.experiments.size_curves import SizeCurves, jamming_size
-from symnets.report.power_law import fit_power_law_at
-from symnets.report.published import draw_published
-from symnets.report.style import COLOURS, row_of_panels, style
+from symnets.config import at_least, check_ranges
+from symnets.data import Batch
+from symnets.estimates import SizeCurves, fit_power_law_at, jamming_size
+from symnets.report import COLOURS, draw_published, row_of_panels, style
+from symnets.setups import EarlyStopping, ImageNetConfig, held_out, minimise, patterns, together
+from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
 MAX_TOGETHER = 20

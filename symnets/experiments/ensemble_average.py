@@ -32,16 +32,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from symnets.experiments.experiment import Arrays, Finding, Result
-from symnets.experiments.from_start import FromStart
-from symnets.experiments.grid import grid
-from symnets.experiments.held_out import held_out
-from symnets.experiments.image_nets import ImageNetConfig
-from symnets.experiments.nets import minimise, together
-from symnets.experiments.size_curves import SizeCurves, jamming_size
-from symnets.report.power_law import fit_power_law
-from symnets.report.published import draw_published_exponent
-from symnets.report.style import COLOURS, FAINT, row_of_panels, style
+from symnets.estimates import SizeCurves, fit_power_law, jamming_size
+from symnets.report import COLOURS, FAINT, draw_published_exponent, row_of_panels, style
+from symnets.setups import FromStart, ImageNetConfig, held_out, minimise, together
+from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
 MAX_TOGETHER = 10

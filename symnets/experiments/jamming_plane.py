@@ -24,11 +24,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from symnets.experiments.experiment import Arrays, Finding, Result
-from symnets.experiments.nets import NetConfig, minimise, together
-from symnets.experiments.transition import transition
-from symnets.report.power_law import PowerLaw, fit_power_law
-from symnets.report.style import COLOURS, FAINT, style
+from symnets.estimates import PowerLaw, fit_power_law, transition
+from symnets.report import COLOURS, FAINT, style
+from symnets.setups import NetConfig, minimise, together
+from symnets.sweeps import Arrays, Finding, Result
 
 __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
 

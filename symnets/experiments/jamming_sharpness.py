@@ -8,7 +8,7 @@ H = H_0 + H_p is positive, H_p has a finite fraction C_0 ≈ ½ of negative eige
 rank N_Δ, so that N_Δ > C_0 N. L grows from 0 without a jump. Geiger et al. 2019, arXiv:1809.09349; the
 authors' runs for d = h = 51, L = 3 put the transition within P/N of 2.80 to 3.30 after millions of steps.
 
-**How.** Full-batch Adam (`symnets.experiments.nets`). The transition depends on the minimiser and on its
+**How.** Full-batch Adam (`symnets.setups._dense_nets`). The transition depends on the minimiser and on its
 budget: with fewer steps it lies lower. A run that ends while its loss still falls by a factor of two or
 more within the second half of the budget is UNCONVERGED: it is drawn, and counts as what it is at the end
 when the transition is placed, but says nothing of the gap in N_Δ/N.
@@ -25,13 +25,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from symnets.experiments.experiment import Arrays, Finding, Result
-from symnets.experiments.nets import NetConfig, minimise, together
-from symnets.experiments.transition import transition
-from symnets.models.size import count_weights
-from symnets.observables.margins import margins
-from symnets.report.published import draw_published
-from symnets.report.style import COLOURS, row_of_panels, style
+from symnets.estimates import transition
+from symnets.models import count_weights
+from symnets.observables import margins
+from symnets.report import COLOURS, draw_published, row_of_panels, style
+from symnets.setups import NetConfig, minimise, together
+from symnets.sweeps import Arrays, Finding, Result
 
 __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
 

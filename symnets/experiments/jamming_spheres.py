@@ -16,8 +16,8 @@ per weight, contacts are unsatisfied patterns. Unlike spheres they jump to less 
 a given phi and ends with a verdict; the fraction of jammed quenches places the threshold. For exponents that
 is too blunt: each packing has a phi_J of its own, and these scatter by more than the distances of interest. A
 decompression therefore follows one packing from a quench far above jamming down to its own phi_J
-(`symnets.experiments.spheres.decompression`), and exponents are those of averages over packings at equal
-distance from it (`symnets.experiments.spheres.curves`).
+(`symnets.setups._packing`), and exponents are those of averages over packings at equal
+distance from it (`symnets.setups._packing_curves`).
 
 **Figure.** Contacts per degree of freedom of quenches against phi; excess coordination, and energy and
 pressure, against the distance to jamming.
@@ -33,18 +33,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from symnets.experiments import progress
-from symnets.experiments.experiment import Arrays, Finding, Result
-from symnets.experiments.grid import grid
-from symnets.experiments.ranges import at_least, between, check_ranges, within
-from symnets.experiments.spheres.contacts import contacts
-from symnets.experiments.spheres.curves import Curves, curves
-from symnets.experiments.spheres.decompression import decompress
-from symnets.experiments.spheres.packing import random_packing, relax
-from symnets.experiments.spheres.threshold import threshold
-from symnets.report.power_law import PowerLaw, fit_power_law, fit_power_law_seeds
-from symnets.report.published import draw_published, draw_published_exponent
-from symnets.report.style import COLOURS, row_of_panels, style
+from symnets.config import at_least, between, check_ranges, within
+from symnets.estimates import PowerLaw, fit_power_law, fit_power_law_seeds
+from symnets.report import COLOURS, draw_published, draw_published_exponent, row_of_panels, style
+from symnets.setups import Curves, contacts, curves, decompress_packing, random_packing, relax, threshold
+from symnets.sweeps import Arrays, Finding, Result, grid, report_progress
 
 MAX_TOGETHER = 4
 _OHERN = "O'Hern et al. 2003, Phys. Rev. E 68, 011306"
@@ -117,7 +110,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
     """
     results = []
     for k, config in enumerate(configs):
-        progress.report(k / len(configs), f"packing {k + 1} of {len(configs)}")
+        report_progress(k / len(configs), f"packing {k + 1} of {len(configs)}")
         results.append(_run(config))
     return results
 
@@ -139,7 +132,7 @@ def _run(config: Config) -> Result:
     }
     if config.decompress_to is None or quenched.verdict != "UNSAT":
         return Result(row)
-    states = list(decompress(quenched, to=config.decompress_to))
+    states = list(decompress_packing(quenched, to=config.decompress_to))
     arrays = {
         name: np.array([getattr(state.contacts, name) for state in states])
         for name in ("energy", "pressure", "n_contacts", "n_effective", "n_rattlers")

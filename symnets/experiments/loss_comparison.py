@@ -28,15 +28,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from symnets.experiments.experiment import Arrays, Finding, Result
-from symnets.experiments.grid import grid
-from symnets.experiments.held_out import held_out
-from symnets.experiments.image_nets import ImageNetConfig
-from symnets.experiments.nets import LOSSES, minimise, together
-from symnets.experiments.size_curves import SizeCurves, jamming_size
-from symnets.report.published import draw_published
-from symnets.report.style import COLOURS, row_of_panels, style
-from symnets.training.verdict import Criterion
+from symnets.estimates import SizeCurves, jamming_size
+from symnets.report import COLOURS, draw_published, row_of_panels, style
+from symnets.setups import LOSSES, ImageNetConfig, held_out, minimise, together
+from symnets.sweeps import Arrays, Finding, Result, grid
+from symnets.training import Criterion
 
 __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
 MAX_TOGETHER = 10

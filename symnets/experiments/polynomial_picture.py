@@ -30,11 +30,9 @@ from numpy import ndarray
 from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike
 
-from symnets.experiments.experiment import Arrays, Finding, Result
-from symnets.experiments.grid import grid
-from symnets.experiments.ranges import at_least, check_ranges, within
-from symnets.report.published import draw_published
-from symnets.report.style import COLOURS, FAINT, row_of_panels, style
+from symnets.config import at_least, check_ranges, within
+from symnets.report import COLOURS, FAINT, draw_published, row_of_panels, style
+from symnets.sweeps import Arrays, Finding, Result, grid
 
 MAX_TOGETHER = 1000
 _SATISFIED = 1e-6  # a point closer than this to the polynomial is passed

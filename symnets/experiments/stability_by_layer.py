@@ -31,16 +31,11 @@ from numpy import ndarray
 from scipy.stats import spearmanr
 from torch import nn
 
-from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, logits, shown
-from symnets.experiments.classifier.seeds import Seeds, by_net, over_seeds
-from symnets.experiments.classifier.training import Precision, train_classifier
-from symnets.experiments.experiment import Arrays, Finding, Result
-from symnets.experiments.grid import grid
-from symnets.experiments.nets import generator
-from symnets.observables.channel_shuffle import channel_shuffled
-from symnets.observables.filters import filter_projections
-from symnets.observables.stability.result import Stability
-from symnets.report.style import COLOURS, FAINT, logarithmic, style
+from symnets.estimates import Seeds, by_net, over_seeds
+from symnets.observables import Stability, channel_shuffled, filter_projections
+from symnets.report import COLOURS, FAINT, logarithmic, style
+from symnets.setups import PUBLISHED, DeformedConfig, Precision, generator, logits, shown, train_classifier
+from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
 MAX_TOGETHER = 1

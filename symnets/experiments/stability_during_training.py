@@ -25,18 +25,23 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
+from symnets.config import at_least, check_ranges
 from symnets.device import usable_device
-from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after, shown
-from symnets.experiments.classifier.images import classified_images
-from symnets.experiments.classifier.seeds import Seeds, by_net, geometric_mean, over_seeds
-from symnets.experiments.classifier.training import Precision, initial_net, train_classifier
-from symnets.experiments.experiment import Arrays, Finding, Result
-from symnets.experiments.grid import grid
-from symnets.experiments.ranges import at_least, check_ranges
-from symnets.observables.classification import classification_error
-from symnets.report.style import COLOURS, FAINT, row_of_panels, style
-from symnets.training.schedule import log_spaced
-from symnets.training.state import TrainState
+from symnets.estimates import Seeds, by_net, geometric_mean, over_seeds
+from symnets.observables import classification_error
+from symnets.report import COLOURS, FAINT, row_of_panels, style
+from symnets.setups import (
+    PUBLISHED,
+    DeformedConfig,
+    Precision,
+    before_and_after,
+    classified_images,
+    shown,
+    train_classifier,
+)
+from symnets.setups._classifier_training import initial_net
+from symnets.sweeps import Arrays, Finding, Result, grid
+from symnets.training import TrainState, log_spaced
 
 __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
 MAX_TOGETHER = 1

@@ -24,16 +24,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from symnets.diffeo.sine_field import SineField
-from symnets.experiments import progress
-from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after, shown
-from symnets.experiments.classifier.seeds import Seeds, by_net, geometric_mean, over_seeds
-from symnets.experiments.classifier.training import SHAPES, Precision, train_classifier
-from symnets.experiments.experiment import Arrays, Finding, Result
-from symnets.experiments.grid import grid
-from symnets.experiments.ranges import at_least, check_ranges
-from symnets.report.power_law import fit_power_law
-from symnets.report.style import COLOURS, style
+from symnets.config import at_least, check_ranges
+from symnets.diffeo import SineField
+from symnets.estimates import Seeds, by_net, fit_power_law, geometric_mean, over_seeds
+from symnets.report import COLOURS, style
+from symnets.setups import (
+    PUBLISHED,
+    SHAPES,
+    DeformedConfig,
+    Precision,
+    before_and_after,
+    shown,
+    train_classifier,
+)
+from symnets.sweeps import Arrays, Finding, Result, grid, report_progress
 
 __all__ = ["CUTOFFS", "MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
 MAX_TOGETHER = 1
@@ -99,7 +103,7 @@ def _run(config: Config, precision: Precision) -> Result:
     measured = {name: np.zeros((3, *temperature.shape)) for name in ("start", "end")}
     folds = np.zeros(temperature.shape)
     for place, t in np.ndenumerate(temperature):
-        progress.report(place[0] / len(fields), f"cutoff {fields[place[0]].cutoff:g}, T = {t:.2g}")
+        report_progress(place[0] / len(fields), f"cutoff {fields[place[0]].cutoff:g}, T = {t:.2g}")
         folds[place] = fields[place[0]].folding_probability(float(t))
         for name, net in (("start", done.initial), ("end", done.net)):
             found = shown(

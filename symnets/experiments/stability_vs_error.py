@@ -32,14 +32,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from symnets.experiments.classifier.curves import NetCurves, log_correlation, rank_correlation
-from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after
-from symnets.experiments.classifier.training import Precision, train_classifier
-from symnets.experiments.experiment import Arrays, Finding, Result
-from symnets.experiments.grid import grid
-from symnets.models.image_nets.choose import IMAGE_NETS
-from symnets.report.power_law import fit_power_law
-from symnets.report.style import FAINT, colours, logarithmic, style
+from symnets.estimates import NetCurves, fit_power_law, log_correlation, rank_correlation
+from symnets.models import IMAGE_NETS
+from symnets.report import FAINT, colours, logarithmic, style
+from symnets.setups import PUBLISHED, DeformedConfig, Precision, before_and_after, train_classifier
+from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
 MAX_TOGETHER = 1

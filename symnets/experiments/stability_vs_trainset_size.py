@@ -24,14 +24,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from symnets.experiments.classifier.archived import ARCHIVED, SOURCE
-from symnets.experiments.classifier.curves import NetCurves
-from symnets.experiments.classifier.deformed import PUBLISHED, DeformedConfig, before_and_after
-from symnets.experiments.classifier.training import Precision, train_classifier
-from symnets.experiments.experiment import Arrays, Finding, Result
-from symnets.experiments.grid import grid
-from symnets.report.power_law import fit_power_law
-from symnets.report.style import FAINT, colours, style
+from symnets.estimates import NetCurves, fit_power_law
+from symnets.report import FAINT, colours, style
+from symnets.setups import (
+    ARCHIVED,
+    PUBLISHED,
+    SOURCE,
+    DeformedConfig,
+    Precision,
+    before_and_after,
+    train_classifier,
+)
+from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
 MAX_TOGETHER = 1

@@ -7,9 +7,9 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import GPa
 
-from symnets.cli import data, main
-from symnets.data import read_structures, write_structures
-from symnets.data.inspect import contents
+from symnets.cli import _data as data
+from symnets.cli import main
+from symnets.data import contents, read_structures, write_structures
 
 SHORT = ["--frames", "2", "--every", "1", "--equilibration", "0"]
 

@@ -65,6 +65,6 @@ def test_another_error_of_torch_keeps_its_trace(monkeypatch):
     def run(self):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr("symnets.cli.info.Info.run", run)
+    monkeypatch.setattr("symnets.cli._info.Info.run", run)
     with pytest.raises(RuntimeError, match="mat1"):
         main(["info", "m"])

@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from symnets.cli import main
-from symnets.cli.stability import StabilityOf
+from symnets.cli._stability import StabilityOf
 from symnets.data import load_images
 from symnets.diffeo import SineField
 from symnets.models import image_net, save_image_net
-from symnets.observables.stability import stability
+from symnets.observables import stability
 
 FAST = ("--n-images", "12", "--draws", "1", "--delta", "0.5")
 MODULE = """

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from symnets.cli import main
-from symnets.experiments.store import present, remove_runs
-from symnets.experiments.table import Table
-from tests.experiments import toy_faults, toy_noise
+from symnets.sweeps import Table, present
+from symnets.sweeps._store import remove_runs
+from tests.sweeps import toy_faults, toy_noise
 
-NOISE, FAULTS = "tests.experiments.toy_noise", "tests.experiments.toy_faults"
+NOISE, FAULTS = "tests.sweeps.toy_noise", "tests.sweeps.toy_faults"
 
 
 def sweep(name: str, directory: Path, *options: str) -> int:
@@ -107,7 +107,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
         ("table jamming_plan .", "unknown experiment 'jamming_plan'; did you mean"),
         (f"table {NOISE} .", f".: expected runs of {NOISE}, found none"),
         ("report nowhere", "nowhere: there is no such directory"),
-        (f"figure {NOISE} .", "expected runs of tests.experiments.toy_noise, found none"),
+        (f"figure {NOISE} .", "expected runs of tests.sweeps.toy_noise, found none"),
         ("table .", "expected runs, found none"),
         ("report .", "expected runs here or below, found none"),
     ],

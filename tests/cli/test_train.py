@@ -3,7 +3,7 @@
 import pytest
 
 from symnets.cli import main
-from symnets.cli.train import Train
+from symnets.cli._train import Train
 
 TEXT = "output: runs/mine\ndata: {train: mine.xyz, n_train: 7}\n"
 

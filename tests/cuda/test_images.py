@@ -10,17 +10,18 @@ from torch import Generator, Tensor, nn
 
 from symnets.diffeo import SineField
 from symnets.experiments import stability_by_layer, stability_vs_error
-from symnets.experiments.classifier import ClassifierConfig, train_classifier
-from symnets.experiments.classifier.augment import augmentation
-from symnets.experiments.classifier.images import classified_images
-from symnets.experiments.classifier.training import initial_net
-from symnets.models import image_net
-from symnets.models.image_nets import IMAGE_NETS
-from symnets.observables import classification_error
-from symnets.observables.channel_shuffle import channel_shuffled
-from symnets.observables.filters import filter_projections
-from symnets.observables.shift_consistency import shift_consistency
-from symnets.observables.stability import Stability, stability
+from symnets.models import IMAGE_NETS, image_net
+from symnets.observables import (
+    Stability,
+    channel_shuffled,
+    classification_error,
+    filter_projections,
+    shift_consistency,
+    stability,
+)
+from symnets.setups import ClassifierConfig, classified_images, train_classifier
+from symnets.setups._classifier import augmentation
+from symnets.setups._classifier_training import initial_net
 from symnets.training import cross_entropy
 
 EXACT = {"rtol": 1e-8, "atol": 1e-10}

@@ -10,22 +10,21 @@ import torch
 from scipy.sparse.linalg import aslinearoperator
 from torch import nn
 
-from symnets.data.loader import Batch
-from symnets.data.pca import pca
+from symnets.data import Batch, pca
 from symnets.experiments import double_descent, hessian_phases, jamming_sharpness
-from symnets.experiments.grid import grid
-from symnets.models.convolutional import Convolutional
-from symnets.models.dense import Dense
-from symnets.models.ensemble import Ensemble
-from symnets.observables import curvature, margins
-from symnets.observables.tangent import tangent_kernel
-from symnets.training.descend_members import descend_members
-from symnets.training.flow_snapshots import Snapshots
-from symnets.training.gradient_flow import gradient_flow
-from symnets.training.levenberg_marquardt import levenberg_marquardt
-from symnets.training.pointwise import CrossEntropy, QuadraticHinge
-from symnets.training.state import TrainState
-from symnets.training.verdict import Criterion
+from symnets.models import Convolutional, Dense, Ensemble
+from symnets.observables import curvature, margins, tangent_kernel
+from symnets.sweeps import grid
+from symnets.training import (
+    Criterion,
+    CrossEntropy,
+    QuadraticHinge,
+    Snapshots,
+    TrainState,
+    descend_members,
+    gradient_flow,
+    levenberg_marquardt,
+)
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}  # sums of up to some hundred terms, in another order
 MOVED = {"rtol": 1e-6, "atol": 1e-8}  # rounding grows along some hundred steps

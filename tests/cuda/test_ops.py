@@ -7,11 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from symnets.ops import LinearWeights, SymmetricContraction, TensorProductScatter, all_paths
-from symnets.ops.cuequivariance_plan import compiled, installed
-from symnets.ops.pairs import pairs
-from symnets.ops.radial_table import RadialTable
-from symnets.ops.tabulated_product import TabulatedProductScatter
+from symnets.ops import (
+    LinearWeights,
+    RadialTable,
+    SymmetricContraction,
+    TabulatedProductScatter,
+    TensorProductScatter,
+    all_paths,
+    compiled,
+    installed,
+    pairs,
+)
 from tests.ops.products import draw, largest_error
 
 DTYPES = [(torch.float64, 1e-11), (torch.float32, 1e-4)]

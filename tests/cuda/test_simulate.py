@@ -13,8 +13,7 @@ from ase.build import bulk, molecule
 
 from symnets.cli import main
 from symnets.data import build_graphs, collate
-from symnets.models import MACE, ForceField, NequIP, WithZBL, load, save
-from symnets.models.compiled import Compiled
+from symnets.models import MACE, Compiled, ForceField, NequIP, WithZBL, load, save
 from symnets.simulate import SymnetsCalculator, compile, compile_error, relax, run_md
 from symnets.testing import assert_inputs_untouched, random_crystal, random_molecule
 

@@ -16,10 +16,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from torch import nn
 
 from symnets.cli import main
-from symnets.data import Loader, build_graphs
-from symnets.data.archive import read_archive
-from symnets.experiments.potential import train
-from symnets.experiments.potential.config import (
+from symnets.data import Loader, build_graphs, read_archive
+from symnets.models import load
+from symnets.observables import errors, predictions
+from symnets.potentials import (
     DataConfig,
     InvariantConfig,
     LossConfig,
@@ -27,10 +27,10 @@ from symnets.experiments.potential.config import (
     NequIPConfig,
     OptimizerConfig,
     TrainConfig,
+    train,
 )
-from symnets.models import load
-from symnets.observables import errors, predictions
-from symnets.training import INTERRUPTED, TrainState, averaged, descend, trainer, with_average
+from symnets.training import INTERRUPTED, TrainState, averaged, descend, with_average
+from symnets.training import _trainer as trainer
 
 SMALL = {"cutoff": 3.0, "channels": 4, "layers": 2, "lmax": 1, "radial_hidden": (8,)}
 

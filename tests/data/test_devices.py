@@ -22,7 +22,7 @@ from symnets.data import (
     to_ase,
     uniform_cloud,
 )
-from symnets.testing.structures import random_crystal, random_molecule
+from symnets.testing import random_crystal, random_molecule
 from tests.second_device import on_device, second_device
 
 

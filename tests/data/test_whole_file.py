@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from symnets.data.archive import read_archive, read_header, write_archive
-from symnets.data.whole_file import whole_file
+from symnets.data import read_archive, read_header, write_archive
+from symnets.files import whole_file
 
 
 def test_content_appears_under_its_name_only(tmp_path):

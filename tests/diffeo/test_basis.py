@@ -5,7 +5,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from symnets.diffeo import Expansion, SineField
-from symnets.diffeo.basis import _kept
+from symnets.diffeo._basis import _kept
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import torch
 from scipy.interpolate import BSpline
 
 from symnets.diffeo import BSplineField
-from symnets.diffeo.bspline import BSplineBasis, bspline, bspline_slope
+from symnets.diffeo._bspline_field import BSplineBasis, bspline, bspline_slope
 from tests.diffeo.fields import seeded
 
 

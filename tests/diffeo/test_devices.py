@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from symnets.diffeo import RandomDiffeo, SineField
-from symnets.diffeo.sample_parts import sample_parts
+from symnets.diffeo._sample_parts import sample_parts
 from tests.diffeo.fields import FIELDS, seeded
 from tests.second_device import on_device, second_device
 

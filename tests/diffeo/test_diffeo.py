@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from symnets.diffeo import Affine, Composition, Diffeo, Inverse, SineField
-from symnets.diffeo.selection import Selection
+from symnets.diffeo._diffeo import Selection
 from tests.diffeo.fields import seeded
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from symnets.diffeo import Expansion, Field
-from symnets.diffeo.matrices import determinant
+from symnets.diffeo._diffeo import determinant
 from tests.diffeo.fields import FIELDS, gentle, seeded
 
 each = pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from symnets.diffeo import temperature, temperature_range, typical_displacement
-from symnets.diffeo.modes import kept_modes, mode_sum
+from symnets.diffeo._temperature import kept_modes, mode_sum
 
 # Cutoff, modes kept and S(c) of the two rules: counted by hand for small c, summed apart for large.
 TABLE = [

@@ -8,7 +8,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 
 from symnets.data import AtomGraph, collate, from_ase, neighbors
-from symnets.diffeo.molecules import deform_atoms, deform_graph
+from symnets.diffeo import deform_atoms, deform_graph
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from symnets.data import Loader, TensorPairs
 from symnets.diffeo import FoldingWarning, RandomDiffeo, SineField
-from symnets.diffeo.sample_parts import sample_parts
+from symnets.diffeo._sample_parts import sample_parts
 
 
 class TVTensor(torch.Tensor):

@@ -11,8 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 
 from symnets.diffeo import SineField
-from symnets.diffeo.linear import LINE, lines, resample_linear
-from symnets.diffeo.resample import resample
+from symnets.diffeo._linear_interpolation import LINE, lines, resample_linear
+from symnets.diffeo._resample import resample
 
 SHAPES = [(2, 2), (3, 5), (2, 509), (509, 2), (28, 28), (7, LINE + 3), (2, 2, 2), (3, 4, 5), (9, 20, 31)]
 FAR = (float("inf"), -float("inf"), 3e38, -3e38, 1e10, -1e10, 0.0, -0.0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from symnets.diffeo import Expansion, FoldingWarning, SineField
-from symnets.diffeo.folding import one_to_one
+from symnets.diffeo._folding import one_to_one
 from tests.diffeo.fields import seeded
 from tests.naive.diffeo import displacement
 

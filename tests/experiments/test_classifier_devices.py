@@ -6,11 +6,10 @@ from unittest import mock
 import pytest
 import torch
 
-from symnets.experiments.classifier import ClassifierConfig, train_classifier
-from symnets.experiments.classifier.augment import augmentation
-from symnets.experiments.classifier.images import classified_images
-from symnets.experiments.classifier.training import MixedPrecision, initial_net
-from symnets.experiments.identity import run_hash, scalars
+from symnets.setups import ClassifierConfig, classified_images, train_classifier
+from symnets.setups._classifier import augmentation
+from symnets.setups._classifier_training import MixedPrecision, initial_net
+from symnets.sweeps._batches import run_hash, scalars
 from symnets.training import cross_entropy
 from tests.second_device import on_device, second_device
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from symnets.estimates import SizeCurves
 from symnets.experiments import double_descent
 from symnets.experiments.double_descent import Config, fall, peak, rise
-from symnets.experiments.grid import grid
-from symnets.experiments.size_curves import SizeCurves
+from symnets.sweeps import grid
 
 SIZES = np.array([10, 50, 99, 110, 150, 200, 400, 900])
 

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from symnets.experiments import gap_distribution as gaps
-from symnets.experiments.gap_distribution import Config
-from symnets.experiments.gap_distribution.exponents import fit_density
+from symnets.experiments.gap_distribution import Config, fit_density
 
 TINY = Config(n_train=60, width=5, depth=2, dim=4, steps=600, steps_again=200, removed=0.05)
 

@@ -7,16 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from symnets.data.loader import Batch
+from symnets.data import Batch
 from symnets.experiments import hessian_phases as phases
-from symnets.experiments.grid import grid
-from symnets.experiments.hessian_phases import Config
-from symnets.experiments.hessian_phases.findings import root_law
-from symnets.experiments.hessian_phases.measure import curvature
-from symnets.experiments.nets import minimise
-from symnets.models.dense import Dense
-from symnets.observables.margins import margins
-from symnets.training.pointwise import QuadraticHinge
+from symnets.experiments.hessian_phases import Config, curvature, root_law
+from symnets.models import Dense
+from symnets.observables import margins
+from symnets.setups import minimise
+from symnets.sweeps import grid
+from symnets.training import QuadraticHinge
 from tests.naive.hessian import split_rows
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from symnets.experiments import jamming_plane, jamming_sharpness
-from symnets.experiments.grid import grid
+from symnets.sweeps import grid
 
 
 def nothing(_hash):

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from symnets.experiments import jamming_spheres as jamming
-from symnets.experiments.grid import grid
 from symnets.experiments.jamming_spheres import Config
-from symnets.experiments.spheres.curves import Curves
+from symnets.setups import Curves
+from symnets.sweeps import grid
 
 Study = tuple[pd.DataFrame, dict[str, Mapping[str, np.ndarray]]]
 

@@ -10,7 +10,7 @@ import torch
 
 from symnets.experiments import loss_comparison
 from symnets.experiments.loss_comparison import Config
-from symnets.experiments.nets import initial_net, patterns
+from symnets.setups import initial_net, patterns
 
 
 def no_arrays(name: str) -> Mapping[str, np.ndarray]:

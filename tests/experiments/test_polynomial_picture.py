@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from symnets.experiments import polynomial_picture as picture
-from symnets.experiments.grid import grid
 from symnets.experiments.polynomial_picture import Config
+from symnets.sweeps import grid
 
 
 def table_of(configs: tuple[Config, ...]) -> tuple[pd.DataFrame, dict[str, Mapping[str, np.ndarray]]]:

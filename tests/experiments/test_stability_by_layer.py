@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from symnets.experiments import stability_by_layer
-from symnets.experiments.classifier.training import initial_net
 from symnets.experiments.stability_by_layer import Config, depths, filters
+from symnets.setups._classifier_training import initial_net
 
 TINY = Config(
     net="resnet",

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from symnets.experiments import resume, stability_during_training
+from symnets.experiments import stability_during_training
 from symnets.experiments.stability_during_training import Config
+from symnets.sweeps import _checkpoints as resume
 
 TINY = Config(
     net="lenet",

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from symnets.estimates import NetCurves, log_correlation, rank_correlation
 from symnets.experiments import stability_vs_error
-from symnets.experiments.classifier.curves import NetCurves, log_correlation, rank_correlation
 from symnets.experiments.stability_vs_error import PRESETS, Config, law
 
 NETS = ("fc2", "lenet", "vgg", "resnet")

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from symnets.estimates import fit_power_law
 from symnets.experiments import stability_vs_trainset_size
-from symnets.experiments.classifier.archived import ARCHIVED
-from symnets.report.power_law import fit_power_law
+from symnets.setups import ARCHIVED
 
 
 def no_arrays(name: str) -> Mapping[str, np.ndarray]:

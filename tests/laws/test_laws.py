@@ -9,7 +9,7 @@ from torch_geometric.data import Batch
 from symnets.data import build_graphs
 from symnets.models import ForceField
 from symnets.testing import LAWS, Law, equivariance_error
-from symnets.testing.structures import specimens
+from symnets.testing._structures import specimens
 from tests.laws.models import MODELS, NEQUIPS
 
 

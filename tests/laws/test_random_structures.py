@@ -5,9 +5,9 @@ from ase import Atoms
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symnets.testing import LAWS, Law
-from symnets.testing.strategies import SEEDS, crystals, molecules, structures
-from symnets.testing.verdict import evaluate
+from symnets.testing import LAWS, Law, structures
+from symnets.testing._strategies import SEEDS, crystals, molecules
+from symnets.testing._verdict import evaluate
 from tests.laws.models import MODELS, SPECIES
 
 NAMES = ("toy", "NequIP, lmax 2, parity on", "Invariant", "WithZBL")

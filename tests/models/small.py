@@ -6,10 +6,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from symnets.data import build_graphs, collate
-from symnets.data.loader import Batch
+from symnets.data import Batch, build_graphs, collate
 from symnets.models import MACE, ForceField, Invariant, NequIP, SevenNet, WithZBL
-from symnets.testing.structures import random_crystal, random_molecule
+from symnets.testing import random_crystal, random_molecule
 
 SPECIES = (1, 6, 8)
 SMALL = {"cutoff": 4.0, "channels": 2, "layers": 2, "radial_hidden": (4,), "mean_neighbors": 10.0}

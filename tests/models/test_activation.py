@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from symnets.models.activation import ACTIVATIONS, find_activation
+from symnets.models import find_activation
+from symnets.models._activation import ACTIVATIONS
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))

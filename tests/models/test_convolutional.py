@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from symnets.models.convolutional import Convolutional
-from symnets.models.dense import Dense
+from symnets.models import Convolutional, Dense
 
 ROUNDING = {"rtol": 1e-12, "atol": 1e-13}
 

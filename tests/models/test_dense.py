@@ -4,10 +4,8 @@ import pytest
 import torch
 from torch.func import functional_call, hessian, jacrev, vmap
 
-from symnets.models.activation import ACTIVATIONS
-from symnets.models.dense import Dense
-from symnets.models.parametrization import convert
-from symnets.models.signals import signals
+from symnets.models import Dense, convert, signals
+from symnets.models._activation import ACTIVATIONS
 
 # Sums of some tens of terms of size 1 in float64, in another order.
 ROUNDING = {"rtol": 1e-12, "atol": 1e-13}

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from symnets.models import load, save
-from symnets.models.compiled import Compiled
+from symnets.models import Compiled, load, save
 from tests.models.small import MODELS, batch, deviation, force_field, gradient
 from tests.second_device import on_device, second_device
 

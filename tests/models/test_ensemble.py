@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from symnets.models.ensemble import Ensemble, mean_prediction
+from symnets.models import Ensemble
+from symnets.models._ensemble import mean_prediction
 
 
 class WithBuffer(nn.Module):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from symnets.data.archive import read_archive, write_archive
+from symnets.data import read_archive, write_archive
 from symnets.models import (
     IMAGE_NETS,
     ForceField,

@@ -95,7 +95,7 @@ def test_file_of_another_program(tmp_path):
 
 
 def test_file_that_asks_for_unknown_code(saved, tmp_path):
-    from symnets.data.archive import read_archive, write_archive
+    from symnets.data import read_archive, write_archive
 
     tensors, header = read_archive(saved, "model")
     header["recipe"]["class"] = "os.system"
@@ -107,7 +107,7 @@ def test_file_that_asks_for_unknown_code(saved, tmp_path):
 
 
 def test_weights_that_do_not_fit(saved, tmp_path):
-    from symnets.data.archive import read_archive, write_archive
+    from symnets.data import read_archive, write_archive
 
     tensors, header = read_archive(saved, "model")
     tensors.pop(sorted(tensors)[0])

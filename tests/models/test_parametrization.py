@@ -3,13 +3,10 @@
 import pytest
 import torch
 
-from symnets.data.loader import Batch
-from symnets.models.convolutional import Convolutional
-from symnets.models.dense import Dense
-from symnets.models.parametrization import PARAMETRIZATIONS, alpha_tilde, convert, layer_scales
-from symnets.training.gradient_flow import gradient_flow
-from symnets.training.pointwise import QuadraticHinge
-from symnets.training.state import TrainState
+from symnets.data import Batch
+from symnets.models import Convolutional, Dense, alpha_tilde, convert
+from symnets.models._parametrization import PARAMETRIZATIONS, layer_scales
+from symnets.training import QuadraticHinge, TrainState, gradient_flow
 
 PAIRS = [(a, b) for a in PARAMETRIZATIONS for b in PARAMETRIZATIONS if a != b]
 

@@ -12,7 +12,7 @@ from ase.build import molecule
 
 from symnets.data import from_ase
 from symnets.models import ForceField, SevenNet, from_sevennet, load, save
-from symnets.models.sevennet_weights import SevenNetLayer, SevenNetWeights
+from symnets.models._from_sevennet import SevenNetLayer, SevenNetWeights
 from symnets.testing import assert_lawful
 from tests.models.sevennet_reference.structures import STRUCTURES, TINY
 

@@ -3,10 +3,8 @@
 import pytest
 from torch import nn
 
-from symnets.models.convolutional import Convolutional
-from symnets.models.dense import Dense
-from symnets.models.ensemble import Ensemble
-from symnets.models.size import count_weights, size, width_for
+from symnets.models import Convolutional, Dense, Ensemble, count_weights, size
+from symnets.models._size import width_for
 
 
 def test_the_net_of_the_jamming_papers_has_7854_weights():

@@ -6,8 +6,8 @@ import torch
 from e3nn import o3
 from torch import Tensor
 
-from symnets.ops.symmetric_basis import monomials, orderings
-from symnets.testing.layers import representation
+from symnets.ops._contraction_plan import monomials, orderings
+from symnets.testing._layers import representation
 
 
 def tensors(basis: Tensor, n_variables: int, degree: int) -> Tensor:

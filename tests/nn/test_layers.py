@@ -16,13 +16,12 @@ from symnets.nn import (
     Linear,
     SpeciesIndex,
     SpeciesLinear,
-    from_e3nn,
     polynomial_envelope,
     species_numbers,
-    to_e3nn,
 )
-from symnets.nn.gate import TANH_NORM
-from symnets.nn.mlp import SILU_NORM
+from symnets.nn._gate import TANH_NORM
+from symnets.nn._mlp import SILU_NORM
+from symnets.ops import from_e3nn, to_e3nn
 
 IRREPS = o3.Irreps("3x0e+2x1o+4x2e")
 

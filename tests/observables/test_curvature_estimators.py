@@ -6,8 +6,8 @@ import torch
 from numpy import ndarray
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from symnets.data.loader import Batch
-from symnets.models.dense import Dense
+from symnets.data import Batch
+from symnets.models import Dense
 from symnets.observables.curvature import (
     GaussNewtonOperator,
     HessianOperator,
@@ -17,7 +17,7 @@ from symnets.observables.curvature import (
     top_eigenpairs,
     trace,
 )
-from symnets.training.pointwise import CrossEntropy
+from symnets.training import CrossEntropy
 
 
 def generator(seed: int = 0) -> torch.Generator:

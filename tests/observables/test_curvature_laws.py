@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from symnets.data.loader import Batch
-from symnets.models.dense import Dense
+from symnets.data import Batch
+from symnets.models import Dense
 from symnets.observables import margins
 from symnets.observables.curvature import hessian_split, inertia, spectrum
-from symnets.training.pointwise import CrossEntropy, QuadraticHinge
+from symnets.training import CrossEntropy, QuadraticHinge
 
 
 def draw(*shape: int, seed: int) -> Tensor:

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from symnets.data.loader import Batch
-from symnets.models.dense import Dense
-from symnets.observables.curvature import dense_split, hessian_split
-from symnets.training.pointwise import MSE
+from symnets.data import Batch
+from symnets.models import Dense
+from symnets.observables.curvature import _dense_split as dense_split
+from symnets.observables.curvature import hessian_split
+from symnets.training import MSE
 
 
 class Held(TorchDispatchMode):

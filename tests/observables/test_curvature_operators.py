@@ -9,8 +9,8 @@ from scipy.sparse import identity
 from scipy.sparse.linalg import aslinearoperator, cg
 from torch import Tensor, nn
 
-from symnets.data.loader import Batch
-from symnets.models.dense import Dense
+from symnets.data import Batch
+from symnets.models import Dense
 from symnets.observables.curvature import (
     CurvatureOperator,
     GaussNewtonOperator,
@@ -18,7 +18,7 @@ from symnets.observables.curvature import (
     ResidualOperator,
     hessian_split,
 )
-from symnets.training.pointwise import MSE, CrossEntropy, Hinge, QuadraticHinge
+from symnets.training import MSE, CrossEntropy, Hinge, QuadraticHinge
 from tests.naive.hessian import hessian_rows
 
 

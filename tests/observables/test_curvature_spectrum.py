@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from symnets.data.loader import Batch
-from symnets.models.dense import Dense
+from symnets.data import Batch
+from symnets.models import Dense
 from symnets.observables.curvature import h0_spectrum, hessian_split, inertia, spectrum
-from symnets.training.pointwise import MSE, CrossEntropy, Hinge, QuadraticHinge
+from symnets.training import MSE, CrossEntropy, Hinge, QuadraticHinge
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from symnets.data.loader import Batch
-from symnets.models.dense import Dense
-from symnets.models.ensemble import Ensemble
-from symnets.observables.curvature import dense_split, hessian_split
-from symnets.training.pointwise import MSE, CrossEntropy, Exponential, Hinge, QuadraticHinge, SoftHinge
+from symnets.data import Batch
+from symnets.models import Dense, Ensemble
+from symnets.observables.curvature import _dense_split as dense_split
+from symnets.observables.curvature import hessian_split
+from symnets.training import MSE, CrossEntropy, Exponential, Hinge, QuadraticHinge, SoftHinge
 from tests.naive.hessian import split_rows
 
 LOSSES = [QuadraticHinge(), Hinge(), SoftHinge(), CrossEntropy(), Exponential(), MSE()]

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from symnets.data.loader import Batch
-from symnets.models.dense import Dense
-from symnets.observables.margins import margins
+from symnets.data import Batch
+from symnets.models import Dense
+from symnets.observables import margins
 
 
 class Answers(nn.Module):

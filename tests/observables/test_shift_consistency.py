@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from symnets.observables import shift_consistency
-from symnets.observables.shift_consistency import shifted
+from symnets.observables._shift_consistency import shifted
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from symnets.models.dense import Dense
-from symnets.observables.tangent import tangent_kernel
+from symnets.models import Dense
+from symnets.observables import tangent_kernel
 from tests.naive.hessian import gradient_rows
 
 

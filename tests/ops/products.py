@@ -8,8 +8,7 @@ from e3nn import o3
 from hypothesis import strategies as st
 from torch import Tensor
 
-from symnets.ops import TensorProductScatter
-from symnets.ops.layout import from_e3nn, to_e3nn
+from symnets.ops import TensorProductScatter, from_e3nn, to_e3nn
 
 Arguments = tuple[Tensor, Tensor, Tensor, Tensor, int]
 

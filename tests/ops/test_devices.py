@@ -7,10 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from symnets.ops import LinearWeights, SymmetricContraction, TensorProductScatter, all_paths
-from symnets.ops.pairs import pairs
-from symnets.ops.radial_table import RadialTable
-from symnets.ops.tabulated_product import TabulatedProductScatter
+from symnets.ops import (
+    LinearWeights,
+    RadialTable,
+    SymmetricContraction,
+    TabulatedProductScatter,
+    TensorProductScatter,
+    all_paths,
+    pairs,
+)
 from tests.ops.products import Arguments, draw, largest_error
 from tests.second_device import on_device, second_device
 

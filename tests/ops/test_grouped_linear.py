@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from symnets.ops.grouped_linear import Block, grouped_linear, groups_of
+from symnets.ops import Block, grouped_linear, groups_of
 
 
 def random(*shape: int) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 from ase.build import bulk, molecule
 
 from symnets.data import build_graphs, collate
-from symnets.ops import LinearWeights, TensorProductScatter, all_paths, linear_weights
-from symnets.ops.pairs import pairs
+from symnets.ops import LinearWeights, TensorProductScatter, all_paths, pairs
+from symnets.ops import _linear_weights as linear_weights
 
 
 def graphs(*structures):

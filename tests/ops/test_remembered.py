@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from symnets.ops import TensorProductScatter, adjacency, all_paths
-from symnets.ops.pairs import pairs
-from symnets.ops.remembered import remembered
+from symnets.ops import TensorProductScatter, all_paths, pairs
+from symnets.ops import _adjacency as adjacency
+from symnets.ops._adjacency import remembered
 from tests.second_device import second_device
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from symnets.nn import ManyBodyProduct
 from symnets.ops import SymmetricContraction
-from symnets.ops.symmetric_basis import symmetric_basis
-from symnets.testing.layers import assert_equivariant
+from symnets.ops._contraction_plan import symmetric_basis
+from symnets.testing import assert_equivariant
 from tests.naive.symmetric_contraction import contraction, invariant_projector, tensors
 
 FEATURES = ["0e+1o+2e", "0e+1o+1e", "1o+1o+0o"]

@@ -8,9 +8,7 @@ from e3nn import o3
 from scipy.interpolate import CubicHermiteSpline
 
 from symnets.nn import xplor_envelope
-from symnets.ops import TensorProductScatter, all_paths
-from symnets.ops.radial_table import RadialTable
-from symnets.ops.tabulated_product import TabulatedProductScatter
+from symnets.ops import RadialTable, TabulatedProductScatter, TensorProductScatter, all_paths
 
 CUTOFF = 5.0
 

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from symnets.ops import LinearWeights, TensorProductScatter, all_paths, linear_weights
+from symnets.ops import LinearWeights, TensorProductScatter, all_paths
+from symnets.ops import _linear_weights as linear_weights
 from tests.ops.products import derivatives, draw, relative
 
 

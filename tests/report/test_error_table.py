@@ -3,8 +3,7 @@
 import pytest
 
 from symnets.observables import errors
-from symnets.report import error_table
-from symnets.report.error_table import digits
+from symnets.report import digits, error_table
 from tests.report.samples import predictions
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from symnets.report import energy_drift, learning_curve, parity, png, save_picture
-from symnets.report.style import COLOURS, colours
+from symnets.report import COLOURS, colours, energy_drift_figure, learning_curve, parity, png, save_picture
 from tests.report.samples import history, md_log, predictions
 
 
@@ -87,14 +86,14 @@ def test_learning_curve_names_what_is_missing() -> None:
 
 
 def test_energy_drift_states_the_slope() -> None:
-    assert "drift 2.00 meV/atom in 1.00 ps" in texts(energy_drift(md_log(slope=0.018), n_atoms=9))
+    assert "drift 2.00 meV/atom in 1.00 ps" in texts(energy_drift_figure(md_log(slope=0.018), n_atoms=9))
 
 
 def test_energy_drift_names_what_is_missing() -> None:
     with pytest.raises(ValueError, match="'temperature'"):
-        energy_drift(md_log().drop(columns="temperature"), n_atoms=9)
+        energy_drift_figure(md_log().drop(columns="temperature"), n_atoms=9)
     with pytest.raises(ValueError, match="two rows"):
-        energy_drift(md_log()[:1], n_atoms=9)
+        energy_drift_figure(md_log()[:1], n_atoms=9)
 
 
 def test_pictures_are_png_and_written_whole(tmp_path) -> None:
@@ -120,7 +119,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch) -> None:
 def test_matplotlib_is_left_as_found() -> None:
     before = settings()
     png(parity(predictions()))
-    png(energy_drift(md_log(), n_atoms=9))
+    png(energy_drift_figure(md_log(), n_atoms=9))
     assert settings() == before
 
 

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from symnets.diffeo import SineField
-from symnets.report.phase_space import phase_space
-from symnets.report.picture import png
+from symnets.report import phase_space, png
 
 
 def image(channels: int = 1, n: int = 20) -> torch.Tensor:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from symnets.report.picture import save_figure
-from symnets.report.published import draw_published, draw_published_exponent
+from symnets.report import draw_published, draw_published_exponent, save_figure
 
 
 def test_a_value_and_its_band_share_one_entry() -> None:

@@ -6,10 +6,8 @@ import torch
 
 from symnets.diffeo import SineField
 from symnets.models import image_net
-from symnets.observables.stability import Estimate, Stability, stability
-from symnets.report import png
-from symnets.report.deformed import deformed_samples
-from symnets.report.stability import stability_figure
+from symnets.observables import Estimate, Stability, stability
+from symnets.report import deformed_samples, png, stability_figure
 
 
 def measured(values: dict[str, list[float]], layers: tuple[str, ...]) -> Stability:

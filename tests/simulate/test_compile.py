@@ -9,8 +9,7 @@ from ase.build import bulk, molecule
 
 from symnets.cli import main
 from symnets.data import build_graphs, collate
-from symnets.models import MACE, ForceField, Invariant, NequIP, WithZBL, load, save
-from symnets.models.compiled import Compiled
+from symnets.models import MACE, Compiled, ForceField, Invariant, NequIP, WithZBL, load, save
 from symnets.simulate import SymnetsCalculator, compile, compile_error
 
 SMALL = {"cutoff": 4.0, "channels": 4, "layers": 2}

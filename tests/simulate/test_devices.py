@@ -7,9 +7,8 @@ from ase.build import bulk
 from torch import nn
 
 from symnets.data import build_graphs, collate
-from symnets.models import ForceField, NequIP
-from symnets.models.compiled import Compiled
-from symnets.nn.linear import Linear
+from symnets.models import Compiled, ForceField, NequIP
+from symnets.nn import Linear
 from symnets.observables import predictions
 from symnets.simulate import SymnetsCalculator, compile, compile_error, relax, run_md
 from symnets.testing import assert_equivariant, assert_inputs_untouched

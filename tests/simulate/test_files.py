@@ -2,7 +2,7 @@ import ase.io
 import numpy as np
 import pytest
 
-from symnets.simulate.files import snapshot, write_structure
+from symnets.simulate._files import snapshot, write_structure
 
 
 def test_a_snapshot_drops_labels_of_other_origin(cluster):

@@ -8,8 +8,7 @@ import torch
 from ase import units
 from ase.constraints import FixAtoms
 
-from symnets.simulate import SymnetsCalculator, Unstable, run_md
-from symnets.simulate.md import n_steps
+from symnets.simulate import SymnetsCalculator, Unstable, n_steps, run_md
 
 
 @pytest.fixture

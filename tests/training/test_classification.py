@@ -9,15 +9,7 @@ import torch.nn.functional as F
 
 from symnets.data import Loader, TensorPairs
 from symnets.models import image_net
-from symnets.training import (
-    Checkpoint,
-    CrossEntropy,
-    Trainer,
-    TrainState,
-    cross_entropy,
-    descend,
-    max_steps,
-)
+from symnets.training import Checkpoint, CrossEntropy, Trainer, TrainState, cross_entropy, descend, max_steps
 
 
 @pytest.fixture

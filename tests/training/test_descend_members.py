@@ -4,14 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from symnets.data.loader import Batch, Loader
-from symnets.models.convolutional import Convolutional
-from symnets.models.dense import Dense
-from symnets.models.ensemble import Ensemble
-from symnets.training import Checkpoint, TrainState
-from symnets.training.descend_members import descend_members
-from symnets.training.pointwise import Hinge, QuadraticHinge
-from symnets.training.verdict import Criterion
+from symnets.data import Batch, Loader
+from symnets.models import Convolutional, Dense, Ensemble
+from symnets.training import Checkpoint, Criterion, Hinge, QuadraticHinge, TrainState, descend_members
 
 
 def seeded(seed=0):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from symnets.data.loader import Loader
+from symnets.data import Loader
 from symnets.training import (
     Checkpoint,
     Muon,
@@ -20,7 +20,7 @@ from symnets.training import (
     max_steps,
     with_average,
 )
-from symnets.training.stopping import LOOK_EVERY
+from symnets.training._stopping import LOOK_EVERY
 from tests.second_device import on_device, second_device
 
 

@@ -5,11 +5,9 @@ import math
 import pytest
 import torch
 
-from symnets.data.loader import Loader
-from symnets.models.dense import Dense
-from symnets.training import TrainState
-from symnets.training.dynamics import descend
-from symnets.training.stopping import diverged
+from symnets.data import Loader
+from symnets.models import Dense
+from symnets.training import TrainState, descend, diverged
 
 
 def squared(outputs, targets):

@@ -5,13 +5,19 @@ import math
 import pytest
 import torch
 
-from symnets.data.loader import Batch
-from symnets.models.dense import Dense
-from symnets.training import Checkpoint, TrainState
-from symnets.training.flow_snapshots import Snapshots
-from symnets.training.gradient_flow import gradient_flow
-from symnets.training.pointwise import MSE, CrossEntropy, Hinge, QuadraticHinge
-from symnets.training.verdict import Criterion
+from symnets.data import Batch
+from symnets.models import Dense
+from symnets.training import (
+    MSE,
+    Checkpoint,
+    Criterion,
+    CrossEntropy,
+    Hinge,
+    QuadraticHinge,
+    Snapshots,
+    TrainState,
+    gradient_flow,
+)
 
 NEVER = Criterion(margin=math.inf, gradient=0.0)  # only max_time ends the flow
 

@@ -3,18 +3,22 @@
 import pytest
 import torch
 
-from symnets.data.loader import Batch
-from symnets.models.convolutional import Convolutional
-from symnets.models.dense import Dense
-from symnets.training import Checkpoint, TrainState
-from symnets.training.descend_members import descend_members
-from symnets.training.flow_weights import point
-from symnets.training.gauss_newton import damped_step
-from symnets.training.levenberg_marquardt import levenberg_marquardt
-from symnets.training.members import Members
-from symnets.training.moving import Moving
-from symnets.training.pointwise import MSE, CrossEntropy, Hinge, QuadraticHinge
-from symnets.training.verdict import Criterion
+from symnets.data import Batch
+from symnets.models import Convolutional, Dense
+from symnets.training import (
+    MSE,
+    Checkpoint,
+    Criterion,
+    CrossEntropy,
+    Hinge,
+    Members,
+    QuadraticHinge,
+    TrainState,
+    descend_members,
+    levenberg_marquardt,
+)
+from symnets.training._active_members import Moving, point
+from symnets.training._levenberg_marquardt import damped_step
 
 EXACT = Criterion(tolerance=1e-10)  # a gap of 1e-10 is a loss of at most 5e-21
 

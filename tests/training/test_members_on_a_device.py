@@ -5,14 +5,16 @@ import copy
 import pytest
 import torch
 
-from symnets.data.loader import Batch
-from symnets.models.dense import Dense
-from symnets.training import TrainState
-from symnets.training.descend_members import descend_members
-from symnets.training.flow_snapshots import Snapshots
-from symnets.training.gradient_flow import gradient_flow
-from symnets.training.levenberg_marquardt import levenberg_marquardt
-from symnets.training.pointwise import QuadraticHinge
+from symnets.data import Batch
+from symnets.models import Dense
+from symnets.training import (
+    QuadraticHinge,
+    Snapshots,
+    TrainState,
+    descend_members,
+    gradient_flow,
+    levenberg_marquardt,
+)
 from tests.second_device import second_device
 
 

@@ -4,17 +4,19 @@ import pytest
 import torch
 from torch import nn
 
-from symnets.data.loader import Batch
-from symnets.models.convolutional import Convolutional
-from symnets.models.dense import Dense
-from symnets.models.ensemble import Ensemble
-from symnets.training import Checkpoint, TrainState
-from symnets.training.descend_members import descend_members
-from symnets.training.gradient_flow import gradient_flow
-from symnets.training.levenberg_marquardt import levenberg_marquardt
-from symnets.training.moving import Moving
-from symnets.training.pointwise import QuadraticHinge
-from symnets.training.verdict import Criterion, Verdict
+from symnets.data import Batch
+from symnets.models import Convolutional, Dense, Ensemble
+from symnets.training import (
+    Checkpoint,
+    Criterion,
+    QuadraticHinge,
+    TrainState,
+    Verdict,
+    descend_members,
+    gradient_flow,
+    levenberg_marquardt,
+)
+from symnets.training._active_members import Moving
 
 NEVER = Criterion(tolerance=-1e9, gradient=0.0)
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from symnets.training import Muon
-from symnets.training.muon import orthogonal_factor
+from symnets.training._muon import orthogonal_factor
 
 
 def random(*shape):

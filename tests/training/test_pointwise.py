@@ -5,15 +5,8 @@ import math
 import pytest
 import torch
 
-from symnets.training.pointwise import (
-    MSE,
-    CrossEntropy,
-    Exponential,
-    Hinge,
-    QuadraticHinge,
-    SoftHinge,
-    check_targets,
-)
+from symnets.training import MSE, CrossEntropy, Exponential, Hinge, QuadraticHinge, SoftHinge
+from symnets.training._losses import check_targets
 
 LOSSES = [
     QuadraticHinge(),

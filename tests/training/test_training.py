@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from symnets.data.loader import Loader
+from symnets.data import Loader
 from symnets.training import (
     INTERRUPTED,
     Callback,

@@ -5,14 +5,9 @@ import math
 import pytest
 import torch
 
-from symnets.data.loader import Batch
-from symnets.models.dense import Dense
-from symnets.training import TrainState
-from symnets.training.descend_members import descend_members
-from symnets.training.gradient_flow import gradient_flow
-from symnets.training.levenberg_marquardt import levenberg_marquardt
-from symnets.training.pointwise import MSE
-from symnets.training.verdict import Criterion
+from symnets.data import Batch
+from symnets.models import Dense
+from symnets.training import MSE, Criterion, TrainState, descend_members, gradient_flow, levenberg_marquardt
 
 
 def test_an_output_that_is_no_number_satisfies_nothing():

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from symnets.data.images import array as array_module
-from symnets.data.images.array import read_image_array
+from symnets.data import _image_files as array_module
+from symnets.data import read_image_array
 
 IMAGES = np.random.default_rng(0).random((5, 1, 8, 8)).astype(np.float32)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from symnets.data.images import cifar, read_cifar, read_cifar_archive
+from symnets.data import _image_formats as cifar
+from symnets.data import read_cifar, read_cifar_archive
 from tests.data.images.files import cifar_bytes
 
 BATCH = "data_batch_1.bin"

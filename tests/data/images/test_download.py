@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from symnets.data.images import download as module
-from symnets.data.images.download import cache, download
-from symnets.data.images.published import IDX, Published
+from symnets.data import _published_images as module
+from symnets.data._published_images import IDX, Published, cache, download
 
 CONTENT = b"sixteen by eight"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

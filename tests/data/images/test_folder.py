@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from symnets.data.images import folder as folder_module
-from symnets.data.images.folder import image_files, read_image_files
+from symnets.data import _image_files as folder_module
+from symnets.data import image_files, read_image_files
 
 RNG = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@ import struct
 import numpy as np
 import pytest
 
-from symnets.data.images import read_idx
+from symnets.data import read_idx
 from tests.data.images.files import idx_bytes
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from symnets.data import load_images
-from symnets.data.images.published import CIFAR10, IDX
+from symnets.data._published_images import CIFAR10, IDX
 from tests.data.images.files import cifar_bytes, idx_bytes, write_idx_set
 from tests.data.images.test_cifar import archive
 
-load = import_module("symnets.data.images.load")
+load = import_module("symnets.data._images")
 
 
 @pytest.fixture

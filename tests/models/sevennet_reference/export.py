@@ -22,7 +22,7 @@ from sevenn.model_build import build_E3_equivariant_model
 from sevenn.train.dataload import unlabeled_atoms_to_graph
 from sevenn.util import load_checkpoint
 
-from symnets.models.from_sevennet import read_weights
+from symnets.models._from_sevennet import read_weights
 from tests.models.sevennet_reference.structures import STRUCTURES, TINY
 
 HERE = Path(__file__).parent

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from symnets.diffeo import SineField
 from symnets.models import image_net
-from symnets.observables import classification_error
-from symnets.observables.shift_consistency import shift_consistency
-from symnets.observables.stability import stability
+from symnets.observables import classification_error, shift_consistency, stability
 from tests.second_device import call as CALL
 from tests.second_device import move as MOVE
 from tests.second_device import on_device, second_device

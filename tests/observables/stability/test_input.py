@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from symnets.data.images.digits import digits
+from symnets.data._images import digits
 from symnets.diffeo import FoldingWarning
 from symnets.observables import stability
 from tests.observables.stability.nets import SHAPE, field, images, measure

@@ -1,0 +1,89 @@
+"""`symnets relax`: the nearest minimum of a trained model's energy."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import Positional
+
+from symnets.data import find_structure
+from symnets.device import usable_device
+from symnets.simulate import OptimizerName, Relaxation, SymnetsCalculator, relax
+
+
+@dataclass(frozen=True)
+class Relax:
+    """Relax a structure, and its cell if asked, and write what comes out.
+
+    The exit status is 1 if forces are still above the threshold at the last step, 130 after Ctrl-C.
+
+    Example:
+        symnets relax runs/ethanol/model.safetensors CH3CH2OH --output ethanol.xyz
+    """
+
+    model: Positional[Path]
+    """A model file, as `symnets train` writes it."""
+    structure: Positional[str]
+    """A file that ASE reads (its last structure), or a molecule's name in ase.build.molecule."""
+    optimizer: OptimizerName = "lbfgs"
+    """lbfgs, bfgs (few atoms) or fire (slow and sturdy)."""
+    fmax: float = 0.01
+    """eV/Å: stop when no force on an atom is larger."""
+    steps: int = 1000
+    """At most this many."""
+    cell: bool = False
+    """Relax the cell of a periodic structure too."""
+    pressure: float = 0.0
+    """GPa on the cell, with --cell."""
+    output: Path = Path("relaxed.xyz")
+    """Where the final structure goes, in the format its name asks for (.xyz, .cif, POSCAR, ...)."""
+    trajectory: Path | None = None
+    """Extended XYZ file for the structures on the way."""
+    overwrite: bool = False
+    """Replace the files of an earlier run."""
+    device: str = "cpu"
+    """Where the model runs: cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
+    dtype: Literal["float32", "float64"] | None = None
+    """Arithmetic of the model; by default the one it was trained in."""
+
+    def run(self) -> int:
+        """Relax, print the outcome; 0 if converged, 1 if not, 130 after Ctrl-C."""
+        device = usable_device(self.device)
+        atoms = find_structure(self.structure)
+        dtype = None if self.dtype is None else getattr(torch, self.dtype)
+        result = relax(
+            atoms,
+            SymnetsCalculator(self.model, device=device, dtype=dtype),
+            optimizer=self.optimizer,
+            fmax=self.fmax,
+            steps=self.steps,
+            cell=self.cell,
+            pressure=self.pressure,
+            output=self.output,
+            trajectory=self.trajectory,
+            overwrite=self.overwrite,
+            progress=True,
+        )
+        self._print(result)
+        if result.interrupted:
+            return 130
+        return 0 if result.converged else 1
+
+    def _print(self, result: Relaxation) -> None:
+        console = Console()
+        table = Table("", "", show_header=False, title=f"{result.n_steps} steps of {self.optimizer}")
+        table.add_row("energy before / eV", f"{result.initial_energy:.6f}")
+        table.add_row("energy / eV", f"{result.energy:.6f}")
+        table.add_row("largest force / eV/Å", f"{result.fmax:.5f}")
+        if result.pressure is not None:
+            table.add_row("pressure / GPa", f"{result.pressure:.4f}")
+            table.add_row("volume / Å³", f"{result.atoms.get_volume():.4f}")
+        console.print(table)
+        if result.interrupted:
+            console.print("[yellow]stopped by Ctrl-C[/yellow]")
+        elif not result.converged:
+            console.print(f"[yellow]not converged in {self.steps} steps; raise --steps[/yellow]")
+        console.print(f"structure {self.output}")

@@ -1,0 +1,89 @@
+"""`symnets train`: a potential from a YAML configuration."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from symnets.cli._parse import parse
+from symnets.config import parse_config, read_config
+from symnets.potentials import DataConfig, TrainConfig, train
+from symnets.training import INTERRUPTED
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a potential as a YAML file says; options replace what the file says.
+
+    The folder --output then holds model.safetensors (the best on the validation structures),
+    history.csv, TensorBoard logs and a checkpoint. Ctrl-C keeps the checkpoint; --resume goes
+    on from it as if nothing had happened. With another --model.architecture that architecture's
+    own defaults are taken, with the file's cutoff.
+
+    Example:
+        symnets train examples/acac.yaml --model.channels 64 --output runs/acac64
+    """
+
+    file: tyro.conf.Positional[Path]
+    """YAML file with the fields below, such as examples/acac.yaml."""
+    settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    resume: bool = False
+    """Go on from the checkpoint in --output; start anew if there is none."""
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> "Train":
+        """The command with defaults from the configuration file, wherever among the arguments it stands."""
+        where = _file_index(arguments)
+        if where is not None:
+            file = Path(arguments[where])
+            arguments = [arguments[where], *arguments[:where], *arguments[where + 1 :]]
+            config = read_config(TrainConfig, file)
+        elif {"-h", "--help"} & set(arguments):
+            file = tyro.MISSING
+            config = TrainConfig(data=DataConfig(train="mine.xyz"), output="runs/mine")
+        else:
+            raise ValueError(
+                "name a configuration file first, such as `symnets train mine.yaml`; "
+                "`symnets train --help` lists what it may say"
+            )
+        default = cls(file, _with_architecture(config, arguments))
+        return parse(cls, "train", arguments, default=default, config=(tyro.conf.AvoidSubcommands,))
+
+    def run(self) -> int:
+        """Train, telling of it on standard error; 0 when done, 130 if interrupted."""
+        state = train(self.settings, resume=self.resume, summary=True)
+        console, folder = Console(stderr=True), Path(self.settings.output)
+        console.print(f"stopped at step {state.step}: {state.history.reason}; see {folder}", soft_wrap=True)
+        if state.history.reason == INTERRUPTED:
+            console.print("go on with the same command and --resume")
+            return 130
+        return 0
+
+
+def _file_index(arguments: Sequence[str]) -> int | None:
+    """Where the configuration file stands: the first argument, unless an option; else the first *.yaml."""
+    if arguments and not arguments[0].startswith("-"):
+        return 0
+    for index, argument in enumerate(arguments):
+        if argument.endswith((".yaml", ".yml")) and not argument.startswith("-"):
+            return index
+    for index, (before, argument) in enumerate(itertools.pairwise(arguments), start=1):
+        # What follows another option may be its value, such as a file of structures.
+        if Path(argument).is_file() and (not before.startswith("-") or before == "--resume"):
+            return index
+    return None
+
+
+def _with_architecture(config: TrainConfig, arguments: Sequence[str]) -> TrainConfig:
+    """The configuration, for the architecture the options ask for."""
+    option = "--model.architecture"
+    wanted = [a.split("=", 1)[1] for a in arguments if a.startswith(f"{option}=")]
+    wanted += [after for a, after in itertools.pairwise(arguments) if a == option]
+    if not wanted or wanted[-1] == config.model.architecture:
+        return config
+    model = {"architecture": wanted[-1], "cutoff": config.model.cutoff}
+    return parse_config(TrainConfig, asdict(config) | {"model": model}, where=option)

@@ -1,0 +1,117 @@
+from ._archive import read_archive as read_archive
+from ._archive import read_header as read_header
+from ._archive import write_archive as write_archive
+from ._binary_task import BinaryTask as BinaryTask
+from ._binary_task import binary_task as binary_task
+from ._binary_task import random_task as random_task
+from ._generate import generate as generate
+from ._generate import sample as sample
+from ._graph import AtomGraph as AtomGraph
+from ._graph import Labels as Labels
+from ._graph import labels as labels
+from ._image_files import check_layout as check_layout
+from ._image_files import image_files as image_files
+from ._image_files import read_image_array as read_image_array
+from ._image_files import read_image_files as read_image_files
+from ._image_formats import read_cifar as read_cifar
+from ._image_formats import read_cifar_archive as read_cifar_archive
+from ._image_formats import read_idx as read_idx
+from ._images import NAMES as NAMES
+from ._images import Images as Images
+from ._images import given_folder as given_folder
+from ._images import load_images as load_images
+from ._inspect import Contents as Contents
+from ._inspect import contents as contents
+from ._labels import check_signs as check_signs
+from ._labels import groups as groups
+from ._labels import largest as largest
+from ._labels import pair as pair
+from ._labels import parity as parity
+from ._labels import subset as subset
+from ._loader import Batch as Batch
+from ._loader import Loader as Loader
+from ._loader import TensorPairs as TensorPairs
+from ._loader import Transform as Transform
+from ._loader import collate as collate
+from ._loader import split as split
+from ._neighbors import SAME_PLACE as SAME_PLACE
+from ._neighbors import Neighbors as Neighbors
+from ._neighbors import neighbors as neighbors
+from ._pca import PrincipalComponents as PrincipalComponents
+from ._pca import pca as pca
+from ._points import gaussian_cloud as gaussian_cloud
+from ._points import random_labels as random_labels
+from ._points import sphere_points as sphere_points
+from ._points import to_sphere as to_sphere
+from ._points import uniform_cloud as uniform_cloud
+from ._published_images import CLASSES as CLASSES
+from ._read import find_data as find_data
+from ._read import find_structure as find_structure
+from ._read import read_structures as read_structures
+from ._statistics import Statistics as Statistics
+from ._statistics import isolated_atoms as isolated_atoms
+from ._statistics import statistics as statistics
+from ._structures import build_graphs as build_graphs
+from ._structures import from_ase as from_ase
+from ._structures import to_ase as to_ase
+from ._structures import write_structures as write_structures
+
+__all__ = [
+    "CLASSES",
+    "NAMES",
+    "SAME_PLACE",
+    "AtomGraph",
+    "Batch",
+    "BinaryTask",
+    "Contents",
+    "Images",
+    "Labels",
+    "Loader",
+    "Neighbors",
+    "PrincipalComponents",
+    "Statistics",
+    "TensorPairs",
+    "Transform",
+    "binary_task",
+    "build_graphs",
+    "check_layout",
+    "check_signs",
+    "collate",
+    "contents",
+    "find_data",
+    "find_structure",
+    "from_ase",
+    "gaussian_cloud",
+    "generate",
+    "given_folder",
+    "groups",
+    "image_files",
+    "isolated_atoms",
+    "labels",
+    "largest",
+    "load_images",
+    "neighbors",
+    "pair",
+    "parity",
+    "pca",
+    "random_labels",
+    "random_task",
+    "read_archive",
+    "read_cifar",
+    "read_cifar_archive",
+    "read_header",
+    "read_idx",
+    "read_image_array",
+    "read_image_files",
+    "read_structures",
+    "sample",
+    "sphere_points",
+    "split",
+    "statistics",
+    "subset",
+    "to_ase",
+    "to_sphere",
+    "uniform_cloud",
+    "write_archive",
+    "write_structures",
+]

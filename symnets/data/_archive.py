@@ -1,0 +1,108 @@
+"""Archive: tensors and a JSON header in one safetensors file, written whole and checked when read."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from symnets.files import whole_file
+
+_LENGTH = 8  # bytes of the header's length at the start of a safetensors file
+_LONGEST_HEADER = 100_000_000  # safetensors' own limit
+
+
+def write_archive(
+    path: str | Path, kind: str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]
+) -> None:
+    """Write tensors and a JSON header; the file appears whole or not at all.
+
+    Args:
+        path: the file; its folder is made.
+        kind: what the file is, such as "model"; `read_archive` asks for it.
+        tensors: by name, from any device.
+        header: anything JSON can hold.
+    """
+    # A copy of each: safetensors refuses tensors that share memory.
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in sorted(tensors.items())}
+    text = json.dumps(header, sort_keys=True)
+    metadata = {"symnets": kind, "header": text, "sha256": _digest(kind, text, tensors)}
+    with whole_file(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata))
+
+
+def read_header(path: str | Path, kind: str) -> dict[str, Any]:
+    """The JSON header of an archive, without its tensors (and without checking them)."""
+    path = Path(path)
+    with _open(path, kind) as file:
+        # One open file is one version of it, even while another process puts a newer one in its place.
+        start = file.read(_LENGTH)
+        content = start + file.read(_header_bytes(path, kind, start))
+    return json.loads(_metadata(path, kind, content)["header"])
+
+
+def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors (on the CPU) and header of an archive; never runs code.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is cut short, altered, of another kind or from another program.
+    """
+    path = Path(path)
+    with _open(path, kind) as file:
+        content = file.read()
+    metadata = _metadata(path, kind, content)
+    try:
+        tensors = dict(sorted(load(content).items()))
+    except SafetensorError as error:
+        raise _not_whole(path, kind, error) from error
+    if metadata.get("sha256") != _digest(kind, metadata["header"], tensors):
+        raise ValueError(f"{path}: the checksum does not match, the file was altered; use an intact copy")
+    return tensors, json.loads(metadata["header"])
+
+
+def _open(path: Path, kind: str) -> BinaryIO:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a symnets {kind} file, but there is no such file")
+    return path.open("rb")
+
+
+def _header_bytes(path: Path, kind: str, start: bytes) -> int:
+    length = int.from_bytes(start[:_LENGTH], "little")
+    if len(start) < _LENGTH or length > _LONGEST_HEADER:
+        raise _not_whole(path, kind, "no safetensors header at its start")
+    return length
+
+
+def _metadata(path: Path, kind: str, content: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file: eight bytes of length (little-endian), then that much JSON."""
+    stop = _LENGTH + _header_bytes(path, kind, content)
+    try:
+        metadata = json.loads(content[_LENGTH:stop]).get("__metadata__") or {}
+    except (ValueError, AttributeError) as error:
+        raise _not_whole(path, kind, error) from error
+    found = metadata.get("symnets")
+    if found != kind:
+        came = f"a symnets {found} file" if found else "a safetensors file of another program"
+        raise ValueError(f"{path}: expected a symnets {kind} file, got {came}")
+    return metadata
+
+
+def _not_whole(path: Path, kind: str, reason: object) -> ValueError:
+    return ValueError(
+        f"{path}: not a whole safetensors file ({reason}); "
+        f"it was cut short, altered, or is no symnets {kind} file"
+    )
+
+
+def _digest(kind: str, header: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(f"{kind}\n{header}\n".encode())
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

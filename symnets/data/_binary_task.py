@@ -1,0 +1,173 @@
+"""Binary tasks of the landscape experiments: points on a sphere, labels +1 and -1."""
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from symnets.data._images import Images, load_images
+from symnets.data._labels import check_signs, groups, pair, parity, subset
+from symnets.data._loader import Batch
+from symnets.data._pca import Convention
+from symnets.data._pca import pca as principal_components
+from symnets.data._points import gaussian_cloud, random_labels, to_sphere
+
+Task = Literal["parity", "groups", "pair"]
+
+
+@dataclass(frozen=True)
+class BinaryTask:
+    """Patterns to train and to test on.
+
+    Raises:
+        ValueError: a label that is neither +1 nor -1.
+    """
+
+    x_train: Float[Tensor, "train dim"]
+    y_train: Float[Tensor, "train"]
+    x_test: Float[Tensor, "test dim"]
+    y_test: Float[Tensor, "test"]
+
+    def __post_init__(self) -> None:
+        check_signs(self.y_train)
+        check_signs(self.y_test)
+
+    @property
+    def train(self) -> Batch:
+        """The training patterns."""
+        return Batch(self.x_train, self.y_train)
+
+    @property
+    def test(self) -> Batch:
+        """The test patterns."""
+        return Batch(self.x_test, self.y_test)
+
+
+def random_task(
+    n: int, dim: int, *, generator: torch.Generator, n_test: int = 0, dtype: torch.dtype = torch.float64
+) -> BinaryTask:
+    """Points without a rule: x ~ N(0, I), centred, projected onto |x| = √dim; balanced random labels.
+
+    The recipe of Geiger et al. 2019 (arXiv:1809.09349) for random data. The mean that is subtracted is
+    that of the n training points. Test points are fresh ones, treated alike, with labels of their own; no
+    network does better than chance on them.
+
+    Raises:
+        ValueError: fewer than two points, of which nothing is left once they are centred.
+    """
+    if n < 2 or n_test < 0:
+        raise ValueError(f"n, n_test: expected n >= 2 and n_test >= 0 points, got {n} and {n_test}")
+    x = gaussian_cloud(n, dim, generator=generator)
+    y = random_labels(n, generator=generator, dtype=dtype)
+    fresh = gaussian_cloud(n_test, dim, generator=generator)
+    mean = x.mean(0)
+    y_test = random_labels(n_test, generator=generator, dtype=dtype)
+    return BinaryTask(to_sphere(x - mean).to(dtype), y, to_sphere(fresh - mean).to(dtype), y_test)
+
+
+def binary_task(
+    name: str,
+    *,
+    n_train: int,
+    n_test: int = 0,
+    dim: int = 10,
+    seed: int,
+    task: Task = "parity",
+    classes: tuple[int, int] | None = None,
+    pca: Convention = "whitened",
+    dtype: torch.dtype = torch.float64,
+) -> BinaryTask:
+    """A task by name: "random", or images ("digits", "mnist", "fashion-mnist", "cifar10").
+
+    Images become their `dim` leading principal components (`symnets.data.pca`), fitted to all images of
+    the task, training and test parts together, as published; labels play no part in that. "whitened"
+    coordinates are then projected onto |x| = √dim; those of "common_scale" are left, as published. Whitened
+    ones are centred on all images rather than on the n_train chosen, so that a point does not move when
+    others are added.
+
+    **Training patterns** are `subset(labels, n_train, seed)` of the training part: as many of +1 as of -1,
+    nested in n_train. **Test patterns** are drawn from the test part in the same way, in an order that is
+    always the same, whatever the seed: training and test never share an image, and runs with different
+    seeds are tested on the same images.
+
+    Coordinates are computed once a process and remembered.
+
+    Args:
+        name: of the data.
+        n_train: number of training patterns P.
+        n_test: number of test patterns.
+        dim: input dimension d.
+        seed: decides which patterns, or the random points.
+        task: "parity" (even classes +1), "groups" (the first half of the classes +1), or "pair" (the
+            first of `classes` +1, the second -1, all others left out). Random points have random labels,
+            and `task`, `classes` and `pca` mean nothing to them.
+        classes: numbers of the two classes of a "pair".
+        pca: "whitened" or "common_scale" principal components.
+        dtype: of the result; computed in float64 whatever it is.
+
+    Raises:
+        ValueError: an unknown name or task; n_train or n_test more than the data hold; `dim` more than
+            there are directions. Also what `load_images` raises.
+    """
+    if task not in get_args(Task):
+        raise ValueError(f"task: expected one of {get_args(Task)}, got {task!r}")
+    if seed < 0:
+        raise ValueError(f"seed: expected a number >= 0, got {seed}")
+    if (classes is not None) != (task == "pair"):
+        raise ValueError(f'classes: expected two classes with task="pair" only, got {classes} with {task!r}')
+    if name == "random":
+        # Not manual_seed(seed): weights drawn from the same seed would be the same numbers as the points.
+        state = np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
+        return random_task(n_train, dim, generator=generator, n_test=n_test, dtype=dtype)
+    found = _coordinates(name, dim, task, classes, pca, os.environ.get("SYMNETS_DATA"))
+    train = _chosen("n_train", found.y_train, n_train, seed)
+    test = _chosen("n_test", found.y_test, n_test, 0)
+    return BinaryTask(
+        found.x_train[train].to(dtype),
+        found.y_train[train].to(dtype),
+        found.x_test[test].to(dtype),
+        found.y_test[test].to(dtype),
+    )
+
+
+def _chosen(name: str, labels: Float[Tensor, "points"], n: int, seed: int) -> Tensor:
+    try:
+        return subset(labels, n, seed)
+    except ValueError as error:
+        raise ValueError(f"{name}: {str(error).removeprefix('n: ')}") from error
+
+
+@lru_cache(maxsize=8)
+def _coordinates(
+    name: str,
+    dim: int,
+    task: Task,
+    classes: tuple[int, int] | None,
+    convention: Convention,
+    _symnets_data: str | None,  # other files, other coordinates
+) -> BinaryTask:
+    """All images of a task, in float64."""
+    train, test = (_labelled(load_images(name, part), task, classes) for part in ("train", "test"))
+    pixels = torch.cat([train[0].flat(), test[0].flat()])
+    found = principal_components(pixels, dim, convention=convention)
+    x = found.transform(pixels)
+    if convention == "whitened":
+        x = to_sphere(x)
+    n = len(train[0])
+    return BinaryTask(x[:n], train[1], x[n:], test[1])
+
+
+def _labelled(
+    images: Images, task: Task, classes: tuple[int, int] | None
+) -> tuple[Images, Float[Tensor, "images"]]:
+    if classes is not None:
+        return pair(images, *classes)
+    if task == "groups":
+        return images, groups(images.labels, range(len(images.classes) // 2))
+    return images, parity(images.labels)

@@ -1,0 +1,133 @@
+"""What a set of structures holds, with an eye for what is wrong with it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from symnets.data._neighbors import neighbors
+from symnets.data._structures import read_labels
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Summary of a list of structures; lists of suspects hold indices into it."""
+
+    n_structures: int
+    n_atoms: tuple[int, int]
+    """Of the smallest and the largest structure."""
+    species: dict[str, int]
+    """Atoms of each."""
+    formulas: dict[str, int]
+    """Structures of each, the most frequent first."""
+    periodic: dict[str, int]
+    """Structures by periodic lattice vectors: "abc", "ab", ..., "none"."""
+    labelled: dict[str, int]
+    """Structures with energy, forces, stress."""
+    structure_keys: tuple[str, ...]
+    """Names of all that any structure carries, once a structure."""
+    atom_keys: tuple[str, ...]
+    """Names of all that any structure carries, once an atom."""
+    energy_per_atom: tuple[float, float]
+    """Least and greatest, eV; NaN without energies."""
+    force_rms: float
+    """Root mean square component, eV/Å; NaN without forces."""
+    force_max: float
+    """Greatest magnitude of a component, eV/Å."""
+    neighbors: tuple[float, int, int]
+    """Mean, least and greatest number of neighbours of an atom."""
+    shortest: float
+    """Shortest distance between neighbours, Å; infinite if no atom has one."""
+    duplicates: list[int] = field(default_factory=list)
+    """Same species, positions (to 1e-6 Å), cell and pbc as an earlier structure."""
+    too_close: list[int] = field(default_factory=list)
+    disconnected: list[int] = field(default_factory=list)
+    """Some atom of several has no neighbour."""
+    refused: list[int] = field(default_factory=list)
+    """No graph can be made, see `neighbors`."""
+    first_refusal: str = ""
+
+
+def contents(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 0.5) -> Contents:
+    """Look through structures, without stopping at those that `neighbors` refuses.
+
+    Args:
+        structures: as `read_structures` returns them.
+        cutoff: Å, of neighbours.
+        too_close: Å below which a pair of atoms makes its structure a suspect.
+    """
+    labels = [read_labels(atoms) for atoms in structures]
+    held = [
+        atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {} for atoms in structures
+    ]
+    per_atom = {key for atoms in structures for key in atoms.arrays} - {"numbers", "positions"}
+    per_atom |= {key for results in held for key, value in results.items() if np.ndim(value) > 1}
+    per_structure = {key for atoms in structures for key in atoms.info}
+    per_structure |= {key for results in held for key in results} - per_atom
+    energies = [
+        found["energy"].item() / len(atoms)
+        for atoms, found in zip(structures, labels, strict=True)
+        if "energy" in found
+    ]
+    forces = np.concatenate(
+        [found["forces"].ravel() for found in labels if "forces" in found] or [np.full(1, np.nan)]
+    )
+
+    seen: set[bytes] = set()
+    suspects: dict[str, list[int]] = {"duplicates": [], "too_close": [], "disconnected": [], "refused": []}
+    counts, shortest, first_refusal = [], np.inf, ""
+    for index, atoms in enumerate(structures):
+        key = _fingerprint(atoms)
+        if key in seen:
+            suspects["duplicates"].append(index)
+        seen.add(key)
+        try:
+            (sender, receiver), shift = neighbors(atoms.positions, atoms.cell.array, atoms.pbc, cutoff)
+        except ValueError as error:
+            suspects["refused"].append(index)
+            first_refusal = first_refusal or str(error)
+            continue
+        count = np.bincount(receiver, minlength=len(atoms))
+        counts.append(count)
+        if len(atoms) > 1 and count.min() == 0:
+            suspects["disconnected"].append(index)
+        if len(receiver):
+            vectors = atoms.positions[sender] - atoms.positions[receiver] + shift.numpy() @ atoms.cell.array
+            closest = float(np.linalg.norm(vectors, axis=1).min())
+            shortest = min(shortest, closest)
+            if closest < too_close:
+                suspects["too_close"].append(index)
+    all_counts = np.concatenate(counts or [np.zeros(1, dtype=int)])
+    sizes = [len(atoms) for atoms in structures]
+    return Contents(
+        n_structures=len(structures),
+        n_atoms=(min(sizes), max(sizes)),
+        species=dict(sorted(Counter(symbol for atoms in structures for symbol in atoms.symbols).items())),
+        formulas=dict(Counter(atoms.get_chemical_formula() for atoms in structures).most_common()),
+        periodic=dict(Counter(_axes(atoms) for atoms in structures).most_common()),
+        labelled={n: k for n in ("energy", "forces", "stress") if (k := sum(n in found for found in labels))},
+        structure_keys=tuple(sorted(per_structure)),
+        atom_keys=tuple(sorted(per_atom)),
+        energy_per_atom=(min(energies, default=np.nan), max(energies, default=np.nan)),
+        force_rms=float(np.sqrt(np.mean(forces**2))),
+        force_max=float(np.abs(forces).max()),
+        neighbors=(float(all_counts.mean()), int(all_counts.min()), int(all_counts.max())),
+        shortest=shortest,
+        first_refusal=first_refusal,
+        **suspects,
+    )
+
+
+def _axes(atoms: Atoms) -> str:
+    return "".join(axis for axis, periodic in zip("abc", atoms.pbc, strict=True) if periodic) or "none"
+
+
+def _fingerprint(atoms: Atoms) -> bytes:
+    digest = hashlib.sha256()
+    for array in (atoms.numbers, atoms.positions.round(6) + 0.0, atoms.cell.array.round(6) + 0.0, atoms.pbc):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()

@@ -1,0 +1,146 @@
+"""Where image data sets are published, and what their files hash to.
+
+The sha256 are those that TensorFlow Datasets checks its downloads against, in the files
+`tensorflow_datasets/url_checksums/{mnist,fashion_mnist,cifar10}.txt` of
+[tensorflow/datasets](https://github.com/tensorflow/datasets).
+
+Published files, downloaded once into the user's cache.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pooch
+
+
+class Published(NamedTuple):
+    """A file on the network whose content is known."""
+
+    url: str
+    sha256: str
+
+    @property
+    def file(self) -> str:
+        """Its name."""
+        return self.url.rpartition("/")[2]
+
+
+class IdxPair(NamedTuple):
+    """The images and labels of one part of a data set in IDX files."""
+
+    images: Published
+    labels: Published
+
+
+MNIST_URL = "https://storage.googleapis.com/cvdf-datasets/mnist"
+FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+
+IDX = {
+    "mnist": {
+        "train": IdxPair(
+            Published(
+                f"{MNIST_URL}/train-images-idx3-ubyte.gz",
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            ),
+            Published(
+                f"{MNIST_URL}/train-labels-idx1-ubyte.gz",
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            ),
+        ),
+        "test": IdxPair(
+            Published(
+                f"{MNIST_URL}/t10k-images-idx3-ubyte.gz",
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            ),
+            Published(
+                f"{MNIST_URL}/t10k-labels-idx1-ubyte.gz",
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            ),
+        ),
+    },
+    "fashion-mnist": {
+        "train": IdxPair(
+            Published(
+                f"{FASHION_URL}/train-images-idx3-ubyte.gz",
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            ),
+            Published(
+                f"{FASHION_URL}/train-labels-idx1-ubyte.gz",
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            ),
+        ),
+        "test": IdxPair(
+            Published(
+                f"{FASHION_URL}/t10k-images-idx3-ubyte.gz",
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            ),
+            Published(
+                f"{FASHION_URL}/t10k-labels-idx1-ubyte.gz",
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            ),
+        ),
+    },
+}
+CIFAR10 = Published(
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
+CIFAR10_FILES = {"train": [f"data_batch_{k}.bin" for k in range(1, 6)], "test": ["test_batch.bin"]}
+
+CLASSES = {
+    "mnist": tuple("0123456789"),
+    "fashion-mnist": (
+        "T-shirt/top",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
+    "cifar10": (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ),
+}
+
+
+def cache() -> Path:
+    """The folder for downloads: `~/.cache/symnets` on Linux, unless XDG_CACHE_HOME says otherwise."""
+    return Path(pooch.os_cache("symnets"))
+
+
+def download(published: Published, folder: Path) -> Path:
+    """The file in `folder`, fetched if it is not there with the right content.
+
+    The content is compared with the known sha256, of a file that was there before too; what differs is
+    fetched anew. A download is kept only if it is what was published.
+
+    Raises:
+        ValueError: what came is not what was published.
+        OSError: nothing came, or it cannot be written.
+    """
+    by_hand = f"or put the file as {published.file} into a folder of SYMNETS_DATA (docs: Images)"
+    try:
+        path = pooch.retrieve(
+            published.url, known_hash=f"sha256:{published.sha256}", fname=published.file, path=folder
+        )
+    except OSError as error:  # what `requests` raises too
+        raise OSError(f"{published.url}: no download to {folder}: {error}. Try again, {by_hand}") from error
+    except ValueError as error:
+        raise ValueError(
+            f"{published.file} from {published.url} has the wrong checksum and was not kept. {error} "
+            f"Try again later, {by_hand}"
+        ) from error
+    return Path(path)

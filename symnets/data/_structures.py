@@ -1,0 +1,154 @@
+"""From ASE's structures to graphs, and back.
+
+Structures written whole or not at all.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+
+import ase.io
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
+
+from symnets.data._graph import AtomGraph
+from symnets.data._neighbors import neighbors
+from symnets.files import whole_file
+
+
+def from_ase(atoms: Atoms, cutoff: float, *, dtype: torch.dtype | None = None) -> AtomGraph:
+    """The graph of one structure.
+
+    Neighbours are found in float64; then positions, cell, forces and stress are cast to `dtype`.
+    The energy stays float64: a total of -10⁴ eV would keep only 1 meV of resolution in float32.
+
+    Labels are the energy, forces and stress that a `SinglePointCalculator` holds for the structure
+    as it is; labels of a structure that has moved since, and other calculators, are not read.
+
+    Args:
+        cutoff: Å.
+        dtype: floating dtype of the graph; torch's default if None.
+
+    Raises:
+        ValueError: no atoms, or what `neighbors` refuses.
+    """
+    if len(atoms) == 0:
+        raise ValueError("atoms: expected at least one atom, got an empty structure")
+    dtype = dtype or torch.get_default_dtype()
+    cell, pbc = atoms.cell.array, atoms.pbc
+    edge_index, edge_shift = neighbors(atoms.positions, cell, pbc, cutoff)
+    graph = AtomGraph(
+        pos=torch.tensor(atoms.positions, dtype=dtype),
+        z=torch.tensor(atoms.numbers, dtype=torch.int64),
+        cell=torch.tensor(cell, dtype=dtype)[None],
+        pbc=torch.tensor(pbc, dtype=torch.bool)[None],
+        edge_index=edge_index,
+        edge_shift=edge_shift.to(dtype),
+    )
+    for name, value in read_labels(atoms).items():
+        graph[name] = torch.tensor(value, dtype=torch.float64 if name == "energy" else dtype)
+    return graph
+
+
+def read_labels(atoms: Atoms) -> dict[str, np.ndarray]:
+    """Energy (1,), forces (atoms, 3) and stress (1, 3, 3) held by a structure's `SinglePointCalculator`."""
+    calculator = atoms.calc
+    if not isinstance(calculator, SinglePointCalculator) or calculator.check_state(atoms):
+        return {}
+    found: dict[str, np.ndarray] = {}
+    if (energy := calculator.results.get("energy")) is not None:
+        found["energy"] = np.asarray(energy, dtype=np.float64).reshape(1)
+    if (forces := calculator.results.get("forces")) is not None:
+        found["forces"] = np.asarray(forces, dtype=np.float64)
+    if (stress := calculator.results.get("stress")) is not None:
+        stress = np.asarray(stress, dtype=np.float64)
+        found["stress"] = (voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress).reshape(
+            1, 3, 3
+        )
+    return found
+
+
+def to_ase(graph: AtomGraph) -> Atoms | list[Atoms]:
+    """The structure of a single graph, or the list of structures of a batch.
+
+    Labels go to a `SinglePointCalculator`; NaN, which marks an absent label, is left out.
+    """
+    owner = graph.owner.cpu().numpy()
+    n_atoms = np.bincount(owner, minlength=graph.n_graphs)
+    if len(owner) > 1 and (np.diff(owner) < 0).any():
+        raise ValueError("batch: expected the atoms of a structure to be consecutive")
+    arrays = {
+        name: graph[name].detach().cpu().numpy().astype(np.int64 if name == "z" else np.float64)
+        for name in ("pos", "z", "cell", "pbc", "energy", "forces", "stress")
+        if graph.get(name) is not None
+    }
+    structures = []
+    start = 0
+    for index, count in enumerate(n_atoms):
+        mine = slice(start, start + count)
+        start += count
+        atoms = Atoms(
+            numbers=arrays["z"][mine],
+            positions=arrays["pos"][mine],
+            cell=arrays["cell"][index],
+            pbc=arrays["pbc"][index].astype(bool),
+        )
+        results: dict[str, float | np.ndarray] = {}
+        if "energy" in arrays:
+            results["energy"] = float(arrays["energy"][index])
+        if "forces" in arrays:
+            results["forces"] = arrays["forces"][mine]
+        if "stress" in arrays:
+            results["stress"] = full_3x3_to_voigt_6_stress(arrays["stress"][index])
+        results = {name: value for name, value in results.items() if not np.isnan(value).any()}
+        if results:
+            atoms.calc = SinglePointCalculator(atoms, **results)
+        structures.append(atoms)
+    return structures if graph.batch is not None else structures[0]
+
+
+def build_graphs(
+    structures: Iterable[Atoms], cutoff: float, *, dtype: torch.dtype | None = None
+) -> list[AtomGraph]:
+    """The graph of each structure, all with the same fields.
+
+    A label that some structures have and others lack is NaN for those others.
+
+    Raises:
+        ValueError: no structure, or one that `from_ase` refuses; the message says which.
+    """
+    graphs = []
+    for index, atoms in enumerate(structures):
+        try:
+            graphs.append(from_ase(atoms, cutoff, dtype=dtype))
+        except ValueError as error:
+            raise ValueError(f"structure {index} ({atoms.symbols}): {error}") from error
+    if not graphs:
+        raise ValueError("structures: expected at least one, got none")
+    present = {name for graph in graphs for name in ("energy", "forces", "stress") if name in graph}
+    for graph in graphs:
+        absent = {
+            "energy": torch.full((1,), torch.nan, dtype=torch.float64),
+            "forces": torch.full_like(graph.pos, torch.nan),
+            "stress": torch.full_like(graph.cell, torch.nan),
+        }
+        for name in sorted(present):
+            if name not in graph:
+                graph[name] = absent[name]
+    return graphs
+
+
+def write_structures(path: str | os.PathLike[str], structures: Sequence[Atoms]) -> None:
+    """Write structures and their labels as extended XYZ, under a temporary name and then renamed.
+
+    Positions and forces are rounded to 1e-8 Å and eV/Å; energies are written in full.
+
+    Raises:
+        ValueError: no structure, or the path is a directory.
+    """
+    if not structures:
+        raise ValueError(f"{path}: no structure to write")
+    with whole_file(path) as temporary:
+        ase.io.write(temporary, list(structures), format="extxyz")

@@ -1,0 +1,232 @@
+"""Affine: rotations, scalings, shears and shifts about the centre of an image.
+
+Random affine maps of images.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+
+from symnets.diffeo._basis import values_suffice
+from symnets.diffeo._diffeo import Diffeo, Index, as_rows, identity_minus
+
+
+class Affine(Diffeo):
+    """What is at p goes to A (p - c) + c + t, with c the centre of the image: `push` is this map, images are
+    pulled by its inverse. The border moves too; what comes from outside of an image has the nearest value of
+    its border.
+
+    Args:
+        matrix: A, one for each deformation, in the order of the axes (row, column).
+        shift: t in pixels, zero if None.
+        shape: pixels along each axis.
+
+    Raises:
+        ValueError: wrong shapes, or A has no inverse.
+
+    Example:
+        >>> image = torch.rand(1, 1, 5, 5, dtype=torch.float64)
+        >>> turned = Affine.rotation(90, (5, 5), dtype=torch.float64).warp(image)
+        >>> torch.allclose(turned, image.rot90(1, (2, 3)))
+        True
+    """
+
+    def __init__(
+        self,
+        matrix: Float[Tensor, "n dim dim"],
+        shift: Float[Tensor, "n dim"] | None = None,
+        *,
+        shape: Sequence[int],
+    ) -> None:
+        dim = len(shape)
+        if tuple(matrix.shape[1:]) != (dim, dim):
+            raise ValueError(f"matrix: expected shape (n, {dim}, {dim}), got {tuple(matrix.shape)}")
+        if not matrix.is_floating_point():
+            raise ValueError(f"matrix: expected floating numbers, got {matrix.dtype}")
+        if shift is None:
+            shift = matrix.new_zeros(len(matrix), dim)
+        if tuple(shift.shape) != (len(matrix), dim):
+            raise ValueError(f"shift: expected shape ({len(matrix)}, {dim}), got {tuple(shift.shape)}")
+        inverse, failed = torch.linalg.inv_ex(matrix)
+        if bool(failed.any()):
+            raise ValueError("matrix: expected matrices that have an inverse")
+        self.matrix, self.shift, self._inverse = matrix, shift.to(matrix), inverse
+        self._identity = not bool(identity_minus(matrix).any() or self.shift.any())
+        self.shape, self.n = tuple(int(size) for size in shape), len(matrix)
+        self.dtype, self.device = matrix.dtype, matrix.device
+
+    @classmethod
+    def rotation(
+        cls,
+        degrees: float | Tensor,
+        shape: Sequence[int],
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> "Affine":
+        """Turns images counterclockwise, as one sees them with row 0 on top; one angle, or (n,)."""
+        _flat(shape, "rotation")
+        angle = torch.deg2rad(_each(degrees, dtype, device))
+        cos, sin = angle.cos(), angle.sin()
+        rows = [torch.stack([cos, -sin], dim=-1), torch.stack([sin, cos], dim=-1)]
+        return cls(torch.stack(rows, dim=-2), shape=shape)
+
+    @classmethod
+    def scaling(
+        cls,
+        factor: float | Tensor,
+        shape: Sequence[int],
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> "Affine":
+        """Enlarges by a factor, (n,), or by one for each axis, (n, dim)."""
+        factors = torch.as_tensor(factor, dtype=dtype or _floating(factor), device=device)
+        if factors.ndim < 2:
+            factors = factors.reshape(-1, 1).expand(-1, len(shape))
+        return cls(torch.diag_embed(factors), shape=shape)
+
+    @classmethod
+    def shear(
+        cls,
+        degrees: float | Tensor,
+        shape: Sequence[int],
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> "Affine":
+        """Slides each row along itself by tan(angle) times its height above the centre: upright lines lean
+        to the right. One angle, or (n,).
+        """
+        _flat(shape, "shear")
+        lean = -torch.deg2rad(_each(degrees, dtype, device)).tan()
+        one, zero = torch.ones_like(lean), torch.zeros_like(lean)
+        rows = [torch.stack([one, zero], dim=-1), torch.stack([lean, one], dim=-1)]
+        return cls(torch.stack(rows, dim=-2), shape=shape)
+
+    @classmethod
+    def translation(
+        cls,
+        pixels: Float[Tensor, "n dim"] | Sequence[float],
+        shape: Sequence[int],
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> "Affine":
+        """Shifts content by so many pixels along each axis."""
+        shift = torch.as_tensor(pixels, dtype=dtype or _floating(pixels), device=device)
+        shift = shift.reshape(-1, len(shape))
+        eye = torch.eye(len(shape), dtype=shift.dtype, device=shift.device)
+        return cls(eye.expand(len(shift), -1, -1), shift, shape=shape)
+
+    @property
+    def centre(self) -> Float[Tensor, " dim"]:
+        """c, the middle of the image: (n_a - 1) / 2."""
+        return torch.tensor(
+            [(size - 1) / 2 for size in self.grid_shape], dtype=self.dtype, device=self.device
+        )
+
+    @property
+    def still(self) -> bool:
+        """Whether A is 1 and t is 0, and no derivative with respect to them is asked for."""
+        return self._identity and values_suffice(self.matrix, self.shift)
+
+    def __getitem__(self, index: Index) -> "Affine":
+        """Some of the deformations: of a number, a batch of one."""
+        rows = as_rows(index, self.n, self.device)
+        return Affine(self.matrix[rows], self.shift[rows], shape=self.grid_shape)
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Affine":
+        """The same deformations elsewhere."""
+        matrix, shift = (part.to(device=device, dtype=dtype) for part in (self.matrix, self.shift))
+        return Affine(matrix, shift, shape=self.grid_shape)
+
+    def at(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim"]:
+        """u at points."""
+        points = points.to(device=self.device, dtype=self.dtype)
+        source = (points - self.centre - self.shift[:, None]) @ self._inverse.mT + self.centre
+        return points - source
+
+    def gradient(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim dim"]:
+        """∂u_a / ∂x_b = 1 - A⁻¹ everywhere."""
+        return identity_minus(self._inverse)[:, None].expand(-1, points.shape[-2], -1, -1)
+
+    def is_bijective(self, margin: float = 0.0, refine: int = 2) -> Bool[Tensor, " n"]:
+        """Whether |det| > margin. The plane is mapped one-to-one by mirrors too."""
+        return torch.linalg.det(self._inverse).abs() > margin
+
+    def inverse(self, tol: float | None = None) -> "Affine":
+        """A⁻¹ and -A⁻¹ t, in closed form whatever `tol`."""
+        back = -(self._inverse @ self.shift[..., None])[..., 0]
+        return Affine(self._inverse, back, shape=self.grid_shape)
+
+    def compose(self, other: Diffeo) -> Diffeo:
+        """This one after another; of two affine ones, their product."""
+        if not isinstance(other, Affine) or other.shape != self.shape or self.n != other.n:
+            return super().compose(other)
+        shift = (self.matrix @ other.shift[..., None])[..., 0] + self.shift
+        return Affine(self.matrix @ other.matrix, shift, shape=self.grid_shape)
+
+
+def _flat(shape: Sequence[int], what: str) -> None:
+    if len(shape) != 2:
+        raise ValueError(
+            f"{what}: expected shape (rows, columns), got {tuple(shape)}; of volumes give a matrix"
+        )
+
+
+def _floating(given: object) -> torch.dtype:
+    floating = isinstance(given, Tensor) and given.is_floating_point()
+    return given.dtype if floating else torch.get_default_dtype()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _each(degrees: float | Tensor, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:
+    return torch.as_tensor(degrees, dtype=dtype or _floating(degrees), device=device).reshape(-1)
+
+
+def random_affine(
+    n: int,
+    shape: Sequence[int],
+    *,
+    degrees: float = 0.0,
+    translate: float = 0.0,
+    scale: tuple[float, float] = (1.0, 1.0),
+    shear: float = 0.0,
+    generator: Generator | None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Affine:
+    """Images are scaled, sheared, turned and shifted, in this order, each by a number of its own.
+
+    Drawn in float64 where the generator is, as `Field.sample` does.
+
+    Args:
+        n: how many.
+        shape: (rows, columns).
+        degrees: largest angle of rotation, uniform between plus and minus.
+        translate: largest shift in pixels along each axis, uniform between plus and minus.
+        scale: least and largest factor, uniform in its logarithm.
+        shear: largest angle of shear in degrees, uniform between plus and minus.
+        generator: source of the numbers; None is torch's own.
+        dtype: of the maps, torch's default if None.
+        device: of the maps, that of the generator if None.
+
+    Raises:
+        ValueError: limits that are negative or in the wrong order, shears of 90 degrees.
+    """
+    low, high = scale
+    if not (degrees >= 0 and translate >= 0 and 0 <= shear < 90):
+        raise ValueError(f"expected limits >= 0, shear < 90; got {degrees=}, {translate=}, {shear=}")
+    if not 0 < low <= high:
+        raise ValueError(f"scale: expected 0 < least <= largest, got {scale}")
+    where = torch.device("cpu") if generator is None else generator.device
+    angle, lean, size, *moves = (
+        2 * torch.rand(5, n, generator=generator, dtype=torch.float64, device=where) - 1
+    )
+    factor = low * (high / low) ** ((size + 1) / 2)
+    turned = Affine.rotation(angle * degrees, shape).matrix
+    matrix = turned @ Affine.shear(lean * shear, shape).matrix * factor[:, None, None]
+    drawn = Affine(matrix, translate * torch.stack(moves, dim=-1), shape=shape)
+    return drawn.to(device=where if device is None else device, dtype=dtype or torch.get_default_dtype())

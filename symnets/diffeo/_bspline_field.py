@@ -1,0 +1,111 @@
+"""BSplineField: free-form deformations, cubic splines through control points."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from symnets.diffeo._basis import within
+from symnets.diffeo._field import Field, image_shape
+
+
+@dataclass(frozen=True)
+class BSplineBasis:
+    """Cubic B-splines β at equally spaced control points inside of each axis, with their mirror images:
+
+        φ_k(x) = β(t - k) - β(-t - k) - β(2m - t - k),     t = m x / e_a,     k = 1, ..., m - 1 = size.
+
+    β is smooth up to its second derivative and not zero for |t| < 2. Since the images have opposite sign,
+    both ends stay where they are. Two points away from them the φ sum to 1.
+
+    Attributes:
+        extents: e_a, the last coordinate of each axis.
+        sizes: control points inside of each axis; m = size + 1 intervals.
+    """
+
+    extents: tuple[float, ...]
+    sizes: tuple[int, ...]
+
+    def table(self, axis: int, x: Float[Tensor, "*points"], order: int = 0) -> Float[Tensor, "*points size"]:
+        """As `Basis.table`; exactly zero at the ends."""
+        size, extent = self.sizes[axis], self.extents[axis]
+        k = torch.arange(1, size + 1, dtype=x.dtype, device=x.device)
+        t = (x.clamp(0, extent) / extent * (size + 1))[..., None]
+        ends = 2.0 * (size + 1)
+        if order == 0:
+            return bspline(t - k) - bspline(t + k) - bspline(t + k - ends)
+        slope = bspline_slope(t - k) - bspline_slope(t + k) - bspline_slope(t + k - ends)
+        return slope * ((size + 1) / extent) * within(x, extent)[..., None]
+
+    def resized(self, extents: Sequence[float]) -> "BSplineBasis":
+        """As `Basis.resized`."""
+        return replace(self, extents=tuple(extents))
+
+    def mean_square(self, axis: int) -> float:
+        """Mean over an axis of Σ_k φ_k²."""
+        intervals = self.sizes[axis] + 1
+        # Between control points squares have degree 6, for which Gauss's rule of four points is exact.
+        nodes, weights = np.polynomial.legendre.leggauss(4)
+        step = self.extents[axis] / intervals
+        inside = torch.from_numpy((nodes + 1) / 2) * step
+        x = torch.arange(intervals, dtype=torch.float64, device="cpu")[:, None] * step + inside
+        squares = self.table(axis, x).square().sum(-1)
+        return float((squares * torch.from_numpy(weights / 2)).sum() / intervals)
+
+
+class BSplineField(Field):
+    """Random displacements of control points, and cubic B-splines in between (free-form deformations,
+    Rueckert et al. 1999). Each control point inside of the image moves independently; the border does not.
+
+    Args:
+        shape: pixels along each axis: (rows, columns) or (depth, rows, columns).
+        spacing: pixels between control points; rounded such that a whole number fits between the borders.
+
+    Raises:
+        ValueError: less than a pixel, or no control point is inside.
+
+    Example:
+        >>> BSplineField((28, 28), spacing=9).basis.sizes
+        (2, 2)
+    """
+
+    def __init__(self, shape: Sequence[int], *, spacing: float) -> None:
+        pixels = image_shape(shape)
+        extents = tuple(n - 1.0 for n in pixels)
+        largest = min(extents) / 1.5  # two intervals after rounding, one control point
+        if not 1 <= spacing <= largest:
+            raise ValueError(
+                f"spacing: expected 1 to {largest:.4g} pixels for control points inside of {pixels}, "
+                f"got {spacing}"
+            )
+        self.spacing = float(spacing)
+        basis = BSplineBasis(extents, tuple(round(extent / spacing) - 1 for extent in extents))
+        modes = torch.cartesian_prod(*[torch.arange(1, size + 1, device="cpu") for size in basis.sizes])
+        dim = len(pixels)
+        squared = dim * math.prod(basis.mean_square(axis) for axis in range(dim))
+        amplitudes = torch.full((len(modes),), squared**-0.5, dtype=torch.float64, device="cpu")
+        super().__init__(basis, modes.reshape(-1, dim), amplitudes, pixels)
+
+    def __repr__(self) -> str:
+        return f"BSplineField({self.shape}, spacing={self.spacing:g})"
+
+    @property
+    def probe_shape(self) -> tuple[int, ...]:
+        """Points along each axis that show the finest structure: four to an interval."""
+        return tuple(4 * (size + 1) + 1 for size in self.basis.sizes)
+
+
+def bspline(t: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
+    """β(t), the cubic B-spline with knots at -2, -1, 0, 1, 2."""
+    distance = t.abs()
+    return ((2 - distance).relu().pow(3) - 4 * (1 - distance).relu().pow(3)) / 6
+
+
+def bspline_slope(t: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
+    """dβ / dt."""
+    distance = t.abs()
+    return -t.sign() * ((2 - distance).relu().square() - 4 * (1 - distance).relu().square()) / 2

@@ -1,0 +1,160 @@
+"""Expansion: deformations that are sums of basis functions, known everywhere with their derivatives."""
+
+from collections.abc import Iterator, Sequence
+from string import ascii_lowercase
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from symnets.diffeo._basis import Basis, pixel_table
+from symnets.diffeo._diffeo import Diffeo, Index, as_rows, identity_minus, refined
+
+POINTS_PER_WAVE = 4
+"""Points of the grid on which folds are sought, to the shortest half wave."""
+
+
+class Expansion(Diffeo):
+    """u_a(x) = Σ_k C_(a,k) φ_k(x), with φ_k of a `Basis` of products.
+
+    Sums over products factorise: on a grid, u = A C Bᵀ with the tables A and B of the two axes.
+
+    Without pixels (`shape` None), `jacobian`, `det`, `is_bijective` and `energy` are at points all over the
+    box, four to the shortest half wave; `displacement` and `warp` are refused.
+
+    Args:
+        basis: the φ.
+        coefficients: C, in pixels; a grid of all modes, zero where one is not kept.
+        shape: of the grid of pixels; None for points only.
+        still: whether all coefficients are known to be zero.
+        acceptance: of the draws that these were kept from, the fraction that was one-to-one; None if all
+            were kept unseen.
+    """
+
+    def __init__(
+        self,
+        basis: Basis,
+        coefficients: Float[Tensor, "n dim *modes"],
+        shape: Sequence[int] | None,
+        *,
+        still: bool = False,
+        acceptance: float | None = None,
+    ) -> None:
+        if tuple(coefficients.shape[2:]) != basis.sizes or coefficients.shape[1] != len(basis.sizes):
+            expected = ("n", len(basis.sizes), *basis.sizes)
+            raise ValueError(f"coefficients: expected shape {expected}, got {tuple(coefficients.shape)}")
+        if not coefficients.is_floating_point():
+            raise ValueError(f"coefficients: expected floating numbers, got {coefficients.dtype}")
+        self.basis, self.coefficients, self._still = basis, coefficients, still
+        self.shape = None if shape is None else tuple(shape)
+        self.acceptance = acceptance
+
+    @property
+    def n(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Number of deformations."""
+        return len(self.coefficients)
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of space."""
+        return self.coefficients.shape[1]
+
+    @property
+    def dtype(self) -> torch.dtype:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of the coefficients."""
+        return self.coefficients.dtype
+
+    @property
+    def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of the coefficients."""
+        return self.coefficients.device
+
+    @property
+    def still(self) -> bool:
+        """Whether it is known to move nothing."""
+        return self._still
+
+    def __getitem__(self, index: Index) -> "Expansion":
+        """Some of the deformations: of a number, a batch of one."""
+        return self._with(self.coefficients[as_rows(index, self.n, self.device)])
+
+    def __iter__(self) -> Iterator["Expansion"]:
+        """One after another, each a batch of one."""
+        return (self[k] for k in range(self.n))
+
+    def to(
+        self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> "Expansion":
+        """The same deformations elsewhere."""
+        # On the way back to the CPU a copy that is not waited for could be read before it is there.
+        from_cpu = self.device.type == "cpu"
+        return self._with(self.coefficients.to(device=device, dtype=dtype, non_blocking=from_cpu))
+
+    def at(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim"]:
+        """u at points."""
+        return self._sum(self._tables(points, [0] * self.dim))
+
+    def gradient(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim dim"]:
+        """∂u_a / ∂x_b at points."""
+        orders = torch.eye(self.dim, dtype=torch.int64).tolist()
+        return torch.stack([self._sum(self._tables(points, order)) for order in orders], dim=-1)
+
+    def displacement(self, refine: int = 1) -> Float[Tensor, "n *shape dim"]:
+        """u at all pixels."""
+        return self.planes([0] * self.dim, refine).movedim(1, -1)
+
+    def jacobian(self, refine: int = 1) -> Float[Tensor, "n *shape dim dim"]:
+        """∂h_a / ∂x_b at all pixels."""
+        return super().jacobian(refine) if self.shape is None else self.jacobian_of_some(refine, 1)
+
+    def jacobian_of_some(self, refine: int, step: int) -> Float[Tensor, "n *shape dim dim"]:
+        """`jacobian` at every `step`-th of its points along each axis."""
+        orders = torch.eye(self.dim, dtype=torch.int64).tolist()
+        planes = [self.planes(order, refine, step).movedim(1, -1) for order in orders]
+        return identity_minus(torch.stack(planes, dim=-1))
+
+    def energy(self) -> Float[Tensor, " n"]:
+        """Mean over the pixels of ‖∇u‖²."""
+        return identity_minus(self.jacobian()).square().sum((-2, -1)).flatten(1).mean(1)
+
+    def planes(self, orders: Sequence[int], refine: int = 1, step: int = 1) -> Float[Tensor, "n dim *shape"]:
+        """∂^orders u at the pixels, or at every `step`-th along each axis, a plane for each component."""
+        shape = [len(range(0, n, step)) for n in refined(self.grid_shape, refine)]
+        tables = [
+            pixel_table(self.basis, axis, n, refine, order, self.dtype, self.device)[::step]
+            for axis, (n, order) in enumerate(zip(self.grid_shape, orders, strict=True))
+        ]
+        # From the last axis to the first: no result is ever transposed.
+        found = self.coefficients @ tables[-1].mT
+        for axis in reversed(range(self.dim - 1)):
+            found = tables[axis] @ found.flatten(3 + axis)
+        return found.reshape(self.n, self.dim, *shape)
+
+    def _grid(self, refine: int) -> tuple[Float[Tensor, "points dim"], tuple[int, ...]]:
+        if self.shape is not None:
+            return super()._grid(refine)
+        shape = refined(tuple(POINTS_PER_WAVE * size + 1 for size in self.basis.sizes), refine)
+        axes = [
+            torch.linspace(0, extent, n, dtype=self.dtype, device=self.device)
+            for extent, n in zip(self.basis.extents, shape, strict=True)
+        ]
+        return torch.cartesian_prod(*axes), shape
+
+    def _tables(self, points: Tensor, orders: Sequence[int]) -> list[Tensor]:
+        if points.shape[-1] != self.dim or points.ndim not in (2, 3):
+            raise ValueError(
+                f"points: expected shape (points, {self.dim}) or ({self.n}, points, {self.dim}), "
+                f"got {tuple(points.shape)}"
+            )
+        points = points.to(device=self.device, dtype=self.dtype)
+        return [self.basis.table(axis, points[..., axis], order) for axis, order in enumerate(orders)]
+
+    def _sum(self, tables: Sequence[Tensor]) -> Float[Tensor, "n points dim"]:
+        """Σ_k C_k φ_k at points, from the tables of each axis."""
+        modes = ascii_lowercase[: self.dim]
+        own = "z" if tables[0].ndim == 3 else ""
+        terms = [f"zy{modes}", *[f"{own}x{mode}" for mode in modes]]
+        return torch.einsum(f"{','.join(terms)}->zxy", self.coefficients, *tables)
+
+    def _with(self, coefficients: Tensor) -> "Expansion":
+        return Expansion(self.basis, coefficients, self.shape, still=self._still, acceptance=self.acceptance)

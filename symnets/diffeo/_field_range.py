@@ -1,0 +1,103 @@
+"""FieldRange: sine fields whose strength and cutoff are themselves random."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from jaxtyping import Float64
+from torch import Generator, Tensor
+
+from symnets.diffeo._expansion import Expansion
+from symnets.diffeo._sine_field import SineField
+from symnets.diffeo._temperature import Rule, kept_modes
+
+Range = float | tuple[float, float]
+"""A number, or (low, high)."""
+
+
+@dataclass(frozen=True)
+class FieldRange:
+    """Deformations for images of any size, each with a strength and a cutoff of its own.
+
+    Attributes:
+        strength: what is uniform: "delta", the typical displacement in pixels, or "temperature".
+        values: its range.
+        cutoffs: range of the cutoff; of whole numbers, unless both ends are the same.
+        rule: see `SineField`.
+    """
+
+    strength: Literal["delta", "temperature"]
+    values: tuple[float, float]
+    cutoffs: tuple[float, float]
+    rule: Rule = "disc"
+
+    def __post_init__(self) -> None:
+        low, high = self.cutoffs
+        if low != high and not (low.is_integer() and high.is_integer()):
+            raise ValueError(f"cutoff: expected whole numbers as a range, got {self.cutoffs}")
+        # Of all images of an area a square has the longest waves: what it has not, no other has.
+        kept_modes((1.0, 1.0), low, self.rule)
+
+    def warn_of_folds(self, shape: Sequence[int]) -> None:
+        """Warns as `SineField.sample` does, of the strongest fields with the shortest waves."""
+        size = tuple(int(length) for length in shape)
+        _field(size, self.cutoffs[1], self.rule).warn_of_folds(**{self.strength: self.values[1]})
+
+    def sample(
+        self, n: int, shape: Sequence[int], *, bijective: bool, generator: Generator | None
+    ) -> Expansion:
+        """Draws n deformations of images of a shape, in float64 on the CPU, without a warning of folds.
+
+        With one strength and one cutoff they are those of `SineField.sample`.
+        """
+        size = tuple(int(length) for length in shape)
+        low, high = self.cutoffs
+        cutoffs = torch.full((n,), high, dtype=torch.float64, device="cpu")
+        if low != high:
+            cutoffs = (low + uniform(n, generator) * (high - low + 1)).floor()
+        least, most = self.values
+        values = torch.full((n,), most, dtype=torch.float64, device="cpu")
+        if least != most:
+            values = least + (most - least) * uniform(n, generator)
+        basis = _field(size, high, self.rule).basis
+        coefficients = torch.zeros(n, len(size), *basis.sizes, dtype=torch.float64, device="cpu")
+        for cutoff in cutoffs.unique().tolist():
+            rows = (cutoffs == cutoff).nonzero()[:, 0]
+            found = self._coefficients(_field(size, cutoff, self.rule), values[rows], bijective, generator)
+            corner = [slice(length) for length in found.shape[2:]]
+            coefficients[(rows, slice(None), *corner)] = found
+        return Expansion(basis, coefficients, size, still=most == 0)
+
+    def _coefficients(
+        self, field: SineField, values: Tensor, bijective: bool, generator: Generator | None
+    ) -> Float64[Tensor, "n dim *modes"]:
+        deltas = values if self.strength == "delta" else values.sqrt() * field.typical_displacement(1.0)
+        return field.draw(
+            deltas, generator=generator, bijective=bijective, dtype=torch.float64, device="cpu"
+        ).coefficients
+
+
+def as_range(name: str, given: Range) -> tuple[float, float]:
+    """(low, high) of a number or a range.
+
+    Raises:
+        ValueError: it is none, or negative.
+    """
+    low, high = given if isinstance(given, tuple | list) else (given, given)
+    if not 0 <= low <= high < float("inf"):
+        raise ValueError(f"{name}: expected a number >= 0 or a range (low, high) of them, got {given}")
+    return float(low), float(high)
+
+
+def uniform(n: int, generator: Generator | None) -> Float64[Tensor, " n"]:
+    """Numbers between 0 and 1, drawn where the generator is."""
+    device = "cpu" if generator is None else generator.device
+    return torch.rand(n, generator=generator, dtype=torch.float64, device=device).cpu()
+
+
+@lru_cache(maxsize=64)
+def _field(shape: tuple[int, ...], cutoff: float, rule: Rule) -> SineField:
+    """Fields of one size; kept, for modes and probabilities of folds take time."""
+    return SineField(shape, cutoff=cutoff, rule=rule)

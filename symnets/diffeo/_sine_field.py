@@ -1,0 +1,131 @@
+"""SineField: deformations of maximum entropy at a temperature."""
+
+import math
+from collections.abc import Sequence
+
+from jaxtyping import Float64
+from torch import Tensor
+
+from symnets.diffeo._basis import SineBasis
+from symnets.diffeo._expansion import POINTS_PER_WAVE
+from symnets.diffeo._field import Field, image_shape, not_negative
+from symnets.diffeo._folding import FoldingWarning, warn_caller
+from symnets.diffeo._temperature import Rule, kept_modes, temperature, temperature_range, typical_displacement
+
+FEW = 0.1
+"""Fraction of fields that fold, above which there is a warning where no T2 is known."""
+
+
+class SineField(Field):
+    """Random deformations of maximum entropy at a given mean ∫ ‖∇τ‖², zero on the border
+    (Petrini et al. 2021, arXiv:2105.02468, equation 2):
+
+        u_a(x) = Σ_k C_(a,k) Π_b sin(π k_b x_b / (n_b - 1)),     C_(a,k) ~ N(0, L² T / κ_k²)  independent,
+
+    over the modes below a cutoff (`kept_modes`), with L = (Π n_b)^(1/d), in pixels. In a square of n pixels
+    u = n τ with the τ of the paper: C / n has variance T / (k_1² + k_2²). Waves of equal length have equal
+    amplitude in rectangles too.
+
+    Args:
+        shape: pixels along each axis: (rows, columns) or (depth, rows, columns).
+        cutoff: c, the largest wave number κ; about 3 for deformations of the whole, 15 for details.
+        rule: "disc" keeps κ <= c as the paper says, "half" κ < c + 1/2 as its code does.
+
+    Raises:
+        ValueError: a cutoff that keeps no mode, or waves that the pixels cannot show.
+
+    Example:
+        >>> field = SineField((28, 28), cutoff=3)
+        >>> diffeo = field.sample(100, delta=1.0, generator=torch.Generator().manual_seed(0))
+        >>> diffeo.warp(torch.rand(100, 1, 28, 28)).shape
+        torch.Size([100, 1, 28, 28])
+    """
+
+    def __init__(self, shape: Sequence[int], *, cutoff: float, rule: Rule = "disc") -> None:
+        pixels = image_shape(shape)
+        self._set(tuple(map(float, pixels)), tuple(n - 1.0 for n in pixels), cutoff, rule, pixels)
+        for n, size in zip(pixels, self.basis.sizes, strict=True):
+            if size > n - 2:
+                raise ValueError(
+                    f"cutoff: {cutoff:g} needs waves with {size} half periods along an axis of {n} pixels, "
+                    f"which can show {n - 2}; take a smaller one"
+                )
+
+    @classmethod
+    def in_box(cls, lengths: Sequence[float], *, cutoff: float, rule: Rule = "disc") -> "SineField":
+        """Deformations of the points of a box [0, L_1] x [0, L_2] (x [0, L_3]), in any unit, without pixels.
+
+        Displacements, and `delta`, have the unit of the lengths.
+        """
+        field = cls.__new__(cls)
+        if len(lengths) not in (2, 3):
+            raise ValueError(f"lengths: expected 2 or 3, got {tuple(lengths)}")
+        sides = tuple(float(length) for length in lengths)
+        field._set(sides, sides, cutoff, rule, None)
+        return field
+
+    def _set(
+        self,
+        lengths: tuple[float, ...],
+        extents: tuple[float, ...],
+        cutoff: float,
+        rule: Rule,
+        shape: tuple[int, ...] | None,
+    ) -> None:
+        self.lengths, self.cutoff = lengths, float(cutoff)
+        self.rule: Rule = rule
+        modes, self.waves = kept_modes(lengths, self.cutoff, rule)
+        length = math.prod(lengths) ** (1 / len(lengths))
+        amplitudes = length * math.sqrt(self.temperature(1.0)) / self.waves
+        super().__init__(SineBasis(extents, tuple(modes.amax(0).tolist())), modes, amplitudes, shape)
+
+    def __repr__(self) -> str:
+        made = f"SineField.in_box({self.lengths}" if self.shape is None else f"SineField({self.shape}"
+        return f"{made}, cutoff={self.cutoff:g}, rule={self.rule!r})"
+
+    @property
+    def probe_shape(self) -> tuple[int, ...]:
+        """Points along each axis that show the finest structure, for looking for folds."""
+        return tuple(POINTS_PER_WAVE * size + 1 for size in self.basis.sizes)
+
+    def temperature(self, delta: float, *, exact: bool = True) -> float:
+        """T at which the root of the mean squared displacement is `delta` pixels."""
+        return temperature(delta, self.lengths, self.cutoff, rule=self.rule, exact=exact)
+
+    def typical_displacement(self, temperature: float, *, exact: bool = True) -> float:
+        """Root of the mean squared displacement in pixels."""
+        return typical_displacement(temperature, self.lengths, self.cutoff, rule=self.rule, exact=exact)
+
+    def temperature_range(self, *, exact: bool = True) -> tuple[float, float]:
+        """T1 and T2, between which deformations are visible and mostly do not fold."""
+        return temperature_range(self.lengths, self.cutoff, rule=self.rule, exact=exact)
+
+    def _deltas(
+        self, n: int, temperature: float | Tensor | None, delta: float | Tensor | None
+    ) -> Float64[Tensor, " n"]:
+        if (temperature is None) == (delta is None):
+            raise ValueError("expected one of temperature and delta (pixels), and not both")
+        if temperature is None:
+            return super()._deltas(n, None, delta)
+        return not_negative(temperature, n, "temperature").sqrt() * self.typical_displacement(1.0)
+
+    def _warn_of_folds(self, delta: float) -> None:
+        hottest = self.temperature(delta)
+        remedy = "bijective=True draws only fields that do not"
+        if self.cutoff < 2:
+            # ln c is no measure of a handful of waves, and T2 grows without limit: they are counted.
+            probability = self.folding_probability(delta=delta)
+            if probability > FEW:
+                warn_caller(
+                    f"T = {hottest:.3g}: a field folds with probability {probability:.2g}. {remedy}",
+                    FoldingWarning,
+                )
+            return
+        highest = self.temperature_range()[1]
+        if hottest > highest * (1 + 1e-9):
+            probability = self.folding_probability(delta=delta)
+            warn_caller(
+                f"T = {hottest:.3g} is above the allowed range of cutoff {self.cutoff:g}, which ends at T2 = "
+                f"{highest:.3g}: a field folds with probability {probability:.2g}. {remedy}",
+                FoldingWarning,
+            )

@@ -1,0 +1,31 @@
+from ._curves import NetCurves as NetCurves
+from ._curves import Seeds as Seeds
+from ._curves import SizeCurves as SizeCurves
+from ._curves import by_net as by_net
+from ._curves import geometric_mean as geometric_mean
+from ._curves import jamming_size as jamming_size
+from ._curves import log_correlation as log_correlation
+from ._curves import over_seeds as over_seeds
+from ._curves import rank_correlation as rank_correlation
+from ._power_law import PowerLaw as PowerLaw
+from ._power_law import fit_power_law as fit_power_law
+from ._power_law import fit_power_law_at as fit_power_law_at
+from ._power_law import fit_power_law_seeds as fit_power_law_seeds
+from ._transition import transition as transition
+
+__all__ = [
+    "NetCurves",
+    "PowerLaw",
+    "Seeds",
+    "SizeCurves",
+    "by_net",
+    "fit_power_law",
+    "fit_power_law_at",
+    "fit_power_law_seeds",
+    "geometric_mean",
+    "jamming_size",
+    "log_correlation",
+    "over_seeds",
+    "rank_correlation",
+    "transition",
+]

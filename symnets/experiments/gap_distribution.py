@@ -1,0 +1,247 @@
+"""Configurations of the experiment, and the grids that are run.
+
+Runs: minimise above jamming, decompress, keep the gaps.
+
+Exponents of the distributions of gaps, by maximum likelihood.
+
+The figure: the way down, distributions of overlaps and of gaps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy import ndarray
+from scipy.optimize import brentq
+from scipy.stats import bootstrap
+
+from symnets.data import Batch
+from symnets.estimates import PowerLaw
+from symnets.models import count_weights
+from symnets.report import COLOURS, FAINT, draw_published, draw_published_exponent, row_of_panels, style
+from symnets.setups import DecompressedConfig, JammedState, decompress, minimise, together
+from symnets.sweeps import Arrays, Finding, Result, Scalar, report_progress
+
+__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "nets_at", "together"]
+
+MAX_TOGETHER = 4
+
+
+@dataclass(frozen=True)
+class Config(DecompressedConfig):
+    """A net above jamming that is decompressed; overlaps count down to 1e-6."""
+
+    tolerance: float = 1e-6
+
+
+def nets_at(
+    ratio: float, *, width: int, depth: int, seeds: Sequence[int], **values: Any
+) -> tuple[Config, ...]:
+    """Nets of one shape with d = h and ratio N patterns."""
+    n_train = round(ratio * count_weights(width, width, depth))
+    return tuple(Config(n_train, width, depth, dim=width, seed=seed, **values) for seed in seeds)
+
+
+PRESETS = {
+    "quick": nets_at(2.6, width=16, depth=2, seeds=range(24), steps=4_000),
+    "paper": nets_at(3.2, width=30, depth=3, seeds=range(20), steps=500_000, steps_again=20_000),
+}
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Minimises all nets together, then decompresses one by one.
+
+    Rows as `Minimised.rows` tells them of the state before decompression; `n_minima` on the way down, and of
+    the last of them `jammed_n_train` (patterns left), `jammed_n_unsatisfied` (Δ > tolerance), `jammed_loss`
+    and `mean_overlap`; None if there is none. Arrays: `gaps`, Δ of the patterns left; `path_n` and
+    `path_loss` of all minima on the way.
+    """
+    found = minimise(configs)
+    results = []
+    for k, (config, row) in enumerate(zip(configs, found.rows(configs), strict=True)):
+        report_progress(k / len(configs), f"decompressing net {k + 1} of {len(configs)}")
+        train = Batch(found.train.inputs[[k]], found.train.targets[[k]])
+        results.append(_result(row, decompress(found.model.select([k]), train, config), config.tolerance))
+    return results
+
+
+def _result(row: dict[str, Scalar], minima: list[JammedState], tolerance: float) -> Result:
+    row = row | {"n_minima": len(minima)}
+    names = ("jammed_n_train", "jammed_n_unsatisfied", "jammed_loss", "mean_overlap")
+    if not minima:
+        return Result(row | dict.fromkeys(names))
+    last = minima[-1]
+    overlaps = last.gaps[last.gaps > tolerance].double()
+    values = (last.n_train, len(overlaps), last.loss, float(overlaps.mean()))
+    arrays = {
+        "gaps": last.gaps.double().numpy(),
+        "path_n": np.array([state.n_train for state in minima]),
+        "path_loss": np.array([state.loss for state in minima]),
+    }
+    return Result(row | dict(zip(names, values, strict=True)), arrays)
+
+
+_SOURCE = "Geiger et al. 2019, arXiv:1809.09349, abstract"
+NEAR = 1e-3  # loss below which a minimum is taken for one at jamming
+OVERLAPS = (0.01, 0.3)  # in units of the mean overlap: below the bulk of the distribution
+GAPS = (3.0, 0.5)  # from so many mean overlaps of the net to this, in units of the margin
+THETA, GAMMA = (0.1, 0.5), (0.0, 0.4)  # bands in which we say that they agree
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Overlaps and gaps of nets near jamming.
+
+    Attributes:
+        overlaps: of each net, Δ > tolerance over their mean.
+        gaps: of each net, -Δ of satisfied patterns.
+        mean_overlap: of each net, in units of the margin.
+    """
+
+    overlaps: list[ndarray]
+    gaps: list[ndarray]
+    mean_overlap: ndarray
+
+    def theta(self) -> PowerLaw | None:
+        """P_+ ~ Δ^θ below the mean overlap."""
+        return fit_density(self.overlaps, np.full(len(self.overlaps), OVERLAPS[0]), OVERLAPS[1])
+
+    def gamma(self) -> PowerLaw | None:
+        """P_- ~ (-Δ)^-γ beyond the overlaps; the exponent is -γ."""
+        return fit_density(self.gaps, GAPS[0] * self.mean_overlap, GAPS[1])
+
+
+def samples(table: pd.DataFrame, arrays: Arrays) -> Samples | None:
+    """Gaps of all nets whose last minimum has a loss below `NEAR`; None with fewer than three."""
+    table = table.dropna(subset=["jammed_loss"]).query(f"jammed_loss < {NEAR}")
+    if len(table) < 3:
+        return None
+    overlaps, gaps = [], []
+    for name, tolerance in zip(table.index, table["tolerance"].to_numpy(), strict=True):
+        found = arrays(str(name))["gaps"]
+        over = found[found > tolerance]
+        overlaps.append(over / over.mean())
+        gaps.append(-found[found <= 0])
+    return Samples(overlaps, gaps, table["mean_overlap"].to_numpy(dtype=float))
+
+
+def fit_density(values: Sequence[ndarray], low: ndarray, high: float) -> PowerLaw | None:
+    """A power law p(x) ~ x^a of the density between each net's `low` and `high`, by maximum likelihood.
+
+    With b = a + 1 the mean of u = log(x / low) is w m(b w), w = log(high / low), m(t) = 1/(1 - e^-t) - 1/t;
+    the likelihood is largest where the sum of u over all nets equals its expectation. Errors by resampling
+    whole nets. None with fewer than three nets, or ten values in all.
+
+    Args:
+        values: of each net.
+        low: of each net; nets with low >= high / 3 are left out.
+        high: of all.
+    """
+    chosen = [(v, start) for v, start in zip(values, low, strict=True) if start < high / 3]
+    inside = [np.log(v[(v >= start) & (v <= high)] / start) for v, start in chosen]
+    sums, counts = np.array([u.sum() for u in inside]), np.array([len(u) for u in inside])
+    totals, start = np.array([len(v) for v, _ in chosen]), np.array([start for _, start in chosen])
+    width = np.log(high / start)
+    if len(chosen) < 3 or counts.sum() < 10:
+        return None
+
+    def parameters(nets: ndarray) -> tuple[float, float]:
+        """Exponent, and density at x = 1."""
+        n, w = counts[nets], width[nets]
+        b = brentq(lambda b: float(np.sum(n * w * _mean(b * w)) - sums[nets].sum()), -20, 20)
+        assert isinstance(b, float)
+        parts = w if abs(b) < 1e-9 else (high**b - start[nets] ** b) / b
+        return b - 1, float(n.sum() / np.sum(totals[nets] * parts))
+
+    everyone = np.arange(len(chosen))
+    exponent, prefactor = parameters(everyone)
+    drawn = bootstrap((everyone,), parameters, n_resamples=300, vectorized=False, method="percentile", rng=0)
+    errors = np.asarray(drawn.standard_error).tolist()
+    reach = (float(start.min()), high)
+    return PowerLaw(exponent, errors[0], prefactor, errors[1], 0.0, 0.0, 0.0, reach, int(counts.sum()))
+
+
+def _mean(t: ndarray) -> ndarray:
+    """Mean of s in [0, 1] with density ~ e^(t s)."""
+    small = np.abs(t) < 1e-4
+    safe = np.where(small, 1.0, t)
+    return np.where(small, 0.5 + t / 12, 1 / -np.expm1(-safe) - 1 / safe)
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """Both exponents."""
+    if (s := samples(table, arrays)) is None:
+        return []
+    where = f"last minima of {len(s.gaps)} nets, mean overlap {np.median(s.mean_overlap):.1g}, exploratory"
+    found = []
+    if (fit := s.theta()) is not None:
+        text = f"about 0.3 ({_SOURCE})"
+        found.append(Finding(f"θ, {where}", fit.exponent, fit.exponent_error, text, *THETA))
+    if (fit := s.gamma()) is not None:
+        text = f"about 0.2 ({_SOURCE})"
+        found.append(Finding(f"γ, {where}", -fit.exponent, fit.exponent_error, text, *GAMMA))
+    return found
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """Losses on the way down, and densities in logarithmic bins with their laws."""
+    made, (path, overlaps, gaps) = row_of_panels(3)
+    _draw_paths(path, table, arrays)
+    if (s := samples(table, arrays)) is not None:
+        _draw(overlaps, s.overlaps, s.theta(), COLOURS[0], (0.3, *THETA))
+        _draw(gaps, s.gaps, s.gamma(), COLOURS[1], (-0.2, -GAMMA[1], -GAMMA[0]))
+    overlaps.set(title="Overlaps", xlabel="Δ / mean overlap", ylabel="$P_+$")
+    gaps.set(title="Gaps", xlabel="-Δ", ylabel="$P_-$")
+    for axes in (overlaps, gaps):
+        axes.set(xscale="log", yscale="log")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower left")
+    return made
+
+
+def _draw(
+    axes: Axes,
+    values: Sequence[ndarray],
+    fit: PowerLaw | None,
+    colour: str,
+    published: tuple[float, float, float],
+) -> None:
+    pooled = np.concatenate(list(values))
+    edges = np.geomspace(1e-3, max(pooled.max(), 1), 25)
+    counts, _ = np.histogram(pooled, edges)
+    shown = counts > 0
+    density = counts / np.diff(edges) / len(pooled)
+    error = density / np.sqrt(np.maximum(counts, 1))
+    middle = np.sqrt(edges[1:] * edges[:-1])
+    axes.errorbar(middle[shown], density[shown], error[shown], fmt="o", color=colour, markersize=3)
+    if fit is None:
+        return
+    fit.draw(axes, "fit", color=colour)
+    exponent, *band = published
+    at = float(np.sqrt(fit.x_range[0] * fit.x_range[1]))
+    draw_published_exponent(
+        axes,
+        exponent,
+        through=(at, float(fit(at))),
+        between=fit.x_range,
+        band=(band[0], band[1]),
+        label=f"{exponent:g}, Geiger et al. 2019",
+    )
+
+
+def _draw_paths(axes: Axes, table: pd.DataFrame, arrays: Arrays) -> None:
+    """Loss of the minima against the patterns that are left a weight, the last marked."""
+    for name, n_weights in zip(table.index, table["n_weights"].to_numpy(), strict=True):
+        found = arrays(str(name))
+        if "path_n" in found:
+            x, y = found["path_n"] / n_weights, found["path_loss"]
+            axes.plot(x, y, "-", color=FAINT, linewidth=0.8)
+            axes.plot(x[-1], y[-1], "o", color=COLOURS[0] if y[-1] < NEAR else FAINT, markersize=4)
+    draw_published(axes, None, (axes.get_ylim()[0], NEAR), "at jamming")
+    axes.set(title="Decompression", xlabel="patterns left / $N$", ylabel="loss", yscale="log")
+    axes.legend(loc="upper left")

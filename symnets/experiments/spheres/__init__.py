@@ -1,1 +1,0 @@
-"""Packings of harmonic spheres: their energy, its minima, contacts, and the way down to the jamming point."""

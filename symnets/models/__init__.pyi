@@ -1,0 +1,89 @@
+from ._activation import Activation as Activation
+from ._activation import find_activation as find_activation
+from ._alexnet import AlexNet as AlexNet
+from ._convolutional import Convolutional as Convolutional
+from ._dense import Dense as Dense
+from ._efficientnet import EfficientNet as EfficientNet
+from ._ensemble import Ensemble as Ensemble
+from ._force_field import Compiled as Compiled
+from ._force_field import EnergyForces as EnergyForces
+from ._force_field import ForceField as ForceField
+from ._from_sevennet import from_sevennet as from_sevennet
+from ._fully_connected import FullyConnected as FullyConnected
+from ._image_net import IMAGE_NETS as IMAGE_NETS
+from ._image_net import describe_image_net as describe_image_net
+from ._image_net import image_net as image_net
+from ._image_net import load_image_net as load_image_net
+from ._image_net import save_image_net as save_image_net
+from ._image_net_layers import draw_weights as draw_weights
+from ._image_net_layers import halvings as halvings
+from ._image_net_layers import scaled as scaled
+from ._import_path import import_model as import_model
+from ._import_path import load_weights as load_weights
+from ._import_path import named_by as named_by
+from ._invariant import Invariant as Invariant
+from ._lenet import LeNet as LeNet
+from ._mace import MACE as MACE
+from ._model_file import describe as describe
+from ._model_file import load as load
+from ._model_file import save as save
+from ._nequip import NequIP as NequIP
+from ._parametrization import Conversion as Conversion
+from ._parametrization import alpha_tilde as alpha_tilde
+from ._parametrization import convert as convert
+from ._resnet import BasicBlock as BasicBlock
+from ._resnet import ResNet as ResNet
+from ._sevennet import SevenNet as SevenNet
+from ._signals import Signals as Signals
+from ._signals import signals as signals
+from ._size import Size as Size
+from ._size import count_weights as count_weights
+from ._size import size as size
+from ._vgg import VGG as VGG
+from ._zbl import WithZBL as WithZBL
+
+__all__ = [
+    "IMAGE_NETS",
+    "MACE",
+    "VGG",
+    "Activation",
+    "AlexNet",
+    "BasicBlock",
+    "Compiled",
+    "Conversion",
+    "Convolutional",
+    "Dense",
+    "EfficientNet",
+    "EnergyForces",
+    "Ensemble",
+    "ForceField",
+    "FullyConnected",
+    "Invariant",
+    "LeNet",
+    "NequIP",
+    "ResNet",
+    "SevenNet",
+    "Signals",
+    "Size",
+    "WithZBL",
+    "alpha_tilde",
+    "convert",
+    "count_weights",
+    "describe",
+    "describe_image_net",
+    "draw_weights",
+    "find_activation",
+    "from_sevennet",
+    "halvings",
+    "image_net",
+    "import_model",
+    "load",
+    "load_image_net",
+    "load_weights",
+    "named_by",
+    "save",
+    "save_image_net",
+    "scaled",
+    "signals",
+    "size",
+]

@@ -1,0 +1,198 @@
+"""Convolutional: small convolutional nets, one or many of the same shape at once."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from symnets.models._activation import find_activation
+from symnets.models._parametrization import Parametrization, initial_deviation, layer_scales
+
+
+class Convolutional(nn.Module):
+    """Convolutions, average over positions, linear readout; or S independent such nets in one call.
+
+        z_1 = s_1 W_1 * x,   z_l = s_l W_l * φ(z_(l-1)),   f = s_(L+1) W_(L+1) ⟨φ(z_L)⟩,   (+ biases)
+
+    with the conventions of `Dense`: L = `depth` hidden layers of `width` channels, φ normalised, and
+    scales set by the parametrisation, where the fan-in of a convolution is channels · kernel². ⟨⟩ is
+    the average over positions. Borders are padded by kernel // 2 zeros, so that with stride 1 and an
+    odd kernel an image keeps its size; a stride of s divides it by s.
+
+    Args:
+        shape: (channels, rows, columns) of an image.
+        width: channels of each hidden layer.
+        depth: number of convolutions.
+        kernel: rows and columns of a filter.
+        stride: of all convolutions, or one for each.
+        activation: as for `Dense`.
+        parametrization: "ntk", "standard" or "mean_field".
+        bias: whether layers have biases, zero at first.
+        d_out: components of an output; None for a scalar f, without an axis for it.
+        members: number of nets; None for a single one, without an axis for it.
+        generator: source of the initial weights, member after member; the net is on its device.
+        dtype: of the parameters; drawn in float64 whatever it is.
+
+    Note:
+        In float32 cuDNN rounds factors to TF32, 11 bits of 24, unless
+        `torch.backends.cudnn.allow_tf32` is False.
+
+    Example:
+        >>> Convolutional((1, 28, 28), 8, 3, stride=2, members=5)(torch.randn(100, 1, 28, 28)).shape
+        torch.Size([5, 100])
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        width: int,
+        depth: int,
+        *,
+        kernel: int = 3,
+        stride: int | Sequence[int] = 2,
+        activation: str = "relu",
+        parametrization: Parametrization = "ntk",
+        bias: bool = False,
+        d_out: int | None = None,
+        members: int | None = None,
+        generator: Generator | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        strides = (stride,) * depth if isinstance(stride, int) else tuple(stride)
+        _check_sizes(shape, strides, width=width, depth=depth, kernel=kernel, d_out=d_out, members=members)
+        self.shape, self.width, self.depth, self.kernel = tuple(shape), width, depth, kernel
+        self.strides, self.d_out, self.members = strides, d_out, members
+        self.activation, self.parametrization = find_activation(activation), parametrization
+        channels = [shape[0]] + [width] * (depth - 1)
+        shapes = [*[(width, c, kernel, kernel) for c in channels], (d_out or 1, width)]
+        fan_in = [*[c * kernel**2 for c in channels], width]
+        self.scales = layer_scales(parametrization, fan_in)
+        deviations = [initial_deviation(parametrization, n) for n in fan_in]
+        device = None if generator is None else generator.device
+        draws = [
+            [
+                s * torch.randn(size, generator=generator, dtype=torch.float64, device=device)
+                for s, size in zip(deviations, shapes, strict=True)
+            ]
+            for _ in range(members or 1)
+        ]
+        layers = draws[0] if members is None else [torch.stack(layer) for layer in zip(*draws, strict=True)]
+        dtype = dtype or torch.get_default_dtype()
+        self.weights = nn.ParameterList([nn.Parameter(layer.to(dtype)) for layer in layers])
+        lead = () if members is None else (members,)
+        sizes = [size[0] for size in shapes] if bias else []
+        zeros = [layers[0].new_zeros((*lead, n), dtype=dtype) for n in sizes]
+        self.biases = nn.ParameterList([nn.Parameter(b) for b in zeros])
+
+    def forward(self, x: Float[Tensor, "*members n c r q"]) -> Float[Tensor, "..."]:
+        """f(x): (n,) or (S, n), with a last axis d_out unless it is None.
+
+        Args:
+            x: (n, channels, rows, columns), seen by all members, or (S, n, ...), each member's own.
+        """
+        self._check(x)
+        weights = [w if self.members is not None else w[None] for w in self.weights]
+        biases = [b if self.members is not None else b[None] for b in self.biases]
+        groups = len(weights[0])
+        # Members stand side by side as groups of channels; images that all of them see, only once.
+        a = x if x.ndim == 4 else x.transpose(0, 1).flatten(1, 2)
+        for layer, (s, w) in enumerate(zip(self.scales[:-1], weights[:-1], strict=True)):
+            shared = layer == 0 and x.ndim == 4
+            bias = biases[layer].flatten() if biases else None
+            kernels, padding = (s * w).flatten(0, 1), self.kernel // 2
+            z = F.conv2d(a, kernels, bias, self.strides[layer], padding, groups=1 if shared else groups)
+            a = self.activation(z)
+        features = a.mean((2, 3)).unflatten(1, (groups, self.width)).transpose(0, 1)  # (S, n, width)
+        f = self.scales[-1] * features @ weights[-1].mT
+        if biases:
+            f = f + biases[-1][:, None]
+        f = f[..., 0] if self.d_out is None else f
+        return f[0] if self.members is None else f
+
+    @property
+    def input_axes(self) -> int:
+        """Axes of inputs seen by all members; one more, and each member has its own."""
+        return 4
+
+    @property
+    def n_hidden_units(self) -> int:
+        """Channels of all hidden layers, of one member: what a rescaling of ReLU acts on."""
+        return self.width * self.depth
+
+    def member(self, index: int) -> "Convolutional":
+        """One of the members as a net of its own."""
+        return self._with([p[index] for p in self.parameters()], None)
+
+    def select(self, indices: Sequence[int] | Tensor) -> "Convolutional":
+        """Some of the members, copied."""
+        chosen = torch.as_tensor(indices, device=self.weights[0].device)
+        return self._with([p[chosen] for p in self.parameters()], len(chosen))
+
+    @classmethod
+    def stack(cls, models: Sequence["Convolutional"]) -> "Convolutional":
+        """Single nets of equal shape as the members of one."""
+        if not models:
+            raise ValueError("models: expected at least one, got none")
+        first = models[0]
+        for model in models:
+            if model.members is not None or model.extra_repr() != first.extra_repr():
+                raise ValueError(
+                    f"models: expected single nets of one shape, got {first.extra_repr()} "
+                    f"and {model.extra_repr()}"
+                )
+        columns = zip(*[model.parameters() for model in models], strict=True)
+        return first._with([torch.stack(column) for column in columns], len(models))
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        arguments = {
+            "shape": self.shape,
+            "width": self.width,
+            "depth": self.depth,
+            "kernel": self.kernel,
+            "stride": self.strides,
+            "activation": self.activation.name,
+            "parametrization": self.parametrization,
+            "bias": bool(len(self.biases)),
+            "d_out": self.d_out,
+            "members": self.members,
+        }
+        return ", ".join(f"{k}={v!r}" for k, v in arguments.items())
+
+    def _with(self, parameters: Sequence[Tensor], members: int | None) -> "Convolutional":
+        """A net of this shape with other parameters, copied; frozen are those that are frozen here."""
+        twin = copy.copy(self)
+        twin._modules, twin.members = dict(self._modules), members
+        pairs = zip(parameters, self.parameters(), strict=True)
+        copies = [nn.Parameter(p.detach().clone(), requires_grad=mine.requires_grad) for p, mine in pairs]
+        n = len(self.weights)
+        twin.weights, twin.biases = nn.ParameterList(copies[:n]), nn.ParameterList(copies[n:])
+        return twin
+
+    def _check(self, x: Tensor) -> None:
+        lead = x.shape[:-3]
+        if tuple(x.shape[-3:]) != self.shape or len(lead) not in (1, 2):
+            fits = False
+        else:
+            fits = len(lead) == 1 or lead[0] == self.members
+        if not fits:
+            sizes = ", ".join(map(str, self.shape))
+            each = "" if self.members is None else f" or ({self.members}, n, {sizes})"
+            raise ValueError(f"x: expected shape (n, {sizes}){each}, got {tuple(x.shape)}")
+
+
+def _check_sizes(shape: tuple[int, int, int], strides: tuple[int, ...], **sizes: int | None) -> None:
+    if len(shape) != 3:
+        raise ValueError(f"shape: expected (channels, rows, columns), got {tuple(shape)}")
+    if len(strides) != sizes["depth"]:
+        raise ValueError(
+            f"stride: expected one number or one for each of {sizes['depth']} layers, got {strides}"
+        )
+    named = dict(zip(("channels", "rows", "columns"), shape, strict=True)) | sizes
+    for name, size in [*named.items(), *[("stride", s) for s in strides]]:
+        if size is not None and size < 1:
+            raise ValueError(f"{name}: expected at least 1, got {size}")

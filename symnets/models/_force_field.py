@@ -1,0 +1,125 @@
+"""ForceField: turns a model of atomic energies into energy, forces and stress.
+
+Compiled: a force field made ready for inference.
+"""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.data import AtomGraph
+from symnets.nn import tabulate
+
+
+class EnergyForces(NamedTuple):
+    """Prediction of a force field for a batch of structures."""
+
+    energy: Float[Tensor, " graphs"]
+    """Total energies in eV, float64: totals near -10⁴ eV leave float32 only 1 meV."""
+    forces: Float[Tensor, "atoms 3"]
+    """-dE/dpos in eV/Å."""
+    stress: Float[Tensor, "graphs 3 3"] | None
+    """(1/V) dE/dstrain in eV/Å³; NaN for a graph without volume, None if no graph is periodic."""
+    node_energy: Float[Tensor, " atoms"]
+    """Energy of each atom in eV, float64."""
+
+
+class ForceField(nn.Module):
+    """Forces and stress by differentiating an energy model.
+
+    The structures are displaced by a strain ε, one symmetric matrix a graph,
+
+        pos -> pos (1 + ε),   cell -> cell (1 + ε),
+
+    and with E the energy at ε = 0,
+
+        forces = -dE/dpos,   stress = (1 / volume) dE/dε.
+
+    Args:
+        energy_model: module with attributes `species` (atomic numbers it knows) and `cutoff` (Å)
+            whose `forward(graph)` returns the energy of each atom, shape (atoms,), in eV,
+            differentiable in `graph.pos` and `graph.cell`.
+
+    Training mode keeps the graph of the forces, so that losses on forces can be differentiated.
+    """
+
+    def __init__(self, energy_model: nn.Module) -> None:
+        super().__init__()
+        self.config = {"energy_model": energy_model}
+        self.energy_model = energy_model
+        self.species: tuple[int, ...] = tuple(energy_model.species)  # pyright: ignore
+        self.cutoff: float = float(energy_model.cutoff)  # pyright: ignore
+
+    def forward(self, graph: AtomGraph) -> EnergyForces:
+        """Energy, forces and stress of every structure of the batch."""
+        self._check_dtype(graph)
+        periodic = bool(graph.pbc.any())
+        # Derivatives are wanted whatever mode the caller is in.
+        with torch.inference_mode(False), torch.enable_grad():
+            pos = graph.pos.detach().clone().requires_grad_()
+            strained = copy.copy(graph)
+            for name, field in graph.to_dict().items():
+                if isinstance(field, Tensor) and field.is_inference():
+                    strained[name] = field.clone()  # made in inference mode: no derivative may use it
+            strained.pos, variables, owner = pos, [pos], strained.owner
+            if periodic:
+                strain = torch.zeros_like(strained.cell, requires_grad=True)
+                symmetric = (strain + strain.mT) / 2
+                strained.pos = pos + torch.einsum("na,nab->nb", pos, symmetric[owner])
+                strained.cell = strained.cell + strained.cell @ symmetric
+                variables.append(strain)
+            node_energy = self.energy_model(strained).double()
+            energy = node_energy.new_zeros(graph.n_graphs).index_add(0, owner, node_energy)
+            gradients = torch.autograd.grad(
+                [energy.sum()],
+                variables,
+                create_graph=self.training,
+                allow_unused=True,  # a lone atom's energy depends on no position
+                materialize_grads=True,
+            )
+        stress = None
+        if periodic:
+            volume = graph.cell.det().abs()[:, None, None]
+            # Divide by one where there is no volume: the gradient of a NaN would be NaN, masked or not.
+            stress = gradients[1] / volume.where(volume > 0, 1.0)
+            stress = stress.where(volume > 0, torch.nan)
+        if not self.training:
+            energy, node_energy = energy.detach(), node_energy.detach()
+        return EnergyForces(energy, -gradients[0], stress, node_energy)
+
+    def _check_dtype(self, graph: AtomGraph) -> None:
+        weight = next((p for p in self.parameters() if p.is_floating_point()), None)
+        if weight is not None and weight.dtype != graph.pos.dtype:
+            raise ValueError(
+                f"graph: expected positions in the model's {weight.dtype}, got {graph.pos.dtype}; "
+                f"build it with from_ase(..., dtype={weight.dtype}), or move the model to {graph.pos.dtype}"
+            )
+
+
+class Compiled(ForceField):
+    """A trained force field whose radial networks are tables: the same predictions up to the error of cubic
+    splines, several times faster. It cannot be trained; `symnets.simulate.compile` chooses the number of
+    knots by the error.
+
+    Args:
+        energy_model: trained, of `symnets.nn.Convolution` layers; it is copied.
+        n_knots: intervals of each table between 0 and the cutoff.
+    """
+
+    def __init__(self, energy_model: nn.Module, n_knots: int) -> None:
+        twin = copy.deepcopy(energy_model)
+        tabulate(twin, float(energy_model.cutoff), n_knots)  # pyright: ignore[reportArgumentType]
+        super().__init__(twin)
+        self.config = {"energy_model": energy_model, "n_knots": n_knots}
+        self.n_knots = n_knots
+        self.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Compiled":
+        """Refuses to be trained."""
+        if mode:
+            raise ValueError("a compiled model cannot be trained: its tables are fixed; train the original")
+        super().train(False)
+        return self

@@ -1,0 +1,85 @@
+"""Initial weights of image nets.
+
+Sizes of images and of nets that see them: checked once, and how often an image can be halved.
+"""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+def draw_weights(model: nn.Module, readout: nn.Linear) -> None:
+    """Draw all weights of convolutions and linear maps from torch's global generator.
+
+        w ~ N(0, 2 / fan-in),   readout: w ~ N(0, 1 / fan-in),   biases 0,
+
+    with fan-in = channels · kernel² seen by one output. The 2 makes up for the half of the second
+    moment that a ReLU cuts off (He et al. 2015, arXiv:1502.01852); no ReLU follows the readout.
+    Batch normalisations keep torch's start: factor 1, shift 0.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            gain = 1.0 if module is readout else 2.0
+            nn.init.normal_(module.weight, std=math.sqrt(gain / module.weight[0].numel()))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+SMALLEST = 4
+"""Rows and columns of the smallest image a convolutional net takes."""
+
+
+def check_sizes(
+    shape: Sequence[int], n_classes: int, width: float, *, smallest: int = SMALLEST
+) -> tuple[int, int, int]:
+    """The shape of an image as (channels, rows, columns).
+
+    Raises:
+        ValueError: something is not that, too small, or the width is not positive.
+    """
+    sizes = tuple(int(size) for size in shape)
+    if len(sizes) != 3:
+        raise ValueError(f"shape: expected (channels, rows, columns), got {sizes}")
+    channels, rows, columns = sizes
+    if channels < 1:
+        raise ValueError(f"shape: expected at least 1 channel, got {channels} in {sizes}")
+    if min(rows, columns) < smallest:
+        raise ValueError(
+            f"shape: expected at least {smallest} rows and columns, got {rows} x {columns} in {sizes}; "
+            "channels come first"
+        )
+    if n_classes < 1:
+        raise ValueError(f"n_classes: expected at least 1, got {n_classes}")
+    if not 0 < width < float("inf"):
+        raise ValueError(f"width: expected a positive factor of the numbers of channels, got {width}")
+    return channels, rows, columns
+
+
+def scaled(size: int, width: float) -> int:
+    """A number of channels or units times the width: the nearest whole number, at least 1."""
+    return max(1, round(size * width))
+
+
+def halvings(shape: Sequence[int], wanted: int) -> int:
+    """How many poolings by 2 (rounded down) leave at least one pixel, up to those wanted.
+
+    Example:
+        28 goes to 14, 7, 3, 1: `halvings((1, 28, 28), 5)` is 4.
+    """
+    return min(wanted, min(shape[-2:]).bit_length() - 1)
+
+
+def check_images(images: Tensor, shape: Sequence[int]) -> Tensor:
+    """The images, if they are of the shape that a net was built for.
+
+    Raises:
+        ValueError: they are not; the message says what came.
+    """
+    found = tuple(images.shape[1:])
+    if images.ndim != 4 or found != tuple(shape):
+        expected = ", ".join(map(str, shape))
+        channels_last = found[-1:] + found[:-1] == tuple(shape)
+        hint = "; channels come first: images.permute(0, 3, 1, 2)" if channels_last else ""
+        raise ValueError(f"images: expected shape (n, {expected}), got {tuple(images.shape)}{hint}")
+    return images

@@ -1,0 +1,151 @@
+"""Invariant: message passing on scalars alone, which sees angles through power spectra."""
+
+from collections.abc import Sequence
+
+import torch
+from e3nn import o3
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.data import AtomGraph
+from symnets.models._per_species import per_species
+from symnets.nn import (
+    MLP,
+    AtomicEnergy,
+    Convolution,
+    EdgeGeometry,
+    Edges,
+    Linear,
+    SpeciesIndex,
+    SpeciesLinear,
+    species_numbers,
+)
+from symnets.ops import blocks
+
+
+class PowerSpectrumLayer(nn.Module):
+    """One exchange of scalars h, through the neighbour density and its invariants,
+
+        A_i[lm, c] = mean_neighbors^(-1/2) Σ_j w_lc(r_ij) Y_lm(r̂_ij) (W h_j)_c
+        p_i[l, c]  = (2l+1)^(-1/2) Σ_m A_i[lm, c] (V A_i)[lm, c]
+        h_i ← self_connection(h_i, species) + MLP(A_i[0], p_i).
+
+    A's angular part is summed away within the layer: atoms exchange scalars only.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        irreps_filter: o3.Irreps,
+        *,
+        n_species: int,
+        n_basis: int,
+        radial_hidden: Sequence[int],
+        mean_neighbors: float,
+    ) -> None:
+        super().__init__()
+        scalars = o3.Irreps(f"{channels}x0e")
+        self.before = Linear(scalars, scalars)
+        self.density = Convolution(
+            scalars,
+            irreps_filter,
+            irreps_filter,
+            n_basis=n_basis,
+            radial_hidden=radial_hidden,
+            mean_neighbors=mean_neighbors,
+        )
+        self.mix = Linear(self.density.irreps_out, self.density.irreps_out)
+        self.update = MLP(channels * (len(self.density.irreps_out) + 1), 2 * channels, channels)
+        self.self_connection = SpeciesLinear(scalars, scalars, n_species)
+
+    def forward(
+        self,
+        features: Float[Tensor, "nodes channels"],
+        edges: Edges,
+        edge_index: Int[Tensor, "2 edges"],
+        species: Int[Tensor, " nodes"],
+    ) -> Float[Tensor, "nodes channels"]:
+        """Scalars after one exchange with the neighbours."""
+        density = self.density(self.before(features), edges, edge_index)
+        ours, mixed = (blocks(a, self.density.irreps_out) for a in (density, self.mix(density)))
+        spectrum = [(a * b).sum(1) * a.shape[1] ** -0.5 for a, b in zip(ours, mixed, strict=True)]
+        update = self.update(torch.cat([ours[0].squeeze(1), *spectrum], dim=1))
+        return self.self_connection(features, species) + update
+
+
+class Invariant(nn.Module):
+    """Atomic energies from rotation-invariant messages: the baseline for `NequIP`.
+
+    Atoms carry and send scalars only. Every layer sees distances and, through the power
+    spectrum of the neighbour density, the angles between pairs of neighbours.
+    Invariants of a density: Bartók et al. 2013, arXiv:1209.3140, section II.
+
+    Args:
+        species: elements, as symbols or atomic numbers.
+        cutoff: Å; edges are between atoms closer than this.
+        lmax: highest degree of the power spectrum.
+        channels: number of scalars an atom carries.
+        layers: number of exchanges.
+        n_basis: number of radial basis functions.
+        radial_hidden: widths of the hidden layers of the radial networks.
+        mean_neighbors: average number of neighbours, normalises the sums over them.
+        shift: eV, energy of each atom before the network adds its own, about that of an isolated one: one
+            number for all species or one for each.
+        scale: eV, natural size of an atom's energy: one number for all species or one for each.
+    """
+
+    def __init__(
+        self,
+        species: Sequence[str | int],
+        *,
+        cutoff: float = 5.0,
+        lmax: int = 3,
+        channels: int = 64,
+        layers: int = 4,
+        n_basis: int = 8,
+        radial_hidden: Sequence[int] = (64, 64),
+        mean_neighbors: float = 12.0,
+        shift: float | Sequence[float] = 0.0,
+        scale: float | Sequence[float] = 1.0,
+    ) -> None:
+        super().__init__()
+        self.species = species_numbers(species)
+        self.cutoff = float(cutoff)
+        n_species = len(self.species)
+        self.config = {
+            "species": self.species,
+            "cutoff": self.cutoff,
+            "lmax": lmax,
+            "channels": channels,
+            "layers": layers,
+            "n_basis": n_basis,
+            "radial_hidden": tuple(radial_hidden),
+            "mean_neighbors": float(mean_neighbors),
+            "shift": per_species("shift", shift, n_species),
+            "scale": per_species("scale", scale, n_species),
+        }
+        self.species_index = SpeciesIndex(self.species)
+        self.edges = EdgeGeometry(cutoff, lmax, n_basis)
+        self.embedding = nn.Parameter(torch.randn(n_species, channels))
+        self.exchanges = nn.ModuleList(
+            PowerSpectrumLayer(
+                channels,
+                self.edges.irreps_filter,
+                n_species=n_species,
+                n_basis=n_basis,
+                radial_hidden=radial_hidden,
+                mean_neighbors=mean_neighbors,
+            )
+            for _ in range(layers)
+        )
+        self.readout = MLP(channels, max(channels // 2, 1), 1)
+        self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
+
+    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
+        """Energy of each atom in eV, float64."""
+        species = self.species_index(graph.z)
+        edges = self.edges(graph)
+        features = self.embedding[species]
+        for exchange in self.exchanges:
+            features = exchange(features, edges, graph.edge_index, species)
+        return self.atomic_energy(self.readout(features).squeeze(-1), species)

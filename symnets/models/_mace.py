@@ -1,0 +1,120 @@
+"""MACE: the potential of many-body products."""
+
+from collections.abc import Sequence
+
+import torch
+from e3nn import o3
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.data import AtomGraph
+from symnets.models._per_species import per_species
+from symnets.nn import (
+    MLP,
+    AtomicEnergy,
+    EdgeGeometry,
+    Linear,
+    ManyBodyInteraction,
+    SpeciesIndex,
+    species_numbers,
+)
+
+
+class MACE(nn.Module):
+    """Atomic energies from products of what an atom sees of its neighbours.
+
+    Species embedding (scalars), `layers` many-body interactions, whose products make every layer see
+    (correlation + 1) atoms at once, so that two layers are enough; the energy is the sum over layers of a
+    readout of its scalars, linear but after the last, with a scale and shift for every species. All
+    irreps have the parity of spherical harmonics, p = (-1)^l.
+
+    Source: Batatia et al. 2022, arXiv:2206.07697. The products lack MACE's linearly dependent paths, the
+    first layer has a self-connection as the others, and sums over n neighbours are divided by √n, not n.
+
+    Args:
+        species: elements, as symbols or atomic numbers.
+        cutoff: Å; edges are between atoms closer than this.
+        lmax: highest degree of spherical harmonics and of the factors of products.
+        feature_lmax: highest degree of the features that atoms exchange.
+        correlation: factors of the products.
+        channels: number of channels of every irrep.
+        layers: number of interactions.
+        n_basis: number of radial basis functions.
+        radial_hidden: widths of the hidden layers of the radial networks.
+        mean_neighbors: average number of neighbours, normalises the sums over them.
+        shift: eV, energy of each atom before the network adds its own, about that of an isolated one: one
+            number for all species or one for each.
+        scale: eV, natural size of an atom's energy: one number for all species or one for each;
+            force RMS times 1 Å is a good one.
+    """
+
+    def __init__(
+        self,
+        species: Sequence[str | int],
+        *,
+        cutoff: float = 5.0,
+        lmax: int = 3,
+        feature_lmax: int = 1,
+        correlation: int = 3,
+        channels: int = 64,
+        layers: int = 2,
+        n_basis: int = 8,
+        radial_hidden: Sequence[int] = (64, 64),
+        mean_neighbors: float = 12.0,
+        shift: float | Sequence[float] = 0.0,
+        scale: float | Sequence[float] = 1.0,
+    ) -> None:
+        super().__init__()
+        if layers < 1 or correlation < 1 or feature_lmax < 0:
+            raise ValueError(
+                "MACE: expected layers and correlation of at least 1 and feature_lmax of at least 0, "
+                f"got {layers}, {correlation} and {feature_lmax}"
+            )
+        self.species = species_numbers(species)
+        self.cutoff = float(cutoff)
+        n_species = len(self.species)
+        self.config = {
+            "species": self.species,
+            "cutoff": self.cutoff,
+            "lmax": lmax,
+            "feature_lmax": feature_lmax,
+            "correlation": correlation,
+            "channels": channels,
+            "layers": layers,
+            "n_basis": n_basis,
+            "radial_hidden": tuple(radial_hidden),
+            "mean_neighbors": float(mean_neighbors),
+            "shift": per_species("shift", shift, n_species),
+            "scale": per_species("scale", scale, n_species),
+        }
+        self.species_index = SpeciesIndex(self.species)
+        self.edges = EdgeGeometry(cutoff, lmax, n_basis)
+        scalars = o3.Irreps(f"{channels}x0e")
+        hidden = o3.Irreps([(channels, (l, (-1) ** l)) for l in range(feature_lmax + 1)])  # noqa: E741
+        self.embedding = nn.Parameter(torch.randn(n_species, channels))
+        self.interactions = nn.ModuleList(
+            ManyBodyInteraction(
+                hidden if layer else scalars,
+                self.edges.irreps_filter,
+                hidden if layer < layers - 1 else scalars,
+                correlation=correlation,
+                n_species=n_species,
+                n_basis=n_basis,
+                radial_hidden=radial_hidden,
+                mean_neighbors=mean_neighbors,
+            )
+            for layer in range(layers)
+        )
+        self.readouts = nn.ModuleList(Linear(hidden, "1x0e") for _ in range(layers - 1))
+        self.last_readout = MLP(channels, max(channels // 2, 1), 1)
+        self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
+
+    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
+        """Energy of each atom in eV, float64."""
+        species = self.species_index(graph.z)
+        edges = self.edges(graph)
+        features, energy = self.embedding[species], graph.pos.new_zeros(len(graph.z), 1)
+        for interaction, readout in zip(self.interactions, [*self.readouts, self.last_readout], strict=True):
+            features = interaction(features, edges, graph.edge_index, species)
+            energy = energy + readout(features)
+        return self.atomic_energy(energy.squeeze(-1), species)

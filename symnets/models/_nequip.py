@@ -1,0 +1,105 @@
+"""NequIP: the O(3)-equivariant message-passing potential."""
+
+from collections.abc import Sequence
+
+import torch
+from e3nn import o3
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.data import AtomGraph
+from symnets.models._per_species import per_species
+from symnets.nn import MLP, AtomicEnergy, EdgeGeometry, Interaction, SpeciesIndex, species_numbers
+
+
+class NequIP(nn.Module):
+    """Atomic energies by equivariant message passing.
+
+    Species embedding (scalars), `layers` interaction blocks with features of every l <= lmax
+    (scalars only after the last), a scalar readout, and a scale and shift for every species.
+
+    Source: Batzner et al. 2022, Nature Communications 13, 2453 (arXiv:2101.03164).
+
+    Args:
+        species: elements, as symbols or atomic numbers.
+        cutoff: Å; edges are between atoms closer than this.
+        lmax: highest degree of features and spherical harmonics.
+        channels: number of channels of every irrep.
+        layers: number of interaction blocks.
+        parity: features of both parities for every l; otherwise only those of spherical
+            harmonics, p = (-1)^l. The energy is invariant under O(3) in both cases. By the selection
+            rules the additional features reach the energy only through four layers or more.
+        n_basis: number of radial basis functions.
+        radial_hidden: widths of the hidden layers of the radial networks.
+        mean_neighbors: average number of neighbours, normalises the sums over them.
+        shift: eV, energy of each atom before the network adds its own, about that of an isolated one: one
+            number for all species or one for each.
+        scale: eV, natural size of an atom's energy: one number for all species or one for each;
+            force RMS times 1 Å is a good one.
+    """
+
+    def __init__(
+        self,
+        species: Sequence[str | int],
+        *,
+        cutoff: float = 5.0,
+        lmax: int = 2,
+        channels: int = 64,
+        layers: int = 4,
+        parity: bool = True,
+        n_basis: int = 8,
+        radial_hidden: Sequence[int] = (64, 64),
+        mean_neighbors: float = 12.0,
+        shift: float | Sequence[float] = 0.0,
+        scale: float | Sequence[float] = 1.0,
+    ) -> None:
+        super().__init__()
+        self.species = species_numbers(species)
+        self.cutoff = float(cutoff)
+        n_species = len(self.species)
+        self.config = {
+            "species": self.species,
+            "cutoff": self.cutoff,
+            "lmax": lmax,
+            "channels": channels,
+            "layers": layers,
+            "parity": parity,
+            "n_basis": n_basis,
+            "radial_hidden": tuple(radial_hidden),
+            "mean_neighbors": float(mean_neighbors),
+            "shift": per_species("shift", shift, n_species),
+            "scale": per_species("scale", scale, n_species),
+        }
+        self.species_index = SpeciesIndex(self.species)
+        self.edges = EdgeGeometry(cutoff, lmax, n_basis)
+        parities = (1, -1) if parity else (None,)
+        irreps = [o3.Irrep(l, p or (-1) ** l) for l in range(lmax + 1) for p in parities]  # noqa: E741
+        hidden = o3.Irreps([(channels, ir) for ir in irreps])
+        scalars = o3.Irreps(f"{channels}x0e")
+        self.embedding = nn.Parameter(torch.randn(n_species, channels))
+        features, interactions = scalars, []
+        for layer in range(layers):
+            interactions.append(
+                Interaction(
+                    features,
+                    self.edges.irreps_filter,
+                    scalars if layer == layers - 1 else hidden,
+                    n_species=n_species,
+                    n_basis=n_basis,
+                    radial_hidden=radial_hidden,
+                    mean_neighbors=mean_neighbors,
+                )
+            )
+            features = interactions[-1].irreps_out
+        self.interactions = nn.ModuleList(interactions)
+        self.readout = MLP(channels, max(channels // 2, 1), 1)
+        self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
+
+    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
+        """Energy of each atom in eV, float64."""
+        species = self.species_index(graph.z)
+        edges = self.edges(graph)
+        features = self.embedding[species]
+        for interaction in self.interactions:
+            features = interaction(features, edges, graph.edge_index, species)
+        return self.atomic_energy(self.readout(features).squeeze(-1), species)

@@ -1,0 +1,132 @@
+"""SevenNet: NequIP's message passing with a width of its own for every degree, for universal potentials."""
+
+from collections.abc import Sequence
+
+import torch
+from e3nn import o3
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.data import AtomGraph
+from symnets.models._per_species import per_species
+from symnets.nn import (
+    AtomicEnergy,
+    EdgeGeometry,
+    Interaction,
+    Linear,
+    SineBasis,
+    SpeciesIndex,
+    species_numbers,
+)
+
+
+class SevenNet(nn.Module):
+    """Atomic energies by equivariant message passing, the architecture of SevenNet-0.
+
+    It differs from `NequIP` in this: the channels of scalars, vectors, ... differ; the self-connection may
+    be the same for all species, which keeps a net of 89 elements small; the readout is linear; without
+    `parity` all irreps are even, so that the energy is invariant under rotations but may differ between
+    mirror images.
+
+    `from_sevennet` makes one of the published weights.
+
+    Source: Park et al. 2024, J. Chem. Theory Comput. 20, 4857 (arXiv:2402.03789).
+
+    Args:
+        species: elements, as symbols or atomic numbers.
+        cutoff: Å; edges are between atoms closer than this.
+        irreps: features before the first layer (scalars), after it, ..., after the last (scalars).
+        lmax: highest degree of the spherical harmonics.
+        parity: irreps under O(3), with spherical harmonics of parity (-1)^l; otherwise under SO(3),
+            written with even irreps alone.
+        n_basis: number of radial basis functions.
+        switch_on: Å, where X-PLOR's envelope begins; None for the polynomial envelope.
+        envelope_order: of the polynomial envelope.
+        radial_hidden: widths of the hidden layers of the radial networks.
+        species_self_connection: weights of the self-connection for each species; otherwise one for all.
+        mean_neighbors: the sum over neighbours is divided by its root: one number, or one for each layer.
+        shift: energy in eV of an isolated atom: one number for all species or one for each.
+        scale: eV, natural size of an atom's energy: one number for all species or one for each.
+    """
+
+    def __init__(
+        self,
+        species: Sequence[str | int],
+        *,
+        cutoff: float = 5.0,
+        irreps: Sequence[str] = ("128x0e", *["128x0e+64x1e+32x2e"] * 4, "128x0e"),
+        lmax: int = 2,
+        parity: bool = False,
+        n_basis: int = 8,
+        switch_on: float | None = None,
+        envelope_order: int = 6,
+        radial_hidden: Sequence[int] = (64, 64),
+        species_self_connection: bool = False,
+        mean_neighbors: float | Sequence[float] = 36.0,
+        shift: float | Sequence[float] = 0.0,
+        scale: float | Sequence[float] = 1.0,
+    ) -> None:
+        super().__init__()
+        self.species = species_numbers(species)
+        self.cutoff = float(cutoff)
+        n_species, layers = len(self.species), len(irreps) - 1
+        features = [o3.Irreps(ir) for ir in irreps]
+        for end in (features[0], features[-1]):
+            if layers < 1 or any(ir != o3.Irrep("0e") for _, ir in end):
+                raise ValueError(
+                    f"irreps: expected at least two, the first and last even scalars, got {irreps}"
+                )
+        if isinstance(mean_neighbors, int | float):
+            mean_neighbors = [mean_neighbors] * layers
+        if len(mean_neighbors) != layers:
+            raise ValueError(
+                f"mean_neighbors: expected one number or {layers} (one a layer), got {len(mean_neighbors)}"
+            )
+        self.config = {
+            "species": self.species,
+            "cutoff": self.cutoff,
+            "irreps": tuple(str(ir) for ir in features),
+            "lmax": lmax,
+            "parity": parity,
+            "n_basis": n_basis,
+            "switch_on": switch_on,
+            "envelope_order": envelope_order,
+            "radial_hidden": tuple(radial_hidden),
+            "species_self_connection": species_self_connection,
+            "mean_neighbors": tuple(float(n) for n in mean_neighbors),
+            "shift": per_species("shift", shift, n_species),
+            "scale": per_species("scale", scale, n_species),
+        }
+        self.species_index = SpeciesIndex(self.species)
+        basis = SineBasis(self.cutoff, n_basis, switch_on=switch_on, p=envelope_order)
+        self.edges = EdgeGeometry(self.cutoff, lmax, n_basis, parity=parity, basis=basis)
+        self.embedding = nn.Parameter(torch.randn(n_species, features[0].dim))
+        interactions = []
+        for incoming, wanted, neighbors in zip(features[:-1], features[1:], mean_neighbors, strict=True):
+            interactions.append(
+                Interaction(
+                    incoming,
+                    self.edges.irreps_filter,
+                    wanted,
+                    n_species=n_species if species_self_connection else 1,
+                    n_basis=n_basis,
+                    radial_hidden=radial_hidden,
+                    mean_neighbors=neighbors,
+                )
+            )
+            if interactions[-1].irreps_out != wanted:
+                raise ValueError(f"irreps: no path leads from {incoming} to some of {wanted}")
+        self.interactions = nn.ModuleList(interactions)
+        hidden = o3.Irreps(f"{max(features[-1].dim // 2, 1)}x0e")
+        self.readout = nn.Sequential(Linear(features[-1], hidden), Linear(hidden, "1x0e"))
+        self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
+
+    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
+        """Energy of each atom in eV, float64."""
+        species = self.species_index(graph.z)
+        edges = self.edges(graph)
+        # A linear map of the one-hot species carries fan_in^(-1/2) as every linear map does.
+        features = self.embedding[species] * self.embedding.shape[0] ** -0.5
+        for interaction in self.interactions:
+            features = interaction(features, edges, graph.edge_index, species)
+        return self.atomic_energy(self.readout(features).squeeze(-1), species)

@@ -1,0 +1,64 @@
+"""WithZBL: adds the screened repulsion of nuclei to any energy model."""
+
+import torch
+from ase.data import covalent_radii
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.data import AtomGraph
+from symnets.nn import polynomial_envelope
+
+# Universal screening function: Ziegler, Biersack, Littmark 1985.
+_AMPLITUDES = (0.1818, 0.5099, 0.2802, 0.02817)
+_DECAYS = (3.2, 0.9423, 0.4029, 0.2016)
+_COULOMB = 14.3996454784255
+"""e² / 4πε₀ in eV Å."""
+_BOHR = 0.529177210903
+"""Å."""
+
+
+class WithZBL(nn.Module):
+    """An energy model plus the Ziegler-Biersack-Littmark repulsion of close nuclei,
+
+        E_ij = e²/(4πε₀) Z_i Z_j / r Σ_n c_n exp(-d_n r / a) · u(r / r_s),
+        a = 0.8854 a_0 / (Z_i^0.23 + Z_j^0.23),
+
+    half of it for each atom of the pair. The envelope u ends it at r_s, the sum of the covalent
+    radii (at most the cutoff), so that bonds at equilibrium hardly feel it.
+
+    Args:
+        energy_model: model of atomic energies with `species` and `cutoff`.
+    """
+
+    def __init__(self, energy_model: nn.Module) -> None:
+        super().__init__()
+        self.config = {"energy_model": energy_model}
+        self.energy_model = energy_model
+        self.species: tuple[int, ...] = tuple(energy_model.species)  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+        self.cutoff: float = float(energy_model.cutoff)  # pyright: ignore[reportArgumentType]
+        self._radii: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+
+    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
+        """Energy of each atom in eV."""
+        energy = self.energy_model(graph)
+        return energy + self.repulsion(graph).to(energy.dtype)
+
+    def repulsion(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
+        """ZBL energy of each atom in eV."""
+        sender, receiver = graph.edge_index
+        r = graph.edge_vectors().norm(dim=-1)
+        z = graph.z.to(r.dtype)
+        radii = self._covalent_radii(r)[graph.z]
+        stop = (radii[sender] + radii[receiver]).clamp(max=self.cutoff)
+        length = 0.8854 * _BOHR / (z[sender] ** 0.23 + z[receiver] ** 0.23)
+        screening = sum(c * torch.exp(-d * r / length) for c, d in zip(_AMPLITUDES, _DECAYS, strict=True))
+        pair = _COULOMB * z[sender] * z[receiver] / r * screening * polynomial_envelope(r / stop)
+        return r.new_zeros(graph.z.shape[0]).index_add(0, receiver, pair / 2)
+
+    def _covalent_radii(self, like: Tensor) -> Float[Tensor, " elements"]:
+        """In Å, in the dtype and on the device of a tensor, copied there once."""
+        key = (like.dtype, like.device)
+        if key not in self._radii:
+            with torch.inference_mode(False):  # a later training may use it too
+                self._radii[key] = torch.as_tensor(covalent_radii, dtype=like.dtype, device=like.device)
+        return self._radii[key]

@@ -1,0 +1,39 @@
+from ._convolution import Convolution as Convolution
+from ._convolution import tabulate as tabulate
+from ._edges import EdgeGeometry as EdgeGeometry
+from ._edges import Edges as Edges
+from ._gate import Gate as Gate
+from ._interaction import Interaction as Interaction
+from ._linear import Linear as Linear
+from ._linear import SpeciesLinear as SpeciesLinear
+from ._many_body import ManyBodyInteraction as ManyBodyInteraction
+from ._many_body import ManyBodyProduct as ManyBodyProduct
+from ._mlp import MLP as MLP
+from ._radial import BesselBasis as BesselBasis
+from ._radial import SineBasis as SineBasis
+from ._radial import polynomial_envelope as polynomial_envelope
+from ._radial import xplor_envelope as xplor_envelope
+from ._species import AtomicEnergy as AtomicEnergy
+from ._species import SpeciesIndex as SpeciesIndex
+from ._species import species_numbers as species_numbers
+
+__all__ = [
+    "MLP",
+    "AtomicEnergy",
+    "BesselBasis",
+    "Convolution",
+    "EdgeGeometry",
+    "Edges",
+    "Gate",
+    "Interaction",
+    "Linear",
+    "ManyBodyInteraction",
+    "ManyBodyProduct",
+    "SineBasis",
+    "SpeciesIndex",
+    "SpeciesLinear",
+    "polynomial_envelope",
+    "species_numbers",
+    "tabulate",
+    "xplor_envelope",
+]

@@ -1,0 +1,56 @@
+"""EdgeGeometry: what a network sees of an edge, its length and its direction."""
+
+from typing import NamedTuple
+
+from e3nn import o3
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.data import AtomGraph
+from symnets.nn._radial import BesselBasis
+from symnets.ops import pairs
+
+
+class Edges(NamedTuple):
+    """Radial functions of every pair of edges there and back, angular ones of every edge."""
+
+    basis: Float[Tensor, "pairs n_basis"]
+    filters: Float[Tensor, "edges dim_filter"]
+    pair: Int[Tensor, " edges"] | None = None
+    """Of each edge; None where there are no pairs, and each edge has radial functions of its own."""
+
+
+class EdgeGeometry(nn.Module):
+    """Bessel basis of the length and spherical harmonics of the direction of every edge.
+
+    Spherical harmonics are e3nn's, normalised 'component' (Σ_m Y_lm² = 2l + 1), of the vector
+    from receiver to sender.
+
+    Args:
+        cutoff: Å.
+        lmax: highest degree of the spherical harmonics.
+        n_basis: number of radial functions.
+        parity: harmonics have their own parity, (-1)^l; otherwise all are called even, and a network
+            built on them is equivariant under rotations but not under reflections.
+        basis: radial functions other than `BesselBasis`.
+    """
+
+    def __init__(
+        self, cutoff: float, lmax: int, n_basis: int, *, parity: bool = True, basis: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.basis = basis or BesselBasis(cutoff, n_basis)
+        self.irreps_filter = o3.Irreps.spherical_harmonics(lmax, -1 if parity else 1)
+        self.degrees = list(range(lmax + 1))
+
+    def forward(self, graph: AtomGraph) -> Edges:
+        """Functions of the edges of a graph."""
+        vectors = graph.edge_vectors()
+        distances = vectors.norm(dim=-1)
+        if bool((distances == 0).any()):
+            raise ValueError("two atoms are at the same place (distance 0): remove one of them")
+        filters = o3.spherical_harmonics(
+            self.degrees, vectors / distances[:, None], normalize=False, normalization="component"
+        )
+        of_edge, edge = pairs(graph.edge_index, graph.edge_shift)
+        return Edges(self.basis(distances.index_select(0, edge)), filters, of_edge)

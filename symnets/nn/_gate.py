@@ -1,0 +1,52 @@
+"""Gate: the nonlinearity of equivariant features."""
+
+import torch
+from e3nn import o3
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.nn._mlp import SILU_NORM
+from symnets.ops import blocks, join
+
+TANH_NORM = 1.5937334472592695
+"""Makes the second moment of tanh(z), z ~ N(0, 1), equal one: e3nn's `normalize2mom`."""
+_EVEN = o3.Irrep("0e")
+
+
+class Gate(nn.Module):
+    """Scalars pass an activation, every other channel is multiplied by an activated scalar.
+
+    Even scalars pass silu, odd scalars tanh (an odd function), and each channel of l > 0 has a
+    gate, an even scalar passed through silu. Activations are normalised to unit second moment
+    on N(0, 1), as in `e3nn.nn.Gate`.
+
+    Args:
+        irreps_out: what the gate returns, each irrep once, even scalars first.
+
+    Attributes:
+        irreps_in: what it takes: the even scalars (own ones, then the gates), then the rest.
+    """
+
+    def __init__(self, irreps_out: o3.Irreps | str) -> None:
+        super().__init__()
+        self.irreps_out = o3.Irreps(irreps_out)
+        even = [mul for mul, ir in self.irreps_out if ir == _EVEN]
+        rest = [(mul, ir) for mul, ir in self.irreps_out if ir != _EVEN]
+        self.n_scalars = sum(even)
+        if len(even) != 1 or self.irreps_out[0].ir != _EVEN:
+            raise ValueError(f"Gate: expected one block of even scalars, the first, got {self.irreps_out}")
+        n_gates = sum(mul for mul, ir in rest if ir.l > 0)
+        self.irreps_in = o3.Irreps([(self.n_scalars + n_gates, _EVEN), *rest])
+
+    def forward(self, features: Float[Tensor, "n dim_in"]) -> Float[Tensor, "n dim_out"]:
+        """Gated features."""
+        even, *rest = blocks(features, self.irreps_in)
+        even = nn.functional.silu(even) * SILU_NORM
+        out, start = [even[..., : self.n_scalars]], self.n_scalars
+        for part, (mul, ir) in zip(rest, self.irreps_in[1:], strict=True):
+            if ir.l == 0:
+                out.append(torch.tanh(part) * TANH_NORM)
+            else:
+                out.append(part * even[..., start : start + mul])
+                start += mul
+        return join(out)

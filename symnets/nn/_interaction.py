@@ -1,0 +1,69 @@
+"""Interaction: one layer of an equivariant message-passing network."""
+
+from collections.abc import Sequence
+
+from e3nn import o3
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.nn._convolution import Convolution
+from symnets.nn._edges import Edges
+from symnets.nn._gate import Gate
+from symnets.nn._linear import Linear, SpeciesLinear
+
+
+class Interaction(nn.Module):
+    """NequIP's interaction block,
+
+        x ← gate( linear( convolution( linear(x) ) ) + self_connection(x, species) ).
+
+    Source: Batzner et al. 2022, arXiv:2101.03164, fig. 1.
+
+    Args:
+        irreps_in: incoming features.
+        irreps_filter: spherical harmonics.
+        wanted: features to produce; irreps that no path reaches are left out.
+        n_species: number of species.
+
+    Attributes:
+        irreps_out: features produced.
+    """
+
+    def __init__(
+        self,
+        irreps_in: o3.Irreps | str,
+        irreps_filter: o3.Irreps | str,
+        wanted: o3.Irreps | str,
+        *,
+        n_species: int,
+        n_basis: int,
+        radial_hidden: Sequence[int],
+        mean_neighbors: float,
+    ) -> None:
+        super().__init__()
+        self.irreps_in = o3.Irreps(irreps_in)
+        reachable = {out for _, a in self.irreps_in for _, b in o3.Irreps(irreps_filter) for out in a * b}
+        self.irreps_out = o3.Irreps([(mul, ir) for mul, ir in o3.Irreps(wanted) if ir in reachable])
+        self.gate = Gate(self.irreps_out)
+        self.before = Linear(irreps_in, irreps_in)
+        self.convolution = Convolution(
+            irreps_in,
+            irreps_filter,
+            self.gate.irreps_in,
+            n_basis=n_basis,
+            radial_hidden=radial_hidden,
+            mean_neighbors=mean_neighbors,
+        )
+        self.after = Linear(self.convolution.irreps_out, self.gate.irreps_in)
+        self.self_connection = SpeciesLinear(irreps_in, self.gate.irreps_in, n_species)
+
+    def forward(
+        self,
+        features: Float[Tensor, "nodes dim_in"],
+        edges: Edges,
+        edge_index: Int[Tensor, "2 edges"],
+        species: Int[Tensor, " nodes"],
+    ) -> Float[Tensor, "nodes dim_out"]:
+        """Features after one exchange with the neighbours."""
+        messages = self.convolution(self.before(features), edges, edge_index)
+        return self.gate(self.after(messages) + self.self_connection(features, species))

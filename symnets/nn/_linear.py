@@ -1,0 +1,116 @@
+"""Linear: equivariant mixing of channels.
+
+SpeciesLinear: a linear map of its own for every chemical species.
+"""
+
+import torch
+from e3nn import o3
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.ops import Block, blocks, grouped_linear, groups_of, join, transformed
+
+
+class Linear(nn.Module):
+    """Mix the channels of equal irreps, the only linear equivariant map.
+
+    For every output irrep, with the sum over the input slots of the same irrep,
+
+        out[n, m, c] = fan_in^(-1/2) Σ_{slots, c'} x[n, m, (slot, c')] W[(slot, c'), c],
+
+    which is `e3nn.o3.Linear` (weights of unit variance, no bias) in the `ir_mul` layout.
+    An output irrep that no input has is an error: it would be zero.
+
+    Args:
+        irreps_in: input irreps; slots of equal irrep may be repeated.
+        irreps_out: output irreps, each irrep once.
+    """
+
+    def __init__(self, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str) -> None:
+        super().__init__()
+        self.irreps_in, self.irreps_out = o3.Irreps(irreps_in), o3.Irreps(irreps_out)
+        self.slots = [
+            [i for i, (_, ir) in enumerate(self.irreps_in) if ir == out] for _, out in self.irreps_out
+        ]
+        for slots, (_, ir) in zip(self.slots, self.irreps_out, strict=True):
+            if not slots:
+                raise ValueError(f"Linear: output irrep {ir} is in none of the inputs {self.irreps_in}")
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.randn(sum(self.irreps_in[i].mul for i in slots), mul))
+            for slots, (mul, _) in zip(self.slots, self.irreps_out, strict=True)
+        )
+
+    def forward(self, features: Float[Tensor, "n dim_in"]) -> Float[Tensor, "n dim_out"]:
+        """Mixed features."""
+        return self.mix(blocks(features, self.irreps_in))
+
+    def mix(self, parts: list[Float[Tensor, "n _ir _mul"]]) -> Float[Tensor, "n dim_out"]:
+        """Mixed features from the blocks of the input, for callers that have them apart."""
+        out = []
+        for slots, weight in zip(self.slots, self.weights, strict=True):
+            x = parts[slots[0]] if len(slots) == 1 else torch.cat([parts[i] for i in slots], dim=-1)
+            # Atoms, not components, are the rows of the products: long ones, (2l+1) of them.
+            mixed = x.transpose(0, 1) @ (weight * weight.shape[0] ** -0.5)
+            out.append(mixed.transpose(0, 1))
+        return join(out)
+
+
+class SpeciesLinear(nn.Module):
+    """Mix the channels of equal irreps with weights that depend on the atom's species s,
+
+        out[n, m, c] = fan_in^(-1/2) Σ_{c'} x[n, m, c'] W[s(n), c', c].
+
+    Up to normalisation this is e3nn's `FullyConnectedTensorProduct` of the features with the
+    one-hot species: NequIP's self-connection. Output irreps the input lacks are zero.
+    """
+
+    def __init__(self, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str, n_species: int) -> None:
+        super().__init__()
+        self.irreps_in, self.irreps_out = o3.Irreps(irreps_in), o3.Irreps(irreps_out)
+        if len({ir for _, ir in self.irreps_in}) < len(self.irreps_in):
+            raise ValueError(f"SpeciesLinear: expected each irrep once, got {self.irreps_in}")
+        self.slots = [
+            next((i for i, (_, ir) in enumerate(self.irreps_in) if ir == out), None)
+            for _, out in self.irreps_out
+        ]
+        self.n_species = n_species
+        starts_in, starts_out = (
+            [s.start for s in irreps.slices()] for irreps in (self.irreps_in, self.irreps_out)
+        )
+        self.places = [
+            None if i is None else Block(ir.dim, starts_in[i], start)
+            for i, start, (_, ir) in zip(self.slots, starts_out, self.irreps_out, strict=True)
+        ]
+        self.weights = nn.ParameterList(
+            # Empty where there is no input; without gradient, or distributed training would wait for it.
+            nn.Parameter(
+                torch.randn(n_species, 0 if i is None else self.irreps_in[i].mul, mul),
+                requires_grad=i is not None,
+            )
+            for i, (mul, _) in zip(self.slots, self.irreps_out, strict=True)
+        )
+
+    def forward(
+        self, features: Float[Tensor, "n dim_in"], species: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n dim_out"]:
+        """Mixed features; `species` counts from 0."""
+        if len(features) and self.n_species > 1 and not transformed():
+            used = [
+                (place, w) for place, w in zip(self.places, self.weights, strict=True) if place is not None
+            ]
+            weights = [weight * weight.shape[1] ** -0.5 for _, weight in used]
+            groups = groups_of(species, self.n_species)
+            return grouped_linear(
+                features, weights, [place for place, _ in used], self.irreps_out.dim, groups
+            )
+        parts, out = blocks(features, self.irreps_in), []
+        for i, weight, (mul, ir) in zip(self.slots, self.weights, self.irreps_out, strict=True):
+            if i is None:
+                out.append(features.new_zeros(features.shape[0], ir.dim, mul))
+                continue
+            scaled = weight * weight.shape[1] ** -0.5
+            if scaled.shape[0] == 1:
+                out.append((parts[i].transpose(0, 1) @ scaled[0]).transpose(0, 1))
+            else:
+                out.append(parts[i] @ scaled[species])
+        return join(out)

@@ -1,0 +1,115 @@
+"""ManyBodyProduct: products of a node's features with themselves, with learned weights for every species.
+
+ManyBodyInteraction: one layer of a network of many-body products.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from e3nn import o3
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.nn._convolution import Convolution
+from symnets.nn._edges import Edges
+from symnets.nn._linear import Linear, SpeciesLinear
+from symnets.ops import SymmetricContraction
+
+
+class ManyBodyProduct(nn.Module):
+    """The product basis of MACE: `SymmetricContraction` with one weight for each species, path and channel.
+
+    The factor of a path of degree ν is (ν! n)^(-1/2) with n the paths into its output irrep: with weights and
+    features that are independent normal numbers of unit variance, the variance of the output is between one
+    and three.
+
+    Args:
+        irreps_in: irreps of the features, all with the same number of channels.
+        irreps_out: irreps of the result, with as many channels.
+        correlation: highest degree: features that sum over neighbours become (correlation + 1)-body terms.
+        n_species: chemical species.
+    """
+
+    factors: Tensor
+
+    def __init__(
+        self, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str, correlation: int, n_species: int
+    ) -> None:
+        super().__init__()
+        self.contraction = SymmetricContraction(irreps_in, irreps_out, correlation)
+        self.irreps_in, self.irreps_out = self.contraction.irreps_in, self.contraction.irreps_out
+        plan = self.contraction.plan
+        factors = torch.empty(plan.n_paths, 1, dtype=torch.float64)
+        for slot, degree, first, basis in plan.blocks:
+            n = sum(len(block.basis) for block in plan.blocks if block.slot_out == slot)
+            factors[first : first + len(basis)] = (math.factorial(degree) * n) ** -0.5
+        self.register_buffer("factors", factors, persistent=False)
+        self.weights = nn.Parameter(torch.randn(n_species, plan.n_paths, plan.channels))
+
+    def forward(
+        self, features: Float[Tensor, "n dim_in"], species: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n dim_out"]:
+        """Products; `species` counts from 0."""
+        return self.contraction(features, self.weights * self.factors.to(self.weights.dtype), species)
+
+
+class ManyBodyInteraction(nn.Module):
+    """MACE's layer: the neighbours' features are summed, the sums multiplied with each other,
+
+        A ← linear( convolution( linear(x) ) ),
+        x ← linear( product(A, species) ) + self_connection(x, species).
+
+    The products are its only nonlinearity in the features. Source: Batatia et al. 2022, arXiv:2206.07697.
+
+    Args:
+        irreps_in: incoming features.
+        irreps_filter: spherical harmonics; A has these irreps too.
+        irreps_out: features to produce, all with the same number of channels, which is A's.
+        correlation: how many A are multiplied at most.
+        n_species: number of species.
+        n_basis: size of the radial basis.
+        radial_hidden: widths of the hidden layers of the radial MLP.
+        mean_neighbors: average number of neighbours of the training data.
+    """
+
+    def __init__(
+        self,
+        irreps_in: o3.Irreps | str,
+        irreps_filter: o3.Irreps | str,
+        irreps_out: o3.Irreps | str,
+        *,
+        correlation: int,
+        n_species: int,
+        n_basis: int,
+        radial_hidden: Sequence[int],
+        mean_neighbors: float,
+    ) -> None:
+        super().__init__()
+        self.irreps_in, self.irreps_out = o3.Irreps(irreps_in), o3.Irreps(irreps_out)
+        channels = self.irreps_out[0].mul
+        density = o3.Irreps([(channels, ir) for _, ir in o3.Irreps(irreps_filter)])
+        self.before = Linear(irreps_in, irreps_in)
+        self.convolution = Convolution(
+            irreps_in,
+            irreps_filter,
+            density,
+            n_basis=n_basis,
+            radial_hidden=radial_hidden,
+            mean_neighbors=mean_neighbors,
+        )
+        self.after = Linear(self.convolution.irreps_out, density)
+        self.product = ManyBodyProduct(density, self.irreps_out, correlation, n_species)
+        self.mix = Linear(self.irreps_out, self.irreps_out)
+        self.self_connection = SpeciesLinear(irreps_in, self.irreps_out, n_species)
+
+    def forward(
+        self,
+        features: Float[Tensor, "nodes dim_in"],
+        edges: Edges,
+        edge_index: Int[Tensor, "2 edges"],
+        species: Int[Tensor, " nodes"],
+    ) -> Float[Tensor, "nodes dim_out"]:
+        """Features after one exchange with the neighbours."""
+        density = self.after(self.convolution(self.before(features), edges, edge_index))
+        return self.mix(self.product(density, species)) + self.self_connection(features, species)

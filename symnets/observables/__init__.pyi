@@ -1,0 +1,61 @@
+from ._as_found import as_found as as_found
+from ._classification import ClassificationError as ClassificationError
+from ._classification import classification_error as classification_error
+from ._errors import Error as Error
+from ._errors import Errors as Errors
+from ._errors import Predictions as Predictions
+from ._errors import errors as errors
+from ._errors import predictions as predictions
+from ._filters import FilterProjections as FilterProjections
+from ._filters import channel_shuffled as channel_shuffled
+from ._filters import filter_projections as filter_projections
+from ._margins import Margins as Margins
+from ._margins import margins as margins
+from ._margins import scalar_outputs as scalar_outputs
+from ._shift_consistency import ShiftConsistency as ShiftConsistency
+from ._shift_consistency import shift_consistency as shift_consistency
+from ._stability._features import OUTPUT as OUTPUT
+from ._stability._features import Choice as Choice
+from ._stability._features import choice_of as choice_of
+from ._stability._features import chosen_layers as chosen_layers
+from ._stability._features import chosen_output as chosen_output
+from ._stability._measure import BatchNorm as BatchNorm
+from ._stability._measure import stability as stability
+from ._stability._moved_images import Field as Field
+from ._stability._moved_images import check_images as check_images
+from ._stability._moved_images import check_strength as check_strength
+from ._stability._result import Estimate as Estimate
+from ._stability._result import Stability as Stability
+from ._tangent_kernel import tangent_kernel as tangent_kernel
+
+__all__ = [
+    "OUTPUT",
+    "BatchNorm",
+    "Choice",
+    "ClassificationError",
+    "Error",
+    "Errors",
+    "Estimate",
+    "Field",
+    "FilterProjections",
+    "Margins",
+    "Predictions",
+    "ShiftConsistency",
+    "Stability",
+    "as_found",
+    "channel_shuffled",
+    "check_images",
+    "check_strength",
+    "choice_of",
+    "chosen_layers",
+    "chosen_output",
+    "classification_error",
+    "errors",
+    "filter_projections",
+    "margins",
+    "predictions",
+    "scalar_outputs",
+    "shift_consistency",
+    "stability",
+    "tangent_kernel",
+]

@@ -1,0 +1,101 @@
+"""Spatial frequencies of filters: their projections on the waves of a small grid.
+
+Networks whose channels are shuffled: what is left of a property is due to space alone.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Generator, Tensor, nn
+
+
+@dataclass(frozen=True)
+class FilterProjections:
+    """Mean squares of a layer's filters on the eigenvectors of the Laplacian of a k x k grid.
+
+    Weight that moves to small eigenvalues means filters that average over space, as pooling does
+    (Tomasini et al. 2022, arXiv:2210.01506).
+    """
+
+    eigenvalues: Float64[Tensor, " modes"]
+    """λ, ascending; 0 is the constant filter."""
+    mean_squares: Float64[Tensor, " modes"]
+    """<(v · w)²> over all filters w of the layer. Their sum is <‖w‖²>."""
+    modes: Int64[Tensor, "modes 2"]
+    """Half periods (p, q) along rows and columns. (p, q) and (q, p) share an eigenvalue, so that only the
+    sum of their mean squares has a meaning without axes."""
+
+    @property
+    def fractions(self) -> Float64[Tensor, " modes"]:
+        """Mean squares divided by their sum."""
+        return self.mean_squares / self.mean_squares.sum()
+
+
+@torch.no_grad()
+def filter_projections(weight: Float[Tensor, "outputs inputs k k"]) -> FilterProjections:
+    """Projects filters on the eigenvectors of the grid Laplacian with free boundary,
+
+        v_pq(i, j) = c_p c_q cos(π p (i + 1/2) / k) cos(π q (j + 1/2) / k),
+        λ_pq = 4 sin²(π p / 2k) + 4 sin²(π q / 2k),     p, q = 0 ... k - 1.
+
+    Args:
+        weight: of a convolution, such as `layer.weight`.
+
+    Raises:
+        ValueError: not filters of k x k.
+
+    Example:
+        A constant filter has everything in λ = 0.
+    """
+    if weight.ndim != 4 or weight.shape[2] != weight.shape[3] or weight.numel() == 0:
+        raise ValueError(f"weight: expected shape (outputs, inputs, k, k), got {tuple(weight.shape)}")
+    k = weight.shape[-1]
+    wave = torch.arange(k, dtype=torch.float64, device=weight.device)
+    cosines = torch.cos(torch.pi * wave[:, None] * (wave + 0.5) / k)
+    cosines /= cosines.norm(dim=1, keepdim=True)
+    squares = (cosines @ weight.double() @ cosines.T).square().mean((0, 1))
+    single = 4 * torch.sin(torch.pi * wave / (2 * k)).square()
+    eigenvalues = (single[:, None] + single).flatten()
+    order = torch.argsort(eigenvalues, stable=True)
+    modes = torch.cartesian_prod(wave.long(), wave.long())
+    return FilterProjections(eigenvalues[order], squares.flatten()[order], modes[order])
+
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@torch.no_grad()
+def channel_shuffled(model: Model, *, generator: Generator, outputs: bool = False) -> Model:
+    """A copy in which the input channels of every convolution in two dimensions are permuted at random.
+
+    Each filter keeps its shape in space, but meets another channel. If D, G and R of the copy are those of
+    the net, they come from pooling in space; if not, channels work together (Tomasini et al. 2022,
+    arXiv:2210.01506). All weights with four axes are permuted, one permutation a weight; biases and
+    normalisations are not, and depthwise convolutions have one input channel and stay as they are.
+
+    Args:
+        model: any module; it is not changed.
+        generator: source of the permutations.
+        outputs: permute output channels of the weights too.
+
+    Raises:
+        ValueError: there is no weight with four axes.
+    """
+    shuffled = copy.deepcopy(model)
+    done: set[int] = set()
+    for module in shuffled.modules():
+        # Transposed convolutions count their inputs first.
+        inputs = 0 if isinstance(module, nn.ConvTranspose2d) else 1
+        for weight in module.parameters(recurse=False):
+            if weight.ndim != 4 or id(weight) in done:
+                continue
+            done.add(id(weight))
+            for axis in [inputs, 1 - inputs] if outputs else [inputs]:
+                order = torch.randperm(weight.shape[axis], generator=generator, device=generator.device)
+                weight.copy_(weight.index_select(axis, order.to(weight.device)))
+    if not done:
+        raise ValueError(f"model: {type(model).__name__} has no weight with four axes, no convolution")
+    return shuffled

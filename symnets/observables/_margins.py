@@ -1,0 +1,115 @@
+"""Outputs of a net with one output, next to the targets they answer.
+
+Margins: which patterns a net leaves unsatisfied, and by how much.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from symnets.data import Batch, check_signs
+from symnets.observables._as_found import as_found
+
+
+def scalar_outputs(outputs: Tensor, targets: Tensor) -> Float[Tensor, "*members n"]:
+    """Outputs of shape (n,), (n, 1), (S, n) or (S, n, 1), without the last axis of one.
+
+    Raises:
+        ValueError: there are several outputs a pattern, or not as many patterns as targets.
+    """
+    n = targets.shape[-1] if targets.ndim else -1
+    shape = tuple(outputs.shape)
+    if outputs.ndim > 1 and shape[-1] == 1 and shape[-2] == n:
+        outputs = outputs[..., 0]
+    fits = outputs.ndim in (1, 2) and outputs.shape[-1] == n
+    if not fits or (targets.ndim == 2 and targets.shape != outputs.shape) or targets.ndim > 2:
+        raise ValueError(
+            f"outputs: expected one number a pattern, (n,), (n, 1) or (members, n) with n={n} as in the "
+            f"targets of shape {tuple(targets.shape)}, got {shape}"
+        )
+    return outputs
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Gaps Δ = margin - y f of all patterns, per member if the model has members.
+
+    In the language of packings Δ is an overlap: Δ > 0 is a contact, N_Δ their number
+    (Geiger et al. 2019, arXiv:1809.09349).
+
+    Attributes:
+        gaps: Δ; positive where the pattern is unsatisfied.
+        misclassified: sign of f is not y; f = 0 counts, and so does NaN.
+        margin: κ of Δ = κ - y f.
+        tolerance: τ; overlaps up to it count as satisfied.
+    """
+
+    gaps: Float[Tensor, "*members n"]
+    misclassified: Bool[Tensor, "*members n"]
+    margin: float
+    tolerance: float
+
+    @property
+    def unsatisfied(self) -> Bool[Tensor, "*members n"]:
+        """Δ > τ; NaN counts as unsatisfied."""
+        return ~(self.gaps <= self.tolerance)
+
+    @property
+    def n_unsatisfied(self) -> Int[Tensor, "*members"]:
+        """N_Δ, the number of patterns with Δ > τ."""
+        return self.unsatisfied.sum(-1)
+
+    @property
+    def n_misclassified(self) -> Int[Tensor, "*members"]:
+        """Number of patterns on the wrong side."""
+        return self.misclassified.sum(-1)
+
+    @property
+    def loss(self) -> Float[Tensor, "*members"]:
+        """Mean quadratic hinge, (1/P) Σ ½ max(0, Δ)², summed in float64."""
+        return (0.5 * self.gaps.double().relu() ** 2).mean(-1)
+
+    @property
+    def total_loss(self) -> Float[Tensor, "*members"]:
+        """Extensive quadratic hinge, Σ ½ max(0, Δ)²: P times `loss`, the energy of a packing."""
+        return (0.5 * self.gaps.double().relu() ** 2).sum(-1)
+
+    @property
+    def overlaps(self) -> Float[Tensor, "k"]:
+        """Δ of the unsatisfied patterns of all members, one after the other."""
+        return self.gaps[self.unsatisfied]
+
+
+@torch.no_grad()
+def margins(model: nn.Module, batch: Batch, margin: float = 1.0, tolerance: float = 1e-6) -> Margins:
+    """Margins of a net with one output on labelled patterns.
+
+    A second-order minimiser ends *on* the margin, with Δ of either sign and the size of rounding:
+    therefore the tolerance. The model is evaluated in eval mode and put back.
+
+    Args:
+        model: any module whose outputs have shape (n,), (n, 1) or, with members, (S, n).
+        batch: inputs, and labels +1 or -1 of shape (n,) or (S, n).
+        margin: κ > 0.
+        tolerance: τ >= 0.
+
+    Raises:
+        ValueError: labels that are not ±1, several outputs a pattern, no pattern.
+
+    Example:
+        A net that answers 0 is unsatisfied everywhere: Δ = 1, loss ½.
+    """
+    if not margin > 0 or not tolerance >= 0:
+        raise ValueError(
+            f"margin, tolerance: expected margin > 0 and tolerance >= 0, got {margin}, {tolerance}"
+        )
+    targets = batch.targets
+    if targets.numel() == 0:
+        raise ValueError("batch: expected at least one pattern, got none")
+    check_signs(targets)
+    with as_found(model):
+        outputs = scalar_outputs(model.eval()(batch.inputs), targets)
+    aligned = targets * outputs
+    return Margins(margin - aligned, ~(aligned > 0), margin, tolerance)

@@ -1,0 +1,140 @@
+"""Pixels that can be measured: the door of all observables that are shown images.
+
+Shift consistency: how often a classifier says the same of two shifted copies of an image.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from scipy.stats import binomtest
+from torch import Generator, Tensor, nn
+
+from symnets.observables._as_found import as_found
+
+
+def check_pixels(images: Any) -> None:
+    """Passes a tensor of finite floating numbers, at least one image.
+
+    Raises:
+        TypeError: not a tensor of floating numbers.
+        ValueError: no image, or NaN or infinite pixels.
+    """
+    if not isinstance(images, Tensor):
+        hint = "; take images.scaled()" if hasattr(images, "scaled") else ""
+        raise TypeError(
+            f"images: expected a tensor (n, channels, rows, columns), got {type(images).__name__}{hint}"
+        )
+    if not images.is_floating_point():
+        raise TypeError(
+            f"images: expected floating numbers, normalised as the model was trained, got {images.dtype}; "
+            "divide by 255 first, or take Images.scaled()"
+        )
+    if images.ndim > 0 and images.numel() == 0:
+        raise ValueError(f"images: expected at least one, got a tensor of shape {tuple(images.shape)}")
+    low, high = torch.aminmax(images.detach())  # NaN shows in both
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError("images: expected finite pixels, got NaN or infinity; remove these images first")
+
+
+NONE = -1
+"""In place of the class where outputs are NaN."""
+
+
+@dataclass(frozen=True)
+class ShiftConsistency:
+    """Fraction of images with one class under two shifts."""
+
+    value: float
+    """From 0 to 1."""
+    low: float
+    """95% interval of a binomial fraction (Wilson)."""
+    high: float
+    n: int
+    """Number of images."""
+    max_shift: int
+    """Largest shift along rows and columns, pixels."""
+
+    @property
+    def standard_error(self) -> float:
+        """√(value (1 - value) / n), binomial."""
+        return math.sqrt(self.value * (1 - self.value) / self.n)
+
+
+@torch.no_grad()
+def shift_consistency(
+    model: nn.Module,
+    images: Float[Tensor, "n channels rows columns"],
+    *,
+    max_shift: int,
+    generator: Generator,
+    batch_size: int = 500,
+) -> ShiftConsistency:
+    """P(argmax f(shifted by a) = argmax f(shifted by b)), a quantity of Zhang 2019 (arXiv:1904.11486).
+
+    Shifts a and b are whole numbers of pixels, uniform in [-max_shift, max_shift]² and independent for every
+    image, equal ones included. What moves in takes the value of the nearest pixel of the border. A shift is
+    not a deformation that vanishes on the border, which is what `stability` is about. The model is measured
+    in eval mode and left as found. Outputs with NaN are of no class, and agree with none.
+
+    Args:
+        model: any module with outputs (n, classes).
+        images: as the model takes them.
+        max_shift: m >= 0, less than the image is wide; 0 gives 1.
+        generator: source of the shifts; the size of batches does not change them.
+        batch_size: images in a forward pass.
+
+    Raises:
+        TypeError: images that are not a tensor of floating numbers.
+        ValueError: no image, another shape, NaN or infinite pixels, a shift that is too large, or outputs
+            that are no classes.
+    """
+    check_pixels(images)
+    if images.ndim != 4:
+        raise ValueError(f"images: expected shape (n, channels, rows, columns), got {tuple(images.shape)}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+    if not 0 <= max_shift < min(images.shape[2:]):
+        raise ValueError(
+            f"max_shift: expected 0 to {min(images.shape[2:]) - 1} for images of "
+            f"{images.shape[2]} x {images.shape[3]} pixels, got {max_shift}"
+        )
+    n = len(images)
+    drawn = torch.randint(
+        -max_shift, max_shift + 1, (n, 2, 2), generator=generator, device=generator.device
+    ).to(images.device)
+    like = next(model.parameters(), images)
+    same = torch.zeros((), dtype=torch.int64, device=like.device)
+    with as_found(model):
+        model.eval()
+        for x, shifts in zip(images.split(batch_size), drawn.split(batch_size), strict=True):
+            first, second = (_classes(model, shifted(x, shifts[:, k]).to(like)) for k in (0, 1))
+            same += ((first == second) & (first != NONE)).sum()
+    agreed = int(same)
+    low, high = binomtest(agreed, n).proportion_ci(0.95, method="wilson")
+    return ShiftConsistency(agreed / n, float(low), float(high), n, max_shift)
+
+
+def shifted(
+    images: Float[Tensor, "n channels rows columns"], shifts: Int64[Tensor, "n 2"]
+) -> Float[Tensor, "n channels rows columns"]:
+    """Each image moved by its own (rows, columns): pixel s takes the value of s - shift, or of the border."""
+    axes = []
+    for axis, size in enumerate(images.shape[2:]):
+        source = torch.arange(size, device=images.device) - shifts[:, axis, None]
+        axes.append(source.clamp(0, size - 1))
+    rows, columns = axes
+    image = torch.arange(len(images), device=images.device)[:, None, None, None]
+    channel = torch.arange(images.shape[1], device=images.device)[:, None, None]
+    return images[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _classes(model: nn.Module, x: Tensor) -> Int64[Tensor, " n"]:
+    outputs = model(x)
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(x):
+        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ValueError(f"model: expected outputs ({len(x)}, classes), got {shape}")
+    # argmax takes the first NaN for the largest number, which would be the same class every time.
+    return outputs.argmax(1).masked_fill(outputs.isnan().any(1), NONE)

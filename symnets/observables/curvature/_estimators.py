@@ -1,0 +1,217 @@
+"""Random vectors by which estimators ask an operator.
+
+Extreme eigenvalues of linear operators, with their vectors.
+
+Traces of linear operators by Hutch++.
+
+Densities of eigenvalues of linear operators by stochastic Lanczos quadrature.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.linalg import eigh_tridiagonal
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+
+def signs(n: int, columns: int, generator: torch.Generator) -> Float[ndarray, "n columns"]:
+    """Independent ±1, in float64; other ones from a generator of a GPU than from one of the CPU."""
+    drawn = torch.randint(0, 2, (columns, n), generator=generator, device=generator.device)
+    return (2.0 * drawn.cpu().numpy() - 1).T
+
+
+def check_square(operator: LinearOperator) -> int:
+    """N of an operator N × N.
+
+    Raises:
+        ValueError: it is not square, not an operator, or not real.
+    """
+    shape = getattr(operator, "shape", None)
+    if shape is None or len(shape) != 2 or shape[0] != shape[1] or not hasattr(operator, "matvec"):
+        raise ValueError(
+            f"operator: expected a square LinearOperator, got {type(operator).__name__} of shape {shape}; "
+            "wrap matrices with scipy.sparse.linalg.aslinearoperator"
+        )
+    if np.issubdtype(operator.dtype or np.float64, np.complexfloating):
+        raise ValueError(f"operator: expected a real one, got {operator.dtype}")
+    return shape[0]
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """Eigenvalues in descending order, and their vectors as columns."""
+
+    values: Float[ndarray, " k"]
+    vectors: Float[ndarray, "N k"]
+
+
+def top_eigenpairs(
+    operator: LinearOperator,
+    k: int = 6,
+    *,
+    which: Literal["largest", "smallest", "magnitude"] = "largest",
+    tolerance: float = 0.0,
+    seed: int = 0,
+) -> Eigenpairs:
+    """The k largest eigenvalues of a symmetric operator (or smallest, or largest in magnitude).
+
+    scipy's `eigsh` (ARPACK) from a vector that depends on the seed alone.
+
+    Args:
+        operator: ours, scipy's, or another package's of that interface.
+        k: fewer than N.
+        which: end of the spectrum.
+        tolerance: relative, 0 for machine precision.
+        seed: of the first vector.
+
+    Raises:
+        ValueError: the operator is not square, or k does not fit.
+    """
+    n = check_square(operator)
+    if not 1 <= k < n:
+        raise ValueError(f"k: expected 1 to {n - 1} for an operator of size {n}, got {k}")
+    ends = {"largest": "LA", "smallest": "SA", "magnitude": "LM"}
+    if which not in ends:
+        raise ValueError(f"which: expected one of {', '.join(ends)}, got {which!r}")
+    start = np.random.default_rng(seed).standard_normal(n).astype(operator.dtype or np.float64)
+    values, vectors = eigsh(operator, k, which=ends[which], v0=start, tol=tolerance)  # pyright: ignore
+    order = np.argsort(values)[::-1]
+    return Eigenpairs(values[order], vectors[:, order])
+
+
+@dataclass(frozen=True)
+class Trace:
+    """An estimate of a trace.
+
+    Attributes:
+        value: unbiased.
+        error: standard error of the part that was sampled, from the scatter of its samples; 0 where
+            nothing had to be sampled.
+        n_matvecs: products that were made.
+    """
+
+    value: float
+    error: float
+    n_matvecs: int
+
+
+def trace(operator: LinearOperator, *, n_matvecs: int = 90, generator: torch.Generator) -> Trace:
+    """Trace of a symmetric operator: exact on a sketch of its range, sampled on the rest.
+
+        tr A = tr Q^T A Q + E g^T (1 - Q Q^T) A (1 - Q Q^T) g,   Q an orthonormal basis of A S,
+
+    with S and g of random signs; a third of the products goes into each of A S, A Q and A g. For a
+    positive semidefinite operator the relative error falls as 1/n_matvecs, Hutchinson's as its root.
+
+    Args:
+        operator: ours, scipy's, or another package's of that interface.
+        n_matvecs: at least 6; if N or more, the trace is exact, from N products with unit vectors.
+        generator: source of the signs.
+
+    Raises:
+        ValueError: the operator is not square, or too few products.
+
+    Source: Meyer, Musco, Musco, Woodruff 2021, arXiv:2010.09649.
+    """
+    n = check_square(operator)
+    if n_matvecs < 6:
+        raise ValueError(f"n_matvecs: expected at least 6, got {n_matvecs}")
+    if n <= n_matvecs:
+        columns = np.asarray(operator.matmat(np.eye(n)), dtype=np.float64)
+        return Trace(float(np.trace(columns)), 0.0, n)
+    third = n_matvecs // 3
+    image = np.asarray(operator.matmat(signs(n, third, generator)), dtype=np.float64)
+    q, _ = np.linalg.qr(image)
+    caught = float(np.sum(q * operator.matmat(q)))
+    g = signs(n, n_matvecs - 2 * third, generator)
+    g -= q @ (q.T @ g)
+    samples = np.asarray(g * operator.matmat(g), dtype=np.float64).sum(axis=0)
+    error = float(np.std(samples, ddof=1) / g.shape[1] ** 0.5)
+    return Trace(caught + float(np.mean(samples)), error, n_matvecs)
+
+
+@dataclass(frozen=True)
+class Density:
+    """A density of eigenvalues ρ(λ) = (1/N) Σ_i δ(λ - λ_i), as weighted points, one set a probe.
+
+    Attributes:
+        nodes: points λ, eigenvalues of tridiagonal matrices.
+        weights: of the points; each row sums to 1. Points of weight 0 fill rows that ended early.
+    """
+
+    nodes: Float[ndarray, "probes steps"]
+    weights: Float[ndarray, "probes steps"]
+
+    def moment(self, order: int) -> float:
+        """∫ λ^k ρ dλ = tr A^k / N; exact for each probe vector as long as k < 2 steps."""
+        return float((self.weights * self.nodes**order).sum(1).mean())
+
+    def fraction_below(self, level: float) -> float:
+        """∫ ρ over λ < level."""
+        return float((self.weights * (self.nodes < level)).sum(1).mean())
+
+    def smooth(self, grid: Float[ndarray, " points"], width: float) -> Float[ndarray, " points"]:
+        """ρ on a grid, every point widened to a Gaussian of this standard deviation."""
+        if not width > 0:
+            raise ValueError(f"width: expected a number > 0, got {width}")
+        distance = (np.asarray(grid)[:, None] - self.nodes.reshape(-1)) / width
+        bells = np.exp(-0.5 * distance**2) / (width * np.sqrt(2 * np.pi))
+        return bells @ self.weights.reshape(-1) / len(self.nodes)
+
+
+def lanczos_density(
+    operator: LinearOperator, *, n_probes: int = 10, n_steps: int = 80, generator: torch.Generator
+) -> Density:
+    """Density of the eigenvalues of a symmetric operator.
+
+    From each of some random vectors, `n_steps` of Lanczos' iteration with full re-orthogonalisation;
+    the Ritz values are the nodes of a Gauss quadrature of the density as the vector sees it.
+    n_probes × n_steps products, n_steps × N numbers. Density near the edges is resolved first.
+
+    Args:
+        operator: ours, scipy's, or another package's of that interface.
+        n_probes: the error of a moment falls as n_probes^(-1/2).
+        n_steps: at most N.
+        generator: source of the vectors, of signs ±1.
+
+    Raises:
+        ValueError: the operator is not square, or there is nothing to do.
+
+    Source: Ubaru, Chen, Saad 2017 (doi:10.1137/16M1104974).
+    """
+    n = check_square(operator)
+    if n_probes < 1 or n_steps < 1:
+        raise ValueError(f"n_probes, n_steps: expected at least 1, got {n_probes}, {n_steps}")
+    n_steps = min(n_steps, n)
+    nodes, weights = np.zeros((n_probes, n_steps)), np.zeros((n_probes, n_steps))
+    for probe in range(n_probes):
+        diagonal, off = _tridiagonal(operator, signs(n, 1, generator)[:, 0], n_steps)
+        values, vectors = eigh_tridiagonal(diagonal, off)
+        nodes[probe, : len(values)], weights[probe, : len(values)] = values, vectors[0] ** 2
+    return Density(nodes, weights)
+
+
+def _tridiagonal(operator: LinearOperator, start: ndarray, n_steps: int) -> tuple[ndarray, ndarray]:
+    """Diagonal and off-diagonal of Q^T A Q; shorter where the space is exhausted."""
+    n, single = len(start), operator.dtype == np.float32
+    rounding = float(np.finfo(np.float32 if single else np.float64).eps)
+    basis = np.zeros((n_steps, n))
+    basis[0] = start / np.linalg.norm(start)
+    diagonal, off = [], []
+    for step in range(n_steps):
+        new = np.asarray(operator.matvec(basis[step]), dtype=np.float64)
+        norm = np.linalg.norm(new)
+        diagonal.append(float(basis[step] @ new))
+        for _ in range(2):  # twice is enough (Kahan)
+            new = new - basis[: step + 1].T @ (basis[: step + 1] @ new)
+        left = float(np.linalg.norm(new))
+        scale = max(float(norm), *np.abs(diagonal), *off, 0.0)
+        if step + 1 == n_steps or left <= n**0.5 * rounding * scale:
+            break
+        off.append(left)
+        basis[step + 1] = new / left
+    return np.array(diagonal), np.array(off)

@@ -1,0 +1,158 @@
+"""Symmetric matrices of which one half is computed: in place, a strip at a time.
+
+How small an eigenvalue must be to be taken for zero.
+
+Spectra of dense symmetric matrices.
+
+Inertia: how many eigenvalues are negative, zero and positive, without finding them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.linalg import get_lapack_funcs
+from torch import Tensor
+
+STRIP = 256
+"""Rows that are worked on at once: wide enough for a fast product, narrow beside N."""
+
+
+def add_weighted_gram(
+    target: Float[Tensor, "n n"], factors: Float[Tensor, "n k"], weights: Float[Tensor, " k"]
+) -> None:
+    """Lower half of target += G diag(w) G^T, with w of any sign; about N² k operations, not 2 N² k."""
+    for rows in strips(len(target)):
+        target[rows, : rows.stop].addmm_(factors[rows] * weights, factors[: rows.stop].T)
+
+
+def mirror(target: Float[Tensor, "n n"]) -> None:
+    """Copies the lower half onto the upper one."""
+    for rows in strips(len(target)):
+        target[: rows.start, rows] = target[rows, : rows.start].T
+        corner = target[rows, rows]
+        corner.copy_(corner.tril() + corner.tril(-1).T)
+
+
+def strips(n: int, rows: int = STRIP) -> Iterator[slice]:
+    """Slices of at most so many rows."""
+    return (slice(start, min(start + rows, n)) for start in range(0, n, rows))
+
+
+def rounding(matrix: Float[Tensor, "*members n n"]) -> Float[Tensor, "*members"]:
+    """n ε |H|_F, with ε of the dtype: a bound on what rounding does to eigenvalues, in float64."""
+    scale = torch.linalg.matrix_norm(matrix).double().cpu()
+    return matrix.shape[-1] * torch.finfo(matrix.dtype).eps * scale
+
+
+def check_symmetric(matrix: Tensor) -> None:
+    """Refuse what has no real spectrum.
+
+    Raises:
+        ValueError: not square, not finite, or not symmetric to √ε |H|_F.
+    """
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
+        raise ValueError(f"matrix: expected shape (..., n, n), got {tuple(matrix.shape)}")
+    if not bool(torch.isfinite(matrix).all()):
+        raise ValueError("matrix: expected finite numbers, got NaN or infinity; has the training diverged?")
+    worst = max(
+        float((matrix[..., rows, :] - matrix[..., rows].mT).abs().amax()) for rows in strips(matrix.shape[-1])
+    )
+    if worst > torch.finfo(matrix.dtype).eps ** 0.5 * float(torch.linalg.matrix_norm(matrix).amax()):
+        raise ValueError(f"matrix: expected a symmetric one, entries differ from their mirror by {worst:.3g}")
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues in ascending order."""
+
+    eigenvalues: Float[Tensor, "*members k"]
+
+    @property
+    def largest(self) -> Float[Tensor, "*members"]:
+        """max |λ|, the spectral norm."""
+        return self.eigenvalues.abs().amax(-1)
+
+    def n_below(self, level: float) -> Int[Tensor, "*members"]:
+        """Number of λ < level."""
+        return (self.eigenvalues < level).sum(-1)
+
+    def n_flat(self, width: float) -> Int[Tensor, "*members"]:
+        """Number of |λ| < width: the weight of the peak at zero, flat directions of the landscape."""
+        return (self.eigenvalues.abs() < width).sum(-1)
+
+
+def spectrum(matrix: Float[Tensor, "*members n n"]) -> Spectrum:
+    """All eigenvalues of a symmetric matrix.
+
+    Raises:
+        ValueError: not a square symmetric matrix of finite numbers.
+    """
+    check_symmetric(matrix)
+    return Spectrum(torch.linalg.eigvalsh(matrix.detach()))
+
+
+@dataclass(frozen=True)
+class Inertia:
+    """Numbers of eigenvalues below -tolerance, between, and above it.
+
+    Attributes:
+        n_negative: also called the index.
+        n_zero: flat directions.
+        n_positive: the rest.
+        tolerance: what counted as zero.
+    """
+
+    n_negative: Int[Tensor, "*members"]
+    n_zero: Int[Tensor, "*members"]
+    n_positive: Int[Tensor, "*members"]
+    tolerance: Float[Tensor, "*members"]
+
+
+def inertia(matrix: Float[Tensor, "*members n n"], *, tolerance: float | None = None) -> Inertia:
+    """Inertia of a symmetric matrix by two factorisations L D L^T, about n³/3 operations each.
+
+    Sylvester's law: H + τ and its D have equally many negative eigenvalues, namely those of H below -τ;
+    H - τ has as many positive ones as H above τ. D is diagonal up to blocks of two (LAPACK's dsytrf;
+    Bunch and Kaufman 1977, doi:10.1090/S0025-5718-1977-0428694-0).
+
+    Args:
+        matrix: symmetric; of float32 too, and on any device: the work is in float64 on the CPU, where the
+            matrix of a member is brought once, and where the result is.
+        tolerance: τ; by default that of rounding, n ε |H|_F with ε of the dtype of the matrix.
+
+    Raises:
+        ValueError: not a square symmetric matrix of finite numbers, or a negative tolerance.
+
+    Example:
+        A diagonal matrix tells its inertia by the signs on the diagonal.
+    """
+    check_symmetric(matrix)
+    if tolerance is not None and not tolerance >= 0:
+        raise ValueError(f"tolerance: expected a number >= 0, got {tolerance}")
+    flat = matrix.detach().reshape(-1, *matrix.shape[-2:])
+    taus = rounding(flat) if tolerance is None else torch.full((len(flat),), tolerance, dtype=torch.float64)
+    n = matrix.shape[-1]
+    counts = []
+    for h, t in zip((one.cpu() for one in flat), taus, strict=True):
+        negative, positive = _signs(h, float(t))[0], _signs(h, -float(t))[1]
+        positive = min(positive, n - negative)  # the two may disagree on an eigenvalue nearer than rounding
+        counts.append([negative, n - negative - positive, positive])
+    negative, zero, positive = torch.tensor(counts).reshape(*matrix.shape[:-2], 3).unbind(-1)
+    return Inertia(negative, zero, positive, taus.reshape(matrix.shape[:-2]))
+
+
+def _signs(matrix: Float[Tensor, "n n"], shift: float) -> tuple[int, int]:
+    """Numbers of negative and of positive eigenvalues of the matrix plus a shift."""
+    shifted = np.array(matrix.double().numpy(), order="F")
+    shifted[np.diag_indices_from(shifted)] += shift
+    dsytrf, dsytrf_lwork = get_lapack_funcs(("sytrf", "sytrf_lwork"), (shifted,))
+    size, _ = dsytrf_lwork(len(shifted), lower=1)
+    factors, pivots, info = dsytrf(shifted, lower=1, lwork=int(size), overwrite_a=1)
+    assert info >= 0, info  # above zero: singular, and D has a zero on its diagonal
+    alone = np.diagonal(factors)[pivots > 0]
+    # A negative pivot, twice in a row, marks a block of two: taken only where its determinant is negative.
+    pairs = int((pivots < 0).sum()) // 2
+    return int((alone < 0).sum()) + pairs, int((alone > 0).sum()) + pairs

@@ -1,0 +1,41 @@
+from ._adjacency import pairs as pairs
+from ._cuequivariance import compiled as compiled
+from ._cuequivariance import installed as installed
+from ._grouped_linear import Block as Block
+from ._grouped_linear import grouped_linear as grouped_linear
+from ._grouped_linear import groups_of as groups_of
+from ._implementation import transformed as transformed
+from ._layout import blocks as blocks
+from ._layout import from_e3nn as from_e3nn
+from ._layout import join as join
+from ._layout import to_e3nn as to_e3nn
+from ._linear_weights import LinearWeights as LinearWeights
+from ._paths import Path as Path
+from ._paths import Plan as Plan
+from ._paths import all_paths as all_paths
+from ._symmetric_contraction import SymmetricContraction as SymmetricContraction
+from ._tabulated_product import RadialTable as RadialTable
+from ._tabulated_product import TabulatedProductScatter as TabulatedProductScatter
+from ._tensor_product_scatter import TensorProductScatter as TensorProductScatter
+
+__all__ = [
+    "Block",
+    "LinearWeights",
+    "Path",
+    "Plan",
+    "RadialTable",
+    "SymmetricContraction",
+    "TabulatedProductScatter",
+    "TensorProductScatter",
+    "all_paths",
+    "blocks",
+    "compiled",
+    "from_e3nn",
+    "grouped_linear",
+    "groups_of",
+    "installed",
+    "join",
+    "pairs",
+    "to_e3nn",
+    "transformed",
+]

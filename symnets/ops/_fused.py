@@ -1,0 +1,166 @@
+"""Which derivatives a backward pass is on its way to use.
+
+SecondPartials: the gradient of the partials of a product, by one loop for each argument.
+
+The fused tensor product and scatter as a torch operation, differentiable to any order.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from symnets.ops._adjacency import Adjacency
+from symnets.ops._fused_plan import ON_EDGES, TO_RECEIVERS, TO_SENDERS, WEIGHTS_ON_EDGES, FusedPlan, Second
+
+
+def wanted(ctx: Any) -> tuple[bool, ...]:
+    """For each tensor argument of a custom function, in its backward: whether its derivative will be used.
+
+    `ctx.needs_input_grad` tells what requires a gradient, weights included, though forces ask for that of
+    positions alone; the engine knows what it was asked for.
+    """
+    nodes = [node for node, _ in ctx.next_functions]
+    return tuple(need and _executed(node) for need, node in zip(ctx.needs_input_grad, nodes, strict=False))
+
+
+def _executed(node: Any) -> bool:
+    try:
+        return torch._C._will_engine_execute_node(node)  # pyright: ignore[reportAttributeAccessIssue]
+    except RuntimeError:  # a leaf of which `torch.autograd.grad` was asked for the derivative
+        return True
+
+
+class SecondPartials(NamedTuple):
+    """Gradient of (dL/dx, dL/dY, dL/dw) (g, x, Y, w) in g, x, Y and w, where wanted; see `product_code`."""
+
+    plan: FusedPlan
+    edges: Adjacency
+    arguments: tuple[Tensor, ...]
+    """g, x, Y, w."""
+    cotangents: tuple[Tensor | None, ...]
+    """a, b, c of the partials in x, Y, w."""
+    wants: tuple[bool, ...]
+    """Of the four."""
+
+    @property
+    def given(self) -> Second:
+        """Which cotangents there are."""
+        return Second(*(cotangent is not None for cotangent in self.cotangents))
+
+    def all(self) -> tuple[Tensor | None, ...]:
+        """Those in g, x, Y and w."""
+        dy, dw, _ = self.on_edges()
+        return *self.at_nodes(), dy, dw
+
+    def at_nodes(self) -> tuple[Tensor | None, Tensor | None]:
+        """Those in g and x."""
+        sources, filters, weights = self._beside()
+        given, dg, dx = self.given, None, None
+        if self.wants[0] and any(given):
+            dg = self.plan.at_nodes(given.to_receivers(), self.edges, *sources, *filters, *weights)
+        if self.wants[1] and (given.b or given.c):
+            dx = self.plan.at_nodes(given.to_senders(), self.edges, self.arguments[0], *filters, *weights)
+        return dg, dx
+
+    def on_edges(
+        self, *, first: bool = False, pairs: slice = slice(None), d_filters: Tensor | None = None
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Those in Y and w; then dL/dw itself, of g, x, Y, w, if asked for (`first`).
+
+        The weights and their cotangent may be those of some `pairs` only; dY is then written to `d_filters`.
+        """
+        given, wants = self.given, self.wants
+        filters_too, weights_too = wants[2] and (given.a or given.c), wants[3] and (given.a or given.b)
+        if not (filters_too or weights_too or first):
+            return None, None, None
+        loop = given.on_edges(filters=filters_too, first=first)
+        counted = zip(self._beside(), loop.counts, strict=True)
+        read = (tensor for tensors, n in counted for tensor in tensors[:n])
+        into = d_filters if filters_too else None
+        outputs = self.plan.on_edges(loop, self.edges, self.arguments[0], *read, pairs=pairs, d_filters=into)
+        dy = outputs.pop(0) if filters_too else None
+        dw = outputs.pop(0) if given.a or given.b else None
+        return dy, dw if weights_too else None, outputs.pop() if first else None
+
+    def _beside(self) -> list[list[Tensor]]:
+        """Sources, filters and weights, each with its cotangent if there is one."""
+        pairs = zip(self.arguments[1:], self.cotangents, strict=True)
+        return [[argument] if other is None else [argument, other] for argument, other in pairs]
+
+
+class Product(torch.autograd.Function):
+    """out = dL/dg (x, Y, w)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, w: Tensor, plan: FusedPlan, edges: Adjacency) -> Tensor:
+        ctx.save_for_backward(x, y, w)
+        ctx.plan, ctx.edges = plan, edges
+        return plan.at_nodes(TO_RECEIVERS, edges, x, y, w)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return (*Partials.apply(g, *ctx.saved_tensors, ctx.plan, ctx.edges, wanted(ctx)), None, None)  # pyright: ignore
+
+
+class Partials(torch.autograd.Function):
+    """(dL/dx, dL/dY, dL/dw) (g, x, Y, w), those that are wanted."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        g: Tensor,
+        x: Tensor,
+        y: Tensor,
+        w: Tensor,
+        plan: FusedPlan,
+        edges: Adjacency,
+        wants: tuple[bool, bool, bool],
+    ) -> tuple[Tensor | None, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(g, x, y, w)
+        ctx.plan, ctx.edges = plan, edges
+        dx = plan.at_nodes(TO_SENDERS, edges, g, y, w) if wants[0] else None
+        dy, dw = None, None
+        if wants[1]:
+            dy, dw = plan.on_edges(ON_EDGES, edges, g, x, y, w)
+        elif wants[2]:
+            (dw,) = plan.on_edges(WEIGHTS_ON_EDGES, edges, g, x, y, w)
+        return dx, dy, dw if wants[2] else None
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore
+        wants = wanted(ctx)
+        second = SecondPartials(ctx.plan, ctx.edges, ctx.saved_tensors, cotangents, wants)
+        gradients = _differentiable(second) if torch.is_grad_enabled() else second.all()
+        return *gradients, None, None, None
+
+
+def _differentiable(second: SecondPartials) -> tuple[Tensor | None, ...]:
+    """The same from operations that can be differentiated again: L is linear in each argument, so that the
+    gradient is that of L(g, a, Y, w) + L(g, x, b, w) + L(g, x, Y, c)."""
+    plan, edges, (g, *others), cotangents, wants = second
+    gradients: list[Tensor | None] = [None] * 4
+    for slot, cotangent in enumerate(cotangents):
+        if cotangent is None:
+            continue
+        replaced = [cotangent if n == slot else a for n, a in enumerate(others)]
+        if wants[0]:
+            _add(gradients, 0, Product.apply(*replaced, plan, edges))
+        still = tuple(want and n != slot for n, want in enumerate(wants[1:]))
+        if any(still):
+            partials: Any = Partials.apply(g, *replaced, plan, edges, still)
+            for n, partial in enumerate(partials):
+                _add(gradients, n + 1, partial)
+    return tuple(gradients)
+
+
+def _add(gradients: list[Tensor | None], slot: int, more: Any) -> None:
+    if more is not None:
+        held = gradients[slot]
+        gradients[slot] = more if held is None else held + more
+
+
+def fused(plan: FusedPlan, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
+    """The product on CPU tensors of one dtype, float32 or float64."""
+    return Product.apply(x, y, w, plan, edges)  # pyright: ignore[reportReturnType]

@@ -1,0 +1,212 @@
+"""Memory for large arrays.
+
+The partials of a tensor product as machine code, its Clebsch-Gordan coefficients written into it.
+
+All derivatives of the product are first partials of the 4-linear form
+
+    L(g, x, Y, w) = Σ_{edges e} Σ_{paths p} Σ_{a, b, k, c} CG^p_abk g[receiver(e), k, c] x[sender(e), a, c]
+                    Y[e, b] w[e, p, c]
+
+with some argument replaced: dL/dg and dL/dx are sums over the edges of a node (`node_code`), dL/dY and dL/dw
+are rows of an edge (`edge_code`). No message is ever stored.
+
+The gradient of these partials, with cotangents a of dL/dx, b of dL/dY and c of dL/dw, is that of
+
+    L(g, a, Y, w) + L(g, x, b, w) + L(g, x, Y, c),
+
+sums of the same partials with arguments replaced, each written as one loop that reads every row once.
+
+CompiledPlan: the loops of a tensor product as functions of the processor at hand.
+
+FusedPlan: the loops of a tensor product and scatter, called on a graph.
+"""
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from llvmlite import ir
+from torch import Tensor
+
+from symnets.ops._adjacency import Adjacency
+from symnets.ops._edge_code import EdgeSum, write_edge_sum
+from symnets.ops._node_code import NodeSum, write_node_sum
+from symnets.ops._paths import Plan, Term
+from symnets.ops._vector_code import Call, Machine
+from symnets.ops._weight_code import Given, Tabulated, Weights
+from symnets.threads import run
+
+
+def room(rows: int, columns: int, like: Tensor) -> Tensor:
+    """A CPU matrix with nothing in it yet, of the dtype of another tensor.
+
+    numpy asks Linux for huge pages where an array takes megabytes, torch does not: the first touch of 56 MB
+    takes 12 ms in place of 45, more than a loop over them.
+    """
+    dtype = np.float32 if like.dtype == torch.float32 else np.float64
+    return torch.from_numpy(np.empty((rows, columns), dtype=dtype))
+
+
+LONGEST = 120
+"""Coefficients of a group of paths: programs of moderate length compile in a time that grows as their length,
+and no faster, so that a loop calls a function for each group."""
+
+TO_RECEIVERS = NodeSum(receivers=True, terms=((0, 0, 0),))
+TO_SENDERS = NodeSum(receivers=False, terms=((0, 0, 0),))
+ON_EDGES = EdgeSum(d_filters=((0, 0),), d_weights=(((0, 0),),))
+WEIGHTS_ON_EDGES = EdgeSum(d_filters=(), d_weights=(((0, 0),),))
+
+
+class Second(NamedTuple):
+    """The gradient of the partials: which cotangents of x, Y and w there are.
+
+    At the receivers sources are x and a, at the senders the one source is g; filters are Y and b, weights
+    w and c, as far as given.
+    """
+
+    a: bool
+    b: bool
+    c: bool
+
+    def to_receivers(self) -> NodeSum:
+        """Derivative in g."""
+        terms = [(1, 0, 0)] * self.a + [(0, 1, 0)] * self.b + [(0, 0, 1)] * self.c
+        return NodeSum(receivers=True, terms=tuple(terms))
+
+    def to_senders(self) -> NodeSum:
+        """Derivative in x."""
+        return NodeSum(receivers=False, terms=tuple([(0, 1, 0)] * self.b + [(0, 0, 1)] * self.c))
+
+    def on_edges(self, *, filters: bool, first: bool) -> EdgeSum:
+        """Derivatives in Y, if wanted, and in w; those in w of L(g, x, Y, w), too, if wanted (`first`)."""
+        d_filters = [(1, 0)] * self.a + [(0, 1)] * self.c if filters else []
+        d_weights = [tuple([(1, 0)] * self.a + [(0, 1)] * self.b)] if self.a or self.b else []
+        return EdgeSum(tuple(d_filters), (*d_weights, *[((0, 0),)] * first))
+
+
+def product_code(plan: Plan, dtype: str, weights: Weights, loop: NodeSum | EdgeSum) -> ir.Module:
+    """The module of one loop: its function `loop`.
+
+    Args:
+        plan: the product.
+        dtype: of all numbers.
+        weights: where weights come from.
+        loop: what is summed.
+    """
+    module = ir.Module("tensor_product")
+    groups = list(_groups(plan))
+    if isinstance(loop, NodeSum):
+        write_node_sum(module, plan, groups, dtype, weights, loop)
+    else:
+        write_edge_sum(module, plan, groups, dtype, weights, loop)
+    return module
+
+
+def _groups(plan: Plan) -> Iterator[list[tuple[int, list[Term]]]]:
+    """Neighbouring paths of as many channels, up to a length of the program."""
+    held: list[tuple[int, list[Term]]] = []
+    for number in range(len(plan.paths)):
+        terms = plan.terms(number)
+        length = sum(len(others) for _, others in held) + len(terms)
+        if held and (length > LONGEST or plan.channels(held[0][0]) != plan.channels(number)):
+            yield held
+            held = []
+        held.append((number, terms))
+    if held:
+        yield held
+
+
+Kind = type[Given] | type[Tabulated]
+_compiled: weakref.WeakValueDictionary[Any, Machine] = weakref.WeakValueDictionary()
+"""All that are in use, by what they compute: layers of a network, and copies of it, share them."""
+
+
+class CompiledPlan:
+    """The loops of a plan, each compiled when first met with a dtype; a pickle holds the plan alone.
+
+    Args:
+        plan: the product.
+        weights: where its weights come from.
+    """
+
+    def __init__(self, plan: Plan, weights: Kind) -> None:
+        self.plan, self.weights = plan, weights
+        self._machines: dict[tuple[NodeSum | EdgeSum, torch.dtype], Machine] = {}
+
+    def __deepcopy__(self, memo: object) -> "CompiledPlan":
+        return self
+
+    def __reduce__(self) -> tuple[type["CompiledPlan"], tuple[Plan, Kind]]:
+        return CompiledPlan, (self.plan, self.weights)
+
+    def function(self, loop: NodeSum | EdgeSum, dtype: torch.dtype) -> Callable[..., None]:
+        """One loop, see `product_code`."""
+        machine = self._machines.get((loop, dtype))
+        if machine is None:
+            key = (self.plan.key, self.weights, loop, dtype)
+            machine = _compiled.get(key)
+            if machine is None:
+                weights = self.weights(self.plan.weight_numel)
+                code = product_code(self.plan, str(dtype).removeprefix("torch."), weights, loop)
+                machine = Machine(code, {"loop": loop.signature(weights)})
+                _compiled[key] = machine
+            self._machines[loop, dtype] = machine
+        return machine.functions["loop"]
+
+
+class FusedPlan:
+    """A plan with its loops as machine code. Arguments are in the order sources, filters, weights.
+
+    Args:
+        plan: the product.
+        weights: where they come from: rows of them; or distances, a table, and the inverse of its step.
+    """
+
+    def __init__(self, plan: Plan, weights: Kind = Given) -> None:
+        self.plan, self.compiled = plan, CompiledPlan(plan, weights)
+        self._row = plan.weight_numel if weights is Given else 1
+
+    def at_nodes(self, loop: NodeSum, edges: Adjacency, *arguments: Tensor) -> Tensor:
+        """The sum over the edges of each node."""
+        end, (order, start) = (
+            (edges.sender, edges.by_receiver) if loop.receivers else (edges.receiver, edges.by_sender)
+        )
+        columns = (self.plan.irreps_out if loop.receivers else self.plan.irreps_in).dim
+        total = arguments[0].new_zeros(len(start) - 1, columns)
+        function = self.compiled.function(loop, total.dtype)
+        run(Call(function, total, *arguments, end, edges.pair, order, start), start * self.plan.work)
+        return total
+
+    def on_edges(
+        self,
+        loop: EdgeSum,
+        edges: Adjacency,
+        g: Tensor,
+        *arguments: Tensor,
+        pairs: slice = slice(None),
+        d_filters: Tensor | None = None,
+    ) -> list[Tensor]:
+        """dY, if wanted, and each dw, or dr.
+
+        Args:
+            loop: which.
+            edges: of the graph.
+            g: at the receivers.
+            arguments: sources, filters and weights, the latter of some pairs only.
+            pairs: these, if not all.
+            d_filters: where dY is written.
+        """
+        order, start = edges.by_pair
+        start = start[pairs.start : None if pairs.stop is None else pairs.stop + 1]
+        if d_filters is None and loop.d_filters:
+            d_filters = g.new_empty(len(edges.sender), self.plan.irreps_filter.dim)
+        outputs = [] if d_filters is None else [d_filters]
+        outputs += [room(len(start) - 1, self._row, g) for _ in loop.d_weights]
+        function = self.compiled.function(loop, g.dtype)
+        run(
+            Call(function, *outputs, g, *arguments, edges.sender, edges.receiver, order, start),
+            (start - start[0]) * self.plan.work,
+        )
+        return outputs

@@ -1,0 +1,130 @@
+"""Linear maps of blocks of channels, with a matrix of its own for every group of rows."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from symnets.ops._adjacency import remembered
+
+
+class Block(NamedTuple):
+    """Where the columns of a block (components, channels) start in the input's and the output's rows."""
+
+    components: int
+    first_in: int
+    first_out: int
+
+
+class Groups(NamedTuple):
+    """Rows of equal group."""
+
+    order: Tensor
+    """Rows, group after group."""
+    sizes: list[int]
+    """How many rows a group has."""
+
+
+@remembered
+def groups_of(group: Int[Tensor, " n"], n_groups: int) -> Groups:
+    """Of the group of each row."""
+    sizes = torch.bincount(group, minlength=n_groups).tolist()
+    return Groups(group.argsort(stable=True), sizes)
+
+
+def grouped_linear(
+    x: Float[Tensor, "n dim_in"],
+    weights: Sequence[Float[Tensor, "groups channels_in channels_out"]],
+    blocks: Sequence[Block],
+    dim_out: int,
+    groups: Groups,
+) -> Float[Tensor, "n dim_out"]:
+    """out[n, m, c] = Σ_c' x[n, m, c'] W[group(n), c', c] of each block, zero in columns of no block:
+
+    one product of matrices for each group and block, differentiable to any order.
+    """
+    return _Linear.apply(x, tuple(blocks), dim_out, groups, *weights)  # pyright: ignore[reportReturnType]
+
+
+def _products(groups: Groups) -> Iterator[tuple[int, slice]]:
+    start = 0
+    for number, size in enumerate(groups.sizes):
+        if size:
+            yield number, slice(start, start + size)
+        start += size
+
+
+def _view(rows: Tensor, first: int, components: int, channels: int) -> Tensor:
+    """(components, rows, channels) of a block."""
+    return rows[:, first : first + components * channels].unflatten(1, (components, channels)).transpose(0, 1)
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, blocks: tuple[Block, ...], dim_out: int, groups: Groups, *weights: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, *weights)
+        ctx.blocks, ctx.groups = blocks, groups
+        ordered, out = x[groups.order], x.new_zeros(len(x), dim_out)
+        for (components, first_in, first_out), weight in zip(blocks, weights, strict=True):
+            _, n_in, n_out = weight.shape
+            source, target = (
+                _view(ordered, first_in, components, n_in),
+                _view(out, first_out, components, n_out),
+            )
+            for number, rows in _products(groups):
+                target[:, rows] = source[:, rows] @ weight[number]
+        return torch.empty_like(out).index_copy_(0, groups.order, out)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, *weights = ctx.saved_tensors
+        needs_x, _, _, _, *needs = ctx.needs_input_grad
+        dx, d_weights = None, (None,) * len(weights)
+        if needs_x:
+            turned = tuple(Block(c, first_out, first_in) for c, first_in, first_out in ctx.blocks)
+            transposed = [weight.mT for weight in weights]
+            dx = _Linear.apply(g, turned, x.shape[1], ctx.groups, *transposed)
+        if any(needs):
+            shapes = tuple(weight.shape for weight in weights)
+            d_weights = _Outer.apply(x, g, ctx.blocks, ctx.groups, shapes)
+        return (dx, None, None, None, *d_weights)  # pyright: ignore
+
+
+class _Outer(torch.autograd.Function):
+    """W[group, c', c] = Σ_{n of the group, m} x[n, m, c'] g[n, m, c] of each block."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        g: Tensor,
+        blocks: tuple[Block, ...],
+        groups: Groups,
+        shapes: tuple[torch.Size, ...],
+    ) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(x, g)
+        ctx.blocks, ctx.groups = blocks, groups
+        x, g, out = x[groups.order], g[groups.order], [x.new_zeros(shape) for shape in shapes]
+        for (components, first_in, first_out), weight in zip(blocks, out, strict=True):
+            left, right = (
+                _view(x, first_in, components, weight.shape[1]),
+                _view(g, first_out, components, weight.shape[2]),
+            )
+            for number, rows in _products(groups):
+                torch.sum(left[:, rows].mT @ right[:, rows], 0, out=weight[number])
+        return tuple(out)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:  # pyright: ignore
+        x, g = ctx.saved_tensors
+        dx, dg = None, None
+        if ctx.needs_input_grad[0]:
+            turned = tuple(Block(c, first_out, first_in) for c, first_in, first_out in ctx.blocks)
+            dx = _Linear.apply(g, turned, x.shape[1], ctx.groups, *(c.mT for c in cotangents))
+        if ctx.needs_input_grad[1]:
+            dg = _Linear.apply(x, ctx.blocks, g.shape[1], ctx.groups, *cotangents)
+        return dx, dg, None, None, None

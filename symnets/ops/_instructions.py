@@ -1,0 +1,143 @@
+"""e3nn's instructions of a tensor product, and the `Plan` they amount to."""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from e3nn import o3
+from jaxtyping import Int
+from torch import Tensor
+
+from symnets.ops._paths import Plan
+
+IrrepNormalization = Literal["component", "norm", "none"]
+PathNormalization = Literal["element", "path", "none"]
+
+DEFAULTS: list[Any] = ["uvu", True, 1.0]
+"""Connection mode, weights or none, path_weight."""
+
+
+class Instruction(NamedTuple):
+    """in1[i_in1] ⊗ in2[i_in2] -> out[i_out], of e3nn's connection mode 'uvu', weighted by w[u, v]."""
+
+    i_in1: int
+    i_in2: int
+    i_out: int
+    path_weight: float = 1.0
+
+
+def read(instruction: Sequence[Any]) -> Instruction:
+    """An instruction as e3nn writes it, `(i_in1, i_in2, i_out, "uvu", True[, path_weight])`, or a triple.
+
+    Raises:
+        ValueError: for what is not supported.
+    """
+    entries = tuple(instruction)
+    if len(entries) not in (3, 5, 6):
+        raise ValueError(
+            f'instructions: expected (i_in1, i_in2, i_out, "uvu", True[, path_weight]), got {entries}; '
+            "those of a TensorProduct that is built are normalised, give the ones it was built from"
+        )
+    i_in1, i_in2, i_out, *rest = entries
+    mode, has_weight, path_weight = rest + DEFAULTS[len(rest) :]
+    if mode != "uvu" or has_weight is not True:
+        raise ValueError(
+            f'instructions: expected connection mode "uvu" with weights (True), got {entries}; '
+            "other paths need a product of their own, e3nn.o3.TensorProduct and a scatter"
+        )
+    if not (path_weight >= 0 and math.isfinite(path_weight)):
+        raise ValueError(f"instructions: expected a path_weight of at least 0, got {entries}")
+    return Instruction(i_in1, i_in2, i_out, float(path_weight))
+
+
+def check(
+    irreps_in1: o3.Irreps, irreps_in2: o3.Irreps, irreps_out: o3.Irreps, paths: list[Instruction]
+) -> None:
+    """Raises ValueError for no paths, paths that O(3) forbids, and irreps or channels that do not fit."""
+    three = {"irreps_in1": irreps_in1, "irreps_in2": irreps_in2, "irreps_out": irreps_out}
+    for name, irreps in three.items():
+        if any(mul < 1 for mul, _ in irreps):
+            raise ValueError(
+                f"{name}: expected multiplicities of at least 1, got {irreps}; leave out the others"
+            )
+    if not paths:
+        raise ValueError("instructions: expected at least one, got none")
+    for path in paths:
+        for number, (name, irreps) in zip(path[:3], three.items(), strict=True):
+            if not 0 <= number < len(irreps):
+                raise ValueError(
+                    f"{path}: expected a number from 0 to {len(irreps) - 1} for {name}={irreps}, got {number}"
+                )
+        (mul_in, ir_in), in2 = irreps_in1[path.i_in1], irreps_in2[path.i_in2]
+        mul_out, ir_out = irreps_out[path.i_out]
+        if ir_out not in ir_in * in2.ir or mul_in != mul_out:
+            raise ValueError(
+                f"{path}: expected u x ir1 ⊗ v x ir2 -> u x ir_out allowed by O(3), "
+                f"got {mul_in}x{ir_in} ⊗ {in2} -> {mul_out}x{ir_out}"
+            )
+
+
+def coefficients(
+    irreps_in1: o3.Irreps,
+    irreps_in2: o3.Irreps,
+    irreps_out: o3.Irreps,
+    paths: list[Instruction],
+    irrep_normalization: IrrepNormalization,
+    path_normalization: PathNormalization,
+) -> list[float]:
+    """What e3nn multiplies `wigner_3j` of each path by, (path_weight α / n)^(1/2), with
+
+    α = dim_out ('component'), dim_in1 dim_in2 ('norm') or 1 ('none'), and n the number of terms that are
+    added up in an output, Σ_q v_q over the paths q into it ('element'), where v is a multiplicity of in2;
+    v_p times the number of these paths ('path'); or 1 ('none').
+
+    Raises:
+        ValueError: for an unknown normalisation.
+    """
+    for name, given, known in (
+        ("irrep_normalization", irrep_normalization, ("component", "norm", "none")),
+        ("path_normalization", path_normalization, ("element", "path", "none")),
+    ):
+        if given not in known:
+            raise ValueError(f"{name}: expected one of {', '.join(known)}, got {given!r}")
+    found = []
+    for path in paths:
+        in1, in2, out = irreps_in1[path.i_in1], irreps_in2[path.i_in2], irreps_out[path.i_out]
+        alpha = {"component": out.ir.dim, "norm": in1.ir.dim * in2.ir.dim, "none": 1}[irrep_normalization]
+        beside = [irreps_in2[other.i_in2].mul for other in paths if other.i_out == path.i_out]
+        n = {"element": sum(beside), "path": in2.mul * len(beside), "none": 1}[path_normalization]
+        found.append((path.path_weight * alpha / n) ** 0.5)
+    return found
+
+
+def plan_of(
+    irreps_in1: o3.Irreps,
+    irreps_in2: o3.Irreps,
+    irreps_out: o3.Irreps,
+    instructions: Iterable[Sequence[Any]],
+    irrep_normalization: IrrepNormalization,
+    path_normalization: PathNormalization,
+) -> tuple[Plan, Int[Tensor, " weight_numel"]]:
+    """The plan of some instructions. An irrep v x ir of the filter becomes v filters with a path each.
+
+    Returns:
+        the plan, and of each of its weights, which one it is of e3nn's row w[u, v] of path 0, of path 1, ...
+
+    Raises:
+        ValueError: what was expected, what came.
+    """
+    paths = [read(instruction) for instruction in instructions]
+    check(irreps_in1, irreps_in2, irreps_out, paths)
+    factors = coefficients(irreps_in1, irreps_in2, irreps_out, paths, irrep_normalization, path_normalization)
+    filters = o3.Irreps([(1, ir) for mul, ir in irreps_in2 for _ in range(mul)])
+    first = [0, *itertools.accumulate(mul for mul, _ in irreps_in2)]
+    single, repeated, order, start = [], [], [], 0
+    for path, factor in zip(paths, factors, strict=True):
+        u, v = irreps_in1[path.i_in1].mul, irreps_in2[path.i_in2].mul
+        single += [(path.i_in1, first[path.i_in2] + n, path.i_out) for n in range(v)]
+        repeated += [factor] * v
+        order.append((start + torch.arange(u * v)).view(u, v).mT.flatten())
+        start += u * v
+    return Plan(irreps_in1, filters, irreps_out, single, repeated), torch.cat(order)

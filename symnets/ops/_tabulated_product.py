@@ -1,0 +1,164 @@
+"""RadialTable: functions of a distance as cubic Hermite splines.
+
+TabulatedProductScatter: the tensor product and scatter with weights that are functions of the distance.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.ops._adjacency import Adjacency, adjacency
+from symnets.ops._fused_plan import ON_EDGES, TO_RECEIVERS, TO_SENDERS, FusedPlan
+from symnets.ops._implementation import Implementation, check_edges, check_tables, one_of, takes_fused
+from symnets.ops._paths import Plan
+from symnets.ops._plain import PlainPlan, plain
+from symnets.ops._weight_code import Tabulated
+
+
+class RadialTable(nn.Module):
+    """w(r) for 0 <= r <= r_c, several functions at once, from values and slopes at knots n h, h = r_c / N:
+
+        w(r) = (1 + 2u)(1-u)² w_n + u(1-u)² h w'_n + u²(3-2u) w_(n+1) - u²(1-u) h w'_(n+1),    u = r/h - n.
+
+    The error is at most h⁴ max|∂⁴w| / 384, that of the derivative of order h³; the derivative is that of the
+    spline, exactly.
+
+    Args:
+        functions: r -> w(r), (points,) -> (points, functions), smooth, and zero with its derivative at r_c.
+        cutoff: r_c in Å.
+        n_knots: N.
+        dtype: of the table, which is made in float64.
+    """
+
+    table: Tensor
+
+    def __init__(
+        self,
+        functions: Callable[[Float[Tensor, " points"]], Float[Tensor, "points functions"]],
+        cutoff: float,
+        n_knots: int,
+        *,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if n_knots < 1:
+            raise ValueError(f"n_knots: expected at least 1, got {n_knots}")
+        self.cutoff, self.n_knots = float(cutoff), n_knots
+        r = torch.arange(n_knots + 1, dtype=torch.float64) * self.step
+        r[0] = 1e-6 * self.step  # functions may divide by r
+        with torch.no_grad():
+            values, slopes = torch.func.jvp(functions, (r,), (torch.ones_like(r),))  # pyright: ignore
+        table = torch.cat([values, self.step * slopes], dim=1)
+        # One knot more, for rounding may reach beyond the cutoff.
+        table = torch.cat([table, torch.zeros_like(table[:1])])
+        self.register_buffer("table", table.to(dtype or torch.get_default_dtype()))
+
+    @property
+    def step(self) -> float:
+        """h in Å."""
+        return self.cutoff / self.n_knots
+
+    @property
+    def n_functions(self) -> int:
+        """How many."""
+        return self.table.shape[1] // 2
+
+    def check(self, r: Float[Tensor, " points"]) -> None:
+        """Refuses what is not in the table.
+
+        Raises:
+            ValueError: a distance that is NaN, negative, or beyond the cutoff by more than the rounding of
+                large coordinates in float32.
+        """
+        margin = min(1e-4 * self.cutoff, self.step / 2)
+        if len(r) and not bool(((r >= 0) & (r < self.cutoff + margin)).all()):
+            raise ValueError(
+                f"distances: expected 0 to {self.cutoff} Å, got {float(r.min()):.6g} to "
+                f"{float(r.max()):.6g}; are positions finite, and edges those within the model's cutoff?"
+            )
+
+    def forward(self, r: Float[Tensor, " points"]) -> Float[Tensor, "points functions"]:
+        """w(r), in plain torch: differentiable, on any device."""
+        self.check(r)
+        place = r / self.step
+        knot = place.detach().floor().long()
+        u = (place - knot)[:, None]
+        w0, s0 = self.table[knot].chunk(2, dim=1)
+        w1, s1 = self.table[knot + 1].chunk(2, dim=1)
+        v = 1 - u
+        return v * v * (1 + 2 * u) * w0 + u * v * v * s0 + u * u * (3 - 2 * u) * w1 - u * u * v * s1
+
+
+class TabulatedProductScatter(nn.Module):
+    """`TensorProductScatter` with weights w(r) of a `RadialTable`, interpolated where they are needed:
+    rows of weights are not stored. Once differentiable in features, filters and distances.
+
+    Args:
+        plan: the product.
+        table: one function for each weight.
+        implementation: "fused" (compiled, CPU), "plain" (torch, any device), or "auto".
+    """
+
+    def __init__(self, plan: Plan, table: RadialTable, *, implementation: Implementation = "auto") -> None:
+        super().__init__()
+        one_of("implementation", implementation, Implementation)
+        if table.n_functions != plan.weight_numel:
+            raise ValueError(f"table: expected {plan.weight_numel} functions, got {table.n_functions}")
+        self.plan, self.table, self.implementation = plan, table, implementation
+        self._plain, self._fused = PlainPlan(plan), FusedPlan(plan, Tabulated)
+
+    def forward(
+        self,
+        features: Float[Tensor, "nodes dim_in"],
+        filters: Float[Tensor, "edges dim_filter"],
+        distances: Float[Tensor, " rows"],
+        edge_index: Int[Tensor, "2 edges"],
+        n_nodes: int,
+        pair: Int[Tensor, " edges"] | None = None,
+    ) -> Float[Tensor, "n_nodes dim_out"]:
+        """Sums over the edges of each receiver; `pair` tells each edge's distance where edges share them."""
+        check_edges(edge_index, pair)
+        n_edges, n_nodes_in = edge_index.shape[1], len(features)
+        expected = {
+            "features": (features, (n_nodes_in, self.plan.irreps_in.dim)),
+            "filters": (filters, (n_edges, self.plan.irreps_filter.dim)),
+            "distances": (distances, (n_edges if pair is None else len(distances),)),
+            "table": (self.table.table, self.table.table.shape),
+        }
+        check_tables(features, expected)
+        if takes_fused(self.implementation, features):
+            self.table.check(distances)
+            edges = adjacency(edge_index, pair, (features.shape[0], n_nodes, len(distances)))
+            return _Product.apply(features, filters, distances, self.table, self._fused, edges)  # pyright: ignore
+        rows = self.table(distances)
+        rows = rows if pair is None else rows.index_select(0, pair)
+        return plain(self._plain, features, filters, rows, edge_index, n_nodes)
+
+
+class _Product(torch.autograd.Function):
+    """The product; its backward cannot be differentiated again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor, r: Tensor, table: RadialTable, fused: FusedPlan, edges: Adjacency
+    ) -> Tensor:
+        ctx.save_for_backward(x, y, r)
+        ctx.tables = table.table, table.table.new_tensor([1 / table.step])
+        ctx.fused, ctx.edges = fused, edges
+        return fused.at_nodes(TO_RECEIVERS, edges, x, y, r, *ctx.tables)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
+        x, y, r = ctx.saved_tensors
+        needs_x, needs_y, needs_r, *_ = ctx.needs_input_grad
+        fused, edges = ctx.fused, ctx.edges
+        dx = fused.at_nodes(TO_SENDERS, edges, g, y, r, *ctx.tables) if needs_x else None
+        dy = dr = None
+        if needs_y or needs_r:
+            dy, dr = fused.on_edges(ON_EDGES, edges, g, x, y, r, *ctx.tables)
+            dr = dr.view_as(r)
+        return dx, dy if needs_y else None, dr if needs_r else None, None, None, None

@@ -1,0 +1,205 @@
+"""TensorProductScatter: e3nn's per-edge tensor product, summed over the edges of each receiver.
+
+Reordered: the columns of a table in another order.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import torch
+from e3nn import o3
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.ops._adjacency import adjacency
+from symnets.ops._cuequivariance import CuequivariancePlan, cuequivariance, installed
+from symnets.ops._fused import fused
+from symnets.ops._fused_plan import FusedPlan
+from symnets.ops._implementation import check_edges, check_tables, one_of, takes_fused, transformed
+from symnets.ops._instructions import IrrepNormalization, PathNormalization, plan_of
+from symnets.ops._layout import from_e3nn, to_e3nn
+from symnets.ops._linear_weights import LinearWeights, fused_linear
+from symnets.ops._plain import PlainPlan, plain
+
+
+class Reordered(nn.Module):
+    """Columns of a table in another order; the table itself where that is the same.
+
+    One gather, which on a CPU is ten times faster than transposed views that are joined.
+
+    Args:
+        order: of each column of the result, which one of the table it is; as they are if None.
+    """
+
+    order: Tensor | None
+
+    def __init__(self, order: Int[Tensor, " columns"] | None = None) -> None:
+        super().__init__()
+        same = order is None or torch.equal(order, torch.arange(len(order)))
+        self.register_buffer("order", None if same else order, persistent=False)
+
+    @classmethod
+    def of(cls, layout: Callable[[Tensor, o3.Irreps], Tensor], irreps: o3.Irreps) -> "Reordered":
+        """What `to_e3nn` or `from_e3nn` does to rows of some irreps."""
+        return cls(layout(torch.arange(irreps.dim)[None], irreps)[0])
+
+    def forward(self, table: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+        """Reordered."""
+        return table if self.order is None else table.index_select(1, self.order)
+
+
+Layout = Literal["mul_ir", "ir_mul"]
+Implementation = Literal["auto", "fused", "plain", "cuequivariance"]
+
+
+class TensorProductScatter(nn.Module):
+    """The convolution of equivariant message passing, with weights given per edge.
+
+    With paths p = (irrep of in1, irrep of in2, output slot) and Clebsch-Gordan coefficients CG,
+
+        out[i, (s, k), u] = Σ_{e: receiver(e)=i} Σ_{p -> s} Σ_{a, b, v}
+                            CG_p[a, b, k] x[sender(e), (p, a), u] Y[e, (p, b), v] w[e, p, u, v].
+
+    This is `e3nn.o3.TensorProduct(irreps_in1, irreps_in2, irreps_out, instructions, shared_weights=False)`
+    of x[sender], Y and w, followed by a sum over the edges of each receiver, with e3nn's normalisations:
+    CG_p = (path_weight α / n)^(1/2) wigner_3j, see `symnets.ops._instructions.coefficients`. It is
+    differentiable to any order. Edges may come in any order; nodes without any get zeros.
+
+    Args:
+        irreps_in1: irreps of the node features x.
+        irreps_in2: irreps of the filter Y of each edge, spherical harmonics as a rule.
+        irreps_out: irreps of the output slots; a slot has as many channels u as the features of its paths.
+        instructions: e3nn's `(i_in1, i_in2, i_out, "uvu", True[, path_weight])`, or triples of numbers.
+        layout: of features, filters and result: e3nn's "mul_ir", channels by components; or "ir_mul", in
+            which symnets' layers keep them and the kernels read them. In "ir_mul" neighbouring slots of equal
+            irrep are returned as one block, (2l+1, channels of all). In "mul_ir" that is the same row.
+        irrep_normalization: e3nn's: "component", "norm" or "none".
+        path_normalization: e3nn's: "element", "path" or "none".
+        implementation: "fused" (compiled, CPU, float32 and float64; no message is stored), "plain" (torch,
+            any device and dtype), "cuequivariance" (the optional package; its CUDA kernels have not been run
+            here), or "auto". That is "fused" on the CPU; on CUDA "cuequivariance" where its kernels are
+            installed and all multiplicities are multiples of 32; else, and within `torch.func` transforms and
+            `torch.compile`, "plain".
+
+    Attributes:
+        irreps_out: of a row of the result: as given, or `simplify()` of it for "ir_mul".
+        weight_numel: length of an edge's weight row: w[u, v] of path 0, then of path 1, ..., as in e3nn.
+        plan: the product in terms of filters of multiplicity one, in "ir_mul".
+
+    Raises:
+        ValueError: for instructions that O(3) forbids, that do not fit the irreps or are not supported, and
+            for unknown options.
+        ImportError: for "cuequivariance" where it is not installed.
+    """
+
+    def __init__(
+        self,
+        irreps_in1: o3.Irreps | str,
+        irreps_in2: o3.Irreps | str,
+        irreps_out: o3.Irreps | str,
+        instructions: Iterable[Sequence[Any]],
+        *,
+        layout: Layout = "mul_ir",
+        irrep_normalization: IrrepNormalization = "component",
+        path_normalization: PathNormalization = "element",
+        implementation: Implementation = "auto",
+    ) -> None:
+        super().__init__()
+        one_of("layout", layout, Layout)
+        one_of("implementation", implementation, Implementation)
+        if implementation == "cuequivariance" and not installed():
+            raise ImportError(
+                'implementation "cuequivariance": cuequivariance_torch is not installed; '
+                "pip install 'symnets[cuequivariance]', or take \"auto\""
+            )
+        self.irreps_in1, self.irreps_in2 = o3.Irreps(irreps_in1), o3.Irreps(irreps_in2)
+        slots = o3.Irreps(irreps_out)
+        self.plan, weights = plan_of(
+            self.irreps_in1, self.irreps_in2, slots, instructions, irrep_normalization, path_normalization
+        )
+        self.irreps_out = slots if layout == "mul_ir" else self.plan.irreps_out
+        self.weight_numel = self.plan.weight_numel
+        self.layout, self.implementation = layout, implementation
+        self._columns = self.irreps_in1.dim, self.irreps_in2.dim, self.weight_numel
+        # The kernels take features in "ir_mul", and filters, of multiplicity one each, as "mul_ir" has them.
+        if layout == "mul_ir":
+            self._features = Reordered.of(from_e3nn, self.irreps_in1)
+            self._filters, self._result = Reordered(), Reordered.of(to_e3nn, self.plan.irreps_out)
+        else:
+            self._features, self._result = Reordered(), Reordered()
+            self._filters = Reordered.of(to_e3nn, self.irreps_in2)
+        self._weights = Reordered(weights)
+        self._fused, self._plain = FusedPlan(self.plan), PlainPlan(self.plan)
+        self._cuequivariance = CuequivariancePlan(self.plan)
+
+    def forward(
+        self,
+        features: Float[Tensor, "nodes dim_in1"],
+        filters: Float[Tensor, "edges dim_in2"],
+        weights: Float[Tensor, "rows weight_numel"] | LinearWeights,
+        edge_index: Int[Tensor, "2 edges"],
+        n_nodes: int,
+        pair: Int[Tensor, " edges"] | None = None,
+    ) -> Float[Tensor, "n_nodes dim_out"]:
+        """Sums over the edges of each receiver.
+
+        Args:
+            features: x of the senders.
+            filters: Y.
+            weights: w, or the two factors it is the product of, which saves memory.
+            edge_index: senders, then receivers: rows of `features` and of the result.
+            n_nodes: rows of the result.
+            pair: of each edge, its row of weights, where edges share them; see `symnets.ops.pairs`.
+
+        Raises:
+            ValueError: for shapes, dtypes or nodes that do not fit.
+        """
+        check_edges(edge_index, pair)
+        n_edges = edge_index.shape[1]
+        linear = isinstance(weights, LinearWeights)
+        n_hidden = len(weights.matrix) if linear else 0
+        dim_in1, dim_in2, numel = self._columns
+        expected = {
+            "features": (features, (len(features), dim_in1)),
+            "filters": (filters, (n_edges, dim_in2)),
+        }
+        rows = n_edges if pair is None else len(weights.hidden if linear else weights)
+        if linear:
+            expected["hidden"] = weights.hidden, (rows, n_hidden)
+            expected["matrix"] = weights.matrix, (n_hidden, numel)
+        else:
+            expected["weights"] = weights, (rows, numel)
+        check_tables(features, expected)
+        if linear:
+            weights = LinearWeights(weights.hidden, self._weights(weights.matrix))
+        else:
+            weights = self._weights(weights)
+        x, y = self._features(features), self._filters(filters)
+        out = self._product(x, y, weights, edge_index, n_nodes, pair)
+        return self._result(out)
+
+    def _product(
+        self,
+        x: Tensor,
+        y: Tensor,
+        w: Tensor | LinearWeights,
+        edge_index: Tensor,
+        n_nodes: int,
+        pair: Tensor | None,
+    ) -> Tensor:
+        """Of features and result in "ir_mul", and filters of multiplicity one."""
+        if takes_fused(self.implementation, x):
+            n_pairs = len(w.hidden if isinstance(w, LinearWeights) else w)
+            edges = adjacency(edge_index, pair, (len(x), n_nodes, n_pairs))
+            loops = fused_linear if isinstance(w, LinearWeights) else fused
+            return loops(self._fused, x, y, w, edges)  # pyright: ignore[reportArgumentType]
+        rows = w.rows() if isinstance(w, LinearWeights) else w
+        rows = rows if pair is None else rows.index_select(0, pair)
+        if self._takes_cuequivariance(x) and edge_index.shape[1]:  # which cannot do nothing
+            return cuequivariance(self._cuequivariance, x, y, rows, edge_index, n_nodes)
+        return plain(self._plain, x, y, rows, edge_index, n_nodes)
+
+    def _takes_cuequivariance(self, x: Tensor) -> bool:
+        if self.implementation == "auto":
+            return x.device.type == "cuda" and not transformed() and self._cuequivariance.fits
+        return self.implementation == "cuequivariance"

@@ -1,0 +1,5 @@
+"""Train a potential on labelled structures: configuration, data, model, training."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,85 @@
+"""Identity of a training: what must not change between its sessions."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from symnets.config import fingerprint, read_config
+from symnets.data import AtomGraph, Statistics, read_header
+from symnets.potentials._config import TrainConfig
+
+# Where to write, and how long to go on, does not decide the weights; the device does in rounding alone.
+FREE = ("output", "max_minutes", "patience", "checkpoint_every", "device", "deterministic")
+
+
+def identity(
+    config: TrainConfig, train: Sequence[AtomGraph], validation: Sequence[AtomGraph], stats: Statistics
+) -> str:
+    """Hashes of what decides the weights: of the configuration without `FREE`, and of the data."""
+    return f"{fingerprint(_binding(config))}-{data_digest(train, validation, stats)}"
+
+
+def data_digest(train: Sequence[AtomGraph], validation: Sequence[AtomGraph], stats: Statistics) -> str:
+    """Hash of structures and labels in their order, and of the energies of isolated atoms."""
+    digest = hashlib.sha256()
+    for graphs in (train, validation):
+        digest.update(f"{len(graphs)} structures".encode())
+        for graph in graphs:
+            for name in ("z", "pos", "cell", "pbc", "energy", "forces", "stress"):
+                if (value := graph.get(name)) is not None:
+                    digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+                    digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    if stats.source == "isolated atoms":  # least squares follow from the labels
+        digest.update(repr(stats.energies).encode())
+    return digest.hexdigest()[:16]
+
+
+def check_identity(checkpoint: Path, expected: str, config: TrainConfig) -> None:
+    """Compare a checkpoint with the training that is to go on from it.
+
+    Args:
+        checkpoint: the file; the `config.yaml` beside it tells what it was begun with.
+        expected: `identity` of the training that goes on.
+        config: its configuration.
+
+    Raises:
+        ValueError: they differ; the message names the fields with both values, or the data files.
+    """
+    found = read_header(checkpoint, "checkpoint")["fingerprint"]
+    if found == expected:
+        return
+    advice = "resume with what it was begun with, or choose another --output"
+    if found.partition("-")[0] == expected.partition("-")[0]:
+        files = [config.data.train, config.data.validation, config.data.isolated_atoms]
+        named = ", ".join(file for file in files if file is not None)
+        raise ValueError(f"{checkpoint}: the data files changed since it was written ({named}); {advice}")
+    told = _differences(checkpoint, config)
+    raise ValueError(f"{checkpoint}: the checkpoint is of another configuration{told}; {advice}")
+
+
+def _differences(checkpoint: Path, config: TrainConfig) -> str:
+    """Fields whose values are others than in the `config.yaml` beside a checkpoint, with both."""
+    try:
+        begun = read_config(TrainConfig, checkpoint.with_name("config.yaml"))
+    except (FileNotFoundError, ValueError):  # lost, or edited: what differs cannot be told
+        return ""
+    before, now = (dict(_flat(_binding(c))) for c in (begun, config))
+    names = [name for name in {**before, **now} if before.get(name, "nothing") != now.get(name, "nothing")]
+    told = [
+        f"{name} was {before.get(name, 'nothing')} and is {now.get(name, 'nothing')} now" for name in names
+    ]
+    return f": {', '.join(told)}" if told else ""
+
+
+def _binding(config: TrainConfig) -> dict[str, Any]:
+    return {name: value for name, value in asdict(config).items() if name not in FREE}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

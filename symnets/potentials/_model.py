@@ -1,0 +1,72 @@
+"""What a configuration asks for: a model with fresh weights, and the state its training starts from."""
+
+from dataclasses import asdict
+
+import torch
+from torch import nn
+
+from symnets.data import Statistics
+from symnets.device import usable_device
+from symnets.models import MACE, ForceField, Invariant, NequIP, WithZBL
+from symnets.potentials._config import InvariantConfig, MACEConfig, NequIPConfig, OptimizerConfig, TrainConfig
+from symnets.training import Muon, TrainState, learning_rate, with_average
+
+
+def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
+    """A force field with fresh weights, normalised by the statistics of its data."""
+    options = asdict(config.model)
+    del options["architecture"]
+    zbl = options.pop("zbl")
+    match config.model:
+        case NequIPConfig():
+            cls = NequIP
+        case MACEConfig():
+            cls = MACE
+        case InvariantConfig():
+            cls = Invariant
+    energy_model = cls(
+        stats.species,
+        **options,
+        mean_neighbors=max(stats.mean_neighbors, 1.0),
+        # An atom of the training data, on average: what is left to learn is of the order of `scale`.
+        shift=[energy + stats.cohesion for energy in stats.energies],
+        scale=stats.force_rms if stats.force_rms > 0 else 1.0,
+    )
+    force_field = ForceField(WithZBL(energy_model) if zbl else energy_model)
+    return force_field.to(device=usable_device(config.device), dtype=getattr(torch, config.dtype))
+
+
+def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """What moves the weights."""
+    if options.method == "Muon":
+        # Rows of an embedding are looked up one by one, not mixed. Weights of MACE's products, a matrix of
+        # paths and channels a species, mix nothing either, but learn as well by Muon as by Adam.
+        named = [
+            (p.ndim >= 2 and min(p.shape[-2:]) > 1 and not n.endswith("embedding"), p)
+            for n, p in model.named_parameters()
+        ]
+        return Muon(
+            [p for matrix, p in named if matrix],
+            [p for matrix, p in named if not matrix],
+            lr=options.learning_rate,
+            weight_decay=options.weight_decay,
+        )
+    return torch.optim.AdamW(
+        model.parameters(),
+        lr=options.learning_rate,
+        weight_decay=options.weight_decay,
+        amsgrad=options.amsgrad,
+        fused=True,
+    )
+
+
+def build_state(config: TrainConfig, model: ForceField, batches: int) -> tuple[TrainState, int]:
+    """The state at step 0, and the number of steps of the whole training."""
+    options = config.optimizer
+    optimizer = build_optimizer(options, model)
+    total = options.epochs * batches
+    schedule = learning_rate(
+        optimizer, total, decay=options.decay, warmup=options.warmup, final=options.final
+    )
+    state = TrainState(model, optimizer, schedule)
+    return (state if options.average is None else with_average(state)), total

@@ -1,0 +1,186 @@
+"""Train a potential on labelled structures: from a configuration to a model file."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from symnets.config import write_config
+from symnets.data import AtomGraph, Loader
+from symnets.device import usable_device
+from symnets.potentials._config import TrainConfig
+from symnets.potentials._data import load_data
+from symnets.potentials._identity import check_identity, identity
+from symnets.potentials._model import build_model, build_state
+from symnets.potentials._validation import (
+    SHOW,
+    BestModel,
+    after_training,
+    before_training,
+    criterion,
+    underdetermined,
+    validation_errors,
+)
+from symnets.training import (
+    Callback,
+    Checkpoint,
+    CSVLog,
+    ProgressBar,
+    ProgressLines,
+    StopRule,
+    TensorBoardLog,
+    Trainer,
+    TrainState,
+    averaged,
+    descend,
+    diverged,
+    energy_term,
+    every,
+    first_of,
+    forces_term,
+    max_steps,
+    no_improvement,
+    stress_term,
+    wall_time,
+    weighted_sum,
+)
+
+
+def train(
+    config: TrainConfig, *, resume: bool = False, progress: bool = True, summary: bool = False
+) -> TrainState:
+    """Train as configured; the folder `config.output` then holds
+
+    - `model.safetensors`: the best model on the validation structures, with its errors,
+    - `checkpoint.safetensors`: the last state of the training, from which `resume` goes on,
+    - `config.yaml`, `history.csv`, `tensorboard/`.
+
+    Args:
+        config: see `TrainConfig`.
+        resume: go on from the checkpoint, if there is one, as if nothing had happened.
+        progress: show a progress bar on standard error; lines, if that is no terminal.
+        summary: say on standard error what is trained on, and how well it ended.
+
+    Returns:
+        the last state; `state.history.reason` tells why it ended.
+
+    Raises:
+        FileExistsError: the folder holds a training and `resume` was not asked for.
+        ValueError: the checkpoint is of another configuration or other data, see `check_identity`; the
+            data are too few or lack labels, see `load_data`; the device cannot be used.
+        FloatingPointError: the loss is no longer finite.
+    """
+    folder = Path(config.output)
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors", config.checkpoint_every)
+    if not resume and (checkpoint.path.exists() or (folder / "model.safetensors").exists()):
+        raise FileExistsError(f"{folder} holds a training: go on with --resume, or choose another --output")
+    device = usable_device(config.device)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    train_graphs, validation_graphs, stats = load_data(config)
+    checkpoint.fingerprint = identity(config, train_graphs, validation_graphs, stats)
+    going_on = resume and checkpoint.path.exists()
+    if going_on:
+        check_identity(checkpoint.path, checkpoint.fingerprint, config)
+    loader = Loader(train_graphs, config.optimizer.batch_size, shuffle=True, seed=config.seed)
+    model = build_model(config, stats)
+    state, total = build_state(config, model, len(loader))
+    if going_on:
+        checkpoint.restore(state)
+
+    console = Console(stderr=True)
+    if summary:
+        _say(console, before_training(stats, len(validation_graphs), model))
+        if warning := underdetermined(stats):
+            _say(console, [f"warning: {warning}"], style="yellow")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(config, folder / "config.yaml")
+    rules = [max_steps(total), diverged()]
+    if config.max_minutes is not None:
+        rules.append(wall_time(60 * config.max_minutes))
+    if config.patience is not None:
+        rules.append(no_improvement(criterion(config), config.patience))
+    stop = first_of(*rules)
+    if reason := stop(state):
+        state.history.reason = reason
+    else:
+        with _same_bits(device) if config.deterministic else nullcontext():
+            _fit(config, state, total, stop, loader, validation_graphs, checkpoint, progress=progress)
+    if reason := diverged()(state):
+        raise FloatingPointError(reason)
+    if summary:
+        _say(console, after_training(state.history, criterion(config), folder / "model.safetensors"))
+    return state
+
+
+@contextmanager
+def _same_bits(device: torch.device) -> Iterator[None]:
+    """Within, a GPU adds in a fixed order wherever torch knows one, and warns where it does not."""
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it
+    before = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=only_warned)
+
+
+def _say(console: Console, lines: Iterable[str], style: str | None = None) -> None:
+    for line in lines:
+        console.print(line, style=style, soft_wrap=True, highlight=False, markup=False)
+
+
+def _fit(
+    config: TrainConfig,
+    state: TrainState,
+    total: int,
+    stop: StopRule,
+    loader: Loader,
+    validation_graphs: Sequence[AtomGraph],
+    checkpoint: Checkpoint,
+    *,
+    progress: bool,
+) -> None:
+    """Move the state until the rule says stop, and keep in the folder what comes of it."""
+    folder = Path(config.output)
+    loss = weighted_sum(
+        (config.loss.energy, energy_term(config.loss.huber)),
+        (config.loss.forces, forces_term(config.loss.huber)),
+        (config.loss.stress, stress_term(config.loss.huber)),
+    )
+    dynamics = descend(state, loss, loader, clip_norm=config.optimizer.clip_norm)
+    if config.optimizer.average is not None:
+        dynamics = averaged(dynamics, config.optimizer.average)
+    validation = Loader(validation_graphs, max(config.optimizer.batch_size, 25))
+    callbacks: list[Callback] = [
+        BestModel(folder / "model.safetensors", criterion(config), asdict(config)),
+        CSVLog(folder / "history.csv"),
+        TensorBoardLog(folder / "tensorboard"),
+        checkpoint,
+    ]
+    if progress:
+        callbacks.append(_progress(config, total))
+    Trainer(
+        stop=stop,
+        observables={"validation": lambda state: validation_errors(state, validation)},
+        record=every(config.validate_every or max(len(loader), 50)),
+        callbacks=callbacks,
+    ).fit(dynamics)
+
+
+def _progress(config: TrainConfig, total: int) -> Callback:
+    """A bar on a terminal or in a notebook; lines elsewhere, where a bar would not show."""
+    console = Console(stderr=True)
+    if not (console.is_terminal or console.is_jupyter):
+        return ProgressLines(total, show=SHOW, console=console)
+    seconds = None if config.max_minutes is None else 60 * config.max_minutes
+    return ProgressBar(total, seconds=seconds, show=SHOW, console=console)

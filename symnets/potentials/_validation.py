@@ -1,0 +1,109 @@
+"""Validation of a potential: its errors, and the model that has the lowest.
+
+What there is to say of the training of a potential: before it, and after.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ase.data import chemical_symbols
+
+from symnets.data import Loader, Statistics
+from symnets.models import ForceField, save
+from symnets.observables import errors, predictions
+from symnets.potentials._config import TrainConfig
+from symnets.provenance import provenance
+from symnets.training import Callback, History, TrainState
+
+
+def criterion(config: TrainConfig) -> str:
+    """What chooses the best model: the error of forces, energy or stress, the first that has weight."""
+    if config.loss.forces:
+        return "validation/forces_rmse"
+    return "validation/energy_per_atom_rmse" if config.loss.energy else "validation/stress_rmse"
+
+
+def validation_errors(state: TrainState, loader: Loader) -> dict[str, float]:
+    """MAE and RMSE of what is labelled, in eV, eV/Å and eV/Å³."""
+    found = errors(predictions(state.best_guess, loader))
+    named = {
+        "energy_per_atom": found.energy_per_atom,
+        "energy": found.energy,
+        "forces": found.forces,
+        "stress": found.stress,
+    }
+    return {
+        f"{name}_{kind}": getattr(error, kind)
+        for name, error in named.items()
+        if error is not None
+        for kind in ("mae", "rmse")
+    }
+
+
+class BestModel(Callback):
+    """Save the model whenever its validation error is the lowest so far.
+
+    Raises:
+        ValueError: a record lacks that error, since no validation structure has the label.
+    """
+
+    def __init__(self, path: Path, criterion: str, config: dict[str, Any]) -> None:
+        self.path, self.criterion, self.config = path, criterion, config
+
+    def after_record(self, state: TrainState, row: Any) -> None:
+        """Save if best."""
+        if self.criterion not in row:
+            label = self.criterion.removeprefix("validation/").split("_")[0]
+            raise ValueError(
+                f"the best model is chosen by {self.criterion}, but the validation structures have no "
+                f"{label}; label them, or give loss.{label} the weight 0"
+            )
+        if state.history.is_best(self.criterion):
+            model = state.best_guess
+            assert isinstance(model, ForceField)
+            extra = {"training": self.config, "errors": dict(row), "provenance": provenance()}
+            save(model, self.path, extra=extra)
+
+
+# Errors by name of the observable: label, factor, format.
+SHOW = {
+    "validation/energy_per_atom_mae": ("E MAE meV/atom", 1000.0, ".2f"),
+    "validation/forces_rmse": ("F RMSE meV/Å", 1000.0, ".1f"),
+    "validation/stress_rmse": ("stress RMSE meV/Å³", 1000.0, ".2f"),
+}
+
+
+def before_training(stats: Statistics, n_validation: int, model: ForceField) -> list[str]:
+    """Lines on data and model."""
+    symbols = [chemical_symbols[number] for number in stats.species]
+    energies = ", ".join(f"{s} {energy:.3f}" for s, energy in zip(symbols, stats.energies, strict=True))
+    n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return [
+        f"structures   {stats.n_structures} to train on, {n_validation} to validate on",
+        f"species      {' '.join(symbols)}",
+        f"parameters   {n_parameters:,}",
+        f"neighbours   {stats.mean_neighbors:.1f} of an atom within {model.cutoff:g} Å, on average",
+        f"references   {energies} eV ({stats.source})",
+    ]
+
+
+def underdetermined(stats: Statistics) -> str | None:
+    """A warning if the compositions do not determine the reference energy of each species."""
+    if stats.source != "least squares" or stats.rank >= len(stats.species):
+        return None
+    return (
+        f"the training structures' formulas determine only {stats.rank} combination"
+        f"{'' if stats.rank == 1 else 's'} of the reference energies of {len(stats.species)} species: "
+        "energies of other formulas would be far off; if you need those, give data.isolated_atoms"
+    )
+
+
+def after_training(history: History, criterion: str, model: Path) -> list[str]:
+    """Lines on the best model and its errors."""
+    rows = [row for row in history.rows if criterion in row]
+    if not rows:
+        return ["no validation was done yet, so no model is saved"]
+    best: Mapping[str, float] = min(rows, key=lambda row: row[criterion])
+    shown = [f"{label} {best[name] * by:{form}}" for name, (label, by, form) in SHOW.items() if name in best]
+    return [f"best model   {', '.join(shown)} at step {best['step']:.0f}", f"saved as     {model}"]

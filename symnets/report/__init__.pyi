@@ -1,0 +1,55 @@
+from ._energy_drift import energy_drift_figure as energy_drift_figure
+from ._errors import digits as digits
+from ._errors import error_table as error_table
+from ._errors import parity as parity
+from ._html import Facts as Facts
+from ._html import Picture as Picture
+from ._html import Section as Section
+from ._html import Table as Table
+from ._html import html_report as html_report
+from ._learning_curve import learning_curve as learning_curve
+from ._phase_space import phase_space as phase_space
+from ._stability import deformed_samples as deformed_samples
+from ._stability import stability_figure as stability_figure
+from ._style import COLOURS as COLOURS
+from ._style import FAINT as FAINT
+from ._style import colours as colours
+from ._style import draw_published as draw_published
+from ._style import draw_published_exponent as draw_published_exponent
+from ._style import logarithmic as logarithmic
+from ._style import png as png
+from ._style import row_of_panels as row_of_panels
+from ._style import save_figure as save_figure
+from ._style import save_picture as save_picture
+from ._style import style as style
+from ._style import svg as svg
+from ._style import write as write
+
+__all__ = [
+    "COLOURS",
+    "FAINT",
+    "Facts",
+    "Picture",
+    "Section",
+    "Table",
+    "colours",
+    "deformed_samples",
+    "digits",
+    "draw_published",
+    "draw_published_exponent",
+    "energy_drift_figure",
+    "error_table",
+    "html_report",
+    "learning_curve",
+    "logarithmic",
+    "parity",
+    "phase_space",
+    "png",
+    "row_of_panels",
+    "save_figure",
+    "save_picture",
+    "stability_figure",
+    "style",
+    "svg",
+    "write",
+]

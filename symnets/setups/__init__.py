@@ -1,0 +1,5 @@
+"""Set-ups that several experiments share: dense nets, image classifiers, sphere packings."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

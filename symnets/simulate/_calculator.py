@@ -1,0 +1,133 @@
+"""SymnetsCalculator: a force field behind ASE's calculator interface."""
+
+import copy
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.data import chemical_symbols
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from symnets.data import AtomGraph
+from symnets.device import usable_device
+from symnets.models import ForceField
+from symnets.simulate._skin import SkinnedNeighbors
+
+
+class SymnetsCalculator(Calculator):
+    """ASE calculator of a force field.
+
+    Results: `energy` and `free_energy` (eV, equal), `energies` (eV, of each atom), `forces` (eV/Å), and
+    for periodic structures whose cell has volume `stress` (eV/Å³, Voigt order xx yy zz yz xz xy, ASE's
+    sign: (1/V) dE/dstrain).
+
+    Args:
+        model: a force field, or the path of a saved one. A force field is copied: training it further,
+            or moving it to another device, leaves the calculator as it is.
+        device: where the model runs, see `usable_device`; None is where the force field is, the CPU for a
+            saved one.
+        dtype: of the model's weights and arithmetic; None keeps the model's. Positions and neighbour
+            distances are float64 in any case.
+        skin: Å that atoms may share before neighbours are sought again, see `SkinnedNeighbors`;
+            results do not depend on it.
+
+    Raises:
+        ValueError: not a force field, or a device that cannot be used; and, when it calculates, an element
+            the model does not know, no atoms, positions that are not finite, two atoms at the same place, or
+            a periodic cell without volume.
+
+    Example:
+        Forces follow the atoms, which are only read:
+
+            atoms.calc = SymnetsCalculator("runs/ethanol/model.safetensors")
+            atoms.get_forces()
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
+
+    def __init__(
+        self,
+        model: ForceField | str | os.PathLike[str],
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        skin: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if device is not None:
+            device = usable_device(device)
+        if isinstance(model, str | os.PathLike):
+            from symnets.models import load
+
+            model = load(Path(model), device=device or "cpu", dtype=dtype)
+        elif not isinstance(model, ForceField):
+            raise ValueError(
+                f"model: expected a ForceField or the path of a saved one, got {type(model).__name__}; "
+                "wrap a model of atomic energies as ForceField(model)"
+            )
+        else:
+            model = copy.deepcopy(model).to(device=device, dtype=dtype)
+        self.model = model.eval().requires_grad_(False)
+        tensors = (*self.model.parameters(), *self.model.buffers())
+        self.device = tensors[0].device if tensors else torch.device(device or "cpu")
+        weights = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
+        self.dtype = dtype or (weights[0] if weights else torch.get_default_dtype())
+        self.neighbors = SkinnedNeighbors(self.model.cutoff, skin, device=self.device)
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Everything the force field gives, in one pass."""
+        super().calculate(atoms, properties, system_changes)
+        assert isinstance(self.atoms, Atoms)
+        self._check(self.atoms)
+        prediction = self.model(self._graph(self.atoms))
+        energy = float(prediction.energy)
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "energies": prediction.node_energy.numpy(force=True),
+            "forces": prediction.forces.double().numpy(force=True),
+        }
+        if prediction.stress is not None and self.atoms.cell.volume > 0:
+            stress = prediction.stress[0].double().numpy(force=True)
+            self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
+
+    def _check(self, atoms: Atoms) -> None:
+        if len(atoms) == 0:
+            raise ValueError("the structure is empty; expected at least one atom")
+        lost = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
+        if len(lost):
+            raise ValueError(f"positions of {_listed(atoms, lost)} are not finite")
+        if not np.isfinite(atoms.cell.array).all():
+            raise ValueError(f"the cell is not finite: {atoms.cell.array.tolist()}")
+        unknown = np.flatnonzero(~np.isin(atoms.numbers, self.model.species))
+        if len(unknown):
+            known = ", ".join(chemical_symbols[z] for z in self.model.species)
+            raise ValueError(f"the model knows {known}; it was never shown {_listed(atoms, unknown)}")
+
+    def _graph(self, atoms: Atoms) -> AtomGraph:
+        pos, edge_index, edge_shift = self.neighbors(atoms)
+        floats = {"device": self.device, "dtype": self.dtype}
+        return AtomGraph(
+            pos=pos.to(self.dtype),
+            z=torch.as_tensor(atoms.numbers, dtype=torch.int64, device=self.device),
+            cell=torch.as_tensor(atoms.cell.array, **floats)[None],
+            pbc=torch.as_tensor(atoms.pbc, device=self.device)[None],
+            edge_index=edge_index,
+            edge_shift=edge_shift.to(self.dtype),
+        )
+
+
+def _listed(atoms: Atoms, indices: np.ndarray) -> str:
+    """Atoms by symbol and index, e.g. `N (atom 3), N (atom 7)`; the first five."""
+    names = ", ".join(f"{atoms.symbols[i]} (atom {i})" for i in indices[:5])
+    return names + (f" and {len(indices) - 5} more" if len(indices) > 5 else "")

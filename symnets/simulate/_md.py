@@ -1,0 +1,230 @@
+"""The integrators of molecular dynamics, by ensemble; all of them are ASE's.
+
+Molecular dynamics through ASE, recorded as it goes.
+"""
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from ase import Atoms, units
+from ase.calculators.calculator import BaseCalculator
+from ase.md.langevin import Langevin
+from ase.md.md import MolecularDynamics
+from ase.md.nose_hoover_chain import IsotropicMTKNPT, NoseHooverChainNVT
+from ase.md.verlet import VelocityVerlet
+
+from symnets.interrupt import interruptible
+from symnets.simulate._files import claim, snapshot, trajectory_writer
+from symnets.simulate._thermodynamics import (
+    EnergyDrift,
+    MDLog,
+    degrees_of_freedom,
+    energy_drift,
+    thermal_momenta,
+)
+from symnets.simulate._unstable import Unstable, check_finite, check_motion, progress_bar
+
+Ensemble = Literal["nve", "nvt", "nvt-nose-hoover", "npt"]
+
+
+def integrator(
+    atoms: Atoms,
+    ensemble: Ensemble,
+    *,
+    timestep: float,
+    temperature: float,
+    pressure: float,
+    thermostat_time: float,
+    barostat_time: float,
+    generator: np.random.Generator,
+) -> MolecularDynamics:
+    """ASE's dynamics for an ensemble; the atoms need their momenta and calculator by now.
+
+    | ensemble | integrator | keeps |
+    |---|---|---|
+    | `nve` | velocity Verlet | energy |
+    | `nvt` | Langevin, friction 1 / `thermostat_time` | temperature; momentum diffuses |
+    | `nvt-nose-hoover` | Nosé-Hoover chain of 3 | temperature, deterministic |
+    | `npt` | isotropic Martyna-Tobias-Klein | temperature and pressure; the shape of the cell |
+
+    Langevin's is the one to trust for a small molecule: the chain gives all 3 N velocities their k_B T
+    / 2, and as total momentum stays zero the others get a little more.
+
+    Args:
+        timestep: fs.
+        temperature: K.
+        pressure: GPa, positive compresses.
+        thermostat_time, barostat_time: fs over which temperature and pressure are held.
+
+    Raises:
+        ValueError: an unknown ensemble, or a structure the ensemble is not made for.
+    """
+    if ensemble not in get_args(Ensemble):
+        raise ValueError(f"ensemble: expected one of {', '.join(get_args(Ensemble))}, got {ensemble!r}")
+    if ensemble == "npt" and not (atoms.pbc.all() and atoms.get_volume() > 0):
+        raise ValueError("ensemble npt: expected a structure periodic along all three vectors of its cell")
+    if ensemble in ("nvt-nose-hoover", "npt") and atoms.constraints:
+        raise ValueError(f"ensemble {ensemble}: ASE's integrator knows no constraints; use nvt or nve")
+
+    step, tdamp = timestep * units.fs, thermostat_time * units.fs
+    match ensemble:
+        case "nve":
+            return VelocityVerlet(atoms, step)
+        case "nvt":
+            # fixcm would bias the temperature of small structures.
+            return Langevin(
+                atoms, step, temperature_K=temperature, friction=1 / tdamp, fixcm=False, rng=generator
+            )
+        case "nvt-nose-hoover":
+            return NoseHooverChainNVT(atoms, step, temperature, tdamp)
+        case "npt":
+            pdamp = barostat_time * units.fs
+            return IsotropicMTKNPT(atoms, step, temperature, pressure * units.GPa, tdamp, pdamp)
+
+
+@dataclass(frozen=True)
+class MDRun:
+    """What a run of molecular dynamics leaves behind."""
+
+    atoms: Atoms
+    """The last structure, with momenta, energy and forces."""
+    log: pd.DataFrame
+    """Rows of `MDLog`."""
+    drift: EnergyDrift
+    """Of the total energy; a measure of quality for `nve` alone."""
+    n_steps: int
+    """Steps done."""
+    interrupted: bool
+    """Whether Ctrl-C ended the run early."""
+
+
+def run_md(
+    atoms: Atoms,
+    calculator: BaseCalculator,
+    *,
+    steps: int,
+    ensemble: Ensemble = "nve",
+    timestep: float = 0.5,
+    temperature: float = 300.0,
+    pressure: float = 0.0,
+    thermostat_time: float = 100.0,
+    barostat_time: float = 1000.0,
+    seed: int = 0,
+    keep_momenta: bool = False,
+    trajectory: str | os.PathLike[str] | None = None,
+    log: str | os.PathLike[str] | None = None,
+    save_every: int = 20,
+    log_every: int = 10,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> MDRun:
+    """Run molecular dynamics on a copy of the atoms.
+
+    The structure starts at rest as a whole with Maxwell-Boltzmann momenta, see `thermal_momenta`. Files
+    grow with the run, and Ctrl-C ends it after the step at hand: what was done is kept.
+
+    The temperature counts the velocities that can move: in `nve` not those of the conserved total
+    momentum and rotation; with a thermostat all 3 N, as ASE's thermostats do.
+
+    Args:
+        steps: number of time steps.
+        ensemble: see `integrator`.
+        timestep: fs.
+        temperature: K; in `nve` of the initial momenta.
+        pressure: GPa, for `npt`.
+        thermostat_time, barostat_time: fs over which temperature and pressure are held.
+        seed: of initial momenta and of Langevin's noise.
+        keep_momenta: start from the momenta of the atoms given.
+        trajectory: extended XYZ file of a frame (with energy, forces, momenta) each `save_every` steps.
+        log: CSV file of a row of `MDLog` each `log_every` steps.
+        overwrite: whether these may replace existing files.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: options out of range, an ensemble unfit for the structure, or a file in the way.
+        Unstable: energy or forces are not finite, or the structure explodes; files hold what came before.
+    """
+    _check(atoms, steps, timestep, temperature, thermostat_time, barostat_time, save_every, log_every)
+    if ensemble != "nve" and temperature == 0:
+        raise ValueError(f"temperature: {ensemble} needs one above 0 K; to go to the minimum, relax")
+    if keep_momenta and not atoms.has("momenta"):
+        raise ValueError("keep_momenta: the structure has none; give one with momenta, or have them drawn")
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    check_finite(atoms, "the initial structure")
+    generator = np.random.default_rng(seed)
+    n_dof = degrees_of_freedom(atoms, at_rest=ensemble == "nve" and not keep_momenta)
+    if not keep_momenta:
+        atoms.set_momenta(thermal_momenta(atoms, temperature, n_dof, generator))
+    dynamics = integrator(
+        atoms,
+        ensemble,
+        timestep=timestep,
+        temperature=temperature,
+        pressure=pressure,
+        thermostat_time=thermostat_time,
+        barostat_time=barostat_time,
+        generator=generator,
+    )
+    volume = atoms.get_volume() if atoms.pbc.all() else None
+    check_motion(atoms, dynamics.dt, volume, "the initial structure")
+    trajectory_path, log_path = claim(trajectory, overwrite=overwrite), claim(log, overwrite=overwrite)
+
+    step, interrupted = 0, False
+    rows = MDLog(log_path, n_dof)
+    with ExitStack() as stack:
+        write_frame = stack.enter_context(trajectory_writer(trajectory_path))
+        show = stack.enter_context(progress_bar(f"md {ensemble}", steps, shown=progress))
+        pressed = stack.enter_context(interruptible())
+        # What overflows on the way is found, and explained, at the end of the step.
+        stack.enter_context(np.errstate(over="ignore", invalid="ignore"))
+        try:
+            for _ in dynamics.irun(steps):
+                step = dynamics.nsteps
+                time = step * timestep / 1000
+                when = f"step {step} ({time:g} ps)"
+                check_finite(atoms, when)
+                check_motion(atoms, dynamics.dt, volume, when)
+                if step % log_every == 0:
+                    row = rows.write(atoms, step, time)
+                    show(step, f"{row['temperature']:.0f} K, {row['total_energy']:.3f} eV")
+                if step % save_every == 0:
+                    write_frame(snapshot(atoms, step=step, time_ps=time))
+                if pressed() and step < steps:
+                    interrupted = True
+                    break
+        except Unstable:
+            raise
+        except ValueError as error:  # the calculator refuses the structure it was led to
+            raise Unstable(f"after step {step} ({step * timestep / 1000:g} ps): {error}") from error
+    table = rows.table
+    return MDRun(snapshot(atoms), table, energy_drift(table, len(atoms)), step, interrupted)
+
+
+def _check(atoms: Atoms, steps: int, timestep: float, temperature: float, *positive: int | float) -> None:
+    """Options in their ranges; `positive` are thermostat_time, barostat_time, save_every and log_every."""
+    if len(atoms) == 0:
+        raise ValueError("atoms: expected at least one atom, got an empty structure")
+    if steps < 0:
+        raise ValueError(f"steps: expected a number of steps, at least 0, got {steps}")
+    if not 0 < timestep < 100:
+        raise ValueError(f"timestep: expected fs, above 0 and below 100, got {timestep}")
+    if not 0 <= temperature < np.inf:
+        raise ValueError(f"temperature: expected K, at least 0, got {temperature}")
+    names = ("thermostat_time", "barostat_time", "save_every", "log_every")
+    for name, value in zip(names, positive, strict=True):
+        if not value > 0:
+            raise ValueError(f"{name}: expected a positive number, got {value}")
+
+
+def n_steps(*, steps: int | None, duration: float | None, timestep: float) -> int:
+    """Number of steps from itself or from a duration in ps; exactly one of them is given."""
+    if steps is not None and duration is None:
+        return steps
+    if duration is not None and steps is None:
+        return round(1000 * duration / timestep)
+    raise ValueError(f"give either steps or a duration in ps, got steps={steps} and duration={duration}")

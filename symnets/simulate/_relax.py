@@ -1,0 +1,146 @@
+"""Relaxation of atoms, and of the cell, through ASE."""
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import BaseCalculator
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS, FIRE, LBFGS
+
+from symnets.interrupt import interruptible
+from symnets.simulate._files import claim, snapshot, structure_format, trajectory_writer, write_structure
+from symnets.simulate._unstable import Unstable, check_finite, progress_bar
+
+OptimizerName = Literal["lbfgs", "bfgs", "fire"]
+_OPTIMIZERS = {"lbfgs": LBFGS, "bfgs": BFGS, "fire": FIRE}
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """What a relaxation leaves behind."""
+
+    atoms: Atoms
+    """The last structure, with energy and forces."""
+    energy: float
+    """Potential energy in eV."""
+    initial_energy: float
+    """That of the structure given, in eV."""
+    fmax: float
+    """Largest force on an atom in eV/Å."""
+    pressure: float | None
+    """-trace(stress) / 3 in GPa; None unless the structure is periodic along all vectors."""
+    n_steps: int
+    """Steps done."""
+    converged: bool
+    """Whether forces, and the stress with `cell`, came below the threshold."""
+    interrupted: bool
+    """Whether Ctrl-C ended the relaxation early."""
+
+
+def relax(
+    atoms: Atoms,
+    calculator: BaseCalculator,
+    *,
+    optimizer: OptimizerName = "lbfgs",
+    fmax: float = 0.01,
+    steps: int = 1000,
+    cell: bool = False,
+    pressure: float = 0.0,
+    output: str | os.PathLike[str] | None = None,
+    trajectory: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Relaxation:
+    """Lower the energy of a copy of the atoms until no force exceeds `fmax`.
+
+    With `cell` the cell relaxes too: ASE's `FrechetCellFilter` minimises the enthalpy E + p V; its gradient
+    with respect to the logarithm of the deformation, over the number of atoms, has to fall below the same
+    number.
+
+    Args:
+        optimizer: "lbfgs", "bfgs" (few atoms: keeps a whole Hessian) or "fire" (slow and sturdy).
+        fmax: eV/Å.
+        steps: at most this many.
+        cell: whether the cell relaxes.
+        pressure: GPa, positive compresses; for `cell`.
+        output: file of the final structure, in the format its name asks for.
+        trajectory: extended XYZ file of all structures on the way.
+        overwrite: whether these may replace existing files.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: options out of range, a cell that cannot relax, or a file in the way.
+        Unstable: energy or forces are not finite.
+    """
+    _check(atoms, optimizer, fmax, steps, cell, pressure)
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    check_finite(atoms, "the initial structure")
+    output_path = claim(output, overwrite=overwrite)
+    if output_path is not None:
+        structure_format(output_path)  # a name without a format is an error now, not after the work
+    trajectory_path = claim(trajectory, overwrite=overwrite)
+
+    moving = FrechetCellFilter(atoms, scalar_pressure=pressure * units.GPa) if cell else atoms
+    dynamics = _OPTIMIZERS[optimizer](moving, logfile=None)
+    initial_energy = float(atoms.get_potential_energy())
+    step, converged, interrupted = 0, False, False
+    with ExitStack() as stack:
+        write_frame = stack.enter_context(trajectory_writer(trajectory_path))
+        show = stack.enter_context(progress_bar(f"relax {optimizer}", steps, shown=progress))
+        pressed = stack.enter_context(interruptible())
+        try:
+            for now_converged in dynamics.irun(fmax=fmax, steps=steps):
+                step, converged = dynamics.nsteps, bool(now_converged)
+                check_finite(atoms, f"step {step}")
+                show(step, f"{largest_force(atoms):.4f} eV/Å, {atoms.get_potential_energy():.4f} eV")
+                write_frame(snapshot(atoms, step=step))
+                if pressed() and not converged and step < steps:
+                    interrupted = True
+                    break
+        except Unstable:
+            raise
+        except ValueError as error:  # the calculator refuses the structure it was led to
+            raise Unstable(f"after step {step}: {error}") from error
+    pressure_left = None
+    if atoms.pbc.all():
+        pressure_left = float(-atoms.get_stress(voigt=False).trace() / 3 / units.GPa)
+    final = snapshot(atoms)
+    if output_path is not None:
+        write_structure(final, output_path)
+    return Relaxation(
+        atoms=final,
+        energy=float(atoms.get_potential_energy()),
+        initial_energy=initial_energy,
+        fmax=largest_force(atoms),
+        pressure=pressure_left,
+        n_steps=step,
+        converged=converged,
+        interrupted=interrupted,
+    )
+
+
+def largest_force(atoms: Atoms) -> float:
+    """Largest norm of the force on an atom, in eV/Å; constrained atoms count as ASE counts them."""
+    return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+
+
+def _check(atoms: Atoms, optimizer: str, fmax: float, steps: int, cell: bool, pressure: float) -> None:
+    if len(atoms) == 0:
+        raise ValueError("atoms: expected at least one atom, got an empty structure")
+    if optimizer not in _OPTIMIZERS:
+        raise ValueError(
+            f"optimizer: expected one of {', '.join(get_args(OptimizerName))}, got {optimizer!r}"
+        )
+    if not 0 < fmax < np.inf:
+        raise ValueError(f"fmax: expected eV/Å above 0, got {fmax}")
+    if steps < 0:
+        raise ValueError(f"steps: expected a number of steps, at least 0, got {steps}")
+    if cell and not (atoms.pbc.all() and atoms.get_volume() > 0):
+        raise ValueError("cell: expected a structure periodic along all three vectors of its cell")
+    if pressure != 0 and not cell:
+        raise ValueError(f"pressure: {pressure} GPa acts on the cell; pass cell as well")

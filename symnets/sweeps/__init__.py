@@ -1,0 +1,5 @@
+"""The experiment runner: grids of runs that survive interruption, their store, tables and pages."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

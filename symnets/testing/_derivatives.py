@@ -1,0 +1,118 @@
+"""Laws of mechanics: forces and stress are derivatives of the energy, momenta are conserved."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from ase import Atoms
+
+from symnets.models import EnergyForces, ForceField
+from symnets.testing._verdict import FLOOR, deviation, evaluate, require
+
+
+def assert_forces_match_energy(
+    force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-6, step: float = 2e-3, seed: int = 0
+) -> None:
+    """Forces are minus the gradient of the energy, F = -dE/dr, every component of every atom.
+
+    With D(h) = [E(r + h) - E(r - h)] / 2h, the derivative is Richardson's [4 D(h/2) - D(h)] / 3,
+    in error by O(h⁴). Neighbours are found afresh for every displaced structure.
+
+    Args:
+        force_field: any force field.
+        atoms: the structure.
+        tolerance: on the relative error.
+        step: h, in Å.
+        seed: not used, taken by every law.
+
+    Raises:
+        AssertionError: if the relative error is above the tolerance.
+    """
+
+    def displaced(component: int, distance: float) -> Atoms:
+        moved = atoms.copy()
+        moved.positions.reshape(-1)[component] += distance
+        return moved
+
+    gradient = _derivatives(force_field, displaced, 3 * len(atoms), step).view(-1, 3)
+    prediction = evaluate(force_field, [atoms])
+    error = deviation(prediction.forces, -gradient, floor=_floor(prediction, step, tolerance))
+    require("forces", {"forces": error}, tolerance)
+
+
+def assert_stress_matches_energy(
+    force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-6, step: float = 5e-4, seed: int = 0
+) -> None:
+    """Stress is the strain derivative of the energy, σ = (1 / V) dE/dε, all nine components.
+
+    Positions and cell are multiplied by 1 + ε, ε symmetric; the derivative is taken as for forces.
+
+    Args:
+        force_field: any force field.
+        atoms: the structure, periodic, with a cell of three independent vectors.
+        tolerance: on the relative error.
+        step: strain, dimensionless.
+        seed: not used, taken by every law.
+
+    Raises:
+        ValueError: if the structure has no volume or is not periodic.
+        AssertionError: if the relative error is above the tolerance.
+    """
+    if not (atoms.pbc.any() and atoms.cell.rank == 3):
+        raise ValueError("expected a periodic structure with three lattice vectors: no stress without volume")
+
+    def strained(component: int, size: float) -> Atoms:
+        strain = np.zeros((3, 3))
+        strain.reshape(-1)[component] = size
+        moved = atoms.copy()
+        moved.set_cell(atoms.cell.array @ (np.eye(3) + (strain + strain.T) / 2), scale_atoms=False)
+        moved.positions = atoms.positions @ (np.eye(3) + (strain + strain.T) / 2)
+        return moved
+
+    gradient = _derivatives(force_field, strained, 9, step).view(1, 3, 3)
+    prediction = evaluate(force_field, [atoms])
+    assert prediction.stress is not None, "the law 'stress' is broken: no stress"
+    virial = prediction.stress * atoms.cell.volume
+    error = deviation(virial, gradient, floor=_floor(prediction, step, tolerance))
+    require("stress", {"stress": error}, tolerance)
+
+
+def assert_momenta_conserved(
+    force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-9, seed: int = 0
+) -> None:
+    """No net force, Σ F = 0, and for molecules no net torque, Σ r × F = 0; stress is symmetric.
+
+    Raises:
+        AssertionError: if a sum, relative to the largest force (torque, stress), is above the tolerance.
+    """
+    prediction = evaluate(force_field, [atoms])
+    forces = prediction.forces
+    errors = {"net force": _residual(forces)}
+    if not atoms.pbc.any():
+        arms = torch.as_tensor(atoms.positions - atoms.positions.mean(axis=0)).to(forces)
+        errors["net torque"] = _residual(torch.linalg.cross(arms, forces))
+    elif prediction.stress is not None and atoms.cell.rank == 3:
+        errors["antisymmetric stress"] = deviation(prediction.stress.mT, prediction.stress)
+    require("momenta", errors, tolerance)
+
+
+def _residual(vectors: torch.Tensor) -> float:
+    """Largest component of the sum of some vectors, relative to their largest component."""
+    return (vectors.sum(dim=0).abs().max() / vectors.abs().max().clamp(min=FLOOR)).item()
+
+
+def _floor(prediction: EnergyForces, step: float, tolerance: float) -> float:
+    """Derivatives smaller than this are lost, by the tolerance, in the rounding of the total energy."""
+    rounding = 8 * torch.finfo(torch.float64).eps * prediction.energy.abs().max().item()
+    return max(FLOOR, rounding / step / tolerance)
+
+
+def _derivatives(
+    force_field: ForceField, moved: Callable[[int, float], Atoms], n: int, step: float
+) -> torch.Tensor:
+    """Richardson's derivative of the energy along n displacements, all structures in one batch."""
+    distances = (step, -step, step / 2, -step / 2)
+    structures = [moved(component, distance) for component in range(n) for distance in distances]
+    energies = evaluate(force_field, structures).energy.view(n, 4)
+    wide, narrow = (energies[:, 0] - energies[:, 1]) / 2, energies[:, 2] - energies[:, 3]
+    return (4 * narrow - wide) / (3 * step)

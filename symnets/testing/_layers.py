@@ -1,0 +1,106 @@
+"""The law of layers: an equivariant function commutes with rotations and reflections."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from e3nn import o3
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.testing._structures import random_rotation
+from symnets.testing._verdict import deviation, device_of, require
+
+
+def assert_equivariant(
+    function: Callable[..., Tensor],
+    irreps_in: o3.Irreps | str | Sequence[o3.Irreps | str],
+    irreps_out: o3.Irreps | str,
+    *,
+    parity: bool = True,
+    layout: Literal["ir_mul", "mul_ir"] = "ir_mul",
+    n: int = 5,
+    tolerance: float = 1e-10,
+    seed: int = 0,
+) -> None:
+    """f(D_in(R) x, ...) = D_out(R) f(x, ...) for a rotation R, and for one with inversion.
+
+    Args:
+        function: takes one float64 tensor (n, dim) for each of `irreps_in`, drawn from N(0, 1), and
+            returns (rows, dim) of `irreps_out`, for any number of rows. A module is copied to
+            float64 and evaluation mode, and tried on its device. Positions are an input of irreps "1o".
+        irreps_in: irreps of the input, or of each input.
+        irreps_out: irreps of the output.
+        parity: whether inversion is among the symmetries: O(3), or SO(3) without it.
+        layout: order within the block of an irrep: symnets' (2l+1, channels) or e3nn's transpose.
+        n: rows of every input.
+        tolerance: on the relative error.
+        seed: draws inputs and R.
+
+    Example:
+        The cross product of two vectors is a pseudovector.
+
+        >>> assert_equivariant(torch.linalg.cross, ["1o", "1o"], "1e")
+
+    Raises:
+        AssertionError: if the relative error is above the tolerance, or the shape is wrong.
+    """
+    device = torch.device("cpu")
+    if isinstance(function, nn.Module):
+        device = device_of(function)
+        function = copy.deepcopy(function).double().eval()
+    given = [irreps_in] if isinstance(irreps_in, str | o3.Irreps) else irreps_in
+    sources: list[o3.Irreps] = [o3.Irreps(irreps) for irreps in given]  # pyright: ignore[reportAssignmentType]
+    target = o3.Irreps(irreps_out)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [torch.randn(n, irreps.dim, dtype=torch.float64, generator=generator) for irreps in sources]
+    inputs = [x.to(device) for x in drawn]
+    with torch.no_grad():
+        output = function(*inputs)
+        if output.shape[-1] != target.dim:
+            raise AssertionError(
+                f"the law 'equivariance' is broken: expected {target.dim} columns for irreps {target}, "
+                f"got shape {tuple(output.shape)}"
+            )
+        for name, improper in {"rotation": False, "reflection": True}.items():
+            if improper and not parity:
+                continue
+            turn = torch.as_tensor(random_rotation(seed, improper=improper))
+            turned = [transform(x, irreps, turn, layout) for x, irreps in zip(inputs, sources, strict=True)]
+            expected = transform(output, target, turn, layout)  # pyright: ignore[reportArgumentType]
+            error = deviation(function(*turned), expected)
+            require(f"equivariance under {name}", {f"{sources} -> {target}": error}, tolerance)
+
+
+def transform(
+    features: Float[Tensor, "*rows dim"],
+    irreps: o3.Irreps,
+    turn: Float[Tensor, "3 3"],
+    layout: Literal["ir_mul", "mul_ir"] = "ir_mul",
+) -> Float[Tensor, "*rows dim"]:
+    """Features of some irreps as they become when space is turned: each block times D(R)."""
+    parts = []
+    for block, (mul, ir) in zip(features.split([m.dim for m in irreps], dim=-1), irreps, strict=True):
+        matrix = representation(ir, turn).to(features)
+        if layout == "ir_mul":
+            part = torch.einsum("ab,...bc->...ac", matrix, block.unflatten(-1, (ir.dim, mul)))
+        else:
+            part = torch.einsum("ab,...cb->...ca", matrix, block.unflatten(-1, (mul, ir.dim)))
+        parts.append(part.flatten(-2))
+    return torch.cat(parts, dim=-1)
+
+
+def representation(ir: o3.Irrep, turn: Float[Tensor, "3 3"]) -> Float[Tensor, "ir ir"]:
+    """The matrix D(R) of an irrep, in float64, defined by Y(R x) = D(R) Y(x).
+
+    Solved for from e3nn's spherical harmonics, l <= 11: e3nn's own `D_from_matrix` has the precision
+    of torch's default dtype, and laws are checked more finely than float32.
+    """
+    sign = turn.det().sign()
+    generator = torch.Generator().manual_seed(ir.l)
+    points = torch.randn(4 * ir.dim, 3, dtype=torch.float64, generator=generator)
+    before = o3.spherical_harmonics(ir.l, points, normalize=True)
+    after = o3.spherical_harmonics(ir.l, points @ (sign * turn).mT, normalize=True)
+    matrix = torch.linalg.lstsq(before, after).solution.mT
+    return matrix * (ir.p if sign < 0 else 1)

@@ -1,0 +1,136 @@
+"""Laws of good conduct: few atoms, any density, inputs left alone, float32 as good as float32 can be."""
+
+import torch
+from ase import Atoms
+
+from symnets.data import from_ase
+from symnets.models import EnergyForces, ForceField
+from symnets.testing._verdict import deviation, deviations, device_of, evaluate, in_precision, require
+
+SCALES = (0.7, 1.0, 10.0)
+"""A structure is looked at denser than drawn, as drawn, and so sparse that atoms are alone."""
+
+
+def assert_few_atoms_work(
+    force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
+) -> None:
+    """One atom alone feels no force; two atoms push or pull along the line between them.
+
+        F = 0;   F₁ = -F₂,   F₁ × (r₁ - r₂) = 0.
+
+    Every atom of the structure is tried alone and with the first, without the rest or any image.
+
+    Raises:
+        AssertionError: if an output is not finite or a relative error is above the tolerance.
+    """
+    lone = Atoms(atoms.numbers, atoms.positions)
+    for index in range(len(lone)):
+        one = evaluate(force_field, [lone[[index]]])
+        _require_finite("few atoms", one)
+        error = deviation(one.forces, torch.zeros_like(one.forces))
+        require("few atoms", {"forces on one atom": error}, tolerance)
+    for index in range(1, len(lone)):
+        two = evaluate(force_field, [lone[[0, index]]])
+        _require_finite("few atoms", two)
+        axis = torch.as_tensor(lone.positions[0] - lone.positions[index]).to(two.forces)
+        along = (two.forces[0] @ axis) * axis / axis.square().sum()
+        error = deviation(two.forces, torch.stack([along, -along]))
+        require("few atoms", {"forces on two atoms": error}, tolerance)
+
+
+def assert_finite(
+    force_field: ForceField, atoms: Atoms, *, scales: tuple[float, ...] = SCALES, seed: int = 0
+) -> None:
+    """Dense or sparse, all outputs are finite; positions and cell are multiplied by each scale.
+
+    Raises:
+        AssertionError: naming the output that is not.
+    """
+    for scale in scales:
+        scaled = atoms.copy()
+        scaled.set_cell(atoms.cell.array * scale)
+        scaled.positions = atoms.positions * scale
+        prediction = evaluate(force_field, [scaled])
+        if atoms.cell.rank < 3:
+            prediction = prediction._replace(stress=None)
+        _require_finite("finite", prediction)
+
+
+def assert_inputs_untouched(
+    force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-12, seed: int = 0
+) -> None:
+    """Predicting leaves graph, weights, mode and generator as found, so that a second call agrees.
+
+    Raises:
+        AssertionError: naming what changed, or if the second prediction differs from the first.
+    """
+    force_field = in_precision(force_field, torch.float64)
+    device = device_of(force_field)
+    graph = from_ase(atoms.copy(), force_field.cutoff, dtype=torch.float64).to(str(device))
+    before, weights = graph.clone().to_dict(), _copies(force_field)
+    random, training = _generators(device), force_field.training
+    first = force_field(graph)
+    after = graph.to_dict()
+    changed = [key for key in {**before, **after} if not _same(before.get(key), after.get(key))]
+    changed += [key for key, value in _copies(force_field).items() if not torch.equal(value, weights[key])]
+    if graph.pos.requires_grad or graph.cell.requires_grad:
+        changed.append("requires_grad")
+    if force_field.training != training:
+        changed.append("training mode")
+    if not torch.equal(random, _generators(device)):
+        changed.append("torch's generator")
+    require("inputs untouched", {f"{name} (changed)": 1.0 for name in changed}, 0.0)
+    again = deviations(force_field(graph), first)
+    again = {f"{what} at a second call": error for what, error in again.items()}
+    require("inputs untouched", again, tolerance)
+
+
+def assert_precisions_agree(
+    force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-4, seed: int = 0
+) -> None:
+    """Float32 predicts what float64 does, to float32's precision, and dtypes are as documented.
+
+    Energies are float64 always, forces and stress have the dtype of the positions. The tolerance
+    of 1e-4 is a thousand times float32's resolution: a deep network loses two or three digits.
+    Errors are relative to 0.1 eV (and eV/Å, eV/Å³) where the largest component is smaller: weak
+    forces are small differences of larger numbers.
+
+    Raises:
+        AssertionError: if a dtype is another or a relative error is above the tolerance.
+    """
+    double = evaluate(force_field, [atoms])
+    single = evaluate(force_field, [atoms], dtype=torch.float32)
+    for prediction, dtype in ((double, torch.float64), (single, torch.float32)):
+        wanted = EnergyForces(torch.float64, dtype, dtype, torch.float64)  # pyright: ignore
+        for name, output, expected in zip(EnergyForces._fields, prediction, wanted, strict=True):
+            if output is not None and output.dtype != expected:
+                raise AssertionError(
+                    f"the law 'precision' is broken: {name} is {output.dtype}, not {expected}, "
+                    f"for positions in {dtype}"
+                )
+    require("precision", deviations(single, double, floor=0.1), tolerance)
+
+
+def _require_finite(law: str, prediction: EnergyForces) -> None:
+    outputs = {name: value for name, value in prediction._asdict().items() if value is not None}
+    require(law, {f"{name} (not finite)": float(not v.isfinite().all()) for name, v in outputs.items()}, 0.0)
+
+
+def _generators(device: torch.device) -> torch.Tensor:
+    """States of torch's generators, of the CPU and of a GPU."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda" and torch.cuda.is_available():
+        states.append(torch.cuda.get_rng_state(device))
+    return torch.cat(states)
+
+
+def _copies(force_field: ForceField) -> dict[str, torch.Tensor]:
+    tensors = [*force_field.named_parameters(), *force_field.named_buffers()]
+    return {name: tensor.detach().clone() for name, tensor in tensors}
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        alike = one.shape == other.shape and one.dtype == other.dtype
+        return alike and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+    return one is other or one == other

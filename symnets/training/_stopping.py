@@ -1,0 +1,81 @@
+"""Stop rules: when training ends, and why."""
+
+import math
+from collections.abc import Callable
+
+from torch import Tensor
+
+from symnets.training._state import TrainState
+
+StopRule = Callable[[TrainState], str | None]
+"""The reason to stop, or None to go on. A pure function of the state."""
+
+
+def max_steps(n: int) -> StopRule:
+    """Stop after n updates."""
+    return lambda state: f"{n} steps done" if state.step >= n else None
+
+
+def wall_time(seconds: float) -> StopRule:
+    """Stop after this much time, over all sessions of a resumed run."""
+    return lambda state: f"{seconds:.0f} s of wall time used" if state.seconds >= seconds else None
+
+
+def below(observable: str, value: float) -> StopRule:
+    """Stop once an observable has been recorded below a value."""
+
+    def rule(state: TrainState) -> str | None:
+        values = state.history.values(observable)
+        return f"{observable} = {values[-1]:.4g} < {value:g}" if values and values[-1] < value else None
+
+    return rule
+
+
+def no_improvement(observable: str, patience: int) -> StopRule:
+    """Stop when the last `patience` records did not lower the best value of an observable."""
+
+    def rule(state: TrainState) -> str | None:
+        values = state.history.values(observable)
+        since = len(values) - 1 - values.index(min(values)) if values else 0
+        return f"{observable} did not improve in {patience} records" if since >= patience else None
+
+    return rule
+
+
+LOOK_EVERY = 20
+"""Steps between two looks at a loss that is on a GPU."""
+
+
+def diverged() -> StopRule:
+    """Stop when the loss is no longer finite.
+
+    A loss on a GPU is looked at every `LOOK_EVERY` steps, or when something else has read it: to read it is
+    to wait for the GPU, and weights that are lost stay lost.
+    """
+
+    def rule(state: TrainState) -> str | None:
+        if isinstance(state.last_loss, Tensor) and state.step % LOOK_EVERY:
+            return None
+        if state.step and not math.isfinite(state.loss):
+            return f"the loss became {state.loss} at step {state.step}; try a lower learning rate"
+        return None
+
+    return rule
+
+
+def first_of(*rules: StopRule) -> StopRule:
+    """Stop as soon as one of the rules says so."""
+    return lambda state: next((reason for rule in rules if (reason := rule(state))), None)
+
+
+def all_finished() -> StopRule:
+    """Stop when no member of an ensemble moves; the reason counts the verdicts."""
+
+    def rule(state: TrainState) -> str | None:
+        members = state.members
+        if members is None or bool(members.moving.any()):
+            return None
+        found = {verdict: members.verdicts.count(verdict) for verdict in dict.fromkeys(members.verdicts)}
+        return ", ".join(f"{n} {verdict}" for verdict, n in found.items())
+
+    return rule

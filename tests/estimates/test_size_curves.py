@@ -1,0 +1,58 @@
+"""Curves against size: complete seeds, N*, and errors by resampling seeds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from symnets.estimates import SizeCurves, jamming_size
+
+
+def test_only_seeds_that_are_there_at_every_size_count() -> None:
+    table = pd.DataFrame(
+        {"n_weights": [20, 10, 20, 10, 20], "seed": [0, 0, 1, 2, 2], "y": [2.0, 1.0, 9.0, 3.0, 4.0]}
+    )
+    curves = SizeCurves.of(table, "y")
+    assert curves.sizes.tolist() == [10, 20]
+    assert curves.values["y"].tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert curves.mean("y").tolist() == [2.0, 3.0]
+    assert curves.error("y") == pytest.approx([1.0, 1.0])  # deviation sqrt(2), two seeds
+    apart = pd.DataFrame({"n_weights": [10, 20], "seed": [0, 1], "y": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="a seed with finite y at all of 2 sizes"):
+        SizeCurves.of(apart, "y")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_seeds_with_a_diverged_run_are_left_out_and_counted(value: float) -> None:
+    table = pd.DataFrame({"n_weights": [10, 20] * 3, "seed": [0, 0, 1, 1, 2, 2]})
+    table["y"] = [1.0, 2.0, 3.0, value, 5.0, 6.0]
+    curves = SizeCurves.of(table.assign(z=1.0), "z", "y")
+    assert curves.values["y"].tolist() == [[1.0, 2.0], [5.0, 6.0]]
+    assert curves.left_out == ", 1 of 3 seeds left out"
+    assert SizeCurves.of(table, "seed").left_out == ""
+
+
+def of_ratio(*ratios: float) -> SizeCurves:
+    sizes = 10.0 ** np.arange(1, len(ratios) + 1)
+    return SizeCurves(sizes, {"unsatisfied_per_weight": np.array([ratios] * 3)})
+
+
+def test_jamming_is_where_the_ratio_falls_through_the_level_for_the_last_time() -> None:
+    """From 0.2 at N = 100 to 0 at N = 1000 the level 0.1 is halfway on the logarithmic scale."""
+    assert jamming_size(of_ratio(1.0, 0.2, 0.0)) == pytest.approx(100 * 10**0.5)
+    assert jamming_size(of_ratio(0.0, 0.2, 0.0)) == pytest.approx(100 * 10**0.5)
+    assert np.isnan(jamming_size(of_ratio(0.0, 0.0)))
+    assert np.isnan(jamming_size(of_ratio(0.5, 0.4)))
+
+
+def test_the_error_of_a_mean_is_that_of_statistics() -> None:
+    """Standard deviation over sqrt(n), known to 10 % from 500 resamples and 200 seeds."""
+    values = np.random.default_rng(0).standard_normal((200, 1))
+    curves = SizeCurves(np.array([1]), {"y": values})
+    measured, error = curves.estimate(lambda c: float(c.mean("y")[0]))
+    assert measured == values.mean()
+    assert error == pytest.approx(200**-0.5, rel=0.15)
+
+
+def test_what_is_not_defined_has_no_error() -> None:
+    assert of_ratio(0.5, 0.4).estimate(jamming_size)[1] is None
+    assert SizeCurves(np.array([1]), {"y": np.ones((1, 1))}).estimate(lambda c: 1.0) == (1.0, None)

@@ -1,0 +1,229 @@
+"""A potential learns from a file, and a training killed at any moment ends the same."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import ase.io
+import pytest
+import torch
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from symnets.cli import main
+from symnets.config import write_config
+from symnets.data import read_archive, read_header
+from symnets.models import describe, load
+from symnets.potentials import InvariantConfig, LossConfig, MACEConfig, NequIPConfig, train
+from symnets.potentials._validation import BestModel
+from symnets.provenance import provenance
+
+
+def weights(path, kind="checkpoint"):
+    tensors, _ = read_archive(path, kind)
+    return tensors
+
+
+@pytest.mark.parametrize("model", [NequIPConfig, MACEConfig, InvariantConfig])
+def test_training_lowers_every_error_and_leaves_a_model(config, model, tmp_path):
+    small = model(cutoff=3.0, channels=4, layers=2, lmax=1, radial_hidden=(8,))
+    state = train(replace(config, model=small), progress=False)
+    first, last = state.history.rows[0], state.history.rows[-1]
+    for name in ("energy_per_atom_rmse", "forces_rmse", "stress_rmse"):
+        assert last[f"validation/{name}"] < first[f"validation/{name}"]
+    assert state.history.reason == "60 steps done"
+    header = describe(tmp_path / "run" / "model.safetensors")
+    assert header["extra"]["provenance"] == provenance()
+    assert header["extra"]["training"]["model"]["architecture"] == small.architecture
+    assert header["extra"]["errors"]["validation/forces_rmse"] == min(
+        state.history.values("validation/forces_rmse")
+    )
+    assert load(tmp_path / "run" / "model.safetensors").species == (29,)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {
+        "checkpoint.safetensors",
+        "config.yaml",
+        "history.csv",
+        "model.safetensors",
+        "tensorboard",
+    }
+
+
+def test_same_seed_same_weights(config, tmp_path):
+    ends = [train(replace(config, output=str(tmp_path / name)), progress=False) for name in "ab"]
+    for ours, theirs in zip(*(end.model.parameters() for end in ends), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_training_is_not_overwritten_and_a_finished_one_stays(config, tmp_path):
+    train(config, progress=False)
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    with pytest.raises(FileExistsError, match="--resume, or choose another --output"):
+        train(config, progress=False)
+    assert train(config, resume=True, progress=False).history.reason == "60 steps done"
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+
+
+def test_resuming_names_what_changed(config, copper, tmp_path):
+    file = tmp_path / "own.xyz"
+    file.write_bytes(copper.read_bytes())
+    short = replace(
+        config,
+        data=replace(config.data, train=str(file)),
+        optimizer=replace(config.optimizer, epochs=1),
+    )
+    train(short, progress=False)
+    train(replace(short, patience=7, checkpoint_every=3), resume=True, progress=False)
+    other = replace(short, seed=1, model=replace(short.model, channels=8))
+    with pytest.raises(ValueError, match=r"model.channels was 4 and is 8 now, seed was 0 and is 1 now"):
+        train(other, resume=True, progress=False)
+    frames = ase.io.read(file, ":")
+    for frame in frames:
+        frame.calc.results["energy"] += 1e-3
+    ase.io.write(file, frames)
+    with pytest.raises(ValueError, match=r"the data files changed since it was written \(.*own.xyz\)"):
+        train(short, resume=True, progress=False)
+    (tmp_path / "run" / "config.yaml").unlink()
+    with pytest.raises(ValueError, match="of another configuration; resume with"):
+        train(other, resume=True, progress=False)
+
+
+def test_a_folder_with_a_model_alone_is_not_overwritten(config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.safetensors").write_text("precious")
+    with pytest.raises(FileExistsError, match="holds a training"):
+        train(config, progress=False)
+    assert (tmp_path / "run" / "model.safetensors").read_text() == "precious"
+
+
+def test_a_diverged_training_is_an_error_also_when_resumed(config):
+    wild = replace(config, optimizer=replace(config.optimizer, learning_rate=1e30), checkpoint_every=1)
+    with pytest.raises(FloatingPointError, match="try a lower learning rate"):
+        train(wild, progress=False)
+    with pytest.raises(FloatingPointError, match="try a lower learning rate"):
+        train(wild, resume=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [((1.0, 1.0, 1.0), "forces"), ((1.0, 0.0, 1.0), "energy_per_atom"), ((0.0, 0.0, 1.0), "stress")],
+)
+def test_the_best_model_is_chosen_by_what_has_weight(config, weights, name, tmp_path):
+    short = replace(config, loss=LossConfig(*weights), optimizer=replace(config.optimizer, epochs=10))
+    state = train(short, progress=False)
+    found = describe(tmp_path / "run" / "model.safetensors")["extra"]["errors"]
+    assert found[f"validation/{name}_rmse"] == min(state.history.values(f"validation/{name}_rmse"))
+
+
+def test_an_error_that_is_not_measured_cannot_choose(tmp_path):
+    chooser = BestModel(tmp_path / "m.safetensors", "validation/stress_rmse", {})
+    with pytest.raises(ValueError, match="validation structures have no stress"):
+        chooser.after_record(None, {"validation/forces_rmse": 1.0})
+
+
+def test_patience_and_minutes_stop_early(config):
+    assert "wall time" in train(replace(config, max_minutes=1e-6), progress=False).history.reason
+
+
+def test_missing_labels_and_files_are_named(config, tmp_path):
+    frames = [bulk("Cu", cubic=True)] * 3
+    for atoms in frames:
+        atoms.calc = SinglePointCalculator(atoms, energy=-1.0)
+    ase.io.write(tmp_path / "bare.xyz", frames)
+    bare = replace(config, data=replace(config.data, train=str(tmp_path / "bare.xyz")))
+    with pytest.raises(ValueError, match="forces"):
+        train(bare, progress=False)
+    with pytest.raises(FileNotFoundError, match="SYMNETS_DATA"):
+        train(replace(config, data=replace(config.data, train="nowhere.xyz")), progress=False)
+
+
+def test_molecules_among_crystals_need_no_stress(config, copper, tmp_path):
+    frames = ase.io.read(copper, ":")
+    for atoms in frames[:6]:
+        atoms.pbc = False
+        atoms.cell = None
+        del atoms.calc.results["stress"]
+    ase.io.write(tmp_path / "mixed.xyz", frames)
+    mixed = replace(config, data=replace(config.data, train=str(tmp_path / "mixed.xyz")))
+    state = train(mixed, progress=False)
+    first, last = state.history.rows[0], state.history.rows[-1]
+    assert last["validation/stress_rmse"] < first["validation/stress_rmse"]
+
+    del frames[9].calc.results["stress"]
+    ase.io.write(tmp_path / "mixed.xyz", frames)
+    with pytest.raises(ValueError, match=r"mixed.xyz, frame 9: no stress"):
+        train(replace(mixed, output=str(tmp_path / "other")), progress=False)
+    ase.io.write(tmp_path / "mixed.xyz", frames[:6])
+    with pytest.raises(ValueError, match="holds no periodic structure"):
+        train(replace(mixed, output=str(tmp_path / "other")), progress=False)
+
+
+def test_too_few_structures_are_counted(config, copper):
+    for asked, message in (
+        ({"n_train": 14}, "holds 16 structures, but data.n_train = 14 and data.n_validation = 4"),
+        ({"n_train": None, "n_validation": 16}, "data.n_train = at least 1 and data.n_validation = 16"),
+        ({"n_train": 17, "validation": str(copper)}, "but data.n_train = 17 were asked for; ask for fewer"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(replace(config, data=replace(config.data, **asked)), progress=False)
+
+
+def test_command_takes_options_over_the_file(config, tmp_path, capsys):
+    write_config(config, tmp_path / "c.yaml")
+    options = ["--optimizer.epochs", "2", "--output", str(tmp_path / "other"), "--seed", "3"]
+    assert main(["train", str(tmp_path / "c.yaml"), *options, "--model.architecture", "Invariant"]) == 0
+    training = describe(tmp_path / "other" / "model.safetensors")["extra"]["training"]
+    assert training["optimizer"]["epochs"] == 2
+    assert training["seed"] == 3
+    assert training["model"] == {
+        **training["model"],
+        "architecture": "Invariant",
+        "cutoff": 3.0,
+        "channels": 64,
+        "lmax": 3,
+    }
+    assert main(["train", str(tmp_path / "c.yaml"), *options]) == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_three_times_and_resumed_it_ends_bit_for_bit_the_same(config, tmp_path):
+    long = replace(config, optimizer=replace(config.optimizer, epochs=400))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    write_config(long, tmp_path / "c.yaml")
+
+    def start(output):
+        command = [
+            sys.executable,
+            "-m",
+            "symnets.cli",
+            "train",
+            str(tmp_path / "c.yaml"),
+            "--output",
+            str(output),
+        ]
+        return subprocess.Popen([*command, "--resume"], stderr=subprocess.DEVNULL)
+
+    def step():
+        path = cut / "checkpoint.safetensors"
+        return read_header(path, "checkpoint")["step"] if path.exists() else 0
+
+    assert start(whole).wait() == 0
+    chance, kills = random.Random(), []
+    for target in sorted(chance.sample(range(50, 1000), 3)):
+        process = start(cut)
+        while step() < target and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(0.05 * chance.random())
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        kills.append(step())
+    assert 50 <= kills[0] < kills[-1] < 1200, "the kills came too early or too late to mean anything"
+    assert start(cut).wait() == 0
+    for file, kind in (("checkpoint.safetensors", "checkpoint"), ("model.safetensors", "model")):
+        ours, theirs = weights(cut / file, kind), weights(whole / file, kind)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)

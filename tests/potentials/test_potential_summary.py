@@ -1,0 +1,74 @@
+"""What a training says of itself."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from ase.build import molecule
+from ase.calculators.singlepoint import SinglePointCalculator
+from rich.console import Console
+
+from symnets.cli import main
+from symnets.config import write_config
+from symnets.data import build_graphs, statistics
+from symnets.potentials import train
+from symnets.potentials._validation import underdetermined
+from symnets.training import ProgressLines
+
+SHOW = {"loss_of_forces": ("F", 1000.0, ".1f")}
+
+
+def of(names, **options):
+    frames = [molecule(name) for name in names]
+    for atoms in frames:
+        atoms.calc = SinglePointCalculator(atoms, energy=-float(len(atoms)))
+    return statistics(build_graphs(frames, 3.0), **options)
+
+
+def test_one_formula_determines_one_combination():
+    assert "only 1 combination of the reference energies of 2 species" in underdetermined(of(["H2O"]))
+    assert "data.isolated_atoms" in underdetermined(of(["H2O"]))
+    assert underdetermined(of(["H2O", "H2"])) is None
+    assert underdetermined(of(["H2O"], isolated={1: -13.0, 8: -432.0})) is None
+
+
+def test_command_tells_of_data_model_and_errors(config, tmp_path, capsys):
+    short = replace(config, optimizer=replace(config.optimizer, epochs=2))
+    write_config(short, tmp_path / "c.yaml")
+    assert main(["train", str(tmp_path / "c.yaml")]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    for told in (
+        "12 to train on, 4 to validate on",
+        "species      Cu",
+        "within 3 Å",
+        "eV (least squares)",
+        "step 6/6",  # a line: this is no terminal
+        "best model   E MAE meV/atom",
+        f"saved as     {tmp_path / 'run' / 'model.safetensors'}",
+    ):
+        assert told in captured.err
+    assert "warning" not in captured.err
+
+
+def test_without_progress_nothing_is_said(config, capsys):
+    train(replace(config, optimizer=replace(config.optimizer, epochs=1)), progress=False)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+class State:
+    step, seconds, loss = 3, 1.0, 0.5
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0.0, 5), (1e9, 2)])
+def test_lines_are_not_too_many_and_the_last_record_is_one(seconds, lines):
+    text = io.StringIO()
+    teller = ProgressLines(9, show=SHOW, console=Console(file=text), seconds=seconds)
+    for number in range(5):
+        teller.after_record(State(), {"loss_of_forces": float(number)})
+    teller.at_end(State())
+    told = text.getvalue().splitlines()
+    assert len(told) == lines
+    assert told[0] == "step 3/9  1 s  loss 5.00e-01  F 0.0"
+    assert told[-1].endswith("F 4000.0")

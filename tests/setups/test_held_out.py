@@ -1,0 +1,79 @@
+"""Error and norm on held-out patterns, and the moment at which to stop early."""
+
+import math
+
+import pytest
+import torch
+
+from symnets.data import Batch
+from symnets.models import Dense
+from symnets.setups import EarlyStopping, held_out
+from symnets.setups._test_error import HeldOut
+from symnets.training import Members, TrainState
+
+
+def test_error_and_norm_of_known_outputs() -> None:
+    """On the wrong side: the second; on neither, and not a number: errors too. <f²> = (4 + 1 + 0 + 9) / 4."""
+    outputs = torch.tensor([[2.0, -1.0, 0.0, 3.0], [1.0, 1.0, math.nan, -1.0]], dtype=torch.float64)
+    targets = torch.tensor([[1.0, 1.0, -1.0, 1.0], [1.0, 1.0, 1.0, 1.0]], dtype=torch.float64)
+    found = HeldOut(outputs, targets)
+    assert found.error.tolist() == [0.5, 0.5]
+    assert float(found.norm[0]) == pytest.approx(math.sqrt(14 / 4))
+    assert [half.error[0].item() for half in found.halves()] == [0.5, 0.5]
+    assert found.halves()[0].norm[0].item() == pytest.approx(math.sqrt(5 / 2))
+
+
+def test_outputs_in_chunks_are_outputs_at_once() -> None:
+    generator = torch.Generator().manual_seed(0)
+    net = Dense(3, 5, 2, members=2, generator=generator, dtype=torch.float64)
+    x = torch.randn(2, 11, 3, generator=generator, dtype=torch.float64)
+    found = held_out(net, Batch(x, torch.ones(2, 11, dtype=torch.float64)), chunk=4)
+    # Matrix products of other sizes may add up in another order.
+    assert torch.allclose(found.outputs, net(x), rtol=1e-13, atol=1e-13)
+
+
+class Scripted(torch.nn.Module):
+    """Members that answer what a script says at this step, whatever the input."""
+
+    def __init__(self, answers: torch.Tensor) -> None:
+        super().__init__()
+        self.answers = answers
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.answers
+
+    def select(self, places: torch.Tensor) -> "Scripted":
+        return Scripted(self.answers[places])
+
+
+def test_the_best_moment_of_each_member_is_kept_and_finished_members_are_left_alone() -> None:
+    """Validation errors of member 0 are 1/2, 0, 1/2: step 20 is its best moment. Member 1 ends at step 10."""
+    targets = torch.ones(2, 4, dtype=torch.float64)
+    early = EarlyStopping(Batch(torch.zeros(2, 4, 1, dtype=torch.float64), targets), per_decade=100)
+    right, wrong, half = [1.0, 1.0, 2.0, -2.0], [-1.0, -1.0, 3.0, 3.0], [1.0, -1.0, -5.0, -5.0]
+    script = {10: (half, wrong), 20: (right, right), 30: (half, right)}
+    members = Members.start(2)
+    for step, answers in script.items():
+        state = TrainState(Scripted(torch.tensor(answers, dtype=torch.float64)), None)
+        state.step, state.members = step, members
+        if step == 10:
+            members.moving[1] = False
+        early.after_step(state)
+    assert early.step.tolist() == [20, 10]
+    assert early.validation_error.tolist() == [0.0, 1.0]
+    assert early.error.tolist() == [0.5, 0.0]
+    assert early.norm.tolist() == [2.0, 3.0]
+
+
+def test_between_looks_only_those_that_have_finished_are_looked_at() -> None:
+    """With one look in a decade the next after step 10 is at 100, but what ends at 20 is seen at 20."""
+    targets = torch.ones(2, 2, dtype=torch.float64)
+    early = EarlyStopping(Batch(torch.zeros(2, 2, 1, dtype=torch.float64), targets), per_decade=1)
+    members = Members.start(2)
+    for step, answer in ((10, -1.0), (20, 1.0)):
+        state = TrainState(Scripted(torch.full((2, 2), answer, dtype=torch.float64)), None)
+        state.step, state.members = step, members
+        members.moving[1] = step < 20
+        early.after_step(state)
+    assert early.step.tolist() == [10, 20]
+    assert early.error.tolist() == [1.0, 0.0]

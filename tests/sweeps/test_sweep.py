@@ -1,0 +1,331 @@
+"""A sweep computes every run once, loses none, and ends as if nothing had happened, whatever happens."""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from concurrent.futures import BrokenExecutor, Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from symnets.sweeps import Serial, Table, batches, grid, present, sweep, write_table
+from symnets.sweeps import _sweep as module
+from symnets.sweeps._executors import Processes
+from symnets.sweeps._store import remove_runs
+from symnets.sweeps._worker import CLAIMS
+from tests.sweeps import toy_faults, toy_noise
+from tests.sweeps.toy_sweep import sweep_noise
+
+FAST = grid(toy_noise.Config, length=(4, 8), seed=range(7), pause=0.0)
+# Forks of a process that imports symnets once and has no threads: seconds cheaper than spawning.
+others = multiprocessing.get_context("forkserver")
+others.set_forkserver_preload(["tests.sweeps.toy_sweep"])
+
+
+def serial(experiment, configs, directory, **options) -> pd.DataFrame:
+    return sweep(experiment, configs, directory, executor=Serial(), progress=False, **options)
+
+
+def faulty(*faults, number=(1,)) -> tuple[toy_faults.Config, ...]:
+    return grid(toy_faults.Config, number=number, fault=faults)
+
+
+def same(one: pd.DataFrame, two: pd.DataFrame) -> None:
+    """Equal to the last bit, but for the time it took, and commits that somebody makes meanwhile."""
+    one, two = (table.drop(columns=["seconds", "commit"]) for table in (one, two))
+    assert_frame_equal(one, two, check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> Path:
+    """Two hundred runs that nobody disturbed."""
+    directory = tmp_path_factory.mktemp("sweep") / "uninterrupted"
+    sweep_noise(directory)
+    return directory
+
+
+def test_rows_are_those_of_plain_calls_in_the_order_of_the_grid(tmp_path):
+    table = serial(toy_noise, FAST, tmp_path)
+    expected = []
+    for length in (4, 8):
+        members = [config for config in FAST if config.length == length]
+        for chunk in (members[:5], members[5:]):  # MAX_TOGETHER is 5
+            expected += [result.row["mean"] for result in toy_noise.run(chunk)]
+    assert list(table["mean"]) == expected
+    assert list(zip(table["length"], table["seed"], strict=True)) == [(c.length, c.seed) for c in FAST]
+    assert table["error"].isna().all()
+    same(table, Table.load(tmp_path))
+    noise = Table.arrays(tmp_path)(str(table.index[3]))["noise"]
+    assert noise.mean() == table["mean"].iloc[3]
+    assert os.listdir(tmp_path / CLAIMS) == []
+
+
+def test_nothing_is_computed_twice(tmp_path, monkeypatch):
+    calls = []
+    run = toy_noise.run
+    monkeypatch.setattr(toy_noise, "run", lambda configs: calls.append(len(configs)) or run(configs))
+    first = serial(toy_noise, FAST + FAST, tmp_path)
+    assert sorted(calls) == [2, 2, 5, 5]
+    assert len(first) == len(FAST)
+    same(serial(toy_noise, FAST, tmp_path), first)
+    assert len(calls) == 4
+
+
+def test_a_run_that_is_missing_comes_back_with_the_same_bits(tmp_path):
+    first = serial(toy_noise, FAST, tmp_path)
+    remove_runs(tmp_path, [str(name) for name in first.index[[1, 6, 9]]])
+    assert len(present(tmp_path)) == len(FAST) - 3
+    same(serial(toy_noise, FAST, tmp_path), first)
+
+
+def test_only_the_guilty_are_recorded(tmp_path):
+    configs = faulty("none", "raise", "memory", "short", "tensor", "nan", number=(1, 2))
+    table = serial(toy_faults, configs, tmp_path).set_index(["fault", "number"])
+    assert list(table.loc["none"]["twice"]) == [2, 4]
+    assert table.loc["nan"]["twice"].isna().all()
+    assert set(table.loc[["none", "nan"]]["verdict"]) == {"SAT"}
+    failed = table.loc[["raise", "memory", "short", "tensor"]]
+    assert set(failed["verdict"]) == {"ERROR"}
+    expected = ["ArithmeticError: the ground", "MemoryError: no room", "ValueError: .* got 0", "row.'twice'"]
+    for fault, text in zip(("raise", "memory", "short", "tensor"), expected, strict=True):
+        assert table.loc[fault]["error"].str.contains(text).all(), fault
+    assert "toy_faults.py" in table.loc[("raise", 1)]["error"]  # where it happened
+
+
+def test_failed_runs_are_run_again_only_on_demand(tmp_path, monkeypatch):
+    configs = faulty("none", "raise", number=(1, 2))
+    first = serial(toy_faults, configs, tmp_path)
+    monkeypatch.setattr(toy_faults, "run", lambda configs: [toy_faults.Result({"twice": 7}) for _ in configs])
+    same(serial(toy_faults, configs, tmp_path), first)
+    table = serial(toy_faults, configs, tmp_path, retry_failed=True)
+    assert list(table["twice"]) == [2, 7, 4, 7]
+    assert table["error"].isna().all()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_wish_to_stop_is_no_failure(tmp_path, monkeypatch, stop):
+    run, calls = toy_noise.run, []
+
+    def interrupted(configs):
+        calls.append(configs)
+        if len(calls) == 3:
+            raise stop
+        return run(configs)
+
+    monkeypatch.setattr(toy_noise, "run", interrupted)
+    with pytest.raises(stop):
+        serial(toy_noise, FAST, tmp_path)
+    assert len(Table.load(tmp_path)) == 7
+    table = serial(toy_noise, FAST, tmp_path)  # and nobody waits for the claim that was left
+    assert len(calls) == 5
+    monkeypatch.undo()
+    same(table, serial(toy_noise, FAST, tmp_path / "twin"))
+
+
+def test_a_sweep_killed_twice_ends_as_if_it_had_not_been(tmp_path, uninterrupted):
+    directory, left = tmp_path / "runs", [0]
+    for _ in range(2):
+        process = others.Process(target=sweep_noise, args=(directory,))
+        process.start()
+        while not directory.exists() or len(present(directory)) < left[-1] + 30:
+            assert process.is_alive()
+            time.sleep(0.001)
+        process.kill()
+        process.join()
+        left.append(len(present(directory)))
+    assert left[-1] < 200, "the kills came too late to mean anything"
+    sweep_noise(directory)
+    same(Table.load(directory), Table.load(uninterrupted))
+    assert len(Table.load(directory)) == 200
+    assert not [name for name in os.listdir(directory) if name.startswith(".") and name != CLAIMS]
+
+
+def test_two_processes_share_the_work(tmp_path, uninterrupted):
+    directory, log = tmp_path / "runs", tmp_path / "log"
+    processes = [others.Process(target=sweep_noise, args=(directory, log)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    same(Table.load(directory), Table.load(uninterrupted))
+    done = [line.split() for line in log.read_text().splitlines()]
+    assert len(done) == len({tuple(run) for _, *run in done}) == 200  # once each
+    shares = Counter(process for process, *_ in done)
+    assert len(shares) == 2
+    assert min(shares.values()) >= 20
+
+
+def test_a_batch_of_another_machine_is_waited_for_and_taken_over(tmp_path):
+    (batch,) = batches(toy_noise, FAST[:5])
+    (tmp_path / CLAIMS).mkdir()
+    claim = tmp_path / CLAIMS / f"{batch.id}.0"
+    claim.write_text(json.dumps({"host": "other", "pid": 1}))
+    silence = threading.Timer(1.5, os.utime, (claim, (1, 1)))
+    begin = time.monotonic()
+    silence.start()
+    table = serial(toy_noise, FAST[:5], tmp_path)
+    assert time.monotonic() - begin > 1.4
+    assert len(table) == 5
+    assert os.listdir(tmp_path / CLAIMS) == []
+
+
+class Deadly(Serial):
+    """Stands for processes: a batch that holds "killed" takes its worker down, and all others with it."""
+
+    workers = 2
+
+    def __init__(self) -> None:
+        self.killed, self.held = [], []
+
+    def submit(self, fn, /, *args, **kwargs):
+        (order,) = args
+        future: Future = Future()
+        names = [order.only] if order.only else order.batch.hashes
+        deadly = [
+            values["number"]
+            for name, values in zip(order.batch.hashes, order.batch.configs, strict=True)
+            if values["fault"] == "killed" and name in names
+        ]
+        if deadly:
+            self.killed.append(order)
+            broken = [*self.held, future]
+            self.held = []
+            for each in broken:
+                each.set_exception(BrokenExecutor("a process died"))
+            return future
+        if not self.held and not self.killed:  # the first is at work when the next one brings death
+            self.held.append(future)
+            return future
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_a_config_that_kills_its_worker_is_recorded_and_nobody_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(toy_faults, "together", lambda config: config.number)
+    configs = faulty("none", "killed", "nan", number=(2,))
+    configs = faulty("none", number=(1,)) + configs + faulty("none", number=(3, 4))
+    executor = Deadly()
+    table = sweep(toy_faults, configs, tmp_path, executor=executor, progress=False)
+    assert len(executor.killed) == module.TRIES + 1  # thrice with the others, and once more alone
+    assert list(table["number"][table["error"].notna()]) == [2]
+    assert table["error"].dropna().iloc[0].startswith("the process that ran it died")
+    assert list(table["twice"].dropna()) == [2, 4, 6, 8]
+
+
+def test_whatever_else_goes_wrong_with_a_worker_stops_the_sweep(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "work", lambda order: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        serial(toy_noise, FAST, tmp_path)
+
+
+def test_a_directory_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"file: expected a directory"):
+        serial(toy_noise, FAST, tmp_path / "file")
+    with pytest.raises(FileNotFoundError, match="no such directory"):
+        Table.load(tmp_path / "file")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError):
+        serial(toy_noise, FAST, tmp_path / "runs")
+
+
+def test_a_damaged_run_is_named_before_anything_is_computed(tmp_path, monkeypatch):
+    name = serial(toy_noise, FAST, tmp_path).index[2]
+    (tmp_path / name / "row.json").write_text("{")
+    remove_runs(tmp_path, [n for n in present(tmp_path) if n != name])
+    monkeypatch.setattr(toy_noise, "run", None)
+    with pytest.raises(ValueError, match=f"{name}.*delete it"):
+        serial(toy_noise, FAST, tmp_path)
+
+
+def test_what_is_no_config_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"expected configs of tests\.sweeps\.toy_noise\.Config"):
+        serial(toy_noise, [toy_faults.Config()], tmp_path)
+    monkeypatch.setattr(toy_noise, "together", lambda config: [config.length])
+    with pytest.raises(ValueError, match="together: expected something hashable"):
+        serial(toy_noise, FAST, tmp_path)
+
+
+def test_tables_can_be_written_and_read_elsewhere(tmp_path):
+    table = serial(toy_noise, FAST, tmp_path / "runs")
+    for name, read in (("t.csv", pd.read_csv), ("t.parquet", pd.read_parquet)):
+        write_table(table, tmp_path / name)
+        assert np.array_equal(read(tmp_path / name)["mean"], table["mean"])
+    with pytest.raises(ValueError, match=r"ends in \.csv or \.parquet"):
+        write_table(table, tmp_path / "t.xls")
+
+
+@dataclass(frozen=True)
+class Mixed:
+    rule: str | None = None
+    width: float | None = None
+    seed: int = 0
+
+
+def test_tables_are_sorted_by_configuration_whatever_it_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(toy_noise, "Config", Mixed)
+    monkeypatch.setattr(toy_noise, "together", lambda config: 0)
+    monkeypatch.setattr(toy_noise, "run", lambda configs: [toy_noise.Result({}) for _ in configs])
+    configs = grid(Mixed, rule=("b", None, "a"), width=(2, None, 1.5), seed=(10, 9))
+    table = serial(toy_noise, configs, tmp_path)
+    assert set(present(tmp_path)) == set(table.index)
+    loaded = Table.load(tmp_path)
+    assert list(loaded["seed"][:2]) == [9, 10]
+    assert [value for value in loaded["rule"].iloc[::6] if isinstance(value, str)] == ["a", "b"]
+
+
+@pytest.mark.slow
+def test_a_sweep_on_processes_survives_kill_9(tmp_path, uninterrupted):
+    """Of the sweep itself, whose workers end with it, and then of a worker."""
+    directory = tmp_path / "runs"
+    configs = toy_noise.PRESETS["paper"]
+    process = others.Process(target=sweep_on_processes, args=(directory,))
+    process.start()
+    while not directory.exists() or len(present(directory)) < 20:
+        assert process.is_alive()
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    time.sleep(0.5)
+    left = len(present(directory))
+    time.sleep(1.0)
+    assert len(present(directory)) == left < 200, "workers outlived their sweep"
+    killed = threading.Thread(target=kill_a_worker, args=(directory, left + 20), daemon=True)
+    killed.start()
+    table = sweep(toy_noise, configs, directory, progress=False)
+    killed.join(10)
+    assert not killed.is_alive(), "no worker was killed"
+    assert len(table) == 200
+    same(Table.load(directory), Table.load(uninterrupted))
+
+
+def sweep_on_processes(directory: Path) -> None:
+    """Two hundred runs on two processes."""
+    with Processes(2) as executor:
+        sweep(toy_noise, toy_noise.PRESETS["paper"], directory, executor=executor, progress=False)
+
+
+def kill_a_worker(directory: Path, least: int) -> None:
+    """Kills the process that holds a claim, once there are so many runs."""
+    while True:
+        for path in (directory / CLAIMS).glob("[!.]*.[0-9]"):
+            try:
+                pid = json.loads(path.read_text())["pid"]
+                if len(present(directory)) >= least and path.stat().st_mtime > 0:
+                    os.kill(pid, signal.SIGKILL)
+                    return
+            except (OSError, ValueError):
+                continue
+        time.sleep(0.001)
