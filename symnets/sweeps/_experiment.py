@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-import symnets.experiments
 
 Listener = Callable[[float, str], None]
 
@@ -161,7 +160,7 @@ def find(name: str) -> Experiment:
 def experiments() -> dict[str, str]:
     """The experiments of symnets: name -> first line of the docstring. Nothing is imported for it."""
     found = {}
-    for folder in map(Path, symnets.experiments.__path__):
+    for folder in map(Path, importlib.import_module(HOME).__path__):
         for path in sorted([*folder.glob("*.py"), *folder.glob("*/__init__.py")]):
             tree = ast.parse(path.read_text("utf-8"))
             if set(PARTS) <= set(_names(tree)):

@@ -52,7 +52,7 @@ def test_a_gpu_without_memory_left_is_one_line(line, advice, monkeypatch, capsys
         )
 
     module, name, _ = COMMANDS[line.split()[0]]
-    monkeypatch.setattr(getattr(importlib.import_module(f"symnets.cli.{module}"), name), "run", run)
+    monkeypatch.setattr(getattr(importlib.import_module(module), name), "run", run)
     assert main(line.split()) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("error: the GPU is out of memory; ")
