@@ -35,11 +35,11 @@ from symnets.config import at_least, check_ranges
 from symnets.data import Batch
 from symnets.estimates import SizeCurves, fit_power_law_at, jamming_size
 from symnets.report import COLOURS, draw_published, row_of_panels, style
-from symnets.setups import EarlyStopping, ImageNetConfig, held_out, minimise, patterns, together
+from symnets.setups import EarlyStopping, ImageNetConfig, batch_key, held_out, minimise, patterns
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
-MAX_TOGETHER = 20
+__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+MAX_BATCH = 20
 _SPIGLER, _GEIGER = "Spigler et al. 2019, arXiv:1810.09665", "Geiger et al. 2019, arXiv:1901.01608"
 _COLUMNS = ("unsatisfied_per_weight", "test_error", "early_error", "norm", "early_norm")
 

@@ -34,11 +34,11 @@ from numpy import ndarray
 
 from symnets.estimates import SizeCurves, fit_power_law, jamming_size
 from symnets.report import COLOURS, FAINT, draw_published_exponent, row_of_panels, style
-from symnets.setups import FromStart, ImageNetConfig, held_out, minimise, together
+from symnets.setups import FromStart, ImageNetConfig, batch_key, held_out, minimise
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
-MAX_TOGETHER = 10
+__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+MAX_BATCH = 10
 _GEIGER = "Geiger et al. 2019, arXiv:1901.01608"
 
 

@@ -23,12 +23,12 @@ from symnets.data import Batch
 from symnets.estimates import PowerLaw
 from symnets.models import count_weights
 from symnets.report import COLOURS, FAINT, draw_published, draw_published_exponent, row_of_panels, style
-from symnets.setups import DecompressedConfig, JammedState, decompress, minimise, together
+from symnets.setups import DecompressedConfig, JammedState, batch_key, decompress, minimise
 from symnets.sweeps import Arrays, Finding, Result, Scalar, report_progress
 
-__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "nets_at", "together"]
+__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "nets_at"]
 
-MAX_TOGETHER = 4
+MAX_BATCH = 4
 
 
 @dataclass(frozen=True)

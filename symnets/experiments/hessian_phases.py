@@ -25,13 +25,13 @@ from symnets.models import Dense, count_weights
 from symnets.observables import margins
 from symnets.observables.curvature import HessianSplit, hessian_split, inertia, spectrum
 from symnets.report import COLOURS, draw_published, draw_published_exponent, row_of_panels, style
-from symnets.setups import DecompressedConfig, JammedState, decompress, minimise, together
+from symnets.setups import DecompressedConfig, JammedState, batch_key, decompress, minimise
 from symnets.sweeps import Arrays, Finding, Result, Scalar, report_progress
 from symnets.training import QuadraticHinge
 
-__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "nets_at", "together"]
+__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "nets_at"]
 
-MAX_TOGETHER = 4
+MAX_BATCH = 4
 
 
 @dataclass(frozen=True)

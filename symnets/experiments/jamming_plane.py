@@ -26,12 +26,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from symnets.estimates import PowerLaw, fit_power_law, transition
 from symnets.report import COLOURS, FAINT, style
-from symnets.setups import NetConfig, minimise, together
+from symnets.setups import NetConfig, batch_key, minimise
 from symnets.sweeps import Arrays, Finding, Result
 
-__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
+__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
 
-MAX_TOGETHER = 8
+MAX_BATCH = 8
 _SOURCE = "Geiger et al. 2019, arXiv:1809.09349"
 SLOPES = {  # data: what was published, and the band in which we say that we agree
     "random": (f"1, N* proportional to P ({_SOURCE})", 0.85, 1.15),

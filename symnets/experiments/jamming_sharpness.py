@@ -29,12 +29,12 @@ from symnets.estimates import transition
 from symnets.models import count_weights
 from symnets.observables import margins
 from symnets.report import COLOURS, draw_published, row_of_panels, style
-from symnets.setups import NetConfig, minimise, together
+from symnets.setups import NetConfig, batch_key, minimise
 from symnets.sweeps import Arrays, Finding, Result
 
-__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
+__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
 
-MAX_TOGETHER = 8
+MAX_BATCH = 8
 _SOURCE = "Geiger et al. 2019, arXiv:1809.09349"
 GAP = (0.05, 0.3)  # of N_Δ/N, in which no converged run may lie
 MARKS = {

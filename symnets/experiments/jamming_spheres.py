@@ -39,7 +39,7 @@ from symnets.report import COLOURS, draw_published, draw_published_exponent, row
 from symnets.setups import Curves, contacts, curves, decompress_packing, random_packing, relax, threshold
 from symnets.sweeps import Arrays, Finding, Result, grid, report_progress
 
-MAX_TOGETHER = 4
+MAX_BATCH = 4
 _OHERN = "O'Hern et al. 2003, Phys. Rev. E 68, 011306"
 _PHI_J = {2: 0.842, 3: 0.648}
 _EXPONENTS = {"coordination": (0.5, 0.45, 0.55), "energy": (2.0, 1.9, 2.1), "pressure": (1.0, 0.95, 1.05)}
@@ -95,7 +95,7 @@ PRESETS = {
 }
 
 
-def together(config: Config) -> Hashable:
+def batch_key(config: Config) -> Hashable:
     """Packings are minimised one by one; those of one kind take alike long."""
     return config.n_spheres, config.dim, config.decompress_to
 

@@ -30,12 +30,12 @@ from matplotlib.figure import Figure
 
 from symnets.estimates import SizeCurves, jamming_size
 from symnets.report import COLOURS, draw_published, row_of_panels, style
-from symnets.setups import LOSSES, ImageNetConfig, held_out, minimise, together
+from symnets.setups import LOSSES, ImageNetConfig, batch_key, held_out, minimise
 from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import Criterion
 
-__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
-MAX_TOGETHER = 10
+__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+MAX_BATCH = 10
 _HINGE, _ENTROPY = "quadratic_hinge", "cross_entropy"
 _SPIGLER, _GEIGER = "Spigler et al. 2019, arXiv:1810.09665", "Geiger et al. 2019, arXiv:1809.09349"
 _MEASURED = ("unsatisfied_per_weight", "n_misclassified", "final_loss", "test_error")

@@ -34,7 +34,7 @@ from symnets.config import at_least, check_ranges, within
 from symnets.report import COLOURS, FAINT, draw_published, row_of_panels, style
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-MAX_TOGETHER = 1000
+MAX_BATCH = 1000
 _SATISFIED = 1e-6  # a point closer than this to the polynomial is passed
 _TEST = np.cos(np.pi * (np.arange(1000) + 0.5) / 1000)[::-1]  # the density of the training points
 
@@ -76,7 +76,7 @@ PRESETS = {
 }
 
 
-def together(config: Config) -> Hashable:
+def batch_key(config: Config) -> Hashable:
     """A fit takes milliseconds: all go together."""
     return None
 

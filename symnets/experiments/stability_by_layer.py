@@ -37,8 +37,7 @@ from symnets.report import COLOURS, FAINT, logarithmic, style
 from symnets.setups import PUBLISHED, DeformedConfig, Precision, generator, logits, shown, train_classifier
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
-MAX_TOGETHER = 1
+__all__ = ["PRESETS", "Config", "figure", "findings", "run"]
 _SOURCE = "Tomasini et al. 2022, arXiv:2210.01506"
 _NETS = ("resnet", "vgg_bn", "vgg")
 _LOOKS = {
@@ -76,11 +75,6 @@ PRESETS = {
         n_train=50_000,
     ),
 }
-
-
-def together(config: Config) -> Config:
-    """Each net is trained by itself."""
-    return config
 
 
 def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:

@@ -43,8 +43,7 @@ from symnets.setups._classifier_training import initial_net
 from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import TrainState, log_spaced
 
-__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
-MAX_TOGETHER = 1
+__all__ = ["PRESETS", "Config", "figure", "findings", "run"]
 _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 _NAMES = ("test_error", "D", "G", "R")
 _OF_BATCH = ("D_batch", "G_batch", "R_batch")
@@ -92,11 +91,6 @@ PRESETS = {
         per_decade=10,
     ),
 }
-
-
-def together(config: Config) -> Config:
-    """Each net is trained by itself."""
-    return config
 
 
 def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:

@@ -39,8 +39,7 @@ from symnets.setups import (
 )
 from symnets.sweeps import Arrays, Finding, Result, grid, report_progress
 
-__all__ = ["CUTOFFS", "MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
-MAX_TOGETHER = 1
+__all__ = ["CUTOFFS", "PRESETS", "Config", "figure", "findings", "run"]
 CUTOFFS = (3.0, 5.0, 15.0)
 _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 
@@ -78,11 +77,6 @@ PRESETS = {
         n_temperatures=30,
     ),
 }
-
-
-def together(config: Config) -> Config:
-    """Each net is trained by itself."""
-    return config
 
 
 def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:

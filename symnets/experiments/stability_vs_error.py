@@ -38,8 +38,7 @@ from symnets.report import FAINT, colours, logarithmic, style
 from symnets.setups import PUBLISHED, DeformedConfig, Precision, before_and_after, train_classifier
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
-MAX_TOGETHER = 1
+__all__ = ["PRESETS", "Config", "figure", "findings", "run"]
 _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 _COLUMNS = ("test_error", "R", "D", "G", "R_init")
 # The slowest first, so that the last runs of a sweep are short.
@@ -87,11 +86,6 @@ PRESETS = {
         *grid(Config, **(PUBLISHED | _DENSE), net=_NETS[6:], n_train=_PUBLISHED_SIZES),
     ),
 }
-
-
-def together(config: Config) -> Config:
-    """Each net is trained by itself."""
-    return config
 
 
 def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:

@@ -37,8 +37,7 @@ from symnets.setups import (
 )
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_TOGETHER", "PRESETS", "Config", "figure", "findings", "run", "together"]
-MAX_TOGETHER = 1
+__all__ = ["PRESETS", "Config", "figure", "findings", "run"]
 LOW, HIGH = 0.25, 0.8
 """Of a in R ~ P^-a: what the archived curves span, 0.31 to 0.73, and a little more."""
 _COLUMNS = ("test_error", "R")
@@ -85,11 +84,6 @@ PRESETS = {
         )
     ),
 }
-
-
-def together(config: Config) -> Config:
-    """Each net is trained by itself."""
-    return config
 
 
 def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:

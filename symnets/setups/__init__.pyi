@@ -19,11 +19,11 @@ from ._decompression import JammedState as JammedState
 from ._decompression import decompress as decompress
 from ._dense_nets import LOSSES as LOSSES
 from ._dense_nets import NetConfig as NetConfig
+from ._dense_nets import batch_key as batch_key
 from ._dense_nets import generator as generator
 from ._dense_nets import initial_net as initial_net
 from ._dense_nets import minimise as minimise
 from ._dense_nets import patterns as patterns
-from ._dense_nets import together as together
 from ._packing import contacts as contacts
 from ._packing import decompress_packing as decompress_packing
 from ._packing import random_packing as random_packing
@@ -55,6 +55,7 @@ __all__ = [
     "Normalisation",
     "Precision",
     "Trained",
+    "batch_key",
     "before_and_after",
     "classified_images",
     "contacts",
@@ -72,6 +73,5 @@ __all__ = [
     "relax",
     "shown",
     "threshold",
-    "together",
     "train_classifier",
 ]

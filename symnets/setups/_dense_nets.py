@@ -155,7 +155,7 @@ class Minimised:
         ]
 
 
-def together(config: NetConfig) -> tuple:
+def batch_key(config: NetConfig) -> tuple:
     """Nets of one shape, budget and number of patterns can be minimised in one call."""
     values = {name: value for name, value in vars(config).items() if name != "seed"}
     return tuple(values.items())
@@ -171,9 +171,9 @@ def minimise(
     """Minimise nets that differ in the seed alone.
 
     Args:
-        configs: of equal `together`.
+        configs: of equal `batch_key`.
         callbacks: told of every look at the members. With one that does not keep what it remembers
-            (`training.checkpoint.Remembers`) a run that is killed begins anew.
+            (`training.checkpoint.Stateful`) a run that is killed begins anew.
         criterion: when a member is finished; by default once no gap exceeds the tolerance.
         wrap: makes of the members the module that is minimised, such as `FromStart`; it has their
             parameters, `members` and `select`.
@@ -254,5 +254,5 @@ class Tell(Callback):
 
     def after_step(self, state: TrainState) -> None:
         """Fraction of the budget, and how many still move."""
-        moving = 0 if state.members is None else int(state.members.moving.sum())
+        moving = 0 if state.members is None else int(state.members.active.sum())
         report_progress(min(state.step / self.steps, 1.0), f"step {state.step:,}, {moving} moving")

@@ -64,7 +64,7 @@ def _is_float(hint: Any) -> bool:
     return float in kinds and int not in kinds
 
 
-MAX_TOGETHER = 32
+MAX_BATCH = 32
 """Runs in a call, of an experiment that says nothing of it."""
 
 
@@ -90,7 +90,8 @@ class Batch:
 def batches(experiment: Experiment, configs: Iterable[Any]) -> list[Batch]:
     """The batches of a whole grid, whatever of it is done already.
 
-    Configs of equal `together` share batches of up to `MAX_TOGETHER`, in the order of the grid. So the grid
+    Configs of equal `batch_key` share batches of up to `MAX_BATCH`, in the order of the grid; without
+    `batch_key` each config is a batch of its own. So the grid
     alone decides who runs with whom, and a sweep that was interrupted ends with the same bits as one that was
     not. A config that occurs twice is run once.
 
@@ -101,12 +102,13 @@ def batches(experiment: Experiment, configs: Iterable[Any]) -> list[Batch]:
     for config in configs:
         if not isinstance(config, experiment.Config):
             raise ValueError(f"{name}: expected configs of {name}.Config, got {config!r}")
-        members: dict[str, dict[str, Scalar]] = groups.setdefault(_key(experiment, config), {})
         values = scalars(config)
-        members[run_hash(name, values)] = values
-    size = getattr(experiment, "MAX_TOGETHER", MAX_TOGETHER)
+        hashed = run_hash(name, values)
+        members: dict[str, dict[str, Scalar]] = groups.setdefault(_key(experiment, config, hashed), {})
+        members[hashed] = values
+    size = getattr(experiment, "MAX_BATCH", MAX_BATCH)
     if not isinstance(size, int) or size < 1:
-        raise ValueError(f"{name}.MAX_TOGETHER: expected a whole number from 1, got {size!r}")
+        raise ValueError(f"{name}.MAX_BATCH: expected a whole number from 1, got {size!r}")
     found = []
     for members in groups.values():
         hashes, values = tuple(members), tuple(members.values())
@@ -114,12 +116,15 @@ def batches(experiment: Experiment, configs: Iterable[Any]) -> list[Batch]:
     return found
 
 
-def _key(experiment: Experiment, config: Any) -> Hashable:
-    key = experiment.together(config)
+def _key(experiment: Experiment, config: Any, alone: str) -> Hashable:
+    batch_key = getattr(experiment, "batch_key", None)
+    if batch_key is None:
+        return alone
+    key = batch_key(config)
     try:
         hash(key)
     except TypeError as error:
         raise ValueError(
-            f"{name_of(experiment)}.together: expected something hashable, got {key!r}"
+            f"{name_of(experiment)}.batch_key: expected something hashable, got {key!r}"
         ) from error
     return key

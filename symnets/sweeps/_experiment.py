@@ -1,17 +1,16 @@
 """How far a run has come, told from within to whoever listens.
 
-What an experiment is: a module with `Config`, `PRESETS`, `run`, `together`, `figure` and `findings`.
+What an experiment is: a module with `Config`, `PRESETS`, `run`, `figure` and `findings`.
 
 Experiments by name.
 """
 
 import ast
-import difflib
 import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -21,7 +20,6 @@ from typing import Any, Protocol, cast
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-
 
 Listener = Callable[[float, str], None]
 
@@ -90,8 +88,10 @@ class Experiment(Protocol):
     """One phenomenon: how to run it, on which grid, and what its figure shows.
 
     A module fulfils this, found by its import path; its docstring says what is asked, the law, the source
-    and what the figure shows. A run may call `symnets.sweeps._experiment.report_progress`. Members of equal
-    `together(config)` share a call of `run`, at most `MAX_TOGETHER` of them (32, if the module has none).
+    and what the figure shows. A run may call `symnets.sweeps.report_progress`.
+
+    Two parts are optional. `batch_key(config)` returns a hashable value: configs of equal value share a call
+    of `run`, at most `MAX_BATCH` of them (32, if the module has none). Without it each call gets one config.
     """
 
     __name__: str
@@ -110,11 +110,7 @@ class Experiment(Protocol):
         ...
 
     def run(self, configs: Sequence[Any]) -> Sequence[Result]:
-        """Runs configs of equal `together` in one batch; one result each, in order."""
-        ...
-
-    def together(self, config: Any) -> Hashable:
-        """What configs have in common that may share a call of `run`: the shape of a net, say."""
+        """Runs configs of equal `batch_key` in one batch; one result each, in order."""
         ...
 
     def figure(self, table: pd.DataFrame, arrays: Arrays) -> Figure:
@@ -127,7 +123,7 @@ class Experiment(Protocol):
 
 
 HOME = "symnets.experiments"
-PARTS = ("Config", "PRESETS", "run", "together", "figure", "findings")
+PARTS = ("Config", "PRESETS", "run", "figure", "findings")
 
 
 def find(name: str) -> Experiment:
@@ -145,11 +141,9 @@ def find(name: str) -> Experiment:
             sys.path.append(os.getcwd())
         path = name
         if not _exists(path):
-            near = difflib.get_close_matches(name, known := list(experiments()), n=1, cutoff=0.0)
-            nearest = f"did you mean {near[0]!r}? There are {', '.join(known)}; y" if near else "Y"
             raise ValueError(
-                f"unknown experiment {name!r}; {nearest}our own is named by its import path, such as "
-                "mine.jamming"
+                f"unknown experiment {name!r}; {did_you_mean(name, experiments())}; an experiment of your "
+                "own is named by its import path, such as mine.jamming"
             )
     module = importlib.import_module(path)
     if missing := [part for part in PARTS if not hasattr(module, part)]:

@@ -125,7 +125,7 @@ def test_nets_are_measured_on_the_second_half_and_stopped_on_the_first() -> None
 
 def test_presets_and_absurd_configurations() -> None:
     assert {c.n_train for c in double_descent.PRESETS["quick"]} == {500, 1000}
-    assert double_descent.together(TINY) == double_descent.together(replace(TINY, seed=5))
+    assert double_descent.batch_key(TINY) == double_descent.batch_key(replace(TINY, seed=5))
     assert len(grid(Config, width=(3, 4), seed=range(2))) == 4
     with pytest.raises(ValueError, match="n_test: expected at least 4, got 2"):
         Config(n_test=2)

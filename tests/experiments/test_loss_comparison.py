@@ -77,7 +77,7 @@ def test_losses_start_from_the_same_nets_and_patterns_but_only_the_hinge_stops()
     other = replace(TINY, loss="cross_entropy")
     assert torch.equal(patterns(TINY).x_train, patterns(other).x_train)
     assert torch.equal(initial_net(TINY).weights[1], initial_net(other).weights[1])
-    assert loss_comparison.together(TINY) != loss_comparison.together(other)
+    assert loss_comparison.batch_key(TINY) != loss_comparison.batch_key(other)
     (hinge,), (entropy,) = loss_comparison.run([TINY]), loss_comparison.run([other])
     assert hinge.row["verdict"] == "SAT"
     assert hinge.row["n_unsatisfied"] == 0

@@ -7,7 +7,7 @@ import torch
 
 from symnets.experiments import jamming_sharpness
 from symnets.observables import margins
-from symnets.setups import NetConfig, initial_net, minimise, patterns, together
+from symnets.setups import NetConfig, batch_key, initial_net, minimise, patterns
 from symnets.sweeps import Result
 from symnets.sweeps._batches import run_hash, scalars
 from symnets.sweeps._store import finished_run
@@ -56,8 +56,8 @@ def test_seed_decides_points_and_weights_and_nothing_else_shares_them():
     other = NetConfig(n_train=10, seed=1, **TINY)
     assert not torch.equal(patterns(config).x_train, patterns(other).x_train)
     assert not torch.equal(initial_net(config).weights[0], initial_net(other).weights[0])
-    assert together(config) == together(other)
-    assert together(config) != together(NetConfig(n_train=12, **TINY))
+    assert batch_key(config) == batch_key(other)
+    assert batch_key(config) != batch_key(NetConfig(n_train=12, **TINY))
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_every_experiment_that_is_listed_is_one():
 
 @pytest.mark.parametrize("name", ["symnets.files", "symnets.sweeps._claims", "json"])
 def test_a_module_that_is_no_experiment_tells_what_it_lacks(name):
-    with pytest.raises(ValueError, match="lacks Config, PRESETS, run, together, figure, findings"):
+    with pytest.raises(ValueError, match="lacks Config, PRESETS, run, figure, findings"):
         find(name)
 
 

@@ -57,7 +57,7 @@ def test_rows_are_those_of_plain_calls_in_the_order_of_the_grid(tmp_path):
     expected = []
     for length in (4, 8):
         members = [config for config in FAST if config.length == length]
-        for chunk in (members[:5], members[5:]):  # MAX_TOGETHER is 5
+        for chunk in (members[:5], members[5:]):  # MAX_BATCH is 5
             expected += [result.row["mean"] for result in toy_noise.run(chunk)]
     assert list(table["mean"]) == expected
     assert list(zip(table["length"], table["seed"], strict=True)) == [(c.length, c.seed) for c in FAST]
@@ -209,7 +209,7 @@ class Deadly(Serial):
 
 
 def test_a_config_that_kills_its_worker_is_recorded_and_nobody_else(tmp_path, monkeypatch):
-    monkeypatch.setattr(toy_faults, "together", lambda config: config.number)
+    monkeypatch.setattr(toy_faults, "batch_key", lambda config: config.number)
     configs = faulty("none", "killed", "nan", number=(2,))
     configs = faulty("none", number=(1,)) + configs + faulty("none", number=(3, 4))
     executor = Deadly()
@@ -253,8 +253,8 @@ def test_a_damaged_run_is_named_before_anything_is_computed(tmp_path, monkeypatc
 def test_what_is_no_config_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"expected configs of tests\.sweeps\.toy_noise\.Config"):
         serial(toy_noise, [toy_faults.Config()], tmp_path)
-    monkeypatch.setattr(toy_noise, "together", lambda config: [config.length])
-    with pytest.raises(ValueError, match="together: expected something hashable"):
+    monkeypatch.setattr(toy_noise, "batch_key", lambda config: [config.length])
+    with pytest.raises(ValueError, match="batch_key: expected something hashable"):
         serial(toy_noise, FAST, tmp_path)
 
 
@@ -276,7 +276,7 @@ class Mixed:
 
 def test_tables_are_sorted_by_configuration_whatever_it_holds(tmp_path, monkeypatch):
     monkeypatch.setattr(toy_noise, "Config", Mixed)
-    monkeypatch.setattr(toy_noise, "together", lambda config: 0)
+    monkeypatch.setattr(toy_noise, "batch_key", lambda config: 0)
     monkeypatch.setattr(toy_noise, "run", lambda configs: [toy_noise.Result({}) for _ in configs])
     configs = grid(Mixed, rule=("b", None, "a"), width=(2, None, 1.5), seed=(10, 9))
     table = serial(toy_noise, configs, tmp_path)

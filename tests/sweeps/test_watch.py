@@ -49,7 +49,7 @@ def test_time_to_go_follows_from_what_was_done_since(half, monkeypatch):
     directory, todo = half
     watch = Watch("toy", directory, todo, shown=False)
     (directory / CLAIMS / f"{todo[1].id}.0").unlink()
-    monkeypatch.setattr(toy_noise, "MAX_TOGETHER", 2)
+    monkeypatch.setattr(toy_noise, "MAX_BATCH", 2)
     sweep(toy_noise, CONFIGS[5:9], directory, executor=Serial(), progress=False)
     now = 340.0
     watch.look()

@@ -47,7 +47,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
     ]
 
 
-def together(config: Config) -> None:
+def batch_key(config: Config) -> None:
     """All."""
 
 

@@ -32,7 +32,7 @@ PRESETS = {
     "quick": grid(Config, length=(4, 16, 64), seed=range(4)),
     "paper": grid(Config, length=(4, 16, 64, 256), seed=range(50)),
 }
-MAX_TOGETHER = 5
+MAX_BATCH = 5
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
@@ -48,7 +48,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
     return [Result({"mean": row.mean(), "verdict": "SAT"}, {"noise": row}) for row in noise]
 
 
-def together(config: Config) -> int:
+def batch_key(config: Config) -> int:
     """Noise of one length."""
     return config.length
 
