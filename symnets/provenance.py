@@ -49,7 +49,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[1]
     if not (root / ".git").exists():
         return None
     try:
