@@ -3,7 +3,6 @@
 Ranges that the values of a configuration must lie in.
 """
 
-import difflib
 import hashlib
 import json
 import math
@@ -17,6 +16,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from symnets.files import whole_file
+from symnets.names import did_you_mean
 
 C = TypeVar("C")
 
@@ -64,10 +64,7 @@ def check_keys(cls: type, values: Mapping[str, Any], where: str) -> None:
     hints = get_type_hints(cls)
     for key, value in values.items():
         if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, n=1, cutoff=0.0)
-            raise ValueError(
-                f"{where}: unknown key {key!r}; did you mean {near[0]!r}? Valid: {sorted(hints)}"
-            )
+            raise ValueError(f"{where}: unknown key {key!r}; {did_you_mean(key, hints)}")
         inner = [c for c in _alternatives(hints[key]) if is_dataclass(c)]
         if isinstance(value, Mapping) and inner:
             check_keys(_chosen(inner, value, f"{where}: {key}"), value, f"{where}: {key}")
@@ -85,9 +82,7 @@ def _chosen(classes: list[Any], values: Mapping[str, Any], where: str) -> type:
     tags = {fields(c)[0].default: c for c in classes}
     value = values.get(tag, next(iter(tags)))
     if value not in tags:
-        names = {str(name).lower(): name for name in tags}
-        near = names[difflib.get_close_matches(str(value).lower(), list(names), n=1, cutoff=0.0)[0]]
-        raise ValueError(f"{where}: unknown {tag} {value!r}; did you mean {near!r}? Valid: {list(tags)}")
+        raise ValueError(f"{where}: unknown {tag} {value!r}; {did_you_mean(value, tags)}")
     return tags[value]
 
 

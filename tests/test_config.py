@@ -38,7 +38,7 @@ def test_whole_numbers_and_lists_are_taken_where_yaml_writes_them():
 def test_example_files_are_valid():
     from pathlib import Path
 
-    files = list((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+    files = list((Path(__file__).parents[1] / "examples").glob("*.yaml"))
     assert files
     for file in files:
         read_config(TrainConfig, file)

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "symnets"
 FLOORS = [
-    {"device", "files", "interrupt", "memory", "provenance", "threads"},
+    {"device", "files", "interrupt", "loss", "memory", "names", "provenance", "threads"},
     {"config"},
     {"data", "ops"},
     {"diffeo"},

@@ -3,7 +3,6 @@
 Images of a command: a data set by name, a folder of pictures, or an array of NumPy.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from symnets.data import NAMES, check_layout, image_files, load_images, read_image_array, read_image_files
 from symnets.models import describe_image_net, import_model, load_image_net, load_weights, named_by
+from symnets.names import did_you_mean
 from symnets.setups import Normalisation
 
 
@@ -149,11 +149,9 @@ def find_images(
         array = read_image_array(path)
         some = torch.from_numpy(np.array(array[_chosen(len(array), n, seed)]).astype(np.float32))
         return some / np.iinfo(array.dtype).max if array.dtype.kind == "u" else some
-    near = difflib.get_close_matches(source, NAMES, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
     raise FileNotFoundError(
-        f"data: {source} is neither a data set ({', '.join(NAMES)}), nor a folder, nor a .npy or .npz file; "
-        f"{hint}Names of data sets are sought in SYMNETS_DATA"
+        f"data: {source} is neither a data set, nor a folder, nor a .npy or .npz file; "
+        f"{did_you_mean(source, NAMES)}. Data sets are read from the folder SYMNETS_DATA"
     )
 
 

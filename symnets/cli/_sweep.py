@@ -3,7 +3,6 @@
 `symnets sweep`: an experiment on a grid of configurations.
 """
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
@@ -18,6 +17,7 @@ from rich.text import Text
 from tyro.conf import Positional
 
 from symnets.cli._parse import parse
+from symnets.names import did_you_mean
 from symnets.sweeps import (
     Finding,
     Serial,
@@ -127,10 +127,8 @@ class Sweep:
         """Sweep, then write figure, table and findings; 1 if runs failed, 130 after Ctrl-C."""
         experiment = find(self.name)
         if self.preset not in experiment.PRESETS:
-            known = list(experiment.PRESETS)
-            (near,) = difflib.get_close_matches(self.preset, known, n=1, cutoff=0.0)
             raise ValueError(
-                f"{self.name} has no preset {self.preset!r}; did you mean {near!r}? Valid: {known}"
+                f"{self.name} has no preset {self.preset!r}; {did_you_mean(self.preset, experiment.PRESETS)}"
             )
         configs = override(experiment.PRESETS[self.preset], self.settings)
         # Another grid has its own figure, so its own directory.

@@ -5,7 +5,6 @@ scikit-learn's handwritten digits, which need no download.
 Image data sets by name.
 """
 
-import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from symnets.data._image_formats import FOLDER, read_cifar, read_cifar_archive, read_idx
 from symnets.data._published_images import CIFAR10, CIFAR10_FILES, CLASSES, IDX, Published, cache, download
+from symnets.names import did_you_mean, nearest
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,9 @@ class Images:
             return name
         if name in self.classes:
             return self.classes.index(str(name))
-        near = difflib.get_close_matches(str(name), self.classes) or self.classes
         raise ValueError(
             f"{self.name}: no class {name!r}; expected a number below {len(self.classes)}, "
-            f"or a name such as {', '.join(near)}"
+            f"or a name such as {', '.join(nearest(name, self.classes, n=3))}"
         )
 
 
@@ -127,9 +126,7 @@ def load_images(name: str = "digits", split: Literal["train", "test", "all"] = "
         OSError: a download failed.
     """
     if name not in NAMES:
-        near = difflib.get_close_matches(name.lower(), NAMES, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"images: unknown data set {name!r}{hint} Known: {', '.join(NAMES)}")
+        raise ValueError(f"images: unknown data set {name!r}; {did_you_mean(name, NAMES)}")
     if split not in ("train", "test", "all"):
         raise ValueError(f'split: expected "train", "test" or "all", got {split!r}')
     parts = ("train", "test") if split == "all" else (split,)

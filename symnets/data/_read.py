@@ -5,7 +5,6 @@ Labelled structures from any file that ASE reads.
 Files and structures by the names a user gives them.
 """
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.collections import g2
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats, open_with_compression
 from ase.units import GPa
+
+from symnets.names import nearest
 
 _MAX_COLUMNS = 1000
 
@@ -218,10 +219,9 @@ def find_structure(name: str | os.PathLike[str]) -> Atoms:
     try:
         return ase.build.molecule(str(name))
     except KeyError:
-        near = difflib.get_close_matches(str(name), g2.names)
-        hint = f"; the nearest molecules are {', '.join(near)}" if near else " such as CH3CH2OH or C6H6"
         raise FileNotFoundError(
-            f"structure: {name} is neither a file nor a molecule of ase.build.molecule{hint}"
+            f"structure: {name} is neither a file nor a molecule of ase.build.molecule; "
+            f"the nearest molecules are {', '.join(nearest(name, g2.names, n=3))}"
         ) from None
 
 

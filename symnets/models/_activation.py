@@ -1,6 +1,5 @@
 """Activations of dense and convolutional nets, normalised to unit second moment, with two derivatives."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from symnets.names import did_you_mean
 
 Function = Callable[[Tensor], Tensor]
 
@@ -88,10 +89,7 @@ def find_activation(name: str) -> Activation:
         ValueError: unknown; the nearest is named.
     """
     if name not in ACTIVATIONS:
-        near = difflib.get_close_matches(str(name), ACTIVATIONS, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"activation: unknown {name!r}; did you mean {near!r}? Valid: {', '.join(ACTIVATIONS)}"
-        )
+        raise ValueError(f"activation: unknown {name!r}; {did_you_mean(name, ACTIVATIONS)}")
     return ACTIVATIONS[name]
 
 

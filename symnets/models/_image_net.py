@@ -3,7 +3,6 @@
 Save and load image nets as one checked file of weights and their description.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from symnets.models._lenet import LeNet
 from symnets.models._model_file import by_name, read_model, write_model
 from symnets.models._resnet import ResNet
 from symnets.models._vgg import VGG
+from symnets.names import did_you_mean
 
 IMAGE_NETS = {
     "fc2": "fully connected, 2 hidden layers",
@@ -68,10 +68,7 @@ def image_net(name: str, shape: Sequence[int], n_classes: int = 10, *, width: fl
         torch.Size([5, 10])
     """
     if name not in _CLASSES:
-        near = difflib.get_close_matches(str(name).lower(), IMAGE_NETS, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"image net: unknown {name!r}; did you mean {near!r}? Known: {', '.join(IMAGE_NETS)}"
-        )
+        raise ValueError(f"image net: unknown {name!r}; {did_you_mean(name, IMAGE_NETS)}")
     return _CLASSES[name](shape, n_classes, width=width)
 
 

@@ -1,7 +1,6 @@
 """Networks by the import path of what makes them, with weights from a file."""
 
 import copy
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -17,6 +16,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from symnets.names import nearest
 
 
 def named_by(path: str) -> Any:
@@ -39,8 +40,8 @@ def named_by(path: str) -> Any:
     for word in name.split("."):
         if not hasattr(found, word):
             known = [other for other in dir(found) if not other.startswith("_")]
-            near = difflib.get_close_matches(word, known, n=3) or known[:5]
-            raise ValueError(f"model: {module} has no {name!r}; the nearest names are {', '.join(near)}")
+            near = ", ".join(nearest(word, known, n=3)) or "(none)"
+            raise ValueError(f"model: {module} has no {name!r}; the nearest names are {near}")
         found = getattr(found, word)
     return found
 
@@ -149,12 +150,8 @@ def _difference(missing: list[str], unexpected: list[str]) -> str:
         for kind, keys in (("missing", missing), ("unexpected", unexpected))
         if keys
     ]
-    if (
-        missing
-        and unexpected
-        and (near := difflib.get_close_matches(missing[0], unexpected, n=1, cutoff=0.3))
-    ):
-        said.append(f"is {near[0]} meant for {missing[0]}?")
+    if missing and unexpected:
+        said.append(f"is {nearest(missing[0], unexpected)[0]} meant for {missing[0]}?")
     return "; ".join(said)
 
 

@@ -5,7 +5,6 @@ Images as classifiers see them: chosen, normalised, with the numbers of their cl
 What happens to training images, batch by batch: deformations, shifts, reflections.
 """
 
-import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from symnets.config import at_least, check_ranges, more_than, within
 from symnets.data import NAMES, Batch, Images, Transform, load_images, subset
 from symnets.diffeo import SineField
 from symnets.models import IMAGE_NETS
+from symnets.names import did_you_mean
 
 Augment = Literal["none", "diffeo", "crop", "crop-flip"]
 
@@ -112,8 +112,7 @@ class ClassifierConfig:
 def _known(field: str, value: str, names: object) -> None:
     known = list(names)  # pyright: ignore[reportArgumentType, reportCallIssue]
     if value not in known:
-        near = difflib.get_close_matches(value, known, n=1, cutoff=0.0)[0]
-        raise ValueError(f"{field}: unknown {value!r}; did you mean {near!r}? Known: {', '.join(known)}")
+        raise ValueError(f"{field}: unknown {value!r}; {did_you_mean(value, known)}")
 
 
 @dataclass(frozen=True)

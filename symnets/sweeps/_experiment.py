@@ -21,6 +21,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from symnets.names import did_you_mean
+
 Listener = Callable[[float, str], None]
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)

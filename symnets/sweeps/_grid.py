@@ -3,7 +3,6 @@
 A grid with some of its axes replaced, as `symnets sweep NAME --set width=8,10` says it.
 """
 
-import difflib
 import itertools
 from collections.abc import Sequence
 from dataclasses import fields
@@ -13,6 +12,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from symnets.config import check_keys
+from symnets.names import did_you_mean
 
 C = TypeVar("C")
 
@@ -40,8 +40,7 @@ def grid(cls: type[C], **axes: Any) -> tuple[C, ...]:
     names = [field.name for field in fields(cls)]  # pyright: ignore[reportArgumentType]
     for name in axes:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-            raise ValueError(f"grid: {cls.__name__} has no field {name!r}; did you mean {near[0]!r}?")
+            raise ValueError(f"grid: {cls.__name__} has no field {name!r}; {did_you_mean(name, names)}")
     values = [_values(name, axis) for name, axis in axes.items()]
     return tuple(cls(**dict(zip(axes, chosen, strict=True))) for chosen in itertools.product(*values))
 

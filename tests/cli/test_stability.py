@@ -312,7 +312,7 @@ def test_outputs_that_are_no_tensor(here: Path, nets: str, capsys: pytest.Captur
         ("--model {nets}:One --data digits", "cannot take images of shape (1, 8, 8)"),
         ("--model {nets}:One --data photos --layers bodi", "no module 'bodi'; the nearest names are body"),
         ("--model {nets}:One --data photo", "data: photo is neither a data set"),
-        ("--model {nets}:One --data cifar", "did you mean cifar10?"),
+        ("--model {nets}:One --data cifar", "did you mean 'cifar10'?"),
         ("--model {nets}:One --data empty", "found none"),
         ("--model {nets}:One --data photos --mean 0.1 0.2", "--mean: expected 1 number, or 3"),
         ("--model {nets}:One --data photos --std 0", "--std: expected numbers above 0"),

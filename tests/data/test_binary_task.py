@@ -134,7 +134,7 @@ def test_another_folder_is_another_data_set(tmp_path, monkeypatch):
         ({"classes": (1, 2)}, "two classes"),
         ({"task": "pair", "classes": (1, 12)}, "no class 12"),
         ({"task": "oddity"}, "task: expected one of"),
-        ({"name": "digit"}, "did you mean digits"),
+        ({"name": "digit"}, "did you mean 'digits'"),
     ],
 )
 def test_bad_input_is_refused(options, message):

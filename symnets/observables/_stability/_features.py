@@ -5,7 +5,6 @@ Which modules of a network are measured.
 Features: the outputs of layers, compared with those of the images as they were.
 """
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Self
@@ -14,11 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Choice = int | str | Callable[[Any], Tensor]
+from symnets.names import nearest
+
+OutputSelector = int | str | Callable[[Any], Tensor]
 """An index, a key, the name of a field, or a function of what a module returns."""
 
 
-def chosen_output(found: Any, choice: Choice | None, name: str, n: int) -> Float[Tensor, "n *shape"]:
+def select_output(found: Any, choice: OutputSelector | None, name: str, n: int) -> Float[Tensor, "n *shape"]:
     """Outputs of n images, one tensor with the images along its first axis.
 
     Args:
@@ -48,7 +49,9 @@ def chosen_output(found: Any, choice: Choice | None, name: str, n: int) -> Float
     return found if found.dtype in (torch.float32, torch.float64) else found.float()
 
 
-def choice_of(output: Choice | Mapping[str, Choice] | None, name: str, own: bool) -> Choice | None:
+def selector_of(
+    output: OutputSelector | Mapping[str, OutputSelector] | None, name: str, own: bool
+) -> OutputSelector | None:
     """The choice for a module: of a mapping its entry, else what is said for the model's own output."""
     if isinstance(output, Mapping):
         return output.get(name)
@@ -83,7 +86,7 @@ OUTPUT = "output"
 Layers = str | type[nn.Module] | Sequence[str | type[nn.Module]] | None
 
 
-def chosen_layers(model: nn.Module, layers: Layers) -> tuple[dict[str, nn.Module], set[str]]:
+def select_layers(model: nn.Module, layers: Layers) -> tuple[dict[str, nn.Module], set[str]]:
     """Modules by name, and those names that were asked for one by one.
 
     A submodule that is itself called "output" is listed as ".output".
@@ -127,9 +130,9 @@ def _named(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
         raise TypeError(f"layers: expected names, module types or 'all', got {name!r}")
     if name in modules:
         return modules[name]
-    near = difflib.get_close_matches(name, modules, n=3, cutoff=0.5) or list(modules)[:10]
     raise ValueError(
-        f"layers: the model has no module {name!r}; the nearest names are {', '.join(near) or '(none)'}"
+        f"layers: the model has no module {name!r}; the nearest names are "
+        f"{', '.join(nearest(name, modules, n=3)) or '(none)'}"
     )
 
 
@@ -155,7 +158,7 @@ class Features:
         model: nn.Module,
         layers: Mapping[str, nn.Module],
         named: Collection[str],
-        output: Choice | Mapping[str, Choice] | None,
+        output: OutputSelector | Mapping[str, OutputSelector] | None,
     ) -> None:
         if isinstance(output, Mapping) and (unknown := set(output) - {OUTPUT, *layers}):
             raise ValueError(
@@ -206,7 +209,7 @@ class Features:
         assert self._seen is not None
         self._calls[name] += 1
         count = self._calls[name]
-        features = chosen_output(found, choice_of(self.output, name, own), name, self._n)
+        features = select_output(found, selector_of(self.output, name, own), name, self._n)
         name = name if count == 1 else f"{name}#{count}"
         self._order.append(name)
         self._seen(name, features.detach().flatten(1) if features.ndim > 1 else features.detach()[:, None])

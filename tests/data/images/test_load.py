@@ -146,12 +146,12 @@ def test_a_cifar_label_above_nine_is_refused(here):
     ("name", "near"), [("minst", "mnist"), ("CIFAR-10", "cifar10"), ("Fashion", "fashion")]
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name, near):
-    with pytest.raises(ValueError, match=f"unknown data set {name!r}; did you mean {near}"):
+    with pytest.raises(ValueError, match=f"unknown data set {name!r}; did you mean '{near}"):
         load_images(name)
 
 
 def test_an_unknown_name_is_answered_with_all():
-    with pytest.raises(ValueError, match="Known: digits, mnist, fashion-mnist, cifar10"):
+    with pytest.raises(ValueError, match="Valid: digits, mnist, fashion-mnist, cifar10"):
         load_images("imagenet")
     with pytest.raises(ValueError, match="split"):  # without the check of types, as for users
         inspect.unwrap(load_images)("digits", "validation")
