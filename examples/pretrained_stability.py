@@ -37,7 +37,7 @@ from symnets.diffeo import SineField
 from symnets.models import load_weights
 from symnets.observables import BatchNorm, Stability, stability
 from symnets.provenance import provenance
-from symnets.report import COLOURS, deformed_samples, save_picture, stability_figure, write
+from symnets.report import COLORS, deformed_samples, save_picture, stability_figure, write
 from symnets.setups import Normalisation
 
 PHOTOS = {
@@ -127,7 +127,7 @@ def pictured(initial: Stability, trained: Stability, of_batch: Stability) -> Fig
     """All layers of both networks, the trained one with either kind of statistics."""
     figure = stability_figure(trained, initial, label="ImageNet weights")
     for axes, name in zip(figure.axes, "DGR", strict=True):
-        axes.plot(getattr(of_batch, name).value, ":", color=COLOURS[0], label="statistics of the batch")
+        axes.plot(getattr(of_batch, name).value, ":", color=COLORS[0], label="statistics of the batch")
     figure.axes[0].legend(loc=(0.5, 0.51), fontsize=7.5)
     return figure
 

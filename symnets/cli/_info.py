@@ -15,7 +15,7 @@ from torch import nn
 from tyro.conf import Positional
 
 from symnets.models import describe, describe_image_net, load, load_image_net
-from symnets.report import digits
+from symnets.report import three_digits
 
 
 @dataclass(frozen=True)
@@ -143,5 +143,5 @@ def _errors(row: Mapping[str, Any]) -> list[tuple[str, str]]:
         for kind in ("mae", "rmse"):
             if (value := row.get(f"validation/{name}_{kind}")) is not None:
                 label = f"validation {name.replace('_', ' ')} {kind.upper()}"
-                lines.append((label, f"{digits(1000 * value)} {unit}"))
+                lines.append((label, f"{three_digits(1000 * value)} {unit}"))
     return lines

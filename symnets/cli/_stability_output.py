@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from symnets.diffeo import SineField
-from symnets.observables import Estimate, Stability
+from symnets.observables import LayerEstimates, Stability
 
 
 def field_numbers(field: SineField, temperature: float) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def field_numbers(field: SineField, temperature: float) -> dict[str, Any]:
 def numbers(found: Stability) -> dict[str, Any]:
     """A measurement as plain JSON; what is undefined is null."""
 
-    def cell(estimate: Estimate, row: int) -> dict[str, float | None]:
+    def cell(estimate: LayerEstimates, row: int) -> dict[str, float | None]:
         ends = {"value": estimate.value[row], "low": estimate.low[row], "high": estimate.high[row]}
         return {name: float(value) if math.isfinite(value) else None for name, value in ends.items()}
 
@@ -82,7 +82,7 @@ def stability_table(found: Stability, initial: Stability | None = None) -> Table
     return table
 
 
-def _cell(estimate: Estimate, row: int) -> str:
+def _cell(estimate: LayerEstimates, row: int) -> str:
     value, low, high = (end[row] for end in (estimate.value, estimate.low, estimate.high))
     if math.isnan(value):
         return "undefined"

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.observables import OUTPUT, Choice, as_found, choice_of, chosen_layers, chosen_output
+from symnets.observables import OUTPUT, OutputSelector, as_found, select_layers, select_output, selector_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Trial:
     notes: tuple[str, ...]
 
 
-def choices(words: Sequence[str]) -> dict[str, Choice]:
+def choices(words: Sequence[str]) -> dict[str, OutputSelector]:
     """Which part of outputs to take, from "KEY" for the network's own and "LAYER=KEY" for a layer's."""
     pairs = [word.rpartition("=")[::2] for word in words]
     return {name or OUTPUT: int(key) if key.lstrip("-").isdigit() else key for name, key in pairs}
@@ -35,7 +35,7 @@ def try_out(
     images: Float[Tensor, "n c h w"],
     *,
     layers: Sequence[str],
-    output: Mapping[str, Choice],
+    output: Mapping[str, OutputSelector],
     name: str,
 ) -> Trial:
     """Finds out which layers return a tensor with a row for each image; others are left out with a note.
@@ -53,7 +53,7 @@ def try_out(
         ValueError: the network cannot take the images, or returns no tensor of floating numbers, or a layer
             that was named does not.
     """
-    modules, named = chosen_layers(net, layers)
+    modules, named = select_layers(net, layers)
     wrong: dict[str, str] = {}
     called: set[str] = set()
 
@@ -61,7 +61,7 @@ def try_out(
         def hook(module: nn.Module, inputs: Any, found: Any) -> None:
             called.add(layer)
             try:
-                chosen_output(found, choice_of(output, layer, False), layer, len(images))
+                select_output(found, selector_of(output, layer, False), layer, len(images))
             except ValueError as error:
                 wrong[layer] = str(error)
 
@@ -82,7 +82,7 @@ def try_out(
         for hook in hooks:
             hook.remove()
     try:
-        chosen_output(found, output.get(OUTPUT), OUTPUT, len(images))
+        select_output(found, output.get(OUTPUT), OUTPUT, len(images))
     except ValueError as error:
         raise ValueError(f"{error} (here: --output-key INDEX-OR-KEY)") from error
     if asked := [layer for layer in wrong if layer in named or layer in output]:

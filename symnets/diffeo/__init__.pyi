@@ -16,7 +16,7 @@ from ._molecules import deform_atoms as deform_atoms
 from ._molecules import deform_graph as deform_graph
 from ._random_diffeo import RandomDiffeo as RandomDiffeo
 from ._sine_field import SineField as SineField
-from ._temperature import Rule as Rule
+from ._temperature import CutoffRule as CutoffRule
 from ._temperature import temperature as temperature
 from ._temperature import temperature_range as temperature_range
 from ._temperature import typical_displacement as typical_displacement
@@ -25,6 +25,7 @@ __all__ = [
     "Affine",
     "BSplineField",
     "Composition",
+    "CutoffRule",
     "Diffeo",
     "Expansion",
     "Field",
@@ -32,7 +33,6 @@ __all__ = [
     "GaussianField",
     "Inverse",
     "RandomDiffeo",
-    "Rule",
     "SineField",
     "deform_atoms",
     "deform_graph",

@@ -129,7 +129,7 @@ class Affine(Diffeo):
         )
 
     @property
-    def still(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether A is 1 and t is 0, and no derivative with respect to them is asked for."""
         return self._identity and values_suffice(self.matrix, self.shift)
 

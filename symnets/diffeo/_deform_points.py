@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from symnets.diffeo._field import not_negative
 from symnets.diffeo._sine_field import SineField
-from symnets.diffeo._temperature import Rule
+from symnets.diffeo._temperature import CutoffRule
 
 
 def deform_points(
@@ -18,7 +18,7 @@ def deform_points(
     delta: float | Tensor | None = None,
     temperature: float | Tensor | None = None,
     cutoff: float = 3.0,
-    rule: Rule = "disc",
+    rule: CutoffRule = "disc",
     margin: float | None = None,
     owner: Int[Tensor, " points"] | None = None,
     field: SineField | None = None,
@@ -87,7 +87,7 @@ def deform_points(
         dtype=torch.float64,
         device=points.device,
     )
-    if maps.still:
+    if maps.is_identity:
         return points.clone()
     moved = clouds + (maps.push(inside) - inside)
     found = moved[there] if owner is None else moved[there][_order(owner).argsort()]

@@ -130,7 +130,7 @@ class Diffeo(ABC):
         return self.shape
 
     @property
-    def still(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether it is known to move nothing."""
         return False
 
@@ -217,7 +217,7 @@ class Diffeo(ABC):
             raise ValueError(
                 f"images: got {len(images)} images for {self.n} deformations; expected as many, or one"
             )
-        if self.still:
+        if self.is_identity:
             return images.expand(max(self.n, len(images)), *images.shape[1:]).clone()
         return resample(images, self.displacement(), mode)
 
@@ -271,9 +271,9 @@ class Composition(Diffeo):
         return self.outer.dim
 
     @property
-    def still(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether both are known to move nothing."""
-        return self.outer.still and self.inner.still
+        return self.outer.is_identity and self.inner.is_identity
 
     def __getitem__(self, index: Index) -> "Composition":
         """Some of the deformations: of a number, a batch of one."""
@@ -349,9 +349,9 @@ class Inverse(Diffeo):
         return self.forward.dim
 
     @property
-    def still(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether there is nothing to undo."""
-        return self.forward.still
+        return self.forward.is_identity
 
     @property
     def residual(self) -> Float[Tensor, " n"]:
@@ -484,9 +484,9 @@ class Selection(Diffeo):
         return self.source.dim
 
     @property
-    def still(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether it is known to move nothing."""
-        return self.source.still
+        return self.source.is_identity
 
     def __getitem__(self, index: Index) -> "Selection":
         """Some of the deformations."""

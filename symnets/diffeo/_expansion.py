@@ -26,7 +26,7 @@ class Expansion(Diffeo):
         basis: the φ.
         coefficients: C, in pixels; a grid of all modes, zero where one is not kept.
         shape: of the grid of pixels; None for points only.
-        still: whether all coefficients are known to be zero.
+        is_identity: whether all coefficients are known to be zero.
         acceptance: of the draws that these were kept from, the fraction that was one-to-one; None if all
             were kept unseen.
     """
@@ -37,7 +37,7 @@ class Expansion(Diffeo):
         coefficients: Float[Tensor, "n dim *modes"],
         shape: Sequence[int] | None,
         *,
-        still: bool = False,
+        is_identity: bool = False,
         acceptance: float | None = None,
     ) -> None:
         if tuple(coefficients.shape[2:]) != basis.sizes or coefficients.shape[1] != len(basis.sizes):
@@ -45,7 +45,7 @@ class Expansion(Diffeo):
             raise ValueError(f"coefficients: expected shape {expected}, got {tuple(coefficients.shape)}")
         if not coefficients.is_floating_point():
             raise ValueError(f"coefficients: expected floating numbers, got {coefficients.dtype}")
-        self.basis, self.coefficients, self._still = basis, coefficients, still
+        self.basis, self.coefficients, self._is_identity = basis, coefficients, is_identity
         self.shape = None if shape is None else tuple(shape)
         self.acceptance = acceptance
 
@@ -70,9 +70,9 @@ class Expansion(Diffeo):
         return self.coefficients.device
 
     @property
-    def still(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether it is known to move nothing."""
-        return self._still
+        return self._is_identity
 
     def __getitem__(self, index: Index) -> "Expansion":
         """Some of the deformations: of a number, a batch of one."""
@@ -157,4 +157,6 @@ class Expansion(Diffeo):
         return torch.einsum(f"{','.join(terms)}->zxy", self.coefficients, *tables)
 
     def _with(self, coefficients: Tensor) -> "Expansion":
-        return Expansion(self.basis, coefficients, self.shape, still=self._still, acceptance=self.acceptance)
+        return Expansion(
+            self.basis, coefficients, self.shape, is_identity=self._is_identity, acceptance=self.acceptance
+        )

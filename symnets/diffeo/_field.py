@@ -137,7 +137,9 @@ class Field(ABC):
             raise ValueError(f"dtype: expected a floating one, got {dtype}")
         if float(deltas.max()) == 0:
             none = torch.zeros(len(deltas), self.dim, *self.basis.sizes, dtype=dtype, device=device)
-            return Expansion(self.basis, none, self.shape, still=True, acceptance=1.0 if bijective else None)
+            return Expansion(
+                self.basis, none, self.shape, is_identity=True, acceptance=1.0 if bijective else None
+            )
         if not bijective:
             drawn, acceptance = self._draw(deltas.to(where), generator), None
         else:

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from symnets.diffeo._expansion import Expansion
 from symnets.diffeo._sine_field import SineField
-from symnets.diffeo._temperature import Rule, kept_modes
+from symnets.diffeo._temperature import CutoffRule, kept_modes
 
 Range = float | tuple[float, float]
 """A number, or (low, high)."""
@@ -31,7 +31,7 @@ class FieldRange:
     strength: Literal["delta", "temperature"]
     values: tuple[float, float]
     cutoffs: tuple[float, float]
-    rule: Rule = "disc"
+    rule: CutoffRule = "disc"
 
     def __post_init__(self) -> None:
         low, high = self.cutoffs
@@ -68,7 +68,7 @@ class FieldRange:
             found = self._coefficients(_field(size, cutoff, self.rule), values[rows], bijective, generator)
             corner = [slice(length) for length in found.shape[2:]]
             coefficients[(rows, slice(None), *corner)] = found
-        return Expansion(basis, coefficients, size, still=most == 0)
+        return Expansion(basis, coefficients, size, is_identity=most == 0)
 
     def _coefficients(
         self, field: SineField, values: Tensor, bijective: bool, generator: Generator | None
@@ -98,6 +98,6 @@ def uniform(n: int, generator: Generator | None) -> Float64[Tensor, " n"]:
 
 
 @lru_cache(maxsize=64)
-def _field(shape: tuple[int, ...], cutoff: float, rule: Rule) -> SineField:
+def _field(shape: tuple[int, ...], cutoff: float, rule: CutoffRule) -> SineField:
     """Fields of one size; kept, for modes and probabilities of folds take time."""
     return SineField(shape, cutoff=cutoff, rule=rule)

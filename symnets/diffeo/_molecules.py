@@ -7,7 +7,7 @@ from torch import Generator
 
 from symnets.data import AtomGraph, neighbors
 from symnets.diffeo._deform_points import deform_points
-from symnets.diffeo._temperature import Rule
+from symnets.diffeo._temperature import CutoffRule
 
 MARGIN = 2.0
 """Å from the outermost atoms to the walls that do not move: about the radius of an atom."""
@@ -18,7 +18,7 @@ def deform_atoms(
     *,
     delta: float,
     cutoff: float = 3.0,
-    rule: Rule = "disc",
+    rule: CutoffRule = "disc",
     n: int = 1,
     margin: float = MARGIN,
     periodic: bool = False,
@@ -65,7 +65,7 @@ def deform_graph(
     *,
     delta: float,
     cutoff: float = 3.0,
-    rule: Rule = "disc",
+    rule: CutoffRule = "disc",
     margin: float = MARGIN,
     periodic: bool = False,
     generator: Generator | None,

@@ -27,7 +27,7 @@ from symnets.diffeo._sample_parts import (
     undeclared,
     with_parts,
 )
-from symnets.diffeo._temperature import Rule
+from symnets.diffeo._temperature import CutoffRule
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class RandomDiffeo(nn.Module):
         delta: Range | None = None,
         temperature: Range | None = None,
         cutoff: Range = 3,
-        rule: Rule = "disc",
+        rule: CutoffRule = "disc",
         p: float = 1.0,
         interpolation: Mode = "bilinear",
         bijective: bool = False,

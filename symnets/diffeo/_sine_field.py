@@ -10,7 +10,13 @@ from symnets.diffeo._basis import SineBasis
 from symnets.diffeo._expansion import POINTS_PER_WAVE
 from symnets.diffeo._field import Field, image_shape, not_negative
 from symnets.diffeo._folding import FoldingWarning, warn_caller
-from symnets.diffeo._temperature import Rule, kept_modes, temperature, temperature_range, typical_displacement
+from symnets.diffeo._temperature import (
+    CutoffRule,
+    kept_modes,
+    temperature,
+    temperature_range,
+    typical_displacement,
+)
 
 FEW = 0.1
 """Fraction of fields that fold, above which there is a warning where no T2 is known."""
@@ -41,7 +47,7 @@ class SineField(Field):
         torch.Size([100, 1, 28, 28])
     """
 
-    def __init__(self, shape: Sequence[int], *, cutoff: float, rule: Rule = "disc") -> None:
+    def __init__(self, shape: Sequence[int], *, cutoff: float, rule: CutoffRule = "disc") -> None:
         pixels = image_shape(shape)
         self._set(tuple(map(float, pixels)), tuple(n - 1.0 for n in pixels), cutoff, rule, pixels)
         for n, size in zip(pixels, self.basis.sizes, strict=True):
@@ -52,7 +58,7 @@ class SineField(Field):
                 )
 
     @classmethod
-    def in_box(cls, lengths: Sequence[float], *, cutoff: float, rule: Rule = "disc") -> "SineField":
+    def in_box(cls, lengths: Sequence[float], *, cutoff: float, rule: CutoffRule = "disc") -> "SineField":
         """Deformations of the points of a box [0, L_1] x [0, L_2] (x [0, L_3]), in any unit, without pixels.
 
         Displacements, and `delta`, have the unit of the lengths.
@@ -69,11 +75,11 @@ class SineField(Field):
         lengths: tuple[float, ...],
         extents: tuple[float, ...],
         cutoff: float,
-        rule: Rule,
+        rule: CutoffRule,
         shape: tuple[int, ...] | None,
     ) -> None:
         self.lengths, self.cutoff = lengths, float(cutoff)
-        self.rule: Rule = rule
+        self.rule: CutoffRule = rule
         modes, self.waves = kept_modes(lengths, self.cutoff, rule)
         length = math.prod(lengths) ** (1 / len(lengths))
         amplitudes = length * math.sqrt(self.temperature(1.0)) / self.waves

@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-Rule = Literal["disc", "half"]
+CutoffRule = Literal["disc", "half"]
 
 
 @lru_cache(maxsize=256)
 def kept_modes(
-    lengths: tuple[float, ...], cutoff: float, rule: Rule = "disc"
+    lengths: tuple[float, ...], cutoff: float, rule: CutoffRule = "disc"
 ) -> tuple[Int64[Tensor, "modes dim"], Float64[Tensor, "modes"]]:
     """Modes k = (k_1, ..., k_d), k_a >= 1, and their wave numbers κ.
 
@@ -36,8 +36,8 @@ def kept_modes(
     Raises:
         ValueError: a cutoff that keeps no mode at all, or is not finite; an unknown rule.
     """
-    if rule not in get_args(Rule):
-        raise ValueError(f"rule: expected one of {get_args(Rule)}, got {rule!r}")
+    if rule not in get_args(CutoffRule):
+        raise ValueError(f"rule: expected one of {get_args(CutoffRule)}, got {rule!r}")
     if not (cutoff > 0 and math.isfinite(cutoff)):
         raise ValueError(f"cutoff: expected a positive number, got {cutoff}")
     if not lengths or not all(length > 0 and math.isfinite(length) for length in lengths):
@@ -60,7 +60,7 @@ def kept_modes(
     return modes[inside], waves[inside]
 
 
-def mode_sum(lengths: Sequence[float], cutoff: float, rule: Rule = "disc") -> float:
+def mode_sum(lengths: Sequence[float], cutoff: float, rule: CutoffRule = "disc") -> float:
     """S(c) = Σ 1 / κ² over the kept modes: the mean squared displacement at temperature 1, up to factors.
 
     In a square S(c) ≈ (π/2) ln c, but only to leading order: S(3) = 1.025, not 1.726.
@@ -74,7 +74,12 @@ def _smallest_wave(lengths: Sequence[float]) -> float:
 
 
 def typical_displacement(
-    temperature: float, shape: Sequence[float], cutoff: float, *, rule: Rule = "disc", exact: bool = True
+    temperature: float,
+    shape: Sequence[float],
+    cutoff: float,
+    *,
+    rule: CutoffRule = "disc",
+    exact: bool = True,
 ) -> float:
     """δ, the root of the mean squared displacement in pixels, at a temperature T.
 
@@ -98,7 +103,7 @@ def typical_displacement(
 
 
 def temperature(
-    delta: float, shape: Sequence[float], cutoff: float, *, rule: Rule = "disc", exact: bool = True
+    delta: float, shape: Sequence[float], cutoff: float, *, rule: CutoffRule = "disc", exact: bool = True
 ) -> float:
     """T at which the root of the mean squared displacement is `delta` pixels; see `typical_displacement`.
 
@@ -112,7 +117,7 @@ def temperature(
 
 
 def temperature_range(
-    shape: Sequence[float], cutoff: float, *, rule: Rule = "disc", exact: bool = True
+    shape: Sequence[float], cutoff: float, *, rule: CutoffRule = "disc", exact: bool = True
 ) -> tuple[float, float]:
     """T1 and T2, between which deformations are visible and mostly do not fold.
 
@@ -135,7 +140,7 @@ def temperature_range(
     )
 
 
-def _squared_displacement(shape: Sequence[float], cutoff: float, rule: Rule, exact: bool) -> float:
+def _squared_displacement(shape: Sequence[float], cutoff: float, rule: CutoffRule, exact: bool) -> float:
     """Mean squared displacement in pixels² at temperature 1."""
     dim = len(shape)
     if dim not in (2, 3):

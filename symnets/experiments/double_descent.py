@@ -1,23 +1,23 @@
-"""Double descent: test error and norm of the predictor peak where nets begin to fit their data.
+r"""Double descent: test error and norm of the predictor peak where nets begin to fit their data.
 
-**Question.** How do the test error and the size of a net's output depend on its number of weights N, on
-either side of the jamming transition N*, and what becomes of the peak if the training is stopped early?
+**Question.** How do the test error and the size of a net's output depend on its number of weights $N$, on
+either side of the jamming transition $N^*$, and what becomes of the peak if training is stopped early?
 
-**Law.** Below N* nets cannot fit all P patterns. There the test error first falls with N, then rises to a
-cusp at N*, and falls again past it, slowly, towards a plateau. At N* the net barely fits: its output on
-patterns that it has not seen makes large detours, and the norm |f| = <f²>^(1/2) on test patterns peaks, as
-|f| ~ (N - N*)^-1 according to a simple argument. A net that is stopped early has no cusp. Spigler et al. 2019
-(arXiv:1810.09665), Geiger et al. 2019 (arXiv:1901.01608). `polynomial_picture` is the same in one dimension.
+**Law.** Below $N^*$ nets cannot fit all $P$ patterns. There the test error first falls with $N$ and then
+rises to a cusp at $N^*$. Past $N^*$ it falls slowly towards a plateau. The norm $|f| = \langle f^2
+\rangle^{1/2}$ of the output on test patterns peaks at $N^*$, as $|f| \sim (N - N^*)^{-1}$ by a simple
+argument. A net that is stopped early has no cusp. Spigler et al. 2019 (arXiv:1810.09665), Geiger et al. 2019
+(arXiv:1901.01608). The same in one dimension: `polynomial_picture`.
 
 **How.** Parity of MNIST digits in ten whitened principal components, two hidden layers of ReLU, quadratic
-hinge, Adam on all patterns (`nets.NetConfig`). N* is where the median of N_Δ / N over seeds falls through 0.1
-(`size_curves.jamming_size`). The test patterns are halved: during training the first half tells when to stop
-early (`EarlyStopping`); all errors and norms are those of the second half. The cusp of an error is its
-largest mean between N* / 2 and 2 N*; its rise is measured from the least mean at smaller N. Each seed has its
-own training patterns and weights; the patterns of a seed are the same at every width.
+hinge, Adam on all patterns. $N^*$ is where the median of $N_\Delta/N$ over seeds falls through 0.1. The test
+patterns are halved: the first half selects the step for early stopping, and all errors and norms are those of
+the second half. The cusp of an error is its largest mean between $N^*/2$ and $2N^*$; its rise is measured
+from the smallest mean at smaller $N$. Each seed has its own training patterns and weights; the patterns of a
+seed are the same at every width.
 
-**Figure.** Test error against N, and test error, norm and N_Δ / N against N / N*, one colour for each P;
-dashed: stopped early.
+**Figure.** Test error against $N$, and test error, norm and $N_\Delta/N$ against $N/N^*$, one colour for each
+$P$; dashed: stopped early.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ from numpy import ndarray
 from symnets.config import at_least, check_ranges
 from symnets.data import Batch
 from symnets.estimates import SizeCurves, fit_power_law_at, jamming_size
-from symnets.report import COLOURS, draw_published, row_of_panels, style
+from symnets.report import COLORS, draw_published, row_of_panels, style
 from symnets.setups import EarlyStopping, ImageNetConfig, batch_key, held_out, minimise, patterns
 from symnets.sweeps import Arrays, Finding, Result, grid
 
@@ -199,7 +199,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     """Errors, norm and unsatisfied patterns."""
     made, panels = row_of_panels(4)
     error, scaled, norm, unsatisfied = panels
-    for (n_train, curves), colour in zip(_by_patterns(table).items(), COLOURS, strict=False):
+    for (n_train, curves), colour in zip(_by_patterns(table).items(), COLORS, strict=False):
         star = jamming_size(curves)  # NaN draws nothing
         look: dict[str, Any] = {"color": colour, "label": f"P = {n_train}{curves.left_out}"}
         for axes, unit in ((error, 1.0), (scaled, star)):

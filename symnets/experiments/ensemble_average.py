@@ -1,25 +1,26 @@
-"""Ensemble average: initial weights make nets fluctuate, and averaging their outputs removes it.
+r"""Averages of ensembles: averaging outputs over initial weights removes the dependence on net size.
 
-**Question.** Why does the test error of nets that fit all their data still fall when they get larger? How
-much of it do nets of one size share, and how much is the luck of their initial weights?
+**Question.** Why does the test error of nets that fit all their data still fall when they get larger? Which
+part of the error is common to nets of one size, and which part fluctuates with their initial weights?
 
-**Law.** Train n nets on the same patterns, from different initial weights, and average their outputs,
-f̄ = (1/n) Σ_a f_a. The variance ‖f - f̄‖² falls as N^(-1/2): it comes from the fluctuations of the tangent
-kernel at the start, which fall as 1/h. The test error of the average hardly depends on N past the jamming
-transition N*, while the average of the test errors falls towards it, <ε> - ε̄ ~ N^(-1/2). Several nets just
-past N*, averaged, do as well as one much larger. Geiger et al. 2019 (arXiv:1901.01608).
+**Law.** Train $n$ nets on the same patterns from different initial weights, and average their outputs, $\bar
+f = \frac{1}{n} \sum_a f_a$. The variance $\| f - \bar f \|^2$ falls as $N^{-1/2}$: it comes from the
+fluctuations of the initial tangent kernel, which fall as $1/h$. The test error $\bar\epsilon$ of the average
+hardly depends on $N$ past the jamming transition $N^*$, while the average $\langle \epsilon \rangle$ of the
+test errors falls towards it, $\langle \epsilon \rangle - \bar\epsilon \sim N^{-1/2}$. An average of several
+nets just past $N^*$ does as well as a much larger net. Geiger et al. 2019 (arXiv:1901.01608).
 
 **How.** Parity of MNIST digits in ten whitened principal components, two hidden layers of ReLU, quadratic
-hinge, Adam on all patterns (`nets.NetConfig`; `data_seed` is fixed, `seed` draws the weights). The output is
-what a net has learned, f(w, x) - f(w0, x) (`FromStart`): of the random function of order one that a net
-starts from a part stays on test patterns, however wide the net. The learning rate is larger and falls less
-than in the other experiments, so that wide nets are done in a few hundred steps. The variance is that of the
-outputs on test patterns, with n / (n - 1) to make it unbiased. "Past N*" are the sizes N > N*; exponents are
-fitted to N >= 10 N*, for near N* the norm of the output diverges, which is another law (`double_descent`). N*
-is `size_curves.jamming_size`. Errors come from leaving out the nets of one seed at a time (jackknife).
+hinge, Adam on all patterns (`data_seed` is fixed, `seed` draws the weights). The output is $f(w, x) - f(w_0,
+x)$ (`symnets.setups.MinusInitial`): part of the random function of order one with which a net starts remains
+on test patterns, at any width. The learning rate is larger and falls less than in the other experiments, so
+that wide nets converge within a few hundred steps. The variance is that of the outputs on test patterns, with
+$n/(n - 1)$ to make it unbiased. Exponents are fitted to $N \geq 10 N^*$, for near $N^*$ the norm of the
+output diverges (`double_descent`). $N^*$ is where the median of $N_\Delta/N$ falls through 0.1. Errors come
+from leaving out the nets of one seed at a time (jackknife).
 
-**Figure.** Average error and error of the average against N; variance against N, with the published exponent;
-the difference of the errors against N.
+**Figure.** Average error and error of the average against $N$; variance against $N$, with the published
+exponent; the difference of the errors against $N$.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from symnets.estimates import SizeCurves, fit_power_law, jamming_size
-from symnets.report import COLOURS, FAINT, draw_published_exponent, row_of_panels, style
+from symnets.report import COLORS, FAINT, draw_published_exponent, row_of_panels, style
 from symnets.setups import FromStart, ImageNetConfig, batch_key, held_out, minimise
 from symnets.sweeps import Arrays, Finding, Result, grid
 
@@ -249,11 +250,11 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     )
     errors.plot(e.sizes, e.error_of_average, "s-", markersize=4, label="error of the average")
     errors.set(title=f"Test error, {len(e.outputs)} nets{e.left_out}", ylabel="test error")
-    _power(variance, e, e.variance, COLOURS[2], "$|f - \\bar f|^2$", band=(-0.65, -0.35))
-    _power(variance, e, e.relative_variance, COLOURS[3], "relative to $\\langle f^2 \\rangle$")
+    _power(variance, e, e.variance, COLORS[2], "$|f - \\bar f|^2$", band=(-0.65, -0.35))
+    _power(variance, e, e.relative_variance, COLORS[3], "relative to $\\langle f^2 \\rangle$")
     variance.set(title="Variance of the output", ylabel="variance on test patterns", yscale="log")
     gap = e.average_error - e.error_of_average
-    _power(difference, e, gap, COLOURS[4], "average error - error of the average", band=(-0.75, -0.25))
+    _power(difference, e, gap, COLORS[4], "average error - error of the average", band=(-0.75, -0.25))
     difference.set(title="What averaging gains", ylabel="difference of test errors", yscale="log")
     for axes in (errors, variance, difference):
         axes.set(xscale="log", xlabel="weights N")

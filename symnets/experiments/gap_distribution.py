@@ -1,10 +1,20 @@
-"""Configurations of the experiment, and the grids that are run.
+r"""Gaps at jamming: densities of small overlaps and of small gaps of nets at their jamming point.
 
-Runs: minimise above jamming, decompress, keep the gaps.
+**Question.** At jamming some patterns are barely violated and others barely satisfied. In packings of
+particles the densities of small overlaps and gaps are power laws whose exponents identify the universality
+class. What are they for nets?
 
-Exponents of the distributions of gaps, by maximum likelihood.
+**Law.** With $\Delta = 1 - y f$, $P_+(\Delta) \sim \Delta^\theta$ with $\theta \approx 0.3$ for overlaps
+$\Delta > 0$, and $P_-(\Delta) \sim (-\Delta)^{-\gamma}$ with $\gamma \approx 0.2$ for gaps $\Delta < 0$, the
+exponents of ellipses. Geiger et al. 2019, arXiv:1809.09349.
 
-The figure: the way down, distributions of overlaps and of gaps.
+**How.** Each net is minimised above jamming and decompressed to its jamming point
+(`symnets.setups.decompress_net`). The last minimum gives the gaps; it is used if its loss is below $10^{-3}$.
+Overlaps are measured in units of their mean in each net, gaps in units of the margin. Exponents are maximum
+likelihood estimates of a power law that is cut off at both ends, without bins; errors come from resampling
+nets. This experiment is exploratory: its nets are small.
+
+**Figure.** The loss during decompression, and the densities of overlaps and of gaps.
 """
 
 from collections.abc import Sequence
@@ -22,7 +32,7 @@ from scipy.stats import bootstrap
 from symnets.data import Batch
 from symnets.estimates import PowerLaw
 from symnets.models import count_weights
-from symnets.report import COLOURS, FAINT, draw_published, draw_published_exponent, row_of_panels, style
+from symnets.report import COLORS, FAINT, draw_published, draw_published_exponent, row_of_panels, style
 from symnets.setups import DecompressedConfig, JammedState, batch_key, decompress, minimise
 from symnets.sweeps import Arrays, Finding, Result, Scalar, report_progress
 
@@ -193,8 +203,8 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     made, (path, overlaps, gaps) = row_of_panels(3)
     _draw_paths(path, table, arrays)
     if (s := samples(table, arrays)) is not None:
-        _draw(overlaps, s.overlaps, s.theta(), COLOURS[0], (0.3, *THETA))
-        _draw(gaps, s.gaps, s.gamma(), COLOURS[1], (-0.2, -GAMMA[1], -GAMMA[0]))
+        _draw(overlaps, s.overlaps, s.theta(), COLORS[0], (0.3, *THETA))
+        _draw(gaps, s.gaps, s.gamma(), COLORS[1], (-0.2, -GAMMA[1], -GAMMA[0]))
     overlaps.set(title="Overlaps", xlabel="Δ / mean overlap", ylabel="$P_+$")
     gaps.set(title="Gaps", xlabel="-Δ", ylabel="$P_-$")
     for axes in (overlaps, gaps):
@@ -241,7 +251,7 @@ def _draw_paths(axes: Axes, table: pd.DataFrame, arrays: Arrays) -> None:
         if "path_n" in found:
             x, y = found["path_n"] / n_weights, found["path_loss"]
             axes.plot(x, y, "-", color=FAINT, linewidth=0.8)
-            axes.plot(x[-1], y[-1], "o", color=COLOURS[0] if y[-1] < NEAR else FAINT, markersize=4)
+            axes.plot(x[-1], y[-1], "o", color=COLORS[0] if y[-1] < NEAR else FAINT, markersize=4)
     draw_published(axes, None, (axes.get_ylim()[0], NEAR), "at jamming")
     axes.set(title="Decompression", xlabel="patterns left / $N$", ylabel="loss", yscale="log")
     axes.legend(loc="upper left")

@@ -1,10 +1,22 @@
-"""Configurations of the experiment, and the grids that are run.
+r"""Hessians in three phases: spectra of over-parametrised, jammed and under-parametrised nets.
 
-The Hessian of a net at the end of its minimisation, measured.
+**Question.** The Hessian of the loss of $P$ patterns is $H = H_0 + H_p$, with $H_0 = \frac{1}{P} \sum \ell''
+\nabla f \, \nabla f^T$ from the curvature of the loss and $H_p = \frac{1}{P} \sum \ell' \nabla^2 f$ from that
+of the net. How do the spectra of both parts change at jamming?
 
-What the spectra of the three phases have to say about what was published.
+**Law.** With the quadratic hinge only the $N_\Delta$ unsatisfied patterns contribute. Over-parametrised: $L =
+0$ and $H = 0$. At jamming overlaps vanish, so that $H_p \to 0$ and $H \to H_0$ of rank $N_\Delta$, with a
+$\delta$-peak at zero of weight $1 - N_\Delta/N$. Under-parametrised: $H_p$ fills the peak, and its scale
+grows as $\sqrt{L}$. About half of the eigenvalues of $H_p$ are negative. Geiger et al. 2019,
+arXiv:1809.09349.
 
-The figure: spectra in three phases, negative eigenvalues against depth, the √L law.
+**How.** Random points with random labels, $d = h$, ReLU, full-batch Adam, in float64. Nets of one hidden
+layer have no biases. Near jamming a net is decompressed: patterns are taken away until the rest can almost be
+satisfied (`symnets.setups.decompress_net`). At the end both parts of the Hessian are computed in closed form,
+and $N_-$, the number of negative eigenvalues of $H_p$, by inertia. $N$ is here the number of rows of $H$,
+biases included.
+
+**Figure.** Cumulative spectra in the three phases, $N_-/N$ against depth, and the scale of $H_p$ against $L$.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +36,7 @@ from symnets.estimates import PowerLaw, fit_power_law
 from symnets.models import Dense, count_weights
 from symnets.observables import margins
 from symnets.observables.curvature import HessianSplit, hessian_split, inertia, spectrum
-from symnets.report import COLOURS, draw_published, draw_published_exponent, row_of_panels, style
+from symnets.report import COLORS, draw_published, draw_published_exponent, row_of_panels, style
 from symnets.setups import DecompressedConfig, JammedState, batch_key, decompress, minimise
 from symnets.sweeps import Arrays, Finding, Result, Scalar, report_progress
 from symnets.training import QuadraticHinge
@@ -370,9 +382,9 @@ def _draw_spectra(axes: Axes, runs: pd.DataFrame, arrays: Arrays) -> None:
     run, found = runs.iloc[0], arrays(str(runs.index[0]))
     below = (np.arange(len(found["h"])) + 0.5) / len(found["h"])
     for name, label, colour in (
-        ("h", "$H$", COLOURS[6]),
-        ("h0", "$H_0$", COLOURS[0]),
-        ("hp", "$H_p$", COLOURS[1]),
+        ("h", "$H$", COLORS[6]),
+        ("h0", "$H_0$", COLORS[0]),
+        ("hp", "$H_p$", COLORS[1]),
     ):
         line = "--" if name == "h0" else "-"
         axes.step(found[name], below, line, color=colour, label=label, where="mid")
@@ -400,10 +412,10 @@ def _draw_negative(axes: Axes, depths: dict[int, pd.DataFrame]) -> None:
             continue
         share = some["n_negative"] / some["n_params"]
         spread = np.linspace(-0.15, 0.15, len(some))
-        axes.plot(depth + spread, share, "o", color=COLOURS[0], markersize=3, alpha=0.6)
+        axes.plot(depth + spread, share, "o", color=COLORS[0], markersize=3, alpha=0.6)
         if depth == 1:
             exact = some["width"].iloc[0] / some["n_params"].iloc[0]
-            axes.plot([0.7, 1.3], [exact, exact], color=COLOURS[1], label="exact, $h/N$")
+            axes.plot([0.7, 1.3], [exact, exact], color=COLORS[1], label="exact, $h/N$")
     axes.set(title="Negative eigenvalues of $H_p$", xlabel="hidden layers", ylabel="$N_-/N$", ylim=(0, 0.75))
     axes.set_xticks(list(depths))
     axes.legend(loc="upper left")
@@ -412,7 +424,7 @@ def _draw_negative(axes: Axes, depths: dict[int, pd.DataFrame]) -> None:
 def _draw_law(axes: Axes, depths: dict[int, pd.DataFrame], arrays: Arrays) -> None:
     """Paths of decompressed nets, each to its jamming point."""
     drawn = {depth: runs for depth, runs in depths.items() if depth > 1}
-    for (depth, runs), colour in zip(drawn.items(), COLOURS, strict=False):
+    for (depth, runs), colour in zip(drawn.items(), COLORS, strict=False):
         for name in jammed(runs).index:
             found = arrays(str(name))
             axes.plot(

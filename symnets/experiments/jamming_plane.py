@@ -1,18 +1,18 @@
-"""The jamming line in the plane of parameters and patterns: N*(P) for random data and for images.
+r"""Jamming, the plane: the number of weights at the transition against the number of patterns.
 
-**Question.** How many weights N* does a net need to satisfy P patterns, when labels are random, and when
+**Question.** How many weights $N^*$ does a net need to satisfy $P$ patterns, when labels are random, and when
 they are the parity of handwritten digits?
 
-**Law.** Random data: N* is proportional to P, below the bound N* < P/C_0 = 2 P, whatever the depth. MNIST
-parity: data with structure need fewer, log N* grows with log P with a slope of about 3/4. Geiger et al. 2019
-(arXiv:1809.09349), Spigler et al. 2019 (arXiv:1810.09665).
+**Law.** Random data: $N^*$ is proportional to $P$, below the bound $N^* < P/C_0 = 2P$, for any depth. MNIST
+parity: structured data need fewer weights, and $\log N^*$ grows with $\log P$ with a slope of about 3/4.
+Geiger et al. 2019 (arXiv:1809.09349), Spigler et al. 2019 (arXiv:1810.09665).
 
-**How.** For each P a row of widths; a run is jammed if N_Δ > 0.1 N when its budget ends (the authors'
-rule), and N* is where half of the seeds are. Its error holds the scatter of the seeds and the width of a
-step between two widths; the line weighs points by it. N* depends on minimiser and budget: the smaller the
-budget, the larger.
+**How.** For each $P$ nets of several widths are trained. A run is jammed if $N_\Delta > 0.1 N$ at the end of
+its budget (the authors' rule), and $N^*$ is where half of the seeds are jammed. Its error combines the
+scatter of the seeds and the distance between two widths; the fit weighs points by it. $N^*$ depends on
+minimiser and budget: the smaller the budget, the larger $N^*$.
 
-**Figure.** N* against P with fitted lines, the bound, and the share of jammed runs at each point.
+**Figure.** $N^*$ against $P$ with fitted lines, the bound, and the share of jammed runs at each point.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from symnets.estimates import PowerLaw, fit_power_law, transition
-from symnets.report import COLOURS, FAINT, style
+from symnets.report import COLORS, FAINT, style
 from symnets.setups import NetConfig, batch_key, minimise
 from symnets.sweeps import Arrays, Finding, Result
 
@@ -199,11 +199,11 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
             at.points["n_star"],
             at.points["error"],
             fmt="o",
-            color=COLOURS[1],
+            color=COLORS[1],
             label="$N^*$",
         )
         if at.law is not None:
-            at.law.draw(axes, "fit", color=COLOURS[1])
+            at.law.draw(axes, "fit", color=COLORS[1])
             published = {"random": 1.0, "mnist": 0.75}.get(str(data))
             if published:
                 middle = np.sqrt(p[0] * p[-1])
@@ -211,7 +211,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
                     p,
                     at.law(middle) * (p / middle) ** published,
                     ":",
-                    color=COLOURS[0],
+                    color=COLORS[0],
                     label=f"published slope {published:g}",
                 )
         axes.set(xscale="log", yscale="log", xlabel="$P$", ylabel="$N$", title=f"{data}: dark is jammed")

@@ -1,19 +1,20 @@
-"""The jamming transition of nets on random data: a jump.
+r"""Jamming, the jump: the number of unsatisfied patterns is discontinuous at the transition.
 
-**Question.** P random points with random labels, a net of N weights, the quadratic hinge. Where, as P/N
-grows, does minimisation stop to satisfy all points, and how many are unsatisfied then?
+**Question.** A net of $N$ weights is trained with the quadratic hinge on $P$ random points with random
+labels. At which $P/N$ does minimisation cease to satisfy all points, and how many are unsatisfied there?
 
-**Law.** Below the transition N_Δ = 0 and L = 0 (SAT). At it N_Δ/N jumps to a finite value: at a minimum
-H = H_0 + H_p is positive, H_p has a finite fraction C_0 ≈ ½ of negative eigenvalues, and H_0 has at most
-rank N_Δ, so that N_Δ > C_0 N. L grows from 0 without a jump. Geiger et al. 2019, arXiv:1809.09349; the
-authors' runs for d = h = 51, L = 3 put the transition within P/N of 2.80 to 3.30 after millions of steps.
+**Law.** Below the transition $N_\Delta = 0$ and $L = 0$ (SAT). At the transition $N_\Delta/N$ jumps to a
+finite value: at a minimum $H = H_0 + H_p$ has no negative eigenvalue, a finite fraction $C_0 \approx 1/2$ of
+the eigenvalues of $H_p$ is negative, and $H_0$ has at most rank $N_\Delta$, so that $N_\Delta > C_0 N$. $L$
+grows from 0 without a jump. Geiger et al. 2019, arXiv:1809.09349; for $d = h = 51$ and three hidden layers
+the authors find the transition between $P/N = 2.80$ and $3.30$ after millions of steps.
 
-**How.** Full-batch Adam (`symnets.setups._dense_nets`). The transition depends on the minimiser and on its
-budget: with fewer steps it lies lower. A run that ends while its loss still falls by a factor of two or
-more within the second half of the budget is UNCONVERGED: it is drawn, and counts as what it is at the end
-when the transition is placed, but says nothing of the gap in N_Δ/N.
+**How.** Full-batch Adam (`symnets.setups.minimise`). The transition depends on the minimiser and on its
+budget: with fewer steps it is found at a smaller $P/N$. A run whose loss still falls by a factor of two or
+more within the second half of its budget is UNCONVERGED. It is drawn, and its $N_\Delta/N$ at the end is used
+to place the transition, but not to look for a gap in $N_\Delta/N$.
 
-**Figure.** N_Δ/N and L against P/N, one mark a run.
+**Figure.** $N_\Delta/N$ and $L$ against $P/N$, one mark for each run.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from matplotlib.figure import Figure
 from symnets.estimates import transition
 from symnets.models import count_weights
 from symnets.observables import margins
-from symnets.report import COLOURS, draw_published, row_of_panels, style
+from symnets.report import COLORS, draw_published, row_of_panels, style
 from symnets.setups import NetConfig, batch_key, minimise
 from symnets.sweeps import Arrays, Finding, Result
 
@@ -38,10 +39,10 @@ MAX_BATCH = 8
 _SOURCE = "Geiger et al. 2019, arXiv:1809.09349"
 GAP = (0.05, 0.3)  # of N_Δ/N, in which no converged run may lie
 MARKS = {
-    "SAT": ("o", COLOURS[0]),
-    "UNSAT": ("s", COLOURS[1]),
-    "UNCONVERGED": ("^", COLOURS[4]),
-    "DIVERGED": ("x", COLOURS[6]),
+    "SAT": ("o", COLORS[0]),
+    "UNSAT": ("s", COLORS[1]),
+    "UNCONVERGED": ("^", COLORS[4]),
+    "DIVERGED": ("x", COLORS[6]),
 }
 
 

@@ -1,25 +1,25 @@
-"""Jamming of soft spheres, the physical twin of a net that cannot fit its data.
+r"""Jamming of spheres: contacts of soft spheres jump from zero to isostaticity, the analogue of nets.
 
-**Question.** Spheres that repel when they overlap, with energy sum (1 - r/sigma)^2 / 2 over overlapping pairs
-(the quadratic hinge of particles), are thrown at random into a periodic box and slide down to a minimum of
-their energy. When do they find a place without overlap, and how many contacts have they when they do not?
+**Question.** Spheres that repel when they overlap, with energy $\sum (1 - r/\sigma)^2 / 2$ over overlapping
+pairs (the quadratic hinge of particles), are placed at random in a periodic box and relaxed to a minimum of
+their energy. When do they reach a state without overlap, and how many contacts do they have otherwise?
 
-**Law.** Below a packing fraction phi_J, about 0.842 for discs of which half are 1.4 times as large as the
-others, there is no energy and no contact (SAT); above it there is (UNSAT), and the number of contacts per
-degree of freedom has jumped from 0 to 1, the least that can hold a packing together. From there it grows as
-(phi - phi_J)^(1/2), the energy as (phi - phi_J)^2, the pressure as phi - phi_J. O'Hern, Silbert, Liu, Nagel,
-Phys. Rev. E 68, 011306 (2003); the count in finite packings, Goodrich, Liu, Nagel, Phys. Rev. Lett. 109,
-095704 (2012). Nets share the words: energy is loss, overlap a positive gap, density the number of patterns
-per weight, contacts are unsatisfied patterns. Unlike spheres they jump to less than 1 (`jamming_sharpness`).
+**Law.** Below a packing fraction $\phi_J$, about 0.842 for discs of which half are 1.4 times as large as the
+others, there is no energy and no contact (SAT). Above $\phi_J$ there is (UNSAT), and the number of contacts
+per degree of freedom has jumped from 0 to 1, the least that makes a packing rigid (isostatic). From there it
+grows as $(\phi - \phi_J)^{1/2}$, the energy as $(\phi - \phi_J)^2$, the pressure as $\phi - \phi_J$. O'Hern,
+Silbert, Liu, Nagel, Phys. Rev. E 68, 011306 (2003); finite packings: Goodrich, Liu, Nagel, Phys. Rev. Lett.
+109, 095704 (2012). In nets energy is loss, an overlap a positive gap, density the number of patterns per
+weight, and contacts are unsatisfied patterns. Unlike spheres, nets jump to less than 1 (`jamming_sharpness`).
 
-**How.** Two kinds of run share one `Config`. A quench (`decompress_to` None) starts from random positions at
-a given phi and ends with a verdict; the fraction of jammed quenches places the threshold. For exponents that
-is too blunt: each packing has a phi_J of its own, and these scatter by more than the distances of interest. A
-decompression therefore follows one packing from a quench far above jamming down to its own phi_J
-(`symnets.setups._packing`), and exponents are those of averages over packings at equal
-distance from it (`symnets.setups._packing_curves`).
+**How.** A quench (`decompress_to` None) starts from random positions at a given $\phi$ and ends with a
+verdict; the fraction of jammed quenches places the threshold. This does not resolve exponents: each packing
+has a $\phi_J$ of its own, and these scatter by more than the distances of interest. A decompression therefore
+follows one packing from a quench far above jamming down to its own $\phi_J$
+(`symnets.setups.decompress_packing`), and exponents are those of averages over packings at equal distance
+from it (`symnets.setups.average_packings`).
 
-**Figure.** Contacts per degree of freedom of quenches against phi; excess coordination, and energy and
+**Figure.** Contacts per degree of freedom of quenches against $\phi$; excess coordination, and energy and
 pressure, against the distance to jamming.
 """
 
@@ -35,7 +35,7 @@ from numpy import ndarray
 
 from symnets.config import at_least, between, check_ranges, within
 from symnets.estimates import PowerLaw, fit_power_law, fit_power_law_seeds
-from symnets.report import COLOURS, draw_published, draw_published_exponent, row_of_panels, style
+from symnets.report import COLORS, draw_published, draw_published_exponent, row_of_panels, style
 from symnets.setups import Curves, contacts, curves, decompress_packing, random_packing, relax, threshold
 from symnets.sweeps import Arrays, Finding, Result, grid, report_progress
 
@@ -44,7 +44,7 @@ _OHERN = "O'Hern et al. 2003, Phys. Rev. E 68, 011306"
 _PHI_J = {2: 0.842, 3: 0.648}
 _EXPONENTS = {"coordination": (0.5, 0.45, 0.55), "energy": (2.0, 1.9, 2.1), "pressure": (1.0, 0.95, 1.05)}
 _LABELS = {"coordination": "$Z - Z_{iso}$", "energy": "energy per sphere", "pressure": "pressure"}
-_COLOURS = dict(zip(_EXPONENTS, COLOURS, strict=False))
+_COLOURS = dict(zip(_EXPONENTS, COLORS, strict=False))
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
 
 
 def _draw_jump(axes: Axes, quenches: _Quenches, dim: int) -> None:
-    for verdict, colour in (("SAT", COLOURS[2]), ("UNSAT", COLOURS[1]), ("UNCONVERGED", COLOURS[6])):
+    for verdict, colour in (("SAT", COLORS[2]), ("UNSAT", COLORS[1]), ("UNCONVERGED", COLORS[6])):
         shown = quenches.verdict == verdict
         if shown.any():
             x, y = quenches.phi[shown], quenches.ratio[shown]

@@ -1,23 +1,22 @@
-"""Cross-entropy against quadratic hinge: equal test errors, but only a loss of finite range jams sharply.
+r"""Losses compared: cross-entropy and quadratic hinge generalise alike, but only the hinge jams sharply.
 
 **Question.** Jamming is defined with a loss that vanishes beyond a margin. Do nets trained with
-cross-entropy, as everybody trains them, generalise alike? And do they have a transition?
+cross-entropy, the usual choice, generalise equally well? And do they have a transition?
 
-**Law.** Test errors agree within a percent or so, at every N. With the quadratic hinge the number N_Δ of
-unsatisfied patterns jumps at N* from a finite fraction of N to zero, and the loss is zero past it.
-Cross-entropy, log(1 + e^(-y f)), acts at any distance, as the forces between molecules do, where the hinge
-acts as those between billiard balls: its loss is never zero and there is no N_Δ to count. What can be
-counted, the patterns on the wrong side (y f < 0), vanishes without a jump. Spigler et al. 2019
+**Law.** Test errors agree within a percent or so at every $N$. With the quadratic hinge the number $N_\Delta$
+of unsatisfied patterns jumps at $N^*$ from a finite fraction of $N$ to zero, and the loss is zero past it.
+Cross-entropy, $\log(1 + e^{-yf})$, has an infinite range: its loss is never zero and $N_\Delta$ is not
+defined. The number of misclassified patterns ($y f < 0$) vanishes without a jump. Spigler et al. 2019
 (arXiv:1810.09665), Geiger et al. 2019 (arXiv:1809.09349).
 
 **How.** The nets of a seed have the same training patterns and initial weights with both losses: parity of
-MNIST digits in ten whitened principal components, two hidden layers of ReLU, Adam (`nets.NetConfig`). Nets
-with the hinge stop when they satisfy all patterns. With cross-entropy there is nothing to stop at; they use
-the whole budget of steps, and their verdict is UNCONVERGED if the loss still halves in the second half of
-it. N* is where the median of N_Δ / N of the hinge falls through 0.1 (`size_curves.jamming_size`).
+MNIST digits in ten whitened principal components, two hidden layers of ReLU, Adam. Nets with the hinge stop
+when they satisfy all patterns. Nets with cross-entropy use the whole budget of steps; their verdict is
+UNCONVERGED if the loss still halves in its second half. $N^*$ is where the median of $N_\Delta/N$ of the
+hinge falls through 0.1.
 
-**Figure.** Test errors; N_Δ / N of the hinge, and the misclassified patterns N_mis / N of both; the losses at
-the end; all against N.
+**Figure.** Test errors; $N_\Delta/N$ of the hinge, and the number of misclassified patterns over $N$ for both
+losses; the losses at the end; all against $N$.
 """
 
 import math
@@ -29,7 +28,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from symnets.estimates import SizeCurves, jamming_size
-from symnets.report import COLOURS, draw_published, row_of_panels, style
+from symnets.report import COLORS, draw_published, row_of_panels, style
 from symnets.setups import LOSSES, ImageNetConfig, batch_key, held_out, minimise
 from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import Criterion
@@ -177,8 +176,8 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     star = hinge_jamming(curves)
     made, (errors, counts, losses) = row_of_panels(3)
     for loss, name, colour in (
-        (_HINGE, "quadratic hinge", COLOURS[0]),
-        (_ENTROPY, "cross-entropy", COLOURS[1]),
+        (_HINGE, "quadratic hinge", COLORS[0]),
+        (_ENTROPY, "cross-entropy", COLORS[1]),
     ):
         of_test = curves.mean(f"{loss}/test_error"), curves.error(f"{loss}/test_error")
         errors.errorbar(curves.sizes, *of_test, fmt="o-", markersize=3.5, capsize=2, color=colour, label=name)
@@ -190,14 +189,14 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
         )
     ratio = curves.median(f"{_HINGE}/unsatisfied_per_weight")
     counts.plot(
-        curves.sizes, ratio, "s-", markersize=4, color=COLOURS[0], label="quadratic hinge, y f < 1 (median)"
+        curves.sizes, ratio, "s-", markersize=4, color=COLORS[0], label="quadratic hinge, y f < 1 (median)"
     )
     hinge = curves.mean(f"{_HINGE}/test_error")
     errors.fill_between(
         curves.sizes,
         hinge - 0.01,
         hinge + 0.01,
-        color=COLOURS[0],
+        color=COLORS[0],
         alpha=0.12,
         linewidth=0,
         label="hinge ± 0.01",

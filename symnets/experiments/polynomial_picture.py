@@ -1,22 +1,21 @@
-"""Polynomials of growing degree through noisy points: over-parametrisation in its simplest form.
+r"""The polynomial picture: double descent of polynomials of growing degree through noisy points.
 
 **Question.** How do training and test error of a least-squares fit depend on the number of parameters, if
-past interpolation, where many polynomials pass all points, the one of least norm is taken?
+past interpolation, where many polynomials pass through all points, the one of least norm is taken?
 
-**Law.** A polynomial of degree k has k + 1 parameters. With P points the training error falls to zero at
-k + 1 = P. The test error falls, rises, and peaks there: the one polynomial through all points has to make
-every detour that the noise asks for. The textbook stops at this cusp. Past it there is a choice, and the
-polynomial of least norm makes smaller detours the more there is to choose from: the test error falls a second
-time. The number of parameters is the size N of a net, k + 1 = P its jamming point N* (`double_descent`). The
-picture is from Spigler's talk "Loss landscape and performance" (2020); the cusp of nets is in Spigler et al.
-2019 (arXiv:1810.09665) and Geiger et al. 2019 (arXiv:1901.01608).
+**Law.** A polynomial of degree $k$ has $k + 1$ parameters. With $P$ points the training error vanishes at $k
++ 1 = P$. The test error falls, rises, and peaks there, since the only polynomial through all points follows
+the noise. Past this cusp the polynomial of least norm gets smoother the more parameters there are: the test
+error falls a second time. The number of parameters corresponds to the size $N$ of a net, $k + 1 = P$ to its
+jamming point $N^*$ (`double_descent`). Spigler's talk "Loss landscape and performance" (2020); the cusp of
+nets: Spigler et al. 2019 (arXiv:1810.09665) and Geiger et al. 2019 (arXiv:1901.01608).
 
-**How.** Targets are sin(2 pi x) + noise at x = cos(pi u), u drawn from (0, 1): the density under which
-Chebyshev polynomials are orthogonal. The fit is sum_k c_k (1 + k)^-s T_k(x), of least |c|: the exponent s > 0
-makes smooth polynomials the cheap ones. Up to k + 1 = P it changes nothing.
+**How.** Targets are $\sin(2 \pi x)$ plus noise at $x = \cos(\pi u)$, $u$ uniform in $(0, 1)$: the density for
+which Chebyshev polynomials are orthogonal. The fit is $\sum_k c_k (1 + k)^{-s} T_k(x)$ of least $|c|$; an
+exponent $s > 0$ penalises high degrees. Up to $k + 1 = P$ it has no effect.
 
 **Figure.** Training and test error against the number of parameters, the norm of the coefficients, and one
-data set with its best fit before the cusp, the fit at it, and the largest.
+data set with its best fit before the cusp, the fit at the cusp, and the largest.
 """
 
 from collections.abc import Hashable, Sequence
@@ -31,7 +30,7 @@ from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike
 
 from symnets.config import at_least, check_ranges, within
-from symnets.report import COLOURS, FAINT, draw_published, row_of_panels, style
+from symnets.report import COLORS, FAINT, draw_published, row_of_panels, style
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 MAX_BATCH = 1000
@@ -196,12 +195,12 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     c = curves(table)
     made, (errors, norm, fits) = row_of_panels(3)
     for name, values, colour in (
-        ("test error", c.test_error, COLOURS[1]),
-        ("training error", c.train_error, COLOURS[0]),
+        ("test error", c.test_error, COLORS[1]),
+        ("training error", c.train_error, COLORS[0]),
     ):
         shown = values > 1e-12  # past interpolation only rounding is left, which has no place on the axis
         errors.plot(c.n_params[shown], values[shown], "o-", color=colour, markersize=3, label=name)
-    norm.plot(c.n_params, c.norm, "o-", color=COLOURS[2], markersize=3)
+    norm.plot(c.n_params, c.norm, "o-", color=COLORS[2], markersize=3)
     for axes in (errors, norm):
         axes.set(xscale="log", yscale="log", xlabel="parameters (degree + 1)")
         draw_published(axes, c.n_points, label=f"cusp at P = {c.n_points}", along="x")
@@ -217,11 +216,11 @@ def _draw_fits(axes: Axes, table: pd.DataFrame, arrays: Arrays, c: Curves) -> No
     best = int(c.n_params[fewer][np.argmin(c.test_error[fewer])]) if fewer.any() else c.n_points
     names = table.index.to_numpy()
     points, sizes, seeds = (table[name].to_numpy() for name in ("n_points", "n_params", "seed"))
-    for size, colour in zip((best, c.n_points, int(c.n_params[-1])), COLOURS[2:5], strict=True):
+    for size, colour in zip((best, c.n_points, int(c.n_params[-1])), COLORS[2:5], strict=True):
         for name in names[(points == c.n_points) & (sizes == size) & (seeds == seeds.min())][:1]:
             fit = arrays(str(name))
             axes.plot(fit["grid"], fit["prediction"], color=colour, linewidth=1.2, label=f"{size} parameters")
-            axes.plot(fit["x"], fit["y"], "o", color=COLOURS[6], markersize=3.5)
+            axes.plot(fit["x"], fit["y"], "o", color=COLORS[6], markersize=3.5)
     axes.plot(_TEST, target(_TEST), color=FAINT, linestyle=":", label="without noise")
     axes.set(title="Fits of one data set", xlabel="x", ylabel="y", ylim=(-2.2, 3.6))
     axes.legend(loc="upper center", ncols=2, frameon=True, framealpha=1, edgecolor="none")

@@ -1,22 +1,23 @@
-"""How stability builds up through the layers of a net: D, G and R against depth, before and after training.
+"""Stability, layer by layer: D, G and R against depth, before and after training.
 
-**Question.** A trained net is less sensitive to deformations than to noise. Which layers do it, and how?
+**Question.** A trained net is less sensitive to deformations than to noise. Which layers are responsible, and
+how does this develop with depth?
 
-**Law.** D, G and R = D / G are those of the output of each layer. After training, not before, D falls with
-depth: layers pool, in space or over channels. G rises: noise that is averaged piles up on what a ReLU lets
-through. So R falls. Filters become smoother: their weight on the lowest frequencies of their grid grows.
-Tomasini, Petrini, Cagnetta, Wyart 2022 (arXiv:2210.01506).
+**Law.** $D$, $G$ and $R = D/G$ are those of the output of each layer. After training, not before, $D$ falls
+with depth: layers pool, in space or over channels. $G$ rises: a ReLU rectifies averaged noise, which
+accumulates. So $R$ falls. Filters become smoother: their weight on the lowest frequencies of their grid
+grows. Tomasini, Petrini, Cagnetta, Wyart 2022 (arXiv:2210.01506).
 
 **How.** Nets, training and deformations as in `stability_vs_error`; layers are the outputs of activations, or
-of whole blocks, and the logits. At the start batch normalisations take the statistics of the batch. A copy of
-the trained net with shuffled input channels (`channel_shuffled`) tells what is left of R if only the shape of
-filters in space is kept; it and the net it is compared with take statistics of the batch. Filters of 3 x 3
-are projected on the eigenvectors of their grid's Laplacian (`filter_projections`); the constant one has 1/9
-of the weight where there is no preference. Rank correlations with depth are means over seeds with standard
-errors, ratios are geometric means.
+of whole blocks, and the logits. At initialization batch normalisations use the statistics of the batch. A
+copy of the trained net with shuffled input channels (`symnets.observables.channel_shuffled`) shows what
+remains of $R$ if only the shape of filters in space is kept; it and the net it is compared with use
+statistics of the batch. Filters of 3 x 3 are projected on the eigenvectors of the Laplacian of their grid
+(`symnets.observables.filter_projections`); the constant one has 1/9 of the weight in random filters. Rank
+correlations with depth are means over seeds with standard errors, ratios are geometric means.
 
-**Figure.** D, G, R against depth, a row a net: grey at the start, blue at the end, dotted with statistics of
-the batch; and the share of the constant filter.
+**Figure.** $D$, $G$, $R$ against depth, a row for each architecture: grey before training, blue after
+training, dotted with statistics of the batch; and the share of the constant filter.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ from torch import nn
 
 from symnets.estimates import Seeds, by_net, over_seeds
 from symnets.observables import Stability, channel_shuffled, filter_projections
-from symnets.report import COLOURS, FAINT, logarithmic, style
+from symnets.report import COLORS, FAINT, logarithmic, style
 from symnets.setups import PUBLISHED, DeformedConfig, Precision, generator, logits, shown, train_classifier
 from symnets.sweeps import Arrays, Finding, Result, grid
 
@@ -42,9 +43,9 @@ _SOURCE = "Tomasini et al. 2022, arXiv:2210.01506"
 _NETS = ("resnet", "vgg_bn", "vgg")
 _LOOKS = {
     "start": ("start", "-", FAINT),
-    "end": ("end", "-", COLOURS[0]),
-    "end_batch": ("end, statistics of the batch", ":", COLOURS[0]),
-    "shuffled": ("channels shuffled", ":", COLOURS[1]),
+    "end": ("end", "-", COLORS[0]),
+    "end_batch": ("end, statistics of the batch", ":", COLORS[0]),
+    "shuffled": ("channels shuffled", ":", COLORS[1]),
 }
 
 
@@ -178,7 +179,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
         row[0].set(title=where)
         row[0].legend(fontsize=7.5)
         _draw(row[3], [s["filters_start"][:, 0] for s in seeds], "start", "-", FAINT)
-        _draw(row[3], [s["filters_end"][:, 0] for s in seeds], "end", "-", COLOURS[0])
+        _draw(row[3], [s["filters_end"][:, 0] for s in seeds], "end", "-", COLORS[0])
         row[3].set(xlabel="convolution", ylabel="share of the constant in filters")
         row[3].axhline(1 / 9, color=FAINT, linestyle=":", linewidth=1)
     return made

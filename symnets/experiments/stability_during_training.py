@@ -1,20 +1,20 @@
-"""R, D and G of a net while it is trained, next to its test error.
+"""Stability during training: R, D and G along a training, next to the test error.
 
 **Question.** When in the course of a training does a net become stable to deformations?
 
-**Law.** R is of order 1 at the start, and falls as nets learn to classify (Petrini et al. 2021,
+**Law.** $R$ is of order 1 at initialization, and falls as nets learn to classify (Petrini et al. 2021,
 arXiv:2105.02468).
 
 **How.** Nets, training and deformations as in `stability_vs_error`; measured at steps evenly spaced on the
-logarithmic scale. Batch normalisations take the statistics of each batch before step 30, and the running ones
-from there on, of which at most 4 % are then left over from the start. Statistics of the batch make a net look
-much less sensitive to noise: a batch of noisy images is normalised by the noise as well. So D, G and R jump
-where one kind follows the other; with those of the batch throughout they are dotted in the figure. The fall
-of R is told twice: as published, from statistics of the batch at the start to running ones at the end, and
-with statistics of the batch at both ends, like for like. Rank correlations are over the steps of one training
-with statistics of the batch throughout, means over seeds with standard errors.
+logarithmic scale. Batch normalisations use the statistics of each batch before step 30, and the running ones
+from there on, of which at most 4 % are then left from initialization. With statistics of the batch a net
+looks much less sensitive to noise, for a batch of noisy images is normalised by the noise as well. So $D$,
+$G$ and $R$ jump where one kind of statistics replaces the other; dotted curves use statistics of the batch
+throughout. The fall of $R$ is given twice: as published, from statistics of the batch at initialization to
+running ones at the end, and with statistics of the batch at both ends. Rank correlations are over the steps
+of one training with statistics of the batch throughout, means over seeds with standard errors.
 
-**Figure.** Test error, D, G and R against the step, a colour a net.
+**Figure.** Test error, $D$, $G$ and $R$ against the step, one colour for each net.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ from symnets.config import at_least, check_ranges
 from symnets.device import usable_device
 from symnets.estimates import Seeds, by_net, geometric_mean, over_seeds
 from symnets.observables import classification_error
-from symnets.report import COLOURS, FAINT, row_of_panels, style
+from symnets.report import COLORS, FAINT, row_of_panels, style
 from symnets.setups import (
     PUBLISHED,
     DeformedConfig,
@@ -154,7 +154,7 @@ def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     """Test error, D, G and R against the step."""
     made, panels = row_of_panels(4)
-    for (where, seeds), colour in zip(by_net(table, arrays), COLOURS * 3, strict=False):
+    for (where, seeds), colour in zip(by_net(table, arrays), COLORS * 3, strict=False):
         for axes, name in zip(panels, _NAMES, strict=True):
             step = np.maximum(seeds[0]["step"], 0.5)  # the start, on a logarithmic scale
             for s in seeds:

@@ -1,19 +1,21 @@
-"""D, G and R against the temperature of deformations, for smooth and for detailed ones.
+r"""Stability and the strength of deformations: D, G and R against temperature and cutoff.
 
-**Question.** R compares deformations with noise of the same norm. Does it depend on how strong they are, and
-on how fine?
+**Question.** $R$ compares deformations with noise of the same norm. Does it depend on how strong the
+deformations are, and on how fine?
 
-**Law.** Deformations of cutoff c are visible above T1, where they are half a pixel, and mostly one-to-one
-below T2 = 4/(π³ c² ln c) (Petrini et al. 2021, arXiv:2105.02468). Small ones are linear: D and G grow as T,
-and R is constant. If R varies little within the range, its value at one strength, 1 pixel elsewhere, speaks
-for all.
+**Law.** Deformations of cutoff $c$ are visible above $T_1$, where they are half a pixel, and mostly
+one-to-one below $T_2 = 4/(\pi^3 c^2 \ln c)$ (Petrini et al. 2021, arXiv:2105.02468). Small deformations are
+linear: $D$ and $G$ grow as $T$, and $R$ is constant. If $R$ varies little between $T_1$ and $T_2$, its value
+at one strength, 1 pixel elsewhere, is representative.
 
-**How.** One net, trained as in `stability_vs_error`, is shown deformations of c = 3, 5, 15 at temperatures
-evenly spaced on the logarithmic scale from T1/15 to 2 T2, as published; those of the published convention at
-that (logarithmic formula, κ < c + 1/2). Cutoffs whose range is empty, c > 2n/π, are left out. Above T2 fields
-that fold are shown like others. The fraction that folds is estimated from 400 fields.
+**How.** One net, trained as in `stability_vs_error`, is shown deformations of $c = 3, 5, 15$ at temperatures
+evenly spaced on the logarithmic scale from $T_1/15$ to $2 T_2$, as published; $T_1$ is that of the published
+convention (logarithmic formula, $\kappa < c + 1/2$). Cutoffs without such a range, $c > 2n/\pi$, are left
+out. Above $T_2$ fields that fold are used like others. The fraction of fields that fold is estimated from 400
+fields.
 
-**Figure.** D, G, R and the fraction that folds against T; colour is c, dashed the start, dotted T1 and T2.
+**Figure.** $D$, $G$, $R$ and the fraction that folds against $T$; colour is $c$, dashed lines are before
+training, dotted lines $T_1$ and $T_2$.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +29,7 @@ from numpy import ndarray
 from symnets.config import at_least, check_ranges
 from symnets.diffeo import SineField
 from symnets.estimates import Seeds, by_net, fit_power_law, geometric_mean, over_seeds
-from symnets.report import COLOURS, style
+from symnets.report import COLORS, style
 from symnets.setups import (
     PUBLISHED,
     SHAPES,
@@ -163,7 +165,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     made = Figure(figsize=(15, 3.5 * len(nets)), layout="constrained")
     panels = made.subplots(len(nets), 4, squeeze=False)
     for row, (where, seeds) in zip(panels, nets, strict=True):
-        for k, (cutoff, colour) in enumerate(zip(seeds[0]["cutoffs"], COLOURS, strict=False)):
+        for k, (cutoff, colour) in enumerate(zip(seeds[0]["cutoffs"], COLORS, strict=False)):
             t = seeds[0]["temperature"][k]
             for quantity, axes in enumerate(row[:3]):
                 for part, line in (("end", "o-"), ("start", "--")):

@@ -1,25 +1,27 @@
-"""Relative stability R_f against the test error, over architectures and sizes of the training set.
+r"""Stability and the test error: relative stability against test error over architectures.
 
 **Question.** Do nets that classify well owe it to being stable to smooth deformations of their images?
 
-**Law.** Let D be how far a deformation moves the logits, G how far noise of the same norm does, both relative
-to the distance of two images, and R = D / G. At the start R ≈ 1 for all architectures. Training lowers it,
-in good nets by orders of magnitude, and across architectures ε ≈ 0.2 √R for the test error ε; D alone is no
-such predictor. Petrini et al. 2021 (arXiv:2105.02468), 15 architectures on CIFAR-10.
+**Law.** Let $D$ be how far a deformation moves the logits and $G$ how far noise of the same norm does, both
+relative to the distance of two images, and $R = D/G$. At initialization $R \approx 1$ for all architectures.
+Training lowers it, in good nets by orders of magnitude, and across architectures $\epsilon \approx 0.2
+\sqrt{R}$ for the test error $\epsilon$; $D$ alone does not predict it. Petrini et al. 2021
+(arXiv:2105.02468), 15 architectures on CIFAR-10.
 
-**How.** Eight nets (`symnets.models.image_nets`) of a size that a CPU core trains in seconds, several seeds
-and P. Cross-entropy, AdamW, random shifts by up to an eighth of the image, a number of steps that fits the
-training set (`classifier.ClassifierConfig`; rows tell how well). Logits of 500 test images, four deformations
-and noises each, with the published convention of δ = 1 pixel at c = 3 (5 on CIFAR-10; on digits 0.6 pixels at
-c = 2), the norm of the noise that of each deformation, means. At the start batch normalisations take the
-statistics of the batch, at the end the running ones, as published; how much of the fall of R in nets with
-batch normalisation is this change of statistics, `stability_during_training` tells. Over seeds D, G and R are
-averaged geometrically, errors by their mean. A point is a net at one P. Errors of correlations and exponents:
-nets drawn with replacement, and for each its seeds. Nets of which R stays above 1, fully connected ones, are
-smoother than images are: for them R is no small number that tells of invariance learned.
+**How.** Eight architectures (`symnets.models.IMAGE_NETS`) of a size that a CPU core trains in seconds,
+several seeds and $P$. Cross-entropy, AdamW, random shifts by up to an eighth of the image, a number of steps
+that fits the training set (`symnets.setups.ClassifierConfig`). Logits of 500 test images, four deformations
+and noises each, with the published convention of $\delta = 1$ pixel at $c = 3$ (5 on CIFAR-10; 0.6 pixels at
+$c = 2$ on the 8 x 8 digits), the norm of the noise that of each deformation, means. At initialization batch
+normalisations use the statistics of the batch, after training the running ones, as published;
+`stability_during_training` measures how much of the fall of $R$ is due to this change. Over seeds $D$, $G$
+and $R$ are averaged geometrically, test errors arithmetically. A point is an architecture at one $P$. Errors
+of correlations and exponents come from resampling architectures, and for each its seeds. Fully connected
+nets, for which $R$ stays above 1, are smoother than the images: their $R$ does not measure learned
+invariance.
 
-**Figure.** ε against R, D and G, a row a data set; colour is the architecture, size is P, crosses are R at
-the start.
+**Figure.** $\epsilon$ against $R$, $D$ and $G$, a row for each data set; colour is the architecture, size is
+$P$, crosses are $R$ at initialization.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +36,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from symnets.estimates import NetCurves, fit_power_law, log_correlation, rank_correlation
 from symnets.models import IMAGE_NETS
-from symnets.report import FAINT, colours, logarithmic, style
+from symnets.report import FAINT, colors, logarithmic, style
 from symnets.setups import PUBLISHED, DeformedConfig, Precision, before_and_after, train_classifier
 from symnets.sweeps import Arrays, Finding, Result, grid
 
@@ -169,7 +171,7 @@ def _draw(axes: Axes, curves: NetCurves, name: str) -> None:
     x, error = curves.cells(name), curves.cells("test_error")
     x_error, y_error = x * curves.scatter(name), curves.scatter("test_error")
     order = [net for net in IMAGE_NETS if net in curves.nets]
-    for net, colour in zip(order, colours(len(order)), strict=True):
+    for net, colour in zip(order, colors(len(order)), strict=True):
         k = curves.nets.index(net)
         bars: dict[str, Any] = {"fmt": "none", "color": colour, "linewidth": 0.8}
         axes.errorbar(x[k], error[k], y_error[k], x_error[k], **bars)

@@ -1,19 +1,19 @@
-"""Relative stability R_f against the number P of training images, next to archived published values.
+r"""Stability and the number of images: relative stability falls as a power of the training set.
 
-**Question.** Nets become stable to deformations by what they are shown. How does R fall with the number of
-images?
+**Question.** How does the relative stability $R$ fall with the number $P$ of training images?
 
-**Law.** R falls as a power of P, and the test error with it (Petrini et al. 2021, arXiv:2105.02468, in
+**Law.** $R$ falls as a power of $P$, and the test error with it (Petrini et al. 2021, arXiv:2105.02468, in
 curves). Numbers are in the history of the repository leonardopetrini/diffeo-sota, from before the paper
-(`classifier.archived`): nets there are larger and trained for longer. Exponents of R ~ P^-a fitted to them
-from P = 512 on are 0.38 to 0.64 on CIFAR-10, 0.44 and 0.72 on Fashion-MNIST, 0.31 and 0.73 on MNIST.
+(`symnets.setups.ARCHIVED`), for larger nets and longer trainings. Exponents of $R \sim P^{-a}$ that we fitted
+to them from $P = 512$ on are 0.38 to 0.64 on CIFAR-10, 0.44 and 0.72 on Fashion-MNIST, 0.31 and 0.73 on
+MNIST.
 
-**How.** As `stability_vs_error`: 20 passes over the images within limits on the number of steps
-(`classifier.ClassifierConfig`), c = 3, δ = 1 pixel in the published convention, D, G and R averaged
-geometrically over seeds. The training sets of a seed are nested. The law is fitted to the averages; its error
-comes from resampling seeds.
+**How.** As in `stability_vs_error`: 20 passes over the images within limits on the number of steps
+(`symnets.setups.ClassifierConfig`), $c = 3$, $\delta = 1$ pixel in the published convention, $D$, $G$ and $R$
+averaged geometrically over seeds. The training sets of a seed are nested. The law is fitted to the averages;
+its error comes from resampling seeds.
 
-**Figure.** R and ε against P, archived values dashed and grey, a row a data set.
+**Figure.** $R$ and test error against $P$, archived values dashed and grey, a row for each data set.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from symnets.estimates import NetCurves, fit_power_law
-from symnets.report import FAINT, colours, style
+from symnets.report import FAINT, colors, style
 from symnets.setups import (
     ARCHIVED,
     PUBLISHED,
@@ -134,7 +134,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
         row[0].set(title=str(data), ylabel="$R$ of the logits")
         row[1].set(ylabel="test error ε")
     for data, net, curves in by_net(table):
-        colour = dict(zip(nets, colours(len(nets)), strict=True))[net]
+        colour = dict(zip(nets, colors(len(nets)), strict=True))[net]
         a, error = curves.estimate(exponent)
         slope = f", a = {a:.2f}" + ("" if error is None else f" ± {error:.2f}")
         for axes, name in zip(panels[data], ("R", "test_error"), strict=True):

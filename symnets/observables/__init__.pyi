@@ -15,30 +15,30 @@ from ._margins import scalar_outputs as scalar_outputs
 from ._shift_consistency import ShiftConsistency as ShiftConsistency
 from ._shift_consistency import shift_consistency as shift_consistency
 from ._stability._features import OUTPUT as OUTPUT
-from ._stability._features import Choice as Choice
-from ._stability._features import choice_of as choice_of
-from ._stability._features import chosen_layers as chosen_layers
-from ._stability._features import chosen_output as chosen_output
+from ._stability._features import OutputSelector as OutputSelector
+from ._stability._features import select_layers as select_layers
+from ._stability._features import select_output as select_output
+from ._stability._features import selector_of as selector_of
 from ._stability._measure import BatchNorm as BatchNorm
 from ._stability._measure import stability as stability
-from ._stability._moved_images import Field as Field
+from ._stability._moved_images import DeformationField as DeformationField
 from ._stability._moved_images import check_images as check_images
 from ._stability._moved_images import check_strength as check_strength
-from ._stability._result import Estimate as Estimate
+from ._stability._result import LayerEstimates as LayerEstimates
 from ._stability._result import Stability as Stability
 from ._tangent_kernel import tangent_kernel as tangent_kernel
 
 __all__ = [
     "OUTPUT",
     "BatchNorm",
-    "Choice",
     "ClassificationError",
+    "DeformationField",
     "Error",
     "Errors",
-    "Estimate",
-    "Field",
     "FilterProjections",
+    "LayerEstimates",
     "Margins",
+    "OutputSelector",
     "Predictions",
     "ShiftConsistency",
     "Stability",
@@ -46,15 +46,15 @@ __all__ = [
     "channel_shuffled",
     "check_images",
     "check_strength",
-    "choice_of",
-    "chosen_layers",
-    "chosen_output",
     "classification_error",
     "errors",
     "filter_projections",
     "margins",
     "predictions",
     "scalar_outputs",
+    "select_layers",
+    "select_output",
+    "selector_of",
     "shift_consistency",
     "stability",
     "tangent_kernel",

@@ -1,7 +1,7 @@
 from ._energy_drift import energy_drift_figure as energy_drift_figure
-from ._errors import digits as digits
 from ._errors import error_table as error_table
 from ._errors import parity as parity
+from ._errors import three_digits as three_digits
 from ._html import Facts as Facts
 from ._html import Picture as Picture
 from ._html import Section as Section
@@ -11,9 +11,9 @@ from ._learning_curve import learning_curve as learning_curve
 from ._phase_space import phase_space as phase_space
 from ._stability import deformed_samples as deformed_samples
 from ._stability import stability_figure as stability_figure
-from ._style import COLOURS as COLOURS
+from ._style import COLORS as COLORS
 from ._style import FAINT as FAINT
-from ._style import colours as colours
+from ._style import colors as colors
 from ._style import draw_published as draw_published
 from ._style import draw_published_exponent as draw_published_exponent
 from ._style import logarithmic as logarithmic
@@ -26,15 +26,14 @@ from ._style import svg as svg
 from ._style import write as write
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "FAINT",
     "Facts",
     "Picture",
     "Section",
     "Table",
-    "colours",
+    "colors",
     "deformed_samples",
-    "digits",
     "draw_published",
     "draw_published_exponent",
     "energy_drift_figure",
@@ -51,5 +50,6 @@ __all__ = [
     "stability_figure",
     "style",
     "svg",
+    "three_digits",
     "write",
 ]

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from symnets import simulate
-from symnets.report._errors import digits
-from symnets.report._style import COLOURS, FAINT, row_of_panels, style
+from symnets.report._errors import three_digits
+from symnets.report._style import COLORS, FAINT, row_of_panels, style
 
 _NEEDED = ("time_ps", "potential_energy", "kinetic_energy", "total_energy", "temperature")
 
@@ -31,7 +31,7 @@ def energy_drift_figure(log: pd.DataFrame, *, n_atoms: int) -> Figure:
     figure, (exchange, total, temperature) = row_of_panels(3)
     _exchange(exchange, log, n_atoms)
     _total(total, log, n_atoms)
-    temperature.plot(log["time_ps"], log["temperature"], color=COLOURS[2], linewidth=1)
+    temperature.plot(log["time_ps"], log["temperature"], color=COLORS[2], linewidth=1)
     temperature.axhline(log["temperature"].to_numpy().mean(), color=FAINT, linewidth=1)
     temperature.set(title="Temperature", ylabel="temperature (K)")
     for axes in (exchange, total, temperature):
@@ -40,7 +40,7 @@ def energy_drift_figure(log: pd.DataFrame, *, n_atoms: int) -> Figure:
 
 
 def _exchange(axes: Axes, log: pd.DataFrame, n_atoms: int) -> None:
-    for name, colour in (("potential", COLOURS[1]), ("kinetic", COLOURS[5]), ("total", COLOURS[0])):
+    for name, colour in (("potential", COLORS[1]), ("kinetic", COLORS[5]), ("total", COLORS[0])):
         change, width = _change(log, f"{name}_energy", n_atoms), 1.8 if name == "total" else 1.0
         axes.plot(log["time_ps"], change, color=colour, label=name, linewidth=width)
     axes.set(title="Energy exchange", ylabel="change from mean (meV/atom)")
@@ -50,10 +50,10 @@ def _exchange(axes: Axes, log: pd.DataFrame, n_atoms: int) -> None:
 
 def _total(axes: Axes, log: pd.DataFrame, n_atoms: int) -> None:
     drift, time = simulate.energy_drift(log, n_atoms), log["time_ps"].to_numpy()
-    axes.plot(time, _change(log, "total_energy", n_atoms), color=COLOURS[0], linewidth=1)
+    axes.plot(time, _change(log, "total_energy", n_atoms), color=COLORS[0], linewidth=1)
     line = 1000 * drift.per_atom * (time - time.mean()) / drift.duration
     axes.plot(time, line, color="#000000", linestyle="--", linewidth=1.2)
-    text = f"drift {digits(1000 * drift.per_atom)} meV/atom in {digits(drift.duration)} ps"
+    text = f"drift {three_digits(1000 * drift.per_atom)} meV/atom in {three_digits(drift.duration)} ps"
     axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=9)
     axes.set(title="Total energy alone", ylabel="change from mean (meV/atom)")
     _room_above(axes)

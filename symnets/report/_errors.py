@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy import ndarray
 
 from symnets.observables import Error, Errors, Predictions, errors
-from symnets.report._style import FAINT, colours, style
+from symnets.report._style import FAINT, colors, style
 
 GPA = 160.21766208
 """Gigapascal in one eV/Å³."""
@@ -51,10 +51,12 @@ def error_table(errors: Errors) -> list[ErrorRow]:
 def _row(quantity: str, error: Error | None, unit: str, *, scale: float = 1000.0) -> ErrorRow | None:
     if error is None:
         return None
-    return ErrorRow(quantity, digits(error.mae * scale), digits(error.rmse * scale), unit, f"{error.n:,}")
+    return ErrorRow(
+        quantity, three_digits(error.mae * scale), three_digits(error.rmse * scale), unit, f"{error.n:,}"
+    )
 
 
-def digits(value: float) -> str:
+def three_digits(value: float) -> str:
     """Three significant digits without an exponent where that reads well: 0.0123, 1.23, 12.3, 1,234."""
     size = abs(value)
     if size >= 99.95:
@@ -108,7 +110,7 @@ def _energy(upper: Axes, lower: Axes, made: Predictions) -> None:
 def _forces(upper: Axes, lower: Axes, made: Predictions) -> None:
     species = np.repeat(made.species[:, None], 3, axis=1)
     kinds = np.unique(made.species)
-    palette = colours(len(kinds))
+    palette = colors(len(kinds))
     colour = np.asarray(palette)[np.searchsorted(kinds, species)]
     _panel(upper, lower, made.forces_label, made.forces, unit="eV/Å", colour=colour)
     upper.set_title("Force components")
@@ -133,7 +135,7 @@ def _panel(
     error = Error.of((predicted - label).ravel()[known])
     shown = np.random.default_rng(0).permutation(known)[:_MOST_POINTS]
     x, y = label.ravel()[shown], predicted.ravel()[shown]
-    c = colours(1)[0] if colour is None else colour.ravel()[shown]
+    c = colors(1)[0] if colour is None else colour.ravel()[shown]
     alpha = float(np.clip(40 / np.sqrt(len(x)), 0.25, 0.8))
     for axes, height in ((upper, y), (lower, 1000 * (y - x))):
         axes.scatter(x, height, s=9, c=c, alpha=alpha, linewidths=0, rasterized=True)
@@ -143,5 +145,5 @@ def _panel(
     upper.set_ylabel(f"prediction ({unit})")
     lower.set_ylabel(f"difference\n(m{unit})")
     if error is not None:
-        text = f"RMSE {digits(1000 * error.rmse)} m{unit}\nMAE {digits(1000 * error.mae)} m{unit}"
+        text = f"RMSE {three_digits(1000 * error.rmse)} m{unit}\nMAE {three_digits(1000 * error.mae)} m{unit}"
         upper.text(0.04, 0.96, text, transform=upper.transAxes, va="top", fontsize=9, bbox=_VEIL)

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
-from symnets.diffeo import FoldingWarning, Rule, SineField
-from symnets.report._style import COLOURS, FAINT, style
+from symnets.diffeo import CutoffRule, FoldingWarning, SineField
+from symnets.report._style import COLORS, FAINT, style
 
 _SHADE = "#009E73"
 _GROUND = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
@@ -25,7 +25,7 @@ def phase_space(
     *,
     cutoffs: Sequence[float] = (2, 3, 5, 10, 15),
     n_temperatures: int = 6,
-    rule: Rule = "disc",
+    rule: CutoffRule = "disc",
     exact: bool = True,
     generator: Generator,
 ) -> Figure:
@@ -86,8 +86,8 @@ def _shade(axes: Axes, ends: np.ndarray) -> None:
     axes.fill_betweenx(
         y, first, second, where=(first < second).tolist(), color=_SHADE, alpha=0.15, linewidth=0
     )
-    axes.plot(first, y, color=COLOURS[0], label="$T_1$: half a pixel", zorder=3)
-    axes.plot(second, y, color=COLOURS[1], label="$T_2$: folds begin to be common", zorder=3)
+    axes.plot(first, y, color=COLORS[0], label="$T_1$: half a pixel", zorder=3)
+    axes.plot(second, y, color=COLORS[1], label="$T_2$: folds begin to be common", zorder=3)
 
 
 def _deformed(

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
 from symnets.diffeo import FoldingWarning, SineField
-from symnets.observables import Estimate, Stability
-from symnets.report._style import COLOURS, FAINT, logarithmic, row_of_panels, style
+from symnets.observables import LayerEstimates, Stability
+from symnets.report._style import COLORS, FAINT, logarithmic, row_of_panels, style
 
 _SIDE = 1.25  # inches of an image
 
@@ -128,7 +128,7 @@ def stability_figure(
     for axes, (name, title, text) in zip(row, _PANELS, strict=True):
         if baseline is not None:
             _draw(axes, getattr(baseline, name), FAINT, baseline_label)
-        _draw(axes, getattr(stability, name), COLOURS[0], label)
+        _draw(axes, getattr(stability, name), COLORS[0], label)
         _show_scale(axes)
         _name_layers(axes, stability.layers)
         axes.set(title=title, ylabel=text)
@@ -138,7 +138,7 @@ def stability_figure(
     return figure
 
 
-def _draw(axes: Axes, estimate: Estimate, colour: str, label: str) -> None:
+def _draw(axes: Axes, estimate: LayerEstimates, colour: str, label: str) -> None:
     place = np.arange(len(estimate.value))
     value = np.where(estimate.value > 0, estimate.value, np.nan)
     reach = np.stack((value - estimate.low, estimate.high - value))

@@ -22,7 +22,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from symnets.files import whole_file
 
 # Okabe and Ito's colours, told apart by colour-blind readers; yellow is left out, it fades on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, FAINT = "#22272e", "#8c959f"
 
 _STYLE: dict[Any, Any] = {
@@ -38,7 +38,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.prop_cycle": cycler(color=COLORS),
     "axes.formatter.useoffset": False,
     "grid.color": "#e4e7eb",
     "grid.linewidth": 0.7,
@@ -68,10 +68,10 @@ def style() -> Iterator[None]:
         yield
 
 
-def colours(n: int) -> Sequence[str]:
+def colors(n: int) -> Sequence[str]:
     """n distinct colours: the palette, or beyond its length an even walk through viridis."""
-    if n <= len(COLOURS):
-        return COLOURS[:n]
+    if n <= len(COLORS):
+        return COLORS[:n]
     walk = matplotlib.colormaps["viridis"]
     return [to_hex(walk(i / (n - 1))) for i in range(n)]
 

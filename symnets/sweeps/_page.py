@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from symnets.report import Facts, Section, Table, digits, html_report
+from symnets.report import Facts, Section, Table, html_report, three_digits
 from symnets.sweeps._experiment import Finding
 from symnets.sweeps._store import present
 from symnets.sweeps._table import Table as Runs
@@ -159,4 +159,4 @@ def _runs(table: pd.DataFrame) -> Table:
 def _cell(value: Any) -> str:
     if value is None or value != value:
         return ""
-    return digits(value) if isinstance(value, float) else str(value)
+    return three_digits(value) if isinstance(value, float) else str(value)

@@ -182,13 +182,13 @@ def test_bad_input() -> None:
 def test_identity_is_still_unless_a_derivative_is_asked_for() -> None:
     matrix = torch.eye(2)[None].repeat(3, 1, 1)
     same = Affine(matrix, shape=SHAPE)
-    assert same.still
+    assert same.is_identity
     assert torch.equal(same.warp(images(3)), images(3))
-    assert same.compose(same).still
-    assert not drawn().still
-    assert not Affine(matrix, torch.full((3, 2), 1e-6), shape=SHAPE).still
+    assert same.compose(same).is_identity
+    assert not drawn().is_identity
+    assert not Affine(matrix, torch.full((3, 2), 1e-6), shape=SHAPE).is_identity
     variable = Affine(matrix.requires_grad_(True), shape=SHAPE)
-    assert not variable.still
+    assert not variable.is_identity
     variable.warp(images(3).float()).square().sum().backward()
     assert matrix.grad is not None
     assert (matrix.grad != 0).any()

@@ -82,7 +82,7 @@ def test_with_nothing_it_stays_what_it_was() -> None:
     still = SineField((16, 16), cutoff=3).sample(1, delta=0, generator=None, dtype=torch.float64)
     for both in (a.compose(still), still.compose(a)):
         torch.testing.assert_close(both.displacement(), a.displacement(), rtol=0, atol=1e-14)
-    assert still.compose(still).still
+    assert still.compose(still).is_identity
     image = torch.rand(1, 1, 16, 16)
     assert torch.equal(still.compose(still).warp(image), image)
 

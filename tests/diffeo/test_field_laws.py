@@ -121,7 +121,7 @@ def test_area_is_conserved_even_by_maps_that_fold(field: Field) -> None:
 @each
 def test_zero_is_the_identity_bit_for_bit(field: Field) -> None:
     diffeo = field.sample(2, delta=0.0, generator=seeded())
-    assert diffeo.still
+    assert diffeo.is_identity
     assert diffeo.is_bijective().all()
     shape = field.shape
     assert shape is not None

@@ -3,7 +3,7 @@
 import pytest
 
 from symnets.observables import errors
-from symnets.report import digits, error_table
+from symnets.report import error_table, three_digits
 from tests.report.samples import predictions
 
 
@@ -35,4 +35,4 @@ def test_unlabelled_quantities_have_no_row() -> None:
     ],
 )
 def test_digits(value: float, text: str) -> None:
-    assert digits(value) == text
+    assert three_digits(value) == text

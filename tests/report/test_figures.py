@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from symnets.report import COLOURS, colours, energy_drift_figure, learning_curve, parity, png, save_picture
+from symnets.report import COLORS, colors, energy_drift_figure, learning_curve, parity, png, save_picture
 from tests.report.samples import history, md_log, predictions
 
 
@@ -130,5 +130,5 @@ def test_reports_do_without_pyplot() -> None:
 
 
 def test_colours_are_distinct_however_many() -> None:
-    assert len(set(colours(30))) == 30
-    assert list(colours(3)) == list(COLOURS[:3])
+    assert len(set(colors(30))) == 30
+    assert list(colors(3)) == list(COLORS[:3])

@@ -6,13 +6,13 @@ import torch
 
 from symnets.diffeo import SineField
 from symnets.models import image_net
-from symnets.observables import Estimate, Stability, stability
+from symnets.observables import LayerEstimates, Stability, stability
 from symnets.report import deformed_samples, png, stability_figure
 
 
 def measured(values: dict[str, list[float]], layers: tuple[str, ...]) -> Stability:
-    def estimate(value: list[float]) -> Estimate:
-        return Estimate(np.array(value), 0.9 * np.array(value), 1.2 * np.array(value))
+    def estimate(value: list[float]) -> LayerEstimates:
+        return LayerEstimates(np.array(value), 0.9 * np.array(value), 1.2 * np.array(value))
 
     return Stability(
         layers=layers,

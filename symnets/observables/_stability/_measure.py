@@ -26,19 +26,19 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from symnets.diffeo import FoldingWarning
 from symnets.observables._as_found import as_found
 from symnets.observables._stability._accumulators import Average, Ledger
-from symnets.observables._stability._features import Choice, Features, Layers, chosen_layers
+from symnets.observables._stability._features import Features, Layers, OutputSelector, select_layers
 from symnets.observables._stability._moved_images import (
     BLOCK,
+    DeformationField,
     Draws,
-    Field,
     batches,
     check_images,
     check_strength,
 )
-from symnets.observables._stability._result import Estimate, Stability
+from symnets.observables._stability._result import LayerEstimates, Stability
 
 
-def warn_of_folds(field: Field, strength: Mapping[str, float]) -> None:
+def warn_of_folds(field: DeformationField, strength: Mapping[str, float]) -> None:
     """Whatever a field has to say of a strength, said to the caller of `stability`.
 
     Args:
@@ -60,12 +60,16 @@ def told_already() -> Iterator[None]:
         yield
 
 
-def notes(layers: Sequence[str], d: Estimate, g: Estimate, r: Estimate, n_images: int) -> tuple[str, ...]:
+def notes(
+    layers: Sequence[str], d: LayerEstimates, g: LayerEstimates, r: LayerEstimates, n_images: int
+) -> tuple[str, ...]:
     """A sentence for each thing that is undefined, with the layers it concerns."""
     return tuple(_notes(np.array(layers), d, g, r, n_images))
 
 
-def _notes(layers: np.ndarray, d: Estimate, g: Estimate, r: Estimate, n_images: int) -> Iterator[str]:
+def _notes(
+    layers: np.ndarray, d: LayerEstimates, g: LayerEstimates, r: LayerEstimates, n_images: int
+) -> Iterator[str]:
     if n_images == 1:
         yield "D and G are undefined: a single image has no distance to another"
     elif len(lost := layers[~g.defined & ~d.defined]):
@@ -146,7 +150,7 @@ Noise = Literal["per_image", "mean"]
 def stability(
     model: nn.Module,
     images: Float[Tensor, "n channels *shape"],
-    field: Field,
+    field: DeformationField,
     *,
     temperature: float | None = None,
     delta: float | None = None,
@@ -156,7 +160,7 @@ def stability(
     average: Average = "mean",
     generator: Generator | None,
     batch_size: int = 500,
-    output: Choice | Mapping[str, Choice] | None = None,
+    output: OutputSelector | Mapping[str, OutputSelector] | None = None,
     batch_norm: BatchNorm = "running",
     confidence: float = 0.95,
     progress: bool = False,
@@ -206,7 +210,7 @@ def stability(
     check_images(images, field)
     strength = check_strength(temperature, delta)
     _check_options(n_draws, noise, average, batch_size, batch_norm, confidence)
-    features = Features(model, *chosen_layers(model, layers), output)
+    features = Features(model, *select_layers(model, layers), output)
     like = next((p for p in model.parameters() if p.is_floating_point()), images)
     seed = int(torch.randint(2**62, (), generator=generator, device=getattr(generator, "device", "cpu")))
     dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
@@ -225,7 +229,7 @@ def stability(
             if progress:  # else nobody waits for the device
                 bar.update(done, ledger.r_so_far(done))
     numbers = [ledger.records[name].numbers(confidence, seed) for name in features.names]
-    d, g, r = (Estimate.of(column) for column in zip(*numbers, strict=True))
+    d, g, r = (LayerEstimates.of(column) for column in zip(*numbers, strict=True))
     temperature, delta = _both_strengths(field, strength)
     return Stability(
         layers=features.names,

@@ -19,7 +19,7 @@ from symnets.diffeo import Expansion
 from symnets.observables._shift_consistency import check_pixels
 
 
-class Field(Protocol):
+class DeformationField(Protocol):
     """An ensemble of deformations, such as `symnets.diffeo.SineField`.
 
     `sample(n, temperature=..., generator=...)`, or `delta=` in place of `temperature=`, returns an object
@@ -32,7 +32,7 @@ class Field(Protocol):
         ...
 
 
-def check_images(images: Any, field: Field) -> None:
+def check_images(images: Any, field: DeformationField) -> None:
     """Passes images (n, channels, *field.shape) of finite floating numbers.
 
     Raises:
@@ -101,7 +101,7 @@ class Draws:
     def __init__(
         self,
         images: Tensor,
-        field: Field,
+        field: DeformationField,
         strength: Mapping[str, float],
         *,
         seed: int,
@@ -128,8 +128,8 @@ class Draws:
         ours = [one for one in fields if isinstance(one, Expansion)]
         if self.device.type != "cpu" and len(ours) == len(fields):
             coefficients = torch.cat([one.coefficients for one in ours])
-            still = all(one.still for one in ours)
-            together = Expansion(ours[0].basis, coefficients, ours[0].shape, still=still)
+            still = all(one.is_identity for one in ours)
+            together = Expansion(ours[0].basis, coefficients, ours[0].shape, is_identity=still)
             moved = together.to(device=self.device).warp(x)
         else:
             # On a CPU one after another, so that a block stays in its cache.

@@ -98,7 +98,7 @@ def bootstrapped(
 
 
 @dataclass(frozen=True)
-class Estimate:
+class LayerEstimates:
     """A number for each layer with its confidence interval; NaN where it is undefined."""
 
     value: Float[ndarray, " layers"]
@@ -127,11 +127,11 @@ class Stability:
 
     layers: tuple[str, ...]
     """Names in the order of execution; the model's own output is "output" and the last."""
-    D: Estimate
+    D: LayerEstimates
     """Change under deformations, relative to the distance of two images."""
-    G: Estimate
+    G: LayerEstimates
     """Change under noise, relative to the distance of two images."""
-    R: Estimate
+    R: LayerEstimates
     """Relative stability; 1 for f(x) = x, small if f ignores deformations more than it ignores noise."""
     n_images: int
     n_draws: int
@@ -189,5 +189,5 @@ class Stability:
         )
         return "\n".join([head, shown.to_string(), *self.notes])
 
-    def _estimates(self) -> list[tuple[str, Estimate]]:
+    def _estimates(self) -> list[tuple[str, LayerEstimates]]:
         return [("D", self.D), ("G", self.G), ("R", self.R)]
