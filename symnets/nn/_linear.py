@@ -8,7 +8,7 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.ops import Block, blocks, grouped_linear, groups_of, join, transformed
+from symnets.ops import Block, blocks, group_rows, grouped_linear, is_traced, join
 
 
 class Linear(nn.Module):
@@ -94,12 +94,12 @@ class SpeciesLinear(nn.Module):
         self, features: Float[Tensor, "n dim_in"], species: Int[Tensor, " n"]
     ) -> Float[Tensor, "n dim_out"]:
         """Mixed features; `species` counts from 0."""
-        if len(features) and self.n_species > 1 and not transformed():
+        if len(features) and self.n_species > 1 and not is_traced():
             used = [
                 (place, w) for place, w in zip(self.places, self.weights, strict=True) if place is not None
             ]
             weights = [weight * weight.shape[1] ** -0.5 for _, weight in used]
-            groups = groups_of(species, self.n_species)
+            groups = group_rows(species, self.n_species)
             return grouped_linear(
                 features, weights, [place for place, _ in used], self.irreps_out.dim, groups
             )

@@ -1,10 +1,10 @@
 from ._adjacency import pairs as pairs
-from ._cuequivariance import compiled as compiled
-from ._cuequivariance import installed as installed
+from ._cuequivariance import has_cuequivariance as has_cuequivariance
+from ._cuequivariance import has_cuequivariance_kernels as has_cuequivariance_kernels
 from ._grouped_linear import Block as Block
+from ._grouped_linear import group_rows as group_rows
 from ._grouped_linear import grouped_linear as grouped_linear
-from ._grouped_linear import groups_of as groups_of
-from ._implementation import transformed as transformed
+from ._implementation import is_traced as is_traced
 from ._layout import blocks as blocks
 from ._layout import from_e3nn as from_e3nn
 from ._layout import join as join
@@ -29,13 +29,13 @@ __all__ = [
     "TensorProductScatter",
     "all_paths",
     "blocks",
-    "compiled",
     "from_e3nn",
+    "group_rows",
     "grouped_linear",
-    "groups_of",
-    "installed",
+    "has_cuequivariance",
+    "has_cuequivariance_kernels",
+    "is_traced",
     "join",
     "pairs",
     "to_e3nn",
-    "transformed",
 ]

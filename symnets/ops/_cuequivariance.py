@@ -1,6 +1,6 @@
 """The tensor product and scatter by NVIDIA's cuequivariance, an optional package, for CUDA.
 
-Only its generic implementation ("naive") is run by the tests, on a CPU; "uniform_1d" has not been run here.
+The tests run its generic implementation ("naive") on a CPU. The CUDA kernels ("uniform_1d") are untested.
 """
 
 import math
@@ -16,31 +16,30 @@ from torch import Tensor
 from symnets.ops._paths import Plan
 
 REGISTER = 32
-"""Channels of which NVIDIA's kernels want a multiple."""
+"""NVIDIA's kernels need a multiple of this number of channels."""
 
 
 @cache
-def installed() -> bool:
+def has_cuequivariance() -> bool:
     """Whether `cuequivariance_torch` can be imported."""
     return find_spec("cuequivariance_torch") is not None
 
 
 @cache
-def compiled() -> bool:
-    """Whether its CUDA kernels can."""
-    return installed() and find_spec("cuequivariance_ops_torch") is not None
+def has_cuequivariance_kernels() -> bool:
+    """Whether the CUDA kernels of cuequivariance (`cuequivariance_ops_torch`) can be imported."""
+    return has_cuequivariance() and find_spec("cuequivariance_ops_torch") is not None
 
 
 class CuequivariancePlan:
-    """A plan as a polynomial of cuequivariance.
+    """A `Plan` as a segmented polynomial of cuequivariance, built at first use.
 
-    Rows of features, weights and results are cut into segments of `channels` numbers, as many as fit all
-    irreps, the greatest common divisor of the multiplicities. A coefficient of a path of C channels is a term
-    of the polynomial for each of C / `channels` segments. That is the form that "uniform_1d" takes.
-    Copies and pickled ones make it anew.
+    Rows of features, weights and results are split into segments of `channels` numbers, the greatest common
+    divisor of all multiplicities. A Clebsch-Gordan coefficient of a path of C channels becomes
+    C / `channels` terms of the polynomial, one for each segment: the form that "uniform_1d" requires.
 
     Raises:
-        ImportError: `cuequivariance_torch` is not installed, when first used.
+        ImportError: at first use, if `cuequivariance_torch` is not installed.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -49,12 +48,12 @@ class CuequivariancePlan:
         self._modules: dict[tuple[str, torch.dtype, torch.device], Any] = {}
 
     def __reduce__(self) -> tuple[type["CuequivariancePlan"], tuple[Plan]]:
-        return CuequivariancePlan, (self.plan,)  # the rest is made anew, on the machine at hand
+        return CuequivariancePlan, (self.plan,)  # the rest is rebuilt on the machine that unpickles
 
     @property
     def fits(self) -> bool:
-        """Whether the CUDA kernels are installed, and the channels suit them."""
-        return self.channels % REGISTER == 0 and compiled()
+        """Whether the CUDA kernels are installed and `channels` is a multiple of `REGISTER`."""
+        return self.channels % REGISTER == 0 and has_cuequivariance_kernels()
 
     @cached_property
     def polynomial(self) -> Any:
@@ -74,13 +73,13 @@ class CuequivariancePlan:
         return cue.SegmentedPolynomial.eval_last_operand(product)
 
     def module(self, x: Tensor) -> Any:
-        """The `SegmentedPolynomial` of cuequivariance_torch for a dtype on a device."""
+        """The `SegmentedPolynomial` of cuequivariance_torch for the dtype and device of x."""
         import cuequivariance_torch as cuet  # pyright: ignore[reportMissingImports]
 
-        method = "uniform_1d" if x.device.type == "cuda" and compiled() else "naive"
+        method = "uniform_1d" if x.device.type == "cuda" and has_cuequivariance_kernels() else "naive"
         key = method, x.dtype, x.device
         if key not in self._modules:
-            with torch.inference_mode(False):  # a later training may use it too
+            with torch.inference_mode(False):  # a later training may use it
                 module = cuet.SegmentedPolynomial(self.polynomial, method=method, math_dtype=x.dtype)
                 self._modules[key] = module.to(x.device)
         return self._modules[key]
@@ -94,7 +93,7 @@ def cuequivariance(
     edge_index: Int[Tensor, "2 edges"],
     n_nodes: int,
 ) -> Tensor:
-    """The product by cuequivariance, which gathers and scatters by itself."""
+    """The tensor product and scatter by cuequivariance, which includes gather and scatter."""
     sender, receiver = edge_index
     (out,) = cue_plan.module(x)([w, x, y], {1: sender}, {0: x.new_empty(n_nodes, 1)}, {0: receiver})
     return out

@@ -11,10 +11,17 @@ import torch
 from torch import Tensor
 
 from symnets.ops._adjacency import Adjacency
-from symnets.ops._fused_plan import ON_EDGES, TO_RECEIVERS, TO_SENDERS, WEIGHTS_ON_EDGES, FusedPlan, Second
+from symnets.ops._fused_plan import (
+    ON_EDGES,
+    TO_RECEIVERS,
+    TO_SENDERS,
+    WEIGHTS_ON_EDGES,
+    FusedPlan,
+    GivenCotangents,
+)
 
 
-def wanted(ctx: Any) -> tuple[bool, ...]:
+def needed_grads(ctx: Any) -> tuple[bool, ...]:
     """For each tensor argument of a custom function, in its backward: whether its derivative will be used.
 
     `ctx.needs_input_grad` tells what requires a gradient, weights included, though forces ask for that of
@@ -40,13 +47,13 @@ class SecondPartials(NamedTuple):
     """g, x, Y, w."""
     cotangents: tuple[Tensor | None, ...]
     """a, b, c of the partials in x, Y, w."""
-    wants: tuple[bool, ...]
+    needs: tuple[bool, ...]
     """Of the four."""
 
     @property
-    def given(self) -> Second:
+    def given(self) -> GivenCotangents:
         """Which cotangents there are."""
-        return Second(*(cotangent is not None for cotangent in self.cotangents))
+        return GivenCotangents(*(cotangent is not None for cotangent in self.cotangents))
 
     def all(self) -> tuple[Tensor | None, ...]:
         """Those in g, x, Y and w."""
@@ -57,9 +64,9 @@ class SecondPartials(NamedTuple):
         """Those in g and x."""
         sources, filters, weights = self._beside()
         given, dg, dx = self.given, None, None
-        if self.wants[0] and any(given):
+        if self.needs[0] and any(given):
             dg = self.plan.at_nodes(given.to_receivers(), self.edges, *sources, *filters, *weights)
-        if self.wants[1] and (given.b or given.c):
+        if self.needs[1] and (given.b or given.c):
             dx = self.plan.at_nodes(given.to_senders(), self.edges, self.arguments[0], *filters, *weights)
         return dg, dx
 
@@ -70,8 +77,8 @@ class SecondPartials(NamedTuple):
 
         The weights and their cotangent may be those of some `pairs` only; dY is then written to `d_filters`.
         """
-        given, wants = self.given, self.wants
-        filters_too, weights_too = wants[2] and (given.a or given.c), wants[3] and (given.a or given.b)
+        given, needs = self.given, self.needs
+        filters_too, weights_too = needs[2] and (given.a or given.c), needs[3] and (given.a or given.b)
         if not (filters_too or weights_too or first):
             return None, None, None
         loop = given.on_edges(filters=filters_too, first=first)
@@ -100,7 +107,7 @@ class Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return (*Partials.apply(g, *ctx.saved_tensors, ctx.plan, ctx.edges, wanted(ctx)), None, None)  # pyright: ignore
+        return (*Partials.apply(g, *ctx.saved_tensors, ctx.plan, ctx.edges, needed_grads(ctx)), None, None)  # pyright: ignore
 
 
 class Partials(torch.autograd.Function):
@@ -115,23 +122,23 @@ class Partials(torch.autograd.Function):
         w: Tensor,
         plan: FusedPlan,
         edges: Adjacency,
-        wants: tuple[bool, bool, bool],
+        needs: tuple[bool, bool, bool],
     ) -> tuple[Tensor | None, ...]:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(g, x, y, w)
         ctx.plan, ctx.edges = plan, edges
-        dx = plan.at_nodes(TO_SENDERS, edges, g, y, w) if wants[0] else None
+        dx = plan.at_nodes(TO_SENDERS, edges, g, y, w) if needs[0] else None
         dy, dw = None, None
-        if wants[1]:
+        if needs[1]:
             dy, dw = plan.on_edges(ON_EDGES, edges, g, x, y, w)
-        elif wants[2]:
+        elif needs[2]:
             (dw,) = plan.on_edges(WEIGHTS_ON_EDGES, edges, g, x, y, w)
-        return dx, dy, dw if wants[2] else None
+        return dx, dy, dw if needs[2] else None
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore
-        wants = wanted(ctx)
-        second = SecondPartials(ctx.plan, ctx.edges, ctx.saved_tensors, cotangents, wants)
+        needs = needed_grads(ctx)
+        second = SecondPartials(ctx.plan, ctx.edges, ctx.saved_tensors, cotangents, needs)
         gradients = _differentiable(second) if torch.is_grad_enabled() else second.all()
         return *gradients, None, None, None
 
@@ -139,15 +146,15 @@ class Partials(torch.autograd.Function):
 def _differentiable(second: SecondPartials) -> tuple[Tensor | None, ...]:
     """The same from operations that can be differentiated again: L is linear in each argument, so that the
     gradient is that of L(g, a, Y, w) + L(g, x, b, w) + L(g, x, Y, c)."""
-    plan, edges, (g, *others), cotangents, wants = second
+    plan, edges, (g, *others), cotangents, needs = second
     gradients: list[Tensor | None] = [None] * 4
     for slot, cotangent in enumerate(cotangents):
         if cotangent is None:
             continue
         replaced = [cotangent if n == slot else a for n, a in enumerate(others)]
-        if wants[0]:
+        if needs[0]:
             _add(gradients, 0, Product.apply(*replaced, plan, edges))
-        still = tuple(want and n != slot for n, want in enumerate(wants[1:]))
+        still = tuple(want and n != slot for n, want in enumerate(needs[1:]))
         if any(still):
             partials: Any = Partials.apply(g, *replaced, plan, edges, still)
             for n, partial in enumerate(partials):

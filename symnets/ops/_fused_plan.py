@@ -34,12 +34,12 @@ from symnets.ops._adjacency import Adjacency
 from symnets.ops._edge_code import EdgeSum, write_edge_sum
 from symnets.ops._node_code import NodeSum, write_node_sum
 from symnets.ops._paths import Plan, Term
-from symnets.ops._vector_code import Call, Machine
-from symnets.ops._weight_code import Given, Tabulated, Weights
+from symnets.ops._vector_code import CompiledModule, LoopCall
+from symnets.ops._weight_code import WeightRows, Weights, WeightSplines
 from symnets.threads import run
 
 
-def room(rows: int, columns: int, like: Tensor) -> Tensor:
+def empty_hugepages(rows: int, columns: int, like: Tensor) -> Tensor:
     """A CPU matrix with nothing in it yet, of the dtype of another tensor.
 
     numpy asks Linux for huge pages where an array takes megabytes, torch does not: the first touch of 56 MB
@@ -49,7 +49,7 @@ def room(rows: int, columns: int, like: Tensor) -> Tensor:
     return torch.from_numpy(np.empty((rows, columns), dtype=dtype))
 
 
-LONGEST = 120
+MAX_TERMS = 120
 """Coefficients of a group of paths: programs of moderate length compile in a time that grows as their length,
 and no faster, so that a loop calls a function for each group."""
 
@@ -59,7 +59,7 @@ ON_EDGES = EdgeSum(d_filters=((0, 0),), d_weights=(((0, 0),),))
 WEIGHTS_ON_EDGES = EdgeSum(d_filters=(), d_weights=(((0, 0),),))
 
 
-class Second(NamedTuple):
+class GivenCotangents(NamedTuple):
     """The gradient of the partials: which cotangents of x, Y and w there are.
 
     At the receivers sources are x and a, at the senders the one source is g; filters are Y and b, weights
@@ -110,7 +110,7 @@ def _groups(plan: Plan) -> Iterator[list[tuple[int, list[Term]]]]:
     for number in range(len(plan.paths)):
         terms = plan.terms(number)
         length = sum(len(others) for _, others in held) + len(terms)
-        if held and (length > LONGEST or plan.channels(held[0][0]) != plan.channels(number)):
+        if held and (length > MAX_TERMS or plan.channels(held[0][0]) != plan.channels(number)):
             yield held
             held = []
         held.append((number, terms))
@@ -118,8 +118,8 @@ def _groups(plan: Plan) -> Iterator[list[tuple[int, list[Term]]]]:
         yield held
 
 
-Kind = type[Given] | type[Tabulated]
-_compiled: weakref.WeakValueDictionary[Any, Machine] = weakref.WeakValueDictionary()
+WeightsType = type[WeightRows] | type[WeightSplines]
+_in_use: weakref.WeakValueDictionary[Any, CompiledModule] = weakref.WeakValueDictionary()
 """All that are in use, by what they compute: layers of a network, and copies of it, share them."""
 
 
@@ -131,29 +131,29 @@ class CompiledPlan:
         weights: where its weights come from.
     """
 
-    def __init__(self, plan: Plan, weights: Kind) -> None:
+    def __init__(self, plan: Plan, weights: WeightsType) -> None:
         self.plan, self.weights = plan, weights
-        self._machines: dict[tuple[NodeSum | EdgeSum, torch.dtype], Machine] = {}
+        self._modules: dict[tuple[NodeSum | EdgeSum, torch.dtype], CompiledModule] = {}
 
     def __deepcopy__(self, memo: object) -> "CompiledPlan":
         return self
 
-    def __reduce__(self) -> tuple[type["CompiledPlan"], tuple[Plan, Kind]]:
+    def __reduce__(self) -> tuple[type["CompiledPlan"], tuple[Plan, WeightsType]]:
         return CompiledPlan, (self.plan, self.weights)
 
     def function(self, loop: NodeSum | EdgeSum, dtype: torch.dtype) -> Callable[..., None]:
         """One loop, see `product_code`."""
-        machine = self._machines.get((loop, dtype))
-        if machine is None:
+        module = self._modules.get((loop, dtype))
+        if module is None:
             key = (self.plan.key, self.weights, loop, dtype)
-            machine = _compiled.get(key)
-            if machine is None:
+            module = _in_use.get(key)
+            if module is None:
                 weights = self.weights(self.plan.weight_numel)
                 code = product_code(self.plan, str(dtype).removeprefix("torch."), weights, loop)
-                machine = Machine(code, {"loop": loop.signature(weights)})
-                _compiled[key] = machine
-            self._machines[loop, dtype] = machine
-        return machine.functions["loop"]
+                module = CompiledModule(code, {"loop": loop.signature(weights)})
+                _in_use[key] = module
+            self._modules[loop, dtype] = module
+        return module.functions["loop"]
 
 
 class FusedPlan:
@@ -164,9 +164,9 @@ class FusedPlan:
         weights: where they come from: rows of them; or distances, a table, and the inverse of its step.
     """
 
-    def __init__(self, plan: Plan, weights: Kind = Given) -> None:
+    def __init__(self, plan: Plan, weights: WeightsType = WeightRows) -> None:
         self.plan, self.compiled = plan, CompiledPlan(plan, weights)
-        self._row = plan.weight_numel if weights is Given else 1
+        self._row = plan.weight_numel if weights is WeightRows else 1
 
     def at_nodes(self, loop: NodeSum, edges: Adjacency, *arguments: Tensor) -> Tensor:
         """The sum over the edges of each node."""
@@ -176,7 +176,7 @@ class FusedPlan:
         columns = (self.plan.irreps_out if loop.receivers else self.plan.irreps_in).dim
         total = arguments[0].new_zeros(len(start) - 1, columns)
         function = self.compiled.function(loop, total.dtype)
-        run(Call(function, total, *arguments, end, edges.pair, order, start), start * self.plan.work)
+        run(LoopCall(function, total, *arguments, end, edges.pair, order, start), start * self.plan.work)
         return total
 
     def on_edges(
@@ -203,10 +203,10 @@ class FusedPlan:
         if d_filters is None and loop.d_filters:
             d_filters = g.new_empty(len(edges.sender), self.plan.irreps_filter.dim)
         outputs = [] if d_filters is None else [d_filters]
-        outputs += [room(len(start) - 1, self._row, g) for _ in loop.d_weights]
+        outputs += [empty_hugepages(len(start) - 1, self._row, g) for _ in loop.d_weights]
         function = self.compiled.function(loop, g.dtype)
         run(
-            Call(function, *outputs, g, *arguments, edges.sender, edges.receiver, order, start),
+            LoopCall(function, *outputs, g, *arguments, edges.sender, edges.receiver, order, start),
             (start - start[0]) * self.plan.work,
         )
         return outputs

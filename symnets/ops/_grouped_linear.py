@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symnets.ops._adjacency import remembered
+from symnets.ops._adjacency import cache_last
 
 
 class Block(NamedTuple):
@@ -27,8 +27,8 @@ class Groups(NamedTuple):
     """How many rows a group has."""
 
 
-@remembered
-def groups_of(group: Int[Tensor, " n"], n_groups: int) -> Groups:
+@cache_last
+def group_rows(group: Int[Tensor, " n"], n_groups: int) -> Groups:
     """Of the group of each row."""
     sizes = torch.bincount(group, minlength=n_groups).tolist()
     return Groups(group.argsort(stable=True), sizes)

@@ -1,56 +1,65 @@
-"""Whether a call is only traced.
-
-Which implementation of an operation is taken, and whether its tensors fit together.
-"""
+"""Choice between the implementations of an operation, and checks of its arguments."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 
-def transformed() -> bool:
-    """Inside torch.func transforms and torch.compile, where tensors hold no memory that loops of ours could
-    read, and custom functions have no rules."""
+def is_traced() -> bool:
+    """Whether the call is within a torch.func transform or torch.compile.
+
+    Tensors have no memory there that compiled loops could read, and custom autograd functions no rules.
+    """
     inside = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
     return inside or torch.compiler.is_compiling()
 
 
+def without_autocast() -> AbstractContextManager[object]:
+    """Context in which products of matrices on the CPU keep the dtype of their factors.
+
+    The compiled loops need all arguments in one dtype. Costs nothing where autocast is off. Products that
+    are written to an existing tensor (`out=`, in-place) are never cast.
+    """
+    return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
+
+
 Implementation = Literal["auto", "fused", "plain"]
-"""Compiled loops on the CPU, plain torch anywhere, or the loops where they can be taken."""
+"""Compiled loops on the CPU, plain torch on any device, or the loops where they can be used ("auto")."""
 
 
-def one_of(name: str, given: str, known: Any) -> None:
-    """Refuses options that a `Literal` does not have."""
-    if given not in get_args(known):
-        raise ValueError(f"{name}: expected one of {', '.join(get_args(known))}, got {given!r}")
+def check_option(name: str, value: str, literal: Any) -> None:
+    """Raise ValueError for a value that a `Literal` type does not contain."""
+    if value not in get_args(literal):
+        raise ValueError(f"{name}: expected one of {', '.join(get_args(literal))}, got {value!r}")
 
 
-def fusable(features: Tensor) -> bool:
-    """Whether the compiled loops can take a tensor."""
+def can_fuse(features: Tensor) -> bool:
+    """Whether the compiled loops accept a tensor."""
     on_cpu = features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)
-    return on_cpu and not transformed()
+    return on_cpu and not is_traced()
 
 
-def takes_fused(implementation: str, features: Tensor) -> bool:
-    """Whether the compiled loops are to be taken.
+def use_fused(implementation: str, features: Tensor) -> bool:
+    """Whether to use the compiled loops.
 
     Raises:
-        ValueError: they are asked for and cannot take the features.
+        ValueError: `implementation` is "fused", and the loops do not accept the features.
     """
     if implementation == "auto":
-        return fusable(features)
-    if implementation == "fused" and not fusable(features):
+        return can_fuse(features)
+    if implementation == "fused" and not can_fuse(features):
         raise ValueError(
             'implementation "fused": expected float32 or float64 on the CPU, outside of torch.func '
-            f'and torch.compile, got {features.dtype} on {features.device}; take "auto" or "plain"'
+            f'and torch.compile, got {features.dtype} on {features.device}; use "auto" or "plain"'
         )
     return implementation == "fused"
 
 
 def check_edges(edge_index: Tensor, pair: Tensor | None) -> None:
-    """Refuses edges that are not numbers of nodes, and pairs that are not one for each edge."""
+    """Raise ValueError unless `edge_index` is (2, edges) and `pair` (edges,), both int64."""
     if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
         raise ValueError(
             "edge_index: expected shape (2, edges) and dtype torch.int64, "
@@ -63,8 +72,13 @@ def check_edges(edge_index: Tensor, pair: Tensor | None) -> None:
         )
 
 
-def check_tables(features: Tensor, tables: Mapping[str, tuple[Tensor, Sequence[int]]]) -> None:
-    """Refuses tensors of another shape than they should have, or of another dtype or device than features."""
+def check_tensors(features: Tensor, tables: Mapping[str, tuple[Tensor, Sequence[int]]]) -> None:
+    """Raise ValueError for a wrong shape, or a dtype or device that differs from that of the features.
+
+    Args:
+        features: reference for dtype and device.
+        tables: (tensor, expected shape) by argument name.
+    """
     for name, (tensor, shape) in tables.items():
         fits = tensor.dtype == features.dtype and tensor.device == features.device
         if tensor.shape != shape or not fits:

@@ -8,12 +8,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symnets.ops._adjacency import Adjacency
-from symnets.ops._fused import Partials, SecondPartials, wanted
-from symnets.ops._fused_plan import ON_EDGES, TO_RECEIVERS, TO_SENDERS, WEIGHTS_ON_EDGES, FusedPlan, room
+from symnets.ops._fused import Partials, SecondPartials, needed_grads
+from symnets.ops._fused_plan import (
+    ON_EDGES,
+    TO_RECEIVERS,
+    TO_SENDERS,
+    WEIGHTS_ON_EDGES,
+    FusedPlan,
+    empty_hugepages,
+)
 
-CHUNK = 2**20
+CHUNK_WEIGHTS = 2**20
 """Weights of the pairs that are worked on at once: they stay near the processor."""
-KEEP = 2**27
+MAX_KEPT_WEIGHTS = 2**27
 """More weights than this (512 MB in float32) are not kept for the backward pass, but formed again."""
 
 
@@ -38,16 +45,16 @@ class LinearProduct(torch.autograd.Function):
         ctx.save_for_backward(x, y, h, matrix)
         ctx.plan, ctx.edges = plan, edges
         ctx.w = None
-        if len(h) * matrix.shape[1] > KEEP:
+        if len(h) * matrix.shape[1] > MAX_KEPT_WEIGHTS:
             return _at_nodes_in_chunks(plan, edges, True, x, y, h, matrix)
-        w = torch.mm(h, matrix, out=room(len(h), matrix.shape[1], h))
+        w = torch.mm(h, matrix, out=empty_hugepages(len(h), matrix.shape[1], h))
         if any(ctx.needs_input_grad):
             ctx.w = w
         return plan.at_nodes(TO_RECEIVERS, edges, x, y, w)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        arguments = g, *ctx.saved_tensors, ctx.w, ctx.plan, ctx.edges, wanted(ctx)
+        arguments = g, *ctx.saved_tensors, ctx.w, ctx.plan, ctx.edges, needed_grads(ctx)
         return (*LinearPartials.apply(*arguments), None, None)  # pyright: ignore
 
 
@@ -70,26 +77,26 @@ class LinearPartials(torch.autograd.Function):
         w: Tensor | None,
         plan: FusedPlan,
         edges: Adjacency,
-        wants: tuple[bool, ...],
+        needs: tuple[bool, ...],
     ) -> tuple[Tensor | None, ...]:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(g, x, y, h, matrix)
-        ctx.plan, ctx.edges, ctx.w, ctx.wants = plan, edges, w, wants
+        ctx.plan, ctx.edges, ctx.w, ctx.needs = plan, edges, w, needs
         dx, dy = None, None
-        if wants[0] and w is None:
+        if needs[0] and w is None:
             dx = _at_nodes_in_chunks(plan, edges, False, g, y, h, matrix)
-        elif wants[0]:
+        elif needs[0]:
             dx = plan.at_nodes(TO_SENDERS, edges, g, y, w)  # pyright: ignore[reportArgumentType]
-        if not any(wants[1:]):
+        if not any(needs[1:]):
             return dx, None, None, None
-        if wants[1]:
+        if needs[1]:
             dy = y.new_empty(y.shape)  # contiguous, whatever y is
-        dh = torch.empty_like(h) if wants[2] else None
-        d_matrix = torch.zeros_like(matrix) if wants[3] else None
-        loop = ON_EDGES if wants[1] else WEIGHTS_ON_EDGES
+        dh = torch.empty_like(h) if needs[2] else None
+        d_matrix = torch.zeros_like(matrix) if needs[3] else None
+        loop = ON_EDGES if needs[1] else WEIGHTS_ON_EDGES
         g, x, y = g.contiguous(), x.contiguous(), y.contiguous()  # once, not for each chunk
         for pair in _chunks(len(h), matrix.shape[1]):
-            w_part = _rows(h[pair], matrix) if w is None else w[pair]
+            w_part = _weight_rows(h[pair], matrix) if w is None else w[pair]
             dw = plan.on_edges(loop, edges, g, x, y, w_part, pairs=pair, d_filters=dy)[-1]
             if dh is not None:
                 torch.mm(dw, matrix.T, out=dh[pair])
@@ -100,33 +107,35 @@ class LinearPartials(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore
         a, b, u, v = cotangents
-        wants = wanted(ctx)[:5]
+        needs = needed_grads(ctx)[:5]
         if (again := torch.is_grad_enabled()) or v is not None or u is None:
-            gradients = _composed(ctx, cotangents, wants, create_graph=again)
+            gradients = _differentiable(ctx, cotangents, needs, create_graph=again)
         else:
-            gradients = _second(ctx, a, b, u, wants)
+            gradients = _second_order(ctx, a, b, u, needs)
         return (*gradients, None, None, None, None)
 
 
-def _second(ctx: Any, a: Tensor | None, b: Tensor | None, u: Tensor, wants: tuple[bool, ...]) -> list[Any]:
+def _second_order(
+    ctx: Any, a: Tensor | None, b: Tensor | None, u: Tensor, needs: tuple[bool, ...]
+) -> list[Any]:
     """Gradient of the partials with cotangents a, b and u of those in x, Y and h: c = u W is that in w, and
 
     dh = dw Wᵀ,     dW = hᵀ dw + uᵀ dL/dw.
     """
     plan, edges, (g, x, y, h, matrix) = ctx.plan, ctx.edges, ctx.saved_tensors
     shape = len(h), matrix.shape[1]
-    w = torch.mm(h, matrix, out=room(*shape, h)) if ctx.w is None else ctx.w
-    c = torch.mm(u, matrix, out=room(*shape, h))
-    wants_four = (*wants[:3], wants[3] or wants[4])
-    dg, dx = SecondPartials(plan, edges, (g, x, y, w), (a, b, c), wants_four).at_nodes()
-    if not any(wants[2:]):
+    w = torch.mm(h, matrix, out=empty_hugepages(*shape, h)) if ctx.w is None else ctx.w
+    c = torch.mm(u, matrix, out=empty_hugepages(*shape, h))
+    needs_four = (*needs[:3], needs[3] or needs[4])
+    dg, dx = SecondPartials(plan, edges, (g, x, y, w), (a, b, c), needs_four).at_nodes()
+    if not any(needs[2:]):
         return [dg, dx, None, None, None]
-    dy = y.new_zeros(y.shape) if wants[2] else None
-    dh = torch.zeros_like(h) if wants[3] else None
-    d_matrix = torch.zeros_like(matrix) if wants[4] else None
+    dy = y.new_zeros(y.shape) if needs[2] else None
+    dh = torch.zeros_like(h) if needs[3] else None
+    d_matrix = torch.zeros_like(matrix) if needs[4] else None
     for pair in _chunks(*shape):
-        second = SecondPartials(plan, edges, (g, x, y, w[pair]), (a, b, c[pair]), wants_four)
-        _, dw, dw_first = second.on_edges(first=wants[4], pairs=pair, d_filters=dy)
+        second = SecondPartials(plan, edges, (g, x, y, w[pair]), (a, b, c[pair]), needs_four)
+        _, dw, dw_first = second.on_edges(first=needs[4], pairs=pair, d_filters=dy)
         if dh is not None and dw is not None:
             torch.mm(dw, matrix.T, out=dh[pair])
         if d_matrix is not None:
@@ -136,18 +145,18 @@ def _second(ctx: Any, a: Tensor | None, b: Tensor | None, u: Tensor, wants: tupl
     return [dg, dx, dy, dh, d_matrix]
 
 
-def _composed(
-    ctx: Any, cotangents: tuple[Tensor | None, ...], wants: tuple[bool, ...], *, create_graph: bool
+def _differentiable(
+    ctx: Any, cotangents: tuple[Tensor | None, ...], needs: tuple[bool, ...], *, create_graph: bool
 ) -> list[Any]:
     """The same from operations that can be differentiated again."""
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         # New names of the arguments, which depend on no other argument.
         g, x, y, h, matrix = arguments = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
-        needs = ctx.wants[0], ctx.wants[1], ctx.wants[2] or ctx.wants[3]
-        dx, dy, dw = Partials.apply(g, x, y, h @ matrix, ctx.plan, ctx.edges, needs)  # pyright: ignore
-        outputs = [dx, dy, dw @ matrix.T if ctx.wants[2] else None, h.T @ dw if ctx.wants[3] else None]
+        partial_needs = ctx.needs[0], ctx.needs[1], ctx.needs[2] or ctx.needs[3]
+        dx, dy, dw = Partials.apply(g, x, y, h @ matrix, ctx.plan, ctx.edges, partial_needs)  # pyright: ignore
+        outputs = [dx, dy, dw @ matrix.T if ctx.needs[2] else None, h.T @ dw if ctx.needs[3] else None]
         pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o is not None and c is not None]
-        chosen = [argument for argument, want in zip(arguments, wants, strict=True) if want]
+        chosen = [argument for argument, want in zip(arguments, needs, strict=True) if want]
         found = iter(
             torch.autograd.grad(
                 [o for o, _ in pairs],
@@ -157,16 +166,16 @@ def _composed(
                 allow_unused=True,
             )
         )
-        return [next(found) if want else None for want in wants]
+        return [next(found) if want else None for want in needs]
 
 
-def _rows(h: Tensor, matrix: Tensor) -> Tensor:
+def _weight_rows(h: Tensor, matrix: Tensor) -> Tensor:
     """h W, of their dtype under autocast too."""
     return torch.mm(h, matrix, out=h.new_empty(len(h), matrix.shape[1]))
 
 
 def _chunks(n_pairs: int, weight_numel: int) -> Iterator[slice]:
-    size = max(CHUNK // weight_numel, 64)
+    size = max(CHUNK_WEIGHTS // weight_numel, 64)
     return (slice(low, min(low + size, n_pairs)) for low in range(0, n_pairs, size))
 
 
@@ -176,8 +185,8 @@ def _at_nodes_in_chunks(
     """The product, or dL/dx, node after node, with weights that are forgotten at once."""
     loop = TO_RECEIVERS if receivers else TO_SENDERS
     parts = []
-    for part, edge in edges.nodes_in_turn(receivers, max(CHUNK // matrix.shape[1], 64)):
-        parts.append(plan.at_nodes(loop, part, other, y[edge], _rows(h[edges.pair[edge]], matrix)))
+    for part, edge in edges.node_chunks(receivers, max(CHUNK_WEIGHTS // matrix.shape[1], 64)):
+        parts.append(plan.at_nodes(loop, part, other, y[edge], _weight_rows(h[edges.pair[edge]], matrix)))
     return torch.cat(parts)
 
 

@@ -1,4 +1,4 @@
-"""Sums over the edges of each node, of a tensor product, as machine code."""
+"""Machine code for the sums of a tensor product over the edges of each node."""
 
 from typing import NamedTuple
 
@@ -9,16 +9,16 @@ from symnets.ops._vector_code import I64, Value, VectorCode
 from symnets.ops._weight_code import Weights
 
 Group = list[tuple[int, list[Term]]]
-"""Paths by number, with their coefficients."""
+"""Numbers of paths, with the coefficients of each."""
 
 
 class NodeSum(NamedTuple):
-    """What comes to a node along its edges: a sum of terms (source, filter, weight), each counted from 0, of
+    """A loop over nodes that sums terms (source, filter, weight), each numbered from 0, over their edges.
 
         receivers: g_k += w Σ_a (Σ_b CG_abk Y_b) x_a,     senders: x_a += w Σ_k (Σ_b CG_abk Y_b) g_k.
 
-    The sums in brackets are the same for all channels and formed once an edge. Channels lie next to each
-    other in memory and fill a register.
+    The sums in brackets do not depend on the channel and are computed once an edge. Channels are contiguous
+    in memory and fill a register.
     """
 
     receivers: bool
@@ -26,13 +26,16 @@ class NodeSum(NamedTuple):
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Of sources, filters and weights."""
+        """Numbers of sources, filters and weights."""
         n_sources, n_filters, n_weights = (1 + max(column) for column in zip(*self.terms, strict=True))
         return n_sources, n_filters, n_weights
 
     def signature(self, weights: Weights) -> str:
-        """Arguments of `loop`, as `VectorCode` counts them: total, sources, filters, weights; end and pair of
-        each edge, edges in the order of nodes, where each node's start; nodes from, to."""
+        """Argument types of the function `loop`, in the letters of `VectorCode`.
+
+        They are: result, sources, filters, weights; node at the other end and pair of each edge; edges sorted
+        by node, position of each node's first edge; first node, last node + 1.
+        """
         n_sources, n_filters, n_weights = self.counts
         return "r" + "r" * (n_sources + n_filters) + weights.public * n_weights + "iiiinn"
 
@@ -40,8 +43,8 @@ class NodeSum(NamedTuple):
 def write_node_sum(
     module: ir.Module, plan: Plan, groups: list[Group], dtype: str, weights: Weights, loop: NodeSum
 ) -> None:
-    """`loop`: adds to the row of each node what comes along its edges order[start[node]], ... from the rows
-    of sources that end[edge] names."""
+    """Write the function `loop`: to row n of the result it adds the terms of edges order[start[n]], ...
+    with the rows end[edge] of the sources."""
     n_sources, n_filters, n_weights = loop.counts
     parts = [_part(module, plan, group, f"part_{k}", dtype, weights, loop) for k, group in enumerate(groups)]
     columns_to, columns_from = plan.irreps_out.dim, plan.irreps_in.dim
@@ -49,24 +52,24 @@ def write_node_sum(
         columns_to, columns_from = columns_from, columns_to
     code = VectorCode(module, "loop", dtype, loop.signature(weights), public=True)
     total, *tables, end, pair, order, start, low, high = code.arguments
-    sources, filters, given = (
+    sources, filters, weight_args = (
         tables[:n_sources],
         tables[n_sources:][:n_filters],
         tables[n_sources + n_filters :],
     )
     weights.prepare(code)
     with code.loop(low, high) as node:
-        row = code.row(total, node, columns_to)
-        first, last = code.integer(start, node), code.integer(start, code.build.add(node, I64(1)))
+        row = code.row_pointer(total, node, columns_to)
+        first, last = code.load_int(start, node), code.load_int(start, code.build.add(node, I64(1)))
         with code.loop(first, last) as n:
-            edge = code.integer(order, n)
-            other = code.integer(end, edge)
-            rows = [code.row(source, other, columns_from) for source in sources]
-            rows += [code.row(table, edge, plan.irreps_filter.dim) for table in filters]
+            edge = code.load_int(order, n)
+            other = code.load_int(end, edge)
+            rows = [code.row_pointer(source, other, columns_from) for source in sources]
+            rows += [code.row_pointer(table, edge, plan.irreps_filter.dim) for table in filters]
             for k in range(n_weights):
                 size = len(weights.public)
-                mine = code.integer(pair, edge)
-                rows += weights.of_pair(code, given[k * size : (k + 1) * size], mine)
+                row_of_weights = code.load_int(pair, edge)
+                rows += weights.of_pair(code, weight_args[k * size : (k + 1) * size], row_of_weights)
             for part in parts:
                 code.build.call(part, [row, *rows])
     code.build.ret_void()
@@ -75,62 +78,62 @@ def write_node_sum(
 def _part(
     module: ir.Module, plan: Plan, group: Group, name: str, dtype: str, weights: Weights, loop: NodeSum
 ) -> ir.Function:
-    """A function (row, sources, filters, weights): one edge, the paths of a group."""
+    """Write a function (row, sources, filters, weights) for one edge and a group of paths."""
     n_sources, n_filters, n_weights = loop.counts
     kinds = "r" + "r" * (n_sources + n_filters) + weights.internal * n_weights
     code = VectorCode(module, name, dtype, kinds, public=False)
     row, *tables = code.arguments
-    sources, filters, given = (
+    sources, filters, weight_args = (
         tables[:n_sources],
         tables[n_sources:][:n_filters],
         tables[n_sources + n_filters :],
     )
-    # Σ_b CG_abk Y_b of each filter Y and pair (where to, where from) of a path.
+    # Σ_b CG_abk Y_b for each path, filter Y and pair (column of the result, column of the source).
     factors: dict[tuple[int, int, int, int], Value] = {}
     for number, terms in group:
         for term in terms:
             pair = (term.out, term.inp) if loop.receivers else (term.inp, term.out)
             for f, filter_ in enumerate(filters):
                 before = factors.get((number, f, *pair))
-                value = code.load(code.at(filter_, term.filter))
-                factors[number, f, *pair] = code.add_times(before, code.constant(term.value), value)
-    held = code.space(len(factors))
-    places = {key: code.at(held, place) for place, key in enumerate(factors)}
+                value = code.load(code.offset(filter_, term.filter))
+                factors[number, f, *pair] = code.fma(before, code.constant(term.value), value)
+    factor_memory = code.allocate(len(factors))
+    places = {key: code.offset(factor_memory, place) for place, key in enumerate(factors)}
     for key, factor in factors.items():
         code.store(factor, places[key])
 
     def body(first: Value, lanes: int) -> None:
-        here = {pointer: code.at(pointer, first) for pointer in (row, *sources)}
-        read: dict[tuple[int, int], Value] = {}
+        at_first = {pointer: code.offset(pointer, first) for pointer in (row, *sources)}
+        loaded: dict[tuple[int, int], Value] = {}
         sums: dict[int, Value] = {}
 
-        def of(source: int, column: int) -> Value:
-            if (source, column) not in read:
-                read[source, column] = code.load(code.at(here[sources[source]], column), lanes)
-            return read[source, column]
+        def load(source: int, column: int) -> Value:
+            if (source, column) not in loaded:
+                loaded[source, column] = code.load(code.offset(at_first[sources[source]], column), lanes)
+            return loaded[source, column]
 
         for number, _ in group:
-            column = code.at_sum(first, plan.weight_starts[number])
-            mine = [
+            column = code.add_int(first, plan.weight_starts[number])
+            own_factors = [
                 (f, to, origin, place) for (owner, f, to, origin), place in places.items() if owner == number
             ]
             size = len(weights.internal)
             for k in range(n_weights):
-                weight = weights.value(code, given[k * size : (k + 1) * size], column, lanes)
+                weight = weights.value(code, weight_args[k * size : (k + 1) * size], column, lanes)
                 path: dict[int, Value] = {}
-                for f, to, origin, place in mine:
+                for f, to, origin, place in own_factors:
                     for source in (
                         s for s, filter_, of_weight in loop.terms if (filter_, of_weight) == (f, k)
                     ):
-                        factor = code.spread(place, lanes)
-                        path[to] = code.add_times(path.get(to), factor, of(source, origin))
+                        factor = code.broadcast(place, lanes)
+                        path[to] = code.fma(path.get(to), factor, load(source, origin))
                 for to, value in path.items():
                     if to not in sums:
-                        sums[to] = code.load(code.at(here[row], to), lanes)
-                    sums[to] = code.add_times(sums[to], weight, value)
+                        sums[to] = code.load(code.offset(at_first[row], to), lanes)
+                    sums[to] = code.fma(sums[to], weight, value)
         for to, value in sums.items():
-            code.store(value, code.at(here[row], to), lanes)
+            code.store(value, code.offset(at_first[row], to), lanes)
 
-    code.channels(plan.channels(group[0][0]), body)
+    code.for_channels(plan.channels(group[0][0]), body)
     code.build.ret_void()
     return code.function

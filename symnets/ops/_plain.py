@@ -59,7 +59,7 @@ class PlainPlan:
         """Couplings in the dtype and on the device of a tensor."""
         key = (like.dtype, like.device)
         if key not in self._cast:
-            with torch.inference_mode(False):  # a later training may use it too
+            with torch.inference_mode(False):  # a later training may use it
                 self._cast[key] = self._exact.to(like.dtype).to(like.device)
         return self._cast[key]
 

@@ -9,12 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symnets.ops._contraction_plan import ContractionPlan
-from symnets.ops._polynomial_code import Wanted, arguments, polynomial_loops, widths
-from symnets.ops._vector_code import Call, Machine
+from symnets.ops._polynomial_code import Needed, arguments, polynomial_loops, widths
+from symnets.ops._vector_code import CompiledModule, LoopCall
 from symnets.threads import run
 
 
-class BySpecies:
+class SpeciesOrder:
     """Nodes in the order of their species, and where the nodes of each species start."""
 
     def __init__(self, species: Int[Tensor, " nodes"], n_species: int) -> None:
@@ -29,7 +29,7 @@ class FusedPolynomial:
 
     def __init__(self, plan: ContractionPlan) -> None:
         self.plan = plan
-        self._machines: dict[tuple[str, int, Wanted], Machine] = {}
+        self._modules: dict[tuple[str, int, Needed], CompiledModule] = {}
 
     def __deepcopy__(self, memo: object) -> "FusedPolynomial":
         return self  # it does not change, and machine code cannot be copied
@@ -38,32 +38,32 @@ class FusedPolynomial:
         return FusedPolynomial, (self.plan,)
 
     def partials(
-        self, wanted: Wanted, g: Tensor | None, c: Tensor, vectors: Sequence[Tensor], nodes: BySpecies
+        self, needed: Needed, g: Tensor | None, c: Tensor, vectors: Sequence[Tensor], nodes: SpeciesOrder
     ) -> tuple[Tensor | None, ...]:
         """dF/dg, dF/dC and dF/dx (g, C, x, a1 ... ak), see `polynomial_code`; g may be None if not needed."""
         x, *directions = vectors
         dtype = str(x.dtype).removeprefix("torch.")
-        key = (dtype, len(directions), wanted)
+        key = (dtype, len(directions), needed)
         names = widths(self.plan.channels, dtype)
-        if key not in self._machines:
+        if key not in self._modules:
             kinds = {width.name: arguments(len(directions)) for width in names}
-            self._machines[key] = Machine(polynomial_loops(self.plan, *key), kinds)
+            self._modules[key] = CompiledModule(polynomial_loops(self.plan, *key), kinds)
         made = (
-            x.new_empty(x.shape[0], self.plan.irreps_out.dim) if wanted.by_g else None,
-            torch.zeros_like(c, memory_format=torch.contiguous_format) if wanted.by_c else None,
-            x.new_empty(x.shape) if wanted.by_x else None,
+            x.new_empty(x.shape[0], self.plan.irreps_out.dim) if needed.by_g else None,
+            torch.zeros_like(c, memory_format=torch.contiguous_format) if needed.by_c else None,
+            x.new_empty(x.shape) if needed.by_x else None,
         )
         tables = [x if table is None else table for table in (*made, g)]
         for width in names:
-            function = self._machines[key].functions[width.name]
-            call = Call(function, *tables, c, x, *directions, nodes.order, nodes.start)
+            function = self._modules[key].functions[width.name]
+            call = LoopCall(function, *tables, c, x, *directions, nodes.order, nodes.start)
             work = np.repeat(nodes.counts, width.times) * len(self.plan.terms) * width.lanes
             run(call, np.concatenate([[0], np.cumsum(work)]))
         return made
 
 
 class Partials(torch.autograd.Function):
-    """Partials of F by g, C, x, a1 ... ak, those that are wanted.
+    """Partials of F by g, C, x, a1 ... ak, those that are needed.
 
     F is linear in all but x. With a cotangent of one of them, the gradient is that of F with the cotangent
     in the place of that argument; that of dF/dx is one more direction.
@@ -73,8 +73,8 @@ class Partials(torch.autograd.Function):
     def forward(
         ctx: Any,
         polynomial: FusedPolynomial,
-        nodes: BySpecies,
-        wanted: tuple[bool, ...],
+        nodes: SpeciesOrder,
+        needed: tuple[bool, ...],
         g: Tensor | None,
         c: Tensor,
         *vectors: Tensor,
@@ -82,13 +82,13 @@ class Partials(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(g, c, *vectors)
         ctx.polynomial, ctx.nodes = polynomial, nodes
-        found: list[Tensor | None] = [None] * len(wanted)
-        if any(wanted[:3]):
-            found[:3] = polynomial.partials(Wanted(*wanted[:3]), g, c, vectors, nodes)
-        for place in range(3, len(wanted)):
-            if wanted[place]:
+        found: list[Tensor | None] = [None] * len(needed)
+        if any(needed[:3]):
+            found[:3] = polynomial.partials(Needed(*needed[:3]), g, c, vectors, nodes)
+        for place in range(3, len(needed)):
+            if needed[place]:
                 others = [vector for n, vector in enumerate(vectors) if n != place - 2]
-                *_, found[place] = polynomial.partials(Wanted(False, False, True), g, c, others, nodes)
+                *_, found[place] = polynomial.partials(Needed(False, False, True), g, c, others, nodes)
         return tuple(found)
 
     @staticmethod
@@ -99,15 +99,15 @@ class Partials(torch.autograd.Function):
         for place, cotangent in enumerate(cotangents):
             if cotangent is None:
                 continue
-            replaced, wanted = list(saved), list(needs)
+            replaced, needed = list(saved), list(needs)
             if place == 2:
                 replaced.append(cotangent)
-                wanted.append(False)
+                needed.append(False)
             else:
                 replaced[place] = cotangent
-                wanted[place] = False
-            if any(wanted):
-                found = Partials.apply(ctx.polynomial, ctx.nodes, tuple(wanted), *replaced)
+                needed[place] = False
+            if any(needed):
+                found = Partials.apply(ctx.polynomial, ctx.nodes, tuple(needed), *replaced)
                 for n, more in enumerate(found[: len(saved)]):  # pyright: ignore[reportIndexIssue]
                     if more is not None:
                         held = gradients[n]
@@ -122,5 +122,5 @@ def polynomial(
     species: Int[Tensor, " nodes"],
 ) -> Float[Tensor, "nodes dim_out"]:
     """P(x) of every node, on CPU tensors of one dtype, float32 or float64."""
-    nodes = BySpecies(species, c.shape[0])
+    nodes = SpeciesOrder(species, c.shape[0])
     return Partials.apply(fused, nodes, (True, False, False), None, c, x)[0]  # pyright: ignore

@@ -27,7 +27,7 @@ Parts = dict[int, Value]
 """v_S by the set S, in binary."""
 
 
-class Wanted(NamedTuple):
+class Needed(NamedTuple):
     """Which partials: by g, C, x."""
 
     by_g: bool
@@ -57,7 +57,7 @@ class PolynomialCode:
         code: where it is written.
         plan: the polynomial.
         lanes: channels at a time.
-        wanted: which partials.
+        needed: which partials.
         d_c: pointer to dF/dC, which is added to.
         g: pointer to g; rows are (components, channels), in C (terms, channels).
         c: pointer to C.
@@ -73,14 +73,14 @@ class PolynomialCode:
         code: VectorCode,
         plan: ContractionPlan,
         lanes: int,
-        wanted: Wanted,
+        needed: Needed,
         *,
         d_c: Value,
         g: Value,
         c: Value,
         vectors: Sequence[Value],
     ) -> None:
-        self.code, self.plan, self.lanes, self.wanted = code, plan, lanes, wanted
+        self.code, self.plan, self.lanes, self.needed = code, plan, lanes, needed
         self.d_c, self.g, self.c, self.vectors = d_c, g, c, vectors
         self.all_directions = (1 << len(vectors) - 1) - 1
         self.by_g: dict[int, Value] = {}
@@ -104,11 +104,11 @@ class PolynomialCode:
             if below.longer:
                 value = self._add_product({}, before, x)
                 more = self._walk(below, value)
-            elif self.wanted.by_g or self.wanted.by_c:
+            elif self.needed.by_g or self.needed.by_c:
                 value = self._add_product({}, before, x, only=self.all_directions)
             for term in below.terms:
                 self._term(term, value.get(self.all_directions), more)
-            if self.wanted.by_x:
+            if self.needed.by_x:
                 held = {self.all_directions: self.by_x[number]} if number in self.by_x else {}
                 held = self._add_product(held, before, more, only=self.all_directions)
                 if held:
@@ -119,17 +119,17 @@ class PolynomialCode:
     def _term(self, term: int, value: Value | None, adjoint: Parts) -> None:
         """Adds C value to dF/dg, g value to dF/dC, and C g to the adjoint of the monomial."""
         code, out = self.code, self.plan.terms[term].out
-        if self.wanted.by_x:
-            adjoint[0] = code.add_times(adjoint.get(0), self._of(self.c, term), self._of(self.g, out))
-        if self.wanted.by_g and value is not None:
-            self.by_g[out] = code.add_times(self.by_g.get(out), self._of(self.c, term), value)
-        if self.wanted.by_c and value is not None:
-            place = code.at(self.d_c, term * self.plan.channels)
-            code.add_to(place, code.times(self._of(self.g, out), value), self.lanes)
+        if self.needed.by_x:
+            adjoint[0] = code.fma(adjoint.get(0), self._of(self.c, term), self._of(self.g, out))
+        if self.needed.by_g and value is not None:
+            self.by_g[out] = code.fma(self.by_g.get(out), self._of(self.c, term), value)
+        if self.needed.by_c and value is not None:
+            place = code.offset(self.d_c, term * self.plan.channels)
+            code.add_to(place, code.mul(self._of(self.g, out), value), self.lanes)
 
     def _of(self, table: Value, row: int) -> Value:
         if (table, row) not in self._read:
-            place = self.code.at(table, row * self.plan.channels)
+            place = self.code.offset(table, row * self.plan.channels)
             self._read[table, row] = self.code.load(place, self.lanes)
         return self._read[table, row]
 
@@ -139,11 +139,11 @@ class PolynomialCode:
             for other, w in b.items():
                 both = one | other
                 if not one & other and only in (None, both):
-                    total[both] = self.code.add_times(total.get(both), v, w)
+                    total[both] = self.code.fma(total.get(both), v, w)
         return total
 
 
-LONGEST = 120
+MAX_TERMS = 120
 """Terms of a function, times 3^directions, the products that one takes."""
 
 
@@ -171,15 +171,15 @@ def arguments(directions: int) -> str:
     """Of the functions: dF/dg, dF/dC, dF/dx, g, C, x, a1 ... ak, order, start, low, high.
 
     Rows are (components, channels) of each node and (terms, channels) of each species; the nodes of
-    species s are order[start[s]], ... Partials that are not wanted are ignored, dF/dC is added to.
+    species s are order[start[s]], ... Partials that are not needed are ignored, dF/dC is added to.
     """
     return "rrrrrr" + "r" * directions + "iinn"
 
 
-def polynomial_loops(plan: ContractionPlan, dtype: str, directions: int, wanted: Wanted) -> ir.Module:
+def polynomial_loops(plan: ContractionPlan, dtype: str, directions: int, needed: Needed) -> ir.Module:
     """A module with a function for each of the `widths`."""
     module = ir.Module("polynomial")
-    length = max(1, LONGEST // 3**directions)
+    length = max(1, MAX_TERMS // 3**directions)
     numbers = range(len(plan.terms))
     chunks = [numbers[first : first + length] for first in range(0, len(numbers), length)]
     for width in widths(plan.channels, dtype):
@@ -187,17 +187,17 @@ def polynomial_loops(plan: ContractionPlan, dtype: str, directions: int, wanted:
         for chunk in chunks:
             name, kinds = f"{width.name}_{chunk.start}", arguments(directions).replace("ii", "i")
             code = VectorCode(module, name, dtype, kinds, public=False)
-            parts.append(_write_part(code, plan, width.lanes, wanted, chunk))
+            parts.append(_write_part(code, plan, width.lanes, needed, chunk))
         code = VectorCode(module, width.name, dtype, arguments(directions), public=True)
         *tables, order, start, low, high = code.arguments
         with code.loop(low, high) as item:
             species = code.build.sdiv(item, I64(width.times))
             group = code.build.srem(item, I64(width.times))
             channel = code.build.add(code.build.mul(group, I64(width.lanes)), I64(width.first))
-            nodes = [code.integer(start, code.build.add(species, I64(later))) for later in (0, 1)]
-            here = [code.at(table, channel) for table in tables]
+            nodes = [code.load_int(start, code.build.add(species, I64(later))) for later in (0, 1)]
+            here = [code.offset(table, channel) for table in tables]
             for place in (1, 4):  # dF/dC and C
-                here[place] = code.row(here[place], species, len(plan.terms) * plan.channels)
+                here[place] = code.row_pointer(here[place], species, len(plan.terms) * plan.channels)
             for part in parts:
                 code.build.call(part, [*here, order, *nodes])
         code.build.ret_void()
@@ -205,23 +205,23 @@ def polynomial_loops(plan: ContractionPlan, dtype: str, directions: int, wanted:
 
 
 def _write_part(
-    code: VectorCode, plan: ContractionPlan, lanes: int, wanted: Wanted, terms: range
+    code: VectorCode, plan: ContractionPlan, lanes: int, needed: Needed, terms: range
 ) -> ir.Function:
     """Some terms, the nodes of one species at some channels; the first part writes, the others add."""
     d_g, d_c, d_x, g, c, *vectors, order, low, high = code.arguments
     n_in, n_out = plan.variables.dim, plan.outputs.dim
     with code.loop(low, high) as number:
-        node = code.integer(order, number)
-        outward = [code.row(table, node, n_out * plan.channels) for table in (d_g, g)]
-        inward = [code.row(table, node, n_in * plan.channels) for table in (d_x, *vectors)]
-        polynomial = PolynomialCode(code, plan, lanes, wanted, d_c=d_c, g=outward[1], c=c, vectors=inward[1:])
+        node = code.load_int(order, number)
+        outward = [code.row_pointer(table, node, n_out * plan.channels) for table in (d_g, g)]
+        inward = [code.row_pointer(table, node, n_in * plan.channels) for table in (d_x, *vectors)]
+        polynomial = PolynomialCode(code, plan, lanes, needed, d_c=d_c, g=outward[1], c=c, vectors=inward[1:])
         polynomial.write(terms)
-        for is_wanted, row, sums, components in (
-            (wanted.by_g, outward[0], polynomial.by_g, n_out),
-            (wanted.by_x, inward[0], polynomial.by_x, n_in),
+        for is_needed, row, sums, components in (
+            (needed.by_g, outward[0], polynomial.by_g, n_out),
+            (needed.by_x, inward[0], polynomial.by_x, n_in),
         ):
-            for component in range(components) if is_wanted else ():
-                place = code.at(row, component * plan.channels)
+            for component in range(components) if is_needed else ():
+                place = code.offset(row, component * plan.channels)
                 if terms.start == 0:
                     value = sums.get(component, code.constant(0.0, lanes))
                     code.store(value, place, lanes)

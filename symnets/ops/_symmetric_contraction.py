@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.ops._contraction_plan import ContractionPlan
-from symnets.ops._implementation import Implementation, check_tables, one_of, takes_fused
+from symnets.ops._implementation import Implementation, check_option, check_tensors, use_fused
 from symnets.ops._polynomial import FusedPolynomial, polynomial
 
 
@@ -45,7 +45,7 @@ class SymmetricContraction(nn.Module):
         implementation: Implementation = "auto",
     ) -> None:
         super().__init__()
-        one_of("implementation", implementation, Implementation)
+        check_option("implementation", implementation, Implementation)
         self.plan = ContractionPlan(irreps_in, irreps_out, correlation)
         self.irreps_in, self.irreps_out = self.plan.irreps_in, self.plan.irreps_out
         self.channels, self.n_paths = self.plan.channels, self.plan.n_paths
@@ -64,8 +64,8 @@ class SymmetricContraction(nn.Module):
             "features": (features, (n_nodes, self.plan.components * self.channels)),
             "weights": (weights, (n_species, self.n_paths, self.channels)),
         }
-        check_tables(features, expected)
-        if takes_fused(self.implementation, features):
+        check_tensors(features, expected)
+        if use_fused(self.implementation, features):
             present, numbers = species.unique(return_inverse=True)
             if len(present) and not 0 <= present[0] <= present[-1] < n_species:
                 raise ValueError(f"species: expected 0 to {n_species - 1}, got {present[0]} to {present[-1]}")

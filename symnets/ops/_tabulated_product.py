@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from symnets.ops._adjacency import Adjacency, adjacency
 from symnets.ops._fused_plan import ON_EDGES, TO_RECEIVERS, TO_SENDERS, FusedPlan
-from symnets.ops._implementation import Implementation, check_edges, check_tables, one_of, takes_fused
+from symnets.ops._implementation import Implementation, check_edges, check_option, check_tensors, use_fused
 from symnets.ops._paths import Plan
 from symnets.ops._plain import PlainPlan, plain
-from symnets.ops._weight_code import Tabulated
+from symnets.ops._weight_code import WeightSplines
 
 
 class RadialTable(nn.Module):
@@ -104,11 +104,11 @@ class TabulatedProductScatter(nn.Module):
 
     def __init__(self, plan: Plan, table: RadialTable, *, implementation: Implementation = "auto") -> None:
         super().__init__()
-        one_of("implementation", implementation, Implementation)
+        check_option("implementation", implementation, Implementation)
         if table.n_functions != plan.weight_numel:
             raise ValueError(f"table: expected {plan.weight_numel} functions, got {table.n_functions}")
         self.plan, self.table, self.implementation = plan, table, implementation
-        self._plain, self._fused = PlainPlan(plan), FusedPlan(plan, Tabulated)
+        self._plain, self._fused = PlainPlan(plan), FusedPlan(plan, WeightSplines)
 
     def forward(
         self,
@@ -128,8 +128,8 @@ class TabulatedProductScatter(nn.Module):
             "distances": (distances, (n_edges if pair is None else len(distances),)),
             "table": (self.table.table, self.table.table.shape),
         }
-        check_tables(features, expected)
-        if takes_fused(self.implementation, features):
+        check_tensors(features, expected)
+        if use_fused(self.implementation, features):
             self.table.check(distances)
             edges = adjacency(edge_index, pair, (features.shape[0], n_nodes, len(distances)))
             return _Product.apply(features, filters, distances, self.table, self._fused, edges)  # pyright: ignore

@@ -1,6 +1,6 @@
 """TensorProductScatter: e3nn's per-edge tensor product, summed over the edges of each receiver.
 
-Reordered: the columns of a table in another order.
+ColumnPermutation: the columns of a table in another order.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,17 +12,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.ops._adjacency import adjacency
-from symnets.ops._cuequivariance import CuequivariancePlan, cuequivariance, installed
+from symnets.ops._cuequivariance import CuequivariancePlan, cuequivariance, has_cuequivariance
 from symnets.ops._fused import fused
 from symnets.ops._fused_plan import FusedPlan
-from symnets.ops._implementation import check_edges, check_tables, one_of, takes_fused, transformed
+from symnets.ops._implementation import check_edges, check_option, check_tensors, is_traced, use_fused
 from symnets.ops._instructions import IrrepNormalization, PathNormalization, plan_of
 from symnets.ops._layout import from_e3nn, to_e3nn
 from symnets.ops._linear_weights import LinearWeights, fused_linear
 from symnets.ops._plain import PlainPlan, plain
 
 
-class Reordered(nn.Module):
+class ColumnPermutation(nn.Module):
     """Columns of a table in another order; the table itself where that is the same.
 
     One gather, which on a CPU is ten times faster than transposed views that are joined.
@@ -39,12 +39,12 @@ class Reordered(nn.Module):
         self.register_buffer("order", None if same else order, persistent=False)
 
     @classmethod
-    def of(cls, layout: Callable[[Tensor, o3.Irreps], Tensor], irreps: o3.Irreps) -> "Reordered":
+    def of(cls, layout: Callable[[Tensor, o3.Irreps], Tensor], irreps: o3.Irreps) -> "ColumnPermutation":
         """What `to_e3nn` or `from_e3nn` does to rows of some irreps."""
         return cls(layout(torch.arange(irreps.dim)[None], irreps)[0])
 
     def forward(self, table: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-        """Reordered."""
+        """ColumnPermutation."""
         return table if self.order is None else table.index_select(1, self.order)
 
 
@@ -105,9 +105,9 @@ class TensorProductScatter(nn.Module):
         implementation: Implementation = "auto",
     ) -> None:
         super().__init__()
-        one_of("layout", layout, Layout)
-        one_of("implementation", implementation, Implementation)
-        if implementation == "cuequivariance" and not installed():
+        check_option("layout", layout, Layout)
+        check_option("implementation", implementation, Implementation)
+        if implementation == "cuequivariance" and not has_cuequivariance():
             raise ImportError(
                 'implementation "cuequivariance": cuequivariance_torch is not installed; '
                 "pip install 'symnets[cuequivariance]', or take \"auto\""
@@ -123,12 +123,15 @@ class TensorProductScatter(nn.Module):
         self._columns = self.irreps_in1.dim, self.irreps_in2.dim, self.weight_numel
         # The kernels take features in "ir_mul", and filters, of multiplicity one each, as "mul_ir" has them.
         if layout == "mul_ir":
-            self._features = Reordered.of(from_e3nn, self.irreps_in1)
-            self._filters, self._result = Reordered(), Reordered.of(to_e3nn, self.plan.irreps_out)
+            self._features = ColumnPermutation.of(from_e3nn, self.irreps_in1)
+            self._filters, self._result = (
+                ColumnPermutation(),
+                ColumnPermutation.of(to_e3nn, self.plan.irreps_out),
+            )
         else:
-            self._features, self._result = Reordered(), Reordered()
-            self._filters = Reordered.of(to_e3nn, self.irreps_in2)
-        self._weights = Reordered(weights)
+            self._features, self._result = ColumnPermutation(), ColumnPermutation()
+            self._filters = ColumnPermutation.of(to_e3nn, self.irreps_in2)
+        self._weights = ColumnPermutation(weights)
         self._fused, self._plain = FusedPlan(self.plan), PlainPlan(self.plan)
         self._cuequivariance = CuequivariancePlan(self.plan)
 
@@ -169,7 +172,7 @@ class TensorProductScatter(nn.Module):
             expected["matrix"] = weights.matrix, (n_hidden, numel)
         else:
             expected["weights"] = weights, (rows, numel)
-        check_tables(features, expected)
+        check_tensors(features, expected)
         if linear:
             weights = LinearWeights(weights.hidden, self._weights(weights.matrix))
         else:
@@ -188,7 +191,7 @@ class TensorProductScatter(nn.Module):
         pair: Tensor | None,
     ) -> Tensor:
         """Of features and result in "ir_mul", and filters of multiplicity one."""
-        if takes_fused(self.implementation, x):
+        if use_fused(self.implementation, x):
             n_pairs = len(w.hidden if isinstance(w, LinearWeights) else w)
             edges = adjacency(edge_index, pair, (len(x), n_nodes, n_pairs))
             loops = fused_linear if isinstance(w, LinearWeights) else fused
@@ -201,5 +204,5 @@ class TensorProductScatter(nn.Module):
 
     def _takes_cuequivariance(self, x: Tensor) -> bool:
         if self.implementation == "auto":
-            return x.device.type == "cuda" and not transformed() and self._cuequivariance.fits
+            return x.device.type == "cuda" and not is_traced() and self._cuequivariance.fits
         return self.implementation == "cuequivariance"

@@ -1,4 +1,4 @@
-"""Machine code on rows of numbers: loads, sums and loops, written with LLVM.
+"""CompiledModule code on rows of numbers: loads, sums and loops, written with LLVM.
 
 A value holds one number or several neighbours in memory (lanes); as many as fill a register where there are
 as many channels. Machines with narrower registers take several of theirs.
@@ -57,21 +57,21 @@ class VectorCode:
         """Of the function."""
         return self.function.args
 
-    def at(self, pointer: Value, offset: int | Value) -> Value:
+    def offset(self, pointer: Value, offset: int | Value) -> Value:
         """Pointer to a later number."""
         return self.build.gep(pointer, [I64(offset) if isinstance(offset, int) else offset])
 
-    def at_sum(self, index: Value, offset: int) -> Value:
+    def add_int(self, index: Value, offset: int) -> Value:
         """index + offset."""
         return self.build.add(index, I64(offset))
 
-    def row(self, base: Value, index: Value, columns: int) -> Value:
+    def row_pointer(self, base: Value, index: Value, columns: int) -> Value:
         """Pointer to a row of a table."""
-        return self.at(base, self.build.mul(index, I64(columns)))
+        return self.offset(base, self.build.mul(index, I64(columns)))
 
-    def integer(self, pointer: Value, index: Value) -> Value:
+    def load_int(self, pointer: Value, index: Value) -> Value:
         """A number of a table of integers."""
-        return self.build.load(self.at(pointer, index))
+        return self.build.load(self.offset(pointer, index))
 
     def load(self, pointer: Value, lanes: int = 1) -> Value:
         """Numbers from memory, which need not be aligned."""
@@ -81,7 +81,7 @@ class VectorCode:
         """Numbers into memory."""
         self.build.store(value, self._cast(pointer, lanes), align=self.size)
 
-    def space(self, numbers: int) -> Value:
+    def allocate(self, numbers: int) -> Value:
         """Room for numbers while the function runs."""
         return self.build.alloca(self.real, numbers)
 
@@ -90,18 +90,18 @@ class VectorCode:
         one = ir.Constant(self.real, value)
         return one if lanes == 1 else ir.Constant(ir.VectorType(self.real, lanes), [one] * lanes)
 
-    def times(self, a: Value, b: Value) -> Value:
+    def mul(self, a: Value, b: Value) -> Value:
         """a b."""
         return self.build.fmul(a, b, flags=CONTRACT)  # pyright: ignore[reportCallIssue]
 
-    def add_times(self, total: Value | None, a: Value, b: Value) -> Value:
+    def fma(self, total: Value | None, a: Value, b: Value) -> Value:
         """total + a b, rounded once where the machine can; a b if there is no total yet."""
-        product = self.times(a, b)
+        product = self.mul(a, b)
         if total is None:
             return product
         return self.build.fadd(product, total, flags=CONTRACT)  # pyright: ignore[reportCallIssue]
 
-    def spread(self, pointer: Value, lanes: int) -> Value:
+    def broadcast(self, pointer: Value, lanes: int) -> Value:
         """A number from memory in every lane; most machines multiply by it at no extra cost."""
         value = self.load(pointer)
         if lanes == 1:
@@ -114,7 +114,7 @@ class VectorCode:
         """Adds to numbers in memory."""
         self.store(self.build.fadd(self.load(pointer, lanes), value), pointer, lanes)
 
-    def total(self, pointer: Value) -> Value:
+    def sum_lanes(self, pointer: Value) -> Value:
         """Sum of a register of numbers in memory, halves added until one is left."""
         value, lanes = self.load(pointer, self.width), self.width
         while lanes > 1:
@@ -142,7 +142,7 @@ class VectorCode:
         build.branch(head)
         build.position_at_end(after)
 
-    def channels(self, n: int, body: Callable[[Value, int], None]) -> None:
+    def for_channels(self, n: int, body: Callable[[Value, int], None]) -> None:
         """Writes body(first, lanes) for registers full of channels, then for those that are left."""
         full = n // self.width * self.width
         if full > self.width:
@@ -167,7 +167,7 @@ def _mask(lanes: Iterable[int]) -> Value:
 ADDRESS, INTEGER = ctypes.c_void_p, ctypes.c_int64
 
 
-class Machine:
+class CompiledModule:
     """A module as machine code; it stays as long as this object.
 
     Args:
@@ -200,7 +200,7 @@ class Machine:
             self.functions[name] = kind(self._engine.get_function_address(name))
 
 
-class Call:
+class LoopCall:
     """A compiled loop and the memory it works on, which is kept until it is done.
 
     Args:

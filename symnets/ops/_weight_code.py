@@ -53,7 +53,7 @@ class Weights(Protocol):
         ...
 
 
-class Given:
+class WeightRows:
     """A row of weights for each pair; their derivative is one, too."""
 
     public, internal = "r", "r"
@@ -66,18 +66,18 @@ class Given:
 
     def of_pair(self, code: VectorCode, given: Sequence[Value], pair: Value) -> list[Value]:
         """The row."""
-        return [code.row(given[0], pair, self.columns)]
+        return [code.row_pointer(given[0], pair, self.columns)]
 
     def clear(self, code: VectorCode, out: Value) -> None:
         """Zeros."""
-        code.channels(
+        code.for_channels(
             self.columns,
-            lambda first, lanes: code.store(code.constant(0.0, lanes), code.at(out, first), lanes),
+            lambda first, lanes: code.store(code.constant(0.0, lanes), code.offset(out, first), lanes),
         )
 
     def value(self, code: VectorCode, given: Sequence[Value], column: Value, lanes: int) -> Value:
         """Read."""
-        return code.load(code.at(given[0], column), lanes)
+        return code.load(code.offset(given[0], column), lanes)
 
     def differentiate(
         self,
@@ -90,13 +90,13 @@ class Given:
         total: Value,
     ) -> None:
         """Added: each is met once an edge."""
-        code.add_to(code.at(out, column), d_weight, lanes)
+        code.add_to(code.offset(out, column), d_weight, lanes)
 
     def finish(self, code: VectorCode, out: Value, total: Value) -> None:
         """Nothing is left to do."""
 
 
-class Tabulated:
+class WeightSplines:
     """Weights as cubic Hermite splines of the pair's length r, with knots at n h, n = 0, 1, ...:
 
         w(r) = (1 + 2u)(1-u)² w_n + u(1-u)² h w'_n + u²(3-2u) w_(n+1) - u²(1-u) h w'_(n+1),    u = r/h - n.
@@ -114,14 +114,14 @@ class Tabulated:
 
     def prepare(self, code: VectorCode) -> None:
         """Room for the coefficients."""
-        self.coefficients = code.space(8)
+        self.coefficients = code.allocate(8)
 
     def of_pair(self, code: VectorCode, given: Sequence[Value], pair: Value) -> list[Value]:
         """The knot below, and the coefficients."""
         lengths, table, per_step = given
         b, one = code.build, code.constant(1.0)
         inverse = code.load(per_step)
-        place = b.fmul(code.load(code.at(lengths, pair)), inverse)
+        place = b.fmul(code.load(code.offset(lengths, pair)), inverse)
         knot = b.fptosi(place, I64)
         u = b.fsub(place, b.sitofp(knot, code.real))
         v = b.fsub(one, u)
@@ -138,8 +138,8 @@ class Tabulated:
             b.fmul(b.fmul(u, b.fsub(b.fmul(three, u), two)), inverse),
         ]
         for k, value in enumerate(values):
-            code.store(value, code.at(self.coefficients, k))
-        return [code.row(table, knot, 2 * self.numel), self.coefficients]
+            code.store(value, code.offset(self.coefficients, k))
+        return [code.row_pointer(table, knot, 2 * self.numel), self.coefficients]
 
     def clear(self, code: VectorCode, out: Value) -> None:
         """Nothing is written before the end."""
@@ -159,17 +159,17 @@ class Tabulated:
         total: Value,
     ) -> None:
         """Summed over channels with dw/dr."""
-        code.add_to(total, code.times(d_weight, self._sum(code, given, column, lanes, 4)), lanes)
+        code.add_to(total, code.mul(d_weight, self._sum(code, given, column, lanes, 4)), lanes)
 
     def finish(self, code: VectorCode, out: Value, total: Value) -> None:
         """dL/dr is written."""
-        code.store(code.total(total), out)
+        code.store(code.sum_lanes(total), out)
 
     def _sum(self, code: VectorCode, given: Sequence[Value], column: Value, lanes: int, first: int) -> Value:
         """Four numbers of the table, with coefficients from `first` on."""
         row, coefficients = given
         found: Value = None
         for k in range(4):
-            number = code.load(code.at(code.at(row, column), k * self.numel), lanes)
-            found = code.add_times(found, code.spread(code.at(coefficients, first + k), lanes), number)
+            number = code.load(code.offset(code.offset(row, column), k * self.numel), lanes)
+            found = code.fma(found, code.broadcast(code.offset(coefficients, first + k), lanes), number)
         return found

@@ -14,8 +14,8 @@ from symnets.ops import (
     TabulatedProductScatter,
     TensorProductScatter,
     all_paths,
-    compiled,
-    installed,
+    has_cuequivariance,
+    has_cuequivariance_kernels,
     pairs,
 )
 from tests.ops.products import draw, largest_error
@@ -137,12 +137,12 @@ def test_compiled_loops_asked_for_are_refused(device):
         op(*(t.detach().to(device) for t in tables), edge_index.to(device), n)
 
 
-@pytest.mark.skipif(not installed(), reason="cuequivariance_torch is not installed")
+@pytest.mark.skipif(not has_cuequivariance(), reason="cuequivariance_torch is not installed")
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
 @pytest.mark.parametrize("channels", [3, 32])
 def test_cuequivariance(channels, dtype, tolerance, device):
     """By NVIDIA's kernels on a GPU, where they are installed too."""
-    if device.type == "cuda" and not compiled():
+    if device.type == "cuda" and not has_cuequivariance_kernels():
         pytest.skip("cuequivariance_ops_torch, which has the CUDA kernels, is not installed")
     here = product(channels, layout="ir_mul", implementation="fused")
     there = product(channels, layout="ir_mul", implementation="cuequivariance").to(device)

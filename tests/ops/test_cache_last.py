@@ -6,7 +6,7 @@ import torch
 
 from symnets.ops import TensorProductScatter, all_paths, pairs
 from symnets.ops import _adjacency as adjacency
-from symnets.ops._adjacency import remembered
+from symnets.ops._adjacency import cache_last
 from tests.second_device import second_device
 
 
@@ -14,7 +14,7 @@ from tests.second_device import second_device
 def total():
     made = []
 
-    @remembered
+    @cache_last
     def add(tensor, sizes):
         made.append(int(tensor.sum()) + sum(sizes))
         return made[-1]
@@ -62,7 +62,7 @@ def test_pairs_found_in_inference_mode_serve_a_training():
     with torch.inference_mode():
         pairs(edge_index, shift)
     x = torch.randn(2, requires_grad=True)
-    x.index_select(0, pairs(edge_index, shift).of_edge).square().sum().backward()
+    x.index_select(0, pairs(edge_index, shift).pair).square().sum().backward()
 
 
 def test_the_same_tensor_of_a_gpu_is_not_compared_again(total, monkeypatch):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from symnets.ops import Block, grouped_linear, groups_of
+from symnets.ops import Block, group_rows, grouped_linear
 
 
 def random(*shape: int) -> Tensor:
@@ -32,6 +32,6 @@ def test_products_and_derivatives_of_three_orders_are_those_of_a_loop():
             found = list(torch.autograd.grad(total, [x, *weights], create_graph=True))
         return [out, *found]
 
-    ours = derivatives(grouped_linear(x, weights, blocks, 7, groups_of(group, 4)))
+    ours = derivatives(grouped_linear(x, weights, blocks, 7, group_rows(group, 4)))
     for a, b in zip(ours, derivatives(looped(x, weights, group)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)

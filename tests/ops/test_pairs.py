@@ -29,17 +29,17 @@ def rattled(atoms):
 )
 def test_both_edges_of_a_pair_are_opposite(structures):
     graph = graphs(*structures)
-    of_edge, edge = pairs(graph.edge_index, graph.edge_shift)
-    assert 2 * len(edge) == len(of_edge) == graph.edge_index.shape[1]
-    assert torch.equal(of_edge[edge], torch.arange(len(edge)))
+    pair, edge = pairs(graph.edge_index, graph.edge_shift)
+    assert 2 * len(edge) == len(pair) == graph.edge_index.shape[1]
+    assert torch.equal(pair[edge], torch.arange(len(edge)))
     vectors = graph.edge_vectors()
-    sums = torch.zeros(len(edge), 3, dtype=torch.float64).index_add(0, of_edge, vectors)
+    sums = torch.zeros(len(edge), 3, dtype=torch.float64).index_add(0, pair, vectors)
     torch.testing.assert_close(sums, torch.zeros_like(sums), atol=1e-12, rtol=0)
 
 
 def test_edges_without_a_reverse_and_edges_listed_twice_are_pairs_by_themselves():
     edge_index = torch.tensor([[0, 1, 1, 2, 0], [1, 0, 0, 0, 2]])
-    members = np.bincount(pairs(edge_index, torch.zeros(5, 3)).of_edge.numpy())
+    members = np.bincount(pairs(edge_index, torch.zeros(5, 3)).pair.numpy())
     assert members.tolist().count(2) == 2  # 0-1 once, 0-2
     assert members.tolist().count(1) == 1  # 1 -> 0 again
     shifted = torch.zeros(5, 3)
@@ -48,10 +48,10 @@ def test_edges_without_a_reverse_and_edges_listed_twice_are_pairs_by_themselves(
     assert len(pairs(edge_index[:, :0], torch.zeros(0, 3)).edge) == 0
 
 
-@pytest.mark.parametrize("kept", [linear_weights.KEEP, 0])
+@pytest.mark.parametrize("kept", [linear_weights.MAX_KEPT_WEIGHTS, 0])
 @pytest.mark.parametrize("linear", [False, True])
 def test_shared_weights_are_those_of_each_edge(linear, kept, monkeypatch):
-    monkeypatch.setattr(linear_weights, "KEEP", kept)
+    monkeypatch.setattr(linear_weights, "MAX_KEPT_WEIGHTS", kept)
     irreps = "3x0e+2x1o"
     slots, paths = all_paths(irreps, "0e+1o", irreps)
     op = TensorProductScatter(irreps, "0e+1o", slots, paths, layout="ir_mul", implementation="fused")
@@ -81,7 +81,7 @@ def test_pairs_that_do_not_fit_are_refused():
     edge_index = torch.zeros(2, 3, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"pair: expected shape \(3,\)"):
         op(x, y, w, edge_index, 2, torch.zeros(2, dtype=torch.int64))
-    with pytest.raises(ValueError, match="pairs: expected rows of weights 0 to 1, got 0 to 2"):
+    with pytest.raises(ValueError, match="pair: expected rows of weights 0 to 1, got 0 to 2"):
         op(x, y, w, edge_index, 2, torch.tensor([0, 1, 2]))
 
 

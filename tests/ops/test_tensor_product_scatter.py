@@ -230,15 +230,15 @@ def test_weights_that_are_products_of_matrices_have_derivatives_of_every_order(s
         return tensors
 
     expected = third(twin)
-    for kept in (linear_weights.KEEP, 0):  # 0: weights are formed again, node after node
-        monkeypatch.setattr(linear_weights, "KEEP", kept)
+    for kept in (linear_weights.MAX_KEPT_WEIGHTS, 0):  # 0: weights are formed again, node after node
+        monkeypatch.setattr(linear_weights, "MAX_KEPT_WEIGHTS", kept)
         for a, b in zip(third(small), expected, strict=True):
             assert relative(a, b) < 1e-11
 
 
-@pytest.mark.parametrize("keep", [0, linear_weights.KEEP])
+@pytest.mark.parametrize("keep", [0, linear_weights.MAX_KEPT_WEIGHTS])
 def test_autocast_does_not_reach_the_compiled_loops(small, monkeypatch, keep):
-    monkeypatch.setattr(linear_weights, "KEEP", keep)
+    monkeypatch.setattr(linear_weights, "MAX_KEPT_WEIGHTS", keep)
     x, y, w, edge_index, n_nodes = draw(small)
     hidden = torch.randn(len(w), 3, dtype=torch.float32)
     matrix = torch.randn(3, w.shape[1], dtype=torch.float32)
