@@ -1,0 +1,248 @@
+"""The pages of the experiments, their navigation and the index of findings, made when the docs are built.
+
+Each module of `symnets.experiments` gets a page: its docstring, its figure, and what was published beside
+what was measured. Nothing else has to be edited when an experiment is added. A file docs/experiments/NAME.md,
+where there is one, holds notes on settings and deviations; they follow what is generated. Modules are read,
+not imported.
+"""
+
+import ast
+import importlib.util
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from symnets.sweeps import experiments
+
+DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "benchmarks" / "results" / "experiments.json"
+INDEX = "experiments/index.md"
+SUBJECTS = {"The loss landscape": "", "Stability to deformations": "stability_"}
+"""Subjects, and how the names of their experiments begin; the last one that fits is taken."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What the docs need of one experiment.
+
+    Attributes:
+        name: of the module.
+        title: first line of its docstring, up to the colon.
+        statement: the rest of that line.
+        sections: paragraphs of the docstring by their bold heading, such as "Question".
+        sweeps: what was measured, one entry for each preset that was run.
+    """
+
+    name: str
+    title: str
+    statement: str
+    sections: dict[str, str]
+    sweeps: tuple[dict[str, Any], ...]
+
+    @property
+    def subject(self) -> str:
+        """The subject it belongs to."""
+        return [subject for subject, prefix in SUBJECTS.items() if self.name.startswith(prefix)][-1]
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """Those of the largest preset that was run."""
+        return max(self.sweeps, key=lambda sweep: sweep["runs"])["findings"] if self.sweeps else []
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of all experiments."""
+    return tuple(experiments())
+
+
+@cache
+def all_experiments() -> tuple[Experiment, ...]:
+    """All experiments of symnets, by subject and name."""
+    sweeps = json.loads(RESULTS.read_text("utf-8"))["experiments"]
+    found = [read(name, tuple(sweep for sweep in sweeps if sweep["experiment"] == name)) for name in names()]
+    order = list(SUBJECTS)
+    return tuple(sorted(found, key=lambda experiment: (order.index(experiment.subject), experiment.name)))
+
+
+def read(name: str, sweeps: tuple[dict[str, Any], ...]) -> Experiment:
+    """An experiment from the docstring of its module.
+
+    Raises:
+        ValueError: the first line has no title before a colon, or a section is missing.
+    """
+    spec = importlib.util.find_spec(f"symnets.experiments.{name}")
+    assert spec is not None
+    assert spec.origin is not None
+    doc = ast.get_docstring(ast.parse(Path(spec.origin).read_text("utf-8"))) or ""
+    first, _, body = doc.partition("\n")
+    title, colon, statement = first.partition(": ")
+    sections = dict(
+        re.findall(r"^\*\*(\w+)\.\*\* (.+?)(?=\n\n\*\*\w+\.\*\* |\Z)", body, re.DOTALL | re.MULTILINE)
+    )
+    if not colon or not {"Question", "Law", "How", "Figure"} <= set(sections):
+        raise ValueError(
+            f"{spec.origin}: expected a docstring 'Title: statement.' with the paragraphs **Question.**, "
+            f"**Law.**, **How.** and **Figure.**, got {first!r} with {sorted(sections)}"
+        )
+    return Experiment(name, title, statement, sections, sweeps)
+
+
+def page(experiment: Experiment, notes: str) -> str:
+    """The Markdown of a page; the title of the notes, which readers see in the repository, is left out."""
+    notes = re.sub(r"\A# .*\n", "", notes.lstrip())
+    parts = [
+        f"# {experiment.title}",
+        linked(experiment.statement[:1].upper() + experiment.statement[1:], experiment.name),
+        f"```bash\nsymnets sweep {experiment.name}\n```",
+        *(
+            linked(f"**{heading}.** {text}", experiment.name)
+            for heading, text in experiment.sections.items()
+            if heading != "Figure"
+        ),
+        figure(experiment),
+        "## Published and measured",
+        *(results(sweep) for sweep in experiment.sweeps),
+        notes.strip(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def figure(experiment: Experiment) -> str:
+    """The committed figure with its caption, or the command that draws it."""
+    caption = linked(experiment.sections["Figure"], experiment.name)
+    if not (DOCS / "experiments" / f"{experiment.name}.png").exists():
+        return f"**Figure**, drawn by the command above: {caption}"
+    preset = f" Preset `{experiment.sweeps[-1]['preset']}`." if experiment.sweeps else ""
+    return f"![{experiment.title}]({experiment.name}.png)\n\n**Figure.** {caption}{preset}"
+
+
+def results(sweep: dict[str, Any]) -> str:
+    """The findings of one preset."""
+    minutes = max(round(sweep["core_seconds"] / 120), 1)
+    head = (
+        f"Preset `{sweep['preset']}`: {sweep['runs']} runs, about {minutes} min on two cores. Errors are "
+        "standard errors; a number agrees if it lies in the band."
+    )
+    lines = ["| quantity | published | measured | band | agrees |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {cell(f['quantity'])} | {linked(cell(f['published']))} "
+        f"| {number(f)} | {band(f)} | {agreement(f)} |"
+        for f in sweep["findings"]
+    ]
+    return head + "\n\n" + "\n".join(lines)
+
+
+def index(everything: Sequence[Experiment], introduction: str) -> str:
+    """The index: an introduction, counts, and all findings by subject."""
+    parts = [introduction.strip()]
+    for subject in SUBJECTS:
+        mine = [experiment for experiment in everything if experiment.subject == subject]
+        agreeing, total = count(mine)
+        lines = ["| experiment | quantity | measured | band | agrees |", "|---|---|---|---|---|"]
+        lines += [
+            f"| [{e.name}]({e.name}.md) | {cell(f['quantity'])} | {number(f)} | {band(f)} | {agreement(f)} |"
+            for e in mine
+            for f in e.findings
+        ]
+        parts += [f"## {subject}", f"{agreeing} of {total} findings agree.", "\n".join(lines)]
+    return "\n\n".join(parts) + "\n"
+
+
+def count(some: Sequence[Experiment]) -> tuple[int, int]:
+    """How many findings agree with what was published, and how many there are."""
+    findings = [finding for experiment in some for finding in experiment.findings]
+    return sum(finding["agrees"] for finding in findings), len(findings)
+
+
+def cell(text: str) -> str:
+    """Text in a cell of a table: characters that Markdown would take for markup are escaped."""
+    return re.sub(r"([|*_\\<])", r"\\\1", text)
+
+
+def number(finding: dict[str, Any]) -> str:
+    """A measured value with its standard error."""
+    error = "" if finding["error"] is None else f" ± {finding['error']:.2g}"
+    value = finding["measured"]
+    return f"{value:.3g}{error}" if value == value else "not defined"
+
+
+def band(finding: dict[str, Any]) -> str:
+    """Where a value must lie to agree."""
+    low, high = finding["low"], finding["high"]
+    if high == float("inf"):
+        return f"{low:g} or more"
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def agreement(finding: dict[str, Any]) -> str:
+    """Whether a value agrees."""
+    return "yes" if finding["agrees"] else "**no**"
+
+
+def linked(text: str, own: str = "") -> str:
+    """Links at the names of other experiments and at numbers of arXiv."""
+    for name in names():
+        if name != own:
+            text = text.replace(f"`{name}`", f"[{name}]({name}.md)")
+    return re.sub(r"arXiv:(\d{4}\.\d{5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
+
+
+def navigation(items: list[Any], pages: list[Any]) -> bool:
+    """Put pages behind the index of findings, wherever it stands; False if it is not there."""
+    for item in items:
+        inner = next(iter(item.values())) if isinstance(item, dict) else None
+        if isinstance(inner, list) and navigation(inner, pages):
+            return True
+        if INDEX in (item, inner):
+            place = items.index(item) + 1
+            items[place:place] = pages
+            return True
+    return False
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Navigation: the pages of a subject in a section of its own, behind the index."""
+    names.cache_clear()
+    all_experiments.cache_clear()
+    everything = all_experiments()
+    pages = [
+        {subject: [{e.title: f"experiments/{e.name}.md"} for e in everything if e.subject == subject]}
+        for subject in SUBJECTS
+    ]
+    if not navigation(config.nav or [], pages):
+        raise ValueError(f"mkdocs.yml: expected {INDEX} in nav")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> None:
+    """A page for each experiment that has no notes."""
+    for name in names():
+        uri = f"experiments/{name}.md"
+        if files.get_file_from_path(uri) is None:
+            files.append(File.generated(config, uri, content=""))
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """What is generated, before the notes of an experiment and behind the introduction of the index."""
+    folder, _, name = page.file.src_uri.partition("/")
+    if folder != "experiments":
+        return markdown
+    everything = all_experiments()
+    if page.file.src_uri == INDEX:
+        return index(everything, markdown)
+    return next(generated(everything, name.removesuffix(".md"), markdown), markdown)
+
+
+def generated(everything: Sequence[Experiment], name: str, notes: str) -> Iterator[str]:
+    """The page of a name, if there is an experiment of that name."""
+    for experiment in everything:
+        if experiment.name == name:
+            yield page(experiment, notes)
