@@ -33,8 +33,8 @@ from symnets.diffeo import SineField
 from symnets.estimates import fit_power_law
 from symnets.experiments import stability_vs_error
 from symnets.observables import Stability, classification_error, stability
-from symnets.setups import NORMALISATIONS, folds_expected
-from symnets.training import sound_convolutions
+from symnets.setups import NORMALISATIONS, without_folding_warnings
+from symnets.training import safe_convolutions
 
 SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 LEAST_EPOCHS = 1.0
@@ -221,7 +221,7 @@ class Training:
         images = self.data.augmented(rows, shift, mirrored)
         self.optimizer.zero_grad()
         half = torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda", cache_enabled=False)
-        with sound_convolutions():
+        with safe_convolutions():
             with half:
                 loss = cross_entropy(self.net(images).float(), self.data.train_labels[rows])
             loss.backward()
@@ -286,7 +286,7 @@ def epochs_that_fit(
 def measured(net: nn.Module, data: DataSet, sizes: Sizes, cutoff: float, n_draws: int) -> Stability:
     """D, G and R of the logits; in training mode with the statistics of the batch."""
     field = SineField(data.shape[1:], cutoff=cutoff, rule="half")
-    with folds_expected():
+    with without_folding_warnings():
         return stability(
             net,
             data.test[: sizes.n_images],
@@ -356,10 +356,10 @@ def verdict_on_law(rows: Sequence[dict[str, Any]], data: str) -> dict[str, Any]:
         off = np.log(error / (0.2 * np.sqrt(r)))
         law[name] = {
             "nets": len(r),
-            "prefactor": fit.prefactor,
-            "prefactor_error": fit.prefactor_error,
-            "exponent": fit.exponent,
-            "exponent_error": fit.exponent_error,
+            "prefactor": fit.prefactor.value,
+            "prefactor_error": fit.prefactor.error,
+            "exponent": fit.exponent.value,
+            "exponent_error": fit.exponent.error,
             "correlation_of_logs": logs,
             "error_over_published_law": math.exp(off.mean()),
             "scatter_about_published_law": float(off.std()),

@@ -26,7 +26,7 @@ def criterion(config: TrainConfig) -> str:
 
 def validation_errors(state: TrainState, loader: Loader) -> dict[str, float]:
     """MAE and RMSE of what is labelled, in eV, eV/Å and eV/Å³."""
-    found = errors(predictions(state.best_guess, loader))
+    found = errors(predictions(state.ema_model, loader))
     named = {
         "energy_per_atom": found.energy_per_atom,
         "energy": found.energy,
@@ -60,7 +60,7 @@ class BestModel(Callback):
                 f"{label}; label them, or give loss.{label} the weight 0"
             )
         if state.history.is_best(self.criterion):
-            model = state.best_guess
+            model = state.ema_model
             assert isinstance(model, ForceField)
             extra = {"training": self.config, "errors": dict(row), "provenance": provenance()}
             save(model, self.path, extra=extra)

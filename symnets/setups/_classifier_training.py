@@ -23,10 +23,9 @@ from symnets.device import usable_device
 from symnets.models import image_net
 from symnets.observables import classification_error
 from symnets.setups._classifier import ClassifierConfig, augmentation, classified_images
-from symnets.setups._dense_nets import generator
+from symnets.setups._dense_nets import seeded_generator
 from symnets.sweeps import Scalar, checkpoint, report_progress
 from symnets.training import (
-    INTERRUPTED,
     Callback,
     History,
     Observable,
@@ -76,7 +75,7 @@ def initial_net(config: ClassifierConfig) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which seeds the generators of all GPUs, too.
-        torch.default_generator.manual_seed(generator(config.seed, 0).initial_seed())
+        torch.default_generator.manual_seed(seeded_generator(config.seed, 0).initial_seed())
         net = image_net(config.net, SHAPES[config.data], N_CLASSES, width=config.width)
     return net.to(usable_device(config.device))
 
@@ -94,7 +93,7 @@ def train_classifier(
     Args:
         config: which, on what, and how long.
         callbacks: told of every step. With one that does not keep what it remembers
-            (`training.checkpoint.Remembers`) a run that is killed begins anew.
+            (`training.checkpoint.Stateful`) a run that is killed begins anew.
         observables: measured on the way, into the history.
         record: after which steps; only at the end by default.
         precision: of the steps, see `MixedPrecision`; with "bfloat16" `state.model` is one. Whatever is
@@ -122,11 +121,10 @@ def train_classifier(
         observables=observables or {},
         record=record or every(10 * config.steps),
         callbacks=[Tell(config.steps), *callbacks, *kept],
+        on_interrupt="raise",
     )
     if state.step < config.steps:
-        reason = trainer.fit(descend(state, cross_entropy, loader)).reason
-        if reason == INTERRUPTED:
-            raise KeyboardInterrupt
+        trainer.fit(descend(state, cross_entropy, loader))
     net.eval()
     return Trained(net, initial, train, test, state.history, _row(config, state, train, test))
 

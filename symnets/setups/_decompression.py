@@ -14,7 +14,6 @@ from symnets.observables import margins
 from symnets.setups._dense_nets import LOSSES, NetConfig
 from symnets.sweeps import checkpoint
 from symnets.training import (
-    INTERRUPTED,
     Criterion,
     Members,
     Trainer,
@@ -78,7 +77,7 @@ class JammedState:
         return len(self.gaps)
 
 
-def decompress(net: Dense, train: Batch, config: DecompressedConfig) -> list[JammedState]:
+def decompress_net(net: Dense, train: Batch, config: DecompressedConfig) -> list[JammedState]:
     """Minima of positive loss of ever fewer patterns, down to jamming; none if the net is satisfied.
 
     √L falls about linearly with the number of patterns, which tells how far it is: half of that way is gone
@@ -148,10 +147,15 @@ def _descend(model: Dense, train: Batch, config: DecompressedConfig) -> str:
         return "not jammed" if falls else all_finished()(state)
 
     said = fingerprint({"n_left": train.targets.shape[1], **vars(config)})
-    trainer = Trainer(stop, record=every(10 * config.steps_again), callbacks=checkpoint(state, said))
+    trainer = Trainer(
+        stop,
+        record=every(10 * config.steps_again),
+        callbacks=checkpoint(state, said),
+        on_interrupt="raise",
+    )
     # A descent that ended in an earlier session is not to go on.
-    if stop(state) is None and trainer.fit(dynamics).reason == INTERRUPTED:
-        raise KeyboardInterrupt
+    if stop(state) is None:
+        trainer.fit(dynamics)
     assert state.members is not None
     return state.members.verdicts[0]
 

@@ -15,7 +15,6 @@ from symnets.models import Dense, count_weights, find_activation
 from symnets.observables import margins
 from symnets.sweeps import Scalar, checkpoint, report_progress
 from symnets.training import (
-    INTERRUPTED,
     Callback,
     Criterion,
     CrossEntropy,
@@ -175,7 +174,7 @@ def minimise(
         callbacks: told of every look at the members. With one that does not keep what it remembers
             (`training.checkpoint.Stateful`) a run that is killed begins anew.
         criterion: when a member is finished; by default once no gap exceeds the tolerance.
-        wrap: makes of the members the module that is minimised, such as `FromStart`; it has their
+        wrap: makes of the members the module that is minimised, such as `MinusInitial`; it has their
             parameters, `members` and `select`.
 
     Raises:
@@ -194,14 +193,16 @@ def minimise(
     said = fingerprint({str(k): vars(config) for k, config in enumerate(configs)})
     kept = checkpoint(state, said, callbacks)
     trainer = Trainer(
-        all_finished(), record=every(10 * first.steps), callbacks=[Tell(first.steps), *callbacks, *kept]
+        all_finished(),
+        record=every(10 * first.steps),
+        callbacks=[Tell(first.steps), *callbacks, *kept],
+        on_interrupt="raise",
     )
     criterion = criterion or Criterion(tolerance=first.tolerance)
     dynamics = descend_members(
         state, LOSSES[first.loss](), train, budget=first.steps, criterion=criterion, stride=20
     )
-    if trainer.fit(dynamics).reason == INTERRUPTED:
-        raise KeyboardInterrupt
+    trainer.fit(dynamics)
     assert state.members is not None
     return Minimised(model, predictor, state.members, train, test)
 
@@ -216,7 +217,7 @@ def initial_net(config: NetConfig) -> Dense:
         parametrization="standard",
         bias=config.bias,
         init="orthogonal",
-        generator=generator(config.seed, 0),
+        generator=seeded_generator(config.seed, 0),
         dtype=torch.float64,
     )
 
@@ -233,7 +234,7 @@ def patterns(config: NetConfig) -> BinaryTask:
     )
 
 
-def generator(seed: int, stream: int) -> Generator:
+def seeded_generator(seed: int, stream: int) -> Generator:
     """A random generator for one purpose of a seed; other streams are independent of it."""
     state = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0]
     return Generator().manual_seed(int(state >> np.uint64(1)))

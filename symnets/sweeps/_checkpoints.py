@@ -11,7 +11,7 @@ from pathlib import Path
 
 from symnets.config import fingerprint
 from symnets.provenance import provenance
-from symnets.training import Callback, Checkpoint, Remembers, TrainState
+from symnets.training import Callback, Checkpoint, Stateful, TrainState
 
 PERIOD = 60.0
 """Seconds between two checkpoints; a run that takes less leaves none."""
@@ -90,7 +90,7 @@ def checkpoint(state: TrainState, said: str, callbacks: Sequence[Callback] = ())
     """The checkpoint of the next minimisation of this run, and its state restored from it if there is one.
 
     A run does the same minimisations in the same order whenever it runs, so they are known by their number.
-    None outside of `resumable`, nor if a callback is not one that `Remembers`.
+    None outside of `resumable`, nor if a callback is not `Stateful`.
 
     A checkpoint that is damaged, or was written by other code, by other versions of the packages or for
     another configuration, is removed, and the minimisation begins anew.
@@ -104,7 +104,7 @@ def checkpoint(state: TrainState, said: str, callbacks: Sequence[Callback] = ())
     if place is None:
         return []
     place.calls += 1
-    memories = [callback for callback in callbacks if isinstance(callback, Remembers)]
+    memories = [callback for callback in callbacks if isinstance(callback, Stateful)]
     if len(memories) < len(callbacks):
         return []
     kept = Periodic(
@@ -120,14 +120,16 @@ def checkpoint(state: TrainState, said: str, callbacks: Sequence[Callback] = ())
 def _restored(kept: Periodic, state: TrainState) -> bool:
     """Whether state and callbacks could be restored; if not they are as before, and the file is gone."""
     members = state.members
-    begun, memories = copy.deepcopy((state.freeze(), [callback.freeze() for callback in kept.callbacks]))
+    begun, memories = copy.deepcopy(
+        (state.state_dict(), [callback.state_dict() for callback in kept.callbacks])
+    )
     try:
         kept.restore(state)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # the last three: of other code
         kept.path.unlink(missing_ok=True)
         state.members = members
-        state.thaw(*begun)
+        state.load_state_dict(begun)
         for callback, memory in zip(kept.callbacks, memories, strict=True):
-            callback.thaw(*memory)
+            callback.load_state_dict(memory)
         return False
     return True

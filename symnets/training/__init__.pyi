@@ -4,13 +4,12 @@ from ._callbacks import ProgressBar as ProgressBar
 from ._callbacks import ProgressLines as ProgressLines
 from ._callbacks import TensorBoardLog as TensorBoardLog
 from ._checkpoint import Checkpoint as Checkpoint
-from ._checkpoint import Remembers as Remembers
-from ._dense_output import Snapshots as Snapshots
+from ._checkpoint import Stateful as Stateful
+from ._dense_output import DenseOutput as DenseOutput
 from ._descend_members import descend_members as descend_members
-from ._dynamics import Loss as Loss
 from ._dynamics import averaged as averaged
 from ._dynamics import descend as descend
-from ._dynamics import sound_convolutions as sound_convolutions
+from ._dynamics import safe_convolutions as safe_convolutions
 from ._dynamics import with_average as with_average
 from ._gradient_flow import gradient_flow as gradient_flow
 from ._levenberg_marquardt import levenberg_marquardt as levenberg_marquardt
@@ -58,10 +57,10 @@ __all__ = [
     "Criterion",
     "CrossEntropy",
     "Decay",
+    "DenseOutput",
     "Exponential",
     "Hinge",
     "History",
-    "Loss",
     "Members",
     "Muon",
     "Observable",
@@ -70,9 +69,8 @@ __all__ = [
     "ProgressLines",
     "QuadraticHinge",
     "Record",
-    "Remembers",
-    "Snapshots",
     "SoftHinge",
+    "Stateful",
     "StopRule",
     "TensorBoardLog",
     "TrainState",
@@ -95,7 +93,7 @@ __all__ = [
     "log_spaced",
     "max_steps",
     "no_improvement",
-    "sound_convolutions",
+    "safe_convolutions",
     "stress_term",
     "wall_time",
     "weighted_sum",

@@ -1,9 +1,6 @@
-"""Moving: the members of an ensemble that are not finished, as a smaller ensemble.
+"""Active members: the nets of an ensemble that are still trained, as a smaller ensemble; weights as rows."""
 
-Trainable weights and gradients of all members as one matrix, a row each: what integrators want.
-"""
-
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,92 +15,141 @@ from symnets.training._members import Criterion, Members, Verdict
 from symnets.training._state import TrainState
 
 
-class Standing(NamedTuple):
-    """What a look at the moving members tells, on the CPU."""
+class MemberStatus(NamedTuple):
+    """Result of a check of the active members, on the CPU."""
 
-    loss: Float[Tensor, " moving"]
-    n_unsatisfied: Int[Tensor, " moving"]
-    at_minimum: Bool[Tensor, " moving"]
+    loss: Float[Tensor, " active"]
+    n_unsatisfied: Int[Tensor, " active"]
+    at_minimum: Bool[Tensor, " active"]
 
 
-class Moving:
-    """The members of a state that still move, as a smaller model with its own optimiser.
+class ActiveMembers:
+    """The active members of an ensemble, as a smaller ensemble with an optimiser of its own.
 
-    While all move, model and optimiser are those of the state; afterwards copies of the parts that
-    move, so that a finished member costs nothing. `write_back` brings the state up to date.
+    While all members are active, model and optimiser are those of the state; afterwards they are copies of
+    the active part, so that a finished member costs nothing. `write_back` copies weights and optimiser state
+    back.
 
-    Patterns are brought to the device of the model. Where members stand (`Members`) is kept on the CPU, and
-    brought up to date at looks alone: between two looks nothing waits for the device.
+    The patterns are moved to the device of the model. `Members`, the progress, is kept on the CPU and updated
+    at checks only: between two checks nothing waits for the device.
 
     Args:
         state: its model has a member axis first in every parameter, and `select(indices)`.
-        batch: inputs (n, ...) for all, or (S, n, ...) for each; targets (n,) or (S, n). Inputs are of each
-            when they have one axis more than `model.input_axes`; a model without it (`Ensemble`) shows
-            its inputs to all.
+        batch: inputs (n, ...) shared by all members or (S, n, ...), targets (n,) or (S, n). Inputs have a
+            member axis when they have one axis more than `model.input_axes`; a model without it (`Ensemble`)
+            shares its inputs.
+
+    Raises:
+        ValueError: the model has no members.
     """
 
-    def __init__(self, state: TrainState, batch: Batch) -> None:
+    def __init__(self, state: TrainState, batch: Batch | tuple[Tensor, Tensor]) -> None:
         n = getattr(state.model, "members", None)
         if n is None:
             raise ValueError(
                 "state.model: expected an ensemble such as Dense(..., members=S), got a single net "
-                f"({type(state.model).__name__}); members=1 will do"
+                f"({type(state.model).__name__}); build it with members=1"
             )
         if state.members is None:
             state.members = Members.start(n)
         self.device = next(state.model.parameters()).device
-        self.state, self.batch, self.members = state, batch.to(self.device), state.members
+        self.state, self.batch, self.members = state, Batch(*batch).to(self.device), state.members
         axes = getattr(state.model, "input_axes", None)
-        self.own_inputs = axes is not None and batch.inputs.ndim > axes
-        self.steps, self.time = 0, 0.0  # since the last look: indexing costs as much as a product
-        self._shrink(state.members.moving)
+        self.own_inputs = axes is not None and self.batch.inputs.ndim > axes
+        self.steps, self.time = 0, 0.0  # since the last check: indexing takes as long as a matrix product
+        self._select()
 
-    def _shrink(self, moving: Tensor) -> None:
-        state = self.state
-        self.places = moving.nonzero()[:, 0]  # among all members; on the CPU
+    def _select(self) -> None:
+        """Model, optimiser and patterns of the members that are active now."""
+        state, active = self.state, self.members.active
+        self.places = active.nonzero()[:, 0]  # among all members; on the CPU
         self.index = self.places.to(self.device)
-        everyone = len(self.index) == len(moving)
-        chosen: Callable[[Tensor], Tensor] = (lambda t: t) if everyone else (lambda t: t[self.index])
+        everyone = len(self.index) == len(active)
         inputs, targets = self.batch
-        self.inputs = chosen(inputs) if self.own_inputs else inputs
-        self.targets = chosen(targets) if targets.ndim == 2 else targets
+        self.inputs = inputs[self.index] if self.own_inputs and not everyone else inputs
+        self.targets = targets[self.index] if targets.ndim == 2 and not everyone else targets
         self.model: Any = state.model if everyone else state.model.select(self.index)  # pyright: ignore
         whole = state.optimizer
         self.optimizer = whole if everyone or whole is None else _part(whole, state.model, self)
 
-    def count(self) -> None:
-        """Steps and time since the last look, into the standing of those that moved."""
-        moving = self.members.moving
-        self.members.steps[moving] += self.steps
-        self.members.time[moving] += self.time
+    def add_steps(self) -> None:
+        """Add steps and time since the last check to those of the active members."""
+        active = self.members.active
+        self.members.steps[active] += self.steps
+        self.members.time[active] += self.time
         self.steps, self.time = 0, 0.0
 
-    def fetch(self, columns: Sequence[Tensor]) -> tuple[Float[Tensor, " moving"], ...]:
-        """Columns of `Members` for those that move, in float64, on the device: one transfer."""
-        rows = [column[self.members.moving].double() for column in columns]
+    def gather(self, columns: Sequence[Tensor]) -> tuple[Float[Tensor, " active"], ...]:
+        """Active rows of columns of `Members`, in float64 on the device, in one transfer."""
+        rows = [column[self.members.active].double() for column in columns]
         return torch.stack(rows).to(self.device).unbind()
 
-    def store(self, columns: Sequence[Tensor], values: Iterable[Float[Tensor, " moving"]]) -> None:
-        """Values of those that move, into columns of `Members`: one transfer."""
+    def scatter(self, columns: Sequence[Tensor], values: Iterable[Float[Tensor, " active"]]) -> None:
+        """Write values of the active members into columns of `Members`, in one transfer."""
         for column, row in zip(columns, torch.stack(list(values)).cpu(), strict=True):
-            column[self.members.moving] = row.to(column.dtype)
+            column[self.members.active] = row.to(column.dtype)
 
-    def stand(
+    def update_status(
         self, criterion: Criterion, loss: PointwiseLoss, value: Tensor, outputs: Tensor, norm: Tensor
-    ) -> Standing:
-        """Losses, gradient norms and N_Δ into the standing of those that move, with one transfer."""
+    ) -> MemberStatus:
+        """Write losses, gradient norms and N_Δ of the active members into `Members`, in one transfer."""
         members = self.members
         unsatisfied = criterion.n_unsatisfied(outputs, self.targets, labels=loss.labels)
         minimum = criterion.at_minimum(value, norm)
-        found, slope, n, ended = torch.stack([t.double() for t in (value, norm, unsatisfied, minimum)]).cpu()
-        members.loss[members.moving] = found
-        members.gradient_norm[members.moving] = slope
-        members.n_unsatisfied[members.moving] = n.long()
+        columns = torch.stack([t.double() for t in (value, norm, unsatisfied, minimum)]).cpu()
+        losses, norms, n_unsatisfied, at_minimum = columns
+        members.loss[members.active] = losses
+        members.gradient_norm[members.active] = norms
+        members.n_unsatisfied[members.active] = n_unsatisfied.long()
         self.state.loss = members.mean_loss
-        return Standing(found, n.long(), ended.bool())
+        return MemberStatus(losses, n_unsatisfied.long(), at_minimum.bool())
+
+    def verdicts(
+        self,
+        criterion: Criterion,
+        status: MemberStatus,
+        *,
+        budget_over: bool,
+        also: Sequence[tuple[Bool[Tensor, " active"], Verdict]] = (),
+    ) -> dict[int, Verdict]:
+        """Verdicts on the members that end now, by their place among the active ones.
+
+        In this order: DIVERGED, SAT, UNSAT at a minimum, those of `also`, and the verdict of the criterion on
+        a member that is active when the budget is over.
+
+        Args:
+            criterion: of the last.
+            status: of the check.
+            budget_over: whether all members end now.
+            also: verdicts of the dynamics, with the members they are for.
+        """
+        finite = status.loss.isfinite()
+        verdicts: dict[int, Verdict] = {}
+        for k, member in enumerate(self.places.tolist()):
+            if not finite[k]:
+                verdicts[k] = Verdict.DIVERGED
+            elif status.n_unsatisfied[k] == 0:
+                verdicts[k] = Verdict.SAT
+            elif status.at_minimum[k]:
+                verdicts[k] = Verdict.UNSAT
+            elif given := [verdict for where, verdict in also if where[k]]:
+                verdicts[k] = given[0]
+            elif budget_over:
+                at_half = float(self.members.loss_at_half[member])
+                verdicts[k] = criterion.out_of_budget(float(status.loss[k]), at_half)
+        return verdicts
+
+    def finish(self, verdicts: dict[int, Verdict]) -> None:
+        """End members, given by their place among the active ones."""
+        if not verdicts:
+            return
+        self.write_back()
+        for place, verdict in verdicts.items():
+            self.members.finish(int(self.places[place]), verdict)
+        self._select()
 
     def write_back(self) -> None:
-        """Weights and optimiser slots of the moving members, into the state."""
+        """Copy weights and optimiser state of the active members into the state."""
         if self.model is self.state.model:
             return
         pairs: Any = list(zip(self.state.model.parameters(), self.model.parameters(), strict=True))
@@ -112,31 +158,22 @@ class Moving:
                 whole[self.index] = part
                 if self.state.optimizer is None or self.optimizer is None:
                     continue
-                memory = self.optimizer.state.get(part)
-                if not memory:  # frozen, or no step has been done: an entry would be one too many
+                source = self.optimizer.state.get(part)
+                if not source:  # requires no gradient, or no step has been taken: nothing to copy
                     continue
                 slots = self.state.optimizer.state[whole]  # pyright: ignore
-                for name, value in memory.items():
+                for name, value in source.items():
                     if isinstance(value, Tensor) and value.shape == part.shape:
-                        if name not in slots:  # members finished before the first step of the optimiser
+                        if name not in slots:  # members ended before the first step of the optimiser
                             slots[name] = value.new_zeros(whole.shape)
                         slots[name][self.index] = value
                     else:
                         slots[name] = value
 
-    def finish(self, verdicts: dict[int, Verdict]) -> None:
-        """Members, by their place among the moving ones, stop for good."""
-        if not verdicts:
-            return
-        self.write_back()
-        for place, verdict in verdicts.items():
-            self.members.finish(int(self.places[place]), verdict)
-        self._shrink(self.members.moving)
 
-
-def _part(optimizer: Optimizer, whole: nn.Module, moving: Moving) -> Optimizer:
-    """An optimiser of the same class, settings and memory, for the moving members."""
-    part_of: dict[Any, Any] = dict(zip(whole.parameters(), moving.model.parameters(), strict=True))
+def _part(optimizer: Optimizer, whole: nn.Module, active: ActiveMembers) -> Optimizer:
+    """An optimiser of the same class, settings and state, for the active members."""
+    part_of: dict[Any, Any] = dict(zip(whole.parameters(), active.model.parameters(), strict=True))
     groups = []
     for group in optimizer.param_groups:
         settings = {k: v for k, v in group.items() if k != "params"}
@@ -144,7 +181,7 @@ def _part(optimizer: Optimizer, whole: nn.Module, moving: Moving) -> Optimizer:
     small = type(optimizer)(groups)  # pyright: ignore[reportCallIssue]
     for p, slots in optimizer.state.items():
         small.state[part_of[p]] = {
-            name: value[moving.index]
+            name: value[active.index]
             if isinstance(value, Tensor) and value.shape == p.shape
             else _copy(value)
             for name, value in slots.items()
@@ -160,12 +197,12 @@ Weights = Float[Tensor, "members N"]
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
-    """Parameters that are not frozen, in the order of `model.parameters()`."""
+    """Parameters that require a gradient, in the order of `model.parameters()`."""
     return [p for p in model.parameters() if p.requires_grad]
 
 
 def flat(tensors: Sequence[Tensor]) -> Weights:
-    """Tensors with a member axis first, side by side."""
+    """Tensors with a member axis first, flattened and concatenated: a row a member."""
     return torch.cat([t.detach().reshape(len(t), -1) for t in tensors], 1)
 
 
@@ -181,7 +218,7 @@ def put_weights(model: nn.Module, weights: Weights) -> None:
 
 @dataclass(frozen=True)
 class Point:
-    """What is known of the loss at some weights, for each member.
+    """Loss, outputs and gradient of each member at some weights.
 
     Attributes:
         loss: L = (1/n) Σ_μ ℓ(f_μ, y_μ).
@@ -199,11 +236,11 @@ class Point:
         return self.gradient.norm(dim=1)
 
 
-def point(moving: Moving, loss: PointwiseLoss, weights: Weights | None = None) -> Point:
-    """Loss and gradient of the moving members, at other weights if any are given (they stay in the model)."""
+def point(active: ActiveMembers, loss: PointwiseLoss, weights: Weights | None = None) -> Point:
+    """Loss and gradient of the active members, at other weights if given; these then stay in the model."""
     if weights is not None:
-        put_weights(moving.model, weights)
-    outputs = moving.model(moving.inputs)
-    value = loss(outputs, moving.targets).mean(-1)
-    gradient = torch.autograd.grad(value.sum(), trainable(moving.model))
+        put_weights(active.model, weights)
+    outputs = active.model(active.inputs)
+    value = loss(outputs, active.targets).mean(-1)
+    gradient = torch.autograd.grad(value.sum(), trainable(active.model))
     return Point(value.detach(), outputs.detach(), flat(gradient))

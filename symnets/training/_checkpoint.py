@@ -1,4 +1,4 @@
-"""Checkpoint: a training on disk, resumed as if nothing had happened."""
+"""Checkpoint: the state of a training in a file, from which it resumes with the same bits."""
 
 import dataclasses
 import math
@@ -6,43 +6,41 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
-
 from symnets.data import read_archive, write_archive
 from symnets.training._callbacks import Callback
-from symnets.training._state import TrainState
+from symnets.training._state import TrainState, split_tensors
 
 
 @runtime_checkable
-class Remembers(Protocol):
-    """A callback whose memory belongs into a checkpoint."""
+class Stateful(Protocol):
+    """A callback with a state of its own that belongs into a checkpoint."""
 
-    def freeze(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON from which `thaw` restores it exactly."""
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and JSON values from which `load_state_dict` restores it exactly."""
         ...
 
-    def thaw(self, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-        """Restore what `freeze` took, into one built with the same arguments."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, into a callback built with the same arguments."""
         ...
 
 
 @dataclasses.dataclass
 class Checkpoint(Callback):
-    """Write the state to one file every so many steps and at the end, atomically.
+    """Write the state to a file every so many steps and at the end, atomically.
 
     Args:
         path: the file.
-        every: steps between two checkpoints; None writes one at the end alone.
+        every: steps between two checkpoints; None writes one only at the end.
         fingerprint: what must not change between sessions, such as a hash of the configuration.
-        callbacks: kept with the state; the trainer must tell them of a step before it tells the checkpoint.
+        callbacks: saved with the state; in the trainer's list of callbacks they come before the checkpoint.
     """
 
     path: Path
     every: int | None = None
     fingerprint: str = ""
-    callbacks: Sequence[Remembers] = ()
+    callbacks: Sequence[Stateful] = ()
     last_step: int | None = dataclasses.field(default=None, init=False)
-    """Of what is in the file, as far as this session knows."""
+    """Step of the state in the file, if this session wrote or read it."""
 
     def due(self, state: TrainState) -> bool:
         """Whether to write after this step."""
@@ -59,13 +57,13 @@ class Checkpoint(Callback):
             self.write(state)
 
     def write(self, state: TrainState) -> None:
-        """Write now, unless the training has diverged: the last good state is worth more."""
+        """Write now, unless the training has diverged: the last finite state is kept."""
         if not math.isfinite(state.loss) and state.step:
             return
-        tensors, header = state.freeze()
+        tensors, header = split_tensors(state.state_dict())
         memories = []
         for index, callback in enumerate(self.callbacks):
-            held, memory = callback.freeze()
+            held, memory = split_tensors(callback.state_dict())
             tensors |= {f"callback/{index}/{name}": value for name, value in held.items()}
             memories.append(memory)
         header |= {"fingerprint": self.fingerprint, "callbacks": memories}
@@ -73,11 +71,11 @@ class Checkpoint(Callback):
         self.last_step = state.step
 
     def restore(self, state: TrainState) -> None:
-        """Read into a state, and callbacks, built with the same configuration.
+        """Load the file into a state and callbacks that were built with the same configuration.
 
         Raises:
             FileNotFoundError: there is no checkpoint.
-            ValueError: it is damaged, or of a training with another configuration or other callbacks.
+            ValueError: the file is damaged, or of a training with another configuration or other callbacks.
         """
         tensors, header = read_archive(self.path, "checkpoint")
         if header["fingerprint"] != self.fingerprint:
@@ -88,12 +86,12 @@ class Checkpoint(Callback):
         memories = header.get("callbacks", [])
         if len(memories) != len(self.callbacks):
             raise ValueError(
-                f"{self.path}: expected the memory of {len(self.callbacks)} callbacks, got {len(memories)}; "
+                f"{self.path}: expected the state of {len(self.callbacks)} callbacks, got {len(memories)}; "
                 "resume with the callbacks it was started with"
             )
-        state.thaw(tensors, header)
+        state.load_state_dict(tensors | header)
         for index, (callback, memory) in enumerate(zip(self.callbacks, memories, strict=True)):
             start = f"callback/{index}/"
             held = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
-            callback.thaw(held, memory)
+            callback.load_state_dict(held | memory)
         self.last_step = state.step

@@ -1,4 +1,4 @@
-"""Snapshots: weights on a clock of one's own, between the steps that an integrator happens to take."""
+"""Dense output of gradient flow: weights, or functions of the net, at requested times."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,65 +6,72 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.training._active_members import Moving, Weights, put_weights
+from symnets.training._active_members import ActiveMembers, Weights, put_weights
 
 Measure = Callable[[nn.Module], Tensor]
 
 
-class Snapshots:
-    """What each member was at given times; filled by `gradient_flow`, whose steps they do not change.
+class DenseOutput:
+    """Weights of the members, or a function of them, at requested times; filled by `gradient_flow`.
 
-    Between two steps weights are interpolated by the cubic that has the flow's values and slopes at
-    both ends, an error of fourth order in the step. A kink inside a step is smoothed over.
+    Between two steps of the flow, weights are interpolated by the cubic with the values and slopes of both
+    ends; the error is of fourth order in the step. A kink within a step is smoothed. The steps themselves do
+    not change.
 
     Args:
         times: increasing, not negative.
-        measure: what to keep of a model with members, a tensor with a member axis first, such as
-            `lambda model: model(x)`; None keeps the trainable weights.
+        measure: function of a model with members that returns a tensor with a member axis first, such as
+            `lambda model: model(x)`; None records the trainable weights.
 
     Attributes:
         times: (times,).
-        values: (times, S, ...), NaN where a member has not been: times to come, times before a
-            resumed start, and times after its end.
+        values: (times, S, ...), NaN for times that a member has not reached, times before a resumed start,
+            and times after its end.
+
+    Raises:
+        ValueError: times that are negative or do not increase.
 
     Example:
-        >>> snapshots = Snapshots.on_log_clock(1e-2, 1e3, per_decade=4)
-        >>> len(snapshots.times)
+        >>> output = DenseOutput.log_spaced(1e-2, 1e3, per_decade=4)
+        >>> len(output.times)
         21
     """
 
     def __init__(self, times: Sequence[float] | Tensor, *, measure: Measure | None = None) -> None:
         self.times: Float[Tensor, " times"] = torch.as_tensor(times, dtype=torch.float64)
         if self.times.ndim != 1 or bool((self.times < 0).any()) or bool((self.times.diff() <= 0).any()):
-            raise ValueError(f"times: expected increasing numbers, none negative, got {times}")
+            raise ValueError(f"times: expected increasing numbers >= 0, got {times}")
         self.measure = measure
         self.values: Tensor = torch.empty(0)
 
     @classmethod
-    def on_log_clock(
+    def log_spaced(
         cls, first: float, last: float, *, per_decade: int = 10, measure: Measure | None = None
-    ) -> "Snapshots":
-        """At times first · 10^(k / per_decade) up to last."""
+    ) -> "DenseOutput":
+        """Dense output at times first · 10^(k / per_decade) up to last."""
         if not 0 < first <= last:
             raise ValueError(f"first, last: expected 0 < first <= last, got {first} and {last}")
         n = int(torch.tensor(last / first, dtype=torch.float64).log10() * per_decade + 1e-9) + 1
         return cls([first * 10 ** (k / per_decade) for k in range(n)], measure=measure)
 
-    def begin(self, moving: Moving, weights: Weights) -> None:
-        """Take what is asked for at time 0, of the members that are there."""
-        time = moving.members.time[moving.members.moving]
+    def start(self, active: ActiveMembers, weights: Weights) -> None:
+        """Record members at time 0, if it is requested."""
+        time = active.members.time[active.members.active]
         if len(self.times) and self.times[0] == 0 and bool((time == 0).any()):
-            self._take(0, moving, (time == 0).nonzero()[:, 0], weights[time == 0])
+            self._record(0, active, (time == 0).nonzero()[:, 0], weights[time == 0])
 
-    def passed(
+    def record(
         self,
-        moving: Moving,
+        active: ActiveMembers,
         start: Float[Tensor, " members"],
         end: Float[Tensor, " members"],
         weights: tuple[Weights, Weights],
         slopes: tuple[Weights, Weights],
     ) -> None:
-        """Members went from `start` to `end`, with weights and slopes dw/dt at both (nobody: start = end)."""
+        """Record the requested times of a step from `start` to `end`, with weights and slopes dw/dt at both.
+
+        Members whose trial was refused have start = end.
+        """
         start, end = torch.stack([start, end]).cpu()
         first = int(torch.searchsorted(self.times, start.min(), right=True))
         last = int(torch.searchsorted(self.times, end.max(), right=True))
@@ -73,20 +80,20 @@ class Snapshots:
             if len(rows):
                 h = (end - start)[rows]
                 u = (self.times[number] - start[rows]) / h
-                self._take(number, moving, rows, _hermite(u, h, _at(weights, rows), _at(slopes, rows)))
+                self._record(number, active, rows, _hermite(u, h, _at(weights, rows), _at(slopes, rows)))
 
-    def _take(self, number: int, moving: Moving, rows: Tensor, weights: Weights) -> None:
+    def _record(self, number: int, active: ActiveMembers, rows: Tensor, weights: Weights) -> None:
         if self.measure is None:
-            found = weights
+            values = weights
         else:
-            model = moving.model.select(rows)
+            model = active.model.select(rows)
             put_weights(model, weights)
             with torch.no_grad():
-                found = self.measure(model)
+                values = self.measure(model)
         if not len(self.values):
-            shape = (len(self.times), len(moving.members.moving), *found.shape[1:])
-            self.values = torch.full(shape, torch.nan, dtype=found.dtype, device=found.device)
-        self.values[number, moving.index[rows.to(moving.index.device)]] = found
+            shape = (len(self.times), len(active.members.active), *values.shape[1:])
+            self.values = torch.full(shape, torch.nan, dtype=values.dtype, device=values.device)
+        self.values[number, active.index[rows.to(active.index.device)]] = values
 
 
 def _at(pair: tuple[Weights, Weights], rows: Tensor) -> tuple[Weights, Weights]:
@@ -99,10 +106,10 @@ def _hermite(
     weights: tuple[Weights, Weights],
     slopes: tuple[Weights, Weights],
 ) -> Weights:
-    """The cubic with given values and slopes at u = 0 and 1, where time runs by h."""
+    """Cubic Hermite interpolation between u = 0 and 1, a time h apart, with given values and slopes dw/dt."""
     u, h = (column[:, None].to(weights[0]) for column in (u, h))
     v = 1 - u
-    # At u = 1 to the bit the end, so that a snapshot at the last time is the final net.
+    # Exact at u = 1, so that the values at the last time are those of the final net.
     return (
         v**2 * (1 + 2 * u) * weights[0]
         + u**2 * (1 + 2 * v) * weights[1]

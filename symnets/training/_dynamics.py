@@ -1,30 +1,28 @@
-"""A guard against memory that convolutions corrupt.
-
-Dynamics: how weights move, as endless generators of training states.
-"""
+"""Dynamics: how weights move, as endless generators of training states."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from symnets.data import Loader
+from symnets.loss import Loss, mean_loss
 from symnets.training._state import TrainState
 
 
 @contextmanager
-def sound_convolutions() -> Iterator[None]:
-    """Within, convolutions on processors that have AVX2 and nothing wider do without oneDNN.
+def safe_convolutions() -> Iterator[None]:
+    """Run convolutions without oneDNN on processors whose widest vectors are AVX2.
 
-    Its backward pass of narrow nets writes where it must not there: training a small ResNet ended in
-    "corrupted double-linked list" in most attempts with torch 2.13 on such a processor, and in none without
-    oneDNN, nor with its instructions restricted to SSE4.1. Where there is AVX-512 nothing changes, nor does
-    anything on a GPU, which has convolutions of its own.
+    There the backward pass of narrow nets writes beyond its memory: training a small ResNet with torch 2.13
+    ended in "corrupted double-linked list" in most attempts, and in none without oneDNN or with its
+    instructions restricted to SSE4.1. With AVX-512, and on a GPU, nothing changes.
     """
     before = torch.backends.mkldnn.enabled
     if torch.backends.cpu.get_cpu_capability() == "AVX2":
@@ -35,31 +33,31 @@ def sound_convolutions() -> Iterator[None]:
         torch.backends.mkldnn.enabled = before  # pyright: ignore[reportAttributeAccessIssue]
 
 
-Loss = Callable[[Any, Any], Float[Tensor, " n"]]
-"""(outputs, targets) -> one loss an example, not reduced; of an ensemble (members, examples)."""
-
-
 def descend(
     state: TrainState, loss: Loss, loader: Loader, *, clip_norm: float | None = None
 ) -> Iterator[TrainState]:
-    """Stochastic gradient descent: one optimiser step a batch, on the mean loss of its examples.
+    """Stochastic gradient descent: one step of the optimiser a batch, on the mean loss of its examples.
 
-    Of an ensemble every member takes the steps it would take alone, if the optimiser treats each
-    number by itself (SGD, Adam) and the gradient is not clipped. `state.loss` is the mean over the
-    members whose loss is finite, so that one that diverged does not stop the others.
+    An ensemble may be trained in one call: each member takes the steps that it would take alone, provided
+    that the optimiser treats each number by itself (SGD, Adam) and the gradient is not clipped. `state.loss`
+    is the mean over the members whose loss is finite, so that one diverged member does not stop the others.
 
-    The batch of step n is a function of n alone (`Loader.epoch`), so a restored state goes on
-    with the data it would have seen.
+    The batch of step n is a function of n alone (`Loader.epoch`), so that a restored state continues with the
+    batches of an uninterrupted training.
 
     Args:
-        state: where to start; it is moved and yielded after each step.
-        loss: per example.
+        state: where to start; it is updated in place and yielded after each step.
+        loss: per example, or a mean such as `nn.CrossEntropyLoss()`.
         loader: examples.
-        clip_norm: longest gradient let through (Euclidean norm over all weights).
+        clip_norm: largest norm of the gradient (Euclidean, over all weights).
+
+    Raises:
+        ValueError: no optimiser, one that needs a closure (LBFGS), a scheduler that needs a metric
+            (ReduceLROnPlateau), or a loss that is neither per example nor a mean.
     """
-    model, optimizer = state.model, state.optimizer
-    if optimizer is None:
-        raise ValueError("descend: state.optimizer is None; give one, such as torch.optim.Adam(...)")
+    model = state.model
+    optimizer = stepping_optimizer(state, "descend")
+    members = getattr(model, "members", None)
     weights = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     device = weights[0].device
     while True:
@@ -68,10 +66,11 @@ def descend(
             model.train()
             optimizer.zero_grad()
             inputs, targets = batch.to(device)
-            # Of an ensemble each member descends its own mean: the sum over the leading axis.
-            with sound_convolutions():
-                each = loss(model(inputs), targets).mean(-1)
-                # To the weights only: forces leave the graph differentiable in positions, too, at a cost.
+            with safe_convolutions():
+                each = mean_loss(loss, model(inputs), targets, members=members)
+                # The sum over members gives each the gradient of its own mean. Only the weights get
+                # gradients: positions are differentiable, too, where there are forces, and theirs would cost
+                # time.
                 each.sum().backward(inputs=weights)
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, clip_norm)
@@ -82,26 +81,33 @@ def descend(
             state.step += 1
             state.epoch = state.step / len(loader)
             last_loss = _mean(each.detach())
-            # A GPU is not waited for: while it works, the next batch is made.
+            # Left on the GPU, so that the next batch is made while the GPU works.
             state.last_loss = last_loss if device.type == "cuda" else float(last_loss)
             yield state
 
 
 def _mean(each: Float[Tensor, "*members"]) -> Tensor:
-    """Loss of a net, or the mean over the members whose loss is finite; NaN if there is none."""
+    """Loss of a net, or mean over the members whose loss is finite; NaN if there is none."""
     if each.ndim == 0:
         return each
-    if each.device.type == "cuda":  # which an index of unknown length would wait for
+    if each.device.type == "cuda":  # indexing with a mask would wait for the GPU
         return each.where(each.isfinite(), torch.nan).nanmean()
     return each[each.isfinite()].mean()
 
 
 def averaged(dynamics: Iterator[TrainState], decay: float) -> Iterator[TrainState]:
-    """Keep in `state.averaged` an exponential moving average of the weights,
+    """Keep in `state.averaged` an exponential active average of the weights,
 
         average ← d average + (1 - d) weights,     d = min(decay, (1 + step) / (10 + step)).
 
-    Buffers are not averaged. `state.averaged` must be a copy of the model, see `with_average`.
+    Buffers are not averaged.
+
+    Args:
+        dynamics: whose states to average.
+        decay: largest d.
+
+    Raises:
+        ValueError: `state.averaged` is None; start from `with_average(state)`.
     """
     for state in dynamics:
         if state.averaged is None:
@@ -113,6 +119,28 @@ def averaged(dynamics: Iterator[TrainState], decay: float) -> Iterator[TrainStat
 
 
 def with_average(state: TrainState) -> TrainState:
-    """Give a state a copy of its model for `averaged` to move."""
+    """The state, with a copy of its model in `state.averaged` where `averaged` keeps the average."""
     state.averaged = copy.deepcopy(state.model).eval().requires_grad_(False)
     return state
+
+
+def stepping_optimizer(state: TrainState, name: str) -> Optimizer:
+    """The optimiser of a state, if dynamics can step it and its scheduler without further arguments.
+
+    Raises:
+        ValueError: there is none, it needs a closure (LBFGS), or the scheduler needs a metric.
+    """
+    if state.optimizer is None:
+        raise ValueError(f"{name}: state.optimizer is None; give one, such as torch.optim.Adam(...)")
+    if isinstance(state.optimizer, torch.optim.LBFGS):
+        raise ValueError(
+            f"{name}: expected an optimiser of one gradient a step such as Adam, got LBFGS, which evaluates "
+            "the loss several times a step; for small dense nets use levenberg_marquardt"
+        )
+    if isinstance(state.scheduler, ReduceLROnPlateau):
+        raise ValueError(
+            f"{name}: expected a scheduler stepped without a metric, got ReduceLROnPlateau; leave "
+            "state.scheduler None and call scheduler.step(metric) in after_record of a Callback, or use "
+            "symnets.training.learning_rate"
+        )
+    return state.optimizer

@@ -1,10 +1,6 @@
-"""Losses of force fields: weighted sums of terms, one value a structure.
+"""Losses: terms of force fields, cross-entropy of classes, and pointwise losses of a scalar output."""
 
-Cross-entropy of classes, one value an example.
-
-Losses of a scalar output and a label, with two derivatives; what decides whether jamming is sharp.
-"""
-
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -12,19 +8,24 @@ from typing import Any, ClassVar, Protocol
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from symnets.data import Labels, check_signs
+from symnets.loss import Loss, TorchLoss
 
 Term = Callable[[Any, Labels], Float[Tensor, " graphs"]]
-"""(prediction with energy, forces, stress; labels) -> one number a structure."""
+"""(prediction with energy, forces and stress; labels) -> one value a structure."""
 
 
 def weighted_sum(*terms: tuple[float, Term]) -> Term:
-    """Σ weight · term, one value a structure; terms of weight zero are not computed."""
+    """Loss Σ weight · term of force fields, one value a structure; terms of weight zero are not computed.
+
+    Raises:
+        ValueError: no term has a weight other than zero.
+    """
     kept = [(weight, term) for weight, term in terms if weight]
     if not kept:
-        raise ValueError("weighted_sum: expected a term of positive weight, got none")
+        raise ValueError("weighted_sum: expected a term of non-zero weight, got none")
 
     def loss(outputs: Any, labels: Labels) -> Tensor:
         first, *rest = [weight * term(outputs, labels) for weight, term in kept]
@@ -34,21 +35,24 @@ def weighted_sum(*terms: tuple[float, Term]) -> Term:
 
 
 def energy_term(huber: float | None = None) -> Term:
-    """ρ((E - E*) / n_atoms): error of the energy per atom, in eV."""
+    """Energy term of a loss, ρ((E - E*) / n_atoms): the error per atom, in eV.
+
+    ρ is the square, or with `huber` twice Huber's function: quadratic up to `huber`, linear beyond.
+    """
 
     def term(outputs: Any, labels: Labels) -> Tensor:
-        # Subtracted in float64: total energies may be near -10⁴ eV.
+        # In float64: total energies may be near -10⁴ eV.
         return _rho(_error(outputs.energy, labels.energy) / labels.n_atoms, huber)
 
     return term
 
 
 def forces_term(huber: float | None = None) -> Term:
-    """Mean of ρ(F - F*) over the atoms of a structure and the three components, in eV/Å."""
+    """Forces term of a loss: mean of ρ(F - F*) over atoms and components, in eV/Å; ρ as in `energy_term`."""
 
     def term(outputs: Any, labels: Labels) -> Tensor:
         if labels.forces is None:
-            raise ValueError("the loss weighs forces, but the data holds none; set the weight of forces to 0")
+            raise ValueError("loss: the weight of forces is not 0, but the data has no forces; set it to 0")
         each = _rho(_error(outputs.forces, labels.forces), huber).mean(1)
         total = each.new_zeros(labels.n_atoms.shape[0]).index_add(0, labels.owner, each)
         return total / labels.n_atoms
@@ -57,14 +61,14 @@ def forces_term(huber: float | None = None) -> Term:
 
 
 def stress_term(huber: float | None = None) -> Term:
-    """Mean of ρ(σ - σ*) over the nine components, in eV/Å³."""
+    """Stress term of a loss: mean of ρ(σ - σ*) over the nine components, in eV/Å³; ρ as in `energy_term`."""
 
     def term(outputs: Any, labels: Labels) -> Tensor:
         if labels.stress is None:
-            raise ValueError("the loss weighs stress, but the data holds none; set the weight of stress to 0")
+            raise ValueError("loss: the weight of stress is not 0, but the data has no stress; set it to 0")
         if outputs.stress is None:  # a batch of molecules
             if not labels.stress.isnan().all():
-                raise ValueError("a structure that is not periodic has a stress label; remove it")
+                raise ValueError("stress: expected labels of periodic structures only, got one of a molecule")
             return labels.stress.new_zeros(labels.stress.shape[0])
         return _rho(_error(outputs.stress, labels.stress), huber).flatten(1).mean(1)
 
@@ -86,17 +90,17 @@ def _rho(error: Tensor, huber: float | None) -> Tensor:
 def cross_entropy(
     outputs: Float[Tensor, "*members n classes"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, "*members n"]:
-    """-log p_y with p = softmax of the outputs f: log Σ_k exp(f_k) - f_y, in nats.
+    """Cross-entropy of each example, -log softmax(f)_y = log Σ_k exp(f_k) - f_y, in nats.
 
     Equal outputs for k classes give log k. For two classes it is `CrossEntropy` of f = f_1 - f_0.
 
     Args:
         outputs: logits; of an ensemble with a leading axis of members.
-        labels: number of the class of each example.
+        labels: class index of each example.
 
     Raises:
-        ValueError: labels that are no whole numbers, not one an example, or no class. On a GPU, which would
-            have to be waited for, labels that are no class are left to torch's own assertion.
+        ValueError: labels that are not integers, not one an example, or not a class. On a GPU the last is
+            left to torch's own assertion, since the check would wait for the device.
     """
     n_classes = outputs.shape[-1]
     if outputs.ndim < 2 or tuple(labels.shape) != (outputs.shape[-2],):
@@ -105,9 +109,9 @@ def cross_entropy(
             f"got {tuple(outputs.shape)} and {tuple(labels.shape)}"
         )
     if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ValueError(f"labels: expected numbers of classes (torch.int64), got {labels.dtype}")
-    at_hand = labels.device.type == "cpu" and labels.numel() > 0
-    if at_hand and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
+        raise ValueError(f"labels: expected class indices (torch.int64), got {labels.dtype}")
+    on_cpu = labels.device.type == "cpu" and labels.numel() > 0
+    if on_cpu and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
         raise ValueError(
             f"labels: expected 0 to {n_classes - 1} for {n_classes} outputs, "
             f"got {int(labels.min())} to {int(labels.max())}"
@@ -120,12 +124,12 @@ Points = Float[Tensor, "*members n"]
 
 
 class PointwiseLoss(Protocol):
-    """ℓ(f, y) of each pattern, its derivatives in f, and whether it vanishes beyond a margin."""
+    """Loss ℓ(f, y) of a scalar output, with its first and second derivative in f."""
 
     finite_range: ClassVar[bool]
-    """ℓ = 0 for all f y beyond a finite margin: SAT and UNSAT are then sharply distinct."""
+    """Whether ℓ = 0 for all f y beyond a margin; SAT and UNSAT are then sharply distinct."""
     labels: ClassVar[bool]
-    """Targets are labels ±1 and a pattern is satisfied beyond a margin; otherwise any number, to be met."""
+    """Whether targets are labels ±1, satisfied beyond a margin; otherwise targets are any numbers."""
 
     def __call__(self, outputs: Points, targets: Points) -> Points:
         """ℓ."""
@@ -142,7 +146,7 @@ class PointwiseLoss(Protocol):
 
 @dataclass(frozen=True)
 class QuadraticHinge:
-    """½ max(0, Δ)², Δ = margin - y f, with labels y = ±1 (Geiger et al. 2019, arXiv:1809.09349)."""
+    """Quadratic hinge loss ½ max(0, Δ)², Δ = margin - y f, of labels ±1 (arXiv:1809.09349)."""
 
     margin: float = 1.0
     finite_range: ClassVar[bool] = True
@@ -160,7 +164,7 @@ class QuadraticHinge:
 
 @dataclass(frozen=True)
 class Hinge:
-    """max(0, Δ), Δ = margin - y f."""
+    """Hinge loss max(0, Δ), Δ = margin - y f, of labels ±1."""
 
     margin: float = 1.0
     finite_range: ClassVar[bool] = True
@@ -178,7 +182,7 @@ class Hinge:
 
 @dataclass(frozen=True)
 class SoftHinge:
-    """log(1 + e^(β Δ)) / β, Δ = margin - y f; β → ∞ is the hinge."""
+    """Smooth hinge loss log(1 + e^(β Δ)) / β, Δ = margin - y f, of labels ±1; β → ∞ is the hinge."""
 
     beta: float = 20.0
     margin: float = 1.0
@@ -198,7 +202,7 @@ class SoftHinge:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """log(1 + e^(-y f)) for labels ±1: never zero."""
+    """Binary cross-entropy log(1 + e^(-y f)) of labels ±1, never zero (torch's `SoftMarginLoss`)."""
 
     finite_range: ClassVar[bool] = False
     labels: ClassVar[bool] = True
@@ -216,7 +220,7 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class Exponential:
-    """e^(-y f)."""
+    """Exponential loss e^(-y f) of labels ±1."""
 
     finite_range: ClassVar[bool] = False
     labels: ClassVar[bool] = True
@@ -233,7 +237,7 @@ class Exponential:
 
 @dataclass(frozen=True)
 class MSE:
-    """½ (f - y)², for targets of any value."""
+    """Squared error ½ (f - y)², for targets of any value (half of torch's `MSELoss`)."""
 
     finite_range: ClassVar[bool] = False
     labels: ClassVar[bool] = False
@@ -248,11 +252,76 @@ class MSE:
         return torch.ones_like(outputs - targets)
 
 
-def check_targets(loss: PointwiseLoss, targets: Tensor) -> None:
-    """Refuse targets that a loss cannot take: other than ±1 where it asks for labels.
+_TORCH_LABELS = {
+    nn.MSELoss: False,
+    nn.L1Loss: False,
+    nn.SmoothL1Loss: False,
+    nn.HuberLoss: False,
+    nn.SoftMarginLoss: True,
+}
+"""Pointwise losses of torch, and whether their targets are labels ±1."""
+
+
+@dataclass(frozen=True)
+class TorchPointwise:
+    """Pointwise loss of torch, such as `nn.MSELoss()`, with derivatives by autodiff."""
+
+    loss: TorchLoss
+    labels: bool
+    finite_range: ClassVar[bool] = False
+
+    def __call__(self, outputs: Points, targets: Points) -> Points:
+        return self.loss(outputs, targets.expand_as(outputs))
+
+    def d1(self, outputs: Points, targets: Points) -> Points:
+        return self._derivatives(outputs, targets)[0]
+
+    def d2(self, outputs: Points, targets: Points) -> Points:
+        return self._derivatives(outputs, targets)[1]
+
+    @torch.enable_grad()
+    def _derivatives(self, outputs: Points, targets: Points) -> tuple[Points, Points]:
+        f = outputs.detach().requires_grad_()
+        (d1,) = torch.autograd.grad(self(f, targets).sum(), f, create_graph=True)
+        if not d1.requires_grad:  # piecewise linear
+            return d1, torch.zeros_like(f)
+        (d2,) = torch.autograd.grad(d1.sum(), f, allow_unused=True, materialize_grads=True)
+        return d1.detach(), d2
+
+
+def pointwise(loss: PointwiseLoss | Loss, targets: Tensor) -> PointwiseLoss:
+    """The loss with derivatives `d1` and `d2`, for targets that it takes; losses of torch are wrapped.
+
+    A loss with reduction="mean" is that mean over the patterns, so its value at each pattern is used.
 
     Raises:
-        ValueError: with the values found.
+        ValueError: a loss that is not a function of one output and its target, a sum, or targets other than
+            the labels ±1 that the loss takes.
     """
-    if loss.labels:
+    if isinstance(loss, TorchLoss):
+        if type(loss) not in _TORCH_LABELS:
+            raise ValueError(
+                f"loss: expected a loss of one output a pattern, got {type(loss).__name__}; for two classes "
+                "use symnets.training.CrossEntropy() with labels ±1; for more classes train with descend"
+            )
+        if loss.reduction == "sum":
+            raise ValueError("loss: expected reduction='mean' or 'none', got 'sum'; symnets takes the mean")
+        each = copy.copy(loss)
+        each.reduction = "none"
+        loss = TorchPointwise(each, _TORCH_LABELS[type(loss)])
+    missing = [name for name in ("d1", "d2", "labels") if not hasattr(loss, name)]
+    if missing:
+        raise ValueError(
+            f"loss: expected a pointwise loss such as QuadraticHinge() or nn.MSELoss(), got "
+            f"{name_of(loss)} without {', '.join(missing)}"
+        )
+    checked: Any = loss
+    if checked.labels:
         check_signs(targets)
+    return checked
+
+
+def name_of(loss: Any) -> str:
+    """Name of a loss for error messages."""
+    loss = getattr(loss, "loss", loss)
+    return getattr(loss, "__name__", type(loss).__name__)

@@ -1,8 +1,6 @@
-"""Verdicts: how the minimisation of a member ended, and by which rule.
+"""Members of an ensemble: progress of each, which are still trained, and the verdict on those that ended."""
 
-Members: where each net of an ensemble stands in its training, and which of them still move.
-"""
-
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -13,11 +11,11 @@ from torch import Tensor
 
 
 class Verdict(StrEnum):
-    """How a minimisation ended.
+    """How the minimisation of a net ended.
 
-    SAT: all patterns are satisfied. UNSAT: at a minimum of positive loss, or where it no longer
-    falls. KINK: at a place where the loss is not differentiable, with a gradient that stays finite.
-    UNCONVERGED: the budget ended while the loss still fell. DIVERGED: the loss is not finite.
+    SAT: all patterns are satisfied. UNSAT: the net is at a minimum of positive loss, or its loss no longer
+    falls. KINK: the net is at a point where the loss is not differentiable, with a gradient that stays
+    finite. UNCONVERGED: the budget ended while the loss was still falling. DIVERGED: the loss is not finite.
     """
 
     SAT = "SAT"
@@ -29,17 +27,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Criterion:
-    """When a member is finished.
+    """Rules that decide when the minimisation of a member ends, and with which verdict.
 
     Attributes:
-        margin: pattern μ is satisfied when its gap Δ = margin - y f is at most `tolerance`.
-            Of a loss without labels (MSE) the gap is |f - y|, and the margin does not matter.
-        tolerance: strictly positive gaps are no use: methods of second order end with gaps of
-            1e-13 on the very margin.
-        gradient: a member whose gradient norm is below this times the square root of its loss is
-            at a minimum (for ½ Δ² both fall together on the way to zero loss; their ratio does not).
-        fall: when the budget ends, a member whose loss fell by less than this factor since half of
-            the budget is UNSAT, otherwise UNCONVERGED.
+        margin: pattern μ is satisfied when its gap Δ = margin - y f is at most `tolerance`. For a loss
+            without labels (MSE) the gap is |f - y|, and the margin is not used.
+        tolerance: largest gap of a satisfied pattern. It is not zero because second-order methods end at the
+            margin itself, with gaps of either sign near 1e-13.
+        gradient: a member is at a minimum when |∇L| < gradient √L. (For ½ Δ² both |∇L| and √L vanish on the
+            way to zero loss; their ratio does not.)
+        fall: when the budget ends, a member whose loss fell by less than this factor since half of the budget
+            is UNSAT, otherwise UNCONVERGED.
     """
 
     margin: float = 1.0
@@ -54,12 +52,12 @@ class Criterion:
         *,
         labels: bool = True,
     ) -> Int[Tensor, " members"]:
-        """N_Δ: patterns with Δ > tolerance; one with an output that is no number is not satisfied.
+        """N_Δ: number of patterns with Δ > tolerance; a pattern with a NaN output counts as unsatisfied.
 
         Args:
             outputs: f.
             targets: y.
-            labels: Δ = margin - y f; if not, Δ = |f - y|.
+            labels: whether targets are labels ±1, with gaps Δ = margin - y f; otherwise Δ = |f - y|.
         """
         gaps = self.margin - targets * outputs if labels else (outputs - targets).abs()
         return (~(gaps <= self.tolerance)).sum(-1)
@@ -67,33 +65,33 @@ class Criterion:
     def at_minimum(
         self, loss: Float[Tensor, " members"], gradient_norm: Float[Tensor, " members"]
     ) -> Bool[Tensor, " members"]:
-        """|∇L| < gradient √L."""
+        """Whether |∇L| < gradient √L."""
         return gradient_norm < self.gradient * loss.clamp_min(torch.finfo(loss.dtype).tiny).sqrt()
 
     def out_of_budget(self, loss: float, loss_at_half: float) -> Verdict:
-        """The verdict on a member that is not finished when the budget ends."""
+        """Verdict on a member that is still active when the budget ends."""
         return Verdict.UNCONVERGED if loss * self.fall < loss_at_half else Verdict.UNSAT
 
 
 @dataclass
 class Members:
-    """Standing of S nets that are trained in one call.
+    """Progress of S nets that are trained in one call, on the CPU.
 
     Attributes:
-        moving: those not finished.
-        loss: last loss.
-        loss_at_half: loss at half of the budget.
-        gradient_norm: |∇L| of the member's own loss, when last looked at.
-        n_unsatisfied: patterns with a gap above the tolerance, when last looked at.
-        steps: steps done.
-        time: Σ of step sizes (gradient flow), or of learning rates.
-        kinks: steps on which a kink was crossed that no smaller step resolves (gradient flow).
-        step_size: that comes next (gradient flow), or the damping that does (Levenberg-Marquardt).
-        verdicts: of the finished; "" before.
-        memory: what else a dynamics has to remember of each member, (S,) each.
+        active: whether a member is still trained.
+        loss: at the last check.
+        loss_at_half: at half of the budget.
+        gradient_norm: |∇L| of the member's own loss, at the last check.
+        n_unsatisfied: number of patterns with a gap above the tolerance, at the last check.
+        steps: number of steps so far.
+        time: sum of the step sizes (gradient flow) or of the learning rates.
+        kinks: number of steps across a kink that no smaller step resolves (gradient flow).
+        step_size: next step size (gradient flow), or next damping λ (Levenberg-Marquardt).
+        verdicts: of the members that ended; "" before.
+        memory: further state of the dynamics, (S,) each.
     """
 
-    moving: Bool[Tensor, " members"]
+    active: Bool[Tensor, " members"]
     loss: Float[Tensor, " members"]
     loss_at_half: Float[Tensor, " members"]
     gradient_norm: Float[Tensor, " members"]
@@ -107,10 +105,10 @@ class Members:
 
     @classmethod
     def start(cls, n: int) -> "Members":
-        """All of n members move."""
+        """n members before their first step."""
         nan, zero = torch.full((n,), torch.nan, dtype=torch.float64), torch.zeros(n, dtype=torch.int64)
         return cls(
-            moving=torch.ones(n, dtype=torch.bool),
+            active=torch.ones(n, dtype=torch.bool),
             loss=nan.clone(),
             loss_at_half=nan.clone(),
             gradient_norm=nan.clone(),
@@ -124,24 +122,29 @@ class Members:
 
     @property
     def mean_loss(self) -> float:
-        """Over the members whose loss is finite, so that one that diverged does not hide the others."""
+        """Mean loss of the members whose loss is finite; NaN if there is none."""
         finite = self.loss[self.loss.isfinite()]
         return float(finite.mean()) if len(finite) else torch.nan
 
     def finish(self, index: int, verdict: Verdict) -> None:
-        """A member stops for good."""
-        self.moving[index] = False
+        """End the training of a member with a verdict."""
+        self.active[index] = False
         self.verdicts[index] = str(verdict)
 
-    def freeze(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON from which `thaw` restores."""
-        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        tensors |= {f"memory/{name}": value for name, value in self.memory.items()}
-        return tensors, {"verdicts": self.verdicts}
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and JSON values from which `from_state_dict` restores."""
+        columns = {_STORED.get(k, k): v for k, v in vars(self).items() if isinstance(v, Tensor)}
+        extra = {f"memory/{name}": value for name, value in self.memory.items()}
+        return columns | extra | {"verdicts": self.verdicts}
 
     @classmethod
-    def thaw(cls, tensors: dict[str, Tensor], header: dict[str, Any]) -> "Members":
-        """From what `freeze` took."""
-        memory = {k.removeprefix("memory/"): v for k, v in tensors.items() if k.startswith("memory/")}
-        standing = {k: v for k, v in tensors.items() if not k.startswith("memory/")}
-        return cls(**standing, verdicts=list(header["verdicts"]), memory=memory)
+    def from_state_dict(cls, state: Mapping[str, Any]) -> "Members":
+        """The members that `state_dict` was taken of."""
+        memory = {k.removeprefix("memory/"): v for k, v in state.items() if k.startswith("memory/")}
+        names = {stored: name for name, stored in _STORED.items()}
+        columns = {names.get(k, k): v for k, v in state.items() if not k.startswith("memory/")}
+        return cls(**(columns | {"verdicts": list(state["verdicts"]), "memory": memory}))
+
+
+_STORED = {"active": "moving"}
+"""Columns whose name in checkpoint files differs."""

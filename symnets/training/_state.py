@@ -1,7 +1,4 @@
-"""History: the rows a training recorded.
-
-TrainState: where a training stands, all that is needed to go on from there.
-"""
+"""State of a training: model, optimiser, schedule, step, clock and the history of what was recorded."""
 
 import math
 from collections.abc import Mapping
@@ -19,23 +16,23 @@ from symnets.training._members import Members
 
 @dataclass
 class History:
-    """Rows of observables, oldest first, and why the training ended.
+    """Recorded observables of a training, oldest first, and why it ended.
 
     Attributes:
-        rows: one dict a record, with `step`, `epoch`, `seconds`, `learning_rate`, `loss` and the
-            observables under their names.
-        reason: what the stop rule said; empty while training.
+        rows: one dict a record, with `step`, `epoch`, `seconds`, `learning_rate`, `loss` and the observables
+            by name.
+        reason: the reason that the stop rule gave; empty during training.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
     reason: str = ""
 
     def values(self, name: str) -> list[float]:
-        """Values of one observable, in the rows that have it."""
+        """Values of an observable, in the rows that have it."""
         return [row[name] for row in self.rows if name in row]
 
     def is_best(self, name: str) -> bool:
-        """Whether the last row holds the lowest value so far of an observable."""
+        """Whether the last value of an observable is the lowest so far."""
         *earlier, last = self.values(name) or [float("inf")]
         return last < min(earlier, default=float("inf"))
 
@@ -46,21 +43,21 @@ class History:
 
 @dataclass
 class TrainState:
-    """What dynamics move and yield after each step; stop rules and observables read it.
+    """State of a training, which dynamics update and yield, and stop rules and observables read.
 
     Attributes:
-        model: the network in training.
-        optimizer: moves its weights; None for dynamics that need none.
-        scheduler: sets the learning rate, stepped once an update.
+        model: the network that is trained.
+        optimizer: of its weights; None for dynamics that need none.
+        scheduler: of the learning rate, stepped once an update.
         averaged: running average of the model, if the dynamics keep one.
-        step: updates done.
-        epoch: passes through the data done, fractional.
-        last_loss: mean loss of the last batch, before its update; of an ensemble, the mean over its members.
-            On a GPU a tensor until someone reads `loss`.
+        step: number of updates so far.
+        epoch: number of passes through the data so far, fractional.
+        last_loss: mean loss of the last batch, before its update; for an ensemble, the mean over its members.
+            On a GPU it is a tensor until `loss` is read.
         learning_rate: of the last update.
-        seconds: wall time spent, kept by the trainer, over all sessions of a resumed run.
-        history: rows recorded so far, kept by the trainer.
-        members: where each net of an ensemble stands, if the dynamics move an ensemble.
+        seconds: wall time so far, summed over all sessions of a resumed run; kept by the trainer.
+        history: rows recorded so far; kept by the trainer.
+        members: progress of each member, if the dynamics train an ensemble.
     """
 
     model: nn.Module
@@ -77,7 +74,7 @@ class TrainState:
 
     @property
     def loss(self) -> float:
-        """`last_loss` as a number; the first to read it after a step waits for the device."""
+        """`last_loss` as a number; the first read after a step waits for the device."""
         if isinstance(self.last_loss, Tensor):
             self.last_loss = float(self.last_loss)
         return self.last_loss
@@ -88,16 +85,16 @@ class TrainState:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
     @property
-    def best_guess(self) -> nn.Module:
-        """The model to measure: the running average if there is one."""
+    def ema_model(self) -> nn.Module:
+        """The running average of the model if there is one, otherwise the model: the one to measure."""
         return self.model if self.averaged is None else self.averaged
 
-    def freeze(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON from which `thaw` restores the state exactly."""
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and JSON values from which `load_state_dict` restores the state exactly."""
         optimizer = self.optimizer.state_dict() if self.optimizer else {"state": {}, "param_groups": None}
         slots = {
             f"{index}/{name}": value
@@ -110,12 +107,12 @@ class TrainState:
         tensors |= {f"optimizer/{k}": v for k, v in slots.items() if isinstance(v, Tensor)}
         members: dict[str, Any] | None = None
         if self.members is not None:
-            standing, members = self.members.freeze()
-            tensors |= {f"members/{k}": v for k, v in standing.items()}
+            columns, members = split_tensors(self.members.state_dict())
+            tensors |= {f"members/{k}": v for k, v in columns.items()}
         tensors["generator/cpu"] = torch.get_rng_state()
         if self._on_gpu:
             tensors["generator/cuda"] = torch.cuda.get_rng_state(self.device)
-        header = {
+        return tensors | {
             "step": self.step,
             "epoch": self.epoch,
             "loss": self.loss,
@@ -127,37 +124,48 @@ class TrainState:
             "optimizer_numbers": {k: v for k, v in slots.items() if not isinstance(v, Tensor)},
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
         }
-        return tensors, header
 
-    def thaw(self, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-        """Restore what `freeze` took, on whatever device, into a state built with the same arguments."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, into a state built with the same arguments, on any device.
 
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        Raises:
+            ValueError: averaged weights for a state without an average.
+        """
+
+        def part(prefix: str) -> dict[str, Any]:
+            return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
         self.model.load_state_dict(part("model/"))
         if averaged := part("averaged/"):
             if self.averaged is None:
-                raise ValueError("the checkpoint holds averaged weights, but this run keeps none")
+                raise ValueError(
+                    "checkpoint: it has averaged weights, but the state has none; use with_average(state)"
+                )
             self.averaged.load_state_dict(averaged)
-        if header.get("members") is not None:
-            self.members = Members.thaw(part("members/"), header["members"])
+        if state.get("members") is not None:
+            self.members = Members.from_state_dict(part("members/") | state["members"])
         slots: dict[int, dict[str, Any]] = {}
-        for key, value in (part("optimizer/") | header["optimizer_numbers"]).items():
+        for key, value in (part("optimizer/") | state["optimizer_numbers"]).items():
             index, name = key.split("/", 1)
             slots.setdefault(int(index), {})[name] = value
         if self.optimizer is not None:
-            self.optimizer.load_state_dict({"state": slots, "param_groups": header["optimizer"]})
+            self.optimizer.load_state_dict({"state": slots, "param_groups": state["optimizer"]})
         if self.scheduler is not None:
-            self.scheduler.load_state_dict(header["scheduler"])
-        torch.set_rng_state(tensors["generator/cpu"])
-        # Of the one GPU of the training, wherever it goes on; it has a generator of its own.
-        if self._on_gpu and "generator/cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["generator/cuda"], self.device)
-        self.step, self.epoch, self.seconds = header["step"], header["epoch"], header["seconds"]
-        self.loss, self.learning_rate = header["loss"], header["learning_rate"]
-        self.history = History(list(header["history"]))
+            self.scheduler.load_state_dict(state["scheduler"])
+        torch.set_rng_state(state["generator/cpu"])
+        # A training uses one GPU, with a generator of its own; it may continue on another one.
+        if self._on_gpu and "generator/cuda" in state:
+            torch.cuda.set_rng_state(state["generator/cuda"], self.device)
+        self.step, self.epoch, self.seconds = state["step"], state["epoch"], state["seconds"]
+        self.loss, self.learning_rate = state["loss"], state["learning_rate"]
+        self.history = History(list(state["history"]))
 
     @property
     def _on_gpu(self) -> bool:
         return self.device.type == "cuda" and torch.cuda.is_available()
+
+
+def split_tensors(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a state dict, and its other values."""
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    return tensors, {name: value for name, value in state.items() if name not in tensors}

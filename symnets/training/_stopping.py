@@ -73,7 +73,7 @@ def all_finished() -> StopRule:
 
     def rule(state: TrainState) -> str | None:
         members = state.members
-        if members is None or bool(members.moving.any()):
+        if members is None or bool(members.active.any()):
             return None
         found = {verdict: members.verdicts.count(verdict) for verdict in dict.fromkeys(members.verdicts)}
         return ", ".join(f"{n} {verdict}" for verdict, n in found.items())

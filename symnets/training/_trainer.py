@@ -1,4 +1,4 @@
-"""Trainer: the one loop and the one clock."""
+"""Trainer: the training loop. It steps the dynamics, measures, records, and stops."""
 
 import dataclasses
 import math
@@ -6,7 +6,7 @@ import numbers
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from symnets.interrupt import interruptible
 from symnets.training._callbacks import Callback
@@ -15,36 +15,50 @@ from symnets.training._state import History, TrainState
 from symnets.training._stopping import StopRule
 
 Observable = Callable[[TrainState], Any]
-"""Measures a state: a number, a mapping of numbers, or a dataclass of them."""
+"""Measurement of a state: a number, a mapping of numbers, or a dataclass of them."""
 
 INTERRUPTED = "interrupted"
+"""Reason in the history of a training that Ctrl-C or SIGTERM ended."""
 
 
 @dataclass
 class Trainer:
-    """Run dynamics until a rule says stop; measure, record, and tell the callbacks.
+    """Run dynamics until a rule stops them; measure, record, and call the callbacks.
+
+    Ctrl-C or SIGTERM ends the training after the current step, with the reason "interrupted"; a second one
+    ends it at once. The callbacks run to their end, so that a checkpoint is written; with
+    `on_interrupt="raise"` `fit` then raises KeyboardInterrupt.
+
+    A step on a GPU may still be running when it is counted. Every record waits for the GPU, so `seconds` lags
+    behind by a few steps at most.
 
     Args:
         stop: when to stop.
-        observables: what to measure, by name. A measurement of several numbers is recorded as
-            `name/field`.
+        observables: what to measure, by name. A measurement of several numbers is recorded as `name/field`.
         record: after which steps to measure; the last step is always recorded.
-        callbacks: told after every step, every record, and at the end.
+        callbacks: called after every step, after every record, and at the end.
+        on_interrupt: "stop" returns the history of an interrupted training, "raise" raises KeyboardInterrupt.
 
-    Steps on a GPU may still be under way when they are counted; every record waits for them, so that
-    `seconds` lags behind by a few steps at most.
-
-    Ctrl-C (or SIGTERM) ends the training after the step in progress, with the reason
-    "interrupted"; a second one at once.
+    Raises:
+        ValueError: another value of `on_interrupt`.
     """
 
     stop: StopRule
     observables: Mapping[str, Observable] = field(default_factory=dict)
     record: Record = field(default_factory=lambda: every(100))
     callbacks: Sequence[Callback] = ()
+    on_interrupt: Literal["stop", "raise"] = "stop"
+
+    def __post_init__(self) -> None:
+        if self.on_interrupt not in ("stop", "raise"):
+            raise ValueError(f"on_interrupt: expected 'stop' or 'raise', got {self.on_interrupt!r}")
 
     def fit(self, dynamics: Iterator[TrainState]) -> History:
-        """Train; the history ends with the reason of the stop."""
+        """Train; `history.reason` is the reason of the stop.
+
+        Raises:
+            KeyboardInterrupt: interrupted, with `on_interrupt="raise"`.
+        """
         history = History()
         try:
             with interruptible() as interrupted:
@@ -63,15 +77,17 @@ class Trainer:
         finally:
             for callback in self.callbacks:
                 callback.close()
+        if history.reason == INTERRUPTED and self.on_interrupt == "raise":
+            raise KeyboardInterrupt
         return history
 
     def _after_step(self, state: TrainState, interrupted: bool) -> str | None:
-        """Measure if it is time to; the reason to stop, or None."""
+        """Record if due; the reason to stop, or None."""
         due = self.record(state.step)
         if due:
             self._record(state)
         if interrupted:
-            return INTERRUPTED  # it resumes as if nothing had happened: no record out of turn
+            return INTERRUPTED  # no record, so that a resumed training has the rows of an uninterrupted one
         reason = self.stop(state)
         if reason and not due:
             self._record(state)
@@ -93,7 +109,7 @@ class Trainer:
 
 
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
-    """Flatten a measurement into named numbers; what is not a number is left out."""
+    """The numbers of a measurement by name; other values are left out."""
     inner: Any = value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         inner = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}

@@ -18,8 +18,8 @@ from symnets.sweeps import grid
 from symnets.training import (
     Criterion,
     CrossEntropy,
+    DenseOutput,
     QuadraticHinge,
-    Snapshots,
     TrainState,
     descend_members,
     gradient_flow,
@@ -232,11 +232,11 @@ def test_descent_waits_for_the_device_at_looks_alone(device, batch_size):
 @pytest.mark.parametrize("max_time", [None, 3.0])
 def test_gradient_flow(device, max_time):
     """Smooth nets: at a kink the last digit decides whether a step is taken."""
-    clocks = [Snapshots([0.0, 0.1, 1.0]) for _ in range(2)]
+    clocks = [DenseOutput([0.0, 0.1, 1.0]) for _ in range(2)]
     model, batch, ends = net(members=4), patterns(), []
     for clock, where in zip(clocks, (device, torch.device("cpu")), strict=True):
         state = TrainState(there(model, where))
-        options = {"budget": 200, "max_time": max_time, "snapshots": clock}
+        options = {"budget": 200, "max_time": max_time, "dense_output": clock}
         for _ in gradient_flow(state, CrossEntropy(), batch, **options):
             pass
         ends.append(state)

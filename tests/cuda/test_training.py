@@ -21,10 +21,8 @@ from symnets.models import load
 from symnets.observables import errors, predictions
 from symnets.potentials import (
     DataConfig,
-    InvariantConfig,
     LossConfig,
-    MACEConfig,
-    NequIPConfig,
+    ModelConfig,
     OptimizerConfig,
     TrainConfig,
     train,
@@ -57,7 +55,7 @@ def config(copper: Path, device: torch.device, tmp_path: Path) -> TrainConfig:
     return TrainConfig(
         data=DataConfig(train=str(copper), n_train=8, n_validation=2),
         output=str(tmp_path / "run"),
-        model=NequIPConfig(**SMALL),
+        model=ModelConfig("NequIP", **SMALL),
         loss=LossConfig(energy=1.0, forces=1.0, stress=1.0),
         optimizer=OptimizerConfig(epochs=10, batch_size=4, learning_rate=0.01, clip_norm=10.0),
         validate_every=5,
@@ -97,10 +95,12 @@ def checkpoint(folder: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("model", "method"), [(NequIPConfig, "Adam"), (MACEConfig, "Muon"), (InvariantConfig, "Adam")]
+    ("architecture", "method"), [("NequIP", "Adam"), ("MACE", "Muon"), ("Invariant", "Adam")]
 )
-def test_a_history_is_that_of_the_cpu(config, model, method):
-    config = replace(config, model=model(**SMALL), optimizer=replace(config.optimizer, method=method))
+def test_a_history_is_that_of_the_cpu(config, architecture, method):
+    config = replace(
+        config, model=ModelConfig(architecture, **SMALL), optimizer=replace(config.optimizer, method=method)
+    )
     there = train(config, progress=False)
     here = train(replace(config, device="cpu", output=f"{config.output}-cpu"), progress=False)
     assert there.device.type == torch.device(config.device).type

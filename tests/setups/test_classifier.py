@@ -12,8 +12,8 @@ from symnets.setups import (
     PUBLISHED,
     ClassifierConfig,
     DeformedConfig,
-    before_and_after,
     classified_images,
+    stability_row,
     train_classifier,
 )
 from symnets.setups._classifier import augmentation, reflected, shifted
@@ -189,14 +189,14 @@ def test_a_rate_that_is_too_large_is_told():
 
 def test_rows_hold_both_ends_with_intervals():
     done = train_classifier(TINY)
-    row, start, end = before_and_after(done, TINY)
+    row, start, end = stability_row(done, TINY)
     for found, ending in ((start, "_init"), (end, "")):
         assert row[f"R{ending}"] == found.R.value[-1]
         assert row[f"R_low{ending}"] < row[f"R{ending}"] < row[f"R_high{ending}"]  # pyright: ignore
     assert row["R"] == pytest.approx(row["D"] / row["G"])  # pyright: ignore
     assert (start.batch_norm, end.batch_norm) == ("batch", "running")
     assert not set(row) & set(vars(TINY))
-    again, _, _ = before_and_after(train_classifier(TINY), TINY)
+    again, _, _ = stability_row(train_classifier(TINY), TINY)
     assert again == row
 
 
@@ -210,10 +210,10 @@ class Axe(Callback):
     def __init__(self, after):
         self.after = after
 
-    def freeze(self):
-        return {}, {}
+    def state_dict(self):
+        return {}
 
-    def thaw(self, tensors, header):
+    def load_state_dict(self, state):
         pass
 
     def after_step(self, state):

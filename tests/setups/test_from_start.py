@@ -4,9 +4,9 @@ import torch
 
 from symnets.data import Batch
 from symnets.models import Dense
-from symnets.setups import FromStart
+from symnets.setups import MinusInitial
 from symnets.training import TrainState, Verdict
-from symnets.training._active_members import Moving
+from symnets.training._active_members import ActiveMembers
 
 
 def test_a_net_has_learned_nothing_at_first_and_then_the_difference() -> None:
@@ -14,7 +14,7 @@ def test_a_net_has_learned_nothing_at_first_and_then_the_difference() -> None:
     net = Dense(3, 4, 2, members=3, generator=generator, dtype=torch.float64)
     x = torch.randn(7, 3, generator=generator, dtype=torch.float64)
     before = net(x).detach()
-    learned = FromStart(net)
+    learned = MinusInitial(net)
     assert (learned(x) == 0).all()
     assert len(list(learned.parameters())) == len(list(net.parameters()))
     with torch.no_grad():
@@ -27,13 +27,13 @@ def test_the_start_goes_where_the_net_goes_and_into_its_state() -> None:
     generator = torch.Generator().manual_seed(0)
     net = Dense(3, 4, 2, bias=True, members=3, generator=generator, dtype=torch.float64)
     x = torch.randn(7, 3, generator=generator, dtype=torch.float64)
-    learned = FromStart(net)
+    learned = MinusInitial(net)
     with torch.no_grad():
         net.weights[0].add_(0.1)
     answers = learned(x)
     assert learned.to(torch.float32)(x.float()).dtype == torch.float32
     learned.to(torch.float64)
-    other = FromStart(Dense(3, 4, 2, bias=True, members=3, dtype=torch.float64))
+    other = MinusInitial(Dense(3, 4, 2, bias=True, members=3, dtype=torch.float64))
     other.load_state_dict(learned.state_dict())
     # Through float32 and back: 6e-8 of each weight is lost.
     assert torch.allclose(other(x), answers, rtol=0, atol=1e-5)
@@ -45,10 +45,10 @@ def test_one_that_has_finished_leaves_the_difference_of_the_others() -> None:
     generator = torch.Generator().manual_seed(0)
     net = Dense(3, 4, 1, members=3, generator=generator, dtype=torch.float64)
     x = torch.randn(3, 3, 3, generator=generator, dtype=torch.float64)
-    learned = FromStart(net)
+    learned = MinusInitial(net)
     with torch.no_grad():
         net.weights[-1].mul_(2.0)
-    moving = Moving(TrainState(learned), Batch(x, torch.ones(3, dtype=torch.float64)))
+    active = ActiveMembers(TrainState(learned), Batch(x, torch.ones(3, dtype=torch.float64)))
     expected = learned(x)[[0, 2]]
-    moving.finish({1: Verdict.SAT})
-    assert torch.allclose(moving.model(moving.inputs), expected, rtol=1e-12, atol=1e-13)
+    active.finish({1: Verdict.SAT})
+    assert torch.allclose(active.model(active.inputs), expected, rtol=1e-12, atol=1e-13)

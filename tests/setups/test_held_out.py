@@ -8,7 +8,7 @@ import torch
 from symnets.data import Batch
 from symnets.models import Dense
 from symnets.setups import EarlyStopping, held_out
-from symnets.setups._test_error import HeldOut
+from symnets.setups._held_out import HeldOut
 from symnets.training import Members, TrainState
 
 
@@ -57,7 +57,7 @@ def test_the_best_moment_of_each_member_is_kept_and_finished_members_are_left_al
         state = TrainState(Scripted(torch.tensor(answers, dtype=torch.float64)), None)
         state.step, state.members = step, members
         if step == 10:
-            members.moving[1] = False
+            members.active[1] = False
         early.after_step(state)
     assert early.step.tolist() == [20, 10]
     assert early.validation_error.tolist() == [0.0, 1.0]
@@ -73,7 +73,7 @@ def test_between_looks_only_those_that_have_finished_are_looked_at() -> None:
     for step, answer in ((10, -1.0), (20, 1.0)):
         state = TrainState(Scripted(torch.full((2, 2), answer, dtype=torch.float64)), None)
         state.step, state.members = step, members
-        members.moving[1] = step < 20
+        members.active[1] = step < 20
         early.after_step(state)
     assert early.step.tolist() == [10, 20]
     assert early.error.tolist() == [1.0, 0.0]

@@ -126,10 +126,10 @@ class Axe(Callback):
     def __init__(self, after):
         self.after = after
 
-    def freeze(self):
-        return {}, {}
+    def state_dict(self):
+        return {}
 
-    def thaw(self, tensors, header):
+    def load_state_dict(self, state):
         pass
 
     def after_step(self, state):

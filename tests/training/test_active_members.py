@@ -16,7 +16,7 @@ from symnets.training import (
     gradient_flow,
     levenberg_marquardt,
 )
-from symnets.training._active_members import Moving
+from symnets.training._active_members import ActiveMembers
 
 NEVER = Criterion(tolerance=-1e9, gradient=0.0)
 
@@ -57,11 +57,11 @@ def ensemble(kind, members=3):
 def test_parts_answer_as_the_whole_with_as_many_patterns_as_members(kind, shape, targets):
     """With n = S sizes cannot tell members from patterns; the number of axes does."""
     model, batch = ensemble(kind), Batch(draw(*shape), signs(*targets))
-    moving = Moving(TrainState(model), batch)
+    active = ActiveMembers(TrainState(model), batch)
     expected, labels = model(batch.inputs), batch.targets.expand(3, 3)
-    moving.finish({1: Verdict.SAT})
-    torch.testing.assert_close(moving.model(moving.inputs), expected[[0, 2]], rtol=1e-12, atol=1e-13)
-    assert torch.equal(moving.targets.expand(2, 3), labels[[0, 2]])
+    active.finish({1: Verdict.SAT})
+    torch.testing.assert_close(active.model(active.inputs), expected[[0, 2]], rtol=1e-12, atol=1e-13)
+    assert torch.equal(active.targets.expand(2, 3), labels[[0, 2]])
 
 
 @pytest.mark.parametrize("kind", ["dense", "convolutional", "ensemble"])
@@ -84,7 +84,7 @@ def test_frozen_parameters_rest_when_a_member_has_finished(kind, flow, tmp_path)
     assert torch.equal(frozen, before[0])
     assert not torch.equal(others[0][0], before[1][0])
     Checkpoint(tmp_path / "c", 1).write(state)
-    state.freeze()  # the optimiser knows of no parameter that it does not have
+    state.state_dict()  # the optimiser has no state for a parameter that is not its own
 
 
 def test_levenberg_marquardt_refuses_frozen_parameters():

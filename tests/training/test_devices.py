@@ -47,7 +47,7 @@ def fit(state: TrainState, n: int, *callbacks) -> TrainState:
 
 
 def weights(state: TrainState) -> Tensor:
-    parts = [*state.model.parameters(), *state.best_guess.parameters()]
+    parts = [*state.model.parameters(), *state.ema_model.parameters()]
     return torch.cat([p.detach().cpu().flatten() for p in parts])
 
 
@@ -105,13 +105,12 @@ def test_the_generator_of_the_trainings_own_gpu_is_kept(monkeypatch):
     with second_device():
         state = fresh("cuda", "AdamW")
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        tensors, header = state.freeze()
-        state.thaw(tensors, header)
+        state.load_state_dict(state.state_dict())
     ((restored, device),) = asked
     assert torch.equal(restored, states["cuda:0"])
     assert device == "cuda:0"
     here = fresh("cpu", "AdamW")
-    held, header = here.freeze()
-    assert "generator/cuda" not in held
-    here.thaw(held | {"generator/cuda": states["cuda:0"]}, header)
+    saved = here.state_dict()
+    assert "generator/cuda" not in saved
+    here.load_state_dict(saved | {"generator/cuda": states["cuda:0"]})
     assert len(asked) == 1  # a training on the CPU touches no GPU

@@ -14,7 +14,7 @@ from symnets.training import (
     CrossEntropy,
     Hinge,
     QuadraticHinge,
-    Snapshots,
+    DenseOutput,
     TrainState,
     gradient_flow,
 )
@@ -89,7 +89,7 @@ def test_a_linear_problem_decays_exponentially():
     # w_1 = w_2 = w (ntk: all scales 1): w' = -(w² - y) w with y = -1, so u = w² has u' = -2 u (u + 1):
     # u / (u + 1) = ½ e^(-2t).
     batch = Batch(torch.ones(1, 1, dtype=torch.float64), -torch.ones(1, dtype=torch.float64))
-    snapshots = Snapshots([0.0, 0.3, 1.0, 2.0], measure=lambda m: m(batch.inputs)[:, 0])
+    dense_output = DenseOutput([0.0, 0.3, 1.0, 2.0], measure=lambda m: m(batch.inputs)[:, 0])
     run(
         model,
         MSE(),
@@ -98,10 +98,10 @@ def test_a_linear_problem_decays_exponentially():
         tolerance=1e-8,
         slope_tolerance=1e-4,
         criterion=NEVER,
-        snapshots=snapshots,
+        dense_output=dense_output,
     )
-    r = 0.5 * torch.exp(-2 * snapshots.times)
-    torch.testing.assert_close(snapshots.values[:, 0], r / (1 - r), rtol=0, atol=1e-6)
+    r = 0.5 * torch.exp(-2 * dense_output.times)
+    torch.testing.assert_close(dense_output.values[:, 0], r / (1 - r), rtol=0, atol=1e-6)
 
 
 def balances(model):
@@ -230,27 +230,29 @@ def test_resumed_flow_has_the_same_bits(tmp_path, activation, stride):
 def test_snapshots_do_not_change_the_flow_and_lie_on_it():
     batch = patterns()
     plain, watched = net(), net()
-    snapshots = Snapshots.on_log_clock(0.01, 1.0, per_decade=3, measure=lambda m: m(batch.inputs))
+    dense_output = DenseOutput.log_spaced(0.01, 1.0, per_decade=3, measure=lambda m: m(batch.inputs))
     options = {"tolerance": 1e-5, "slope_tolerance": 1e-3, "criterion": NEVER}
     run(plain, max_time=1.0, **options)
-    run(watched, max_time=1.0, snapshots=snapshots, **options)
+    run(watched, max_time=1.0, dense_output=dense_output, **options)
     for p, q in zip(plain.parameters(), watched.parameters(), strict=True):
         assert torch.equal(p, q)
-    assert snapshots.times.tolist() == pytest.approx([0.01 * 10 ** (k / 3) for k in range(7)])
-    for number, time in enumerate(snapshots.times.tolist()):
+    assert dense_output.times.tolist() == pytest.approx([0.01 * 10 ** (k / 3) for k in range(7)])
+    for number, time in enumerate(dense_output.times.tolist()):
         model = net()
         run(model, max_time=time, **options)
-        torch.testing.assert_close(snapshots.values[number], model(batch.inputs).detach(), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            dense_output.values[number], model(batch.inputs).detach(), rtol=0, atol=1e-5
+        )
 
 
 def test_snapshots_of_weights_are_missing_where_a_member_has_not_been():
-    snapshots = Snapshots([0.0, 0.5, 2.0])
+    dense_output = DenseOutput([0.0, 0.5, 2.0])
     model = net()
     start = torch.cat([p.detach().flatten(1) for p in model.parameters()], 1)
-    run(model, max_time=1.0, snapshots=snapshots)
-    assert torch.equal(snapshots.values[0], start)
-    assert bool(snapshots.values[1].isfinite().all())
-    assert bool(snapshots.values[2].isnan().all())
+    run(model, max_time=1.0, dense_output=dense_output)
+    assert torch.equal(dense_output.values[0], start)
+    assert bool(dense_output.values[1].isfinite().all())
+    assert bool(dense_output.values[2].isnan().all())
 
 
 def test_what_cannot_flow_is_refused():
@@ -264,6 +266,6 @@ def test_what_cannot_flow_is_refused():
         next(gradient_flow(state, QuadraticHinge(), patterns(), budget=1))
     for times in ([1.0, 1.0], [-1.0, 0.0]):
         with pytest.raises(ValueError, match="times: expected increasing"):
-            Snapshots(times)
+            DenseOutput(times)
     with pytest.raises(ValueError, match="0 < first"):
-        Snapshots.on_log_clock(0.0, 1.0)
+        DenseOutput.log_spaced(0.0, 1.0)

@@ -17,7 +17,7 @@ from symnets.training import (
     descend_members,
     levenberg_marquardt,
 )
-from symnets.training._active_members import Moving, point
+from symnets.training._active_members import ActiveMembers, point
 from symnets.training._levenberg_marquardt import damped_step
 
 EXACT = Criterion(tolerance=1e-10)  # a gap of 1e-10 is a loss of at most 5e-21
@@ -52,7 +52,7 @@ def run(model, batch, loss=None, **options):
 def test_the_step_solves_the_damped_normal_equations(loss, n, bias):
     """(H_0 + λ/n) δ = -∇L, with H_0 = (1/n) Σ_μ ℓ'' ∇f_μ ∇f_μᵀ by autograd; L falls as the model says."""
     model, batch, damping = net(bias=bias), patterns(n), torch.tensor([0.1, 1.0, 30.0], dtype=torch.float64)
-    at = point(Moving(TrainState(model), batch), loss)
+    at = point(ActiveMembers(TrainState(model), batch), loss)
     step = damped_step(model, batch.inputs, batch.targets, loss, at, damping, 1.0)
     for s in range(3):
         single = model.member(s)

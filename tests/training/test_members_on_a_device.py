@@ -9,7 +9,7 @@ from symnets.data import Batch
 from symnets.models import Dense
 from symnets.training import (
     QuadraticHinge,
-    Snapshots,
+    DenseOutput,
     TrainState,
     descend_members,
     gradient_flow,
@@ -45,7 +45,7 @@ def test_a_second_device_gives_the_numbers_of_the_cpu(dynamics, state_of, option
     expected = state_of(copy.deepcopy(model))
     for _ in dynamics(expected, QuadraticHinge(), batch, **options):
         pass
-    clock = {"snapshots": Snapshots([0.0, 0.1, 1.0])} if dynamics is gradient_flow else {}
+    clock = {"dense_output": DenseOutput([0.0, 0.1, 1.0])} if dynamics is gradient_flow else {}
     with second_device():
         found = state_of(copy.deepcopy(model).to("cuda"))
         for _ in dynamics(found, QuadraticHinge(), batch.to("cuda"), **options, **clock):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from symnets.training import MSE, CrossEntropy, Exponential, Hinge, QuadraticHinge, SoftHinge
-from symnets.training._losses import check_targets
+from symnets.training._losses import pointwise
 
 LOSSES = [
     QuadraticHinge(),
@@ -88,5 +88,5 @@ def test_the_second_derivative_does_not_round_to_zero_on_the_wrong_side(loss):
 @pytest.mark.parametrize("labels", [[0.0, 1.0], [1.0, 2.0], [1.0, math.nan]])
 def test_labels_other_than_one_and_minus_one_are_refused_where_labels_are_meant(labels):
     with pytest.raises(ValueError, match=r"labels: expected \+1 and -1"):
-        check_targets(QuadraticHinge(), torch.tensor(labels))
-    check_targets(MSE(), torch.tensor(labels))
+        pointwise(QuadraticHinge(), torch.tensor(labels))
+    pointwise(MSE(), torch.tensor(labels))

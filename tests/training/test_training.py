@@ -91,9 +91,9 @@ def test_average_is_the_recursion_it_claims():
         next(dynamics)
         d = min(0.9, (1 + state.step) / (10 + state.step))
         expected = d * expected + (1 - d) * weights(state)
-    found = torch.cat([p.flatten() for p in state.best_guess.parameters()])
+    found = torch.cat([p.flatten() for p in state.ema_model.parameters()])
     torch.testing.assert_close(found, expected)
-    assert state.best_guess is state.averaged
+    assert state.ema_model is state.averaged
 
 
 def test_average_needs_a_place():
@@ -118,7 +118,7 @@ def test_resumed_training_equals_the_uninterrupted_one(tmp_path, cut):
     checkpoint.restore(with_average(second))
     fit(second, loader, max_steps(80), checkpoint)
     assert torch.equal(weights(second), weights(state))
-    for ours, theirs in zip(second.best_guess.parameters(), state.best_guess.parameters(), strict=True):
+    for ours, theirs in zip(second.ema_model.parameters(), state.ema_model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert second.history.rows[-1]["step"] == 80
 
