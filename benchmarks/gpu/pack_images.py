@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from symnets.data import CLASSES, Images, subset
+from symnets.data import IMAGE_CLASSES, Images, balanced_subset
 
 PACKED = Path(__file__).with_name("carry") / "cifar10.npz"
 END = b"\xff\xd9"
@@ -74,7 +74,9 @@ def read_packed(path: Path, split: str, n: int | None = None) -> Images:
         with get_context("fork").Pool(min(len(parts), os.cpu_count() or 1)) as pool:
             pixels = np.concatenate(pool.map(_decode, parts))
     labels = torch.from_numpy(packed["labels"][:n].astype(np.int64))
-    return Images(torch.from_numpy(pixels).movedim(-1, 1).contiguous(), labels, CLASSES["cifar10"], "cifar10")
+    return Images(
+        torch.from_numpy(pixels).movedim(-1, 1).contiguous(), labels, IMAGE_CLASSES["cifar10"], "cifar10"
+    )
 
 
 def _decode(jpegs: Sequence[bytes]) -> np.ndarray:
@@ -96,7 +98,7 @@ def main() -> None:
         for split, n in (("train", asked.n_train), ("test", asked.n_test)):
             blob, offsets = file[f"{split}_bytes"].tobytes(), file[f"{split}_offsets"]
             labels = file[f"{split}_labels"]
-            rows = subset(torch.from_numpy(labels), n, 0).numpy()
+            rows = balanced_subset(torch.from_numpy(labels), n, 0).numpy()
             part = pack([blob[offsets[i] : offsets[i + 1]] for i in rows], labels[rows])
             packed |= {f"{split}_{name}": value for name, value in part.items()}
     PACKED.parent.mkdir(exist_ok=True)

@@ -28,7 +28,7 @@ from stage import Stage
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
-from symnets.data import Images, given_folder, largest, load_images, subset
+from symnets.data import Images, balanced_subset, largest_balanced_subset, load_images, local_folder
 from symnets.diffeo import SineField
 from symnets.estimates import fit_power_law
 from symnets.experiments import stability_vs_error
@@ -89,14 +89,14 @@ class DataSet:
         normalised = NORMALISATIONS[name]
         shape = tuple(train.pixels.shape[1:])
         reach = max(shape) // 8
-        images = normalised(train.pixels.to(device).float() / train.white)
+        images = normalised(train.pixels.to(device).float() / train.max_value)
         return cls(
             name,
             shape,
             reach,
             pad(images, (reach,) * 4).movedim(1, -1).contiguous(),
             train.labels.to(device),
-            normalised(test.pixels.to(device).float() / test.white),
+            normalised(test.pixels.to(device).float() / test.max_value),
             test.labels.to(device),
         )
 
@@ -399,8 +399,8 @@ def data_sets(stage: Stage, sizes: Sizes) -> list[DataSet]:
     def add(name: str, train: Images, test: Images) -> None:
         parts = []
         for images, wish in ((train, sizes.n_train), (test, sizes.n_test)):
-            most = largest(images.labels.numpy())
-            parts.append(images[subset(images.labels, min(wish or most, most), 0)])
+            most = largest_balanced_subset(images.labels.numpy())
+            parts.append(images[balanced_subset(images.labels, min(wish or most, most), 0)])
         order = torch.randperm(len(parts[1]), generator=torch.Generator().manual_seed(0))
         found.append(DataSet.of(name, parts[0], parts[1][order], stage.device))
 
@@ -413,7 +413,7 @@ def data_sets(stage: Stage, sizes: Sizes) -> list[DataSet]:
     except OSError as error:
         missing["cifar10"] = str(error)
     try:
-        if given_folder("fashion-mnist") is None:  # nothing is downloaded here
+        if local_folder("fashion-mnist") is None:  # nothing is downloaded here
             raise FileNotFoundError("no folder fashion-mnist in SYMNETS_DATA")
         add("fashion-mnist", load_images("fashion-mnist"), load_images("fashion-mnist", "test"))
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""`symnets data generate` and `symnets data inspect`: make labelled structures, or look at some."""
+"""`symnets data generate` and `symnets data inspect`: generate structures, or summarise a file of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,25 +12,32 @@ from rich.progress import track
 from rich.table import Table
 from tyro.conf import Positional
 
-from symnets.data import Contents, contents, find_structure, read_structures, sample, write_structures
+from symnets.data import (
+    DatasetSummary,
+    find_structure,
+    read_structures,
+    sample_trajectory,
+    summarize,
+    write_structures,
+)
 
 
 @dataclass(frozen=True)
 class Generate:
-    """Labelled structures from molecular dynamics with GFN2-xTB, written as extended XYZ.
+    """Generate labelled structures by molecular dynamics with GFN2-xTB, and write them as extended XYZ.
 
-    Ctrl-C keeps the frames that are done.
+    After Ctrl-C the frames generated so far are written.
 
     Example:
         symnets data generate CH3CH2OH --frames 600 --output ethanol.xyz
     """
 
     structure: Positional[str]
-    """A molecule's name in ase.build.molecule, or a file that ASE reads (its last structure)."""
+    """Name of a molecule in ase.build.molecule, or a file that ASE reads (its last structure is taken)."""
     output: Path = Path("frames.xyz")
-    """Where the frames go."""
+    """File to write."""
     temperature: float = 500.0
-    """K."""
+    """Temperature in K."""
     frames: int = 200
     """Number of frames."""
     every: int = 10
@@ -38,19 +45,19 @@ class Generate:
     equilibration: int = 500
     """Time steps before the first frame."""
     timestep: float = 0.5
-    """fs. 0.5 suits molecules with hydrogen."""
+    """Time step in fs; 0.5 suits molecules with hydrogen."""
     seed: int = 0
-    """Of the initial momenta and the noise; the same seed gives the same file."""
+    """Seed of the initial momenta and the noise; the same seed gives the same file."""
     overwrite: bool = False
     """Replace the output if it exists."""
 
     def run(self) -> int:
-        """Run the dynamics; 130 after Ctrl-C."""
+        """Run the dynamics; the exit status is 130 after Ctrl-C."""
         structure = find_structure(self.structure)
         if self.output.exists() and not self.overwrite:
             raise ValueError(f"{self.output} exists; choose another --output, or pass --overwrite")
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        frames = sample(
+        frames = sample_trajectory(
             structure,
             temperature=self.temperature,
             frames=self.frames,
@@ -65,7 +72,7 @@ class Generate:
                 done.append(frame)
         except KeyboardInterrupt:
             status = 130
-        finally:  # whatever ended the dynamics, frames that are done are good
+        finally:  # frames before an error or an interruption are valid
             if done:
                 write_structures(self.output, done)
                 console.print(f"wrote {len(done)} of {self.frames} frames to {self.output}")
@@ -74,30 +81,30 @@ class Generate:
 
 @dataclass(frozen=True)
 class Inspect:
-    """What a file of structures holds: counts, labels, ranges, neighbours, suspicious structures.
+    """Summarise a file of structures: counts, labels, ranges, neighbours and suspicious structures.
 
     Example:
         symnets data inspect ethanol.xyz --cutoff 4
     """
 
     path: Positional[Path]
-    """Any file of structures that ASE reads."""
+    """File of structures in any format that ASE reads."""
     cutoff: float = 5.0
-    """Å, for counting neighbours."""
+    """Radius in Å within which neighbours are counted."""
     energy_key: str | None = None
-    """Name of the energy in the file; by default what ASE recognises."""
+    """Key of the energy in the file; by default the one ASE recognises."""
     forces_key: str | None = None
-    """Name of the forces in the file."""
+    """Key of the forces in the file."""
     stress_key: str | None = None
-    """Name of the stress in the file."""
+    """Key of the stress in the file."""
     stress_convention: Literal["ase", "vasp"] = "ase"
-    """Of the stress in the file: ase (eV/Å³, positive under tension) or vasp (kbar, positive under
-    compression, xx yy zz xy yz zx)."""
+    """Convention of the stress in the file: ase (eV/Å³, positive under tension) or vasp (kbar, positive
+    under compression, order xx yy zz xy yz zx)."""
     too_close: float = 0.5
-    """Å below which two atoms are reported."""
+    """Pairs of atoms closer than this, in Å, are reported."""
 
     def run(self) -> None:
-        """Print the table."""
+        """Print the summary."""
         structures = read_structures(
             self.path,
             energy_key=self.energy_key,
@@ -105,14 +112,14 @@ class Inspect:
             stress_key=self.stress_key,
             stress_convention=self.stress_convention,
         )
-        found = contents(structures, self.cutoff, too_close=self.too_close)
-        table = _table(self.path, found, self.cutoff, self.too_close)
-        table.add_row("reference energies", _determined(structures))
+        summary = summarize(structures, self.cutoff, too_close=self.too_close)
+        table = _table(self.path, summary, self.cutoff, self.too_close)
+        table.add_row("reference energies", _reference_energies(structures))
         Console().print(table)
 
 
-def _determined(structures: Sequence[Atoms]) -> str:
-    """What the compositions tell of the energies of the species, as least squares would find them."""
+def _reference_energies(structures: Sequence[Atoms]) -> str:
+    """Whether least squares on the compositions determines the reference energy of each species."""
     species = sorted({number for atoms in structures for number in atoms.numbers})
     composition = np.array([[(atoms.numbers == number).sum() for number in species] for atoms in structures])
     rank = int(np.linalg.matrix_rank(composition))
@@ -124,39 +131,39 @@ def _determined(structures: Sequence[Atoms]) -> str:
     )
 
 
-def _table(path: Path, found: Contents, cutoff: float, too_close: float) -> Table:
+def _table(path: Path, summary: DatasetSummary, cutoff: float, too_close: float) -> Table:
     table = Table("", "", title=str(path), show_header=False, title_justify="left")
-    table.add_row("structures", f"{found.n_structures}")
-    smallest, largest = found.n_atoms
+    table.add_row("structures", f"{summary.n_structures}")
+    smallest, largest = summary.n_atoms
     table.add_row("atoms per structure", f"{smallest}" if smallest == largest else f"{smallest} to {largest}")
-    table.add_row("species (atoms)", ", ".join(f"{s} ({n})" for s, n in found.species.items()))
-    formulas = [f"{formula} ({count})" for formula, count in found.formulas.items()]
+    table.add_row("species (atoms)", ", ".join(f"{s} ({n})" for s, n in summary.species.items()))
+    formulas = [f"{formula} ({count})" for formula, count in summary.formulas.items()]
     more = f", and {len(formulas) - 8} more" if len(formulas) > 8 else ""
     table.add_row("formulas (structures)", ", ".join(formulas[:8]) + more)
-    table.add_row("periodic along", ", ".join(f"{axes} ({n})" for axes, n in found.periodic.items()))
+    table.add_row("periodic along", ", ".join(f"{axes} ({n})" for axes, n in summary.periodic.items()))
     table.add_row(
-        "structures with", ", ".join(f"{name} ({n})" for name, n in found.labelled.items()) or "no label"
+        "structures with", ", ".join(f"{name} ({n})" for name, n in summary.labelled.items()) or "no label"
     )
-    table.add_row("keys per structure", ", ".join(found.structure_keys) or "none")
-    table.add_row("keys per atom", ", ".join(found.atom_keys) or "none")
-    if np.isfinite(found.energy_per_atom).all():
-        low, high = found.energy_per_atom
+    table.add_row("keys per structure", ", ".join(summary.structure_keys) or "none")
+    table.add_row("keys per atom", ", ".join(summary.atom_keys) or "none")
+    if np.isfinite(summary.energy_per_atom).all():
+        low, high = summary.energy_per_atom
         table.add_row("energy per atom", f"{low:.4f} to {high:.4f} eV")
-    if np.isfinite(found.force_rms):
-        table.add_row("force component", f"RMS {found.force_rms:.3f}, largest {found.force_max:.3f} eV/Å")
-    table.add_row(f"neighbours in {cutoff:g} Å", "mean {:.1f}, {} to {}".format(*found.neighbors))
+    if np.isfinite(summary.force_rms):
+        table.add_row("force component", f"RMS {summary.force_rms:.3f}, largest {summary.force_max:.3f} eV/Å")
+    table.add_row(f"neighbours in {cutoff:g} Å", "mean {:.1f}, {} to {}".format(*summary.neighbors))
     table.add_row(
-        "shortest distance", f"{found.shortest:.3f} Å" if np.isfinite(found.shortest) else "no pair"
+        "shortest distance", f"{summary.shortest:.3f} Å" if np.isfinite(summary.shortest) else "no pair"
     )
     for name, indices in (
-        ("duplicates", found.duplicates),
-        (f"atoms closer than {too_close:g} Å", found.too_close),
-        ("isolated atoms inside", found.disconnected),
-        ("refused", found.refused),
+        ("duplicates", summary.duplicates),
+        (f"atoms closer than {too_close:g} Å", summary.too_close),
+        ("isolated atoms inside", summary.disconnected),
+        ("refused", summary.refused),
     ):
         if indices:
-            shown = ", ".join(map(str, indices[:8])) + (", ..." if len(indices) > 8 else "")
-            table.add_row(f"[yellow]{name}[/]", f"{len(indices)}: structures {shown}")
-    if found.first_refusal:
-        table.add_row("[yellow]first refusal[/]", found.first_refusal)
+            listed = ", ".join(map(str, indices[:8])) + (", ..." if len(indices) > 8 else "")
+            table.add_row(f"[yellow]{name}[/]", f"{len(indices)}: structures {listed}")
+    if summary.first_refusal:
+        table.add_row("[yellow]first refusal[/]", summary.first_refusal)
     return table

@@ -13,8 +13,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.data import NAMES, check_layout, image_files, load_images, read_image_array, read_image_files
-from symnets.models import describe_image_net, import_model, load_image_net, load_weights, named_by
+from symnets.data import (
+    IMAGE_DATASETS,
+    check_image_shape,
+    image_files,
+    load_images,
+    read_image_array,
+    read_image_files,
+)
+from symnets.models import ForceField, describe, import_model, load, load_weights, named_by
 from symnets.names import did_you_mean
 from symnets.setups import Normalisation
 
@@ -40,7 +47,7 @@ class ImageModel:
 
 
 def find_model(source: str, weights: Path | None, *, seed: int) -> ImageModel:
-    """A network by the file that `save_image_net` wrote, or by `package.module:callable`.
+    """A network by the file that `symnets.models.save` wrote, or by `package.module:callable`.
 
     Args:
         source: the one or the other.
@@ -85,8 +92,10 @@ def _from_file(path: Path, weights: Path | None) -> ImageModel:
         )
     if weights is not None:
         raise ValueError(f"--weights: {path} holds its own; they are for --model package.module:callable")
-    net: Any = load_image_net(path)
-    header = describe_image_net(path).get("extra")
+    net: Any = load(path)
+    if isinstance(net, ForceField):
+        raise ValueError(f"{path}: expected an image net, got a force field")
+    header = describe(path).get("extra")
     if not isinstance(header, dict):
         raise ValueError(f"{path}: expected names and values as extra, got {type(header).__name__}")
 
@@ -131,11 +140,13 @@ def find_images(
         ValueError: damaged files, another layout, or a size for what is no folder.
     """
     path = Path(source)
-    if (size is not None or channels is not None) and (source in NAMES or path.suffix in (".npy", ".npz")):
+    if (size is not None or channels is not None) and (
+        source in IMAGE_DATASETS or path.suffix in (".npy", ".npz")
+    ):
         raise ValueError(
             f"--size and --channels are for a folder of pictures; images of {source} are taken as they are"
         )
-    if source in NAMES:
+    if source in IMAGE_DATASETS:
         images = load_images(source, "test")
         return images[torch.from_numpy(_chosen(len(images), n, seed))].scaled()
     if path.is_dir():
@@ -151,7 +162,7 @@ def find_images(
         return some / np.iinfo(array.dtype).max if array.dtype.kind == "u" else some
     raise FileNotFoundError(
         f"data: {source} is neither a data set, nor a folder, nor a .npy or .npz file; "
-        f"{did_you_mean(source, NAMES)}. Data sets are read from the folder SYMNETS_DATA"
+        f"{did_you_mean(source, IMAGE_DATASETS)}. Data sets are read from the folder SYMNETS_DATA"
     )
 
 
@@ -161,7 +172,7 @@ def check_shape(images: Tensor, expected: Sequence[int] | None, model: str) -> N
     Raises:
         ValueError: another layout or another size.
     """
-    check_layout(tuple(images.shape), "images")
+    check_image_shape(tuple(images.shape), "images")
     if expected is not None and tuple(images.shape[1:]) != tuple(expected):
         raise ValueError(
             f"images: {model} takes (channels, rows, columns) = {tuple(expected)}, got "

@@ -1,40 +1,41 @@
 from ._archive import read_archive as read_archive
 from ._archive import read_header as read_header
+from ._archive import read_kind as read_kind
 from ._archive import write_archive as write_archive
 from ._binary_task import BinaryTask as BinaryTask
 from ._binary_task import binary_task as binary_task
 from ._binary_task import random_task as random_task
 from ._generate import generate as generate
-from ._generate import sample as sample
+from ._generate import sample_trajectory as sample_trajectory
 from ._graph import AtomGraph as AtomGraph
 from ._graph import Labels as Labels
 from ._graph import labels as labels
-from ._image_files import check_layout as check_layout
+from ._image_files import check_image_shape as check_image_shape
 from ._image_files import image_files as image_files
 from ._image_files import read_image_array as read_image_array
 from ._image_files import read_image_files as read_image_files
 from ._image_formats import read_cifar as read_cifar
 from ._image_formats import read_cifar_archive as read_cifar_archive
 from ._image_formats import read_idx as read_idx
-from ._images import NAMES as NAMES
+from ._images import IMAGE_DATASETS as IMAGE_DATASETS
 from ._images import Images as Images
-from ._images import given_folder as given_folder
 from ._images import load_images as load_images
-from ._inspect import Contents as Contents
-from ._inspect import contents as contents
-from ._labels import check_signs as check_signs
-from ._labels import groups as groups
-from ._labels import largest as largest
-from ._labels import pair as pair
-from ._labels import parity as parity
-from ._labels import subset as subset
+from ._images import local_folder as local_folder
+from ._inspect import DatasetSummary as DatasetSummary
+from ._inspect import summarize as summarize
+from ._labels import balanced_subset as balanced_subset
+from ._labels import check_binary_labels as check_binary_labels
+from ._labels import class_pair as class_pair
+from ._labels import group_labels as group_labels
+from ._labels import largest_balanced_subset as largest_balanced_subset
+from ._labels import parity_labels as parity_labels
 from ._loader import Batch as Batch
 from ._loader import Loader as Loader
 from ._loader import TensorPairs as TensorPairs
 from ._loader import Transform as Transform
 from ._loader import collate as collate
 from ._loader import split as split
-from ._neighbors import SAME_PLACE as SAME_PLACE
+from ._neighbors import MIN_SEPARATION as MIN_SEPARATION
 from ._neighbors import Neighbors as Neighbors
 from ._neighbors import neighbors as neighbors
 from ._pca import PrincipalComponents as PrincipalComponents
@@ -44,7 +45,7 @@ from ._points import random_labels as random_labels
 from ._points import sphere_points as sphere_points
 from ._points import to_sphere as to_sphere
 from ._points import uniform_cloud as uniform_cloud
-from ._published_images import CLASSES as CLASSES
+from ._published_images import IMAGE_CLASSES as IMAGE_CLASSES
 from ._read import find_data as find_data
 from ._read import find_structure as find_structure
 from ._read import read_structures as read_structures
@@ -57,13 +58,13 @@ from ._structures import to_ase as to_ase
 from ._structures import write_structures as write_structures
 
 __all__ = [
-    "CLASSES",
-    "NAMES",
-    "SAME_PLACE",
+    "IMAGE_CLASSES",
+    "IMAGE_DATASETS",
+    "MIN_SEPARATION",
     "AtomGraph",
     "Batch",
     "BinaryTask",
-    "Contents",
+    "DatasetSummary",
     "Images",
     "Labels",
     "Loader",
@@ -72,27 +73,27 @@ __all__ = [
     "Statistics",
     "TensorPairs",
     "Transform",
+    "balanced_subset",
     "binary_task",
     "build_graphs",
-    "check_layout",
-    "check_signs",
+    "check_binary_labels",
+    "check_image_shape",
+    "class_pair",
     "collate",
-    "contents",
     "find_data",
     "find_structure",
     "from_ase",
     "gaussian_cloud",
     "generate",
-    "given_folder",
-    "groups",
+    "group_labels",
     "image_files",
     "isolated_atoms",
     "labels",
-    "largest",
+    "largest_balanced_subset",
     "load_images",
+    "local_folder",
     "neighbors",
-    "pair",
-    "parity",
+    "parity_labels",
     "pca",
     "random_labels",
     "random_task",
@@ -103,12 +104,13 @@ __all__ = [
     "read_idx",
     "read_image_array",
     "read_image_files",
+    "read_kind",
     "read_structures",
-    "sample",
+    "sample_trajectory",
     "sphere_points",
     "split",
     "statistics",
-    "subset",
+    "summarize",
     "to_ase",
     "to_sphere",
     "uniform_cloud",

@@ -36,6 +36,23 @@ def write_archive(
         temporary.write_bytes(save(tensors, metadata))
 
 
+def read_kind(path: str | Path, *kinds: str) -> str:
+    """Which of several kinds of archive a file is.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is cut short, or of none of these kinds.
+    """
+    path, named = Path(path), " or ".join(kinds)
+    with _open(path, named) as file:
+        start = file.read(_LENGTH)
+        content = start + file.read(_header_bytes(path, named, start))
+    found = _any_metadata(path, named, content).get("symnets")
+    if found not in kinds:
+        raise _other_kind(path, named, found)
+    return found
+
+
 def read_header(path: str | Path, kind: str) -> dict[str, Any]:
     """The JSON header of an archive, without its tensors (and without checking them)."""
     path = Path(path)
@@ -80,17 +97,24 @@ def _header_bytes(path: Path, kind: str, start: bytes) -> int:
 
 
 def _metadata(path: Path, kind: str, content: bytes) -> dict[str, str]:
+    metadata = _any_metadata(path, kind, content)
+    if metadata.get("symnets") != kind:
+        raise _other_kind(path, kind, metadata.get("symnets"))
+    return metadata
+
+
+def _any_metadata(path: Path, kind: str, content: bytes) -> dict[str, str]:
     """The metadata of a safetensors file: eight bytes of length (little-endian), then that much JSON."""
     stop = _LENGTH + _header_bytes(path, kind, content)
     try:
-        metadata = json.loads(content[_LENGTH:stop]).get("__metadata__") or {}
+        return json.loads(content[_LENGTH:stop]).get("__metadata__") or {}
     except (ValueError, AttributeError) as error:
         raise _not_whole(path, kind, error) from error
-    found = metadata.get("symnets")
-    if found != kind:
-        came = f"a symnets {found} file" if found else "a safetensors file of another program"
-        raise ValueError(f"{path}: expected a symnets {kind} file, got {came}")
-    return metadata
+
+
+def _other_kind(path: Path, kind: str, found: str | None) -> ValueError:
+    came = f"a symnets {found} file" if found else "a safetensors file of another program"
+    return ValueError(f"{path}: expected a symnets {kind} file, got {came}")
 
 
 def _not_whole(path: Path, kind: str, reason: object) -> ValueError:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symnets.data._images import Images, load_images
-from symnets.data._labels import check_signs, groups, pair, parity, subset
+from symnets.data._labels import balanced_subset, check_binary_labels, class_pair, group_labels, parity_labels
 from symnets.data._loader import Batch
 from symnets.data._pca import Convention
 from symnets.data._pca import pca as principal_components
@@ -34,8 +34,8 @@ class BinaryTask:
     y_test: Float[Tensor, "test"]
 
     def __post_init__(self) -> None:
-        check_signs(self.y_train)
-        check_signs(self.y_test)
+        check_binary_labels(self.y_train)
+        check_binary_labels(self.y_test)
 
     @property
     def train(self) -> Batch:
@@ -90,7 +90,7 @@ def binary_task(
     ones are centred on all images rather than on the n_train chosen, so that a point does not move when
     others are added.
 
-    **Training patterns** are `subset(labels, n_train, seed)` of the training part: as many of +1 as of -1,
+    **Training patterns** are `balanced_subset(labels, n_train, seed)` of the training part: as many of +1 as of -1,
     nested in n_train. **Test patterns** are drawn from the test part in the same way, in an order that is
     always the same, whatever the seed: training and test never share an image, and runs with different
     seeds are tested on the same images.
@@ -138,7 +138,7 @@ def binary_task(
 
 def _chosen(name: str, labels: Float[Tensor, "points"], n: int, seed: int) -> Tensor:
     try:
-        return subset(labels, n, seed)
+        return balanced_subset(labels, n, seed)
     except ValueError as error:
         raise ValueError(f"{name}: {str(error).removeprefix('n: ')}") from error
 
@@ -167,7 +167,7 @@ def _labelled(
     images: Images, task: Task, classes: tuple[int, int] | None
 ) -> tuple[Images, Float[Tensor, "images"]]:
     if classes is not None:
-        return pair(images, *classes)
+        return class_pair(images, *classes)
     if task == "groups":
-        return images, groups(images.labels, range(len(images.classes) // 2))
-    return images, parity(images.labels)
+        return images, group_labels(images.labels, range(len(images.classes) // 2))
+    return images, parity_labels(images.labels)

@@ -23,13 +23,13 @@ def generate(
     seed: int = 0,
     progress: bool = True,
 ) -> list[Atoms]:
-    """The frames of `sample`, with a progress bar if `progress`."""
+    """The frames of `sample_trajectory`, with a progress bar if `progress`."""
     options = {"temperature": temperature, "every": every, "equilibration": equilibration}
-    iterator = sample(structure, frames=frames, timestep=timestep, seed=seed, **options)
+    iterator = sample_trajectory(structure, frames=frames, timestep=timestep, seed=seed, **options)
     return list(track(iterator, "GFN2-xTB dynamics", total=frames, disable=not progress))
 
 
-def sample(
+def sample_trajectory(
     structure: Atoms,
     *,
     temperature: float = 500.0,

@@ -52,11 +52,11 @@ def read_image_array(path: Path) -> ndarray:
         kind = getattr(array, "dtype", type(array).__name__)
         hint = "; if they are 0 to 255, save array.astype(numpy.uint8)" if str(kind).startswith("int") else ""
         raise ValueError(f"{path}: expected unsigned or floating numbers, got {kind}{hint}")
-    check_layout(array.shape, str(path))
+    check_image_shape(array.shape, str(path))
     return array
 
 
-def check_layout(shape: tuple[int, ...], where: str) -> None:
+def check_image_shape(shape: tuple[int, ...], where: str) -> None:
     """Passes (n, channels, rows, columns).
 
     Raises:

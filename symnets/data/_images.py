@@ -17,7 +17,15 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from symnets.data._image_formats import FOLDER, read_cifar, read_cifar_archive, read_idx
-from symnets.data._published_images import CIFAR10, CIFAR10_FILES, CLASSES, IDX, Published, cache, download
+from symnets.data._published_images import (
+    CIFAR10,
+    CIFAR10_FILES,
+    IDX,
+    IMAGE_CLASSES,
+    Published,
+    cache,
+    download,
+)
 from symnets.names import did_you_mean, nearest
 
 
@@ -35,7 +43,7 @@ class Images:
     """Names, in the order of their numbers."""
     name: str
     """Of the data set."""
-    white: int = 255
+    max_value: int = 255
     """The largest value of a pixel."""
 
     def __post_init__(self) -> None:
@@ -57,8 +65,8 @@ class Images:
         return replace(self, pixels=self.pixels[index], labels=self.labels[index])
 
     def scaled(self, dtype: torch.dtype = torch.float32) -> Float[Tensor, "images channels rows columns"]:
-        """Pixels from 0 (black) to 1 (white)."""
-        return self.pixels.to(dtype) / self.white
+        """Pixels from 0 (black) to 1 (max_value)."""
+        return self.pixels.to(dtype) / self.max_value
 
     def flat(self) -> UInt8[Tensor, "images features"]:
         """Pixels as they are, an image a row."""
@@ -98,14 +106,14 @@ def digits() -> tuple[Images, Images]:
     order = np.random.default_rng(0).permutation(len(target))
     pixels = torch.from_numpy(pixels[order].astype(np.uint8).reshape(-1, 1, 8, 8))
     labels = torch.from_numpy(target[order].astype(np.int64))
-    everything = Images(pixels, labels, tuple("0123456789"), "digits", white=16)
+    everything = Images(pixels, labels, tuple("0123456789"), "digits", max_value=16)
     # The how-manieth of its class each image is.
     rank = torch.nn.functional.one_hot(labels).cumsum(0).gather(1, labels[:, None])[:, 0]
     test = rank <= N_TEST // 10
     return everything[~test], everything[test]
 
 
-NAMES = ("digits", *CLASSES)
+IMAGE_DATASETS = ("digits", *IMAGE_CLASSES)
 
 
 def load_images(name: str = "digits", split: Literal["train", "test", "all"] = "train") -> Images:
@@ -125,8 +133,8 @@ def load_images(name: str = "digits", split: Literal["train", "test", "all"] = "
         FileNotFoundError: the folder in SYMNETS_DATA lacks files; the message says which.
         OSError: a download failed.
     """
-    if name not in NAMES:
-        raise ValueError(f"images: unknown data set {name!r}; {did_you_mean(name, NAMES)}")
+    if name not in IMAGE_DATASETS:
+        raise ValueError(f"images: unknown data set {name!r}; {did_you_mean(name, IMAGE_DATASETS)}")
     if split not in ("train", "test", "all"):
         raise ValueError(f'split: expected "train", "test" or "all", got {split!r}')
     parts = ("train", "test") if split == "all" else (split,)
@@ -144,11 +152,11 @@ def load_images(name: str = "digits", split: Literal["train", "test", "all"] = "
         torch.cat([part.labels for part in found]),
         found[0].classes,
         name,
-        found[0].white,
+        found[0].max_value,
     )
 
 
-def given_folder(name: str) -> Path | None:
+def local_folder(name: str) -> Path | None:
     """The folder of a data set in SYMNETS_DATA, if there is one."""
     root = os.environ.get("SYMNETS_DATA")
     folder = Path(root) / name if root else None
@@ -163,11 +171,11 @@ def _idx(name: str, part: str) -> Images:
     classes = read_idx(labels, 1)
     if len(pixels) != len(classes):
         raise ValueError(f"{images} has {len(pixels)} images, but {labels} has {len(classes)} labels")
-    return Images(pixels[:, None], classes.long(), CLASSES[name], name)
+    return Images(pixels[:, None], classes.long(), IMAGE_CLASSES[name], name)
 
 
 def _idx_file(name: str, published: Published) -> Path:
-    folder = given_folder(name)
+    folder = local_folder(name)
     if folder is None:
         return download(published, cache() / name)
     places = [folder / published.file, folder / published.file.removesuffix(".gz")]
@@ -181,7 +189,7 @@ def _idx_file(name: str, published: Published) -> Path:
 
 
 def _cifar(files: Sequence[str]) -> Images:
-    given = given_folder("cifar10")
+    given = local_folder("cifar10")
     if given is None:
         return _cifar_images(*read_cifar_archive(download(CIFAR10, cache() / "cifar10"), files))
     for folder in (given, given / FOLDER):
@@ -199,4 +207,4 @@ def _cifar(files: Sequence[str]) -> Images:
 
 
 def _cifar_images(pixels: torch.Tensor, labels: torch.Tensor) -> Images:
-    return Images(pixels, labels, CLASSES["cifar10"], "cifar10")
+    return Images(pixels, labels, IMAGE_CLASSES["cifar10"], "cifar10")

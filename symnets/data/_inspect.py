@@ -14,7 +14,7 @@ from symnets.data._structures import read_labels
 
 
 @dataclass(frozen=True)
-class Contents:
+class DatasetSummary:
     """Summary of a list of structures; lists of suspects hold indices into it."""
 
     n_structures: int
@@ -52,7 +52,7 @@ class Contents:
     first_refusal: str = ""
 
 
-def contents(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 0.5) -> Contents:
+def summarize(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 0.5) -> DatasetSummary:
     """Look through structures, without stopping at those that `neighbors` refuses.
 
     Args:
@@ -103,7 +103,7 @@ def contents(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 0
                 suspects["too_close"].append(index)
     all_counts = np.concatenate(counts or [np.zeros(1, dtype=int)])
     sizes = [len(atoms) for atoms in structures]
-    return Contents(
+    return DatasetSummary(
         n_structures=len(structures),
         n_atoms=(min(sizes), max(sizes)),
         species=dict(sorted(Counter(symbol for atoms in structures for symbol in atoms.symbols).items())),

@@ -13,14 +13,14 @@ from torch import Tensor
 from symnets.data._images import Images
 
 
-def parity(
+def parity_labels(
     labels: Integer[Tensor, "points"], *, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "points"]:
     """+1 for an even class, -1 for an odd one: the parity of a digit."""
     return 1.0 - 2.0 * (labels % 2).to(dtype)
 
 
-def groups(
+def group_labels(
     labels: Integer[Tensor, "points"],
     positive: Iterable[int] = (0, 1, 2, 3, 4),
     *,
@@ -42,12 +42,12 @@ def groups(
     return 2.0 * inside.to(dtype) - 1.0
 
 
-def pair(
+def class_pair(
     images: Images, a: int | str, b: int | str, *, dtype: torch.dtype = torch.float64
 ) -> tuple[Images, Float[Tensor, "images"]]:
     """The images of two classes, and their labels: +1 for class a, -1 for class b.
 
-    Classes are given by number or by name, such as `pair(cifar, "cat", "dog")`.
+    Classes are given by number or by name, such as `class_pair(cifar, "cat", "dog")`.
 
     Raises:
         ValueError: a class that the images do not have, or twice the same.
@@ -56,10 +56,10 @@ def pair(
     if first == second:
         raise ValueError(f"pair: expected two different classes, got {a!r} and {b!r}")
     kept = images[((images.labels == first) | (images.labels == second)).nonzero()[:, 0]]
-    return kept, groups(kept.labels, (first,), dtype=dtype)
+    return kept, group_labels(kept.labels, (first,), dtype=dtype)
 
 
-def check_signs(labels: Shaped[Tensor, "*members points"]) -> None:
+def check_binary_labels(labels: Shaped[Tensor, "*members points"]) -> None:
     """Refuse labels of a binary task that are not +1 or -1.
 
     Raises:
@@ -70,17 +70,17 @@ def check_signs(labels: Shaped[Tensor, "*members points"]) -> None:
         place = wrong.nonzero()[0].tolist()
         raise ValueError(
             f"labels: expected +1 and -1, got {labels.unique()[:5].tolist()}, the first that is neither in "
-            f"row {', '.join(map(str, place))}; make classes into signs with parity, groups or pair of "
+            f"row {', '.join(map(str, place))}; make classes into signs with parity_labels, group_labels or class_pair of "
             "symnets.data"
         )
 
 
-def subset(labels: Shaped[Tensor, "points"], n: int, seed: int) -> Int64[Tensor, "{n}"]:
+def balanced_subset(labels: Shaped[Tensor, "points"], n: int, seed: int) -> Int64[Tensor, "{n}"]:
     """Indices of n examples, classes in turn, each class in a random order of its own.
 
     With C classes, example k of the subset is of class k mod C (in ascending order of the labels). So the
     numbers of any two classes differ by one at most, and are equal where n is a multiple of C. The orders
-    depend on the seed alone: `subset(labels, n, seed)` is the beginning of `subset(labels, m, seed)` for
+    depend on the seed alone: `balanced_subset(labels, n, seed)` is the beginning of `balanced_subset(labels, m, seed)` for
     every m > n, and a learning curve over n only ever adds examples.
 
     Raises:
@@ -99,14 +99,14 @@ def subset(labels: Shaped[Tensor, "points"], n: int, seed: int) -> Int64[Tensor,
         if wanted > len(members):
             raise ValueError(
                 f"n: {n} balanced examples need {wanted} of class {label:g}, which has {len(members)}; "
-                f"expected at most {largest(values)}"
+                f"expected at most {largest_balanced_subset(values)}"
             )
         order = np.random.default_rng([seed, k]).permutation(members)
         turns[:wanted, k] = order[:wanted]
     return torch.from_numpy(turns.reshape(-1)[:n].copy()).to(labels.device)
 
 
-def largest(values: np.ndarray) -> int:
+def largest_balanced_subset(values: np.ndarray) -> int:
     """The size of the largest balanced subset."""
     _, counts = np.unique(values, return_counts=True)
     # The smallest class is the first to run out; those before it in the order have had one turn more.

@@ -15,7 +15,7 @@ from vesin import NeighborList
 _MAX_LENGTH = 1e7
 _MAX_EDGES = 3e8
 _MAX_IMAGES = 1000
-SAME_PLACE = 1e-3
+MIN_SEPARATION = 1e-3
 """Å; atoms closer than this are taken for one atom written twice."""
 
 
@@ -60,7 +60,7 @@ def neighbors(
     # One thread: the order of edges, hence of floating-point sums, must not depend on the machine.
     search = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
     pairs, shift, distance = search.compute(points, box, periodic, quantities="PSd", copy=False)
-    if len(distance) and distance.min() < SAME_PLACE:
+    if len(distance) and distance.min() < MIN_SEPARATION:
         receiver, sender = pairs[distance.argmin()]
         raise ValueError(
             f"pos: atoms {receiver} and {sender} are at the same place ({distance.min():.2g} Å apart); "

@@ -87,7 +87,7 @@ CIFAR10 = Published(
 )
 CIFAR10_FILES = {"train": [f"data_batch_{k}.bin" for k in range(1, 6)], "test": ["test_batch.bin"]}
 
-CLASSES = {
+IMAGE_CLASSES = {
     "mnist": tuple("0123456789"),
     "fashion-mnist": (
         "T-shirt/top",

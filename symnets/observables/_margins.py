@@ -1,7 +1,4 @@
-"""Outputs of a net with one output, next to the targets they answer.
-
-Margins: which patterns a net leaves unsatisfied, and by how much.
-"""
+"""Margins: which patterns a net with scalar output leaves unsatisfied, and by how much."""
 
 from dataclasses import dataclass
 
@@ -9,15 +6,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from symnets.data import Batch, check_signs
+from symnets.data import Batch, check_binary_labels
 from symnets.observables._as_found import as_found
 
 
 def scalar_outputs(outputs: Tensor, targets: Tensor) -> Float[Tensor, "*members n"]:
-    """Outputs of shape (n,), (n, 1), (S, n) or (S, n, 1), without the last axis of one.
+    """Scalar outputs of shape (n,), (n, 1), (S, n) or (S, n, 1), without a last axis of length 1.
 
     Raises:
-        ValueError: there are several outputs a pattern, or not as many patterns as targets.
+        ValueError: several outputs for each pattern, or numbers of patterns and targets that differ.
     """
     n = targets.shape[-1] if targets.ndim else -1
     shape = tuple(outputs.shape)
@@ -26,24 +23,24 @@ def scalar_outputs(outputs: Tensor, targets: Tensor) -> Float[Tensor, "*members 
     fits = outputs.ndim in (1, 2) and outputs.shape[-1] == n
     if not fits or (targets.ndim == 2 and targets.shape != outputs.shape) or targets.ndim > 2:
         raise ValueError(
-            f"outputs: expected one number a pattern, (n,), (n, 1) or (members, n) with n={n} as in the "
-            f"targets of shape {tuple(targets.shape)}, got {shape}"
+            f"outputs: expected one number for each pattern, (n,), (n, 1) or (members, n) with n={n} as in "
+            f"the targets of shape {tuple(targets.shape)}, got {shape}"
         )
     return outputs
 
 
 @dataclass(frozen=True)
 class Margins:
-    """Gaps Δ = margin - y f of all patterns, per member if the model has members.
+    """Gaps Δ = margin - y f of all patterns, for each member if the model has members.
 
     In the language of packings Δ is an overlap: Δ > 0 is a contact, N_Δ their number
     (Geiger et al. 2019, arXiv:1809.09349).
 
     Attributes:
         gaps: Δ; positive where the pattern is unsatisfied.
-        misclassified: sign of f is not y; f = 0 counts, and so does NaN.
-        margin: κ of Δ = κ - y f.
-        tolerance: τ; overlaps up to it count as satisfied.
+        misclassified: whether the sign of f differs from y; f = 0 and NaN count as misclassified.
+        margin: κ in Δ = κ - y f.
+        tolerance: τ; patterns with Δ <= τ count as satisfied.
     """
 
     gaps: Float[Tensor, "*members n"]
@@ -53,7 +50,7 @@ class Margins:
 
     @property
     def unsatisfied(self) -> Bool[Tensor, "*members n"]:
-        """Δ > τ; NaN counts as unsatisfied."""
+        """Whether Δ > τ; NaN counts as unsatisfied."""
         return ~(self.gaps <= self.tolerance)
 
     @property
@@ -63,7 +60,7 @@ class Margins:
 
     @property
     def n_misclassified(self) -> Int[Tensor, "*members"]:
-        """Number of patterns on the wrong side."""
+        """Number of misclassified patterns."""
         return self.misclassified.sum(-1)
 
     @property
@@ -78,16 +75,16 @@ class Margins:
 
     @property
     def overlaps(self) -> Float[Tensor, "k"]:
-        """Δ of the unsatisfied patterns of all members, one after the other."""
+        """Δ of the unsatisfied patterns, concatenated over members."""
         return self.gaps[self.unsatisfied]
 
 
 @torch.no_grad()
 def margins(model: nn.Module, batch: Batch, margin: float = 1.0, tolerance: float = 1e-6) -> Margins:
-    """Margins of a net with one output on labelled patterns.
+    """Margins of a net with scalar output on labelled patterns.
 
-    A second-order minimiser ends *on* the margin, with Δ of either sign and the size of rounding:
-    therefore the tolerance. The model is evaluated in eval mode and put back.
+    A second-order minimiser converges to patterns exactly on the margin, where rounding decides the sign of
+    Δ; hence the tolerance. The model is evaluated in eval mode and left as found.
 
     Args:
         model: any module whose outputs have shape (n,), (n, 1) or, with members, (S, n).
@@ -96,10 +93,10 @@ def margins(model: nn.Module, batch: Batch, margin: float = 1.0, tolerance: floa
         tolerance: τ >= 0.
 
     Raises:
-        ValueError: labels that are not ±1, several outputs a pattern, no pattern.
+        ValueError: labels that are not ±1, several outputs for each pattern, or no pattern.
 
     Example:
-        A net that answers 0 is unsatisfied everywhere: Δ = 1, loss ½.
+        A net with output 0 leaves all patterns unsatisfied: Δ = 1 and the loss is ½.
     """
     if not margin > 0 or not tolerance >= 0:
         raise ValueError(
@@ -108,7 +105,7 @@ def margins(model: nn.Module, batch: Batch, margin: float = 1.0, tolerance: floa
     targets = batch.targets
     if targets.numel() == 0:
         raise ValueError("batch: expected at least one pattern, got none")
-    check_signs(targets)
+    check_binary_labels(targets)
     with as_found(model):
         outputs = scalar_outputs(model.eval()(batch.inputs), targets)
     aligned = targets * outputs

@@ -1,7 +1,4 @@
-"""Equivariant polynomials: bases of the symmetric maps that couple ν copies of a feature to one irrep.
-
-What a symmetric contraction computes: its paths, and the polynomial that they amount to.
-"""
+"""Plan of a symmetric contraction: bases of symmetric equivariant maps, paths, and their polynomial."""
 
 import itertools
 import math
@@ -15,16 +12,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 _NOISE = 1e-7
-"""Length, relative to that of a new vector, below which it is a sum of the vectors before."""
+"""Norm after orthogonalisation below which a vector counts as linearly dependent on those before."""
 
 
 def monomials(n_variables: int, degree: int) -> list[tuple[int, ...]]:
-    """Products of `degree` variables, each a sorted tuple of their numbers, in lexicographic order."""
+    """Monomials of a degree, each a sorted tuple of the numbers of its variables, in lexicographic order."""
     return list(itertools.combinations_with_replacement(range(n_variables), degree))
 
 
 def orderings(monomial: tuple[int, ...]) -> int:
-    """Different orders of the factors of a monomial: ν! / Π multiplicities!."""
+    """Number of distinct orders of the factors of a monomial: ν! / Π multiplicities!."""
     repeated = (monomial.count(variable) for variable in set(monomial))
     return math.factorial(len(monomial)) // math.prod(math.factorial(n) for n in repeated)
 
@@ -36,15 +33,15 @@ def symmetric_basis(
 
         P_ηM(x) = Σ_{monomials} coefficient[η, M, monomial] Π x_i = Σ_{i1...iν} U^η_{M, i1...iν} x_i1 ... x_iν
 
-    with U symmetric in i1...iν: the generalised Clebsch-Gordan coefficients of MACE (Batatia et al. 2022,
-    arXiv:2206.07697). They are orthogonal, with Σ_{M, i1...iν} U^η U^η' = (2L+1) δ_ηη': of independent
-    arguments of unit variance in place of the ν copies of x, P has components of unit variance on average.
+    U is symmetric in i1...iν: the generalised Clebsch-Gordan coefficients of MACE (Batatia et al. 2022,
+    arXiv:2206.07697). They are orthogonal, with Σ_{M, i1...iν} U^η U^η' = (2L+1) δ_ηη'. If independent
+    arguments of unit variance replace the ν copies of x, the components of P have unit variance on average.
 
-    Every symmetric map is one from (symmetric maps of degree ν-1) ⊗ x: those are coupled pairwise,
-    symmetrised, and orthogonalised in the order in which they come.
+    The symmetric maps of degree ν-1, coupled with x and symmetrised, span those of degree ν. They are
+    orthogonalised in the order of construction.
 
     Args:
-        irreps: irreps of x, all multiplicities one; an irrep may be repeated.
+        irreps: irreps of x, all multiplicities one; irreps may be repeated.
         degree: ν, at least 1.
         irrep_out: irrep of P.
     """
@@ -58,16 +55,16 @@ def symmetric_basis(
 def _basis(irreps: o3.Irreps, degree: int, out: o3.Irrep) -> np.ndarray:
     n, products = irreps.dim, monomials(irreps.dim, degree)
     length = np.sqrt([orderings(monomial) for monomial in products])
-    found = np.zeros((0, out.dim * len(products)))
+    orthonormal = np.zeros((0, out.dim * len(products)))
     for candidate in _candidates(irreps, degree, out):
-        # In coordinates where the scalar product of vectors is that of the tensors U.
+        # Coordinates in which the scalar product of vectors is that of the tensors U.
         vector = (candidate / length).ravel()
-        for _ in range(2):  # the second pass takes away what rounding left
-            vector = vector - found.T @ (found @ vector)
+        for _ in range(2):  # the second pass removes rounding errors of the first
+            vector = vector - orthonormal.T @ (orthonormal @ vector)
         norm = np.linalg.norm(vector)
         if norm > _NOISE:
-            found = np.concatenate([found, vector[None] / norm])
-    basis = found.reshape(-1, out.dim, len(products)) * length * out.dim**0.5
+            orthonormal = np.concatenate([orthonormal, vector[None] / norm])
+    basis = orthonormal.reshape(-1, out.dim, len(products)) * length * out.dim**0.5
     basis[abs(basis) < 1e-10] = 0
     for path in basis:  # the sign of Clebsch-Gordan coefficients depends on the release of e3nn
         path *= np.sign(path[path != 0][0])
@@ -76,7 +73,7 @@ def _basis(irreps: o3.Irreps, degree: int, out: o3.Irrep) -> np.ndarray:
 
 
 def _candidates(irreps: o3.Irreps, degree: int, out: o3.Irrep) -> list[np.ndarray]:
-    """Polynomials (2L+1, monomials) that span the maps; there may be too many."""
+    """Polynomials (2L+1, monomials) that span the maps; they may be linearly dependent."""
     slices = irreps.slices()
     if degree == 1:
         unit = np.eye(irreps.dim)
@@ -100,33 +97,32 @@ def _candidates(irreps: o3.Irreps, degree: int, out: o3.Irrep) -> list[np.ndarra
 
 
 class Block(NamedTuple):
-    """Paths of one degree into one output irrep.
-
-    Attributes:
-        slot_out: number of the output irrep.
-        degree: ν.
-        first: number of the first path.
-        basis: as of `symmetric_basis`.
-    """
+    """Paths of one degree into one output irrep."""
 
     slot_out: int
+    """Number of the output irrep."""
     degree: int
+    """ν."""
     first: int
+    """Number of the first path."""
     basis: Float[Tensor, "paths dim monomials"]
+    """`symmetric_basis` of the paths."""
 
 
 class Tables(NamedTuple):
-    """What the plain contraction reads, on one device: `chain` of the plan, and the basis of each block."""
+    """Index tables and bases of the plain contraction in one dtype and on one device."""
 
     chain: list[tuple[Int[Tensor, " monomials"], Int[Tensor, " monomials"]]]
     bases: list[Float[Tensor, "paths dim monomials"]]
 
 
 class Monomial(NamedTuple):
-    """A product of components of x that one component of the output has."""
+    """A monomial in the components of x that contributes to one component of the output."""
 
     out: int
+    """Component of the output."""
     factors: tuple[int, ...]
+    """Components of x."""
 
 
 class ContractionPlan:
@@ -138,16 +134,16 @@ class ContractionPlan:
         correlation: highest degree ν.
 
     Attributes:
-        components: of the features of a channel.
-        n_slots: output irreps.
+        components: number of components of a channel's features.
+        n_slots: number of output irreps.
         blocks: paths in the order of their numbers: by output irrep, then by degree.
-        n_paths: their number.
-        terms: monomials of the output components that have a coefficient in some path, in
-            lexicographic order of the factors.
-        expansion: of each term, its coefficient in each path.
+        n_paths: number of paths.
+        terms: monomials of the output components with a coefficient in some path, in lexicographic order of
+            the factors.
+        expansion: coefficient of each term in each path.
 
     Raises:
-        ValueError: for unequal channels, or an output irrep that no product of the features has.
+        ValueError: unequal numbers of channels, or an output irrep that no product of the features contains.
     """
 
     def __init__(self, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str, correlation: int) -> None:
@@ -156,13 +152,13 @@ class ContractionPlan:
         channels = {mul for mul, _ in (*self.irreps_in, *self.irreps_out)}
         if len(channels) != 1 or correlation < 1:
             raise ValueError(
-                "expected as many channels of every irrep and a correlation of at least 1, "
+                "expected the same number of channels in every irrep and a correlation of at least 1, "
                 f"got {self.irreps_in} -> {self.irreps_out} and {correlation}"
             )
         (self.channels,) = channels
         self.variables = o3.Irreps([(1, ir) for _, ir in self.irreps_in])
         self.outputs = o3.Irreps([(1, ir) for _, ir in self.irreps_out])
-        # Irreps as numbers, for torch.compile to read.
+        # Plain integers, which torch.compile can trace.
         self.components, self.n_slots = self.variables.dim, len(self.outputs)
         self.blocks: list[Block] = []
         self.n_paths = 0
@@ -181,10 +177,10 @@ class ContractionPlan:
         self._tables: dict[tuple[torch.dtype, torch.device], Tables] = {}
 
     def tables(self, like: Tensor) -> Tables:
-        """Chain and bases in the dtype and on the device of a tensor, copied there once."""
+        """`chain` and bases in the dtype and on the device of a tensor, copied there once."""
         key = (like.dtype, like.device)
         if key not in self._tables:
-            with torch.inference_mode(False):  # a later training may use them too
+            with torch.inference_mode(False):  # a later training may use them
                 chain = [(shorter.to(like.device), last.to(like.device)) for shorter, last in self.chain]
                 bases = [block.basis.to(like.device, like.dtype) for block in self.blocks]
             self._tables[key] = Tables(chain, bases)
@@ -192,14 +188,14 @@ class ContractionPlan:
 
     @cached_property
     def chain(self) -> list[tuple[Int[Tensor, " monomials"], Int[Tensor, " monomials"]]]:
-        """For degrees 2, 3, ...: of each monomial, which one of a degree less times which variable it is."""
+        """For degrees 2, 3, ...: each monomial as (number of a monomial of one degree less, variable)."""
         steps = []
         places: dict[tuple[int, ...], int] = {(v,): v for v in range(self.variables.dim)}
         for degree in range(2, self.correlation + 1):
-            found = monomials(self.variables.dim, degree)
-            shorter = torch.tensor([places[factors[:-1]] for factors in found])
-            steps.append((shorter, torch.tensor([factors[-1] for factors in found])))
-            places = {factors: number for number, factors in enumerate(found)}
+            products = monomials(self.variables.dim, degree)
+            shorter = torch.tensor([places[factors[:-1]] for factors in products])
+            steps.append((shorter, torch.tensor([factors[-1] for factors in products])))
+            places = {factors: number for number, factors in enumerate(products)}
         return steps
 
     def _expand(self) -> tuple[list[Monomial], Float[Tensor, "terms n_paths"]]:

@@ -1,9 +1,4 @@
-"""Which derivatives a backward pass is on its way to use.
-
-SecondPartials: the gradient of the partials of a product, by one loop for each argument.
-
-The fused tensor product and scatter as a torch operation, differentiable to any order.
-"""
+"""The fused tensor product and scatter as a torch autograd function, differentiable to any order."""
 
 from typing import Any, NamedTuple
 
@@ -22,10 +17,10 @@ from symnets.ops._fused_plan import (
 
 
 def needed_grads(ctx: Any) -> tuple[bool, ...]:
-    """For each tensor argument of a custom function, in its backward: whether its derivative will be used.
+    """For each tensor argument of a custom function, whether the current backward pass uses its derivative.
 
-    `ctx.needs_input_grad` tells what requires a gradient, weights included, though forces ask for that of
-    positions alone; the engine knows what it was asked for.
+    `ctx.needs_input_grad` is true for all that require a gradient: for the network's weights too when only
+    forces, derivatives in the positions, are computed. The autograd engine has the exact answer.
     """
     nodes = [node for node, _ in ctx.next_functions]
     return tuple(need and _executed(node) for need, node in zip(ctx.needs_input_grad, nodes, strict=False))
@@ -34,35 +29,38 @@ def needed_grads(ctx: Any) -> tuple[bool, ...]:
 def _executed(node: Any) -> bool:
     try:
         return torch._C._will_engine_execute_node(node)  # pyright: ignore[reportAttributeAccessIssue]
-    except RuntimeError:  # a leaf of which `torch.autograd.grad` was asked for the derivative
+    except RuntimeError:  # a leaf among the inputs of `torch.autograd.grad`
         return True
 
 
 class SecondPartials(NamedTuple):
-    """Gradient of (dL/dx, dL/dY, dL/dw) (g, x, Y, w) in g, x, Y and w, where wanted; see `product_code`."""
+    """Gradient of the partials (dL/dx, dL/dY, dL/dw) with respect to g, x, Y and w, one loop for each.
+
+    L is the 4-linear form of `_fused_plan`.
+    """
 
     plan: FusedPlan
     edges: Adjacency
     arguments: tuple[Tensor, ...]
     """g, x, Y, w."""
     cotangents: tuple[Tensor | None, ...]
-    """a, b, c of the partials in x, Y, w."""
+    """a, b, c: cotangents of the partials in x, Y, w; None where there is none."""
     needs: tuple[bool, ...]
-    """Of the four."""
+    """Whether the gradients in g, x, Y and w are needed."""
 
     @property
     def given(self) -> GivenCotangents:
-        """Which cotangents there are."""
+        """Which of the cotangents are not None."""
         return GivenCotangents(*(cotangent is not None for cotangent in self.cotangents))
 
     def all(self) -> tuple[Tensor | None, ...]:
-        """Those in g, x, Y and w."""
+        """Gradients in g, x, Y and w."""
         dy, dw, _ = self.on_edges()
         return *self.at_nodes(), dy, dw
 
     def at_nodes(self) -> tuple[Tensor | None, Tensor | None]:
-        """Those in g and x."""
-        sources, filters, weights = self._beside()
+        """Gradients in g and x."""
+        sources, filters, weights = self._with_cotangents()
         given, dg, dx = self.given, None, None
         if self.needs[0] and any(given):
             dg = self.plan.at_nodes(given.to_receivers(), self.edges, *sources, *filters, *weights)
@@ -73,25 +71,26 @@ class SecondPartials(NamedTuple):
     def on_edges(
         self, *, first: bool = False, pairs: slice = slice(None), d_filters: Tensor | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Those in Y and w; then dL/dw itself, of g, x, Y, w, if asked for (`first`).
+        """Gradients in Y and w, then the partial dL/dw (g, x, Y, w) itself if `first`.
 
-        The weights and their cotangent may be those of some `pairs` only; dY is then written to `d_filters`.
+        The weights and their cotangent may be those of a slice of `pairs`; the gradient in Y is then written
+        to `d_filters`.
         """
         given, needs = self.given, self.needs
         filters_too, weights_too = needs[2] and (given.a or given.c), needs[3] and (given.a or given.b)
         if not (filters_too or weights_too or first):
             return None, None, None
         loop = given.on_edges(filters=filters_too, first=first)
-        counted = zip(self._beside(), loop.counts, strict=True)
-        read = (tensor for tensors, n in counted for tensor in tensors[:n])
-        into = d_filters if filters_too else None
-        outputs = self.plan.on_edges(loop, self.edges, self.arguments[0], *read, pairs=pairs, d_filters=into)
+        counted = zip(self._with_cotangents(), loop.counts, strict=True)
+        inputs = (tensor for tensors, n in counted for tensor in tensors[:n])
+        out = d_filters if filters_too else None
+        outputs = self.plan.on_edges(loop, self.edges, self.arguments[0], *inputs, pairs=pairs, d_filters=out)
         dy = outputs.pop(0) if filters_too else None
         dw = outputs.pop(0) if given.a or given.b else None
         return dy, dw if weights_too else None, outputs.pop() if first else None
 
-    def _beside(self) -> list[list[Tensor]]:
-        """Sources, filters and weights, each with its cotangent if there is one."""
+    def _with_cotangents(self) -> list[list[Tensor]]:
+        """Sources, filters and weights, each followed by its cotangent if there is one."""
         pairs = zip(self.arguments[1:], self.cotangents, strict=True)
         return [[argument] if other is None else [argument, other] for argument, other in pairs]
 
@@ -111,7 +110,7 @@ class Product(torch.autograd.Function):
 
 
 class Partials(torch.autograd.Function):
-    """(dL/dx, dL/dY, dL/dw) (g, x, Y, w), those that are wanted."""
+    """(dL/dx, dL/dY, dL/dw) (g, x, Y, w), those that are needed; None for the others."""
 
     @staticmethod
     def forward(
@@ -144,8 +143,10 @@ class Partials(torch.autograd.Function):
 
 
 def _differentiable(second: SecondPartials) -> tuple[Tensor | None, ...]:
-    """The same from operations that can be differentiated again: L is linear in each argument, so that the
-    gradient is that of L(g, a, Y, w) + L(g, x, b, w) + L(g, x, Y, c)."""
+    """`SecondPartials.all` from operations that can be differentiated again.
+
+    L is linear in each argument: the gradient is that of L(g, a, Y, w) + L(g, x, b, w) + L(g, x, Y, c).
+    """
     plan, edges, (g, *others), cotangents, needs = second
     gradients: list[Tensor | None] = [None] * 4
     for slot, cotangent in enumerate(cotangents):
@@ -154,9 +155,9 @@ def _differentiable(second: SecondPartials) -> tuple[Tensor | None, ...]:
         replaced = [cotangent if n == slot else a for n, a in enumerate(others)]
         if needs[0]:
             _add(gradients, 0, Product.apply(*replaced, plan, edges))
-        still = tuple(want and n != slot for n, want in enumerate(needs[1:]))
-        if any(still):
-            partials: Any = Partials.apply(g, *replaced, plan, edges, still)
+        partial_needs = tuple(need and n != slot for n, need in enumerate(needs[1:]))
+        if any(partial_needs):
+            partials: Any = Partials.apply(g, *replaced, plan, edges, partial_needs)
             for n, partial in enumerate(partials):
                 _add(gradients, n + 1, partial)
     return tuple(gradients)
@@ -164,10 +165,10 @@ def _differentiable(second: SecondPartials) -> tuple[Tensor | None, ...]:
 
 def _add(gradients: list[Tensor | None], slot: int, more: Any) -> None:
     if more is not None:
-        held = gradients[slot]
-        gradients[slot] = more if held is None else held + more
+        before = gradients[slot]
+        gradients[slot] = more if before is None else before + more
 
 
 def fused(plan: FusedPlan, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
-    """The product on CPU tensors of one dtype, float32 or float64."""
+    """The tensor product and scatter of CPU tensors, all float32 or all float64."""
     return Product.apply(x, y, w, plan, edges)  # pyright: ignore[reportReturnType]

@@ -1,24 +1,19 @@
-"""Memory for large arrays.
+"""Compiled loops for a tensor product and its partial derivatives.
 
-The partials of a tensor product as machine code, its Clebsch-Gordan coefficients written into it.
-
-All derivatives of the product are first partials of the 4-linear form
+The Clebsch-Gordan coefficients are constants of the machine code. All derivatives of the product are first
+partials of the 4-linear form
 
     L(g, x, Y, w) = Σ_{edges e} Σ_{paths p} Σ_{a, b, k, c} CG^p_abk g[receiver(e), k, c] x[sender(e), a, c]
                     Y[e, b] w[e, p, c]
 
-with some argument replaced: dL/dg and dL/dx are sums over the edges of a node (`node_code`), dL/dY and dL/dw
-are rows of an edge (`edge_code`). No message is ever stored.
+with some argument replaced: dL/dg and dL/dx are sums over the edges of a node (`_node_code`), dL/dY and dL/dw
+are rows of an edge (`_edge_code`). Messages are never stored.
 
 The gradient of these partials, with cotangents a of dL/dx, b of dL/dY and c of dL/dw, is that of
 
     L(g, a, Y, w) + L(g, x, b, w) + L(g, x, Y, c),
 
 sums of the same partials with arguments replaced, each written as one loop that reads every row once.
-
-CompiledPlan: the loops of a tensor product as functions of the processor at hand.
-
-FusedPlan: the loops of a tensor product and scatter, called on a graph.
 """
 
 import weakref
@@ -40,18 +35,18 @@ from symnets.threads import run
 
 
 def empty_hugepages(rows: int, columns: int, like: Tensor) -> Tensor:
-    """A CPU matrix with nothing in it yet, of the dtype of another tensor.
+    """Uninitialised CPU matrix of the dtype of another tensor, allocated by numpy.
 
-    numpy asks Linux for huge pages where an array takes megabytes, torch does not: the first touch of 56 MB
-    takes 12 ms in place of 45, more than a loop over them.
+    numpy requests huge pages from Linux for arrays of several megabytes, torch does not. The first write to
+    56 MB takes 12 ms instead of 45, which is more than the loop that computes them.
     """
     dtype = np.float32 if like.dtype == torch.float32 else np.float64
     return torch.from_numpy(np.empty((rows, columns), dtype=dtype))
 
 
 MAX_TERMS = 120
-"""Coefficients of a group of paths: programs of moderate length compile in a time that grows as their length,
-and no faster, so that a loop calls a function for each group."""
+"""Most coefficients of a group of paths. The loop calls a function for each group, because the compile time
+of a long function grows faster than its length."""
 
 TO_RECEIVERS = NodeSum(receivers=True, terms=((0, 0, 0),))
 TO_SENDERS = NodeSum(receivers=False, terms=((0, 0, 0),))
@@ -60,10 +55,10 @@ WEIGHTS_ON_EDGES = EdgeSum(d_filters=(), d_weights=(((0, 0),),))
 
 
 class GivenCotangents(NamedTuple):
-    """The gradient of the partials: which cotangents of x, Y and w there are.
+    """Which cotangents a, b, c (of dL/dx, dL/dY, dL/dw) are given, and the loops for the gradient.
 
-    At the receivers sources are x and a, at the senders the one source is g; filters are Y and b, weights
-    w and c, as far as given.
+    Sources are x and a for sums at receivers, g for sums at senders; filters are Y and b, weights w and c.
+    An argument without cotangent stands alone.
     """
 
     a: bool
@@ -71,29 +66,29 @@ class GivenCotangents(NamedTuple):
     c: bool
 
     def to_receivers(self) -> NodeSum:
-        """Derivative in g."""
+        """Loop for the gradient in g."""
         terms = [(1, 0, 0)] * self.a + [(0, 1, 0)] * self.b + [(0, 0, 1)] * self.c
         return NodeSum(receivers=True, terms=tuple(terms))
 
     def to_senders(self) -> NodeSum:
-        """Derivative in x."""
+        """Loop for the gradient in x."""
         return NodeSum(receivers=False, terms=tuple([(0, 1, 0)] * self.b + [(0, 0, 1)] * self.c))
 
     def on_edges(self, *, filters: bool, first: bool) -> EdgeSum:
-        """Derivatives in Y, if wanted, and in w; those in w of L(g, x, Y, w), too, if wanted (`first`)."""
+        """Loop for the gradients in Y (if `filters`) and in w, and for dL/dw (g, x, Y, w) if `first`."""
         d_filters = [(1, 0)] * self.a + [(0, 1)] * self.c if filters else []
         d_weights = [tuple([(1, 0)] * self.a + [(0, 1)] * self.b)] if self.a or self.b else []
         return EdgeSum(tuple(d_filters), (*d_weights, *[((0, 0),)] * first))
 
 
 def product_code(plan: Plan, dtype: str, weights: Weights, loop: NodeSum | EdgeSum) -> ir.Module:
-    """The module of one loop: its function `loop`.
+    """LLVM module of one loop, with the public function `loop`.
 
     Args:
         plan: the product.
-        dtype: of all numbers.
-        weights: where weights come from.
-        loop: what is summed.
+        dtype: of all numbers, "float32" or "float64".
+        weights: representation of the weights.
+        loop: the sum to compute.
     """
     module = ir.Module("tensor_product")
     groups = list(_groups(plan))
@@ -105,30 +100,30 @@ def product_code(plan: Plan, dtype: str, weights: Weights, loop: NodeSum | EdgeS
 
 
 def _groups(plan: Plan) -> Iterator[list[tuple[int, list[Term]]]]:
-    """Neighbouring paths of as many channels, up to a length of the program."""
-    held: list[tuple[int, list[Term]]] = []
+    """Split the paths into runs of equal numbers of channels with at most `MAX_TERMS` coefficients."""
+    group: list[tuple[int, list[Term]]] = []
     for number in range(len(plan.paths)):
         terms = plan.terms(number)
-        length = sum(len(others) for _, others in held) + len(terms)
-        if held and (length > MAX_TERMS or plan.channels(held[0][0]) != plan.channels(number)):
-            yield held
-            held = []
-        held.append((number, terms))
-    if held:
-        yield held
+        length = sum(len(others) for _, others in group) + len(terms)
+        if group and (length > MAX_TERMS or plan.channels(group[0][0]) != plan.channels(number)):
+            yield group
+            group = []
+        group.append((number, terms))
+    if group:
+        yield group
 
 
 WeightsType = type[WeightRows] | type[WeightSplines]
 _in_use: weakref.WeakValueDictionary[Any, CompiledModule] = weakref.WeakValueDictionary()
-"""All that are in use, by what they compute: layers of a network, and copies of it, share them."""
+"""Compiled modules in use, by plan, weights, loop and dtype; layers and copies of a network share them."""
 
 
 class CompiledPlan:
-    """The loops of a plan, each compiled when first met with a dtype; a pickle holds the plan alone.
+    """The loops of a plan, each compiled when first used with a dtype; a pickle holds the plan only.
 
     Args:
         plan: the product.
-        weights: where its weights come from.
+        weights: representation of the weights.
     """
 
     def __init__(self, plan: Plan, weights: WeightsType) -> None:
@@ -142,7 +137,7 @@ class CompiledPlan:
         return CompiledPlan, (self.plan, self.weights)
 
     def function(self, loop: NodeSum | EdgeSum, dtype: torch.dtype) -> Callable[..., None]:
-        """One loop, see `product_code`."""
+        """Compiled function of a loop, see `product_code`."""
         module = self._modules.get((loop, dtype))
         if module is None:
             key = (self.plan.key, self.weights, loop, dtype)
@@ -157,11 +152,11 @@ class CompiledPlan:
 
 
 class FusedPlan:
-    """A plan with its loops as machine code. Arguments are in the order sources, filters, weights.
+    """The compiled loops of a plan, called on a graph, with arguments in the order sources, filters, weights.
 
     Args:
         plan: the product.
-        weights: where they come from: rows of them; or distances, a table, and the inverse of its step.
+        weights: `WeightRows`, or `WeightSplines`, whose arguments are distances, table and inverse step.
     """
 
     def __init__(self, plan: Plan, weights: WeightsType = WeightRows) -> None:
@@ -169,7 +164,7 @@ class FusedPlan:
         self._row = plan.weight_numel if weights is WeightRows else 1
 
     def at_nodes(self, loop: NodeSum, edges: Adjacency, *arguments: Tensor) -> Tensor:
-        """The sum over the edges of each node."""
+        """Sums over the edges of each node."""
         end, (order, start) = (
             (edges.sender, edges.by_receiver) if loop.receivers else (edges.receiver, edges.by_sender)
         )
@@ -188,15 +183,15 @@ class FusedPlan:
         pairs: slice = slice(None),
         d_filters: Tensor | None = None,
     ) -> list[Tensor]:
-        """dY, if wanted, and each dw, or dr.
+        """Derivatives at the edges: dY, if the loop computes it, then each dw (dr for splines).
 
         Args:
-            loop: which.
+            loop: the sum to compute.
             edges: of the graph.
-            g: at the receivers.
-            arguments: sources, filters and weights, the latter of some pairs only.
-            pairs: these, if not all.
-            d_filters: where dY is written.
+            g: cotangent of the result.
+            arguments: sources, filters, and weights of `pairs`.
+            pairs: slice of the pairs; all by default.
+            d_filters: tensor to write dY to; a new one by default.
         """
         order, start = edges.by_pair
         start = start[pairs.start : None if pairs.stop is None else pairs.stop + 1]

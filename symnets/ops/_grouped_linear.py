@@ -1,4 +1,4 @@
-"""Linear maps of blocks of channels, with a matrix of its own for every group of rows."""
+"""Linear maps of blocks of channels with one matrix for each group of rows, such as each species."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from symnets.ops._adjacency import cache_last
 
 
 class Block(NamedTuple):
-    """Where the columns of a block (components, channels) start in the input's and the output's rows."""
+    """Block of (components, channels): its number of components, and its first column in input and output."""
 
     components: int
     first_in: int
@@ -19,17 +19,17 @@ class Block(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """Rows of equal group."""
+    """Rows sorted by group."""
 
     order: Tensor
-    """Rows, group after group."""
+    """Numbers of the rows, sorted by group."""
     sizes: list[int]
-    """How many rows a group has."""
+    """Number of rows of each group."""
 
 
 @cache_last
 def group_rows(group: Int[Tensor, " n"], n_groups: int) -> Groups:
-    """Of the group of each row."""
+    """Sort rows by group; kept until it is called with other groups."""
     sizes = torch.bincount(group, minlength=n_groups).tolist()
     return Groups(group.argsort(stable=True), sizes)
 
@@ -41,14 +41,17 @@ def grouped_linear(
     dim_out: int,
     groups: Groups,
 ) -> Float[Tensor, "n dim_out"]:
-    """out[n, m, c] = Σ_c' x[n, m, c'] W[group(n), c', c] of each block, zero in columns of no block:
+    """Multiply the channels of each block by the matrix of the row's group.
 
-    one product of matrices for each group and block, differentiable to any order.
+        out[n, m, c] = Σ_c' x[n, m, c'] W[group(n), c', c]
+
+    Columns that belong to no block are zero. One product of matrices for each group and block, differentiable
+    to any order.
     """
     return _Linear.apply(x, tuple(blocks), dim_out, groups, *weights)  # pyright: ignore[reportReturnType]
 
 
-def _products(groups: Groups) -> Iterator[tuple[int, slice]]:
+def _row_ranges(groups: Groups) -> Iterator[tuple[int, slice]]:
     start = 0
     for number, size in enumerate(groups.sizes):
         if size:
@@ -57,7 +60,7 @@ def _products(groups: Groups) -> Iterator[tuple[int, slice]]:
 
 
 def _view(rows: Tensor, first: int, components: int, channels: int) -> Tensor:
-    """(components, rows, channels) of a block."""
+    """View (components, rows, channels) of a block."""
     return rows[:, first : first + components * channels].unflatten(1, (components, channels)).transpose(0, 1)
 
 
@@ -75,7 +78,7 @@ class _Linear(torch.autograd.Function):
                 _view(ordered, first_in, components, n_in),
                 _view(out, first_out, components, n_out),
             )
-            for number, rows in _products(groups):
+            for number, rows in _row_ranges(groups):
                 target[:, rows] = source[:, rows] @ weight[number]
         return torch.empty_like(out).index_copy_(0, groups.order, out)
 
@@ -85,9 +88,9 @@ class _Linear(torch.autograd.Function):
         needs_x, _, _, _, *needs = ctx.needs_input_grad
         dx, d_weights = None, (None,) * len(weights)
         if needs_x:
-            turned = tuple(Block(c, first_out, first_in) for c, first_in, first_out in ctx.blocks)
+            swapped = tuple(Block(c, first_out, first_in) for c, first_in, first_out in ctx.blocks)
             transposed = [weight.mT for weight in weights]
-            dx = _Linear.apply(g, turned, x.shape[1], ctx.groups, *transposed)
+            dx = _Linear.apply(g, swapped, x.shape[1], ctx.groups, *transposed)
         if any(needs):
             shapes = tuple(weight.shape for weight in weights)
             d_weights = _Outer.apply(x, g, ctx.blocks, ctx.groups, shapes)
@@ -114,7 +117,7 @@ class _Outer(torch.autograd.Function):
                 _view(x, first_in, components, weight.shape[1]),
                 _view(g, first_out, components, weight.shape[2]),
             )
-            for number, rows in _products(groups):
+            for number, rows in _row_ranges(groups):
                 torch.sum(left[:, rows].mT @ right[:, rows], 0, out=weight[number])
         return tuple(out)
 
@@ -123,8 +126,8 @@ class _Outer(torch.autograd.Function):
         x, g = ctx.saved_tensors
         dx, dg = None, None
         if ctx.needs_input_grad[0]:
-            turned = tuple(Block(c, first_out, first_in) for c, first_in, first_out in ctx.blocks)
-            dx = _Linear.apply(g, turned, x.shape[1], ctx.groups, *(c.mT for c in cotangents))
+            swapped = tuple(Block(c, first_out, first_in) for c, first_in, first_out in ctx.blocks)
+            dx = _Linear.apply(g, swapped, x.shape[1], ctx.groups, *(c.mT for c in cotangents))
         if ctx.needs_input_grad[1]:
             dg = _Linear.apply(x, ctx.blocks, g.shape[1], ctx.groups, *cotangents)
         return dx, dg, None, None, None

@@ -1,4 +1,4 @@
-"""e3nn's instructions of a tensor product, and the `Plan` they amount to."""
+"""Conversion of e3nn's instructions of a tensor product to a `Plan`."""
 
 import itertools
 import math
@@ -16,11 +16,11 @@ IrrepNormalization = Literal["component", "norm", "none"]
 PathNormalization = Literal["element", "path", "none"]
 
 DEFAULTS: list[Any] = ["uvu", True, 1.0]
-"""Connection mode, weights or none, path_weight."""
+"""Connection mode, whether there are weights, path_weight."""
 
 
 class Instruction(NamedTuple):
-    """in1[i_in1] ⊗ in2[i_in2] -> out[i_out], of e3nn's connection mode 'uvu', weighted by w[u, v]."""
+    """Path in1[i_in1] ⊗ in2[i_in2] -> out[i_out] of e3nn's connection mode 'uvu', with weights w[u, v]."""
 
     i_in1: int
     i_in2: int
@@ -29,23 +29,23 @@ class Instruction(NamedTuple):
 
 
 def read(instruction: Sequence[Any]) -> Instruction:
-    """An instruction as e3nn writes it, `(i_in1, i_in2, i_out, "uvu", True[, path_weight])`, or a triple.
+    """Parse e3nn's `(i_in1, i_in2, i_out, "uvu", True[, path_weight])`, or a triple of numbers.
 
     Raises:
-        ValueError: for what is not supported.
+        ValueError: another length, connection mode or path_weight, or a path without weights.
     """
     entries = tuple(instruction)
     if len(entries) not in (3, 5, 6):
         raise ValueError(
             f'instructions: expected (i_in1, i_in2, i_out, "uvu", True[, path_weight]), got {entries}; '
-            "those of a TensorProduct that is built are normalised, give the ones it was built from"
+            "TensorProduct.instructions are normalised: pass those that it was constructed from"
         )
     i_in1, i_in2, i_out, *rest = entries
     mode, has_weight, path_weight = rest + DEFAULTS[len(rest) :]
     if mode != "uvu" or has_weight is not True:
         raise ValueError(
             f'instructions: expected connection mode "uvu" with weights (True), got {entries}; '
-            "other paths need a product of their own, e3nn.o3.TensorProduct and a scatter"
+            "use e3nn.o3.TensorProduct and a scatter for the other paths"
         )
     if not (path_weight >= 0 and math.isfinite(path_weight)):
         raise ValueError(f"instructions: expected a path_weight of at least 0, got {entries}")
@@ -55,12 +55,12 @@ def read(instruction: Sequence[Any]) -> Instruction:
 def check(
     irreps_in1: o3.Irreps, irreps_in2: o3.Irreps, irreps_out: o3.Irreps, paths: list[Instruction]
 ) -> None:
-    """Raises ValueError for no paths, paths that O(3) forbids, and irreps or channels that do not fit."""
+    """Raise ValueError for no paths, paths that O(3) forbids, and irreps or channels that do not fit."""
     three = {"irreps_in1": irreps_in1, "irreps_in2": irreps_in2, "irreps_out": irreps_out}
     for name, irreps in three.items():
         if any(mul < 1 for mul, _ in irreps):
             raise ValueError(
-                f"{name}: expected multiplicities of at least 1, got {irreps}; leave out the others"
+                f"{name}: expected multiplicities of at least 1, got {irreps}; remove the others"
             )
     if not paths:
         raise ValueError("instructions: expected at least one, got none")
@@ -87,29 +87,30 @@ def coefficients(
     irrep_normalization: IrrepNormalization,
     path_normalization: PathNormalization,
 ) -> list[float]:
-    """What e3nn multiplies `wigner_3j` of each path by, (path_weight α / n)^(1/2), with
+    """e3nn's factor of `wigner_3j` for each path p, (path_weight α / n)^(1/2).
 
-    α = dim_out ('component'), dim_in1 dim_in2 ('norm') or 1 ('none'), and n the number of terms that are
-    added up in an output, Σ_q v_q over the paths q into it ('element'), where v is a multiplicity of in2;
-    v_p times the number of these paths ('path'); or 1 ('none').
+    α is dim_out ('component'), dim_in1 dim_in2 ('norm') or 1 ('none'). n counts the terms added in an output:
+    Σ_q v_q over the paths q into the output, v a multiplicity of in2 ('element'); v_p times the number of
+    these paths ('path'); or 1 ('none').
 
     Raises:
-        ValueError: for an unknown normalisation.
+        ValueError: an unknown normalisation.
     """
-    for name, given, known in (
+    for name, value, known in (
         ("irrep_normalization", irrep_normalization, ("component", "norm", "none")),
         ("path_normalization", path_normalization, ("element", "path", "none")),
     ):
-        if given not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(known)}, got {given!r}")
-    found = []
+        if value not in known:
+            raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+    factors = []
     for path in paths:
         in1, in2, out = irreps_in1[path.i_in1], irreps_in2[path.i_in2], irreps_out[path.i_out]
         alpha = {"component": out.ir.dim, "norm": in1.ir.dim * in2.ir.dim, "none": 1}[irrep_normalization]
-        beside = [irreps_in2[other.i_in2].mul for other in paths if other.i_out == path.i_out]
-        n = {"element": sum(beside), "path": in2.mul * len(beside), "none": 1}[path_normalization]
-        found.append((path.path_weight * alpha / n) ** 0.5)
-    return found
+        multiplicities = [irreps_in2[other.i_in2].mul for other in paths if other.i_out == path.i_out]
+        n_path = in2.mul * len(multiplicities)
+        n = {"element": sum(multiplicities), "path": n_path, "none": 1}[path_normalization]
+        factors.append((path.path_weight * alpha / n) ** 0.5)
+    return factors
 
 
 def plan_of(
@@ -120,13 +121,13 @@ def plan_of(
     irrep_normalization: IrrepNormalization,
     path_normalization: PathNormalization,
 ) -> tuple[Plan, Int[Tensor, " weight_numel"]]:
-    """The plan of some instructions. An irrep v x ir of the filter becomes v filters with a path each.
+    """`Plan` of e3nn's instructions; an irrep v x ir of the filter becomes v filters with one path each.
 
     Returns:
-        the plan, and of each of its weights, which one it is of e3nn's row w[u, v] of path 0, of path 1, ...
+        the plan, and for each of its weights the index in e3nn's row: w[u, v] of path 0, of path 1, ...
 
     Raises:
-        ValueError: what was expected, what came.
+        ValueError: instructions, irreps or normalisations that are not allowed.
     """
     paths = [read(instruction) for instruction in instructions]
     check(irreps_in1, irreps_in2, irreps_out, paths)

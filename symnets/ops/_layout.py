@@ -1,8 +1,7 @@
 """Layout of equivariant features: `ir_mul` inside symnets, e3nn's `mul_ir` at the boundary.
 
-A feature of irreps `C₀ x l₀ + C₁ x l₁ + ...` is one contiguous row a node, a block an irrep.
-Within a block symnets stores (2l+1, channels), the channel running fastest; e3nn stores
-(channels, 2l+1).
+The features of a node, of irreps `C₀ x l₀ + C₁ x l₁ + ...`, are a contiguous row of blocks, one for each irrep.
+Within a block symnets stores (2l+1, channels) and e3nn (channels, 2l+1), the last index running fastest.
 """
 
 import torch
@@ -25,7 +24,7 @@ def blocks(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> list[Float[Te
 
 
 def join(parts: list[Float[Tensor, "n _ir _mul"]]) -> Float[Tensor, "n dim"]:
-    """The row made of some blocks (n, 2l+1, channels): the inverse of `blocks`."""
+    """Row made of blocks (n, 2l+1, channels): the inverse of `blocks`."""
     return torch.cat([part.flatten(1) for part in parts], dim=-1)
 
 
@@ -35,7 +34,7 @@ def to_e3nn(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> Float[Tensor
 
 
 def from_e3nn(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> Float[Tensor, "n dim"]:
-    """Reorder a row of e3nn's `mul_ir` to `ir_mul`."""
+    """Reorder a row of e3nn's `mul_ir` layout to `ir_mul`."""
     sizes = [mul_ir.dim for mul_ir in irreps]
     parts = features.split(sizes, dim=-1)
     return join([part.unflatten(-1, (mul, ir.dim)).mT for part, (mul, ir) in zip(parts, irreps, strict=True)])

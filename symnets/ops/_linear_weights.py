@@ -1,4 +1,4 @@
-"""The fused product with weights that are linear in something shorter: the last layer of a radial network."""
+"""The fused tensor product with factorised weights w = h W: W is the last layer of the radial network."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,21 +17,22 @@ from symnets.ops._fused_plan import (
     FusedPlan,
     empty_hugepages,
 )
+from symnets.ops._implementation import without_autocast
 
 CHUNK_WEIGHTS = 2**20
-"""Weights of the pairs that are worked on at once: they stay near the processor."""
+"""Number of weights of a chunk of pairs, small enough for the processor's cache."""
 MAX_KEPT_WEIGHTS = 2**27
-"""More weights than this (512 MB in float32) are not kept for the backward pass, but formed again."""
+"""Above this number (512 MB in float32) weights are recomputed in the backward pass instead of kept."""
 
 
 class LinearWeights(NamedTuple):
-    """Weights of edges, or of pairs of edges, as a product w = h W: its factors."""
+    """Factors h and W of the weights w = h W of edges, or of pairs of edges."""
 
     hidden: Float[Tensor, "pairs n_hidden"]
     matrix: Float[Tensor, "n_hidden weight_numel"]
 
     def rows(self) -> Float[Tensor, "pairs weight_numel"]:
-        """The weights."""
+        """The weights w, one row a pair."""
         return self.hidden @ self.matrix
 
 
@@ -59,11 +60,11 @@ class LinearProduct(torch.autograd.Function):
 
 
 class LinearPartials(torch.autograd.Function):
-    """(dL/dx, dL/dY, dL/dh, dL/dW) (g, x, Y, h W), those that are wanted:
+    """(dL/dx, dL/dY, dL/dh, dL/dW) (g, x, Y, h W), those that are needed; None for the others.
 
-        dL/dh = dL/dw Wᵀ,     dL/dW = hᵀ dL/dw,
+        dL/dh = dL/dw Wᵀ,     dL/dW = hᵀ dL/dw.
 
-    with rows of dL/dw used as soon as they are formed.
+    dL/dw is computed in chunks of pairs, each multiplied into dL/dh and dL/dW at once.
     """
 
     @staticmethod
@@ -90,11 +91,11 @@ class LinearPartials(torch.autograd.Function):
         if not any(needs[1:]):
             return dx, None, None, None
         if needs[1]:
-            dy = y.new_empty(y.shape)  # contiguous, whatever y is
+            dy = y.new_empty(y.shape)  # contiguous even where y is not
         dh = torch.empty_like(h) if needs[2] else None
         d_matrix = torch.zeros_like(matrix) if needs[3] else None
         loop = ON_EDGES if needs[1] else WEIGHTS_ON_EDGES
-        g, x, y = g.contiguous(), x.contiguous(), y.contiguous()  # once, not for each chunk
+        g, x, y = g.contiguous(), x.contiguous(), y.contiguous()  # once for all chunks
         for pair in _chunks(len(h), matrix.shape[1]):
             w_part = _weight_rows(h[pair], matrix) if w is None else w[pair]
             dw = plan.on_edges(loop, edges, g, x, y, w_part, pairs=pair, d_filters=dy)[-1]
@@ -108,8 +109,8 @@ class LinearPartials(torch.autograd.Function):
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore
         a, b, u, v = cotangents
         needs = needed_grads(ctx)[:5]
-        if (again := torch.is_grad_enabled()) or v is not None or u is None:
-            gradients = _differentiable(ctx, cotangents, needs, create_graph=again)
+        if (create_graph := torch.is_grad_enabled()) or v is not None or u is None:
+            gradients = _differentiable(ctx, cotangents, needs, create_graph=create_graph)
         else:
             gradients = _second_order(ctx, a, b, u, needs)
         return (*gradients, None, None, None, None)
@@ -118,9 +119,9 @@ class LinearPartials(torch.autograd.Function):
 def _second_order(
     ctx: Any, a: Tensor | None, b: Tensor | None, u: Tensor, needs: tuple[bool, ...]
 ) -> list[Any]:
-    """Gradient of the partials with cotangents a, b and u of those in x, Y and h: c = u W is that in w, and
+    """Gradient of the partials with cotangents a, b, u of dL/dx, dL/dY, dL/dh, by compiled loops.
 
-    dh = dw Wᵀ,     dW = hᵀ dw + uᵀ dL/dw.
+    c = u W is the cotangent of dL/dw, and dh = dw Wᵀ, dW = hᵀ dw + uᵀ dL/dw.
     """
     plan, edges, (g, x, y, h, matrix) = ctx.plan, ctx.edges, ctx.saved_tensors
     shape = len(h), matrix.shape[1]
@@ -148,30 +149,31 @@ def _second_order(
 def _differentiable(
     ctx: Any, cotangents: tuple[Tensor | None, ...], needs: tuple[bool, ...], *, create_graph: bool
 ) -> list[Any]:
-    """The same from operations that can be differentiated again."""
-    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
-        # New names of the arguments, which depend on no other argument.
+    """Gradient of the partials for any cotangents, from operations that can be differentiated again."""
+    with torch.enable_grad(), without_autocast():
+        # Views, because arguments may depend on each other and partial derivatives are needed.
         g, x, y, h, matrix = arguments = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
         partial_needs = ctx.needs[0], ctx.needs[1], ctx.needs[2] or ctx.needs[3]
         dx, dy, dw = Partials.apply(g, x, y, h @ matrix, ctx.plan, ctx.edges, partial_needs)  # pyright: ignore
         outputs = [dx, dy, dw @ matrix.T if ctx.needs[2] else None, h.T @ dw if ctx.needs[3] else None]
         pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o is not None and c is not None]
-        chosen = [argument for argument, want in zip(arguments, needs, strict=True) if want]
-        found = iter(
+        inputs = [argument for argument, need in zip(arguments, needs, strict=True) if need]
+        gradients = iter(
             torch.autograd.grad(
                 [o for o, _ in pairs],
-                chosen,
+                inputs,
                 [c for _, c in pairs],
                 create_graph=create_graph,
                 allow_unused=True,
             )
         )
-        return [next(found) if want else None for want in needs]
+        return [next(gradients) if need else None for need in needs]
 
 
 def _weight_rows(h: Tensor, matrix: Tensor) -> Tensor:
-    """h W, of their dtype under autocast too."""
-    return torch.mm(h, matrix, out=h.new_empty(len(h), matrix.shape[1]))
+    """The weights h W in the dtype of h."""
+    with without_autocast():
+        return h @ matrix
 
 
 def _chunks(n_pairs: int, weight_numel: int) -> Iterator[slice]:
@@ -182,7 +184,7 @@ def _chunks(n_pairs: int, weight_numel: int) -> Iterator[slice]:
 def _at_nodes_in_chunks(
     plan: FusedPlan, edges: Adjacency, receivers: bool, other: Tensor, y: Tensor, h: Tensor, matrix: Tensor
 ) -> Tensor:
-    """The product, or dL/dx, node after node, with weights that are forgotten at once."""
+    """The product, or dL/dx, in chunks of nodes; the weights of a chunk are computed and not kept."""
     loop = TO_RECEIVERS if receivers else TO_SENDERS
     parts = []
     for part, edge in edges.node_chunks(receivers, max(CHUNK_WEIGHTS // matrix.shape[1], 64)):
@@ -191,5 +193,5 @@ def _at_nodes_in_chunks(
 
 
 def fused_linear(plan: FusedPlan, x: Tensor, y: Tensor, weights: LinearWeights, edges: Adjacency) -> Tensor:
-    """The product on CPU tensors of one dtype, float32 or float64."""
+    """The tensor product and scatter of CPU tensors, all float32 or all float64."""
     return LinearProduct.apply(x, y, *weights, plan, edges)  # pyright: ignore[reportReturnType]

@@ -1,4 +1,4 @@
-"""Paths of a tensor product, and the Clebsch-Gordan coefficients they amount to."""
+"""Plan of a tensor product: its paths and their Clebsch-Gordan coefficients."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Path(NamedTuple):
-    """One instruction: input slot ⊗ filter slot -> output slot."""
+    """Path of a tensor product: input irrep ⊗ filter irrep -> output slot, each by number."""
 
     slot_in: int
     slot_filter: int
@@ -19,7 +19,7 @@ class Path(NamedTuple):
 
 
 class Term(NamedTuple):
-    """A Clebsch-Gordan coefficient of a path, and the columns it couples, of channel 0."""
+    """Clebsch-Gordan coefficient of a path, and the columns of channel 0 that it couples."""
 
     inp: int
     filter: int
@@ -28,19 +28,19 @@ class Term(NamedTuple):
 
 
 class Plan:
-    """What a tensor product computes: irreps, paths, and their coefficients; see `instructions.plan`.
+    """Irreps, paths and coefficients of a tensor product.
 
     Args:
         irreps_in: irreps of the node features.
-        irreps_filter: irreps of the filter, multiplicity one each.
+        irreps_filter: irreps of the filter, all of multiplicity one.
         slots: irreps of the output slots; a slot has as many channels as its inputs.
         paths: see `Path`; each is allowed by O(3).
-        coefficients: of each path, the factor before `wigner_3j`.
+        coefficients: factor of `wigner_3j` of each path.
 
     Attributes:
-        irreps_out: of a row of the result: neighbouring slots of equal irrep are one block.
-        weight_starts: first weight of each path.
-        weight_numel: weights of an edge: the channels of path 0, then of path 1, ...
+        irreps_out: irreps of a row of the result; neighbouring slots of equal irrep are one block.
+        weight_starts: position of the first weight of each path.
+        weight_numel: number of weights of an edge: the channels of path 0, then of path 1, ...
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Plan:
         self.weight_numel = self.weight_starts.pop()
 
     def coupling(self, number: int) -> Tensor:
-        """Coefficients CG[a, b, k] of a path in float64."""
+        """Coefficients CG[a, b, k] of a path, in float64."""
         return self.coefficients[number] * self._wigner_3j(number)
 
     def _wigner_3j(self, number: int) -> Tensor:
@@ -73,7 +73,7 @@ class Plan:
 
     @cached_property
     def slot_columns(self) -> list[tuple[int, int]]:
-        """First column of each slot in a row of `irreps_out`, and the step from component to component."""
+        """First column of each slot in a row of `irreps_out`, and the stride between its components."""
         columns, start = [], 0
         for (_, members), merged in zip(
             itertools.groupby(self.slots, key=lambda slot: slot.ir), self.irreps_out, strict=True
@@ -87,22 +87,22 @@ class Plan:
 
     @cached_property
     def key(self) -> tuple[object, ...]:
-        """All that decides what is computed: equal plans have equal ones."""
+        """Hashable value that is equal for plans that compute the same."""
         sizes = (self.irreps_in.dim, self.irreps_filter.dim, self.irreps_out.dim, *self.weight_starts)
         numbers = range(len(self.paths))
         return (*sizes, *((self.channels(n), *self.terms(n)) for n in numbers))
 
     @cached_property
     def work(self) -> int:
-        """Multiplications of an edge."""
+        """Number of multiplications for an edge."""
         return sum(len(self.terms(n)) * self.channels(n) for n in range(len(self.paths)))
 
     def channels(self, number: int) -> int:
-        """Channels of a path."""
+        """Number of channels of a path."""
         return self.irreps_in[self.paths[number].slot_in].mul
 
     def terms(self, number: int) -> list[Term]:
-        """Where `wigner_3j` of a path is not zero; channel c has columns inp + c and out + c."""
+        """Nonzero coefficients of a path; channel c has columns inp + c and out + c."""
         path, mul, factor = self.paths[number], self.channels(number), self.coefficients[number]
         w3j = self._wigner_3j(number).numpy()
         first_in = self.irreps_in.slices()[path.slot_in].start
@@ -116,20 +116,22 @@ class Plan:
 
 
 def all_paths(
-    irreps_in: o3.Irreps | str, irreps_filter: o3.Irreps | str, wanted: o3.Irreps | str
+    irreps_in: o3.Irreps | str, irreps_filter: o3.Irreps | str, irreps_out: o3.Irreps | str
 ) -> tuple[o3.Irreps, list[Path]]:
-    """Every path from `irreps_in` ⊗ `irreps_filter` into an irrep of `wanted`, each to its own slot.
+    """Every path from `irreps_in` ⊗ `irreps_filter` into an irrep of `irreps_out`, each to its own slot.
+
+    Multiplicities of `irreps_out` are ignored: a slot has the channels of its input.
 
     Returns:
-        the irreps of the slots, grouped by irrep in the order of `wanted`, and the paths.
+        the irreps of the slots, grouped by irrep in the order of `irreps_out`, and the paths.
     """
     irreps_in, irreps_filter = o3.Irreps(irreps_in), o3.Irreps(irreps_filter)
-    found = [
+    allowed = [
         (mul, out, i, j)
-        for out in dict.fromkeys(ir for _, ir in o3.Irreps(wanted))
+        for out in dict.fromkeys(ir for _, ir in o3.Irreps(irreps_out))
         for i, (mul, ir_in) in enumerate(irreps_in)
         for j, (_, ir_filter) in enumerate(irreps_filter)
         if out in ir_in * ir_filter
     ]
-    slots = o3.Irreps([(mul, out) for mul, out, _, _ in found])
-    return slots, [Path(i, j, slot) for slot, (_, _, i, j) in enumerate(found)]
+    slots = o3.Irreps([(mul, out) for mul, out, _, _ in allowed])
+    return slots, [Path(i, j, slot) for slot, (_, _, i, j) in enumerate(allowed)]

@@ -1,4 +1,4 @@
-"""The tensor product and scatter in plain torch: the twin of the fused kernels, for any device."""
+"""The tensor product and scatter in plain torch, for any device and dtype."""
 
 import itertools
 from typing import NamedTuple
@@ -11,21 +11,21 @@ from symnets.ops._paths import Plan
 
 
 class Group(NamedTuple):
-    """Paths that start at the same block of the features, columns `start` to `stop`: (dim, channels)."""
+    """Paths that read the same block of the features: columns `start` to `stop`, (dim, channels)."""
 
     start: int
     stop: int
     dim: int
     channels: int
     paths: list[tuple[int, int, int]]
-    """Of each path, its output slot, the dimension of that, and its first weight."""
+    """For each path: number of the output slot, dimension of its irrep, first weight."""
 
 
 class PlainPlan:
-    """A plan with its couplings as matrices, and its irreps as numbers, for torch.compile to read.
+    """A `Plan` as dense coupling matrices and plain integers, which torch.compile can trace.
 
-    The filter is contracted with the coefficients once an edge; the paths that start at the same
-    input slot then share one batched product of shapes (Σ_p dim_out, dim_in) and (dim_in, channels).
+    The filter is contracted with the coefficients once an edge. The paths that read the same input irrep
+    then share one batched product of shapes (Σ_p dim_out, dim_in) and (dim_in, channels).
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -56,7 +56,7 @@ class PlainPlan:
         self._cast: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
     def coupling(self, like: Tensor) -> Tensor:
-        """Couplings in the dtype and on the device of a tensor."""
+        """Coupling matrices in the dtype and on the device of a tensor, copied there once."""
         key = (like.dtype, like.device)
         if key not in self._cast:
             with torch.inference_mode(False):  # a later training may use it
@@ -67,7 +67,7 @@ class PlainPlan:
 def plain(
     plain_plan: PlainPlan, x: Tensor, y: Tensor, w: Tensor, edge_index: Int[Tensor, "2 edges"], n_nodes: int
 ) -> Tensor:
-    """The product from gather, batched products and `index_add`."""
+    """The tensor product and scatter by gather, batched matrix products and `index_add`."""
     sender, receiver = edge_index.unbind()
     couplings = (y @ plain_plan.coupling(y)).split(plain_plan.sizes, dim=1)
     pieces: list[Tensor | None] = [None] * len(plain_plan.slots)

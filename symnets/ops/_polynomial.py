@@ -1,4 +1,4 @@
-"""Polynomials with coefficients for each species as a torch operation, differentiable to any order."""
+"""Polynomials with coefficients for each species as an autograd function, differentiable to any order."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from symnets.threads import run
 
 
 class SpeciesOrder:
-    """Nodes in the order of their species, and where the nodes of each species start."""
+    """Numbers of the nodes sorted by species, and the position of each species' first node."""
 
     def __init__(self, species: Int[Tensor, " nodes"], n_species: int) -> None:
         numbers = species.detach().numpy()
@@ -25,14 +25,14 @@ class SpeciesOrder:
 
 
 class FusedPolynomial:
-    """The polynomial of a plan with its partials as machine code, compiled when they are first asked for."""
+    """Compiled loops for the polynomial of a plan and its partial derivatives, each compiled at first use."""
 
     def __init__(self, plan: ContractionPlan) -> None:
         self.plan = plan
         self._modules: dict[tuple[str, int, Needed], CompiledModule] = {}
 
     def __deepcopy__(self, memo: object) -> "FusedPolynomial":
-        return self  # it does not change, and machine code cannot be copied
+        return self  # immutable, and machine code cannot be copied
 
     def __reduce__(self) -> tuple[type["FusedPolynomial"], tuple[ContractionPlan]]:
         return FusedPolynomial, (self.plan,)
@@ -40,33 +40,33 @@ class FusedPolynomial:
     def partials(
         self, needed: Needed, g: Tensor | None, c: Tensor, vectors: Sequence[Tensor], nodes: SpeciesOrder
     ) -> tuple[Tensor | None, ...]:
-        """dF/dg, dF/dC and dF/dx (g, C, x, a1 ... ak), see `polynomial_code`; g may be None if not needed."""
+        """dF/dg, dF/dC and dF/dx (g, C, x, a1 ... ak), see `_polynomial_code`; g may be None if not used."""
         x, *directions = vectors
         dtype = str(x.dtype).removeprefix("torch.")
         key = (dtype, len(directions), needed)
-        names = widths(self.plan.channels, dtype)
+        functions = widths(self.plan.channels, dtype)
         if key not in self._modules:
-            kinds = {width.name: arguments(len(directions)) for width in names}
+            kinds = {width.name: arguments(len(directions)) for width in functions}
             self._modules[key] = CompiledModule(polynomial_loops(self.plan, *key), kinds)
-        made = (
+        outputs = (
             x.new_empty(x.shape[0], self.plan.irreps_out.dim) if needed.by_g else None,
             torch.zeros_like(c, memory_format=torch.contiguous_format) if needed.by_c else None,
             x.new_empty(x.shape) if needed.by_x else None,
         )
-        tables = [x if table is None else table for table in (*made, g)]
-        for width in names:
+        tables = [x if table is None else table for table in (*outputs, g)]
+        for width in functions:
             function = self._modules[key].functions[width.name]
             call = LoopCall(function, *tables, c, x, *directions, nodes.order, nodes.start)
             work = np.repeat(nodes.counts, width.times) * len(self.plan.terms) * width.lanes
             run(call, np.concatenate([[0], np.cumsum(work)]))
-        return made
+        return outputs
 
 
 class Partials(torch.autograd.Function):
-    """Partials of F by g, C, x, a1 ... ak, those that are needed.
+    """Partial derivatives of F in g, C, x, a1 ... ak, those that are needed; None for the others.
 
-    F is linear in all but x. With a cotangent of one of them, the gradient is that of F with the cotangent
-    in the place of that argument; that of dF/dx is one more direction.
+    F is linear in all arguments but x. The gradient of a partial in such an argument is that of F with the
+    cotangent in place of the argument; the cotangent of dF/dx is one more direction.
     """
 
     @staticmethod
@@ -82,14 +82,14 @@ class Partials(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(g, c, *vectors)
         ctx.polynomial, ctx.nodes = polynomial, nodes
-        found: list[Tensor | None] = [None] * len(needed)
+        partials: list[Tensor | None] = [None] * len(needed)
         if any(needed[:3]):
-            found[:3] = polynomial.partials(Needed(*needed[:3]), g, c, vectors, nodes)
+            partials[:3] = polynomial.partials(Needed(*needed[:3]), g, c, vectors, nodes)
         for place in range(3, len(needed)):
             if needed[place]:
                 others = [vector for n, vector in enumerate(vectors) if n != place - 2]
-                *_, found[place] = polynomial.partials(Needed(False, False, True), g, c, others, nodes)
-        return tuple(found)
+                *_, partials[place] = polynomial.partials(Needed(False, False, True), g, c, others, nodes)
+        return tuple(partials)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -107,11 +107,11 @@ class Partials(torch.autograd.Function):
                 replaced[place] = cotangent
                 needed[place] = False
             if any(needed):
-                found = Partials.apply(ctx.polynomial, ctx.nodes, tuple(needed), *replaced)
-                for n, more in enumerate(found[: len(saved)]):  # pyright: ignore[reportIndexIssue]
+                partials = Partials.apply(ctx.polynomial, ctx.nodes, tuple(needed), *replaced)
+                for n, more in enumerate(partials[: len(saved)]):  # pyright: ignore[reportIndexIssue]
                     if more is not None:
-                        held = gradients[n]
-                        gradients[n] = more if held is None else held + more
+                        before = gradients[n]
+                        gradients[n] = more if before is None else before + more
         return (None, None, None, *gradients)
 
 
@@ -121,6 +121,6 @@ def polynomial(
     c: Float[Tensor, "species terms channels"],
     species: Int[Tensor, " nodes"],
 ) -> Float[Tensor, "nodes dim_out"]:
-    """P(x) of every node, on CPU tensors of one dtype, float32 or float64."""
+    """P(x) of each node, for CPU tensors, all float32 or all float64."""
     nodes = SpeciesOrder(species, c.shape[0])
     return Partials.apply(fused, nodes, (True, False, False), None, c, x)[0]  # pyright: ignore

@@ -6,31 +6,37 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.ops._contraction_plan import ContractionPlan
-from symnets.ops._implementation import Implementation, check_option, check_tensors, use_fused
+from symnets.ops._implementation import (
+    Implementation,
+    check_option,
+    check_tensors,
+    use_fused,
+    without_autocast,
+)
 from symnets.ops._polynomial import FusedPolynomial, polynomial
 
 
 class SymmetricContraction(nn.Module):
-    """Equivariant polynomials of a node's features, with weights given per species, path and channel.
+    """Equivariant polynomials of a node's features, with weights for each species, path and channel.
 
         out[n, (L, M), c] = Σ_{ν ≤ correlation} Σ_η w[s_n, η, c] Σ_{i1...iν} U^η_{M, i1...iν} Π_k x[n, i_k, c]
 
-    s_n is the species of node n; i runs through the components (l, m) of all irreps, η through a basis of the
-    symmetric equivariant maps U into L (`symmetric_basis`). This is the product basis of MACE (Batatia et al.
-    2022, arXiv:2206.07697), in the `ir_mul` layout, without its linearly dependent paths. With 1x0e+1x1o and
-    correlation 2, the scalar output is the polynomial of s and v
+    s_n is the species of node n, i a component (l, m) of any irrep, and η numbers a basis of the symmetric
+    equivariant maps U into L (`symmetric_basis`). This is the product basis of MACE (Batatia et al. 2022,
+    arXiv:2206.07697), in the `ir_mul` layout, without linearly dependent paths. For a scalar s and a vector v
+    (1x0e+1x1o) and correlation 2, the scalar output is
 
         w_0 s + w_1 s² + w_2 v·v / 3^(1/2).
 
     Args:
         irreps_in: irreps of x, all with the same number of channels.
-        irreps_out: irreps of the result, with as many channels.
+        irreps_out: irreps of the result, with the same number of channels.
         correlation: highest degree ν.
-        implementation: "fused" (compiled CPU kernels), "plain" (torch, any device), or "auto": fused on
-            the CPU in float32 and float64, else plain.
+        implementation: "fused" (compiled CPU loops), "plain" (torch, any device), or "auto": "fused" on
+            the CPU in float32 and float64, else "plain".
 
     Attributes:
-        n_paths: length of η: by output irrep, then by degree.
+        n_paths: number of values of η, ordered by output irrep, then by degree.
 
     Raises:
         ValueError: see `ContractionPlan`.
@@ -70,7 +76,7 @@ class SymmetricContraction(nn.Module):
             if len(present) and not 0 <= present[0] <= present[-1] < n_species:
                 raise ValueError(f"species: expected 0 to {n_species - 1}, got {present[0]} to {present[-1]}")
             weights = weights.index_select(0, present)
-            with torch.autocast("cpu", enabled=False):
+            with without_autocast():
                 coefficients = self.plan.expansion.to(weights) @ weights
             return polynomial(self._fused, features, coefficients, numbers)
         return plain(self.plan, features, weights, species)

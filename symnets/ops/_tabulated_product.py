@@ -1,7 +1,4 @@
-"""RadialTable: functions of a distance as cubic Hermite splines.
-
-TabulatedProductScatter: the tensor product and scatter with weights that are functions of the distance.
-"""
+"""Splines of functions of the distance, and the tensor product and scatter with weights from such a table."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,18 +16,18 @@ from symnets.ops._weight_code import WeightSplines
 
 
 class RadialTable(nn.Module):
-    """w(r) for 0 <= r <= r_c, several functions at once, from values and slopes at knots n h, h = r_c / N:
+    """Cubic Hermite splines of several functions w(r), 0 <= r <= r_c, with knots at n h, h = r_c / N.
 
         w(r) = (1 + 2u)(1-u)² w_n + u(1-u)² h w'_n + u²(3-2u) w_(n+1) - u²(1-u) h w'_(n+1),    u = r/h - n.
 
-    The error is at most h⁴ max|∂⁴w| / 384, that of the derivative of order h³; the derivative is that of the
-    spline, exactly.
+    The error is at most h⁴ max|∂⁴w| / 384, that of the derivative is of order h³. Derivatives computed by
+    autograd are exactly those of the spline.
 
     Args:
         functions: r -> w(r), (points,) -> (points, functions), smooth, and zero with its derivative at r_c.
         cutoff: r_c in Å.
         n_knots: N.
-        dtype: of the table, which is made in float64.
+        dtype: of the table, which is computed in float64.
     """
 
     table: Tensor
@@ -48,11 +45,11 @@ class RadialTable(nn.Module):
             raise ValueError(f"n_knots: expected at least 1, got {n_knots}")
         self.cutoff, self.n_knots = float(cutoff), n_knots
         r = torch.arange(n_knots + 1, dtype=torch.float64) * self.step
-        r[0] = 1e-6 * self.step  # functions may divide by r
+        r[0] = 1e-6 * self.step  # w may divide by r
         with torch.no_grad():
             values, slopes = torch.func.jvp(functions, (r,), (torch.ones_like(r),))  # pyright: ignore
         table = torch.cat([values, self.step * slopes], dim=1)
-        # One knot more, for rounding may reach beyond the cutoff.
+        # One more knot, because rounding may give distances slightly beyond the cutoff.
         table = torch.cat([table, torch.zeros_like(table[:1])])
         self.register_buffer("table", table.to(dtype or torch.get_default_dtype()))
 
@@ -63,11 +60,11 @@ class RadialTable(nn.Module):
 
     @property
     def n_functions(self) -> int:
-        """How many."""
+        """Number of functions."""
         return self.table.shape[1] // 2
 
     def check(self, r: Float[Tensor, " points"]) -> None:
-        """Refuses what is not in the table.
+        """Check that all distances are in the table.
 
         Raises:
             ValueError: a distance that is NaN, negative, or beyond the cutoff by more than the rounding of
@@ -83,9 +80,9 @@ class RadialTable(nn.Module):
     def forward(self, r: Float[Tensor, " points"]) -> Float[Tensor, "points functions"]:
         """w(r), in plain torch: differentiable, on any device."""
         self.check(r)
-        place = r / self.step
-        knot = place.detach().floor().long()
-        u = (place - knot)[:, None]
+        scaled = r / self.step
+        knot = scaled.detach().floor().long()
+        u = (scaled - knot)[:, None]
         w0, s0 = self.table[knot].chunk(2, dim=1)
         w1, s1 = self.table[knot + 1].chunk(2, dim=1)
         v = 1 - u
@@ -93,11 +90,13 @@ class RadialTable(nn.Module):
 
 
 class TabulatedProductScatter(nn.Module):
-    """`TensorProductScatter` with weights w(r) of a `RadialTable`, interpolated where they are needed:
-    rows of weights are not stored. Once differentiable in features, filters and distances.
+    """`TensorProductScatter` with weights w(r) interpolated from a `RadialTable`, for inference.
+
+    The compiled loops interpolate within the product and store no weights. They are differentiable once in
+    features, filters and distances.
 
     Args:
-        plan: the product.
+        plan: the tensor product.
         table: one function for each weight.
         implementation: "fused" (compiled, CPU), "plain" (torch, any device), or "auto".
     """
@@ -119,7 +118,16 @@ class TabulatedProductScatter(nn.Module):
         n_nodes: int,
         pair: Int[Tensor, " edges"] | None = None,
     ) -> Float[Tensor, "n_nodes dim_out"]:
-        """Sums over the edges of each receiver; `pair` tells each edge's distance where edges share them."""
+        """Sums over the edges of each receiver.
+
+        Args:
+            features: x of the senders.
+            filters: Y.
+            distances: r of each edge, or of each pair, in Å.
+            edge_index: senders, then receivers.
+            n_nodes: rows of the result.
+            pair: index into `distances` of each edge; None if each edge has its own.
+        """
         check_edges(edge_index, pair)
         n_edges, n_nodes_in = edge_index.shape[1], len(features)
         expected = {
@@ -139,7 +147,7 @@ class TabulatedProductScatter(nn.Module):
 
 
 class _Product(torch.autograd.Function):
-    """The product; its backward cannot be differentiated again."""
+    """The product with interpolated weights; its backward cannot be differentiated again."""
 
     @staticmethod
     def forward(

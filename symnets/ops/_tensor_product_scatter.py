@@ -1,7 +1,4 @@
-"""TensorProductScatter: e3nn's per-edge tensor product, summed over the edges of each receiver.
-
-ColumnPermutation: the columns of a table in another order.
-"""
+"""TensorProductScatter: e3nn's per-edge tensor product, summed over the edges of each receiver."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
@@ -15,7 +12,14 @@ from symnets.ops._adjacency import adjacency
 from symnets.ops._cuequivariance import CuequivariancePlan, cuequivariance, has_cuequivariance
 from symnets.ops._fused import fused
 from symnets.ops._fused_plan import FusedPlan
-from symnets.ops._implementation import check_edges, check_option, check_tensors, is_traced, use_fused
+from symnets.ops._implementation import (
+    Implementation,
+    check_edges,
+    check_option,
+    check_tensors,
+    is_traced,
+    use_fused,
+)
 from symnets.ops._instructions import IrrepNormalization, PathNormalization, plan_of
 from symnets.ops._layout import from_e3nn, to_e3nn
 from symnets.ops._linear_weights import LinearWeights, fused_linear
@@ -23,24 +27,24 @@ from symnets.ops._plain import PlainPlan, plain
 
 
 class ColumnPermutation(nn.Module):
-    """Columns of a table in another order; the table itself where that is the same.
+    """Permutation of the columns of a matrix; the identity returns the matrix itself.
 
-    One gather, which on a CPU is ten times faster than transposed views that are joined.
+    One gather, which on a CPU is ten times faster than joining transposed views.
 
     Args:
-        order: of each column of the result, which one of the table it is; as they are if None.
+        order: column of the matrix for each column of the result; None for the identity.
     """
 
     order: Tensor | None
 
     def __init__(self, order: Int[Tensor, " columns"] | None = None) -> None:
         super().__init__()
-        same = order is None or torch.equal(order, torch.arange(len(order)))
-        self.register_buffer("order", None if same else order, persistent=False)
+        is_identity = order is None or torch.equal(order, torch.arange(len(order)))
+        self.register_buffer("order", None if is_identity else order, persistent=False)
 
     @classmethod
     def of(cls, layout: Callable[[Tensor, o3.Irreps], Tensor], irreps: o3.Irreps) -> "ColumnPermutation":
-        """What `to_e3nn` or `from_e3nn` does to rows of some irreps."""
+        """The permutation that `to_e3nn` or `from_e3nn` applies to rows of these irreps."""
         return cls(layout(torch.arange(irreps.dim)[None], irreps)[0])
 
     def forward(self, table: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
@@ -49,11 +53,12 @@ class ColumnPermutation(nn.Module):
 
 
 Layout = Literal["mul_ir", "ir_mul"]
-Implementation = Literal["auto", "fused", "plain", "cuequivariance"]
+ProductImplementation = Literal[Implementation, "cuequivariance"]
+"""`Implementation`, or NVIDIA's cuequivariance."""
 
 
 class TensorProductScatter(nn.Module):
-    """The convolution of equivariant message passing, with weights given per edge.
+    """Tensor product and scatter of equivariant message passing, with weights for each edge.
 
     With paths p = (irrep of in1, irrep of in2, output slot) and Clebsch-Gordan coefficients CG,
 
@@ -61,35 +66,35 @@ class TensorProductScatter(nn.Module):
                             CG_p[a, b, k] x[sender(e), (p, a), u] Y[e, (p, b), v] w[e, p, u, v].
 
     This is `e3nn.o3.TensorProduct(irreps_in1, irreps_in2, irreps_out, instructions, shared_weights=False)`
-    of x[sender], Y and w, followed by a sum over the edges of each receiver, with e3nn's normalisations:
-    CG_p = (path_weight α / n)^(1/2) wigner_3j, see `symnets.ops._instructions.coefficients`. It is
-    differentiable to any order. Edges may come in any order; nodes without any get zeros.
+    of x[sender], Y and w, followed by a sum over the edges of each receiver, with e3nn's normalisations
+    CG_p = (path_weight α / n)^(1/2) wigner_3j (formulas in `symnets/ops/_instructions.py`). It is
+    differentiable to any order. Edges may be in any order; nodes without edges get zeros.
 
     Args:
         irreps_in1: irreps of the node features x.
-        irreps_in2: irreps of the filter Y of each edge, spherical harmonics as a rule.
+        irreps_in2: irreps of the filter Y of each edge, usually spherical harmonics.
         irreps_out: irreps of the output slots; a slot has as many channels u as the features of its paths.
         instructions: e3nn's `(i_in1, i_in2, i_out, "uvu", True[, path_weight])`, or triples of numbers.
-        layout: of features, filters and result: e3nn's "mul_ir", channels by components; or "ir_mul", in
-            which symnets' layers keep them and the kernels read them. In "ir_mul" neighbouring slots of equal
-            irrep are returned as one block, (2l+1, channels of all). In "mul_ir" that is the same row.
+        layout: of features, filters and result: e3nn's "mul_ir" (channels, 2l+1), or "ir_mul"
+            (2l+1, channels), which symnets' layers use and the compiled loops read. In "ir_mul" neighbouring
+            slots of equal irrep are returned as one block; in "mul_ir" the row is the same either way.
         irrep_normalization: e3nn's: "component", "norm" or "none".
         path_normalization: e3nn's: "element", "path" or "none".
-        implementation: "fused" (compiled, CPU, float32 and float64; no message is stored), "plain" (torch,
-            any device and dtype), "cuequivariance" (the optional package; its CUDA kernels have not been run
-            here), or "auto". That is "fused" on the CPU; on CUDA "cuequivariance" where its kernels are
-            installed and all multiplicities are multiples of 32; else, and within `torch.func` transforms and
-            `torch.compile`, "plain".
+        implementation: "fused" (compiled, CPU, float32 and float64; messages are not stored), "plain" (torch,
+            any device and dtype), "cuequivariance" (an optional package; its CUDA kernels are untested), or
+            "auto": "fused" on the CPU; on CUDA "cuequivariance" if its kernels are installed and all
+            multiplicities are multiples of 32; "plain" otherwise, and within `torch.func` transforms and
+            `torch.compile`.
 
     Attributes:
-        irreps_out: of a row of the result: as given, or `simplify()` of it for "ir_mul".
-        weight_numel: length of an edge's weight row: w[u, v] of path 0, then of path 1, ..., as in e3nn.
-        plan: the product in terms of filters of multiplicity one, in "ir_mul".
+        irreps_out: irreps of a row of the result: as given for "mul_ir", simplified for "ir_mul".
+        weight_numel: number of weights of an edge: w[u, v] of path 0, then of path 1, ..., as in e3nn.
+        plan: the product with filters of multiplicity one, in "ir_mul".
 
     Raises:
-        ValueError: for instructions that O(3) forbids, that do not fit the irreps or are not supported, and
-            for unknown options.
-        ImportError: for "cuequivariance" where it is not installed.
+        ValueError: instructions that O(3) forbids, that do not fit the irreps or are not supported; unknown
+            options.
+        ImportError: implementation "cuequivariance" without the package.
     """
 
     def __init__(
@@ -102,15 +107,15 @@ class TensorProductScatter(nn.Module):
         layout: Layout = "mul_ir",
         irrep_normalization: IrrepNormalization = "component",
         path_normalization: PathNormalization = "element",
-        implementation: Implementation = "auto",
+        implementation: ProductImplementation = "auto",
     ) -> None:
         super().__init__()
         check_option("layout", layout, Layout)
-        check_option("implementation", implementation, Implementation)
+        check_option("implementation", implementation, ProductImplementation)
         if implementation == "cuequivariance" and not has_cuequivariance():
             raise ImportError(
                 'implementation "cuequivariance": cuequivariance_torch is not installed; '
-                "pip install 'symnets[cuequivariance]', or take \"auto\""
+                "pip install 'symnets[cuequivariance]', or use \"auto\""
             )
         self.irreps_in1, self.irreps_in2 = o3.Irreps(irreps_in1), o3.Irreps(irreps_in2)
         slots = o3.Irreps(irreps_out)
@@ -121,7 +126,7 @@ class TensorProductScatter(nn.Module):
         self.weight_numel = self.plan.weight_numel
         self.layout, self.implementation = layout, implementation
         self._columns = self.irreps_in1.dim, self.irreps_in2.dim, self.weight_numel
-        # The kernels take features in "ir_mul", and filters, of multiplicity one each, as "mul_ir" has them.
+        # The loops read features in "ir_mul", and filters of multiplicity one in the order of "mul_ir".
         if layout == "mul_ir":
             self._features = ColumnPermutation.of(from_e3nn, self.irreps_in1)
             self._filters, self._result = (
@@ -149,13 +154,13 @@ class TensorProductScatter(nn.Module):
         Args:
             features: x of the senders.
             filters: Y.
-            weights: w, or the two factors it is the product of, which saves memory.
+            weights: w, or its factors as `LinearWeights`, which needs less memory.
             edge_index: senders, then receivers: rows of `features` and of the result.
             n_nodes: rows of the result.
-            pair: of each edge, its row of weights, where edges share them; see `symnets.ops.pairs`.
+            pair: row of weights of each edge if edges share weights, see `symnets.ops.pairs`; None if not.
 
         Raises:
-            ValueError: for shapes, dtypes or nodes that do not fit.
+            ValueError: wrong shapes or dtypes, or nodes out of range.
         """
         check_edges(edge_index, pair)
         n_edges = edge_index.shape[1]
@@ -190,7 +195,7 @@ class TensorProductScatter(nn.Module):
         n_nodes: int,
         pair: Tensor | None,
     ) -> Tensor:
-        """Of features and result in "ir_mul", and filters of multiplicity one."""
+        """The product with features and result in "ir_mul" and filters of multiplicity one."""
         if use_fused(self.implementation, x):
             n_pairs = len(w.hidden if isinstance(w, LinearWeights) else w)
             edges = adjacency(edge_index, pair, (len(x), n_nodes, n_pairs))
@@ -198,7 +203,7 @@ class TensorProductScatter(nn.Module):
             return loops(self._fused, x, y, w, edges)  # pyright: ignore[reportArgumentType]
         rows = w.rows() if isinstance(w, LinearWeights) else w
         rows = rows if pair is None else rows.index_select(0, pair)
-        if self._takes_cuequivariance(x) and edge_index.shape[1]:  # which cannot do nothing
+        if self._takes_cuequivariance(x) and edge_index.shape[1]:  # cuequivariance fails for zero edges
             return cuequivariance(self._cuequivariance, x, y, rows, edge_index, n_nodes)
         return plain(self._plain, x, y, rows, edge_index, n_nodes)
 

@@ -1,9 +1,7 @@
-"""CompiledModule code on rows of numbers: loads, sums and loops, written with LLVM.
+"""Vectorised machine code, written and compiled with LLVM and called without Python's interpreter lock.
 
-A value holds one number or several neighbours in memory (lanes); as many as fill a register where there are
-as many channels. Machines with narrower registers take several of theirs.
-
-Compiled programs: functions of the processor at hand, called from Python without its lock.
+A value holds one number or several contiguous ones (lanes), at most as many as fill a register of 64 bytes.
+On processors with narrower registers LLVM uses several of them.
 """
 
 import ctypes
@@ -21,21 +19,22 @@ REGISTER = 64  # bytes
 REALS = {"float32": (ir.FloatType(), 4), "float64": (ir.DoubleType(), 8)}
 
 CONTRACT = ("contract",)
-"""Lets a product and a sum be rounded once; nothing else about them may change."""
+"""Allows fused multiply-add; no other change of floating-point arithmetic is allowed."""
 
 Value = Any
-"""A number, a vector, or a pointer of the program that is written."""
+"""An LLVM value: a number, a vector or a pointer."""
 
 
 class VectorCode:
-    """Writes one function without result.
+    """Writer of one LLVM function that returns nothing.
 
     Args:
-        module: where it is added.
+        module: module to which the function is added.
         name: of the function.
         dtype: of the numbers, "float32" or "float64".
-        arguments: one letter each: "r" points to numbers of the dtype, "i" to int64, "n" is an int64.
-        public: whether it can be called from outside of the module.
+        arguments: one letter an argument: "r" a pointer to numbers of the dtype, "i" a pointer to int64,
+            "n" an int64.
+        public: whether the function can be called from outside of the module.
     """
 
     def __init__(self, module: ir.Module, name: str, dtype: str, arguments: str, *, public: bool) -> None:
@@ -54,11 +53,11 @@ class VectorCode:
 
     @property
     def arguments(self) -> Sequence[Value]:
-        """Of the function."""
+        """Arguments of the function."""
         return self.function.args
 
     def offset(self, pointer: Value, offset: int | Value) -> Value:
-        """Pointer to a later number."""
+        """Pointer to the number `offset` places after `pointer`."""
         return self.build.gep(pointer, [I64(offset) if isinstance(offset, int) else offset])
 
     def add_int(self, index: Value, offset: int) -> Value:
@@ -66,27 +65,27 @@ class VectorCode:
         return self.build.add(index, I64(offset))
 
     def row_pointer(self, base: Value, index: Value, columns: int) -> Value:
-        """Pointer to a row of a table."""
+        """Pointer to a row of a matrix."""
         return self.offset(base, self.build.mul(index, I64(columns)))
 
     def load_int(self, pointer: Value, index: Value) -> Value:
-        """A number of a table of integers."""
+        """Load pointer[index] from an array of integers."""
         return self.build.load(self.offset(pointer, index))
 
     def load(self, pointer: Value, lanes: int = 1) -> Value:
-        """Numbers from memory, which need not be aligned."""
+        """Load `lanes` numbers, not necessarily aligned."""
         return self.build.load(self._cast(pointer, lanes), align=self.size)
 
     def store(self, value: Value, pointer: Value, lanes: int = 1) -> None:
-        """Numbers into memory."""
+        """Store `lanes` numbers."""
         self.build.store(value, self._cast(pointer, lanes), align=self.size)
 
     def allocate(self, numbers: int) -> Value:
-        """Room for numbers while the function runs."""
+        """Allocate memory for numbers on the stack."""
         return self.build.alloca(self.real, numbers)
 
     def constant(self, value: float, lanes: int = 1) -> Value:
-        """A number in every lane."""
+        """Constant in every lane."""
         one = ir.Constant(self.real, value)
         return one if lanes == 1 else ir.Constant(ir.VectorType(self.real, lanes), [one] * lanes)
 
@@ -95,14 +94,14 @@ class VectorCode:
         return self.build.fmul(a, b, flags=CONTRACT)  # pyright: ignore[reportCallIssue]
 
     def fma(self, total: Value | None, a: Value, b: Value) -> Value:
-        """total + a b, rounded once where the machine can; a b if there is no total yet."""
+        """total + a b, by fused multiply-add where the processor has it; a b if `total` is None."""
         product = self.mul(a, b)
         if total is None:
             return product
         return self.build.fadd(product, total, flags=CONTRACT)  # pyright: ignore[reportCallIssue]
 
     def broadcast(self, pointer: Value, lanes: int) -> Value:
-        """A number from memory in every lane; most machines multiply by it at no extra cost."""
+        """Load one number into every lane; as a factor this costs nothing extra on most processors."""
         value = self.load(pointer)
         if lanes == 1:
             return value
@@ -111,11 +110,11 @@ class VectorCode:
         return self.build.shuffle_vector(first, undefined, _mask([0] * lanes))
 
     def add_to(self, pointer: Value, value: Value, lanes: int) -> None:
-        """Adds to numbers in memory."""
+        """Add to `lanes` numbers in memory."""
         self.store(self.build.fadd(self.load(pointer, lanes), value), pointer, lanes)
 
     def sum_lanes(self, pointer: Value) -> Value:
-        """Sum of a register of numbers in memory, halves added until one is left."""
+        """Sum of the numbers of a register stored in memory, by adding halves."""
         value, lanes = self.load(pointer, self.width), self.width
         while lanes > 1:
             lanes //= 2
@@ -128,7 +127,7 @@ class VectorCode:
 
     @contextmanager
     def loop(self, low: Value, high: Value, step: int = 1) -> Iterator[Value]:
-        """What is written within runs for low, low + step, ... below high."""
+        """Context that writes the body of a loop over low, low + step, ... below high."""
         build, before = self.build, self.build.block
         head, body, after = (build.append_basic_block() for _ in range(3))
         build.branch(head)
@@ -143,7 +142,7 @@ class VectorCode:
         build.position_at_end(after)
 
     def for_channels(self, n: int, body: Callable[[Value, int], None]) -> None:
-        """Writes body(first, lanes) for registers full of channels, then for those that are left."""
+        """Write body(first, lanes) for full registers of channels, then for the remaining channels."""
         full = n // self.width * self.width
         if full > self.width:
             with self.loop(I64(0), I64(full), self.width) as first:
@@ -168,20 +167,20 @@ ADDRESS, INTEGER = ctypes.c_void_p, ctypes.c_int64
 
 
 class CompiledModule:
-    """A module as machine code; it stays as long as this object.
+    """A compiled LLVM module, which lives as long as this object.
 
     Args:
-        module: what to compile.
-        functions: of each public function, its arguments: "r" and "i" for addresses, "n" for integers.
+        module: LLVM module to compile.
+        functions: argument types of each public function, in the letters of `VectorCode`.
 
     Attributes:
-        functions: by name. They are given addresses and integers, and trust them.
+        functions: the compiled functions by name. They take addresses and integers, and check nothing.
     """
 
     def __init__(self, module: ir.Module, functions: Mapping[str, str]) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        # Registers of full width, which LLVM leaves unused on some processors for fear of a lower clock.
+        # Use registers of full width, which LLVM avoids on some processors because of their lower clock.
         features = f"{llvm.get_host_cpu_features().flatten()},-prefer-256-bit"
         target = llvm.Target.from_default_triple().create_target_machine(
             cpu=llvm.get_host_cpu_name(), features=features, opt=2
@@ -201,15 +200,14 @@ class CompiledModule:
 
 
 class LoopCall:
-    """A compiled loop and the memory it works on, which is kept until it is done.
+    """A compiled loop with its arrays, which are kept alive and contiguous until the call is done.
 
     Args:
         function: the loop.
-        arguments: its tables, first one of numbers; all such have its dtype.
+        arguments: tensors of one dtype, and int64 arrays; the first is a tensor.
 
     Raises:
-        TypeError: what the loop would read wrongly: numbers of several dtypes or not on the CPU, or integers
-            of other than 64 bits.
+        TypeError: tensors of several dtypes or not on the CPU, or arrays of another dtype than int64.
     """
 
     def __init__(self, function: Callable[..., None], *arguments: Tensor | np.ndarray) -> None:
@@ -224,11 +222,11 @@ class LoopCall:
                 raise TypeError(
                     f"compiled loop of {dtype} and int64: got {a.dtype}, {getattr(a, 'device', 'cpu')}"
                 )
-        self.held = [
+        self.arrays = [
             a.detach().contiguous() if isinstance(a, Tensor) else np.ascontiguousarray(a) for a in arguments
         ]
-        self.addresses = [a.data_ptr() if isinstance(a, Tensor) else a.ctypes.data for a in self.held]
+        self.addresses = [a.data_ptr() if isinstance(a, Tensor) else a.ctypes.data for a in self.arrays]
 
     def __call__(self, low: int, high: int) -> None:
-        """Items from low to high."""
+        """Run the loop over the items low to high - 1."""
         self.function(*self.addresses, low, high)

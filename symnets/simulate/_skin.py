@@ -1,4 +1,4 @@
-"""SkinnedNeighbors: a neighbour list that is built rarely and exact always."""
+"""Neighbour list with a skin (Verlet list): rebuilt only when needed, exact at every call."""
 
 from typing import NamedTuple
 
@@ -9,22 +9,22 @@ from ase.geometry import complete_cell
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symnets.data import SAME_PLACE, neighbors
+from symnets.data import MIN_SEPARATION, neighbors
 
 
 class Placement(NamedTuple):
-    """Atoms near the origin and the edges within the cutoff between them."""
+    """Positions of atoms near the origin and the edges within the cutoff."""
 
     pos: Float[Tensor, "atoms 3"]
-    """Å, float64; every atom in one periodic image, their mean at the origin."""
+    """Å, float64; each atom in one of its periodic images, the mean of all at the origin."""
     edge_index: Int[Tensor, "2 edges"]
     """Row 0 the sender, row 1 the receiver; sorted by receiver."""
     edge_shift: Float[Tensor, "edges 3"]
-    """Cell units, float64; belongs to `pos`, not to the positions of the atoms given."""
+    """Cell units, float64; with respect to `pos`, not to the positions of the given atoms."""
 
 
 class _Build(NamedTuple):
-    """What the last neighbour list was built from, and the list."""
+    """The last neighbour list, and the structure it was built for."""
 
     numbers: np.ndarray
     pbc: np.ndarray
@@ -36,26 +36,28 @@ class _Build(NamedTuple):
 
 
 class SkinnedNeighbors:
-    """Edges within the cutoff, from a list that reaches a skin further and is rebuilt only when it must.
+    """Edges within the cutoff, from a neighbour list of range cutoff + skin that is rebuilt only when needed.
 
-    Let r⁰ and h⁰ be positions and cell at the last build, r and h those of now, and F the affine
-    map with h = h⁰ F. An atom's own movement is u = r - r⁰ F, less the mean over atoms. A pair
-    absent from the list was further apart than cutoff + skin, and now is further apart than
+    Let r⁰ and h⁰ be positions and cell at the last build, r and h the present ones, and F the affine map with
+    h = h⁰ F. The displacement of an atom is u = r - r⁰ F, minus the mean over atoms. A pair absent from the list was
+    further apart than cutoff + skin at the build, and is now further apart than
 
         σ_min(F) (cutoff + skin) - 2 max |u|.
 
-    While that is at least the cutoff the list holds every edge; with an unchanged cell it means
-    that no atom moved more than skin / 2. The list is filtered to the cutoff at every call, in
-    float64, so what comes out does not depend on the skin.
+    As long as that is at least the cutoff, the list has every edge; for a fixed cell it means that no atom moved
+    more than skin / 2. The list is filtered to the cutoff at every call, in float64, so that the result does not
+    depend on the skin.
 
-    Atoms are wrapped into the cell at each build, follow their movement without a jump until the next, and
-    are centred at the origin: coordinates stay small, so that they survive a cast to float32 however
-    far the atoms given have drifted.
+    Atoms are wrapped into the cell at each build, move continuously until the next, and are centred at the origin.
+    Coordinates therefore stay small and keep their precision in float32 however far the given atoms have drifted.
 
     Args:
         cutoff: Å.
-        skin: Å, at least 0; 0 builds at every new configuration.
-        device: where the edges live.
+        skin: Å, at least 0; with 0 the list is rebuilt for every new configuration.
+        device: of the edges.
+
+    Raises:
+        ValueError: a negative skin.
     """
 
     def __init__(self, cutoff: float, skin: float = 0.5, *, device: torch.device | str = "cpu") -> None:
@@ -66,10 +68,10 @@ class SkinnedNeighbors:
         self._build: _Build | None = None
 
     def __call__(self, atoms: Atoms) -> Placement:
-        """Place the atoms and find their edges.
+        """Positions and edges of the atoms.
 
         Raises:
-            ValueError: for what `symnets.data.neighbors` refuses, and for two atoms at the same place.
+            ValueError: two atoms at the same position, or input that `symnets.data.neighbors` refuses.
         """
         build = self._build
         if build is None or not self._covers(build, atoms):
@@ -78,16 +80,16 @@ class SkinnedNeighbors:
         cell = torch.from_numpy(atoms.cell.array.copy()).to(self.device)
         sender, receiver = build.edge_index
         distance = (pos[sender] - pos[receiver] + build.edge_shift @ cell).norm(dim=1)
-        if len(distance) and distance.min() < SAME_PLACE:
+        if len(distance) and distance.min() < MIN_SEPARATION:
             pair = sorted(build.edge_index[:, distance.argmin()].tolist())
             raise ValueError(
-                f"atoms {pair[0]} and {pair[1]} are at the same place ({distance.min():.2g} Å apart)"
+                f"positions: atoms {pair[0]} and {pair[1]} are at the same place ({distance.min():.2g} Å apart)"
             )
         near = distance < self.cutoff
         return Placement(pos, build.edge_index[:, near], build.edge_shift[near])
 
     def _covers(self, build: _Build, atoms: Atoms) -> bool:
-        """Whether the list built still holds every edge of these atoms."""
+        """Whether the list still has every edge of these atoms."""
         if not (np.array_equal(build.numbers, atoms.numbers) and np.array_equal(build.pbc, atoms.pbc)):
             return False
         reach, before, cell = self.cutoff + self.skin, build.pos, atoms.cell.array
@@ -97,14 +99,14 @@ class SkinnedNeighbors:
             deformation = np.linalg.solve(build.cell, cell)
             reach = reach * np.linalg.svd(deformation, compute_uv=False).min()
             before = before @ deformation
-        movement = _placed(atoms, build.wrap) - before
-        return bool(reach - 2 * np.linalg.norm(movement, axis=1).max() >= self.cutoff)
+        displacement = _placed(atoms, build.wrap) - before
+        return bool(reach - 2 * np.linalg.norm(displacement, axis=1).max() >= self.cutoff)
 
     def _rebuilt(self, atoms: Atoms) -> _Build:
         cell, pbc = atoms.cell.array.copy(), atoms.pbc.copy()
         wrap = np.zeros((len(atoms), 3))
-        periodic = cell * pbc[:, None]  # vectors without periodicity may be zero, or anything
-        if np.linalg.matrix_rank(periodic) == pbc.sum():  # otherwise `neighbors` refuses the cell
+        periodic = cell * pbc[:, None]  # lattice vectors that are not periodic may be zero or arbitrary
+        if np.linalg.matrix_rank(periodic) == pbc.sum():  # otherwise `neighbors` raises
             wrap = np.floor(atoms.positions @ np.linalg.inv(complete_cell(periodic))) * pbc
         pos = _placed(atoms, wrap)
         edge_index, edge_shift = neighbors(
@@ -123,6 +125,6 @@ class SkinnedNeighbors:
 
 
 def _placed(atoms: Atoms, wrap: np.ndarray) -> np.ndarray:
-    """Positions moved by whole cells, then centred."""
+    """Positions shifted by lattice vectors, then centred."""
     pos = atoms.positions - wrap @ atoms.cell.array
     return pos - pos.mean(axis=0)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.data import Labels, check_signs
+from symnets.data import Labels, check_binary_labels
 from symnets.loss import Loss, TorchLoss
 
 Term = Callable[[Any, Labels], Float[Tensor, " graphs"]]
@@ -317,7 +317,7 @@ def pointwise(loss: PointwiseLoss | Loss, targets: Tensor) -> PointwiseLoss:
         )
     checked: Any = loss
     if checked.labels:
-        check_signs(targets)
+        check_binary_labels(targets)
     return checked
 
 

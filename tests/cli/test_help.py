@@ -1,11 +1,17 @@
-"""Every command explains itself, and what is wrong on its line is one line."""
+"""Help texts of the commands, and errors of one line for wrong arguments."""
 
 import importlib
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from symnets.cli import COMMANDS, main
+from symnets.cli._main import GROUPS
+from symnets.data import IMAGE_DATASETS
+from symnets.models import IMAGE_NETS
+from symnets.sweeps import experiments
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -18,13 +24,52 @@ def test_help_shows_the_example(name, capsys):
     assert shown.count(f"symnets {name} ") >= 2  # usage and example
 
 
-def test_overview_names_every_command(capsys):
+def test_overview_has_one_line_for_each_command(capsys):
     assert main([]) == 0
-    shown = capsys.readouterr().out
-    assert all(name in shown for name in COMMANDS)
+    lines = capsys.readouterr().out.splitlines()
+    for name, command in COMMANDS.items():
+        assert f"  {name:<15} {command.summary}" in lines
+    assert set(GROUPS) <= set(lines)
+    assert max(map(len, lines)) <= 80
 
 
-def test_an_unknown_option_is_named(capsys):
+def test_unknown_command_names_the_nearest(capsys):
+    assert main(["evalaute"]) == 2
+    assert capsys.readouterr().err == "error: unknown command 'evalaute'; did you mean `symnets evaluate`?\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("models", ("NequIP", "Dense", "vgg_bn")),
+        ("datasets", ("digits", "cifar10", "sphere_points", "read_structures")),
+        ("experiments", ("jamming_sharpness", "stability_by_layer")),
+        ("observables", ("stability", "tangent_kernel", "margins", "hessian_split")),
+    ],
+)
+def test_list_prints_one_line_for_each_name(kind, expected, capsys):
+    assert main(["list", kind]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert set(expected) <= {words[0] for words in lines}
+    assert all(len(words) > 1 for words in lines)  # a name and its description
+
+
+def test_list_names_all_experiments_data_sets_and_image_nets(capsys):
+    for kind, names in (("experiments", experiments()), ("datasets", IMAGE_DATASETS), ("models", IMAGE_NETS)):
+        main(["list", kind])
+        out = capsys.readouterr().out
+        assert all(f"  {name} " in out for name in names)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list", "experiments"]])
+def test_help_and_list_of_experiments_do_not_import_torch(arguments):
+    script = (
+        f"import sys; from symnets.cli import main; main({arguments!r}); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_error_names_an_unknown_option(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["info", "model.safetensors", "--jason"])
     assert stop.value.code == 2
@@ -35,7 +80,7 @@ def test_an_unknown_option_is_named(capsys):
     "line", ["evaluate m.safetensors d.xyz", "md m.safetensors CH4 --steps 1", "relax m.safetensors CH4"]
 )
 @pytest.mark.parametrize("device", ["foo", "cuda:99"])
-def test_a_device_that_cannot_be_used_is_one_line(line, device, capsys):
+def test_unusable_device_is_an_error_of_one_line(line, device, capsys):
     assert main([*line.split(), "--device", device]) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("error: device: expected one that torch")
@@ -43,16 +88,16 @@ def test_a_device_that_cannot_be_used_is_one_line(line, device, capsys):
 
 
 @pytest.mark.parametrize(
-    ("line", "advice"), [("info m", "take less at once"), ("evaluate m d", "--batch-size")]
+    ("line", "advice"), [("info m", "use a smaller input"), ("evaluate m d", "--batch-size")]
 )
-def test_a_gpu_without_memory_left_is_one_line(line, advice, monkeypatch, capsys):
+def test_gpu_out_of_memory_is_an_error_of_one_line(line, advice, monkeypatch, capsys):
     def run(self):
         raise torch.OutOfMemoryError(
             "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 8.00 GiB.\nIf"
         )
 
-    module, name, _ = COMMANDS[line.split()[0]]
-    monkeypatch.setattr(getattr(importlib.import_module(module), name), "run", run)
+    command = COMMANDS[line.split()[0]]
+    monkeypatch.setattr(getattr(importlib.import_module(command.room), command.name), "run", run)
     assert main(line.split()) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("error: the GPU is out of memory; ")
@@ -61,10 +106,10 @@ def test_a_gpu_without_memory_left_is_one_line(line, advice, monkeypatch, capsys
     assert shown.count("\n") == 1
 
 
-def test_another_error_of_torch_keeps_its_trace(monkeypatch):
+def test_other_errors_of_torch_are_raised(monkeypatch):
     def run(self):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr("symnets.cli._info.Info.run", run)
+    monkeypatch.setattr("symnets.cli.Info.run", run)
     with pytest.raises(RuntimeError, match="mat1"):
         main(["info", "m"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from symnets.data import BinaryTask, binary_task, load_images, parity, pca, random_task, to_sphere
+from symnets.data import BinaryTask, binary_task, load_images, parity_labels, pca, random_task, to_sphere
 from tests.data.images.files import write_idx_set
 
 
@@ -51,7 +51,7 @@ def test_digits_are_their_principal_components_on_the_sphere():
     """Each training pattern is a training digit with its parity, coordinates fitted to all 1,797."""
     pixels = load_images("digits", "all").flat()
     z = to_sphere(pca(pixels, 8).transform(pixels))
-    y = parity(load_images("digits", "all").labels)
+    y = parity_labels(load_images("digits", "all").labels)
     labels = {tuple(row): sign for row, sign in zip(z.tolist(), y, strict=True)}
     task = binary_task("digits", n_train=100, n_test=50, dim=8, seed=0)
     for x, y in ((task.x_train, task.y_train), (task.x_test, task.y_test)):

@@ -9,6 +9,7 @@ import torch
 
 from symnets.data import (
     Loader,
+    balanced_subset,
     build_graphs,
     collate,
     gaussian_cloud,
@@ -18,7 +19,6 @@ from symnets.data import (
     random_labels,
     sphere_points,
     statistics,
-    subset,
     to_ase,
     uniform_cloud,
 )
@@ -115,6 +115,6 @@ def test_components_are_where_the_points_are(convention):
 
 def test_a_subset_is_where_the_labels_are():
     values = torch.tensor([0, 1, 0, 1, 1])
-    found = subset(values.to("cuda"), 4, 0)
+    found = balanced_subset(values.to("cuda"), 4, 0)
     assert on_device(found)
-    assert torch.equal(found.cpu(), subset(values, 4, 0))
+    assert torch.equal(found.cpu(), balanced_subset(values, 4, 0))

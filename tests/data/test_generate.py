@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from symnets.data import find_structure, generate, sample
+from symnets.data import find_structure, generate, sample_trajectory
 
 pytest.importorskip("tblite")
 SHORT = {"frames": 3, "every": 2, "equilibration": 3, "progress": False}
@@ -55,7 +55,7 @@ def test_a_lone_atom_and_a_crystal():
 
 
 def test_progress_is_shown_frame_by_frame():
-    frames = sample(molecule("H2O"), frames=1000, every=1, equilibration=0)
+    frames = sample_trajectory(molecule("H2O"), frames=1000, every=1, equilibration=0)
     assert len(next(frames)) == 3  # without waiting for the thousand
 
 

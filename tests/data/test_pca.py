@@ -85,7 +85,7 @@ def test_new_points_are_mapped_alone_as_among_others(x):
 
 def test_chunks_change_nothing(x, monkeypatch):
     whole = pca(x, 3, convention="common_scale").transform(x)
-    monkeypatch.setattr(import_module("symnets.data.pca"), "CHUNK", 7)
+    monkeypatch.setattr(import_module("symnets.data._pca"), "CHUNK", 7)
     torch.testing.assert_close(pca(x, 3, convention="common_scale").transform(x), whole)
 
 

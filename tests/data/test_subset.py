@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symnets.data import subset
+from symnets.data import balanced_subset
 
 PARITY = torch.tensor([1.0, -1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0, 1.0])
 """Six +1, five -1."""
@@ -14,10 +14,10 @@ def test_balanced_and_nested_at_every_size(n_classes, extra, seed):
     """Classes in turn: counts differ by one at most; a smaller subset begins a larger one."""
     shuffle = torch.randperm(8 * n_classes, generator=torch.Generator().manual_seed(seed))
     labels = torch.arange(n_classes).repeat(8)[shuffle]
-    whole = subset(labels, len(labels), seed)
+    whole = balanced_subset(labels, len(labels), seed)
     assert sorted(whole.tolist()) == list(range(len(labels)))
     n = extra % (len(labels) + 1)
-    part = subset(labels, n, seed)
+    part = balanced_subset(labels, n, seed)
     assert torch.equal(part, whole[:n])
     counts = labels[part].bincount(minlength=n_classes)
     assert counts.max() - counts.min() <= 1
@@ -25,14 +25,14 @@ def test_balanced_and_nested_at_every_size(n_classes, extra, seed):
 
 def test_even_sizes_hold_as_many_of_each_sign():
     for n in range(0, 11, 2):
-        assert PARITY[subset(PARITY, n, seed=3)].sum() == 0
+        assert PARITY[balanced_subset(PARITY, n, seed=3)].sum() == 0
     for n in range(1, 11, 2):
-        assert PARITY[subset(PARITY, n, seed=3)].sum() == -1
+        assert PARITY[balanced_subset(PARITY, n, seed=3)].sum() == -1
 
 
 def test_the_seed_decides():
     labels = torch.arange(2).repeat(50)
-    first, again, other = (subset(labels, 20, seed) for seed in (5, 5, 6))
+    first, again, other = (balanced_subset(labels, 20, seed) for seed in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -41,19 +41,23 @@ def test_every_example_is_drawn_as_often():
     """Of two classes of five, subsets of four hold each example with probability 2/5."""
     labels = torch.arange(2).repeat(5)
     seeds = 600
-    drawn = torch.stack([subset(labels, 4, seed) for seed in range(seeds)]).flatten().bincount(minlength=10)
+    drawn = (
+        torch.stack([balanced_subset(labels, 4, seed) for seed in range(seeds)])
+        .flatten()
+        .bincount(minlength=10)
+    )
     # Binomial standard deviation sqrt(0.4 * 0.6 / 600) = 0.02; five of them.
     torch.testing.assert_close(drawn / seeds, torch.full((10,), 0.4), atol=0.1, rtol=0)
 
 
 def test_more_than_the_data_set_is_refused():
     with pytest.raises(ValueError, match="expected 0 to 11, the number of examples, got 12"):
-        subset(PARITY, 12, seed=0)
+        balanced_subset(PARITY, 12, seed=0)
 
 
 def test_more_than_a_class_is_refused_by_its_name():
     with pytest.raises(ValueError, match="need 4 of class 2, which has 3; expected at most 11"):
-        subset(torch.tensor([0] * 5 + [1] * 5 + [2] * 3), 12, seed=0)
+        balanced_subset(torch.tensor([0] * 5 + [1] * 5 + [2] * 3), 12, seed=0)
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 1], [0, 1, 1, 1], [0, 0, 1, 1, 1, 2, 2], [0, 1], [4, 4, 4]])
@@ -62,7 +66,7 @@ def test_the_largest_size_named_is_the_largest_there_is(labels):
     works = []
     for n in range(len(labels) + 1):
         try:
-            works.append(len(subset(labels, n, seed=0)))
+            works.append(len(balanced_subset(labels, n, seed=0)))
         except ValueError as error:
             assert f"expected at most {works[-1]}" in str(error)  # noqa: PT017
     assert works == list(range(len(works)))
@@ -70,4 +74,4 @@ def test_the_largest_size_named_is_the_largest_there_is(labels):
 
 def test_a_negative_seed_is_refused():
     with pytest.raises(ValueError, match="seed"):
-        subset(PARITY, 2, seed=-1)
+        balanced_subset(PARITY, 2, seed=-1)

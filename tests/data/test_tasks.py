@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from symnets.data import Images, check_signs, groups, pair, parity
+from symnets.data import Images, check_binary_labels, class_pair, group_labels, parity_labels
 
 DIGITS = torch.arange(10)
 PETS = Images(
@@ -13,25 +13,25 @@ PETS = Images(
 
 
 def test_even_digits_are_plus_one():
-    assert parity(DIGITS).tolist() == [1, -1] * 5
-    assert parity(DIGITS).dtype == torch.float64
-    assert parity(DIGITS, dtype=torch.float32).dtype == torch.float32
+    assert parity_labels(DIGITS).tolist() == [1, -1] * 5
+    assert parity_labels(DIGITS).dtype == torch.float64
+    assert parity_labels(DIGITS, dtype=torch.float32).dtype == torch.float32
 
 
 def test_two_groups_of_classes():
-    assert groups(DIGITS).tolist() == [1] * 5 + [-1] * 5
-    assert groups(DIGITS, (9, 3)).tolist() == [-1, -1, -1, 1, -1, -1, -1, -1, -1, 1]
+    assert group_labels(DIGITS).tolist() == [1] * 5 + [-1] * 5
+    assert group_labels(DIGITS, (9, 3)).tolist() == [-1, -1, -1, 1, -1, -1, -1, -1, -1, 1]
 
 
 @pytest.mark.parametrize(("positive", "missing"), [((), r"\+1"), (range(10), "-1"), ((17,), r"\+1")])
 def test_a_group_without_examples_is_refused(positive, missing):
     with pytest.raises(ValueError, match=f"no example is {missing}"):
-        groups(DIGITS, positive)
+        group_labels(DIGITS, positive)
 
 
 @pytest.mark.parametrize(("a", "b"), [("dog", "cat"), (2, 0), ("dog", 0)])
 def test_a_pair_keeps_two_classes_in_their_order(a, b):
-    images, y = pair(PETS, a, b)
+    images, y = class_pair(PETS, a, b)
     assert images.pixels.flatten().tolist() == [0, 1, 3, 4]
     assert images.labels.tolist() == [2, 0, 2, 0]
     assert y.tolist() == [1, -1, 1, -1]
@@ -39,24 +39,24 @@ def test_a_pair_keeps_two_classes_in_their_order(a, b):
 
 def test_a_pair_is_of_two_known_classes():
     with pytest.raises(ValueError, match="two different"):
-        pair(PETS, "dog", 2)
+        class_pair(PETS, "dog", 2)
     with pytest.raises(ValueError, match=r"no class 'dogg'.*such as dog"):
-        pair(PETS, "dogg", "cat")
+        class_pair(PETS, "dogg", "cat")
     with pytest.raises(ValueError, match=r"no class 3; expected a number below 3"):
-        pair(PETS, 3, "cat")
+        class_pair(PETS, 3, "cat")
 
 
 @pytest.mark.parametrize(("labels", "row"), [([1.0, 0.0], 1), ([2.0, 1.0], 0), ([1.0, float("nan")], 1)])
 def test_labels_that_are_no_signs_are_refused(labels, row):
     with pytest.raises(ValueError, match=rf"expected \+1 and -1, got .* in row {row};"):
-        check_signs(torch.tensor(labels))
+        check_binary_labels(torch.tensor(labels))
 
 
 def test_the_place_of_a_wrong_label_of_a_member_is_named():
     with pytest.raises(ValueError, match="in row 1, 2;"):
-        check_signs(torch.tensor([[1.0, -1.0, 1.0], [1.0, 1.0, 3.0]]))
+        check_binary_labels(torch.tensor([[1.0, -1.0, 1.0], [1.0, 1.0, 3.0]]))
 
 
 def test_signs_of_any_kind_of_number_pass():
     for dtype in (torch.float32, torch.float64, torch.int64):
-        check_signs(torch.tensor([1, -1], dtype=dtype))
+        check_binary_labels(torch.tensor([1, -1], dtype=dtype))

@@ -31,7 +31,7 @@ def test_wrong_instructions_are_refused(irreps, instructions, message):
 def test_instructions_of_a_finished_product_are_refused():
     # e3nn has replaced their path weights by its coefficients, which would be applied twice.
     product = o3.TensorProduct("2x1o", "0e", "2x1o", [(0, 0, 0, "uvu", True)], shared_weights=False)
-    with pytest.raises(ValueError, match="give the ones it was built from"):
+    with pytest.raises(ValueError, match="pass those that it was constructed from"):
         TensorProductScatter("2x1o", "0e", "2x1o", product.instructions)
 
 

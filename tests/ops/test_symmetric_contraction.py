@@ -245,7 +245,7 @@ def test_torch_func_takes_the_plain_twin():
 
 
 def test_wrong_arguments_are_refused():
-    with pytest.raises(ValueError, match="as many channels of every irrep"):
+    with pytest.raises(ValueError, match="same number of channels in every irrep"):
         SymmetricContraction("2x0e+1x1o", "2x0e", 2)
     with pytest.raises(ValueError, match="output irrep 0o is in no product of up to 2 features"):
         SymmetricContraction("2x0e+2x1o", "2x0o", 2)

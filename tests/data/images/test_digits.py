@@ -13,7 +13,7 @@ def test_the_two_parts_are_the_data_set():
     images = load_images("digits", "all")
     ours = zip(images.flat().tolist(), images.labels.tolist(), strict=True)
     assert Counter((*row, label) for row, label in ours) == theirs
-    assert images.white == images.pixels.max() == 16
+    assert images.max_value == images.pixels.max() == 16
 
 
 def test_the_test_part_holds_fifty_of_each_digit():

@@ -9,7 +9,7 @@ PIXELS = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(3, 1, 1, 1)
 def test_pixels_are_scaled_by_white():
     images = Images(PIXELS, torch.tensor([0, 1, 0]), ("a", "b"), "dots")
     assert images.scaled(torch.float64).flatten().tolist() == [0, 0.2, 1]
-    half = Images(PIXELS[:2], torch.tensor([0, 1]), ("a", "b"), "dots", white=51)
+    half = Images(PIXELS[:2], torch.tensor([0, 1]), ("a", "b"), "dots", max_value=51)
     assert half.scaled().flatten().tolist() == [0, 1]
     assert half.scaled().dtype == torch.float32
 

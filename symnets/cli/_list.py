@@ -1,0 +1,107 @@
+"""`symnets list`: models, data sets, experiments and observables by name, with one line each."""
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.text import Text
+from tyro.conf import Positional
+
+Lines = dict[str, str]
+"""One line on each name."""
+
+
+@dataclass(frozen=True)
+class List:
+    """List the models, data sets, experiments or observables of symnets, with one line each.
+
+    Example:
+        symnets list models
+        symnets list experiments
+    """
+
+    kind: Annotated[
+        Positional[Literal["models", "datasets", "experiments", "observables"]],
+        tyro.conf.arg(metavar="{models,datasets,experiments,observables}"),
+    ]
+    """What to list."""
+
+    def run(self) -> None:
+        """Print the sections of the list, one name a line."""
+        sections = {
+            "models": _models,
+            "datasets": _datasets,
+            "experiments": _experiments,
+            "observables": _observables,
+        }
+        console = Console()
+        for number, (title, lines) in enumerate(sections[self.kind]().items()):
+            console.print(Text("\n" * (number > 0) + title, style="bold"), soft_wrap=True)
+            width = max(map(len, lines))
+            for name, line in lines.items():
+                console.print(Text.assemble("  ", (f"{name:<{width}}", "cyan"), f"  {line}"), soft_wrap=True)
+
+
+def _models() -> dict[str, Lines]:
+    from torch import nn
+
+    from symnets.models import IMAGE_NETS
+
+    room = importlib.import_module("symnets.models")
+    classes = [name for name in room.__all__ if inspect.isclass(getattr(room, name))]
+    networks = [name for name in classes if issubclass(getattr(room, name), nn.Module)]
+    return {
+        "Networks and wrappers: from symnets.models import NAME": _first_lines("symnets.models", networks),
+        'Networks for images: symnets.models.image_net("NAME", shape)': dict(IMAGE_NETS),
+    }
+
+
+def _datasets() -> dict[str, Lines]:
+    from symnets.data import IMAGE_CLASSES
+
+    images = {"digits": "10 classes of handwritten digits, 8 x 8 pixels, part of scikit-learn"}
+    images |= {
+        name: f"{len(classes)} classes: {', '.join(classes)}" for name, classes in IMAGE_CLASSES.items()
+    }
+    points = ["random_task", "binary_task", "sphere_points", "gaussian_cloud", "uniform_cloud"]
+    structures = ["read_structures", "sample_trajectory"]
+    return {
+        'Images: symnets.data.load_images("NAME")': images,
+        "Points and tasks: from symnets.data import NAME": _first_lines("symnets.data", points),
+        "Structures: from symnets.data import NAME": _first_lines("symnets.data", structures),
+    }
+
+
+def _experiments() -> dict[str, Lines]:
+    from symnets.sweeps import experiments
+
+    return {"Experiments: symnets sweep NAME": experiments()}
+
+
+def _observables() -> dict[str, Lines]:
+    sections = {}
+    for path in ("symnets.observables", "symnets.observables.curvature"):
+        room = importlib.import_module(path)
+        observables = [name for name in room.__all__ if _is_observable(getattr(room, name))]
+        sections[f"from {path} import NAME"] = _first_lines(path, observables)
+    return sections
+
+
+def _is_observable(member: Any) -> bool:
+    """Whether this is a function that returns a record of `symnets.observables`, or an array for a model."""
+    if not inspect.isfunction(member):
+        return False
+    signature = inspect.signature(member)
+    returned = getattr(signature.return_annotation, "__module__", "")
+    return returned.startswith("symnets.observables") or (
+        returned == "jaxtyping" and next(iter(signature.parameters)) == "model"
+    )
+
+
+def _first_lines(path: str, names: list[str]) -> Lines:
+    """The first line of the docstring of each name of a room."""
+    room = importlib.import_module(path)
+    return {name: (inspect.getdoc(getattr(room, name)) or "").partition("\n")[0] for name in names}
