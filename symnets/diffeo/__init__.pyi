@@ -10,7 +10,7 @@ from ._diffeo import Diffeo as Diffeo
 from ._diffeo import Inverse as Inverse
 from ._expansion import Expansion as Expansion
 from ._field import Field as Field
-from ._folding import FoldingWarning as FoldingWarning
+from ._field import FoldingWarning as FoldingWarning
 from ._gaussian_field import GaussianField as GaussianField
 from ._molecules import deform_atoms as deform_atoms
 from ._molecules import deform_graph as deform_graph

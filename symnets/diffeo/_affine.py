@@ -1,7 +1,4 @@
-"""Affine: rotations, scalings, shears and shifts about the centre of an image.
-
-Random affine maps of images.
-"""
+"""Affine maps of images: rotations, scalings, shears and shifts about the centre, given or random."""
 
 from collections.abc import Sequence
 
@@ -9,18 +6,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from symnets.diffeo._basis import values_suffice
-from symnets.diffeo._diffeo import Diffeo, Index, as_rows, identity_minus
+from symnets.diffeo._diffeo import Diffeo, Index, as_rows
+from symnets.diffeo._eager import no_derivatives
+from symnets.diffeo._preimage import identity_minus
 
 
 class Affine(Diffeo):
-    """What is at p goes to A (p - c) + c + t, with c the centre of the image: `push` is this map, images are
-    pulled by its inverse. The border moves too; what comes from outside of an image has the nearest value of
-    its border.
+    """Affine maps p -> A (p - c) + c + t of image content, with c the centre of the image.
+
+    `push` is this map; images are interpolated at its inverse. The border moves too: pixels whose source lies
+    outside of the image take the value of the nearest pixel of its border.
 
     Args:
         matrix: A, one for each deformation, in the order of the axes (row, column).
-        shift: t in pixels, zero if None.
+        shift: t in pixels; zero if None.
         shape: pixels along each axis.
 
     Raises:
@@ -44,14 +43,14 @@ class Affine(Diffeo):
         if tuple(matrix.shape[1:]) != (dim, dim):
             raise ValueError(f"matrix: expected shape (n, {dim}, {dim}), got {tuple(matrix.shape)}")
         if not matrix.is_floating_point():
-            raise ValueError(f"matrix: expected floating numbers, got {matrix.dtype}")
+            raise ValueError(f"matrix: expected a floating-point dtype, got {matrix.dtype}")
         if shift is None:
             shift = matrix.new_zeros(len(matrix), dim)
         if tuple(shift.shape) != (len(matrix), dim):
             raise ValueError(f"shift: expected shape ({len(matrix)}, {dim}), got {tuple(shift.shape)}")
-        inverse, failed = torch.linalg.inv_ex(matrix)
-        if bool(failed.any()):
-            raise ValueError("matrix: expected matrices that have an inverse")
+        inverse, singular = torch.linalg.inv_ex(matrix)
+        if bool(singular.any()):
+            raise ValueError("matrix: expected invertible matrices, got a singular one")
         self.matrix, self.shift, self._inverse = matrix, shift.to(matrix), inverse
         self._identity = not bool(identity_minus(matrix).any() or self.shift.any())
         self.shape, self.n = tuple(int(size) for size in shape), len(matrix)
@@ -66,8 +65,8 @@ class Affine(Diffeo):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> "Affine":
-        """Turns images counterclockwise, as one sees them with row 0 on top; one angle, or (n,)."""
-        _flat(shape, "rotation")
+        """Counterclockwise rotations, seen with row 0 on top; one angle, or (n,)."""
+        _check_image(shape, "rotation")
         angle = torch.deg2rad(_each(degrees, dtype, device))
         cos, sin = angle.cos(), angle.sin()
         rows = [torch.stack([cos, -sin], dim=-1), torch.stack([sin, cos], dim=-1)]
@@ -82,7 +81,7 @@ class Affine(Diffeo):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> "Affine":
-        """Enlarges by a factor, (n,), or by one for each axis, (n, dim)."""
+        """Magnifications by a factor, (n,), or by a factor for each axis, (n, dim)."""
         factors = torch.as_tensor(factor, dtype=dtype or _floating(factor), device=device)
         if factors.ndim < 2:
             factors = factors.reshape(-1, 1).expand(-1, len(shape))
@@ -97,13 +96,14 @@ class Affine(Diffeo):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> "Affine":
-        """Slides each row along itself by tan(angle) times its height above the centre: upright lines lean
-        to the right. One angle, or (n,).
+        """Shears that move each row to the right by tan(angle) times its height above the centre.
+
+        One angle, or (n,); a positive angle makes vertical lines lean to the right.
         """
-        _flat(shape, "shear")
-        lean = -torch.deg2rad(_each(degrees, dtype, device)).tan()
-        one, zero = torch.ones_like(lean), torch.zeros_like(lean)
-        rows = [torch.stack([one, zero], dim=-1), torch.stack([lean, one], dim=-1)]
+        _check_image(shape, "shear")
+        slope = -torch.deg2rad(_each(degrees, dtype, device)).tan()
+        one, zero = torch.ones_like(slope), torch.zeros_like(slope)
+        rows = [torch.stack([one, zero], dim=-1), torch.stack([slope, one], dim=-1)]
         return cls(torch.stack(rows, dim=-2), shape=shape)
 
     @classmethod
@@ -115,7 +115,7 @@ class Affine(Diffeo):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> "Affine":
-        """Shifts content by so many pixels along each axis."""
+        """Shifts of the content by a number of pixels along each axis."""
         shift = torch.as_tensor(pixels, dtype=dtype or _floating(pixels), device=device)
         shift = shift.reshape(-1, len(shape))
         eye = torch.eye(len(shape), dtype=shift.dtype, device=shift.device)
@@ -123,63 +123,63 @@ class Affine(Diffeo):
 
     @property
     def centre(self) -> Float[Tensor, " dim"]:
-        """c, the middle of the image: (n_a - 1) / 2."""
+        """c, the centre of the image: (n_a - 1) / 2 along each axis."""
         return torch.tensor(
             [(size - 1) / 2 for size in self.grid_shape], dtype=self.dtype, device=self.device
         )
 
     @property
     def is_identity(self) -> bool:
-        """Whether A is 1 and t is 0, and no derivative with respect to them is asked for."""
-        return self._identity and values_suffice(self.matrix, self.shift)
+        """Whether A = 1 and t = 0, and no derivative with respect to them is required."""
+        return self._identity and no_derivatives(self.matrix, self.shift)
 
     def __getitem__(self, index: Index) -> "Affine":
-        """Some of the deformations: of a number, a batch of one."""
+        """Some of the deformations; an integer selects a batch of one."""
         rows = as_rows(index, self.n, self.device)
         return Affine(self.matrix[rows], self.shift[rows], shape=self.grid_shape)
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Affine":
-        """The same deformations elsewhere."""
+        """The same deformations on another device, or in another dtype."""
         matrix, shift = (part.to(device=device, dtype=dtype) for part in (self.matrix, self.shift))
         return Affine(matrix, shift, shape=self.grid_shape)
 
     def at(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim"]:
-        """u at points."""
+        """Displacement u at points."""
         points = points.to(device=self.device, dtype=self.dtype)
         source = (points - self.centre - self.shift[:, None]) @ self._inverse.mT + self.centre
         return points - source
 
     def gradient(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim dim"]:
-        """∂u_a / ∂x_b = 1 - A⁻¹ everywhere."""
+        """Derivatives of the displacement, 1 - A⁻¹ at every point."""
         return identity_minus(self._inverse)[:, None].expand(-1, points.shape[-2], -1, -1)
 
     def is_bijective(self, margin: float = 0.0, refine: int = 2) -> Bool[Tensor, " n"]:
-        """Whether |det| > margin. The plane is mapped one-to-one by mirrors too."""
+        """Whether |det A⁻¹| > margin; reflections are one-to-one too."""
         return torch.linalg.det(self._inverse).abs() > margin
 
     def inverse(self, tol: float | None = None) -> "Affine":
-        """A⁻¹ and -A⁻¹ t, in closed form whatever `tol`."""
-        back = -(self._inverse @ self.shift[..., None])[..., 0]
-        return Affine(self._inverse, back, shape=self.grid_shape)
+        """The inverse map, with A⁻¹ and -A⁻¹ t in closed form; `tol` has no effect."""
+        shift = -(self._inverse @ self.shift[..., None])[..., 0]
+        return Affine(self._inverse, shift, shape=self.grid_shape)
 
     def compose(self, other: Diffeo) -> Diffeo:
-        """This one after another; of two affine ones, their product."""
+        """This deformation after another; the composition of two affine maps is affine."""
         if not isinstance(other, Affine) or other.shape != self.shape or self.n != other.n:
             return super().compose(other)
         shift = (self.matrix @ other.shift[..., None])[..., 0] + self.shift
         return Affine(self.matrix @ other.matrix, shift, shape=self.grid_shape)
 
 
-def _flat(shape: Sequence[int], what: str) -> None:
+def _check_image(shape: Sequence[int], name: str) -> None:
     if len(shape) != 2:
         raise ValueError(
-            f"{what}: expected shape (rows, columns), got {tuple(shape)}; of volumes give a matrix"
+            f"{name}: expected shape (rows, columns), got {tuple(shape)}; for volumes, pass a matrix"
         )
 
 
-def _floating(given: object) -> torch.dtype:
-    floating = isinstance(given, Tensor) and given.is_floating_point()
-    return given.dtype if floating else torch.get_default_dtype()  # pyright: ignore[reportAttributeAccessIssue]
+def _floating(value: object) -> torch.dtype:
+    floating = isinstance(value, Tensor) and value.is_floating_point()
+    return value.dtype if floating else torch.get_default_dtype()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _each(degrees: float | Tensor, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:
@@ -198,35 +198,35 @@ def random_affine(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> Affine:
-    """Images are scaled, sheared, turned and shifted, in this order, each by a number of its own.
+    """Random affine maps: scaling, shear, rotation and shift, in this order, with independent parameters.
 
-    Drawn in float64 where the generator is, as `Field.sample` does.
+    Parameters are sampled in float64 on the generator's device, as in `Field.sample`.
 
     Args:
-        n: how many.
+        n: number of maps.
         shape: (rows, columns).
         degrees: largest angle of rotation, uniform between plus and minus.
         translate: largest shift in pixels along each axis, uniform between plus and minus.
-        scale: least and largest factor, uniform in its logarithm.
+        scale: smallest and largest factor; its logarithm is uniform.
         shear: largest angle of shear in degrees, uniform between plus and minus.
-        generator: source of the numbers; None is torch's own.
-        dtype: of the maps, torch's default if None.
-        device: of the maps, that of the generator if None.
+        generator: source of the random numbers; None is torch's default generator.
+        dtype: of the maps; by default torch's default dtype.
+        device: of the maps; by default that of the generator.
 
     Raises:
-        ValueError: limits that are negative or in the wrong order, shears of 90 degrees.
+        ValueError: limits that are negative or in the wrong order, or shears of 90 degrees.
     """
     low, high = scale
     if not (degrees >= 0 and translate >= 0 and 0 <= shear < 90):
         raise ValueError(f"expected limits >= 0, shear < 90; got {degrees=}, {translate=}, {shear=}")
     if not 0 < low <= high:
-        raise ValueError(f"scale: expected 0 < least <= largest, got {scale}")
-    where = torch.device("cpu") if generator is None else generator.device
-    angle, lean, size, *moves = (
-        2 * torch.rand(5, n, generator=generator, dtype=torch.float64, device=where) - 1
+        raise ValueError(f"scale: expected 0 < smallest <= largest, got {scale}")
+    source = torch.device("cpu") if generator is None else generator.device
+    angle, slope, size, *shift = (
+        2 * torch.rand(5, n, generator=generator, dtype=torch.float64, device=source) - 1
     )
     factor = low * (high / low) ** ((size + 1) / 2)
-    turned = Affine.rotation(angle * degrees, shape).matrix
-    matrix = turned @ Affine.shear(lean * shear, shape).matrix * factor[:, None, None]
-    drawn = Affine(matrix, translate * torch.stack(moves, dim=-1), shape=shape)
-    return drawn.to(device=where if device is None else device, dtype=dtype or torch.get_default_dtype())
+    rotation = Affine.rotation(angle * degrees, shape).matrix
+    matrix = rotation @ Affine.shear(slope * shear, shape).matrix * factor[:, None, None]
+    maps = Affine(matrix, translate * torch.stack(shift, dim=-1), shape=shape)
+    return maps.to(device=source if device is None else device, dtype=dtype or torch.get_default_dtype())

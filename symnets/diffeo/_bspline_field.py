@@ -1,4 +1,4 @@
-"""BSplineField: free-form deformations, cubic splines through control points."""
+"""Free-form deformations: random cubic B-spline fields."""
 
 import math
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from symnets.diffeo._field import Field, image_shape
 
 @dataclass(frozen=True)
 class BSplineBasis:
-    """Cubic B-splines β at equally spaced control points inside of each axis, with their mirror images:
+    """Cubic B-splines β at equally spaced control points inside of each axis, minus their mirror images:
 
         φ_k(x) = β(t - k) - β(-t - k) - β(2m - t - k),     t = m x / e_a,     k = 1, ..., m - 1 = size.
 
-    β is smooth up to its second derivative and not zero for |t| < 2. Since the images have opposite sign,
-    both ends stay where they are. Two points away from them the φ sum to 1.
+    β has continuous second derivatives and is nonzero for |t| < 2. The mirror images at both ends have
+    opposite sign, so that φ vanishes there. At least two control points away from the ends the φ sum to 1.
 
     Attributes:
         extents: e_a, the last coordinate of each axis.
@@ -48,7 +48,7 @@ class BSplineBasis:
     def mean_square(self, axis: int) -> float:
         """Mean over an axis of Σ_k φ_k²."""
         intervals = self.sizes[axis] + 1
-        # Between control points squares have degree 6, for which Gauss's rule of four points is exact.
+        # Between control points the squares are polynomials of degree 6; four Gauss points are exact.
         nodes, weights = np.polynomial.legendre.leggauss(4)
         step = self.extents[axis] / intervals
         inside = torch.from_numpy((nodes + 1) / 2) * step
@@ -58,15 +58,16 @@ class BSplineBasis:
 
 
 class BSplineField(Field):
-    """Random displacements of control points, and cubic B-splines in between (free-form deformations,
-    Rueckert et al. 1999). Each control point inside of the image moves independently; the border does not.
+    """Random free-form deformations (Rueckert et al. 1999): cubic B-splines with random control points.
+
+    Each control point inside of the image is displaced independently; the border does not move.
 
     Args:
         shape: pixels along each axis: (rows, columns) or (depth, rows, columns).
-        spacing: pixels between control points; rounded such that a whole number fits between the borders.
+        spacing: pixels between control points; rounded so that an integer number fits between the borders.
 
     Raises:
-        ValueError: less than a pixel, or no control point is inside.
+        ValueError: a spacing below one pixel, or so large that no control point lies inside.
 
     Example:
         >>> BSplineField((28, 28), spacing=9).basis.sizes
@@ -76,11 +77,11 @@ class BSplineField(Field):
     def __init__(self, shape: Sequence[int], *, spacing: float) -> None:
         pixels = image_shape(shape)
         extents = tuple(n - 1.0 for n in pixels)
-        largest = min(extents) / 1.5  # two intervals after rounding, one control point
+        largest = min(extents) / 1.5  # gives two intervals after rounding: one control point
         if not 1 <= spacing <= largest:
             raise ValueError(
-                f"spacing: expected 1 to {largest:.4g} pixels for control points inside of {pixels}, "
-                f"got {spacing}"
+                f"spacing: expected 1 to {largest:.4g} pixels for at least one control point inside of "
+                f"{pixels}, got {spacing}"
             )
         self.spacing = float(spacing)
         basis = BSplineBasis(extents, tuple(round(extent / spacing) - 1 for extent in extents))
@@ -95,7 +96,7 @@ class BSplineField(Field):
 
     @property
     def probe_shape(self) -> tuple[int, ...]:
-        """Points along each axis that show the finest structure: four to an interval."""
+        """Points along each axis at which folds are checked: four in each interval."""
         return tuple(4 * (size + 1) + 1 for size in self.basis.sizes)
 
 
@@ -106,6 +107,6 @@ def bspline(t: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
 
 
 def bspline_slope(t: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
-    """dβ / dt."""
+    """Derivative dβ / dt of the cubic B-spline."""
     distance = t.abs()
     return -t.sign() * ((2 - distance).relu().square() - 4 * (1 - distance).relu().square()) / 2

@@ -1,4 +1,4 @@
-"""Expansion: deformations that are sums of basis functions, known everywhere with their derivatives."""
+"""Deformations given as sums of basis functions, with exact values and derivatives at every point."""
 
 from collections.abc import Iterator, Sequence
 from string import ascii_lowercase
@@ -8,27 +8,31 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symnets.diffeo._basis import Basis, pixel_table
-from symnets.diffeo._diffeo import Diffeo, Index, as_rows, identity_minus, refined
+from symnets.diffeo._diffeo import Diffeo, Index, as_rows, refined
+from symnets.diffeo._preimage import identity_minus
 
 POINTS_PER_WAVE = 4
-"""Points of the grid on which folds are sought, to the shortest half wave."""
+"""Points in the shortest half wave, on the grid at which folds are checked."""
 
 
 class Expansion(Diffeo):
-    """u_a(x) = Σ_k C_(a,k) φ_k(x), with φ_k of a `Basis` of products.
+    """Deformations u_a(x) = Σ_k C_(a,k) φ_k(x), with φ_k from a `Basis` of product functions.
 
-    Sums over products factorise: on a grid, u = A C Bᵀ with the tables A and B of the two axes.
+    The sums factorise: on a grid, u = A C Bᵀ with the tables A and B of the two axes.
 
-    Without pixels (`shape` None), `jacobian`, `det`, `is_bijective` and `energy` are at points all over the
-    box, four to the shortest half wave; `displacement` and `warp` are refused.
+    Without a grid of pixels (`shape` None), `jacobian`, `det`, `is_bijective` and `energy` are evaluated on
+    a grid over the box, with four points in the shortest half wave; `displacement` and `warp` raise an error.
 
     Args:
         basis: the φ.
-        coefficients: C, in pixels; a grid of all modes, zero where one is not kept.
-        shape: of the grid of pixels; None for points only.
+        coefficients: C, in pixels, on the grid of all modes; zero for modes above the cutoff.
+        shape: pixels along each axis; None for deformations of points only.
         is_identity: whether all coefficients are known to be zero.
-        acceptance: of the draws that these were kept from, the fraction that was one-to-one; None if all
-            were kept unseen.
+        acceptance: fraction of sampled fields that were one-to-one, if others were rejected; None without
+            rejection.
+
+    Raises:
+        ValueError: coefficients of another shape than the basis, or not floating-point.
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class Expansion(Diffeo):
             expected = ("n", len(basis.sizes), *basis.sizes)
             raise ValueError(f"coefficients: expected shape {expected}, got {tuple(coefficients.shape)}")
         if not coefficients.is_floating_point():
-            raise ValueError(f"coefficients: expected floating numbers, got {coefficients.dtype}")
+            raise ValueError(f"coefficients: expected a floating-point dtype, got {coefficients.dtype}")
         self.basis, self.coefficients, self._is_identity = basis, coefficients, is_identity
         self.shape = None if shape is None else tuple(shape)
         self.acceptance = acceptance
@@ -61,74 +65,74 @@ class Expansion(Diffeo):
 
     @property
     def dtype(self) -> torch.dtype:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Of the coefficients."""
+        """Dtype of the coefficients."""
         return self.coefficients.dtype
 
     @property
     def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Of the coefficients."""
+        """Device of the coefficients."""
         return self.coefficients.device
 
     @property
     def is_identity(self) -> bool:
-        """Whether it is known to move nothing."""
+        """Whether the displacement is known to be zero everywhere."""
         return self._is_identity
 
     def __getitem__(self, index: Index) -> "Expansion":
-        """Some of the deformations: of a number, a batch of one."""
+        """Some of the deformations; an integer selects a batch of one."""
         return self._with(self.coefficients[as_rows(index, self.n, self.device)])
 
     def __iter__(self) -> Iterator["Expansion"]:
-        """One after another, each a batch of one."""
+        """Iterates over the deformations, each as a batch of one."""
         return (self[k] for k in range(self.n))
 
     def to(
         self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> "Expansion":
-        """The same deformations elsewhere."""
-        # On the way back to the CPU a copy that is not waited for could be read before it is there.
+        """The same deformations on another device, or in another dtype."""
+        # A non-blocking copy to the CPU could be read before it is complete.
         from_cpu = self.device.type == "cpu"
         return self._with(self.coefficients.to(device=device, dtype=dtype, non_blocking=from_cpu))
 
     def at(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim"]:
-        """u at points."""
+        """Displacement u at points."""
         return self._sum(self._tables(points, [0] * self.dim))
 
     def gradient(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim dim"]:
-        """∂u_a / ∂x_b at points."""
+        """Derivatives ∂u_a / ∂x_b at points."""
         orders = torch.eye(self.dim, dtype=torch.int64).tolist()
         return torch.stack([self._sum(self._tables(points, order)) for order in orders], dim=-1)
 
     def displacement(self, refine: int = 1) -> Float[Tensor, "n *shape dim"]:
-        """u at all pixels."""
+        """Displacement u at all pixels."""
         return self.planes([0] * self.dim, refine).movedim(1, -1)
 
     def jacobian(self, refine: int = 1) -> Float[Tensor, "n *shape dim dim"]:
-        """∂h_a / ∂x_b at all pixels."""
-        return super().jacobian(refine) if self.shape is None else self.jacobian_of_some(refine, 1)
+        """Jacobian ∂h_a / ∂x_b at all pixels."""
+        return super().jacobian(refine) if self.shape is None else self.strided_jacobian(refine, 1)
 
-    def jacobian_of_some(self, refine: int, step: int) -> Float[Tensor, "n *shape dim dim"]:
-        """`jacobian` at every `step`-th of its points along each axis."""
+    def strided_jacobian(self, refine: int, step: int) -> Float[Tensor, "n *shape dim dim"]:
+        """`jacobian` at every `step`-th point along each axis."""
         orders = torch.eye(self.dim, dtype=torch.int64).tolist()
         planes = [self.planes(order, refine, step).movedim(1, -1) for order in orders]
         return identity_minus(torch.stack(planes, dim=-1))
 
     def energy(self) -> Float[Tensor, " n"]:
-        """Mean over the pixels of ‖∇u‖²."""
+        """Mean over the pixels of ‖∇u‖²; the mean over fields is proportional to the temperature."""
         return identity_minus(self.jacobian()).square().sum((-2, -1)).flatten(1).mean(1)
 
     def planes(self, orders: Sequence[int], refine: int = 1, step: int = 1) -> Float[Tensor, "n dim *shape"]:
-        """∂^orders u at the pixels, or at every `step`-th along each axis, a plane for each component."""
+        """Derivatives ∂^orders u at every `step`-th pixel along each axis, one plane for each component."""
         shape = [len(range(0, n, step)) for n in refined(self.grid_shape, refine)]
         tables = [
             pixel_table(self.basis, axis, n, refine, order, self.dtype, self.device)[::step]
             for axis, (n, order) in enumerate(zip(self.grid_shape, orders, strict=True))
         ]
-        # From the last axis to the first: no result is ever transposed.
-        found = self.coefficients @ tables[-1].mT
+        # From the last axis to the first, so that no intermediate result needs a transposition.
+        values = self.coefficients @ tables[-1].mT
         for axis in reversed(range(self.dim - 1)):
-            found = tables[axis] @ found.flatten(3 + axis)
-        return found.reshape(self.n, self.dim, *shape)
+            values = tables[axis] @ values.flatten(3 + axis)
+        return values.reshape(self.n, self.dim, *shape)
 
     def _grid(self, refine: int) -> tuple[Float[Tensor, "points dim"], tuple[int, ...]]:
         if self.shape is not None:
@@ -150,10 +154,10 @@ class Expansion(Diffeo):
         return [self.basis.table(axis, points[..., axis], order) for axis, order in enumerate(orders)]
 
     def _sum(self, tables: Sequence[Tensor]) -> Float[Tensor, "n points dim"]:
-        """Σ_k C_k φ_k at points, from the tables of each axis."""
+        """Σ_k C_k φ_k at points, from the table of each axis."""
         modes = ascii_lowercase[: self.dim]
-        own = "z" if tables[0].ndim == 3 else ""
-        terms = [f"zy{modes}", *[f"{own}x{mode}" for mode in modes]]
+        batch = "z" if tables[0].ndim == 3 else ""  # separate points for each deformation
+        terms = [f"zy{modes}", *[f"{batch}x{mode}" for mode in modes]]
         return torch.einsum(f"{','.join(terms)}->zxy", self.coefficients, *tables)
 
     def _with(self, coefficients: Tensor) -> "Expansion":

@@ -1,8 +1,8 @@
-"""Strength: numbers that say how strong deformations are.
+"""Random fields of known typical displacement: sampling, folds, and warnings of folds."""
 
-Field: random deformations of a known typical displacement, whatever their basis.
-"""
-
+import math
+import sys
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -11,43 +11,28 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Generator, Tensor
 
 from symnets.diffeo._basis import Basis
-from symnets.diffeo._expansion import Expansion
-from symnets.diffeo._folding import on_grid, one_to_one
-
-
-def not_negative(given: float | Tensor, n: int, name: str) -> Float64[Tensor, " n"]:
-    """One number for each of n fields, or one for all, on the CPU.
-
-    Raises:
-        ValueError: a negative or infinite number, or as many as do not fit.
-    """
-    values = torch.as_tensor(given, dtype=torch.float64).cpu()
-    if values.ndim > 1 or values.numel() not in (1, n):
-        raise ValueError(f"{name}: expected one number, or {n}, got shape {tuple(values.shape)}")
-    if not bool(((values >= 0) & values.isfinite()).all()):
-        raise ValueError(f"{name}: expected numbers >= 0, got {given}")
-    return values.expand(n)
-
+from symnets.diffeo._expansion import POINTS_PER_WAVE, Expansion
+from symnets.diffeo._preimage import determinant
 
 N_PROBES = 400
-"""Fields drawn to estimate how probable folds are."""
+"""Fields sampled to estimate the probability of folds."""
 
 PATIENCE = 200
-"""Draws in a row that all fold, after which no more are tried."""
+"""Largest number of samples in a row that all fold, before rejection sampling gives up."""
 
 
 class Field(ABC):
-    """Random displacements with independent Gaussian coefficients,
+    """Random displacement fields with independent Gaussian coefficients,
 
         u_a(x) = Σ_k C_(a,k) φ_k(x),     C_(a,k) ~ N(0, δ² A_k²),
 
-    where the mean of ‖u‖² over fields and over the domain is δ².
+    normalised so that the mean of ‖u‖² over fields and over the domain is δ².
 
     Attributes:
         basis: the φ; they vanish on the border.
-        modes: k of the functions that are kept, (modes, dim), each component counted from 1.
+        modes: k of the modes in use, (modes, dim), each component counted from 1.
         amplitudes: A_k, (modes,), float64.
-        shape: pixels along each axis; None if there is no grid, only points.
+        shape: pixels along each axis; None for fields of points without a grid of pixels.
     """
 
     basis: Basis
@@ -68,13 +53,13 @@ class Field(ABC):
 
     @property
     def n_modes(self) -> int:
-        """Functions kept, each with `dim` coefficients."""
+        """Number of modes in use, each with `dim` coefficients."""
         return len(self.modes)
 
     @property
     @abstractmethod
     def probe_shape(self) -> tuple[int, ...]:
-        """Points along each axis that show the finest structure, for looking for folds."""
+        """Points along each axis at which folds are checked; they resolve the finest structure."""
 
     def sample(
         self,
@@ -87,29 +72,30 @@ class Field(ABC):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> Expansion:
-        """Draws n fields.
+        """Samples n fields.
 
-        They are drawn in float64 where the generator is, and looked at for folds there: the same generator
-        gives the same fields in any dtype and on any device. With a generator of the CPU, nothing waits for a
-        GPU that they go to.
+        Fields are sampled in float64 on the generator's device, where they are also checked for folds: equal
+        generators give equal fields in any dtype and on any device. With a generator on the CPU, copying the
+        fields to a GPU does not synchronise with it.
 
         Args:
-            n: how many.
-            temperature: T, of all fields or one for each, (n,); of a `SineField` only.
+            n: number of fields.
+            temperature: T, one number, or one for each field, (n,); only for a `SineField`.
             delta: typical displacement δ in pixels, in place of the temperature.
-            generator: source of the coefficients; None is torch's own.
-            bijective: draw anew what is not one-to-one; the result tells the fraction kept, `acceptance`.
-            dtype: of the fields, torch's default if None.
-            device: of the fields, that of the generator if None.
+            generator: source of the coefficients; None is torch's default generator.
+            bijective: whether to reject and resample fields that are not one-to-one; the accepted fraction is
+                the attribute `acceptance` of the result.
+            dtype: of the fields; by default torch's default dtype.
+            device: of the fields; by default that of the generator.
 
         Raises:
             ValueError: a negative temperature, both or neither of temperature and delta, a dtype that is not
-                floating, or fewer than about one field in a hundred is one-to-one: 200 draws in a row were
-                not.
+                floating-point, or 200 samples in a row were not one-to-one, so that fewer than about one
+                field in a hundred is.
 
         Warns:
-            FoldingWarning: the temperature is above T2 (`SineField.temperature_range`), with the
-                probability of folds.
+            FoldingWarning: the temperature is above T2 (`SineField.temperature_range`); the message gives
+                the probability of folds.
         """
         if n < 1:
             raise ValueError(f"n: expected at least 1, got {n}")
@@ -127,34 +113,35 @@ class Field(ABC):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> Expansion:
-        """As `sample`, one field for each δ, without a warning: for those who draw often and call
-        `warn_of_folds` once.
+        """As `sample`, one field for each δ, without the warning of folds.
+
+        For repeated sampling; call `warn_of_folds` once before.
         """
-        where = torch.device("cpu") if generator is None else generator.device
-        device = where if device is None else torch.device(device)
+        source = torch.device("cpu") if generator is None else generator.device
+        device = source if device is None else torch.device(device)
         dtype = dtype or torch.get_default_dtype()
         if not dtype.is_floating_point:
-            raise ValueError(f"dtype: expected a floating one, got {dtype}")
+            raise ValueError(f"dtype: expected a floating-point dtype, got {dtype}")
         if float(deltas.max()) == 0:
-            none = torch.zeros(len(deltas), self.dim, *self.basis.sizes, dtype=dtype, device=device)
+            zeros = torch.zeros(len(deltas), self.dim, *self.basis.sizes, dtype=dtype, device=device)
             return Expansion(
-                self.basis, none, self.shape, is_identity=True, acceptance=1.0 if bijective else None
+                self.basis, zeros, self.shape, is_identity=True, acceptance=1.0 if bijective else None
             )
         if not bijective:
-            drawn, acceptance = self._draw(deltas.to(where), generator), None
+            coefficients, acceptance = self._draw(deltas.to(source), generator), None
         else:
-            drawn, acceptance = self._draw_bijective(deltas.to(where), generator)
-        drawn = Expansion(self.basis, drawn, self.shape, acceptance=acceptance)
-        return drawn.to(device=device, dtype=dtype)
+            coefficients, acceptance = self._draw_bijective(deltas.to(source), generator)
+        fields = Expansion(self.basis, coefficients, self.shape, acceptance=acceptance)
+        return fields.to(device=device, dtype=dtype)
 
     def warn_of_folds(self, *, temperature: float | None = None, delta: float | None = None) -> None:
-        """Warns of what `sample` warns of, at the line that called into symnets."""
+        """Emits the `FoldingWarning` that `sample` emits, at the line that called into symnets."""
         largest = float(self._deltas(1, temperature, delta))
         if largest > 0:
             self._warn_of_folds(largest)
 
     def expansion(self, coefficients: Float[Tensor, "n dim modes"]) -> Expansion:
-        """The deformations of given coefficients C, in the order of `modes`, in pixels."""
+        """The deformations with given coefficients C in pixels, in the order of `modes`."""
         size = (self.dim, self.n_modes)
         if tuple(coefficients.shape[1:]) != size:
             raise ValueError(
@@ -163,7 +150,7 @@ class Field(ABC):
         return Expansion(self.basis, self._spread(coefficients), self.shape)
 
     def folding_probability(self, temperature: float | None = None, *, delta: float | None = None) -> float:
-        """Fraction of fields that fold, among 400 drawn from a fixed seed."""
+        """Probability that a field folds, estimated from 400 fields with a fixed seed."""
         deltas = self._deltas(N_PROBES, temperature, delta)
         key = float(deltas[0])
         if key not in self._folds:
@@ -176,13 +163,13 @@ class Field(ABC):
     ) -> Float64[Tensor, " n"]:
         """δ of each field, on the CPU."""
         if temperature is not None:
-            raise ValueError(f"{type(self).__name__} has no temperature; give delta, in pixels")
+            raise ValueError(f"{type(self).__name__} has no temperature; pass delta, in pixels")
         if delta is None:
-            raise ValueError("expected delta, the typical displacement in pixels")
+            raise ValueError("delta: expected the typical displacement in pixels, got None")
         return not_negative(delta, n, "delta")
 
-    def _warn_of_folds(self, delta: float) -> None:  # noqa: B027, no limit is known for most
-        """Warns if δ is known to be too large."""
+    def _warn_of_folds(self, delta: float) -> None:  # noqa: B027, most fields have no known limit
+        """Warns if δ is above the known limit of the field, if it has one."""
 
     def _draw(self, deltas: Tensor, generator: Generator | None) -> Float64[Tensor, "n dim *sizes"]:
         size = (len(deltas), self.dim, self.n_modes)
@@ -190,7 +177,7 @@ class Field(ABC):
         return self._spread(deltas[:, None, None] * self.amplitudes.to(noise.device) * noise)
 
     def _spread(self, coefficients: Float[Tensor, "n dim modes"]) -> Float[Tensor, "n dim *sizes"]:
-        """Coefficients of what is kept in the grid of all functions."""
+        """Coefficients of the modes in use, placed in the grid of all modes."""
         grid = coefficients.new_zeros(*coefficients.shape[:2], *self.basis.sizes)
         index = (self.modes - 1).to(grid.device).unbind(1)
         grid[(slice(None), slice(None), *index)] = coefficients
@@ -198,22 +185,22 @@ class Field(ABC):
 
     def _draw_bijective(self, deltas: Tensor, generator: Generator | None) -> tuple[Tensor, float]:
         missing = torch.ones(len(deltas), dtype=torch.bool, device=deltas.device)
-        kept, tried, in_vain = torch.empty(0), 0, 0
-        while in_vain < PATIENCE:
-            drawn = self._draw(deltas[missing], generator)
-            kept = drawn if tried == 0 else kept
-            tried += len(drawn)
-            good = self._one_to_one(drawn)
-            in_vain = 0 if bool(good.any()) else in_vain + len(drawn)
+        accepted, n_sampled, n_rejected = torch.empty(0), 0, 0
+        while n_rejected < PATIENCE:
+            samples = self._draw(deltas[missing], generator)
+            accepted = samples if n_sampled == 0 else accepted
+            n_sampled += len(samples)
+            good = self._one_to_one(samples)
+            n_rejected = 0 if bool(good.any()) else n_rejected + len(samples)
             rows = missing.nonzero()[:, 0]
-            kept[rows[good]] = drawn[good]
+            accepted[rows[good]] = samples[good]
             missing[rows[good]] = False
             if not missing.any():
-                return kept, len(deltas) / tried
+                return accepted, len(deltas) / n_sampled
         raise ValueError(
-            f"sample: {int(missing.sum())} of {len(deltas)} fields were never one-to-one, the last {in_vain} "
-            f"draws in a row; a typical displacement of {float(deltas[missing].max()):.3g} is too large for "
-            f"{self!r}"
+            f"sample: no one-to-one field was found for {int(missing.sum())} of {len(deltas)}; the last "
+            f"{n_rejected} samples all fold. A typical displacement of {float(deltas[missing].max()):.3g} is "
+            f"too large for {self!r}"
         )
 
     def _one_to_one(self, coefficients: Tensor) -> Bool[Tensor, " n"]:
@@ -222,14 +209,75 @@ class Field(ABC):
         return one_to_one(Expansion(self.basis, coefficients, self.shape))
 
 
-def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """(rows, columns) or (depth, rows, columns), as whole numbers.
+def on_grid(basis: Basis, coefficients: Float[Tensor, "n dim *modes"], shape: Sequence[int]) -> Expansion:
+    """The same deformations on a grid with another number of points.
+
+    Component b of the displacement is scaled like coordinate b, so that ∂h does not change.
+    """
+    extents = [n - 1.0 for n in shape]
+    scale = [new / old for new, old in zip(extents, basis.extents, strict=True)]
+    factor = coefficients.new_tensor(scale).reshape(1, -1, *[1] * len(shape))
+    return Expansion(basis.resized(extents), coefficients * factor, shape)
+
+
+def one_to_one(diffeo: Expansion, *, refine: int = 2, numbers: int = 2**22) -> Bool[Tensor, " n"]:
+    """`Diffeo.is_bijective` of many deformations, evaluated at most at `numbers` points of the grid at once.
+
+    A coarse grid detects most folds; the full grid is evaluated only where the coarse one detects none.
+    """
+    shape = diffeo.grid_shape
+    step = min((n - 1) // (POINTS_PER_WAVE * size) for n, size in zip(shape, diffeo.basis.sizes, strict=True))
+    bijective = torch.ones(diffeo.n, dtype=torch.bool, device=diffeo.device)
+    for refinement, stride in ((1, max(step, 1)), (refine, 1)):
+        candidates = bijective.nonzero()[:, 0]
+        points = math.prod((n - 1) * refinement // stride + 1 for n in shape)
+        for rows in candidates.split(max(1, numbers // points)):
+            with torch.no_grad():
+                det = determinant(diffeo[rows].strided_jacobian(refinement, stride))
+            bijective[rows] = det.flatten(1).amin(1) > 0
+    return bijective
+
+
+SKIPPED = ("symnets", "torch", "torchvision", "jaxtyping", "beartype")
+"""Packages that are skipped when the caller's line is determined."""
+
+
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
+    """Emits a warning at the innermost calling line outside of `SKIPPED`, shown once for each such line."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in SKIPPED:
+            break
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+class FoldingWarning(UserWarning):
+    """Warning that deformations are so strong that some of them are not one-to-one."""
+
+
+def not_negative(given: float | Tensor, n: int, name: str) -> Float64[Tensor, " n"]:
+    """One number for each of n fields, from one number or n of them, on the CPU.
 
     Raises:
-        ValueError: another number of axes, or fewer than 3 pixels, of which none is inside.
+        ValueError: a negative or infinite number, or neither one nor n of them.
+    """
+    values = torch.as_tensor(given, dtype=torch.float64).cpu()
+    if values.ndim > 1 or values.numel() not in (1, n):
+        raise ValueError(f"{name}: expected one number, or {n}, got shape {tuple(values.shape)}")
+    if not bool(((values >= 0) & values.isfinite()).all()):
+        raise ValueError(f"{name}: expected numbers >= 0, got {given}")
+    return values.expand(n)
+
+
+def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """(rows, columns) or (depth, rows, columns) as integers.
+
+    Raises:
+        ValueError: another number of axes, or fewer than 3 pixels along an axis, so that no pixel is inside.
     """
     if any(n != int(n) for n in shape):
-        raise ValueError(f"shape: expected whole numbers of pixels, got {tuple(shape)}")
+        raise ValueError(f"shape: expected integer numbers of pixels, got {tuple(shape)}")
     pixels = tuple(int(n) for n in shape)
     if len(pixels) not in (2, 3) or min(pixels) < 3:
         raise ValueError(f"shape: expected 2 or 3 axes of at least 3 pixels, got {pixels}")

@@ -1,4 +1,4 @@
-"""FieldRange: sine fields whose strength and cutoff are themselves random."""
+"""Sine fields whose strength and cutoff are themselves random."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,13 @@ Range = float | tuple[float, float]
 
 @dataclass(frozen=True)
 class FieldRange:
-    """Deformations for images of any size, each with a strength and a cutoff of its own.
+    """Random deformations of images of any size, each with its own strength and cutoff.
 
     Attributes:
-        strength: what is uniform: "delta", the typical displacement in pixels, or "temperature".
-        values: its range.
-        cutoffs: range of the cutoff; of whole numbers, unless both ends are the same.
+        strength: the uniformly distributed quantity: "delta", the typical displacement in pixels, or
+            "temperature".
+        values: range of `strength`.
+        cutoffs: range of the cutoff, which takes integer values unless both ends are equal.
         rule: see `SineField`.
     """
 
@@ -36,39 +37,40 @@ class FieldRange:
     def __post_init__(self) -> None:
         low, high = self.cutoffs
         if low != high and not (low.is_integer() and high.is_integer()):
-            raise ValueError(f"cutoff: expected whole numbers as a range, got {self.cutoffs}")
-        # Of all images of an area a square has the longest waves: what it has not, no other has.
+            raise ValueError(f"cutoff: expected a range of integers, got {self.cutoffs}")
+        # Of all images of equal area a square has the longest waves: a cutoff without modes there has none.
         kept_modes((1.0, 1.0), low, self.rule)
 
     def warn_of_folds(self, shape: Sequence[int]) -> None:
-        """Warns as `SineField.sample` does, of the strongest fields with the shortest waves."""
+        """Emits the `FoldingWarning` of the strongest fields with the largest cutoff, if they need one."""
         size = tuple(int(length) for length in shape)
         _field(size, self.cutoffs[1], self.rule).warn_of_folds(**{self.strength: self.values[1]})
 
     def sample(
         self, n: int, shape: Sequence[int], *, bijective: bool, generator: Generator | None
     ) -> Expansion:
-        """Draws n deformations of images of a shape, in float64 on the CPU, without a warning of folds.
+        """Samples n deformations of images of a shape, in float64 on the CPU, without a warning of folds.
 
-        With one strength and one cutoff they are those of `SineField.sample`.
+        With a single strength and a single cutoff the result equals that of `SineField.sample`.
         """
         size = tuple(int(length) for length in shape)
         low, high = self.cutoffs
         cutoffs = torch.full((n,), high, dtype=torch.float64, device="cpu")
         if low != high:
             cutoffs = (low + uniform(n, generator) * (high - low + 1)).floor()
-        least, most = self.values
-        values = torch.full((n,), most, dtype=torch.float64, device="cpu")
-        if least != most:
-            values = least + (most - least) * uniform(n, generator)
+        smallest, largest = self.values
+        values = torch.full((n,), largest, dtype=torch.float64, device="cpu")
+        if smallest != largest:
+            values = smallest + (largest - smallest) * uniform(n, generator)
         basis = _field(size, high, self.rule).basis
         coefficients = torch.zeros(n, len(size), *basis.sizes, dtype=torch.float64, device="cpu")
         for cutoff in cutoffs.unique().tolist():
             rows = (cutoffs == cutoff).nonzero()[:, 0]
-            found = self._coefficients(_field(size, cutoff, self.rule), values[rows], bijective, generator)
-            corner = [slice(length) for length in found.shape[2:]]
-            coefficients[(rows, slice(None), *corner)] = found
-        return Expansion(basis, coefficients, size, is_identity=most == 0)
+            field = _field(size, cutoff, self.rule)
+            low_modes = self._coefficients(field, values[rows], bijective, generator)
+            corner = [slice(length) for length in low_modes.shape[2:]]
+            coefficients[(rows, slice(None), *corner)] = low_modes
+        return Expansion(basis, coefficients, size, is_identity=largest == 0)
 
     def _coefficients(
         self, field: SineField, values: Tensor, bijective: bool, generator: Generator | None
@@ -80,10 +82,10 @@ class FieldRange:
 
 
 def as_range(name: str, given: Range) -> tuple[float, float]:
-    """(low, high) of a number or a range.
+    """(low, high) from a number or a range.
 
     Raises:
-        ValueError: it is none, or negative.
+        ValueError: negative numbers, or low > high.
     """
     low, high = given if isinstance(given, tuple | list) else (given, given)
     if not 0 <= low <= high < float("inf"):
@@ -92,12 +94,12 @@ def as_range(name: str, given: Range) -> tuple[float, float]:
 
 
 def uniform(n: int, generator: Generator | None) -> Float64[Tensor, " n"]:
-    """Numbers between 0 and 1, drawn where the generator is."""
+    """Uniform random numbers between 0 and 1, on the CPU; sampled on the generator's device."""
     device = "cpu" if generator is None else generator.device
     return torch.rand(n, generator=generator, dtype=torch.float64, device=device).cpu()
 
 
 @lru_cache(maxsize=64)
 def _field(shape: tuple[int, ...], cutoff: float, rule: CutoffRule) -> SineField:
-    """Fields of one size; kept, for modes and probabilities of folds take time."""
+    """Fields of one size; cached, because their modes and folding probabilities are costly."""
     return SineField(shape, cutoff=cutoff, rule=rule)

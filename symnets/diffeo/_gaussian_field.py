@@ -1,4 +1,4 @@
-"""GaussianField: white noise smoothed by a Gaussian, known at every point."""
+"""Elastic deformations: white noise smoothed by a Gaussian, as a sum of sine waves."""
 
 import math
 from collections.abc import Sequence
@@ -9,23 +9,25 @@ from symnets.diffeo._basis import SineBasis
 from symnets.diffeo._field import Field, image_shape
 
 NEGLIGIBLE = 1e-8
-"""Amplitude, relative to the largest, below which a wave is left out."""
+"""Amplitude, relative to the largest, below which a mode is omitted."""
 
 
 class GaussianField(Field):
-    """White noise smoothed by a Gaussian of width σ: the elastic deformations of Simard et al. 2003, with
-    two differences. The border stays where it is, as if the noise went on beyond it with opposite sign, so
-    that what does not fold is one-to-one. The scale is the typical displacement δ, exactly.
+    """Elastic deformations: white noise smoothed by a Gaussian of width σ, after Simard et al. 2003.
 
-    Smoothing is the flow of heat from a border kept cold, for a time σ²/2. It damps waves,
+    Two things differ from the original. The border does not move, as if the noise were continued beyond it
+    with opposite sign, so that a field that does not fold is one-to-one. The scale is set by the typical
+    displacement δ, exactly.
+
+    Smoothing is the heat equation with zero boundary values, integrated for a time σ²/2. It damps modes,
 
         u_a(x) = Σ_k C_(a,k) Π_b sin(π k_b x_b / e_b),     A_k ∝ exp(-σ² κ_k² / 2),     κ_b = π k_b / e_b,
 
-    so this is a `SineField` with another spectrum. The noise of n pixels has waves up to k_b = n_b - 2. A few
-    σ away from the border, displacements at a distance r are correlated as exp(-r² / (4 σ²)).
+    so this is a sum of sines like `SineField`, with another spectrum. Noise on n_b pixels has modes up to
+    k_b = n_b - 2. A few σ from the border, displacements at distance r have correlation exp(-r² / (4 σ²)).
 
-    In other libraries u is noise, uniform in (-α, α) for each pixel, smoothed with weights that sum to 1.
-    In two dimensions this has δ = α / (σ √(6π)) away from the border, if σ is at least about a pixel.
+    Other libraries smooth noise that is uniform in (-α, α) at each pixel, with weights that sum to 1. In two
+    dimensions, away from the border and for σ of at least about a pixel, that is δ = α / (σ √(6π)).
 
     Args:
         shape: pixels along each axis: (rows, columns) or (depth, rows, columns).
@@ -47,11 +49,11 @@ class GaussianField(Field):
         modes = torch.cartesian_prod(*[torch.arange(1, n - 1, device="cpu") for n in pixels])
         waves = torch.tensor(extents, dtype=torch.float64, device="cpu") / (math.pi * self.sigma)
         rates = waves.pow(-2) / 2
-        # Relative to the longest wave: a wide Gaussian in a small image damps it below what floats hold.
+        # Relative to the longest wave, since exp(-σ² κ² / 2) underflows for a wide Gaussian in a small image.
         amplitudes = ((1 - modes.square()) * rates).sum(1).exp()
-        kept = amplitudes > NEGLIGIBLE
-        modes, amplitudes = modes[kept], amplitudes[kept]
-        # A product of d sines squared has the mean 2^-d, for each of d components.
+        relevant = amplitudes > NEGLIGIBLE
+        modes, amplitudes = modes[relevant], amplitudes[relevant]
+        # The mean square of a product of d sines is 2^-d, and there are d components.
         amplitudes = amplitudes / (len(pixels) * 2.0 ** -len(pixels) * amplitudes.square().sum()).sqrt()
         super().__init__(SineBasis(extents, tuple(modes.amax(0).tolist())), modes, amplitudes, pixels)
 
@@ -60,6 +62,6 @@ class GaussianField(Field):
 
     @property
     def probe_shape(self) -> tuple[int, ...]:
-        """Points along each axis that show the finest structure: σ/3 apart, or half a pixel."""
+        """Points along each axis at which folds are checked: σ/3 apart, but at least half a pixel."""
         step = max(self.sigma / 3, 0.5)
         return tuple(max(math.ceil(extent / step), 4) + 1 for extent in self.basis.extents)

@@ -1,10 +1,9 @@
-"""Interpolation between neighbouring pixels, four results at a time, in machine code.
+"""Fast linear interpolation at displaced pixels on the CPU: bilinear in images, trilinear in volumes.
 
-What a compiler makes of the plain loop is gathers of single numbers, no faster than `grid_sample`. But two
-neighbours along a row lie together in memory: one load brings both, and shuffles then sort the left ones and
-the right ones. No language that numba reads can say so, except LLVM's own.
-
-Linear interpolation at displaced pixels on the CPU: bilinear in images, trilinear in volumes.
+A compiler turns the plain loop into gathers of single numbers, which is no faster than `grid_sample`. But two
+neighbours along a row are adjacent in memory: one vector load reads both, and shuffles then separate the left
+from the right ones, for four results at a time. Numba's Python subset cannot express this, so the inner loop
+is written in LLVM's intermediate representation.
 """
 
 import math
@@ -24,7 +23,7 @@ from torch import Tensor
 from symnets.threads import run
 
 LANES = 4
-"""Results at a time: pairs for four fill a register without moves between its halves."""
+"""Results computed at a time: four pairs fill a vector register without moves between its halves."""
 
 
 @intrinsic
@@ -41,19 +40,20 @@ def blend(
 ) -> Any:
     """target[to + j + l] = Σ_corners Π_axes (1 - w or w) images[origin + at[j + l] + corner], l = 0, ..., 3.
 
-    Corners are the sums of some of the strides, w the weights of those with an axis' stride. A corner of
-    weight 1 comes out bit for bit. Nothing is checked.
+    The 2^dim corners are the sums of subsets of the strides; the weight of an axis is w for corners that
+    include its stride, else 1 - w. A corner of weight 1 is returned unchanged to the last bit. Bounds are not
+    checked.
 
     Args:
-        typingctx: numba's.
-        target: where results go, one axis.
-        to: where a row of results starts there.
+        typingctx: numba's typing context.
+        target: results, one axis.
+        to: index in `target` of the first result of the row.
         images: pixels, one axis.
-        origin: where the first pixel is.
-        at: from there, the first corner of each result of the row, (columns,), uint32.
-        weights: (dim, columns).
-        strides: steps between the pixels of each axis, dim integers of which the last is 1.
-        j: first of the four results in the row.
+        origin: index in `images` of the first pixel of the image.
+        at: offset from `origin` of the first corner of each result of the row, (columns,), uint32.
+        weights: w, (dim, columns).
+        strides: distance in memory between neighbouring pixels along each axis; the last is 1.
+        j: index in the row of the first of the four results.
     """
     signature = types.void(target, to, images, origin, at, weights, strides, j)
     dim = len(strides)
@@ -70,16 +70,16 @@ def blend(
             return builder.bitcast(builder.gep(base, [offset]), kind.as_pointer())
 
         def load(base: Any, offset: Any, kind: Any) -> Any:
-            found = builder.load(address(base, offset, kind))
-            found.align = images.dtype.bitwidth // 8  # a number's, not a register's
-            return found
+            loaded = builder.load(address(base, offset, kind))
+            loaded.align = images.dtype.bitwidth // 8  # aligned like a number, not like a register
+            return loaded
 
         def pick(a: Any, b: Any, places: Any) -> Any:
             mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
             return builder.shuffle_vector(a, b, mask)
 
         def between(a: Any, b: Any, w: Any) -> Any:
-            # Not a + w (b - a), which for w = 1 is not b.
+            # Not a + w (b - a), which for w = 1 is not exactly b.
             first = builder.fmul(a, builder.fsub(ones, w), flags=("contract",))
             return builder.fadd(first, builder.fmul(b, w, flags=("contract",)), flags=("contract",))
 
@@ -90,44 +90,50 @@ def blend(
         w = [load(shares.data, builder.add(row, j), lanes) for row in rows]
         corners = [builder.gep(at, [builder.add(j, j.type(n))]) for n in range(LANES)]
         places = [builder.gep(origin, [builder.zext(builder.load(c), j.type)]) for c in corners]
-        found = []
+        values = []
         for corner in product((0, 1), repeat=dim - 1):
             step = columns.type(0)
-            for there, stride in zip(corner, steps, strict=False):
-                step = builder.add(step, stride) if there else step
+            for upper, stride in zip(corner, steps, strict=False):
+                step = builder.add(step, stride) if upper else step
             pairs = [load(place, step, pair) for place in places]
             low, high = pick(pairs[0], pairs[1], range(4)), pick(pairs[2], pairs[3], range(4))
-            found.append(between(pick(low, high, (0, 2, 4, 6)), pick(low, high, (1, 3, 5, 7)), w[-1]))
+            values.append(between(pick(low, high, (0, 2, 4, 6)), pick(low, high, (1, 3, 5, 7)), w[-1]))
         for axis in reversed(range(dim - 1)):
-            found = [between(a, b, w[axis]) for a, b in zip(found[::2], found[1::2], strict=True)]
-        builder.store(found[0], address(target, builder.add(to, j), lanes)).align = images.dtype.bitwidth // 8
+            values = [between(a, b, w[axis]) for a, b in zip(values[::2], values[1::2], strict=True)]
+        builder.store(values[0], address(target, builder.add(to, j), lanes)).align = (
+            images.dtype.bitwidth // 8
+        )
         return context.get_dummy_value()
 
     return signature, write
 
 
 LINE = 512
-"""Pixels worked on at a time, at most, unless a row has more: what a processor keeps near."""
+"""Largest number of pixels processed at a time (unless a row has more), so that they stay in the cache."""
 
 
 def resample_linear(
     images: Float[Tensor, "n channels *shape"], planes: Float[Tensor, "m dim *shape"]
 ) -> Float[Tensor, "k channels *shape"]:
-    """x(s - u(s)) as in `resample`, without derivatives, of images with two pixels or more along each axis.
+    """Images at displaced points, x(s - u(s)) as in `resample`, without derivatives.
 
-    Where u = 0 pixels come out bit for bit, and source coordinates are as exact as u. NaN displaces to the
-    border. The number of threads changes no bit.
+    Where u = 0, pixels are returned unchanged to the last bit; source coordinates are as exact as u. A NaN
+    displacement is treated as one to the border. The result does not depend on the number of threads.
 
     Args:
-        images: n images or volumes, float32 or float64, on the CPU.
-        planes: components of u, of the same dtype; m = n, or one of them is 1.
+        images: n images or volumes, float32 or float64, on the CPU, with at least two pixels along each axis.
+        planes: components of u, of the same dtype; m = n, or one of the two is 1.
+
+    Raises:
+        ValueError: images of fewer than two pixels along an axis or of 2³¹ pixels or more, or planes of
+            another shape or dtype.
     """
     shape, channels = tuple(images.shape[2:]), images.shape[1]
     n = max(len(images), len(planes))
     if planes.shape[1:] != (len(shape), *shape) or {len(images), len(planes)} - {1, n}:
         raise ValueError(
-            f"planes: expected a displacement for each axis of images {tuple(images.shape)}, and as many or "
-            f"one, got shape {tuple(planes.shape)}"
+            f"planes: expected one displacement component for each axis of images {tuple(images.shape)}, and "
+            f"as many fields as images, or one; got shape {tuple(planes.shape)}"
         )
     if min(shape) < 2 or math.prod(shape) >= 2**31 or images.dtype != planes.dtype:
         raise ValueError(
@@ -154,36 +160,38 @@ def resample_linear(
 
 @lru_cache(maxsize=64)
 def lines(shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """An image in lines of equal length, each some of its rows, for rows of small images are too short.
+    """Partition of an image into lines of equal length, each of one or several rows.
+
+    Several rows form a line where single rows are too short for the vector loop.
 
     Returns:
-        Coordinates of the pixels of the first line, (dim, pixels of a line), and how far those of each line
-        are from them, (dim, lines).
+        Coordinates of the pixels of the first line, (dim, pixels of a line), and the offset of each line from
+        the first, (dim, lines).
     """
     rows, columns = shape[-2:]
-    together = max(n for n in range(1, rows + 1) if rows % n == 0 and (n == 1 or n * columns <= LINE))
-    # At least as many as are interpolated at a time.
-    together = rows if together * columns < LANES else together
-    coordinates = np.indices(shape, dtype=dtype).reshape(len(shape), -1, together * columns)
+    per_line = max(n for n in range(1, rows + 1) if rows % n == 0 and (n == 1 or n * columns <= LINE))
+    # At least as many pixels as are interpolated at a time.
+    per_line = rows if per_line * columns < LANES else per_line
+    coordinates = np.indices(shape, dtype=dtype).reshape(len(shape), -1, per_line * columns)
     return np.ascontiguousarray(coordinates[:, 0]), np.ascontiguousarray(coordinates[:, :, 0])
 
 
-# Not all of "fastmath": NaN must remain what it is for the comparisons to catch it.
+# Not the full "fastmath", which would assume that there is no NaN; the comparisons below must handle NaN.
 @numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=True)
 def interpolate(target, images, planes, sizes, strides, within, starts, shared, low, high):
-    """Lines low, ..., high - 1 of all lines of all results, each pixel in all its channels.
+    """Interpolates lines low, ..., high - 1, counted over all images, in all channels.
 
     Args:
         target: results, (n, channels, lines, pixels of a line).
-        images: all pixels in a row.
-        planes: all u in a row.
+        images: pixels of all images, flattened.
+        planes: u of all fields, flattened.
         sizes: pixels along each axis.
-        strides: steps between them.
+        strides: distance in memory between neighbouring pixels along each axis.
         within: coordinates in the first line, see `lines`.
-        starts: how far each line is from the first.
-        shared: whether there is one image only, and one u only.
+        starts: offset of each line from the first.
+        shared: whether there is a single image, and whether there is a single field.
         low: first line.
-        high: last one, plus one.
+        high: one past the last line.
     """
     channels, n_lines, length, dim = target.shape[1], target.shape[2], target.shape[3], len(sizes)
     number, flat = planes.dtype.type, target.reshape(-1)
@@ -195,7 +203,7 @@ def interpolate(target, images, planes, sizes, strides, within, starts, shared, 
             stride = np.int32(strides[axis])
             u = numba.uint64((((0 if shared[1] else n) * dim + axis) * n_lines + line) * length)
             for j in range(numba.uint64(length)):
-                # Across all of the image and no further; NaN, which is less than nothing, to its border.
+                # At most the size of the image. Comparisons with NaN are false: NaN goes to the border.
                 step = -planes[u + j]
                 step = step if step > -size else -size
                 step = step if step < size else size
@@ -211,7 +219,7 @@ def interpolate(target, images, planes, sizes, strides, within, starts, shared, 
             image = ((0 if shared[0] else n) * channels + channel) * n_lines * length
             to = ((n * channels + channel) * n_lines + line) * length
             for j in range(0, length, LANES):
-                # The last four overlap with those before them.
+                # The last four results may overlap with those before them.
                 blend(flat, to, images, image, at, weights, strides, min(j, length - LANES))  # pyright: ignore
         line += 1
         if line == n_lines:

@@ -1,4 +1,4 @@
-"""Deform molecules: smooth random maps of space that move their atoms."""
+"""Random smooth deformations of molecules, as ASE structures or as graphs."""
 
 import torch
 import torch_geometric.data
@@ -10,7 +10,7 @@ from symnets.diffeo._deform_points import deform_points
 from symnets.diffeo._temperature import CutoffRule
 
 MARGIN = 2.0
-"""Å from the outermost atoms to the walls that do not move: about the radius of an atom."""
+"""Distance in Å from the outermost atoms to the fixed sides of the box: about the radius of an atom."""
 
 
 def deform_atoms(
@@ -24,37 +24,36 @@ def deform_atoms(
     periodic: bool = False,
     generator: Generator | None,
 ) -> list[Atoms]:
-    """n copies of a molecule, each moved by a map of its own that is one-to-one (`deform_points`).
+    """n copies of a molecule, each deformed by a different random one-to-one map (`deform_points`).
 
-    No two atoms meet, and what is inside of a ring stays there. More is not claimed: bonds stretch as
-    neighbours part, and energies are not those of a relaxed structure. Calculators, and the labels they
-    hold, stay with the original.
+    No two atoms coincide, and an atom inside of a ring stays inside. Nothing else is guaranteed: bonds are
+    stretched, and the structure is not relaxed. The copies have no calculator and no labels.
 
     Args:
         atoms: a molecule.
-        delta: root mean square displacement of an atom in Å; 0 leaves positions as they are, bit for bit.
+        delta: root mean square displacement of an atom in Å; 0 returns the positions exactly.
         cutoff: largest wave number of the maps.
         rule: see `SineField`.
-        n: how many copies.
-        margin: Å between the molecule and the sides of the box.
-        periodic: move the atoms of a periodic structure as if they were a molecule, cell and all images
-            left as they are. Bonds through the walls of the box are then torn.
-        generator: source of the maps; None is torch's own.
+        n: number of copies.
+        margin: distance in Å between the molecule and the sides of the box.
+        periodic: whether to accept a periodic structure and move its atoms as if it were a molecule, with the
+            cell unchanged. Bonds across the sides of the cell are then broken.
+        generator: source of the maps; None is torch's default generator.
 
     Raises:
-        ValueError: a periodic structure, unless asked for; no atoms.
+        ValueError: a periodic structure without `periodic`, or no atoms.
     """
     if len(atoms) == 0:
         raise ValueError("atoms: expected at least one atom, got an empty structure")
-    _refuse_periodic(bool(atoms.pbc.any()), periodic)
+    _check_molecule(bool(atoms.pbc.any()), periodic)
     positions = torch.tensor(atoms.positions, dtype=torch.float64).expand(n, -1, -1)
     moved = deform_points(
         positions, delta=delta, cutoff=cutoff, rule=rule, margin=margin, generator=generator
     )
     copies = []
-    for place in moved.numpy():
+    for coordinates in moved.numpy():
         copy = atoms.copy()
-        copy.set_positions(place, apply_constraint=False)
+        copy.set_positions(coordinates, apply_constraint=False)
         copies.append(copy)
     return copies
 
@@ -70,33 +69,33 @@ def deform_graph(
     periodic: bool = False,
     generator: Generator | None,
 ) -> AtomGraph:
-    """The graph of molecules after a random map of each, its neighbours found anew.
+    """The graph of deformed molecules, one random map for each, with the neighbour list rebuilt.
 
-    Species, cell and periodicity are kept. Energy, forces and stress are not: they belong to the old
-    positions.
+    Species, cell and periodicity are copied. Energy, forces and stress are not, because they belong to the
+    original positions.
 
     Args:
-        graph: one molecule or a batch; of a batch the largest sets the box.
-        neighbor_cutoff: of the edges, in Å.
-        delta: as in `deform_atoms`, and so all that follow.
+        graph: one molecule or a batch; the largest molecule of a batch sets the box.
+        neighbor_cutoff: cutoff of the edges, in Å.
+        delta: as in `deform_atoms`, like all arguments that follow.
 
     Raises:
-        ValueError: a periodic structure, unless asked for.
+        ValueError: a periodic structure without `periodic`.
     """
-    _refuse_periodic(bool(graph.pbc.any()), periodic)
+    _check_molecule(bool(graph.pbc.any()), periodic)
     owner = graph.owner
     moved = deform_points(
         graph.pos, delta=delta, cutoff=cutoff, rule=rule, margin=margin, owner=owner, generator=generator
     )
     parts = []
     for index in range(graph.n_graphs):
-        mine = owner == index
-        pos, cell, pbc = moved[mine], graph.cell[index], graph.pbc[index]
+        own = owner == index
+        pos, cell, pbc = moved[own], graph.cell[index], graph.pbc[index]
         edge_index, edge_shift = neighbors(pos, cell, pbc, neighbor_cutoff)
         parts.append(
             AtomGraph(
                 pos=pos,
-                z=graph.z[mine],
+                z=graph.z[own],
                 cell=cell[None],
                 pbc=pbc[None],
                 edge_index=edge_index,
@@ -108,10 +107,10 @@ def deform_graph(
     return torch_geometric.data.Batch.from_data_list(parts)  # pyright: ignore
 
 
-def _refuse_periodic(is_periodic: bool, asked: bool) -> None:
-    if is_periodic and not asked:
+def _check_molecule(is_periodic: bool, accept_periodic: bool) -> None:
+    if is_periodic and not accept_periodic:
         raise ValueError(
-            "expected a molecule, got a periodic structure: the maps fix the walls of a box, and would tear "
-            "bonds that cross the walls of the cell. Set pbc to False, or pass periodic=True to move the "
-            "atoms as they are"
+            "expected a molecule, got a periodic structure: the maps fix the sides of a box, so that bonds "
+            "across the sides of the cell would break. Set pbc to False, or pass periodic=True to move the "
+            "atoms all the same"
         )

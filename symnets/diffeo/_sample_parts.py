@@ -1,9 +1,4 @@
-"""Parts of a training sample: what in a tuple or dict is an image, a mask, boxes, key points, or none.
-
-Undeclared masks: parts of a sample that may be masks, where nothing says what they are.
-
-PIL images as tensors, and back.
-"""
+"""Parts of a training sample: which of them are images, masks, boxes or key points; PIL images as tensors."""
 
 import copy
 import sys
@@ -25,7 +20,7 @@ BY_CLASS: dict[str, Kind] = {
     "BoundingBoxes": "boxes",
     "KeyPoints": "keypoints",
 }
-"""Tensor classes of torchvision, known by name: torchvision itself is not needed."""
+"""Tensor classes of torchvision, recognised by name, so that torchvision is not imported."""
 
 BY_KEY: dict[str, Kind] = {
     "image": "image",
@@ -35,7 +30,7 @@ BY_KEY: dict[str, Kind] = {
     "boxes": "boxes",
     "keypoints": "keypoints",
 }
-"""Keys of a dict that tell what plain tensors are."""
+"""Keys of a dict that determine the kind of plain tensors."""
 
 
 @dataclass(frozen=True)
@@ -43,35 +38,35 @@ class Part:
     """A leaf of a sample.
 
     Attributes:
-        kind: what it is; "tensor" until the sample as a whole has told.
-        value: itself.
-        told: whether its class, a key or a declaration says what it is, or else only its place.
+        kind: image, mask, ...; "tensor" for a plain tensor whose kind depends on the rest of the sample.
+        value: the tensor or object.
+        explicit: whether the kind follows from the class, a key or a declaration, not from the position.
     """
 
     kind: Kind
     value: Any
-    told: bool = True
+    explicit: bool = True
 
 
 def sample_parts(sample: Any, masks: Collection[str | int] = ()) -> list[Part]:
-    """All leaves of nested tuples, lists and dicts, in order.
+    """All leaves of nested tuples, lists and dicts, in order, with their kinds.
 
-    What a leaf is, tells `masks`, then its class (a PIL image, a tensor of torchvision's), then the key of
-    the dict that it stands in (`BY_KEY`; also of lists in it). Of plain tensors that nothing tells about,
-    the first is the image if there is no other image; all others are left alone, as torchvision does.
+    The kind of a leaf is determined by `masks`, then by its class (a PIL image, a torchvision tensor), then
+    by the key of its dict (`BY_KEY`, also for lists under that key). Of the remaining plain tensors, the
+    first is the image if there is no other image; the rest is "other", as in torchvision.
 
     Args:
-        sample: what a data set gives.
-        masks: what is a mask whatever its class: keys of dicts in any depth, and places in the outermost
-            tuple or list, from the end if negative.
+        sample: one item of a data set.
+        masks: parts that are masks whatever their class: keys of dicts at any depth, and positions in the
+            outermost tuple or list, counted from the end if negative.
 
     Raises:
-        ValueError: under a key that says what it is, there is something else than a tensor or PIL image; or
-            no place in the sample is that of a mask.
+        ValueError: an object other than a tensor or PIL image under one of the keys, or a position of a mask
+            that the sample does not have.
     """
-    places = {_place(sample, place) for place in masks if isinstance(place, int)}
+    positions = {_position(sample, position) for position in masks if isinstance(position, int)}
     if isinstance(sample, list | tuple):
-        parts = [p for k, value in enumerate(sample) for p in _leaves(value, None, k in places, masks)]
+        parts = [p for k, value in enumerate(sample) for p in _leaves(value, None, k in positions, masks)]
     else:
         parts = list(_leaves(sample, None, False, masks))
     if not any(part.kind in ("image", "video") for part in parts):
@@ -82,18 +77,18 @@ def sample_parts(sample: Any, masks: Collection[str | int] = ()) -> list[Part]:
 
 
 def with_parts(sample: Any, values: Iterator[Any]) -> Any:
-    """The sample with other leaves, in the order of `sample_parts`; containers keep their classes."""
+    """The sample with new leaves, in the order of `sample_parts`; containers keep their classes."""
     return _map(sample, lambda _: next(values))
 
 
-def _place(sample: Any, place: int) -> int:
+def _position(sample: Any, position: int) -> int:
     n = len(sample) if isinstance(sample, list | tuple) else 0
-    if not -n <= place < n:
+    if not -n <= position < n:
         raise ValueError(
-            f"masks: expected a tuple or list with a place {place}, got {type(sample).__name__}"
+            f"masks: expected a tuple or list with position {position}, got {type(sample).__name__}"
             + (f" of {n}" if n else "")
         )
-    return place % n
+    return position % n
 
 
 def _leaves(sample: Any, key: str | None, declared: bool, masks: Collection[str | int]) -> Iterator[Part]:
@@ -104,13 +99,13 @@ def _leaves(sample: Any, key: str | None, declared: bool, masks: Collection[str 
         for value in sample:
             yield from _leaves(value, key, declared, masks)
     else:
-        kind, told = _kind(sample, key, declared)
-        yield Part(kind, sample, told)
+        kind, explicit = _kind(sample, key, declared)
+        yield Part(kind, sample, explicit)
 
 
 def _map(sample: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(sample, dict):
-        # A copy keeps what else a subclass holds, such as the factory of a defaultdict.
+        # A copy keeps the attributes of subclasses, such as the factory of a defaultdict.
         new = copy.copy(sample)
         for name, value in sample.items():
             new[name] = _map(value, function)
@@ -122,35 +117,35 @@ def _map(sample: Any, function: Callable[[Any], Any]) -> Any:
 
 
 def _kind(value: Any, key: str | None, declared: bool) -> tuple[Kind, bool]:
-    """What it is, and whether anything but its place in the sample says so."""
-    told = "mask" if declared else BY_KEY.get(key) if key is not None else None
+    """The kind of a leaf, and whether it follows from anything but its position."""
+    named = "mask" if declared else BY_KEY.get(key) if key is not None else None
     if isinstance(value, Tensor):
         for ancestor in () if declared else type(value).__mro__:
             if ancestor.__name__ in BY_CLASS:
                 return BY_CLASS[ancestor.__name__], True
             if ancestor.__name__ == "TVTensor":
                 return "other", True
-        return told or "tensor", told is not None
+        return named or "tensor", named is not None
     if is_pil(value):
-        return ("mask" if told == "mask" else "image"), told is not None
-    if told in ("mask", "boxes", "keypoints") and value is not None:
+        return ("mask" if named == "mask" else "image"), named is not None
+    if named in ("mask", "boxes", "keypoints") and value is not None:
         raise ValueError(
-            f"{key or 'masks'}: expected a tensor, got {type(value).__name__}; torch.as_tensor makes one"
+            f"{key or 'masks'}: expected a tensor, got {type(value).__name__}; use torch.as_tensor"
         )
-    return "other", told is not None
+    return "other", named is not None
 
 
 def is_pil(value: Any) -> bool:
-    """Whether it is a PIL image; PIL is not imported for that."""
+    """Whether an object is a PIL image, without importing PIL."""
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(value, module.Image)
 
 
 def size_and_number(parts: Sequence[Part]) -> tuple[tuple[int, int], int]:
-    """(rows, columns) of all images of a sample, and how many there are in its batch; 1 if it is none.
+    """(rows, columns) of the images of a sample, and the number of images in its batch.
 
     Raises:
-        ValueError: there is no image, or several of different size or number, or one that is none.
+        ValueError: no image, images of different sizes or numbers, or an image tensor of another shape.
     """
     sizes, numbers = set(), set()
     for kind, value in ((part.kind, part.value) for part in parts):
@@ -160,12 +155,12 @@ def size_and_number(parts: Sequence[Part]) -> tuple[tuple[int, int], int]:
         elif kind in ("image", "video"):
             axes = 3 if kind == "image" else 4
             if value.ndim not in (axes, axes + 1):
-                wanted = (
+                expected = (
                     "(channels, rows, columns)" if kind == "image" else "(frames, channels, rows, columns)"
                 )
                 raise ValueError(
-                    f"{kind}: expected shape {wanted}, or a batch of them, got {tuple(value.shape)}. If it "
-                    'is no image, put the image before it, or name the image: {"image": ...}'
+                    f"{kind}: expected shape {expected}, or a batch, got {tuple(value.shape)}. If this "
+                    'is not the image, put the image first, or name it: {"image": ...}'
                 )
             sizes.add(tuple(value.shape[-2:]))
             numbers.add(len(value) if value.ndim == axes + 1 else 1)
@@ -175,36 +170,39 @@ def size_and_number(parts: Sequence[Part]) -> tuple[tuple[int, int], int]:
             sizes.add(tuple(value.canvas_size))
     if len(sizes) != 1 or len(numbers) > 1:
         raise ValueError(
-            "expected a sample with images of one size, and as many of each, got sizes (rows, columns) "
-            f"{sorted(sizes)} and numbers {sorted(numbers)}"
+            "sample: expected images of one size and equal batch sizes, got sizes (rows, columns) "
+            f"{sorted(sizes)} and batch sizes {sorted(numbers)}"
         )
     return sizes.pop(), max(numbers, default=1)
 
 
 GREY = ("L", "I", "I;16")
-"""Modes of PIL images whose values may be brightness or numbers of classes."""
+"""Modes of PIL images whose values may be brightness or class indices."""
 
 
-def undeclared(parts: Sequence[Part]) -> list[str]:
-    """Descriptions of what is treated as no mask, and may be one: plain tensors and arrays of the size of
-    the image, which are left alone, and grey PIL images beside another image, which are interpolated.
+def undeclared_masks(parts: Sequence[Part]) -> list[str]:
+    """Descriptions of parts that may be masks but are not treated as masks.
+
+    These are plain tensors and arrays of the size of the image, which are returned unchanged, and grey PIL
+    images beside another image, which are interpolated.
     """
     images = [part for part in parts if part.kind in ("image", "video")]
     if not images:
         return []
     size = _size(images[0].value)
-    grey = [part for part in images if not part.told and is_pil(part.value) and part.value.mode in GREY]
+    grey = [part for part in images if not part.explicit and is_pil(part.value) and part.value.mode in GREY]
     if len(grey) == len(images):
         grey = grey[1:]  # the image itself
-    found = [f'a PIL image of mode "{part.value.mode}", interpolated' for part in grey]
+    candidates = [f'a PIL image of mode "{part.value.mode}", interpolated' for part in grey]
     for part in parts:
-        if part.kind == "other" and not part.told and _size(part.value) == size:
-            found.append(f"{type(part.value).__name__} of shape {tuple(part.value.shape)}, left as it is")
-    return found
+        if part.kind == "other" and not part.explicit and _size(part.value) == size:
+            shape = tuple(part.value.shape)
+            candidates.append(f"{type(part.value).__name__} of shape {shape}, returned unchanged")
+    return candidates
 
 
 def _size(value: object) -> tuple[int, ...]:
-    """(rows, columns) of what has them."""
+    """(rows, columns) of an image or array; () if it has none."""
     if is_pil(value):
         return value.size[::-1]  # pyright: ignore[reportAttributeAccessIssue]
     shape = tuple(getattr(value, "shape", ()))
@@ -212,17 +210,17 @@ def _size(value: object) -> tuple[int, ...]:
 
 
 INDEXED = ("1", "P")
-"""Modes whose values are no brightness: bits, and numbers of colours. There is nothing between two."""
+"""Modes whose values are bits or palette indices, which must not be interpolated."""
 
 
 def from_pil(image: Any) -> Shaped[Tensor, "channels rows columns"]:
-    """The values of a PIL image, in a dtype of their own."""
+    """The values of a PIL image, in their own dtype."""
     values = np.array(image)
     return torch.from_numpy(values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0).copy())
 
 
 def to_pil(values: Shaped[Tensor, "channels rows columns"], like: Any) -> Any:
-    """A PIL image with other values, and the mode, palette and information of one of the same size."""
+    """A PIL image with new values, and the mode, palette and metadata of another image of the same size."""
     rows = np.ascontiguousarray(np.moveaxis(values.numpy(), 0, -1))
     data = np.packbits(rows[..., 0], axis=1) if like.mode == "1" else rows
     image = like.copy()

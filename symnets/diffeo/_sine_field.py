@@ -1,4 +1,4 @@
-"""SineField: deformations of maximum entropy at a temperature."""
+"""Deformations of maximum entropy at a given temperature: random sums of sine waves."""
 
 import math
 from collections.abc import Sequence
@@ -8,8 +8,7 @@ from torch import Tensor
 
 from symnets.diffeo._basis import SineBasis
 from symnets.diffeo._expansion import POINTS_PER_WAVE
-from symnets.diffeo._field import Field, image_shape, not_negative
-from symnets.diffeo._folding import FoldingWarning, warn_caller
+from symnets.diffeo._field import Field, FoldingWarning, image_shape, not_negative, warn_caller
 from symnets.diffeo._temperature import (
     CutoffRule,
     kept_modes,
@@ -18,27 +17,28 @@ from symnets.diffeo._temperature import (
     typical_displacement,
 )
 
-FEW = 0.1
-"""Fraction of fields that fold, above which there is a warning where no T2 is known."""
+WARN_ABOVE = 0.1
+"""Folding probability above which a warning is emitted for small cutoffs, where T2 is not defined."""
 
 
 class SineField(Field):
-    """Random deformations of maximum entropy at a given mean ∫ ‖∇τ‖², zero on the border
-    (Petrini et al. 2021, arXiv:2105.02468, equation 2):
+    """Random deformations of maximum entropy at a given mean of ∫ ‖∇τ‖² and with a fixed border.
+
+    Petrini et al. 2021 (arXiv:2105.02468), equation 2:
 
         u_a(x) = Σ_k C_(a,k) Π_b sin(π k_b x_b / (n_b - 1)),     C_(a,k) ~ N(0, L² T / κ_k²)  independent,
 
-    over the modes below a cutoff (`kept_modes`), with L = (Π n_b)^(1/d), in pixels. In a square of n pixels
-    u = n τ with the τ of the paper: C / n has variance T / (k_1² + k_2²). Waves of equal length have equal
-    amplitude in rectangles too.
+    over the modes up to a cutoff (`kept_modes`), with L = (Π n_b)^(1/d), in pixels. In a square of n pixels
+    u = n τ with the τ of the paper: C / n has variance T / (k_1² + k_2²). In rectangles, waves of equal
+    length have equal amplitude.
 
     Args:
         shape: pixels along each axis: (rows, columns) or (depth, rows, columns).
-        cutoff: c, the largest wave number κ; about 3 for deformations of the whole, 15 for details.
-        rule: "disc" keeps κ <= c as the paper says, "half" κ < c + 1/2 as its code does.
+        cutoff: c, the largest wave number κ; about 3 for deformations of the whole image, 15 for details.
+        rule: "disc" keeps κ <= c as in the paper, "half" κ < c + 1/2 as in the code published with it.
 
     Raises:
-        ValueError: a cutoff that keeps no mode, or waves that the pixels cannot show.
+        ValueError: a cutoff below the smallest wave number, or above what the pixels resolve.
 
     Example:
         >>> field = SineField((28, 28), cutoff=3)
@@ -53,15 +53,15 @@ class SineField(Field):
         for n, size in zip(pixels, self.basis.sizes, strict=True):
             if size > n - 2:
                 raise ValueError(
-                    f"cutoff: {cutoff:g} needs waves with {size} half periods along an axis of {n} pixels, "
-                    f"which can show {n - 2}; take a smaller one"
+                    f"cutoff: {cutoff:g} has modes with {size} half periods along an axis of {n} pixels, "
+                    f"which resolves {n - 2}; pass a smaller cutoff"
                 )
 
     @classmethod
     def in_box(cls, lengths: Sequence[float], *, cutoff: float, rule: CutoffRule = "disc") -> "SineField":
-        """Deformations of the points of a box [0, L_1] x [0, L_2] (x [0, L_3]), in any unit, without pixels.
+        """Deformations of points in a box [0, L_1] x [0, L_2] (x [0, L_3]), in any unit, without pixels.
 
-        Displacements, and `delta`, have the unit of the lengths.
+        Displacements and `delta` have the unit of the lengths.
         """
         field = cls.__new__(cls)
         if len(lengths) not in (2, 3):
@@ -86,42 +86,42 @@ class SineField(Field):
         super().__init__(SineBasis(extents, tuple(modes.amax(0).tolist())), modes, amplitudes, shape)
 
     def __repr__(self) -> str:
-        made = f"SineField.in_box({self.lengths}" if self.shape is None else f"SineField({self.shape}"
-        return f"{made}, cutoff={self.cutoff:g}, rule={self.rule!r})"
+        call = f"SineField.in_box({self.lengths}" if self.shape is None else f"SineField({self.shape}"
+        return f"{call}, cutoff={self.cutoff:g}, rule={self.rule!r})"
 
     @property
     def probe_shape(self) -> tuple[int, ...]:
-        """Points along each axis that show the finest structure, for looking for folds."""
+        """Points along each axis at which folds are checked: four in the shortest half wave."""
         return tuple(POINTS_PER_WAVE * size + 1 for size in self.basis.sizes)
 
     def temperature(self, delta: float, *, exact: bool = True) -> float:
-        """T at which the root of the mean squared displacement is `delta` pixels."""
+        """Temperature T at which the root mean square displacement is `delta` pixels."""
         return temperature(delta, self.lengths, self.cutoff, rule=self.rule, exact=exact)
 
     def typical_displacement(self, temperature: float, *, exact: bool = True) -> float:
-        """Root of the mean squared displacement in pixels."""
+        """Root mean square displacement in pixels at a temperature."""
         return typical_displacement(temperature, self.lengths, self.cutoff, rule=self.rule, exact=exact)
 
     def temperature_range(self, *, exact: bool = True) -> tuple[float, float]:
-        """T1 and T2, between which deformations are visible and mostly do not fold."""
+        """Temperatures T1 and T2, between which deformations are visible and rarely fold."""
         return temperature_range(self.lengths, self.cutoff, rule=self.rule, exact=exact)
 
     def _deltas(
         self, n: int, temperature: float | Tensor | None, delta: float | Tensor | None
     ) -> Float64[Tensor, " n"]:
         if (temperature is None) == (delta is None):
-            raise ValueError("expected one of temperature and delta (pixels), and not both")
+            raise ValueError("temperature, delta: expected exactly one of the two, got both or neither")
         if temperature is None:
             return super()._deltas(n, None, delta)
         return not_negative(temperature, n, "temperature").sqrt() * self.typical_displacement(1.0)
 
     def _warn_of_folds(self, delta: float) -> None:
         hottest = self.temperature(delta)
-        remedy = "bijective=True draws only fields that do not"
+        remedy = "bijective=True samples only fields that do not"
         if self.cutoff < 2:
-            # ln c is no measure of a handful of waves, and T2 grows without limit: they are counted.
+            # T2 ∝ 1 / (c² ln c) has no meaning for a few modes (it diverges at c = 1): folds are counted.
             probability = self.folding_probability(delta=delta)
-            if probability > FEW:
+            if probability > WARN_ABOVE:
                 warn_caller(
                     f"T = {hottest:.3g}: a field folds with probability {probability:.2g}. {remedy}",
                     FoldingWarning,

@@ -168,11 +168,11 @@ def test_bad_input() -> None:
         Affine(torch.eye(2), shape=SHAPE)
     with pytest.raises(ValueError, match=r"shift: expected shape \(1, 2\), got \(2,\)"):
         Affine(torch.eye(2)[None], torch.zeros(2), shape=SHAPE)
-    with pytest.raises(ValueError, match="matrices that have an inverse"):
+    with pytest.raises(ValueError, match="invertible matrices"):
         Affine(torch.zeros(1, 2, 2), shape=SHAPE)
     with pytest.raises(ValueError, match="rotation: expected shape"):
         Affine.rotation(10, (5, 6, 7))
-    with pytest.raises(ValueError, match="scale: expected 0 < least <= largest"):
+    with pytest.raises(ValueError, match="scale: expected 0 < smallest <= largest"):
         random_affine(1, SHAPE, scale=(1.2, 0.8), generator=None)
     with pytest.raises(ValueError, match="expected limits >= 0, shear < 90"):
         random_affine(1, SHAPE, degrees=-1, generator=None)

@@ -5,12 +5,12 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from symnets.diffeo import Expansion, SineField
-from symnets.diffeo._basis import _kept
+from symnets.diffeo._basis import _cached_pixel_table
 
 
 @pytest.fixture(autouse=True)
-def _nothing_kept() -> None:
-    _kept.cache_clear()
+def _nothing_cached_pixel_table() -> None:
+    _cached_pixel_table.cache_clear()
 
 
 def test_derivatives_after_inference_mode() -> None:
@@ -38,9 +38,9 @@ def test_values_after_fake_tensors_and_transforms() -> None:
     torch.testing.assert_close(diffeo.displacement().flatten(1, 2), diffeo.at(diffeo._grid(1)[0]))
 
 
-def test_tables_are_kept() -> None:
+def test_tables_are_cached_pixel_table() -> None:
     diffeo = SineField((7, 9), cutoff=3).sample(1, delta=0.1, generator=None)
     diffeo.displacement()
-    before = _kept.cache_info().misses
+    before = _cached_pixel_table.cache_info().misses
     diffeo.displacement()
-    assert _kept.cache_info().misses == before
+    assert _cached_pixel_table.cache_info().misses == before

@@ -149,7 +149,7 @@ def test_a_fold_is_refused():
 
 @pytest.mark.parametrize("function", [push_boxes, push_key_points])
 def test_as_many_rows_as_deformations(function):
-    with pytest.raises(ValueError, match="for as many images"):
+    with pytest.raises(ValueError, match="one row for each image"):
         function(torch.zeros(3, 4), diffeo(2))
 
 

@@ -79,7 +79,7 @@ def test_bad_input() -> None:
         BSplineField((8, 20), spacing=0.5)
     with pytest.raises(ValueError, match="at least 3 pixels"):
         BSplineField((8, 2), spacing=2)
-    with pytest.raises(ValueError, match="BSplineField has no temperature; give delta, in pixels"):
+    with pytest.raises(ValueError, match="BSplineField has no temperature; pass delta, in pixels"):
         BSplineField((8, 20), spacing=2).sample(1, temperature=1e-3, generator=None)
     with pytest.raises(ValueError, match="BSplineField has no temperature"):
         BSplineField((8, 20), spacing=2).folding_probability(1e-3)

@@ -97,7 +97,7 @@ def test_bases_may_differ() -> None:
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"deformations of one shape, got \(16, 16\), \(9, 9\)"):
         drawn(1, 1).compose(drawn(1, 1, pixels=9))
-    with pytest.raises(ValueError, match="as many deformations, or one, got 2 and 3"):
+    with pytest.raises(ValueError, match="expected equal numbers of deformations, or one, got 2 and 3"):
         drawn(2, 1).compose(drawn(3, 1))
 
 

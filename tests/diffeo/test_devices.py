@@ -47,7 +47,7 @@ def test_images_and_parts_of_another_device_are_refused():
     field = SineField((9, 9), cutoff=2)
     here = field.sample(2, delta=0.2, generator=seeded())
     x = torch.rand(2, 1, 9, 9)
-    with pytest.raises(ValueError, match=r"on cpu, .* got cuda:0; take diffeo\.to\(device=images\.device\)"):
+    with pytest.raises(ValueError, match=r"of the deformation, cpu, got cuda:0; use diffeo\.to\(device=images\.device\)"):
         here.warp(x.to("cuda"))
     with pytest.raises(ValueError, match="one device, got cpu and cuda:0"):
         here.compose(here.to(device="cuda"))

@@ -117,9 +117,9 @@ def test_points_that_are_nowhere_are_not_called_a_fold(value: float) -> None:
 
 
 def test_whole_numbers_are_no_displacements() -> None:
-    with pytest.raises(ValueError, match=r"dtype: expected a floating one, got torch\.int32"):
+    with pytest.raises(ValueError, match=r"dtype: expected a floating-point dtype, got torch\.int32"):
         SineField((10, 12), cutoff=2).sample(1, delta=1.0, generator=None, dtype=torch.int32)
-    with pytest.raises(ValueError, match="coefficients: expected floating numbers"):
+    with pytest.raises(ValueError, match="coefficients: expected a floating-point dtype"):
         SMOOTH.to(dtype=torch.int32)
-    with pytest.raises(ValueError, match="matrix: expected floating numbers"):
+    with pytest.raises(ValueError, match="matrix: expected a floating-point dtype"):
         Affine(torch.eye(2, dtype=torch.int64)[None], shape=(9, 9))

@@ -74,6 +74,6 @@ def test_bad_input() -> None:
         GaussianField((8, 8), sigma=0)
     with pytest.raises(ValueError, match="at least 3 pixels"):
         GaussianField((8, 2), sigma=1)
-    with pytest.raises(ValueError, match="GaussianField has no temperature; give delta, in pixels"):
+    with pytest.raises(ValueError, match="GaussianField has no temperature; pass delta, in pixels"):
         GaussianField((8, 8), sigma=2).sample(1, temperature=1e-3, generator=None)
     assert repr(GaussianField((8, 8), sigma=2)) == "GaussianField((8, 8), sigma=2)"

@@ -103,7 +103,7 @@ def test_bad_input() -> None:
         typical_displacement(-1, (8, 8), 3)
     with pytest.raises(ValueError, match="delta: expected a number of pixels >= 0, got nan"):
         temperature(math.nan, (8, 8), 3)
-    with pytest.raises(ValueError, match="the logarithmic formula is for squares"):
+    with pytest.raises(ValueError, match="the logarithmic formula holds for squares"):
         temperature(1, (8, 9), 3, exact=False)
     for shape in ((28,), (9, 9, 9, 9)):
         for function in (temperature, typical_displacement):

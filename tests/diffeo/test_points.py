@@ -146,7 +146,7 @@ def test_noise_has_the_norm_of_the_displacement_and_no_direction():
         (torch.full((3, 2), torch.nan), {}, "finite"),
         (torch.zeros(3, 2), {}, "margin"),
         (torch.rand(3, 2), {"owner": torch.tensor([0, 1])}, "owner"),
-        (torch.rand(2, 2), {"owner": torch.tensor([0.0, 1.0])}, "owner: expected whole numbers"),
+        (torch.rand(2, 2), {"owner": torch.tensor([0.0, 1.0])}, "owner: expected integers"),
         (torch.rand(9, 2), {"field": SineField.in_box([0.1, 0.1], cutoff=3)}, "larger"),
         (torch.rand(9, 2), {"field": SineField((8, 8), cutoff=3)}, "in_box"),
     ],

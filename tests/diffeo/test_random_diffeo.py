@@ -341,8 +341,8 @@ def test_what_it_draws_from_torch_does_not_depend_on_a_generator_given():
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        ((torch.tensor(3), IMAGE), "put the image before"),
-        ((7, "cat"), "expected a sample with images"),
+        ((torch.tensor(3), IMAGE), "put the image first"),
+        ((7, "cat"), "sample: expected images"),
         ({"image": IMAGE, "mask": torch.zeros(20, 31)}, "one size"),
         ({"image": IMAGE, "mask": np.zeros((20, 30))}, "expected a tensor, got ndarray"),
         ({"image": IMAGE, "boxes": torch.zeros(3, 5)}, r"boxes: expected shape \(..., 4\)"),
@@ -430,10 +430,10 @@ def test_a_declaration_is_above_the_class():
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        ((IMAGE, MASK), r"Tensor of shape \(20, 30\), left as it is"),
+        ((IMAGE, MASK), r"Tensor of shape \(20, 30\), returned unchanged"),
         ((IMAGE.float().expand(2, 3, 20, 30), MASK.expand(2, 20, 30)), r"shape \(2, 20, 30\)"),
         ({"image": IMAGE, "segmentation": MASK.numpy()}, "ndarray of shape"),
-        ((IMAGE.as_subclass(Image), MASK), "left as it is"),
+        ((IMAGE.as_subclass(Image), MASK), "returned unchanged"),
         ((grey(255 * IMAGE[0]), grey(40 * MASK)), 'PIL image of mode "L", interpolated'),
         ({"a": grey(MASK), "b": grey(MASK).convert("RGB")}, 'mode "L"'),
     ],
@@ -462,10 +462,10 @@ def test_no_warning_where_it_is_clear(sample):
 
 def test_declarations_that_make_no_sense_are_refused():
     for masks in ("segmentation", 1):
-        with pytest.raises(ValueError, match="masks: expected places or keys"):
+        with pytest.raises(ValueError, match="masks: expected positions or keys"):
             RandomDiffeo(masks=masks)
     for sample in (IMAGE, {"image": IMAGE}, (IMAGE,)):
-        with pytest.raises(ValueError, match="masks: expected a tuple or list with a place 1, got"):
+        with pytest.raises(ValueError, match="masks: expected a tuple or list with position 1, got"):
             RandomDiffeo(masks=(1,))(sample)
     with pytest.raises(ValueError, match="masks: expected a tensor, got int"):
         RandomDiffeo(masks=(1,))(IMAGE, 3)

@@ -162,7 +162,7 @@ def test_lines_are_all_pixels_in_order(shape: tuple[int, ...]) -> None:
 def test_refuses_what_would_read_beyond_the_image() -> None:
     images = draw(2, 1, 5, 6)
     for planes in (draw(2, 2, 6, 5), draw(2, 3, 5, 6), draw(3, 2, 5, 6), draw(2, 2, 5, 7)):
-        with pytest.raises(ValueError, match="planes: expected a displacement for each axis"):
+        with pytest.raises(ValueError, match="planes: expected one displacement component for each axis"):
             resample_linear(images, planes)
     with pytest.raises(ValueError, match="the dtype of planes"):
         resample_linear(images, draw(2, 2, 5, 6, dtype=torch.float32))

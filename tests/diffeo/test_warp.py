@@ -180,7 +180,7 @@ def test_bad_input() -> None:
         diffeo.warp(torch.rand(2, 1, 15, 12))
     with pytest.raises(ValueError, match=r"expected shape \(n, channels, 12, 15\), got \(12, 15\)"):
         diffeo.warp(torch.rand(12, 15))
-    with pytest.raises(ValueError, match="got 3 images for 2 deformations"):
+    with pytest.raises(ValueError, match="expected 2 images, one for each deformation, or a single one, got 3"):
         diffeo.warp(torch.rand(3, 1, 12, 15))
     with pytest.raises(ValueError, match="mode: expected one of"):
         diffeo.warp(torch.rand(2, 1, 12, 15), "cubic")  # pyright: ignore[reportArgumentType]
