@@ -1,16 +1,17 @@
-"""Configurations: dataclasses, read from YAML files and checked against their types.
+"""Configurations: dataclasses that are read from YAML files and checked against their types and ranges.
 
-Ranges that the values of a configuration must lie in.
+A range stands in the annotation of a field, and with it once:
+
+    channels: Annotated[int, at_least(1)] = 64
 """
 
 import hashlib
 import json
 import math
-import types
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -22,7 +23,7 @@ C = TypeVar("C")
 
 
 def read_config(cls: type[C], path: str | Path) -> C:
-    """A configuration from a YAML file.
+    """Read a configuration from a YAML file.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -42,48 +43,58 @@ def read_config(cls: type[C], path: str | Path) -> C:
 
 
 def parse_config(cls: type[C], values: Mapping[str, Any], *, where: str = "configuration") -> C:
-    """A configuration from nested dicts, checked as `read_config` checks files."""
+    """Build a configuration from nested dicts, with the checks of `read_config`."""
     check_keys(cls, values, where)
     try:
-        # Lax only where JSON and YAML are: a list for a tuple, an int for a float, never "3" for 3.
-        return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
+        return validate(cls, values)
     except ValidationError as error:
         raise ValueError(f"{where}: " + "; ".join(_problems(error))) from error
 
 
-def _problems(error: ValidationError) -> list[str]:
-    """What is wrong, field by field; values out of range tell it themselves."""
-    found = error.errors()
-    if told := [str(e["ctx"]["error"]) for e in found if e["type"] == "value_error" and "ctx" in e]:
-        return list(dict.fromkeys(told))  # once, though each architecture said it
-    return [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}, got {e['input']!r}" for e in found]
+def validate(cls: type[C], values: Mapping[str, Any]) -> C:
+    """Build a dataclass from nested dicts with pydantic, strictly except where JSON and YAML are not:
+    a list becomes a tuple and an int a float, but "3" never becomes 3.
+
+    Raises:
+        pydantic.ValidationError: a value is missing, of the wrong type or out of its range.
+    """
+    return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
+
+
+def _problems(error: ValidationError, prefix: tuple[str | int, ...] = ()) -> list[str]:
+    """Messages of a validation error, one a field; errors of ranges already name their field."""
+    out_of_range, others = [], []
+    for problem in error.errors():
+        cause, place = problem.get("ctx", {}).get("error"), (*prefix, *problem["loc"])
+        if isinstance(cause, ValidationError):  # of a dataclass validated on its own
+            others += _problems(cause, place)
+        elif problem["type"] == "value_error":
+            out_of_range.append(str(cause))
+        else:
+            others.append(f"{'.'.join(map(str, place))}: {problem['msg']}, got {problem['input']!r}")
+    return out_of_range or others
 
 
 def check_keys(cls: type, values: Mapping[str, Any], where: str) -> None:
-    """Refuse keys that are no field of a dataclass, here and in the dataclasses within."""
+    """Refuse keys that are no field of a dataclass or of the dataclasses within it.
+
+    A class with a class method `variant(values)` stands for the dataclass that the method returns.
+
+    Raises:
+        ValueError: an unknown key; the nearest valid one is named.
+    """
     hints = get_type_hints(cls)
     for key, value in values.items():
         if key not in hints:
             raise ValueError(f"{where}: unknown key {key!r}; {did_you_mean(key, hints)}")
-        inner = [c for c in _alternatives(hints[key]) if is_dataclass(c)]
-        if isinstance(value, Mapping) and inner:
-            check_keys(_chosen(inner, value, f"{where}: {key}"), value, f"{where}: {key}")
-
-
-def _alternatives(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-
-
-def _chosen(classes: list[Any], values: Mapping[str, Any], where: str) -> type:
-    """Of several dataclasses the one whose tag, their first field, has the given value."""
-    if len(classes) == 1:
-        return classes[0]
-    tag = fields(classes[0])[0].name
-    tags = {fields(c)[0].default: c for c in classes}
-    value = values.get(tag, next(iter(tags)))
-    if value not in tags:
-        raise ValueError(f"{where}: unknown {tag} {value!r}; {did_you_mean(value, tags)}")
-    return tags[value]
+        inner, place = hints[key], f"{where}: {key}"
+        if isinstance(value, Mapping) and (variant := getattr(inner, "variant", None)):
+            try:
+                inner = variant(value)
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from error
+        if isinstance(value, Mapping) and is_dataclass(inner):
+            check_keys(inner, value, place)  # pyright: ignore[reportArgumentType]
 
 
 def write_config(config: Any, path: str | Path) -> None:
@@ -98,11 +109,11 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 
 
 class OutOfRange(ValueError):
-    """A value of a configuration makes no sense; the message names the field, the range and the value."""
+    """A value of a configuration is out of its range; the message names field, range and value."""
 
 
 class Range(NamedTuple):
-    """What a number must fulfil, in words and as a test."""
+    """A condition on a number, in words and as a test."""
 
     expected: str
     holds: Callable[[float], bool]
@@ -119,7 +130,7 @@ def more_than(least: float) -> Range:
 
 
 def within(least: float, most: float) -> Range:
-    """From `least` to `most`, both allowed."""
+    """From `least` to `most`, both included."""
     return Range(f"{least:g} to {most:g}", lambda value: least <= value <= most)
 
 
@@ -128,8 +139,30 @@ def between(least: float, most: float) -> Range:
     return Range(f"more than {least:g} and less than {most:g}", lambda value: least < value < most)
 
 
+def annotated_ranges(annotated: Any) -> dict[str, Range]:
+    """Ranges in the annotations of a class's fields or of a function's arguments, by name.
+
+    Example:
+        >>> def net(width: Annotated[int, at_least(1)], depth: int = 3): ...
+        >>> annotated_ranges(net)["width"].expected
+        'at least 1'
+    """
+    return {
+        name: extra
+        for name, hint in get_type_hints(annotated, include_extras=True).items()
+        if get_origin(hint) is Annotated
+        for extra in get_args(hint)[1:]
+        if isinstance(extra, Range)
+    }
+
+
+def check_annotated(section: str, config: Any) -> None:
+    """Check a dataclass against the ranges in its annotations; otherwise as `check_ranges`."""
+    check_values(section, vars(config), annotated_ranges(type(config)))
+
+
 def check_ranges(section: str, config: Any, **ranges: Range) -> None:
-    """Test fields of a configuration; None is always allowed, of a tuple every entry is tested.
+    """Check fields of a configuration against ranges, by name of the field.
 
     Args:
         section: name of the configuration within the whole, such as "optimizer"; "" for the whole.
@@ -139,10 +172,14 @@ def check_ranges(section: str, config: Any, **ranges: Range) -> None:
     Raises:
         OutOfRange: such as "optimizer.epochs: expected at least 1, got 0".
     """
+    check_values(section, {name: getattr(config, name) for name in ranges}, ranges)
+
+
+def check_values(section: str, values: Mapping[str, Any], ranges: Mapping[str, Range]) -> None:
+    """Check values against ranges: None is always valid, and of a tuple every entry is checked."""
     for name, (expected, holds) in ranges.items():
-        value = getattr(config, name)
+        value = values[name]
         numbers = value if isinstance(value, tuple) else () if value is None else (value,)
         if not all(holds(number) for number in numbers):
-            got = list(value) if isinstance(value, tuple) else value
-            where = f"{section}.{name}" if section else name
-            raise OutOfRange(f"{where}: expected {expected}, got {got}")
+            came = list(value) if isinstance(value, tuple) else value
+            raise OutOfRange(f"{section}{'.' if section else ''}{name}: expected {expected}, got {came}")

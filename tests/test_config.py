@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from symnets.config import parse_config, read_config, write_config
-from symnets.potentials import InvariantConfig, NequIPConfig, TrainConfig
+from symnets.potentials import ModelConfig, TrainConfig
 
 GOOD = {"data": {"train": "a.xyz"}, "output": "runs/x"}
 
@@ -18,12 +18,12 @@ def wrong(**values):
 
 def test_defaults_fill_what_is_left_out():
     config = parse_config(TrainConfig, GOOD)
-    assert config.model == NequIPConfig()
+    assert config.model == ModelConfig("NequIP")
     assert config.data.n_validation == 50
 
 
 def test_written_configuration_reads_back_equal(tmp_path):
-    config = replace(parse_config(TrainConfig, GOOD), model=InvariantConfig(radial_hidden=(16, 8)))
+    config = replace(parse_config(TrainConfig, GOOD), model=ModelConfig("Invariant", radial_hidden=(16, 8)))
     write_config(config, tmp_path / "c.yaml")
     assert read_config(TrainConfig, tmp_path / "c.yaml") == config
 
@@ -63,7 +63,7 @@ def test_wrong_type_names_the_field_and_what_came():
     assert "seed" in message
     assert "valid integer" in message
     assert "'seven'" in message
-    assert "model.NequIPConfig.channels" in wrong(model={"channels": "many"})
+    assert "model.channels: Input should be a valid integer" in wrong(model={"channels": "many"})
     assert "optimizer.decay" in wrong(optimizer={"decay": "sine"})
 
 

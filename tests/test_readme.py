@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import yaml
 
 from symnets.cli import COMMANDS
 from symnets.config import parse_config
-from symnets.potentials import DataConfig, InvariantConfig, MACEConfig, NequIPConfig, TrainConfig
+from symnets.potentials import DataConfig, ModelConfig, TrainConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "how-to" / "train.md"]
@@ -55,10 +55,9 @@ def test_training_page_shows_all_fields_with_their_defaults() -> None:
     *_, shown = (yaml.safe_load(block) for block in blocks(PAGES[1], "yaml"))
     defaults = asdict(TrainConfig(data=DataConfig(train="mine.xyz"), output="runs/mine"))
     assert shown == json.loads(json.dumps(defaults))
-    baseline = {field.name: field.default for field in fields(InvariantConfig)}
-    network = {field.name: field.default for field in fields(NequIPConfig) if field.name != "parity"}
+    baseline, network, products = (vars(ModelConfig(name)) for name in ("Invariant", "NequIP", "MACE"))
+    network = {name: value for name, value in network.items() if name != "parity"}
     assert baseline == network | {"architecture": "Invariant", "lmax": 3}
-    products = {field.name: field.default for field in fields(MACEConfig)}
     told = {"architecture": "MACE", "lmax": 3, "feature_lmax": 1, "correlation": 3, "layers": 2}
     assert products == network | told
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from symnets.config import read_config
 from symnets.demo import seconds_per_step
 from symnets.ops import TensorProductScatter
-from symnets.potentials import NequIPConfig, TrainConfig, train
+from symnets.potentials import ModelConfig, TrainConfig, train
 
 request = json.loads(sys.argv[1])
 config = read_config(TrainConfig, Path(request["config"]))
@@ -19,7 +19,7 @@ if request["contestant"] != "mace":
     )
     config = replace(
         config,
-        model=NequIPConfig(channels=32, parity=False),
+        model=ModelConfig("NequIP", channels=32, parity=False),
         optimizer=replace(config.optimizer, weight_decay=0.02),
     )
 # The schedule is to reach its end in the time there is, with this implementation; the rest is for validation.

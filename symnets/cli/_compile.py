@@ -1,4 +1,4 @@
-"""`symnets compile`: a trained potential made ready for inference."""
+"""`symnets compile`: prepare a trained potential for fast inference."""
 
 import time
 from dataclasses import dataclass
@@ -9,33 +9,34 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional
 
-from symnets.models import describe, load, save
+from symnets.models import ForceField, describe, load, save
 from symnets.simulate import compile
 
 
 @dataclass(frozen=True)
 class Compile:
-    """Make a potential ready for inference: its radial networks become tables, exact to a tolerance.
+    """Prepare a potential for fast inference by replacing its radial networks with tables.
 
-    Energies and forces are those of the model up to the tolerance, several times faster. `symnets md`,
-    `relax`, `evaluate` and `SymnetsCalculator` take either file; a compiled model cannot be trained further.
+    Energies and forces agree with those of the model to the tolerance and are computed several times
+    faster. `symnets md`, `relax`, `evaluate` and `SymnetsCalculator` accept both kinds of file. A compiled
+    model cannot be trained further.
 
     Example:
         symnets compile runs/acac/model.safetensors -o acac_fast.safetensors
     """
 
     model: Annotated[Positional[Path], tyro.conf.arg(metavar="MODEL")]
-    """A model file, as `symnets train` writes it."""
+    """Model file written by `symnets train`."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """The file to write; by default MODEL-compiled.safetensors beside the model."""
+    """File to write; by default MODEL-compiled.safetensors beside the model."""
     tolerance: float = 1e-4
-    """Largest error of a force component in eV/Å (of forces beyond 10 eV/Å, for each 10), measured on random
-    clusters; refused above."""
+    """Largest allowed error of a force component in eV/Å, measured on random clusters; it scales with forces
+    beyond 10 eV/Å. A model with a larger error is not written."""
 
     def run(self) -> None:
-        """Compile, write, tell."""
+        """Compile the model, write it and print the settings of its tables."""
         begin = time.perf_counter()
-        compiled = compile(load(self.model), tolerance=self.tolerance)
+        compiled = compile(load(self.model, ForceField), tolerance=self.tolerance)
         path = self.output or self.model.with_name(f"{self.model.stem}-compiled.safetensors")
         save(compiled, path, extra=describe(self.model)["extra"])
         Console().print(

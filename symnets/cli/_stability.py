@@ -28,7 +28,7 @@ class StabilityOf:
 
     D is the squared distance of f(τx) and f(x) over that of two images, G the same for isotropic noise of
     the norm of τx - x, and R = D / G. Writes stability.json, a plot by layer and a picture of deformed
-    images. The network is a file of save_image_net, or any PyTorch network by its import path.
+    images. The network is a model file, or any PyTorch network by its import path.
 
     Example:
         symnets stability --model vgg.safetensors --data mnist --delta 1 --cutoff 3
@@ -36,8 +36,8 @@ class StabilityOf:
     """
 
     model: str
-    """A file of save_image_net, or package.module:callable, also of a module in the working directory. The
-    callable takes no arguments and returns the network; its code runs."""
+    """A model file of an image net, or package.module:callable, also of a module in the working directory.
+    The callable takes no arguments and returns the network; its code runs."""
     data: str | None = None
     """digits, mnist, fashion-mnist or cifar10 (test images), a folder of PNG and JPEG files, or a .npy or
     .npz file (n, channels, rows, columns); by default what the model's file names."""
@@ -204,7 +204,7 @@ class StabilityOf:
 def _initial(model: ImageModel, seed: int) -> torch.nn.Module:
     if model.fresh is None:
         raise ValueError(
-            "--baseline initial: only a file of save_image_net, or a callable (not a network itself) with "
+            "--baseline initial: only a model file, or a callable (not a network itself) with "
             "--weights, tells what the initial weights are"
         )
     return model.fresh(seed)

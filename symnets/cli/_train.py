@@ -51,7 +51,7 @@ class Train:
                 "`symnets train --help` lists what it may say"
             )
         default = cls(file, _with_architecture(config, arguments))
-        return parse(cls, "train", arguments, default=default, config=(tyro.conf.AvoidSubcommands,))
+        return parse(cls, "train", arguments, default=default)
 
     def run(self) -> int:
         """Train, telling of it on standard error; 0 when done, 130 if interrupted."""

@@ -2,13 +2,14 @@ from ._archive import read_archive as read_archive
 from ._archive import read_header as read_header
 from ._archive import read_kind as read_kind
 from ._archive import write_archive as write_archive
+from ._batch import Batch as Batch
+from ._batch import Labels as Labels
 from ._binary_task import BinaryTask as BinaryTask
 from ._binary_task import binary_task as binary_task
 from ._binary_task import random_task as random_task
 from ._generate import generate as generate
 from ._generate import sample_trajectory as sample_trajectory
 from ._graph import AtomGraph as AtomGraph
-from ._graph import Labels as Labels
 from ._graph import labels as labels
 from ._image_files import check_image_shape as check_image_shape
 from ._image_files import image_files as image_files
@@ -29,7 +30,6 @@ from ._labels import class_pair as class_pair
 from ._labels import group_labels as group_labels
 from ._labels import largest_balanced_subset as largest_balanced_subset
 from ._labels import parity_labels as parity_labels
-from ._loader import Batch as Batch
 from ._loader import Loader as Loader
 from ._loader import TensorPairs as TensorPairs
 from ._loader import Transform as Transform

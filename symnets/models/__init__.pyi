@@ -1,9 +1,13 @@
 from ._activation import Activation as Activation
 from ._activation import find_activation as find_activation
 from ._alexnet import AlexNet as AlexNet
+from ._architectures import FROM_DATA as FROM_DATA
+from ._architectures import architectures as architectures
+from ._architectures import find_architecture as find_architecture
 from ._convolutional import Convolutional as Convolutional
 from ._dense import Dense as Dense
 from ._efficientnet import EfficientNet as EfficientNet
+from ._energy_model import EnergyModel as EnergyModel
 from ._ensemble import Ensemble as Ensemble
 from ._force_field import Compiled as Compiled
 from ._force_field import EnergyForces as EnergyForces
@@ -11,10 +15,7 @@ from ._force_field import ForceField as ForceField
 from ._from_sevennet import from_sevennet as from_sevennet
 from ._fully_connected import FullyConnected as FullyConnected
 from ._image_net import IMAGE_NETS as IMAGE_NETS
-from ._image_net import describe_image_net as describe_image_net
 from ._image_net import image_net as image_net
-from ._image_net import load_image_net as load_image_net
-from ._image_net import save_image_net as save_image_net
 from ._image_net_layers import draw_weights as draw_weights
 from ._image_net_layers import halvings as halvings
 from ._image_net_layers import scaled as scaled
@@ -43,6 +44,7 @@ from ._vgg import VGG as VGG
 from ._zbl import WithZBL as WithZBL
 
 __all__ = [
+    "FROM_DATA",
     "IMAGE_NETS",
     "MACE",
     "VGG",
@@ -55,6 +57,7 @@ __all__ = [
     "Dense",
     "EfficientNet",
     "EnergyForces",
+    "EnergyModel",
     "Ensemble",
     "ForceField",
     "FullyConnected",
@@ -67,22 +70,21 @@ __all__ = [
     "Size",
     "WithZBL",
     "alpha_tilde",
+    "architectures",
     "convert",
     "count_weights",
     "describe",
-    "describe_image_net",
     "draw_weights",
     "find_activation",
+    "find_architecture",
     "from_sevennet",
     "halvings",
     "image_net",
     "import_model",
     "load",
-    "load_image_net",
     "load_weights",
     "named_by",
     "save",
-    "save_image_net",
     "scaled",
     "signals",
     "size",

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph
-from symnets.models._per_species import per_species
+from symnets.models._energy_model import Count, Cutoff, Degree, EnergyModel, PerSpecies, Widths
 from symnets.nn import (
     MLP,
     AtomicEnergy,
@@ -16,9 +16,7 @@ from symnets.nn import (
     EdgeGeometry,
     Edges,
     Linear,
-    SpeciesIndex,
     SpeciesLinear,
-    species_numbers,
 )
 from symnets.ops import blocks
 
@@ -73,7 +71,7 @@ class PowerSpectrumLayer(nn.Module):
         return self.self_connection(features, species) + update
 
 
-class Invariant(nn.Module):
+class Invariant(EnergyModel):
     """Atomic energies from rotation-invariant messages: the baseline for `NequIP`.
 
     Atoms carry and send scalars only. Every layer sees distances and, through the power
@@ -98,40 +96,37 @@ class Invariant(nn.Module):
         self,
         species: Sequence[str | int],
         *,
-        cutoff: float = 5.0,
-        lmax: int = 3,
-        channels: int = 64,
-        layers: int = 4,
-        n_basis: int = 8,
-        radial_hidden: Sequence[int] = (64, 64),
+        cutoff: Cutoff = 5.0,
+        lmax: Degree = 3,
+        channels: Count = 64,
+        layers: Count = 4,
+        n_basis: Count = 8,
+        radial_hidden: Widths = (64, 64),
         mean_neighbors: float = 12.0,
-        shift: float | Sequence[float] = 0.0,
-        scale: float | Sequence[float] = 1.0,
+        shift: PerSpecies = 0.0,
+        scale: PerSpecies = 1.0,
     ) -> None:
-        super().__init__()
-        self.species = species_numbers(species)
-        self.cutoff = float(cutoff)
-        n_species = len(self.species)
-        self.config = {
-            "species": self.species,
-            "cutoff": self.cutoff,
-            "lmax": lmax,
-            "channels": channels,
-            "layers": layers,
-            "n_basis": n_basis,
-            "radial_hidden": tuple(radial_hidden),
-            "mean_neighbors": float(mean_neighbors),
-            "shift": per_species("shift", shift, n_species),
-            "scale": per_species("scale", scale, n_species),
-        }
-        self.species_index = SpeciesIndex(self.species)
+        super().__init__(
+            species,
+            cutoff,
+            width=channels,
+            mean_neighbors=mean_neighbors,
+            shift=shift,
+            scale=scale,
+            options={
+                "lmax": lmax,
+                "channels": channels,
+                "layers": layers,
+                "n_basis": n_basis,
+                "radial_hidden": tuple(radial_hidden),
+            },
+        )
         self.edges = EdgeGeometry(cutoff, lmax, n_basis)
-        self.embedding = nn.Parameter(torch.randn(n_species, channels))
         self.exchanges = nn.ModuleList(
             PowerSpectrumLayer(
                 channels,
                 self.edges.irreps_filter,
-                n_species=n_species,
+                n_species=len(self.species),
                 n_basis=n_basis,
                 radial_hidden=radial_hidden,
                 mean_neighbors=mean_neighbors,

@@ -1,26 +1,25 @@
 """MACE: the potential of many-body products."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
-import torch
 from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from symnets.config import OutOfRange, within
 from symnets.data import AtomGraph
-from symnets.models._per_species import per_species
+from symnets.models._energy_model import Count, Cutoff, Degree, EnergyModel, PerSpecies, Widths
 from symnets.nn import (
     MLP,
     AtomicEnergy,
     EdgeGeometry,
     Linear,
     ManyBodyInteraction,
-    SpeciesIndex,
-    species_numbers,
 )
 
 
-class MACE(nn.Module):
+class MACE(EnergyModel):
     """Atomic energies from products of what an atom sees of its neighbours.
 
     Species embedding (scalars), `layers` many-body interactions, whose products make every layer see
@@ -52,53 +51,45 @@ class MACE(nn.Module):
         self,
         species: Sequence[str | int],
         *,
-        cutoff: float = 5.0,
-        lmax: int = 3,
-        feature_lmax: int = 1,
-        correlation: int = 3,
-        channels: int = 64,
-        layers: int = 2,
-        n_basis: int = 8,
-        radial_hidden: Sequence[int] = (64, 64),
+        cutoff: Cutoff = 5.0,
+        lmax: Degree = 3,
+        feature_lmax: Degree = 1,
+        correlation: Annotated[int, within(1, 4)] = 3,
+        channels: Count = 64,
+        layers: Count = 2,
+        n_basis: Count = 8,
+        radial_hidden: Widths = (64, 64),
         mean_neighbors: float = 12.0,
-        shift: float | Sequence[float] = 0.0,
-        scale: float | Sequence[float] = 1.0,
+        shift: PerSpecies = 0.0,
+        scale: PerSpecies = 1.0,
     ) -> None:
-        super().__init__()
-        if layers < 1 or correlation < 1 or feature_lmax < 0:
-            raise ValueError(
-                "MACE: expected layers and correlation of at least 1 and feature_lmax of at least 0, "
-                f"got {layers}, {correlation} and {feature_lmax}"
-            )
-        self.species = species_numbers(species)
-        self.cutoff = float(cutoff)
-        n_species = len(self.species)
-        self.config = {
-            "species": self.species,
-            "cutoff": self.cutoff,
-            "lmax": lmax,
-            "feature_lmax": feature_lmax,
-            "correlation": correlation,
-            "channels": channels,
-            "layers": layers,
-            "n_basis": n_basis,
-            "radial_hidden": tuple(radial_hidden),
-            "mean_neighbors": float(mean_neighbors),
-            "shift": per_species("shift", shift, n_species),
-            "scale": per_species("scale", scale, n_species),
-        }
-        self.species_index = SpeciesIndex(self.species)
+        super().__init__(
+            species,
+            cutoff,
+            width=channels,
+            mean_neighbors=mean_neighbors,
+            shift=shift,
+            scale=scale,
+            options={
+                "lmax": lmax,
+                "feature_lmax": feature_lmax,
+                "correlation": correlation,
+                "channels": channels,
+                "layers": layers,
+                "n_basis": n_basis,
+                "radial_hidden": tuple(radial_hidden),
+            },
+        )
         self.edges = EdgeGeometry(cutoff, lmax, n_basis)
         scalars = o3.Irreps(f"{channels}x0e")
         hidden = o3.Irreps([(channels, (l, (-1) ** l)) for l in range(feature_lmax + 1)])  # noqa: E741
-        self.embedding = nn.Parameter(torch.randn(n_species, channels))
         self.interactions = nn.ModuleList(
             ManyBodyInteraction(
                 hidden if layer else scalars,
                 self.edges.irreps_filter,
                 hidden if layer < layers - 1 else scalars,
                 correlation=correlation,
-                n_species=n_species,
+                n_species=len(self.species),
                 n_basis=n_basis,
                 radial_hidden=radial_hidden,
                 mean_neighbors=mean_neighbors,
@@ -108,6 +99,20 @@ class MACE(nn.Module):
         self.readouts = nn.ModuleList(Linear(hidden, "1x0e") for _ in range(layers - 1))
         self.last_readout = MLP(channels, max(channels // 2, 1), 1)
         self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
+
+    @staticmethod
+    def check_options(options: Mapping[str, Any]) -> None:
+        """Check options against each other, before any work is done.
+
+        Raises:
+            OutOfRange: no product has features of degree `feature_lmax`.
+        """
+        highest = options["correlation"] * options["lmax"]
+        if options["layers"] > 1 and options["feature_lmax"] > highest:
+            raise OutOfRange(
+                "feature_lmax: expected at most correlation * lmax, the highest degree of a product, "
+                f"{highest}, got {options['feature_lmax']}"
+            )
 
     def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
         """Energy of each atom in eV, float64."""

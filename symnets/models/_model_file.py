@@ -1,84 +1,59 @@
-"""One checked file of a model's weights and the recipe that rebuilds it, for any list of classes.
+"""Model files: weights and the recipe that rebuilds a model, in one checked file that runs no code.
 
-Save and load force fields as one checked file of weights and their description.
+A file holds a force field (its kind is "model") or an image net ("image net").
 """
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import nn
 
 import symnets
-from symnets.data import read_archive, read_header, write_archive
+from symnets.data import read_archive, read_header, read_kind, write_archive
+from symnets.device import usable_device
+from symnets.models._architectures import architectures, image_net_classes, is_image_net
 from symnets.models._force_field import Compiled, ForceField
-from symnets.models._invariant import Invariant
-from symnets.models._mace import MACE
-from symnets.models._nequip import NequIP
-from symnets.models._sevennet import SevenNet
 from symnets.models._zbl import WithZBL
 
+Model = TypeVar("Model", bound=nn.Module)
 Classes = Mapping[str, type[nn.Module]]
-"""What a file may ask for, by name; nothing else is ever constructed."""
 
+FORCE_FIELD, IMAGE_NET = "model", "image net"
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
-def by_name(classes: Iterable[type[nn.Module]]) -> Classes:
-    """Classes and their names."""
-    return {known.__name__: known for known in classes}
+def save(model: nn.Module, path: str | Path, *, extra: Mapping[str, Any] | None = None) -> None:
+    """Write a force field or an image net, with its buffers, to one file, atomically.
 
-
-def recipe(model: nn.Module, classes: Classes) -> dict[str, Any]:
-    """Class and arguments that rebuild a model, wrapped models within, as plain JSON.
-
-    Raises:
-        ValueError: for a module of none of the classes.
-    """
-    name = type(model).__name__
-    if classes.get(name) is not type(model):
-        raise ValueError(f"expected one of {sorted(classes)}, got {name}; save its state_dict yourself")
-    config: Mapping[str, Any] = model.config  # pyright: ignore[reportAssignmentType]
-    arguments = {k: recipe(v, classes) if isinstance(v, nn.Module) else v for k, v in config.items()}
-    return {"class": name, "arguments": arguments}
-
-
-def build(description: Mapping[str, Any], classes: Classes) -> nn.Module:
-    """The model of a recipe, with fresh weights."""
-    name = str(description.get("class"))
-    if name not in classes:
-        raise ValueError(f"the file asks for the model {name!r}; this symnets knows {sorted(classes)}")
-    arguments = description.get("arguments")
-    if not isinstance(arguments, Mapping):
-        raise ValueError(f"the file's arguments of {name}: expected names and values, got {arguments!r:.80}")
-    arguments = {k: build(v, classes) if isinstance(v, dict) else v for k, v in arguments.items()}
-    try:
-        return classes[name](**arguments)
-    except TypeError as error:
-        raise ValueError(
-            f"the file's arguments do not fit {name}: {error}; was it saved by a newer symnets?"
-        ) from error
-
-
-def write_model(
-    path: str | Path, kind: str, model: nn.Module, classes: Classes, extra: Mapping[str, Any] | None
-) -> None:
-    """Write weights, buffers and recipe to one file, atomically.
+    A model of a class of your own is saved too, if its `config` has the arguments of its constructor by name;
+    pass the class to `load`.
 
     Args:
-        path: the file.
-        kind: of model, such as "image net"; `read_model` asks for it.
-        model: of one of the classes, wrapped models too.
-        classes: that `read_model` will know.
-        extra: more to keep in the header.
+        model: a `ForceField`, or an image net such as `image_net` makes.
+        path: such as "model.safetensors".
+        extra: more to keep in the header, anything JSON can hold: the training configuration, or the data set
+            and how its pixels were normalised.
+
+    Raises:
+        ValueError: the model is neither, or has no `config`; or its class has the name of one of symnets.
     """
-    description = recipe(model, classes)
+    if isinstance(model, ForceField):
+        kind = FORCE_FIELD
+    elif is_image_net(type(model)):
+        kind = IMAGE_NET
+    else:
+        raise ValueError(
+            f"model: expected a ForceField or an image net, got {type(model).__name__}; wrap an energy "
+            "model, ForceField(model); save the state_dict of other models yourself"
+        )
+    recipe = _recipe(model, _known(kind))
     dtype = str(next(p.dtype for p in model.parameters() if p.is_floating_point())).removeprefix("torch.")
     if dtype not in _DTYPES:
         raise ValueError(f"model: expected weights of {sorted(_DTYPES)}, got {dtype}")
     header = {
-        "recipe": description,
+        "recipe": recipe,
         "dtype": dtype,
         "versions": {"symnets": symnets.__version__, "torch": torch.__version__},
         "extra": dict(extra or {}),
@@ -86,18 +61,125 @@ def write_model(
     write_archive(path, kind, model.state_dict(), header)
 
 
-def read_model(path: str | Path, kind: str, classes: Classes) -> nn.Module:
-    """The model of a file, on the CPU, of the dtype it was saved in; torch's random state is left as found.
+@overload
+def load(
+    path: str | Path,
+    *,
+    classes: Iterable[type[nn.Module]] = (),
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+) -> nn.Module: ...
+
+
+@overload
+def load(
+    path: str | Path,
+    expected: type[Model],
+    *,
+    classes: Iterable[type[nn.Module]] = (),
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Model: ...
+
+
+def load(
+    path: str | Path,
+    expected: type[nn.Module] = nn.Module,
+    *,
+    classes: Iterable[type[nn.Module]] = (),
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+) -> nn.Module:
+    """Read a force field or an image net, in eval mode.
+
+    No code of the file is run: it can only name classes of symnets and those in `classes`. torch's random
+    state is left as found.
+
+    Args:
+        path: a file written by `save`.
+        expected: class that the model must have, such as `ForceField`.
+        classes: your own classes that the file may name.
+        device: where to put the model, such as "cuda".
+        dtype: of weights and arithmetic; by default as saved.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, altered, of another kind, or asks for an unknown class.
+        ValueError: the file is cut short, altered, no symnets model or not of the expected class; or it names
+            an unknown class; or the device cannot be used.
+
+    Example:
+        force_field = load("model.safetensors", ForceField)
     """
+    device, kind = usable_device(device), read_kind(path, FORCE_FIELD, IMAGE_NET)
+    model = _read(path, kind, classes)
+    if not isinstance(model, expected):
+        article = "an" if kind == IMAGE_NET else "a"
+        name = "force field" if kind == FORCE_FIELD else kind
+        raise ValueError(
+            f"{path}: expected a model of class {expected.__name__}, got {article} {name}, "
+            f"{type(model).__name__}"
+        )
+    return model.to(device=device, dtype=dtype).eval()
+
+
+def describe(path: str | Path) -> dict[str, Any]:
+    """Header of a model file: recipe, dtype, versions, extra. Weights are not read or checked."""
+    return read_header(path, read_kind(path, FORCE_FIELD, IMAGE_NET))
+
+
+def _known(kind: str, classes: Iterable[type[nn.Module]] = ()) -> Classes:
+    """Classes that a file of this kind may name, by name; no other is ever constructed."""
+    if kind == IMAGE_NET:
+        known = dict(image_net_classes())
+    else:
+        known = {cls.__name__: cls for cls in (Compiled, ForceField, WithZBL)} | architectures()
+    for cls in classes:
+        if known.setdefault(cls.__name__, cls) is not cls:
+            raise ValueError(f"classes: symnets has a class {cls.__name__} of its own; rename yours")
+    return known
+
+
+def _recipe(model: nn.Module, known: Classes) -> dict[str, Any]:
+    """Class and arguments that rebuild a model and the models within it, as plain JSON."""
+    name, config = type(model).__name__, getattr(model, "config", None)
+    if not isinstance(config, Mapping):
+        raise ValueError(
+            f"model: expected `config`, the arguments of the constructor by name, got {name}; "
+            "save its state_dict yourself"
+        )
+    if known.get(name, type(model)) is not type(model):
+        raise ValueError(f"model: symnets has a class {name} of its own; rename yours")
+    arguments = {k: _recipe(v, known) if isinstance(v, nn.Module) else v for k, v in config.items()}
+    return {"class": name, "arguments": arguments}
+
+
+def _build(recipe: Mapping[str, Any], known: Classes) -> nn.Module:
+    """The model of a recipe, with fresh weights."""
+    name = str(recipe.get("class"))
+    if name not in known:
+        raise ValueError(
+            f"the file asks for the model {name!r}; this symnets knows {sorted(known)}; "
+            "pass a class of your own, load(path, classes=[MyNet])"
+        )
+    arguments = recipe.get("arguments")
+    if not isinstance(arguments, Mapping):
+        raise ValueError(f"the file's arguments of {name}: expected names and values, got {arguments!r:.80}")
+    arguments = {k: _build(v, known) if isinstance(v, dict) else v for k, v in arguments.items()}
+    try:
+        return known[name](**arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"the file's arguments do not fit {name}: {error}; was it saved by a newer symnets?"
+        ) from error
+
+
+def _read(path: str | Path, kind: str, classes: Iterable[type[nn.Module]]) -> nn.Module:
+    """The model of a file, on the CPU, in the dtype it was saved in."""
     tensors, header = read_archive(path, kind)
     if not isinstance(header, dict) or not isinstance(header.get("recipe"), dict) or "dtype" not in header:
         raise ValueError(f"{path}: its header does not describe a model; was it saved by a newer symnets?")
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn, to be replaced
-        model = build(header["recipe"], classes)
+        model = _build(header["recipe"], _known(kind, classes))
     if str(header["dtype"]) not in _DTYPES:
         raise ValueError(f"{path}: expected a dtype of {sorted(_DTYPES)}, got {header['dtype']!r}")
     model.to(_DTYPES[header["dtype"]])
@@ -106,42 +188,3 @@ def read_model(path: str | Path, kind: str, classes: Classes) -> nn.Module:
     except RuntimeError as error:
         raise ValueError(f"{path}: weights do not fit the model it describes: {error}") from error
     return model
-
-
-_CLASSES = by_name((Compiled, ForceField, Invariant, MACE, NequIP, SevenNet, WithZBL))
-
-
-def save(model: ForceField, path: str | Path, *, extra: Mapping[str, Any] | None = None) -> None:
-    """Write a force field to one file, atomically.
-
-    Args:
-        model: the force field.
-        path: such as "model.safetensors".
-        extra: more to keep in the header, such as the training configuration.
-    """
-    write_model(path, "model", model, _CLASSES, extra)
-
-
-def load(
-    path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
-) -> ForceField:
-    """Read a force field, in eval mode.
-
-    Args:
-        path: a file written by `save`.
-        device: where to put it.
-        dtype: of weights and arithmetic; by default as it was saved.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, altered, or no symnets model.
-    """
-    model = read_model(path, "model", _CLASSES)
-    if not isinstance(model, ForceField):
-        raise ValueError(f"{path}: expected a ForceField, got {type(model).__name__}")
-    return model.to(device=device, dtype=dtype).eval()
-
-
-def describe(path: str | Path) -> dict[str, Any]:
-    """Header of a model file: recipe, dtype, versions, extra."""
-    return read_header(path, "model")

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
-import torch
 from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph
-from symnets.models._per_species import per_species
-from symnets.nn import MLP, AtomicEnergy, EdgeGeometry, Interaction, SpeciesIndex, species_numbers
+from symnets.models._energy_model import Count, Cutoff, Degree, EnergyModel, PerSpecies, Widths
+from symnets.nn import MLP, AtomicEnergy, EdgeGeometry, Interaction
 
 
-class NequIP(nn.Module):
+class NequIP(EnergyModel):
     """Atomic energies by equivariant message passing.
 
     Species embedding (scalars), `layers` interaction blocks with features of every l <= lmax
@@ -42,41 +41,38 @@ class NequIP(nn.Module):
         self,
         species: Sequence[str | int],
         *,
-        cutoff: float = 5.0,
-        lmax: int = 2,
-        channels: int = 64,
-        layers: int = 4,
+        cutoff: Cutoff = 5.0,
+        lmax: Degree = 2,
+        channels: Count = 64,
+        layers: Count = 4,
         parity: bool = True,
-        n_basis: int = 8,
-        radial_hidden: Sequence[int] = (64, 64),
+        n_basis: Count = 8,
+        radial_hidden: Widths = (64, 64),
         mean_neighbors: float = 12.0,
-        shift: float | Sequence[float] = 0.0,
-        scale: float | Sequence[float] = 1.0,
+        shift: PerSpecies = 0.0,
+        scale: PerSpecies = 1.0,
     ) -> None:
-        super().__init__()
-        self.species = species_numbers(species)
-        self.cutoff = float(cutoff)
-        n_species = len(self.species)
-        self.config = {
-            "species": self.species,
-            "cutoff": self.cutoff,
-            "lmax": lmax,
-            "channels": channels,
-            "layers": layers,
-            "parity": parity,
-            "n_basis": n_basis,
-            "radial_hidden": tuple(radial_hidden),
-            "mean_neighbors": float(mean_neighbors),
-            "shift": per_species("shift", shift, n_species),
-            "scale": per_species("scale", scale, n_species),
-        }
-        self.species_index = SpeciesIndex(self.species)
+        super().__init__(
+            species,
+            cutoff,
+            width=channels,
+            mean_neighbors=mean_neighbors,
+            shift=shift,
+            scale=scale,
+            options={
+                "lmax": lmax,
+                "channels": channels,
+                "layers": layers,
+                "parity": parity,
+                "n_basis": n_basis,
+                "radial_hidden": tuple(radial_hidden),
+            },
+        )
         self.edges = EdgeGeometry(cutoff, lmax, n_basis)
         parities = (1, -1) if parity else (None,)
         irreps = [o3.Irrep(l, p or (-1) ** l) for l in range(lmax + 1) for p in parities]  # noqa: E741
         hidden = o3.Irreps([(channels, ir) for ir in irreps])
         scalars = o3.Irreps(f"{channels}x0e")
-        self.embedding = nn.Parameter(torch.randn(n_species, channels))
         features, interactions = scalars, []
         for layer in range(layers):
             interactions.append(
@@ -84,7 +80,7 @@ class NequIP(nn.Module):
                     features,
                     self.edges.irreps_filter,
                     scalars if layer == layers - 1 else hidden,
-                    n_species=n_species,
+                    n_species=len(self.species),
                     n_basis=n_basis,
                     radial_hidden=radial_hidden,
                     mean_neighbors=mean_neighbors,

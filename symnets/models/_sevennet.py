@@ -1,26 +1,25 @@
 """SevenNet: NequIP's message passing with a width of its own for every degree, for universal potentials."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
-import torch
 from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from symnets.config import at_least
 from symnets.data import AtomGraph
-from symnets.models._per_species import per_species
+from symnets.models._energy_model import Count, Cutoff, Degree, EnergyModel, PerSpecies, Widths
 from symnets.nn import (
     AtomicEnergy,
     EdgeGeometry,
     Interaction,
     Linear,
     SineBasis,
-    SpeciesIndex,
-    species_numbers,
 )
 
 
-class SevenNet(nn.Module):
+class SevenNet(EnergyModel):
     """Atomic energies by equivariant message passing, the architecture of SevenNet-0.
 
     It differs from `NequIP` in this: the channels of scalars, vectors, ... differ; the self-connection may
@@ -53,23 +52,20 @@ class SevenNet(nn.Module):
         self,
         species: Sequence[str | int],
         *,
-        cutoff: float = 5.0,
+        cutoff: Cutoff = 5.0,
         irreps: Sequence[str] = ("128x0e", *["128x0e+64x1e+32x2e"] * 4, "128x0e"),
-        lmax: int = 2,
+        lmax: Degree = 2,
         parity: bool = False,
-        n_basis: int = 8,
-        switch_on: float | None = None,
-        envelope_order: int = 6,
-        radial_hidden: Sequence[int] = (64, 64),
+        n_basis: Count = 8,
+        switch_on: Annotated[float | None, at_least(0)] = None,
+        envelope_order: Count = 6,
+        radial_hidden: Widths = (64, 64),
         species_self_connection: bool = False,
         mean_neighbors: float | Sequence[float] = 36.0,
-        shift: float | Sequence[float] = 0.0,
-        scale: float | Sequence[float] = 1.0,
+        shift: PerSpecies = 0.0,
+        scale: PerSpecies = 1.0,
     ) -> None:
-        super().__init__()
-        self.species = species_numbers(species)
-        self.cutoff = float(cutoff)
-        n_species, layers = len(self.species), len(irreps) - 1
+        layers = len(irreps) - 1
         features = [o3.Irreps(ir) for ir in irreps]
         for end in (features[0], features[-1]):
             if layers < 1 or any(ir != o3.Irrep("0e") for _, ir in end):
@@ -82,25 +78,26 @@ class SevenNet(nn.Module):
             raise ValueError(
                 f"mean_neighbors: expected one number or {layers} (one a layer), got {len(mean_neighbors)}"
             )
-        self.config = {
-            "species": self.species,
-            "cutoff": self.cutoff,
-            "irreps": tuple(str(ir) for ir in features),
-            "lmax": lmax,
-            "parity": parity,
-            "n_basis": n_basis,
-            "switch_on": switch_on,
-            "envelope_order": envelope_order,
-            "radial_hidden": tuple(radial_hidden),
-            "species_self_connection": species_self_connection,
-            "mean_neighbors": tuple(float(n) for n in mean_neighbors),
-            "shift": per_species("shift", shift, n_species),
-            "scale": per_species("scale", scale, n_species),
-        }
-        self.species_index = SpeciesIndex(self.species)
+        super().__init__(
+            species,
+            cutoff,
+            width=features[0].dim,
+            mean_neighbors=tuple(float(n) for n in mean_neighbors),
+            shift=shift,
+            scale=scale,
+            options={
+                "irreps": tuple(str(ir) for ir in features),
+                "lmax": lmax,
+                "parity": parity,
+                "n_basis": n_basis,
+                "switch_on": switch_on,
+                "envelope_order": envelope_order,
+                "radial_hidden": tuple(radial_hidden),
+                "species_self_connection": species_self_connection,
+            },
+        )
         basis = SineBasis(self.cutoff, n_basis, switch_on=switch_on, p=envelope_order)
         self.edges = EdgeGeometry(self.cutoff, lmax, n_basis, parity=parity, basis=basis)
-        self.embedding = nn.Parameter(torch.randn(n_species, features[0].dim))
         interactions = []
         for incoming, wanted, neighbors in zip(features[:-1], features[1:], mean_neighbors, strict=True):
             interactions.append(
@@ -108,7 +105,7 @@ class SevenNet(nn.Module):
                     incoming,
                     self.edges.irreps_filter,
                     wanted,
-                    n_species=n_species if species_self_connection else 1,
+                    n_species=len(self.species) if species_self_connection else 1,
                     n_basis=n_basis,
                     radial_hidden=radial_hidden,
                     mean_neighbors=neighbors,

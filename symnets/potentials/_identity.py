@@ -1,12 +1,15 @@
 """Identity of a training: what must not change between its sessions."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from symnets.config import fingerprint, read_config
+import yaml
+
+from symnets.config import fingerprint
 from symnets.data import AtomGraph, Statistics, read_header
 from symnets.potentials._config import TrainConfig
 
@@ -62,10 +65,12 @@ def check_identity(checkpoint: Path, expected: str, config: TrainConfig) -> None
 def _differences(checkpoint: Path, config: TrainConfig) -> str:
     """Fields whose values are others than in the `config.yaml` beside a checkpoint, with both."""
     try:
-        begun = read_config(TrainConfig, checkpoint.with_name("config.yaml"))
-    except (FileNotFoundError, ValueError):  # lost, or edited: what differs cannot be told
+        # As plain values: a configuration can name a module to import.
+        begun = yaml.safe_load(checkpoint.with_name("config.yaml").read_text())
+        before = dict(_flat({name: begun[name] for name in _binding(config)}))
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):  # lost or edited
         return ""
-    before, now = (dict(_flat(_binding(c))) for c in (begun, config))
+    now = dict(_flat(json.loads(json.dumps(_binding(config)))))
     names = [name for name in {**before, **now} if before.get(name, "nothing") != now.get(name, "nothing")]
     told = [
         f"{name} was {before.get(name, 'nothing')} and is {now.get(name, 'nothing')} now" for name in names

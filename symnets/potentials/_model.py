@@ -1,38 +1,30 @@
-"""What a configuration asks for: a model with fresh weights, and the state its training starts from."""
+"""A model with fresh weights and the initial state of its training, from a configuration."""
 
-from dataclasses import asdict
+import inspect
 
 import torch
 from torch import nn
 
 from symnets.data import Statistics
 from symnets.device import usable_device
-from symnets.models import MACE, ForceField, Invariant, NequIP, WithZBL
-from symnets.potentials._config import InvariantConfig, MACEConfig, NequIPConfig, OptimizerConfig, TrainConfig
+from symnets.models import ForceField, WithZBL, find_architecture
+from symnets.potentials._config import OptimizerConfig, TrainConfig
 from symnets.training import Muon, TrainState, learning_rate, with_average
 
 
 def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
     """A force field with fresh weights, normalised by the statistics of its data."""
-    options = asdict(config.model)
-    del options["architecture"]
-    zbl = options.pop("zbl")
-    match config.model:
-        case NequIPConfig():
-            cls = NequIP
-        case MACEConfig():
-            cls = MACE
-        case InvariantConfig():
-            cls = Invariant
-    energy_model = cls(
-        stats.species,
-        **options,
-        mean_neighbors=max(stats.mean_neighbors, 1.0),
+    architecture = find_architecture(config.model.architecture)
+    from_data = {
+        "species": stats.species,
+        "mean_neighbors": max(stats.mean_neighbors, 1.0),
         # An atom of the training data, on average: what is left to learn is of the order of `scale`.
-        shift=[energy + stats.cohesion for energy in stats.energies],
-        scale=stats.force_rms if stats.force_rms > 0 else 1.0,
-    )
-    force_field = ForceField(WithZBL(energy_model) if zbl else energy_model)
+        "shift": [energy + stats.cohesion for energy in stats.energies],
+        "scale": stats.force_rms if stats.force_rms > 0 else 1.0,
+    }
+    taken = from_data.keys() & inspect.signature(architecture).parameters.keys()
+    energy_model = architecture(**{name: from_data[name] for name in taken}, **config.model.options())
+    force_field = ForceField(WithZBL(energy_model) if config.model.zbl else energy_model)
     return force_field.to(device=usable_device(config.device), dtype=getattr(torch, config.dtype))
 
 

@@ -1,9 +1,8 @@
-"""SymnetsCalculator: a force field behind ASE's calculator interface."""
+"""SymnetsCalculator: a force field as an ASE calculator."""
 
 import copy
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -27,22 +26,21 @@ class SymnetsCalculator(Calculator):
     sign: (1/V) dE/dstrain).
 
     Args:
-        model: a force field, or the path of a saved one. A force field is copied: training it further,
-            or moving it to another device, leaves the calculator as it is.
-        device: where the model runs, see `usable_device`; None is where the force field is, the CPU for a
-            saved one.
-        dtype: of the model's weights and arithmetic; None keeps the model's. Positions and neighbour
-            distances are float64 in any case.
-        skin: Å that atoms may share before neighbours are sought again, see `SkinnedNeighbors`;
-            results do not depend on it.
+        model: a force field, or the path of a saved one. A force field is copied, so that training it or
+            moving it to another device does not change the calculator.
+        device: where the model runs, see `usable_device`; by default the device of the force field, and the
+            CPU for a saved one.
+        dtype: of the model's weights and arithmetic; by default the model's. Positions and neighbour
+            distances are always float64.
+        skin: Å added to the cutoff of the neighbour list, see `SkinnedNeighbors`; results do not depend on
+            it.
 
     Raises:
-        ValueError: not a force field, or a device that cannot be used; and, when it calculates, an element
-            the model does not know, no atoms, positions that are not finite, two atoms at the same place, or
-            a periodic cell without volume.
+        ValueError: not a force field, or a device that cannot be used. On calculation: an element that the
+            model was not trained on, no atoms, positions that are not finite, two atoms at the same position,
+            or a periodic cell without volume.
 
     Example:
-        Forces follow the atoms, which are only read:
 
             atoms.calc = SymnetsCalculator("runs/ethanol/model.safetensors")
             atoms.get_forces()
@@ -64,7 +62,7 @@ class SymnetsCalculator(Calculator):
         if isinstance(model, str | os.PathLike):
             from symnets.models import load
 
-            model = load(Path(model), device=device or "cpu", dtype=dtype)
+            model = load(model, ForceField, device=device or "cpu", dtype=dtype)
         elif not isinstance(model, ForceField):
             raise ValueError(
                 f"model: expected a ForceField or the path of a saved one, got {type(model).__name__}; "
@@ -85,7 +83,7 @@ class SymnetsCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = all_changes,
     ) -> None:
-        """Everything the force field gives, in one pass."""
+        """Compute all results in one pass of the force field."""
         super().calculate(atoms, properties, system_changes)
         assert isinstance(self.atoms, Atoms)
         self._check(self.atoms)
@@ -103,16 +101,20 @@ class SymnetsCalculator(Calculator):
 
     def _check(self, atoms: Atoms) -> None:
         if len(atoms) == 0:
-            raise ValueError("the structure is empty; expected at least one atom")
-        lost = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
-        if len(lost):
-            raise ValueError(f"positions of {_listed(atoms, lost)} are not finite")
+            raise ValueError("atoms: expected at least one atom, got an empty structure")
+        invalid = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
+        if len(invalid):
+            raise ValueError(
+                f"positions: expected finite numbers, those of {_listed(atoms, invalid)} are not finite"
+            )
         if not np.isfinite(atoms.cell.array).all():
-            raise ValueError(f"the cell is not finite: {atoms.cell.array.tolist()}")
+            raise ValueError(
+                f"cell: expected finite numbers, the cell is not finite: {atoms.cell.array.tolist()}"
+            )
         unknown = np.flatnonzero(~np.isin(atoms.numbers, self.model.species))
         if len(unknown):
             known = ", ".join(chemical_symbols[z] for z in self.model.species)
-            raise ValueError(f"the model knows {known}; it was never shown {_listed(atoms, unknown)}")
+            raise ValueError(f"species: the model was trained on {known}, not on {_listed(atoms, unknown)}")
 
     def _graph(self, atoms: Atoms) -> AtomGraph:
         pos, edge_index, edge_shift = self.neighbors(atoms)
@@ -128,6 +130,6 @@ class SymnetsCalculator(Calculator):
 
 
 def _listed(atoms: Atoms, indices: np.ndarray) -> str:
-    """Atoms by symbol and index, e.g. `N (atom 3), N (atom 7)`; the first five."""
+    """Atoms by symbol and index, such as `N (atom 3), N (atom 7)`; at most five."""
     names = ", ".join(f"{atoms.symbols[i]} (atom {i})" for i in indices[:5])
     return names + (f" and {len(indices) - 5} more" if len(indices) > 5 else "")

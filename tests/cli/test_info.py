@@ -12,9 +12,7 @@ from symnets.models import (
     WithZBL,
     image_net,
     load,
-    load_image_net,
     save,
-    save_image_net,
 )
 from tests.cli.models import saved_model
 
@@ -72,7 +70,7 @@ def test_wrapped_architecture_is_named(tmp_path: Path, capsys: pytest.CaptureFix
 def vgg(tmp_path: Path) -> Path:
     path = tmp_path / "vgg.safetensors"
     extra = {"data": "mnist", "mean": [0.25], "deviation": [0.5]}
-    save_image_net(image_net("vgg_bn", (1, 28, 28), width=0.125), path, extra=extra)
+    save(image_net("vgg_bn", (1, 28, 28), width=0.125), path, extra=extra)
     return path
 
 
@@ -85,7 +83,7 @@ def test_image_net_tells_its_images(vgg: Path, capsys: pytest.CaptureFixture) ->
     held = json.loads(capsys.readouterr().out)
     assert held["images"] == [1, 28, 28]
     assert held["extra"] == {"data": "mnist", "mean": [0.25], "deviation": [0.5]}
-    assert held["n_parameters"] == sum(p.numel() for p in load_image_net(vgg).parameters())
+    assert held["n_parameters"] == sum(p.numel() for p in load(vgg).parameters())
     assert "species" not in held
 
 

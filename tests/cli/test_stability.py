@@ -15,7 +15,7 @@ from symnets.cli import main
 from symnets.cli._stability import StabilityOf
 from symnets.data import load_images
 from symnets.diffeo import SineField
-from symnets.models import image_net, save_image_net
+from symnets.models import image_net, save
 from symnets.observables import stability
 
 FAST = ("--n-images", "12", "--draws", "1", "--delta", "0.5")
@@ -82,7 +82,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Image.fromarray(pixels).save(tmp_path / "photos" / f"{k}.png")
     torch.manual_seed(0)
     net = image_net("vgg_bn", (1, 8, 8), width=0.25)
-    save_image_net(net, "net.safetensors", extra={"data": "digits", "mean": [0.3], "deviation": [0.4]})
+    save(net, "net.safetensors", extra={"data": "digits", "mean": [0.3], "deviation": [0.4]})
     return tmp_path
 
 
@@ -357,7 +357,7 @@ def test_mistakes_are_one_line(
         "none": {"data": "digits", "mean": [0.0], "deviation": [None]},
         "listed": {"data": ["x"]},
     }.items():
-        save_image_net(image_net("fc2", (1, 8, 8), width=0.1), f"{name}.safetensors", extra=extra)
+        save(image_net("fc2", (1, 8, 8), width=0.1), f"{name}.safetensors", extra=extra)
     if "photos" in options and "net.safetensors" in options:
         for path in Path("photos").iterdir():
             path.unlink()

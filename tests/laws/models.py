@@ -1,17 +1,23 @@
 """Every force field the laws are tried on: a name, and a function that builds it."""
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 
 import torch
 
-from symnets.models import MACE, ForceField, Invariant, NequIP, WithZBL
+from symnets.models import MACE, ForceField, NequIP, WithZBL, architectures
 from symnets.ops import SymmetricContraction, TensorProductScatter
 from tests.laws.toys import EmbeddedAtom
 
 SPECIES = (1, 6, 8)
 SMALL = {"cutoff": 4.0, "channels": 4, "layers": 4, "radial_hidden": (8,), "mean_neighbors": 20.0}
 """Four layers: with fewer, the features that `parity` adds cannot reach the energy."""
+OWN = {
+    "MACE": {"layers": 2},
+    "SevenNet": {"irreps": ("4x0e", *["4x0e+3x1o+2x2e"] * 3, "4x0e"), "parity": True, "switch_on": 3.0},
+}
+"""Options of one architecture alone; an architecture that needs none has no entry."""
 UNEVEN = {"shift": (-13.6, -1029.1, -2043.2), "scale": (0.5, 1.0, 2.0)}
 """Energies of atoms, eV, as references have them."""
 
@@ -21,6 +27,12 @@ def build(energy_model: Callable[[], torch.nn.Module]) -> ForceField:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return ForceField(energy_model())
+
+
+def small(architecture: type[torch.nn.Module]) -> Callable[[], ForceField]:
+    """An architecture with those of the options in `SMALL` that its constructor takes, and `OWN` ones."""
+    taken = {name: SMALL[name] for name in SMALL.keys() & inspect.signature(architecture).parameters.keys()}
+    return partial(build, partial(architecture, SPECIES, **taken | OWN.get(architecture.__name__, {})))
 
 
 def nequip(lmax: int, parity: bool) -> Callable[[], ForceField]:
@@ -51,8 +63,7 @@ MODELS: dict[str, Callable[[], ForceField]] = {
     "toy": partial(build, EmbeddedAtom),
     **NEQUIPS,
     "NequIP with references": partial(build, partial(NequIP, SPECIES, lmax=1, **SMALL, **UNEVEN)),
-    "Invariant": partial(build, partial(Invariant, SPECIES, **SMALL)),
-    "MACE": mace(),
+    **{name: small(architecture) for name, architecture in architectures().items() if name != "NequIP"},
     "MACE, correlation 2, features of l 2": mace(correlation=2, feature_lmax=2),
     "WithZBL": partial(build, lambda: WithZBL(NequIP(SPECIES, lmax=1, **SMALL))),
     "NequIP without kernels": partial(plain, nequip(1, True)),

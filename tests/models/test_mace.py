@@ -86,9 +86,18 @@ def test_products_that_no_path_reaches_are_refused():
         MACE(["H"], lmax=1, feature_lmax=2, correlation=1)
 
 
-@pytest.mark.parametrize("wrong", [{"layers": 0}, {"correlation": 0}, {"feature_lmax": -1}])
-def test_options_are_checked(wrong):
-    with pytest.raises(ValueError, match="MACE: expected layers and correlation of at least 1"):
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"layers": 0}, "layers: expected at least 1, got 0"),
+        ({"correlation": 0}, "correlation: expected 1 to 4, got 0"),
+        ({"feature_lmax": -1}, "feature_lmax: expected 0 to 6, got -1"),
+        ({"radial_hidden": (8, 0)}, "radial_hidden: expected at least 1"),
+        ({"cutoff": 0.0}, "cutoff: expected more than 0, got 0"),
+    ],
+)
+def test_options_out_of_range_are_refused_by_the_constructor(wrong, expected):
+    with pytest.raises(ValueError, match=f"MACE.{expected}"):
         MACE(["H"], **wrong)
 
 

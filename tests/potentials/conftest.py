@@ -6,7 +6,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from symnets.potentials import DataConfig, LossConfig, NequIPConfig, OptimizerConfig, TrainConfig
+from symnets.potentials import DataConfig, LossConfig, ModelConfig, OptimizerConfig, TrainConfig
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def config(copper, tmp_path):
     return TrainConfig(
         data=DataConfig(train=str(copper), n_train=12, n_validation=4),
         output=str(tmp_path / "run"),
-        model=NequIPConfig(cutoff=3.0, channels=4, layers=2, lmax=1, radial_hidden=(8,)),
+        model=ModelConfig("NequIP", cutoff=3.0, channels=4, layers=2, lmax=1, radial_hidden=(8,)),
         loss=LossConfig(energy=1.0, forces=1.0, stress=1.0),
         optimizer=OptimizerConfig(epochs=20, batch_size=4, learning_rate=0.02),
         validate_every=10,

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from symnets.config import read_config
-from symnets.potentials import InvariantConfig, MACEConfig, NequIPConfig, TrainConfig, train
+from symnets.potentials import ModelConfig, TrainConfig, train
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = {"channels": 8, "layers": 2, "lmax": 1, "radial_hidden": (16,)}
 
 
-@pytest.mark.parametrize("model", [NequIPConfig, MACEConfig, InvariantConfig])
+@pytest.mark.parametrize("architecture", ["NequIP", "MACE", "Invariant"])
 @pytest.mark.parametrize("name", ["acac", "germanium"])
-def test_a_short_run_of_an_example_lowers_its_errors(name, model, tmp_path):
+def test_a_short_run_of_an_example_lowers_its_errors(name, architecture, tmp_path):
     config = read_config(TrainConfig, EXAMPLES / f"{name}.yaml")
     folder = os.environ.get("SYMNETS_DATA")
     if folder is None or not (Path(folder) / config.data.train).exists():
@@ -23,7 +23,7 @@ def test_a_short_run_of_an_example_lowers_its_errors(name, model, tmp_path):
     short = replace(
         config,
         data=replace(config.data, n_train=40, n_validation=10),
-        model=model(cutoff=4.0, **SMALL),
+        model=ModelConfig(architecture, cutoff=4.0, **SMALL),
         optimizer=replace(config.optimizer, epochs=40, batch_size=5),
         validate_every=16,
         output=str(tmp_path / "run"),

@@ -1,0 +1,75 @@
+"""Architectures by name, found by the arguments of their constructors."""
+
+import inspect
+from functools import cache
+from typing import Any
+
+from torch import nn
+
+from symnets.models._import_path import named_by
+from symnets.names import did_you_mean
+
+FROM_DATA = ("species", "mean_neighbors", "shift", "scale")
+"""Arguments of an energy model that a training takes from its data, and not from its configuration."""
+
+
+@cache
+def architectures() -> dict[str, type[nn.Module]]:
+    """Energy models of `symnets.models` by name: classes that take `species` first, and `cutoff`."""
+    return {name: cls for name, cls in _public_classes().items() if is_energy_model(cls)}
+
+
+@cache
+def image_net_classes() -> dict[str, type[nn.Module]]:
+    """Image nets of `symnets.models` by name: classes that take `shape` and `n_classes` first."""
+    return {name: cls for name, cls in _public_classes().items() if is_image_net(cls)}
+
+
+def find_architecture(name: str) -> type[nn.Module]:
+    """The class of an energy model.
+
+    Args:
+        name: one of `architectures`, or the import path of another class, such as "mine.nets:MyNet", whose
+            module is imported.
+
+    Raises:
+        ValueError: there is no such class (the nearest is named), or it is no energy model.
+        ImportError: the module imports something that is not there.
+    """
+    if ":" in name:
+        cls = named_by(name)
+        if not is_energy_model(cls):
+            raise ValueError(
+                f"architecture: expected {name} to be a torch.nn.Module with forward(graph) whose "
+                "constructor takes species first, and cutoff"
+            )
+        return cls
+    if name not in (known := architectures()):
+        raise ValueError(
+            f"unknown architecture {name!r}; {did_you_mean(name, known)}; an architecture of your own is "
+            "named by its import path, such as mine.nets:MyNet"
+        )
+    return known[name]
+
+
+def is_energy_model(cls: Any) -> bool:
+    """Whether a class is a module with `forward` whose constructor takes `species` first, and `cutoff`."""
+    arguments = _arguments(cls)
+    return arguments[:1] == ["species"] and "cutoff" in arguments and cls.forward is not nn.Module.forward
+
+
+def is_image_net(cls: Any) -> bool:
+    """Whether a class is a module whose constructor takes `shape` and `n_classes` first."""
+    return _arguments(cls)[:2] == ["shape", "n_classes"]
+
+
+def _arguments(cls: Any) -> list[str]:
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        return []
+    return list(inspect.signature(cls).parameters)
+
+
+def _public_classes() -> dict[str, Any]:
+    import symnets.models as room  # not above: it would be half imported there
+
+    return {name: getattr(room, name) for name in room.__all__ if name[0].isupper()}
