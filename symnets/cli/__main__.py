@@ -1,4 +1,4 @@
-"""`python -m symnets.cli` is `symnets`."""
+"""`python -m symnets.cli` does the same as `symnets`."""
 
 import sys
 

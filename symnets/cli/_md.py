@@ -1,4 +1,4 @@
-"""`symnets md`: molecular dynamics with a trained model."""
+"""`symnets md`: molecular dynamics with a trained potential."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,58 +16,58 @@ from symnets.simulate import Ensemble, MDRun, SymnetsCalculator, n_steps, run_md
 
 @dataclass(frozen=True)
 class Md:
-    """Molecular dynamics: writes a trajectory (extended XYZ) and a log (CSV).
+    """Run molecular dynamics with a potential, and write a trajectory (extended XYZ) and a log (CSV).
 
-    Ctrl-C ends the run after the step at hand; what was done is kept, and the exit status is 130.
+    After Ctrl-C the current time step is completed, the files so far are kept, and the exit status is 130.
 
     Example:
         symnets md runs/ethanol/model.safetensors CH3CH2OH --duration 10 --temperature 300
     """
 
     model: Positional[Path]
-    """A model file, as `symnets train` writes it."""
+    """Model file written by `symnets train`."""
     structure: Positional[str]
-    """A file that ASE reads (its last structure), or a molecule's name in ase.build.molecule."""
+    """File that ASE reads (its last structure is taken), or the name of a molecule in ase.build.molecule."""
     ensemble: Ensemble = "nve"
-    """nve (velocity Verlet), nvt (Langevin), nvt-nose-hoover (chain) or npt (isotropic
+    """nve (velocity Verlet), nvt (Langevin), nvt-nose-hoover (Nosé-Hoover chain) or npt (isotropic
     Martyna-Tobias-Klein)."""
     steps: int | None = None
-    """Number of time steps; or give --duration."""
+    """Number of time steps; pass either this or --duration."""
     duration: float | None = None
-    """Length of the run in ps; or give --steps."""
+    """Length of the run in ps; pass either this or --steps."""
     timestep: float = 0.5
-    """fs. 0.5 suits molecules with hydrogen."""
+    """Time step in fs; 0.5 suits molecules with hydrogen."""
     temperature: float = 300.0
-    """K; in nve of the initial momenta."""
+    """Temperature in K; with nve, of the initial momenta only."""
     pressure: float = 0.0
-    """GPa, for npt."""
+    """Pressure in GPa, with npt."""
     thermostat_time: float = 100.0
-    """fs over which the temperature is held."""
+    """Relaxation time of the thermostat in fs."""
     barostat_time: float = 1000.0
-    """fs over which the pressure is held."""
+    """Relaxation time of the barostat in fs."""
     seed: int = 0
-    """Of the initial momenta and of Langevin's noise."""
+    """Seed of the initial momenta and of the Langevin noise."""
     keep_momenta: bool = False
-    """Start from the momenta in the structure file, to continue a run."""
+    """Start with the momenta in the structure file, to continue an earlier run."""
     trajectory: Path = Path("md.xyz")
-    """Where frames go: positions, momenta, energy and forces."""
+    """File for the frames: positions, momenta, energy and forces."""
     log: Path = Path("md.csv")
-    """Where the table of energies and temperature goes."""
+    """File for the table of energies and temperature."""
     save_every: int = 20
     """Steps between frames."""
     log_every: int = 10
     """Steps between rows of the log."""
     overwrite: bool = False
-    """Replace the files of an earlier run."""
+    """Replace existing files."""
     device: str = "cpu"
-    """Where the model runs: cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
+    """Device of the model: cpu, cuda, cuda:1, ...; auto uses a GPU if there is one."""
     dtype: Literal["float32", "float64"] | None = None
-    """Arithmetic of the model; by default the one it was trained in."""
+    """Floating-point type of the model; by default the type in which it was saved."""
     skin: float = 0.5
-    """Å atoms may share before neighbours are sought again; changes speed, not results."""
+    """Extra radius of the neighbour list in Å; it changes speed, not results."""
 
     def run(self) -> int:
-        """Run, and print what came of it; 130 after Ctrl-C."""
+        """Run the dynamics and print averages; the exit status is 130 after Ctrl-C."""
         device = usable_device(self.device)
         steps = n_steps(steps=self.steps, duration=self.duration, timestep=self.timestep)
         atoms = find_structure(self.structure)

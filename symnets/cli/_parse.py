@@ -1,4 +1,4 @@
-"""From the words of a command line to a command, a dataclass of its options."""
+"""Parse the arguments of a command into its dataclass of options, with tyro."""
 
 import inspect
 import io
@@ -14,27 +14,27 @@ C = TypeVar("C")
 
 
 def parse(cls: type[C], name: str, arguments: Sequence[str], **options: Any) -> C:
-    """A command from its arguments; `--help` shows the whole docstring of its class, with the example.
+    """Parse the arguments of one command; `--help` prints the whole docstring of its class.
 
     Args:
-        cls: the command.
-        name: what the user calls it, such as "data inspect".
-        arguments: what follows the name.
-        options: more for `tyro.cli`.
+        cls: the dataclass of the command.
+        name: its name on the command line, such as "data inspect".
+        arguments: the words after the name.
+        options: further options of `tyro.cli`.
 
     Raises:
-        OutOfRange: a value makes no sense.
-        SystemExit: tyro has shown help, or an argument it does not understand.
+        OutOfRange: a value lies outside its allowed range.
+        SystemExit: tyro printed the help text, or the error of an argument that it cannot parse.
     """
-    # tyro itself would leave out the docstring's Example.
+    # By default tyro would omit the section Example of the docstring.
     options |= {"prog": f"symnets {name}", "args": list(arguments), "description": inspect.getdoc(cls)}
     try:
-        with redirect_stderr(io.StringIO()):  # console_outputs=False lets boxes of wrong values through
+        with redirect_stderr(io.StringIO()):  # tyro prints some errors despite console_outputs=False
             return tyro.cli(cls, **options, console_outputs=False)
     except SystemExit as stop:
         cause = stop.__context__
         while cause is not None and not isinstance(cause, OutOfRange):
             cause = cause.__context__
-    if cause is not None:  # tyro would draw it as a box
+    if cause is not None:  # one line, in place of the box that tyro draws
         raise cause
     return tyro.cli(cls, **options)

@@ -1,4 +1,4 @@
-"""`symnets relax`: the nearest minimum of a trained model's energy."""
+"""`symnets relax`: relax a structure to the nearest minimum of a potential's energy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,41 +16,41 @@ from symnets.simulate import OptimizerName, Relaxation, SymnetsCalculator, relax
 
 @dataclass(frozen=True)
 class Relax:
-    """Relax a structure, and its cell if asked, and write what comes out.
+    """Relax a structure, and with --cell its cell, to a local minimum of a potential's energy.
 
-    The exit status is 1 if forces are still above the threshold at the last step, 130 after Ctrl-C.
+    The exit status is 1 if forces exceed --fmax after the last step, and 130 after Ctrl-C.
 
     Example:
         symnets relax runs/ethanol/model.safetensors CH3CH2OH --output ethanol.xyz
     """
 
     model: Positional[Path]
-    """A model file, as `symnets train` writes it."""
+    """Model file written by `symnets train`."""
     structure: Positional[str]
-    """A file that ASE reads (its last structure), or a molecule's name in ase.build.molecule."""
+    """File that ASE reads (its last structure is taken), or the name of a molecule in ase.build.molecule."""
     optimizer: OptimizerName = "lbfgs"
-    """lbfgs, bfgs (few atoms) or fire (slow and sturdy)."""
+    """lbfgs, bfgs (for few atoms) or fire (slower, more robust)."""
     fmax: float = 0.01
-    """eV/Å: stop when no force on an atom is larger."""
+    """Converged when no force on an atom is larger than this, in eV/Å."""
     steps: int = 1000
-    """At most this many."""
+    """Largest number of steps."""
     cell: bool = False
-    """Relax the cell of a periodic structure too."""
+    """Also relax the cell of a periodic structure."""
     pressure: float = 0.0
-    """GPa on the cell, with --cell."""
+    """Pressure on the cell in GPa, with --cell."""
     output: Path = Path("relaxed.xyz")
-    """Where the final structure goes, in the format its name asks for (.xyz, .cif, POSCAR, ...)."""
+    """File for the final structure; its name determines the format (.xyz, .cif, POSCAR, ...)."""
     trajectory: Path | None = None
-    """Extended XYZ file for the structures on the way."""
+    """Extended XYZ file for the intermediate structures."""
     overwrite: bool = False
-    """Replace the files of an earlier run."""
+    """Replace existing files."""
     device: str = "cpu"
-    """Where the model runs: cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
+    """Device of the model: cpu, cuda, cuda:1, ...; auto uses a GPU if there is one."""
     dtype: Literal["float32", "float64"] | None = None
-    """Arithmetic of the model; by default the one it was trained in."""
+    """Floating-point type of the model; by default the type in which it was saved."""
 
     def run(self) -> int:
-        """Relax, print the outcome; 0 if converged, 1 if not, 130 after Ctrl-C."""
+        """Relax the structure; the exit status is 0 if converged, 1 if not, 130 after Ctrl-C."""
         device = usable_device(self.device)
         atoms = find_structure(self.structure)
         dtype = None if self.dtype is None else getattr(torch, self.dtype)

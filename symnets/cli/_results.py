@@ -1,9 +1,4 @@
-"""`symnets figure`: the figure of a sweep, drawn anew.
-
-`symnets report`: all sweeps below a directory on one page.
-
-`symnets table`: the runs of a sweep as a table.
-"""
+"""`symnets figure`, `symnets table` and `symnets report`: figures, tables and pages of stored runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,55 +8,56 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional
 
-from symnets.cli._sweep import tell
+from symnets.cli._sweep import print_write_up
 from symnets.sweeps import Table, experiment_page, find, name_of, write_table, write_up
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Draw the figure of the runs in a directory anew, and write table and findings beside it.
+    """Redraw the figure of the runs in a directory, and write the table and the findings beside it.
 
-    Nothing is run. A sweep that is still at work may be looked at in this way.
+    Nothing is run. The sweep may still be running: the figure then shows the runs finished so far.
 
     Example:
         symnets figure jamming_spheres results/spheres
     """
 
     name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")]
-    """An experiment of symnets, or the import path of a module of your own."""
+    """Name of an experiment (see `symnets list experiments`), or the import path of a module of your own."""
     directory: Annotated[Positional[Path], tyro.conf.arg(metavar="DIR")]
-    """Where `symnets sweep` put the runs."""
+    """Directory in which `symnets sweep` stored the runs."""
 
     def run(self) -> None:
-        """Draw, write, print the findings."""
-        tell(write_up(find(self.name), self.directory))
+        """Draw the figure, write the files and print the findings."""
+        print_write_up(write_up(find(self.name), self.directory))
 
 
 @dataclass(frozen=True)
 class Report:
-    """Gather the figures, findings and tables of all sweeps below a directory in one HTML page.
+    """Collect the figures, findings and tables of all sweeps below a directory on one HTML page.
 
-    The page needs no other file. Figures are shown as `symnets sweep` or `symnets figure` last drew them.
+    The page is self-contained. Figures are shown as `symnets sweep` or `symnets figure` last drew them.
 
     Example:
         symnets report results
     """
 
     directory: Annotated[Positional[Path], tyro.conf.arg(metavar="DIR")]
-    """Holds directories of sweeps, at any depth."""
+    """Directory that contains directories of sweeps, at any depth."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """The page; by default report.html in the directory."""
+    """HTML file; by default report.html in the directory."""
 
     def run(self) -> None:
-        """Gather, write."""
+        """Write the page."""
         page = experiment_page(self.directory, self.output)
         Console().print(f"wrote {page}", soft_wrap=True, highlight=False)
 
 
 @dataclass(frozen=True)
 class TableOf:
-    """Write the runs in a directory as one table: a line a run, with its configuration, what was
-    measured, verdict, error, seconds and commit.
+    """Write the runs in a directory as one table.
+
+    Each row is a run: its configuration, measured quantities, verdict, error, seconds and commit.
 
     Example:
         symnets table results/spheres -o spheres.parquet
@@ -69,12 +65,13 @@ class TableOf:
     """
 
     words: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(name="runs", metavar="[NAME] DIR")]
-    """Where `symnets sweep` put the runs; after the name of an experiment, the runs of this one alone."""
+    """Directory in which `symnets sweep` stored the runs. If the name of an experiment precedes it, only runs
+    of that experiment are written."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("table.csv")
-    """File for the table, .csv or .parquet."""
+    """File of the table, .csv or .parquet."""
 
     def run(self) -> None:
-        """Read, write."""
+        """Read the runs and write the table."""
         if len(self.words) not in (1, 2):
             raise ValueError(f"expected `symnets table [NAME] DIR`, got {' '.join(self.words) or 'neither'}")
         *names, directory = self.words

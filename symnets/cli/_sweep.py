@@ -1,7 +1,4 @@
-"""`symnets run`: one run of an experiment.
-
-`symnets sweep`: an experiment on a grid of configurations.
-"""
+"""`symnets run` and `symnets sweep`: run one configuration of an experiment, or a grid of them."""
 
 import re
 from collections.abc import Sequence
@@ -18,16 +15,15 @@ from tyro.conf import Positional
 
 from symnets.cli._parse import parse
 from symnets.names import did_you_mean
+from symnets.report import terminal_table
 from symnets.sweeps import (
-    Finding,
     Serial,
     WriteUp,
-    band,
     batches,
     executor,
     experiments,
     find,
-    measured,
+    findings_table,
     override,
     present,
     read_run,
@@ -39,27 +35,26 @@ from symnets.sweeps import (
 
 @dataclass(frozen=True)
 class Run:
-    """One run of an experiment: prints its row, and stores it with --output.
+    """Run one configuration of an experiment and print its row; --output stores the run.
 
-    Options are the fields of the experiment's configuration: `symnets run NAME --help` lists them.
-    Without a name, the experiments are listed.
+    The options are the fields of the experiment's configuration; `symnets run NAME --help` lists them.
 
     Example:
         symnets run jamming_spheres --seed 3 --output results/mine
     """
 
     name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")]
-    """An experiment of symnets, or the import path of a module of your own."""
+    """Name of an experiment (see `symnets list experiments`), or the import path of a module of your own."""
     output: Path | None = None
-    """Directory for the run; if it holds this run already, its row is shown and nothing computed."""
+    """Directory of the run. If it already contains this run, its row is printed and nothing is computed."""
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Run":
-        """The command with the options of the experiment that is named first."""
-        asks = bool({"-h", "--help"} & set(arguments))
-        if not arguments or (arguments[0].startswith("-") and not asks):
+        """Parse the options of the experiment whose name is the first argument."""
+        help_requested = bool({"-h", "--help"} & set(arguments))
+        if not arguments or (arguments[0].startswith("-") and not help_requested):
             known = "".join(f"\n  {name}: {line}" for name, line in experiments().items())
-            raise ValueError(f"name an experiment first, such as `symnets run NAME`. There are:{known}")
+            raise ValueError(f"name an experiment first, such as `symnets run NAME`. Valid names:{known}")
         if arguments[0].startswith("-"):
             return parse(cls, "run", arguments)
         config = find(arguments[0]).Config
@@ -67,38 +62,38 @@ class Run:
         settings = [("settings", options, field(kw_only=True))]
         command = make_dataclass("Run", settings, bases=(cls,), frozen=True)
         command.__doc__ = cls.__doc__
-        # Alone, because tyro's help leaves out what is given already.
-        return parse(command, "run", ["--help"] if asks else arguments)
+        # Only --help, because tyro's help omits options that are already set.
+        return parse(command, "run", ["--help"] if help_requested else arguments)
 
     def run(self) -> int:
-        """Run, print the row, store it; 1 if the run failed."""
+        """Run, store and print the row; the exit status is 1 if the run failed."""
         experiment, config = find(self.name), getattr(self, "settings")  # noqa: B009
         with TemporaryDirectory() as temporary:
             directory = self.output or Path(temporary)
             table = sweep(experiment, [config], directory, executor=Serial(), retry_failed=True)
-            (held,) = [read_run(directory / name) for name in table.index]
-        shown = Table("", "", show_header=False)
-        for name, value in (held.config | held.row | {"seconds": held.seconds}).items():
-            shown.add_row(name, Text(short(value)))
+            (stored,) = [read_run(directory / name) for name in table.index]
+        row = Table("", "", show_header=False)
+        for name, value in (stored.config | stored.row | {"seconds": stored.seconds}).items():
+            row.add_row(name, Text(short(value)))
         console = Console()
-        console.print(f"{held.experiment} {held.hash}", soft_wrap=True, highlight=False, style="bold")
-        console.print(shown)
+        console.print(f"{stored.experiment} {stored.hash}", soft_wrap=True, highlight=False, style="bold")
+        console.print(row)
         if self.output is not None:
-            console.print(f"kept in {self.output / held.hash}", soft_wrap=True, highlight=False)
-        if held.error is not None:
-            Console(stderr=True).print(Text(held.error, style="red"), soft_wrap=True)
+            console.print(f"stored in {self.output / stored.hash}", soft_wrap=True, highlight=False)
+        if stored.error is not None:
+            Console(stderr=True).print(Text(stored.error, style="red"), soft_wrap=True)
             return 1
         return 0
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Run an experiment on its grid, then draw its figure and compare it with what was published.
+    """Run an experiment on a grid, draw its figure and compare the findings with published values.
 
-    What the output directory holds already is not run again: after Ctrl-C, or a power cut, the same
-    command goes on. Several may run at once, on one machine or on many that share the directory, and
-    share the work. A run that raises an exception is recorded with it and does not stop the others; the
-    exit status is then 1, after Ctrl-C 130.
+    Runs that the output directory already contains are not repeated: after Ctrl-C or a power failure the
+    same command continues the sweep. Several processes, on one machine or on many that share the
+    directory, can run the same sweep and divide the work. A run that raises an exception is recorded
+    with the error and does not stop the others; the exit status is then 1. After Ctrl-C it is 130.
 
     Example:
         symnets sweep jamming_spheres --preset quick --output results/spheres
@@ -106,34 +101,34 @@ class Sweep:
     """
 
     name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")]
-    """An experiment of symnets, or the import path of a module of your own."""
+    """Name of an experiment (see `symnets list experiments`), or the import path of a module of your own."""
     preset: str = "quick"
-    """Which grid: quick takes at most five minutes on two cores, paper is the published one."""
+    """Name of the grid: quick takes at most five minutes on two cores, paper is the published grid."""
     settings: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE,...")
     ] = ()
-    """Values of a field of the configuration, in place of those of the preset; may be given again for
-    another field."""
+    """Values of a field of the configuration that replace those of the preset; may be repeated for other
+    fields."""
     output: Path | None = None
-    """Directory for runs, figure and table; by default results/NAME-PRESET, followed by what is set."""
+    """Directory of runs, figure and table; by default results/NAME-PRESET, followed by the --set values."""
     executor: str = "local"
-    """local (processes here), serial (no processes, for debugging) or dask://HOST:PORT."""
+    """local (processes on this machine), serial (this process, for debugging) or dask://HOST:PORT."""
     workers: int | None = None
-    """Processes, with local; by default one a core."""
+    """Number of processes, with local; by default one per core."""
     retry_failed: bool = False
-    """Run those again that raised an exception."""
+    """Repeat runs that raised an exception."""
 
     def run(self) -> int:
-        """Sweep, then write figure, table and findings; 1 if runs failed, 130 after Ctrl-C."""
+        """Run the sweep and write its results; the exit status is 1 if runs failed, 130 after Ctrl-C."""
         experiment = find(self.name)
         if self.preset not in experiment.PRESETS:
             raise ValueError(
                 f"{self.name} has no preset {self.preset!r}; {did_you_mean(self.preset, experiment.PRESETS)}"
             )
         configs = override(experiment.PRESETS[self.preset], self.settings)
-        # Another grid has its own figure, so its own directory.
-        said = [re.sub(r"[^\w.,=+-]", "_", setting) for setting in self.settings]
-        directory = self.output or Path("results") / "-".join([self.name, self.preset, *said])
+        # Each grid has its own figure, hence its own directory.
+        settings = [re.sub(r"[^\w.,=+-]", "_", setting) for setting in self.settings]
+        directory = self.output or Path("results") / "-".join([self.name, self.preset, *settings])
         try:
             with executor(self.executor, self.workers) as where:
                 sweep(experiment, configs, directory, executor=where, retry_failed=self.retry_failed)
@@ -141,20 +136,20 @@ class Sweep:
             grid = {name for batch in batches(experiment, configs) for name in batch.hashes}
             done = len(grid & present(directory)) if directory.is_dir() else 0
             Console(stderr=True).print(
-                f"interrupted; {done} of {len(grid)} runs are kept in {directory}. "
-                "The same command goes on from there.",
+                f"interrupted; {done} of {len(grid)} runs are stored in {directory}. "
+                "The same command continues the sweep.",
                 soft_wrap=True,
                 highlight=False,
             )
             return 130
-        return tell(write_up(experiment, directory))
+        return print_write_up(write_up(experiment, directory))
 
 
-def tell(written: WriteUp) -> int:
-    """Prints findings, failures and where things are; 1 if runs failed."""
+def print_write_up(written: WriteUp) -> int:
+    """Print findings, failures and the names of files; return 1 if runs failed, else 0."""
     console = Console()
     if written.findings:
-        console.print(findings_table(written.findings))
+        console.print(terminal_table(findings_table(written.findings)))
     for name, error in list(written.failed["error"].items())[:5]:
         console.print(Text(f"{name} failed: {str(error).partition(chr(10))[0]}", style="red"), soft_wrap=True)
     if n := len(written.failed):
@@ -164,13 +159,3 @@ def tell(written: WriteUp) -> int:
     for path in written.files:
         console.print(f"wrote {path}", soft_wrap=True, highlight=False)
     return 1 if n else 0
-
-
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """What was measured beside what was published."""
-    table = Table("", "measured", "published", "band", "agrees")
-    for found in findings:
-        verdict = Text("yes", style="green") if found.agrees else Text("NO", style="red")
-        number, where = measured(found.measured, found.error), band(found.low, found.high)
-        table.add_row(Text(found.quantity), number, Text(found.published), where, verdict)
-    return table

@@ -1,4 +1,4 @@
-"""`symnets demo`: a potential from labels to dynamics, the stability of a digit classifier, jamming of small nets."""
+"""`symnets demo`: a potential from labels to dynamics, stability of a digit classifier, jamming."""
 
 import shutil
 import sys
@@ -52,7 +52,7 @@ class Demo:
     minutes: float = 3.0
     """Duration of the training in minutes; the learning-rate schedule is fitted to it."""
     frames: int = 400
-    """Number of training frames. An eighth as many are used for validation, a quarter as many for the test."""
+    """Number of training frames. An eighth as many are added for validation, a quarter for the test."""
     picoseconds: float = 1.0
     """Length in ps of the trajectory at constant energy."""
     jamming_seeds: int = 4
@@ -134,7 +134,7 @@ class Demo:
                 shutil.rmtree(self.output / part)
 
     def _label(self) -> tuple[list[Atoms], list[Atoms]]:
-        """Frames for training and validation, and test frames of a second trajectory; both are also written."""
+        """Frames for training and validation, and test frames of a second trajectory; writes both."""
         ethanol = molecule("CH3CH2OH")
         sizes = {"train": self.frames + self.frames // 8, "test": self.frames // 4}
         sets = []

@@ -14,6 +14,7 @@ from ._stability import stability_figure as stability_figure
 from ._style import COLORS as COLORS
 from ._style import FAINT as FAINT
 from ._style import colors as colors
+from ._style import draw_power_law as draw_power_law
 from ._style import draw_published as draw_published
 from ._style import draw_published_exponent as draw_published_exponent
 from ._style import logarithmic as logarithmic
@@ -24,6 +25,7 @@ from ._style import save_picture as save_picture
 from ._style import style as style
 from ._style import svg as svg
 from ._style import write as write
+from ._terminal import terminal_table as terminal_table
 
 __all__ = [
     "COLORS",
@@ -34,6 +36,7 @@ __all__ = [
     "Table",
     "colors",
     "deformed_samples",
+    "draw_power_law",
     "draw_published",
     "draw_published_exponent",
     "energy_drift_figure",
@@ -50,6 +53,7 @@ __all__ = [
     "stability_figure",
     "style",
     "svg",
+    "terminal_table",
     "three_digits",
     "write",
 ]

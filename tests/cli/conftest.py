@@ -1,4 +1,4 @@
-"""A model for commands that move atoms, and a folder of their own to write in."""
+"""Fixtures of the commands: an untrained potential, and a temporary working directory."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from symnets.models import ForceField, NequIP, WithZBL, save
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    """A small untrained network; its repulsion at short range keeps atoms apart."""
+    """A file of a small untrained network with ZBL repulsion, which keeps atoms apart."""
     torch.manual_seed(0)
     network = NequIP(
         ["H", "C", "O"], cutoff=3.5, lmax=1, channels=4, layers=2, radial_hidden=(8,), scale=0.05

@@ -1,4 +1,4 @@
-"""Small saved models and labelled files for the commands."""
+"""Saved models and files of labelled structures for tests of the commands."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from symnets.simulate import SymnetsCalculator
 
 
 def saved_model(path: Path, **options: object) -> Path:
-    """A force field of hydrogen and oxygen with random weights, float64."""
+    """A file of a force field for hydrogen and oxygen with random weights in float64."""
     torch.manual_seed(0)
     small = {"lmax": 1, "channels": 4, "layers": 1, "radial_hidden": (8,), "cutoff": 3.0}
     energy_model = Invariant(("H", "O"), **(small | {"mean_neighbors": 2.0} | options))
@@ -24,14 +24,14 @@ def saved_model(path: Path, **options: object) -> Path:
 
 
 def water(n: int, *, seed: int = 0) -> list[Atoms]:
-    """Shaken water molecules without labels."""
+    """Water molecules with random displacements, without labels."""
     rng = np.random.default_rng(seed)
     rest = np.array([[0.0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]])
     return [Atoms("OHH", rest + 0.05 * rng.normal(size=rest.shape)) for _ in range(n)]
 
 
 def label(structures: list[Atoms], model: Path, *, bias: float = 0.0, **omit: bool) -> list[Atoms]:
-    """Labels by the model itself, the energies lower by `bias` eV, forces off by 0.01 eV/Å."""
+    """Attach the predictions of a model as labels: energies minus `bias` eV, forces plus 0.01 eV/Å."""
     for atoms in structures:
         truth = atoms.copy()
         truth.calc = SymnetsCalculator(load(model))

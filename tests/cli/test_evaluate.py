@@ -1,4 +1,4 @@
-"""`symnets evaluate` measures what the file labels and says what it does not."""
+"""`symnets evaluate` measures errors of labelled quantities and names the quantities without labels."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from symnets.cli import main
 from symnets.models import load, save
 from tests.cli.models import label, saved_model, water, written
 
-RESOLUTION = 1e-6  # extended XYZ keeps eight decimals
+RESOLUTION = 1e-6  # extended XYZ has eight decimals
 
 
 @pytest.fixture
@@ -25,23 +25,23 @@ def data(tmp_path: Path, model: Path) -> Path:
 
 
 def evaluated(capsys: pytest.CaptureFixture, *arguments: object) -> dict:
-    """What `evaluate --json` prints, which must be JSON and nothing else."""
+    """The output of `evaluate --json`, which must be JSON and nothing else."""
     assert main(["evaluate", *map(str, arguments), "--json"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
     return json.loads(captured.out, parse_constant=lambda constant: pytest.fail(f"not JSON: {constant}"))
 
 
-def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
-    """The message of a mistake: one line on standard error, without a traceback."""
+def error_message(capsys: pytest.CaptureFixture, *arguments: object) -> str:
+    """The error message of a wrong input on standard error, without a traceback."""
     assert main(["evaluate", *map(str, arguments)]) == 2
     captured = capsys.readouterr()
     assert "Traceback" not in captured.err
     return captured.err
 
 
-def test_json_has_the_errors(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
-    """Labels are the model's own, less 0.3 eV, plus 0.01 eV/Å on every component."""
+def test_json_contains_the_errors(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+    """The labels are the model's predictions, energies minus 0.3 eV, force components plus 0.01 eV/Å."""
     found = evaluated(capsys, model, data)["errors"]
     assert found["n_structures"] == 5
     assert found["energy"]["rmse"] == pytest.approx(0.3, abs=RESOLUTION)
@@ -54,7 +54,7 @@ def test_json_has_the_errors(model: Path, data: Path, capsys: pytest.CaptureFixt
     assert found["stress"] is None
 
 
-def test_files_lie_beside_the_model(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+def test_results_are_written_beside_the_model(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
     printed = evaluated(capsys, model, data)
     folder = model.parent / "evaluation" / "water"
     assert sorted(file.name for file in folder.iterdir()) == ["errors.json", "parity.png"]
@@ -78,21 +78,21 @@ def test_table_is_in_milli_units(model: Path, data: Path, capsys: pytest.Capture
     assert any("forces on O" in line for line in lines)
 
 
-def test_batch_size_changes_nothing(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+def test_batch_size_does_not_change_errors(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
     one, many = (
         evaluated(capsys, model, data, "--batch-size", size)["errors"]["forces"]["rmse"] for size in (1, 5)
     )
     assert one == pytest.approx(many, rel=1e-10)
 
 
-def test_energies_alone_are_enough(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_labels_of_energy_alone_suffice(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     data = written(tmp_path / "scan.xyz", label(water(3), model, bias=0.3, no_forces=True))
     found = evaluated(capsys, model, data)
     assert found["not_labelled"] == ["forces"]
     assert found["errors"]["forces"] is None
     assert found["errors"]["energy"]["n"] == 3
     assert main(["evaluate", str(model), str(data)]) == 0
-    assert "holds no forces" in capsys.readouterr().out
+    assert "has no labels of forces" in capsys.readouterr().out
 
 
 def test_some_frames_may_lack_a_label(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -113,24 +113,24 @@ def test_periodic_structures_have_stress(model: Path, tmp_path: Path, capsys: py
     assert found["stress"]["n"] == 18
 
 
-def test_labels_under_other_names(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_labels_under_other_keys(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     structures = label(water(2), model, bias=0.3)
     for atoms in structures:
         atoms.info["dft"], atoms.calc = atoms.get_potential_energy(), None
     data = written(tmp_path / "renamed.xyz", structures)
     found = evaluated(capsys, model, data, "--energy-key", "dft")["errors"]
     assert found["energy"]["rmse"] == pytest.approx(0.3, abs=RESOLUTION)
-    assert "dft" in refused(capsys, model, data)  # without the option: lists the keys there are
-    message = refused(capsys, model, data, "--forces-key", "f")
+    assert "dft" in error_message(capsys, model, data)  # the message lists the keys of the file
+    message = error_message(capsys, model, data, "--forces-key", "f")
     assert "no forces under the key 'f'" in message
 
 
-def test_float32_differs_by_its_rounding_only(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+def test_float32_differs_by_rounding(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
     found = evaluated(capsys, model, data, "--dtype", "float32")["errors"]
     assert found["forces"]["rmse"] == pytest.approx(0.01, rel=1e-3)
 
 
-def test_data_is_sought_in_symnets_data(
+def test_relative_path_is_looked_up_in_symnets_data(
     model: Path, data: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SYMNETS_DATA", str(data.parent))
@@ -138,35 +138,37 @@ def test_data_is_sought_in_symnets_data(
     assert evaluated(capsys, model, data.name)["errors"]["n_structures"] == 5
 
 
-def test_file_without_labels(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    message = refused(capsys, model, written(tmp_path / "bare.xyz", water(2)))
+def test_file_without_labels_is_refused(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    message = error_message(capsys, model, written(tmp_path / "bare.xyz", water(2)))
     assert "found none in 2 structures" in message
     assert "--energy-key" in message
 
 
-def test_missing_files(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    assert "no such file" in refused(capsys, model, tmp_path / "none.xyz")
-    assert "no such file" in refused(capsys, tmp_path / "none.safetensors", tmp_path / "none.xyz")
+def test_missing_files_are_refused(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert "no such file" in error_message(capsys, model, tmp_path / "none.xyz")
+    assert "no such file" in error_message(capsys, tmp_path / "none.safetensors", tmp_path / "none.xyz")
 
 
-def test_element_the_model_does_not_know(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_unknown_element_is_refused(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     structures = label(water(1), model)
     structures[0].symbols[0] = "S"
     structures[0].calc.atoms = structures[0].copy()
-    message = refused(capsys, model, written(tmp_path / "h2s.xyz", structures))
+    message = error_message(capsys, model, written(tmp_path / "h2s.xyz", structures))
     assert "S" in message
     assert "knows H, O" in message
 
 
-def test_model_that_predicts_nan(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+def test_nan_predictions_are_refused(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
     broken = load(model)
     for parameter in broken.parameters():
         parameter.data.fill_(float("nan"))
     save(broken, model)
-    message = refused(capsys, model, data)
+    message = error_message(capsys, model, data)
     assert "NaN or infinity for 5 of 5 structures" in message
 
 
-def test_model_of_another_program(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_file_of_another_program_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
-    assert "another program" in refused(capsys, tmp_path / "other.safetensors", data)
+    assert "another program" in error_message(capsys, tmp_path / "other.safetensors", data)

@@ -6,7 +6,7 @@ from ase.build import bulk
 from symnets.cli import main
 
 
-def test_a_molecule_runs_at_constant_energy(model, here, capsys):
+def test_molecule_at_constant_energy(model, here, capsys):
     options = ["--steps", "20", "--dtype", "float64", "--save-every", "5", "--log-every", "2"]
     assert main(["md", str(model), "CH3CH2OH", *options]) == 0
     printed = capsys.readouterr().out
@@ -29,7 +29,7 @@ def test_a_molecule_runs_at_constant_energy(model, here, capsys):
     assert frames[-1].get_forces().shape == (9, 3)
 
 
-def test_a_crystal_runs_at_constant_pressure(model, here, capsys):
+def test_crystal_at_constant_pressure(model, here, capsys):
     ase.io.write(here / "diamond.cif", bulk("C", cubic=True))
     options = "--ensemble npt --duration 0.005 --pressure 1 --trajectory a/run.xyz --log a/run.csv"
     assert main(["md", str(model), "diamond.cif", *options.split()]) == 0
@@ -38,7 +38,7 @@ def test_a_crystal_runs_at_constant_pressure(model, here, capsys):
     assert sorted(path.name for path in here.iterdir()) == ["a", "diamond.cif"]
 
 
-def test_a_run_is_continued_from_its_last_frame(model, here):
+def test_run_continues_from_its_last_frame(model, here):
     start = ["md", str(model)]
     assert main([*start, "CH3CH2OH", "--steps", "10", "--save-every", "10"]) == 0
     again = ["--keep-momenta", "--trajectory", "more.xyz", "--log", "more.csv", "--log-every", "1"]
@@ -51,13 +51,13 @@ def test_a_run_is_continued_from_its_last_frame(model, here):
     ("arguments", "message"),
     [
         (["CH3CH2OHH", "--steps", "1"], "neither a file nor a molecule"),
-        (["CH3CH2OH"], "give either steps or a duration in ps"),
+        (["CH3CH2OH"], "expected either steps or a duration in ps"),
         (["CH3CH2OH", "--steps", "1", "--ensemble", "npt"], "periodic along all three vectors"),
-        (["CH3Cl", "--steps", "1"], "the model knows H, C, O; it was never shown Cl (atom 1)"),
+        (["CH3Cl", "--steps", "1"], "the model was trained on H, C, O, not on Cl (atom 1)"),
         (["CH3CH2OH", "--steps", "1", "--log", "taken.csv"], "taken.csv exists"),
     ],
 )
-def test_mistakes_are_one_line(model, here, capsys, arguments, message):
+def test_wrong_input_is_an_error_of_one_line(model, here, capsys, arguments, message):
     (here / "taken.csv").write_text("precious")
     assert main(["md", str(model), *arguments]) == 2
     error = capsys.readouterr().err
@@ -66,6 +66,6 @@ def test_mistakes_are_one_line(model, here, capsys, arguments, message):
     assert (here / "taken.csv").read_text() == "precious"
 
 
-def test_a_model_that_is_not_there_is_named(here, capsys):
+def test_error_names_a_missing_model_file(here, capsys):
     assert main(["md", "nowhere.safetensors", "CH4", "--steps", "1"]) == 2
     assert "nowhere.safetensors" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from ase.build import bulk
 from symnets.cli import main
 
 
-def test_a_molecule_relaxes(model, here, capsys):
+def test_forces_on_a_relaxed_molecule_are_small(model, here, capsys):
     assert main(["relax", str(model), "H2O", "--fmax", "0.05", "--dtype", "float64"]) == 0
     assert "largest force" in capsys.readouterr().out
     relaxed = ase.io.read(here / "relaxed.xyz")
@@ -13,7 +13,7 @@ def test_a_molecule_relaxes(model, here, capsys):
     assert abs(relaxed.get_forces()).max() < 0.05
 
 
-def test_a_cell_relaxes(model, here, capsys):
+def test_relaxation_of_the_cell_changes_the_volume(model, here, capsys):
     atoms = bulk("C")
     ase.io.write(here / "POSCAR", atoms)
     options = "--cell --pressure 2 --steps 3 --output CONTCAR --trajectory way.xyz"
@@ -25,7 +25,7 @@ def test_a_cell_relaxes(model, here, capsys):
     assert len(ase.io.read(here / "way.xyz", index=":")) >= 2
 
 
-def test_too_few_steps_show_in_the_exit_status(model, here, capsys):
+def test_exit_status_is_one_without_convergence(model, here, capsys):
     assert main(["relax", str(model), "CH3CH2OH", "--steps", "1", "--fmax", "1e-9"]) == 1
     assert "not converged in 1 steps; raise --steps" in capsys.readouterr().out
 
@@ -35,11 +35,11 @@ def test_too_few_steps_show_in_the_exit_status(model, here, capsys):
     [
         (["nothing.xyz"], "neither a file nor a molecule"),
         (["CH4", "--cell"], "cell: expected a structure periodic"),
-        (["CH4", "--output", "end.nonsense"], "no format of ASE's has this name"),
-        (["NH3"], "the model knows H, C, O; it was never shown N (atom 0)"),
+        (["CH4", "--output", "end.nonsense"], "expected a name with a format of ASE"),
+        (["NH3"], "the model was trained on H, C, O, not on N (atom 0)"),
     ],
 )
-def test_mistakes_are_one_line(model, here, capsys, arguments, message):
+def test_wrong_input_is_an_error_of_one_line(model, here, capsys, arguments, message):
     assert main(["relax", str(model), *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")

@@ -1,4 +1,4 @@
-"""From one command to one figure: run, sweep, figure, table and report."""
+"""`symnets run`, `sweep`, `figure`, `table` and `report` on two toy experiments."""
 
 import json
 import os
@@ -24,12 +24,12 @@ def sweep(name: str, directory: Path, *options: str) -> int:
     return main(["sweep", name, "--output", str(directory), "--executor", "serial", *options])
 
 
-def test_a_sweep_leaves_figure_table_and_findings(tmp_path, capsys):
+def test_sweep_writes_figure_table_and_findings(tmp_path, capsys):
     assert sweep(NOISE, tmp_path) == 0
-    shown = capsys.readouterr()
-    assert "variance" in shown.out
-    assert "yes" in shown.out
-    assert f"{NOISE}: 12 of 12 runs done" in shown.err
+    printed = capsys.readouterr()
+    assert "variance" in printed.out
+    assert "yes" in printed.out
+    assert f"{NOISE}: 12 of 12 runs done" in printed.err
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "figure.svg").read_text()
     assert len(pd.read_csv(tmp_path / "table.csv")) == 12
@@ -44,23 +44,23 @@ def test_the_directory_is_named_after_experiment_and_preset(tmp_path, monkeypatc
     assert len(present(tmp_path / "results" / f"{NOISE}-quick")) == 12
 
 
-def test_failures_are_told_and_the_rest_is_drawn(tmp_path, capsys):
+def test_failures_are_reported_and_other_runs_are_drawn(tmp_path, capsys):
     assert sweep(FAULTS, tmp_path) == 1
-    shown = capsys.readouterr().out
-    assert "failed: ArithmeticError: the ground state is below the basement" in shown
-    assert "3 of 6 runs failed" in shown
-    assert "NO" in shown  # two is not three
+    printed = capsys.readouterr().out
+    assert "failed: ArithmeticError: the ground state is below the basement" in printed
+    assert "3 of 6 runs failed" in printed
+    assert "NO" in printed  # 2 lies outside the band around 3
     assert (tmp_path / "figure.png").exists()
 
 
-def test_failures_are_run_again_on_demand(tmp_path, monkeypatch):
+def test_retry_failed_repeats_failed_runs(tmp_path, monkeypatch):
     assert sweep(FAULTS, tmp_path) == 1
     monkeypatch.setattr(toy_faults, "run", lambda configs: [toy_faults.Result({"twice": 7}) for _ in configs])
     assert sweep(FAULTS, tmp_path) == 1
     assert sweep(FAULTS, tmp_path, "--retry-failed") == 0
 
 
-def test_nothing_but_failures_leaves_a_table(tmp_path, monkeypatch, capsys):
+def test_table_is_written_if_all_runs_fail(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(toy_noise, "run", lambda configs: 1 / 0)
     assert sweep(NOISE, tmp_path) == 1
     assert "12 of 12 runs failed" in capsys.readouterr().out
@@ -68,7 +68,7 @@ def test_nothing_but_failures_leaves_a_table(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "figure.png").exists()
 
 
-def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
+def test_ctrl_c_keeps_finished_runs(tmp_path, monkeypatch, capsys):
     run, calls = toy_noise.run, []
 
     def interrupted(configs):
@@ -79,7 +79,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(toy_noise, "run", interrupted)
     assert sweep(NOISE, tmp_path) == 130
-    assert re.search(r"interrupted; 4 of 12 runs are kept .*same command goes on", capsys.readouterr().err)
+    assert re.search(r"interrupted; 4 of 12 runs are stored .*command continues", capsys.readouterr().err)
     assert sweep(NOISE, tmp_path) == 0
     assert len(calls) == 4
 
@@ -112,39 +112,39 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
         ("report .", "expected runs here or below, found none"),
     ],
 )
-def test_mistakes_are_one_line(line, message, tmp_path, monkeypatch, capsys):
+def test_wrong_input_is_an_error_of_one_line(line, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(line.split()) == 2
-    shown = capsys.readouterr().err
-    assert shown.startswith("error: ")
-    assert message in shown
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert message in printed
 
 
-def test_one_run_prints_its_row(tmp_path, capsys):
+def test_run_prints_its_row(tmp_path, capsys):
     assert main(["run", NOISE, "--length", "9", "--seed", "3", "--output", str(tmp_path)]) == 0
-    shown = capsys.readouterr().out
+    printed = capsys.readouterr().out
     (mean,) = Table.load(tmp_path)["mean"]
-    assert f"{mean:.4g}" in shown
-    assert "SAT" in shown
+    assert f"{mean:.4g}" in printed
+    assert "SAT" in printed
     assert mean == toy_noise.run([toy_noise.Config(length=9, seed=3)])[0].row["mean"]
-    assert main(["run", NOISE, "--length", "9", "--seed", "3"]) == 0  # kept nowhere
+    assert main(["run", NOISE, "--length", "9", "--seed", "3"]) == 0  # not stored
     assert len(present(tmp_path)) == 1
 
 
-def test_one_run_that_fails_says_why(tmp_path, capsys):
+def test_failed_run_prints_its_error(tmp_path, capsys):
     assert main(["run", FAULTS, "--fault", "raise", "--output", str(tmp_path)]) == 1
-    shown = capsys.readouterr()
-    assert "ERROR" in shown.out
-    assert "ArithmeticError: the ground state is below the basement" in shown.err
-    assert "toy_faults.py" in shown.err
+    printed = capsys.readouterr()
+    assert "ERROR" in printed.out
+    assert "ArithmeticError: the ground state is below the basement" in printed.err
+    assert "toy_faults.py" in printed.err
 
 
 def test_options_of_a_run_are_the_fields_of_its_config(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["run", FAULTS, "--help"])
     assert stop.value.code == 0
-    shown = capsys.readouterr().out
-    assert all(word in shown for word in ("NAME", "--number INT", "--fault {none,raise", "--output"))
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("NAME", "--number INT", "--fault {none,raise", "--output"))
 
 
 def test_the_table_goes_to_csv_and_parquet(tmp_path):
@@ -163,7 +163,7 @@ def test_the_table_of_one_experiment_leaves_out_the_others(tmp_path):
     assert set(pd.read_csv(tmp_path / "t.csv")["experiment"]) == {NOISE, FAULTS}
 
 
-def test_axes_of_a_preset_can_be_replaced(tmp_path, monkeypatch):
+def test_set_replaces_fields_of_the_preset(tmp_path, monkeypatch):
     """The preset has lengths 4, 16, 64 and seeds 0 to 3: with one length and two seeds, two runs are left."""
     monkeypatch.chdir(tmp_path)
     line = ["sweep", NOISE, "--executor", "serial", "--set", "length=9", "--set", "seed=5,7"]
@@ -173,7 +173,7 @@ def test_axes_of_a_preset_can_be_replaced(tmp_path, monkeypatch):
     assert list(table["seed"]) == [5, 7]
 
 
-def test_the_figure_is_drawn_anew(tmp_path):
+def test_figure_redraws_the_runs(tmp_path):
     sweep(NOISE, tmp_path)
     remove_runs(tmp_path, list(present(tmp_path))[:2])
     (tmp_path / "figure.svg").unlink()
@@ -182,7 +182,7 @@ def test_the_figure_is_drawn_anew(tmp_path):
     assert len(pd.read_csv(tmp_path / "table.csv")) == 10
 
 
-def test_the_report_holds_everything(tmp_path, capsys):
+def test_report_contains_figures_findings_and_errors(tmp_path, capsys):
     sweep(NOISE, tmp_path / "noise")
     sweep(FAULTS, tmp_path / "deep" / "faults")
     assert main(["report", str(tmp_path)]) == 0
@@ -201,7 +201,7 @@ def test_the_report_holds_everything(tmp_path, capsys):
         assert expected in page, expected
 
 
-def test_a_report_says_when_a_figure_is_missing_or_old(tmp_path):
+def test_report_marks_missing_and_outdated_figures(tmp_path):
     sweep(NOISE, tmp_path / "noise")
     remove_runs(tmp_path / "noise", list(present(tmp_path / "noise"))[:2])
     main(["run", FAULTS, "--output", str(tmp_path / "faults")])
@@ -211,14 +211,14 @@ def test_a_report_says_when_a_figure_is_missing_or_old(tmp_path):
     assert f"No figure yet: `symnets figure {FAULTS}" in page
 
 
-def test_a_report_imports_nothing(tmp_path, monkeypatch):
+def test_report_does_not_import_experiments(tmp_path, monkeypatch):
     sweep(NOISE, tmp_path)
     monkeypatch.delitem(sys.modules, NOISE)
     assert main(["report", str(tmp_path)]) == 0
     assert NOISE not in sys.modules
 
 
-def test_findings_that_somebody_altered_are_refused(tmp_path, capsys):
+def test_damaged_findings_are_refused(tmp_path, capsys):
     sweep(NOISE, tmp_path)
     (tmp_path / "findings.json").write_text("[1")
     assert main(["report", str(tmp_path)]) == 2
@@ -240,9 +240,9 @@ def test_ctrl_c_on_the_terminal_ends_a_sweep_on_processes(tmp_path):
         assert process.poll() is None
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, printed = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Traceback" not in told
+    assert "Traceback" not in printed
     kept = len(present(tmp_path / "runs"))
     assert 20 <= kept < 200
-    assert f"interrupted; {kept} of 200 runs are kept" in told
+    assert f"interrupted; {kept} of 200 runs are stored" in printed

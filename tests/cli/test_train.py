@@ -1,4 +1,4 @@
-"""`symnets train` finds its file, takes options over it, and refuses what makes no sense in one line."""
+"""`symnets train`: the configuration file, options that replace its values, errors of one line."""
 
 import pytest
 
@@ -19,9 +19,9 @@ def here(tmp_path, monkeypatch):
 
 def error_line(capsys, *arguments):
     assert main(["train", *arguments]) == 2
-    shown = capsys.readouterr().err
-    assert shown.count("\n") == 1
-    return shown.removeprefix("error: ").rstrip("\n")
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error.removeprefix("error: ").rstrip("\n")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def error_line(capsys, *arguments):
         "plain --seed 3 --resume",
     ],
 )
-def test_the_file_may_stand_anywhere(here, line):
+def test_configuration_file_at_any_position(here, line):
     command = Train.parse(line.split())
     assert command.resume
     assert command.settings.seed == 3
@@ -43,7 +43,7 @@ def test_the_file_may_stand_anywhere(here, line):
     assert command.file.name in ("mine.yaml", "plain")
 
 
-def test_the_value_of_an_option_is_not_taken_for_the_file(here, capsys):
+def test_value_of_an_option_is_not_the_configuration_file(here, capsys):
     assert "name a configuration file first" in error_line(capsys, "--data.train", "frames.xyz")
     command = Train.parse(["--data.train", "frames.xyz", "mine.yaml"])
     assert command.settings.data.train == "frames.xyz"
@@ -52,11 +52,11 @@ def test_the_value_of_an_option_is_not_taken_for_the_file(here, capsys):
 def test_without_a_file_help_shows_the_defaults(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
-    shown = capsys.readouterr().out
-    assert "{model" not in shown
-    assert "(default: mine.xyz)" in shown
+    printed = capsys.readouterr().out
+    assert "{model" not in printed
+    assert "(default: mine.xyz)" in printed
     for option in ("--model.channels", "--optimizer.learning-rate", "--model.parity"):
-        assert option in shown
+        assert option in printed
     with pytest.raises(SystemExit):
         main(["train", "--help", "--model.architecture", "Invariant"])
     assert "--model.parity" not in capsys.readouterr().out
@@ -68,13 +68,13 @@ def test_help_with_a_file_shows_its_values(here, capsys):
     assert "(default: 7)" in capsys.readouterr().out
 
 
-def test_without_a_file_it_says_what_to_do(here, capsys):
+def test_missing_configuration_file_is_an_error(here, capsys):
     assert "name a configuration file first, such as `symnets train mine.yaml`" in error_line(capsys)
     assert "name a configuration file first" in error_line(capsys, "--resume")
     assert "there is no such configuration file" in error_line(capsys, "other.yaml")
 
 
-def test_values_out_of_range_are_one_line_from_file_and_options(here, capsys):
+def test_values_out_of_range_in_file_and_options(here, capsys):
     (here / "bad.yaml").write_text(TEXT + "optimizer: {epochs: 0}\n")
     wrong = "optimizer.epochs: expected at least 1, got 0"
     assert error_line(capsys, "bad.yaml") == f"bad.yaml: {wrong}"
@@ -85,5 +85,5 @@ def test_values_out_of_range_are_one_line_from_file_and_options(here, capsys):
     assert error_line(capsys, "mine.yaml", "--seed", "-1") == "seed: expected at least 0, got -1"
 
 
-def test_a_device_that_cannot_be_used_is_one_line(here, capsys):
+def test_unusable_device_is_an_error_of_one_line(here, capsys):
     assert error_line(capsys, "mine.yaml", "--device", "foo").startswith("device: expected one that torch")

@@ -1,0 +1,37 @@
+from ._compile import Compile as Compile
+from ._data import Generate as Generate
+from ._data import Inspect as Inspect
+from ._evaluate import Evaluate as Evaluate
+from ._info import Info as Info
+from ._list import List as List
+from ._main import COMMANDS as COMMANDS
+from ._main import main as main
+from ._md import Md as Md
+from ._relax import Relax as Relax
+from ._results import Figure as Figure
+from ._results import Report as Report
+from ._results import TableOf as TableOf
+from ._stability import StabilityOf as StabilityOf
+from ._sweep import Run as Run
+from ._sweep import Sweep as Sweep
+from ._train import Train as Train
+
+__all__ = [
+    "COMMANDS",
+    "Compile",
+    "Evaluate",
+    "Figure",
+    "Generate",
+    "Info",
+    "Inspect",
+    "List",
+    "Md",
+    "Relax",
+    "Report",
+    "Run",
+    "StabilityOf",
+    "Sweep",
+    "TableOf",
+    "Train",
+    "main",
+]
