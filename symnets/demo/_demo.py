@@ -19,7 +19,7 @@ from symnets.data import Loader, build_graphs, sample_trajectory, write_structur
 from symnets.demo._digits import digit_stability
 from symnets.demo._page import demo_page
 from symnets.experiments import jamming_sharpness
-from symnets.models import load
+from symnets.models import ForceField, load
 from symnets.observables import errors, predictions
 from symnets.potentials import DataConfig, LossConfig, ModelConfig, OptimizerConfig, TrainConfig, train
 from symnets.report import Table, error_table, terminal_table
@@ -80,7 +80,7 @@ class Demo:
                 raise KeyboardInterrupt
             note(f"NequIP, {int(history['step'].iloc[-1]):,} steps")
         with stages("test") as note:
-            model = load(self._model)
+            model = load(self._model, ForceField)
             predicted = predictions(model, Loader(build_graphs(test_frames, model.cutoff), 25))
             note(f"{len(test_frames)} frames of a second trajectory")
         with stages("simulate") as note:
