@@ -1,4 +1,4 @@
-"""Binary tasks of the landscape experiments: points on a sphere, labels +1 and -1."""
+"""Binary classification tasks of the landscape experiments: points on a sphere with labels +1 and -1."""
 
 import os
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from symnets.data._batch import Batch
 from symnets.data._images import Images, load_images
 from symnets.data._labels import balanced_subset, check_binary_labels, class_pair, group_labels, parity_labels
-from symnets.data._loader import Batch
 from symnets.data._pca import Convention
 from symnets.data._pca import pca as principal_components
 from symnets.data._points import gaussian_cloud, random_labels, to_sphere
@@ -22,7 +22,7 @@ Task = Literal["parity", "groups", "pair"]
 
 @dataclass(frozen=True)
 class BinaryTask:
-    """Patterns to train and to test on.
+    """Training and test patterns with labels +1 and -1.
 
     Raises:
         ValueError: a label that is neither +1 nor -1.
@@ -39,35 +39,35 @@ class BinaryTask:
 
     @property
     def train(self) -> Batch:
-        """The training patterns."""
+        """The training patterns as a batch."""
         return Batch(self.x_train, self.y_train)
 
     @property
     def test(self) -> Batch:
-        """The test patterns."""
+        """The test patterns as a batch."""
         return Batch(self.x_test, self.y_test)
 
 
 def random_task(
     n: int, dim: int, *, generator: torch.Generator, n_test: int = 0, dtype: torch.dtype = torch.float64
 ) -> BinaryTask:
-    """Points without a rule: x ~ N(0, I), centred, projected onto |x| = √dim; balanced random labels.
+    """Gaussian points, centred and projected onto |x| = √dim, with balanced random labels.
 
-    The recipe of Geiger et al. 2019 (arXiv:1809.09349) for random data. The mean that is subtracted is
-    that of the n training points. Test points are fresh ones, treated alike, with labels of their own; no
-    network does better than chance on them.
+    The random data of Geiger et al. 2019 (arXiv:1809.09349). The mean of the n training points is subtracted.
+    Test points are independent, are centred with the same mean, and have independent labels: no network
+    predicts them better than chance.
 
     Raises:
-        ValueError: fewer than two points, of which nothing is left once they are centred.
+        ValueError: fewer than two points, or a negative number of test points.
     """
     if n < 2 or n_test < 0:
         raise ValueError(f"n, n_test: expected n >= 2 and n_test >= 0 points, got {n} and {n_test}")
     x = gaussian_cloud(n, dim, generator=generator)
     y = random_labels(n, generator=generator, dtype=dtype)
-    fresh = gaussian_cloud(n_test, dim, generator=generator)
+    x_test = gaussian_cloud(n_test, dim, generator=generator)
     mean = x.mean(0)
     y_test = random_labels(n_test, generator=generator, dtype=dtype)
-    return BinaryTask(to_sphere(x - mean).to(dtype), y, to_sphere(fresh - mean).to(dtype), y_test)
+    return BinaryTask(to_sphere(x - mean).to(dtype), y, to_sphere(x_test - mean).to(dtype), y_test)
 
 
 def binary_task(
@@ -82,37 +82,36 @@ def binary_task(
     pca: Convention = "whitened",
     dtype: torch.dtype = torch.float64,
 ) -> BinaryTask:
-    """A task by name: "random", or images ("digits", "mnist", "fashion-mnist", "cifar10").
+    """Binary task by name: "random", or images ("digits", "mnist", "fashion-mnist", "cifar10").
 
-    Images become their `dim` leading principal components (`symnets.data.pca`), fitted to all images of
-    the task, training and test parts together, as published; labels play no part in that. "whitened"
-    coordinates are then projected onto |x| = √dim; those of "common_scale" are left, as published. Whitened
-    ones are centred on all images rather than on the n_train chosen, so that a point does not move when
-    others are added.
+    Images are replaced by their `dim` leading principal components (`symnets.data.pca`), fitted to all images
+    of the task, training and test parts together, without labels, as published. "whitened" coordinates are
+    then projected onto |x| = √dim; those of "common_scale" are not, as published. The mean is that of all
+    images, not of the n_train chosen ones, so that a pattern is the same for every n_train.
 
-    **Training patterns** are `balanced_subset(labels, n_train, seed)` of the training part: as many of +1 as of -1,
-    nested in n_train. **Test patterns** are drawn from the test part in the same way, in an order that is
-    always the same, whatever the seed: training and test never share an image, and runs with different
-    seeds are tested on the same images.
+    **Training patterns** are `balanced_subset(labels, n_train, seed)` of the training part: equal numbers of
+    +1 and -1, nested in n_train. **Test patterns** are a balanced subset of the test part that does not
+    depend on the seed: training and test never share an image, and runs with different seeds are tested on
+    the same images.
 
-    Coordinates are computed once a process and remembered.
+    Coordinates are computed once a process and cached.
 
     Args:
-        name: of the data.
+        name: name of the data.
         n_train: number of training patterns P.
         n_test: number of test patterns.
         dim: input dimension d.
-        seed: decides which patterns, or the random points.
+        seed: of the choice of training patterns, or of the random points.
         task: "parity" (even classes +1), "groups" (the first half of the classes +1), or "pair" (the
-            first of `classes` +1, the second -1, all others left out). Random points have random labels,
-            and `task`, `classes` and `pca` mean nothing to them.
+            first of `classes` +1, the second -1, other classes not used). "random" ignores `task`,
+            `classes` and `pca`, and has random labels.
         classes: numbers of the two classes of a "pair".
         pca: "whitened" or "common_scale" principal components.
-        dtype: of the result; computed in float64 whatever it is.
+        dtype: of the result, which is computed in float64.
 
     Raises:
-        ValueError: an unknown name or task; n_train or n_test more than the data hold; `dim` more than
-            there are directions. Also what `load_images` raises.
+        ValueError: an unknown name or task; n_train or n_test above the number of examples; `dim` above the
+            number of directions. See also `load_images`.
     """
     if task not in get_args(Task):
         raise ValueError(f"task: expected one of {get_args(Task)}, got {task!r}")
@@ -121,18 +120,18 @@ def binary_task(
     if (classes is not None) != (task == "pair"):
         raise ValueError(f'classes: expected two classes with task="pair" only, got {classes} with {task!r}')
     if name == "random":
-        # Not manual_seed(seed): weights drawn from the same seed would be the same numbers as the points.
+        # Not manual_seed(seed), with which initial weights of the same seed would equal the points.
         state = np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
         return random_task(n_train, dim, generator=generator, n_test=n_test, dtype=dtype)
-    found = _coordinates(name, dim, task, classes, pca, os.environ.get("SYMNETS_DATA"))
-    train = _chosen("n_train", found.y_train, n_train, seed)
-    test = _chosen("n_test", found.y_test, n_test, 0)
+    everything = _coordinates(name, dim, task, classes, pca, os.environ.get("SYMNETS_DATA"))
+    train = _chosen("n_train", everything.y_train, n_train, seed)
+    test = _chosen("n_test", everything.y_test, n_test, 0)
     return BinaryTask(
-        found.x_train[train].to(dtype),
-        found.y_train[train].to(dtype),
-        found.x_test[test].to(dtype),
-        found.y_test[test].to(dtype),
+        everything.x_train[train].to(dtype),
+        everything.y_train[train].to(dtype),
+        everything.x_test[test].to(dtype),
+        everything.y_test[test].to(dtype),
     )
 
 
@@ -150,13 +149,12 @@ def _coordinates(
     task: Task,
     classes: tuple[int, int] | None,
     convention: Convention,
-    _symnets_data: str | None,  # other files, other coordinates
+    _symnets_data: str | None,  # part of the cache key: other files give other coordinates
 ) -> BinaryTask:
-    """All images of a task, in float64."""
+    """Principal components of all images of a task, in float64."""
     train, test = (_labelled(load_images(name, part), task, classes) for part in ("train", "test"))
     pixels = torch.cat([train[0].flat(), test[0].flat()])
-    found = principal_components(pixels, dim, convention=convention)
-    x = found.transform(pixels)
+    x = principal_components(pixels, dim, convention=convention).transform(pixels)
     if convention == "whitened":
         x = to_sphere(x)
     n = len(train[0])

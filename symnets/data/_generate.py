@@ -1,4 +1,4 @@
-"""Labelled structures on the spot: molecular dynamics with the semi-empirical GFN2-xTB method."""
+"""Labelled structures from molecular dynamics with the semi-empirical GFN2-xTB method."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.md.langevin import Langevin
 from rich.progress import track
 
-_FRICTION = 0.01  # 1/fs: forgets velocities within about 0.1 ps
+_FRICTION = 0.01  # 1/fs: velocities decorrelate within about 0.1 ps
 
 
 def generate(
@@ -23,7 +23,7 @@ def generate(
     seed: int = 0,
     progress: bool = True,
 ) -> list[Atoms]:
-    """The frames of `sample_trajectory`, with a progress bar if `progress`."""
+    """List of the frames of `sample_trajectory`, with a progress bar if `progress`."""
     options = {"temperature": temperature, "every": every, "equilibration": equilibration}
     iterator = sample_trajectory(structure, frames=frames, timestep=timestep, seed=seed, **options)
     return list(track(iterator, "GFN2-xTB dynamics", total=frames, disable=not progress))
@@ -39,24 +39,24 @@ def sample_trajectory(
     timestep: float = 0.5,
     seed: int = 0,
 ) -> Iterator[Atoms]:
-    """Frames of a Langevin trajectory, each with its energy and forces, and stress if fully periodic.
+    """Frames of a Langevin trajectory with energy and forces, and stress if fully periodic, from GFN2-xTB.
 
-    A pure function of its arguments, bit for bit: the noise comes from `seed`, and the method runs on
-    one thread, since sums over several come in any order.
+    The result is reproducible bit by bit: the noise comes from `seed`, and GFN2-xTB runs on one thread,
+    because the order of sums over several threads varies.
 
     Args:
-        structure: where the dynamics starts; it is not modified.
+        structure: start of the dynamics; not modified.
         temperature: K.
         frames: number of frames.
-        every: time steps between frames. Frames 5 fs apart (10 steps of 0.5 fs) still resemble each other.
+        every: time steps between frames. Frames 5 fs apart (10 steps of 0.5 fs) are still correlated.
         equilibration: time steps before the first frame.
-        timestep: fs; 0.5 suits molecules with hydrogen.
+        timestep: fs; use 0.5 for molecules with hydrogen.
         seed: of the initial momenta and of the noise.
 
     Raises:
         ImportError: the extra `demo` is not installed.
-        ValueError: an argument out of range, an element GFN2-xTB does not know, or a trajectory that
-            exploded.
+        ValueError: an argument out of range, an element without GFN2-xTB parameters, or a trajectory that
+            diverged.
     """
     if len(structure) == 0:
         raise ValueError("structure: expected at least one atom, got an empty structure")
@@ -78,8 +78,8 @@ def sample_trajectory(
     atoms = Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=structure.pbc)
     # Accuracy 0.1 leaves 1e-5 eV/Å of noise on the forces at no cost; the default 1.0 leaves 1e-4.
     atoms.calc = TBLite(method="GFN2-xTB", accuracy=0.1, verbosity=0)
-    spread = np.sqrt(atoms.get_masses() * units.kB * temperature)
-    atoms.set_momenta(rng.standard_normal((len(atoms), 3)) * spread[:, None])
+    momentum = np.sqrt(atoms.get_masses() * units.kB * temperature)
+    atoms.set_momenta(rng.standard_normal((len(atoms), 3)) * momentum[:, None])
     dynamics = Langevin(
         atoms,
         timestep * units.fs,
@@ -106,7 +106,7 @@ def sample_trajectory(
 
 
 def _labelled(atoms: Atoms, center: np.ndarray) -> Atoms:
-    """A copy of a structure with what its calculator says of it; a molecule is brought back to `center`."""
+    """Copy of a structure with its calculator's results; the centre of a molecule is moved to `center`."""
     frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     if not atoms.pbc.any():
         frame.positions += center - atoms.get_center_of_mass()

@@ -1,18 +1,20 @@
 """AtomGraph: one structure, or a batch of them, as a graph of neighbours."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch_geometric.data import Data
 
-# One row per graph: collated along the first axis, never offset.
+from symnets.data._batch import Labels
+
+# Fields with one row for each graph: joined along the first axis, without offset.
 _PER_GRAPH = ("cell", "pbc", "energy", "stress")
 
 
 class AtomGraph(Data):
-    """A batch of structures as PyG `Data`; a single structure is a batch of one.
+    """Graph of neighbours of a batch of structures, as PyG `Data`; a single structure is a batch of one.
 
     | field | shape | unit |
     |---|---|---|
@@ -22,7 +24,7 @@ class AtomGraph(Data):
     | `pbc` | (graphs, 3) bool | |
     | `edge_index` | (2, edges) int64 | row 0 the sender j, row 1 the receiver i, sorted by receiver |
     | `edge_shift` | (edges, 3) | cell units, whole numbers in the dtype of `pos` |
-    | `batch` | (atoms,) int64 | owner graph; absent in a single structure, see `owner` |
+    | `batch` | (atoms,) int64 | graph of each atom; absent in a single structure, see `owner` |
     | `energy` | (graphs,) float64 | eV, optional label |
     | `forces` | (atoms, 3) | eV/Å, optional label |
     | `stress` | (graphs, 3, 3) | eV/Å³, ASE's sign: (1/V) dE/dstrain; optional label |
@@ -39,11 +41,11 @@ class AtomGraph(Data):
     edge_shift: Float[Tensor, "edges 3"]
 
     def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        """Axis along which PyG joins a field of several graphs."""
+        """Axis along which PyG joins a field when it collates graphs."""
         return 0 if key in _PER_GRAPH else super().__cat_dim__(key, value, *args, **kwargs)
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        """Offset PyG adds to a field when joining graphs: only `edge_index` counts atoms."""
+        """Offset that PyG adds to a field when it collates graphs: the number of atoms for `edge_index`."""
         return 0 if key in _PER_GRAPH else super().__inc__(key, value, *args, **kwargs)
 
     @property
@@ -53,7 +55,7 @@ class AtomGraph(Data):
 
     @property
     def owner(self) -> Int[Tensor, " atoms"]:
-        """Graph each atom belongs to."""
+        """Graph that each atom belongs to."""
         batch = self.batch
         if batch is None:
             return torch.zeros_like(self.z)
@@ -74,23 +76,8 @@ class AtomGraph(Data):
         return vectors + torch.einsum("ea,eab->eb", self.edge_shift, cell)
 
 
-class Labels(NamedTuple):
-    """What a structure's energy model is asked to predict; NaN marks a label that is not there."""
-
-    energy: Float[Tensor, " graphs"]
-    """eV, float64."""
-    forces: Float[Tensor, "atoms 3"] | None
-    """eV/Å."""
-    stress: Float[Tensor, "graphs 3 3"] | None
-    """eV/Å³."""
-    owner: Int[Tensor, " atoms"]
-    """Graph each atom belongs to."""
-    n_atoms: Int[Tensor, " graphs"]
-    """Number of atoms of each structure."""
-
-
 def labels(graph: AtomGraph) -> Labels:
-    """The labels of a batch; an absent energy is NaN, absent forces or stress are None."""
+    """Labels of a graph; a missing energy is NaN, missing forces and stress are None."""
     energy = graph.get("energy")
     if energy is None:
         energy = torch.full((graph.n_graphs,), torch.nan, dtype=torch.float64, device=graph.pos.device)

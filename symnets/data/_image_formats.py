@@ -1,9 +1,4 @@
-"""Files that may be compressed.
-
-The binary layout of CIFAR-10.
-
-IDX, the file format of MNIST and of data sets made after it.
-"""
+"""Binary file formats of image data sets: IDX (MNIST and similar) and CIFAR-10."""
 
 import gzip
 import io
@@ -26,11 +21,11 @@ GZIP = b"\x1f\x8b"
 
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedIOBase]:
-    """A file to read bytes from, decompressed on the way if it begins as gzip does, whatever its name.
+    """Open a file for reading bytes, decompressed if it begins with gzip's magic number.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: within the `with`, where the compressed data are damaged or cut short.
+        ValueError: within the `with`, if the compressed data are damaged or truncated.
     """
     with path.open("rb") as raw:
         compressed = raw.read(2) == GZIP
@@ -42,23 +37,23 @@ def opened(path: Path) -> Iterator[BufferedIOBase]:
             try:
                 yield file
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-                raise ValueError(f"{path}: the gzip file is damaged or cut short: {error}") from error
+                raise ValueError(f"{path}: the gzip file is damaged or truncated: {error}") from error
 
 
 FOLDER = "cifar-10-batches-bin"
 RECORD = 1 + 3 * 32 * 32
-LARGEST_ARCHIVE = 200 * 2**20  # bytes; the official archive holds 184 million
+LARGEST_ARCHIVE = 200 * 2**20  # bytes; the official archive has 184 million
 
 
 def read_cifar(files: Sequence[Path]) -> tuple[UInt8[Tensor, "images 3 32 32"], Int64[Tensor, "images"]]:
-    """Images and labels of files in the binary layout, one after the other.
+    """Images and labels of files in CIFAR-10's binary format, concatenated.
 
     A record is a byte with the label and 3072 bytes of pixels: the red plane, then green, then blue, each
     row by row ([Krizhevsky 2009](https://www.cs.toronto.edu/~kriz/cifar.html)).
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a file is empty, too long, or no whole number of records.
+        ValueError: a file that is empty, too long, or not a whole number of records.
     """
     contents = []
     for path in files:
@@ -70,19 +65,18 @@ def read_cifar(files: Sequence[Path]) -> tuple[UInt8[Tensor, "images 3 32 32"], 
 def read_cifar_archive(
     path: Path, names: Sequence[str]
 ) -> tuple[UInt8[Tensor, "images 3 32 32"], Int64[Tensor, "images"]]:
-    """Images and labels of the official archive `cifar-10-binary.tar.gz`.
+    """Images and labels of CIFAR-10's official archive `cifar-10-binary.tar.gz`.
 
-    The members are read in memory, never unpacked onto the disk, and no more is decompressed than the
-    official archive holds.
+    Members are read in memory and never unpacked to disk. At most `LARGEST_ARCHIVE` bytes are decompressed.
 
     Args:
         path: of the archive.
-        names: of the files in its folder `cifar-10-batches-bin`, such as "test_batch.bin".
+        names: names of files in its folder `cifar-10-batches-bin`, such as "test_batch.bin".
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such an archive, damaged, far larger than it should be, or with members that
-            lie outside of its folder.
+        ValueError: another or a damaged archive, one that is too large, or one with members outside of its
+            folder.
     """
     with opened(path) as file:
         whole = file.read(LARGEST_ARCHIVE + 1)
@@ -100,19 +94,19 @@ def read_cifar_archive(
                 member = members.get(f"{FOLDER}/{name}")
                 stream = archive.extractfile(member) if member is not None and member.isreg() else None
                 if stream is None:
-                    raise ValueError(f"{path}: holds no file {FOLDER}/{name}; it has {sorted(members)[:20]}")
-                # Bounded: a sparse member may claim any size.
+                    raise ValueError(f"{path}: contains no file {FOLDER}/{name}, but {sorted(members)[:20]}")
+                # Bounded, because a sparse member may declare any size.
                 contents.append((f"{path}, {name}", stream.read(LARGEST_ARCHIVE + 1)))
     except tarfile.TarError as error:
-        raise ValueError(f"{path}: not a whole tar archive: {error}") from error
+        raise ValueError(f"{path}: not a complete tar archive: {error}") from error
     return _decode(contents)
 
 
 def _check_inside(path: Path, name: str) -> None:
-    place = PurePosixPath(name)
-    if place.is_absolute() or ".." in place.parts:
+    member = PurePosixPath(name)
+    if member.is_absolute() or ".." in member.parts:
         raise ValueError(
-            f"{path}: the member {name!r} points outside of the archive, which cannot be official"
+            f"{path}: the member {name!r} points outside of the archive; this is not the official archive"
         )
 
 
@@ -130,24 +124,24 @@ def _decode(
     return records[:, 1:].reshape(-1, 3, 32, 32).clone(), records[:, 0].long()
 
 
-LARGEST = 2**30  # bytes; MNIST's 60,000 images are 47 million
+LARGEST_IDX = 2**30  # bytes; MNIST's 60,000 images have 47 million
 
 
 def read_idx(path: Path, ndim: int) -> UInt8[Tensor, "..."]:
-    """The array of bytes in an IDX file, compressed by gzip or not.
+    """Array of unsigned bytes in an IDX file, compressed by gzip or not.
 
-    The file begins with two zero bytes, the kind of number (8: unsigned byte, the only one read here) and
-    the number of dimensions; then come the dimensions as big-endian 32-bit numbers, then the values, the
-    last index running fastest ([LeCun, Cortes, Burges](http://yann.lecun.com/exdb/mnist/)). No more is
-    decompressed than the header promises, so that a hostile file fills neither memory nor time.
+    The file begins with two zero bytes, the type of the numbers (8: unsigned byte, the only one here) and the
+    number of dimensions; then follow the sizes as big-endian 32-bit numbers and the values, the last
+    index running fastest ([LeCun, Cortes, Burges](http://yann.lecun.com/exdb/mnist/)). At most the size in
+    the header is decompressed.
 
     Args:
         path: of the file.
-        ndim: dimensions that are expected: 3 for images, 1 for labels.
+        ndim: expected number of dimensions: 3 for images, 1 for labels.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another format, number or dimension; shorter or longer than the header says.
+        ValueError: another format, type or number of dimensions, or another length than the header says.
     """
     with opened(path) as file:
         magic = file.read(4)
@@ -158,15 +152,15 @@ def read_idx(path: Path, ndim: int) -> UInt8[Tensor, "..."]:
             )
         sizes = file.read(4 * ndim)
         if len(sizes) < 4 * ndim:
-            raise ValueError(f"{path}: the file ends within its header; fetch it again")
+            raise ValueError(f"{path}: the file ends within its header; download it again")
         shape = struct.unpack(f">{ndim}I", sizes)
-        promised = math.prod(shape)
-        if promised > LARGEST:
-            raise ValueError(f"{path}: the header promises {shape}, more than the {LARGEST} bytes allowed")
-        values = file.read(promised + 1)
-    if len(values) != promised:
-        found = f"only {len(values)}" if len(values) < promised else "more"
+        size = math.prod(shape)
+        if size > LARGEST_IDX:
+            raise ValueError(f"{path}: the header says {shape}, more than the {LARGEST_IDX} bytes allowed")
+        values = file.read(size + 1)
+    if len(values) != size:
+        actual = f"only {len(values)}" if len(values) < size else "more"
         raise ValueError(
-            f"{path}: the header promises {shape}, {promised} bytes, but there are {found}; fetch it again"
+            f"{path}: the header says {shape}, {size} bytes, but there are {actual}; download it again"
         )
     return torch.from_numpy(np.frombuffer(values, np.uint8).reshape(shape).copy())

@@ -1,9 +1,4 @@
-"""Images with the number of their class.
-
-scikit-learn's handwritten digits, which need no download.
-
-Image data sets by name.
-"""
+"""Labelled images, and image data sets by name."""
 
 import os
 from collections.abc import Sequence
@@ -34,17 +29,17 @@ class Images:
     """Labelled images of one shape.
 
     Raises:
-        ValueError: as many labels as images are expected, and each the number of a class.
+        ValueError: different numbers of images and labels, or a label that is not the number of a class.
     """
 
     pixels: UInt8[Tensor, "images channels rows columns"]
     labels: Int64[Tensor, "images"]
     classes: tuple[str, ...]
-    """Names, in the order of their numbers."""
+    """Names of the classes, in the order of their numbers."""
     name: str
-    """Of the data set."""
+    """Name of the data set."""
     max_value: int = 255
-    """The largest value of a pixel."""
+    """Value of a white pixel."""
 
     def __post_init__(self) -> None:
         if len(self.pixels) != len(self.labels):
@@ -53,7 +48,7 @@ class Images:
         if wrong.any():
             row = int(wrong.nonzero()[0, 0])
             raise ValueError(
-                f"{self.name}: label {int(self.labels[row])} of image {row} is no class; "
+                f"{self.name}: label {int(self.labels[row])} of image {row} is not a class; "
                 f"expected 0 to {len(self.classes) - 1}"
             )
 
@@ -61,7 +56,7 @@ class Images:
         return len(self.labels)
 
     def __getitem__(self, index: slice | Tensor) -> "Images":
-        """Some of the images: a slice, a tensor of indices, or a mask."""
+        """Images of a slice, of a tensor of indices, or of a mask."""
         return replace(self, pixels=self.pixels[index], labels=self.labels[index])
 
     def scaled(self, dtype: torch.dtype = torch.float32) -> Float[Tensor, "images channels rows columns"]:
@@ -69,14 +64,14 @@ class Images:
         return self.pixels.to(dtype) / self.max_value
 
     def flat(self) -> UInt8[Tensor, "images features"]:
-        """Pixels as they are, an image a row."""
+        """Unscaled pixels, one row for each image."""
         return self.pixels.flatten(1)
 
     def class_number(self, name: int | str) -> int:
-        """The number of a class given by number or name.
+        """Number of a class given by number or name.
 
         Raises:
-            ValueError: there is no such class; the message gives the nearest names.
+            ValueError: an unknown class; the message gives the nearest names.
         """
         if isinstance(name, int) and 0 <= name < len(self.classes):
             return name
@@ -92,14 +87,14 @@ N_TEST = 500
 
 
 def digits() -> tuple[Images, Images]:
-    """1,297 images to train on and 500 to test on: 8 x 8 pixels of value 0 to 16.
+    """scikit-learn's handwritten digits: 1,297 training and 500 test images, 8 x 8 pixels of value 0 to 16.
 
-    scikit-learn's [`load_digits`][1], the test part of a data set by Alpaydin and Kaynak (1998), has no
-    split. Here the test images are 50 of each digit, drawn once with a fixed seed, all in random order.
+    [`load_digits`][1], the test part of a data set by Alpaydin and Kaynak (1998), has no split. Here the test
+    images are 50 of each digit, sampled with a fixed seed, in random order.
 
     [1]: https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_digits.html
     """
-    # Here, for it takes a second that nobody else should wait for.
+    # Imported here, because it takes a second.
     from sklearn.datasets import load_digits
 
     pixels, target = load_digits(return_X_y=True)
@@ -107,7 +102,7 @@ def digits() -> tuple[Images, Images]:
     pixels = torch.from_numpy(pixels[order].astype(np.uint8).reshape(-1, 1, 8, 8))
     labels = torch.from_numpy(target[order].astype(np.int64))
     everything = Images(pixels, labels, tuple("0123456789"), "digits", max_value=16)
-    # The how-manieth of its class each image is.
+    # Rank of each image within its class, from 1.
     rank = torch.nn.functional.one_hot(labels).cumsum(0).gather(1, labels[:, None])[:, 0]
     test = rank <= N_TEST // 10
     return everything[~test], everything[test]
@@ -117,20 +112,20 @@ IMAGE_DATASETS = ("digits", *IMAGE_CLASSES)
 
 
 def load_images(name: str = "digits", split: Literal["train", "test", "all"] = "train") -> Images:
-    """Images of "digits", "mnist", "fashion-mnist" or "cifar10".
+    """Load the images of "digits", "mnist", "fashion-mnist" or "cifar10".
 
-    `"digits"` (scikit-learn's, 8 x 8) is built in. The others are sought in the folder SYMNETS_DATA/name,
-    and if there is no such folder, downloaded once into the user's cache and compared with their sha256.
-    Files in SYMNETS_DATA are taken as they are, once their structure is right: they need not be the
-    published ones. Nothing in the cache is taken without its sha256.
+    `"digits"` (scikit-learn's, 8 x 8) needs no download. The others are read from the folder
+    SYMNETS_DATA/name, if it exists; otherwise they are downloaded once into the user's cache. The sha256 of
+    downloaded and cached files is checked. Files in SYMNETS_DATA need not be the published ones; only their
+    format is checked.
 
     Args:
-        name: of the data set.
-        split: its parts as published; "all" is the training part followed by the test part.
+        name: name of the data set.
+        split: published part; "all" is the training part followed by the test part.
 
     Raises:
-        ValueError: an unknown name; a file that is damaged; a download with the wrong checksum.
-        FileNotFoundError: the folder in SYMNETS_DATA lacks files; the message says which.
+        ValueError: an unknown name, a damaged file, or a download with the wrong checksum.
+        FileNotFoundError: files are missing in the folder in SYMNETS_DATA; the message lists them.
         OSError: a download failed.
     """
     if name not in IMAGE_DATASETS:
@@ -140,24 +135,24 @@ def load_images(name: str = "digits", split: Literal["train", "test", "all"] = "
     parts = ("train", "test") if split == "all" else (split,)
     if name == "digits":
         train, test = digits()
-        found = [{"train": train, "test": test}[part] for part in parts]
+        loaded = [{"train": train, "test": test}[part] for part in parts]
     elif name == "cifar10":
-        found = [_cifar(CIFAR10_FILES[part]) for part in parts]
+        loaded = [_cifar(CIFAR10_FILES[part]) for part in parts]
     else:
-        found = [_idx(name, part) for part in parts]
-    if len(found) == 1:
-        return found[0]
+        loaded = [_idx(name, part) for part in parts]
+    if len(loaded) == 1:
+        return loaded[0]
     return Images(
-        torch.cat([part.pixels for part in found]),
-        torch.cat([part.labels for part in found]),
-        found[0].classes,
+        torch.cat([part.pixels for part in loaded]),
+        torch.cat([part.labels for part in loaded]),
+        loaded[0].classes,
         name,
-        found[0].max_value,
+        loaded[0].max_value,
     )
 
 
 def local_folder(name: str) -> Path | None:
-    """The folder of a data set in SYMNETS_DATA, if there is one."""
+    """Folder of a data set in SYMNETS_DATA; None if there is none."""
     root = os.environ.get("SYMNETS_DATA")
     folder = Path(root) / name if root else None
     return folder if folder is not None and folder.is_dir() else None
@@ -184,25 +179,25 @@ def _idx_file(name: str, published: Published) -> Path:
             return place
     raise FileNotFoundError(
         f"{name}: found neither {places[0].name} nor {places[1].name} in {folder}; put one there, "
-        "or remove the folder to have the data downloaded"
+        "or remove the folder to download the data"
     )
 
 
 def _cifar(files: Sequence[str]) -> Images:
-    given = local_folder("cifar10")
-    if given is None:
+    local = local_folder("cifar10")
+    if local is None:
         return _cifar_images(*read_cifar_archive(download(CIFAR10, cache() / "cifar10"), files))
-    for folder in (given, given / FOLDER):
+    for folder in (local, local / FOLDER):
         if all((folder / file).is_file() for file in files):
             return _cifar_images(*read_cifar([folder / file for file in files]))
-    archive = given / CIFAR10.file
+    archive = local / CIFAR10.file
     if archive.is_file():
         return _cifar_images(*read_cifar_archive(archive, files))
-    script = given / "to_binary.py"
-    make = f"{script} makes them: python {script} {given}" if script.is_file() else "put them there"
+    script = local / "to_binary.py"
+    hint = f"create them by python {script} {local}" if script.is_file() else "put them there"
     raise FileNotFoundError(
-        f"cifar10: {', '.join(files)} not found in {given}, nor in its folder {FOLDER}; no archive "
-        f"{CIFAR10.file} there either. {make}"
+        f"cifar10: {', '.join(files)} not found in {local}, nor in its folder {FOLDER}, and there is no "
+        f"archive {CIFAR10.file}; {hint}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a set of structures holds, with an eye for what is wrong with it."""
+"""Summary of a data set of structures, with suspicious structures listed."""
 
 import hashlib
 from collections import Counter
@@ -15,59 +15,61 @@ from symnets.data._structures import read_labels
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """Summary of a list of structures; lists of suspects hold indices into it."""
+    """Summary of a list of structures; suspicious structures are listed by their indices."""
 
     n_structures: int
     n_atoms: tuple[int, int]
-    """Of the smallest and the largest structure."""
+    """Numbers of atoms of the smallest and the largest structure."""
     species: dict[str, int]
-    """Atoms of each."""
+    """Number of atoms of each species."""
     formulas: dict[str, int]
-    """Structures of each, the most frequent first."""
+    """Number of structures of each formula, the most frequent first."""
     periodic: dict[str, int]
-    """Structures by periodic lattice vectors: "abc", "ab", ..., "none"."""
+    """Number of structures by periodic lattice vectors: "abc", "ab", ..., "none"."""
     labelled: dict[str, int]
-    """Structures with energy, forces, stress."""
+    """Numbers of structures with energy, forces and stress."""
     structure_keys: tuple[str, ...]
-    """Names of all that any structure carries, once a structure."""
+    """Keys of data for each structure, present in any structure."""
     atom_keys: tuple[str, ...]
-    """Names of all that any structure carries, once an atom."""
+    """Keys of data for each atom, present in any structure."""
     energy_per_atom: tuple[float, float]
-    """Least and greatest, eV; NaN without energies."""
+    """Minimum and maximum, eV; NaN without energies."""
     force_rms: float
-    """Root mean square component, eV/Å; NaN without forces."""
+    """Root mean square of the components, eV/Å; NaN without forces."""
     force_max: float
-    """Greatest magnitude of a component, eV/Å."""
+    """Largest magnitude of a component, eV/Å."""
     neighbors: tuple[float, int, int]
-    """Mean, least and greatest number of neighbours of an atom."""
+    """Mean, minimum and maximum number of neighbours of an atom."""
     shortest: float
-    """Shortest distance between neighbours, Å; infinite if no atom has one."""
+    """Shortest distance between neighbours, Å; infinite if there are none."""
     duplicates: list[int] = field(default_factory=list)
-    """Same species, positions (to 1e-6 Å), cell and pbc as an earlier structure."""
+    """Structures with species, positions (to 1e-6 Å), cell and pbc of an earlier one."""
     too_close: list[int] = field(default_factory=list)
+    """Structures with a pair of atoms closer than a limit."""
     disconnected: list[int] = field(default_factory=list)
-    """Some atom of several has no neighbour."""
+    """Structures of several atoms in which some atom has no neighbour."""
     refused: list[int] = field(default_factory=list)
-    """No graph can be made, see `neighbors`."""
+    """Structures that `neighbors` does not accept."""
     first_refusal: str = ""
+    """Error message of the first of them."""
 
 
 def summarize(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 0.5) -> DatasetSummary:
-    """Look through structures, without stopping at those that `neighbors` refuses.
+    """Summarise structures, including those that `neighbors` does not accept.
 
     Args:
-        structures: as `read_structures` returns them.
-        cutoff: Å, of neighbours.
-        too_close: Å below which a pair of atoms makes its structure a suspect.
+        structures: as returned by `read_structures`.
+        cutoff: cutoff of neighbours, Å.
+        too_close: distance in Å below which two atoms are suspicious.
     """
     labels = [read_labels(atoms) for atoms in structures]
-    held = [
+    results_of = [
         atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {} for atoms in structures
     ]
     per_atom = {key for atoms in structures for key in atoms.arrays} - {"numbers", "positions"}
-    per_atom |= {key for results in held for key, value in results.items() if np.ndim(value) > 1}
+    per_atom |= {key for results in results_of for key, value in results.items() if np.ndim(value) > 1}
     per_structure = {key for atoms in structures for key in atoms.info}
-    per_structure |= {key for results in held for key in results} - per_atom
+    per_structure |= {key for results in results_of for key in results} - per_atom
     energies = [
         found["energy"].item() / len(atoms)
         for atoms, found in zip(structures, labels, strict=True)

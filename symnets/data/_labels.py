@@ -1,7 +1,4 @@
-"""Classes made into two: labels +1 and -1.
-
-Nested balanced subsets of a labelled set.
-"""
+"""Binary labels +1 and -1 from classes, and balanced subsets of labelled examples."""
 
 from collections.abc import Iterable
 
@@ -16,7 +13,7 @@ from symnets.data._images import Images
 def parity_labels(
     labels: Integer[Tensor, "points"], *, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "points"]:
-    """+1 for an even class, -1 for an odd one: the parity of a digit."""
+    """Label +1 for an even class and -1 for an odd one, such as the parity of a digit."""
     return 1.0 - 2.0 * (labels % 2).to(dtype)
 
 
@@ -26,10 +23,10 @@ def group_labels(
     *,
     dtype: torch.dtype = torch.float64,
 ) -> Float[Tensor, "points"]:
-    """+1 for the classes of `positive`, -1 for all others.
+    """Label +1 for the classes of `positive` and -1 for all others.
 
     Raises:
-        ValueError: one of the two groups has no example.
+        ValueError: no example has one of the two labels.
     """
     chosen = torch.tensor(sorted(positive), dtype=labels.dtype, device=labels.device)
     inside = torch.isin(labels, chosen)
@@ -37,7 +34,7 @@ def group_labels(
         missing = "-1" if inside.all() else "+1"
         raise ValueError(
             f"positive: with classes {chosen.tolist()} as +1 no example is {missing}; "
-            f"the labels hold the classes {labels.unique().tolist()}"
+            f"the classes present are {labels.unique().tolist()}"
         )
     return 2.0 * inside.to(dtype) - 1.0
 
@@ -45,12 +42,12 @@ def group_labels(
 def class_pair(
     images: Images, a: int | str, b: int | str, *, dtype: torch.dtype = torch.float64
 ) -> tuple[Images, Float[Tensor, "images"]]:
-    """The images of two classes, and their labels: +1 for class a, -1 for class b.
+    """Images of two classes, with label +1 for class a and -1 for class b.
 
-    Classes are given by number or by name, such as `class_pair(cifar, "cat", "dog")`.
+    Classes are given by number or by name, as in `class_pair(cifar, "cat", "dog")`.
 
     Raises:
-        ValueError: a class that the images do not have, or twice the same.
+        ValueError: an unknown class, or twice the same class.
     """
     first, second = (images.class_number(name) for name in (a, b))
     if first == second:
@@ -60,31 +57,31 @@ def class_pair(
 
 
 def check_binary_labels(labels: Shaped[Tensor, "*members points"]) -> None:
-    """Refuse labels of a binary task that are not +1 or -1.
+    """Check that all labels of a binary task are +1 or -1.
 
     Raises:
-        ValueError: with some of the values found, and the place of the first that is neither.
+        ValueError: another label; the message gives some values and the position of the first wrong one.
     """
     wrong = (labels != 1) & (labels != -1)
     if wrong.any():
         place = wrong.nonzero()[0].tolist()
         raise ValueError(
-            f"labels: expected +1 and -1, got {labels.unique()[:5].tolist()}, the first that is neither in "
-            f"row {', '.join(map(str, place))}; make classes into signs with parity_labels, group_labels or class_pair of "
-            "symnets.data"
+            f"labels: expected +1 and -1, got {labels.unique()[:5].tolist()}, the first wrong one in "
+            f"row {', '.join(map(str, place))}; convert classes with parity_labels, group_labels or "
+            "class_pair of symnets.data"
         )
 
 
 def balanced_subset(labels: Shaped[Tensor, "points"], n: int, seed: int) -> Int64[Tensor, "{n}"]:
-    """Indices of n examples, classes in turn, each class in a random order of its own.
+    """Indices of a random subset of n examples with equal numbers of each class; nested in n.
 
-    With C classes, example k of the subset is of class k mod C (in ascending order of the labels). So the
-    numbers of any two classes differ by one at most, and are equal where n is a multiple of C. The orders
-    depend on the seed alone: `balanced_subset(labels, n, seed)` is the beginning of `balanced_subset(labels, m, seed)` for
-    every m > n, and a learning curve over n only ever adds examples.
+    With C classes, example k of the subset is of class k mod C (in ascending order of the labels): the
+    numbers of two classes differ by at most one. Each class has its own random order, which depends only on
+    the seed. Hence `balanced_subset(labels, n, seed)` is the beginning of
+    `balanced_subset(labels, m, seed)` for every m > n, and a learning curve over n only adds examples.
 
     Raises:
-        ValueError: n is more than there is, in the whole set or in one of the classes.
+        ValueError: n exceeds the number of examples, or the subset needs more examples of a class than exist.
     """
     values = labels.detach().cpu().numpy()
     if not 0 <= n <= len(values):
@@ -92,22 +89,22 @@ def balanced_subset(labels: Shaped[Tensor, "points"], n: int, seed: int) -> Int6
     if seed < 0:
         raise ValueError(f"seed: expected a number >= 0, got {seed}")
     classes = np.unique(values)
-    turns = np.empty((-(-n // max(len(classes), 1)), len(classes)), dtype=np.int64)
+    by_class = np.empty((-(-n // max(len(classes), 1)), len(classes)), dtype=np.int64)
     for k, label in enumerate(classes):
         members = np.flatnonzero(values == label)
-        wanted = len(range(k, n, len(classes)))
-        if wanted > len(members):
+        count = len(range(k, n, len(classes)))
+        if count > len(members):
             raise ValueError(
-                f"n: {n} balanced examples need {wanted} of class {label:g}, which has {len(members)}; "
+                f"n: {n} balanced examples need {count} of class {label:g}, which has {len(members)}; "
                 f"expected at most {largest_balanced_subset(values)}"
             )
         order = np.random.default_rng([seed, k]).permutation(members)
-        turns[:wanted, k] = order[:wanted]
-    return torch.from_numpy(turns.reshape(-1)[:n].copy()).to(labels.device)
+        by_class[:count, k] = order[:count]
+    return torch.from_numpy(by_class.reshape(-1)[:n].copy()).to(labels.device)
 
 
 def largest_balanced_subset(values: np.ndarray) -> int:
-    """The size of the largest balanced subset."""
+    """Largest n for which `balanced_subset` exists."""
     _, counts = np.unique(values, return_counts=True)
-    # The smallest class is the first to run out; those before it in the order have had one turn more.
+    # The smallest class is exhausted first; classes before it in the order have one example more.
     return int(counts.min() * len(counts) + counts.argmin())

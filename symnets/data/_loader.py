@@ -1,45 +1,47 @@
-"""TensorPairs: examples that stand side by side in two tensors.
-
-Seeded splits of a data set.
-
-Loader: batches in an order that depends on the seed and the epoch alone.
-"""
+"""Loader of batches whose order depends only on seed and epoch, data sets of tensors, and random splits."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
-import torch_geometric.data
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from symnets.data._graph import AtomGraph, Labels, labels
+from symnets.data._batch import Batch
+
+if TYPE_CHECKING:
+    from symnets.data._graph import AtomGraph
+
+    Example = AtomGraph | tuple[Tensor, Tensor]
+else:  # loaders of tensors do without importing torch_geometric, which takes a second
+    Example = Any
+"""A labelled graph, or a pair (input, target)."""
 
 Transform = Callable[[Tensor, Generator], Tensor]
-"""(inputs of a batch, generator on the CPU) -> inputs, as many; draws from the generator alone."""
+"""(inputs of a batch, random generator on the CPU) -> the same number of transformed inputs."""
 
 
 @dataclass(frozen=True, eq=False)
 class TensorPairs(Sequence[tuple[Tensor, Tensor]]):
-    """Pairs (inputs[i], targets[i]), of which a `Loader` takes a batch by one index operation.
+    """Sequence of examples (inputs[i], targets[i]) held in two tensors.
 
-    A loader gives the same batches, in the same order, as it does for the list of the pairs. If there
-    is a transform, it is applied to the inputs of every batch; the generator it is given depends on the
-    loader's seed, the epoch and the number of the batch alone, so that a training that is resumed sees
-    what it would have seen. Single pairs are never transformed.
+    A `Loader` takes a batch by one index operation; batches and their order are the same as for a list of the
+    pairs. The transform, if any, is applied to the inputs of each batch. Its random generator depends only on
+    the loader's seed, the epoch and the number of the batch, so that a resumed training gets the same inputs
+    as an uninterrupted one. Examples taken by index are not transformed.
 
     Args:
         inputs: of shape (n, ...).
         targets: of shape (n, ...).
-        transform: such as a random deformation of images.
+        transform: for example a random deformation of images.
 
     Raises:
-        ValueError: not as many inputs as targets.
+        ValueError: different numbers of inputs and targets.
     """
 
     inputs: Tensor
@@ -50,8 +52,7 @@ class TensorPairs(Sequence[tuple[Tensor, Tensor]]):
         shapes = tuple(self.inputs.shape), tuple(self.targets.shape)
         if not shapes[0] or not shapes[1] or shapes[0][0] != shapes[1][0]:
             raise ValueError(
-                "inputs, targets: expected as many rows of one as of the other, "
-                f"got shapes {shapes[0]} and {shapes[1]}"
+                f"inputs, targets: expected the same number of rows, got shapes {shapes[0]} and {shapes[1]}"
             )
 
     def __len__(self) -> int:
@@ -62,17 +63,17 @@ class TensorPairs(Sequence[tuple[Tensor, Tensor]]):
     @overload
     def __getitem__(self, index: slice) -> "TensorPairs": ...
     def __getitem__(self, index: int | slice) -> "tuple[Tensor, Tensor] | TensorPairs":
-        """One pair, or for a slice those pairs with the same transform."""
+        """One example; for a slice, these examples with the same transform."""
         if isinstance(index, slice):
             return replace(self, inputs=self.inputs[index], targets=self.targets[index])
         return self.inputs[index], self.targets[index]
 
     def batch(self, rows: Sequence[int], generator: Callable[[], Generator]) -> tuple[Tensor, Tensor]:
-        """Inputs, transformed if there is a transform, and targets of some rows.
+        """Inputs of some rows, transformed if there is a transform, and their targets.
 
         Args:
-            rows: their numbers.
-            generator: makes the transform's source of random numbers; not called without a transform.
+            rows: numbers of the rows.
+            generator: function that returns the transform's random generator; not called without a transform.
 
         Raises:
             ValueError: the transform returned another number of inputs.
@@ -89,14 +90,14 @@ class TensorPairs(Sequence[tuple[Tensor, Tensor]]):
 
 
 def split(n: int, sizes: Sequence[int] | Sequence[float], seed: int) -> list[NDArray[np.int64]]:
-    """Disjoint random sets of indices below n.
+    """Split the indices 0 to n - 1 at random into disjoint sets.
 
-    `split(500, (450, 50), seed=0)` gives 450 and 50 indices; `split(500, (0.9, 0.1), seed=0)` the same
-    numbers of them. The sizes may add up to less than n: the rest is not used. The permutation is drawn
-    once, so growing the first set of two splits with the same seed only adds to it.
+    `split(500, (450, 50), seed=0)` returns 450 and 50 indices, and so does `split(500, (0.9, 0.1), seed=0)`.
+    The sizes may add up to less than n; the other indices are not used. All sets are consecutive parts of one
+    permutation: a larger first set with the same seed contains the smaller one.
 
     Raises:
-        ValueError: negative sizes, or more than there is.
+        ValueError: negative sizes, or sizes that add up to more than n.
     """
     if all(isinstance(size, float) for size in sizes):
         if sum(sizes) > 1 + 1e-9:
@@ -112,47 +113,20 @@ def split(n: int, sizes: Sequence[int] | Sequence[float], seed: int) -> list[NDA
     return [order[first:last] for first, last in pairwise(edges)]
 
 
-Example = AtomGraph | tuple[Tensor, Tensor]
-"""A labelled graph, or a pair (input, target)."""
-
-
-class Batch(NamedTuple):
-    """What a loader yields: the inputs of a model, and what it should answer."""
-
-    inputs: Any
-    """A collated `AtomGraph`, or a tensor of shape (batch, ...)."""
-    targets: Any
-    """`Labels`, or a tensor of shape (batch, ...)."""
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on a device; on its way to a GPU, through pinned memory, nothing waits for it."""
-        to_gpu = torch.device(device).type == "cuda" and torch.cuda.is_available()
-
-        def moved(field: Any) -> Any:
-            if to_gpu and not field.is_cuda:
-                field = field.pin_memory()
-            return field.to(device, non_blocking=to_gpu)
-
-        targets = self.targets
-        if isinstance(targets, Labels):
-            fields = {name: moved(field) for name, field in targets._asdict().items() if field is not None}
-            return Batch(moved(self.inputs), targets._replace(**fields))
-        return Batch(moved(self.inputs), moved(targets))
-
-
 class Loader:
-    """Batches of examples, epoch after epoch.
+    """Loader of batches of graphs or tensors, epoch by epoch.
 
-    The order of epoch k is a pure function of (seed, k): nothing else, not even the batches drawn
-    before, changes it, so that a run resumed in the middle of an epoch sees what it would have seen.
-    No global random state is read or advanced.
+    The order of epoch k is a function of (seed, k) only, so that a run resumed in the middle of an epoch gets
+    the same batches as an uninterrupted one. No global random state is read or advanced.
 
     Args:
-        examples: graphs, or pairs (input, target) of tensors; of `TensorPairs` a batch is one
-            index operation, and may be transformed.
-        batch_size: examples a batch; the last batch of an epoch holds what remains.
-        shuffle: draw a new order every epoch; otherwise the order given.
-        seed: of the orders.
+        examples: graphs, pairs (input, target) of tensors, or `TensorPairs`.
+        batch_size: number of examples of a batch; the last batch of an epoch may be smaller.
+        shuffle: whether each epoch has a new random order; if not, the examples keep their order.
+        seed: of the random orders.
+
+    Raises:
+        ValueError: no examples, batch_size below 1, or a negative seed.
     """
 
     def __init__(
@@ -180,14 +154,14 @@ class Loader:
         return self.epoch(0)
 
     def order(self, number: int) -> list[int]:
-        """Indices of the examples in the order of an epoch."""
+        """Indices of the examples in the order of an epoch, given by its number."""
         if not self.shuffle:
             return list(range(len(self.examples)))
         generator = _generator(np.random.SeedSequence([self.seed, number]))
         return torch.randperm(len(self.examples), generator=generator).tolist()
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """Batches `start`, `start + 1`, ... of an epoch; those before are not collated."""
+        """Batches `start`, `start + 1`, ... of an epoch; earlier batches are not collated."""
         order = self.order(number)
         for batch in range(start, len(self)):
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
@@ -197,8 +171,8 @@ class Loader:
                 yield collate([self.examples[index] for index in rows])
 
     def generator(self, number: int, batch: int) -> torch.Generator:
-        """What the transform of a batch draws from: a function of seed, epoch and batch alone, on the CPU."""
-        # As a spawn key: entropy [seed, number, 0] would be [seed, number], that of the order.
+        """Random generator of the transform of a batch, on the CPU; a function of seed, epoch and batch."""
+        # The batch is a spawn key because entropy [seed, number, 0] equals [seed, number], that of the order.
         return _generator(np.random.SeedSequence([self.seed, number], spawn_key=(batch,)))
 
 
@@ -207,9 +181,13 @@ def _generator(seed: np.random.SeedSequence) -> torch.Generator:
 
 
 def collate(examples: Sequence[Example]) -> Batch:
-    """Joins examples: graphs side by side as PyG does, tensors stacked along a new first axis."""
-    if isinstance(examples[0], AtomGraph):
-        graph: Any = torch_geometric.data.Batch.from_data_list(list(examples))  # pyright: ignore
-        return Batch(graph, labels(graph))
-    inputs, targets = zip(*examples, strict=True)  # pyright: ignore
-    return Batch(torch.stack(inputs), torch.stack(targets))
+    """Join examples to a batch: graphs as PyG does, tensors stacked along a new first axis."""
+    if isinstance(examples[0], tuple | list):
+        inputs, targets = zip(*examples, strict=True)  # pyright: ignore
+        return Batch(torch.stack(inputs), torch.stack(targets))
+    import torch_geometric.data
+
+    from symnets.data._graph import labels
+
+    graph: Any = torch_geometric.data.Batch.from_data_list(list(examples))  # pyright: ignore
+    return Batch(graph, labels(graph))

@@ -1,4 +1,4 @@
-"""Neighbour lists: which atoms, and which of their periodic images, lie within a cutoff."""
+"""Neighbour lists with periodic images."""
 
 import math
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from vesin import NeighborList
 
-# vesin divides by zero, and takes the process with it, in boxes of more than about 1e9 cutoffs.
+# vesin divides by zero and crashes the process in boxes of more than about 1e9 cutoffs.
 _MAX_LENGTH = 1e7
 _MAX_EDGES = 3e8
 _MAX_IMAGES = 1000
 MIN_SEPARATION = 1e-3
-"""Å; atoms closer than this are taken for one atom written twice."""
+"""Å; two atoms closer than this count as a duplicate."""
 
 
 class Neighbors(NamedTuple):
-    """Directed pairs of atoms closer than a cutoff; each pair appears in both directions."""
+    """Edges between atoms closer than a cutoff; each pair of atoms has an edge in both directions."""
 
     edge_index: Int[Tensor, "2 edges"]
     """Row 0 the sender j, row 1 the receiver i, sorted by receiver."""
     edge_shift: Float[Tensor, "edges 3"]
-    """Whole numbers of cells that bring the sender next to the receiver."""
+    """Whole numbers of lattice vectors added to the sender's position."""
 
 
 def neighbors(
@@ -34,10 +34,10 @@ def neighbors(
     pbc: Bool[Tensor, "3"] | NDArray | Sequence[bool],
     cutoff: float,
 ) -> Neighbors:
-    """All pairs (j, i) and shifts S with |pos[j] + S @ cell - pos[i]| < cutoff.
+    """Edges (j, i) with shifts S such that |pos[j] + S @ cell - pos[i]| < cutoff.
 
-    Any periodicity, any triclinic cell, and cells smaller than the cutoff: an atom is then its own
-    neighbour through its images, never through itself. Computed in float64 by `vesin`, in linear time.
+    Any periodicity and any triclinic cell. In cells smaller than the cutoff the images of an atom are its
+    neighbours. Computed in float64 by `vesin`, in linear time.
 
     Args:
         pos: positions (atoms, 3) in Å, wrapped or not.
@@ -46,18 +46,18 @@ def neighbors(
         cutoff: Å.
 
     Returns:
-        On the device of `pos`; `edge_shift` has the dtype of `pos` (float64 for a numpy array).
+        tensors on the device of `pos`; `edge_shift` has the dtype of `pos` (float64 for a numpy array).
 
     Raises:
-        ValueError: not finite or enormous positions or cell, periodic lattice vectors without volume,
-            two atoms at the same place, or so many pairs that the unit of length must be wrong.
+        ValueError: positions or cell that are not finite or enormous, periodic lattice vectors that span no
+            volume, two atoms at the same place, or so many pairs that the unit of length must be wrong.
     """
     like = pos if isinstance(pos, Tensor) else None
     points, box, periodic = _float64(pos), _float64(cell), _numpy(pbc).astype(bool)
     _check_shapes(points, box, periodic, cutoff)
     _check_sizes(points, box, periodic, cutoff)
 
-    # One thread: the order of edges, hence of floating-point sums, must not depend on the machine.
+    # One thread, because the order of edges and of floating-point sums must not depend on the machine.
     search = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
     pairs, shift, distance = search.compute(points, box, periodic, quantities="PSd", copy=False)
     if len(distance) and distance.min() < MIN_SEPARATION:
@@ -66,7 +66,7 @@ def neighbors(
             f"pos: atoms {receiver} and {sender} are at the same place ({distance.min():.2g} Å apart); "
             "remove the duplicate"
         )
-    # The arrays are views of vesin's memory: these two lines copy them.
+    # Copies, because the arrays are views of vesin's memory.
     edge_index = torch.from_numpy(np.stack([pairs[:, 1], pairs[:, 0]]).view(np.int64))
     edge_shift = torch.from_numpy(shift.astype(np.float64))
     if like is None:
@@ -90,16 +90,16 @@ def _check_shapes(points: NDArray, box: NDArray, periodic: NDArray, cutoff: floa
         ("pbc", periodic, (3,)),
     ):
         if array.shape != expected:
-            wanted = "(atoms, 3)" if name == "pos" else expected
+            shape = "(atoms, 3)" if name == "pos" else expected
             raise ValueError(
-                f"{name}: expected shape {wanted}, got {array.shape}; pass one structure at a time"
+                f"{name}: expected shape {shape}, got {array.shape}; pass one structure at a time"
             )
     if not 0 < cutoff < _MAX_LENGTH:
         raise ValueError(f"cutoff: expected a positive length in Å, got {cutoff}")
 
 
 def _check_sizes(points: NDArray, box: NDArray, periodic: NDArray, cutoff: float) -> None:
-    """Refuse what would crash the search or fill the memory."""
+    """Raise ValueError for structures that would crash the search or fill the memory."""
     if not np.isfinite(points).all():
         atom = int(np.argwhere(~np.isfinite(points))[0, 0])
         raise ValueError(f"pos: expected finite positions, got {points[atom].tolist()} for atom {atom}")
@@ -117,12 +117,12 @@ def _check_sizes(points: NDArray, box: NDArray, periodic: NDArray, cutoff: float
         vectors = box[periodic]
         gram = vectors @ vectors.T
         lengths = np.sqrt(gram.diagonal())
-        # Product of sines: 1 for an orthogonal cell, 0 for a flat one.
-        openness = np.linalg.det(gram) / max(np.prod(gram.diagonal()), 1e-300)
-        if lengths.min() == 0 or openness < 1e-12:
+        # Squared volume relative to an orthogonal cell: 1 if orthogonal, 0 if the vectors are dependent.
+        relative_volume = np.linalg.det(gram) / max(np.prod(gram.diagonal()), 1e-300)
+        if lengths.min() == 0 or relative_volume < 1e-12:
             raise ValueError(
                 f"cell: the periodic lattice vectors {vectors.tolist()} span no volume; "
-                "give a cell, or set pbc to False where there is none"
+                "pass a cell, or set pbc to False along the missing vectors"
             )
         heights = 1 / np.sqrt(np.linalg.inv(gram).diagonal())
         if cutoff / heights.min() > _MAX_IMAGES:

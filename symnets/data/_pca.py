@@ -1,4 +1,4 @@
-"""Principal components, in the two conventions of the landscape papers."""
+"""Principal components in the two conventions of the papers on loss landscapes."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -11,31 +11,31 @@ from torch import Tensor
 from symnets.data._points import to_sphere
 
 Convention = Literal["whitened", "common_scale"]
-CHUNK = 8192  # rows made float64 at a time: 70,000 images never stand in memory as floats
+CHUNK = 8192  # rows converted to float64 at a time, so that 70,000 images are never in memory as floats
 
 
 @dataclass(frozen=True)
 class PrincipalComponents:
-    """A map from features to their leading principal components."""
+    """Map from features to their leading principal components, fitted by `pca`."""
 
     center: Float[Tensor, "features"]
-    """Subtracted first."""
+    """Mean of the points, subtracted first."""
     on_sphere: bool
     """Whether each centred point is then projected onto |x| = √features."""
     mean: Float[Tensor, "features"]
-    """Subtracted next: the mean of the projected points; zero where they are not projected."""
+    """Mean of the projected points, subtracted next; zero if points are not projected."""
     components: Float[Tensor, "dim features"]
     """Orthonormal rows; the entry of each that is largest in absolute value is positive."""
     eigenvalues: Float[Tensor, "dim"]
     """Variances along the components, descending, with the number of points in the denominator."""
     scale: Float[Tensor, "dim"]
-    """What the coordinates are divided by."""
+    """Divisor of each coordinate."""
 
     def transform(self, x: Shaped[Tensor, "points features"]) -> Float[Tensor, "points dim"]:
-        """Coordinates of points, given as numbers of any kind; float64, as the components.
+        """Coordinates of points in float64; points may have any dtype.
 
         Raises:
-            ValueError: another number of features than the components have.
+            ValueError: wrong number of features.
         """
         if x.shape[1] != len(self.center):
             raise ValueError(f"x: expected {len(self.center)} features a row, got shape {tuple(x.shape)}")
@@ -51,25 +51,25 @@ def pca(
     With the covariance C = 1/P Σ (x - <x>)(x - <x>)ᵀ, its eigenvalues e_1 >= e_2 >= ... and
     eigenvectors v_i:
 
-    - `"whitened"`: coordinate i is v_i·(x - <x>) / √e_i, of variance one. So in
+    - `"whitened"`: coordinate i is v_i·(x - <x>) / √e_i, of variance one. This is the convention of
       [nn_jamming](https://github.com/mariogeiger/nn_jamming), the code of Geiger et al. 2019
       (arXiv:1809.09349), which then projects the points onto |x| = √n.
-    - `"common_scale"`: each x - <x> is projected onto |x| = √features; C is that of the projected points,
-      and all coordinates are divided by the same √((e_1 + ... + e_n)/n), so that they keep their relative
-      sizes. So in [feature_lazy](https://github.com/mariogeiger/feature_lazy), data sets `pca_mnist` and
-      the like, the code of Geiger et al. 2020 (arXiv:1906.08034).
+    - `"common_scale"`: each x - <x> is projected onto |x| = √features; C is the covariance of the projected
+      points, and all coordinates are divided by the same √((e_1 + ... + e_n)/n), which keeps their
+      relative sizes. This is the convention of [feature_lazy](https://github.com/mariogeiger/feature_lazy),
+      data sets `pca_mnist` and similar, the code of Geiger et al. 2020 (arXiv:1906.08034).
 
-    In both, the variances of the coordinates of `x` add up to n. Pixels may be whole numbers; their unit
-    drops out.
+    In both, the variances of the coordinates of `x` add up to n. Points may be integers, such as pixels; a
+    common factor of all features does not change the result.
 
     Raises:
-        ValueError: fewer than two points, NaN, or n more than the directions in which the points vary.
+        ValueError: fewer than two points, NaN, or n above the number of directions in which the points vary.
     """
     if convention not in get_args(Convention):
         raise ValueError(f"convention: expected one of {get_args(Convention)}, got {convention!r}")
     if len(x) < 2 or not 1 <= n <= x.shape[1]:
         raise ValueError(
-            f"n, x: expected n from 1 to the number of features, and two points or more; "
+            f"n, x: expected n from 1 to the number of features, and at least two points; "
             f"got n={n} and x of shape {tuple(x.shape)}"
         )
     on_sphere = convention == "common_scale"
@@ -114,9 +114,9 @@ def _covariance(
 def _leading(
     covariance: Float[Tensor, "features features"], n: int
 ) -> tuple[Float[Tensor, "{n} features"], Float[Tensor, "{n}"]]:
-    """The n leading eigenvectors as rows, signs fixed, and their eigenvalues."""
+    """The n leading eigenvectors as rows, with fixed signs, and their eigenvalues."""
     features = len(covariance)
-    # scipy finds the few that are asked for; torch would find all, in several times the time.
+    # scipy computes only the n leading ones; torch computes all, which takes several times as long.
     span = (features - n, features - 1)
     values, vectors = scipy.linalg.eigh(covariance.cpu().numpy(), subset_by_index=span)
     eigenvalues = torch.from_numpy(values[::-1].copy()).to(covariance)

@@ -1,9 +1,7 @@
-"""Random points and random labels.
+"""Random points, random labels, and projection onto the sphere |x| = √d.
 
-Numbers are drawn in float64 and then rounded to `dtype`, so that a task in float32 is the same task as in
-float64. Points come to be on the device of the generator.
-
-Projection onto the sphere |x| = √d.
+Random numbers are sampled in float64 and then rounded to `dtype`, so that a task in float32 is that in
+float64 up to rounding. Points are on the device of the generator.
 """
 
 import torch
@@ -12,13 +10,13 @@ from torch import Tensor
 
 
 def to_sphere(x: Float[Tensor, "points dim"], radius: float | None = None) -> Float[Tensor, "points dim"]:
-    """Each point moved along its own direction to the sphere |x| = `radius`, √dim unless given.
+    """Scale each point to length `radius`, √dim by default.
 
-    With |x| = √d a coordinate is of order one, whatever d. The points are not centred here; the published
-    recipes subtract a mean before.
+    With |x| = √d coordinates are of order one for every d. Points are not centred; the published recipes
+    subtract a mean first.
 
     Raises:
-        ValueError: a point at the origin, which has no direction, or one with NaN or infinity.
+        ValueError: a radius that is not positive, a point at the origin, or NaN or infinity.
     """
     if radius is not None and not radius > 0:
         raise ValueError(f"radius: expected more than 0, got {radius}")
@@ -27,7 +25,9 @@ def to_sphere(x: Float[Tensor, "points dim"], radius: float | None = None) -> Fl
     if not usable.all():
         row = int((~usable[:, 0]).nonzero()[0, 0])
         if length[row] == 0:
-            raise ValueError(f"x: row {row} is zero and has no direction; remove it, or centre differently")
+            raise ValueError(
+                f"x: row {row} is zero and has no direction; remove it, or subtract another mean"
+            )
         raise ValueError(f"x: expected finite numbers, got |x| = {length[row].item()} in row {row}")
     return x * ((x.shape[1] ** 0.5 if radius is None else radius) / length)
 
@@ -35,7 +35,7 @@ def to_sphere(x: Float[Tensor, "points dim"], radius: float | None = None) -> Fl
 def gaussian_cloud(
     n: int, dim: int, *, generator: torch.Generator, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "{n} {dim}"]:
-    """Points x ~ N(0, I)."""
+    """Gaussian points x ~ N(0, I)."""
     check_size(n, dim)
     device = generator.device
     return torch.randn(n, dim, generator=generator, dtype=torch.float64, device=device).to(dtype)
@@ -50,7 +50,7 @@ def uniform_cloud(
     high: float = 1.0,
     dtype: torch.dtype = torch.float64,
 ) -> Float[Tensor, "{n} {dim}"]:
-    """Points uniform in the cube [low, high)^dim."""
+    """Points uniformly distributed in the cube [low, high)^dim."""
     check_size(n, dim)
     if not low < high:
         raise ValueError(f"low, high: expected low < high, got {low} and {high}")
@@ -62,20 +62,20 @@ def uniform_cloud(
 def sphere_points(
     n: int, dim: int, *, generator: torch.Generator, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "{n} {dim}"]:
-    """Points uniform on the sphere |x| = √dim: Gaussian ones, projected."""
+    """Points uniformly distributed on the sphere |x| = √dim: projected Gaussian points."""
     return to_sphere(gaussian_cloud(n, dim, generator=generator)).to(dtype)
 
 
 def random_labels(
     n: int, *, generator: torch.Generator, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "{n}"]:
-    """Labels +1 and -1 in random order, as many of each; for odd n there is one +1 more."""
+    """Labels +1 and -1 in random order, equally many of each; one more +1 for odd n."""
     check_size(n, 1)
     alternating = 1.0 - 2.0 * (torch.arange(n, device=generator.device) % 2).to(dtype)
     return alternating[torch.randperm(n, generator=generator, device=generator.device)]
 
 
 def check_size(n: int, dim: int) -> None:
-    """Refuse numbers of points and dimensions of which there is no cloud."""
+    """Raise ValueError for a negative number of points or a dimension below one."""
     if n < 0 or dim < 1:
         raise ValueError(f"n, dim: expected n >= 0 points in dim >= 1 dimensions, got {n} and {dim}")

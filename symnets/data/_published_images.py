@@ -1,10 +1,8 @@
-"""Where image data sets are published, and what their files hash to.
+"""URLs and checksums of published image data sets, and their download into the user's cache.
 
-The sha256 are those that TensorFlow Datasets checks its downloads against, in the files
+The sha256 are those of TensorFlow Datasets, from the files
 `tensorflow_datasets/url_checksums/{mnist,fashion_mnist,cifar10}.txt` of
 [tensorflow/datasets](https://github.com/tensorflow/datasets).
-
-Published files, downloaded once into the user's cache.
 """
 
 from pathlib import Path
@@ -14,19 +12,19 @@ import pooch
 
 
 class Published(NamedTuple):
-    """A file on the network whose content is known."""
+    """URL of a file, with the sha256 of its content."""
 
     url: str
     sha256: str
 
     @property
     def file(self) -> str:
-        """Its name."""
+        """Name of the file."""
         return self.url.rpartition("/")[2]
 
 
 class IdxPair(NamedTuple):
-    """The images and labels of one part of a data set in IDX files."""
+    """IDX files with the images and labels of one part of a data set."""
 
     images: Published
     labels: Published
@@ -117,27 +115,28 @@ IMAGE_CLASSES = {
 
 
 def cache() -> Path:
-    """The folder for downloads: `~/.cache/symnets` on Linux, unless XDG_CACHE_HOME says otherwise."""
+    """Folder for downloads: `symnets` in the system's cache folder, on Linux XDG_CACHE_HOME or `~/.cache`."""
     return Path(pooch.os_cache("symnets"))
 
 
 def download(published: Published, folder: Path) -> Path:
-    """The file in `folder`, fetched if it is not there with the right content.
+    """Path of a file in `folder`, downloaded if it is missing or its sha256 differs.
 
-    The content is compared with the known sha256, of a file that was there before too; what differs is
-    fetched anew. A download is kept only if it is what was published.
+    A download with another sha256 is deleted.
 
     Raises:
-        ValueError: what came is not what was published.
-        OSError: nothing came, or it cannot be written.
+        ValueError: the download has the wrong sha256.
+        OSError: the download failed, or cannot be written.
     """
     by_hand = f"or put the file as {published.file} into a folder of SYMNETS_DATA (docs: Images)"
     try:
         path = pooch.retrieve(
             published.url, known_hash=f"sha256:{published.sha256}", fname=published.file, path=folder
         )
-    except OSError as error:  # what `requests` raises too
-        raise OSError(f"{published.url}: no download to {folder}: {error}. Try again, {by_hand}") from error
+    except OSError as error:  # `requests` raises it too
+        raise OSError(
+            f"{published.url}: download to {folder} failed: {error}. Try again, {by_hand}"
+        ) from error
     except ValueError as error:
         raise ValueError(
             f"{published.file} from {published.url} has the wrong checksum and was not kept. {error} "

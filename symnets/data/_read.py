@@ -1,9 +1,4 @@
-"""A check of extended XYZ files, stricter than the reader: nothing may be silently lost.
-
-Labelled structures from any file that ASE reads.
-
-Files and structures by the names a user gives them.
-"""
+"""Reading of labelled structures from any file that ASE reads, with strict checks."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,13 +20,13 @@ _MAX_COLUMNS = 1000
 
 
 def check_extxyz(path: str | os.PathLike) -> int:
-    """Number of frames of an extended XYZ file in which every frame is whole.
+    """Check that all frames of an extended XYZ file are complete, and return their number.
 
-    ASE's reader stops in silence at the first blank line, spends hours on a header that announces 10¹¹
-    atoms, and allocates what a hostile `Properties` asks for; these are errors here.
+    ASE's reader stops silently at the first blank line, takes hours for a header with 10¹¹ atoms, and
+    allocates memory for any `Properties`. These are errors here.
 
     Raises:
-        ValueError: with the frame and the line.
+        ValueError: an incomplete or implausible frame; the message gives the frame and the line.
     """
     path = Path(path)
     frames, line_number = 0, 0
@@ -45,24 +40,24 @@ def check_extxyz(path: str | os.PathLike) -> int:
                     if rest := file.read(1000).strip():
                         raise ValueError(
                             f"{path}: line {line_number} is blank where frame {frames} should begin, "
-                            f"and more follows ({rest[:30]!r}); remove the blank line"
+                            f"and is followed by more text ({rest[:30]!r}); remove the blank line"
                         )
                     break
                 if not header.strip().isdecimal():
                     raise ValueError(
                         f"{path}: expected the number of atoms of frame {frames} on line {line_number}, "
-                        f"got {header.strip()[:40]!r}; the file is cut or not extended XYZ"
+                        f"got {header.strip()[:40]!r}; the file is truncated or not extended XYZ"
                     )
                 n_atoms = int(header)
                 comment = file.readline()
                 columns = _columns(path, comment, frames)
-                got = 0
-                while got < n_atoms and len(file.readline().split()) >= columns:
-                    got += 1
-                if got < n_atoms or not comment:
+                rows = 0
+                while rows < n_atoms and len(file.readline().split()) >= columns:
+                    rows += 1
+                if rows < n_atoms or not comment:
                     raise ValueError(
-                        f"{path}: frame {frames} announces {n_atoms} atoms but {got} whole rows follow; "
-                        "the file is cut short"
+                        f"{path}: frame {frames} has {rows} complete rows for the {n_atoms} atoms of its "
+                        "header; the file is truncated"
                     )
                 line_number += 1 + n_atoms
                 frames += 1
@@ -74,9 +69,9 @@ def check_extxyz(path: str | os.PathLike) -> int:
 
 
 def _columns(path: Path, comment: str, frame: int) -> int:
-    """Number of columns that the second line of a frame announces; 4 for a symbol and a position."""
-    _, found, properties = comment.partition("Properties=")
-    if not found:
+    """Number of columns in the second line of a frame; by default 4, for a symbol and a position."""
+    _, separator, properties = comment.partition("Properties=")
+    if not separator:
         return 4
     words = properties.strip('"').split()
     counts = words[0].strip('"').split(":")[2::3] if words else []
@@ -98,25 +93,25 @@ def read_structures(
     stress_convention: Literal["ase", "vasp"] = "ase",
     require: Iterable[str] = (),
 ) -> list[Atoms]:
-    """Structures of a file, with their labels in a `SinglePointCalculator`.
+    """Read structures from a file, with their labels in a `SinglePointCalculator`.
+
+    A key that is given must be present in every frame.
 
     Args:
-        path: any format ASE reads.
-        index: which frames, in ASE's syntax: `":"` all, `"::10"` every tenth, `-1` the last.
-        energy_key: name of the energy in the file, in eV; None takes what ASE itself recognises.
-        forces_key: likewise, eV/Å.
-        stress_key: likewise; 6 or 9 numbers.
-        stress_convention: of the file. "ase": eV/Å³, the sign of (1/V) dE/dstrain, 6 numbers are
+        path: file of any format that ASE reads.
+        index: frames in ASE's syntax: `":"` all, `"::10"` every tenth, `-1` the last.
+        energy_key: key of the energy in the file, in eV; None for the one that ASE recognises.
+        forces_key: key of the forces, eV/Å.
+        stress_key: key of the stress; 6 or 9 numbers.
+        stress_convention: convention of the file. "ase": eV/Å³, the sign of (1/V) dE/dstrain, 6 numbers are
             xx, yy, zz, yz, xz, xy. "vasp": kbar, positive under compression, 6 numbers are
             xx, yy, zz, xy, yz, zx, as VASP prints them ("in kB").
-        require: labels that every frame must have, of "energy", "forces" and "stress".
-
-    A key that is named must be in every frame.
+        require: labels that every frame must have, among "energy", "forces" and "stress".
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is empty, cut short or in no known format; a frame has no atoms, or positions
-            or labels that are not finite numbers; a key is missing, then the message lists those present.
+        ValueError: an empty, truncated or unknown file; a frame without atoms, or with positions or labels
+            that are not finite numbers; a missing key, with a list of those present.
     """
     path = Path(path)
     if not path.exists():
@@ -134,9 +129,9 @@ def read_structures(
             raise ValueError(f"{where}: the structure is empty; expected at least one atom")
         _check_finite(where, "positions", atoms.positions)
         _check_finite(where, "cell", atoms.cell.array)
-        held = atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {}
-        names = [name for name in keys if name in required or name in held]
-        results = {name: _label(where, atoms, held, name, keys[name] or name) for name in names}
+        recognized = atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {}
+        names = [name for name in keys if name in required or name in recognized]
+        results = {name: _label(where, atoms, recognized, name, keys[name] or name) for name in names}
         if "stress" in results and stress_convention == "vasp":
             results["stress"] = _from_vasp(np.asarray(results["stress"]))
         atoms.calc = SinglePointCalculator(atoms, **results) if results else None
@@ -158,23 +153,25 @@ def _read(path: Path, index: str | int) -> Sequence[Atoms]:
     if kind == "extxyz":
         check_extxyz(path)
     try:
-        read = ase.io.read(path, index, format=kind, do_not_split_by_at_sign=True)
-    except Exception as error:  # a hundred readers, each with its own errors
+        frames = ase.io.read(path, index, format=kind, do_not_split_by_at_sign=True)
+    except Exception as error:  # ASE has a hundred readers with different errors
         raise ValueError(f"{path}: ASE cannot read it as {kind}: {type(error).__name__}: {error}") from error
-    structures = read if isinstance(read, list) else [read]
+    structures = frames if isinstance(frames, list) else [frames]
     if not structures:
         raise ValueError(f"{path}: no structure at index {index!r}")
     return structures
 
 
-def _label(where: str, atoms: Atoms, held: Mapping[str, Any], name: str, key: str) -> float | np.ndarray:
-    """A label of one frame: what ASE recognised of the file is in `held`, the rest in info and arrays."""
-    per_atom = atoms.arrays | {k: v for k, v in held.items() if len(np.shape(v)) > 1}
-    per_structure = atoms.info | {k: v for k, v in held.items() if k not in per_atom}
+def _label(
+    where: str, atoms: Atoms, recognized: Mapping[str, Any], name: str, key: str
+) -> float | np.ndarray:
+    """A label of one frame, among those that ASE recognised, and its info and arrays."""
+    per_atom = atoms.arrays | {k: v for k, v in recognized.items() if len(np.shape(v)) > 1}
+    per_structure = atoms.info | {k: v for k, v in recognized.items() if k not in per_atom}
     source = per_atom if name == "forces" else per_structure
     if key not in source:
         raise ValueError(
-            f"{where}: no {name} under the key {key!r}; choose the key with {name}_key. Keys present: "
+            f"{where}: no {name} under the key {key!r}; pass its key as {name}_key. Keys present: "
             f"per structure {_listed(per_structure)}; per atom {_listed(per_atom)}"
         )
     try:
@@ -183,8 +180,8 @@ def _label(where: str, atoms: Atoms, held: Mapping[str, Any], name: str, key: st
         raise ValueError(f"{where}: {name} ({key}): expected numbers, got {source[key]!r}") from error
     sizes = {"energy": (1,), "forces": (3 * len(atoms),), "stress": (6, 9)}[name]
     if value.size not in sizes:
-        wanted = " or ".join(map(str, sizes))
-        raise ValueError(f"{where}: {name} ({key}): expected {wanted} numbers, got shape {value.shape}")
+        expected = " or ".join(map(str, sizes))
+        raise ValueError(f"{where}: {name} ({key}): expected {expected} numbers, got shape {value.shape}")
     _check_finite(where, f"{name} ({key})", value)
     if name == "energy":
         return float(value.reshape(()))
@@ -192,7 +189,7 @@ def _label(where: str, atoms: Atoms, held: Mapping[str, Any], name: str, key: st
 
 
 def _from_vasp(stress: np.ndarray) -> np.ndarray:
-    """VASP's stress in ASE's unit, sign and order."""
+    """Convert VASP's stress to ASE's unit, sign and order."""
     order = [0, 1, 2, 4, 5, 3] if stress.size == 6 else slice(None)
     return -0.1 * GPa * stress[order]
 
@@ -208,10 +205,10 @@ def _check_finite(where: str, name: str, value: np.ndarray) -> None:
 
 
 def find_structure(name: str | os.PathLike[str]) -> Atoms:
-    """The last structure of a file that ASE reads, or a molecule by its name in `ase.build.molecule`.
+    """Last structure of a file, or a molecule by its name in `ase.build.molecule`.
 
     Raises:
-        FileNotFoundError: neither; the message gives the nearest names.
+        FileNotFoundError: neither a file nor a molecule; the message gives the nearest names.
         ValueError: a file that cannot be read.
     """
     if Path(name).exists():
@@ -226,7 +223,11 @@ def find_structure(name: str | os.PathLike[str]) -> Atoms:
 
 
 def find_data(path: str) -> Path:
-    """A file here, or in the folder SYMNETS_DATA."""
+    """Path of a file in the current folder or in the folder SYMNETS_DATA.
+
+    Raises:
+        FileNotFoundError: the file is in neither.
+    """
     places = [Path(path), Path(os.environ.get("SYMNETS_DATA", ".")) / path]
     for place in places:
         if place.is_file():

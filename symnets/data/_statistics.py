@@ -1,4 +1,4 @@
-"""Statistics of a labelled data set, with which a model sets its shift, scale and normalisation."""
+"""Statistics of a labelled data set, from which a model takes its shift, scale and normalisation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,27 +16,28 @@ from symnets.data._structures import read_labels
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a model needs to know of its data before training."""
+    """Statistics of training data that a model needs before training."""
 
     species: tuple[int, ...]
     """Atomic numbers present, in increasing order."""
     energies: tuple[float, ...]
     """Energy of an atom of each species, in eV."""
     cohesion: float
-    """Mean over structures of (E - sum of `energies`) / atoms, in eV: of isolated atoms the energy of
-    bonding; of least squares nearly zero."""
+    """Mean over structures of (E - sum of `energies`) / atoms, in eV: the bonding energy if `energies` are
+    those of isolated atoms, nearly zero if they are a least-squares fit."""
     force_rms: float
-    """Root of the mean square of a force component, in eV/Å; NaN without forces."""
+    """Root mean square of the force components, in eV/Å; NaN without forces."""
     mean_neighbors: float
     """Mean number of neighbours of an atom."""
     n_structures: int
     n_atoms: int
-    """Atoms of all structures together."""
+    """Total number of atoms."""
     rank: int
-    """Rank of the matrix of compositions. Below `len(species)`, as when all structures share one
-    formula, the data determine only combinations of `energies`, and these are the smallest solution."""
+    """Rank of the matrix of compositions. If it is below `len(species)`, for example because all structures
+    have one formula, the data determine only combinations of `energies`; these are the solution of smallest
+    norm."""
     source: str
-    """Of `energies`: "least squares" or "isolated atoms"."""
+    """Origin of `energies`: "least squares" or "isolated atoms"."""
 
     def reference_energy(self, graph: AtomGraph) -> Float[Tensor, " graphs"]:
         """Sum of `energies` over the atoms of each structure in eV, float64."""
@@ -47,17 +48,18 @@ class Statistics:
 
 
 def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | None = None) -> Statistics:
-    """Statistics of labelled graphs.
+    """Compute the statistics of labelled graphs.
 
     Without `isolated`, the energies e of the species solve, in float64 and with E the energies and
     N the numbers of atoms of each species in each structure,
 
         min_e |N e - E|²,   and |e|² least among the solutions.
 
-    Structures without energy (NaN), and components without force, are left out.
+    Structures without energy (NaN) and components without force are not counted.
 
     Args:
-        isolated: energy in eV of an atom alone, by atomic number; see `isolated_atoms`.
+        graphs: training data.
+        isolated: energies in eV of isolated atoms, by atomic number; see `isolated_atoms`.
 
     Raises:
         ValueError: no graph, no energy at all, or a species missing from `isolated`.
@@ -80,7 +82,7 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
         energies, source = np.array([isolated[int(number)] for number in species]), "isolated atoms"
     else:
         if not known.any():
-            raise ValueError("graphs: no structure has an energy; name its key with energy_key when reading")
+            raise ValueError("graphs: no structure has an energy; pass its key as energy_key when reading")
         energies, source = np.linalg.lstsq(composition[known], totals[known])[0], "least squares"
 
     bonding = (totals - composition @ energies)[known] / composition[known].sum(1)
@@ -101,16 +103,16 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
 
 
 def isolated_atoms(structures: Iterable[Atoms]) -> dict[int, float]:
-    """Energies in eV of the one-atom structures, by atomic number; larger structures are passed over.
+    """Energies in eV of the isolated atoms among structures, by atomic number; other structures are ignored.
 
     Raises:
         ValueError: two energies for one species.
     """
     energies: dict[int, float] = {}
     for atoms in structures:
-        if len(atoms) != 1 or atoms.pbc.any() or "energy" not in (found := read_labels(atoms)):
+        if len(atoms) != 1 or atoms.pbc.any() or "energy" not in (labels := read_labels(atoms)):
             continue
-        number, energy = int(atoms.numbers[0]), float(found["energy"][0])
+        number, energy = int(atoms.numbers[0]), float(labels["energy"][0])
         if abs(energies.setdefault(number, energy) - energy) > 1e-6:
             raise ValueError(
                 f"structures: two energies for an isolated {chemical_symbols[number]} atom: "

@@ -1,7 +1,4 @@
-"""From ASE's structures to graphs, and back.
-
-Structures written whole or not at all.
-"""
+"""Conversion of ASE structures to graphs and back, and writing of structures."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -19,20 +16,20 @@ from symnets.files import whole_file
 
 
 def from_ase(atoms: Atoms, cutoff: float, *, dtype: torch.dtype | None = None) -> AtomGraph:
-    """The graph of one structure.
+    """Graph of one ASE structure, with its labels.
 
-    Neighbours are found in float64; then positions, cell, forces and stress are cast to `dtype`.
-    The energy stays float64: a total of -10⁴ eV would keep only 1 meV of resolution in float32.
+    Neighbours are computed in float64; then positions, cell, forces and stress are cast to `dtype`.
+    The energy stays float64: in float32 a total of -10⁴ eV would have a resolution of only 1 meV.
 
-    Labels are the energy, forces and stress that a `SinglePointCalculator` holds for the structure
-    as it is; labels of a structure that has moved since, and other calculators, are not read.
+    Labels are the energy, forces and stress of a `SinglePointCalculator`. Those of other calculators, and of
+    structures that have changed since, are not read.
 
     Args:
         cutoff: Å.
         dtype: floating dtype of the graph; torch's default if None.
 
     Raises:
-        ValueError: no atoms, or what `neighbors` refuses.
+        ValueError: no atoms, or a structure that `neighbors` does not accept.
     """
     if len(atoms) == 0:
         raise ValueError("atoms: expected at least one atom, got an empty structure")
@@ -53,27 +50,27 @@ def from_ase(atoms: Atoms, cutoff: float, *, dtype: torch.dtype | None = None) -
 
 
 def read_labels(atoms: Atoms) -> dict[str, np.ndarray]:
-    """Energy (1,), forces (atoms, 3) and stress (1, 3, 3) held by a structure's `SinglePointCalculator`."""
+    """Energy (1,), forces (atoms, 3) and stress (1, 3, 3) of a structure's `SinglePointCalculator`."""
     calculator = atoms.calc
     if not isinstance(calculator, SinglePointCalculator) or calculator.check_state(atoms):
         return {}
-    found: dict[str, np.ndarray] = {}
+    labels: dict[str, np.ndarray] = {}
     if (energy := calculator.results.get("energy")) is not None:
-        found["energy"] = np.asarray(energy, dtype=np.float64).reshape(1)
+        labels["energy"] = np.asarray(energy, dtype=np.float64).reshape(1)
     if (forces := calculator.results.get("forces")) is not None:
-        found["forces"] = np.asarray(forces, dtype=np.float64)
+        labels["forces"] = np.asarray(forces, dtype=np.float64)
     if (stress := calculator.results.get("stress")) is not None:
         stress = np.asarray(stress, dtype=np.float64)
-        found["stress"] = (voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress).reshape(
+        labels["stress"] = (voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress).reshape(
             1, 3, 3
         )
-    return found
+    return labels
 
 
 def to_ase(graph: AtomGraph) -> Atoms | list[Atoms]:
-    """The structure of a single graph, or the list of structures of a batch.
+    """ASE structure of a single graph, or the list of structures of a batch.
 
-    Labels go to a `SinglePointCalculator`; NaN, which marks an absent label, is left out.
+    Labels are stored in a `SinglePointCalculator`, except NaN, which marks a missing label.
     """
     owner = graph.owner.cpu().numpy()
     n_atoms = np.bincount(owner, minlength=graph.n_graphs)
@@ -87,11 +84,11 @@ def to_ase(graph: AtomGraph) -> Atoms | list[Atoms]:
     structures = []
     start = 0
     for index, count in enumerate(n_atoms):
-        mine = slice(start, start + count)
+        rows = slice(start, start + count)
         start += count
         atoms = Atoms(
-            numbers=arrays["z"][mine],
-            positions=arrays["pos"][mine],
+            numbers=arrays["z"][rows],
+            positions=arrays["pos"][rows],
             cell=arrays["cell"][index],
             pbc=arrays["pbc"][index].astype(bool),
         )
@@ -99,7 +96,7 @@ def to_ase(graph: AtomGraph) -> Atoms | list[Atoms]:
         if "energy" in arrays:
             results["energy"] = float(arrays["energy"][index])
         if "forces" in arrays:
-            results["forces"] = arrays["forces"][mine]
+            results["forces"] = arrays["forces"][rows]
         if "stress" in arrays:
             results["stress"] = full_3x3_to_voigt_6_stress(arrays["stress"][index])
         results = {name: value for name, value in results.items() if not np.isnan(value).any()}
@@ -112,12 +109,12 @@ def to_ase(graph: AtomGraph) -> Atoms | list[Atoms]:
 def build_graphs(
     structures: Iterable[Atoms], cutoff: float, *, dtype: torch.dtype | None = None
 ) -> list[AtomGraph]:
-    """The graph of each structure, all with the same fields.
+    """Graphs of structures, all with the same fields.
 
-    A label that some structures have and others lack is NaN for those others.
+    A label that only some structures have is NaN in the other graphs.
 
     Raises:
-        ValueError: no structure, or one that `from_ase` refuses; the message says which.
+        ValueError: no structure, or one that `from_ase` does not accept; the message gives its index.
     """
     graphs = []
     for index, atoms in enumerate(structures):
@@ -141,7 +138,7 @@ def build_graphs(
 
 
 def write_structures(path: str | os.PathLike[str], structures: Sequence[Atoms]) -> None:
-    """Write structures and their labels as extended XYZ, under a temporary name and then renamed.
+    """Write structures and their labels as extended XYZ; the file appears whole or not at all.
 
     Positions and forces are rounded to 1e-8 Å and eV/Å; energies are written in full.
 

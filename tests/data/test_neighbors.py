@@ -132,7 +132,7 @@ class TestRefuses:
         [np.zeros((3, 3)), np.diag([4.0, 4.0, 0.0]), np.array([[4.0, 0, 0], [0, 4.0, 0], [4.0, 4.0, 1e-7]])],
     )
     def test_a_periodic_cell_without_volume(self, cell):
-        with pytest.raises(ValueError, match=r"span no volume; give a cell, or set pbc to False"):
+        with pytest.raises(ValueError, match=r"span no volume; pass a cell, or set pbc to False"):
             neighbors(np.zeros((1, 3)), cell, [True] * 3, 5.0)
 
     def test_two_parallel_periodic_vectors(self):

@@ -108,12 +108,12 @@ class TestRefuses:
     def test_a_truncated_file(self, write, rows, more):
         """Cut anywhere in the second line, or in the first or second row."""
         start = sum(len(line) for line in FRAME.splitlines(keepends=True)[: 2 + rows])
-        message = f"frame 1 announces 2 atoms but {rows} whole rows follow; the file is cut short"
+        message = f"frame 1 has {rows} complete rows for the 2 atoms of its header; the file is truncated"
         with pytest.raises(ValueError, match=message):
             read_structures(write(FRAME + FRAME[: start + more]))
 
     def test_a_header_without_frame(self, write):
-        with pytest.raises(ValueError, match="frame 1 announces 2 atoms but 0 whole rows follow"):
+        with pytest.raises(ValueError, match="frame 1 has 0 complete rows for the 2 atoms"):
             read_structures(write(FRAME + "2\n"))
 
     def test_a_second_line_that_is_no_lattice(self, write):
@@ -121,7 +121,7 @@ class TestRefuses:
             read_structures(write(FRAME.replace("energy=", "Lattice=bad energy=")))
 
     def test_frames_after_a_blank_line(self, write):
-        with pytest.raises(ValueError, match="line 5 is blank where frame 1 should begin, and more follows"):
+        with pytest.raises(ValueError, match="line 5 is blank where frame 1 should begin, and is followed by more"):
             read_structures(write(FRAME + "\n" + FRAME))
 
     def test_text_that_is_not_xyz(self, write):
@@ -137,7 +137,7 @@ class TestRefuses:
             read_structures(write("some words\n", "data.unheard"))
 
     def test_hostile_numbers_of_atoms_and_columns(self, write):
-        with pytest.raises(ValueError, match="announces 99999999999 atoms but 1 whole rows follow"):
+        with pytest.raises(ValueError, match="has 1 complete rows for the 99999999999 atoms"):
             read_structures(write("99999999999\n\nH 0 0 0\n"))
         with pytest.raises(ValueError, match="each with 1 to 1000 columns"):
             read_structures(write("1\nProperties=species:S:1:pos:R:99999999\nH 0 0 0\n"))
@@ -161,7 +161,7 @@ class TestRefuses:
 
     def test_a_missing_forces_key_lists_the_keys_present(self, write):
         message = (
-            r"frame 0: no forces under the key 'REF_forces'; choose the key with forces_key. "
+            r"frame 0: no forces under the key 'REF_forces'; pass its key as forces_key. "
             r"Keys present: per structure energy, total; per atom dft, forces"
         )
         with pytest.raises(ValueError, match=message):

@@ -80,9 +80,9 @@ def test_one_pair_and_some_pairs(pairs):
 
 
 def test_what_does_not_fit(pairs):
-    with pytest.raises(ValueError, match=r"as many rows.*got shapes \(10, 2, 3\) and \(9,\)"):
+    with pytest.raises(ValueError, match=r"same number of rows.*got shapes \(10, 2, 3\) and \(9,\)"):
         TensorPairs(pairs.inputs, torch.arange(9))
-    with pytest.raises(ValueError, match="as many rows"):
+    with pytest.raises(ValueError, match="same number of rows"):
         TensorPairs(torch.tensor(1.0), torch.tensor(1))
     with pytest.raises(ValueError, match="transform: expected 4 inputs back, got 3"):
         list(Loader(TensorPairs(pairs.inputs, pairs.targets, lambda x, _: x[:3]), 4))

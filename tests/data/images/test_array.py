@@ -32,13 +32,13 @@ def test_arrays_come_as_they_are(tmp_path: Path, name: str) -> None:
         (IMAGES[:, 0], "if there are no channels"),
         (np.zeros((5, 32, 32, 3)), "the channels come last"),
         (np.zeros((5, 64)), "expected shape"),
-        (np.zeros((0, 1, 8, 8)), "nothing in it"),
-        (np.zeros((5, 1, 8, 8), complex), "unsigned or floating numbers, got complex128"),
+        (np.zeros((0, 1, 8, 8)), "the array is empty"),
+        (np.zeros((5, 1, 8, 8), complex), "unsigned integers or floats, got complex128"),
         (
             np.zeros((5, 1, 8, 8), np.int64),
             r"got int64; if they are 0 to 255, save array.astype\(numpy.uint8\)",
         ),
-        (np.array([["a"]]), "unsigned or floating numbers"),
+        (np.array([["a"]]), "unsigned integers or floats"),
     ],
 )
 def test_what_is_no_batch_of_images(tmp_path: Path, array: np.ndarray, message: str) -> None:
@@ -84,13 +84,13 @@ def test_a_header_that_promises_too_much(tmp_path: Path, monkeypatch: pytest.Mon
         read_image_array(tmp_path / "1.npz")
     np.savez(tmp_path / "2.npz", IMAGES)
     monkeypatch.setattr(array_module, "LARGEST", 100)
-    with pytest.raises(ValueError, match="holds 1,280 bytes, more than the 100 allowed"):
+    with pytest.raises(ValueError, match="has 1,280 bytes, more than the 100 allowed"):
         read_image_array(tmp_path / "2.npz")
 
 
 def test_several_arrays_need_a_name(tmp_path: Path) -> None:
     np.savez(tmp_path / "1.npz", a=IMAGES, b=IMAGES)
-    with pytest.raises(ValueError, match="one of images, x, x_test; there are a, b"):
+    with pytest.raises(ValueError, match="one named images, x, x_test; got a, b"):
         read_image_array(tmp_path / "1.npz")
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_image_array(tmp_path / "2.npz")

@@ -72,7 +72,7 @@ def test_pictures_are_turned_as_the_camera_says(tmp_path: Path) -> None:
 def test_sizes_must_agree(tmp_path: Path) -> None:
     saved(tmp_path / "1.png", (8, 8))
     saved(tmp_path / "2.png", (8, 9))
-    with pytest.raises(ValueError, match=r"2.png: 8 x 9 pixels, but 1.png has 8 x 8; give one size"):
+    with pytest.raises(ValueError, match=r"2.png: 8 x 9 pixels, but 1.png has 8 x 8; pass a size"):
         read_image_files(image_files(tmp_path))
 
 
@@ -83,7 +83,7 @@ def test_every_truncation_is_one_clear_error(tmp_path: Path, ending: str) -> Non
     whole = path.read_bytes()
     for keep in range(0, len(whole) - 30, 7):  # the last bytes of a PNG are checksums, which pixels can miss
         path.write_bytes(whole[:keep])
-        with pytest.raises(ValueError, match="not a whole PNG or JPEG"):
+        with pytest.raises(ValueError, match="not a complete PNG or JPEG"):
             read_image_files([path])
 
 
@@ -132,7 +132,7 @@ def test_decompression_bombs_are_not_decoded(tmp_path: Path, sides: tuple[int, i
 
 def test_other_formats_are_refused_whatever_their_name(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "1.png", format="BMP")
-    with pytest.raises(ValueError, match="not a whole PNG or JPEG"):
+    with pytest.raises(ValueError, match="not a complete PNG or JPEG"):
         read_image_files(image_files(tmp_path))
 
 

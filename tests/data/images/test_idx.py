@@ -39,7 +39,7 @@ def test_no_images_are_no_images(tmp_path):
         (b"", "an empty file"),
         (b"\x00\x00", "got 00 00"),
         (idx_bytes(IMAGES)[:9], "ends within its header"),
-        (idx_bytes(IMAGES)[:-1], "promises .*24 bytes, but there are only 23"),
+        (idx_bytes(IMAGES)[:-1], "says .*24 bytes, but there are only 23"),
         (idx_bytes(IMAGES) + b"\x00", "24 bytes, but there are more"),
         (b"\x00\x00\x0d\x03" + idx_bytes(IMAGES)[4:], "begins with 00 00 08 03; got 00 00 0d 03"),
         (idx_bytes(IMAGES[0]), "got 00 00 08 02"),
@@ -61,7 +61,7 @@ def test_damaged_gzip_is_refused(tmp_path, damage):
     path = tmp_path / "images.gz"
     noise = np.random.default_rng(0).integers(0, 256, (10, 8, 8))
     path.write_bytes(damage(gzip.compress(idx_bytes(noise))))
-    with pytest.raises(ValueError, match="damaged or cut short"):
+    with pytest.raises(ValueError, match="damaged or truncated"):
         read_idx(path, 3)
 
 

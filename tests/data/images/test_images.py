@@ -26,5 +26,5 @@ def test_some_of_the_images_keep_their_labels():
 
 @pytest.mark.parametrize("label", [-1, 2])
 def test_a_label_is_the_number_of_a_class(label):
-    with pytest.raises(ValueError, match=f"dots: label {label} of image 1 is no class; expected 0 to 1"):
+    with pytest.raises(ValueError, match=f"dots: label {label} of image 1 is not a class; expected 0 to 1"):
         Images(PIXELS, torch.tensor([0, label, 0]), ("a", "b"), "dots")

@@ -131,14 +131,14 @@ def test_cifar_that_is_not_there_says_what_was_sought_and_how_to_make_it(here):
     with pytest.raises(FileNotFoundError, match=r"test_batch\.bin not found in .*cifar-10-binary\.tar\.gz"):
         load_images("cifar10", "test")
     (here / "cifar10" / "to_binary.py").touch()
-    with pytest.raises(FileNotFoundError, match=r"makes them: python .*to_binary\.py .*data.cifar10$"):
+    with pytest.raises(FileNotFoundError, match=r"create them by python .*to_binary\.py .*data.cifar10$"):
         load_images("cifar10", "test")
 
 
 def test_a_cifar_label_above_nine_is_refused(here):
     write_batches(here / "cifar10")
     (here / "cifar10" / "test_batch.bin").write_bytes(bytes([11]) + bytes(3072))
-    with pytest.raises(ValueError, match="label 11 of image 0 is no class"):
+    with pytest.raises(ValueError, match="label 11 of image 0 is not a class"):
         load_images("cifar10", "test")
 
 
