@@ -21,9 +21,9 @@ from ._stability._features import select_output as select_output
 from ._stability._features import selector_of as selector_of
 from ._stability._measure import BatchNorm as BatchNorm
 from ._stability._measure import stability as stability
-from ._stability._moved_images import DeformationField as DeformationField
-from ._stability._moved_images import check_images as check_images
-from ._stability._moved_images import check_strength as check_strength
+from ._stability._perturbed_images import DeformationField as DeformationField
+from ._stability._perturbed_images import check_images as check_images
+from ._stability._perturbed_images import check_strength as check_strength
 from ._stability._result import LayerEstimates as LayerEstimates
 from ._stability._result import Stability as Stability
 from ._tangent_kernel import tangent_kernel as tangent_kernel

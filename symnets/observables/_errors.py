@@ -1,7 +1,4 @@
-"""Predictions: what a force field says of labelled structures, next to their labels.
-
-Errors of a force field: MAE and RMSE of energies, forces and stress.
-"""
+"""Predictions of a force field and their errors: MAE and RMSE of energies, forces and stress."""
 
 import copy
 from collections.abc import Iterable
@@ -21,10 +18,10 @@ from symnets.observables._as_found import as_found
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions and labels of structures, in the order in which the loader gave them.
+    """Predictions and labels of structures, in the order of the loader.
 
-    NaN marks a label that is not there, and everything about the stress of a structure that is not
-    periodic. A NaN that the model itself returned stays where it is, see `finite`.
+    Missing labels are NaN, and so are stress and stress label of structures that are not periodic. NaN
+    predictions of the model are kept, see `finite`.
     """
 
     energy: Float[ndarray, " structures"]
@@ -46,26 +43,26 @@ class Predictions:
 
     @property
     def owner(self) -> Int[ndarray, " atoms"]:
-        """Structure each atom belongs to."""
+        """Index of the structure of each atom."""
         return np.repeat(np.arange(len(self.n_atoms)), self.n_atoms)
 
     @property
     def finite(self) -> Bool[ndarray, " structures"]:
-        """Whether the model returned numbers: finite energy and finite forces on every atom."""
+        """Whether the predicted energy and the forces on all atoms of a structure are finite."""
         bad_atoms = ~np.isfinite(self.forces).all(axis=1)
         n_bad = np.bincount(self.owner, weights=bad_atoms, minlength=len(self.n_atoms))
         return np.isfinite(self.energy) & (n_bad == 0)
 
 
 def predictions(model: nn.Module, loader: Iterable[tuple[AtomGraph, Labels]]) -> Predictions:
-    """Predicts every structure of a loader.
+    """Predictions of a model for every structure of a loader, next to the labels.
 
-    The model's train or eval mode, its weights and torch's random state are left as found.
+    The model is evaluated in eval mode; its modes, its weights and torch's random state are left as found.
 
     Args:
         model: `ForceField`, or any module that returns `EnergyForces`.
-        loader: batches `(graph, labels)`, such as a `symnets.data.Loader` gives; gone through once.
-            Batches are moved to the device of the model's parameters.
+        loader: batches `(graph, labels)`, as from a `symnets.data.Loader`; iterated once. Batches are moved
+            to the device of the model's parameters.
 
     Raises:
         ValueError: the loader is empty.
@@ -75,27 +72,28 @@ def predictions(model: nn.Module, loader: Iterable[tuple[AtomGraph, Labels]]) ->
         model.eval()
         batches = [_predict(model, graph, labels, device) for graph, labels in loader]
     if not batches:
-        raise ValueError("predictions: expected at least one structure, the loader is empty")
+        raise ValueError("loader: expected at least one structure, got an empty loader")
     return Predictions(*(torch.cat(column).numpy() for column in zip(*batches, strict=True)))
 
 
 def _predict(model: nn.Module, graph: AtomGraph, labels: Labels, device: torch.device) -> tuple[Tensor, ...]:
-    """One batch, as the fields of `Predictions`."""
-    output = model(copy.copy(graph).to(str(device)))  # a copy: PyG moves graphs in place
+    """Predictions and labels of one batch, in the order of the fields of `Predictions`."""
+    output = model(copy.copy(graph).to(str(device)))  # a copy, because PyG moves graphs in place
     periodic = graph.pbc.any(dim=1).cpu()[:, None, None]
-    missing = torch.full((graph.n_graphs, 3, 3), torch.nan, dtype=graph.pos.dtype)
-    absent = torch.full_like(graph.pos, torch.nan)
+    no_energy = torch.full((graph.n_graphs,), torch.nan, dtype=torch.float64)
+    no_stress = torch.full((graph.n_graphs, 3, 3), torch.nan, dtype=graph.pos.dtype)
+    no_forces = torch.full_like(graph.pos, torch.nan)
 
-    def ready(values: Tensor | None, otherwise: Tensor) -> Tensor:
-        return (otherwise if values is None else values).detach().cpu()
+    def on_cpu(values: Tensor | None, default: Tensor) -> Tensor:
+        return (default if values is None else values).detach().cpu()
 
     return (
-        ready(output.energy, missing).double(),
-        ready(labels.energy, missing).double(),
-        ready(output.forces, absent),
-        ready(labels.forces, absent),
-        ready(output.stress, missing).where(periodic, torch.nan),
-        ready(labels.stress, missing).where(periodic, torch.nan),
+        on_cpu(output.energy, no_energy).double(),
+        on_cpu(labels.energy, no_energy).double(),
+        on_cpu(output.forces, no_forces),
+        on_cpu(labels.forces, no_forces),
+        on_cpu(output.stress, no_stress).where(periodic, torch.nan),
+        on_cpu(labels.stress, no_stress).where(periodic, torch.nan),
         graph.z.cpu(),
         graph.n_atoms.cpu(),
     )
@@ -103,14 +101,14 @@ def _predict(model: nn.Module, graph: AtomGraph, labels: Labels, device: torch.d
 
 @dataclass(frozen=True)
 class Error:
-    """Error of n numbers, δ = prediction - label, in the unit of the quantity."""
+    """MAE and RMSE of n differences δ = prediction - label, in the unit of the quantity."""
 
     mae: float
     """Mean of |δ|."""
     rmse: float
     """Square root of the mean of δ²."""
     n: int
-    """How many labelled numbers were compared: structures, force components or stress components."""
+    """Number of labels compared: structures, force components or stress components."""
 
     @classmethod
     def of(cls, difference: ndarray) -> Self | None:
@@ -123,7 +121,7 @@ class Error:
 
 @dataclass(frozen=True)
 class Errors:
-    """Errors over a set of structures; a quantity that was never labelled is None."""
+    """Errors of energies, forces and stress over a set of structures; None for quantities without labels."""
 
     n_structures: int
     """Structures predicted, labelled or not."""
@@ -134,14 +132,14 @@ class Errors:
     energy_per_atom: Error | None
     """Total energy divided by the number of atoms, eV/atom."""
     energy_shifted: Error | None
-    """Total energy after the mean error is removed, eV: what a constant offset cannot explain. The
-    measure for scans and barriers, where only differences of energy matter. None below two structures."""
+    """Total energy after subtraction of the mean error, eV: the relevant error for scans and barriers, where
+    only differences of energy matter. None for fewer than two structures."""
     energy_bias: float | None
-    """That mean error, eV: mean of prediction - label."""
+    """Mean error of the total energy, mean of prediction - label, eV."""
     forces: Error | None
     """Components of forces, eV/Å: RMSE is sqrt(mean over atoms and 3 components)."""
     forces_by_species: dict[str, Error]
-    """The same over the atoms of each element, by chemical symbol; empty without labels."""
+    """Components of forces on the atoms of each element, by chemical symbol, eV/Å; empty without labels."""
     stress: Error | None
     """The nine components of stress, eV/Å³, over periodic structures."""
 
@@ -149,19 +147,19 @@ class Errors:
 def errors(predicted: Predictions) -> Errors:
     """Errors of predictions, for example `errors(predictions(model, loader))`.
 
-    NaN labels are skipped; a prediction that is NaN makes the error NaN.
+    NaN labels are skipped; a NaN prediction makes the error NaN.
     """
-    energy_known = ~np.isnan(predicted.energy_label)
-    energy = (predicted.energy - predicted.energy_label)[energy_known]
-    forces_known = ~np.isnan(predicted.forces_label)
+    energy_labelled = ~np.isnan(predicted.energy_label)
+    energy = (predicted.energy - predicted.energy_label)[energy_labelled]
+    forces_labelled = ~np.isnan(predicted.forces_label)
     forces = predicted.forces.astype(np.float64) - predicted.forces_label
-    stress_known = ~np.isnan(predicted.stress_label)
+    stress_labelled = ~np.isnan(predicted.stress_label)
     stress = predicted.stress.astype(np.float64) - predicted.stress_label
 
     by_species = {}
     for number in np.unique(predicted.species):
-        mine = predicted.species == number
-        if (error := Error.of(forces[mine][forces_known[mine]])) is not None:
+        of_species = predicted.species == number
+        if (error := Error.of(forces[of_species][forces_labelled[of_species]])) is not None:
             by_species[chemical_symbols[number]] = error
 
     bias = float(energy.mean()) if energy.size else None
@@ -169,10 +167,10 @@ def errors(predicted: Predictions) -> Errors:
         n_structures=len(predicted.n_atoms),
         n_atoms=len(predicted.species),
         energy=Error.of(energy),
-        energy_per_atom=Error.of(energy / predicted.n_atoms[energy_known]),
+        energy_per_atom=Error.of(energy / predicted.n_atoms[energy_labelled]),
         energy_shifted=Error.of(energy - bias) if bias is not None and energy.size > 1 else None,
         energy_bias=bias,
-        forces=Error.of(forces[forces_known]),
+        forces=Error.of(forces[forces_labelled]),
         forces_by_species=by_species,
-        stress=Error.of(stress[stress_known]),
+        stress=Error.of(stress[stress_labelled]),
     )

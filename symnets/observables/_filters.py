@@ -1,7 +1,4 @@
-"""Spatial frequencies of filters: their projections on the waves of a small grid.
-
-Networks whose channels are shuffled: what is left of a property is due to space alone.
-"""
+"""Filters of convolutions: spatial frequencies, and networks with shuffled channels."""
 
 import copy
 from dataclasses import dataclass
@@ -14,19 +11,19 @@ from torch import Generator, Tensor, nn
 
 @dataclass(frozen=True)
 class FilterProjections:
-    """Mean squares of a layer's filters on the eigenvectors of the Laplacian of a k x k grid.
+    """Mean squared projections of a layer's filters on the eigenvectors of the Laplacian of a k x k grid.
 
-    Weight that moves to small eigenvalues means filters that average over space, as pooling does
+    Large projections at small eigenvalues mean filters that average over space, as pooling does
     (Tomasini et al. 2022, arXiv:2210.01506).
     """
 
     eigenvalues: Float64[Tensor, " modes"]
-    """λ, ascending; 0 is the constant filter."""
+    """Eigenvalues λ, ascending; λ = 0 is the constant filter."""
     mean_squares: Float64[Tensor, " modes"]
-    """<(v · w)²> over all filters w of the layer. Their sum is <‖w‖²>."""
+    """<(v · w)²> over all filters w of the layer; the sum over modes is <‖w‖²>."""
     modes: Int64[Tensor, "modes 2"]
-    """Half periods (p, q) along rows and columns. (p, q) and (q, p) share an eigenvalue, so that only the
-    sum of their mean squares has a meaning without axes."""
+    """Numbers of half periods (p, q) along rows and columns. (p, q) and (q, p) share an eigenvalue, so that
+    only the sum of their mean squares is independent of the choice of axes."""
 
     @property
     def fractions(self) -> Float64[Tensor, " modes"]:
@@ -36,19 +33,21 @@ class FilterProjections:
 
 @torch.no_grad()
 def filter_projections(weight: Float[Tensor, "outputs inputs k k"]) -> FilterProjections:
-    """Projects filters on the eigenvectors of the grid Laplacian with free boundary,
+    """Projections of filters on the eigenvectors of the grid Laplacian with free boundary conditions,
 
         v_pq(i, j) = c_p c_q cos(π p (i + 1/2) / k) cos(π q (j + 1/2) / k),
         λ_pq = 4 sin²(π p / 2k) + 4 sin²(π q / 2k),     p, q = 0 ... k - 1.
 
     Args:
-        weight: of a convolution, such as `layer.weight`.
+        weight: weight of a convolution, such as `layer.weight`.
 
     Raises:
-        ValueError: not filters of k x k.
+        ValueError: the filters are not k x k.
 
     Example:
-        A constant filter has everything in λ = 0.
+        A constant filter projects on λ = 0 only.
+        >>> filter_projections(torch.ones(2, 3, 3, 3)).fractions[0].round().item()
+        1.0
     """
     if weight.ndim != 4 or weight.shape[2] != weight.shape[3] or weight.numel() == 0:
         raise ValueError(f"weight: expected shape (outputs, inputs, k, k), got {tuple(weight.shape)}")
@@ -69,17 +68,17 @@ Model = TypeVar("Model", bound=nn.Module)
 
 @torch.no_grad()
 def channel_shuffled(model: Model, *, generator: Generator, outputs: bool = False) -> Model:
-    """A copy in which the input channels of every convolution in two dimensions are permuted at random.
+    """A copy of a model in which the input channels of every 2D convolution are permuted at random.
 
-    Each filter keeps its shape in space, but meets another channel. If D, G and R of the copy are those of
-    the net, they come from pooling in space; if not, channels work together (Tomasini et al. 2022,
-    arXiv:2210.01506). All weights with four axes are permuted, one permutation a weight; biases and
-    normalisations are not, and depthwise convolutions have one input channel and stay as they are.
+    Each filter keeps its spatial shape but is applied to another channel. If D, G and R of the copy equal
+    those of the model, they result from pooling in space; if not, from the interaction of channels (Tomasini
+    et al. 2022, arXiv:2210.01506). All weights with four axes are permuted, each by its own permutation.
+    Biases and normalisations are not; depthwise convolutions have one input channel and do not change.
 
     Args:
         model: any module; it is not changed.
         generator: source of the permutations.
-        outputs: permute output channels of the weights too.
+        outputs: whether to permute the output channels of the weights too.
 
     Raises:
         ValueError: there is no weight with four axes.
@@ -87,7 +86,7 @@ def channel_shuffled(model: Model, *, generator: Generator, outputs: bool = Fals
     shuffled = copy.deepcopy(model)
     done: set[int] = set()
     for module in shuffled.modules():
-        # Transposed convolutions count their inputs first.
+        # Weights of transposed convolutions have the input channels first.
         inputs = 0 if isinstance(module, nn.ConvTranspose2d) else 1
         for weight in module.parameters(recurse=False):
             if weight.ndim != 4 or id(weight) in done:
@@ -97,5 +96,5 @@ def channel_shuffled(model: Model, *, generator: Generator, outputs: bool = Fals
                 order = torch.randperm(weight.shape[axis], generator=generator, device=generator.device)
                 weight.copy_(weight.index_select(axis, order.to(weight.device)))
     if not done:
-        raise ValueError(f"model: {type(model).__name__} has no weight with four axes, no convolution")
+        raise ValueError(f"model: expected convolutions, got {type(model).__name__} without 4-axis weights")
     return shuffled

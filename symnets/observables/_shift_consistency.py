@@ -1,7 +1,4 @@
-"""Pixels that can be measured: the door of all observables that are shown images.
-
-Shift consistency: how often a classifier says the same of two shifted copies of an image.
-"""
+"""Shift consistency: how often a classifier gives two shifted copies of an image the same class."""
 
 import math
 from dataclasses import dataclass
@@ -16,42 +13,43 @@ from symnets.observables._as_found import as_found
 
 
 def check_pixels(images: Any) -> None:
-    """Passes a tensor of finite floating numbers, at least one image.
+    """Checks that images are a floating-point tensor with finite pixels and at least one image.
 
     Raises:
-        TypeError: not a tensor of floating numbers.
+        TypeError: not a floating-point tensor.
         ValueError: no image, or NaN or infinite pixels.
     """
     if not isinstance(images, Tensor):
-        hint = "; take images.scaled()" if hasattr(images, "scaled") else ""
+        hint = "; use images.scaled()" if hasattr(images, "scaled") else ""
         raise TypeError(
             f"images: expected a tensor (n, channels, rows, columns), got {type(images).__name__}{hint}"
         )
     if not images.is_floating_point():
         raise TypeError(
-            f"images: expected floating numbers, normalised as the model was trained, got {images.dtype}; "
-            "divide by 255 first, or take Images.scaled()"
+            f"images: expected a floating-point tensor, normalised as in training, got {images.dtype}; "
+            "divide by 255 first, or use Images.scaled()"
         )
     if images.ndim > 0 and images.numel() == 0:
-        raise ValueError(f"images: expected at least one, got a tensor of shape {tuple(images.shape)}")
-    low, high = torch.aminmax(images.detach())  # NaN shows in both
+        raise ValueError(f"images: expected at least one image, got shape {tuple(images.shape)}")
+    low, high = torch.aminmax(images.detach())  # NaN propagates to both
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError("images: expected finite pixels, got NaN or infinity; remove these images first")
 
 
-NONE = -1
-"""In place of the class where outputs are NaN."""
+NO_CLASS = -1
+"""Index in place of the class where outputs are NaN."""
 
 
 @dataclass(frozen=True)
 class ShiftConsistency:
-    """Fraction of images with one class under two shifts."""
+    """Fraction of images that have the same class under two random shifts, with its interval."""
 
     value: float
-    """From 0 to 1."""
+    """The fraction, from 0 to 1."""
     low: float
-    """95% interval of a binomial fraction (Wilson)."""
+    """Lower end of the 95% confidence interval of a binomial fraction (Wilson)."""
     high: float
+    """Upper end of that interval."""
     n: int
     """Number of images."""
     max_shift: int
@@ -72,24 +70,25 @@ def shift_consistency(
     generator: Generator,
     batch_size: int = 500,
 ) -> ShiftConsistency:
-    """P(argmax f(shifted by a) = argmax f(shifted by b)), a quantity of Zhang 2019 (arXiv:1904.11486).
+    """Shift consistency of a classifier, P(argmax f(x shifted by a) = argmax f(x shifted by b)).
 
-    Shifts a and b are whole numbers of pixels, uniform in [-max_shift, max_shift]² and independent for every
-    image, equal ones included. What moves in takes the value of the nearest pixel of the border. A shift is
-    not a deformation that vanishes on the border, which is what `stability` is about. The model is measured
-    in eval mode and left as found. Outputs with NaN are of no class, and agree with none.
+    Defined by Zhang 2019 (arXiv:1904.11486). Shifts a and b are integer numbers of pixels, uniform in
+    [-max_shift, max_shift]² and independent for each image; a = b may occur. Pixels that move in from outside
+    take the value of the nearest pixel of the border. Unlike the deformations of `stability`, a shift does
+    not vanish on the border. The model is evaluated in eval mode and left as found. NaN outputs have no class
+    and count as inconsistent.
 
     Args:
         model: any module with outputs (n, classes).
         images: as the model takes them.
-        max_shift: m >= 0, less than the image is wide; 0 gives 1.
-        generator: source of the shifts; the size of batches does not change them.
+        max_shift: m >= 0, smaller than the image; 0 gives a consistency of 1.
+        generator: source of the shifts; independent of the batch size.
         batch_size: images in a forward pass.
 
     Raises:
-        TypeError: images that are not a tensor of floating numbers.
-        ValueError: no image, another shape, NaN or infinite pixels, a shift that is too large, or outputs
-            that are no classes.
+        TypeError: images that are not a floating-point tensor.
+        ValueError: no image, another shape, NaN or infinite pixels, a shift that is too large, or outputs of
+            a shape other than (n, classes).
     """
     check_pixels(images)
     if images.ndim != 4:
@@ -102,25 +101,25 @@ def shift_consistency(
             f"{images.shape[2]} x {images.shape[3]} pixels, got {max_shift}"
         )
     n = len(images)
-    drawn = torch.randint(
+    all_shifts = torch.randint(
         -max_shift, max_shift + 1, (n, 2, 2), generator=generator, device=generator.device
     ).to(images.device)
     like = next(model.parameters(), images)
-    same = torch.zeros((), dtype=torch.int64, device=like.device)
+    n_equal = torch.zeros((), dtype=torch.int64, device=like.device)
     with as_found(model):
         model.eval()
-        for x, shifts in zip(images.split(batch_size), drawn.split(batch_size), strict=True):
+        for x, shifts in zip(images.split(batch_size), all_shifts.split(batch_size), strict=True):
             first, second = (_classes(model, shifted(x, shifts[:, k]).to(like)) for k in (0, 1))
-            same += ((first == second) & (first != NONE)).sum()
-    agreed = int(same)
-    low, high = binomtest(agreed, n).proportion_ci(0.95, method="wilson")
-    return ShiftConsistency(agreed / n, float(low), float(high), n, max_shift)
+            n_equal += ((first == second) & (first != NO_CLASS)).sum()
+    n_consistent = int(n_equal)
+    low, high = binomtest(n_consistent, n).proportion_ci(0.95, method="wilson")
+    return ShiftConsistency(n_consistent / n, float(low), float(high), n, max_shift)
 
 
 def shifted(
     images: Float[Tensor, "n channels rows columns"], shifts: Int64[Tensor, "n 2"]
 ) -> Float[Tensor, "n channels rows columns"]:
-    """Each image moved by its own (rows, columns): pixel s takes the value of s - shift, or of the border."""
+    """Images shifted by (rows, columns), one shift each; the border value moves in from outside."""
     axes = []
     for axis, size in enumerate(images.shape[2:]):
         source = torch.arange(size, device=images.device) - shifts[:, axis, None]
@@ -136,5 +135,5 @@ def _classes(model: nn.Module, x: Tensor) -> Int64[Tensor, " n"]:
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(x):
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ValueError(f"model: expected outputs ({len(x)}, classes), got {shape}")
-    # argmax takes the first NaN for the largest number, which would be the same class every time.
-    return outputs.argmax(1).masked_fill(outputs.isnan().any(1), NONE)
+    # argmax returns the index of the first NaN, which would be the same class every time.
+    return outputs.argmax(1).masked_fill(outputs.isnan().any(1), NO_CLASS)

@@ -1,4 +1,4 @@
-"""The tangent kernel of a net: scalar products of the gradients of its outputs."""
+"""Neural tangent kernel of a net with scalar output: scalar products of the gradients of its outputs."""
 
 import torch
 from jaxtyping import Float
@@ -8,17 +8,19 @@ from symnets.models import Dense, signals
 
 
 def tangent_kernel(model: nn.Module, x: Tensor) -> Float[Tensor, "*members n n"]:
-    """Θ(x, x') = ∇_w f(x) · ∇_w f(x') on a set of patterns.
+    """Neural tangent kernel Θ(x, x') = ∇_w f(x) · ∇_w f(x') on a set of patterns.
 
-    For `Dense` nets of scalar output, from one pass forward and back, without the gradients themselves:
+    For `Dense` nets of scalar output it follows from one forward and one backward pass, without the gradients
+    themselves:
 
         Θ = Σ_l (s_l² A_(l-1)^T A_(l-1) + [biases] 1) ∘ D_l^T D_l,
 
-    with `Signals` A and D, features first. For other modules of one output the n gradients are found
-    one by one, n N words. Parameters with `requires_grad=False` do not count.
+    with the activations A and signals D of `symnets.models.signals`, features first. For other modules the n
+    gradients are computed one after the other, which takes n N numbers of memory. Parameters with
+    `requires_grad=False` are left out.
 
     Raises:
-        ValueError: there are several outputs a pattern.
+        ValueError: there are several outputs for each pattern.
     """
     trained = all(p.requires_grad for p in model.parameters())
     if isinstance(model, Dense) and model.d_out is None and trained:
@@ -27,7 +29,9 @@ def tangent_kernel(model: nn.Module, x: Tensor) -> Float[Tensor, "*members n n"]
     with torch.enable_grad():
         f = model(x)
         if f.numel() != len(x):
-            raise ValueError(f"model: expected one output a pattern, got outputs of shape {tuple(f.shape)}")
+            raise ValueError(
+                f"model: expected one output for each pattern, got outputs of shape {tuple(f.shape)}"
+            )
         rows = [
             torch.autograd.grad(out, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
             for out in f.reshape(-1)
@@ -38,9 +42,9 @@ def tangent_kernel(model: nn.Module, x: Tensor) -> Float[Tensor, "*members n n"]
 
 @torch.no_grad()
 def _dense_kernel(model: Dense, x: Tensor) -> Float[Tensor, "*members n n"]:
-    found = signals(model, x)
+    layers = signals(model, x)
     kernel = None
-    for s, a, d in zip(found.scales, found.activations, found.signals, strict=True):
+    for s, a, d in zip(layers.scales, layers.activations, layers.signals, strict=True):
         term = (s * s) * (a.transpose(-1, -2) @ a)
         if len(model.biases):
             term += 1

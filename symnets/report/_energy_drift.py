@@ -1,4 +1,4 @@
-"""Energy drift: what a trajectory at constant energy does to its energy."""
+"""Figure of the energy conservation of a trajectory: energy exchange, drift of the total, temperature."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,12 +14,12 @@ _NEEDED = ("time_ps", "potential_energy", "kinetic_energy", "total_energy", "tem
 
 @style()
 def energy_drift_figure(log: pd.DataFrame, *, n_atoms: int) -> Figure:
-    """How kinetic and potential energy trade places, the total on its own scale, and the temperature.
+    """Figure of kinetic and potential energy, the total energy with its drift, and the temperature over time.
 
     Args:
-        log: one row a record, as `symnets.simulate.run_md` keeps it: `time_ps` (ps),
+        log: one row for each record, as returned by `symnets.simulate.run_md`: `time_ps` (ps),
             `potential_energy`, `kinetic_energy`, `total_energy` (eV) and `temperature` (K).
-        n_atoms: size of the system; energies are drawn per atom, as departures from their mean.
+        n_atoms: number of atoms; energies are plotted per atom, relative to their mean.
 
     Raises:
         ValueError: a column is missing, or there are fewer than two rows.
@@ -40,11 +40,11 @@ def energy_drift_figure(log: pd.DataFrame, *, n_atoms: int) -> Figure:
 
 
 def _exchange(axes: Axes, log: pd.DataFrame, n_atoms: int) -> None:
-    for name, colour in (("potential", COLORS[1]), ("kinetic", COLORS[5]), ("total", COLORS[0])):
+    for name, color in (("potential", COLORS[1]), ("kinetic", COLORS[5]), ("total", COLORS[0])):
         change, width = _change(log, f"{name}_energy", n_atoms), 1.8 if name == "total" else 1.0
-        axes.plot(log["time_ps"], change, color=colour, label=name, linewidth=width)
-    axes.set(title="Energy exchange", ylabel="change from mean (meV/atom)")
-    _room_above(axes)
+        axes.plot(log["time_ps"], change, color=color, label=name, linewidth=width)
+    axes.set(title="Kinetic and potential energy", ylabel="energy − mean (meV/atom)")
+    _raise_upper_limit(axes)
     axes.legend(loc="upper center", ncols=3, handlelength=1.2, columnspacing=1.2)
 
 
@@ -55,17 +55,17 @@ def _total(axes: Axes, log: pd.DataFrame, n_atoms: int) -> None:
     axes.plot(time, line, color="#000000", linestyle="--", linewidth=1.2)
     text = f"drift {three_digits(1000 * drift.per_atom)} meV/atom in {three_digits(drift.duration)} ps"
     axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=9)
-    axes.set(title="Total energy alone", ylabel="change from mean (meV/atom)")
-    _room_above(axes)
+    axes.set(title="Total energy", ylabel="energy − mean (meV/atom)")
+    _raise_upper_limit(axes)
 
 
 def _change(log: pd.DataFrame, column: str, n_atoms: int) -> ndarray:
-    """Departure from the mean, meV per atom."""
+    """Deviation from the mean in meV per atom."""
     values = log[column].to_numpy()
     return 1000 * (values - values.mean()) / n_atoms
 
 
-def _room_above(axes: Axes) -> None:
-    """Higher axes, so that what is written at their top covers no curve."""
+def _raise_upper_limit(axes: Axes) -> None:
+    """Extends the vertical axis, so that text at the top does not cover the curves."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.18 * (high - low))

@@ -1,7 +1,4 @@
-"""The table of errors that `symnets evaluate` prints and reports show.
-
-Parity plots: predictions against labels, with what is left between them underneath.
-"""
+"""Errors of a force field as a table, and parity plots of predictions against labels."""
 
 from typing import NamedTuple
 
@@ -17,11 +14,11 @@ from symnets.observables import Error, Errors, Predictions, errors
 from symnets.report._style import FAINT, colors, style
 
 GPA = 160.21766208
-"""Gigapascal in one eV/Å³."""
+"""1 eV/Å³ in gigapascal."""
 
 
 class ErrorRow(NamedTuple):
-    """One line of the table, as text."""
+    """One row of the error table, as text."""
 
     quantity: str
     mae: str
@@ -31,9 +28,9 @@ class ErrorRow(NamedTuple):
 
 
 def error_table(errors: Errors) -> list[ErrorRow]:
-    """Errors as lines of text in meV, meV/Å and GPa; what was never labelled has no line.
+    """Table of errors in meV, meV/Å and GPa, as text; quantities without labels have no row.
 
-    Three significant digits, or whole numbers from 100 on.
+    Numbers have three significant digits; from 100 on they are rounded to integers.
     """
     rows = [
         _row("energy per atom", errors.energy_per_atom, "meV/atom"),
@@ -57,7 +54,7 @@ def _row(quantity: str, error: Error | None, unit: str, *, scale: float = 1000.0
 
 
 def three_digits(value: float) -> str:
-    """Three significant digits without an exponent where that reads well: 0.0123, 1.23, 12.3, 1,234."""
+    """A number with three significant digits, without exponent where possible: 0.0123, 1.23, 12.3, 1,234."""
     size = abs(value)
     if size >= 99.95:
         return f"{value:,.0f}"
@@ -68,24 +65,24 @@ def three_digits(value: float) -> str:
     return f"{value:#.3g}"
 
 
-_MOST_POINTS = 30_000  # beyond this a panel shows a random sample: the eye sees no difference
-_VEIL = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 2}  # under text over points
+_MAX_POINTS = 30_000  # of more points, a panel shows a random sample; the difference is not visible
+_TEXT_BOX = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 2}  # behind text over points
 
 
 @style()
 def parity(predictions: Predictions) -> Figure:
-    """A panel each for energy, forces and stress, if labelled; residuals below on their own scale.
+    """Parity plots of energy, forces and stress, where labelled, with the residuals below.
 
-    Energies are relative to the mean label: of the whole structure where all structures have the
-    same number of atoms, else per atom. Force components are coloured by element.
+    Energies are relative to the mean label. They are per structure if all structures have the same number of
+    atoms, else per atom. Force components are coloured by element.
 
     Raises:
-        ValueError: there is no label at all.
+        ValueError: there are no labels.
     """
-    found = errors(predictions)
-    panels = [name for name in ("energy", "forces", "stress") if getattr(found, name) is not None]
+    measured = errors(predictions)
+    panels = [name for name in ("energy", "forces", "stress") if getattr(measured, name) is not None]
     if not panels:
-        raise ValueError("parity: expected labels of energy, forces or stress, got predictions without any")
+        raise ValueError("parity: expected labels of energy, forces or stress, got none")
     figure = Figure(figsize=(4.4 * len(panels), 5.2), layout="constrained")
     figure.get_layout_engine().set(wspace=0.06)  # pyright: ignore
     grid = figure.subplots(2, len(panels), sharex="col", height_ratios=(3, 1), squeeze=False)
@@ -96,23 +93,24 @@ def parity(predictions: Predictions) -> Figure:
     return figure
 
 
-def _energy(upper: Axes, lower: Axes, made: Predictions) -> None:
-    whole = bool((made.n_atoms == made.n_atoms[0]).all())
-    size = np.ones_like(made.n_atoms) if whole else made.n_atoms
-    label, predicted = made.energy_label / size, made.energy / size
+def _energy(upper: Axes, lower: Axes, data: Predictions) -> None:
+    equal_size = bool((data.n_atoms == data.n_atoms[0]).all())
+    unit = "eV" if equal_size else "eV/atom"
+    size = np.ones_like(data.n_atoms) if equal_size else data.n_atoms
+    label, predicted = data.energy_label / size, data.energy / size
     mean = np.nanmean(label)
-    _panel(upper, lower, label - mean, predicted - mean, unit="eV" if whole else "eV/atom")
-    upper.set_title("Energy" if whole else "Energy per atom")
-    upper.set_ylabel(f"prediction − mean label ({'eV' if whole else 'eV/atom'})")
-    lower.set_xlabel(f"label − mean label ({'eV' if whole else 'eV/atom'})")
+    _panel(upper, lower, label - mean, predicted - mean, unit=unit)
+    upper.set_title("Energy" if equal_size else "Energy per atom")
+    upper.set_ylabel(f"prediction − mean label ({unit})")
+    lower.set_xlabel(f"label − mean label ({unit})")
 
 
-def _forces(upper: Axes, lower: Axes, made: Predictions) -> None:
-    species = np.repeat(made.species[:, None], 3, axis=1)
-    kinds = np.unique(made.species)
+def _forces(upper: Axes, lower: Axes, data: Predictions) -> None:
+    species = np.repeat(data.species[:, None], 3, axis=1)
+    kinds = np.unique(data.species)
     palette = colors(len(kinds))
-    colour = np.asarray(palette)[np.searchsorted(kinds, species)]
-    _panel(upper, lower, made.forces_label, made.forces, unit="eV/Å", colour=colour)
+    color = np.asarray(palette)[np.searchsorted(kinds, species)]
+    _panel(upper, lower, data.forces_label, data.forces, unit="eV/Å", color=color)
     upper.set_title("Force components")
     lower.set_xlabel("label (eV/Å)")
     if len(kinds) > 1:
@@ -121,21 +119,24 @@ def _forces(upper: Axes, lower: Axes, made: Predictions) -> None:
         upper.legend(dots, symbols, loc="lower right", ncols=1 + (len(kinds) - 1) // 6, handletextpad=0.1)
 
 
-def _stress(upper: Axes, lower: Axes, made: Predictions) -> None:
-    _panel(upper, lower, made.stress_label, made.stress, unit="eV/Å³")
+def _stress(upper: Axes, lower: Axes, data: Predictions) -> None:
+    _panel(upper, lower, data.stress_label, data.stress, unit="eV/Å³")
     upper.set_title("Stress components")
     lower.set_xlabel("label (eV/Å³)")
 
 
 def _panel(
-    upper: Axes, lower: Axes, label: ndarray, predicted: ndarray, *, unit: str, colour: ndarray | None = None
+    upper: Axes, lower: Axes, label: ndarray, predicted: ndarray, *, unit: str, color: ndarray | None = None
 ) -> None:
-    """Predictions over labels above the diagonal's residual, in random order: no colour hides another."""
-    known = np.flatnonzero(~np.isnan(label.ravel()))
-    error = Error.of((predicted - label).ravel()[known])
-    shown = np.random.default_rng(0).permutation(known)[:_MOST_POINTS]
-    x, y = label.ravel()[shown], predicted.ravel()[shown]
-    c = colors(1)[0] if colour is None else colour.ravel()[shown]
+    """Predictions against labels, and their differences below.
+
+    Points are drawn in random order, so that no element systematically hides another.
+    """
+    labelled = np.flatnonzero(~np.isnan(label.ravel()))
+    error = Error.of((predicted - label).ravel()[labelled])
+    points = np.random.default_rng(0).permutation(labelled)[:_MAX_POINTS]
+    x, y = label.ravel()[points], predicted.ravel()[points]
+    c = colors(1)[0] if color is None else color.ravel()[points]
     alpha = float(np.clip(40 / np.sqrt(len(x)), 0.25, 0.8))
     for axes, height in ((upper, y), (lower, 1000 * (y - x))):
         axes.scatter(x, height, s=9, c=c, alpha=alpha, linewidths=0, rasterized=True)
@@ -143,7 +144,7 @@ def _panel(
     lower.axhline(0, color=FAINT, linewidth=1, zorder=0)
     lower.xaxis.set_major_locator(MaxNLocator(5))
     upper.set_ylabel(f"prediction ({unit})")
-    lower.set_ylabel(f"difference\n(m{unit})")
+    lower.set_ylabel(f"prediction − label\n(m{unit})")
     if error is not None:
         text = f"RMSE {three_digits(1000 * error.rmse)} m{unit}\nMAE {three_digits(1000 * error.mae)} m{unit}"
-        upper.text(0.04, 0.96, text, transform=upper.transAxes, va="top", fontsize=9, bbox=_VEIL)
+        upper.text(0.04, 0.96, text, transform=upper.transAxes, va="top", fontsize=9, bbox=_TEXT_BOX)

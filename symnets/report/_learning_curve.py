@@ -1,4 +1,4 @@
-"""Learning curve: loss and validation errors of a training run."""
+"""Figure of the loss and the validation errors of a training run."""
 
 from typing import Literal, NamedTuple
 
@@ -13,7 +13,7 @@ class _Panel(NamedTuple):
     title: str
     label: str
     scale: float
-    columns: dict[str, str]  # of the history -> name in the legend
+    columns: dict[str, str]  # column of the history -> name in the legend
 
 
 _PANELS = (
@@ -42,17 +42,17 @@ _AXES = {"step": ("step", 1.0), "epoch": ("epoch", 1.0), "seconds": ("training t
 
 @style()
 def learning_curve(history: pd.DataFrame, *, against: Literal["step", "epoch", "seconds"] = "step") -> Figure:
-    """Loss and validation errors over training, a panel each, errors on logarithmic axes.
+    """Loss and validation errors during training, one panel each, on logarithmic axes.
 
     Args:
-        history: one row a record, as in `history.csv`: the column `against` and any of `loss`,
+        history: one row for each record, as in `history.csv`: the column `against` and any of `loss`,
             `validation/forces_rmse` (eV/Å), `validation/energy_per_atom_rmse` (eV),
-            `validation/stress_rmse` (eV/Å³) and the same with `_mae`. What is not there has no panel; NaN
-            is skipped.
-        against: the horizontal axis; seconds are drawn as minutes.
+            `validation/stress_rmse` (eV/Å³) and the same with `_mae`. Missing columns have no panel; NaN is
+            skipped.
+        against: column of the horizontal axis; seconds are plotted in minutes.
 
     Raises:
-        ValueError: the column `against` is missing, or there is nothing to draw.
+        ValueError: the column `against` is missing, or there is nothing to plot.
     """
     if against not in history:
         raise ValueError(f"learning_curve: expected a column {against!r}, got {list(history.columns)}")

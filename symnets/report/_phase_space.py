@@ -1,4 +1,4 @@
-"""The plane of temperature and cutoff: where deformations are visible, and where they fold."""
+"""Figure of an image under deformations, over the plane of temperature and cutoff."""
 
 import math
 import warnings
@@ -15,8 +15,8 @@ from torch import Generator, Tensor
 from symnets.diffeo import CutoffRule, FoldingWarning, SineField
 from symnets.report._style import COLORS, FAINT, style
 
-_SHADE = "#009E73"
-_GROUND = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+_SHADING = "#009E73"
+_TEXT_BOX = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
 
 
 @style()
@@ -29,23 +29,24 @@ def phase_space(
     exact: bool = True,
     generator: Generator,
 ) -> Figure:
-    """One image, deformed at points of the plane of T and c; the allowed region T1 < T < T2 is shaded.
+    """An image deformed at points of the plane of temperature T and cutoff c; T1 < T < T2 is shaded.
 
-    A row for each cutoff, at temperatures evenly spaced on the logarithmic scale from a fourth of the
-    smallest T1 to four times the largest T2. Below each picture stands the fraction of such deformations that
-    fold. The fields of a row differ in their temperature alone. Rows are evenly spaced, whatever their
-    cutoffs; T1 and T2 are lines through their values at each.
+    There is one row for each cutoff, with temperatures equally spaced on a logarithmic scale from a quarter
+    of the smallest T1 to four times the largest T2. Below each image is the fraction of such deformations
+    that fold. The fields of a row differ in their temperature only. Rows are equally spaced, independent of
+    the cutoffs; the lines of T1 and T2 connect their values at each cutoff.
 
     Args:
-        image: of one channel or three, square, as it is shown; of other numbers of channels the first is.
+        image: a square image with one or three channels; of other numbers of channels, the first is shown.
         cutoffs: c, ascending, all above 1.
-        n_temperatures: pictures in a row.
-        rule: which modes are kept.
-        exact: whether T1 is where the displacement is half a pixel exactly, or by the logarithmic formula.
+        n_temperatures: images in each row.
+        rule: which modes are kept, see `SineField`.
+        exact: whether T1 is the temperature of a displacement of exactly half a pixel, or that of the
+            logarithmic formula.
         generator: source of the deformations.
 
     Raises:
-        ValueError: cutoffs not ascending or not above 1, or more than the pixels can show.
+        ValueError: cutoffs that are not ascending, not above 1, or above what the pixels resolve.
     """
     cutoffs = [float(c) for c in cutoffs]
     if not cutoffs or cutoffs != sorted(set(cutoffs)) or cutoffs[0] <= 1:
@@ -53,41 +54,42 @@ def phase_space(
     if n_temperatures < 2:
         raise ValueError(f"n_temperatures: expected at least 2, got {n_temperatures}")
     fields = [SineField(image.shape[1:], cutoff=c, rule=rule) for c in cutoffs]
-    ends = np.log10([field.temperature_range(exact=exact) for field in fields])
-    decade = math.log10(4)
-    at = np.linspace(ends[:, 0].min() - decade, ends[:, 1].max() + decade, n_temperatures)
-    made = Figure(figsize=(1.35 * n_temperatures + 1.2, 1.35 * len(fields) + 0.8), layout="constrained")
-    axes = made.subplots()
-    _shade(axes, ends)
-    step = at[1] - at[0]
+    ranges = np.log10([field.temperature_range(exact=exact) for field in fields])
+    margin = math.log10(4)
+    log_ts = np.linspace(ranges[:, 0].min() - margin, ranges[:, 1].max() + margin, n_temperatures)
+    figure = Figure(figsize=(1.35 * n_temperatures + 1.2, 1.35 * len(fields) + 0.8), layout="constrained")
+    axes = figure.subplots()
+    _shade(axes, ranges)
+    step = log_ts[1] - log_ts[0]
     for row, field in enumerate(fields):
         state = generator.get_state()
-        for log_t in at:
+        for log_t in log_ts:
             generator.set_state(state)
-            shown, folds = _deformed(image, field, 10**log_t, generator)
-            _picture(axes, shown, image, (log_t, row), step)
-            text = f"{100 * folds:.0f} % fold" if folds >= 0.005 else "none folds"
-            axes.text(log_t, row - 0.45, text, ha="center", va="center", fontsize=7, bbox=_GROUND)
+            deformed, folds = _deformed(image, field, 10**log_t, generator)
+            _picture(axes, deformed, image, (log_t, row), step)
+            text = f"{100 * folds:.0f} % fold" if folds >= 0.005 else "none fold"
+            axes.text(log_t, row - 0.45, text, ha="center", va="center", fontsize=7, bbox=_TEXT_BOX)
     axes.set_yticks(range(len(fields)), [f"{c:g}" for c in cutoffs])
-    axes.set(xlabel="log$_{10}$ T", ylabel="cutoff c", title="Deformations at a temperature, up to a cutoff")
-    axes.set_xlim(at[0] - 0.6 * step, at[-1] + 0.6 * step)
+    axes.set(xlabel="log$_{10}$ of temperature T", ylabel="cutoff c (largest wave number)")
+    axes.set_title("One image under random deformations")
+    axes.set_xlim(log_ts[0] - 0.6 * step, log_ts[-1] + 0.6 * step)
     axes.set_ylim(-0.65, len(fields) - 0.45)
     axes.set_aspect("auto")
     axes.grid(False)
-    made.legend(loc="outside lower center", fontsize=8, ncols=2)
-    return made
+    figure.legend(loc="outside lower center", fontsize=8, ncols=2)
+    return figure
 
 
-def _shade(axes: Axes, ends: np.ndarray) -> None:
-    rows = np.arange(len(ends))
-    # Up to the edge of the first and the last row the lines go on as they are.
-    y = np.concatenate(([-0.65], rows, [len(ends) - 0.45]))
-    first, second = (np.concatenate((ends[:1, k], ends[:, k], ends[-1:, k])) for k in range(2))
+def _shade(axes: Axes, ranges: np.ndarray) -> None:
+    rows = np.arange(len(ranges))
+    # The lines are continued as constants to the edges of the figure.
+    y = np.concatenate(([-0.65], rows, [len(ranges) - 0.45]))
+    first, second = (np.concatenate((ranges[:1, k], ranges[:, k], ranges[-1:, k])) for k in range(2))
     axes.fill_betweenx(
-        y, first, second, where=(first < second).tolist(), color=_SHADE, alpha=0.15, linewidth=0
+        y, first, second, where=(first < second).tolist(), color=_SHADING, alpha=0.15, linewidth=0
     )
-    axes.plot(first, y, color=COLORS[0], label="$T_1$: half a pixel", zorder=3)
-    axes.plot(second, y, color=COLORS[1], label="$T_2$: folds begin to be common", zorder=3)
+    axes.plot(first, y, color=COLORS[0], label="$T_1$: displacement of half a pixel", zorder=3)
+    axes.plot(second, y, color=COLORS[1], label="$T_2$: folds become common above", zorder=3)
 
 
 def _deformed(
@@ -95,23 +97,24 @@ def _deformed(
 ) -> tuple[Tensor, float]:
     """The image, and the fraction of such deformations that fold."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FoldingWarning)  # the text below the picture tells
+        warnings.simplefilter("ignore", FoldingWarning)  # the figure shows how many fold
         diffeo = field.sample(1, temperature=temperature, generator=generator, dtype=torch.float32)
     return diffeo.warp(image.detach().cpu().float()[None])[0], field.folding_probability(temperature)
 
 
-def _picture(axes: Axes, shown: Tensor, image: Tensor, centre: tuple[float, float], step: float) -> None:
-    """Draws pixels about a point, grey scaled to the darkest and the brightest of the image as it is."""
+def _picture(axes: Axes, deformed: Tensor, image: Tensor, centre: tuple[float, float], step: float) -> None:
+    """Draws an image around a point, with the grey scale of the undeformed image."""
     low, high = float(image.min()), float(image.max())
-    pixels: Any = ((shown - low) / (high - low if high > low else 1.0)).clamp(0, 1).movedim(0, -1).numpy()
+    pixels: Any = ((deformed - low) / (high - low if high > low else 1.0)).clamp(0, 1).movedim(0, -1).numpy()
     if pixels.shape[2] != 3:
         pixels = pixels[:, :, 0]
     x, y = centre
-    place = (x - 0.36 * step, x + 0.36 * step, y - 0.36, y + 0.4)
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, extent=place, aspect="auto", zorder=2)
+    left, right, bottom, top = x - 0.36 * step, x + 0.36 * step, y - 0.36, y + 0.4
+    extent = (left, right, bottom, top)
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto", zorder=2)
     axes.plot(
-        [place[0], place[1], place[1], place[0], place[0]],
-        [place[2], place[2], place[3], place[3], place[2]],
+        [left, right, right, left, left],
+        [bottom, bottom, top, top, bottom],
         color=FAINT,
         linewidth=0.6,
         zorder=2,

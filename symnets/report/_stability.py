@@ -1,7 +1,4 @@
-"""Deformed images, as a network sees them.
-
-D, G and R of a network, layer by layer.
-"""
+"""Figures of stability: D, G and R by layer, and samples of deformed images."""
 
 import warnings
 from collections.abc import Sequence
@@ -18,7 +15,7 @@ from symnets.diffeo import FoldingWarning, SineField
 from symnets.observables import LayerEstimates, Stability
 from symnets.report._style import COLORS, FAINT, logarithmic, row_of_panels, style
 
-_SIDE = 1.25  # inches of an image
+_SIDE = 1.25  # width of an image in inches
 
 
 @style()
@@ -30,24 +27,24 @@ def deformed_samples(
     deltas: Sequence[float] | None = None,
     generator: Generator,
 ) -> Figure:
-    """A row for each image: as it is, then under its own deformation, stronger from column to column.
+    """Figure of images under deformations of increasing strength: one row for each image.
 
-    Columns of a row differ in the strength alone: they are drawn from the same random numbers. Grey is
-    scaled to the darkest and brightest value of each image as it is, whatever its normalisation. Titles tell
-    how many of such deformations fold.
+    The columns of a row differ in the strength only, since they use the same random numbers. The grey scale
+    of a row runs from the smallest to the largest value of its undeformed image. Titles give the displacement
+    and the fraction of such deformations that fold.
 
     Args:
-        images: a few; of one channel or three, of other numbers the first channel is shown.
-        field: of the deformations.
+        images: a few images with one or three channels; of other numbers, the first channel is shown.
+        field: the random deformations.
         temperatures: T of each column.
-        deltas: root of the mean squared displacement in pixels, instead of temperatures.
+        deltas: root mean square displacement of each column in pixels, in place of temperatures.
         generator: source of the deformations.
 
     Raises:
         ValueError: both or neither of temperatures and deltas, or no image.
     """
     if (temperatures is None) == (deltas is None):
-        raise ValueError("deformed_samples: expected either temperatures or deltas, one a column")
+        raise ValueError("deformed_samples: expected one of temperatures and deltas, got both or neither")
     if not len(images):
         raise ValueError("deformed_samples: expected at least one image, got none")
     if temperatures is None:
@@ -57,18 +54,18 @@ def deformed_samples(
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(images), 1 + len(temperatures), squeeze=False)
     state = generator.get_state()
-    columns = [("images", images)]
+    columns = [("original", images)]
     for temperature in temperatures:
         generator.set_state(state)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FoldingWarning)  # the title tells
+            warnings.simplefilter("ignore", FoldingWarning)  # the title shows how many fold
             diffeo = field.sample(
                 len(images), temperature=temperature, generator=generator, dtype=images.dtype, device="cpu"
             )
         columns.append((_title(field, temperature), diffeo.warp(images)))
-    for place, (title, shown) in enumerate(columns):
-        grid[0, place].set_title(title, fontsize=9, fontweight="normal", loc="center")
-        for axes, image, original in zip(grid[:, place], shown, images, strict=True):
+    for column, (title, shown) in enumerate(columns):
+        grid[0, column].set_title(title, fontsize=9, fontweight="normal", loc="center")
+        for axes, image, original in zip(grid[:, column], shown, images, strict=True):
             _show(axes, image, original)
     return figure
 
@@ -89,10 +86,10 @@ def _show(axes: Axes, image: Tensor, original: Tensor) -> None:
     axes.set_axis_off()
 
 
-_MOST_NAMES = 24  # below an axis
+_MAX_NAMES = 24  # layer names below an axis
 _PANELS = (
-    ("D", "Deformations", "D, distance of τx and x"),
-    ("G", "Noise", "G, distance of x + η and x"),
+    ("D", "Change under deformations", "D (relative squared change of f)"),
+    ("G", "Change under noise", "G (relative squared change of f)"),
     ("R", "Relative stability", "R = D / G"),
 )
 
@@ -105,15 +102,15 @@ def stability_figure(
     label: str = "measured",
     baseline_label: str = "initial weights",
 ) -> Figure:
-    """D, G and R over the layers in the order of execution, with their intervals, on logarithmic axes.
+    """Figure of D, G and R by layer in order of execution, with confidence intervals, on logarithmic axes.
 
-    What is undefined, or 0, has no mark.
+    Values that are undefined or 0 are not drawn.
 
     Args:
-        stability: of a network.
-        baseline: of another of the same layers, such as the network with its initial weights.
-        label: of the network, in the legend; there is one only with a baseline.
-        baseline_label: of the other.
+        stability: measurement of a network.
+        baseline: measurement of another network with the same layers, such as one with initial weights.
+        label: name of the network in the legend, which is drawn only with a baseline.
+        baseline_label: name of the baseline in the legend.
 
     Raises:
         ValueError: the baseline has other layers.
@@ -121,7 +118,7 @@ def stability_figure(
     if baseline is not None and baseline.layers != stability.layers:
         other = [name for name in baseline.layers if name not in stability.layers][:3]
         raise ValueError(
-            f"baseline: expected the {len(stability.layers)} layers of the other network, got "
+            f"baseline: expected the {len(stability.layers)} layers of the network, got "
             f"{len(baseline.layers)}" + (f", among them {', '.join(other)}" if other else "")
         )
     figure, row = row_of_panels(len(_PANELS))
@@ -132,43 +129,43 @@ def stability_figure(
         _show_scale(axes)
         _name_layers(axes, stability.layers)
         axes.set(title=title, ylabel=text)
-    row[-1].axhline(1.0, color=FAINT, linewidth=1, linestyle=":", zorder=0)  # f(x) = x
+    row[-1].axhline(1.0, color=FAINT, linewidth=1, linestyle=":", zorder=0)  # R of f(x) = x
     if baseline is not None:
         row[0].legend(loc="best")
     return figure
 
 
-def _draw(axes: Axes, estimate: LayerEstimates, colour: str, label: str) -> None:
-    place = np.arange(len(estimate.value))
+def _draw(axes: Axes, estimate: LayerEstimates, color: str, label: str) -> None:
+    layer = np.arange(len(estimate.value))
     value = np.where(estimate.value > 0, estimate.value, np.nan)
-    reach = np.stack((value - estimate.low, estimate.high - value))
-    known = np.isfinite(reach).all(0)
-    marker = "o" if len(place) <= 2 * _MOST_NAMES else ""
-    axes.plot(place, value, color=colour, marker=marker, markersize=3.5, label=label)
-    if len(place) == 1:
-        axes.errorbar(place[known], value[known], reach[:, known].clip(0), color=colour, capsize=3)
+    errors = np.stack((value - estimate.low, estimate.high - value))
+    finite = np.isfinite(errors).all(0)
+    marker = "o" if len(layer) <= 2 * _MAX_NAMES else ""
+    axes.plot(layer, value, color=color, marker=marker, markersize=3.5, label=label)
+    if len(layer) == 1:
+        axes.errorbar(layer[finite], value[finite], errors[:, finite].clip(0), color=color, capsize=3)
     else:
-        low, high = (np.where(known, end, np.nan) for end in (estimate.low, estimate.high))
-        axes.fill_between(place, low, high, color=colour, alpha=0.25, linewidth=0)
+        low, high = (np.where(finite, end, np.nan) for end in (estimate.low, estimate.high))
+        axes.fill_between(layer, low, high, color=color, alpha=0.25, linewidth=0)
 
 
 def _show_scale(axes: Axes) -> None:
-    """A logarithmic axis of at least a factor of two about what is drawn, if anything is."""
-    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
+    """Makes the axis logarithmic and at least a factor of two high, or writes "undefined" without values."""
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
+    values = values[np.isfinite(values)]
+    if not len(values):
         axes.set_yticks([])
         axes.text(0.5, 0.5, "undefined", transform=axes.transAxes, ha="center", color=FAINT)
         return
     logarithmic(axes)
-    if drawn.max() < 2 * drawn.min():
-        axes.set_ylim(drawn.min() / 1.6, drawn.max() * 1.6)
+    if values.max() < 2 * values.min():
+        axes.set_ylim(values.min() / 1.6, values.max() * 1.6)
 
 
 def _name_layers(axes: Axes, layers: tuple[str, ...]) -> None:
     last = len(layers) - 1
-    step = -(-len(layers) // _MOST_NAMES)
-    # The output always, and no name that would run into it.
-    shown = [place for place in range(0, last, step) if last - place >= step] + [last]
-    axes.set_xticks(shown, [layers[place] for place in shown], rotation=90, fontsize=7)
+    step = -(-len(layers) // _MAX_NAMES)
+    # Always the output, and no name so close to it that they overlap.
+    ticks = [index for index in range(0, last, step) if last - index >= step] + [last]
+    axes.set_xticks(ticks, [layers[index] for index in ticks], rotation=90, fontsize=7)
     axes.set_xlim(-0.6, last + 0.6)

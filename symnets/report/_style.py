@@ -1,9 +1,4 @@
-"""How symnets' figures look: a matplotlib style used through a context, never switched on globally.
-
-Published values in a figure, drawn the same way everywhere: a dashed grey line and its band.
-
-Figures as PNG and SVG, and the way results reach the disk: whole or not at all.
-"""
+"""Style of figures, panels, published values drawn for comparison, and atomic writing of figures."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -19,9 +14,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from symnets.estimates import PowerLaw
 from symnets.files import whole_file
 
-# Okabe and Ito's colours, told apart by colour-blind readers; yellow is left out, it fades on white.
+# The palette of Okabe and Ito, which colour-blind readers can distinguish, without yellow, faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, FAINT = "#22272e", "#8c959f"
 
@@ -57,7 +53,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The style of symnets' figures, as a context or a decorator; matplotlib's settings return afterwards.
+    """The style of symnets' figures, as a context manager or decorator; matplotlib's settings are restored.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -69,11 +65,11 @@ def style() -> Iterator[None]:
 
 
 def colors(n: int) -> Sequence[str]:
-    """n distinct colours: the palette, or beyond its length an even walk through viridis."""
+    """n distinct colours: from the palette, or equally spaced in viridis if the palette is too short."""
     if n <= len(COLORS):
         return COLORS[:n]
-    walk = matplotlib.colormaps["viridis"]
-    return [to_hex(walk(i / (n - 1))) for i in range(n)]
+    viridis = matplotlib.colormaps["viridis"]
+    return [to_hex(viridis(i / (n - 1))) for i in range(n)]
 
 
 def row_of_panels(n: int) -> tuple[Figure, Sequence[Axes]]:
@@ -84,7 +80,7 @@ def row_of_panels(n: int) -> tuple[Figure, Sequence[Axes]]:
 
 
 def logarithmic(axes: Axes) -> None:
-    """Logarithmic vertical axis with plain numbers at 1, 2 and 5 of each decade."""
+    """Makes the vertical axis logarithmic, with plain numbers at 1, 2 and 5 in each decade."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -103,17 +99,17 @@ def draw_published(
     *,
     along: Literal["y", "x"] = "y",
 ) -> None:
-    """Draws a published number across the panel, its band behind it, and one entry in the legend.
+    """Draws a published value as a dashed line with its band, and one entry in the legend.
 
     Args:
-        axes: where to draw.
-        value: the number; None for a band alone.
-        band: from where to where results count as agreeing.
-        label: in the legend; the source belongs here, such as "O'Hern et al. 2003".
-        along: the axis that the number is read on: "y" gives a horizontal line, "x" a vertical one.
+        axes: the axes to draw on.
+        value: the published value; None for a band alone.
+        band: range in which results count as agreeing.
+        label: entry in the legend, with the source, such as "O'Hern et al. 2003".
+        along: axis of the value: "y" gives a horizontal line, "x" a vertical one.
 
     Raises:
-        ValueError: neither value nor band.
+        ValueError: neither a value nor a band.
     """
     if value is None and band is None:
         raise ValueError("draw_published: expected a value, a band, or both, got neither")
@@ -133,15 +129,15 @@ def draw_published_exponent(
     band: tuple[float, float] | None = None,
     label: str = "published",
 ) -> None:
-    """Draws a power law of a published exponent through a point; other exponents of the band fan out from it.
+    """Draws a power law with a published exponent through a point, with a band of exponents that agree.
 
     Args:
-        axes: with two logarithmic scales, where the law is straight.
+        axes: axes with two logarithmic scales.
         exponent: slope of log y against log x.
-        through: the point (x, y) that the law passes: an exponent has no height of its own.
-        between: from which x to which.
+        through: point (x, y) on the power law, which sets its prefactor.
+        between: range of x.
         band: smallest and largest exponent that count as agreeing.
-        label: in the legend, with the exponent and its source.
+        label: entry in the legend, with the exponent and its source.
     """
     x = np.geomspace(*between, 50)
     ratio = x / through[0]
@@ -150,8 +146,18 @@ def draw_published_exponent(
     axes.plot(x, through[1] * ratio**exponent, label=label, **_LINE)
 
 
+def draw_power_law(axes: Axes, law: PowerLaw, label: str = "", *, color: str = "#000000") -> None:
+    """Draws a fitted power law over its fitted range, with "label: slope a ± error" in the legend."""
+    low, high = law.x_range
+    x_star = law.x_star.value
+    near, far = sorted((abs(low - x_star), abs(high - x_star)))
+    x = x_star + np.geomspace(near, far, 100) * (1 if low >= x_star else -1)
+    text = f"{label}: slope {law}" if label else f"slope {law}"
+    axes.plot(x, law(x), color=color, linewidth=1.4, label=text)
+
+
 def png(figure: Figure, *, dpi: float = 160) -> bytes:
-    """The figure as a PNG image. Needs no display and no pyplot."""
+    """The figure as a PNG image, without a display or pyplot."""
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format="png", dpi=dpi)
@@ -159,7 +165,7 @@ def png(figure: Figure, *, dpi: float = 160) -> bytes:
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as an SVG drawing; text stays text, and the same figure gives the same bytes."""
+    """The figure as an SVG drawing, with text as text; equal figures give equal bytes."""
     buffer = io.BytesIO()
     with style(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "symnets"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -167,12 +173,12 @@ def svg(figure: Figure) -> bytes:
 
 
 def save_figure(figure: Figure, path: str | Path, *, dpi: float = 160) -> tuple[Path, Path]:
-    """Writes the figure twice, as PNG and as SVG, each atomically.
+    """Writes the figure as PNG and as SVG, each atomically.
 
     Args:
-        figure: what to write.
-        path: both names without their ending, which is added: "results/plane" gives "results/plane.png" and
-            "results/plane.svg". A dot in the name is part of it.
+        figure: the figure.
+        path: path without suffix: "results/plane" gives "results/plane.png" and "results/plane.svg". A dot in
+            the name is part of it.
         dpi: resolution of the PNG.
 
     Returns:
@@ -184,12 +190,12 @@ def save_figure(figure: Figure, path: str | Path, *, dpi: float = 160) -> tuple[
 
 
 def save_picture(figure: Figure, path: str | Path, *, dpi: float = 160) -> Path:
-    """Writes the figure as PNG, atomically, and makes its folder if need be."""
+    """Writes the figure as PNG, atomically; its folder is made if necessary."""
     return write(path, png(figure, dpi=dpi))
 
 
 def write(path: str | Path, content: bytes) -> Path:
-    """Writes a file under a temporary name and renames it: readers see it whole or not at all."""
+    """Writes a file atomically; its folder is made if necessary."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
     return Path(path)

@@ -333,7 +333,7 @@ def test_outputs_that_are_no_tensor(here: Path, nets: str, capsys: pytest.Captur
         ("--model net.safetensors --cutoff 9", "cutoff: 9 needs waves"),
         ("--model net.safetensors --temperature -1", "temperature: expected a finite number >= 0, got -1"),
         ("--model net.safetensors --delta nan", "delta: expected a finite number >= 0, got nan"),
-        ("--model net.safetensors --temperature 1e-3 --delta 1", "expected one of them, got both"),
+        ("--model net.safetensors --temperature 1e-3 --delta 1", "expected one of the two, got both"),
         ("--model net.safetensors --draws 0", "n_draws: expected at least 1, got 0"),
         ("--model net.safetensors --n-images 1", "--n-images of at least 2"),
         ("--model net.safetensors --seed -1", "--seed >= 0"),

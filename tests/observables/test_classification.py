@@ -75,11 +75,11 @@ def test_the_model_is_left_as_found():
 
 def test_what_does_not_fit():
     model, rows = answers([0, 1, 2]), torch.arange(3)
-    with pytest.raises(ValueError, match="expected as many of both, got 3 and 2"):
+    with pytest.raises(ValueError, match="expected equal numbers, at least one of each, got 3 and 2"):
         classification_error(model, rows, torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="got 0 and 0"):
         classification_error(model, rows[:0], rows[:0])
-    with pytest.raises(ValueError, match="knows classes 0 to 2, got 0 to 7"):
+    with pytest.raises(ValueError, match="expected classes 0 to 2 of the model, got 0 to 7"):
         classification_error(model, rows, torch.tensor([0, 1, 7]))
     with pytest.raises(ValueError, match=r"expected outputs \(3, classes\), got \(3,\)"):
         classification_error(Table(torch.zeros(3)), rows, rows)

@@ -177,5 +177,5 @@ def test_nan_of_the_model_is_not_hidden() -> None:
 
 
 def test_empty_loader_is_an_error() -> None:
-    with pytest.raises(ValueError, match="loader is empty"):
+    with pytest.raises(ValueError, match="an empty loader"):
         predicted([])

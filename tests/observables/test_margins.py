@@ -81,7 +81,7 @@ def test_net_is_left_in_its_mode() -> None:
     ("outputs", "targets", "message"),
     [
         ([1.0, 2.0], [0, 1], r"labels: expected \+1 and -1, got \[0.0, 1.0\]"),
-        ([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]], [1, -1], r"one number a pattern.*got \(2, 3\)"),
+        ([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]], [1, -1], r"one number for each pattern.*got \(2, 3\)"),
         ([], [], "expected at least one pattern"),
     ],
 )

@@ -48,5 +48,5 @@ def test_of_a_linear_function_it_is_the_gram_matrix() -> None:
 
 
 def test_several_outputs_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"one output a pattern, got outputs of shape \(6, 2\)"):
+    with pytest.raises(ValueError, match=r"one output for each pattern, got outputs of shape \(6, 2\)"):
         tangent_kernel(nn.Linear(3, 2, dtype=torch.float64), draw(6, 3))

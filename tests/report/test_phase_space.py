@@ -32,7 +32,7 @@ def test_cold_images_are_as_they_are_and_hot_ones_fold():
     """At a fourth of the smallest T1 nothing folds; at four times T2 everything does."""
     made = draw(cutoffs=(6,), n_temperatures=2)
     texts = [text.get_text() for text in made.axes[0].texts]
-    assert texts == ["none folds", "100 % fold"]
+    assert texts == ["none fold", "100 % fold"]
     cold, hot = (np.asarray(picture.get_array()) for picture in made.axes[0].images)
     original = image()[0].numpy()
     scaled = (original - original.min()) / (original.max() - original.min())

@@ -51,7 +51,7 @@ def test_baseline_stands_beside_in_the_legend() -> None:
 
 
 def test_baseline_of_another_net_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected the 3 layers of the other network, got 1"):
+    with pytest.raises(ValueError, match="expected the 3 layers of the network, got 1"):
         stability_figure(THREE, measured({name: [1.0] for name in "DGR"}, ("output",)))
 
 
@@ -99,7 +99,7 @@ def test_rows_are_images_and_columns_grow_hotter(channels: int) -> None:
     grid = np.array(shown(figure), dtype=object)
     assert len(grid) == 2 * 5
     titles = [axes.get_title() for axes in figure.axes[:5]]
-    assert titles[:4] == ["images", "δ = 0 px", "δ = 0.3 px", "δ = 0.6 px"]
+    assert titles[:4] == ["original", "δ = 0 px", "δ = 0.3 px", "δ = 0.6 px"]
     assert titles[4].endswith("% fold")
     original, *moved = (np.stack((grid[k], grid[5 + k])).astype(float) for k in range(5))
     np.testing.assert_array_equal(original, moved[0])
@@ -120,7 +120,7 @@ def test_normalised_images_look_as_they_were() -> None:
 
 def test_what_to_draw_must_be_said() -> None:
     images, field, generator = torch.rand(1, 1, 8, 8), SineField((8, 8), cutoff=2), torch.Generator()
-    with pytest.raises(ValueError, match="either temperatures or deltas"):
+    with pytest.raises(ValueError, match="one of temperatures and deltas"):
         deformed_samples(images, field, generator=generator)
     with pytest.raises(ValueError, match="at least one image"):
         deformed_samples(images[:0], field, deltas=[1.0], generator=generator)

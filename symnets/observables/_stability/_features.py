@@ -1,9 +1,4 @@
-"""The one tensor that is measured of what a module returns.
-
-Which modules of a network are measured.
-
-Features: the outputs of layers, compared with those of the images as they were.
-"""
+"""Outputs of the layers of a network: selection of layers, selection of tensors, and forward hooks."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
@@ -16,113 +11,116 @@ from torch import Tensor, nn
 from symnets.names import nearest
 
 OutputSelector = int | str | Callable[[Any], Tensor]
-"""An index, a key, the name of a field, or a function of what a module returns."""
+"""Selects one tensor from the output of a module: an index, a key, the name of a field, or a function."""
 
 
-def select_output(found: Any, choice: OutputSelector | None, name: str, n: int) -> Float[Tensor, "n *shape"]:
-    """Outputs of n images, one tensor with the images along its first axis.
+def select_output(
+    output: Any, selector: OutputSelector | None, name: str, n: int
+) -> Float[Tensor, "n *shape"]:
+    """One tensor of a module's output, with the n images along its first axis.
 
     Args:
-        found: what a module returned.
-        choice: which part of it; None if it is a tensor itself.
-        name: of the module, for errors.
-        n: images that went in.
+        output: what the module returned.
+        selector: which part of it; None if it is a tensor itself.
+        name: of the module, for error messages.
+        n: number of images in the batch.
 
     Raises:
-        ValueError: it is not a tensor of floating numbers, n along the first axis.
+        ValueError: the result is not a floating-point tensor of length n along the first axis.
     """
-    if callable(choice):
-        found = choice(found)
-    elif choice is not None and not isinstance(found, Tensor):
-        found = _part(found, choice, name)
-    if not isinstance(found, Tensor):
+    if callable(selector):
+        output = selector(output)
+    elif selector is not None and not isinstance(output, Tensor):
+        output = _part(output, selector, name)
+    if not isinstance(output, Tensor):
         raise ValueError(
-            f"{name}: expected a tensor, got {_contents(found)}; choose with output={{{name!r}: ...}}, an "
+            f"{name}: expected a tensor, got {_contents(output)}; pass output={{{name!r}: ...}}, an "
             "index, a key or a function"
         )
-    if not found.is_floating_point() or found.ndim == 0 or len(found) != n:
+    if not output.is_floating_point() or output.ndim == 0 or len(output) != n:
         raise ValueError(
-            f"{name}: expected floating numbers with the {n} images along the first axis, got {found.dtype} "
-            f"of shape {tuple(found.shape)}; choose or transpose with output={{{name!r}: function}}"
+            f"{name}: expected a floating-point tensor with the {n} images along the first axis, got "
+            f"{output.dtype} of shape {tuple(output.shape)}; select or transpose with "
+            f"output={{{name!r}: function}}"
         )
-    # Differences of half-precision numbers would lose what little they have.
-    return found if found.dtype in (torch.float32, torch.float64) else found.float()
+    # In float32 at least: differences of half-precision numbers would lose most digits.
+    return output if output.dtype in (torch.float32, torch.float64) else output.float()
 
 
 def selector_of(
     output: OutputSelector | Mapping[str, OutputSelector] | None, name: str, own: bool
 ) -> OutputSelector | None:
-    """The choice for a module: of a mapping its entry, else what is said for the model's own output."""
+    """The selector for a module: its entry in a mapping, or a single selector for the model's own output."""
     if isinstance(output, Mapping):
         return output.get(name)
     return output if own else None
 
 
-def _part(found: Any, choice: Hashable, name: str) -> Any:
+def _part(output: Any, selector: Hashable, name: str) -> Any:
     try:
-        return found[choice]
+        return output[selector]
     except (KeyError, IndexError, TypeError):
-        if isinstance(choice, str) and hasattr(found, choice):
-            return getattr(found, choice)
-        raise ValueError(f"{name}: output={choice!r} is not there; got {_contents(found)}") from None
+        if isinstance(selector, str) and hasattr(output, selector):
+            return getattr(output, selector)
+        raise ValueError(f"{name}: expected output={selector!r}, got {_contents(output)}") from None
 
 
-def _contents(found: Any) -> str:
+def _contents(output: Any) -> str:
     def kind(value: Any) -> str:
         shape = f" {tuple(value.shape)}" if isinstance(value, Tensor) else ""
         return f"{type(value).__name__}{shape}"
 
-    if isinstance(found, Mapping):
-        items = [f"{key!r}: {kind(value)}" for key, value in found.items()]
-        return f"{type(found).__name__} {{{', '.join(items)}}}"
-    if isinstance(found, tuple | list):
-        return f"{type(found).__name__} ({', '.join(f'{i}: {kind(v)}' for i, v in enumerate(found))})"
-    return kind(found)
+    if isinstance(output, Mapping):
+        items = [f"{key!r}: {kind(value)}" for key, value in output.items()]
+        return f"{type(output).__name__} {{{', '.join(items)}}}"
+    if isinstance(output, tuple | list):
+        return f"{type(output).__name__} ({', '.join(f'{i}: {kind(v)}' for i, v in enumerate(output))})"
+    return kind(output)
 
 
 OUTPUT = "output"
-"""Name under which the output of the whole model is listed."""
+"""Name of the model's own output among the layers."""
 
 Layers = str | type[nn.Module] | Sequence[str | type[nn.Module]] | None
 
 
 def select_layers(model: nn.Module, layers: Layers) -> tuple[dict[str, nn.Module], set[str]]:
-    """Modules by name, and those names that were asked for one by one.
+    """The selected modules by name, and the set of names that were given explicitly.
 
     A submodule that is itself called "output" is listed as ".output".
 
     Args:
-        model: whose submodules are meant.
-        layers: None for none; "all" for those without children; a name as in `model.named_modules()`; a
-            type, for all modules of it; or several of these.
+        model: the network.
+        layers: None for no submodule; "all" for all modules without children; a name as in
+            `model.named_modules()`; a type, for all modules of that type; or several of these.
 
     Raises:
         TypeError: neither names nor types.
-        ValueError: there is no module of this name, or of this type.
+        ValueError: no module of that name or type.
     """
     modules = {
         f".{name}" if name == OUTPUT else name: module for name, module in model.named_modules() if name
     }
     if not isinstance(layers, str | type | Iterable | None):
         raise TypeError(f"layers: expected names, module types or 'all', got {layers!r}")
-    wanted = [] if layers is None else [layers] if isinstance(layers, str | type) else list(layers)
-    found: dict[str, nn.Module] = {}
+    requested = [] if layers is None else [layers] if isinstance(layers, str | type) else list(layers)
+    selected: dict[str, nn.Module] = {}
     named: set[str] = set()
-    for layer in wanted:
+    for layer in requested:
         if isinstance(layer, type):
-            mine = {name: module for name, module in modules.items() if isinstance(module, layer)}
-            if not mine:
+            new = {name: module for name, module in modules.items() if isinstance(module, layer)}
+            if not new:
                 types = sorted({type(module).__name__ for module in modules.values()})
                 raise ValueError(f"layers: the model has no {layer.__name__}; it has {', '.join(types)}")
         elif layer == "all" and "all" not in modules:
-            mine = {name: module for name, module in modules.items() if not any(module.children())}
+            new = {name: module for name, module in modules.items() if not any(module.children())}
         elif layer == OUTPUT:
             continue  # always measured
         else:
-            mine = {layer: _named(modules, layer)}
+            new = {layer: _named(modules, layer)}
             named.add(layer)
-        found |= mine
-    return found, named
+        selected |= new
+    return selected, named
 
 
 def _named(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
@@ -136,21 +134,25 @@ def _named(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
     )
 
 
-Seen = Callable[[str, Float[Tensor, "n features"]], None]
-"""What is told the name and the flattened output of a layer."""
+OnFeatures = Callable[[str, Float[Tensor, "n features"]], None]
+"""Callback that takes the name and the flattened output of a layer."""
 
 
 class Features:
-    """Forward passes in which every output of the chosen layers is shown, as soon as it is there.
+    """Forward passes that call back with the output of each selected layer, as soon as it is computed.
 
-    Shown at once, because a ReLU that works in place overwrites the layer before it. A layer that is called
-    several times is shown under name, name#2, name#3, ... Its hooks live as long as the `with` block.
+    The callback is immediate, because an in-place ReLU overwrites the output of the layer before it. A layer
+    that is called several times has the names name, name#2, name#3, ... Hooks are removed at the end of the
+    `with` block.
 
     Args:
         model: any module.
         layers: modules by name.
-        named: names of layers that must be there.
-        output: which part of outputs that are no tensors.
+        named: names of layers that must be called in the forward pass.
+        output: selectors for outputs that are not tensors.
+
+    Raises:
+        ValueError: a selector for a layer that is not measured.
     """
 
     def __init__(
@@ -161,14 +163,12 @@ class Features:
         output: OutputSelector | Mapping[str, OutputSelector] | None,
     ) -> None:
         if isinstance(output, Mapping) and (unknown := set(output) - {OUTPUT, *layers}):
-            raise ValueError(
-                f"output: {', '.join(sorted(unknown))} is not among the layers that are measured"
-            )
+            raise ValueError(f"output: expected names of measured layers, got {', '.join(sorted(unknown))}")
         self.model, self.layers, self.named, self.output = model, layers, named, output
         self.names: tuple[str, ...] = ()
         self._calls: Counter[str] = Counter()
         self._order: list[str] = []
-        self._seen: Seen | None = None
+        self._on_features: OnFeatures | None = None
         self._n = 0
         self._hooks: list[Any] = []
 
@@ -181,18 +181,17 @@ class Features:
         for hook in self._hooks:
             hook.remove()
 
-    def show(self, images: Tensor, seen: Seen) -> None:
-        """One forward pass; `seen` is called for every layer in the order of execution, the output last.
+    def forward(self, images: Tensor, on_features: OnFeatures) -> None:
+        """One forward pass; calls `on_features` for each layer in order of execution, the output last.
 
         Raises:
-            ValueError: a layer that was named is never called, or calls differ from pass to pass.
+            ValueError: a layer in `named` is never called, or the calls differ between passes.
         """
         self._calls.clear()
-        self._order, self._seen, self._n = [], seen, len(images)
-        found = self.model(images)
-        self._show(OUTPUT, found, own=True)
+        self._order, self._on_features, self._n = [], on_features, len(images)
+        self._emit(OUTPUT, self.model(images), own=True)
         if missing := [name for name in self.named if not self._calls[name]]:
-            raise ValueError(f"layers: {', '.join(missing)} is never called in the forward pass")
+            raise ValueError(f"layers: {', '.join(missing)} not called in the forward pass")
         if self.names and self.names != tuple(self._order):
             raise ValueError(
                 f"layers: expected the same calls in every pass, got {self._order} after {list(self.names)}"
@@ -200,25 +199,25 @@ class Features:
         self.names = tuple(self._order)
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, inputs: Any, found: Any) -> None:
-            self._show(name, found, own=False)
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            self._emit(name, output, own=False)
 
         return hook
 
-    def _show(self, name: str, found: Any, own: bool) -> None:
-        assert self._seen is not None
+    def _emit(self, name: str, output: Any, own: bool) -> None:
+        assert self._on_features is not None
         self._calls[name] += 1
         count = self._calls[name]
-        features = select_output(found, selector_of(self.output, name, own), name, self._n)
+        features = select_output(output, selector_of(self.output, name, own), name, self._n)
         name = name if count == 1 else f"{name}#{count}"
         self._order.append(name)
-        self._seen(name, features.detach().flatten(1) if features.ndim > 1 else features.detach()[:, None])
+        self._on_features(
+            name, features.detach().flatten(1) if features.ndim > 1 else features.detach()[:, None]
+        )
 
 
 @torch.no_grad()
 def slices(features: Tensor) -> tuple[Tensor, ...]:
-    """Parts of some rows each, small enough to be copied into float64: a few MB on a CPU, where they should
-    fit into its cache, and up to 256 MB on a GPU, where each costs calls.
-    """
+    """Chunks of rows for sums in float64: a few MB on a CPU, to fit into its cache, up to 256 MB on a GPU."""
     limit = 2**20 if features.device.type == "cpu" else 2**25
     return features.split(max(1, limit // max(features.shape[1], 1)))

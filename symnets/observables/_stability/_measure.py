@@ -1,13 +1,4 @@
-"""The measurement of D, G and R in one pass over the images.
-
-Warnings of folds: once, at the door, and not with every draw.
-
-Notes: why a number is not there.
-
-A model in the mode in which it is measured, and left as it was found.
-
-The bar of a measurement.
-"""
+"""Stability of a network: the measurement of D, G and R in one pass over the images."""
 
 import math
 import warnings
@@ -25,12 +16,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from symnets.diffeo import FoldingWarning
 from symnets.observables._as_found import as_found
-from symnets.observables._stability._accumulators import Average, Ledger
+from symnets.observables._stability._accumulators import Accumulators, Average
 from symnets.observables._stability._features import Features, Layers, OutputSelector, select_layers
-from symnets.observables._stability._moved_images import (
+from symnets.observables._stability._perturbed_images import (
     BLOCK,
     DeformationField,
-    Draws,
+    Perturbations,
     batches,
     check_images,
     check_strength,
@@ -39,31 +30,23 @@ from symnets.observables._stability._result import LayerEstimates, Stability
 
 
 def warn_of_folds(field: DeformationField, strength: Mapping[str, float]) -> None:
-    """Whatever a field has to say of a strength, said to the caller of `stability`.
+    """Emits the warnings of a field about its strength once, at the line that called `stability`.
 
     Args:
-        field: asked for a single deformation, of which nothing is kept.
-        strength: temperature or delta, by name.
+        field: samples one deformation, which is discarded.
+        strength: temperature or delta, as a keyword argument of `field.sample`.
     """
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(record=True) as told:
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(record=True) as messages:
         warnings.simplefilter("always")
         field.sample(1, generator=Generator().manual_seed(0), **strength)
-    for one in told:
-        warnings.warn(one.message, category=one.category, stacklevel=3)  # past `stability`
-
-
-@contextmanager
-def told_already() -> Iterator[None]:
-    """Without warnings of folds."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FoldingWarning)
-        yield
+    for message in messages:
+        warnings.warn(message.message, category=message.category, stacklevel=3)  # past `stability`
 
 
 def notes(
     layers: Sequence[str], d: LayerEstimates, g: LayerEstimates, r: LayerEstimates, n_images: int
 ) -> tuple[str, ...]:
-    """A sentence for each thing that is undefined, with the layers it concerns."""
+    """A sentence for each undefined quantity, with the layers concerned."""
     return tuple(_notes(np.array(layers), d, g, r, n_images))
 
 
@@ -71,16 +54,17 @@ def _notes(
     layers: np.ndarray, d: LayerEstimates, g: LayerEstimates, r: LayerEstimates, n_images: int
 ) -> Iterator[str]:
     if n_images == 1:
-        yield "D and G are undefined: a single image has no distance to another"
-    elif len(lost := layers[~g.defined & ~d.defined]):
-        yield f"D and G are undefined: outputs of all images are equal, or no numbers, in {_few(lost)}"
-    if len(lost := layers[~r.defined & ~(g.value == 0)]):
-        yield f"R is undefined: noise does not move the output, or it is no number, in {_few(lost)}"
-    if len(lost := layers[~r.defined & (g.value == 0)]):
-        yield f"R is undefined: G is 0, in {_few(lost)}; deformations that move no pixel have noise of norm 0"
+        yield "D and G are undefined: a single image has no pair distance"
+    elif len(names := layers[~g.defined & ~d.defined]):
+        yield f"D and G are undefined: the outputs of all images are equal, or NaN, in {_first(names)}"
+    if len(names := layers[~r.defined & ~(g.value == 0)]):
+        yield f"R is undefined: noise does not change the output, or it is NaN, in {_first(names)}"
+    if len(names := layers[~r.defined & (g.value == 0)]):
+        yield f"R is undefined: G is 0 in {_first(names)}; the identity gives noise of norm 0"
 
 
-def _few(names: np.ndarray) -> str:
+def _first(names: np.ndarray) -> str:
+    """The first four names."""
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return ", ".join(names[:4]) + more
 
@@ -89,37 +73,32 @@ BatchNorm = Literal["running", "batch"]
 
 
 @contextmanager
-def evaluation(model: nn.Module, batch_norm: BatchNorm = "running") -> Iterator[None]:
-    """Eval mode without gradients; afterwards modes, buffers and torch's random states are as before.
+def evaluation(model: nn.Module, batch_norm: BatchNorm) -> Iterator[None]:
+    """Eval mode without gradients and without `FoldingWarning`; the model is left as found.
 
     Args:
         model: any module.
-        batch_norm: what batch normalisations use, "running" statistics or those of each "batch".
+        batch_norm: statistics of batch normalisations: "running", or those of each "batch".
     """
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    gpus = sorted({tensor.get_device() for tensor in model.parameters() if tensor.is_cuda})
-    with as_found(model), torch.random.fork_rng(devices=gpus), torch.no_grad():
-        try:
-            model.eval()
-            if batch_norm == "batch":
-                for module in model.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.train()
-            yield
-        finally:
-            for buffer, before in buffers:  # running statistics moved in "batch"
-                buffer.copy_(before)
+    with as_found(model, buffers=True), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FoldingWarning)  # `warn_of_folds` has emitted it
+        model.eval()
+        if batch_norm == "batch":
+            for module in model.modules():
+                if isinstance(module, _BatchNorm):
+                    module.train()
+        yield
 
 
-class Bar:
-    """Images done, and R of the output so far, on standard error.
+class ProgressBar:
+    """Progress bar on standard error, with the R of the output over the images so far.
 
     Args:
-        total: images.
-        shown: False for nothing at all.
+        total: number of images.
+        visible: whether to print anything.
     """
 
-    def __init__(self, total: int, *, shown: bool) -> None:
+    def __init__(self, total: int, *, visible: bool) -> None:
         self.bar = Progress(
             TextColumn("stability"),
             BarColumn(bar_width=24),
@@ -128,7 +107,7 @@ class Bar:
             TimeRemainingColumn(),
             TextColumn("{task.fields[text]}"),
             console=Console(stderr=True),
-            disable=not shown,
+            disable=not visible,
         )
         self.task = self.bar.add_task("", total=total, text="")
 
@@ -140,7 +119,7 @@ class Bar:
         self.bar.stop()
 
     def update(self, done: int, r: float) -> None:
-        """Tells how many images are done, and their R."""
+        """Shows the number of images done, and their R."""
         self.bar.update(self.task, completed=done, text=f"R {r:.3g}")
 
 
@@ -165,47 +144,47 @@ def stability(
     confidence: float = 0.95,
     progress: bool = False,
 ) -> Stability:
-    """D, G and R of a network and its layers (Petrini et al. 2021, arXiv:2105.02468; layers as in Tomasini
-    et al. 2022, arXiv:2210.01506). See `Stability` for the formulas.
+    """Stability D, G and R of a network and its layers under deformations of its images.
 
-    Model, train or eval modes, buffers and torch's random states are left as found. From `generator` one
-    number is drawn, and from that everything else: two models, or two sets of layers, that are given equal
-    generators see the same deformations and the same noise. The size of batches changes nothing but
-    rounding, and the intervals of D and G in their third digit.
+    Defined by Petrini et al. 2021 (arXiv:2105.02468), for layers by Tomasini et al. 2022 (arXiv:2210.01506);
+    see `Stability` for the formulas. The model, its modes and buffers, and torch's random states are left as
+    found. All random numbers follow from one number sampled from `generator`: with equal generators, two
+    models or two sets of layers are measured with the same deformations and noise. The batch size changes
+    rounding only, and the intervals of D and G in their third digit.
 
     Args:
-        model: any module that takes images; measured in eval mode.
-        images: as the model takes them, normalised; brought to the model's device and dtype in batches.
-        field: a `symnets.diffeo.SineField`, or another `Field`.
+        model: any module that takes images; evaluated in eval mode.
+        images: as the model takes them, normalised; copied to the model's device and dtype in batches.
+        field: a `symnets.diffeo.SineField`, or another `DeformationField`.
         temperature: T of the deformations.
-        delta: root of their mean squared displacement in pixels, instead of the temperature.
-        layers: besides the output: names as in `model.named_modules()`, module types (all of that type), or
-            "all" without children. Types and "all" skip modules that are never called. A layer that is
-            called several times is listed as name, name#2, ...
+        delta: root mean square displacement in pixels, in place of the temperature.
+        layers: layers to measure besides the output: names as in `model.named_modules()`, module types (all
+            modules of that type), or "all" (modules without children). Types and "all" skip modules that are
+            not called. A layer that is called several times is listed as name, name#2, ...
         n_draws: deformations, and noises, of each image.
-        noise: isotropic, of norm ‖η‖ = ‖τx - x‖ for each draw ("per_image", as the published code), or
-            ‖η‖ = <‖τx - x‖> for all ("mean", as the paper; it takes a pass of deformations before).
-        average: <.> is a "mean"; or a "median" over images of means over draws, with the pair distance of
-            ⌊n/2⌋ disjoint random pairs; or "reference", see `CoordinateMedians`.
-        generator: source of the seed; None is torch's own.
+        noise: norm of the isotropic noise: ‖η‖ = ‖τx - x‖ for each draw ("per_image", as the published code),
+            or ‖η‖ = <‖τx - x‖> for all ("mean", as the paper; requires one more pass of deformations).
+        average: <.> as "mean"; as "median" over images of means over draws, with the pair distance from
+            ⌊n/2⌋ disjoint random pairs; or as "reference", the averages of the published code.
+        generator: source of the seed; None is torch's default generator.
         batch_size: largest number of images in a forward pass.
-        output: index, key or function that chooses one tensor of what the model returns; or a mapping of
-            these from names of layers ("output" for the model).
-        batch_norm: "running" statistics, or those of each "batch", as one wants at initialisation.
-        confidence: of the intervals. They are for these fields and noise norms: images are the sampling
-            unit (delta method; bootstrap for medians). "reference" has none.
-        progress: show a bar on standard error.
+        output: index, key or function that selects one tensor from what the model returns; or a mapping from
+            names of layers ("output" for the model) to these.
+        batch_norm: "running" statistics, or those of each "batch", as is appropriate at initialisation.
+        confidence: confidence level of the intervals, for fixed fields and noise norms. Images are the
+            sampling unit (delta method; bootstrap for medians). "reference" has no intervals.
+        progress: whether to show a progress bar on standard error.
 
     Raises:
-        TypeError: images that are no tensor of floating numbers; layers that are neither names nor types.
-        ValueError: images of another shape than the field's or with NaN; an unknown layer; outputs that are
-            no tensor; options out of range.
+        TypeError: images that are not a floating-point tensor; layers that are neither names nor types.
+        ValueError: images of another shape than the field or with NaN; an unknown layer; outputs that are
+            not tensors; options out of range.
 
     Warns:
-        FoldingWarning: once, where the field warns of deformations that are too strong.
+        FoldingWarning: once, if the field warns that the deformations are too strong.
 
     Example:
-        For f(x) = x, D = G and R = 1 whatever the images.
+        For f(x) = x, D = G and R = 1 for any images.
     """
     check_images(images, field)
     strength = check_strength(temperature, delta)
@@ -214,21 +193,21 @@ def stability(
     like = next((p for p in model.parameters() if p.is_floating_point()), images)
     seed = int(torch.randint(2**62, (), generator=generator, device=getattr(generator, "device", "cpu")))
     dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
-    draws = Draws(images, field, strength, seed=seed, device=like.device, dtype=dtype)
-    ledger, total_norm = Ledger(average, len(images), n_draws), 0.0
+    perturbations = Perturbations(images, field, strength, seed=seed, device=like.device, dtype=dtype)
+    layer_sums, total_norm = Accumulators(average, len(images), n_draws), 0.0
     warn_of_folds(field, strength)
-    with evaluation(model, batch_norm), features, told_already(), Bar(len(images), shown=progress) as bar:
-        norm = draws.mean_norm(n_draws, max(1, batch_size // BLOCK)) if noise == "mean" else None
-        for batch in batches(draws, n_draws, norm, batch_size):
-            features.show(batch.images.to(like.dtype), ledger.clean(batch.start))
-            for moved in batch.moved:
-                features.show(moved.deformed.to(like.dtype), ledger.moved(0, batch.start))
-                features.show(moved.noisy.to(like.dtype), ledger.moved(1, batch.start))
-                total_norm = total_norm + moved.norm
+    with evaluation(model, batch_norm), features, ProgressBar(len(images), visible=progress) as bar:
+        norm = perturbations.mean_norm(n_draws, max(1, batch_size // BLOCK)) if noise == "mean" else None
+        for batch in batches(perturbations, n_draws, norm, batch_size):
+            features.forward(batch.images.to(like.dtype), layer_sums.on_clean(batch.start))
+            for draw in batch.perturbed:
+                features.forward(draw.deformed.to(like.dtype), layer_sums.on_perturbed(0, batch.start))
+                features.forward(draw.noisy.to(like.dtype), layer_sums.on_perturbed(1, batch.start))
+                total_norm = total_norm + draw.norm
             done = batch.start + len(batch.images)
-            if progress:  # else nobody waits for the device
-                bar.update(done, ledger.r_so_far(done))
-    numbers = [ledger.records[name].numbers(confidence, seed) for name in features.names]
+            if progress:  # r_so_far synchronises with the device
+                bar.update(done, layer_sums.r_so_far(done))
+    numbers = [layer_sums.by_layer[name].numbers(confidence, seed) for name in features.names]
     d, g, r = (LayerEstimates.of(column) for column in zip(*numbers, strict=True))
     temperature, delta = _both_strengths(field, strength)
     return Stability(
@@ -250,7 +229,7 @@ def stability(
 
 
 def _both_strengths(field: Any, strength: Mapping[str, float]) -> tuple[float, float]:
-    """Temperature and exact displacement; NaN where the field does not tell."""
+    """Temperature and exact displacement; NaN for one that the field does not define."""
     temperature, delta = strength.get("temperature", math.nan), strength.get("delta", math.nan)
     if math.isnan(temperature) and callable(getattr(field, "temperature", None)):
         temperature = float(field.temperature(delta))

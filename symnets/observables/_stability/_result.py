@@ -1,7 +1,4 @@
-"""Confidence intervals of ratios; images are the sampling unit.
-
-Stability: D, G and R of a network's layers.
-"""
+"""The result of a stability measurement: D, G and R of each layer, with confidence intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +10,16 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.stats import t as student
 
-RESAMPLES = 1000
+N_RESAMPLES = 1000
+"""Bootstrap resamples of an interval."""
 
 
 class Interval(NamedTuple):
-    """A number and its confidence interval; NaN where undefined."""
+    """A value and its confidence interval, which may be asymmetric; NaN where undefined.
+
+    `symnets.estimates.Estimate` holds a value and its symmetric standard error. Here both ends are stored,
+    because intervals of ratios are symmetric in the logarithm only, and bootstrap intervals not at all.
+    """
 
     value: float
     low: float = np.nan
@@ -25,24 +27,24 @@ class Interval(NamedTuple):
 
 
 def ratio(above: float, below: float) -> float:
-    """above / below; NaN where below is 0."""
+    """above / below, or NaN if below is 0."""
     return float(above / below) if below != 0 else np.nan
 
 
 def delta_method(
     value: float, above: Float[ndarray, " n"], below: Float[ndarray, " n"], confidence: float
 ) -> Interval:
-    """Interval of a ratio of means, symmetric in its logarithm:
+    """Confidence interval of a ratio of means by the delta method, symmetric in the logarithm of the ratio:
 
         var(log value) = var_x(a_x / <a> - b_x / <b>) / n,
 
-    with Student's quantile for n - 1 degrees of freedom. An exact zero has no width.
+    with Student's quantile for n - 1 degrees of freedom. The interval of an exact zero is [0, 0].
 
     Args:
         value: the ratio, <a> / <b>.
-        above: a_x, one number an image.
+        above: a_x, one number for each image; images are the sampling unit.
         below: b_x.
-        confidence: probability that the interval covers the truth.
+        confidence: probability that the interval covers the true value.
     """
     n = len(above)
     if value == 0 and np.all(above == 0):
@@ -51,8 +53,8 @@ def delta_method(
         return Interval(value)
     influence = above / above.mean() - below / below.mean()
     error = influence.std(ddof=1) / np.sqrt(n)
-    reach = float(np.exp(student.ppf((1 + confidence) / 2, n - 1) * error))
-    return Interval(value, value / reach, value * reach)
+    factor = float(np.exp(student.ppf((1 + confidence) / 2, n - 1) * error))
+    return Interval(value, value / factor, value * factor)
 
 
 def bootstrapped(
@@ -62,15 +64,15 @@ def bootstrapped(
     confidence: float,
     seed: int,
 ) -> tuple[Interval, Interval, Interval]:
-    """D, G, R as ratios of medians, with percentile intervals from resampled pairs of images.
+    """D, G and R as ratios of medians, with percentile intervals by the bootstrap over pairs of images.
 
-    Pair k is images 2k and 2k + 1; pairs share nothing, so that they are drawn independently.
+    Pair k consists of images 2k and 2k + 1; no image is in two pairs, so that pairs are independent.
 
     Args:
-        deformed: squared distance of each image, numerator of D.
-        noisy: that of G.
-        pairs: squared distances of the pairs.
-        confidence: probability that the interval covers the truth.
+        deformed: squared distance of each image to its deformed version, numerator of D.
+        noisy: squared distance of each image to its noisy version, numerator of G.
+        pairs: squared distances between the images of each pair.
+        confidence: probability that the interval covers the true value.
         seed: of the resampling.
     """
     medians = (float(np.median(deformed)), float(np.median(noisy)))
@@ -80,26 +82,26 @@ def bootstrapped(
     if m < 2:
         return Interval(values[0]), Interval(values[1]), Interval(values[2])
     both = np.stack([deformed[: 2 * m], noisy[: 2 * m]]).reshape(2, m, 2)
-    rng, drawn = np.random.default_rng(seed), []
-    for some in np.array_split(np.arange(RESAMPLES), -(-RESAMPLES * m // 2**18)):
-        rows = rng.integers(m, size=(len(some), m))
-        d, g = np.median(both[:, rows].reshape(2, len(some), -1), axis=2)
+    rng, resampled = np.random.default_rng(seed), []
+    for chunk in np.array_split(np.arange(N_RESAMPLES), -(-N_RESAMPLES * m // 2**18)):
+        rows = rng.integers(m, size=(len(chunk), m))
+        d, g = np.median(both[:, rows].reshape(2, len(chunk), -1), axis=2)
         p = np.median(pairs[rows], axis=1)
-        drawn.append(np.stack([d, g, d, p, p, g]).reshape(2, 3, -1))
-    above, below = np.concatenate(drawn, axis=2)
-    # A resample with a median of 0 below has no ratio, and then nor has the interval.
+        resampled.append(np.stack([d, g, d, p, p, g]).reshape(2, 3, -1))
+    above, below = np.concatenate(resampled, axis=2)
+    # If the denominator is 0 in any resample, the interval is undefined.
     ratios = np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
     limits = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
-    found = [
+    d, g, r = (
         Interval(value, float(low), float(high)) if np.isfinite(value) else Interval(value)
         for value, low, high in zip(values, *limits, strict=True)
-    ]
-    return found[0], found[1], found[2]
+    )
+    return d, g, r
 
 
 @dataclass(frozen=True)
 class LayerEstimates:
-    """A number for each layer with its confidence interval; NaN where it is undefined."""
+    """A value for each layer with its confidence interval; NaN where undefined."""
 
     value: Float[ndarray, " layers"]
     low: Float[ndarray, " layers"]
@@ -107,18 +109,18 @@ class LayerEstimates:
 
     @classmethod
     def of(cls, intervals: Sequence[tuple[float, float, float]]) -> Self:
-        """From (value, low, high) of each layer."""
+        """Estimates from the (value, low, high) of each layer."""
         return cls(*np.array(intervals, dtype=np.float64).T)
 
     @property
     def defined(self) -> Bool[ndarray, " layers"]:
-        """Where there is a value."""
+        """Layers whose value is defined."""
         return ~np.isnan(self.value)
 
 
 @dataclass(frozen=True)
 class Stability:
-    """How much deformations and noise of equal norm move the outputs of layers.
+    """How much deformations, and noise of equal norm, change the outputs of the layers of a network.
 
     With averages over images x, deformations τ, noise η and pairs of images x ≠ z,
 
@@ -126,22 +128,23 @@ class Stability:
     """
 
     layers: tuple[str, ...]
-    """Names in the order of execution; the model's own output is "output" and the last."""
+    """Names in the order of execution; the output of the model is called "output" and comes last."""
     D: LayerEstimates
-    """Change under deformations, relative to the distance of two images."""
+    """Squared change under deformations, relative to the squared distance of two images."""
     G: LayerEstimates
-    """Change under noise, relative to the distance of two images."""
+    """Squared change under noise, relative to the squared distance of two images."""
     R: LayerEstimates
-    """Relative stability; 1 for f(x) = x, small if f ignores deformations more than it ignores noise."""
+    """Relative stability; 1 for f(x) = x, small if f is less sensitive to deformations than to noise."""
     n_images: int
+    """Number of images."""
     n_draws: int
-    """Deformations, and noises, an image."""
+    """Deformations of each image, and as many noises."""
     temperature: float
-    """T of the field; NaN if the field does not tell."""
+    """Temperature of the field; NaN if the field has none."""
     delta: float
-    """Root of the mean squared displacement in pixels, exactly; NaN if the field does not tell."""
+    """Exact root mean square displacement in pixels; NaN if the field does not define it."""
     noise_norm: float
-    """Mean ‖η‖, in units of the pixels."""
+    """Mean ‖η‖, in units of the pixel values."""
     noise: str
     """Norm of the noise: "per_image" or "mean"."""
     average: str
@@ -149,36 +152,38 @@ class Stability:
     batch_norm: str
     """Statistics of batch normalisations: "running" or "batch"."""
     confidence: float
-    """Of the intervals."""
+    """Confidence level of the intervals."""
     notes: tuple[str, ...] = ()
-    """What is undefined and why."""
+    """Which quantities are undefined, and why."""
 
     @property
     def defined(self) -> Bool[ndarray, " layers"]:
-        """Layers of which D, G and R all exist."""
+        """Layers for which D, G and R are all defined."""
         return self.D.defined & self.G.defined & self.R.defined
 
     def table(self) -> pd.DataFrame:
-        """A row for each layer: D, D_low, D_high, the same of G and R."""
+        """A row for each layer, with columns D, D_low, D_high, G, G_low, ..., R_high."""
         columns = {}
         for name, estimate in self._estimates():
             columns |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
         return pd.DataFrame(columns, index=pd.Index(self.layers, name="layer"))
 
     def row(self, prefix: str = "") -> dict[str, float]:
-        """Numbers by name, for the row of an experiment: "D", "D_low", ... of the output, "conv1/D", ...
-        of a layer, "delta" and "temperature".
+        """All numbers by name, for a table of runs.
+
+        Keys are "D", "D_low", ... for the output, "conv1/D", ... for a layer, "delta" and "temperature", each
+        after `prefix`.
         """
-        found = {}
+        row = {}
         for layer, numbers in self.table().iterrows():
-            place = prefix if layer == self.layers[-1] else f"{prefix}{layer}/"
-            found |= {f"{place}{name}": float(number) for name, number in numbers.items()}
-        return found | {f"{prefix}delta": self.delta, f"{prefix}temperature": self.temperature}
+            start = prefix if layer == self.layers[-1] else f"{prefix}{layer}/"
+            row |= {f"{start}{name}": float(number) for name, number in numbers.items()}
+        return row | {f"{prefix}delta": self.delta, f"{prefix}temperature": self.temperature}
 
     def __str__(self) -> str:
-        shown = pd.DataFrame(index=pd.Index(self.layers))
+        table = pd.DataFrame(index=pd.Index(self.layers))
         for name, e in self._estimates():
-            shown[name] = [
+            table[name] = [
                 f"{v:.4g}" if np.isnan(low) else f"{v:.4g} [{low:.4g}, {high:.4g}]"
                 for v, low, high in zip(e.value, e.low, e.high, strict=True)
             ]
@@ -187,7 +192,7 @@ class Stability:
             f"(T = {self.temperature:.4g}), noise {self.noise}, average {self.average}, "
             f"{self.confidence:.0%} intervals"
         )
-        return "\n".join([head, shown.to_string(), *self.notes])
+        return "\n".join([head, table.to_string(), *self.notes])
 
     def _estimates(self) -> list[tuple[str, LayerEstimates]]:
         return [("D", self.D), ("G", self.G), ("R", self.R)]

@@ -14,16 +14,16 @@ from tests.observables.stability.nets import SHAPE, field, images, measure
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        (images().movedim(1, -1), ValueError, r"channels come last; take images.movedim\(-1, 1\)"),
-        (images()[:, 0], ValueError, r"no channels; take images\[:, None\]"),
+        (images().movedim(1, -1), ValueError, r"channels come last; use images.movedim\(-1, 1\)"),
+        (images()[:, 0], ValueError, r"no channels; use images\[:, None\]"),
         (images().flatten(1), ValueError, "images are flattened"),
-        (images()[:, :, 1:], ValueError, r"expected shape \(n, channels, 6, 7\) as the field has"),
+        (images()[:, :, 1:], ValueError, r"expected shape \(n, channels, 6, 7\) as for the field"),
         (images()[:0], ValueError, "at least one"),
         (images().log(), ValueError, "NaN or infinity"),
         (images() / 0, ValueError, "NaN or infinity"),
         (images().int(), TypeError, "torch.int32; divide by 255"),
         (images().numpy(), TypeError, "got ndarray"),
-        (digits()[0], TypeError, r"take images.scaled\(\)"),
+        (digits()[0], TypeError, r"use images.scaled\(\)"),
     ],
 )
 def test_images_are_checked(wrong: torch.Tensor, error: type[Exception], message: str) -> None:
@@ -34,7 +34,7 @@ def test_images_are_checked(wrong: torch.Tensor, error: type[Exception], message
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.01}, "expected one of them, got both"),
+        ({"temperature": 0.01}, "expected one of the two, got both"),
         ({"delta": None}, "got neither"),
         ({"delta": -1.0}, "delta: expected a finite number >= 0, got -1.0"),
         ({"delta": None, "temperature": float("nan")}, "temperature: expected a finite number"),

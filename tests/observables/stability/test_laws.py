@@ -113,7 +113,7 @@ def test_a_constant_function_has_no_d_g_r() -> None:
         assert not found.defined.any()
         assert np.isnan([found.D.value, found.G.value, found.R.value]).all()
         assert "all images are equal" in found.notes[0]
-        assert "noise does not move" in found.notes[1]
+        assert "noise does not change" in found.notes[1]
 
 
 def test_images_without_contrast_do_not_move() -> None:

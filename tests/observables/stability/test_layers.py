@@ -85,14 +85,14 @@ def test_output_chooses_a_part(kind: str, choice: object) -> None:
     ("model", "options", "message"),
     [
         (Several("dict"), {}, r"output: expected a tensor, got dict \{'image': Tensor \(.*'count': int\}"),
-        (Several("tuple"), {}, r"got tuple \(0: Tensor .*choose with output=\{'output': ...\}"),
-        (Several("tuple"), {"output": 7}, "output=7 is not there"),
+        (Several("tuple"), {}, r"got tuple \(0: Tensor .*pass output=\{'output': ...\}"),
+        (Several("tuple"), {"output": 7}, "expected output=7, got tuple"),
         (Several("dict"), {"output": "count"}, "expected a tensor, got int"),
         (small_net(), {"layers": ["5"]}, "no module '5'; the nearest names are"),
         (nn.Sequential(nn.Flatten()), {"layers": ["flatten"]}, "no module 'flatten'"),
         (small_net(), {"layers": nn.LSTM}, "no LSTM; it has BatchNorm2d, Conv2d"),
-        (Twice(), {"layers": ["unused"]}, "unused is never called"),
-        (small_net(), {"output": {"conv": 0}}, "conv is not among the layers"),
+        (Twice(), {"layers": ["unused"]}, "unused not called in the forward pass"),
+        (small_net(), {"output": {"conv": 0}}, "expected names of measured layers, got conv"),
         (nn.Flatten(0), {}, "with the 30 images along the first axis, got .* of shape"),
     ],
 )
