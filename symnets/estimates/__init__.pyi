@@ -2,11 +2,12 @@ from ._curves import NetCurves as NetCurves
 from ._curves import Seeds as Seeds
 from ._curves import SizeCurves as SizeCurves
 from ._curves import by_net as by_net
-from ._curves import geometric_mean as geometric_mean
 from ._curves import jamming_size as jamming_size
 from ._curves import log_correlation as log_correlation
-from ._curves import over_seeds as over_seeds
 from ._curves import rank_correlation as rank_correlation
+from ._estimate import Estimate as Estimate
+from ._estimate import geometric_mean as geometric_mean
+from ._estimate import mean_over_seeds as mean_over_seeds
 from ._power_law import PowerLaw as PowerLaw
 from ._power_law import fit_power_law as fit_power_law
 from ._power_law import fit_power_law_at as fit_power_law_at
@@ -14,6 +15,7 @@ from ._power_law import fit_power_law_seeds as fit_power_law_seeds
 from ._transition import transition as transition
 
 __all__ = [
+    "Estimate",
     "NetCurves",
     "PowerLaw",
     "Seeds",
@@ -25,7 +27,7 @@ __all__ = [
     "geometric_mean",
     "jamming_size",
     "log_correlation",
-    "over_seeds",
+    "mean_over_seeds",
     "rank_correlation",
     "transition",
 ]

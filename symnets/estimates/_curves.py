@@ -14,6 +14,8 @@ import pandas as pd
 from numpy import ndarray
 from scipy.stats import spearmanr
 
+from symnets.estimates._estimate import Estimate, from_resamples
+
 
 @dataclass(frozen=True)
 class SizeCurves:
@@ -33,7 +35,7 @@ class SizeCurves:
     n_left_out: int = 0
 
     @classmethod
-    def of(cls, table: pd.DataFrame, *columns: str) -> "SizeCurves":
+    def from_table(cls, table: pd.DataFrame, *columns: str) -> "SizeCurves":
         """Columns of a table with columns `seed` and `n_weights`.
 
         Raises:
@@ -81,25 +83,22 @@ class SizeCurves:
 
     def estimate(
         self, statistic: Callable[["SizeCurves"], float], *, n_resamples: int = 500, seed: int = 0
-    ) -> tuple[float, float | None]:
-        """A statistic and its standard error from resampled seeds (bootstrap).
+    ) -> Estimate:
+        """A statistic and its standard error, from seeds resampled with replacement (bootstrap).
 
-        Resamples in which the statistic is not defined (NaN) are left out; None if hardly any is left, or
-        if there is but one seed.
+        Resamples in which the statistic is not defined (NaN) are left out. The error is None if hardly any is
+        left, or if there is one seed only.
         """
-        measured = float(statistic(self))
+        value = float(statistic(self))
         if self.n_seeds < 2:
-            return measured, None
+            return Estimate(value)
 
         def resampled(chosen: ndarray) -> float:
             return statistic(SizeCurves(self.sizes, {k: v[chosen] for k, v in self.values.items()}))
 
         rng = np.random.default_rng(seed)
-        drawn = np.array(
-            [resampled(rng.integers(self.n_seeds, size=self.n_seeds)) for _ in range(n_resamples)]
-        )
-        defined = drawn[np.isfinite(drawn)]
-        return measured, float(defined.std(ddof=1)) if 2 * len(defined) > n_resamples else None
+        resamples = [resampled(rng.integers(self.n_seeds, size=self.n_seeds)) for _ in range(n_resamples)]
+        return from_resamples(value, resamples)
 
 
 def jamming_size(curves: SizeCurves, *, level: float = 0.1) -> float:
@@ -139,7 +138,7 @@ class NetCurves:
     values: Mapping[str, ndarray]
 
     @classmethod
-    def of(cls, table: pd.DataFrame, *columns: str) -> "NetCurves":
+    def from_table(cls, table: pd.DataFrame, *columns: str) -> "NetCurves":
         """Columns of a table with columns `net`, `seed` and `n_train`."""
         runs = table[table["verdict"] != "DIVERGED"]
         nets, seeds, sizes = (list(dict.fromkeys(runs[name])) for name in ("net", "seed", "n_train"))
@@ -156,14 +155,14 @@ class NetCurves:
         """Runs that are there."""
         return int(np.isfinite(next(iter(self.values.values()))).sum())
 
-    def cells(self, name: str) -> ndarray:
+    def mean(self, name: str) -> ndarray:
         """(nets, sizes): average over seeds; geometric of D, G and R."""
         values, there = self._scaled(name)
         count = there.sum(1)
         mean = values.sum(1) / np.maximum(count, 1)
         return np.where(count > 0, np.exp(mean) if name in GEOMETRIC else mean, np.nan)
 
-    def scatter(self, name: str) -> ndarray:
+    def error(self, name: str) -> ndarray:
         """(nets, sizes): standard error of the average, relative for D, G and R; 0 of a single seed."""
         values, there = self._scaled(name)
         count = there.sum(1)
@@ -191,26 +190,26 @@ class NetCurves:
 
     def estimate(
         self, statistic: Callable[["NetCurves"], float], *, n_resamples: int = 200, seed: int = 0
-    ) -> tuple[float, float | None]:
-        """A statistic and its standard error, from nets drawn with replacement and for each its seeds.
+    ) -> Estimate:
+        """A statistic and its standard error, from nets and seeds resampled with replacement (bootstrap).
 
-        Sizes are never resampled: those of a net and seed hang together. With one net its seeds alone are
-        drawn. Resamples in which the statistic is not defined (NaN) are left out; None if hardly any is left.
+        First nets are resampled, then the seeds of each. Sizes are not: the values of a net and seed are
+        correlated across sizes. With one net only seeds are resampled. Resamples in which the statistic is
+        not defined (NaN) are left out. The error is None if hardly any is left.
         """
-        measured = float(statistic(self))
+        value = float(statistic(self))
         shape = next(iter(self.values.values())).shape
         if shape[0] * shape[1] < 2:
-            return measured, None
+            return Estimate(value)
         rng = np.random.default_rng(seed)
-        drawn = []
+        resamples = []
         for _ in range(n_resamples):
             nets = rng.integers(shape[0], size=(shape[0], 1))
             seeds = rng.integers(shape[1], size=shape[:2])
             names = tuple(self.nets[k] for k in nets[:, 0])
-            values = {name: value[nets, seeds] for name, value in self.values.items()}
-            drawn.append(statistic(NetCurves(names, self.sizes, values)))
-        defined = np.array(drawn)[np.isfinite(drawn)]
-        return measured, float(defined.std(ddof=1)) if 2 * len(defined) > n_resamples else None
+            values = {name: array[nets, seeds] for name, array in self.values.items()}
+            resamples.append(float(statistic(NetCurves(names, self.sizes, values))))
+        return from_resamples(value, resamples)
 
 
 def rank_correlation(x: str, y: str) -> Callable[[NetCurves], float]:
@@ -240,7 +239,7 @@ def log_correlation(x: str, y: str) -> Callable[[NetCurves], float]:
 
 
 def _pairs(curves: NetCurves, x: str, y: str) -> tuple[ndarray, ndarray]:
-    a, b = curves.cells(x).ravel(), curves.cells(y).ravel()
+    a, b = curves.mean(x).ravel(), curves.mean(y).ravel()
     there = np.isfinite(a) & np.isfinite(b)
     return a[there], b[there]
 
@@ -254,25 +253,3 @@ def by_net(table: pd.DataFrame, arrays: _Arrays) -> Iterator[tuple[str, Seeds]]:
     runs: Any = table.query("verdict != 'DIVERGED'")
     for (net, data), mine in runs.groupby(["net", "data"], sort=False):
         yield f"{net}, {data}", [arrays(str(name)) for name in mine.index]
-
-
-def over_seeds(values: Sequence[float], *, geometric: bool = False) -> tuple[float, float | None]:
-    """Mean and its standard error, if asked for on the logarithmic scale; NaN is left out.
-
-    None of a single seed.
-    """
-    found = np.asarray(values, dtype=float)
-    found = np.log(found[found > 0]) if geometric else found[np.isfinite(found)]
-    if not len(found):
-        return float("nan"), None
-    mean = float(found.mean())
-    error = float(found.std(ddof=1) / len(found) ** 0.5) if len(found) > 1 else None
-    if not geometric:
-        return mean, error
-    return float(np.exp(mean)), None if error is None else float(np.exp(mean)) * error
-
-
-def geometric_mean(values: Sequence[ndarray]) -> ndarray:
-    """Of curves, point by point; a point that is not positive in one of them is NaN."""
-    stacked = np.stack(list(values)).astype(float)
-    return np.exp(np.log(np.where(stacked > 0, stacked, np.nan)).mean(0))

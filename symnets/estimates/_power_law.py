@@ -1,13 +1,14 @@
-"""Power laws fitted to measurements, with standard errors, and drawn with their exponent."""
+"""Power laws fitted to measurements, with standard errors."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy import ndarray
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.stats import bootstrap
+
+from symnets.estimates._estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -16,41 +17,31 @@ class PowerLaw:
 
     Attributes:
         exponent: slope of log y against log |x - x_star|.
-        exponent_error: its standard error.
-        prefactor: y at |x - x_star| = 1.
-        prefactor_error: its standard error, to first order.
-        x_star: where the law vanishes or diverges; 0 for a plain power law.
-        x_star_error: its standard error; 0 where it was given.
+        prefactor: y at |x - x_star| = 1; its error to first order.
+        x_star: where the law vanishes or diverges, 0 for a plain power law; no error if it was given.
         residual: root mean square of log y - log fit, relative error of a typical point.
         x_range: smallest and largest x fitted.
         n_points: how many points.
     """
 
-    exponent: float
-    exponent_error: float
-    prefactor: float
-    prefactor_error: float
-    x_star: float
-    x_star_error: float
+    exponent: Estimate
+    prefactor: Estimate
+    x_star: Estimate
     residual: float
     x_range: tuple[float, float]
     n_points: int
 
     def __call__(self, x: ArrayLike) -> ndarray:
         """y of the law at x."""
-        return self.prefactor * np.abs(np.asarray(x, dtype=float) - self.x_star) ** self.exponent
+        distance = np.abs(np.asarray(x, dtype=float) - self.x_star.value)
+        return self.prefactor.value * distance**self.exponent.value
 
     def __str__(self) -> str:
-        places = 2 if self.exponent_error >= 0.005 else 3
-        return f"{self.exponent:.{places}f} ± {self.exponent_error:.{places}f}"
-
-    def draw(self, axes: Axes, label: str = "", *, color: str = "#000000") -> None:
-        """Draws the law over the fitted range and writes "label: slope a ± error" in the legend."""
-        low, high = self.x_range
-        near, far = sorted((abs(low - self.x_star), abs(high - self.x_star)))
-        x = self.x_star + np.geomspace(near, far, 100) * (1 if low >= self.x_star else -1)
-        text = f"{label}: slope {self}" if label else f"slope {self}"
-        axes.plot(x, self(x), color=color, linewidth=1.4, label=text)
+        value, error = self.exponent
+        if error is None:
+            return f"{value:.2f}"
+        places = 2 if error >= 0.005 else 3
+        return f"{value:.{places}f} ± {error:.{places}f}"
 
 
 def fit_power_law(x: ArrayLike, y: ArrayLike, *, error: ArrayLike | None = None) -> PowerLaw:
@@ -64,7 +55,7 @@ def fit_power_law(x: ArrayLike, y: ArrayLike, *, error: ArrayLike | None = None)
             the errors follow from the scatter of the points about the line.
 
     Example:
-        >>> fit_power_law([1, 2, 4], [3, 12, 48]).exponent
+        >>> fit_power_law([1, 2, 4], [3, 12, 48]).exponent.value
         2.0
 
     Raises:
@@ -150,10 +141,10 @@ def fit_power_law_seeds(x: ArrayLike, y: ArrayLike, *, n_resamples: int = 500, s
     fit = fit_power_law(x, y.mean(0))
 
     def parameters(chosen: ndarray) -> tuple[float, float]:
-        found = fit_power_law(x, y[chosen].mean(0))
-        return found.exponent, found.prefactor
+        law = fit_power_law(x, y[chosen].mean(0))
+        return law.exponent.value, law.prefactor.value
 
-    drawn = bootstrap(
+    resampled = bootstrap(
         (np.arange(len(y)),),
         parameters,
         n_resamples=n_resamples,
@@ -161,8 +152,12 @@ def fit_power_law_seeds(x: ArrayLike, y: ArrayLike, *, n_resamples: int = 500, s
         method="percentile",
         rng=seed,
     )
-    exponent_error, prefactor_error = np.asarray(drawn.standard_error).tolist()
-    return replace(fit, exponent_error=exponent_error, prefactor_error=prefactor_error)
+    errors = np.asarray(resampled.standard_error).tolist()
+    return replace(
+        fit,
+        exponent=Estimate(fit.exponent.value, errors[0]),
+        prefactor=Estimate(fit.prefactor.value, errors[1]),
+    )
 
 
 def _line(
@@ -192,12 +187,9 @@ def _fit(x: ndarray, y: ndarray, spread: ndarray | None, *, x_star: float, fitte
     errors = np.sqrt(np.diag(covariance))
     prefactor = float(np.exp(level))
     return PowerLaw(
-        exponent=float(slope),
-        exponent_error=float(errors[1]),
-        prefactor=prefactor,
-        prefactor_error=float(prefactor * errors[0]),
-        x_star=x_star,
-        x_star_error=float(errors[2]) if fitted else 0.0,
+        exponent=Estimate(float(slope), float(errors[1])),
+        prefactor=Estimate(prefactor, float(prefactor * errors[0])),
+        x_star=Estimate(x_star, float(errors[2]) if fitted else None),
         residual=float(np.sqrt(np.mean(residuals**2))),
         x_range=(float(x.min()), float(x.max())),
         n_points=len(x),

@@ -1,17 +1,12 @@
 """The transition between SAT and UNSAT, read off runs of several seeds at a row of points."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 from numpy.typing import ArrayLike
 
-
-class Estimate(NamedTuple):
-    """A number and its standard error."""
-
-    value: float
-    error: float
+from symnets.estimates._estimate import Estimate
 
 
 def crossing(x: ArrayLike, fraction: ArrayLike) -> float:

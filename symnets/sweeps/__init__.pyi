@@ -3,13 +3,14 @@ from ._checkpoints import checkpoint as checkpoint
 from ._executors import Serial as Serial
 from ._executors import executor as executor
 from ._experiment import Arrays as Arrays
+from ._experiment import Experiment as Experiment
 from ._experiment import Finding as Finding
 from ._experiment import Result as Result
 from ._experiment import Scalar as Scalar
-from ._experiment import experiments as experiments
-from ._experiment import find as find
-from ._experiment import name_of as name_of
 from ._experiment import report_progress as report_progress
+from ._find import experiments as experiments
+from ._find import find as find
+from ._find import name_of as name_of
 from ._grid import grid as grid
 from ._grid import override as override
 from ._live_view import short as short
@@ -17,7 +18,6 @@ from ._page import Drawing as Drawing
 from ._page import band as band
 from ._page import experiment_page as experiment_page
 from ._page import findings_table as findings_table
-from ._page import measured as measured
 from ._store import present as present
 from ._store import read_run as read_run
 from ._sweep import sweep as sweep
@@ -29,6 +29,7 @@ from ._write_up import write_up as write_up
 __all__ = [
     "Arrays",
     "Drawing",
+    "Experiment",
     "Finding",
     "Result",
     "Scalar",
@@ -44,7 +45,6 @@ __all__ = [
     "find",
     "findings_table",
     "grid",
-    "measured",
     "name_of",
     "override",
     "present",

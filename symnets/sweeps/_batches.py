@@ -1,7 +1,4 @@
-"""The identity of a run: a hash of its experiment's name and its configuration.
-
-Batches: which runs of a grid share a call.
-"""
+"""Batches: runs of a grid that share a call of `run`. A run is identified by a hash of its configuration."""
 
 import math
 import types
@@ -12,28 +9,31 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from symnets.config import fingerprint
-from symnets.sweeps._experiment import Experiment, Scalar, name_of
+from symnets.sweeps._experiment import Experiment, Scalar
+from symnets.sweeps._find import name_of
 
-FREE = ("device",)
+NOT_HASHED = ("device",)
 """Fields that say where a run is computed, not what: no part of its identity."""
-TAKEN = ("experiment", "error", "seconds", "commit")
+RESERVED = ("experiment", "error", "seconds", "commit")
 """Columns of every table, so no names of fields or measurements."""
+MAX_BATCH = 32
+"""Largest number of runs in a call, for an experiment with `batch_key` but without `MAX_BATCH`."""
 
 
 def scalars(config: Any) -> dict[str, Scalar]:
-    """Fields of a configuration by name: plain Python numbers, and 1.0 where a float is declared and 1 given.
+    """Fields of a configuration by name, as plain Python numbers.
 
-    So equal configurations have equal hashes.
+    An int becomes a float where the field is declared as one. So equal configurations have equal hashes.
 
     Raises:
-        ValueError: a field is no scalar, or NaN, or has a name that every table uses.
+        ValueError: a field is not a scalar, is NaN, or has a name that every table uses.
     """
-    cls, found = type(config), {}
+    cls, values = type(config), {}
     hints = get_type_hints(cls)
     for field in fields(cls):
         value, where = getattr(config, field.name), f"{cls.__module__}.{cls.__name__}.{field.name}"
         value = value.item() if isinstance(value, np.generic) else value
-        if field.name in TAKEN:
+        if field.name in RESERVED:
             raise ValueError(f"{where}: tables have a column of this name; choose another")
         if not isinstance(value, int | float | str | bool | None):
             raise ValueError(f"{where}: expected int, float, str, bool or None, got {type(value).__name__}")
@@ -41,21 +41,21 @@ def scalars(config: Any) -> dict[str, Scalar]:
             raise ValueError(f"{where}: expected a number, got NaN")
         if type(value) is int and _is_float(hints[field.name]):
             value = float(value)
-        found[field.name] = value
-    return found
+        values[field.name] = value
+    return values
 
 
 def run_hash(experiment: str, config: Mapping[str, Scalar]) -> str:
     """Name of a run's directory: 16 hexadecimal digits, the same in every process and on every machine.
 
-    The same whatever the `device`, too: a grid that was begun on a CPU goes on on a GPU, and each row keeps
-    the device that made it.
+    The `device` is not hashed: a grid that was begun on a CPU can be continued on a GPU, and each row says
+    on which device it was computed.
 
     Args:
         experiment: its name, as `name_of` gives it.
         config: as `scalars` gives it.
     """
-    values = {name: value for name, value in config.items() if name not in FREE}
+    values = {name: value for name, value in config.items() if name not in NOT_HASHED}
     return fingerprint({"experiment": experiment, **values})
 
 
@@ -64,39 +64,39 @@ def _is_float(hint: Any) -> bool:
     return float in kinds and int not in kinds
 
 
-MAX_BATCH = 32
-"""Runs in a call, of an experiment that says nothing of it."""
-
-
 @dataclass(frozen=True)
 class Batch:
-    """Runs that share a call of `run`, in the order in which it gets them."""
+    """Runs that share a call of `run`.
+
+    Attributes:
+        hashes: of the runs, in the order in which `run` gets them.
+        configs: their fields by name.
+    """
 
     hashes: tuple[str, ...]
     configs: tuple[dict[str, Scalar], ...]
-    """Fields by name."""
 
     @property
     def id(self) -> str:
-        """A hash of the members."""
+        """A hash of the hashes."""
         return fingerprint({"runs": self.hashes})
 
-    def alone(self) -> list["Batch"]:
-        """A batch of each member."""
+    def singles(self) -> list["Batch"]:
+        """A batch for each run."""
         members = zip(self.hashes, self.configs, strict=True)
         return [Batch((name,), (values,)) for name, values in members]
 
 
 def batches(experiment: Experiment, configs: Iterable[Any]) -> list[Batch]:
-    """The batches of a whole grid, whatever of it is done already.
+    """The batches of a whole grid; they do not depend on which runs are done already.
 
-    Configs of equal `batch_key` share batches of up to `MAX_BATCH`, in the order of the grid; without
-    `batch_key` each config is a batch of its own. So the grid
-    alone decides who runs with whom, and a sweep that was interrupted ends with the same bits as one that was
-    not. A config that occurs twice is run once.
+    Configs of equal `batch_key` share batches of up to `MAX_BATCH`, in the order of the grid; in an
+    experiment without `batch_key` each config is a batch of its own. Since the grid alone decides which runs
+    share a call, a sweep that was interrupted ends with the same bits as one that was not. A config that
+    occurs twice is run once.
 
     Raises:
-        ValueError: a config is not one of this experiment, or is no dataclass of scalars.
+        ValueError: a config is not one of this experiment, or is not a dataclass of scalars.
     """
     name, groups = name_of(experiment), {}
     for config in configs:
@@ -104,27 +104,24 @@ def batches(experiment: Experiment, configs: Iterable[Any]) -> list[Batch]:
             raise ValueError(f"{name}: expected configs of {name}.Config, got {config!r}")
         values = scalars(config)
         hashed = run_hash(name, values)
-        members: dict[str, dict[str, Scalar]] = groups.setdefault(_key(experiment, config, hashed), {})
+        key = _batch_key(experiment, config) if hasattr(experiment, "batch_key") else hashed
+        members: dict[str, dict[str, Scalar]] = groups.setdefault(key, {})
         members[hashed] = values
     size = getattr(experiment, "MAX_BATCH", MAX_BATCH)
     if not isinstance(size, int) or size < 1:
         raise ValueError(f"{name}.MAX_BATCH: expected a whole number from 1, got {size!r}")
-    found = []
+    grouped = []
     for members in groups.values():
         hashes, values = tuple(members), tuple(members.values())
-        found += [Batch(hashes[i : i + size], values[i : i + size]) for i in range(0, len(hashes), size)]
-    return found
+        grouped += [Batch(hashes[i : i + size], values[i : i + size]) for i in range(0, len(hashes), size)]
+    return grouped
 
 
-def _key(experiment: Experiment, config: Any, alone: str) -> Hashable:
-    batch_key = getattr(experiment, "batch_key", None)
-    if batch_key is None:
-        return alone
-    key = batch_key(config)
+def _batch_key(experiment: Any, config: Any) -> Hashable:
+    key = experiment.batch_key(config)
     try:
         hash(key)
     except TypeError as error:
-        raise ValueError(
-            f"{name_of(experiment)}.batch_key: expected something hashable, got {key!r}"
-        ) from error
+        name = name_of(experiment)
+        raise ValueError(f"{name}.batch_key: expected a hashable value, got {key!r}") from error
     return key

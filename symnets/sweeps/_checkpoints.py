@@ -1,4 +1,4 @@
-"""Long runs that are killed go on where they were: checkpoints of a batch until its rows are written."""
+"""Checkpoints of a batch that runs: long minimisations that are killed are resumed, not repeated."""
 
 import copy
 import shutil
@@ -14,122 +14,122 @@ from symnets.provenance import provenance
 from symnets.training import Callback, Checkpoint, Stateful, TrainState
 
 PERIOD = 60.0
-"""Seconds between two checkpoints; a run that takes less leaves none."""
+"""Seconds between two checkpoints; a shorter minimisation leaves none."""
 CHECKPOINTS = ".checkpoints"
 """Folder of the checkpoints, beside the runs."""
 
 
 @dataclass
-class Place:
-    """Where the minimisations of a batch keep checkpoints.
+class BatchCheckpoints:
+    """The checkpoints of a batch, one for each of its minimisations.
 
     Attributes:
         directory: of the checkpoints.
-        calls: minimisations begun.
-        seconds: that minimisations took in earlier sessions, up to the checkpoints gone on from.
+        n_minimisations: how many minimisations have begun.
+        seconds: duration of the resumed minimisations in earlier sessions, up to their checkpoints.
     """
 
     directory: Path
-    calls: int = 0
+    n_minimisations: int = 0
     seconds: float = 0.0
 
 
-_place: ContextVar[Place | None] = ContextVar("checkpoints", default=None)
+_checkpoints: ContextVar[BatchCheckpoints | None] = ContextVar("checkpoints", default=None)
 
 
 @contextmanager
-def resumable(directory: Path) -> Iterator[Place]:
-    """Within, in this thread, minimisations keep checkpoints in a directory; at the end it is removed.
+def resumable(directory: Path) -> Iterator[BatchCheckpoints]:
+    """Context in which minimisations in this thread write checkpoints to a directory, removed at the end.
 
-    It stays after Ctrl-C and where the process is killed. An exception of the run removes it: what
-    failed is not gone on with.
+    The directory is kept after Ctrl-C and when the process is killed. An exception of the run removes it, so
+    that a failed run begins anew.
     """
-    place = Place(directory)
-    token = _place.set(place)
+    batch = BatchCheckpoints(directory)
+    token = _checkpoints.set(batch)
     try:
-        yield place
+        yield batch
     except Exception:
         shutil.rmtree(directory, ignore_errors=True)
         raise
     else:
         shutil.rmtree(directory, ignore_errors=True)
     finally:
-        _place.reset(token)
+        _checkpoints.reset(token)
 
 
-def forget(folder: Path, names: Iterable[str]) -> None:
-    """Remove the checkpoints of batches that are done, and their folder once it is empty."""
-    for name in names:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    with suppress(OSError):  # there are others, or there is none
+def remove_checkpoints(folder: Path, batches: Iterable[str]) -> None:
+    """Removes the checkpoints of batches that are done, and the folder if it is empty then."""
+    for batch in batches:
+        shutil.rmtree(folder / batch, ignore_errors=True)
+    with suppress(OSError):  # other batches have some, or there is no folder
         folder.rmdir()
 
 
 @dataclass
-class Periodic(Checkpoint):
-    """A checkpoint by the clock: every `PERIOD` seconds, and at the end of what took longer than that."""
+class PeriodicCheckpoint(Checkpoint):
+    """A checkpoint every `PERIOD` seconds, and at the end of a minimisation that took longer."""
 
     last: float = field(default_factory=time.monotonic)
 
     def due(self, state: TrainState) -> bool:
-        """Whether the last was written long ago."""
+        """Whether the last checkpoint is `PERIOD` seconds old."""
         return time.monotonic() - self.last >= PERIOD
 
     def at_end(self, state: TrainState) -> None:
-        """Write the last state, if there was one before."""
+        """Writes the last state, unless the minimisation was too short for a checkpoint."""
         if self.last_step is not None:
             super().at_end(state)
 
     def write(self, state: TrainState) -> None:
-        """Write, and wait again."""
+        """Writes a checkpoint."""
         super().write(state)
         self.last = time.monotonic()
 
 
-def checkpoint(state: TrainState, said: str, callbacks: Sequence[Callback] = ()) -> list[Periodic]:
-    """The checkpoint of the next minimisation of this run, and its state restored from it if there is one.
+def checkpoint(state: TrainState, key: str, callbacks: Sequence[Callback] = ()) -> list[PeriodicCheckpoint]:
+    """Restores the next minimisation of this run from its checkpoint, if there is one; returns the callback.
 
-    A run does the same minimisations in the same order whenever it runs, so they are known by their number.
-    None outside of `resumable`, nor if a callback is not `Stateful`.
+    A run does the same minimisations in the same order whenever it is repeated, so their number identifies
+    them. The list is empty outside of `resumable`, and if a callback is not `Stateful`.
 
-    A checkpoint that is damaged, or was written by other code, by other versions of the packages or for
+    A checkpoint that is damaged, or was written by another commit, by other versions of the packages or for
     another configuration, is removed, and the minimisation begins anew.
 
     Args:
-        state: as it begins.
-        said: a hash of all that decides this minimisation.
-        callbacks: restored with the state. The trainer is given the checkpoint after them.
+        state: at the beginning; restored in place.
+        key: a hash of all that determines this minimisation.
+        callbacks: restored with the state. The trainer gets the returned callback after them.
     """
-    place = _place.get()
-    if place is None:
+    batch = _checkpoints.get()
+    if batch is None:
         return []
-    place.calls += 1
-    memories = [callback for callback in callbacks if isinstance(callback, Stateful)]
-    if len(memories) < len(callbacks):
+    batch.n_minimisations += 1
+    stateful = [callback for callback in callbacks if isinstance(callback, Stateful)]
+    if len(stateful) < len(callbacks):
         return []
-    kept = Periodic(
-        place.directory / f"{place.calls}.safetensors",
-        fingerprint=fingerprint({"run": said, **provenance()}),
-        callbacks=memories,
+    callback = PeriodicCheckpoint(
+        batch.directory / f"{batch.n_minimisations}.safetensors",
+        fingerprint=fingerprint({"run": key, **provenance()}),
+        callbacks=stateful,
     )
-    if kept.path.is_file() and _restored(kept, state):
-        place.seconds += state.seconds
-    return [kept]
+    if callback.path.is_file() and _restore(callback, state):
+        batch.seconds += state.seconds
+    return [callback]
 
 
-def _restored(kept: Periodic, state: TrainState) -> bool:
-    """Whether state and callbacks could be restored; if not they are as before, and the file is gone."""
+def _restore(checkpoint: PeriodicCheckpoint, state: TrainState) -> bool:
+    """Restores state and callbacks; if that fails, leaves them unchanged, removes the file, returns False."""
     members = state.members
-    begun, memories = copy.deepcopy(
-        (state.state_dict(), [callback.state_dict() for callback in kept.callbacks])
+    before, callbacks_before = copy.deepcopy(
+        (state.state_dict(), [callback.state_dict() for callback in checkpoint.callbacks])
     )
     try:
-        kept.restore(state)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # the last three: of other code
-        kept.path.unlink(missing_ok=True)
+        checkpoint.restore(state)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # the last three: of another commit
+        checkpoint.path.unlink(missing_ok=True)
         state.members = members
-        state.load_state_dict(begun)
-        for callback, memory in zip(kept.callbacks, memories, strict=True):
-            callback.load_state_dict(memory)
+        state.load_state_dict(before)
+        for callback, dictionary in zip(checkpoint.callbacks, callbacks_before, strict=True):
+            callback.load_state_dict(dictionary)
         return False
     return True

@@ -1,4 +1,4 @@
-"""Executors: where the batches of a sweep run."""
+"""Executors: this process, processes on this machine, or the workers of a Dask cluster."""
 
 import multiprocessing
 import os
@@ -13,28 +13,29 @@ from typing import Any
 
 
 class Serial(Executor):
-    """Runs everything in this thread as soon as it is submitted: for debugging."""
+    """Runs each call in this thread as soon as it is submitted; for debugging."""
 
     workers = 1
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """A future that is done."""
+        """Calls the function; the future is done."""
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # as other executors do: it comes back with the future
+        except Exception as error:  # as in other executors, the future raises it
             future.set_exception(error)
         return future
 
 
 class Processes(Executor):
-    """Processes on this machine, fresh ones (spawn), that end when this one does, however it ends.
+    """Worker processes on this machine, started fresh (spawn), that never outlive this process.
 
-    When one is killed, all are replaced: their futures raise `BrokenExecutor`, the next ones run. They do not
-    hear Ctrl-C; leaving the context by an exception, `KeyboardInterrupt` say, ends them at once.
+    If one is killed, all are replaced: futures that ran raise `BrokenExecutor`, later calls run in new
+    processes. The workers ignore Ctrl-C. If an exception (such as `KeyboardInterrupt`) leaves the context,
+    they are ended at once. They also end if this process is killed.
 
     Args:
-        workers: how many; as many as there are cores by default.
+        workers: number of processes; by default the number of cores.
 
     Raises:
         ValueError: `workers` is less than 1.
@@ -43,54 +44,54 @@ class Processes(Executor):
     def __init__(self, workers: int | None = None) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"workers: expected at least 1, got {workers}")
-        self.workers = workers or _cores()
+        self.workers = workers or _n_cores()
         self._pool: ProcessPoolExecutor | None = None
-        self._lifeline: Connection | None = None
+        self._parent_alive: Connection | None = None
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """A call in one of the processes.
+        """Calls a function in one of the processes.
 
         Raises:
             RuntimeError: processes cannot be started.
         """
         if self._pool is not None:
             try:
-                with _deaf():
+                with _ctrl_c_blocked():
                     return self._pool.submit(fn, *args, **kwargs)
-            except BrokenExecutor:  # one was killed while all had nothing to do
+            except BrokenExecutor:  # one was killed while all were idle
                 self.kill()
         self._start()
         return self.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Ends the processes when they have done what was submitted."""
+        """Ends the processes when all submitted calls are done."""
         if self._pool is not None:
             self._pool.shutdown(wait, cancel_futures=cancel_futures)
-        if self._lifeline is not None and wait:
-            self._lifeline.close()
+        if self._parent_alive is not None and wait:
+            self._parent_alive.close()
 
     def kill(self) -> None:
         """Ends the processes at once."""
-        if self._lifeline is not None:
-            self._lifeline.close()
+        if self._parent_alive is not None:
+            self._parent_alive.close()
         self.shutdown(cancel_futures=True)
-        self._pool = self._lifeline = None
+        self._pool = self._parent_alive = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the processes, after an exception at once."""
+        """Ends the processes; after an exception without waiting for their calls."""
         if kind is not None:
             self.kill()
         self.shutdown()
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        # We never write; our end of the pipe closes when we are gone, even by kill -9.
-        reader, self._lifeline = context.Pipe(duplex=False)
-        self._pool = ProcessPoolExecutor(self.workers, context, _begin, (reader,))
+        # Nothing is ever written: the pipe closes when this process ends, also by kill -9.
+        reader, self._parent_alive = context.Pipe(duplex=False)
+        self._pool = ProcessPoolExecutor(self.workers, context, _initialize_worker, (reader,))
         try:
-            with _deaf():
+            with _ctrl_c_blocked():
                 first = self._pool.submit(os.getpid)
             first.result()
         except BrokenExecutor as error:
@@ -106,15 +107,15 @@ class Processes(Executor):
 
 @contextmanager
 def executor(name: str, workers: int | None = None) -> Iterator[Executor]:
-    """An executor by the name that the command line gives it.
+    """An executor by its name on the command line.
 
     Args:
-        name: "local" for processes here, "serial" for this very thread, "dask://HOST:PORT" for the workers of
-            a Dask cluster, which must see the same files under the same names.
-        workers: processes, of "local"; as many as there are cores by default.
+        name: "local" for processes on this machine, "serial" for this thread, "dask://HOST:PORT" for the
+            workers of a Dask cluster, which must see the same files under the same names.
+        workers: number of processes of "local"; by default the number of cores.
 
     Raises:
-        ValueError: it has no such name, or `workers` says what it cannot do.
+        ValueError: there is no executor of this name, or `workers` is given with another one than "local".
         ImportError: dask.distributed is not installed.
         OSError: there is no scheduler at this address.
     """
@@ -131,26 +132,26 @@ def executor(name: str, workers: int | None = None) -> Iterator[Executor]:
         except ImportError as error:
             raise ImportError("dask clusters need dask.distributed: pip install 'symnets[dask]'") from error
         with Client(name.replace("dask://", "tcp://", 1)) as client:
-            # Impure: a batch that was busy is asked for again, and must not be answered from memory.
+            # Not pure: a batch that was locked is submitted again, and Dask must not return the old outcome.
             yield client.get_executor(pure=False)
     else:
         raise ValueError(f"--executor: expected local, serial or dask://HOST:PORT, got {name!r}")
 
 
-def _begin(lifeline: Connection) -> None:
-    """In a new process: do not hear Ctrl-C, and die with the parent."""
+def _initialize_worker(parent_alive: Connection) -> None:
+    """Runs first in a worker process: ignore Ctrl-C, and exit when the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
-        lifeline.poll(None)
+        parent_alive.poll(None)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Within, Ctrl-C waits; processes that are started here never hear it, not even while they start."""
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Context in which Ctrl-C is delayed; processes started in it ignore it from their start."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -161,8 +162,8 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
+def _n_cores() -> int:
+    """Number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux

@@ -1,29 +1,30 @@
-"""Sweeps: a grid of runs on an executor, where nothing is computed twice and nothing is lost."""
+"""Sweeps: a grid of runs on an executor; finished runs are never repeated and never lost."""
 
 import time
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from symnets.sweeps._batches import Batch, batches
-from symnets.sweeps._checkpoints import CHECKPOINTS, forget
-from symnets.sweeps._claims import claimable, settle
+from symnets.sweeps._checkpoints import CHECKPOINTS, remove_checkpoints
 from symnets.sweeps._executors import Processes
-from symnets.sweeps._experiment import Experiment, name_of
-from symnets.sweeps._live_view import Watch
-from symnets.sweeps._store import clean, failed_run, present, read_run, remove_runs, write_run
+from symnets.sweeps._experiment import Experiment
+from symnets.sweeps._find import name_of
+from symnets.sweeps._live_view import LiveView
+from symnets.sweeps._locks import LOCKS, is_locked, remove_locks, remove_scratch, try_lock
+from symnets.sweeps._store import failed_run, present, read_run, remove_leftovers, remove_runs, write_run
 from symnets.sweeps._table import table_of
-from symnets.sweeps._worker import CLAIMS, Order, work
+from symnets.sweeps._worker import Job, run_job
 
-TRIES = 3
-"""Times that a batch may take its worker down with it."""
-POLL = 0.5  # s between looks at what other processes have done
+MAX_CRASHES = 3
+"""Number of times that a batch may crash its worker."""
+POLL_EVERY = 0.5  # s between looks at what other processes have done
 
 
 def sweep(
@@ -35,146 +36,150 @@ def sweep(
     retry_failed: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Runs all configs that have no row yet, and returns the table of all, in the order of the grid.
+    """Runs all configs that have no row yet, and returns the table of the whole grid, in its order.
 
     A run that raises an exception has a row too, with the verdict "ERROR" and the exception's text. However
-    a sweep ends, the rows in the directory are whole, and the same call goes on from there; several processes
-    may sweep the same grid into the same directory and share the work.
+    a sweep ends, the rows in the directory are whole, and the same call continues from there. Several
+    processes may sweep the same grid into the same directory at once: they share the work.
 
     Args:
-        experiment: a module, see `symnets.sweeps._experiment`.
+        experiment: a module as `symnets.sweeps.Experiment` describes it.
         configs: the grid, such as `experiment.PRESETS["quick"]`.
-        directory: where the runs go; made if need be.
+        directory: for the runs; created if it does not exist.
         executor: any `concurrent.futures.Executor` whose workers see the directory; by default processes
-            here, one a core. It stays open.
-        retry_failed: run those again that raised an exception.
-        progress: show a table, or where there is no terminal a line now and then, on standard error.
+            on this machine, one for each core. It is left open.
+        retry_failed: repeat runs that raised an exception.
+        progress: show a live table on standard error, or a line every 30 s if that is not a terminal.
 
     Raises:
         ValueError: a config is not one of this experiment, or a run in the directory is damaged.
         OSError: the directory cannot be written.
-        KeyboardInterrupt: Ctrl-C; what is done is kept.
+        KeyboardInterrupt: Ctrl-C; finished runs are kept.
     """
     directory, todo = Path(directory), batches(experiment, configs)
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(f"{directory}: expected a directory for the runs, got a file")
-    (directory / CLAIMS).mkdir(parents=True, exist_ok=True)
-    clean(directory)
+    (directory / LOCKS).mkdir(parents=True, exist_ok=True)
+    remove_leftovers(directory)
+    remove_scratch(directory / LOCKS)
     names = [name for batch in todo for name in batch.hashes]
     if retry_failed:
-        there = present(directory)
-        remove_runs(directory, [n for n in names if n in there and read_run(directory / n).error])
+        existing = present(directory)
+        remove_runs(directory, [n for n in names if n in existing and read_run(directory / n).error])
     with ExitStack() as stack:
-        watch = stack.enter_context(Watch(name_of(experiment), directory, todo, shown=progress))
-        if executor is None and not watch.complete:
+        view = stack.enter_context(LiveView(name_of(experiment), directory, todo, visible=progress))
+        if executor is None and not view.complete:
             executor = stack.enter_context(Processes())
         if executor is not None:
-            _Sweep(experiment, directory, todo, executor, watch).run()
-    for batch in todo:
-        settle(directory / CLAIMS, batch.id)
-    # Whoever was killed may have left some, and others have done the batch since.
-    alone = [one for batch in todo for one in batch.alone()]
-    forget(directory / CHECKPOINTS, [batch.id for batch in [*todo, *alone]])
+            _Sweep(experiment, directory, todo, executor, view).run()
+    # Killed processes may have left files of batches that others finished since.
+    remove_locks(directory / LOCKS, [batch.id for batch in todo])
+    singles = [single for batch in todo for single in batch.singles()]
+    remove_checkpoints(directory / CHECKPOINTS, [batch.id for batch in [*todo, *singles]])
     return table_of(read_run(directory / name) for name in names)
 
 
-@dataclass(frozen=True)
-class _Task:
-    order: Order
-    tries: int = 0
-
-    @property
-    def hashes(self) -> tuple[str, ...]:
-        return self.order.batch.hashes if self.order.only is None else (self.order.only,)
-
-
 class _Sweep:
-    """The loop: submits, listens, and looks at what other processes do."""
+    """The loop of a sweep: submits batches, collects outcomes, and follows what other processes do.
+
+    Attributes:
+        ready: jobs to submit.
+        running: jobs that were submitted here.
+        elsewhere: jobs whose batch another process has locked.
+    """
 
     def __init__(
-        self, experiment: Experiment, directory: Path, todo: list[Batch], executor: Executor, watch: Watch
+        self, experiment: Experiment, directory: Path, todo: list[Batch], executor: Executor, view: LiveView
     ) -> None:
-        self.name, self.directory, self.executor, self.watch = name_of(experiment), directory, executor, watch
-        self.room = getattr(executor, "workers", None)
-        self.ready = deque(_Task(Order(self.name, str(directory.resolve()), batch)) for batch in todo)
-        self.running: dict[Future[Any], _Task] = {}
-        self.elsewhere: list[_Task] = []
-        self.looked = 0.0
+        self.name, self.directory, self.executor, self.view = name_of(experiment), directory, executor, view
+        self.locks = directory / LOCKS
+        self.n_workers = getattr(executor, "workers", None)
+        self.ready = deque(Job(self.name, str(directory.resolve()), batch) for batch in todo)
+        self.running: dict[Future[Any], Job] = {}
+        self.elsewhere: list[Job] = []
+        self.last_poll = 0.0
 
     def run(self) -> None:
-        """Until every row exists."""
+        """Returns when every run has a row."""
         try:
             while self.ready or self.running or self.elsewhere:
                 self._submit()
                 if self.running:
-                    wait(self.running, POLL, FIRST_COMPLETED)
+                    wait(self.running, POLL_EVERY, FIRST_COMPLETED)
                 elif self.elsewhere:
-                    time.sleep(POLL)
+                    time.sleep(POLL_EVERY)
                 for future in [future for future in self.running if future.done()]:
-                    self._hear(future, self.running.pop(future))
-                self._look()
+                    self._on_result(future, self.running.pop(future))
+                self._poll()
         finally:
             for future in self.running:
                 future.cancel()
 
     def _submit(self) -> None:
-        """Hands out work. What may have killed a worker goes last and alone, so that it harms nobody else."""
-        while self.ready and (self.room is None or len(self.running) < self.room):
-            task = self.ready[0]
-            if task.tries and self.running:
+        """Submits jobs while workers are free; a job that crashed a worker runs last and alone."""
+        while self.ready and (self.n_workers is None or len(self.running) < self.n_workers):
+            job = self.ready[0]
+            if job.crashes and self.running:
                 return
             self.ready.popleft()
-            if self.watch.has(task.hashes):
+            if self.view.has_rows(job.hashes):
                 continue
-            if not claimable(self.directory / CLAIMS, task.order.batch.id):
-                self.elsewhere.append(task)
+            if is_locked(self.locks, job.batch.id):
+                self.elsewhere.append(job)
                 continue
-            self.running[self.executor.submit(work, task.order)] = task
-            if task.tries:
+            self.running[self.executor.submit(run_job, job)] = job
+            if job.crashes:
                 return
 
-    def _hear(self, future: Future[Any], task: _Task) -> None:
+    def _on_result(self, future: Future[Any], job: Job) -> None:
         try:
             outcome = future.result()
         except Exception as error:
-            if not _died(error):
+            if not _is_crash(error):
                 raise
-            self._bury(replace(task, tries=task.tries + 1))
+            self._on_crash(replace(job, crashes=job.crashes + 1))
             return
-        if outcome == "busy":
-            self.elsewhere.append(task)
+        if outcome == "locked":
+            self.elsewhere.append(job)
         else:
-            self.watch.look()
+            self.view.refresh()
 
-    def _bury(self, task: _Task) -> None:
-        """What to do with a task whose worker died."""
-        if task.tries < TRIES:
-            self.ready.append(task)
-        elif len(task.hashes) > 1:  # one more try for each alone: only the guilty are recorded
-            orders = [replace(task.order, only=name) for name in task.hashes]
-            self.ready.extend(_Task(order, TRIES - 1) for order in orders)
-        elif not self.watch.has(task.hashes):
-            batch = task.order.batch
-            config = dict(zip(batch.hashes, batch.configs, strict=True))["".join(task.hashes)]
-            text = f"the process that ran it died {TRIES} times: killed, out of memory or crashed"
-            write_run(self.directory, failed_run(self.name, config, text, 0.0))
+    def _on_crash(self, job: Job) -> None:
+        """Tries the job again, then its runs one by one; records the run that crashes alone."""
+        if job.crashes < MAX_CRASHES:
+            self.ready.append(job)
+        elif len(job.hashes) > 1:
+            singles = [replace(job, only=name, crashes=MAX_CRASHES - 1) for name in job.hashes]
+            self.ready.extend(singles)
+        elif not self.view.has_rows(job.hashes):
+            lock = try_lock(self.locks, job.batch.id)
+            if lock is None:
+                self.elsewhere.append(job)
+                return
+            batch = job.batch
+            config = dict(zip(batch.hashes, batch.configs, strict=True))[job.hashes[0]]
+            text = f"the process that ran it died {MAX_CRASHES} times: killed, out of memory or crashed"
+            with lock:
+                write_run(self.directory, failed_run(self.name, config, text, 0.0), scratch=lock.scratch)
 
-    def _look(self) -> None:
-        """Takes up what other processes finished, or left."""
-        if time.monotonic() - self.looked < POLL:
+    def _poll(self) -> None:
+        """Reads the rows that other processes wrote, and takes over batches that they left."""
+        if time.monotonic() - self.last_poll < POLL_EVERY:
             return
-        self.watch.look()
-        tasks, self.elsewhere = self.elsewhere, []
-        for task in tasks:
-            if self.watch.has(task.hashes):
+        self.view.refresh()
+        jobs, self.elsewhere = self.elsewhere, []
+        for job in jobs:
+            if self.view.has_rows(job.hashes):
                 continue
-            if claimable(self.directory / CLAIMS, task.order.batch.id):
-                self.ready.append(task) if task.tries else self.ready.appendleft(task)
+            if is_locked(self.locks, job.batch.id):
+                self.elsewhere.append(job)
+            elif job.crashes:
+                self.ready.append(job)
             else:
-                self.elsewhere.append(task)
-        self.looked = time.monotonic()
+                self.ready.appendleft(job)
+        self.last_poll = time.monotonic()
 
 
-def _died(error: Exception) -> bool:
-    """Whether a worker died, as processes and as Dask tell it."""
+def _is_crash(error: Exception) -> bool:
+    """Whether a worker died, as process pools and Dask report it."""
     return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"

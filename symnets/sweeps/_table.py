@@ -1,4 +1,4 @@
-"""The table of a sweep: one line a run, made of the directories that hold the runs."""
+"""The table of a sweep: one line for each run, read from the directories of the runs."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,11 +19,11 @@ class Table:
         """All runs below a directory, sorted by experiment and configuration.
 
         The index is the hash of a run. Columns: `experiment`, the fields of the config, what was measured
-        (`verdict` among it), `error` (missing if there was none), `seconds` and `commit`.
+        (`verdict` included), `error` (NaN if there was none), `seconds` and `commit`.
 
         Args:
-            directory: where a sweep wrote.
-            experiment: only the runs of this one, by name.
+            directory: of a sweep.
+            experiment: name of an experiment, for its runs only.
 
         Raises:
             FileNotFoundError: there is no such directory.
@@ -39,12 +39,12 @@ class Table:
 
     @staticmethod
     def arrays(directory: str | Path) -> Arrays:
-        """From the hash of a run in a directory to its arrays."""
+        """A function from the hash of a run in a directory to its arrays."""
         return lambda name: read_arrays(Path(directory) / name)
 
 
 def table_of(runs: Iterable[Run]) -> pd.DataFrame:
-    """The table of runs, in their order; without runs, a table without lines."""
+    """The table of runs, in their order; a table without lines if there are none."""
     runs = list(runs)
     lines = [
         {"experiment": run.experiment}
@@ -53,7 +53,7 @@ def table_of(runs: Iterable[Run]) -> pd.DataFrame:
         | {"error": run.error, "seconds": run.seconds, "commit": run.commit}
         for run in runs
     ]
-    names: dict[str, None] = dict.fromkeys(["experiment"])  # configs first, whatever failed
+    names: dict[str, None] = dict.fromkeys(["experiment"])  # configs first, even if the first run failed
     for part in ("config", "row"):
         names |= dict.fromkeys(name for run in runs for name in getattr(run, part))
     names.pop("verdict", None)
@@ -63,16 +63,16 @@ def table_of(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def split_failed(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs that went well, and those that raised an exception."""
+    """The lines of runs that succeeded, and of those that raised an exception."""
     failed = table["error"].notna().to_numpy()
     return table.loc[~failed], table.loc[failed]
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Writes a table as .csv or .parquet, whole or not at all.
+    """Writes a table to a .csv or .parquet file, under a temporary name until it is complete.
 
     Raises:
-        ValueError: the name ends otherwise.
+        ValueError: the file name has another ending.
         ImportError: parquet needs pyarrow.
     """
     path = Path(path)
@@ -89,6 +89,6 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def _order(run: Run) -> tuple[Any, ...]:
-    # None, numbers and text cannot be compared with each other.
+    # None, numbers and text cannot be compared: sort them in this order.
     parts = ((v is not None, isinstance(v, str), v if v is not None else 0) for v in run.config.values())
     return (run.experiment, *parts, run.hash)

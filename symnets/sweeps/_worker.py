@@ -1,7 +1,4 @@
-"""Work on one thread: many runs at once leave nothing for a second one, and sums do not depend on it.
-
-What a worker of a sweep does: claim a batch, run it, write its rows.
-"""
+"""What a worker of a sweep does: lock a batch, run it on one thread, write its rows."""
 
 import threading
 import time
@@ -17,96 +14,70 @@ from threadpoolctl import threadpool_limits
 
 from symnets.sweeps._batches import Batch
 from symnets.sweeps._checkpoints import CHECKPOINTS, resumable
-from symnets.sweeps._claims import claim, settle
-from symnets.sweeps._experiment import Experiment, Result, Scalar, find, listening, name_of
+from symnets.sweeps._experiment import Experiment, Result, Scalar, on_progress
+from symnets.sweeps._find import find, name_of
+from symnets.sweeps._locks import LOCKS, try_lock
 from symnets.sweeps._store import failed_run, finished_run, write_run
 
-
-@dataclass
-class _Inside:
-    """Who is within, in this process, and what was before the first came."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    count: int = 0
-    before: int = 1
-    limits: threadpool_limits | None = None
-
-
-_inside = _Inside()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Within, torch, BLAS and OpenMP use one thread.
-
-    BLAS's number and torch's belong to the process: of several threads that are within, the last to leave
-    restores what was before the first came.
-    """
-    with _inside.lock:
-        if _inside.count == 0:
-            _inside.before = torch.get_num_threads()
-            _inside.limits = threadpool_limits(1)
-        _inside.count += 1
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        with _inside.lock:
-            _inside.count -= 1
-            if _inside.count == 0 and _inside.limits is not None:
-                _inside.limits.restore_original_limits()
-                torch.set_num_threads(_inside.before)
-            else:  # OpenMP has a number of its own for each thread: here that of the thread that leaves
-                threadpool_limits(_inside.before, "openmp")
-
-
-CLAIMS = ".claims"
-"""Folder of the claims, beside the runs."""
-Outcome = Literal["done", "busy"]
+Outcome = Literal["done", "locked"]
 
 
 @dataclass(frozen=True)
-class Order:
-    """An order to a worker; plain values, for it may go to another machine."""
+class Job:
+    """A batch for a worker to run; plain values, so that it can be sent to another machine.
+
+    Attributes:
+        experiment: its name.
+        directory: of the runs.
+        batch: the batch.
+        only: hash of the one run of the batch to run, alone; None for all.
+        crashes: how many workers have died running it.
+    """
 
     experiment: str
     directory: str
     batch: Batch
     only: str | None = None
-    """Of the batch only the run of this hash, by itself."""
+    crashes: int = 0
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """Hashes of the runs to do."""
+        return self.batch.hashes if self.only is None else (self.only,)
 
 
-def work(order: Order) -> Outcome:
-    """Runs what is missing of a batch, unless another process has claimed it.
+def run_job(job: Job) -> Outcome:
+    """Runs what is missing of a batch, unless another process has locked it.
 
-    A batch of which something is missing is run whole, so that its numbers do not depend on what was done
-    before, and only what is missing is written. If it fails, its missing members are run one by one, and
-    those that fail then are recorded with their errors.
+    A batch of which some runs are missing is run whole, so that its numbers do not depend on what was done
+    before; only missing rows are written. If it fails, its missing runs are repeated one by one, and
+    those that fail again are recorded with their errors.
 
     Raises:
         OSError: the directory cannot be written.
-        ImportError: the experiment is not to be found here.
+        ImportError: this process cannot import the experiment.
     """
-    experiment, directory, batch = find(order.experiment), Path(order.directory), order.batch
-    mine = claim(directory / CLAIMS, batch.id)
-    if mine is None:
-        return "busy"
-    with mine, listening(mine.tell), one_thread():
-        missing = _missing(directory, batch)
-        if order.only is not None:
-            _alone(experiment, directory, batch, [h for h in missing if h == order.only])
-        elif missing and not _whole(experiment, directory, batch, missing):
-            _alone(experiment, directory, batch, missing)
-        if not _missing(directory, batch):
-            settle(directory / CLAIMS, batch.id)
+    experiment, directory, batch = find(job.experiment), Path(job.directory), job.batch
+    lock = try_lock(directory / LOCKS, batch.id)
+    if lock is None:
+        return "locked"
+    with lock, on_progress(lock.report), one_thread():
+        run = _BatchRun(experiment, directory, lock.scratch)
+        missing = run.missing(batch)
+        if job.only is not None:
+            run.one_by_one(batch, [name for name in missing if name == job.only])
+        elif missing and not run.whole(batch, missing):
+            run.one_by_one(batch, missing)
+        if not run.missing(batch):
+            lock.remove()
     return "done"
 
 
-def run_all(experiment: Experiment, configs: Sequence[dict[str, Scalar]]) -> list[Result]:
-    """One call of `run`.
+def call_run(experiment: Experiment, configs: Sequence[dict[str, Scalar]]) -> list[Result]:
+    """One call of an experiment's `run`, with its results checked.
 
     Raises:
-        ValueError: not every config came back as a `Result`.
+        ValueError: `run` did not return one `Result` for each config.
     """
     results = list(experiment.run([experiment.Config(**values) for values in configs]))
     if len(results) != len(configs) or not all(isinstance(result, Result) for result in results):
@@ -117,40 +88,90 @@ def run_all(experiment: Experiment, configs: Sequence[dict[str, Scalar]]) -> lis
     return results
 
 
-def _missing(directory: Path, batch: Batch) -> list[str]:
-    return [name for name in batch.hashes if not (directory / name).is_dir()]
+@dataclass(frozen=True)
+class _BatchRun:
+    """Runs batches of an experiment and writes their rows, by way of a scratch folder."""
 
+    experiment: Experiment
+    directory: Path
+    scratch: Path
 
-def _whole(experiment: Experiment, directory: Path, batch: Batch, missing: Sequence[str]) -> bool:
-    """Whether the batch ran in one call and could be written."""
-    begin = time.perf_counter()
-    name, alone = name_of(experiment), len(batch.hashes) == 1
-    try:
-        with resumable(directory / CHECKPOINTS / batch.id) as kept:
-            results = run_all(experiment, batch.configs)
-        seconds = (time.perf_counter() - begin + kept.seconds) / len(results)
-        runs = [
-            finished_run(name, config, result, seconds)
-            for config, result in zip(batch.configs, results, strict=True)
-        ]
-    except Exception as error:  # whatever an experiment raises becomes its row; only bugs of ours would hide
-        if alone:
-            seconds = time.perf_counter() - begin
-            write_run(directory, failed_run(name, batch.configs[0], _text(error), seconds))
-        return alone
-    for run, result in zip(runs, results, strict=True):
-        if run.hash in missing:
-            write_run(directory, run, result.arrays)
-    return True
+    def missing(self, batch: Batch) -> list[str]:
+        """Hashes of the runs without a row."""
+        return [name for name in batch.hashes if not (self.directory / name).is_dir()]
 
+    def whole(self, batch: Batch, missing: Sequence[str]) -> bool:
+        """Runs a batch in one call and writes the missing rows; False if it failed and nothing was written.
 
-def _alone(experiment: Experiment, directory: Path, batch: Batch, missing: Sequence[str]) -> None:
-    for one in batch.alone():
-        if one.hashes[0] in missing:
-            _whole(experiment, directory, one, list(one.hashes))
+        The failure of a batch of one run is written as its row.
+        """
+        begin = time.perf_counter()
+        name, single = name_of(self.experiment), len(batch.hashes) == 1
+        try:
+            with resumable(self.directory / CHECKPOINTS / batch.id) as checkpoints:
+                results = call_run(self.experiment, batch.configs)
+            seconds = (time.perf_counter() - begin + checkpoints.seconds) / len(results)
+            runs = [
+                finished_run(name, config, result, seconds)
+                for config, result in zip(batch.configs, results, strict=True)
+            ]
+        except Exception as error:  # an experiment may raise anything; it becomes the run's row
+            if single:
+                run = failed_run(name, batch.configs[0], _text(error), time.perf_counter() - begin)
+                write_run(self.directory, run, scratch=self.scratch)
+            return single
+        for run, result in zip(runs, results, strict=True):
+            if run.hash in missing:
+                write_run(self.directory, run, result.arrays, scratch=self.scratch)
+        return True
+
+    def one_by_one(self, batch: Batch, missing: Sequence[str]) -> None:
+        """Runs the missing runs of a batch, each in a call of its own."""
+        for one in batch.singles():
+            if one.hashes[0] in missing:
+                self.whole(one, one.hashes)
 
 
 def _text(error: Exception) -> str:
-    """Type, message, and where it happened: the last calls."""
+    """Type and message of an exception, and the last calls that led to it."""
     calls = [call for call in traceback.extract_tb(error.__traceback__) if call.filename != __file__]
     return "".join([*traceback.format_exception_only(error), *traceback.format_list(calls[-4:])]).strip()
+
+
+@dataclass
+class _Limits:
+    """Threads of this process inside `one_thread`, and the limits from before the first entered."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    n_inside: int = 0
+    threads_before: int = 1
+    limits: threadpool_limits | None = None
+
+
+_limits = _Limits()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Context in which torch, BLAS and OpenMP use one thread.
+
+    A sweep fills the cores with runs, so more threads a run would not help, and sums in one thread do not
+    depend on the number of cores. BLAS's and torch's limits belong to the process: of several threads inside,
+    the last to leave restores them.
+    """
+    with _limits.lock:
+        if _limits.n_inside == 0:
+            _limits.threads_before = torch.get_num_threads()
+            _limits.limits = threadpool_limits(1)
+        _limits.n_inside += 1
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _limits.lock:
+            _limits.n_inside -= 1
+            if _limits.n_inside == 0 and _limits.limits is not None:
+                _limits.limits.restore_original_limits()
+                torch.set_num_threads(_limits.threads_before)
+            else:  # OpenMP has a limit of its own for each thread: restore that of the thread that leaves
+                threadpool_limits(_limits.threads_before, "openmp")

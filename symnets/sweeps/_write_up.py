@@ -1,27 +1,30 @@
-"""What was written of a sweep.
-
-What a sweep leaves besides its runs: figure, table and findings.
-"""
+"""The write-up of a sweep: its figure, table and findings, beside its runs."""
 
 import inspect
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from symnets.report import save_figure, write
-from symnets.sweeps._experiment import Experiment, Finding, name_of
-from symnets.sweeps._page import FIGURE, FINDINGS, TABLE
+from symnets.sweeps._experiment import Experiment, Finding
+from symnets.sweeps._find import name_of
+from symnets.sweeps._page import FIGURE, FINDINGS, TABLE, finding_as_json
 from symnets.sweeps._table import Table, split_failed, write_table
 
 
 @dataclass(frozen=True)
 class WriteUp:
-    """What was written, where, and what it says."""
+    """The files of a write-up and their content.
+
+    Attributes:
+        table: all runs, failed ones too.
+        findings: from the runs that did not fail.
+        files: that were written.
+    """
 
     table: pd.DataFrame
-    """All runs, failed ones too."""
     findings: tuple[Finding, ...]
     files: tuple[Path, ...]
 
@@ -32,35 +35,29 @@ class WriteUp:
 
 
 def write_up(experiment: Experiment, directory: str | Path) -> WriteUp:
-    """Writes table.csv, and of the runs that did not fail figure.png, figure.svg and findings.json.
+    """Writes table.csv of all runs, and figure.png, figure.svg and findings.json of those that did not fail.
 
     Raises:
         FileNotFoundError: there is no such directory.
-        ValueError: it holds no run of this experiment, or a damaged one.
+        ValueError: it contains no run of this experiment, or a damaged one.
     """
     directory, name = Path(directory), name_of(experiment)
     table, arrays = Table.load(directory, name), Table.arrays(directory)
     if table.empty:
         raise ValueError(f"{directory}: expected runs of {name}, found none; make them with `symnets sweep`")
     write_table(table, directory / TABLE)
-    good, failed = split_failed(table)
-    if good.empty:
+    succeeded, failed = split_failed(table)
+    if succeeded.empty:
         return WriteUp(table, (), (directory / TABLE,))
-    findings = tuple(experiment.findings(good, arrays))
-    pictures = save_figure(experiment.figure(good, arrays), directory / FIGURE)
-    said = {
+    findings = tuple(experiment.findings(succeeded, arrays))
+    pictures = save_figure(experiment.figure(succeeded, arrays), directory / FIGURE)
+    written = {
         "experiment": name,
         "about": inspect.getdoc(experiment) or "",
         "runs": len(table),
         "failed": len(failed),
         "seconds": float(table["seconds"].to_numpy().sum()),
-        "findings": [_plain(finding) for finding in findings],
+        "findings": [finding_as_json(finding) for finding in findings],
     }
-    write(directory / FINDINGS, json.dumps(said, indent=1).encode())
+    write(directory / FINDINGS, json.dumps(written, indent=1).encode())
     return WriteUp(table, findings, (*pictures, directory / TABLE, directory / FINDINGS))
-
-
-def _plain(finding: Finding) -> dict[str, float | str | bool | None]:
-    """As JSON has it; numbers may have been numpy's."""
-    values = {k: v if v is None or isinstance(v, str) else float(v) for k, v in asdict(finding).items()}
-    return {**values, "agrees": finding.agrees}

@@ -11,24 +11,24 @@ def test_only_seeds_that_are_there_at_every_size_count() -> None:
     table = pd.DataFrame(
         {"n_weights": [20, 10, 20, 10, 20], "seed": [0, 0, 1, 2, 2], "y": [2.0, 1.0, 9.0, 3.0, 4.0]}
     )
-    curves = SizeCurves.of(table, "y")
+    curves = SizeCurves.from_table(table, "y")
     assert curves.sizes.tolist() == [10, 20]
     assert curves.values["y"].tolist() == [[1.0, 2.0], [3.0, 4.0]]
     assert curves.mean("y").tolist() == [2.0, 3.0]
     assert curves.error("y") == pytest.approx([1.0, 1.0])  # deviation sqrt(2), two seeds
     apart = pd.DataFrame({"n_weights": [10, 20], "seed": [0, 1], "y": [1.0, 2.0]})
     with pytest.raises(ValueError, match="a seed with finite y at all of 2 sizes"):
-        SizeCurves.of(apart, "y")
+        SizeCurves.from_table(apart, "y")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_seeds_with_a_diverged_run_are_left_out_and_counted(value: float) -> None:
     table = pd.DataFrame({"n_weights": [10, 20] * 3, "seed": [0, 0, 1, 1, 2, 2]})
     table["y"] = [1.0, 2.0, 3.0, value, 5.0, 6.0]
-    curves = SizeCurves.of(table.assign(z=1.0), "z", "y")
+    curves = SizeCurves.from_table(table.assign(z=1.0), "z", "y")
     assert curves.values["y"].tolist() == [[1.0, 2.0], [5.0, 6.0]]
     assert curves.left_out == ", 1 of 3 seeds left out"
-    assert SizeCurves.of(table, "seed").left_out == ""
+    assert SizeCurves.from_table(table, "seed").left_out == ""
 
 
 def of_ratio(*ratios: float) -> SizeCurves:

@@ -1,4 +1,4 @@
-"""Worker processes are replaced when killed, deaf to Ctrl-C, and never outlive their master."""
+"""Worker processes are replaced when killed, ignore Ctrl-C, and never outlive their parent."""
 
 import os
 import signal
@@ -11,18 +11,10 @@ import pytest
 
 from symnets.sweeps import Serial, executor
 from symnets.sweeps._executors import Processes
-from symnets.sweeps._store import HOST, is_dead
+from tests.sweeps.processes import ends, is_dead
 
 
-def vanish(pid: int) -> bool:
-    """Whether a process ends within ten seconds."""
-    deadline = time.monotonic() + 10
-    while not is_dead(HOST, pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return is_dead(HOST, pid)
-
-
-def test_serial_runs_at_once_and_here():
+def test_serial_runs_at_once_in_this_process():
     with executor("serial") as serial:
         future = serial.submit(os.getpid)
         assert future.done()
@@ -39,19 +31,19 @@ def test_a_killed_process_is_replaced():
             processes.submit(os.kill, pid, signal.SIGKILL).result()
         again = processes.submit(os.getpid).result()
         assert again not in (pid, os.getpid())
-        os.kill(again, signal.SIGKILL)  # while it has nothing to do
-        assert vanish(again)
+        os.kill(again, signal.SIGKILL)  # while it is idle
+        assert ends(again)
         for _ in range(3):
             try:
                 assert processes.submit(abs, -1).result() == 1
                 break
-            except BrokenExecutor:  # it noticed just after it took the call
+            except BrokenExecutor:  # the pool noticed just after it took the call
                 continue
         else:
             pytest.fail("no new process came")
 
 
-def test_processes_do_not_hear_ctrl_c():
+def test_processes_ignore_ctrl_c():
     with Processes(1) as processes:
         pid = processes.submit(os.getpid).result()
         future = processes.submit(time.sleep, 0.2)
@@ -68,7 +60,7 @@ def test_an_exception_ends_processes_at_once():
     with pytest.raises(KeyboardInterrupt), processes:
         raise KeyboardInterrupt
     assert time.monotonic() - begin < 30
-    assert vanish(pid)
+    assert ends(pid)
     assert future.done()
 
 
@@ -83,15 +75,15 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
         "    processes.submit(time.sleep, 60)\n"
         "    time.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as master:
-        assert master.stdout is not None
-        worker = int(master.stdout.readline())
-        assert not is_dead(HOST, worker)
-        master.kill()
-    assert vanish(worker)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert not is_dead(worker)
+        parent.kill()
+    assert ends(worker)
 
 
-def test_a_script_without_a_guard_is_told_so(tmp_path):
+def test_a_script_without_a_main_guard_gets_an_explanation(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import os\nfrom symnets.sweeps._executors import Processes\nProcesses(1).submit(os.getpid)\n"

@@ -1,12 +1,13 @@
-"""Grids are products; experiments are found by name; progress is heard by who listens."""
+"""Grids are products; experiments are found by name; progress is reported to the sweep."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from symnets.estimates import Estimate
 from symnets.sweeps import Finding, experiments, find, grid, name_of, report_progress
-from symnets.sweeps._experiment import listening
+from symnets.sweeps._experiment import on_progress
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,17 @@ def test_a_grid_is_a_product_whose_last_axis_runs_fastest():
         ({"seed": (1, 2, 1)}, "seed has a value twice"),
     ],
 )
-def test_a_grid_that_makes_no_sense_is_refused(axes, message):
+def test_an_inconsistent_grid_is_refused(axes, message):
     with pytest.raises(ValueError, match=message):
         grid(Config, **axes)
 
 
 def test_an_experiment_is_found_by_its_import_path():
-    found = find("tests.sweeps.toy_noise")
-    assert name_of(found) == "tests.sweeps.toy_noise"
+    experiment = find("tests.sweeps.toy_noise")
+    assert name_of(experiment) == "tests.sweeps.toy_noise"
 
 
-def test_an_experiment_of_ones_own_is_found_in_the_working_directory(tmp_path, monkeypatch):
+def test_a_users_experiment_is_found_in_the_working_directory(tmp_path, monkeypatch):
     (tmp_path / "my_lone_experiment.py").write_text("from tests.sweeps.toy_noise import *\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(".")  # so that the path is restored afterwards
@@ -54,17 +55,18 @@ def test_an_unknown_experiment_names_the_nearest(name):
         find(name)
 
 
-def test_every_experiment_that_is_listed_is_one():
+def test_listed_experiments_are_experiments():
     listed = experiments()
     assert {"polynomial_picture", "jamming_spheres"} <= set(listed)
-    assert not {"claim", "experiment", "potential"} & set(listed)
-    assert listed["polynomial_picture"].startswith("Polynomials of growing degree")
-    assert name_of(find("polynomial_picture")) == "polynomial_picture"
+    assert not {"__init__", "experiment", "potential"} & set(listed)
+    experiment = find("polynomial_picture")
+    assert name_of(experiment) == "polynomial_picture"
+    assert listed["polynomial_picture"] == (experiment.__doc__ or "").partition("\n")[0]
 
 
-@pytest.mark.parametrize("name", ["symnets.files", "symnets.sweeps._claims", "json"])
-def test_a_module_that_is_no_experiment_tells_what_it_lacks(name):
-    with pytest.raises(ValueError, match="lacks Config, PRESETS, run, figure, findings"):
+@pytest.mark.parametrize("name", ["symnets.files", "symnets.sweeps._locks", "json"])
+def test_a_module_that_is_no_experiment_is_refused_with_what_it_lacks(name):
+    with pytest.raises(ValueError, match="lacks Config, PRESETS, run, findings, figure"):
         find(name)
 
 
@@ -75,17 +77,17 @@ def test_a_script_is_no_experiment():
         name_of(types.ModuleType("__main__"))  # pyright: ignore[reportArgumentType]
 
 
-def test_progress_goes_to_whom_it_may_concern():
-    heard = []
-    report_progress(0.1, "nobody listens")
-    with listening(lambda fraction, text: heard.append((fraction, text))):
+def test_progress_is_reported_inside_the_context_only():
+    reports = []
+    report_progress(0.1, "outside")
+    with on_progress(lambda fraction, text: reports.append((fraction, text))):
         report_progress(0.5, "half")
-    report_progress(0.9, "nobody listens")
-    assert heard == [(0.5, "half")]
+    report_progress(0.9, "outside")
+    assert reports == [(0.5, "half")]
 
 
 @pytest.mark.parametrize(
     ("measured", "agrees"), [(0.6, True), (0.9, True), (0.59, False), (float("nan"), False)]
 )
 def test_a_finding_agrees_inside_its_band(measured, agrees):
-    assert Finding("slope", measured, 0.1, "about 3/4", 0.6, 0.9).agrees is agrees
+    assert Finding("slope", Estimate(measured, 0.1), "about 3/4", 0.6, 0.9).agrees is agrees

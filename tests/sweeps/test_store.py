@@ -1,11 +1,8 @@
-"""A run on disk is whole or absent, and tells when somebody altered it."""
+"""A run on disk is whole or absent, and an altered one is refused."""
 
 import hashlib
 import json
 import os
-import subprocess
-import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +12,15 @@ import pytest
 from symnets.sweeps import Result, present, read_run
 from symnets.sweeps import _store as store
 from symnets.sweeps._batches import run_hash, scalars
-from symnets.sweeps._store import HOST, Run, clean, failed_run, finished_run, is_dead, read_arrays, write_run
+from symnets.sweeps._store import (
+    Run,
+    failed_run,
+    finished_run,
+    read_arrays,
+    remove_leftovers,
+    remove_runs,
+    write_run,
+)
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,6 @@ class Config:
 
 def a_run(**row: float) -> Run:
     return finished_run("toy", scalars(Config()), Result({"loss": 0.5, "verdict": "SAT", **row}), 1.5)
-
-
-def dead_process() -> int:
-    """The number of a process that is no more."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -53,13 +51,13 @@ def test_what_is_written_is_read(tmp_path):
     assert arrays["empty"].shape == (0, 2)
 
 
-def test_a_loss_that_is_not_a_number_is_kept(tmp_path):
+def test_a_loss_of_nan_is_kept(tmp_path):
     run = a_run(loss=float("nan"))
     write_run(tmp_path, run)
     assert np.isnan(read_run(tmp_path / run.hash).row["loss"])
 
 
-def test_the_hash_is_that_of_name_and_values():
+def test_the_hash_is_that_of_the_experiment_and_its_values():
     values = {"width": 3, "margin": 1.0, "rule": None, "seed": 0}
     text = json.dumps({"experiment": "toy", **values}, sort_keys=True)
     assert a_run().hash == hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -70,7 +68,7 @@ def test_the_hash_is_that_of_name_and_values():
 
 
 @pytest.mark.parametrize("value", [float("nan"), (1, 2), np.zeros(2)])
-def test_what_is_no_scalar_is_no_configuration(value):
+def test_a_configuration_of_other_than_scalars_is_refused(value):
     with pytest.raises(ValueError, match=r"Config\.margin: expected"):
         scalars(Config(margin=value))
 
@@ -86,7 +84,7 @@ def test_what_is_no_scalar_is_no_configuration(value):
         Result({}, {"objects": np.array([None])}),
     ],
 )
-def test_what_a_table_cannot_hold_is_refused(result):
+def test_a_result_that_a_table_cannot_hold_is_refused(result):
     with pytest.raises(ValueError, match=r"(row|arrays)\['"):
         finished_run("toy", scalars(Config()), result, 0.0)
 
@@ -105,41 +103,35 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_temporary_directories_of_the_dead_are_removed(tmp_path):
-    def temporary(host: str, pid: int, number: int) -> Path:
-        path = tmp_path / f".{a_run().hash}.{host}.{pid}.{number:032x}"
-        path.mkdir()
-        (path / "row.json").write_text("{")
-        return path
+def test_runs_are_written_in_the_scratch_folder(tmp_path, monkeypatch):
+    """So that what a killed process leaves lies where its successor removes it."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(store.np, "savez", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(store.shutil, "rmtree", lambda *_, **__: None)  # as if it were killed
+    with pytest.raises(KeyboardInterrupt):
+        write_run(tmp_path, a_run(), scratch=scratch)
+    assert os.listdir(tmp_path) == ["scratch"]
+    (half,) = scratch.iterdir()
+    assert (half / "row.json").exists()
+    monkeypatch.undo()
+    write_run(tmp_path, a_run(), scratch=scratch)
+    assert present(tmp_path) == {a_run().hash}
 
-    dead, alive = temporary(HOST, dead_process(), 1), temporary(HOST, os.getpid(), 2)
-    elsewhere, long_ago = temporary("other", 1, 3), temporary("other", 1, 4)
-    os.utime(long_ago, (1, 1))
+
+def test_a_removal_that_was_killed_is_finished(tmp_path, monkeypatch):
+    write_run(tmp_path, a_run())
     (tmp_path / ".git").mkdir()
-    clean(tmp_path)
-    assert alive.exists()
-    assert elsewhere.exists()
-    assert not dead.exists()
-    assert not long_ago.exists()
-    assert (tmp_path / ".git").exists()
+    monkeypatch.setattr(store.shutil, "rmtree", lambda *_, **__: None)  # as if it were killed
+    remove_runs(tmp_path, [a_run().hash, "0" * 16])
     assert present(tmp_path) == set()
+    assert len(os.listdir(tmp_path)) == 2
+    monkeypatch.undo()
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == [".git"]
 
 
-def test_a_zombie_is_dead():
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:  # it ends, and nobody waits for it
-        deadline = time.monotonic() + 10
-        while not is_dead(HOST, process.pid) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert is_dead(HOST, process.pid)
-
-
-def test_other_machines_are_not_judged():
-    pid = dead_process()
-    assert is_dead(HOST, pid)
-    assert not is_dead("other", pid)
-
-
-def test_foreign_directories_are_of_no_concern(tmp_path):
+def test_other_files_in_the_directory_are_ignored(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "figure.png").touch()
     (tmp_path / ("0" * 16)).touch()
@@ -189,7 +181,7 @@ def test_damaged_arrays_are_refused_by_name(tmp_path):
         read_arrays(path)
 
 
-def test_pickles_are_never_opened(tmp_path):
+def test_pickles_are_never_loaded(tmp_path):
     write_run(tmp_path, a_run())
     path = tmp_path / a_run().hash
     np.savez(path / "arrays.npz", trap=np.array([{"a": 1}], dtype=object))
@@ -197,7 +189,7 @@ def test_pickles_are_never_opened(tmp_path):
         read_arrays(path)
 
 
-def test_a_failed_run_says_why(tmp_path):
+def test_a_failed_run_has_its_error(tmp_path):
     run = failed_run("toy", scalars(Config()), "MemoryError: no room", 2.0)
     write_run(tmp_path, run)
     held = read_run(tmp_path / run.hash)

@@ -1,6 +1,5 @@
-"""A sweep computes every run once, loses none, and ends as if nothing had happened, whatever happens."""
+"""A sweep computes every run once and loses none, also if it is interrupted, killed or shared."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -19,8 +18,8 @@ from pandas.testing import assert_frame_equal
 from symnets.sweeps import Serial, Table, batches, grid, present, sweep, write_table
 from symnets.sweeps import _sweep as module
 from symnets.sweeps._executors import Processes
+from symnets.sweeps._locks import LOCKS, try_lock
 from symnets.sweeps._store import remove_runs
-from symnets.sweeps._worker import CLAIMS
 from tests.sweeps import toy_faults, toy_noise
 from tests.sweeps.toy_sweep import sweep_noise
 
@@ -39,20 +38,20 @@ def faulty(*faults, number=(1,)) -> tuple[toy_faults.Config, ...]:
 
 
 def same(one: pd.DataFrame, two: pd.DataFrame) -> None:
-    """Equal to the last bit, but for the time it took, and commits that somebody makes meanwhile."""
+    """Equal to the last bit, except for the time it took and commits made meanwhile."""
     one, two = (table.drop(columns=["seconds", "commit"]) for table in (one, two))
     assert_frame_equal(one, two, check_exact=True)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory) -> Path:
-    """Two hundred runs that nobody disturbed."""
+    """Two hundred runs, swept without interruption."""
     directory = tmp_path_factory.mktemp("sweep") / "uninterrupted"
     sweep_noise(directory)
     return directory
 
 
-def test_rows_are_those_of_plain_calls_in_the_order_of_the_grid(tmp_path):
+def test_rows_equal_those_of_direct_calls_in_the_order_of_the_grid(tmp_path):
     table = serial(toy_noise, FAST, tmp_path)
     expected = []
     for length in (4, 8):
@@ -65,7 +64,7 @@ def test_rows_are_those_of_plain_calls_in_the_order_of_the_grid(tmp_path):
     same(table, Table.load(tmp_path))
     noise = Table.arrays(tmp_path)(str(table.index[3]))["noise"]
     assert noise.mean() == table["mean"].iloc[3]
-    assert os.listdir(tmp_path / CLAIMS) == []
+    assert os.listdir(tmp_path / LOCKS) == []
 
 
 def test_nothing_is_computed_twice(tmp_path, monkeypatch):
@@ -79,14 +78,14 @@ def test_nothing_is_computed_twice(tmp_path, monkeypatch):
     assert len(calls) == 4
 
 
-def test_a_run_that_is_missing_comes_back_with_the_same_bits(tmp_path):
+def test_a_missing_run_is_recomputed_with_the_same_bits(tmp_path):
     first = serial(toy_noise, FAST, tmp_path)
     remove_runs(tmp_path, [str(name) for name in first.index[[1, 6, 9]]])
     assert len(present(tmp_path)) == len(FAST) - 3
     same(serial(toy_noise, FAST, tmp_path), first)
 
 
-def test_only_the_guilty_are_recorded(tmp_path):
+def test_only_the_runs_that_fail_are_recorded_as_failed(tmp_path):
     configs = faulty("none", "raise", "memory", "short", "tensor", "nan", number=(1, 2))
     table = serial(toy_faults, configs, tmp_path).set_index(["fault", "number"])
     assert list(table.loc["none"]["twice"]) == [2, 4]
@@ -100,7 +99,7 @@ def test_only_the_guilty_are_recorded(tmp_path):
     assert "toy_faults.py" in table.loc[("raise", 1)]["error"]  # where it happened
 
 
-def test_failed_runs_are_run_again_only_on_demand(tmp_path, monkeypatch):
+def test_failed_runs_are_repeated_only_on_demand(tmp_path, monkeypatch):
     configs = faulty("none", "raise", number=(1, 2))
     first = serial(toy_faults, configs, tmp_path)
     monkeypatch.setattr(toy_faults, "run", lambda configs: [toy_faults.Result({"twice": 7}) for _ in configs])
@@ -111,7 +110,7 @@ def test_failed_runs_are_run_again_only_on_demand(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_a_wish_to_stop_is_no_failure(tmp_path, monkeypatch, stop):
+def test_an_interruption_is_no_failure(tmp_path, monkeypatch, stop):
     run, calls = toy_noise.run, []
 
     def interrupted(configs):
@@ -124,13 +123,13 @@ def test_a_wish_to_stop_is_no_failure(tmp_path, monkeypatch, stop):
     with pytest.raises(stop):
         serial(toy_noise, FAST, tmp_path)
     assert len(Table.load(tmp_path)) == 7
-    table = serial(toy_noise, FAST, tmp_path)  # and nobody waits for the claim that was left
+    table = serial(toy_noise, FAST, tmp_path)  # without waiting for a lock
     assert len(calls) == 5
     monkeypatch.undo()
     same(table, serial(toy_noise, FAST, tmp_path / "twin"))
 
 
-def test_a_sweep_killed_twice_ends_as_if_it_had_not_been(tmp_path, uninterrupted):
+def test_a_sweep_killed_twice_ends_with_the_same_bits(tmp_path, uninterrupted):
     directory, left = tmp_path / "runs", [0]
     for _ in range(2):
         process = others.Process(target=sweep_noise, args=(directory,))
@@ -145,7 +144,7 @@ def test_a_sweep_killed_twice_ends_as_if_it_had_not_been(tmp_path, uninterrupted
     sweep_noise(directory)
     same(Table.load(directory), Table.load(uninterrupted))
     assert len(Table.load(directory)) == 200
-    assert not [name for name in os.listdir(directory) if name.startswith(".") and name != CLAIMS]
+    assert not [name for name in os.listdir(directory) if name.startswith(".") and name != LOCKS]
 
 
 def test_two_processes_share_the_work(tmp_path, uninterrupted):
@@ -164,22 +163,21 @@ def test_two_processes_share_the_work(tmp_path, uninterrupted):
     assert min(shares.values()) >= 20
 
 
-def test_a_batch_of_another_machine_is_waited_for_and_taken_over(tmp_path):
+def test_a_locked_batch_is_waited_for_and_taken_over(tmp_path):
     (batch,) = batches(toy_noise, FAST[:5])
-    (tmp_path / CLAIMS).mkdir()
-    claim = tmp_path / CLAIMS / f"{batch.id}.0"
-    claim.write_text(json.dumps({"host": "other", "pid": 1}))
-    silence = threading.Timer(1.5, os.utime, (claim, (1, 1)))
+    lock = try_lock(tmp_path / LOCKS, batch.id)
+    assert lock is not None
+    release = threading.Timer(1.5, lock.__exit__, (None, None, None))
     begin = time.monotonic()
-    silence.start()
+    release.start()
     table = serial(toy_noise, FAST[:5], tmp_path)
     assert time.monotonic() - begin > 1.4
     assert len(table) == 5
-    assert os.listdir(tmp_path / CLAIMS) == []
+    assert os.listdir(tmp_path / LOCKS) == []
 
 
 class Deadly(Serial):
-    """Stands for processes: a batch that holds "killed" takes its worker down, and all others with it."""
+    """A process pool in which a batch with a "killed" run kills its worker, and the others with it."""
 
     workers = 2
 
@@ -187,41 +185,41 @@ class Deadly(Serial):
         self.killed, self.held = [], []
 
     def submit(self, fn, /, *args, **kwargs):
-        (order,) = args
+        (job,) = args
         future: Future = Future()
-        names = [order.only] if order.only else order.batch.hashes
+        names = job.hashes
         deadly = [
             values["number"]
-            for name, values in zip(order.batch.hashes, order.batch.configs, strict=True)
+            for name, values in zip(job.batch.hashes, job.batch.configs, strict=True)
             if values["fault"] == "killed" and name in names
         ]
         if deadly:
-            self.killed.append(order)
+            self.killed.append(job)
             broken = [*self.held, future]
             self.held = []
             for each in broken:
                 each.set_exception(BrokenExecutor("a process died"))
             return future
-        if not self.held and not self.killed:  # the first is at work when the next one brings death
+        if not self.held and not self.killed:  # the first runs when the next one kills the pool
             self.held.append(future)
             return future
         return super().submit(fn, *args, **kwargs)
 
 
-def test_a_config_that_kills_its_worker_is_recorded_and_nobody_else(tmp_path, monkeypatch):
+def test_a_config_that_kills_its_worker_is_recorded_and_no_other(tmp_path, monkeypatch):
     monkeypatch.setattr(toy_faults, "batch_key", lambda config: config.number)
     configs = faulty("none", "killed", "nan", number=(2,))
     configs = faulty("none", number=(1,)) + configs + faulty("none", number=(3, 4))
     executor = Deadly()
     table = sweep(toy_faults, configs, tmp_path, executor=executor, progress=False)
-    assert len(executor.killed) == module.TRIES + 1  # thrice with the others, and once more alone
+    assert len(executor.killed) == module.MAX_CRASHES + 1  # thrice with the others, and once more alone
     assert list(table["number"][table["error"].notna()]) == [2]
     assert table["error"].dropna().iloc[0].startswith("the process that ran it died")
     assert list(table["twice"].dropna()) == [2, 4, 6, 8]
 
 
-def test_whatever_else_goes_wrong_with_a_worker_stops_the_sweep(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "work", lambda order: (_ for _ in ()).throw(OSError("disk full")))
+def test_other_errors_of_a_worker_stop_the_sweep(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "run_job", lambda job: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         serial(toy_noise, FAST, tmp_path)
 
@@ -250,11 +248,11 @@ def test_a_damaged_run_is_named_before_anything_is_computed(tmp_path, monkeypatc
         serial(toy_noise, FAST, tmp_path)
 
 
-def test_what_is_no_config_is_refused(tmp_path, monkeypatch):
+def test_configs_of_another_experiment_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"expected configs of tests\.sweeps\.toy_noise\.Config"):
         serial(toy_noise, [toy_faults.Config()], tmp_path)
     monkeypatch.setattr(toy_noise, "batch_key", lambda config: [config.length])
-    with pytest.raises(ValueError, match="batch_key: expected something hashable"):
+    with pytest.raises(ValueError, match="batch_key: expected a hashable value"):
         serial(toy_noise, FAST, tmp_path)
 
 
@@ -287,9 +285,9 @@ def test_tables_are_sorted_by_configuration_whatever_it_holds(tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_a_sweep_on_processes_survives_kill_9(tmp_path, uninterrupted):
-    """Of the sweep itself, whose workers end with it, and then of a worker."""
-    directory = tmp_path / "runs"
+def test_a_sweep_on_processes_survives_kill_9(tmp_path, uninterrupted, monkeypatch):
+    """First the sweep itself is killed, whose workers end with it, then a worker."""
+    directory, log = tmp_path / "runs", tmp_path / "log"
     configs = toy_noise.PRESETS["paper"]
     process = others.Process(target=sweep_on_processes, args=(directory,))
     process.start()
@@ -302,11 +300,12 @@ def test_a_sweep_on_processes_survives_kill_9(tmp_path, uninterrupted):
     left = len(present(directory))
     time.sleep(1.0)
     assert len(present(directory)) == left < 200, "workers outlived their sweep"
-    killed = threading.Thread(target=kill_a_worker, args=(directory, left + 20), daemon=True)
-    killed.start()
+    monkeypatch.setenv("TOY_LOG", str(log))
+    killer = threading.Thread(target=kill_a_worker, args=(directory, log, left + 20), daemon=True)
+    killer.start()
     table = sweep(toy_noise, configs, directory, progress=False)
-    killed.join(10)
-    assert not killed.is_alive(), "no worker was killed"
+    killer.join(10)
+    assert not killer.is_alive(), "no worker was killed"
     assert len(table) == 200
     same(Table.load(directory), Table.load(uninterrupted))
 
@@ -317,15 +316,8 @@ def sweep_on_processes(directory: Path) -> None:
         sweep(toy_noise, toy_noise.PRESETS["paper"], directory, executor=executor, progress=False)
 
 
-def kill_a_worker(directory: Path, least: int) -> None:
-    """Kills the process that holds a claim, once there are so many runs."""
-    while True:
-        for path in (directory / CLAIMS).glob("[!.]*.[0-9]"):
-            try:
-                pid = json.loads(path.read_text())["pid"]
-                if len(present(directory)) >= least and path.stat().st_mtime > 0:
-                    os.kill(pid, signal.SIGKILL)
-                    return
-            except (OSError, ValueError):
-                continue
+def kill_a_worker(directory: Path, log: Path, n_runs: int) -> None:
+    """Kills the process that wrote the last line of the log, once there are so many runs."""
+    while not directory.exists() or len(present(directory)) < n_runs:
         time.sleep(0.001)
+    os.kill(int(log.read_text().splitlines()[-1].split()[0]), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A toy experiment that fails in all the ways there are."""
+"""A toy experiment with a fault on demand."""
 
 import os
 import signal
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from symnets.estimates import Estimate
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 Fault = Literal["none", "raise", "memory", "nan", "tensor", "killed", "short", "exit"]
@@ -17,7 +18,7 @@ Fault = Literal["none", "raise", "memory", "nan", "tensor", "killed", "short", "
 
 @dataclass(frozen=True)
 class Config:
-    """A number, and what goes wrong on the way to it."""
+    """A number, and the fault in its computation."""
 
     number: int = 0
     fault: Fault = "none"
@@ -29,7 +30,7 @@ PRESETS = {"quick": grid(Config, number=range(3), fault=("none", "raise")), "pap
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Twice the number, unless something is wrong."""
+    """Twice the number, unless there is a fault."""
     faults = [config.fault for config in configs]
     if "raise" in faults:
         raise ArithmeticError("the ground state is below the basement")
@@ -48,20 +49,17 @@ def run(configs: Sequence[Config]) -> list[Result]:
 
 
 def batch_key(config: Config) -> None:
-    """All."""
+    """All runs share a batch."""
 
 
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     """Twice the number against the number."""
-    drawn = Figure(figsize=(4, 3))
-    drawn.subplots().plot(table["number"], table["twice"], "o")
-    return drawn
+    result = Figure(figsize=(4, 3))
+    result.subplots().plot(table["number"], table["twice"], "o")
+    return result
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """Two is two."""
-    return [
-        Finding(
-            "factor", float((table["twice"] / table["number"]).to_numpy()[-1]), None, "3 (folklore)", 3, 3
-        )
-    ]
+    """The factor is two."""
+    factor = float((table["twice"] / table["number"]).to_numpy()[-1])
+    return [Finding("factor", Estimate(factor), "3 (folklore)", 3, 3)]

@@ -1,6 +1,6 @@
 """The mean of noise falls as the square root of its length: a toy experiment of ten milliseconds a run.
 
-Runs of one batch share a generator, so that a row's bits tell with whom it was computed.
+Runs of one batch share a generator, so that a row's bits depend on its batch.
 """
 
 import os
@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from symnets.config import at_least, check_ranges
+from symnets.estimates import Estimate
 from symnets.sweeps import Arrays, Finding, Result, grid, report_progress
 
 
@@ -36,7 +37,7 @@ MAX_BATCH = 5
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Noise of one length, drawn in one call."""
+    """Noise of one length, sampled in one call."""
     for number, config in enumerate(configs):
         report_progress(number / len(configs), f"member {number}")
         if log := os.environ.get("TOY_LOG"):
@@ -55,14 +56,14 @@ def batch_key(config: Config) -> int:
 
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     """Means against lengths."""
-    drawn = Figure(figsize=(4, 3))
-    axes = drawn.subplots()
+    result = Figure(figsize=(4, 3))
+    axes = result.subplots()
     axes.loglog(table["length"], table["mean"].abs(), "o")
-    return drawn
+    return result
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """The variance of a number of noise is 1."""
+    """The variance of the noise is 1."""
     noise = np.concatenate([arrays(name)["noise"] for name in table.index])
     error = float(np.sqrt(2 / len(noise)))
-    return [Finding("variance", np.float64(noise.var()), error, "1 (by definition)", 0.5, 1.5)]
+    return [Finding("variance", Estimate(np.float64(noise.var()), error), "1 (by definition)", 0.5, 1.5)]

@@ -8,7 +8,7 @@ from tests.sweeps import toy_noise
 
 
 def sweep_noise(directory: Path, log: Path | None = None) -> None:
-    """Two hundred runs in this process; the log tells what was computed, a line a run."""
+    """Two hundred runs in this process; each run appends a line to the log."""
     if log is not None:
         os.environ["TOY_LOG"] = str(log)
     sweep(toy_noise, toy_noise.PRESETS["paper"], directory, executor=Serial(), progress=False)

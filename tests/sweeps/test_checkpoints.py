@@ -1,4 +1,4 @@
-"""A minimisation that is killed goes on where it was, and ends with the same bits."""
+"""A minimisation that is killed is resumed, and ends with the same bits."""
 
 import math
 from dataclasses import replace
@@ -10,7 +10,7 @@ from symnets.data import Batch as Patterns
 from symnets.data import read_archive, write_archive
 from symnets.setups import EarlyStopping, NetConfig, minimise, patterns
 from symnets.sweeps import Serial, batches, sweep
-from symnets.sweeps import _checkpoints as resume
+from symnets.sweeps import _checkpoints as module
 from symnets.sweeps._batches import Batch
 from symnets.training import Callback, Checkpoint, Trainer, TrainState
 from tests.sweeps import toy_noise
@@ -21,19 +21,19 @@ CONFIGS = [
 
 
 class Killed(BaseException):
-    """What no code catches."""
+    """An exception that no code catches, as after `kill -9`."""
 
 
 def killed_after(directory, configs, error: type[BaseException] = Killed):
     """Minimise within `resumable`, and be killed when it is done."""
-    with resume.resumable(directory):
+    with module.resumable(directory):
         minimise(configs)
         raise error("now")
 
 
 def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path, monkeypatch):
     whole = minimise(CONFIGS)
-    monkeypatch.setattr(resume, "PERIOD", 0.0)
+    monkeypatch.setattr(module, "PERIOD", 0.0)
     fit = Trainer.fit
     for after in (100, 260):
         monkeypatch.setattr(
@@ -41,11 +41,11 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path, monkeypatch):
             "fit",
             lambda t, d, n=after: fit(Trainer(t.stop, record=t.record, callbacks=[*t.callbacks, Axe(n)]), d),
         )
-        with pytest.raises(Killed), resume.resumable(tmp_path / "batch"):
+        with pytest.raises(Killed), module.resumable(tmp_path / "batch"):
             minimise(CONFIGS)
         assert (tmp_path / "batch" / "1.safetensors").is_file()
     monkeypatch.setattr(Trainer, "fit", fit)
-    with resume.resumable(tmp_path / "batch"):
+    with module.resumable(tmp_path / "batch"):
         resumed = minimise(CONFIGS)
     for a, b in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -55,11 +55,11 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path, monkeypatch):
 
 
 def test_a_run_of_two_minimisations_skips_the_one_that_was_done(tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "PERIOD", 0.0)
+    monkeypatch.setattr(module, "PERIOD", 0.0)
     first = minimise(CONFIGS)
     with pytest.raises(Killed):
         killed_after(tmp_path / "batch", CONFIGS)
-    with resume.resumable(tmp_path / "batch"):
+    with module.resumable(tmp_path / "batch"):
         again = minimise(CONFIGS)
         second = minimise(CONFIGS[:1])
     assert torch.equal(first.model.weights[0], again.model.weights[0])
@@ -80,7 +80,7 @@ def cut(file, monkeypatch):
 
 def of_other_code(file, monkeypatch):
     """Somebody has made a commit meanwhile."""
-    monkeypatch.setattr(resume, "provenance", lambda: {"commit": "of another day"})
+    monkeypatch.setattr(module, "provenance", lambda: {"commit": "of another day"})
 
 
 def of_fewer_tensors(file, monkeypatch):
@@ -92,30 +92,30 @@ def of_fewer_tensors(file, monkeypatch):
 
 @pytest.mark.parametrize("spoil", [cut, of_other_code, of_fewer_tensors])
 def test_a_checkpoint_that_cannot_be_used_is_as_none(spoil, tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "PERIOD", 0.0)
+    monkeypatch.setattr(module, "PERIOD", 0.0)
     whole = minimise(CONFIGS)
     with pytest.raises(Killed):
         killed_after(tmp_path / "batch", CONFIGS)
     spoil(tmp_path / "batch" / "1.safetensors", monkeypatch)
-    with resume.resumable(tmp_path / "batch") as place:
+    with module.resumable(tmp_path / "batch") as place:
         same_nets(minimise(CONFIGS), whole)
         assert place.seconds == 0.0
 
 
 def test_checkpoints_of_other_configs_are_not_gone_on_with(tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "PERIOD", 0.0)
+    monkeypatch.setattr(module, "PERIOD", 0.0)
     with pytest.raises(Killed):
         killed_after(tmp_path / "batch", CONFIGS[:1])
-    with resume.resumable(tmp_path / "batch"):
+    with module.resumable(tmp_path / "batch"):
         same_nets(minimise(CONFIGS[1:2]), minimise(CONFIGS[1:2]))
 
 
 def test_seconds_of_earlier_sessions_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "PERIOD", 0.0)
+    monkeypatch.setattr(module, "PERIOD", 0.0)
     with pytest.raises(Killed):
         killed_after(tmp_path / "batch", CONFIGS)
     _, header = read_archive(tmp_path / "batch" / "1.safetensors", "checkpoint")
-    with resume.resumable(tmp_path / "batch") as place:
+    with module.resumable(tmp_path / "batch") as place:
         minimise(CONFIGS)
         assert place.seconds == header["seconds"] > 0
 
@@ -148,13 +148,13 @@ def look(configs, axe):
 
 def test_early_stopping_remembers_its_best_moment(tmp_path, monkeypatch):
     """The moment lies before the kill, so it is lost unless the checkpoint has it."""
-    monkeypatch.setattr(resume, "PERIOD", 0.0)
+    monkeypatch.setattr(module, "PERIOD", 0.0)
     configs = [replace(config, n_test=40) for config in CONFIGS]
     whole = look(configs, Axe(math.inf))
     killed_at = int(whole.step.min()) + 41
-    with pytest.raises(Killed), resume.resumable(tmp_path / "batch"):
+    with pytest.raises(Killed), module.resumable(tmp_path / "batch"):
         look(configs, Axe(killed_at))
-    with resume.resumable(tmp_path / "batch") as place:
+    with module.resumable(tmp_path / "batch") as place:
         resumed = look(configs, Axe(math.inf))
         assert place.seconds > 0
     for name in ("step", "validation_error", "error", "norm"):
@@ -162,16 +162,16 @@ def test_early_stopping_remembers_its_best_moment(tmp_path, monkeypatch):
 
 
 def test_with_a_callback_that_keeps_nothing_there_is_no_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "PERIOD", 0.0)
-    with resume.resumable(tmp_path / "batch"):
+    monkeypatch.setattr(module, "PERIOD", 0.0)
+    with module.resumable(tmp_path / "batch"):
         minimise(CONFIGS[:1], [Callback()])
         assert not (tmp_path / "batch").exists()
 
 
-def test_a_checkpoint_wants_the_callbacks_it_was_written_with(tmp_path):
+def test_a_checkpoint_is_restored_only_with_the_callbacks_it_was_written_with(tmp_path):
     model = torch.nn.Linear(1, 1)
     Checkpoint(tmp_path / "c", callbacks=[Axe(1)]).write(TrainState(model))
-    with pytest.raises(ValueError, match="expected the memory of 0 callbacks, got 1"):
+    with pytest.raises(ValueError, match="expected the state of 0 callbacks, got 1"):
         Checkpoint(tmp_path / "c").restore(TrainState(model))
 
 
@@ -181,17 +181,17 @@ def test_what_is_left_of_batches_that_are_done_is_removed(tmp_path):
     (batch, *_) = batches(toy_noise, todo)
     alone = Batch(batch.hashes[:1], batch.configs[:1])  # as a worker runs it after a failure
     for name in (batch.id, alone.id, "other"):
-        (tmp_path / resume.CHECKPOINTS / name).mkdir(parents=True)
-        (tmp_path / resume.CHECKPOINTS / name / "1.safetensors").touch()
+        (tmp_path / module.CHECKPOINTS / name).mkdir(parents=True)
+        (tmp_path / module.CHECKPOINTS / name / "1.safetensors").touch()
     sweep(toy_noise, todo, tmp_path, executor=Serial(), progress=False)
-    assert [path.name for path in (tmp_path / resume.CHECKPOINTS).iterdir()] == ["other"]
-    (tmp_path / resume.CHECKPOINTS / "other" / "1.safetensors").unlink()
-    resume.forget(tmp_path / resume.CHECKPOINTS, ["other"])
-    assert not (tmp_path / resume.CHECKPOINTS).exists()
+    assert [path.name for path in (tmp_path / module.CHECKPOINTS).iterdir()] == ["other"]
+    (tmp_path / module.CHECKPOINTS / "other" / "1.safetensors").unlink()
+    module.remove_checkpoints(tmp_path / module.CHECKPOINTS, ["other"])
+    assert not (tmp_path / module.CHECKPOINTS).exists()
 
 
 def test_a_run_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "PERIOD", 0.0)
+    monkeypatch.setattr(module, "PERIOD", 0.0)
     with pytest.raises(RuntimeError, match="now"):
         killed_after(tmp_path / "batch", CONFIGS[:1], RuntimeError)
     assert not (tmp_path / "batch").exists()
