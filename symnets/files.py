@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files: a file appears whole or not at all."""
 
 import os
 import tempfile
@@ -9,10 +9,11 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name in the folder of `path` (made if need be), renamed to `path` at the end.
+    """Context that yields a temporary path to write to, and renames it to `path` at the end.
 
-    The content is on the disk before the rename, so that not even a power cut leaves half a file.
-    After an error the temporary file is removed, and what was at `path` stays.
+    The temporary file is in the folder of `path`, which is created if it does not exist. The content is
+    flushed to the disk before the rename, so that even a power failure leaves no partial file. After an error
+    the temporary file is removed and an older file at `path` is kept.
 
     Raises:
         ValueError: the path is a directory.
@@ -21,7 +22,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     if path.is_dir():
         raise ValueError(f"{path}: expected a file name, got a directory")
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Unique on every machine that writes here; ends as before, for ASE takes compression from it.
+    # Unique on every machine; the suffix is kept, because ASE derives the compression from it.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=f".{path.name}")
     os.close(descriptor)
     temporary = Path(name)
@@ -36,7 +37,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _umask() -> int:
-    """Permissions that new files do not get; it can only be read by setting it."""
+    """The umask of the process, which can only be read by setting it."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

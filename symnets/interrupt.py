@@ -1,4 +1,4 @@
-"""Ctrl-C, and the SIGTERM that queues send, as a wish to stop that is heard between two steps."""
+"""Deferred interruption: Ctrl-C and SIGTERM set a flag that a run checks between two steps."""
 
 import signal
 import threading
@@ -8,24 +8,25 @@ from contextlib import contextmanager
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether a stop was asked for; asking a second time interrupts at once.
+    """Context that yields a function: whether SIGINT (Ctrl-C) or SIGTERM has been received.
 
-    Weights and optimiser, or positions and momenta, belong together only at the end of a step, so a run
-    asks there. Outside the main thread Python delivers no signals: the answer is then always no.
+    A second signal raises KeyboardInterrupt at once. Weights and optimizer state, or positions and momenta,
+    are consistent only at the end of a step, so a run calls the function there. Outside the main thread
+    Python delivers no signals, and the function always returns False.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    pressed = threading.Event()
+    interrupted = threading.Event()
 
-    def press(number: int, frame: object) -> None:
-        if pressed.is_set():
+    def on_signal(number: int, frame: object) -> None:
+        if interrupted.is_set():
             raise KeyboardInterrupt
-        pressed.set()
+        interrupted.set()
 
-    before = {number: signal.signal(number, press) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield pressed.is_set
+        yield interrupted.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Threads for compiled loops: each takes a range of equal work."""
+"""Threads for compiled loops, on ranges of equal work."""
 
 import ctypes
 import os
@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-# Fewer multiplications than this are not worth a second thread.
+# Below this number of multiplications one thread is faster.
 _SMALL = 2_000_000
 _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 @lru_cache(maxsize=1)
 def _openmp() -> Callable[..., None] | None:
-    """`GOMP_parallel(function, data, threads, flags)` of the OpenMP that torch brought along."""
+    """`GOMP_parallel(function, data, threads, flags)` of the OpenMP library shipped with torch."""
     folder = Path(torch.__file__).parent / "lib"
     for path in (*folder.glob("libgomp*.so*"), *folder.glob("libiomp*.so*")):
         try:
@@ -36,32 +36,34 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads)
 
 
-_teams = {"may run": True, "ran": False}
-"""Of OpenMP, in this process."""
+_openmp_state = {"allowed": True, "used": False}
+"""Whether OpenMP may be used in this process, and whether it has been."""
 
 
-def _in_child() -> None:
-    """A forked child inherits teams of threads and the pool, but not the threads, and would wait for ever:
-    in torch's own operations too, unless they do without a team."""
+def _after_fork() -> None:
+    """Avoid deadlocks in a forked child, which inherits thread pools without their threads.
+
+    torch's own operations use the same OpenMP threads, hence one thread for them if OpenMP has been used.
+    """
     _pool.cache_clear()
-    _teams["may run"] = False
-    if _teams["ran"]:
+    _openmp_state["allowed"] = False
+    if _openmp_state["used"]:
         torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def run(loop: Callable[[int, int], None], work: np.ndarray) -> None:
-    """Calls `loop(low, high)` on ranges of equal work, as many as torch has threads.
+    """Call `loop(low, high)` on ranges of equal work, in as many threads as torch uses.
 
-    The threads are torch's own where its OpenMP can be called: those of a pool would share the cores with
-    torch's, which wait for their next work by spinning.
+    They are torch's OpenMP threads if its library can be called. Threads of a separate pool would compete for
+    the cores with torch's, which spin while they wait.
 
     Args:
-        loop: releases the interpreter's lock while it works.
-        work: multiplications done before each item, cumulative, (items + 1,).
+        loop: function of a range of items that releases the interpreter lock.
+        work: cumulative number of multiplications before each item, (items + 1,).
     """
     items, threads = len(work) - 1, torch.get_num_threads()
     if threads == 1 or work[-1] < _SMALL:
@@ -70,23 +72,23 @@ def run(loop: Callable[[int, int], None], work: np.ndarray) -> None:
     cuts = np.searchsorted(work, np.linspace(0, work[-1], threads + 1))
     cuts[0], cuts[-1] = 0, items
     ranges = list(pairwise(cuts.tolist()))
-    parallel = _openmp() if _teams["may run"] else None
+    parallel = _openmp() if _openmp_state["allowed"] else None
     if parallel is None:
         tasks = [_pool(threads).submit(loop, low, high) for low, high in ranges]
         for task in tasks:
             task.result()
         return
-    failures: list[BaseException] = []
-    left = iter(ranges)  # one step of it is never shared between threads
+    errors: list[BaseException] = []
+    remaining = iter(ranges)  # shared by the threads; next() is atomic
 
     def body(_: int | None) -> None:
         try:
-            for low, high in left:
+            for low, high in remaining:
                 loop(low, high)
-        except BaseException as failure:  # would be printed and forgotten here; raised below
-            failures.append(failure)
+        except BaseException as error:  # ctypes would only print it; raised below
+            errors.append(error)
 
-    _teams["ran"] = True
+    _openmp_state["used"] = True
     parallel(_BODY(body), None, threads, 0)
-    if failures:
-        raise failures[0]
+    if errors:
+        raise errors[0]

@@ -1,9 +1,10 @@
-"""Does symnets compute on this GPU what it computes on the CPU: the tests of tests/cuda; and how fast is it?
+"""Does symnets compute the same on this GPU as on the CPU (tests/cuda), and how fast is the GPU?
 
-First the rates that bound all others: a copy within the GPU's memory (bytes read and written), and products
-of 8192 x 8192 matrices in float32, in float32 by TF32, and in bfloat16. Then `pytest -m cuda`, in several
-processes, each outcome saved as it comes: counts in `tests`, and a row with its message for each test that
-failed or was skipped. Warnings are not errors here: packages may be newer than those of the project.
+First the rates that bound all other results: a copy within the GPU's memory (bytes read and written), and
+products of 8192 x 8192 matrices in float32, in TF32 and in bfloat16. Then `pytest -m cuda` in several
+processes. Outcomes are saved as they come: counts in `tests`, and a row with the message of each test that
+failed or was skipped. Warnings are not errors here, because packages may be newer than those of the project.
+A rehearsal runs one file of tests on the CPU.
 """
 
 import os
@@ -17,18 +18,18 @@ import torch
 from stage import Stage
 
 ROOT = Path(__file__).parents[2]
-REHEARSAL_SECONDS = 25
-"""Of tests on the CPU, in a rehearsal: as many as fit."""
+REHEARSED = "tests/cuda/test_models.py"
+"""Tests that run on the CPU in a rehearsal."""
 MESSAGE = 3000
-"""Characters of a failure's message that are kept, the last ones."""
+"""Number of characters kept of a failure's message, from its end."""
 
 
 def rates(device: torch.device) -> dict[str, float]:
-    """Bytes and operations a second, medians of ten calls."""
+    """Rates of memory copies (TB/s) and matrix products (TFLOP/s), medians of ten calls."""
     matrices = torch.randn(2, 8192, 8192, device=device)
     source, target = torch.empty(2, 2**31, dtype=torch.uint8, device=device)
     flops = 2 * 8192**3
-    found = {"copy_tb_s": 2 * 2**31 / _seconds(lambda: target.copy_(source)) / 1e12}
+    measured = {"copy_tb_s": 2 * 2**31 / _seconds(lambda: target.copy_(source)) / 1e12}
     for name, tf32, dtype in (
         ("float32", False, torch.float32),
         ("tf32", True, torch.float32),
@@ -36,9 +37,9 @@ def rates(device: torch.device) -> dict[str, float]:
     ):
         torch.backends.cuda.matmul.allow_tf32 = tf32
         a, b = matrices.to(dtype)
-        found[f"{name}_tflop_s"] = flops / _seconds(lambda a=a, b=b: a @ b) / 1e12
+        measured[f"{name}_tflop_s"] = flops / _seconds(lambda a=a, b=b: a @ b) / 1e12
     torch.backends.cuda.matmul.allow_tf32 = False
-    return {name: round(value, 2) for name, value in found.items()}
+    return {name: round(value, 2) for name, value in measured.items()}
 
 
 def _seconds(function: Any) -> float:
@@ -54,7 +55,7 @@ def _seconds(function: Any) -> float:
 
 
 class Recorder:
-    """A pytest plugin: outcomes are saved as they come; after `until`, a monotonic time, no test begins."""
+    """Pytest plugin that saves outcomes as they come, and starts no test after `until`, a monotonic time."""
 
     def __init__(self, stage: Stage, until: float) -> None:
         self.stage, self.until = stage, until
@@ -64,11 +65,11 @@ class Recorder:
         stage.document["tests"] = self.counts
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Keep what can be stopped: the session, and that of pytest-xdist."""
+        """Keep the session and that of pytest-xdist, to stop them later."""
         self.sessions = [session, session.config.pluginmanager.getplugin("dsession")]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A test's call, or its setup where it was skipped or failed there."""
+        """Count the outcome of a test's call, or of its setup if it was skipped or failed there."""
         if time.monotonic() > self.until:
             for session in filter(None, self.sessions):
                 session.shouldstop = "out of time"
@@ -86,7 +87,7 @@ class Recorder:
         self.stage.add(row | {"message": text[-MESSAGE:]})
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that cannot be imported."""
+        """Save the error of a file that cannot be imported."""
         if report.failed:
             self.counts["error"] += 1
             row = {"test": report.nodeid, "outcome": "error", "message": report.longreprtext[-MESSAGE:]}
@@ -94,7 +95,7 @@ class Recorder:
 
 
 def main() -> None:
-    """Measure the rates, then run the tests until they are done or time is over."""
+    """Measure the rates, then run the tests until they are done or the time is over."""
     stage = Stage(__doc__)
     if stage.rehearse:
         os.environ["SYMNETS_TEST_DEVICE"] = "cpu"
@@ -107,9 +108,8 @@ def main() -> None:
     options += ["-p", "no:cacheprovider", "-o", "addopts=--strict-markers", "--durations", "10"]
     options += ["--maxfail", "1"] if stage.rehearse else ["-W", "default"]
     end = 16 if processes else 6  # for the processes to stop
-    seconds = min(stage.seconds_left - end, REHEARSAL_SECONDS if stage.rehearse else stage.seconds)
-    recorder = Recorder(stage, time.monotonic() + seconds)
-    code = pytest.main([*options, "tests/cuda"], plugins=[recorder])
+    recorder = Recorder(stage, time.monotonic() + stage.seconds_left - end)
+    code = pytest.main([*options, REHEARSED if stage.rehearse else "tests/cuda"], plugins=[recorder])
     stage.document["pytest_exit_code"] = int(code)
     slowest = sorted(recorder.seconds.items(), key=lambda item: -item[1])[:10]
     stage.document["slowest_s"] = {name: round(seconds, 2) for name, seconds in slowest}

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What works on a GPU, how fast, and what a CPU cannot reproduce, in less than eight minutes:
+# Tests and benchmarks on a GPU in less than eight minutes:
 #   bash benchmarks/gpu/run.sh OUT              # on a machine with a GPU
-#   bash benchmarks/gpu/run.sh OUT --rehearse   # tiny, on the CPU, to try the script out
+#   bash benchmarks/gpu/run.sh OUT --rehearse   # test of the scripts: tiny sizes on the CPU, with generous time limits
 #   bash benchmarks/gpu/run.sh OUT --stages "force_field stability"
-# Stages in order of worth, each with a time limit, each writing OUT/STAGE.json as it goes; OUT/gpu.json holds all of
-# them, OUT/log.txt what they print. A stage that fails or is stopped stops no other. PYTHON is the interpreter, python3
-# by default. What it lacks is taken from benchmarks/gpu/carry, if pack.sh has filled it. Exits with 1 if a stage failed.
+# Stages run in order of importance, each with a time limit; each updates OUT/STAGE.json as it runs. OUT/gpu.json
+# collects all stages, OUT/log.txt their output. The failure of a stage does not stop the others. PYTHON is the
+# interpreter, python3 by default. Missing packages are taken from benchmarks/gpu/carry if pack.sh has filled it.
+# Exits with 1 if a stage failed.
 set -uo pipefail
 [ $# -ge 1 ] || { echo "expected a folder for the results: bash benchmarks/gpu/run.sh OUT [--rehearse]" >&2; exit 2; }
 mkdir -p "$1" && out=$(cd "$1" && pwd) && shift
@@ -19,8 +20,10 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-names=(device_tests force_field stability jamming) seconds=(105 110 165 470) # the last has what remains
-[ -z "$rehearse" ] || seconds=(120 120 120 120)
+# The last stage may use all remaining time.
+names=(device_tests force_field stability jamming) seconds=(105 110 165 470)
+# A rehearsal takes a minute or two; on a busy machine it may take twenty.
+[ -z "$rehearse" ] || seconds=(900 900 900 900) total=3600
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -30,7 +33,7 @@ echo "run.sh: $(date -u)" >"$log"
 export PYTHONPATH=$PWD:$PWD/benchmarks PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 lacks="import importlib.util as u; exit(not all(map(u.find_spec, ('ase', 'pydantic', 'tyro', 'vesin'))))"
 if [ -z "$rehearse" ] || ! "$python" -c "$lacks"; then
-  # A folder on PYTHONPATH, not a virtual environment: one made by the Python of another would not see its packages.
+  # A folder on PYTHONPATH: a virtual environment would not see the packages of the interpreter's own environment.
   "$python" "$here/unpack.py" "$here/carry" "$work" >>"$log" 2>&1 || echo "unpack.py failed: see log.txt"
   export PYTHONPATH=$PYTHONPATH:$work/site
   [ ! -d "$work/data" ] || export SYMNETS_DATA=$work/data

@@ -1,7 +1,8 @@
-"""What the stages of run.sh share: arguments, a clock, and a JSON file that is complete at any moment.
+"""Stage of run.sh: command line, clock, and a JSON file that is complete at any time.
 
-A stage is a script, `python benchmarks/gpu/STAGE.py --output FILE --seconds N [--rehearse]`. It measures what
-matters most first, ends by itself before N seconds and saves after each row. This module needs torch alone.
+A stage is a script, `python benchmarks/gpu/STAGE.py --output FILE --seconds N [--rehearse]`. It measures the
+most important cases first, ends by itself before N seconds and saves after each row. This module needs only
+torch.
 """
 
 import argparse
@@ -24,7 +25,7 @@ PACKAGES += ("cuequivariance-torch", "cuequivariance-ops-torch-cu13", "cuequivar
 
 
 class Stage:
-    """The arguments, the document and the clock of a stage.
+    """Command line, result document and clock of a stage.
 
         stage = Stage(__doc__)
         for n_atoms in (64, 512):
@@ -37,9 +38,9 @@ class Stage:
         arguments: the command line, `sys.argv[1:]` if not given.
 
     Attributes:
-        rehearse: small sizes on the CPU, to try the script out; a few seconds in all.
+        rehearse: whether the script is only tested, with small sizes on the CPU.
         device: "cuda", or "cpu" in a rehearsal.
-        document: what is saved; `rows` holds the measurements, other fields are the stage's to add.
+        document: the saved JSON document; `rows` holds the measurements, a stage may add other fields.
     """
 
     def __init__(self, question: str | None, arguments: list[str] | None = None) -> None:
@@ -49,10 +50,10 @@ class Stage:
         parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
         parser.add_argument("--seconds", type=float, required=True, help="end before so many seconds")
         parser.add_argument("--rehearse", action="store_true", help="small sizes, on the CPU")
-        asked = parser.parse_args(arguments)
-        self.output, self.seconds, self.rehearse = asked.output, asked.seconds, asked.rehearse
+        options = parser.parse_args(arguments)
+        self.output, self.seconds, self.rehearse = options.output, options.seconds, options.rehearse
         self.device = torch.device("cpu" if self.rehearse else "cuda")
-        self._start = time.monotonic() - _age_of_process()  # imports count
+        self._start = time.monotonic() - _age_of_process()  # includes the time of imports
         self.rows: list[dict[str, Any]] = []
         self.document: dict[str, Any] = {
             "question": question,
@@ -65,7 +66,7 @@ class Stage:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the stage has to be over."""
+        """Seconds until the time limit of the stage."""
         return self.seconds - (time.monotonic() - self._start)
 
     def save(self) -> None:
@@ -77,13 +78,13 @@ class Stage:
         os.replace(temporary, self.output)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Append a row, save and print it."""
+        """Append a row, save the document and print the row."""
         self.rows.append(row)
         self.save()
         print(json.dumps({k: v for k, v in row.items() if k != "traceback"}), flush=True)
 
     def has_time_for(self, case: dict[str, Any], *, seconds: float) -> bool:
-        """Whether so many seconds are left; else a row says that the case was not measured."""
+        """Whether enough seconds are left; if not, add a row that says that the case was skipped."""
         if self.seconds_left >= seconds:
             return True
         self.add(case | {"skipped": f"{self.seconds_left:.0f} s left"})
@@ -92,27 +93,27 @@ class Stage:
     def measure(
         self, case: dict[str, Any], function: Callable[[], dict[str, Any]], *, may_fail: bool = False
     ) -> dict[str, Any] | None:
-        """Append a row: the case and what the function returns, or why it failed; then the stage goes on.
+        """Append a row with the case and the function's result, or with the error if it failed.
 
-        Running out of memory is a result, as is the failure of a case that `may_fail`; after any other error
-        the stage exits with 1 at its end.
+        Running out of memory is a result, and so is the failure of a case that `may_fail`. After any other
+        error the stage continues and exits with 1 at its end.
 
         Returns:
-            what the function returned; None if it failed.
+            the function's result; None if it failed.
         """
         message = None
         try:
             result = function()
         except torch.OutOfMemoryError as error:
             message = {"out_of_memory": _first_line(error)}
-        except Exception as error:  # of any kind: there may be no second try on that machine
+        except Exception as error:  # any error: there may be no second attempt on that machine
             where = traceback.format_exc().splitlines()[-8:]
             message = {"refused" if may_fail else "failed": _first_line(error), "traceback": where}
         else:
             self.add(case | result)
             return result
         self.add(case | message)
-        gc.collect()  # outside the handler, where the traceback no longer holds tensors
+        gc.collect()  # outside the handler, where the traceback no longer refers to tensors
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return None
@@ -125,34 +126,34 @@ class Stage:
 
 
 def environment(device: torch.device, packages: Iterable[str] = PACKAGES) -> dict[str, Any]:
-    """Versions, processor and the GPU's name and memory."""
-    found: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
-    found["cpu_cores"] = os.cpu_count()
+    """Versions of packages, number of processor cores, name and memory of the GPU."""
+    description: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
+    description["cpu_cores"] = os.cpu_count()
     for name in packages:
         try:
-            found[name] = version(name)
+            description[name] = version(name)
         except PackageNotFoundError:
             continue
-    found["torch"] = torch.__version__  # with the build's suffix
+    description["torch"] = torch.__version__  # with the build's suffix
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        found |= {
+        description |= {
             "gpu": properties.name,
             "gpu_memory_gb": round(properties.total_memory / 1e9, 1),
             "multiprocessors": properties.multi_processor_count,
             "cuda": torch.version.cuda,
             "tf32_products": torch.backends.cuda.matmul.allow_tf32,
         }
-    return found
+    return description
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
-    """Largest memory of tensors on a GPU since `reset_peak_memory`, in MB of 10⁶ bytes; None on the CPU."""
+    """Peak memory of tensors on a GPU since `reset_peak_memory`, in MB of 10⁶ bytes; None on the CPU."""
     return round(torch.cuda.max_memory_allocated(device) / 1e6, 1) if device.type == "cuda" else None
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Free the cache and start measuring the peak anew."""
+    """Free the cache and reset the peak of the memory."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)

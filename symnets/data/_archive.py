@@ -1,4 +1,4 @@
-"""Archive: tensors and a JSON header in one safetensors file, written whole and checked when read."""
+"""Archive: tensors and a JSON header in one safetensors file, with a checksum."""
 
 import hashlib
 import json
@@ -23,12 +23,12 @@ def write_archive(
     """Write tensors and a JSON header; the file appears whole or not at all.
 
     Args:
-        path: the file; its folder is made.
-        kind: what the file is, such as "model"; `read_archive` asks for it.
-        tensors: by name, from any device.
-        header: anything JSON can hold.
+        path: of the file; its folder is created if needed.
+        kind: kind of the file, such as "model"; `read_archive` checks it.
+        tensors: tensors by name, on any device.
+        header: data that JSON can represent.
     """
-    # A copy of each: safetensors refuses tensors that share memory.
+    # Copies, because safetensors does not accept tensors that share memory.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in sorted(tensors.items())}
     text = json.dumps(header, sort_keys=True)
     metadata = {"symnets": kind, "header": text, "sha256": _digest(kind, text, tensors)}
@@ -37,11 +37,11 @@ def write_archive(
 
 
 def read_kind(path: str | Path, *kinds: str) -> str:
-    """Which of several kinds of archive a file is.
+    """Kind of an archive, one of `kinds`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, or of none of these kinds.
+        ValueError: the file is truncated, or of another kind.
     """
     path, named = Path(path), " or ".join(kinds)
     with _open(path, named) as file:
@@ -54,21 +54,26 @@ def read_kind(path: str | Path, *kinds: str) -> str:
 
 
 def read_header(path: str | Path, kind: str) -> dict[str, Any]:
-    """The JSON header of an archive, without its tensors (and without checking them)."""
+    """Read the JSON header of an archive, without reading or checking its tensors.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, or of another kind.
+    """
     path = Path(path)
     with _open(path, kind) as file:
-        # One open file is one version of it, even while another process puts a newer one in its place.
+        # Through one open file, because another process may replace the file between two reads.
         start = file.read(_LENGTH)
         content = start + file.read(_header_bytes(path, kind, start))
     return json.loads(_metadata(path, kind, content)["header"])
 
 
 def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors (on the CPU) and header of an archive; never runs code.
+    """Read the tensors (to the CPU) and the header of an archive; reading never executes code.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, altered, of another kind or from another program.
+        ValueError: the file is truncated, altered, of another kind or from another program.
     """
     path = Path(path)
     with _open(path, kind) as file:
@@ -104,7 +109,7 @@ def _metadata(path: Path, kind: str, content: bytes) -> dict[str, str]:
 
 
 def _any_metadata(path: Path, kind: str, content: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file: eight bytes of length (little-endian), then that much JSON."""
+    """Metadata of a safetensors file: 8 bytes of length (little-endian), then that many bytes of JSON."""
     stop = _LENGTH + _header_bytes(path, kind, content)
     try:
         return json.loads(content[_LENGTH:stop]).get("__metadata__") or {}
