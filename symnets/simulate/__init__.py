@@ -1,4 +1,4 @@
-"""Force fields at work: ASE calculator, molecular dynamics, relaxation."""
+"""Simulations with force fields: ASE calculator, molecular dynamics, relaxation, compiled models."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Structures on their way to files: one written whole, or a trajectory as it grows."""
+"""Structures in files: a structure written atomically, a trajectory that grows."""
 
 import io
 import os
@@ -15,7 +15,7 @@ from symnets.files import whole_file
 
 
 def snapshot(atoms: Atoms, **info: int | float) -> Atoms:
-    """A structure as it is now, with momenta and results but without its labels of other origin."""
+    """Copy of a structure with momenta and the results of its calculator, without other arrays and info."""
     frame = Atoms(
         numbers=atoms.numbers,
         positions=atoms.positions,
@@ -34,21 +34,25 @@ def snapshot(atoms: Atoms, **info: int | float) -> Atoms:
 
 
 def claim(path: str | os.PathLike[str] | None, *, overwrite: bool) -> Path | None:
-    """The path of a file to be written, its folder made; one that exists is refused unless `overwrite`."""
+    """Path of a file to be written, with its folder made.
+
+    Raises:
+        ValueError: the file exists, and not `overwrite`.
+    """
     if path is None:
         return None
     path = Path(path)
     if path.exists() and not overwrite:
-        raise ValueError(f"{path} exists; choose another name, or pass overwrite")
+        raise ValueError(f"{path}: the file exists; choose another name, or pass overwrite")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def write_structure(atoms: Atoms, path: Path) -> None:
-    """Write a structure in the format its file name asks for, whole or not at all.
+    """Write a structure in the format of its file name, atomically.
 
     Raises:
-        ValueError: a name that asks for no format of ASE's.
+        ValueError: no format of ASE has such a name.
     """
     file_format = structure_format(path)
     with whole_file(path) as temporary:
@@ -56,21 +60,26 @@ def write_structure(atoms: Atoms, path: Path) -> None:
 
 
 def structure_format(path: Path) -> str:
-    """ASE's format for a file name, e.g. "extxyz", "cif" or "vasp"; ValueError if there is none."""
+    """ASE's format for a file name, such as "extxyz", "cif" or "vasp".
+
+    Raises:
+        ValueError: no format of ASE has such a name.
+    """
     try:
         name = filetype(path.name, read=False)
     except UnknownFileTypeError:
         name = ""
     if name not in ioformats or not ioformats[name].can_write:
-        raise ValueError(f"{path}: no format of ASE's has this name; try {path.stem}.xyz")
+        raise ValueError(f"{path}: expected a name with a format of ASE; try {path.stem}.xyz")
     return name
 
 
 @contextmanager
 def trajectory_writer(path: Path | None) -> Iterator[Callable[[Atoms], None]]:
-    """Yields `write(frame)`, which appends to an extended XYZ file; without a path it does nothing.
+    """Yield `write(frame)`, which appends a frame to an extended XYZ file; without a path it does nothing.
 
-    A frame is formatted first, then written at once and flushed: however a run ends, frames are whole.
+    A frame is formatted, then written in one call and flushed, so that frames are complete however a run
+    ends.
     """
     if path is None:
         yield lambda frame: None

@@ -1,7 +1,4 @@
-"""The integrators of molecular dynamics, by ensemble; all of them are ASE's.
-
-Molecular dynamics through ASE, recorded as it goes.
-"""
+"""Molecular dynamics with ASE's integrators, with trajectory and log."""
 
 import os
 from contextlib import ExitStack
@@ -42,40 +39,45 @@ def integrator(
     barostat_time: float,
     generator: np.random.Generator,
 ) -> MolecularDynamics:
-    """ASE's dynamics for an ensemble; the atoms need their momenta and calculator by now.
+    """ASE's integrator for an ensemble, for atoms with momenta and a calculator.
 
-    | ensemble | integrator | keeps |
+    | ensemble | integrator | conserves or controls |
     |---|---|---|
     | `nve` | velocity Verlet | energy |
-    | `nvt` | Langevin, friction 1 / `thermostat_time` | temperature; momentum diffuses |
+    | `nvt` | Langevin, friction 1 / `thermostat_time` | temperature; total momentum diffuses |
     | `nvt-nose-hoover` | Nosé-Hoover chain of 3 | temperature, deterministic |
-    | `npt` | isotropic Martyna-Tobias-Klein | temperature and pressure; the shape of the cell |
+    | `npt` | isotropic Martyna-Tobias-Klein | temperature and pressure; the cell keeps its shape |
 
-    Langevin's is the one to trust for a small molecule: the chain gives all 3 N velocities their k_B T
-    / 2, and as total momentum stays zero the others get a little more.
+    For a small molecule use Langevin. The chain distributes k_B T / 2 for each of all 3 N velocities, and
+    since total momentum stays zero, the others are a little too hot.
 
     Args:
+        atoms: with momenta and calculator.
+        ensemble: see the table.
         timestep: fs.
         temperature: K.
         pressure: GPa, positive compresses.
-        thermostat_time, barostat_time: fs over which temperature and pressure are held.
+        thermostat_time, barostat_time: relaxation times of temperature and pressure, fs.
+        generator: of the noise of the Langevin thermostat.
 
     Raises:
-        ValueError: an unknown ensemble, or a structure the ensemble is not made for.
+        ValueError: an unknown ensemble, or a structure that does not fit the ensemble.
     """
     if ensemble not in get_args(Ensemble):
         raise ValueError(f"ensemble: expected one of {', '.join(get_args(Ensemble))}, got {ensemble!r}")
     if ensemble == "npt" and not (atoms.pbc.all() and atoms.get_volume() > 0):
         raise ValueError("ensemble npt: expected a structure periodic along all three vectors of its cell")
     if ensemble in ("nvt-nose-hoover", "npt") and atoms.constraints:
-        raise ValueError(f"ensemble {ensemble}: ASE's integrator knows no constraints; use nvt or nve")
+        raise ValueError(
+            f"ensemble {ensemble}: expected no constraints (ASE's integrator has none); use nvt or nve"
+        )
 
     step, tdamp = timestep * units.fs, thermostat_time * units.fs
     match ensemble:
         case "nve":
             return VelocityVerlet(atoms, step)
         case "nvt":
-            # fixcm would bias the temperature of small structures.
+            # fixcm biases the temperature of small structures.
             return Langevin(
                 atoms, step, temperature_K=temperature, friction=1 / tdamp, fixcm=False, rng=generator
             )
@@ -88,18 +90,18 @@ def integrator(
 
 @dataclass(frozen=True)
 class MDRun:
-    """What a run of molecular dynamics leaves behind."""
+    """Result of a molecular dynamics run."""
 
     atoms: Atoms
-    """The last structure, with momenta, energy and forces."""
+    """Last structure, with momenta, energy and forces."""
     log: pd.DataFrame
     """Rows of `MDLog`."""
     drift: EnergyDrift
-    """Of the total energy; a measure of quality for `nve` alone."""
+    """Drift of the total energy; meaningful for `nve` only."""
     n_steps: int
-    """Steps done."""
+    """Number of steps."""
     interrupted: bool
-    """Whether Ctrl-C ended the run early."""
+    """Whether Ctrl-C or SIGTERM ended the run early."""
 
 
 def run_md(
@@ -124,35 +126,45 @@ def run_md(
 ) -> MDRun:
     """Run molecular dynamics on a copy of the atoms.
 
-    The structure starts at rest as a whole with Maxwell-Boltzmann momenta, see `thermal_momenta`. Files
-    grow with the run, and Ctrl-C ends it after the step at hand: what was done is kept.
+    The initial momenta are Maxwell-Boltzmann without total momentum and rotation, see `thermal_momenta`.
+    Trajectory and log are written during the run. Ctrl-C or SIGTERM ends it after the current step and keeps
+    what was computed.
 
-    The temperature counts the velocities that can move: in `nve` not those of the conserved total
-    momentum and rotation; with a thermostat all 3 N, as ASE's thermostats do.
+    The temperature is 2 K / (n k_B). In `nve` n excludes the conserved total momentum and rotation; with a
+    thermostat n = 3 N, as in ASE's thermostats.
 
     Args:
+        atoms: initial structure.
+        calculator: of energy and forces.
         steps: number of time steps.
         ensemble: see `integrator`.
         timestep: fs.
         temperature: K; in `nve` of the initial momenta.
         pressure: GPa, for `npt`.
-        thermostat_time, barostat_time: fs over which temperature and pressure are held.
-        seed: of initial momenta and of Langevin's noise.
-        keep_momenta: start from the momenta of the atoms given.
-        trajectory: extended XYZ file of a frame (with energy, forces, momenta) each `save_every` steps.
-        log: CSV file of a row of `MDLog` each `log_every` steps.
-        overwrite: whether these may replace existing files.
+        thermostat_time, barostat_time: relaxation times of temperature and pressure, fs.
+        seed: of initial momenta and of the Langevin noise.
+        keep_momenta: start from the momenta of the given atoms.
+        trajectory: extended XYZ file, with a frame (energy, forces, momenta) every `save_every` steps.
+        log: CSV file, with a row of `MDLog` every `log_every` steps.
+        save_every: see `trajectory`.
+        log_every: see `log`.
+        overwrite: replace existing files.
         progress: show a progress bar.
 
     Raises:
-        ValueError: options out of range, an ensemble unfit for the structure, or a file in the way.
-        Unstable: energy or forces are not finite, or the structure explodes; files hold what came before.
+        ValueError: options out of range, a structure that does not fit the ensemble, or an existing file.
+        Unstable: energy or forces are not finite, or the structure explodes; the files keep the frames
+            before.
     """
     _check(atoms, steps, timestep, temperature, thermostat_time, barostat_time, save_every, log_every)
     if ensemble != "nve" and temperature == 0:
-        raise ValueError(f"temperature: {ensemble} needs one above 0 K; to go to the minimum, relax")
+        raise ValueError(
+            f"temperature: expected K above 0 for {ensemble}, got 0; to minimise the energy, use relax"
+        )
     if keep_momenta and not atoms.has("momenta"):
-        raise ValueError("keep_momenta: the structure has none; give one with momenta, or have them drawn")
+        raise ValueError(
+            "keep_momenta: expected a structure with momenta, got one without; leave keep_momenta out"
+        )
     atoms = atoms.copy()
     atoms.calc = calculator
     check_finite(atoms, "the initial structure")
@@ -180,7 +192,7 @@ def run_md(
         write_frame = stack.enter_context(trajectory_writer(trajectory_path))
         show = stack.enter_context(progress_bar(f"md {ensemble}", steps, shown=progress))
         pressed = stack.enter_context(interruptible())
-        # What overflows on the way is found, and explained, at the end of the step.
+        # Overflows are detected, and reported, at the end of the step.
         stack.enter_context(np.errstate(over="ignore", invalid="ignore"))
         try:
             for _ in dynamics.irun(steps):
@@ -199,18 +211,18 @@ def run_md(
                     break
         except Unstable:
             raise
-        except ValueError as error:  # the calculator refuses the structure it was led to
+        except ValueError as error:  # the calculator refuses the structure that was reached
             raise Unstable(f"after step {step} ({step * timestep / 1000:g} ps): {error}") from error
     table = rows.table
     return MDRun(snapshot(atoms), table, energy_drift(table, len(atoms)), step, interrupted)
 
 
 def _check(atoms: Atoms, steps: int, timestep: float, temperature: float, *positive: int | float) -> None:
-    """Options in their ranges; `positive` are thermostat_time, barostat_time, save_every and log_every."""
+    """Check the options; `positive` are thermostat_time, barostat_time, save_every and log_every."""
     if len(atoms) == 0:
         raise ValueError("atoms: expected at least one atom, got an empty structure")
     if steps < 0:
-        raise ValueError(f"steps: expected a number of steps, at least 0, got {steps}")
+        raise ValueError(f"steps: expected at least 0, got {steps}")
     if not 0 < timestep < 100:
         raise ValueError(f"timestep: expected fs, above 0 and below 100, got {timestep}")
     if not 0 <= temperature < np.inf:
@@ -222,9 +234,13 @@ def _check(atoms: Atoms, steps: int, timestep: float, temperature: float, *posit
 
 
 def n_steps(*, steps: int | None, duration: float | None, timestep: float) -> int:
-    """Number of steps from itself or from a duration in ps; exactly one of them is given."""
+    """Number of steps, given as such or as a duration in ps.
+
+    Raises:
+        ValueError: both or none are given.
+    """
     if steps is not None and duration is None:
         return steps
     if duration is not None and steps is None:
         return round(1000 * duration / timestep)
-    raise ValueError(f"give either steps or a duration in ps, got steps={steps} and duration={duration}")
+    raise ValueError(f"expected either steps or a duration in ps, got steps={steps} and duration={duration}")

@@ -1,4 +1,4 @@
-"""Relaxation of atoms, and of the cell, through ASE."""
+"""Relaxation of positions and cell with ASE's optimisers."""
 
 import os
 from contextlib import ExitStack
@@ -21,24 +21,24 @@ _OPTIMIZERS = {"lbfgs": LBFGS, "bfgs": BFGS, "fire": FIRE}
 
 @dataclass(frozen=True)
 class Relaxation:
-    """What a relaxation leaves behind."""
+    """Result of a relaxation."""
 
     atoms: Atoms
-    """The last structure, with energy and forces."""
+    """Last structure, with energy and forces."""
     energy: float
     """Potential energy in eV."""
     initial_energy: float
-    """That of the structure given, in eV."""
+    """Potential energy of the given structure, in eV."""
     fmax: float
     """Largest force on an atom in eV/Å."""
     pressure: float | None
     """-trace(stress) / 3 in GPa; None unless the structure is periodic along all vectors."""
     n_steps: int
-    """Steps done."""
+    """Number of steps."""
     converged: bool
-    """Whether forces, and the stress with `cell`, came below the threshold."""
+    """Whether forces, and with `cell` the stress, are below the threshold."""
     interrupted: bool
-    """Whether Ctrl-C ended the relaxation early."""
+    """Whether Ctrl-C or SIGTERM ended the relaxation early."""
 
 
 def relax(
@@ -55,25 +55,27 @@ def relax(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Relaxation:
-    """Lower the energy of a copy of the atoms until no force exceeds `fmax`.
+    """Minimise the energy of a copy of the atoms until no force exceeds `fmax`.
 
-    With `cell` the cell relaxes too: ASE's `FrechetCellFilter` minimises the enthalpy E + p V; its gradient
-    with respect to the logarithm of the deformation, over the number of atoms, has to fall below the same
-    number.
+    With `cell` the cell relaxes too: ASE's `FrechetCellFilter` minimises the enthalpy E + p V. The gradient
+    with respect to the logarithm of the deformation gradient, divided by the number of atoms, must fall below
+    the same number.
 
     Args:
-        optimizer: "lbfgs", "bfgs" (few atoms: keeps a whole Hessian) or "fire" (slow and sturdy).
+        atoms: initial structure.
+        calculator: of energy, forces and stress.
+        optimizer: "lbfgs", "bfgs" (stores a full Hessian, for few atoms) or "fire" (slow and robust).
         fmax: eV/Å.
-        steps: at most this many.
-        cell: whether the cell relaxes.
-        pressure: GPa, positive compresses; for `cell`.
-        output: file of the final structure, in the format its name asks for.
-        trajectory: extended XYZ file of all structures on the way.
-        overwrite: whether these may replace existing files.
+        steps: largest number of steps.
+        cell: relax the cell.
+        pressure: GPa, positive compresses; needs `cell`.
+        output: file of the final structure, in the format of its name.
+        trajectory: extended XYZ file of the structures of all steps.
+        overwrite: replace existing files.
         progress: show a progress bar.
 
     Raises:
-        ValueError: options out of range, a cell that cannot relax, or a file in the way.
+        ValueError: options out of range, a cell that cannot relax, or an existing file.
         Unstable: energy or forces are not finite.
     """
     _check(atoms, optimizer, fmax, steps, cell, pressure)
@@ -82,11 +84,11 @@ def relax(
     check_finite(atoms, "the initial structure")
     output_path = claim(output, overwrite=overwrite)
     if output_path is not None:
-        structure_format(output_path)  # a name without a format is an error now, not after the work
+        structure_format(output_path)  # raises for an unknown format now, not after the relaxation
     trajectory_path = claim(trajectory, overwrite=overwrite)
 
-    moving = FrechetCellFilter(atoms, scalar_pressure=pressure * units.GPa) if cell else atoms
-    dynamics = _OPTIMIZERS[optimizer](moving, logfile=None)
+    target = FrechetCellFilter(atoms, scalar_pressure=pressure * units.GPa) if cell else atoms
+    dynamics = _OPTIMIZERS[optimizer](target, logfile=None)
     initial_energy = float(atoms.get_potential_energy())
     step, converged, interrupted = 0, False, False
     with ExitStack() as stack:
@@ -104,7 +106,7 @@ def relax(
                     break
         except Unstable:
             raise
-        except ValueError as error:  # the calculator refuses the structure it was led to
+        except ValueError as error:  # the calculator refuses the structure that was reached
             raise Unstable(f"after step {step}: {error}") from error
     pressure_left = None
     if atoms.pbc.all():
@@ -125,7 +127,7 @@ def relax(
 
 
 def largest_force(atoms: Atoms) -> float:
-    """Largest norm of the force on an atom, in eV/Å; constrained atoms count as ASE counts them."""
+    """Largest norm of the force on an atom, in eV/Å, after ASE's constraints."""
     return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
 
 
@@ -139,8 +141,10 @@ def _check(atoms: Atoms, optimizer: str, fmax: float, steps: int, cell: bool, pr
     if not 0 < fmax < np.inf:
         raise ValueError(f"fmax: expected eV/Å above 0, got {fmax}")
     if steps < 0:
-        raise ValueError(f"steps: expected a number of steps, at least 0, got {steps}")
+        raise ValueError(f"steps: expected at least 0, got {steps}")
     if cell and not (atoms.pbc.all() and atoms.get_volume() > 0):
         raise ValueError("cell: expected a structure periodic along all three vectors of its cell")
     if pressure != 0 and not cell:
-        raise ValueError(f"pressure: {pressure} GPa acts on the cell; pass cell as well")
+        raise ValueError(
+            f"pressure: expected 0 unless the cell relaxes, got {pressure} GPa; pass cell as well"
+        )

@@ -39,17 +39,18 @@ class SkinnedNeighbors:
     """Edges within the cutoff, from a neighbour list of range cutoff + skin that is rebuilt only when needed.
 
     Let r⁰ and h⁰ be positions and cell at the last build, r and h the present ones, and F the affine map with
-    h = h⁰ F. The displacement of an atom is u = r - r⁰ F, minus the mean over atoms. A pair absent from the list was
-    further apart than cutoff + skin at the build, and is now further apart than
+    h = h⁰ F. The displacement of an atom is u = r - r⁰ F, minus the mean over atoms. A pair absent from the
+    list was further apart than cutoff + skin at the build, and is now further apart than
 
         σ_min(F) (cutoff + skin) - 2 max |u|.
 
-    As long as that is at least the cutoff, the list has every edge; for a fixed cell it means that no atom moved
-    more than skin / 2. The list is filtered to the cutoff at every call, in float64, so that the result does not
-    depend on the skin.
+    As long as that is at least the cutoff, the list has every edge; for a fixed cell it means that no atom
+    moved more than skin / 2. The list is filtered to the cutoff at every call, in float64, so that the result
+    does not depend on the skin.
 
-    Atoms are wrapped into the cell at each build, move continuously until the next, and are centred at the origin.
-    Coordinates therefore stay small and keep their precision in float32 however far the given atoms have drifted.
+    Atoms are wrapped into the cell at each build, move continuously until the next, and are centred at the
+    origin. Coordinates therefore stay small and keep their precision in float32 however far the given atoms
+    have drifted.
 
     Args:
         cutoff: Å.
@@ -82,9 +83,8 @@ class SkinnedNeighbors:
         distance = (pos[sender] - pos[receiver] + build.edge_shift @ cell).norm(dim=1)
         if len(distance) and distance.min() < MIN_SEPARATION:
             pair = sorted(build.edge_index[:, distance.argmin()].tolist())
-            raise ValueError(
-                f"positions: atoms {pair[0]} and {pair[1]} are at the same place ({distance.min():.2g} Å apart)"
-            )
+            apart = f"({distance.min():.2g} Å apart)"
+            raise ValueError(f"positions: atoms {pair[0]} and {pair[1]} are at the same place {apart}")
         near = distance < self.cutoff
         return Placement(pos, build.edge_index[:, near], build.edge_shift[near])
 

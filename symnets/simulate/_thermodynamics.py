@@ -1,9 +1,4 @@
-"""Thermal momenta: where molecular dynamics starts.
-
-EnergyDrift: how well dynamics at constant energy kept it.
-
-The log of a run: a row of thermodynamics now and then, in memory and in a CSV file.
-"""
+"""Thermodynamics of molecular dynamics: initial momenta, temperature, the log of a run, energy drift."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +10,15 @@ from jaxtyping import Float
 
 
 def degrees_of_freedom(atoms: Atoms, *, at_rest: bool) -> int:
-    """Number n of velocities that are free, so that the temperature is 2 K / (n k_B).
+    """Number n of degrees of freedom, so that the temperature is 2 K / (n k_B).
 
-    A structure at rest lacks the motions that its Hamiltonian conserves at zero: 3 translations and, without
-    periodicity, 3 rotations (2 of a linear molecule, 0 of an atom). Constraints take what ASE says;
-    they break those symmetries, so that nothing else is taken.
+    For a structure at rest, 3 translations are subtracted and, without periodicity, 3 rotations (2 for a
+    linear molecule, 0 for an atom). With constraints n is ASE's number of degrees of freedom; constraints
+    break those symmetries, so that nothing else is subtracted.
 
     Args:
-        at_rest: total momentum, and angular momentum where it is conserved, are zero and stay so.
+        atoms: the structure.
+        at_rest: whether total momentum, and angular momentum where conserved, are zero and stay zero.
     """
     if atoms.constraints:
         return int(atoms.get_number_of_degrees_of_freedom())
@@ -35,7 +31,7 @@ def degrees_of_freedom(atoms: Atoms, *, at_rest: bool) -> int:
 
 
 def temperature(atoms: Atoms, n_dof: int) -> float:
-    """Kinetic temperature 2 K / (n_dof k_B) in K; 0 where nothing can move."""
+    """Kinetic temperature 2 K / (n_dof k_B) in K; 0 without degrees of freedom."""
     return float(2 * atoms.get_kinetic_energy() / (n_dof * units.kB)) if n_dof else 0.0
 
 
@@ -44,15 +40,21 @@ def thermal_momenta(
 ) -> Float[np.ndarray, "atoms 3"]:
     """Maxwell-Boltzmann momenta of a structure at rest, in ASE's units.
 
-    Drawn from the Gaussian of variance m k_B T, then stripped of total momentum and, without periodicity,
-    of angular momentum about the centre of mass; constraints are obeyed instead where there are any.
-    Finally scaled so that 2 K = n_dof k_B T exactly.
+    They are sampled from the Gaussian of variance m k_B T. Total momentum and, without periodicity, angular
+    momentum about the centre of mass are removed; with constraints these are applied instead. Finally the
+    momenta are scaled so that 2 K = n_dof k_B T exactly.
+
+    Args:
+        atoms: the structure.
+        kelvin: T.
+        n_dof: number of degrees of freedom.
+        generator: of the random momenta.
     """
     masses = atoms.get_masses()[:, None]
-    moving = atoms.copy()
-    moving.set_momenta(generator.standard_normal((len(atoms), 3)) * np.sqrt(masses * units.kB * kelvin))
+    sampled = atoms.copy()
+    sampled.set_momenta(generator.standard_normal((len(atoms), 3)) * np.sqrt(masses * units.kB * kelvin))
     if not atoms.constraints:
-        velocities = moving.get_velocities()
+        velocities = sampled.get_velocities()
         velocities -= (masses * velocities).sum(axis=0) / masses.sum()
         if not atoms.pbc.any():
             arms = atoms.positions - atoms.get_center_of_mass()
@@ -60,13 +62,13 @@ def thermal_momenta(
             inertia, axes = _rotations(atoms)
             spin = axes @ (axes.T @ angular / inertia)
             velocities -= np.cross(spin, arms)
-        moving.set_velocities(velocities)
-    now = temperature(moving, n_dof)
-    return moving.get_momenta() * (np.sqrt(kelvin / now) if now > 1e-9 * kelvin else 0.0)
+        sampled.set_velocities(velocities)
+    now = temperature(sampled, n_dof)
+    return sampled.get_momenta() * (np.sqrt(kelvin / now) if now > 1e-9 * kelvin else 0.0)
 
 
 def _rotations(atoms: Atoms) -> tuple[Float[np.ndarray, " axes"], Float[np.ndarray, "3 axes"]]:
-    """Principal moments of inertia (amu Å²) and axes (columns) a structure can turn about.
+    """Non-zero principal moments of inertia (amu Å²) and their axes (columns).
 
     The tensor is Σ m (r² 1 - r rᵀ) about the centre of mass; a linear molecule has two axes, an atom none.
     """
@@ -79,14 +81,14 @@ def _rotations(atoms: Atoms) -> tuple[Float[np.ndarray, " axes"], Float[np.ndarr
 
 @dataclass(frozen=True)
 class EnergyDrift:
-    """Departure of the total energy from a constant, per atom."""
+    """Drift of the total energy of a run at constant energy, per atom."""
 
     per_atom: float
-    """Slope of the least-squares line through total energy against time, times `duration`, in eV per atom."""
+    """Slope of the least-squares line of total energy against time, times `duration`, in eV per atom."""
     max_deviation: float
     """Largest |E(t) - E(0)|, in eV per atom."""
     duration: float
-    """Time between first and last row, in ps."""
+    """Time between the first and the last row, in ps."""
 
     def __str__(self) -> str:
         return (
@@ -96,13 +98,11 @@ class EnergyDrift:
 
 
 def energy_drift(log: pd.DataFrame, n_atoms: int) -> EnergyDrift:
-    """Drift of the total energy in the log of a run.
+    """Drift of the total energy in the log of a run; zeros for a single row.
 
     Args:
         log: with columns `time_ps` (ps) and `total_energy` (eV).
-
-    Returns:
-        Zeros for a single row.
+        n_atoms: number of atoms.
 
     Raises:
         ValueError: an empty log.
@@ -110,7 +110,7 @@ def energy_drift(log: pd.DataFrame, n_atoms: int) -> EnergyDrift:
     if len(log) == 0:
         raise ValueError("log: expected at least one row, got none")
     time = log["time_ps"].to_numpy(dtype=np.float64)
-    # From the start and from the middle: totals near -10⁴ eV would cost digits in the fit.
+    # Relative to the first row and centred in time: totals near -10⁴ eV would lose digits in the fit.
     energy = log["total_energy"].to_numpy(dtype=np.float64) - log["total_energy"].iloc[0]
     centred = time - time.mean()
     spread = (centred**2).sum()
@@ -120,7 +120,7 @@ def energy_drift(log: pd.DataFrame, n_atoms: int) -> EnergyDrift:
 
 
 class MDLog:
-    """Rows of time, energies, temperature, and of pressure and volume for periodic structures.
+    """Log of a run: time, energies and temperature, and for periodic structures pressure and volume.
 
     | column | unit |
     |---|---|
@@ -132,8 +132,8 @@ class MDLog:
     | `volume` | Å³; periodic structures only |
 
     Args:
-        path: of the CSV file, written and flushed row by row; None keeps the rows in memory alone.
-        n_dof: of the temperature, see `degrees_of_freedom`.
+        path: CSV file, to which each row is appended; None keeps the rows in memory only.
+        n_dof: number of degrees of freedom for the temperature.
     """
 
     def __init__(self, path: Path | None, n_dof: int) -> None:
@@ -144,7 +144,7 @@ class MDLog:
             path.write_text("")
 
     def write(self, atoms: Atoms, step: int, time: float) -> dict[str, int | float]:
-        """Measure the structure, append the row to the file and return it; `time` in ps."""
+        """Append the row of a structure, and return it; `time` in ps."""
         potential, kinetic = atoms.get_potential_energy(), atoms.get_kinetic_energy()
         row: dict[str, int | float] = {
             "step": step,
@@ -166,5 +166,5 @@ class MDLog:
 
     @property
     def table(self) -> pd.DataFrame:
-        """All rows so far."""
+        """The rows so far."""
         return pd.DataFrame(self.rows)

@@ -1,7 +1,4 @@
-"""Unstable: when a simulation has left what its model and its time step can describe.
-
-A progress bar that shows the state of what is running.
-"""
+"""Checks that a simulation is stable, and its progress bar."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,32 +8,30 @@ from ase import Atoms
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 MAX_STRIDE = 0.5
-"""Å an atom may move in one time step; a hydrogen at 300 K moves 0.03 Å in 1 fs."""
+"""Largest displacement of an atom in one time step, Å; a hydrogen at 300 K moves 0.03 Å in 1 fs."""
 MAX_EXPANSION = 10.0
-"""Factor the volume may grow or shrink by."""
+"""Largest factor by which the volume may change."""
 
 
 class Unstable(ValueError):
-    """A simulation cannot go on; the message says where, why and what may help."""
+    """A simulation became unstable; the message has the step, the reason and possible remedies."""
 
 
 def check_finite(atoms: Atoms, when: str) -> None:
-    """Raise Unstable if energy or forces are not finite; `when` opens the message."""
+    """Raise Unstable if energy or forces are not finite; the message starts with `when`."""
     energy, forces = atoms.get_potential_energy(), atoms.get_forces()
     wrong = np.flatnonzero(~np.isfinite(forces).all(axis=1))
     if len(wrong):
         raise Unstable(
             f"{when}: the forces on {atoms.symbols[wrong[0]]} (atom {wrong[0]}) are not finite; "
-            "the structure is outside what the model can describe"
+            "the structure is outside the range of the model"
         )
     if not np.isfinite(energy):
-        raise Unstable(
-            f"{when}: the energy is {energy}; the structure is outside what the model can describe"
-        )
+        raise Unstable(f"{when}: the energy is {energy}; the structure is outside the range of the model")
 
 
 def check_motion(atoms: Atoms, timestep: float, initial_volume: float | None, when: str) -> None:
-    """Raise Unstable if an atom outruns the time step (ASE's unit) or the cell collapses or bursts."""
+    """Raise Unstable if an atom moves too far in a time step (ASE's unit), or the volume changes too much."""
     stride = np.linalg.norm(atoms.get_velocities(), axis=1) * timestep
     fastest = int(stride.argmax())
     if not stride[fastest] < MAX_STRIDE:
@@ -56,7 +51,7 @@ def check_motion(atoms: Atoms, timestep: float, initial_volume: float | None, wh
 
 @contextmanager
 def progress_bar(name: str, total: int, *, shown: bool) -> Iterator[Callable[[int, str], None]]:
-    """Yields `show(step, state)`, which moves the bar and writes the state beside it."""
+    """Progress bar: yields `show(step, text)`, which updates the bar and the text beside it."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

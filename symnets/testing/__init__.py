@@ -1,7 +1,7 @@
-"""The law book: what every force field and every layer must obey, for our tests and for yours.
+"""Physical laws as tests of force fields and layers.
 
-`assert_lawful(force_field)` tries all laws of `LAWS`; each is a function of its own, too.
-Random structures for `hypothesis` are in `symnets.testing.strategies`.
+`assert_lawful(force_field)` checks all laws of `LAWS`; each law is also a function of its own.
+`structures` is a strategy of random structures for hypothesis.
 """
 
 import lazy_loader

@@ -1,9 +1,9 @@
-from ._book import LAWS as LAWS
-from ._book import Law as Law
-from ._book import assert_lawful as assert_lawful
 from ._derivatives import assert_forces_match_energy as assert_forces_match_energy
 from ._derivatives import assert_momenta_conserved as assert_momenta_conserved
 from ._derivatives import assert_stress_matches_energy as assert_stress_matches_energy
+from ._laws import LAWS as LAWS
+from ._laws import Law as Law
+from ._laws import assert_lawful as assert_lawful
 from ._layers import assert_equivariant as assert_equivariant
 from ._locality import assert_batch_equals_singles as assert_batch_equals_singles
 from ._locality import assert_cell_choice_irrelevant as assert_cell_choice_irrelevant

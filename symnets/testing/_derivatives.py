@@ -1,4 +1,4 @@
-"""Laws of mechanics: forces and stress are derivatives of the energy, momenta are conserved."""
+"""Mechanical laws: forces and stress are derivatives of the energy, momenta are conserved."""
 
 from collections.abc import Callable
 
@@ -7,26 +7,26 @@ import torch
 from ase import Atoms
 
 from symnets.models import EnergyForces, ForceField
-from symnets.testing._verdict import FLOOR, deviation, evaluate, require
+from symnets.testing._check import FLOOR, deviation, evaluate, require
 
 
 def assert_forces_match_energy(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-6, step: float = 2e-3, seed: int = 0
 ) -> None:
-    """Forces are minus the gradient of the energy, F = -dE/dr, every component of every atom.
+    """Assert that forces are minus the gradient of the energy, F = -dE/dr, for every component of every atom.
 
-    With D(h) = [E(r + h) - E(r - h)] / 2h, the derivative is Richardson's [4 D(h/2) - D(h)] / 3,
-    in error by O(h⁴). Neighbours are found afresh for every displaced structure.
+    With D(h) = [E(r + h) - E(r - h)] / 2h, the derivative is the Richardson extrapolation [4 D(h/2) - D(h)] /
+    3, with an error of O(h⁴). The neighbours of each displaced structure are found anew.
 
     Args:
         force_field: any force field.
         atoms: the structure.
         tolerance: on the relative error.
         step: h, in Å.
-        seed: not used, taken by every law.
+        seed: not used; an argument of every law.
 
     Raises:
-        AssertionError: if the relative error is above the tolerance.
+        AssertionError: the relative error is above the tolerance.
     """
 
     def displaced(component: int, distance: float) -> Atoms:
@@ -43,7 +43,7 @@ def assert_forces_match_energy(
 def assert_stress_matches_energy(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-6, step: float = 5e-4, seed: int = 0
 ) -> None:
-    """Stress is the strain derivative of the energy, σ = (1 / V) dE/dε, all nine components.
+    """Assert that stress is the strain derivative of the energy, σ = (1 / V) dE/dε, for all nine components.
 
     Positions and cell are multiplied by 1 + ε, ε symmetric; the derivative is taken as for forces.
 
@@ -52,14 +52,16 @@ def assert_stress_matches_energy(
         atoms: the structure, periodic, with a cell of three independent vectors.
         tolerance: on the relative error.
         step: strain, dimensionless.
-        seed: not used, taken by every law.
+        seed: not used; an argument of every law.
 
     Raises:
-        ValueError: if the structure has no volume or is not periodic.
-        AssertionError: if the relative error is above the tolerance.
+        ValueError: the structure has no volume or is not periodic.
+        AssertionError: the relative error is above the tolerance.
     """
     if not (atoms.pbc.any() and atoms.cell.rank == 3):
-        raise ValueError("expected a periodic structure with three lattice vectors: no stress without volume")
+        raise ValueError(
+            "atoms: expected a periodic structure with three lattice vectors, since stress needs a volume"
+        )
 
     def strained(component: int, size: float) -> Atoms:
         strain = np.zeros((3, 3))
@@ -71,7 +73,7 @@ def assert_stress_matches_energy(
 
     gradient = _derivatives(force_field, strained, 9, step).view(1, 3, 3)
     prediction = evaluate(force_field, [atoms])
-    assert prediction.stress is not None, "the law 'stress' is broken: no stress"
+    assert prediction.stress is not None, "the law 'stress' is broken: the prediction has no stress"
     virial = prediction.stress * atoms.cell.volume
     error = deviation(virial, gradient, floor=_floor(prediction, step, tolerance))
     require("stress", {"stress": error}, tolerance)
@@ -80,10 +82,10 @@ def assert_stress_matches_energy(
 def assert_momenta_conserved(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-9, seed: int = 0
 ) -> None:
-    """No net force, Σ F = 0, and for molecules no net torque, Σ r × F = 0; stress is symmetric.
+    """Assert zero net force, Σ F = 0, for molecules zero net torque, Σ r × F = 0, and a symmetric stress.
 
     Raises:
-        AssertionError: if a sum, relative to the largest force (torque, stress), is above the tolerance.
+        AssertionError: a sum, relative to the largest force (torque, stress), is above the tolerance.
     """
     prediction = evaluate(force_field, [atoms])
     forces = prediction.forces
@@ -97,12 +99,12 @@ def assert_momenta_conserved(
 
 
 def _residual(vectors: torch.Tensor) -> float:
-    """Largest component of the sum of some vectors, relative to their largest component."""
+    """Largest component of a sum of vectors, relative to their largest component."""
     return (vectors.sum(dim=0).abs().max() / vectors.abs().max().clamp(min=FLOOR)).item()
 
 
 def _floor(prediction: EnergyForces, step: float, tolerance: float) -> float:
-    """Derivatives smaller than this are lost, by the tolerance, in the rounding of the total energy."""
+    """Derivatives below this have an error above the tolerance from the rounding of the total energy."""
     rounding = 8 * torch.finfo(torch.float64).eps * prediction.energy.abs().max().item()
     return max(FLOOR, rounding / step / tolerance)
 
@@ -110,7 +112,7 @@ def _floor(prediction: EnergyForces, step: float, tolerance: float) -> float:
 def _derivatives(
     force_field: ForceField, moved: Callable[[int, float], Atoms], n: int, step: float
 ) -> torch.Tensor:
-    """Richardson's derivative of the energy along n displacements, all structures in one batch."""
+    """Richardson derivative of the energy along n displacements, all structures in one batch."""
     distances = (step, -step, step / 2, -step / 2)
     structures = [moved(component, distance) for component in range(n) for distance in distances]
     energies = evaluate(force_field, structures).energy.view(n, 4)

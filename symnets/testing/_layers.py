@@ -1,4 +1,4 @@
-"""The law of layers: an equivariant function commutes with rotations and reflections."""
+"""Equivariance of layers: a function of features commutes with rotations and reflections."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -9,8 +9,8 @@ from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from symnets.testing._check import deviation, device_of, require
 from symnets.testing._structures import random_rotation
-from symnets.testing._verdict import deviation, device_of, require
 
 
 def assert_equivariant(
@@ -24,19 +24,19 @@ def assert_equivariant(
     tolerance: float = 1e-10,
     seed: int = 0,
 ) -> None:
-    """f(D_in(R) x, ...) = D_out(R) f(x, ...) for a rotation R, and for one with inversion.
+    """Assert f(D_in(R) x, ...) = D_out(R) f(x, ...) for a rotation R, and for a rotation with inversion.
 
     Args:
-        function: takes one float64 tensor (n, dim) for each of `irreps_in`, drawn from N(0, 1), and
-            returns (rows, dim) of `irreps_out`, for any number of rows. A module is copied to
-            float64 and evaluation mode, and tried on its device. Positions are an input of irreps "1o".
+        function: takes a float64 tensor (n, dim) for each of `irreps_in`, sampled from N(0, 1), and returns
+            (rows, dim) of `irreps_out`, with any number of rows. A module is copied to float64 and evaluation
+            mode, and evaluated on its device. Positions are an input of irreps "1o".
         irreps_in: irreps of the input, or of each input.
         irreps_out: irreps of the output.
-        parity: whether inversion is among the symmetries: O(3), or SO(3) without it.
-        layout: order within the block of an irrep: symnets' (2l+1, channels) or e3nn's transpose.
+        parity: whether inversion is a symmetry: O(3), otherwise SO(3).
+        layout: order within the block of an irrep: (2l+1, channels) in symnets, its transpose in e3nn.
         n: rows of every input.
         tolerance: on the relative error.
-        seed: draws inputs and R.
+        seed: of inputs and R.
 
     Example:
         The cross product of two vectors is a pseudovector.
@@ -44,7 +44,7 @@ def assert_equivariant(
         >>> assert_equivariant(torch.linalg.cross, ["1o", "1o"], "1e")
 
     Raises:
-        AssertionError: if the relative error is above the tolerance, or the shape is wrong.
+        AssertionError: the relative error is above the tolerance, or the shape is wrong.
     """
     device = torch.device("cpu")
     if isinstance(function, nn.Module):
@@ -54,8 +54,8 @@ def assert_equivariant(
     sources: list[o3.Irreps] = [o3.Irreps(irreps) for irreps in given]  # pyright: ignore[reportAssignmentType]
     target = o3.Irreps(irreps_out)
     generator = torch.Generator().manual_seed(seed)
-    drawn = [torch.randn(n, irreps.dim, dtype=torch.float64, generator=generator) for irreps in sources]
-    inputs = [x.to(device) for x in drawn]
+    samples = [torch.randn(n, irreps.dim, dtype=torch.float64, generator=generator) for irreps in sources]
+    inputs = [x.to(device) for x in samples]
     with torch.no_grad():
         output = function(*inputs)
         if output.shape[-1] != target.dim:
@@ -66,23 +66,25 @@ def assert_equivariant(
         for name, improper in {"rotation": False, "reflection": True}.items():
             if improper and not parity:
                 continue
-            turn = torch.as_tensor(random_rotation(seed, improper=improper))
-            turned = [transform(x, irreps, turn, layout) for x, irreps in zip(inputs, sources, strict=True)]
-            expected = transform(output, target, turn, layout)  # pyright: ignore[reportArgumentType]
-            error = deviation(function(*turned), expected)
+            rotation = torch.as_tensor(random_rotation(seed, improper=improper))
+            rotated = [
+                transform(x, irreps, rotation, layout) for x, irreps in zip(inputs, sources, strict=True)
+            ]
+            expected = transform(output, target, rotation, layout)  # pyright: ignore[reportArgumentType]
+            error = deviation(function(*rotated), expected)
             require(f"equivariance under {name}", {f"{sources} -> {target}": error}, tolerance)
 
 
 def transform(
     features: Float[Tensor, "*rows dim"],
     irreps: o3.Irreps,
-    turn: Float[Tensor, "3 3"],
+    rotation: Float[Tensor, "3 3"],
     layout: Literal["ir_mul", "mul_ir"] = "ir_mul",
 ) -> Float[Tensor, "*rows dim"]:
-    """Features of some irreps as they become when space is turned: each block times D(R)."""
+    """Features of some irreps after a rotation R of space: each block times D(R)."""
     parts = []
     for block, (mul, ir) in zip(features.split([m.dim for m in irreps], dim=-1), irreps, strict=True):
-        matrix = representation(ir, turn).to(features)
+        matrix = representation(ir, rotation).to(features)
         if layout == "ir_mul":
             part = torch.einsum("ab,...bc->...ac", matrix, block.unflatten(-1, (ir.dim, mul)))
         else:
@@ -91,16 +93,16 @@ def transform(
     return torch.cat(parts, dim=-1)
 
 
-def representation(ir: o3.Irrep, turn: Float[Tensor, "3 3"]) -> Float[Tensor, "ir ir"]:
-    """The matrix D(R) of an irrep, in float64, defined by Y(R x) = D(R) Y(x).
+def representation(ir: o3.Irrep, rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "ir ir"]:
+    """Matrix D(R) of an irrep, in float64, defined by Y(R x) = D(R) Y(x).
 
-    Solved for from e3nn's spherical harmonics, l <= 11: e3nn's own `D_from_matrix` has the precision
-    of torch's default dtype, and laws are checked more finely than float32.
+    It is solved for from e3nn's spherical harmonics, l <= 11, since e3nn's `D_from_matrix` has the precision
+    of torch's default dtype, and the tolerances are below that of float32.
     """
-    sign = turn.det().sign()
+    sign = rotation.det().sign()
     generator = torch.Generator().manual_seed(ir.l)
     points = torch.randn(4 * ir.dim, 3, dtype=torch.float64, generator=generator)
     before = o3.spherical_harmonics(ir.l, points, normalize=True)
-    after = o3.spherical_harmonics(ir.l, points @ (sign * turn).mT, normalize=True)
+    after = o3.spherical_harmonics(ir.l, points @ (sign * rotation).mT, normalize=True)
     matrix = torch.linalg.lstsq(before, after).solution.mT
     return matrix * (ir.p if sign < 0 else 1)

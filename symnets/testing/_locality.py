@@ -1,42 +1,39 @@
-"""Laws of locality: strangers in a batch, molecules far apart, an atom at the cutoff.
-
-Laws of the lattice: periodic images, choice of cell, supercells.
-"""
+"""Laws of locality and periodicity: batches, distant molecules, the cutoff, images, cells, supercells."""
 
 import numpy as np
 from ase import Atom, Atoms
 from ase.geometry import get_distances
 
 from symnets.models import ForceField
+from symnets.testing._check import FLOOR, deviations, evaluate, require
 from symnets.testing._structures import random_crystal, random_molecule
-from symnets.testing._verdict import FLOOR, deviations, evaluate, require
 
 STEPS = (1e-4, 1e-6, 1e-8)
-"""Half widths, in Å, of the jumps across the cutoff."""
+"""Distances h from the cutoff, in Å."""
 
 
 def assert_batch_equals_singles(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
 ) -> None:
-    """A structure has the same energy, forces and stress alone and in a batch among strangers.
+    """Assert the same energy, forces and stress of a structure alone and in a batch with other structures.
 
-    Before it come a crystal and a lone atom, which has no edges; after it a molecule.
+    In the batch a crystal and a single atom without edges come before it, and a molecule after it.
 
     Raises:
-        AssertionError: if a relative error is above the tolerance.
+        AssertionError: a relative error is above the tolerance.
     """
     species = force_field.species
-    strangers = [random_crystal(species, 2, seed=seed), Atoms([species[0]], [(0.0, 0.0, 0.0)])]
-    batch = [*strangers, atoms, random_molecule(species, 3, seed=seed)]
-    expected, together = evaluate(force_field, [atoms]), evaluate(force_field, batch)
-    n_before = sum(len(stranger) for stranger in strangers)
+    others = [random_crystal(species, 2, seed=seed), Atoms([species[0]], [(0.0, 0.0, 0.0)])]
+    batch = [*others, atoms, random_molecule(species, 3, seed=seed)]
+    expected, batched = evaluate(force_field, [atoms]), evaluate(force_field, batch)
+    n_before = sum(len(other) for other in others)
     own, stress = slice(n_before, n_before + len(atoms)), None
-    if together.stress is not None:
-        stress = together.stress[len(strangers)][None]
+    if batched.stress is not None:
+        stress = batched.stress[len(others)][None]
     measured = expected._replace(
-        energy=together.energy[len(strangers)][None],
-        forces=together.forces[own],
-        node_energy=together.node_energy[own],
+        energy=batched.energy[len(others)][None],
+        forces=batched.forces[own],
+        node_energy=batched.node_energy[own],
         stress=stress,
     )
     require("batch", deviations(measured, expected), tolerance)
@@ -45,16 +42,16 @@ def assert_batch_equals_singles(
 def assert_distant_molecules_do_not_interact(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
 ) -> None:
-    """Beyond the cutoff there is nothing: E(A + B) = E(A) + E(B), and each keeps its forces.
+    """Assert that molecules beyond the cutoff do not interact: E(A + B) = E(A) + E(B), with unchanged forces.
 
-    B is a molecule drawn at random; the nearest atoms of A and B are 1.01 cutoffs apart.
+    B is a random molecule; the nearest atoms of A and B are at least 1.01 cutoffs apart.
 
     Raises:
-        ValueError: if the structure is periodic.
-        AssertionError: if a relative error is above the tolerance.
+        ValueError: the structure is periodic.
+        AssertionError: a relative error is above the tolerance.
     """
     if atoms.pbc.any():
-        raise ValueError("expected a molecule, got a periodic structure: its images fill all space")
+        raise ValueError("atoms: expected a molecule, got a periodic structure")
     other = random_molecule(force_field.species, 4, seed=seed)
     gap = 1.01 * force_field.cutoff
     other.positions += (atoms.positions.max(axis=0) - other.positions.min(axis=0) + gap) * (1, 0, 0)
@@ -66,26 +63,26 @@ def assert_distant_molecules_do_not_interact(
 def assert_smooth_at_cutoff(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-5, seed: int = 0
 ) -> None:
-    """An atom crossing the cutoff changes nothing abruptly: energy and forces are continuous.
+    """Assert that energy and forces are continuous when an atom crosses the cutoff.
 
-    A probe atom is added at distance cutoff ± h from an atom, neighbours found afresh. The jumps
+    A probe atom is added at a distance cutoff ± h from an atom, and neighbours are found anew. The jumps
 
         |E(cutoff + h) - E(cutoff - h)|   and   max |F(cutoff + h) - F(cutoff - h)|,
 
-    relative to the largest force (in eV and eV/Å), must vanish with h: at h = 1e-8 Å a smooth
-    model's own slope leaves about 1e-8, a force cut abruptly its whole size.
+    relative to the largest force (in eV and eV/Å), must vanish with h. At h = 1e-8 Å the slope of a smooth
+    model leaves about 1e-8, a force that is cut off abruptly its full size.
 
     Raises:
-        AssertionError: if the jump of the smallest step is above the tolerance.
+        AssertionError: the jump of the smallest step is above the tolerance.
     """
     rng, jumps = np.random.default_rng(seed), {"energy": [], "forces": []}
     index = rng.integers(len(atoms))
     number = rng.choice(atoms.numbers)
     directions = rng.standard_normal((50, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    places = atoms.positions[index] + force_field.cutoff * directions
-    _, distances = get_distances(places, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    direction = directions[distances.min(axis=1).argmax()]  # not on top of another atom
+    candidates = atoms.positions[index] + force_field.cutoff * directions
+    _, distances = get_distances(candidates, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    direction = directions[distances.min(axis=1).argmax()]  # away from other atoms
 
     def probed(distance: float) -> Atoms:
         return atoms + Atoms([Atom(number, atoms.positions[index] + distance * direction)])
@@ -96,20 +93,20 @@ def assert_smooth_at_cutoff(
         scale = inside.forces.abs().max().clamp(min=FLOOR)
         jumps["energy"].append(((outside.energy - inside.energy).abs().max() / scale).item())
         jumps["forces"].append(((outside.forces - inside.forces).abs().max() / scale).item())
-    for what, seen in jumps.items():
-        history = ", ".join(f"{jump:.1e} at {step:.0e} Å" for jump, step in zip(seen, STEPS, strict=True))
-        require("cutoff", {f"{what} (jumps {history})": seen[-1]}, tolerance)
+    for what, sizes in jumps.items():
+        history = ", ".join(f"{jump:.1e} at {step:.0e} Å" for jump, step in zip(sizes, STEPS, strict=True))
+        require("cutoff", {f"{what} (jumps {history})": sizes[-1]}, tolerance)
 
 
 def assert_periodic_images_equivalent(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
 ) -> None:
-    """An atom may be named by any of its images: r_i -> r_i + n_i · cell changes nothing.
+    """Assert that moving atoms by lattice vectors, r_i -> r_i + n_i · cell, changes nothing.
 
-    The whole numbers n_i, drawn between -2 and 2, are zero along directions that are not periodic.
+    The integers n_i are random between -2 and 2, and zero along directions that are not periodic.
 
     Raises:
-        AssertionError: if a relative error is above the tolerance.
+        AssertionError: a relative error is above the tolerance.
     """
     images = np.random.default_rng(seed).integers(-2, 3, (len(atoms), 3)) * atoms.pbc
     moved = atoms.copy()
@@ -121,13 +118,13 @@ def assert_periodic_images_equivalent(
 def assert_cell_choice_irrelevant(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
 ) -> None:
-    """The same lattice has many cells: cell -> M · cell changes nothing.
+    """Assert that the choice of the cell of a lattice, cell -> M · cell, changes nothing.
 
-    M is a product of random shears a_p -> a_p ± a_q of periodic lattice vectors: whole numbers,
+    M is a product of random shears a_p -> a_p ± a_q of periodic lattice vectors: an integer matrix of
     determinant one.
 
     Raises:
-        AssertionError: if a relative error is above the tolerance.
+        AssertionError: a relative error is above the tolerance.
     """
     rng, (periodic,) = np.random.default_rng(seed), np.nonzero(atoms.pbc)
     cell = atoms.cell.array.copy()
@@ -143,12 +140,12 @@ def assert_cell_choice_irrelevant(
 def assert_size_extensive(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
 ) -> None:
-    """A supercell of n cells has n times the energy, the same forces on every copy, the same stress.
+    """Assert that a supercell of n cells has n times the energy, the same forces and the same stress.
 
-    Up to two periodic lattice vectors, drawn at random, are doubled.
+    Up to two random periodic lattice vectors are doubled.
 
     Raises:
-        AssertionError: if a relative error is above the tolerance.
+        AssertionError: a relative error is above the tolerance.
     """
     (periodic,) = np.nonzero(atoms.pbc)
     repeats = np.ones(3, dtype=int)

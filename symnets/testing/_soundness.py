@@ -1,27 +1,27 @@
-"""Laws of good conduct: few atoms, any density, inputs left alone, float32 as good as float32 can be."""
+"""Numerical laws: few atoms, any density, inputs unchanged, float32 as accurate as its rounding allows."""
 
 import torch
 from ase import Atoms
 
 from symnets.data import from_ase
 from symnets.models import EnergyForces, ForceField
-from symnets.testing._verdict import deviation, deviations, device_of, evaluate, in_precision, require
+from symnets.testing._check import deviation, deviations, device_of, evaluate, in_precision, require
 
 SCALES = (0.7, 1.0, 10.0)
-"""A structure is looked at denser than drawn, as drawn, and so sparse that atoms are alone."""
+"""Scales of a structure: compressed, as it is, and so sparse that no atom has neighbours."""
 
 
 def assert_few_atoms_work(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
 ) -> None:
-    """One atom alone feels no force; two atoms push or pull along the line between them.
+    """Assert that the force on a single atom is zero, and that the forces on two atoms are central.
 
         F = 0;   F₁ = -F₂,   F₁ × (r₁ - r₂) = 0.
 
-    Every atom of the structure is tried alone and with the first, without the rest or any image.
+    Every atom of the structure is evaluated alone and together with the first atom, without periodic images.
 
     Raises:
-        AssertionError: if an output is not finite or a relative error is above the tolerance.
+        AssertionError: an output is not finite or a relative error is above the tolerance.
     """
     lone = Atoms(atoms.numbers, atoms.positions)
     for index in range(len(lone)):
@@ -41,10 +41,10 @@ def assert_few_atoms_work(
 def assert_finite(
     force_field: ForceField, atoms: Atoms, *, scales: tuple[float, ...] = SCALES, seed: int = 0
 ) -> None:
-    """Dense or sparse, all outputs are finite; positions and cell are multiplied by each scale.
+    """Assert finite outputs for dense and sparse structures: positions and cell are multiplied by each scale.
 
     Raises:
-        AssertionError: naming the output that is not.
+        AssertionError: an output is not finite.
     """
     for scale in scales:
         scaled = atoms.copy()
@@ -59,10 +59,10 @@ def assert_finite(
 def assert_inputs_untouched(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-12, seed: int = 0
 ) -> None:
-    """Predicting leaves graph, weights, mode and generator as found, so that a second call agrees.
+    """Assert that a prediction changes neither graph, weights, mode nor generators, and is repeatable.
 
     Raises:
-        AssertionError: naming what changed, or if the second prediction differs from the first.
+        AssertionError: one of these changed, or a second prediction differs from the first.
     """
     force_field = in_precision(force_field, torch.float64)
     device = device_of(force_field)
@@ -88,21 +88,21 @@ def assert_inputs_untouched(
 def assert_precisions_agree(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-4, seed: int = 0
 ) -> None:
-    """Float32 predicts what float64 does, to float32's precision, and dtypes are as documented.
+    """Assert that float32 agrees with float64 to the precision of float32, and that dtypes are as documented.
 
-    Energies are float64 always, forces and stress have the dtype of the positions. The tolerance
-    of 1e-4 is a thousand times float32's resolution: a deep network loses two or three digits.
-    Errors are relative to 0.1 eV (and eV/Å, eV/Å³) where the largest component is smaller: weak
-    forces are small differences of larger numbers.
+    Energies are always float64; forces and stress have the dtype of the positions. The tolerance of 1e-4 is a
+    thousand times the resolution of float32: a deep network loses two or three digits. Errors are relative to
+    the largest component, and to 0.1 eV (eV/Å, eV/Å³) where that is smaller, since weak forces are small
+    differences of larger numbers.
 
     Raises:
-        AssertionError: if a dtype is another or a relative error is above the tolerance.
+        AssertionError: a dtype is wrong, or a relative error is above the tolerance.
     """
     double = evaluate(force_field, [atoms])
     single = evaluate(force_field, [atoms], dtype=torch.float32)
     for prediction, dtype in ((double, torch.float64), (single, torch.float32)):
-        wanted = EnergyForces(torch.float64, dtype, dtype, torch.float64)  # pyright: ignore
-        for name, output, expected in zip(EnergyForces._fields, prediction, wanted, strict=True):
+        dtypes = EnergyForces(torch.float64, dtype, dtype, torch.float64)  # pyright: ignore
+        for name, output, expected in zip(EnergyForces._fields, prediction, dtypes, strict=True):
             if output is not None and output.dtype != expected:
                 raise AssertionError(
                     f"the law 'precision' is broken: {name} is {output.dtype}, not {expected}, "
@@ -117,7 +117,7 @@ def _require_finite(law: str, prediction: EnergyForces) -> None:
 
 
 def _generators(device: torch.device) -> torch.Tensor:
-    """States of torch's generators, of the CPU and of a GPU."""
+    """States of torch's generators of the CPU and of a GPU."""
     states = [torch.get_rng_state()]
     if device.type == "cuda" and torch.cuda.is_available():
         states.append(torch.cuda.get_rng_state(device))

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: random structures for property-based tests. Needs `hypothesis`."""
+"""Strategies of random structures for hypothesis, for property-based tests. Needs `hypothesis`."""
 
 from collections.abc import Sequence
 
@@ -13,17 +13,17 @@ PERIODIC = [(True, True, True), (True, True, False), (False, True, True), (True,
 
 
 def molecules(species: Sequence[int], max_atoms: int = 8) -> st.SearchStrategy[Atoms]:
-    """Molecules of 1 to `max_atoms` atoms; see `random_molecule`."""
+    """Strategy of molecules of 1 to `max_atoms` atoms; see `random_molecule`."""
     return st.builds(random_molecule, st.just(species), st.integers(1, max_atoms), seed=SEEDS)
 
 
 def crystals(species: Sequence[int], max_atoms: int = 8) -> st.SearchStrategy[Atoms]:
-    """Triclinic crystals, slabs and chains of 1 to `max_atoms` atoms, dense or loose.
+    """Strategy of triclinic crystals, slabs and chains of 1 to `max_atoms` atoms, dense or sparse.
 
-    The smallest cells are far smaller than a cutoff. Some structures have no lattice vector at
-    all along directions that are not periodic: they have no volume and no stress.
+    The smallest cells are far smaller than a cutoff. Some structures have zero lattice vectors along
+    directions that are not periodic, hence no volume and no stress.
     """
-    drawn = st.builds(
+    periodic = st.builds(
         random_crystal,
         st.just(species),
         st.integers(1, max_atoms),
@@ -31,16 +31,16 @@ def crystals(species: Sequence[int], max_atoms: int = 8) -> st.SearchStrategy[At
         volume=st.floats(6, 100),
         seed=SEEDS,
     )
-    return drawn | drawn.map(_without_idle_vectors)
+    return periodic | periodic.map(_without_other_vectors)
 
 
 def structures(species: Sequence[int], max_atoms: int = 8) -> st.SearchStrategy[Atoms]:
-    """Molecules or crystals."""
+    """Strategy of molecules, crystals, slabs and chains of 1 to `max_atoms` atoms."""
     return molecules(species, max_atoms) | crystals(species, max_atoms)
 
 
-def _without_idle_vectors(atoms: Atoms) -> Atoms:
-    """The structure with zeros for the lattice vectors that are not periodic."""
+def _without_other_vectors(atoms: Atoms) -> Atoms:
+    """The structure with zero for the lattice vectors that are not periodic."""
     bare = atoms.copy()
     bare.set_cell(np.where(atoms.pbc[:, None], atoms.cell.array, 0.0))
     return bare

@@ -1,4 +1,4 @@
-"""Random molecules and crystals, the specimens the laws are tried on."""
+"""Random molecules, crystals and rotations, on which laws are checked."""
 
 from collections.abc import Sequence
 
@@ -8,23 +8,23 @@ from ase.geometry import get_distances
 from jaxtyping import Float
 
 CANDIDATES = 50
-"""Positions tried for each atom; the one farthest from the others is kept."""
+"""Candidate positions of each atom; the one farthest from the other atoms is kept."""
 
 
 def random_rotation(seed: int = 0, *, improper: bool = False) -> Float[np.ndarray, "3 3"]:
-    """Orthogonal matrix drawn uniformly, of determinant +1, or -1 if `improper`."""
+    """Uniformly random orthogonal matrix of determinant +1, or -1 if `improper`."""
     q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))
-    q = q * np.sign(np.diag(r))  # makes the draw uniform (Mezzadri, math-ph/0609050)
+    q = q * np.sign(np.diag(r))  # needed for a uniform distribution (Mezzadri, math-ph/0609050)
     return q * np.sign(np.linalg.det(q)) * (-1 if improper else 1)
 
 
 def random_molecule(species: Sequence[int], n_atoms: int, *, seed: int = 0) -> Atoms:
-    """A connected cluster: each atom 0.8 to 1.6 Å from an earlier one, and as far as may be from the rest.
+    """Random connected cluster: each atom is 0.8 to 1.6 Å from an earlier one, and far from the others.
 
     Args:
-        species: atomic numbers to draw from.
+        species: atomic numbers to choose from.
         n_atoms: number of atoms.
-        seed: seeds the draw.
+        seed: of the structure.
     """
     rng = np.random.default_rng(seed)
     positions = np.zeros((1, 3))
@@ -33,7 +33,7 @@ def random_molecule(species: Sequence[int], n_atoms: int, *, seed: int = 0) -> A
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         bonded, length = positions[rng.integers(len(positions))], rng.uniform(0.8, 1.6)
         candidates = bonded + length * directions
-        positions = np.vstack([positions, _roomiest(candidates, positions)])
+        positions = np.vstack([positions, _farthest(candidates, positions)])
     return Atoms(rng.choice(species, n_atoms), positions + rng.standard_normal(3))
 
 
@@ -45,14 +45,14 @@ def random_crystal(
     volume: float = 14.0,
     seed: int = 0,
 ) -> Atoms:
-    """A triclinic cell with atoms in it, some of them outside the cell's walls.
+    """Random triclinic crystal; some atoms lie outside of the cell.
 
     Args:
-        species: atomic numbers to draw from.
+        species: atomic numbers to choose from.
         n_atoms: number of atoms.
         pbc: which lattice vectors are periodic.
-        volume: Å³ an atom; one atom of 14 Å³ has a cell far smaller than any usual cutoff.
-        seed: seeds the draw.
+        volume: Å³ per atom; a cell of one atom of 14 Å³ is far smaller than usual cutoffs.
+        seed: of the structure.
     """
     rng = np.random.default_rng(seed)
     cell = np.eye(3) + 0.25 * rng.uniform(-1, 1, (3, 3))
@@ -60,13 +60,13 @@ def random_crystal(
     positions = rng.uniform(size=(1, 3)) @ cell
     for _ in range(n_atoms - 1):
         candidates = rng.uniform(size=(CANDIDATES, 3)) @ cell
-        positions = np.vstack([positions, _roomiest(candidates, positions, cell, pbc)])
+        positions = np.vstack([positions, _farthest(candidates, positions, cell, pbc)])
     images = rng.integers(-1, 2, (n_atoms, 3)) * np.array(pbc)
     return Atoms(rng.choice(species, n_atoms), positions + images @ cell, cell=cell, pbc=pbc)
 
 
-def specimens(species: Sequence[int], *, seed: int = 0) -> list[Atoms]:
-    """What the law book is tried on: a molecule, a dense crystal, a one-atom crystal and a slab."""
+def sample_structures(species: Sequence[int], *, seed: int = 0) -> list[Atoms]:
+    """Structures on which laws are checked: a molecule, a dense crystal, a one-atom crystal and a slab."""
     return [
         random_molecule(species, 6, seed=seed),
         random_crystal(species, 3, volume=7.0, seed=seed + 1),
@@ -75,12 +75,12 @@ def specimens(species: Sequence[int], *, seed: int = 0) -> list[Atoms]:
     ]
 
 
-def _roomiest(
+def _farthest(
     candidates: np.ndarray,
     positions: np.ndarray,
     cell: np.ndarray | None = None,
     pbc: tuple[bool, bool, bool] | None = None,
 ) -> np.ndarray:
-    """The candidate whose nearest neighbour is farthest."""
+    """The candidate with the largest distance to its nearest neighbour."""
     _, distances = get_distances(candidates, positions, cell=cell, pbc=pbc)
     return candidates[distances.min(axis=1).argmax()]

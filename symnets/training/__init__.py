@@ -1,4 +1,4 @@
-"""Training: dynamics move weights, a trainer watches the clock, nobody does the other's work."""
+"""Training: dynamics, losses, optimisers, schedules, stop rules, the trainer, callbacks, checkpoints."""
 
 import lazy_loader
 

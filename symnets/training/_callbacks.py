@@ -1,11 +1,4 @@
-"""Callbacks: what happens besides training.
-
-Logs of a training: CSV and TensorBoard.
-
-Progress where there is no terminal, such as in the log of a batch job: lines instead of a bar.
-
-Progress: a bar with the losses and the time left.
-"""
+"""Callbacks of a training: logs in CSV and TensorBoard, a progress bar, progress lines."""
 
 import time
 from collections.abc import Mapping
@@ -23,42 +16,42 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Told of a training's progress; each method does nothing unless overridden."""
+    """Base class of callbacks: methods that the trainer calls, which do nothing unless overridden."""
 
     def after_step(self, state: TrainState) -> None:
-        """After each update; `state.history.reason` is set if it was the last."""
+        """Called after each update; `state.history.reason` is set if it was the last."""
 
     def after_record(self, state: TrainState, row: Mapping[str, float]) -> None:
-        """After each record, with the new row."""
+        """Called after each record, with the new row."""
 
     def at_end(self, state: TrainState) -> None:
-        """Once, when the training has stopped by a rule or by an interrupt."""
+        """Called once, when a stop rule or an interrupt has ended the training."""
 
     def close(self) -> None:
-        """Once, however the training ended, after an error too; the state may be half moved."""
+        """Called once at the very end, also after an error."""
 
 
 class CSVLog(Callback):
-    """Write the history to a CSV file after each record; the file is always whole."""
+    """Write the history to a CSV file after each record, atomically."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
     def after_record(self, state: TrainState, row: Mapping[str, float]) -> None:
-        """Replace the file."""
+        """Write all rows."""
         with whole_file(self.path) as temporary:
             state.history.table().to_csv(temporary, index=False)
 
 
 class TensorBoardLog(Callback):
-    """Write each row to a TensorBoard folder."""
+    """Write each record to a TensorBoard folder."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = str(folder)
         self.writer: SummaryWriter | None = None
 
     def after_record(self, state: TrainState, row: Mapping[str, float]) -> None:
-        """Append the row."""
+        """Write the values of the row."""
         if self.writer is None:
             from torch.utils.tensorboard import SummaryWriter  # takes a second to import
 
@@ -68,19 +61,19 @@ class TensorBoardLog(Callback):
         self.writer.flush()
 
     def close(self) -> None:
-        """Close the folder."""
+        """Close the writer."""
         if self.writer is not None:
             self.writer.close()
 
 
 class ProgressLines(Callback):
-    """A line after a record, but at most one in `seconds`, and one at the end.
+    """Progress as lines of text, for logs: one after a record, at most one in `seconds`, and one at the end.
 
     Args:
-        total: steps of the whole training.
-        show: observables to show, by name, with (label, factor, format); see `ProgressBar`.
+        total: number of steps of the whole training.
+        show: observables to print, by name, with (label, factor, format); see `ProgressBar`.
         console: where to print.
-        seconds: between two lines, at least.
+        seconds: least time between two lines.
     """
 
     def __init__(
@@ -95,17 +88,17 @@ class ProgressLines(Callback):
         self.printed, self.waiting = -float("inf"), ""
 
     def after_record(self, state: TrainState, row: Mapping[str, float]) -> None:
-        """Print if it is time to, else keep the line for the end."""
-        shown = [
+        """Print if due, otherwise keep the line for the end."""
+        values = [
             f"{label} {row[name] * by:{form}}" for name, (label, by, form) in self.show.items() if name in row
         ]
-        spent = f"step {state.step}/{self.total}  {state.seconds:.0f} s  loss {state.loss:.2e}"
-        self.waiting = "  ".join([spent, *shown])
+        start = f"step {state.step}/{self.total}  {state.seconds:.0f} s  loss {state.loss:.2e}"
+        self.waiting = "  ".join([start, *values])
         if time.monotonic() - self.printed >= self.seconds:
             self._print()
 
     def at_end(self, state: TrainState) -> None:
-        """Print the last record, if that is not done."""
+        """Print the last record, unless printed."""
         self._print()
 
     def _print(self) -> None:
@@ -115,11 +108,11 @@ class ProgressLines(Callback):
 
 
 class ProgressBar(Callback):
-    """A bar on the terminal: step, loss, the chosen observables, time left.
+    """Progress bar on a terminal: step, time left, loss, and some observables.
 
     Args:
-        total: steps of the whole training.
-        seconds: the longest it may take, if limited.
+        total: number of steps of the whole training.
+        seconds: time limit of the training, if any.
         show: observables to show, by name, with (label, factor, format), such as
             {"validation/forces_rmse": ("F RMSE meV/Å", 1000, ".1f")}.
         console: where to draw; standard error by default.
@@ -134,7 +127,7 @@ class ProgressBar(Callback):
         console: Console | None = None,
     ) -> None:
         self.total, self.seconds, self.show = total, seconds, show or {}
-        self.recorded, self.drawn, self.start = "", 0.0, None
+        self.recorded, self.redrawn = "", 0.0
         self.bar = Progress(
             BarColumn(bar_width=24),
             TextColumn("step {task.completed}/{task.total}"),
@@ -150,9 +143,8 @@ class ProgressBar(Callback):
         if self.task is None:
             self.bar.start()
             self.task = self.bar.add_task("", total=self.total, left="?", text="")
-            self.start = state.step
-        if now - self.drawn > 0.1:
-            self.drawn = now
+        if now - self.redrawn > 0.1:
+            self.redrawn = now
             left = (self.total - state.step) * state.seconds / max(state.step, 1)
             if self.seconds is not None:
                 left = max(min(left, self.seconds - state.seconds), 0.0)
@@ -160,19 +152,19 @@ class ProgressBar(Callback):
             self.bar.update(self.task, completed=state.step, left=_clock(left), text=text)
 
     def after_record(self, state: TrainState, row: Mapping[str, float]) -> None:
-        """Take the observables to show."""
-        shown = [
+        """Update the observables."""
+        values = [
             f"{label} {row[name] * by:{form}}" for name, (label, by, form) in self.show.items() if name in row
         ]
-        self.recorded = "  ".join(shown)
+        self.recorded = "  ".join(values)
 
     def at_end(self, state: TrainState) -> None:
-        """Leave the last line standing."""
+        """Draw the last state."""
         if self.task is not None:
             self.bar.update(self.task, completed=state.step, left=_clock(0), text=self.recorded)
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Stop the bar."""
         self.bar.stop()
 
 

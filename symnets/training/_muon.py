@@ -1,4 +1,4 @@
-"""Muon: momentum whose steps are orthogonal matrices."""
+"""Muon: an optimiser whose steps of matrices are orthogonal."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,11 +13,11 @@ _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 def orthogonal_factor(
     matrices: Float[Tensor, "n rows columns"], steps: int = 5
 ) -> Float[Tensor, "n rows columns"]:
-    """Matrices with the singular vectors of given ones, G = U S Vᵀ -> U S' Vᵀ, and S' between 0.7 and 1.2,
+    """Approximate orthogonal factor of matrices, G = U S Vᵀ -> U S' Vᵀ with S' between 0.7 and 1.2, by
 
         X ← a X + (b A + c A²) X,     A = X Xᵀ,     from X = G / |G|,
 
-    but for singular values below a thousandth of |G|, which may stay smaller.
+    Singular values below |G| / 1000 may stay smaller.
 
     Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/, with its a, b, c.
     """
@@ -25,7 +25,9 @@ def orthogonal_factor(
     wide = matrices.shape[-2] <= matrices.shape[-1]
     x = matrices if wide else matrices.mT
     tiny = torch.finfo(x.dtype).tiny
-    x = x / x.abs().amax(dim=(-2, -1), keepdim=True).clamp(min=tiny)  # squares of small numbers would be zero
+    x = x / x.abs().amax(dim=(-2, -1), keepdim=True).clamp(
+        min=tiny
+    )  # so that squares of small entries do not underflow
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=tiny)
     for _ in range(steps):
         gram = x @ x.mT
@@ -34,26 +36,30 @@ def orthogonal_factor(
 
 
 class Muon(torch.optim.Optimizer):
-    """Descent of matrices by the orthogonal factor of their momentum, of all other weights by Adam.
+    """Muon optimiser: steps along the orthogonal factor of the momentum for matrices, Adam for other weights.
 
         m ← μ m + (1 - μ) ∇L,     W ← (1 - λ η) W - η √max(rows, columns) orthogonal_factor((1 - μ) ∇L + μ m),
 
-    so that entries of a matrix move by about the learning rate η, as with Adam, but all singular directions
-    of its gradient count alike. Matrices of equal shape are treated in one call; of a weight of more than two
-    axes, such as one matrix a species, the last two make the matrices. A matrix without any gradient, of a
-    species that a batch lacks, only decays.
+    Entries of a matrix change by about the learning rate η a step, as with Adam, but all singular directions
+    of its gradient have equal weight. Matrices of equal shape are treated in one call. The last two axes of a
+    weight of more than two, such as one matrix a species, are the matrices. A matrix with zero gradient, of a
+    species that is not in the batch, only decays.
 
-    torch's own Muon takes single matrices, no other weights, and works in bfloat16.
+    torch's own Muon takes single matrices, no other weights, and computes in bfloat16.
 
     Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/.
 
     Args:
         matrices: weights of two axes or more.
-        others: the rest.
+        others: all other weights.
         lr: η.
         momentum: μ.
         betas: of Adam.
-        weight_decay: λ, of the matrices; the others (scales, frequencies) have values of their own.
+        weight_decay: λ, of the matrices only; the others are scales and frequencies, whose
+            natural values are not 0.
+
+    Raises:
+        ValueError: a matrix of fewer than two axes.
     """
 
     def __init__(
@@ -77,7 +83,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Moves all weights that have a gradient."""
+        """One step of all weights that have a gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -92,16 +98,16 @@ class Muon(torch.optim.Optimizer):
         for weight in weights:
             by_shape.setdefault((weight.shape[-2:], weight.dtype, weight.device), []).append(weight)
         for (shape, _, _), alike in by_shape.items():
-            ahead, met = [], []
+            ahead, nonzero = [], []
             for weight in alike:
-                met.append(weight.grad.ne(0).any(-1).any(-1).reshape(-1))  # pyright: ignore
+                nonzero.append(weight.grad.ne(0).any(-1).any(-1).reshape(-1))  # pyright: ignore
                 state = self.state[weight]
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
                 state["momentum"].lerp_(weight.grad, 1 - group["momentum"])  # pyright: ignore
                 ahead.append(weight.grad.lerp(state["momentum"], group["momentum"]))  # pyright: ignore
             steps = orthogonal_factor(torch.cat([g.reshape(-1, *shape) for g in ahead]))
-            steps *= -group["lr"] * max(shape) ** 0.5 * torch.cat(met)[:, None, None]
+            steps *= -group["lr"] * max(shape) ** 0.5 * torch.cat(nonzero)[:, None, None]
             for weight, step in zip(alike, steps.split([w.shape[:-2].numel() for w in alike]), strict=True):
                 weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(step.view_as(weight))
 

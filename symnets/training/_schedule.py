@@ -1,4 +1,4 @@
-"""Schedules: learning rates over a training, and when to record."""
+"""Schedules: the learning rate during a training, and the steps at which to record."""
 
 import math
 from collections.abc import Callable
@@ -13,19 +13,22 @@ Decay = Literal["constant", "linear", "cosine", "exponential"]
 def learning_rate(
     optimizer: Optimizer, total: int, *, decay: Decay = "cosine", warmup: int = 0, final: float = 0.01
 ) -> LambdaLR:
-    """Linear warm-up over `warmup` steps, then a decay that reaches `final` at step `total`.
+    """Learning-rate schedule: linear warm-up over `warmup` steps, then a decay to `final` at step `total`.
 
-    The optimiser's learning rate is multiplied, with x = (step - warmup) / (total - warmup), by
+    The learning rate of the optimiser is multiplied, with x = (step - warmup) / (total - warmup), by
 
         constant 1,   linear 1 - (1 - final) x,   exponential final^x,
         cosine final + (1 - final) (1 + cos πx) / 2.
 
     Args:
-        optimizer: whose learning rate to set.
+        optimizer: whose learning rate is set.
         total: number of steps of the training.
-        decay: which.
-        warmup: steps of warm-up.
+        decay: shape of the decay.
+        warmup: number of steps of the warm-up.
         final: last factor, positive.
+
+    Raises:
+        ValueError: a warm-up as long as the training, or longer.
     """
     if not 0 <= warmup < max(total, 1):
         raise ValueError(f"warmup: expected 0 <= warmup < {total} steps, got {warmup}")
@@ -45,16 +48,16 @@ def learning_rate(
 
 
 Record = Callable[[int], bool]
-"""Whether to record after a given number of steps."""
+"""Number of steps so far -> whether to record now."""
 
 
 def every(steps: int) -> Record:
-    """Record every so many steps."""
+    """Record every `steps` steps."""
     return lambda step: step % steps == 0
 
 
 def log_spaced(per_decade: int) -> Record:
-    """Record at steps that are evenly spaced in log(step)."""
+    """Record at `per_decade` steps a decade, evenly spaced in log(step)."""
     return lambda step: (
         math.floor(per_decade * math.log10(step))
         > math.floor(per_decade * math.log10(step - 1) if step > 1 else -1)

@@ -8,21 +8,21 @@ from torch import Tensor
 from symnets.training._state import TrainState
 
 StopRule = Callable[[TrainState], str | None]
-"""The reason to stop, or None to go on. A pure function of the state."""
+"""State -> the reason to stop, or None to continue. A pure function of the state."""
 
 
 def max_steps(n: int) -> StopRule:
-    """Stop after n updates."""
+    """Stop rule: after n updates."""
     return lambda state: f"{n} steps done" if state.step >= n else None
 
 
 def wall_time(seconds: float) -> StopRule:
-    """Stop after this much time, over all sessions of a resumed run."""
+    """Stop rule: after so many seconds, summed over all sessions of a resumed run."""
     return lambda state: f"{seconds:.0f} s of wall time used" if state.seconds >= seconds else None
 
 
 def below(observable: str, value: float) -> StopRule:
-    """Stop once an observable has been recorded below a value."""
+    """Stop rule: once the last recorded value of an observable is below `value`."""
 
     def rule(state: TrainState) -> str | None:
         values = state.history.values(observable)
@@ -32,29 +32,29 @@ def below(observable: str, value: float) -> StopRule:
 
 
 def no_improvement(observable: str, patience: int) -> StopRule:
-    """Stop when the last `patience` records did not lower the best value of an observable."""
+    """Stop rule: when the last `patience` records did not lower the best value of an observable."""
 
     def rule(state: TrainState) -> str | None:
         values = state.history.values(observable)
-        since = len(values) - 1 - values.index(min(values)) if values else 0
-        return f"{observable} did not improve in {patience} records" if since >= patience else None
+        records_since = len(values) - 1 - values.index(min(values)) if values else 0
+        return f"{observable} did not improve in {patience} records" if records_since >= patience else None
 
     return rule
 
 
-LOOK_EVERY = 20
-"""Steps between two looks at a loss that is on a GPU."""
+CHECK_EVERY = 20
+"""Steps between two checks of a loss on a GPU."""
 
 
 def diverged() -> StopRule:
-    """Stop when the loss is no longer finite.
+    """Stop rule: when the loss is not finite.
 
-    A loss on a GPU is looked at every `LOOK_EVERY` steps, or when something else has read it: to read it is
-    to wait for the GPU, and weights that are lost stay lost.
+    A loss on a GPU is checked every `CHECK_EVERY` steps, or when something else has read it, since reading it
+    waits for the GPU.
     """
 
     def rule(state: TrainState) -> str | None:
-        if isinstance(state.last_loss, Tensor) and state.step % LOOK_EVERY:
+        if isinstance(state.last_loss, Tensor) and state.step % CHECK_EVERY:
             return None
         if state.step and not math.isfinite(state.loss):
             return f"the loss became {state.loss} at step {state.step}; try a lower learning rate"
@@ -64,18 +64,18 @@ def diverged() -> StopRule:
 
 
 def first_of(*rules: StopRule) -> StopRule:
-    """Stop as soon as one of the rules says so."""
+    """Stop rule: as soon as one of the rules gives a reason."""
     return lambda state: next((reason for rule in rules if (reason := rule(state))), None)
 
 
 def all_finished() -> StopRule:
-    """Stop when no member of an ensemble moves; the reason counts the verdicts."""
+    """Stop rule: when no member of an ensemble is active; the reason counts the verdicts."""
 
     def rule(state: TrainState) -> str | None:
         members = state.members
         if members is None or bool(members.active.any()):
             return None
-        found = {verdict: members.verdicts.count(verdict) for verdict in dict.fromkeys(members.verdicts)}
-        return ", ".join(f"{n} {verdict}" for verdict, n in found.items())
+        counts = {verdict: members.verdicts.count(verdict) for verdict in dict.fromkeys(members.verdicts)}
+        return ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
 
     return rule

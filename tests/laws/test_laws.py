@@ -9,7 +9,7 @@ from torch_geometric.data import Batch
 from symnets.data import build_graphs
 from symnets.models import ForceField
 from symnets.testing import LAWS, Law, equivariance_error
-from symnets.testing._structures import specimens
+from symnets.testing._structures import sample_structures
 from tests.laws.models import MODELS, NEQUIPS
 
 
@@ -32,5 +32,7 @@ def test_law(name: str, law: Law) -> None:
 def test_equivariance_is_exact_to_rounding(name: str, dtype: torch.dtype, tolerance: float) -> None:
     force_field = MODELS[name]().to(dtype).eval()
     for seed in range(3):
-        graphs = build_graphs(specimens(force_field.species, seed=seed), force_field.cutoff, dtype=dtype)
+        graphs = build_graphs(
+            sample_structures(force_field.species, seed=seed), force_field.cutoff, dtype=dtype
+        )
         assert equivariance_error(force_field, Batch.from_data_list(graphs), seed) < tolerance

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symnets.testing import LAWS, Law, structures
+from symnets.testing._check import evaluate
 from symnets.testing._strategies import SEEDS, crystals, molecules
-from symnets.testing._verdict import evaluate
 from tests.laws.models import MODELS, SPECIES
 
 NAMES = ("toy", "NequIP, lmax 2, parity on", "Invariant", "WithZBL")

@@ -156,3 +156,67 @@ def test_bad_input_is_refused() -> None:
         operator @ np.full(operator.shape[0], 1j)
     with pytest.raises(ValueError, match="mismatch"):
         operator @ np.ones(3)
+
+
+@pytest.mark.parametrize("operator", [HessianOperator, GaussNewtonOperator, ResidualOperator])
+def test_several_batches_are_the_mean_over_all_examples(operator: type[CurvatureOperator]) -> None:
+    net, (x, y) = net_of(), data()
+    parts = [(x[:4], y[:4]), Batch(x[4:6], y[4:6]), [x[6:], y[6:]]]
+    for loss in (QuadraticHinge(), nn.MSELoss()):
+        whole = dense(operator(net, loss, (x, y)))
+        torch.testing.assert_close(dense(operator(net, loss, iter(parts))), whole, rtol=1e-12, atol=1e-15)
+        found = hessian_split(net, loss, iter(parts))  # pyright: ignore
+        torch.testing.assert_close(found.h, hessian_split(net, loss, (x, y)).h, rtol=1e-12, atol=1e-15)
+
+
+def test_several_batches_see_the_same_random_numbers_in_each_product() -> None:
+    """With dropout the operator is linear only if its masks stay."""
+    net, (x, y) = Potential(), data()
+    operator = HessianOperator(net, answer_loss, [(x[:6], y[:6]), (x[6:], y[6:])])
+    state, v = torch.get_rng_state(), draw(operator.shape[0])
+    first = operator @ v
+    torch.rand(3)
+    torch.testing.assert_close(operator @ (2 * v), 2 * first, rtol=1e-12, atol=1e-14)
+    torch.set_rng_state(state)
+
+
+def test_a_tensor_gives_the_tensor_of_the_numpy_product() -> None:
+    operator = HessianOperator(net_of(), MSE(), data())
+    n = operator.shape[0]
+    vector, columns = draw(n), draw(n, 3)
+    assert torch.equal(operator @ vector, torch.from_numpy(operator @ vector.numpy()))
+    assert torch.equal(operator.matvec(vector), operator @ vector)
+    assert torch.equal(operator @ columns, torch.from_numpy(operator @ columns.numpy()))
+    assert torch.equal(operator.matmat(columns), operator @ columns)
+    assert (operator @ vector.float()).dtype == torch.float64
+    with pytest.raises(ValueError, match=rf"expected shape \({n},\)"):
+        operator @ vector[1:]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_losses_of_torch_have_the_hessian_of_their_mean(reduction: str) -> None:
+    net, (x, y) = net_of(), data()
+    loss = nn.MSELoss(reduction=reduction)
+    expected = 2 * hessian_split(net, MSE(), Batch(x, y)).h  # (f - y)² is twice ours
+    torch.testing.assert_close(hessian_split(net, loss, (x, y)).h, expected, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(dense(HessianOperator(net, loss, (x, y))), expected, rtol=1e-10, atol=1e-14)
+
+
+def test_weighted_cross_entropy_has_the_hessian_of_its_weighted_mean() -> None:
+    torch.manual_seed(0)
+    net, x, labels = nn.Linear(3, 3).double(), draw(7, 3), torch.tensor([0, 1, 2, 0, 1, 2, 0])
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64))
+    found = dense(HessianOperator(net, loss, (x, labels)))
+    torch.testing.assert_close(found, hessian_rows(loss(net(x), labels), list(net.parameters())))
+
+
+def test_a_sum_and_a_loss_that_couples_patterns_are_refused() -> None:
+    net, (x, y) = net_of(), data()
+    with pytest.raises(ValueError, match="reduction='mean' or 'none', got 'sum'"):
+        HessianOperator(net, nn.MSELoss(reduction="sum"), (x, y))
+    with pytest.raises(ValueError, match="couples"):
+        hessian_split(net, lambda f, t: ((f - t).mean()) ** 2, (x, y))
+    with pytest.raises(ValueError, match="at least one batch"):
+        HessianOperator(net, MSE(), [])
+    with pytest.raises(ValueError, match="iterable of such pairs, got a Tensor"):
+        HessianOperator(net, MSE(), [x, y])

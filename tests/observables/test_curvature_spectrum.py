@@ -109,7 +109,7 @@ def test_bad_input_is_refused() -> None:
             function(draw(3, 3))
         with pytest.raises(ValueError, match=r"expected shape \(..., n, n\), got \(3, 2\)"):
             function(draw(3, 2))
-        with pytest.raises(ValueError, match="has the training diverged"):
+        with pytest.raises(ValueError, match="check whether the training diverged"):
             function(torch.full((2, 2), torch.nan))
     with pytest.raises(ValueError, match="tolerance: expected a number >= 0"):
         inertia(torch.eye(2), tolerance=-1)

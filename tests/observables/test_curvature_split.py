@@ -189,6 +189,12 @@ def test_a_loss_without_derivatives_is_differentiated() -> None:
     assert_equal(found.h, hessian_split(net, MSE(), batch).h)
 
 
+def test_a_reduced_loss_is_the_mean() -> None:
+    net, batch = net_of("tanh", 2), data()
+    found = hessian_split(net, lambda f, y: (0.5 * (f - y) ** 2).mean(), batch)
+    assert_equal(found.h, hessian_split(net, MSE(), batch).h)
+
+
 def test_net_is_left_as_found() -> None:
     net, batch = net_of("relu", 2), data()
     before = [p.detach().clone() for p in net.parameters()]
@@ -206,6 +212,6 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected torch\.float64 as in the model, got torch\.float32"):
         hessian_split(net, MSE(), Batch(x.float(), y))
     with pytest.raises(ValueError, match="one value an example"):
-        hessian_split(net, lambda f, t: ((f - t) ** 2).mean(), Batch(x, y))
+        hessian_split(net, lambda f, t: (f - t)[:, None] ** 2, Batch(x, y))
     with pytest.raises(ValueError, match="requires_grad=True, found none"):
         hessian_split(net.requires_grad_(False), MSE(), Batch(x, y))

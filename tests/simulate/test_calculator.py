@@ -143,7 +143,7 @@ def test_an_empty_structure_is_refused(field):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_positions_that_are_not_finite_are_refused(field, cluster, value):
     cluster.positions[3, 1] = value
-    with pytest.raises(ValueError, match=r"positions of Ne \(atom 3\) are not finite"):
+    with pytest.raises(ValueError, match=r"positions: expected finite numbers, those of Ne \(atom 3\)"):
         SymnetsCalculator(field).get_potential_energy(cluster)
 
 

@@ -20,7 +20,7 @@ from symnets.training import (
     max_steps,
     with_average,
 )
-from symnets.training._stopping import LOOK_EVERY
+from symnets.training._stopping import CHECK_EVERY
 from tests.second_device import on_device, second_device
 
 
@@ -92,7 +92,7 @@ def test_a_training_that_diverges_on_a_gpu_is_stopped_within_some_steps():
         with torch.no_grad():
             next(state.model.parameters()).fill_(torch.nan)
         history = Trainer(diverged(), record=every(1000)).fit(steps(state))
-    assert state.step == LOOK_EVERY
+    assert state.step == CHECK_EVERY
     assert "nan" in history.reason
     assert math.isnan(history.rows[-1]["loss"])
 

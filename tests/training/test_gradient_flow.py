@@ -12,9 +12,9 @@ from symnets.training import (
     Checkpoint,
     Criterion,
     CrossEntropy,
+    DenseOutput,
     Hinge,
     QuadraticHinge,
-    DenseOutput,
     TrainState,
     gradient_flow,
 )

@@ -8,8 +8,8 @@ import torch
 from symnets.data import Batch
 from symnets.models import Dense
 from symnets.training import (
-    QuadraticHinge,
     DenseOutput,
+    QuadraticHinge,
     TrainState,
     descend_members,
     gradient_flow,

@@ -1,4 +1,4 @@
-"""Second derivatives of losses: matrices where they fit, operators and estimators where they do not."""
+"""Curvature of losses: Hessians as matrices in closed form or as operators, spectra and estimators."""
 
 import lazy_loader
 

@@ -1,11 +1,4 @@
-"""A matrix over the parameters of a dense net, seen as blocks of pairs of layers.
-
-Gradients of the output of a dense net, pattern by pattern.
-
-Second derivatives of the output of a dense net, summed over patterns, in closed form.
-
-The two parts of the Hessian of a dense net, in closed form.
-"""
+"""The two parts of the Hessian of a dense net in closed form, as blocks of pairs of layers."""
 
 from itertools import product
 from typing import NamedTuple
@@ -14,29 +7,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from symnets.loss import Loss
 from symnets.models import Dense, Signals, signals
-from symnets.observables.curvature._operators import Loss, loss_derivatives
+from symnets.observables.curvature._batches import loss_derivatives
 from symnets.observables.curvature._spectrum import STRIP, add_weighted_gram, mirror, strips
 
 ALL = slice(None)
 
 
 class Slot(NamedTuple):
-    """Where the weights or the biases of a layer are."""
+    """Position of the weights or the biases of a layer in the matrix."""
 
     parameters: slice
     """Among all parameters, in the order of `model.parameters()`."""
     shape: tuple[int, int]
     """(units, inputs); (units, 1) for biases."""
     inputs: slice
-    """Among the inputs of the layer, of which the last is the 1 that biases multiply."""
+    """Among the inputs of the layer; the last is the 1 that biases multiply."""
 
 
 class LayerBlocks:
-    """Adds to the lower half of a symmetric matrix by layer, unit and input.
+    """Lower half of a symmetric matrix over the parameters, addressed by layer, unit and input.
 
     Args:
-        matrix: of a single net; only its lower half is written.
+        matrix: of a single net; only the lower half is written.
         model: the net.
     """
 
@@ -54,28 +48,30 @@ class LayerBlocks:
             start += units
 
     def add(self, high: int, low: int, values: Float[Tensor, "p q i j"], units: slice = ALL) -> None:
-        """Block of layers high >= low: (some) units of the one with their inputs, and of the other.
+        """Add to the block of layers high >= low: units and inputs of the one, then those of the other.
 
-        A layer with itself (units must be given) is symmetric: i may end where `units` ends.
+        The block of a layer with itself is symmetric: `units` must be given, and i may end where `units`
+        ends.
         """
         for row, column in product(self.slots[high], self.slots[low]):
             if row.inputs.start >= values.shape[1]:
                 continue
             part = values[:, row.inputs, :, column.inputs]
-            if high == low and row.inputs.start < column.inputs.start:  # of the transposed biases what lacks
+            if high == low and row.inputs.start < column.inputs.start:
+                # Only the part of the transposed biases that is missing.
                 part = part[:, :, : units.start]
             self._view(row, column)[units, :, : part.shape[2]] += part
 
     def add_same_unit(self, low: int, values: Float[Tensor, "p j i"]) -> None:
-        """Block of layers low + 1 and low that vanishes unless input q of the one is unit i of the other."""
+        """Add to the block of layers low + 1 and low; zero unless input q of one is unit i of the other."""
         for column in self.slots[low]:
             diagonal = self._view(self.slots[low + 1][0], column).diagonal(dim1=1, dim2=2)
             diagonal += values[:, column.inputs]
 
-    def add_alone(self, layer: int, values: Float[Tensor, "p q j"]) -> None:
-        """Block of a layer with itself that vanishes unless both units are the same."""
+    def add_diagonal_units(self, layer: int, values: Float[Tensor, "p q j"]) -> None:
+        """Add to the block of a layer with itself, non-zero only where both units are the same."""
         for row, column in product(self.slots[layer], self.slots[layer]):
-            if row.inputs.start >= column.inputs.start:  # the transpose is one of these
+            if row.inputs.start >= column.inputs.start:  # the other order is the transpose
                 diagonal = self._view(row, column).diagonal(dim1=0, dim2=2)
                 diagonal += values[:, row.inputs, column.inputs].permute(1, 2, 0)
 
@@ -88,7 +84,7 @@ class LayerBlocks:
 
 
 def dense_gradients(pass_: Signals, *, bias: bool) -> Float[Tensor, "N n"]:
-    """∂f_μ/∂w of a single net: parameters first, in the order of `model.parameters()`.
+    """Gradients ∂f_μ/∂w of a single net, rows in the order of `model.parameters()`.
 
     ∂f/∂W_l[p, j] = s_l D_l[p] a_(l-1)[j], ∂f/∂b_l = D_l.
     """
@@ -106,18 +102,18 @@ def dense_gradients(pass_: Signals, *, bias: bool) -> Float[Tensor, "N n"]:
 
 
 def single(features: tuple[Tensor, ...]) -> list[Float[Tensor, "units n"]]:
-    """Without the member axis of one that `Signals` has."""
+    """Features without a member axis of length one."""
     return [a if a.ndim == 2 else a[0] for a in features]
 
 
 SYMMETRIC = 6
-"""Units at once in a block of a layer with itself, half of which need not be computed."""
+"""Units a product in a block of a layer with itself, of which only half is computed."""
 
 
 def add_second_derivatives(
     blocks: LayerBlocks, model: Dense, pass_: Signals, weights: Float[Tensor, " n"], *, budget: int
 ) -> None:
-    """Lower half += Σ_μ c_μ ∇²f_μ of a single net.
+    """Add Σ_μ c_μ ∇²f_μ of a single net to the lower half of a matrix.
 
     With z_l = s_l W_l a_(l-1) + b_l and D_l = ∂f/∂z_l, for l <= m:
 
@@ -125,82 +121,82 @@ def add_second_derivatives(
                                               + [l < m]  D_m[p] T_ml[q, i] a_(l-1)[j] ),
         T_ml = ∂a_(m-1)/∂z_l,     K_ml = ∂D_m/∂z_l = ∂²f/∂z_m ∂z_l,
 
-    and a bias is a weight from a unit with a = 1, s = 1. Going forward from layer l and back to it,
+    and a bias is a weight from a unit with a = 1, s = 1. A pass forward from layer l and one back to it give
 
         T_(l+1)l = diag φ'_l,   T_(m+1)l = φ'_m ∘ s_m W_m T_ml,
         K_(L+1)l = 0,           K_ml = φ''_m ∂f/∂a_m ∘ ∂z_m/∂z_l + φ'_m ∘ s_(m+1) W_(m+1)^T K_(m+1)l.
 
-    K vanishes for piecewise linear φ: layers then have no block with themselves. Sums over patterns are
-    one matrix product a pair of layers, of cost P h³ where T or K is diagonal, else P h⁴.
+    K is zero for piecewise linear φ: layers then have no block with themselves. The sum over patterns is one
+    matrix product a pair of layers, of cost P h³ where T or K is diagonal, otherwise P h⁴.
 
     Args:
-        blocks: where to add.
+        blocks: to which it is added.
         model: the net.
-        pass_: its signals on the patterns.
+        pass_: activations and signals on the patterns.
         weights: c.
-        budget: words that a product may take.
+        budget: largest number of words of a product.
     """
     w = [s * layer.detach() for s, layer in zip(model.scales, model.weights, strict=True)]
     slopes, back = single(pass_.slopes), single(pass_.signals)
     inputs = [s * a for s, a in zip(model.scales, single(pass_.activations), strict=True)]
     if len(model.biases):
         inputs = [torch.cat([a, torch.ones_like(a[:1])]) for a in inputs]
-    bends = []
+    curvatures = []
     if pass_.curvatures is not None:
-        for bend, layer, d in zip(single(pass_.curvatures), w[1:], back[1:], strict=True):
-            bends.append(weights * bend * (layer.T @ d))
+        for curvature, layer, d in zip(single(pass_.curvatures), w[1:], back[1:], strict=True):
+            curvatures.append(weights * curvature * (layer.T @ d))
     for low in range(model.depth):
         moves = [torch.eye(model.width, dtype=w[0].dtype, device=w[0].device)[..., None]]
         # ∂z_m/∂z_low for m = low, low + 1, ...
         for m in range(low + 1, model.depth + 1):
             shared = ((weights * back[m])[:, None] * inputs[low]).flatten(0, 1)  # c D_m[p] a_(l-1)[j]
             if m == low + 1:  # T is diagonal
-                found = shared @ (model.scales[m] * slopes[low]).T
-                blocks.add_same_unit(low, found.unflatten(0, (-1, len(inputs[low]))))
+                product = shared @ (model.scales[m] * slopes[low]).T
+                blocks.add_same_unit(low, product.unflatten(0, (-1, len(inputs[low]))))
                 moves.append(w[m][..., None] * slopes[low])
                 continue
             into = slopes[m - 1][:, None] * moves[-1]  # T
-            if not bends:
+            if not curvatures:
                 moves.clear()
             if m < model.depth:
                 moves.append((w[m] @ into.flatten(1)).view_as(into))
-            found = shared @ into.mul_(model.scales[m]).flatten(0, 1).T
-            found = found.view(-1, len(inputs[low]), *into.shape[:2])
-            blocks.add(m, low, found.permute(0, 2, 3, 1))
-        if bends:
-            _add_bends(blocks, low, moves, bends, w, slopes, inputs, budget)
+            product = shared @ into.mul_(model.scales[m]).flatten(0, 1).T
+            product = product.view(-1, len(inputs[low]), *into.shape[:2])
+            blocks.add(m, low, product.permute(0, 2, 3, 1))
+        if curvatures:
+            _add_curvatures(blocks, low, moves, curvatures, w, slopes, inputs, budget)
 
 
-def _add_bends(
+def _add_curvatures(
     blocks: LayerBlocks,
     low: int,
     moves: list[Tensor],
-    bends: list[Tensor],
+    curvatures: list[Tensor],
     w: list[Tensor],
     slopes: list[Tensor],
     inputs: list[Tensor],
     budget: int,
 ) -> None:
-    """The terms with K, for one lower layer."""
-    if low == len(bends) - 1:  # K is diagonal
+    """Add the terms with K, for one lower layer."""
+    if low == len(curvatures) - 1:  # K is diagonal
         pairs = (inputs[low][:, None] * inputs[low]).flatten(0, 1)
-        blocks.add_alone(low, (bends[low] @ pairs.T).unflatten(1, (len(inputs[low]), -1)))
+        blocks.add_diagonal_units(low, (curvatures[low] @ pairs.T).unflatten(1, (len(inputs[low]), -1)))
         return
     k = None
-    for m in range(len(bends) - 1, low - 1, -1):
-        own = bends[m][:, None] * moves[m - low]
+    for m in range(len(curvatures) - 1, low - 1, -1):
+        own = curvatures[m][:, None] * moves[m - low]
         k = own if k is None else own.add_(slopes[m][:, None] * (w[m + 1].T @ k.flatten(1)).view_as(own))
         pairs = (inputs[m][:, None] * inputs[low]).flatten(0, 1)  # a_(m-1)[q] a_(l-1)[j]
         rows = max(1, budget // (k.shape[1] * len(pairs)))
         for units in strips(len(k), min(rows, SYMMETRIC) if m == low else rows):
             part = k[units, : units.stop] if m == low else k[units]
-            found = part.flatten(0, 1) @ pairs.T
+            product = part.flatten(0, 1) @ pairs.T
             shape = (*part.shape[:2], len(inputs[m]), len(inputs[low]))
-            blocks.add(m, low, found.view(shape).permute(0, 2, 1, 3), units)
+            blocks.add(m, low, product.view(shape).permute(0, 2, 1, 3), units)
 
 
 SMALL = 2**20
-"""Words that temporaries may always take, however small the net: 8 MB in float64."""
+"""Words that temporaries may take even for small nets: 8 MB in float64."""
 
 
 @torch.no_grad()
@@ -212,14 +208,14 @@ def add_dense_split(
     x: Float[Tensor, "n d_in"],
     y: Float[Tensor, " n"],
 ) -> None:
-    """H0 and Hp of a single net, written into matrices of zeros.
+    """Write H0 and Hp of a single net into matrices of zeros.
 
     With the outputs f_μ = f(x_μ), P patterns and G the gradients ∂f_μ/∂w,
 
         H0 = G diag(ℓ''/P) G^T,   Hp = Σ_μ (ℓ'_μ/P) ∇²f_μ  (`add_second_derivatives`).
 
-    Only those patterns take part whose ℓ' or ℓ'' is not zero. Patterns are taken in portions, so that
-    temporaries stay below N² words (or 8 MB, or what one pattern needs, if that is more).
+    Only patterns with ℓ' or ℓ'' not zero are used. They are taken in portions, so that temporaries stay below
+    N² words (or 8 MB, or the size of one pattern, if that is more).
 
     Source of the split: Geiger et al. 2019, arXiv:1809.09349.
     """
@@ -243,7 +239,7 @@ def add_dense_split(
 
 
 def _words_per_pattern(model: Dense, n_params: int) -> int:
-    """Numbers that temporaries hold for each pattern, with some to spare."""
+    """Upper bound of the words of temporaries for each pattern."""
     h, wide = model.width, max(model.d_in, model.width) + 1
     smooth = model.activation.curvature is not None
     moves = (model.depth + 5 if smooth else 3) * h * h if model.depth > 1 else 0

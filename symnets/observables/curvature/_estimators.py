@@ -1,11 +1,4 @@
-"""Random vectors by which estimators ask an operator.
-
-Extreme eigenvalues of linear operators, with their vectors.
-
-Traces of linear operators by Hutch++.
-
-Densities of eigenvalues of linear operators by stochastic Lanczos quadrature.
-"""
+"""Estimators for linear operators: extreme eigenvalues, trace (Hutch++), spectral density (Lanczos)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,16 +12,16 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 
 def signs(n: int, columns: int, generator: torch.Generator) -> Float[ndarray, "n columns"]:
-    """Independent ±1, in float64; other ones from a generator of a GPU than from one of the CPU."""
-    drawn = torch.randint(0, 2, (columns, n), generator=generator, device=generator.device)
-    return (2.0 * drawn.cpu().numpy() - 1).T
+    """Independent random signs ±1, in float64; a GPU's generator gives other signs than the CPU's."""
+    bits = torch.randint(0, 2, (columns, n), generator=generator, device=generator.device)
+    return (2.0 * bits.cpu().numpy() - 1).T
 
 
 def check_square(operator: LinearOperator) -> int:
-    """N of an operator N × N.
+    """Size N of a real operator N × N.
 
     Raises:
-        ValueError: it is not square, not an operator, or not real.
+        ValueError: not an operator, not square, or not real.
     """
     shape = getattr(operator, "shape", None)
     if shape is None or len(shape) != 2 or shape[0] != shape[1] or not hasattr(operator, "matvec"):
@@ -43,7 +36,7 @@ def check_square(operator: LinearOperator) -> int:
 
 @dataclass(frozen=True)
 class Eigenpairs:
-    """Eigenvalues in descending order, and their vectors as columns."""
+    """Eigenvalues in descending order, with eigenvectors as columns."""
 
     values: Float[ndarray, " k"]
     vectors: Float[ndarray, "N k"]
@@ -57,16 +50,16 @@ def top_eigenpairs(
     tolerance: float = 0.0,
     seed: int = 0,
 ) -> Eigenpairs:
-    """The k largest eigenvalues of a symmetric operator (or smallest, or largest in magnitude).
+    """The k largest (or smallest, or largest in magnitude) eigenpairs of a symmetric operator.
 
-    scipy's `eigsh` (ARPACK) from a vector that depends on the seed alone.
+    Computed by scipy's `eigsh` (ARPACK) from a start vector that depends on the seed alone.
 
     Args:
-        operator: ours, scipy's, or another package's of that interface.
-        k: fewer than N.
+        operator: any `scipy.sparse.linalg.LinearOperator`.
+        k: less than N.
         which: end of the spectrum.
         tolerance: relative, 0 for machine precision.
-        seed: of the first vector.
+        seed: of the start vector.
 
     Raises:
         ValueError: the operator is not square, or k does not fit.
@@ -85,13 +78,12 @@ def top_eigenpairs(
 
 @dataclass(frozen=True)
 class Trace:
-    """An estimate of a trace.
+    """Estimate of a trace.
 
     Attributes:
-        value: unbiased.
-        error: standard error of the part that was sampled, from the scatter of its samples; 0 where
-            nothing had to be sampled.
-        n_matvecs: products that were made.
+        value: unbiased estimate.
+        error: standard error of the sampled part, from the scatter of its samples; 0 for an exact trace.
+        n_matvecs: number of products used.
     """
 
     value: float
@@ -100,20 +92,21 @@ class Trace:
 
 
 def trace(operator: LinearOperator, *, n_matvecs: int = 90, generator: torch.Generator) -> Trace:
-    """Trace of a symmetric operator: exact on a sketch of its range, sampled on the rest.
+    """Trace of a symmetric operator by Hutch++: exact on a sketch of its range, sampled on the complement.
 
-        tr A = tr Q^T A Q + E g^T (1 - Q Q^T) A (1 - Q Q^T) g,   Q an orthonormal basis of A S,
+        tr A = tr QᵀAQ + E gᵀ(1 - QQᵀ) A (1 - QQᵀ)g,   Q an orthonormal basis of A S,
 
-    with S and g of random signs; a third of the products goes into each of A S, A Q and A g. For a
-    positive semidefinite operator the relative error falls as 1/n_matvecs, Hutchinson's as its root.
+    with S and g of random signs; a third of the products is used for each of A S, A Q and A g. For a positive
+    semidefinite operator the relative error falls as 1/n_matvecs, that of Hutchinson's estimator as
+    1/√n_matvecs.
 
     Args:
-        operator: ours, scipy's, or another package's of that interface.
-        n_matvecs: at least 6; if N or more, the trace is exact, from N products with unit vectors.
+        operator: any `scipy.sparse.linalg.LinearOperator`.
+        n_matvecs: at least 6; with N or more the trace is exact, from N products with unit vectors.
         generator: source of the signs.
 
     Raises:
-        ValueError: the operator is not square, or too few products.
+        ValueError: the operator is not square, or n_matvecs is below 6.
 
     Source: Meyer, Musco, Musco, Woodruff 2021, arXiv:2010.09649.
     """
@@ -126,60 +119,61 @@ def trace(operator: LinearOperator, *, n_matvecs: int = 90, generator: torch.Gen
     third = n_matvecs // 3
     image = np.asarray(operator.matmat(signs(n, third, generator)), dtype=np.float64)
     q, _ = np.linalg.qr(image)
-    caught = float(np.sum(q * operator.matmat(q)))
+    on_range = float(np.sum(q * operator.matmat(q)))
     g = signs(n, n_matvecs - 2 * third, generator)
     g -= q @ (q.T @ g)
     samples = np.asarray(g * operator.matmat(g), dtype=np.float64).sum(axis=0)
     error = float(np.std(samples, ddof=1) / g.shape[1] ** 0.5)
-    return Trace(caught + float(np.mean(samples)), error, n_matvecs)
+    return Trace(on_range + float(np.mean(samples)), error, n_matvecs)
 
 
 @dataclass(frozen=True)
 class Density:
-    """A density of eigenvalues ρ(λ) = (1/N) Σ_i δ(λ - λ_i), as weighted points, one set a probe.
+    """Spectral density ρ(λ) = (1/N) Σ_i δ(λ - λ_i), as weighted points, one set a probe vector.
 
     Attributes:
-        nodes: points λ, eigenvalues of tridiagonal matrices.
-        weights: of the points; each row sums to 1. Points of weight 0 fill rows that ended early.
+        nodes: points λ, the eigenvalues of tridiagonal matrices.
+        weights: of the points; each row sums to 1. Rows that ended early are padded with points of weight 0.
     """
 
     nodes: Float[ndarray, "probes steps"]
     weights: Float[ndarray, "probes steps"]
 
     def moment(self, order: int) -> float:
-        """∫ λ^k ρ dλ = tr A^k / N; exact for each probe vector as long as k < 2 steps."""
+        """Moment ∫ λ^k ρ dλ = tr A^k / N; exact for each probe vector if k < 2 steps."""
         return float((self.weights * self.nodes**order).sum(1).mean())
 
     def fraction_below(self, level: float) -> float:
-        """∫ ρ over λ < level."""
+        """Fraction of eigenvalues with λ < level."""
         return float((self.weights * (self.nodes < level)).sum(1).mean())
 
     def smooth(self, grid: Float[ndarray, " points"], width: float) -> Float[ndarray, " points"]:
-        """ρ on a grid, every point widened to a Gaussian of this standard deviation."""
+        """ρ on a grid, with every point broadened to a Gaussian of standard deviation `width`."""
         if not width > 0:
             raise ValueError(f"width: expected a number > 0, got {width}")
         distance = (np.asarray(grid)[:, None] - self.nodes.reshape(-1)) / width
-        bells = np.exp(-0.5 * distance**2) / (width * np.sqrt(2 * np.pi))
-        return bells @ self.weights.reshape(-1) / len(self.nodes)
+        gaussians = np.exp(-0.5 * distance**2) / (width * np.sqrt(2 * np.pi))
+        return gaussians @ self.weights.reshape(-1) / len(self.nodes)
 
 
 def lanczos_density(
     operator: LinearOperator, *, n_probes: int = 10, n_steps: int = 80, generator: torch.Generator
 ) -> Density:
-    """Density of the eigenvalues of a symmetric operator.
+    """Spectral density of a symmetric operator by stochastic Lanczos quadrature.
 
-    From each of some random vectors, `n_steps` of Lanczos' iteration with full re-orthogonalisation;
-    the Ritz values are the nodes of a Gauss quadrature of the density as the vector sees it.
-    n_probes × n_steps products, n_steps × N numbers. Density near the edges is resolved first.
+    From each of `n_probes` random vectors, `n_steps` of the Lanczos iteration are made with full
+    re-orthogonalisation. The Ritz values are the nodes of a Gauss quadrature of the density that is weighted
+    with the vector. It takes n_probes × n_steps products and memory for n_steps × N numbers. The edges of the
+    spectrum converge first.
 
     Args:
-        operator: ours, scipy's, or another package's of that interface.
+        operator: any `scipy.sparse.linalg.LinearOperator`.
         n_probes: the error of a moment falls as n_probes^(-1/2).
         n_steps: at most N.
-        generator: source of the vectors, of signs ±1.
+        generator: source of the vectors of signs ±1.
 
     Raises:
-        ValueError: the operator is not square, or there is nothing to do.
+        ValueError: the operator is not square, or n_probes or n_steps is below 1.
 
     Source: Ubaru, Chen, Saad 2017 (doi:10.1137/16M1104974).
     """
@@ -196,7 +190,7 @@ def lanczos_density(
 
 
 def _tridiagonal(operator: LinearOperator, start: ndarray, n_steps: int) -> tuple[ndarray, ndarray]:
-    """Diagonal and off-diagonal of Q^T A Q; shorter where the space is exhausted."""
+    """Diagonal and off-diagonal of QᵀAQ; shorter if the Krylov space is exhausted."""
     n, single = len(start), operator.dtype == np.float32
     rounding = float(np.finfo(np.float32 if single else np.float64).eps)
     basis = np.zeros((n_steps, n))

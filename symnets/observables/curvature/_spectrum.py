@@ -1,11 +1,4 @@
-"""Symmetric matrices of which one half is computed: in place, a strip at a time.
-
-How small an eigenvalue must be to be taken for zero.
-
-Spectra of dense symmetric matrices.
-
-Inertia: how many eigenvalues are negative, zero and positive, without finding them.
-"""
+"""Spectra and inertia of dense symmetric matrices, in place and one strip of rows at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,19 +10,19 @@ from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
 STRIP = 256
-"""Rows that are worked on at once: wide enough for a fast product, narrow beside N."""
+"""Rows processed at once: enough for a fast product, few compared with N."""
 
 
 def add_weighted_gram(
     target: Float[Tensor, "n n"], factors: Float[Tensor, "n k"], weights: Float[Tensor, " k"]
 ) -> None:
-    """Lower half of target += G diag(w) G^T, with w of any sign; about N² k operations, not 2 N² k."""
+    """Add G diag(w) Gᵀ to the lower half of target, w of any sign: about N² k operations, not 2 N² k."""
     for rows in strips(len(target)):
         target[rows, : rows.stop].addmm_(factors[rows] * weights, factors[: rows.stop].T)
 
 
 def mirror(target: Float[Tensor, "n n"]) -> None:
-    """Copies the lower half onto the upper one."""
+    """Copy the lower half onto the upper one."""
     for rows in strips(len(target)):
         target[: rows.start, rows] = target[rows, : rows.start].T
         corner = target[rows, rows]
@@ -42,13 +35,13 @@ def strips(n: int, rows: int = STRIP) -> Iterator[slice]:
 
 
 def rounding(matrix: Float[Tensor, "*members n n"]) -> Float[Tensor, "*members"]:
-    """n ε |H|_F, with ε of the dtype: a bound on what rounding does to eigenvalues, in float64."""
+    """Bound n ε |H|_F on the rounding error of eigenvalues, with ε of the dtype, in float64."""
     scale = torch.linalg.matrix_norm(matrix).double().cpu()
     return matrix.shape[-1] * torch.finfo(matrix.dtype).eps * scale
 
 
 def check_symmetric(matrix: Tensor) -> None:
-    """Refuse what has no real spectrum.
+    """Check that a matrix is square, finite and symmetric.
 
     Raises:
         ValueError: not square, not finite, or not symmetric to √ε |H|_F.
@@ -56,12 +49,16 @@ def check_symmetric(matrix: Tensor) -> None:
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
         raise ValueError(f"matrix: expected shape (..., n, n), got {tuple(matrix.shape)}")
     if not bool(torch.isfinite(matrix).all()):
-        raise ValueError("matrix: expected finite numbers, got NaN or infinity; has the training diverged?")
+        raise ValueError(
+            "matrix: expected finite numbers, got NaN or infinity; check whether the training diverged"
+        )
     worst = max(
         float((matrix[..., rows, :] - matrix[..., rows].mT).abs().amax()) for rows in strips(matrix.shape[-1])
     )
     if worst > torch.finfo(matrix.dtype).eps ** 0.5 * float(torch.linalg.matrix_norm(matrix).amax()):
-        raise ValueError(f"matrix: expected a symmetric one, entries differ from their mirror by {worst:.3g}")
+        raise ValueError(
+            f"matrix: expected a symmetric matrix, entries differ from their transpose by {worst:.3g}"
+        )
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Spectrum:
         return (self.eigenvalues < level).sum(-1)
 
     def n_flat(self, width: float) -> Int[Tensor, "*members"]:
-        """Number of |λ| < width: the weight of the peak at zero, flat directions of the landscape."""
+        """Number of |λ| < width: the peak at zero, flat directions of the landscape."""
         return (self.eigenvalues.abs() < width).sum(-1)
 
 
@@ -96,13 +93,13 @@ def spectrum(matrix: Float[Tensor, "*members n n"]) -> Spectrum:
 
 @dataclass(frozen=True)
 class Inertia:
-    """Numbers of eigenvalues below -tolerance, between, and above it.
+    """Numbers of negative, zero and positive eigenvalues of a symmetric matrix.
 
     Attributes:
-        n_negative: also called the index.
-        n_zero: flat directions.
-        n_positive: the rest.
-        tolerance: what counted as zero.
+        n_negative: number of λ < -tolerance, the index.
+        n_zero: number of |λ| <= tolerance, flat directions.
+        n_positive: number of λ > tolerance.
+        tolerance: largest |λ| that counts as zero.
     """
 
     n_negative: Int[Tensor, "*members"]
@@ -112,22 +109,22 @@ class Inertia:
 
 
 def inertia(matrix: Float[Tensor, "*members n n"], *, tolerance: float | None = None) -> Inertia:
-    """Inertia of a symmetric matrix by two factorisations L D L^T, about n³/3 operations each.
+    """Inertia of a symmetric matrix by two factorisations L D Lᵀ, about n³/3 operations each.
 
-    Sylvester's law: H + τ and its D have equally many negative eigenvalues, namely those of H below -τ;
-    H - τ has as many positive ones as H above τ. D is diagonal up to blocks of two (LAPACK's dsytrf;
-    Bunch and Kaufman 1977, doi:10.1090/S0025-5718-1977-0428694-0).
+    By Sylvester's law of inertia H + τ and its D have equally many negative eigenvalues, those of H below -τ.
+    Likewise the positive eigenvalues of H - τ are those of H above τ. D is diagonal up to blocks of two
+    (LAPACK's dsytrf; Bunch and Kaufman 1977, doi:10.1090/S0025-5718-1977-0428694-0).
 
     Args:
-        matrix: symmetric; of float32 too, and on any device: the work is in float64 on the CPU, where the
-            matrix of a member is brought once, and where the result is.
-        tolerance: τ; by default that of rounding, n ε |H|_F with ε of the dtype of the matrix.
+        matrix: symmetric, of any dtype and on any device; computed in float64 on the CPU, where the result
+            is.
+        tolerance: τ; by default the rounding error n ε |H|_F, with ε of the dtype of the matrix.
 
     Raises:
         ValueError: not a square symmetric matrix of finite numbers, or a negative tolerance.
 
     Example:
-        A diagonal matrix tells its inertia by the signs on the diagonal.
+        The inertia of a diagonal matrix is the numbers of signs on its diagonal.
     """
     check_symmetric(matrix)
     if tolerance is not None and not tolerance >= 0:
@@ -138,21 +135,21 @@ def inertia(matrix: Float[Tensor, "*members n n"], *, tolerance: float | None = 
     counts = []
     for h, t in zip((one.cpu() for one in flat), taus, strict=True):
         negative, positive = _signs(h, float(t))[0], _signs(h, -float(t))[1]
-        positive = min(positive, n - negative)  # the two may disagree on an eigenvalue nearer than rounding
+        positive = min(positive, n - negative)  # both may count an eigenvalue within rounding of ±τ
         counts.append([negative, n - negative - positive, positive])
     negative, zero, positive = torch.tensor(counts).reshape(*matrix.shape[:-2], 3).unbind(-1)
     return Inertia(negative, zero, positive, taus.reshape(matrix.shape[:-2]))
 
 
 def _signs(matrix: Float[Tensor, "n n"], shift: float) -> tuple[int, int]:
-    """Numbers of negative and of positive eigenvalues of the matrix plus a shift."""
+    """Numbers of negative and of positive eigenvalues of matrix + shift."""
     shifted = np.array(matrix.double().numpy(), order="F")
     shifted[np.diag_indices_from(shifted)] += shift
     dsytrf, dsytrf_lwork = get_lapack_funcs(("sytrf", "sytrf_lwork"), (shifted,))
     size, _ = dsytrf_lwork(len(shifted), lower=1)
     factors, pivots, info = dsytrf(shifted, lower=1, lwork=int(size), overwrite_a=1)
-    assert info >= 0, info  # above zero: singular, and D has a zero on its diagonal
+    assert info >= 0, info  # info > 0: D has a zero on its diagonal
     alone = np.diagonal(factors)[pivots > 0]
-    # A negative pivot, twice in a row, marks a block of two: taken only where its determinant is negative.
+    # Two negative pivots in a row mark a block of two, which has one eigenvalue of each sign.
     pairs = int((pivots < 0).sum()) // 2
     return int((alone < 0).sum()) + pairs, int((alone > 0).sum()) + pairs

@@ -1,4 +1,4 @@
-"""How a law is judged: predictions in float64, a relative error, a tolerance, a clear failure."""
+"""Check of a law: predictions in float64, their relative error, and the AssertionError above a tolerance."""
 
 import copy
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from symnets.data import from_ase
 from symnets.models import EnergyForces, ForceField
 
 FLOOR = 1e-3
-"""Errors are relative to the largest component, and to this (eV, Å) where that is smaller."""
+"""Errors are relative to the largest component, or to this (eV, eV/Å, ...) where that is smaller."""
 
 
 def in_precision(force_field: ForceField, dtype: torch.dtype) -> ForceField:
-    """The force field in evaluation mode and a given dtype: itself if it is so already, else a copy."""
+    """The force field in evaluation mode and a given dtype; a copy if it has another mode or dtype."""
     tensors = [*force_field.parameters(), *force_field.buffers()]
     if not force_field.training and all(t.dtype == dtype for t in tensors if t.is_floating_point()):
         return force_field
@@ -27,14 +27,14 @@ def in_precision(force_field: ForceField, dtype: torch.dtype) -> ForceField:
 def evaluate(
     force_field: ForceField, structures: Sequence[Atoms], *, dtype: torch.dtype = torch.float64
 ) -> EnergyForces:
-    """Prediction for some structures as one batch, neighbours found afresh, in float64 by default."""
+    """Prediction for structures as one batch, with neighbours found anew, in float64 by default."""
     force_field = in_precision(force_field, dtype)
     graphs = [from_ase(atoms.copy(), force_field.cutoff, dtype=dtype) for atoms in structures]  # no labels
     return force_field(Batch.from_data_list(graphs).to(device_of(force_field)))  # pyright: ignore
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where the parameters of a module are; the CPU if it has none."""
+    """Device of the parameters of a module; the CPU if it has none."""
     return next((p.device for p in module.parameters()), torch.device("cpu"))
 
 
@@ -51,22 +51,22 @@ def deviation(
 
 
 def deviations(measured: EnergyForces, expected: EnergyForces, *, floor: float = FLOOR) -> dict[str, float]:
-    """Relative error of each predicted quantity; the stress of graphs without volume is NaN and left out."""
+    """Relative error of each predicted quantity, without the stress of graphs without volume (NaN)."""
     errors = {
         "energy": deviation(measured.energy, expected.energy, floor=floor),
         "atomic energies": deviation(measured.node_energy, expected.node_energy, floor=floor),
         "forces": deviation(measured.forces, expected.forces, floor=floor),
     }
     if measured.stress is not None and expected.stress is not None:
-        voids = (measured.stress.isnan() & expected.stress.isnan()).flatten(1).all(dim=1)
-        errors["stress"] = deviation(measured.stress[~voids], expected.stress[~voids], floor=floor)
+        no_volume = (measured.stress.isnan() & expected.stress.isnan()).flatten(1).all(dim=1)
+        errors["stress"] = deviation(measured.stress[~no_volume], expected.stress[~no_volume], floor=floor)
     return errors
 
 
 def require(law: str, errors: dict[str, float], tolerance: float) -> None:
-    """Raise AssertionError with the law's name, error and tolerance for the first error above it.
+    """Raise AssertionError with the law, the error and the tolerance, for the first error above it.
 
-    A NaN is above every tolerance.
+    NaN is above every tolerance.
     """
     for what, error in errors.items():
         if not error <= tolerance:
