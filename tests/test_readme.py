@@ -1,4 +1,4 @@
-"""README keeps its word: its code runs, its configurations are valid, CI runs its commands."""
+"""README: its Python code runs, its configurations are valid, and CI runs its commands."""
 
 import json
 import re
@@ -25,9 +25,9 @@ def blocks(page: Path, language: str) -> list[str]:
 def test_python_of_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "readme"}
-    found = blocks(ROOT / "README.md", "python")
-    assert found
-    for block in found:
+    code = blocks(ROOT / "README.md", "python")
+    assert code
+    for block in code:
         exec(compile(block, "README.md", "exec"), names)
 
 
@@ -45,25 +45,25 @@ def test_ci_runs_the_commands_of_readme() -> None:
 
 @page
 def test_configurations_are_valid(page: Path) -> None:
-    found = blocks(page, "yaml")
-    assert found
-    for block in found:
+    code = blocks(page, "yaml")
+    assert code
+    for block in code:
         parse_config(TrainConfig, yaml.safe_load(block), where=page.name)
 
 
 def test_training_page_shows_all_fields_with_their_defaults() -> None:
-    *_, shown = (yaml.safe_load(block) for block in blocks(PAGES[1], "yaml"))
+    *_, documented = (yaml.safe_load(block) for block in blocks(PAGES[1], "yaml"))
     defaults = asdict(TrainConfig(data=DataConfig(train="mine.xyz"), output="runs/mine"))
-    assert shown == json.loads(json.dumps(defaults))
+    assert documented == json.loads(json.dumps(defaults))
     baseline, network, products = (vars(ModelConfig(name)) for name in ("Invariant", "NequIP", "MACE"))
     network = {name: value for name, value in network.items() if name != "parity"}
     assert baseline == network | {"architecture": "Invariant", "lmax": 3}
-    told = {"architecture": "MACE", "lmax": 3, "feature_lmax": 1, "correlation": 3, "layers": 2}
-    assert products == network | told
+    own = {"architecture": "MACE", "lmax": 3, "feature_lmax": 1, "correlation": 3, "layers": 2}
+    assert products == network | own
 
 
 @page
 def test_commands_exist(page: Path) -> None:
-    called = re.findall(r"^symnets (data \w+|\w+)", "\n".join(blocks(page, "bash")), flags=re.MULTILINE)
-    assert called
-    assert set(called) <= set(COMMANDS)
+    commands = re.findall(r"^symnets (data \w+|\w+)", "\n".join(blocks(page, "bash")), flags=re.MULTILINE)
+    assert commands
+    assert set(commands) <= set(COMMANDS)
