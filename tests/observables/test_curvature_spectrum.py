@@ -105,7 +105,7 @@ def test_h0_of_the_hinge_is_nothing() -> None:
 
 def test_bad_input_is_refused() -> None:
     for function in (inertia, spectrum):
-        with pytest.raises(ValueError, match="differ from their mirror"):
+        with pytest.raises(ValueError, match="differ from their transpose"):
             function(draw(3, 3))
         with pytest.raises(ValueError, match=r"expected shape \(..., n, n\), got \(3, 2\)"):
             function(draw(3, 2))

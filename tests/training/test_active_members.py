@@ -90,5 +90,5 @@ def test_frozen_parameters_rest_when_a_member_has_finished(kind, flow, tmp_path)
 def test_levenberg_marquardt_refuses_frozen_parameters():
     model = ensemble("dense")
     model.weights[0].requires_grad_(False)
-    with pytest.raises(ValueError, match="expected none frozen"):
+    with pytest.raises(ValueError, match="expected all weights trainable"):
         next(levenberg_marquardt(TrainState(model), QuadraticHinge(), Batch(draw(6, 4), signs(6)), budget=1))

@@ -59,7 +59,7 @@ def test_a_wrong_answer_of_great_confidence_is_finite():
     ("labels", "message"),
     [
         (torch.tensor([0, 1]), r"got \(7, 4\) and \(2,\)"),
-        (torch.zeros(7), "expected numbers of classes"),
+        (torch.zeros(7), "expected class indices"),
         (torch.tensor([0, 1, 2, 3, 4, 0, 0]), "expected 0 to 3 for 4 outputs, got 0 to 4"),
         (torch.tensor([0, 1, 2, 3, -1, 0, 0]), "got -1 to 3"),
     ],

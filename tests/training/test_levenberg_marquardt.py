@@ -66,7 +66,7 @@ def test_the_step_solves_the_damped_normal_equations(loss, n, bias):
         expected = -torch.linalg.solve(h0 + ridge, gradient)
         torch.testing.assert_close(step.change[s], expected, rtol=1e-8, atol=1e-10)
         promised = -(gradient @ expected + 0.5 * expected @ h0 @ expected)
-        torch.testing.assert_close(step.promised[s], promised, rtol=1e-8, atol=1e-12)
+        torch.testing.assert_close(step.predicted[s], promised, rtol=1e-8, atol=1e-12)
 
 
 def test_satisfied_members_satisfy_all_patterns_to_second_order():
@@ -148,7 +148,7 @@ def test_a_member_that_is_no_number_leaves_the_others_alone():
 
 
 def test_what_it_cannot_minimise_is_refused():
-    with pytest.raises(ValueError, match="Hinge has a slope where"):
+    with pytest.raises(ValueError, match="slope is not 0, got Hinge"):
         run(net(), patterns(), Hinge())
     with pytest.raises(TypeError, match="expected a Dense, got Convolutional"):
         run(Convolutional((1, 2, 2), 3, 1, members=1), patterns())

@@ -44,7 +44,7 @@ def test_sum_weighs_its_terms_and_skips_those_of_weight_zero():
     loss = weighted_sum((2.0, energy_term()), (0.5, stress_term()), (0.0, forces_term()))
     expected = 2 * energy_term()(GUESS, LABELS) + 0.5 * stress_term()(GUESS, LABELS)
     torch.testing.assert_close(loss(GUESS._replace(forces=None), LABELS), expected)
-    with pytest.raises(ValueError, match="positive weight"):
+    with pytest.raises(ValueError, match="non-zero weight"):
         weighted_sum((0.0, energy_term()))
 
 
@@ -67,7 +67,7 @@ def test_missing_labels_cost_nothing_but_a_diverged_prediction_shows():
 
 
 def test_absent_labels_are_named():
-    with pytest.raises(ValueError, match="the data holds none; set the weight of forces to 0"):
+    with pytest.raises(ValueError, match="the data has no forces; set it to 0"):
         forces_term()(GUESS, LABELS._replace(forces=None))
     with pytest.raises(ValueError, match="set the weight of stress to 0"):
         stress_term()(GUESS, LABELS._replace(stress=None))

@@ -123,6 +123,21 @@ def test_resumed_training_equals_the_uninterrupted_one(tmp_path, cut):
     assert second.history.rows[-1]["step"] == 80
 
 
+def test_the_state_dict_restores_the_state():
+    state, loader = line()
+    steps = descend(with_average(state), squared, loader)
+    for _ in range(5):
+        next(steps)
+    other, _ = line(seed=1)
+    with_average(other).load_state_dict(state.state_dict())
+    assert torch.equal(weights(other), weights(state))
+    assert other.step == 5
+    assert other.loss == state.loss
+    bare, _ = line()
+    with pytest.raises(ValueError, match="with_average"):
+        bare.load_state_dict(state.state_dict())
+
+
 def test_checkpoint_of_another_configuration_is_refused(tmp_path):
     state, _ = line()
     Checkpoint(tmp_path / "c", 1, "one").write(state)
@@ -147,6 +162,30 @@ def test_interrupt_ends_after_the_step_and_keeps_the_checkpoint(tmp_path):
     checkpoint.restore(restored)
     assert restored.step == state.step
     assert torch.equal(weights(restored), weights(state))
+
+
+def test_interrupt_can_be_raised_after_the_checkpoint_is_written(tmp_path):
+    class Interrupt(Callback):
+        closed = False
+
+        def after_step(self, state):
+            if state.step == 7:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        def close(self):
+            self.closed = True
+
+    state, loader = line()
+    callback, checkpoint = Interrupt(), Checkpoint(tmp_path / "c", 1000)
+    trainer = Trainer(max_steps(100), callbacks=[callback, checkpoint], on_interrupt="raise")
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(descend(state, squared, loader))
+    assert callback.closed
+    restored, _ = line()
+    checkpoint.restore(restored)
+    assert restored.step == state.step == 8
+    with pytest.raises(ValueError, match="expected 'stop' or 'raise', got 'ask'"):
+        Trainer(max_steps(1), on_interrupt="ask")  # pyright: ignore
 
 
 def test_history_is_a_csv_file_at_all_times(tmp_path):
