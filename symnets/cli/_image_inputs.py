@@ -1,7 +1,4 @@
-"""The network of a command: a model file, or what an import path makes.
-
-Images of a command: a data set by name, a folder of pictures, or an array of NumPy.
-"""
+"""Inputs of `symnets stability`: the network (a file or an import path), the images, their normalisation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,15 +25,15 @@ from symnets.setups import Normalisation
 
 @dataclass(frozen=True)
 class ImageModel:
-    """A network that sees images.
+    """An image network with what is known about it.
 
     Attributes:
-        name: short, for titles and folders.
-        net: with the weights to be measured.
-        shape: (channels, rows, columns) it takes; None if it does not say.
-        header: what its file says besides: data set, mean and deviation of pixels.
-        fresh: makes the same network with initial weights of a seed, or raises ValueError; None if the
-            initial weights cannot be known.
+        name: short name, for titles and folders.
+        net: the network with the weights to measure.
+        shape: (channels, rows, columns) of its images; None if unknown.
+        header: further entries of the model file: data set, mean and standard deviation of pixels.
+        fresh: makes the same network with initial weights from a seed, or raises ValueError; None if the
+            initial weights are unknown.
     """
 
     name: str
@@ -47,23 +44,23 @@ class ImageModel:
 
 
 def find_model(source: str, weights: Path | None, *, seed: int) -> ImageModel:
-    """A network by the file that `symnets.models.save` wrote, or by `package.module:callable`.
+    """Loads a network from a file of `symnets.models.save`, or makes it by an import path.
 
     Args:
-        source: the one or the other.
-        weights: file with the state dict of what the callable makes.
-        seed: of initial weights that the callable draws.
+        source: path of the file, or `package.module:callable`.
+        weights: file with the state dict of the network that the callable makes.
+        seed: seed of the initial weights of that network.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a damaged file, or an import path that makes no network.
+        FileNotFoundError: the file does not exist.
+        ValueError: a damaged file, or an import path that does not make a network.
     """
     path = Path(source)
     if path.is_file():
         return _from_file(path, weights)
     if ":" not in source:
         raise FileNotFoundError(
-            f"model: {source} is no file, and no import path package.module:callable either"
+            f"--model: expected a file or an import path package.module:callable, got {source}"
         )
     net = import_model(source, seed=seed)
     if weights is None:
@@ -71,44 +68,46 @@ def find_model(source: str, weights: Path | None, *, seed: int) -> ImageModel:
     load_weights(net, weights)
 
     def fresh(seed: int) -> nn.Module:
-        made = import_model(source, seed=seed)
-        if {id(tensor) for tensor in made.parameters()} & {id(tensor) for tensor in net.parameters()}:
+        initial = import_model(source, seed=seed)
+        if {id(tensor) for tensor in initial.parameters()} & {id(tensor) for tensor in net.parameters()}:
             raise ValueError(
-                f"--baseline initial: {source} returns the same weights at each call, which hold those of "
-                f"{weights} now; name a callable that makes a network anew"
+                f"--baseline initial: {source} returns the same parameters at each call, and {weights} "
+                "was loaded into them; pass a callable that makes a new network"
             )
-        return made
+        return initial
 
-    # A network itself may have been trained wherever its module got it from.
-    anew = not isinstance(named_by(source), nn.Module)
-    return ImageModel(f"{_short(source)}-{weights.stem}", net, None, {}, fresh if anew else None)
+    # The weights of a network that is not made by a call may already be trained.
+    is_callable = not isinstance(named_by(source), nn.Module)
+    return ImageModel(f"{_short(source)}-{weights.stem}", net, None, {}, fresh if is_callable else None)
 
 
 def _from_file(path: Path, weights: Path | None) -> ImageModel:
     if path.suffix in (".pt", ".pth", ".bin"):
         raise ValueError(
-            f"{path}: weights do not tell the network; name it with --model package.module:callable, and "
-            "give this file as --weights"
+            f"--model: {path} contains weights only; pass the network as --model package.module:callable and "
+            "this file as --weights"
         )
     if weights is not None:
-        raise ValueError(f"--weights: {path} holds its own; they are for --model package.module:callable")
+        raise ValueError(
+            f"--weights: expected only with --model package.module:callable; {path} contains its own weights"
+        )
     net: Any = load(path)
     if isinstance(net, ForceField):
         raise ValueError(f"{path}: expected an image net, got a force field")
     header = describe(path).get("extra")
     if not isinstance(header, dict):
-        raise ValueError(f"{path}: expected names and values as extra, got {type(header).__name__}")
+        raise ValueError(f"{path}: expected a mapping as extra, got {type(header).__name__}")
 
     def fresh(seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # that of the CPU alone
+            torch.default_generator.manual_seed(seed)  # of the CPU only
             return type(net)(**net.config)
 
     return ImageModel(path.stem, net, net.shape, header, fresh)
 
 
 def _short(source: str) -> str:
-    """What stands behind the colon: "resnet18" of "torchvision.models:resnet18"."""
+    """The part after the colon: "resnet18" of "torchvision.models:resnet18"."""
     return source.rpartition(":")[2]
 
 
@@ -118,56 +117,57 @@ def find_images(
     *,
     size: int | None,
     channels: int | None,
-    taken: Sequence[int] | None,
+    model_shape: Sequence[int] | None,
     seed: int,
 ) -> Float[Tensor, "n channels rows columns"]:
-    """At most n images, chosen at random and without repetition, float32.
+    """A random subset of at most n images, float32.
 
-    Unsigned whole numbers become 0 (black) to 1 (white); floating numbers of an array stay as they are.
+    Unsigned integers are scaled to 0 (black) to 1 (white); floating-point arrays are not changed.
 
     Args:
         source: "digits", "mnist", "fashion-mnist" or "cifar10" (their test images), a folder of PNG and
             JPEG files, or a .npy or .npz file.
-        n: how many.
+        n: number of images.
         size: rows and columns of images of a folder; see `read_image_files`.
-        channels: of images of a folder.
-        taken: (channels, rows, columns) that the model takes, to which images of a folder are brought unless
-            `size` and `channels` say otherwise.
-        seed: of the choice.
+        channels: channels of images of a folder.
+        model_shape: (channels, rows, columns) of the model's images, to which images of a folder are
+            converted unless `size` and `channels` are given.
+        seed: seed of the random choice.
 
     Raises:
-        FileNotFoundError: there is no such file or folder.
-        ValueError: damaged files, another layout, or a size for what is no folder.
+        FileNotFoundError: the file or folder does not exist.
+        ValueError: damaged files, another layout, or `size` or `channels` without a folder.
     """
     path = Path(source)
     if (size is not None or channels is not None) and (
         source in IMAGE_DATASETS or path.suffix in (".npy", ".npz")
     ):
         raise ValueError(
-            f"--size and --channels are for a folder of pictures; images of {source} are taken as they are"
+            f"--size, --channels: expected only with a folder of images; those of {source} are not converted"
         )
     if source in IMAGE_DATASETS:
         images = load_images(source, "test")
-        return images[torch.from_numpy(_chosen(len(images), n, seed))].scaled()
+        return images[torch.from_numpy(_random_subset(len(images), n, seed))].scaled()
     if path.is_dir():
-        if taken is not None:
-            size = taken[1] if size is None and taken[1] == taken[2] else size
-            channels = taken[0] if channels is None and taken[0] in (1, 3) else channels
+        if model_shape is not None:
+            size = model_shape[1] if size is None and model_shape[1] == model_shape[2] else size
+            channels = model_shape[0] if channels is None and model_shape[0] in (1, 3) else channels
         files = image_files(path)
-        chosen = [files[index] for index in _chosen(len(files), n, seed)]
-        return read_image_files(chosen, size=size, channels=channels).to(torch.float32) / 255
+        subset = [files[index] for index in _random_subset(len(files), n, seed)]
+        return read_image_files(subset, size=size, channels=channels).to(torch.float32) / 255
     if path.suffix in (".npy", ".npz"):
         array = read_image_array(path)
-        some = torch.from_numpy(np.array(array[_chosen(len(array), n, seed)]).astype(np.float32))
-        return some / np.iinfo(array.dtype).max if array.dtype.kind == "u" else some
+        subset = np.array(array[_random_subset(len(array), n, seed)]).astype(np.float32)
+        images = torch.from_numpy(subset)
+        return images / np.iinfo(array.dtype).max if array.dtype.kind == "u" else images
     raise FileNotFoundError(
-        f"data: {source} is neither a data set, nor a folder, nor a .npy or .npz file; "
+        f"--data: expected a data set, a folder, or a .npy or .npz file, got {source}; "
         f"{did_you_mean(source, IMAGE_DATASETS)}. Data sets are read from the folder SYMNETS_DATA"
     )
 
 
 def check_shape(images: Tensor, expected: Sequence[int] | None, model: str) -> None:
-    """Passes images of the shape (channels, rows, columns) that a model says it takes.
+    """Checks that images have the shape (channels, rows, columns) of the model.
 
     Raises:
         ValueError: another layout or another size.
@@ -175,8 +175,8 @@ def check_shape(images: Tensor, expected: Sequence[int] | None, model: str) -> N
     check_image_shape(tuple(images.shape), "images")
     if expected is not None and tuple(images.shape[1:]) != tuple(expected):
         raise ValueError(
-            f"images: {model} takes (channels, rows, columns) = {tuple(expected)}, got "
-            f"{tuple(images.shape[1:])}; give other --data, or --size and --channels of a folder"
+            f"images: expected (channels, rows, columns) = {tuple(expected)} for {model}, got "
+            f"{tuple(images.shape[1:])}; pass other --data, or --size and --channels for a folder"
         )
 
 
@@ -188,46 +188,47 @@ def normalisation(
     own: bool,
     header: Mapping[str, Any],
 ) -> Normalisation | None:
-    """What is done to pixels before a model sees them; None for nothing.
+    """Normalisation of pixels before they enter the model; None for none.
 
     Args:
-        images: before it.
-        mean: subtracted, one number or one a channel; 0 if only `std` is given.
-        std: divided by; 1 if only `mean` is given.
-        own: take means and standard deviations of these images.
-        header: what the model's file says; its entries mean and deviation are of any type.
+        images: images before normalisation.
+        mean: subtracted from pixels, one number or one for each channel; 0 if only `std` is given.
+        std: divisor of pixels; 1 if only `mean` is given.
+        own: whether to use the mean and standard deviation of these images.
+        header: entries of the model file; "mean" and "deviation" may be of any type.
 
     Raises:
-        ValueError: numbers for another number of channels, or std that is not positive; both ways at once.
+        ValueError: numbers for another number of channels, `std` that is not positive, or `own` together with
+            `mean` or `std`.
     """
     n = images.shape[1]
     if own and (mean is not None or std is not None):
-        raise ValueError("--normalise takes the mean and deviation of the images; leave out --mean and --std")
+        raise ValueError("--normalise: expected without --mean and --std; it uses those of the images")
     if own:
         mean, std = images.mean((0, 2, 3)).tolist(), images.std((0, 2, 3)).tolist()
     elif mean is None and std is None:
         if "mean" not in header and "deviation" not in header:
             return None
         mean, std = header.get("mean"), header.get("deviation")
-    found = {
+    values = {
         "mean": _numbers("mean", (0.0,) if mean is None else mean, n),
         "std": _numbers("std", (1.0,) if std is None else std, n),
     }
-    if min(found["std"]) <= 0:
-        raise ValueError(f"--std: expected numbers above 0, got {list(found['std'])}; are all pixels equal?")
-    return Normalisation(*(values * (n if len(values) == 1 else 1) for values in found.values()))
+    if min(values["std"]) <= 0:
+        raise ValueError(f"--std: expected numbers > 0, got {list(values['std'])}; are all pixels equal?")
+    return Normalisation(*(number * (n if len(number) == 1 else 1) for number in values.values()))
 
 
 def _numbers(name: str, values: Any, n: int) -> tuple[float, ...]:
-    """One finite number, or n."""
+    """One finite number, or n of them."""
     if isinstance(values, list | tuple) and len(values) in (1, n):
-        # A file may hold anything; comparisons are also right for NaN and for integers of any length.
+        # A file may contain anything. The comparison is False for NaN, and holds for integers of any size.
         numbers = [float(v) for v in values if isinstance(v, int | float) and abs(v) < 1e30]
         if len(numbers) == len(values):
             return tuple(numbers)
-    raise ValueError(f"--{name}: expected 1 number, or {n}, one a channel, got {values!r:.80}")
+    raise ValueError(f"--{name}: expected 1 number, or {n}, one for each channel, got {values!r:.80}")
 
 
-def _chosen(available: int, n: int, seed: int) -> np.ndarray:
-    """Indices of at most n, in order: files and arrays are read from front to back."""
+def _random_subset(available: int, n: int, seed: int) -> np.ndarray:
+    """Random indices of at most n items in ascending order, since files are read from front to back."""
     return np.sort(np.random.default_rng(seed).permutation(available)[:n])

@@ -12,8 +12,8 @@ from rich.console import Console
 from torch import Generator, Tensor
 
 from symnets.cli._image_inputs import ImageModel, check_shape, find_images, find_model, normalisation
-from symnets.cli._stability_output import field_numbers, numbers, print_stability, unlike
-from symnets.cli._trial import choices, try_out
+from symnets.cli._stability_output import batch_norm_note, field_numbers, numbers, print_stability
+from symnets.cli._trial import parse_selectors, try_out
 from symnets.device import usable_device
 from symnets.diffeo import FoldingWarning, SineField
 from symnets.observables import Stability, check_images, check_strength, stability
@@ -24,11 +24,11 @@ from symnets.setups import Normalisation
 
 @dataclass(frozen=True)
 class StabilityOf:
-    """How much deformations of images move the outputs and layers of a network, compared with noise.
+    """Measure how much deformations of images change the outputs of a network, compared with noise.
 
-    D is the squared distance of f(τx) and f(x) over that of two images, G the same for isotropic noise of
-    the norm of τx - x, and R = D / G. Writes stability.json, a plot by layer and a picture of deformed
-    images. The network is a model file, or any PyTorch network by its import path.
+    D is the squared distance of f(τx) and f(x) relative to that of two images, G the same for isotropic noise
+    of the norm of τx - x, and R = D / G. Writes stability.json, a figure of D, G and R by layer, and a figure
+    of deformed images. The network is a model file, or any PyTorch network by its import path.
 
     Example:
         symnets stability --model vgg.safetensors --data mnist --delta 1 --cutoff 3
@@ -36,90 +36,95 @@ class StabilityOf:
     """
 
     model: str
-    """A model file of an image net, or package.module:callable, also of a module in the working directory.
-    The callable takes no arguments and returns the network; its code runs."""
+    """A model file of an image net, or package.module:callable (the working directory is searched too). The
+    callable takes no arguments and returns the network; its code is executed."""
     data: str | None = None
     """digits, mnist, fashion-mnist or cifar10 (test images), a folder of PNG and JPEG files, or a .npy or
-    .npz file (n, channels, rows, columns); by default what the model's file names."""
+    .npz file (n, channels, rows, columns); by default the data set named in the model file."""
     delta: float | None = None
-    """Typical displacement in pixels, exactly: the root of its mean square. 1 without --temperature."""
+    """Exact root mean square displacement in pixels; 1 without --temperature."""
     cutoff: float = 3.0
     """Largest wave number of the deformations."""
     temperature: float | None = None
-    """T of the deformations, in place of --delta."""
+    """Temperature T of the deformations, in place of --delta."""
     rule: Literal["disc", "half"] = "disc"
-    """Waves kept: up to the cutoff, or below cutoff + 1/2 as the code published with the paper does."""
+    """Modes kept: disc, up to the cutoff; half, below cutoff + 1/2 as in the paper's published code."""
     layers: tuple[str, ...] = ("all",)
-    """all (modules without children), names as in model.named_modules(), or output for the output alone. all
-    leaves out, with a note, what does not return one tensor with a row for each image, such as an LSTM."""
+    """all (modules without children), names as in model.named_modules(), or output for the output only. With
+    all, layers that do not return a tensor with one row for each image, such as an LSTM, are left out, with a
+    note."""
     n_images: int = 500
-    """Images, chosen at random."""
+    """Number of images, chosen at random."""
     draws: int = 4
     """Deformations, and noises, of each image."""
     weights: Path | None = None
-    """Weights for what the callable makes: a state dict as .safetensors, or as torch.save wrote it."""
+    """State dict of the network that the callable makes: .safetensors, or a file of torch.save."""
     mean: tuple[float, ...] | None = None
-    """Subtracted from pixels (0 to 1), one number or one a channel; by default what the model's file says."""
+    """Subtracted from pixels (0 to 1), one number or one for each channel; by default from the model file."""
     std: tuple[float, ...] | None = None
-    """Pixels are divided by it, after --mean."""
+    """Divisor of pixels after subtraction of --mean."""
     normalise: bool = False
-    """Take mean and standard deviation of these images."""
+    """Use mean and standard deviation of these images."""
     size: int | None = None
-    """Rows and columns to which images of a folder are cropped and resized; of a folder alone."""
+    """Rows and columns to which images of a folder are cropped and resized; only with a folder."""
     channels: Literal[1, 3] | None = None
-    """Channels of images of a folder: 1 (grey) or 3; by default as the model, or else the files, have it. Of
-    a folder alone."""
+    """Channels of images of a folder, 1 (grey) or 3; by default those of the model, if known, else those of
+    the files. Only with a folder."""
     baseline: Literal["none", "initial"] = "none"
     """initial: also measure the network with its initial weights. Batch normalisations have no running
-    statistics then and take those of each batch, which alone changes R: see --batch-norm."""
+    statistics then and use those of each batch, which by itself changes R; see --batch-norm."""
     noise: Literal["per_image", "mean"] = "per_image"
-    """Norm of the noise: that of each τx - x, or their mean for all."""
+    """Norm of the noise: per_image, that of each τx - x; mean, their mean for all images."""
     average: Literal["mean", "median", "reference"] = "mean"
-    """Over images: mean; median; or reference, medians as in the code published with the paper."""
+    """Average over images: mean; median; or reference, medians as in the code published with the paper."""
     batch_norm: Literal["running", "batch"] = "running"
-    """Statistics of batch normalisations: running ones, or those of each batch, as initial weights have."""
+    """Statistics of batch normalisations: running, or those of each batch as with initial weights."""
     output_key: tuple[str, ...] = ()
-    """Index, key or field of the tensor among several outputs; LAYER=KEY for those of a layer."""
+    """Index, key or field of the tensor among several outputs; LAYER=KEY for the outputs of a layer."""
     confidence: float = 0.95
-    """Of the intervals."""
+    """Confidence level of the intervals."""
     batch_size: int = 100
-    """Images in a forward pass; changes speed and memory."""
+    """Images in a forward pass; affects speed and memory."""
     device: str = "cpu"
-    """Where the model runs: cpu, cuda, cuda:1, ..."""
+    """Device of the model: cpu, cuda, cuda:1, ..."""
     seed: int = 0
-    """Of images chosen, deformations, noise and initial weights."""
+    """Seed of the choice of images, of deformations, noise and initial weights."""
     output: Path | None = None
-    """Folder for stability.json, layers.png and samples.png; by default stability/MODEL-DATA here."""
+    """Folder for stability.json, layers.png and samples.png; by default stability/MODEL-DATA."""
     json: bool = False
-    """Print JSON alone, for other programs to read."""
+    """Print the content of stability.json only."""
 
     def run(self) -> None:
-        """Measure, write the files and print the table."""
+        """Measures the network, writes the files and prints the table."""
         begin = time.perf_counter()
         if self.n_images < 2 or self.seed < 0:
             raise ValueError(
-                f"expected --n-images of at least 2 and --seed >= 0, got {self.n_images} and {self.seed}"
+                "--n-images, --seed: expected --n-images of at least 2 and --seed >= 0, got "
+                f"{self.n_images} and {self.seed}"
             )
-        strength = self._strength()
+        neither = self.temperature is None and self.delta is None
+        strength = check_strength(self.temperature, 1.0 if neither else self.delta)
         device = usable_device(self.device)
         model = find_model(self.model, self.weights, seed=self.seed)
         data, images, normalised = self._images(model)
         field = SineField(images.shape[2:], cutoff=self.cutoff, rule=self.rule)
         check_images(images, field)
         self._warn_of_folds(field, strength)
-        start = _initial(model, self.seed).to(device) if self.baseline == "initial" else None
-        found = self._measure(model.net.to(device), images, field, strength, self.batch_norm)
-        initial = None if start is None else self._measure(start, images, field, strength, "batch")
+        initial_net = _initial(model, self.seed).to(device) if self.baseline == "initial" else None
+        result = self._measure(model.net.to(device), images, field, strength, self.batch_norm)
+        initial = (
+            None if initial_net is None else self._measure(initial_net, images, field, strength, "batch")
+        )
         if initial is not None:
-            initial = replace(initial, notes=(*initial.notes, *unlike(model.net, found)))
+            initial = replace(initial, notes=(*initial.notes, *batch_norm_note(model.net, result)))
         folder = self.output or Path("stability") / f"{model.name}-{Path(data).name}"
-        self._draw(folder, found, initial, images, field)
+        self._save_figures(folder, result, initial, images, field)
         report = {
             "config": asdict(self) | {"data": data, "output": str(folder)},
             "normalisation": None if normalised is None else asdict(normalised),
             "images": list(images.shape),
-            "field": field_numbers(field, found.temperature),
-            "stability": numbers(found),
+            "field": field_numbers(field, result.temperature),
+            "stability": numbers(result),
             "initial": None if initial is None else numbers(initial),
             "seconds": round(time.perf_counter() - begin, 2),
             "made_with": provenance(),
@@ -129,22 +134,22 @@ class StabilityOf:
         if self.json:
             print(text)
         else:
-            print_stability(found, initial, f"{model.name} on {Path(data).name}", folder)
-
-    def _strength(self) -> dict[str, float]:
-        """Temperature or delta, whichever was asked for."""
-        both = self.temperature is None and self.delta is None
-        return check_strength(self.temperature, 1.0 if both else self.delta)
+            print_stability(result, initial, f"{model.name} on {Path(data).name}", folder)
 
     def _images(self, model: ImageModel) -> tuple[str, Tensor, Normalisation | None]:
-        """Where the images are from, the images as the network sees them, what was done to them."""
+        """Name of the data, the normalised images, and their normalisation."""
         data = self.data or model.header.get("data")
         if data is None:
-            raise ValueError(f"--data: name the images; {self.model} does not say what it was trained on")
+            raise ValueError(f"--data: name the images; {self.model} does not name its data set")
         if not isinstance(data, str):
-            raise ValueError(f"--data: name the images; {self.model} says {data!r}, which is no name")
+            raise ValueError(f"--data: name the images; {self.model} has {data!r} in place of a name")
         images = find_images(
-            data, self.n_images, size=self.size, channels=self.channels, taken=model.shape, seed=self.seed
+            data,
+            self.n_images,
+            size=self.size,
+            channels=self.channels,
+            model_shape=model.shape,
+            seed=self.seed,
         )
         check_shape(images, model.shape, self.model)
         normalised = normalisation(
@@ -155,11 +160,11 @@ class StabilityOf:
     def _measure(
         self, net: torch.nn.Module, images: Tensor, field: SineField, strength: dict[str, float], norm: Any
     ) -> Stability:
-        output = choices(self.output_key)
+        output = parse_selectors(self.output_key)
         trial = try_out(net, images[:2], layers=self.layers, output=output, name=self.model)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FoldingWarning)  # told already
-            found = stability(
+            warnings.simplefilter("ignore", FoldingWarning)  # _warn_of_folds has printed it
+            result = stability(
                 net,
                 images,
                 field,
@@ -175,7 +180,7 @@ class StabilityOf:
                 progress=not self.json,
                 **strength,
             )
-        return replace(found, notes=(*found.notes, *trial.notes))
+        return replace(result, notes=(*result.notes, *trial.notes))
 
     def _warn_of_folds(self, field: SineField, strength: dict[str, float]) -> None:
         temperature = strength.get("temperature", field.temperature(strength.get("delta", 0.0)))
@@ -188,14 +193,14 @@ class StabilityOf:
                 highlight=False,
             )
 
-    def _draw(
-        self, folder: Path, found: Stability, initial: Stability | None, images: Tensor, field: SineField
+    def _save_figures(
+        self, folder: Path, result: Stability, initial: Stability | None, images: Tensor, field: SineField
     ) -> None:
-        save_picture(stability_figure(found, initial), folder / "layers.png")
+        save_picture(stability_figure(result, initial), folder / "layers.png")
         samples = deformed_samples(
             images[:4],
             field,
-            temperatures=[found.temperature / 4, found.temperature, 4 * found.temperature],
+            temperatures=[result.temperature / 4, result.temperature, 4 * result.temperature],
             generator=Generator().manual_seed(self.seed),
         )
         save_picture(samples, folder / "samples.png")
@@ -204,7 +209,7 @@ class StabilityOf:
 def _initial(model: ImageModel, seed: int) -> torch.nn.Module:
     if model.fresh is None:
         raise ValueError(
-            "--baseline initial: only a model file, or a callable (not a network itself) with "
-            "--weights, tells what the initial weights are"
+            "--baseline initial: expected a model file, or a callable (not a network itself) with --weights; "
+            "otherwise the initial weights are unknown"
         )
     return model.fresh(seed)

@@ -1,4 +1,4 @@
-"""A trial of a network on two images, so that what does not fit is told before the work begins."""
+"""A trial forward pass on a few images, which detects errors before the measurement starts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from symnets.observables import OUTPUT, OutputSelector, as_found, select_layers,
 
 @dataclass(frozen=True)
 class Trial:
-    """What a forward pass has shown.
+    """Result of a trial forward pass.
 
     Attributes:
-        layers: that can be measured.
-        notes: sentences on those that were left out.
+        layers: layers that can be measured.
+        notes: sentences about layers that were left out.
     """
 
     layers: Sequence[str]
     notes: tuple[str, ...]
 
 
-def choices(words: Sequence[str]) -> dict[str, OutputSelector]:
-    """Which part of outputs to take, from "KEY" for the network's own and "LAYER=KEY" for a layer's."""
+def parse_selectors(words: Sequence[str]) -> dict[str, OutputSelector]:
+    """Selectors of outputs from "KEY", for the network's own output, and "LAYER=KEY", for that of a layer."""
     pairs = [word.rpartition("=")[::2] for word in words]
     return {name or OUTPUT: int(key) if key.lstrip("-").isdigit() else key for name, key in pairs}
 
@@ -38,60 +38,61 @@ def try_out(
     output: Mapping[str, OutputSelector],
     name: str,
 ) -> Trial:
-    """Finds out which layers return a tensor with a row for each image; others are left out with a note.
+    """Determines the layers that return a tensor with one row for each image; notes name the others.
 
-    An LSTM returns a tuple, a layer within windows of an image more rows than there are images.
+    An LSTM, for example, returns a tuple, and a layer that acts on windows of an image returns more rows than
+    there are images.
 
     Args:
         net: the network.
-        images: a few.
-        layers: as for `symnets.observables.stability.stability`.
-        output: choices, by the name of the layer.
-        name: of the network, for errors.
+        images: a few images.
+        layers: as for `symnets.observables.stability`.
+        output: selectors by layer name.
+        name: name of the network, for error messages.
 
     Raises:
-        ValueError: the network cannot take the images, or returns no tensor of floating numbers, or a layer
-            that was named does not.
+        ValueError: the network does not accept the images, or its output, or that of an explicitly named
+            layer, is not a floating-point tensor with one row for each image.
     """
     modules, named = select_layers(net, layers)
     wrong: dict[str, str] = {}
     called: set[str] = set()
 
-    def look(layer: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, inputs: Any, found: Any) -> None:
+    def check_output(layer: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, result: Any) -> None:
             called.add(layer)
             try:
-                select_output(found, selector_of(output, layer, False), layer, len(images))
+                select_output(result, selector_of(output, layer, False), layer, len(images))
             except ValueError as error:
                 wrong[layer] = str(error)
 
         return hook
 
-    hooks = [module.register_forward_hook(look(layer)) for layer, module in modules.items()]
+    hooks = [module.register_forward_hook(check_output(layer)) for layer, module in modules.items()]
     like = next((p for p in net.parameters() if p.is_floating_point()), images)
     try:
         with as_found(net), torch.no_grad():
-            found = net.eval()(images.to(like.device, like.dtype))
-    # What layers raise for sizes that do not fit; the network may be anybody's.
+            result = net.eval()(images.to(like.device, like.dtype))
+    # The exceptions that layers raise for inputs of a wrong shape.
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"model: {name} cannot take images of shape {tuple(images.shape[1:])}: {reason}"
+            f"--model: {name} does not accept images of shape {tuple(images.shape[1:])}: {reason}"
         ) from error
     finally:
         for hook in hooks:
             hook.remove()
     try:
-        select_output(found, output.get(OUTPUT), OUTPUT, len(images))
+        select_output(result, output.get(OUTPUT), OUTPUT, len(images))
     except ValueError as error:
-        raise ValueError(f"{error} (here: --output-key INDEX-OR-KEY)") from error
-    if asked := [layer for layer in wrong if layer in named or layer in output]:
+        raise ValueError(f"{error} (on the command line: --output-key INDEX-OR-KEY)") from error
+    if explicit := [layer for layer in wrong if layer in named or layer in output]:
         raise ValueError(
-            f"{wrong[asked[0]]} (here: --output-key {asked[0]}=INDEX-OR-KEY; --layers all leaves such layers "
-            "out, --layers output all of them)"
+            f"{wrong[explicit[0]]} (on the command line: --output-key {explicit[0]}=INDEX-OR-KEY; "
+            "--layers all omits such layers, --layers output omits all layers)"
         )
     if not wrong:
         return Trial(layers, ())
     few = ", ".join(list(wrong)[:4]) + (f" and {len(wrong) - 4} more" if len(wrong) > 4 else "")
-    note = f"not measured, for they return no tensor with a row for each image: {few}; see --output-key"
+    note = f"not measured, because the output has not one row for each image: {few}; see --output-key"
     return Trial([layer for layer in modules if layer in called and layer not in wrong], (note,))

@@ -108,7 +108,7 @@ def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
     return error
 
 
-def test_file_tells_data_and_normalisation(here: Path, capsys: pytest.CaptureFixture) -> None:
+def test_data_and_normalisation_come_from_the_model_file(here: Path, capsys: pytest.CaptureFixture) -> None:
     """The numbers are those of the function, for the same images and seed."""
     found = measured(capsys, "--model", "net.safetensors", *FAST, "--n-images", "500", "--layers", "output")
     assert found["normalisation"] == {"mean": [0.3], "deviation": [0.4]}
@@ -130,7 +130,7 @@ def test_file_tells_data_and_normalisation(here: Path, capsys: pytest.CaptureFix
     assert last["R"]["low"] < last["R"]["value"] < last["R"]["high"]
 
 
-def test_files_are_left(here: Path, undrawn: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_files_are_written(here: Path, undrawn: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     undrawn.undo()
     undrawn.chdir(here)
     found = measured(capsys, "--model", "net.safetensors", *FAST)
@@ -225,14 +225,16 @@ def test_weights_of_a_file_are_no_initial_weights(
     assert all(torch.equal(before[name], tensor) for name, tensor in module.trained.state_dict().items())
     line = (*line, "--baseline", "initial")
     assert "not a network itself" in refused(capsys, "--model", f"{nets}:trained", *line)
-    assert "the same weights at each call" in refused(capsys, "--model", f"{nets}:the_same", *line)
+    assert "the same parameters at each call" in refused(capsys, "--model", f"{nets}:the_same", *line)
 
 
-def test_unlike_statistics_are_told(here: Path, nets: str, capsys: pytest.CaptureFixture) -> None:
-    """Running statistics against those of a batch are not like with like; without such layers all is one."""
+def test_a_note_names_different_batch_statistics(
+    here: Path, nets: str, capsys: pytest.CaptureFixture
+) -> None:
+    """The baseline uses batch statistics; networks without batch normalisation have no such note."""
     line = ("--model", "net.safetensors", *FAST, "--layers", "output", "--baseline", "initial")
     (note,) = measured(capsys, *line)["initial"]["notes"]
-    assert "--batch-norm batch compares like with like" in note
+    assert "--batch-norm batch uses those of each batch for both" in note
     assert measured(capsys, *line, "--batch-norm", "batch")["initial"]["notes"] == []
     torch.save(importlib.import_module(nets).One().state_dict(), "w.pt")
     plain = ("--model", f"{nets}:One", "--weights", "w.pt", "--data", "photos", *line[2:])
@@ -245,7 +247,7 @@ def test_layers_without_a_row_for_each_image_are_left_out(
     line = ("--model", f"{nets}:Recurrent", "--data", "photos", *FAST)
     found = measured(capsys, *line)["stability"]
     assert [layer["layer"] for layer in found["layers"]] == ["body", "head", "output"]
-    assert "a row for each image: rows, lstm;" in found["notes"][0]
+    assert "one row for each image: rows, lstm;" in found["notes"][0]
     found = measured(capsys, *line, "--output-key", "lstm=0")["stability"]
     assert [layer["layer"] for layer in found["layers"]] == ["body", "lstm", "head", "output"]
     assert found["layers"][1]["R"]["value"] > 0
@@ -286,7 +288,9 @@ def test_weights_that_do_not_fit(here: Path, nets: str, capsys: pytest.CaptureFi
         assert "can still be loaded" not in told
 
 
-def test_outputs_that_are_no_tensor(here: Path, nets: str, capsys: pytest.CaptureFixture) -> None:
+def test_outputs_that_are_not_tensors_need_a_selector(
+    here: Path, nets: str, capsys: pytest.CaptureFixture
+) -> None:
     for name, key in (("Two", "logits"), ("Pair", "1"), ("Pair", "-1")):
         line = ("--model", f"{nets}:{name}", "--data", "photos", *FAST, "--layers", "output")
         message = refused(capsys, *line)
@@ -295,52 +299,52 @@ def test_outputs_that_are_no_tensor(here: Path, nets: str, capsys: pytest.Captur
         found = measured(capsys, *line, "--output-key", key)
         reference = measured(capsys, *line[:1], f"{nets}:One", *line[2:])
         assert found["stability"] == reference["stability"]
-        assert "is not there" in refused(capsys, *line, "--output-key", "7")
+        assert "expected output=7" in refused(capsys, *line, "--output-key", "7")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--model nothing.safetensors --data digits", "is no file, and no import path"),
+        ("--model nothing.safetensors --data digits", "expected a file or an import path"),
         ("--model nowhere.nets:net --data digits", "there is no module 'nowhere.nets'"),
-        ("--model {nets} --data digits", "is no file, and no import path"),
+        ("--model {nets} --data digits", "expected a file or an import path"),
         ("--model {nets}:Ones --data digits", "has no 'Ones'; the nearest names are One"),
         ("--model {nets}:number --data digits", "to be callable, got int"),
         ("--model {nets}:not_a_net --data digits", "to return a torch.nn.Module, got int"),
         ("--model {nets}:needs_width --data digits", "missing a required argument: 'width'"),
         ("--model {nets}:One", "--data: name the images"),
-        ("--model {nets}:One --data digits", "cannot take images of shape (1, 8, 8)"),
+        ("--model {nets}:One --data digits", "does not accept images of shape (1, 8, 8)"),
         ("--model {nets}:One --data photos --layers bodi", "no module 'bodi'; the nearest names are body"),
-        ("--model {nets}:One --data photo", "data: photo is neither a data set"),
+        ("--model {nets}:One --data photo", "--data: expected a data set, a folder"),
         ("--model {nets}:One --data cifar", "did you mean 'cifar10'?"),
         ("--model {nets}:One --data empty", "found none"),
         ("--model {nets}:One --data photos --mean 0.1 0.2", "--mean: expected 1 number, or 3"),
-        ("--model {nets}:One --data photos --std 0", "--std: expected numbers above 0"),
-        ("--model {nets}:One --data photos --normalise --mean 0.1", "leave out --mean and --std"),
+        ("--model {nets}:One --data photos --std 0", "--std: expected numbers > 0"),
+        ("--model {nets}:One --data photos --normalise --mean 0.1", "expected without --mean and --std"),
         ("--model net.safetensors --data photos", "found none"),
         (
             "--model net.safetensors --data wide.npy",
-            "takes (channels, rows, columns) = (1, 8, 8), got (1, 9, 9)",
+            "expected (channels, rows, columns) = (1, 8, 8) for net.safetensors, got (1, 9, 9)",
         ),
         ("--model net.safetensors --data last.npy", "the channels come last"),
-        ("--model net.safetensors --size 8", "--size and --channels are for a folder"),
-        ("--model net.safetensors --data wide.npy --channels 1", "images of wide.npy are taken as they are"),
-        ("--model letters.safetensors", "--mean: expected 1 number, or 1, one a channel, got 'a'"),
-        ("--model none.safetensors", "--std: expected 1 number, or 1, one a channel, got [None]"),
-        ("--model listed.safetensors", "--data: name the images; listed.safetensors says ['x']"),
+        ("--model net.safetensors --size 8", "--size, --channels: expected only with a folder"),
+        ("--model net.safetensors --data wide.npy --channels 1", "those of wide.npy are not converted"),
+        ("--model letters.safetensors", "--mean: expected 1 number, or 1, one for each channel, got 'a'"),
+        ("--model none.safetensors", "--std: expected 1 number, or 1, one for each channel, got [None]"),
+        ("--model listed.safetensors", "--data: name the images; listed.safetensors has ['x']"),
         ("--model net.safetensors --data nan.npy", "expected finite pixels, got NaN"),
         ("--model net.safetensors --cutoff 0", "cutoff: expected a positive number, got 0"),
-        ("--model net.safetensors --cutoff 9", "cutoff: 9 needs waves"),
+        ("--model net.safetensors --cutoff 9", "cutoff: 9 has modes"),
         ("--model net.safetensors --temperature -1", "temperature: expected a finite number >= 0, got -1"),
         ("--model net.safetensors --delta nan", "delta: expected a finite number >= 0, got nan"),
         ("--model net.safetensors --temperature 1e-3 --delta 1", "expected one of the two, got both"),
         ("--model net.safetensors --draws 0", "n_draws: expected at least 1, got 0"),
         ("--model net.safetensors --n-images 1", "--n-images of at least 2"),
         ("--model net.safetensors --seed -1", "--seed >= 0"),
-        ("--model net.safetensors --weights w.pt", "holds its own"),
+        ("--model net.safetensors --weights w.pt", "contains its own weights"),
         ("--model net.safetensors --device cuda:99", "device: expected one that torch"),
         ("--model short.safetensors", "not a whole safetensors file"),
-        ("--model weights.pt", "weights do not tell the network"),
+        ("--model weights.pt", "contains weights only"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -365,7 +369,7 @@ def test_mistakes_are_one_line(
     assert not (here / "stability").exists()
 
 
-def test_heat_above_the_range_is_warned_of_once(here: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_temperature_above_the_range_gives_one_warning(here: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["stability", "--model", "net.safetensors", *FAST, "--delta", "2", "--json"]) == 0
     told = capsys.readouterr().err
     assert told.startswith("warning: T = ")
@@ -373,7 +377,7 @@ def test_heat_above_the_range_is_warned_of_once(here: Path, capsys: pytest.Captu
     assert told.count("\n") == 1
 
 
-def test_no_heat_moves_nothing_and_says_so(here: Path, capsys: pytest.CaptureFixture) -> None:
+def test_zero_temperature_is_the_identity_with_a_note(here: Path, capsys: pytest.CaptureFixture) -> None:
     line = ["--model", "net.safetensors", "--n-images", "6", "--draws", "1", "--temperature", "0"]
     found = measured(capsys, *line)
     last = found["stability"]["layers"][-1]
@@ -385,12 +389,14 @@ def test_no_heat_moves_nothing_and_says_so(here: Path, capsys: pytest.CaptureFix
     assert "R is undefined" in shown
 
 
-def test_grey_pictures_are_brought_to_what_the_net_takes(here: Path, capsys: pytest.CaptureFixture) -> None:
+def test_grey_images_are_converted_to_the_channels_of_the_net(
+    here: Path, capsys: pytest.CaptureFixture
+) -> None:
     found = measured(capsys, "--model", "net.safetensors", "--data", "photos", *FAST)
     assert found["images"] == [4, 1, 8, 8]
 
 
-def test_whole_numbers_become_zero_to_one(here: Path, capsys: pytest.CaptureFixture) -> None:
+def test_integer_pixels_are_scaled_to_zero_to_one(here: Path, capsys: pytest.CaptureFixture) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8)).astype(np.uint8)
     np.save("bytes.npy", pixels)
     np.savez("floats.npz", images=(pixels / np.float32(255)))

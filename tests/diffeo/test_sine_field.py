@@ -222,7 +222,7 @@ def test_bad_input() -> None:
         SineField((8, 8), cutoff=7.1)
     with pytest.raises(ValueError, match=r"2 or 3 axes of at least 3 pixels, got \(8, 2\)"):
         SineField((8, 2), cutoff=2)
-    with pytest.raises(ValueError, match=r"whole numbers of pixels, got \(28.7, 28\)"):
+    with pytest.raises(ValueError, match=r"integer numbers of pixels, got \(28.7, 28\)"):
         SineField((28.7, 28), cutoff=2)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="lengths: expected 2 or 3"):
         SineField.in_box((1.0,), cutoff=2)

@@ -184,7 +184,7 @@ def test_bad_input() -> None:
         diffeo.warp(torch.rand(3, 1, 12, 15))
     with pytest.raises(ValueError, match="mode: expected one of"):
         diffeo.warp(torch.rand(2, 1, 12, 15), "cubic")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="masks take mode='nearest'"):
+    with pytest.raises(ValueError, match="use mode='nearest' for masks"):
         diffeo.warp(torch.ones(2, 1, 12, 15, dtype=torch.bool))
     with pytest.raises(ValueError, match=r'"bicubic" is for images'):
         strong((6, 7, 8), delta=0.1).warp(torch.rand(2, 1, 6, 7, 8), "bicubic")

@@ -58,7 +58,7 @@ def test_the_same_generator_gives_the_same_figure():
         ({"cutoffs": (1, 2)}, "cutoffs: expected ascending numbers above 1"),
         ({"cutoffs": ()}, "cutoffs: expected ascending"),
         ({"n_temperatures": 1}, "n_temperatures: expected at least 2, got 1"),
-        ({"cutoffs": (2, 40)}, "cutoff: 40 needs waves"),
+        ({"cutoffs": (2, 40)}, "cutoff: 40 has modes"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(options, message):
