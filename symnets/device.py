@@ -1,13 +1,13 @@
-"""The device a user asks for, tried before any work is done."""
+"""Devices by name, checked before any work is done."""
 
 import torch
 
 
 def usable_device(name: str | torch.device) -> torch.device:
-    """A torch device by its name, on which numbers can be computed here.
+    """A torch device by its name, if this machine can compute on it.
 
     Args:
-        name: such as "cpu", "cuda" or "cuda:1"; "auto" is "cuda" if there is a CUDA device, else "cpu".
+        name: such as "cpu", "cuda" or "cuda:1"; "auto" means "cuda" if there is a CUDA device, else "cpu".
 
     Raises:
         ValueError: no device has this name, or this machine or this build of torch cannot use it.
@@ -16,7 +16,7 @@ def usable_device(name: str | torch.device) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        # An addition: the meta device can hold a tensor, but not tell its value.
+        # The value of a sum is read: the meta device can hold a tensor, but not its value.
         (torch.ones(1, device=device) + 1).item()
     except (RuntimeError, AssertionError, ImportError) as error:
         usable = ["cpu"]

@@ -1,12 +1,10 @@
-"""Provenance: with what a result was made."""
+"""Provenance of a result: versions of packages, git commit, GPU."""
 
 import platform
 import subprocess
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import torch
 
 PACKAGES = (
     "symnets",
@@ -24,17 +22,22 @@ PACKAGES = (
 
 @lru_cache
 def provenance() -> dict[str, str | None]:
-    """Versions of Python and of the packages that decide results, and the git commit of symnets.
+    """Versions of Python and of the packages that results depend on, and the git commit of symnets.
 
-    A package that is not installed has None. The commit is that of the checkout symnets runs from, with
-    "+" if tracked files differ from it; None for an installed package.
+    The version of a package that is not installed is None. The commit is that of the checkout from which
+    symnets is imported, with "+" if tracked files differ from it; it is None if symnets is installed as a
+    package.
     """
     versions: dict[str, str | None] = {name: _version(name) for name in PACKAGES}
     return versions | {"python": platform.python_version(), "commit": _commit()}
 
 
 def made_on(device: object) -> dict[str, str | None]:
-    """Name of a GPU and version of CUDA, by the device of a configuration; nothing of a CPU, or of None."""
+    """Name of the GPU and version of CUDA for the device of a configuration; empty for a CPU or None."""
+    if device is None or str(device) == "cpu":
+        return {}
+    import torch  # here, since reading a table should not wait for it
+
     name = "cuda" if device == "auto" and torch.cuda.is_available() else str(device)
     if not name.startswith("cuda"):
         return {}
