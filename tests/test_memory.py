@@ -1,4 +1,4 @@
-"""What is freed is there for the next array. The setting is of a process: each has one of its own."""
+"""`keep_memory` reuses freed memory. The setting holds for a process, so each test starts processes."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ def page_faults(keep: bool) -> int:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the setting is glibc's")
-def test_arrays_of_100_mb_touch_no_new_pages():
+def test_new_arrays_of_100_mb_reuse_freed_pages():
     kept, given_back = page_faults(keep=True), page_faults(keep=False)
     if given_back < 1000:
         pytest.skip(f"pages are large here: 100 MB are {given_back} of them")

@@ -1,4 +1,4 @@
-"""The second device computes as the CPU does, and refuses what CUDA refuses."""
+"""The second device computes the values of the CPU and refuses the mixtures that CUDA refuses."""
 
 import copy
 
@@ -19,7 +19,7 @@ MIX = "Expected all tensors to be on the same device"
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", torch.device("cuda"), torch.device("cuda", 0), 0])
-def test_tensors_are_made_on_it(device):
+def test_tensors_are_created_on_the_device(device):
     for made in (
         torch.zeros(3, device=device),
         torch.ones(3).to(device),
@@ -42,7 +42,7 @@ def test_tensors_are_made_on_it(device):
         assert made.cpu().device.type == "cpu"
 
 
-def test_what_follows_from_its_tensors_is_on_it():
+def test_results_of_its_tensors_are_on_the_device():
     x = torch.arange(6.0).to("cuda").view(2, 3)
     for made in (
         x + 1,
@@ -67,7 +67,7 @@ def test_what_follows_from_its_tensors_is_on_it():
         assert on_device(made), made
 
 
-def test_values_are_those_of_the_cpu():
+def test_values_equal_those_of_the_cpu():
     torch.manual_seed(0)
     x = torch.randn(5, 4, dtype=torch.float64)
     index = torch.tensor([0, 0, 1, 2, 1])
@@ -107,13 +107,13 @@ def test_values_are_those_of_the_cpu():
         lambda x, y: torch.func.vmap(torch.dot)(x, y),
     ],
 )
-def test_a_mixture_of_devices_is_refused(mix):
+def test_mixing_devices_is_refused(mix):
     x, y = torch.ones(2, 3).to("cuda"), torch.ones(2, 3)
     with pytest.raises(RuntimeError, match=MIX):
         mix(x, y)
 
 
-def test_what_cuda_allows_is_allowed():
+def test_mixtures_that_cuda_allows_are_allowed():
     x = torch.ones(2, 3).to("cuda")
     assert on_device(x * torch.tensor(2.0))
     assert on_device(x[torch.tensor([0])])
@@ -124,7 +124,7 @@ def test_what_cuda_allows_is_allowed():
     assert torch.equal(x.cpu(), 2 * y)
 
 
-def test_its_memory_cannot_be_read():
+def test_the_memory_of_its_tensors_cannot_be_read():
     x = torch.ones(2).to("cuda")
     with pytest.raises(TypeError, match="can't convert cuda:0 device type tensor to numpy"):
         x.numpy()
@@ -180,7 +180,7 @@ def test_derivatives_of_both_orders():
         torch.testing.assert_close(there.cpu(), here)
 
 
-def test_a_tensor_made_wrongly_in_backward_is_found():
+def test_a_tensor_created_on_the_wrong_device_in_backward_is_detected():
     x = torch.ones(2).to("cuda").requires_grad_()
     with pytest.raises(RuntimeError, match=MIX):
         Cube.apply(x, True).sum().backward()
@@ -215,7 +215,7 @@ def test_modules_move_and_train(optimizer):
         there(x)
 
 
-def test_transforms_of_functions():
+def test_torch_func_transforms():
     x = torch.randn(4, 3, dtype=torch.float64)
 
     def energy(row: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def read_image_array(path: Path) -> ndarray:
     except (OSError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise ValueError(f"{path}: not a complete NumPy file: {error}") from error
     except ValueError as error:
-        raise ValueError(f"{path}: cannot be read as an array: {error}") from error
+        raise ValueError(f"{path}: not a readable NumPy array: {error}") from error
     if not isinstance(array, ndarray) or array.dtype.kind not in "fu":
         kind = getattr(array, "dtype", type(array).__name__)
         hint = "; if they are 0 to 255, save array.astype(numpy.uint8)" if str(kind).startswith("int") else ""

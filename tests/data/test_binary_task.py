@@ -1,4 +1,4 @@
-"""Tasks by name: what the recipes promise, on random points and on images."""
+"""Binary tasks by name: random points, and principal components of images."""
 
 import inspect
 import math
@@ -29,14 +29,14 @@ def test_random_points_are_centred_then_projected():
     torch.testing.assert_close(task.x_test.norm(dim=1), torch.full((10,), math.sqrt(5), dtype=torch.float64))
 
 
-def test_test_points_change_nothing_in_training():
+def test_number_of_test_points_does_not_change_the_training_points():
     without, beside = (binary_task("random", n_train=20, n_test=n, dim=4, seed=1) for n in (0, 30))
     assert torch.equal(without.x_train, beside.x_train)
     assert torch.equal(without.y_train, beside.y_train)
     assert len(without.x_test) == 0
 
 
-def test_random_points_are_not_the_numbers_that_weights_of_the_same_seed_are():
+def test_random_points_differ_from_weights_of_the_same_seed():
     weights = torch.randn(20, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     centred = to_sphere(weights - weights.mean(0))
     assert not torch.allclose(binary_task("random", n_train=20, dim=4, seed=1).x_train, centred)
@@ -97,21 +97,21 @@ def test_groups_and_pairs():
     assert len(three_eight.x_test) == 100
 
 
-def test_single_precision_is_the_same_task():
+def test_a_float32_task_is_the_rounded_float64_task():
     double = binary_task("digits", n_train=10, n_test=4, seed=0)
     single = binary_task("digits", n_train=10, n_test=4, seed=0, dtype=torch.float32)
     assert torch.equal(single.x_train, double.x_train.float())
     assert torch.equal(single.y_test, double.y_test.float())
 
 
-def test_what_is_remembered_cannot_be_changed_from_outside():
+def test_changing_a_task_does_not_change_the_cache():
     first = binary_task("digits", n_train=10, seed=0)
     kept = first.x_train.clone()
     first.x_train.zero_()
     assert torch.equal(binary_task("digits", n_train=10, seed=0).x_train, kept)
 
 
-def test_another_folder_is_another_data_set(tmp_path, monkeypatch):
+def test_another_data_folder_gives_other_patterns(tmp_path, monkeypatch):
     """Coordinates are remembered by the folder that SYMNETS_DATA names."""
     found = []
     for seed in (0, 1):
@@ -142,7 +142,7 @@ def test_bad_input_is_refused(options, message):
         inspect.unwrap(binary_task)(**{"name": "digits", "n_train": 10, "seed": 0} | options)
 
 
-def test_a_task_has_labels_plus_and_minus_one():
+def test_labels_other_than_plus_and_minus_one_are_refused():
     x = torch.zeros(2, 1)
     BinaryTask(x, torch.tensor([1.0, -1.0]), x[:0], torch.empty(0))
     with pytest.raises(ValueError, match=r"expected \+1 and -1"):

@@ -40,7 +40,7 @@ def graphs():
     return made
 
 
-def test_neighbours_of_positions_on_the_device_come_back_to_it():
+def test_neighbours_are_on_the_device_of_the_positions():
     atoms = random_crystal((6,), 3)
     here = neighbors(torch.as_tensor(atoms.positions), torch.as_tensor(atoms.cell.array), atoms.pbc, 4.0)
     pos, cell, pbc = (torch.as_tensor(a).to("cuda") for a in (atoms.positions, atoms.cell.array, atoms.pbc))
@@ -50,7 +50,7 @@ def test_neighbours_of_positions_on_the_device_come_back_to_it():
             assert torch.equal(theirs.cpu(), mine)
 
 
-def test_a_batch_moves_with_all_it_holds():
+def test_all_fields_of_a_batch_move_to_the_device():
     here = collate(graphs())
     there = copy.deepcopy(here).to("cuda")
     assert all(map(on_device, there.inputs.to_dict().values()))
@@ -63,7 +63,7 @@ def test_a_batch_moves_with_all_it_holds():
             assert torch.equal(theirs.cpu(), mine)
 
 
-def test_labels_that_are_absent_are_made_on_the_device():
+def test_missing_labels_are_created_on_the_device():
     graph = build_graphs([random_molecule((1, 6), 3)], 4.0)[0].to("cuda")
     found = labels(graph)
     assert on_device(found.energy)
@@ -72,12 +72,12 @@ def test_labels_that_are_absent_are_made_on_the_device():
     assert on_device(found.n_atoms)
 
 
-def test_a_loader_of_graphs_on_the_device_makes_batches_there():
+def test_batches_of_graphs_on_the_device_are_on_the_device():
     (batch,) = Loader([graph.to("cuda") for graph in graphs()], 2)
     assert all(map(on_device, batch.inputs.to_dict().values()))
 
 
-def test_references_follow_the_graph():
+def test_reference_energies_are_on_the_device_of_the_graph():
     found = statistics(graphs())
     there = collate(graphs()).inputs.to("cuda")
     reference = found.reference_energy(there)
@@ -85,7 +85,7 @@ def test_references_follow_the_graph():
     assert torch.equal(reference.cpu(), found.reference_energy(collate(graphs()).inputs))
 
 
-def test_structures_come_back_from_the_device():
+def test_graphs_on_the_device_convert_to_ase():
     for mine, theirs in zip(
         to_ase(collate(graphs()).inputs), to_ase(collate(graphs()).inputs.to("cuda")), strict=True
     ):
@@ -94,26 +94,26 @@ def test_structures_come_back_from_the_device():
 
 
 @pytest.mark.parametrize("cloud", [gaussian_cloud, uniform_cloud, sphere_points])
-def test_points_are_drawn_where_the_generator_is(cloud):
+def test_points_are_on_the_device_of_the_generator(cloud):
     assert on_device(cloud(5, 3, generator=torch.Generator("cuda").manual_seed(0)))
     assert not on_device(cloud(5, 3, generator=torch.Generator().manual_seed(0)))
 
 
-def test_labels_are_drawn_where_the_generator_is():
+def test_random_labels_are_on_the_device_of_the_generator():
     found = random_labels(6, generator=torch.Generator("cuda").manual_seed(0))
     assert on_device(found)
     assert found.sum().item() == 0
 
 
 @pytest.mark.parametrize("convention", ["whitened", "common_scale"])
-def test_components_are_where_the_points_are(convention):
+def test_principal_components_are_on_the_device_of_the_points(convention):
     x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     here, there = (pca(points, 2, convention=convention) for points in (x, x.to("cuda")))
     assert on_device(there.components)
     torch.testing.assert_close(there.transform(x.to("cuda")).cpu(), here.transform(x))
 
 
-def test_a_subset_is_where_the_labels_are():
+def test_a_subset_is_on_the_device_of_the_labels():
     values = torch.tensor([0, 1, 0, 1, 1])
     found = balanced_subset(values.to("cuda"), 4, 0)
     assert on_device(found)

@@ -1,4 +1,4 @@
-"""Labelled frames on the spot."""
+"""Labelled frames by molecular dynamics with GFN2-xTB."""
 
 import sys
 
@@ -13,7 +13,7 @@ pytest.importorskip("tblite")
 SHORT = {"frames": 3, "every": 2, "equilibration": 3, "progress": False}
 
 
-def test_the_seed_decides_every_bit():
+def test_trajectories_of_one_seed_are_identical():
     one, again, other = (generate(molecule("H2O"), seed=seed, **SHORT) for seed in (1, 1, 2))
     for a, b, c in zip(one, again, other, strict=True):
         np.testing.assert_array_equal(a.positions, b.positions)
@@ -22,7 +22,7 @@ def test_the_seed_decides_every_bit():
         assert not np.allclose(a.positions, c.positions)
 
 
-def test_frames_are_labelled_and_stay_in_place():
+def test_frames_are_labelled_and_the_centre_of_mass_is_fixed():
     start = molecule("CH3CH2OH")
     before = start.copy()
     frames = generate(start, **SHORT)
@@ -47,14 +47,14 @@ def test_forces_are_minus_the_gradient_of_the_energy():
     assert frame.get_forces()[1, 2] == pytest.approx(-(energies[0] - energies[1]) / (2 * step), abs=1e-3)
 
 
-def test_a_lone_atom_and_a_crystal():
+def test_an_isolated_atom_and_a_crystal():
     (frame,) = generate(Atoms("He"), **SHORT | {"frames": 1})
     np.testing.assert_allclose(frame.get_forces(), 0, atol=1e-9)
     (frame,) = generate(bulk("C"), **SHORT | {"frames": 1, "every": 1, "equilibration": 0})
     assert frame.get_stress().shape == (6,)
 
 
-def test_progress_is_shown_frame_by_frame():
+def test_frames_are_yielded_one_by_one():
     frames = sample_trajectory(molecule("H2O"), frames=1000, every=1, equilibration=0)
     assert len(next(frames)) == 3  # without waiting for the thousand
 
@@ -74,19 +74,19 @@ def test_arguments_out_of_range(arguments, message):
         generate(molecule("H2O"), **SHORT | arguments)
 
 
-def test_structures_it_cannot_do():
+def test_unsupported_structures_are_refused():
     with pytest.raises(ValueError, match="empty structure"):
         generate(Atoms(), **SHORT)
     with pytest.raises(ValueError, match="GFN2-xTB failed before frame 0: No support for elements"):
         generate(Atoms("Og"), **SHORT)
 
 
-def test_a_trajectory_that_explodes_says_so():
+def test_a_diverging_trajectory_is_an_error():
     with pytest.raises(ValueError, match="lower"):
         generate(molecule("H2O"), **SHORT | {"timestep": 1000.0, "temperature": 1e5})
 
 
-def test_without_tblite_the_extra_is_named(monkeypatch):
+def test_import_error_names_the_missing_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tblite.ase", None)
     with pytest.raises(ImportError, match=r"pip install 'symnets\[demo\]'"):
         generate(molecule("H2O"), **SHORT)

@@ -1,4 +1,4 @@
-"""The example that establishes the convention of a stress from energies alone."""
+"""The example that determines the sign convention of a stress from energies."""
 
 import importlib.util
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_the_work_of_the_stress_is_the_difference_of_energy(example, crystals):
     [lambda s: -s, lambda s: 2 * s, lambda s: s[[0, 1, 2, 5, 3, 4]]],
     ids=["sign", "unit", "order"],
 )
-def test_a_wrong_convention_does_other_work(example, crystals, mistake):
+def test_a_wrong_convention_gives_another_work(example, crystals, mistake):
     wrong = []
     for atoms in crystals:
         other = atoms.copy()

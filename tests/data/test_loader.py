@@ -1,4 +1,4 @@
-"""The order of examples is a pure function of the seed and the epoch."""
+"""The order of examples is a function of seed and epoch only."""
 
 import pytest
 import torch
@@ -16,21 +16,21 @@ def seen(batches) -> list[int]:
     return torch.cat([batch.targets for batch in batches]).tolist()
 
 
-def test_without_shuffling_the_order_is_the_one_given(pairs):
+def test_without_shuffle_the_order_is_kept(pairs):
     loader = Loader(pairs, 4)
     assert len(loader) == 3
     assert [batch.inputs.shape for batch in loader] == [(4, 2), (4, 2), (2, 2)]
     assert seen(loader) == seen(loader.epoch(7)) == list(range(10))
 
 
-def test_every_epoch_is_another_permutation(pairs):
+def test_each_epoch_has_another_permutation(pairs):
     loader = Loader(pairs, 3, shuffle=True, seed=5)
     orders = [seen(loader.epoch(number)) for number in range(5)]
     assert all(sorted(order) == list(range(10)) for order in orders)
     assert len({tuple(order) for order in orders}) == 5
 
 
-def test_the_order_depends_on_nothing_but_seed_and_epoch(pairs):
+def test_the_order_depends_only_on_seed_and_epoch(pairs):
     fresh = seen(Loader(pairs, 3, shuffle=True, seed=5).epoch(2))
     used = Loader(pairs, 4, shuffle=True, seed=5)
     list(used.epoch(0))
@@ -39,21 +39,21 @@ def test_the_order_depends_on_nothing_but_seed_and_epoch(pairs):
     assert seen(Loader(pairs, 3, shuffle=True, seed=6).epoch(2)) != fresh
 
 
-def test_global_random_state_is_left_as_found(pairs):
+def test_global_random_state_is_unchanged(pairs):
     before = torch.get_rng_state()
     list(Loader(pairs, 3, shuffle=True).epoch(1))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("start", [0, 1, 2, 3, 4])
-def test_an_epoch_goes_on_from_any_batch(pairs, start):
+def test_an_epoch_can_start_at_any_batch(pairs, start):
     loader = Loader(pairs, 3, shuffle=True, seed=1)
     whole = list(loader.epoch(4))
     rest = list(loader.epoch(4, start))
     assert [seen([batch]) for batch in rest] == [seen([batch]) for batch in whole[start:]]
 
 
-def test_graphs_are_joined_side_by_side():
+def test_graphs_are_joined_to_one_graph():
     names = ("H2O", "CH4", "H")
     graphs = build_graphs([molecule(name) if len(name) > 1 else molecule("H") for name in names], 3.0)
     (batch,) = Loader(graphs, 3)
@@ -66,7 +66,7 @@ def test_graphs_are_joined_side_by_side():
     assert batch.targets.owner.tolist() == graph.owner.tolist()
 
 
-def test_a_batch_moves_with_its_targets():
+def test_inputs_and_targets_of_a_batch_move_together():
     (batch,) = Loader(build_graphs([molecule("H2O")], 3.0), 1)
     moved = batch.to("meta")
     assert isinstance(moved, Batch)

@@ -1,4 +1,4 @@
-"""Neighbour lists against brute force, and the geometry they must describe."""
+"""Neighbour lists against brute force, geometry, and invalid input."""
 
 import math
 
@@ -46,7 +46,7 @@ def test_equals_brute_force(structure, cutoff):
 
 
 @pytest.mark.parametrize("pbc", PBC)
-def test_rows_without_periodicity_do_not_matter(pbc, rng):
+def test_lattice_vectors_without_periodicity_are_ignored(pbc, rng):
     pos = rng.uniform(-3, 3, (8, 3))
     cell = np.diag([3.0, 4.0, 5.0])
     other = np.where(np.array(pbc)[:, None], cell, 0.0)
@@ -86,7 +86,7 @@ def test_isolated_atoms_have_no_edges():
     assert found.edge_shift.shape == (0, 3)
 
 
-def test_a_lone_atom_and_no_atom_have_no_neighbours():
+def test_one_atom_and_no_atom_have_no_neighbours():
     for n_atoms in (0, 1):
         assert neighbors(np.zeros((n_atoms, 3)), np.zeros((3, 3)), [False] * 3, 5.0).edge_index.shape == (
             2,
@@ -142,7 +142,7 @@ class TestRefuses:
             )
 
     @pytest.mark.parametrize("far", [1e8, 1e12, 1e30, 1e300])
-    def test_positions_or_cells_of_astronomic_size(self, far):
+    def test_positions_or_cells_of_enormous_size(self, far):
         pos = np.array([[0.0, 0, 0], [far, 0, 0]])
         with pytest.raises(ValueError, match="check the unit of length"):
             neighbors(pos, np.zeros((3, 3)), [False] * 3, 5.0)
@@ -157,7 +157,7 @@ class TestRefuses:
         with pytest.raises(ValueError, match="too thin for a cutoff"):
             neighbors(np.zeros((1, 3)), np.eye(3) * 1e-3, [True] * 3, 5.0)
 
-    def test_more_pairs_than_memory_holds(self, rng):
+    def test_more_pairs_than_fit_in_memory(self, rng):
         crowd = rng.uniform(0, 1, (100_000, 3))
         with pytest.raises(ValueError, match=r"about 5\.2e\+12 pairs .*check the unit of length"):
             neighbors(crowd, np.eye(3), [True] * 3, 5.0)

@@ -28,22 +28,22 @@ def twin(points: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def test_whitened_coordinates(x):
-    found = pca(x, 4, convention="whitened")
+    fitted = pca(x, 4, convention="whitened")
     coordinates, vectors, eigenvalues = twin(x.numpy(), 4)
     # Squaring into a covariance costs the condition number of 60 points in 6 dimensions, about 1e3.
-    np.testing.assert_allclose(found.eigenvalues.numpy(), eigenvalues, rtol=1e-11)
-    np.testing.assert_allclose(found.components.numpy(), vectors, atol=1e-11)
-    np.testing.assert_allclose(found.transform(x).numpy(), coordinates / np.sqrt(eigenvalues), atol=1e-10)
+    np.testing.assert_allclose(fitted.eigenvalues.numpy(), eigenvalues, rtol=1e-11)
+    np.testing.assert_allclose(fitted.components.numpy(), vectors, atol=1e-11)
+    np.testing.assert_allclose(fitted.transform(x).numpy(), coordinates / np.sqrt(eigenvalues), atol=1e-10)
 
 
 def test_common_scale_coordinates(x):
     centred = x.numpy() - x.numpy().mean(0)
     projected = np.sqrt(6) * centred / np.linalg.norm(centred, axis=1, keepdims=True)
     coordinates, vectors, eigenvalues = twin(projected, 3)
-    found = pca(x, 3, convention="common_scale")
-    np.testing.assert_allclose(found.components.numpy(), vectors, atol=1e-11)
+    fitted = pca(x, 3, convention="common_scale")
+    np.testing.assert_allclose(fitted.components.numpy(), vectors, atol=1e-11)
     np.testing.assert_allclose(
-        found.transform(x).numpy(), coordinates / np.sqrt(eigenvalues.mean()), atol=1e-10
+        fitted.transform(x).numpy(), coordinates / np.sqrt(eigenvalues.mean()), atol=1e-10
     )
 
 
@@ -69,7 +69,7 @@ def test_coordinates_are_centred_uncorrelated_and_of_variance_n_in_all(x, conven
 
 
 @pytest.mark.parametrize("convention", ["whitened", "common_scale"])
-def test_the_unit_of_the_pixels_drops_out(convention):
+def test_a_common_factor_of_the_pixels_does_not_matter(convention):
     pixels = torch.randint(0, 256, (50, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     whole = pca(pixels, 3, convention=convention).transform(pixels)
     fractions = pixels.double() / 255
@@ -77,22 +77,22 @@ def test_the_unit_of_the_pixels_drops_out(convention):
     torch.testing.assert_close(whole, scaled, atol=1e-11, rtol=0)
 
 
-def test_new_points_are_mapped_alone_as_among_others(x):
+def test_the_map_of_a_point_does_not_depend_on_the_batch(x):
     for convention in ("whitened", "common_scale"):
-        found = pca(x, 2, convention=convention)
-        torch.testing.assert_close(found.transform(x[7:9]), found.transform(x)[7:9])
+        fitted = pca(x, 2, convention=convention)
+        torch.testing.assert_close(fitted.transform(x[7:9]), fitted.transform(x)[7:9])
 
 
-def test_chunks_change_nothing(x, monkeypatch):
+def test_the_chunk_size_does_not_matter(x, monkeypatch):
     whole = pca(x, 3, convention="common_scale").transform(x)
     monkeypatch.setattr(import_module("symnets.data._pca"), "CHUNK", 7)
     torch.testing.assert_close(pca(x, 3, convention="common_scale").transform(x), whole)
 
 
 def test_signs_do_not_depend_on_the_order_of_the_points(x):
-    found = pca(x, 6).components
-    torch.testing.assert_close(pca(x.flip(0), 6).components, found)
-    assert (found.gather(1, found.abs().argmax(1, keepdim=True)) > 0).all()
+    fitted = pca(x, 6).components
+    torch.testing.assert_close(pca(x.flip(0), 6).components, fitted)
+    assert (fitted.gather(1, fitted.abs().argmax(1, keepdim=True)) > 0).all()
 
 
 def test_directions_without_variance_are_refused(x):
@@ -118,7 +118,7 @@ def test_bad_input_is_refused(x):
         pca(x, 2)
 
 
-def test_common_scale_needs_a_direction_of_every_image():
+def test_common_scale_refuses_points_at_the_mean():
     x = torch.tensor([[1.0, 2.0], [3.0, 2.0], [2.0, 2.0]], dtype=torch.float64)
     with pytest.raises(ValueError, match="row 2 is zero"):
         pca(x, 1, convention="common_scale")

@@ -1,4 +1,4 @@
-"""Clouds have the moments of their distributions, and labels balance."""
+"""Moments of random points, and balance of random labels."""
 
 import math
 
@@ -40,7 +40,7 @@ def test_points_on_the_sphere_are_uniform():
     assert x.pow(4).mean().item() == pytest.approx(3 * dim / (dim + 2), abs=0.1)
 
 
-def test_single_precision_is_the_double_rounded():
+def test_float32_points_are_rounded_float64_points():
     double = sphere_points(20, 5, generator=generator(3))
     single = sphere_points(20, 5, generator=generator(3), dtype=torch.float32)
     assert single.dtype == torch.float32
@@ -48,7 +48,7 @@ def test_single_precision_is_the_double_rounded():
 
 
 @pytest.mark.parametrize(("n", "total"), [(0, 0), (1, 1), (2, 0), (101, 1), (500, 0)])
-def test_random_labels_balance(n, total):
+def test_random_labels_are_balanced(n, total):
     y = random_labels(n, generator=generator())
     assert len(y) == n
     assert (y.abs() == 1).all()

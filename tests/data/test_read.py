@@ -1,4 +1,4 @@
-"""Reading labelled structures: what is read, and what is refused."""
+"""Reading of labelled structures, and invalid files."""
 
 from pathlib import Path
 
@@ -28,14 +28,14 @@ def write(tmp_path):
     return write
 
 
-def test_recognised_labels(write):
+def test_labels_recognised_by_ase_are_read(write):
     atoms, other = read_structures(write(FRAME * 2))
     assert atoms.get_potential_energy() == -1.5
     assert atoms.get_forces()[0, 0] == 0.1
     assert other.symbols.get_chemical_formula() == "H2"
 
 
-def test_named_keys_replace_recognised_labels(write):
+def test_given_keys_replace_recognised_labels(write):
     (atoms,) = read_structures(write(FRAME), energy_key="total", forces_key="dft")
     assert atoms.get_potential_energy() == -2.5
     assert atoms.get_forces()[0, 0] == 0.5
@@ -116,12 +116,14 @@ class TestRefuses:
         with pytest.raises(ValueError, match="frame 1 has 0 complete rows for the 2 atoms"):
             read_structures(write(FRAME + "2\n"))
 
-    def test_a_second_line_that_is_no_lattice(self, write):
+    def test_a_second_line_with_an_invalid_lattice(self, write):
         with pytest.raises(ValueError, match=r"ASE cannot read it as extxyz: .*Lattice"):
             read_structures(write(FRAME.replace("energy=", "Lattice=bad energy=")))
 
     def test_frames_after_a_blank_line(self, write):
-        with pytest.raises(ValueError, match="line 5 is blank where frame 1 should begin, and is followed by more"):
+        with pytest.raises(
+            ValueError, match="line 5 is blank where frame 1 should begin, and is followed by"
+        ):
             read_structures(write(FRAME + "\n" + FRAME))
 
     def test_text_that_is_not_xyz(self, write):
@@ -136,7 +138,7 @@ class TestRefuses:
         with pytest.raises(ValueError, match="unknown format; expected one that ASE reads"):
             read_structures(write("some words\n", "data.unheard"))
 
-    def test_hostile_numbers_of_atoms_and_columns(self, write):
+    def test_implausible_numbers_of_atoms_and_columns(self, write):
         with pytest.raises(ValueError, match="has 1 complete rows for the 99999999999 atoms"):
             read_structures(write("99999999999\n\nH 0 0 0\n"))
         with pytest.raises(ValueError, match="each with 1 to 1000 columns"):
@@ -181,6 +183,6 @@ class TestRefuses:
         with pytest.raises(ValueError, match=r"ASE cannot read it as extxyz: KeyError: 'Qq'"):
             read_structures(write(FRAME.replace("H 0.0 0.0 0.8", "Qq 0.0 0.0 0.8")))
 
-    def test_nothing_to_write(self, tmp_path):
+    def test_an_empty_list_to_write(self, tmp_path):
         with pytest.raises(ValueError, match="no structure to write"):
             write_structures(tmp_path / "none.xyz", [])

@@ -1,4 +1,4 @@
-"""Real data, where it is at hand: the files are read, and what they hold is what their sources say."""
+"""Published data sets, if available: frames, labels and units agree with their sources."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ def real(name: str) -> Path:
         ("test_H_transfer", 15, False),
     ],
 )
-def test_acetylacetone_has_its_frames_and_labels(name, frames, forces):
+def test_acetylacetone_has_the_published_frames_and_labels(name, frames, forces):
     structures = read_structures(real(f"acac/{name}.xyz"), require=("energy",))
     assert len(structures) == frames
     assert {atoms.symbols.get_chemical_formula() for atoms in structures} == {"C5H8O2"}
@@ -45,11 +45,11 @@ def test_acetylacetone_has_its_frames_and_labels(name, frames, forces):
 def test_acetylacetone_is_bound_and_has_one_formula():
     alone = isolated_atoms(read_structures(real("acac/isolated_atoms.xyz")))
     graphs = build_graphs(read_structures(real("acac/train_300K.xyz"), index=":50"), 5.0)
-    found = statistics(graphs, isolated=alone)
-    assert found.species == (1, 6, 8)
-    assert -6 < found.cohesion < -4  # eV per atom: six bonds of a few eV for every four atoms
+    summary = statistics(graphs, isolated=alone)
+    assert summary.species == (1, 6, 8)
+    assert -6 < summary.cohesion < -4  # eV per atom: six bonds of a few eV for every four atoms
     assert statistics(graphs).rank == 1
-    assert 0.5 < found.force_rms < 2
+    assert 0.5 < summary.force_rms < 2
 
 
 def test_energies_near_minus_ten_thousand_keep_their_digits():

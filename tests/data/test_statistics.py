@@ -1,4 +1,4 @@
-"""Statistics recover what the data were made from."""
+"""Statistics recover the parameters from which the data were made."""
 
 import math
 
@@ -26,26 +26,26 @@ def from_reference(name: str) -> Atoms:
 
 def test_least_squares_recovers_energies_of_species():
     graphs = build_graphs([from_reference(name) for name in ("H2O", "CH4", "CO2", "C6H6")], 3.0)
-    found = statistics(graphs)
-    assert found.species == (1, 6, 8)
-    np.testing.assert_allclose(found.energies, list(REFERENCE.values()), rtol=1e-12)
-    assert (found.rank, found.source) == (3, "least squares")
-    assert (found.n_structures, found.n_atoms) == (4, 3 + 5 + 3 + 12)
+    summary = statistics(graphs)
+    assert summary.species == (1, 6, 8)
+    np.testing.assert_allclose(summary.energies, list(REFERENCE.values()), rtol=1e-12)
+    assert (summary.rank, summary.source) == (3, "least squares")
+    assert (summary.n_structures, summary.n_atoms) == (4, 3 + 5 + 3 + 12)
 
 
 def test_one_formula_determines_only_a_combination():
-    found = statistics(build_graphs([from_reference("H2O") for _ in range(5)], 3.0))
-    assert (found.rank, found.species) == (1, (1, 8))
+    summary = statistics(build_graphs([from_reference("H2O") for _ in range(5)], 3.0))
+    assert (summary.rank, summary.species) == (1, (1, 8))
     total = 2 * REFERENCE[1] + REFERENCE[8]
     # The smallest e with 2 e_H + e_O = total is total (2, 1) / 5.
-    np.testing.assert_allclose(found.energies, [total * 2 / 5, total / 5], rtol=1e-12)
+    np.testing.assert_allclose(summary.energies, [total * 2 / 5, total / 5], rtol=1e-12)
 
 
 def test_reference_energy_is_subtracted_in_float64():
     graphs = build_graphs([from_reference("H2O"), from_reference("CO2")], 3.0, dtype=torch.float32)
-    found = statistics(graphs, isolated=REFERENCE)
+    summary = statistics(graphs, isolated=REFERENCE)
     batch = collate(graphs)
-    residual = batch.targets.energy - found.reference_energy(batch.inputs)
+    residual = batch.targets.energy - summary.reference_energy(batch.inputs)
     assert residual.dtype == torch.float64
     assert residual.abs().max() < 1e-9
 
@@ -54,14 +54,14 @@ def test_isolated_atoms():
     atoms = [with_energy(Atoms(numbers=[z], positions=np.zeros((1, 3))), e) for z, e in REFERENCE.items()]
     energies = isolated_atoms([*atoms, from_reference("H2O")])
     assert energies == REFERENCE
-    found = statistics(build_graphs([from_reference("H2O")], 3.0), isolated=energies)
-    assert found.energies == (REFERENCE[1], REFERENCE[8])
-    assert found.source == "isolated atoms"
+    summary = statistics(build_graphs([from_reference("H2O")], 3.0), isolated=energies)
+    assert summary.energies == (REFERENCE[1], REFERENCE[8])
+    assert summary.source == "isolated atoms"
     with pytest.raises(ValueError, match=r"two energies for an isolated H atom: -13\.5 and -12\.0 eV"):
         isolated_atoms([*atoms, with_energy(Atoms("H"), -12.0)])
 
 
-def test_species_without_isolated_atom_is_an_error():
+def test_a_species_without_isolated_atom_is_an_error():
     with pytest.raises(ValueError, match="no energy for O, which the structures contain"):
         statistics(build_graphs([from_reference("H2O")], 3.0), isolated={1: -13.5})
 
@@ -69,21 +69,21 @@ def test_species_without_isolated_atom_is_an_error():
 def test_force_rms_and_neighbours():
     atoms = bulk("Cu", cubic=True)
     copper = with_energy(atoms, 0.0, forces=np.tile([3.0, 0.0, 4.0], (4, 1)))
-    found = statistics(build_graphs([copper, from_reference("H2O")], 3.0))  # the second has no forces
-    assert found.force_rms == pytest.approx(5 / math.sqrt(3))
-    assert found.mean_neighbors == pytest.approx((4 * 12 + 3 * 2) / 7)
+    summary = statistics(build_graphs([copper, from_reference("H2O")], 3.0))  # the second has no forces
+    assert summary.force_rms == pytest.approx(5 / math.sqrt(3))
+    assert summary.mean_neighbors == pytest.approx((4 * 12 + 3 * 2) / 7)
 
 
-def test_structures_without_energy_are_left_out():
+def test_structures_without_energy_are_not_counted():
     known = [from_reference(name) for name in ("H2O", "CH4", "CO2")]
-    found = statistics(build_graphs([*known, molecule("C6H6")], 3.0))
-    np.testing.assert_allclose(found.energies, list(REFERENCE.values()), rtol=1e-12)
-    assert math.isnan(found.force_rms)
+    summary = statistics(build_graphs([*known, molecule("C6H6")], 3.0))
+    np.testing.assert_allclose(summary.energies, list(REFERENCE.values()), rtol=1e-12)
+    assert math.isnan(summary.force_rms)
     with pytest.raises(ValueError, match="no structure has an energy"):
         statistics(build_graphs([molecule("H2O")], 3.0))
 
 
-def test_cohesion_is_what_isolated_atoms_leave_per_atom():
+def test_cohesion_is_the_energy_per_atom_relative_to_isolated_atoms():
     atoms = [from_reference("H2O"), from_reference("H2O")]
     for bonded, bond in zip(atoms, (-3.0, -6.0), strict=True):
         bonded.calc.results["energy"] += bond

@@ -1,4 +1,4 @@
-"""From ASE to graphs and back."""
+"""Conversion of ASE structures to graphs and back."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_round_trip(copper, dtype):
     np.testing.assert_allclose(back.get_stress(), copper.get_stress(), atol=tolerance)
 
 
-def test_a_batch_becomes_a_list(water, copper):
+def test_a_batch_converts_to_a_list(water, copper):
     batch = collate(build_graphs([water, copper, molecule("CH4")], 3.0, dtype=torch.float64)).inputs
     one, two, three = to_ase(batch)
     assert one.get_potential_energy() == water.get_potential_energy()
@@ -63,37 +63,37 @@ def test_a_batch_becomes_a_list(water, copper):
     assert three.calc is None
 
 
-def test_energy_keeps_its_digits_in_float32(water):
+def test_energy_stays_float64_in_a_float32_graph(water):
     graph = from_ase(water, 3.0, dtype=torch.float32)
     assert graph.pos.dtype == graph.forces.dtype == graph.edge_shift.dtype == torch.float32
     assert graph.energy.dtype == torch.float64
     assert graph.energy.item() == -9391.123456789
 
 
-def test_default_dtype_is_torchs(water):
+def test_default_dtype_is_that_of_torch(water):
     assert from_ase(water, 3.0).pos.dtype == torch.get_default_dtype()
 
 
-def test_labels_of_a_structure_that_moved_are_not_read(water):
+def test_labels_of_a_changed_structure_are_not_read(water):
     water.positions[0, 0] += 0.1
     assert "energy" not in from_ase(water, 3.0)
 
 
-def test_results_of_a_live_calculator_are_not_labels():
+def test_results_of_other_calculators_are_not_labels():
     atoms = bulk("Ar", cubic=True)
     atoms.calc = LennardJones()
     atoms.get_potential_energy()
     assert "energy" not in from_ase(atoms, 3.0)
 
 
-def test_the_structure_is_not_shared_with_the_graph(water):
+def test_graph_and_structure_share_no_memory(water):
     graph = from_ase(water, 3.0, dtype=torch.float64)
     before = graph.pos.clone()
     water.positions += 1.0
     assert torch.equal(graph.pos, before)
 
 
-def test_absent_labels_become_nan_so_that_graphs_collate(water, copper):
+def test_missing_labels_become_nan_so_that_graphs_collate(water, copper):
     batch = collate(build_graphs([water, copper, molecule("CH4")], 3.0))
     found = batch.targets
     assert found.energy.isnan().tolist() == [False, False, True]
@@ -102,7 +102,7 @@ def test_absent_labels_become_nan_so_that_graphs_collate(water, copper):
     assert found.n_atoms.tolist() == [3, 4, 5]
 
 
-def test_without_any_label_no_field_is_made():
+def test_without_labels_graphs_have_no_label_fields():
     graphs = build_graphs([molecule("CH4"), molecule("H2O")], 3.0)
     assert labels(graphs[0]).forces is None
     assert labels(graphs[0]).energy.isnan().all()
@@ -113,7 +113,7 @@ def test_an_empty_structure_is_refused():
         from_ase(Atoms(), 3.0)
 
 
-def test_a_bad_structure_is_named(water):
+def test_the_error_gives_the_index_of_an_invalid_structure(water):
     with pytest.raises(ValueError, match=r"structure 1 \(H2\): pos: atoms .* at the same place"):
         build_graphs([water, Atoms("H2", positions=np.zeros((2, 3)))], 3.0)
     with pytest.raises(ValueError, match=r"structure 0 \(H\): cell: .* span no volume"):

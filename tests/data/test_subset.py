@@ -23,45 +23,45 @@ def test_balanced_and_nested_at_every_size(n_classes, extra, seed):
     assert counts.max() - counts.min() <= 1
 
 
-def test_even_sizes_hold_as_many_of_each_sign():
+def test_even_sizes_have_equally_many_of_each_label():
     for n in range(0, 11, 2):
         assert PARITY[balanced_subset(PARITY, n, seed=3)].sum() == 0
     for n in range(1, 11, 2):
         assert PARITY[balanced_subset(PARITY, n, seed=3)].sum() == -1
 
 
-def test_the_seed_decides():
+def test_the_subset_depends_only_on_the_seed():
     labels = torch.arange(2).repeat(50)
     first, again, other = (balanced_subset(labels, 20, seed) for seed in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_every_example_is_drawn_as_often():
+def test_all_examples_are_equally_likely():
     """Of two classes of five, subsets of four hold each example with probability 2/5."""
     labels = torch.arange(2).repeat(5)
     seeds = 600
-    drawn = (
+    counts = (
         torch.stack([balanced_subset(labels, 4, seed) for seed in range(seeds)])
         .flatten()
         .bincount(minlength=10)
     )
     # Binomial standard deviation sqrt(0.4 * 0.6 / 600) = 0.02; five of them.
-    torch.testing.assert_close(drawn / seeds, torch.full((10,), 0.4), atol=0.1, rtol=0)
+    torch.testing.assert_close(counts / seeds, torch.full((10,), 0.4), atol=0.1, rtol=0)
 
 
-def test_more_than_the_data_set_is_refused():
+def test_more_examples_than_the_data_set_has_are_refused():
     with pytest.raises(ValueError, match="expected 0 to 11, the number of examples, got 12"):
         balanced_subset(PARITY, 12, seed=0)
 
 
-def test_more_than_a_class_is_refused_by_its_name():
+def test_more_examples_than_a_class_has_are_refused():
     with pytest.raises(ValueError, match="need 4 of class 2, which has 3; expected at most 11"):
         balanced_subset(torch.tensor([0] * 5 + [1] * 5 + [2] * 3), 12, seed=0)
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 1], [0, 1, 1, 1], [0, 0, 1, 1, 1, 2, 2], [0, 1], [4, 4, 4]])
-def test_the_largest_size_named_is_the_largest_there_is(labels):
+def test_the_error_gives_the_largest_possible_size(labels):
     labels = torch.tensor(labels)
     works = []
     for n in range(len(labels) + 1):

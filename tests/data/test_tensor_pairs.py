@@ -1,4 +1,4 @@
-"""Pairs in two tensors give the batches that a list of them gives; their randomness is resumed."""
+"""`TensorPairs` gives the same batches as a list of pairs; random transforms can be resumed."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def same(ours, theirs) -> bool:
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 4, 10, 11])
-def test_batches_are_those_of_the_list_of_pairs(pairs, shuffle, batch_size):
+def test_batches_equal_those_of_the_list_of_pairs(pairs, shuffle, batch_size):
     ours = Loader(pairs, batch_size, shuffle=shuffle, seed=3)
     theirs = Loader(list(pairs), batch_size, shuffle=shuffle, seed=3)
     assert len(ours) == len(theirs)
@@ -36,7 +36,7 @@ def test_batches_are_those_of_the_list_of_pairs(pairs, shuffle, batch_size):
 
 
 @pytest.mark.parametrize("start", [0, 1, 2, 3, 4])
-def test_a_resumed_epoch_sees_the_same_random_inputs(pairs, start):
+def test_a_resumed_epoch_has_the_same_random_inputs(pairs, start):
     examples = TensorPairs(pairs.inputs, pairs.targets, jitter)
     whole = list(Loader(examples, 3, shuffle=True, seed=1).epoch(4))
     torch.manual_seed(99)
@@ -44,7 +44,7 @@ def test_a_resumed_epoch_sees_the_same_random_inputs(pairs, start):
     assert same(rest, whole[start:])
 
 
-def test_every_batch_and_epoch_and_seed_draws_anew():
+def test_batches_epochs_and_seeds_have_different_random_inputs():
     examples = TensorPairs(torch.zeros(8, 1), torch.zeros(8), jitter)
     batches = [
         batch.inputs.flatten()
@@ -55,20 +55,20 @@ def test_every_batch_and_epoch_and_seed_draws_anew():
     assert len({tuple(batch.tolist()) for batch in batches}) == 2 * 3 * 4
 
 
-def test_the_first_batch_does_not_draw_what_the_order_was_drawn_from():
+def test_the_random_numbers_of_the_first_batch_differ_from_those_of_the_order():
     """A seed made of the numbers (seed, epoch, 0) would be that of (seed, epoch)."""
     loader = Loader(TensorPairs(torch.zeros(50, 1), torch.zeros(50), jitter), 50, shuffle=True, seed=2)
     drawn = torch.randperm(50, generator=loader.generator(3, 0)).tolist()
     assert drawn != loader.order(3)
 
 
-def test_global_random_state_is_left_as_found(pairs):
+def test_global_random_state_is_unchanged(pairs):
     before = torch.get_rng_state()
     list(Loader(TensorPairs(pairs.inputs, pairs.targets, jitter), 3, shuffle=True))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_one_pair_and_some_pairs(pairs):
+def test_indexing_by_numbers_and_slices(pairs):
     x, y = pairs[-1]
     assert torch.equal(x, pairs.inputs[9])
     assert y == 9
@@ -79,7 +79,7 @@ def test_one_pair_and_some_pairs(pairs):
     assert [int(target) for _, target in pairs] == list(range(10))
 
 
-def test_what_does_not_fit(pairs):
+def test_inconsistent_tensors_are_refused(pairs):
     with pytest.raises(ValueError, match=r"same number of rows.*got shapes \(10, 2, 3\) and \(9,\)"):
         TensorPairs(pairs.inputs, torch.arange(9))
     with pytest.raises(ValueError, match="same number of rows"):

@@ -10,7 +10,7 @@ from symnets.data import read_archive, read_header, write_archive
 from symnets.files import whole_file
 
 
-def test_content_appears_under_its_name_only(tmp_path):
+def test_no_temporary_file_is_left(tmp_path):
     with whole_file(tmp_path / "sub" / "a.txt") as temporary:
         temporary.write_text("new")
         assert not (tmp_path / "sub" / "a.txt").exists()
@@ -18,7 +18,7 @@ def test_content_appears_under_its_name_only(tmp_path):
     assert [path.name for path in (tmp_path / "sub").iterdir()] == ["a.txt"]
 
 
-def test_an_error_leaves_what_was_there(tmp_path):
+def test_an_error_keeps_the_previous_file(tmp_path):
     (tmp_path / "a.txt").write_text("old")
 
     def fail():
@@ -32,12 +32,12 @@ def test_an_error_leaves_what_was_there(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="got a directory"), whole_file(tmp_path):
         pass
 
 
-def test_archive_keeps_bits_dtypes_and_numbers(tmp_path):
+def test_an_archive_preserves_bits_and_dtypes(tmp_path):
     shared = torch.randn(4, dtype=torch.float64)
     tensors = {
         "a": shared,
@@ -57,13 +57,13 @@ def test_archive_keeps_bits_dtypes_and_numbers(tmp_path):
     assert read_header(tmp_path / "f", "test")["list"] == [1, "é"]
 
 
-def test_archive_of_another_kind_is_named(tmp_path):
+def test_the_error_gives_the_kind_of_another_archive(tmp_path):
     write_archive(tmp_path / "f", "checkpoint", {"a": torch.zeros(1)}, {})
     with pytest.raises(ValueError, match="expected a symnets model file, got a symnets checkpoint file"):
         read_archive(tmp_path / "f", "model")
 
 
-def test_archive_is_read_whole_while_another_process_replaces_it(tmp_path):
+def test_an_archive_can_be_read_while_another_process_replaces_it(tmp_path):
     for size in (1, 5000):
         write_archive(tmp_path / str(size), "test", {"a": torch.zeros(size)}, {"size": size})
     (tmp_path / "one").write_bytes((tmp_path / "1").read_bytes())

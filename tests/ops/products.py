@@ -1,4 +1,4 @@
-"""Products, graphs and arguments for the tests of `TensorProductScatter`, and e3nn's answer."""
+"""Products, graphs and arguments for the tests of `TensorProductScatter`, and the reference by e3nn."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

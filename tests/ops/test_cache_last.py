@@ -1,4 +1,4 @@
-"""Results are made once for equal arguments, and anew for others, however tensors were changed."""
+"""`cache_last` computes a result once for equal arguments, however tensors were changed."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def total():
     return add, made
 
 
-def test_equal_arguments_are_one_call(total):
+def test_equal_arguments_are_computed_once(total):
     add, made = total
     for one in (1, 1, 1):
         assert add(torch.arange(4), (one, 2)) == 9
@@ -32,7 +32,7 @@ def test_equal_arguments_are_one_call(total):
     assert len(made) == 3
 
 
-def test_what_numpy_or_inference_mode_writes_is_seen(total):
+def test_writes_by_numpy_or_in_inference_mode_are_noticed(total):
     add, _ = total
     array = np.arange(4)
     tensor = torch.from_numpy(array)
@@ -57,7 +57,7 @@ def test_layers_share_the_adjacency(monkeypatch):
     assert len(made) == 1
 
 
-def test_pairs_found_in_inference_mode_serve_a_training():
+def test_pairs_cached_in_inference_mode_can_be_used_in_training():
     edge_index, shift = torch.tensor([[0, 1], [1, 0]]), torch.zeros(2, 3)
     with torch.inference_mode():
         pairs(edge_index, shift)
@@ -65,7 +65,7 @@ def test_pairs_found_in_inference_mode_serve_a_training():
     x.index_select(0, pairs(edge_index, shift).pair).square().sum().backward()
 
 
-def test_the_same_tensor_of_a_gpu_is_not_compared_again(total, monkeypatch):
+def test_an_unchanged_gpu_tensor_is_not_compared_again(total, monkeypatch):
     add, made = total
     compared, equal = [], torch.equal
     monkeypatch.setattr(torch, "equal", lambda *pair: compared.append(1) or equal(*pair))

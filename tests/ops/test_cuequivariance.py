@@ -1,4 +1,4 @@
-"""The product by cuequivariance, where that is installed, on a CPU: its generic implementation."""
+"""The tensor product by cuequivariance's generic implementation on a CPU, if it is installed."""
 
 import copy
 import importlib.util
@@ -37,7 +37,7 @@ CASES = {
 @needed
 @pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
 @pytest.mark.parametrize("name", CASES)
-def test_values_and_derivatives_are_those_of_the_twin(name, layout):
+def test_values_and_derivatives_equal_the_plain_implementation(name, layout):
     op = CASES[name].op(layout=layout, implementation="cuequivariance")
     given = draw(op)
     ours = derivatives(op, given)
@@ -65,7 +65,7 @@ def test_copies_compute_the_same(copied):
 
 
 @needed
-def test_segments_have_the_width_that_all_channels_share():
+def test_segment_width_is_the_greatest_common_divisor_of_the_multiplicities():
     op = TensorProductScatter("64x0e+32x1o", "0e", "64x0e+32x1o", [(0, 0, 0), (1, 0, 1)])
     weights, features, filters, out = op._cuequivariance.polynomial.operands
     assert [operand.segment_shape for operand in (weights, features, out)] == [(32,)] * 3
@@ -74,6 +74,6 @@ def test_segments_have_the_width_that_all_channels_share():
 
 
 @pytest.mark.skipif(INSTALLED, reason="cuequivariance_torch is installed")
-def test_what_is_not_installed_is_not_taken():
+def test_missing_package_raises_import_error():
     with pytest.raises(ImportError, match="cuequivariance_torch is not installed; pip install 'symnets"):
         CASES["equal channels"].op(implementation="cuequivariance")

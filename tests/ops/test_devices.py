@@ -1,4 +1,4 @@
-"""Operations on a second device and on "meta": which implementation is taken, with nothing left behind."""
+"""Operations on a second device and on "meta": choice of the implementation, values and derivatives."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -92,8 +92,8 @@ def test_symmetric_contraction_and_its_derivatives(dtype, tolerance):
     variables = x.requires_grad_(), w.requires_grad_()
     expected = both_orders(lambda x, w: here(x, w, species), variables)
     variables = tuple(v.detach().to("cuda").requires_grad_() for v in variables)
-    found = both_orders(lambda x, w: there(x, w, species.to("cuda")), variables)
-    assert_same(found, expected, tolerance)
+    results = both_orders(lambda x, w: there(x, w, species.to("cuda")), variables)
+    assert_same(results, expected, tolerance)
 
 
 def test_tabulated_product():
@@ -123,7 +123,7 @@ def test_tabulated_product():
     ],
     ids=["product", "contraction"],
 )
-def test_compiled_loops_asked_for_on_the_device_are_refused(call):
+def test_fused_implementation_is_refused_on_the_device(call):
     with pytest.raises(ValueError, match=r'"fused": expected float32 or float64 on the CPU.*cuda:0.*"auto"'):
         call()
 
@@ -135,7 +135,7 @@ def test_tables_on_another_device_are_refused():
         op(x.detach().to("cuda"), y, w, edge_index.to("cuda"), n)
 
 
-def test_pairs_of_the_device_are_those_of_the_cpu():
+def test_pairs_on_the_device_equal_those_on_the_cpu():
     edge_index = torch.tensor([[0, 1, 2, 0, 1], [1, 0, 0, 2, 1]])
     shift = torch.zeros(5, 3).double()
     here, there = pairs(edge_index, shift), pairs(edge_index.to("cuda"), shift.to("cuda"))
@@ -144,7 +144,7 @@ def test_pairs_of_the_device_are_those_of_the_cpu():
         assert torch.equal(theirs.cpu(), mine)
 
 
-def test_a_table_made_in_inference_mode_serves_a_training_on_the_device():
+def test_a_table_built_in_inference_mode_can_be_used_in_training_on_the_device():
     there = SymmetricContraction("2x0e+2x1o", "2x0e", 2).to("cuda")
     arguments = (torch.randn(3, 8), torch.randn(2, there.n_paths, 2))
     x, w = (a.double().to("cuda") for a in arguments)
@@ -156,7 +156,7 @@ def test_a_table_made_in_inference_mode_serves_a_training_on_the_device():
 
 
 @pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
-def test_shapes_without_numbers(layout):
+def test_shapes_on_the_meta_device(layout):
     op = product(layout=layout)
     x, y, w, edge_index, n = draw(op)
     expected = op(x, y, w, edge_index, n)

@@ -1,4 +1,4 @@
-"""One matrix for each group of rows, next to a loop over the rows."""
+"""`grouped_linear` against a loop over the rows."""
 
 import torch
 from torch import Tensor
@@ -19,18 +19,18 @@ def looped(x: Tensor, weights: list[Tensor], group: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-def test_products_and_derivatives_of_three_orders_are_those_of_a_loop():
+def test_products_and_derivatives_to_third_order_equal_a_loop():
     torch.manual_seed(0)
     x, weights = random(6, 8), [random(4, 2, 3), random(4, 2, 1)]
     group = torch.tensor([2, 0, 2, 3, 0, 2])  # none of group 1
     blocks = [Block(1, 0, 1), Block(3, 2, 4)]
 
     def derivatives(out: Tensor) -> list[Tensor]:
-        found = [out]
+        results = [out]
         for _ in range(3):
-            total = sum((t.sin() ** 2).sum() for t in found)
-            found = list(torch.autograd.grad(total, [x, *weights], create_graph=True))
-        return [out, *found]
+            total = sum((t.sin() ** 2).sum() for t in results)
+            results = list(torch.autograd.grad(total, [x, *weights], create_graph=True))
+        return [out, *results]
 
     ours = derivatives(grouped_linear(x, weights, blocks, 7, group_rows(group, 4)))
     for a, b in zip(ours, derivatives(looped(x, weights, group)), strict=True):

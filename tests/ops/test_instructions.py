@@ -1,4 +1,4 @@
-"""What TensorProductScatter refuses, and how it says so."""
+"""Errors of `TensorProductScatter` for invalid arguments."""
 
 import re
 
@@ -28,7 +28,7 @@ def test_wrong_instructions_are_refused(irreps, instructions, message):
         TensorProductScatter(*irreps, instructions)
 
 
-def test_instructions_of_a_finished_product_are_refused():
+def test_normalised_instructions_of_a_tensor_product_are_refused():
     # e3nn has replaced their path weights by its coefficients, which would be applied twice.
     product = o3.TensorProduct("2x1o", "0e", "2x1o", [(0, 0, 0, "uvu", True)], shared_weights=False)
     with pytest.raises(ValueError, match="pass those that it was constructed from"):
@@ -62,7 +62,7 @@ def test_wrong_shapes_dtypes_and_nodes_are_refused(op):
         op(x, y, w, edge_index.int(), 3)
 
 
-def test_fused_refuses_what_it_cannot_take(op):
+def test_fused_refuses_unsupported_tensors(op):
     op.implementation = "fused"
     half = [torch.ones(s, dtype=torch.float16) for s in ((3, 6), (4, 1), (4, 2))]
     with pytest.raises(ValueError, match=r'implementation "fused": .* got torch.float16'):

@@ -1,4 +1,4 @@
-"""Edges there and back, found, and sharing their weights."""
+"""Pairs of an edge and its reverse, and weights shared within a pair."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def rattled(atoms):
         [rattled(bulk("Si", cubic=True)), molecule("H2O"), rattled(bulk("Cu") * (2, 1, 1))],
     ],
 )
-def test_both_edges_of_a_pair_are_opposite(structures):
+def test_the_edges_of_a_pair_are_opposite(structures):
     graph = graphs(*structures)
     pair, edge = pairs(graph.edge_index, graph.edge_shift)
     assert 2 * len(edge) == len(pair) == graph.edge_index.shape[1]
@@ -37,7 +37,7 @@ def test_both_edges_of_a_pair_are_opposite(structures):
     torch.testing.assert_close(sums, torch.zeros_like(sums), atol=1e-12, rtol=0)
 
 
-def test_edges_without_a_reverse_and_edges_listed_twice_are_pairs_by_themselves():
+def test_edges_without_reverse_and_duplicate_edges_are_single():
     edge_index = torch.tensor([[0, 1, 1, 2, 0], [1, 0, 0, 0, 2]])
     members = np.bincount(pairs(edge_index, torch.zeros(5, 3)).pair.numpy())
     assert members.tolist().count(2) == 2  # 0-1 once, 0-2
@@ -50,7 +50,7 @@ def test_edges_without_a_reverse_and_edges_listed_twice_are_pairs_by_themselves(
 
 @pytest.mark.parametrize("kept", [linear_weights.MAX_KEPT_WEIGHTS, 0])
 @pytest.mark.parametrize("linear", [False, True])
-def test_shared_weights_are_those_of_each_edge(linear, kept, monkeypatch):
+def test_shared_weights_equal_weights_of_each_edge(linear, kept, monkeypatch):
     monkeypatch.setattr(linear_weights, "MAX_KEPT_WEIGHTS", kept)
     irreps = "3x0e+2x1o"
     slots, paths = all_paths(irreps, "0e+1o", irreps)
@@ -75,7 +75,7 @@ def test_shared_weights_are_those_of_each_edge(linear, kept, monkeypatch):
         torch.testing.assert_close(shared, own, rtol=1e-11, atol=1e-11)
 
 
-def test_pairs_that_do_not_fit_are_refused():
+def test_invalid_pairs_are_refused():
     op = TensorProductScatter("1x0e", "0e", "1x0e", [(0, 0, 0)])
     x, y, w = torch.ones(2, 1), torch.ones(3, 1), torch.ones(2, 1)
     edge_index = torch.zeros(2, 3, dtype=torch.int64)

@@ -18,7 +18,7 @@ SMALL = Case(
 
 
 @given(cases(), graphs(), LAYOUTS)
-def test_values_and_derivatives_are_e3nns(case, graph, layout):
+def test_values_and_derivatives_equal_e3nn(case, graph, layout):
     assume(case.instructions)
     op = case.op(layout=layout, implementation="fused")
     theirs = derivatives(case.e3nn(layout), arguments(op, graph))
@@ -29,7 +29,7 @@ def test_values_and_derivatives_are_e3nns(case, graph, layout):
 
 @settings(max_examples=10)
 @given(cases(), graphs(), LAYOUTS)
-def test_values_and_derivatives_are_e3nns_in_float32(case, graph, layout):
+def test_values_and_derivatives_equal_e3nn_in_float32(case, graph, layout):
     assume(case.instructions)
     op = case.op(layout=layout, implementation="fused")
     single = arguments(op, graph, torch.float32)
@@ -41,7 +41,7 @@ def test_values_and_derivatives_are_e3nns_in_float32(case, graph, layout):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_layer_of_a_network_is_e3nns(dtype):
+def test_a_network_layer_equals_e3nn(dtype):
     irreps, filters = o3.Irreps("16x0e+8x1o+4x2e"), o3.Irreps("0e+1o+2e")
     slots, paths = all_paths(irreps, filters, irreps)
     case = Case((irreps, filters, slots), [(*path, "uvu", True) for path in paths], {})
@@ -89,7 +89,7 @@ def test_ir_mul_returns_neighbouring_slots_as_one_block():
 
 @pytest.mark.parametrize("implementation", ["fused", "plain"])
 @pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
-def test_linear_weights_are_their_product(implementation, layout):
+def test_linear_weights_equal_their_product(implementation, layout):
     irreps = o3.Irreps("2x0e+2x1o"), o3.Irreps("1x0e+3x1o"), o3.Irreps("2x1o+2x0e")
     case = Case(irreps, [(0, 1, 0, "uvu", True), (1, 1, 1, "uvu", True)], {})
     op = case.op(implementation=implementation, layout=layout)

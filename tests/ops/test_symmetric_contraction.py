@@ -1,4 +1,4 @@
-"""The many-body product: its basis against group theory, its kernels against tensors, and its laws."""
+"""Symmetric contraction: basis against group theory, compiled against plain, equivariance."""
 
 import itertools
 import math
@@ -44,7 +44,7 @@ def multiplicity(irreps: o3.Irreps, degree: int, out: o3.Irrep) -> float:
 
 @pytest.mark.parametrize("irreps", [*FEATURES, "0e+1o+2e+3o"])
 @pytest.mark.parametrize("degree", [1, 2, 3, 4])
-def test_basis_is_as_large_as_the_characters_say(irreps, degree):
+def test_size_of_the_basis_follows_from_characters(irreps, degree):
     for out in RESULTS:
         n_paths = len(symmetric_basis(irreps, degree, out))
         assert n_paths == pytest.approx(multiplicity(o3.Irreps(irreps), degree, o3.Irrep(out)), abs=1e-9)
@@ -68,7 +68,7 @@ def test_basis_of_degree_three_is_orthogonal(irreps):
         torch.testing.assert_close(u @ u.mT, out.dim * torch.eye(len(u), dtype=u.dtype), atol=1e-12, rtol=0)
 
 
-def test_scalar_products_of_a_vector_and_a_scalar_are_known():
+def test_scalar_polynomials_of_a_vector_and_a_scalar_are_the_known_ones():
     op = SymmetricContraction("1x0e+1x1o", "1x0e", 2)
     x, w = torch.tensor([[2.0, 1.0, -2.0, 3.0]]), torch.tensor([0.5, 0.25, 2.0]).view(1, 3, 1)
     expected = 0.5 * 2 + 0.25 * 4 + 2.0 * 14 / math.sqrt(3)
@@ -129,14 +129,14 @@ def test_degree_two_is_spanned_by_e3nn_tensor_products():
 
 def derivatives(op: SymmetricContraction, x: Tensor, w: Tensor, species: Tensor) -> list[Tensor]:
     """Value and gradients of the first three orders."""
-    found = [op(x, w, species)]
-    weights = torch.sin(torch.arange(found[0].numel(), dtype=x.dtype)).view_as(found[0])
-    scalar = (found[0] * weights).sum() + (found[0] ** 2).sum()
+    results = [op(x, w, species)]
+    weights = torch.sin(torch.arange(results[0].numel(), dtype=x.dtype)).view_as(results[0])
+    scalar = (results[0] * weights).sum() + (results[0] ** 2).sum()
     for _ in range(3):
         gradients = torch.autograd.grad(scalar, (x, w), create_graph=True)
         scalar = sum((g**2).sum() for g in gradients)
-        found += gradients
-    return found
+        results += gradients
+    return results
 
 
 def relative(a: Tensor, b: Tensor) -> float:
@@ -201,7 +201,7 @@ def test_each_degree_is_homogeneous_and_symmetric_in_its_arguments(degree):
     torch.testing.assert_close(along, math.factorial(degree) * value)
 
 
-def test_species_choose_their_weights():
+def test_weights_are_those_of_the_species():
     op = build("0e+1o", "0e+1o", 2, 3)
     x, w, species = draw(op)
     together = op(x, w, species)
@@ -237,7 +237,7 @@ def test_no_nodes_give_no_rows(implementation):
     assert not gradient.any()
 
 
-def test_torch_func_takes_the_plain_twin():
+def test_torch_func_uses_the_plain_implementation():
     op = build("0e+1o", "0e", 2, 2, "auto")
     x, w, species = (a.detach() for a in draw(op))
     _, tangent = torch.func.jvp(lambda w: op(x, w, species), (w,), (w,))
@@ -257,7 +257,7 @@ def test_wrong_arguments_are_refused():
         op(x, w[:2], species)
 
 
-def test_layer_starts_with_outputs_of_order_one():
+def test_initial_outputs_of_the_layer_are_of_order_one():
     torch.manual_seed(0)
     layer = ManyBodyProduct("32x0e+32x1o+32x2e", "32x0e+32x1o", 3, 2)
     out = layer(torch.randn(200, layer.irreps_in.dim), torch.arange(200) % 2)
@@ -267,16 +267,16 @@ def test_layer_starts_with_outputs_of_order_one():
     assert layer.weights.grad.any()
 
 
-def test_autocast_does_not_reach_the_compiled_loops():
+def test_autocast_does_not_affect_the_compiled_loops():
     contraction = SymmetricContraction("4x0e+4x1o", "4x0e", 2)
     features = torch.randn(5, 16, requires_grad=True)
     weights = torch.randn(2, contraction.n_paths, 4, requires_grad=True)
     species = torch.tensor([0, 1, 1, 0, 1])
-    found = []
+    results = []
     for enabled in (False, True):
         with torch.autocast("cpu", enabled=enabled):
             out = contraction(features, weights, species)
-        found.append([out, *torch.autograd.grad(out.square().sum(), [features, weights])])
-    torch.testing.assert_close(*found)
+        results.append([out, *torch.autograd.grad(out.square().sum(), [features, weights])])
+    torch.testing.assert_close(*results)
     with pytest.raises(ValueError, match="implementation"):
         SymmetricContraction("4x0e", "4x0e", 2, implementation="Fused")  # type: ignore[arg-type]

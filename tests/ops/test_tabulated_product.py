@@ -1,4 +1,4 @@
-"""Weights from tables: splines against the functions they stand for, compiled against plain."""
+"""Weights from spline tables: accuracy of the splines, compiled against plain product."""
 
 import math
 
@@ -31,7 +31,7 @@ def test_splines_are_exact_at_knots_and_converge_with_the_fourth_power_of_the_st
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 100])
-def test_splines_are_those_of_scipy(n):
+def test_splines_equal_those_of_scipy(n):
     functions, r = waves(3), torch.linspace(0, CUTOFF, 301, dtype=torch.float64)
     table = RadialTable(functions, CUTOFF, n, dtype=torch.float64)
     knots = (torch.arange(n + 1, dtype=torch.float64) * table.step).clamp(min=1e-6 * table.step)
@@ -40,7 +40,7 @@ def test_splines_are_those_of_scipy(n):
     assert torch.allclose(table(r), torch.from_numpy(spline(r.numpy())), rtol=0, atol=2e-5 / n)
 
 
-def test_jumps_of_the_second_derivative_at_knots_do_no_harm():
+def test_splines_converge_for_functions_with_a_discontinuous_second_derivative():
     """SevenNet-0's envelope has one: splines with a continuous second derivative cannot follow it."""
 
     def functions(r: torch.Tensor) -> torch.Tensor:
@@ -65,7 +65,7 @@ def test_distances_outside_of_the_table_are_refused(bad):
         table(torch.tensor([1.0, bad]))
 
 
-def test_edges_that_rounding_puts_beyond_the_cutoff_have_no_weight():
+def test_edges_slightly_beyond_the_cutoff_by_rounding_have_zero_weight():
     table = RadialTable(waves(2), CUTOFF, 2000, dtype=torch.float32)
     assert bool((table(torch.tensor([CUTOFF + 2e-4])).abs() < 1e-6).all())
 
@@ -99,12 +99,12 @@ def graph(irreps_in: str, irreps_filter: str, n_edges: int, dtype: torch.dtype =
 def test_compiled_equals_plain_with_derivatives(irreps, n_edges, dtype, tolerance):
     (fused, plain), _ = products(irreps, "0e+1o+2e", dtype)
     arguments = graph(irreps, "0e+1o+2e", n_edges, dtype)
-    found = []
+    results = []
     for product in (fused, plain):
         out = product(*arguments)
         weights = torch.sin(torch.arange(out.numel(), dtype=dtype)).view_as(out)
-        found.append([out, *torch.autograd.grad((out * weights).sum(), arguments[:3])])
-    for ours, theirs in zip(*found, strict=True):
+        results.append([out, *torch.autograd.grad((out * weights).sum(), arguments[:3])])
+    for ours, theirs in zip(*results, strict=True):
         largest = theirs.detach().abs().max() if len(theirs) else torch.zeros(())
         assert torch.allclose(ours, theirs, rtol=0, atol=tolerance * float(largest))
 
@@ -117,7 +117,7 @@ def test_equals_the_product_of_the_interpolated_weights():
 
 
 @pytest.mark.parametrize("implementation", [0, 1], ids=["fused", "plain"])
-def test_what_does_not_fit_is_refused_before_machine_code_reads_it(implementation):
+def test_invalid_tensors_are_refused_before_machine_code_reads_them(implementation):
     product = products("4x0e+4x1o", "0e+1o")[0][implementation]
     x, y, r, edge_index = (a.detach() for a in graph("4x0e+4x1o", "0e+1o", 12)[:4])
     for bad in (

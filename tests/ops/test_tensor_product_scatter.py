@@ -1,4 +1,4 @@
-"""TensorProductScatter in all modes of torch, in threads and in processes."""
+"""`TensorProductScatter` in threads, processes, autocast, and torch's modes and transforms."""
 
 import copy
 import itertools
@@ -19,8 +19,8 @@ from symnets.ops import _linear_weights as linear_weights
 from tests.ops.products import derivatives, draw, relative
 
 
-def product(irreps: str, filters: str, wanted: str, implementation="fused", layout="ir_mul"):
-    slots, paths = all_paths(irreps, filters, wanted)
+def product(irreps: str, filters: str, irreps_out: str, implementation="fused", layout="ir_mul"):
+    slots, paths = all_paths(irreps, filters, irreps_out)
     return TensorProductScatter(irreps, filters, slots, paths, implementation=implementation, layout=layout)
 
 
@@ -59,7 +59,7 @@ def detached(op: TensorProductScatter) -> list:
 
 
 @pytest.mark.parametrize("layout", ["mul_ir", "ir_mul"])
-def test_torch_func_takes_the_plain_twin(layout):
+def test_torch_func_uses_the_plain_implementation(layout):
     op = product("2x0e+1x1o", "0e+1o", "0e+1o+1e", "auto", layout)
     x, y, w, edge_index, n = detached(op)
 
@@ -80,7 +80,7 @@ def test_torch_func_takes_the_plain_twin(layout):
     assert relative(torch.func.vmap(of)(several), torch.stack([of(x), of(2 * x)])) < 1e-12
 
 
-def test_torch_compile_takes_the_plain_twin_without_a_break():
+def test_torch_compile_uses_the_plain_implementation_without_graph_break():
     op = product("2x0e+1x1o", "0e+1o", "0e+1o+1e", "auto", "mul_ir")
     arguments = draw(op)
     compiled = torch.compile(op, fullgraph=True, backend="aot_eager")
@@ -92,7 +92,7 @@ def test_torch_compile_takes_the_plain_twin_without_a_break():
 
 @pytest.mark.parametrize("implementation", ["fused", "plain"])
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_modes_without_gradient_give_the_same_and_a_later_training_works(implementation, mode):
+def test_no_grad_and_inference_mode_give_the_same_and_training_works_afterwards(implementation, mode):
     op = product("2x0e+1x1o", "0e+1o", "0e+1o+1e", implementation, "mul_ir")
     arguments = draw(op)
     with mode():
@@ -103,7 +103,7 @@ def test_modes_without_gradient_give_the_same_and_a_later_training_works(impleme
     assert all(g.any() for g in torch.autograd.grad(out.sum(), arguments[:3]))
 
 
-def test_other_dtypes_take_the_plain_twin():
+def test_other_dtypes_use_the_plain_implementation():
     op = product("2x0e+1x1o", "0e+1o", "0e+1o+1e", "auto", "mul_ir")
     *tables, edge_index, n = detached(op)
     out = op(*(t.bfloat16() for t in tables), edge_index, n)
@@ -112,7 +112,7 @@ def test_other_dtypes_take_the_plain_twin():
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda op: pickle.loads(pickle.dumps(op))])
-def test_copies_compute_the_same_and_hold_no_parameters(copied):
+def test_copies_compute_the_same_and_have_no_parameters(copied):
     op = product("2x0e+1x1o", "2x0e+1o", "0e+1o+1e", layout="mul_ir")
     arguments = draw(op)
     expected = op(*arguments)  # with machine code in place
@@ -153,7 +153,7 @@ def train_in_parallel(rank: int, folder: str) -> None:
 
 
 @pytest.mark.slow  # two fresh processes import torch
-def test_two_processes_have_the_gradient_of_one(tmp_path):
+def test_gradient_of_two_processes_equals_that_of_one(tmp_path):
     code = "import sys; from tests.ops.test_tensor_product_scatter import train_in_parallel as f; "
     code += "f(int(sys.argv[1]), sys.argv[2])"
     root = Path(__file__).parents[2]
@@ -169,7 +169,7 @@ def test_two_processes_have_the_gradient_of_one(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
-def test_a_forked_child_computes_too():
+def test_computation_works_in_a_forked_child():
     op = product("16x0e+16x1o", "0e+1o", "0e+1o")
     arguments = [a.detach() if isinstance(a, Tensor) else a for a in draw(op, n_nodes=200, n_edges=20_000)]
     before = torch.get_num_threads()
@@ -189,26 +189,26 @@ def test_a_forked_child_computes_too():
 
 
 @pytest.mark.parametrize("linear", [False, True])
-def test_derivatives_that_are_not_asked_for_do_not_change_the_others(small, linear):
+def test_skipping_unneeded_derivatives_does_not_change_the_others(small, linear):
     x, y, w, edge_index, n = draw(small)
     hidden, matrix = (
         torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((7, 3), (3, w.shape[1]))
     )
     leaves = [x, y, hidden, matrix] if linear else [x, y, w]
 
-    def second(wanted: list[Tensor], first: list[Tensor]) -> tuple[Tensor, ...]:
+    def second(inputs: list[Tensor], first: list[Tensor]) -> tuple[Tensor, ...]:
         out = small(x, y, LinearWeights(hidden, matrix) if linear else w, edge_index, n)
         gradients = torch.autograd.grad((out**2).sum(), first, create_graph=True)
-        return torch.autograd.grad(sum((g**2).sum() for g in gradients), wanted)
+        return torch.autograd.grad(sum((g**2).sum() for g in gradients), inputs)
 
-    for asked in itertools.chain.from_iterable(itertools.combinations(leaves, k) for k in (1, 2, 3)):
-        expected = second(leaves, list(asked))
+    for chosen in itertools.chain.from_iterable(itertools.combinations(leaves, k) for k in (1, 2, 3)):
+        expected = second(leaves, list(chosen))
         for one, alone in zip(leaves, expected, strict=True):
-            (found,) = second([one], list(asked))
-            torch.testing.assert_close(found, alone, rtol=1e-12, atol=1e-12)
+            (gradient,) = second([one], list(chosen))
+            torch.testing.assert_close(gradient, alone, rtol=1e-12, atol=1e-12)
 
 
-def test_weights_that_are_products_of_matrices_have_derivatives_of_every_order(small, monkeypatch):
+def test_factorised_weights_have_derivatives_of_every_order(small, monkeypatch):
     x, y, w, edge_index, n = draw(small)
     hidden, matrix = (
         torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((7, 3), (3, w.shape[1]))
@@ -237,18 +237,18 @@ def test_weights_that_are_products_of_matrices_have_derivatives_of_every_order(s
 
 
 @pytest.mark.parametrize("keep", [0, linear_weights.MAX_KEPT_WEIGHTS])
-def test_autocast_does_not_reach_the_compiled_loops(small, monkeypatch, keep):
+def test_autocast_does_not_affect_the_compiled_loops(small, monkeypatch, keep):
     monkeypatch.setattr(linear_weights, "MAX_KEPT_WEIGHTS", keep)
     x, y, w, edge_index, n_nodes = draw(small)
     hidden = torch.randn(len(w), 3, dtype=torch.float32)
     matrix = torch.randn(3, w.shape[1], dtype=torch.float32)
     tensors = [a.detach().float().requires_grad_() for a in (x, y, hidden, matrix)]
-    found = []
+    results = []
     for enabled in (False, True):
         with torch.autocast("cpu", enabled=enabled):
             x, y, *factors = tensors
             out = small(x, y, LinearWeights(*factors), edge_index, n_nodes)
             first = torch.autograd.grad(out.square().sum(), tensors, create_graph=True)
             second = torch.autograd.grad(sum(t.square().sum() for t in first), tensors)
-        found.append([out, *first, *second])
-    torch.testing.assert_close(*found)
+        results.append([out, *first, *second])
+    torch.testing.assert_close(*results)

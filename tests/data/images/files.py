@@ -1,4 +1,4 @@
-"""Image files made on the spot."""
+"""Image files written for tests."""
 
 import gzip
 import struct

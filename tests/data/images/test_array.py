@@ -1,4 +1,4 @@
-"""Images in NumPy's files: no code is run, no layout guessed, no memory given to a promise."""
+"""Images from NumPy files: no code is executed, and sizes are checked before memory is allocated."""
 
 import io
 import pickle
@@ -15,7 +15,7 @@ IMAGES = np.random.default_rng(0).random((5, 1, 8, 8)).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", ["1.npy", "1.npz", "several.npz"])
-def test_arrays_come_as_they_are(tmp_path: Path, name: str) -> None:
+def test_arrays_are_read_unchanged(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "1.npy":
         np.save(path, IMAGES)
@@ -41,7 +41,7 @@ def test_arrays_come_as_they_are(tmp_path: Path, name: str) -> None:
         (np.array([["a"]]), "unsigned integers or floats"),
     ],
 )
-def test_what_is_no_batch_of_images(tmp_path: Path, array: np.ndarray, message: str) -> None:
+def test_other_arrays_than_images_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:
     np.save(tmp_path / "1.npy", array)
     with pytest.raises(ValueError, match=message):
         read_image_array(tmp_path / "1.npy")
@@ -52,7 +52,7 @@ class Hostile:
         return (pytest.fail, ("a pickle was executed",))
 
 
-def test_pickles_are_not_opened(tmp_path: Path) -> None:
+def test_pickles_are_not_executed(tmp_path: Path) -> None:
     np.save(tmp_path / "object.npy", np.array([Hostile()], dtype=object), allow_pickle=True)
     np.savez(tmp_path / "object.npz", images=np.array([Hostile()], dtype=object))
     for name in ("bare.npy", "bare.npz"):
@@ -73,7 +73,7 @@ def test_truncated_files(tmp_path: Path, name: str) -> None:
             read_image_array(path)
 
 
-def test_a_header_that_promises_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_with_a_huge_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         stream, {"shape": (10**9, 3, 224, 224), "fortran_order": False, "descr": "<f4"}
@@ -88,7 +88,7 @@ def test_a_header_that_promises_too_much(tmp_path: Path, monkeypatch: pytest.Mon
         read_image_array(tmp_path / "2.npz")
 
 
-def test_several_arrays_need_a_name(tmp_path: Path) -> None:
+def test_one_of_several_arrays_needs_a_known_name(tmp_path: Path) -> None:
     np.savez(tmp_path / "1.npz", a=IMAGES, b=IMAGES)
     with pytest.raises(ValueError, match="one named images, x, x_test; got a, b"):
         read_image_array(tmp_path / "1.npz")

@@ -1,4 +1,4 @@
-"""The binary layout of CIFAR-10, from files and from the archive."""
+"""CIFAR-10's binary format, from files and from the archive."""
 
 import gzip
 import io
@@ -28,7 +28,7 @@ def archive(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def test_a_record_is_a_label_and_three_planes(tmp_path):
+def test_a_record_is_a_label_and_three_colour_planes(tmp_path):
     """Red, then green, then blue, row by row."""
     planes = bytes([10]) * 1024 + bytes([20]) * 1024 + bytes(range(32)) * 31 + bytes([255] * 32)
     (tmp_path / BATCH).write_bytes(bytes([7]) + planes)
@@ -41,7 +41,7 @@ def test_a_record_is_a_label_and_three_planes(tmp_path):
     assert (pixels[0, 2, 31] == 255).all()
 
 
-def test_files_follow_each_other_and_the_archive_holds_the_same(tmp_path):
+def test_files_are_concatenated_and_the_archive_gives_the_same(tmp_path):
     parts = {f"data_batch_{k}.bin": cifar_bytes(k, seed=k) for k in (1, 2, 3)}
     for name, content in parts.items():
         (tmp_path / name).write_bytes(content)
@@ -58,7 +58,7 @@ def test_files_follow_each_other_and_the_archive_holds_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", cifar_bytes(2)[:-1], cifar_bytes(1) + b"\x00"])
-def test_pieces_of_records_are_refused(tmp_path, content):
+def test_incomplete_records_are_refused(tmp_path, content):
     (tmp_path / BATCH).write_bytes(content)
     with pytest.raises(
         ValueError, match=rf"{BATCH}: expected records of 3073 bytes.*got {len(content)} bytes"
@@ -67,7 +67,7 @@ def test_pieces_of_records_are_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize("name", ["../outside.bin", "/etc/outside.bin", "cifar-10-batches-bin/../../x"])
-def test_an_archive_that_points_outside_is_refused(tmp_path, name):
+def test_an_archive_with_members_outside_of_its_folder_is_refused(tmp_path, name):
     content = {f"cifar-10-batches-bin/{BATCH}": cifar_bytes(1), name: b"x"}
     path = archive(tmp_path / "cifar.tar.gz", content)
     with pytest.raises(ValueError, match="points outside of the archive"):
@@ -76,7 +76,7 @@ def test_an_archive_that_points_outside_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE])
-def test_a_member_that_is_no_file_is_refused(tmp_path, kind):
+def test_a_member_that_is_not_a_file_is_refused(tmp_path, kind):
     """A link to a file of the archive too: the official archive has none."""
     path = tmp_path / "cifar.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
@@ -90,7 +90,7 @@ def test_a_member_that_is_no_file_is_refused(tmp_path, kind):
         read_cifar_archive(path, [BATCH])
 
 
-def test_an_archive_without_the_file_names_what_it_has(tmp_path):
+def test_the_error_lists_the_members_of_an_archive_without_the_file(tmp_path):
     path = archive(tmp_path / "cifar.tar.gz", {f"other/{BATCH}": cifar_bytes(1)})
     with pytest.raises(ValueError, match=rf"contains no file.*but \['other/{BATCH}'\]"):
         read_cifar_archive(path, [BATCH])
@@ -104,14 +104,14 @@ def test_a_damaged_archive_is_refused(tmp_path, damage):
         read_cifar_archive(path, [BATCH])
 
 
-def test_a_tar_cut_short_is_refused(tmp_path):
+def test_a_truncated_tar_is_refused(tmp_path):
     path = archive(tmp_path / "cifar.tar.gz", {f"cifar-10-batches-bin/{BATCH}": cifar_bytes(3)})
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:4000]))
     with pytest.raises(ValueError, match=str(path)):
         read_cifar_archive(path, [BATCH])
 
 
-def test_an_archive_too_large_is_not_unpacked(tmp_path, monkeypatch):
+def test_an_archive_that_is_too_large_is_not_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(cifar, "LARGEST_ARCHIVE", 10_000)
     path = archive(tmp_path / "cifar.tar.gz", {f"cifar-10-batches-bin/{BATCH}": cifar_bytes(4)})
     with pytest.raises(ValueError, match="decompresses to more than 10000 bytes"):
@@ -119,7 +119,7 @@ def test_an_archive_too_large_is_not_unpacked(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_jpeg_copy_decodes_into_the_layout(tmp_path):
+def test_the_jpeg_copy_converts_to_the_binary_format(tmp_path):
     """Real data, where it is at hand; its 60,000 images are balanced, and classes look as they should."""
     script = Path(os.environ.get("SYMNETS_DATA", "."), "cifar10", "to_binary.py")
     if not script.is_file():

@@ -44,7 +44,7 @@ def server(tmp_path, monkeypatch):
     http.server_close()
 
 
-def test_a_file_is_fetched_once(server, tmp_path):
+def test_a_file_is_downloaded_once(server, tmp_path):
     folder, url, asked = server
     (folder / "images.gz").write_bytes(CONTENT)
     published = Published(f"{url}/images.gz", SHA256)
@@ -64,7 +64,7 @@ def test_a_wrong_checksum_is_refused_and_nothing_is_kept(server, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_file_that_was_damaged_in_the_cache_is_fetched_anew(server, tmp_path):
+def test_a_damaged_file_in_the_cache_is_downloaded_again(server, tmp_path):
     folder, url, asked = server
     (folder / "images.gz").write_bytes(CONTENT)
     published = Published(f"{url}/images.gz", SHA256)
@@ -73,14 +73,14 @@ def test_a_file_that_was_damaged_in_the_cache_is_fetched_anew(server, tmp_path):
     assert len(asked) == 2
 
 
-def test_a_file_that_is_not_served(server, tmp_path):
+def test_a_missing_file_on_the_server_is_an_error(server, tmp_path):
     _, url, _ = server
-    with pytest.raises(OSError, match=r"no download to .*404.*SYMNETS_DATA"):
+    with pytest.raises(OSError, match=r"download to .* failed: 404.*SYMNETS_DATA"):
         download(Published(f"{url}/nothing.gz", SHA256), tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_the_cache_is_the_users(monkeypatch, tmp_path):
+def test_the_cache_is_in_the_users_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache() == Path(tmp_path, "symnets")
     assert module.pooch.os_cache("symnets") == cache()

@@ -1,4 +1,4 @@
-"""Folders of pictures: what is whole is read, what is not is named."""
+"""Images from PNG and JPEG files, and damaged files."""
 
 import struct
 import zlib
@@ -22,47 +22,47 @@ def saved(path: Path, shape: tuple[int, ...] = (10, 12, 3), **options: object) -
     return pixels
 
 
-def test_files_come_sorted_from_subfolders_too(tmp_path: Path) -> None:
+def test_files_of_subfolders_are_sorted(tmp_path: Path) -> None:
     for name in ("b/2.png", "a/1.JPG", "a/notes.txt", "3.jpeg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     assert [path.name for path in image_files(tmp_path)] == ["3.jpeg", "1.JPG", "2.png"]
 
 
-def test_png_comes_bit_for_bit(tmp_path: Path) -> None:
+def test_png_pixels_are_exact(tmp_path: Path) -> None:
     pixels = [saved(tmp_path / f"{k}.png") for k in range(3)]
-    found = read_image_files(image_files(tmp_path))
-    assert found.shape == (3, 3, 10, 12)
-    np.testing.assert_array_equal(found.movedim(1, -1).numpy(), np.stack(pixels))
+    images = read_image_files(image_files(tmp_path))
+    assert images.shape == (3, 3, 10, 12)
+    np.testing.assert_array_equal(images.movedim(1, -1).numpy(), np.stack(pixels))
 
 
-def test_grey_files_have_one_channel_unless_colours_are_asked_for(tmp_path: Path) -> None:
+def test_grey_files_have_one_channel_by_default(tmp_path: Path) -> None:
     pixels = saved(tmp_path / "1.png", (8, 8))
     paths = image_files(tmp_path)
     np.testing.assert_array_equal(read_image_files(paths)[0, 0].numpy(), pixels)
     np.testing.assert_array_equal(read_image_files(paths, channels=3)[0, 2].numpy(), pixels)
 
 
-def test_one_colour_file_makes_all_coloured(tmp_path: Path) -> None:
+def test_one_colour_file_gives_three_channels_for_all(tmp_path: Path) -> None:
     grey = saved(tmp_path / "1.png", (8, 8))
     saved(tmp_path / "2.png", (8, 8, 3))
-    found = read_image_files(image_files(tmp_path))
-    assert found.shape == (2, 3, 8, 8)
-    np.testing.assert_array_equal(found[0, 1].numpy(), grey)
+    images = read_image_files(image_files(tmp_path))
+    assert images.shape == (2, 3, 8, 8)
+    np.testing.assert_array_equal(images[0, 1].numpy(), grey)
 
 
-def test_size_takes_the_square_in_the_middle(tmp_path: Path) -> None:
+def test_size_crops_the_central_square(tmp_path: Path) -> None:
     """Left and right thirds are black, the middle is white: white is left, up to the filter's reach."""
     pixels = np.zeros((10, 30), np.uint8)
     pixels[:, 10:20] = 255
     Image.fromarray(pixels).save(tmp_path / "1.png")
-    found = read_image_files(image_files(tmp_path), size=5)
-    assert found.shape == (1, 1, 5, 5)
-    assert (found[..., 1:-1] == 255).all()
-    assert (found > 200).all()
+    images = read_image_files(image_files(tmp_path), size=5)
+    assert images.shape == (1, 1, 5, 5)
+    assert (images[..., 1:-1] == 255).all()
+    assert (images > 200).all()
 
 
-def test_pictures_are_turned_as_the_camera_says(tmp_path: Path) -> None:
+def test_images_are_rotated_by_their_exif_orientation(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rows become columns
     saved(tmp_path / "1.jpg", (8, 16, 3), exif=exif)
@@ -77,7 +77,7 @@ def test_sizes_must_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])
-def test_every_truncation_is_one_clear_error(tmp_path: Path, ending: str) -> None:
+def test_every_truncation_is_an_error(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"1.{ending}"
     saved(path)
     whole = path.read_bytes()
@@ -89,7 +89,7 @@ def test_every_truncation_is_one_clear_error(tmp_path: Path, ending: str) -> Non
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of corrupt EXIF
-def test_altered_bytes_give_an_image_or_a_clear_error(tmp_path: Path, ending: str) -> None:
+def test_altered_bytes_give_an_image_or_an_error(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"1.{ending}"
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -130,19 +130,19 @@ def test_decompression_bombs_are_not_decoded(tmp_path: Path, sides: tuple[int, i
         read_image_files(image_files(tmp_path), size=8)
 
 
-def test_other_formats_are_refused_whatever_their_name(tmp_path: Path) -> None:
+def test_other_formats_are_refused_for_any_file_name(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "1.png", format="BMP")
     with pytest.raises(ValueError, match="not a complete PNG or JPEG"):
         read_image_files(image_files(tmp_path))
 
 
-def test_deep_pictures_are_not_cut_to_8_bits(tmp_path: Path) -> None:
+def test_images_of_more_than_8_bits_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 60_000, np.uint16)).save(tmp_path / "1.png")
     with pytest.raises(ValueError, match="expected 8 bits a channel"):
         read_image_files(image_files(tmp_path))
 
 
-def test_all_together_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_total_size_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_module, "LARGEST_BATCH", 100)
     for k in range(2):
         saved(tmp_path / f"{k}.png", (8, 8))
@@ -152,7 +152,7 @@ def test_all_together_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         read_image_files(image_files(tmp_path), size=100)
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
+def test_missing_folders_and_files_and_invalid_options_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such folder"):
         image_files(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match=r"ending in .png, .jpg, .jpeg, found none"):

@@ -11,7 +11,7 @@ IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_reads_what_was_written(tmp_path, pack):
+def test_round_trip(tmp_path, pack):
     """Compressed or not, whatever the name says."""
     path = tmp_path / "images"
     path.write_bytes(pack(idx_bytes(IMAGES)))
@@ -27,7 +27,7 @@ def test_the_header_is_the_published_one(tmp_path):
     assert read_idx(path, 1).tolist() == [7, 8, 9]
 
 
-def test_no_images_are_no_images(tmp_path):
+def test_files_without_images(tmp_path):
     path = tmp_path / "images"
     path.write_bytes(idx_bytes(IMAGES[:0]))
     assert read_idx(path, 3).shape == (0, 3, 4)
@@ -49,7 +49,7 @@ def test_no_images_are_no_images(tmp_path):
     ids=["empty", "stub", "header", "short", "long", "floats", "dimensions", "html", "huge"],
 )
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_another_content_is_refused(tmp_path, pack, content, message):
+def test_other_content_is_refused(tmp_path, pack, content, message):
     path = tmp_path / "images"
     path.write_bytes(pack(content))
     with pytest.raises(ValueError, match=rf"(?s){path}: .*{message}"):
@@ -86,6 +86,6 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path, monkeypatch):
     assert sum(unpacked) == 4 + 12 + 24 + 1
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_idx(tmp_path / "nothing", 3)

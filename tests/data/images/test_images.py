@@ -6,7 +6,7 @@ from symnets.data import Images
 PIXELS = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(3, 1, 1, 1)
 
 
-def test_pixels_are_scaled_by_white():
+def test_pixels_are_scaled_by_the_value_of_white():
     images = Images(PIXELS, torch.tensor([0, 1, 0]), ("a", "b"), "dots")
     assert images.scaled(torch.float64).flatten().tolist() == [0, 0.2, 1]
     half = Images(PIXELS[:2], torch.tensor([0, 1]), ("a", "b"), "dots", max_value=51)
@@ -14,7 +14,7 @@ def test_pixels_are_scaled_by_white():
     assert half.scaled().dtype == torch.float32
 
 
-def test_some_of_the_images_keep_their_labels():
+def test_indexing_keeps_images_and_labels_together():
     images = Images(PIXELS, torch.tensor([0, 1, 0]), ("a", "b"), "dots")
     assert len(images) == 3
     for index in (slice(1, 3), torch.tensor([1, 2]), torch.tensor([False, True, True])):
@@ -25,6 +25,6 @@ def test_some_of_the_images_keep_their_labels():
 
 
 @pytest.mark.parametrize("label", [-1, 2])
-def test_a_label_is_the_number_of_a_class(label):
+def test_labels_must_be_numbers_of_classes(label):
     with pytest.raises(ValueError, match=f"dots: label {label} of image 1 is not a class; expected 0 to 1"):
         Images(PIXELS, torch.tensor([0, label, 0]), ("a", "b"), "dots")

@@ -1,4 +1,4 @@
-"""Data sets by name: where files are sought, and what is said when they are not there."""
+"""Image data sets by name: location of the files, and errors for missing ones."""
 
 import gzip
 import inspect
@@ -32,7 +32,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
-def test_idx_files_of_symnets_data(here, name):
+def test_idx_files_in_symnets_data(here, name):
     write_idx_set(here / name, n_train=20, n_test=10)
     train, test, whole = (load_images(name, split) for split in ("train", "test", "all"))
     assert train.pixels.shape == (20, 1, 28, 28)
@@ -42,7 +42,7 @@ def test_idx_files_of_symnets_data(here, name):
     assert whole.name == name
 
 
-def test_idx_files_may_be_unpacked(here):
+def test_idx_files_may_be_uncompressed(here):
     write_idx_set(here / "mnist", n_train=20, n_test=10)
     packed = load_images("mnist", "all")
     for path in list((here / "mnist").iterdir()):
@@ -51,7 +51,7 @@ def test_idx_files_may_be_unpacked(here):
     assert torch.equal(load_images("mnist", "all").pixels, packed.pixels)
 
 
-def test_a_part_needs_its_own_files_only(here):
+def test_a_part_needs_only_its_own_files(here):
     write_idx_set(here / "mnist", n_train=20, n_test=10)
     (here / "mnist" / "train-images-idx3-ubyte.gz").unlink()
     assert len(load_images("mnist", "test")) == 10
@@ -59,7 +59,7 @@ def test_a_part_needs_its_own_files_only(here):
         load_images("mnist", "train")
 
 
-def test_images_and_labels_must_be_as_many_and_of_the_right_size(here):
+def test_numbers_of_images_and_labels_and_the_size_are_checked(here):
     write_idx_set(here / "mnist", n_train=20, n_test=10)
     labels = here / "mnist" / "t10k-labels-idx1-ubyte.gz"
     labels.write_bytes(idx_bytes(np.zeros(9)))
@@ -92,7 +92,7 @@ def write_batches(folder: Path) -> None:
     (folder / "test_batch.bin").write_bytes(cifar_bytes(3, seed=6))
 
 
-def test_loose_cifar_files_of_the_cache_are_not_taken(here):
+def test_single_cifar_files_in_the_cache_are_not_used(here):
     """They have no checksum to be compared with; the archive, which has one, is asked for."""
     write_batches(here.parent / "cache/symnets/cifar10")
     with pytest.raises(OSError, match=r"asked for .*cifar-10-binary\.tar\.gz"):
@@ -103,7 +103,7 @@ def test_loose_cifar_files_of_the_cache_are_not_taken(here):
 
 
 @pytest.mark.parametrize("place", ["data/cifar10", "data/cifar10/cifar-10-batches-bin"])
-def test_cifar_in_the_binary_layout(here, place):
+def test_cifar_in_the_binary_format(here, place):
     """In the folder itself, or in the folder of the official archive."""
     write_batches(here.parent / place)
     train, test = load_images("cifar10"), load_images("cifar10", "test")
@@ -112,7 +112,7 @@ def test_cifar_in_the_binary_layout(here, place):
     assert test.classes[:3] == ("airplane", "automobile", "bird")
 
 
-def test_cifar_from_the_archive_of_symnets_data(here):
+def test_cifar_archive_in_symnets_data(here):
     (here / "cifar10").mkdir(parents=True)
     members = {"cifar-10-batches-bin/test_batch.bin": cifar_bytes(4)}
     archive(here / "cifar10" / CIFAR10.file, members)
@@ -126,7 +126,7 @@ def test_cifar_is_downloaded_as_the_archive(here, monkeypatch):
     assert len(load_images("cifar10", "test")) == 4
 
 
-def test_cifar_that_is_not_there_says_what_was_sought_and_how_to_make_it(here):
+def test_the_error_for_missing_cifar_files_says_how_to_create_them(here):
     (here / "cifar10").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match=r"test_batch\.bin not found in .*cifar-10-binary\.tar\.gz"):
         load_images("cifar10", "test")
@@ -145,12 +145,12 @@ def test_a_cifar_label_above_nine_is_refused(here):
 @pytest.mark.parametrize(
     ("name", "near"), [("minst", "mnist"), ("CIFAR-10", "cifar10"), ("Fashion", "fashion")]
 )
-def test_an_unknown_name_is_answered_with_the_nearest(name, near):
+def test_the_error_for_an_unknown_name_suggests_the_nearest(name, near):
     with pytest.raises(ValueError, match=f"unknown data set {name!r}; did you mean '{near}"):
         load_images(name)
 
 
-def test_an_unknown_name_is_answered_with_all():
+def test_the_error_for_an_unknown_name_lists_all():
     with pytest.raises(ValueError, match="Valid: digits, mnist, fashion-mnist, cifar10"):
         load_images("imagenet")
     with pytest.raises(ValueError, match="split"):  # without the check of types, as for users
@@ -160,7 +160,7 @@ def test_an_unknown_name_is_answered_with_all():
 @pytest.mark.skipif(
     not Path(os.environ.get("SYMNETS_DATA", "."), "mnist").is_dir(), reason="MNIST is not in SYMNETS_DATA"
 )
-def test_mnist_is_mnist():
+def test_mnist_has_the_published_images():
     """Counts of the digits in the published training part, and its first labels."""
     images = load_images("mnist", "train")
     assert images.labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
