@@ -1,7 +1,4 @@
-"""Grids: all combinations of some values of a configuration's fields.
-
-A grid with some of its axes replaced, as `symnets sweep NAME --set width=8,10` says it.
-"""
+"""Grids of configurations: all combinations of values of fields; grids with some of their axes replaced."""
 
 import itertools
 from collections.abc import Sequence
@@ -18,15 +15,16 @@ C = TypeVar("C")
 
 
 def grid(cls: type[C], **axes: Any) -> tuple[C, ...]:
-    """Configurations for all combinations of values; the last axis named runs fastest.
+    """Configurations for all combinations of values; the last axis varies fastest.
 
     Args:
         cls: a dataclass of scalars.
-        axes: by name of a field, a list, tuple, range or array of values, or one value for all.
+        axes: for a field, a list, tuple, range or array of values, or one value for all configurations.
 
     Raises:
-        ValueError: a field that `cls` does not have (the nearest is named), an axis without values or
-            with a value twice, or a value that `cls` refuses.
+        ValueError: `cls` has no such field (the message has the nearest one), an axis has no values or one
+        value
+            twice, or `cls` refuses a value.
 
     Example:
         >>> from dataclasses import dataclass
@@ -63,15 +61,18 @@ NONE = ("None", "none", "null")
 
 
 def override(configs: Sequence[C], settings: Sequence[str]) -> tuple[C, ...]:
-    """The configs with fields replaced, each in all combinations of the values given; none occurs twice.
+    """A grid with fields replaced by all combinations of the given values, without duplicates.
+
+    This is what `symnets sweep NAME --set width=8,10` does.
 
     Args:
-        configs: a grid, of one class.
-        settings: "field=value,value,...", a field each; values are checked against the type of the field.
+        configs: a grid of configurations of one class.
+        settings: "field=value,value,..." for each field; values are checked against the type of the field.
 
     Raises:
-        ValueError: a setting is not of this form, names an unknown field (the nearest is told) or one for
-            the second time, or has a value twice, of the wrong type or out of the field's range.
+        ValueError: a setting has another form or an unknown field (the message has the nearest one), a field
+        is set
+            twice, or a value occurs twice, has the wrong type or is out of the field's range.
 
     Example:
         >>> from dataclasses import dataclass
@@ -99,13 +100,13 @@ def override(configs: Sequence[C], settings: Sequence[str]) -> tuple[C, ...]:
 
 
 def _value(name: str, hint: Any, text: str) -> Any:
-    """A value of a field's type, from how it is written."""
+    """A value of a field's type from text."""
     adapter = TypeAdapter(hint)
     try:
         if text in NONE:
             return adapter.validate_python(None)
     except ValidationError:
-        pass  # the field is never None; perhaps this is one of its words
+        pass  # the field cannot be None, but may be a text such as "none"
     try:
         return adapter.validate_strings(text)
     except ValidationError as error:

@@ -65,6 +65,6 @@ def test_nothing_set_changes_nothing():
         (["width=3,3"], "has a value twice"),
     ],
 )
-def test_what_cannot_be_set_is_told(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         override(GRID, settings)

@@ -1,4 +1,4 @@
-"""One thread within, and afterwards as many as before, whoever leaves first."""
+"""One thread inside `one_thread`, and afterwards as many as before, in whatever order threads leave."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +10,7 @@ from symnets.sweeps._worker import one_thread
 
 @pytest.fixture(autouse=True)
 def two_threads():
-    """Two for torch, whatever the environment says."""
+    """Two threads for torch, whatever the environment variables are."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -23,7 +23,7 @@ def numbers_of_a_new_thread() -> int:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_two_threads_within_and_the_last_restores(first):
+def test_the_last_of_two_threads_restores_the_limits(first):
     """Two workers enter one after the other; either may leave first."""
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
         workers = [(one, one_thread()), (two, one_thread())]
@@ -34,19 +34,19 @@ def test_two_threads_within_and_the_last_restores(first):
         early.submit(its.__exit__, None, None, None).result()
         assert late.submit(torch.get_num_threads).result() == 1
         assert numbers_of_a_new_thread() == 1, "the process is still limited"
-        assert early.submit(torch.get_num_threads).result() == 2, "who has left is not"
+        assert early.submit(torch.get_num_threads).result() == 2, "the thread that has left is not"
         late.submit(last.__exit__, None, None, None).result()
         assert late.submit(torch.get_num_threads).result() == 2
     assert numbers_of_a_new_thread() == 2
 
 
-def fail_within() -> None:
+def fail_inside() -> None:
     with one_thread():
         assert torch.get_num_threads() == 1
         raise ArithmeticError
 
 
-def test_an_error_within_restores():
+def test_an_error_restores_the_limits():
     with pytest.raises(ArithmeticError):
-        fail_within()
+        fail_inside()
     assert torch.get_num_threads() == 2
