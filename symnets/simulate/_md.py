@@ -190,7 +190,7 @@ def run_md(
     rows = MDLog(log_path, n_dof)
     with ExitStack() as stack:
         write_frame = stack.enter_context(trajectory_writer(trajectory_path))
-        show = stack.enter_context(progress_bar(f"md {ensemble}", steps, shown=progress))
+        show = stack.enter_context(progress_bar(f"md {ensemble}", steps, enabled=progress))
         pressed = stack.enter_context(interruptible())
         # Overflows are detected, and reported, at the end of the step.
         stack.enter_context(np.errstate(over="ignore", invalid="ignore"))

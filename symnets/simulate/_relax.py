@@ -93,7 +93,7 @@ def relax(
     step, converged, interrupted = 0, False, False
     with ExitStack() as stack:
         write_frame = stack.enter_context(trajectory_writer(trajectory_path))
-        show = stack.enter_context(progress_bar(f"relax {optimizer}", steps, shown=progress))
+        show = stack.enter_context(progress_bar(f"relax {optimizer}", steps, enabled=progress))
         pressed = stack.enter_context(interruptible())
         try:
             for now_converged in dynamics.irun(fmax=fmax, steps=steps):

@@ -50,7 +50,7 @@ def check_motion(atoms: Atoms, timestep: float, initial_volume: float | None, wh
 
 
 @contextmanager
-def progress_bar(name: str, total: int, *, shown: bool) -> Iterator[Callable[[int, str], None]]:
+def progress_bar(name: str, total: int, *, enabled: bool) -> Iterator[Callable[[int, str], None]]:
     """Progress bar: yields `show(step, text)`, which updates the bar and the text beside it."""
     columns = (
         TextColumn("{task.description}"),
@@ -59,6 +59,6 @@ def progress_bar(name: str, total: int, *, shown: bool) -> Iterator[Callable[[in
         TimeRemainingColumn(),
         TextColumn("{task.fields[state]}"),
     )
-    with Progress(*columns, disable=not shown) as progress:
+    with Progress(*columns, disable=not enabled) as progress:
         task = progress.add_task(name, total=total, state="")
         yield lambda step, state: progress.update(task, completed=step, state=state)

@@ -1,6 +1,6 @@
 """Tests of this folder compare a GPU with the CPU: `pytest -m cuda`.
 
-Without a GPU they are skipped. SYMNETS_TEST_DEVICE=cpu compares the CPU with itself instead, to try the tests.
+Without a GPU they are skipped. SYMNETS_TEST_DEVICE=cpu compares the CPU with itself, to check the tests.
 """
 
 import os

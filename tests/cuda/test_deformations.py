@@ -1,4 +1,4 @@
-"""Deformations on a GPU are those of the CPU: the same numbers are drawn, and the same is done with them."""
+"""Deformations on a GPU equal those of the CPU: the same random numbers, and the same operations."""
 
 import copy
 
@@ -33,7 +33,7 @@ SOLID = {
 }
 FIELDS = {**FLAT, **{f"{name} in a volume": field for name, field in SOLID.items()}}
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
-"""Of float64: sums of at most a few hundred products of numbers of order 1 to 20."""
+"""Tolerance in float64, for sums of at most a few hundred products of numbers of order 1 to 20."""
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -64,7 +64,7 @@ def field(request: pytest.FixtureRequest) -> Field:
     return FIELDS[request.param]
 
 
-def test_a_generator_of_the_cpu_draws_the_same_fields(field, device):
+def test_a_generator_of_the_cpu_gives_the_same_fields(field, device):
     here, there = both(field, device)
     assert torch.equal(there.coefficients.cpu(), here.coefficients)
     assert there.acceptance == here.acceptance
@@ -73,7 +73,7 @@ def test_a_generator_of_the_cpu_draws_the_same_fields(field, device):
     assert torch.equal(again.to(device="cpu").coefficients, here.coefficients)
 
 
-def test_a_generator_of_the_device_draws_there(field, device):
+def test_a_generator_of_the_device_samples_on_the_device(field, device):
     draws = [
         field.sample(3, delta=0.3, generator=Generator(device).manual_seed(5), dtype=torch.float64)
         for _ in range(2)

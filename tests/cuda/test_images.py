@@ -1,4 +1,4 @@
-"""Image nets on a GPU: outputs, gradients, D, G and R, and trainings are those of the CPU."""
+"""Image nets on a GPU: outputs, gradients, D, G and R, and trainings equal those of the CPU."""
 
 import copy
 from dataclasses import replace
@@ -19,13 +19,12 @@ from symnets.observables import (
     shift_consistency,
     stability,
 )
-from symnets.setups import ClassifierConfig, classified_images, train_classifier
+from symnets.setups import ClassifierConfig, classified_images, initial_classifier, train_classifier
 from symnets.setups._classifier import augmentation
-from symnets.setups._classifier_training import initial_net
 from symnets.training import cross_entropy
 
 EXACT = {"rtol": 1e-8, "atol": 1e-10}
-"""Of nets in float64: up to twenty layers of sums of some hundred products."""
+"""Tolerance of nets in float64, for up to twenty layers of sums of some hundred products."""
 TINY = ClassifierConfig(
     data="digits", net="vgg_bn", width=0.5, n_train=200, n_test=200, batch_size=50, min_steps=60, max_steps=60
 )
@@ -106,7 +105,7 @@ def test_stability_leaves_the_net_and_the_generators_of_the_device_as_found(devi
         assert torch.equal(value, before[name])
 
 
-def test_still_images_have_no_d(device):
+def test_unchanged_images_have_no_d(device):
     found = measured(net("fc2").to(device), images(30), delta=0.0)
     assert found.D.value[-1] == 0
     assert found.notes
@@ -151,7 +150,7 @@ def test_augmentation_is_the_same_on_both(device, augment):
 def test_images_and_initial_nets_are_the_same_on_both(device):
     config = replace(TINY, device=str(device))
     random = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
-    there, here = initial_net(config), initial_net(TINY)
+    there, here = initial_classifier(config), initial_classifier(TINY)
     after = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
     assert torch.equal(after, random)
     for weight, known in zip(there.parameters(), here.parameters(), strict=True):

@@ -1,4 +1,4 @@
-"""Dense nets, their kernels, Hessians and dynamics on a GPU are those of the CPU, in float64."""
+"""Dense nets, their kernels, Hessians and dynamics on a GPU equal those of the CPU, in float64."""
 
 import copy
 from contextlib import ExitStack, contextmanager
@@ -140,7 +140,7 @@ def test_hessians_spectra_and_inertia(device, activation, loss):
 @pytest.mark.parametrize(
     "kind", [curvature.HessianOperator, curvature.GaussNewtonOperator, curvature.ResidualOperator]
 )
-def test_operators_and_what_asks_them(device, kind):
+def test_operators_and_estimators(device, kind):
     """Vectors are numpy's on the CPU, and probes of one seed are the same for any device of the model."""
     model, batch = net(members=None), patterns()
     here = kind(model, CrossEntropy(), batch)
@@ -158,7 +158,7 @@ def test_operators_and_what_asks_them(device, kind):
     assert densities[0] == pytest.approx(densities[1], rel=1e-9)
 
 
-def test_a_generator_of_the_device_draws_nets_and_probes_there(device):
+def test_a_generator_of_the_device_samples_nets_and_probes_on_it(device):
     generator = torch.Generator(device).manual_seed(0)
     for model in (net(generator=generator), Convolutional((1, 4, 4), 5, 2, bias=True, generator=generator)):
         assert all(p.device.type == device.type for p in model.parameters())
@@ -212,7 +212,7 @@ def test_descent(device, batch_size, fused):
 
 
 @pytest.mark.parametrize("batch_size", [None, 3])
-def test_descent_waits_for_the_device_at_looks_alone(device, batch_size):
+def test_descent_waits_for_the_device_at_checks_only(device, batch_size):
     state = TrainState(there(net(), device))
     state.optimizer = torch.optim.Adam(state.model.parameters(), lr=1e-4, fused=True)
     options = {
@@ -246,7 +246,7 @@ def test_gradient_flow(device, max_time):
     assert 0 <= ends[0].step - ends[1].step < 10
 
 
-def test_gradient_flow_waits_for_the_device_at_looks_alone(device):
+def test_gradient_flow_waits_for_the_device_at_checks_only(device):
     state, calls = TrainState(there(net(), device)), []
     with ExitStack() as stack:
 
@@ -295,7 +295,7 @@ def test_jamming_runs(device):
         assert found[0].arrays["gaps"].shape == (n_train,)
 
 
-def test_runs_that_look_on_the_way_and_take_hessians(device):
+def test_runs_with_records_and_hessians(device):
     """Random data and few steps: the ways to rows and arrays, not the physics."""
     options = {"width": 3, "depth": 2, "dim": 3, "dtype": "float64", "seed": range(2)}
     descent = grid(double_descent.Config, data="random", n_train=20, n_test=12, steps=100, **options)

@@ -1,4 +1,4 @@
-"""The law book on a GPU."""
+"""Physical laws of force fields on a GPU."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Models on a GPU: predictions, gradients and files are the CPU's."""
+"""Models on a GPU: predictions, gradients and files equal those of the CPU."""
 
 import copy
 

@@ -128,7 +128,7 @@ def test_pairs_are_those_of_the_cpu(device):
         assert torch.equal(theirs.cpu(), mine)
 
 
-def test_compiled_loops_asked_for_are_refused(device):
+def test_compiled_loops_are_refused_on_the_device(device):
     if device.type == "cpu":
         pytest.skip("they are the CPU's")
     op = product(implementation="fused").to(device)

@@ -1,4 +1,4 @@
-"""Force fields at work on a GPU: calculator, molecular dynamics, relaxation and compiled models."""
+"""Simulations on a GPU: calculator, molecular dynamics, relaxation and compiled models."""
 
 import copy
 from collections.abc import Callable
@@ -69,7 +69,7 @@ def test_a_calculator_agrees_with_the_cpu(
     assert there.neighbors.n_builds == here.neighbors.n_builds > 1
 
 
-def test_a_calculator_stays_where_its_force_field_is(device: torch.device, tmp_path: Path) -> None:
+def test_a_calculator_stays_on_the_device_of_its_force_field(device: torch.device, tmp_path: Path) -> None:
     model = nequip().to(device)
     assert SymnetsCalculator(model).device.type == device.type
     assert SymnetsCalculator(model, device="cpu").device.type == "cpu"
@@ -80,7 +80,7 @@ def test_a_calculator_stays_where_its_force_field_is(device: torch.device, tmp_p
     np.testing.assert_allclose(there.get_forces(ethanol()), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_dynamics_keeps_the_energy_and_follows_the_cpu(device: torch.device) -> None:
+def test_dynamics_conserves_the_energy_and_follows_the_cpu(device: torch.device) -> None:
     runs = [
         run_md(ethanol(), SymnetsCalculator(nequip(), device=place), steps=40, timestep=0.25, log_every=5)
         for place in (device, "cpu")

@@ -1,4 +1,4 @@
-"""Potentials are trained on a GPU as on the CPU, stopped, moved between the two, and resumed."""
+"""Potentials trained on a GPU: as on the CPU, interrupted, moved between the two, and resumed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -97,7 +97,7 @@ def checkpoint(folder: str) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("architecture", "method"), [("NequIP", "Adam"), ("MACE", "Muon"), ("Invariant", "Adam")]
 )
-def test_a_history_is_that_of_the_cpu(config, architecture, method):
+def test_a_history_equals_that_of_the_cpu(config, architecture, method):
     config = replace(
         config, model=ModelConfig(architecture, **SMALL), optimizer=replace(config.optimizer, method=method)
     )

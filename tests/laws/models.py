@@ -1,4 +1,4 @@
-"""Every force field the laws are tried on: a name, and a function that builds it."""
+"""Force fields on which the laws are checked: their names, and functions that build them."""
 
 import inspect
 from collections.abc import Callable

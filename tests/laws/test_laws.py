@@ -1,4 +1,4 @@
-"""Each law on every model."""
+"""Each law for every model."""
 
 from functools import cache
 

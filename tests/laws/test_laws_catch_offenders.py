@@ -1,4 +1,4 @@
-"""Every law can fail: each of these force fields is wrong in one way, and its law says so."""
+"""Every law can fail: force fields that are wrong in one way fail the law for it."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ BOOK = {law.name: law for law in LAWS}
     OFFENDERS,
     ids=[f"{law}-{type(getattr(o, 'energy_model', o)).__name__}-{type(o).__name__}" for law, o in OFFENDERS],
 )
-def test_offender_is_caught_by_its_law(law: str, offender: ForceField) -> None:
+def test_offending_model_fails_its_law(law: str, offender: ForceField) -> None:
     with pytest.raises(AssertionError, match=f"the law '{law}' is broken: "):
         BOOK[law](offender)
 

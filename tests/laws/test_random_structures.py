@@ -1,4 +1,4 @@
-"""Laws on structures that hypothesis draws: molecules, crystals, slabs, chains, tiny cells."""
+"""Laws on random structures of hypothesis: molecules, crystals, slabs, chains, tiny cells."""
 
 import pytest
 from ase import Atoms
@@ -24,14 +24,14 @@ def test_law_on_random_structures(law: Law, data: st.DataObject, seed: int) -> N
 
 
 @given(structures(SPECIES))
-def test_drawn_atoms_keep_their_distance(atoms: Atoms) -> None:
+def test_random_atoms_are_not_too_close(atoms: Atoms) -> None:
     distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
     if len(atoms) > 1:
         assert distances[distances > 0].min() > 0.7
 
 
 @given(crystals(SPECIES))
-def test_drawn_crystals_have_stress_where_they_have_volume(atoms: Atoms) -> None:
+def test_random_crystals_have_stress_where_they_have_volume(atoms: Atoms) -> None:
     stress = evaluate(FORCE_FIELDS["toy"], [atoms]).stress
     assert stress is not None
     assert bool(stress.isnan().any()) == (atoms.cell.rank < 3)

@@ -1,4 +1,4 @@
-"""Energy models small enough to be right at sight, and the ways a force field can be wrong."""
+"""Energy models simple enough to be correct by inspection, and force fields that are wrong in one way."""
 
 import torch
 from torch import nn

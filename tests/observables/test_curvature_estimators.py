@@ -82,7 +82,7 @@ def test_low_rank_has_its_trace_exactly() -> None:
     assert found.n_matvecs == 30
 
 
-def test_trace_is_unbiased_and_its_error_honest() -> None:
+def test_trace_is_unbiased_with_the_reported_error() -> None:
     values = 1.0 / np.arange(1, 151)
     operator = with_eigenvalues(values)
     found = [trace(operator, n_matvecs=24, generator=generator(seed)) for seed in range(60)]
@@ -109,7 +109,7 @@ def test_small_operators_have_their_trace_exactly() -> None:
     assert (round(found.value, 12), found.error, found.n_matvecs) == (-1, 0, 3)
 
 
-def test_as_many_products_as_columns_find_the_trace_exactly() -> None:
+def test_as_many_products_as_columns_give_the_exact_trace() -> None:
     """A third of the products in a sketch would not: its range has 10 dimensions, the matrix 30."""
     values = np.random.default_rng(1).standard_normal(30)
     found = trace(with_eigenvalues(values), n_matvecs=30, generator=generator())
@@ -132,7 +132,7 @@ def test_extreme_eigenpairs(which: str, expected: list) -> None:
     np.testing.assert_allclose(operator @ found.vectors, found.vectors * found.values, atol=1e-9)
 
 
-def test_of_a_net_they_agree_with_the_matrix() -> None:
+def test_estimators_of_a_net_agree_with_its_matrix() -> None:
     net = Dense(4, 10, 2, activation="tanh", generator=generator(), dtype=torch.float64)
     x = torch.randn(50, 4, generator=generator(1), dtype=torch.float64)
     batch = Batch(x, torch.randn(50, generator=generator(2), dtype=torch.float64).sign())
@@ -146,7 +146,7 @@ def test_of_a_net_they_agree_with_the_matrix() -> None:
     assert density.moment(2) == pytest.approx(float((split.h**2).sum()) / split.n_params, rel=0.2)
 
 
-def test_same_generator_same_answer() -> None:
+def test_equal_generators_give_equal_estimates() -> None:
     operator = with_eigenvalues(SEMICIRCLE)
     once, again = (trace(operator, n_matvecs=9, generator=generator(5)) for _ in range(2))
     assert once == again

@@ -1,4 +1,4 @@
-"""What Hessians of ReLU nets must satisfy, whatever the weights."""
+"""Identities that Hessians of ReLU nets satisfy for any weights."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def gradient(net: Dense, values: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_euler_a_layer_turns_into_the_gradient_of_the_others(depth: int) -> None:
+def test_euler_identity_of_one_layer(depth: int) -> None:
     """f is homogeneous of degree 1 in each layer: w_l · ∂f/∂w_l = f. One derivative more:
 
     Hp w_l = ∂L/∂w in the other layers, and 0 in layer l.
@@ -48,7 +48,7 @@ def test_euler_a_layer_turns_into_the_gradient_of_the_others(depth: int) -> None
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_euler_weights_are_stretched(depth: int) -> None:
+def test_euler_identity_of_all_weights(depth: int) -> None:
     """Hp w = L ∂L/∂w, and H0 w = (L + 1) (1/P) Σ ℓ'' f ∇f, with L hidden layers."""
     net, (x, y) = relu_net(depth), data()
     loss, w = QuadraticHinge(), flat(list(relu_net(depth).parameters()))
@@ -61,7 +61,7 @@ def test_euler_weights_are_stretched(depth: int) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_a_layer_is_not_curved_against_itself(depth: int) -> None:
+def test_hp_of_relu_nets_has_no_block_of_a_layer_with_itself(depth: int) -> None:
     net = relu_net(depth)
     hp = hessian_split(net, CrossEntropy(), data()).hp
     start = 0

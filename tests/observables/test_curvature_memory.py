@@ -1,4 +1,4 @@
-"""How many numbers are held at once while a Hessian is split."""
+"""Memory of hessian_split."""
 
 import weakref
 from typing import Any
@@ -41,7 +41,7 @@ class Held(TorchDispatchMode):
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize(("depth", "width"), [(1, 40), (2, 20), (3, 16), (5, 12)])
-def test_less_than_three_squares_are_held(
+def test_split_takes_less_than_three_matrices_of_memory(
     activation: str, depth: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dense_split, "SMALL", 0)

@@ -1,4 +1,4 @@
-"""Operators against the dense matrices they stand for."""
+"""Curvature operators against dense matrices."""
 
 from typing import NamedTuple
 
@@ -103,7 +103,7 @@ def answer_loss(outputs: Answer, targets: Tensor) -> Tensor:
     return (outputs.value - targets) ** 2 + (outputs.slope**2).sum(1)
 
 
-def test_outputs_may_be_anything_that_the_loss_understands() -> None:
+def test_outputs_may_be_anything_that_the_loss_takes() -> None:
     net, (x, y) = Potential(), data()
     found = dense(HessianOperator(net, answer_loss, Batch(x, y)))
     expected = hessian_rows(answer_loss(net(x), y).mean(), list(net.parameters()))
@@ -121,7 +121,7 @@ def test_model_and_random_state_are_left_as_found() -> None:
     assert net.training
 
 
-def test_operator_is_of_the_weights_it_was_made_of() -> None:
+def test_operator_has_its_own_copy_of_the_weights() -> None:
     net, batch = net_of(), data()
     operator = HessianOperator(net, MSE(), batch)
     before = dense(operator)
@@ -169,7 +169,7 @@ def test_several_batches_are_the_mean_over_all_examples(operator: type[Curvature
         torch.testing.assert_close(found.h, hessian_split(net, loss, (x, y)).h, rtol=1e-12, atol=1e-15)
 
 
-def test_several_batches_see_the_same_random_numbers_in_each_product() -> None:
+def test_several_batches_have_the_same_random_numbers_in_each_product() -> None:
     """With dropout the operator is linear only if its masks stay."""
     net, (x, y) = Potential(), data()
     operator = HessianOperator(net, answer_loss, [(x[:6], y[:6]), (x[6:], y[6:])])

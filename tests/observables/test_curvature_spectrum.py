@@ -27,7 +27,7 @@ def test_inertia_counts_planted_eigenvalues(seed: int) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 30, 70])
-def test_inertia_is_what_the_spectrum_says(n: int) -> None:
+def test_inertia_agrees_with_the_spectrum(n: int) -> None:
     matrix = draw(n, n)
     matrix = matrix + matrix.T
     found, eigenvalues = inertia(matrix), spectrum(matrix)
@@ -48,7 +48,7 @@ def test_tolerance_decides_what_is_zero(tolerance: float, counts: tuple) -> None
     assert (found.n_negative, found.n_zero, found.n_positive) == counts
 
 
-def test_zero_has_nothing_but_zeros() -> None:
+def test_inertia_of_the_zero_matrix() -> None:
     assert inertia(torch.zeros(4, 4)).n_zero == 4
 
 
@@ -57,7 +57,7 @@ def test_float32_rounding_is_not_taken_for_curvature() -> None:
     assert (found.n_negative, found.n_zero, found.n_positive) == (0, 20, 3)
 
 
-def test_members_have_their_own() -> None:
+def test_members_have_separate_spectra() -> None:
     matrices = torch.stack([with_eigenvalues([-1, 1, 2]), with_eigenvalues([-1, -1, 2])])
     assert inertia(matrices).n_negative.tolist() == [1, 2]
     assert spectrum(matrices).n_below(0).tolist() == [1, 2]
@@ -98,7 +98,7 @@ def test_spectrum_of_h0_is_that_of_the_tangent_kernel(net: nn.Module, loss: obje
     assert len(found) <= min(n, len(expected))
 
 
-def test_h0_of_the_hinge_is_nothing() -> None:
+def test_h0_of_the_hinge_has_no_eigenvalues() -> None:
     batch = Batch(draw(9, 3), draw(9).sign())
     assert h0_spectrum(NETS["dense"], Hinge(), batch).eigenvalues.numel() == 0
 

@@ -63,7 +63,7 @@ def test_closed_form_is_autodiff(activation: str, depth: int, bias: bool) -> Non
 
 
 @pytest.mark.parametrize("parametrization", ["standard", "mean_field"])
-def test_scales_of_the_parametrization_are_in_it(parametrization: str) -> None:
+def test_split_includes_the_scales_of_the_parametrization(parametrization: str) -> None:
     net, (x, y) = net_of("swish", 3, bias=True, parametrization=parametrization), data()
     found = hessian_split(net, QuadraticHinge(), Batch(x, y))
     for matrix, expected in zip((found.h0, found.hp), split_rows(net, QuadraticHinge(), x, y), strict=True):
@@ -80,7 +80,7 @@ def test_portions_of_patterns_and_units_add_up(activation: str, monkeypatch: pyt
     assert_equal(parts.hp, whole.hp, 1e-13)
 
 
-def test_matrices_of_more_than_one_strip_are_whole() -> None:
+def test_matrices_of_more_than_one_strip_are_complete() -> None:
     net = Dense(5, 14, 2, bias=True, activation="tanh", generator=generator(), dtype=torch.float64)
     x = torch.randn(6, 5, generator=generator(1), dtype=torch.float64)
     y = torch.ones(6, dtype=torch.float64)
@@ -90,7 +90,7 @@ def test_matrices_of_more_than_one_strip_are_whole() -> None:
         assert_equal(matrix, expected)
 
 
-def test_float32_is_as_good_as_float32() -> None:
+def test_float32_agrees_to_rounding() -> None:
     net, (x, y) = net_of("tanh", 3, bias=True), data()
     exact = hessian_split(net, CrossEntropy(), Batch(x, y))
     found = hessian_split(net.float(), CrossEntropy(), Batch(x.float(), y.float()))

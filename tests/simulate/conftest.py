@@ -1,4 +1,4 @@
-"""A force field whose physics is known: Lennard-Jones, smooth at the cutoff as in ASE."""
+"""Lennard-Jones as a force field, smooth at the cutoff as in ASE."""
 
 from collections.abc import Callable, Iterator
 

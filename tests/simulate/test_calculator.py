@@ -57,13 +57,13 @@ def test_a_molecule_has_no_stress(field, cluster):
         cluster.get_stress()
 
 
-def test_a_lone_atom_feels_nothing(field):
+def test_force_on_a_single_atom_is_zero(field):
     atoms = Atoms("Ar", calculator=SymnetsCalculator(field))
     assert atoms.get_potential_energy() == 0
     np.testing.assert_array_equal(atoms.get_forces(), np.zeros((1, 3)))
 
 
-def test_atoms_are_only_read(field, crystal):
+def test_the_atoms_are_not_changed(field, crystal):
     atoms = crystal(2)
     atoms.positions += 30  # outside the cell
     before = atoms.copy()
@@ -92,7 +92,7 @@ def test_float32_survives_atoms_far_from_the_origin(field, cluster, crystal, per
     np.testing.assert_allclose(single.get_forces(atoms), single.get_forces(far), atol=2e-5)
 
 
-def test_dtype_is_the_models_unless_told_otherwise(field):
+def test_dtype_is_that_of_the_model_by_default(field):
     assert SymnetsCalculator(field).dtype == torch.float64
     assert SymnetsCalculator(field.float()).dtype == torch.float32
     assert SymnetsCalculator(field.float(), dtype=torch.float64).dtype == torch.float64
@@ -124,12 +124,12 @@ def test_a_path_is_loaded(field, cluster, monkeypatch):
     assert asked == [(Path("model.safetensors"), "cpu", torch.float64)]
 
 
-def test_something_else_than_a_force_field_is_named(unchecked, field):
+def test_other_models_are_refused_by_name(unchecked, field):
     with pytest.raises(ValueError, match=r"got PairEnergy; wrap .* ForceField\(model\)"):
         SymnetsCalculator(field.energy_model)
 
 
-def test_unknown_elements_are_named_with_those_known(field):
+def test_unknown_elements_are_named_with_those_of_the_model(field):
     calculator = SymnetsCalculator(field)
     with pytest.raises(ValueError, match=r"the model knows Ne, Ar; .* O \(atom 1\), H \(atom 2\)"):
         calculator.get_forces(Atoms("ArOH", np.eye(3) * 3))

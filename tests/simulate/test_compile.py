@@ -1,4 +1,4 @@
-"""Compiled models: the predictions of the original, to the tolerance, and no training."""
+"""Compiled models predict what the original does, to the tolerance, and are not trained."""
 
 import copy
 
@@ -47,7 +47,7 @@ def test_forces_are_those_of_the_model_to_the_tolerance(model):
     assert compile_error(model, finer, graph()).forces < 1e-6
 
 
-def test_the_error_falls_as_the_third_power_of_the_step():
+def test_the_error_falls_as_the_third_power_of_the_knot_spacing():
     model = nequip().double()
     errors = [compile_error(model, Compiled(model.energy_model, n), graph()).forces for n in (100, 400)]
     assert errors[0] / errors[1] > 4**3 / 2
@@ -99,7 +99,7 @@ def test_models_without_convolutions_are_refused():
         compile(ForceField(Springs()))
 
 
-def test_the_calculator_takes_either(tmp_path):
+def test_the_calculator_takes_original_and_compiled_models(tmp_path):
     model, atoms = nequip(), molecule("CH3CH2OH")
     save(model, tmp_path / "model.safetensors")
     assert main(["compile", str(tmp_path / "model.safetensors")]) == 0

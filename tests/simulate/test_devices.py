@@ -1,4 +1,4 @@
-"""Force fields at work on a device whose tensors do not mix with those of the CPU."""
+"""Simulations on a device whose tensors cannot be mixed with those of the CPU."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from symnets.testing import assert_equivariant, assert_inputs_untouched
 from tests.second_device import on_device, second_device
 
 
-def test_a_calculator_without_its_device_says_what_is_missing(field):
+def test_a_missing_device_is_named(field):
     with pytest.raises(ValueError, match=r"device: expected one that torch .* got 'cuda:99'"):
         SymnetsCalculator(field, device="cuda:99")
     with pytest.raises(ValueError, match=r"got 'nonsense'"):
@@ -23,7 +23,7 @@ def test_a_calculator_without_its_device_says_what_is_missing(field):
     assert SymnetsCalculator(field, device="auto").device.type in ("cpu", "cuda")
 
 
-def test_calculator_dynamics_and_relaxation_are_those_of_the_cpu(field, crystal):
+def test_calculator_dynamics_and_relaxation_equal_those_of_the_cpu(field, crystal):
     here = SymnetsCalculator(field)
     atoms = crystal(2)
     forces, stress = here.get_forces(atoms), here.get_property("stress", atoms)
@@ -40,7 +40,7 @@ def test_calculator_dynamics_and_relaxation_are_those_of_the_cpu(field, crystal)
         assert relax(atoms, there, steps=2).energy < there.get_potential_energy(atoms)
 
 
-def test_a_model_is_compiled_and_evaluated_where_it_is():
+def test_a_model_is_compiled_and_evaluated_on_its_device():
     torch.manual_seed(1)
     small = {"cutoff": 3.0, "lmax": 1, "channels": 2, "layers": 1, "radial_hidden": (4,)}
     atoms = bulk("Cu", cubic=True)

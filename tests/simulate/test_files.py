@@ -5,7 +5,7 @@ import pytest
 from symnets.simulate._files import snapshot, write_structure
 
 
-def test_a_snapshot_drops_labels_of_other_origin(cluster):
+def test_a_snapshot_drops_other_arrays_and_info(cluster):
     cluster.info["REF_energy"] = -1.0
     cluster.set_array("REF_forces", np.zeros((len(cluster), 3)))
     frame = snapshot(cluster, step=3)
@@ -14,7 +14,7 @@ def test_a_snapshot_drops_labels_of_other_origin(cluster):
     assert frame == cluster
 
 
-def test_a_structure_is_written_whole_or_not_at_all(tmp_path, cluster, monkeypatch):
+def test_a_structure_is_written_atomically(tmp_path, cluster, monkeypatch):
     def fail(path, atoms, **options):
         path.write_text("half of")
         raise OSError("no space left on device")

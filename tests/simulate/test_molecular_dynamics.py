@@ -40,7 +40,7 @@ def test_error_of_nve_is_quadratic_in_the_time_step(calculator, cluster):
     assert coarse.drift.max_deviation / fine.drift.max_deviation == pytest.approx(4, rel=0.1)
 
 
-def test_nve_starts_at_the_temperature_of_what_can_move(calculator, cluster):
+def test_nve_starts_at_the_temperature_of_the_free_velocities(calculator, cluster):
     run = run_md(cluster, calculator, steps=0, temperature=100.0)
     assert run.log["temperature"].tolist() == pytest.approx([100])
     assert 2 * run.atoms.get_kinetic_energy() == pytest.approx(9 * units.kB * 100)
@@ -88,7 +88,7 @@ def test_a_run_is_a_function_of_its_seed(calculator, cluster):
     assert np.abs(runs[0].atoms.positions - runs[2].atoms.positions).max() > 1e-4
 
 
-def test_atoms_given_stay_as_they_are(calculator, cluster):
+def test_the_given_atoms_are_not_changed(calculator, cluster):
     before = cluster.copy()
     run_md(cluster, calculator, steps=5)
     assert cluster == before
@@ -103,7 +103,7 @@ def test_fixed_atoms_stay(calculator, cluster):
     assert run.drift.max_deviation < 1e-3
 
 
-def test_files_hold_the_run(calculator, crystal, tmp_path):
+def test_files_have_the_frames_and_rows_of_the_run(calculator, crystal, tmp_path):
     trajectory, log = tmp_path / "new" / "md.xyz", tmp_path / "md.csv"
     run = run_md(
         crystal(2), calculator, steps=25, trajectory=trajectory, log=log, save_every=5, log_every=10
@@ -145,7 +145,7 @@ def test_a_run_can_be_continued(calculator, cluster, tmp_path):
     np.testing.assert_allclose(from_file.atoms.positions, whole.atoms.positions, atol=1e-5)
 
 
-def test_ctrl_c_keeps_what_was_done(field, cluster, tmp_path):
+def test_ctrl_c_keeps_the_steps_before(field, cluster, tmp_path):
     class Pressed(SymnetsCalculator):
         """Someone presses Ctrl-C in the eighth step."""
 
@@ -169,7 +169,7 @@ def test_ctrl_c_keeps_what_was_done(field, cluster, tmp_path):
 
 
 @pytest.mark.parametrize("ensemble", ["nve", "nvt", "nvt-nose-hoover", "npt"])
-def test_a_time_step_too_long_is_noticed(calculator, crystal, tmp_path, ensemble):
+def test_a_time_step_too_long_is_an_error(calculator, crystal, tmp_path, ensemble):
     with pytest.raises(Unstable, match=r"step \d+ .*(explodes|not finite)"):
         run_md(
             crystal(2),
@@ -202,7 +202,7 @@ def test_results_that_are_not_finite_stop_the_run(field, cluster, what):
         run_md(cluster, Broken(field), steps=100)
 
 
-def test_existing_files_are_not_overwritten_unasked(calculator, cluster, tmp_path):
+def test_existing_files_are_not_overwritten_by_default(calculator, cluster, tmp_path):
     path = tmp_path / "md.csv"
     path.write_text("precious")
     with pytest.raises(ValueError, match=r"md\.csv exists"):
@@ -212,7 +212,7 @@ def test_existing_files_are_not_overwritten_unasked(calculator, cluster, tmp_pat
     assert path.read_text().startswith("step,time_ps")
 
 
-def test_what_cannot_start_leaves_files_alone(calculator, cluster, tmp_path):
+def test_a_run_that_cannot_start_changes_no_files(calculator, cluster, tmp_path):
     path = tmp_path / "md.csv"
     path.write_text("precious")
     with pytest.raises(Unstable, match="the initial structure: the structure explodes"):

@@ -55,14 +55,14 @@ def test_energy_is_stationary_in_the_volume_after_cell_relaxation(calculator):
     assert energies[1] < min(energies[0], energies[2])
 
 
-def test_the_cell_stays_unless_asked(calculator, crystal):
+def test_the_cell_is_fixed_by_default(calculator, crystal):
     atoms = crystal(2)
     result = relax(atoms, calculator, fmax=1e-3)
     np.testing.assert_array_equal(result.atoms.cell.array, atoms.cell.array)
     assert abs(result.pressure) > 0.1
 
 
-def test_agrees_with_the_twin(calculator, twin, cluster):
+def test_agrees_with_an_independent_implementation(calculator, twin, cluster):
     other = cluster.copy()
     other.calc = twin
     BFGS(other, logfile=None).run(fmax=1e-6)
@@ -71,7 +71,7 @@ def test_agrees_with_the_twin(calculator, twin, cluster):
     np.testing.assert_allclose(result.atoms.get_all_distances(), other.get_all_distances(), atol=1e-5)
 
 
-def test_atoms_given_stay_as_they_are(calculator, crystal):
+def test_the_given_atoms_are_not_changed(calculator, crystal):
     atoms = crystal(2)
     before = atoms.copy()
     relax(atoms, calculator, cell=True, steps=5)
@@ -89,7 +89,7 @@ def test_the_final_structure_is_written_in_the_format_of_its_name(calculator, cr
     )
 
 
-def test_the_way_is_written(calculator, cluster, tmp_path):
+def test_the_trajectory_is_written(calculator, cluster, tmp_path):
     result = relax(cluster, calculator, trajectory=tmp_path / "way.xyz")
     frames = ase.io.read(tmp_path / "way.xyz", index=":")
     assert [frame.info["step"] for frame in frames] == list(range(result.n_steps + 1))
@@ -97,13 +97,13 @@ def test_the_way_is_written(calculator, cluster, tmp_path):
     assert frames[-1].get_potential_energy() == pytest.approx(result.energy)
 
 
-def test_too_few_steps_are_not_called_converged(calculator, cluster):
+def test_too_few_steps_are_not_converged(calculator, cluster):
     result = relax(cluster, calculator, steps=2)
     assert not result.converged
     assert result.n_steps == 2
 
 
-def test_ctrl_c_keeps_what_was_done(field, cluster, tmp_path):
+def test_ctrl_c_keeps_the_steps_before(field, cluster, tmp_path):
     class Pressed(SymnetsCalculator):
         """Someone presses Ctrl-C in the third step."""
 
@@ -122,7 +122,7 @@ def test_ctrl_c_keeps_what_was_done(field, cluster, tmp_path):
     assert ase.io.read(tmp_path / "end.xyz").get_potential_energy() == pytest.approx(result.energy)
 
 
-def test_forces_that_are_not_finite_stop_it(field, cluster):
+def test_forces_that_are_not_finite_stop_the_relaxation(field, cluster):
     class Broken(SymnetsCalculator):
         """Fails after three evaluations."""
 
@@ -153,12 +153,12 @@ def test_options_out_of_range_are_explained(unchecked, calculator, cluster, opti
         relax(cluster, calculator, **options)
 
 
-def test_a_name_without_format_is_refused_before_the_work(calculator, cluster, tmp_path):
+def test_a_name_without_format_is_refused_at_the_start(calculator, cluster, tmp_path):
     with pytest.raises(ValueError, match=r"expected a name with a format of ASE; try end\.xyz"):
         relax(cluster, calculator, output=tmp_path / "end.nonsense")
 
 
-def test_existing_files_are_not_overwritten_unasked(calculator, cluster, tmp_path):
+def test_existing_files_are_not_overwritten_by_default(calculator, cluster, tmp_path):
     (tmp_path / "end.xyz").write_text("precious")
     with pytest.raises(ValueError, match=r"end\.xyz exists"):
         relax(cluster, calculator, output=tmp_path / "end.xyz")

@@ -22,7 +22,7 @@ def fresh(atoms: Atoms, cutoff: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pbc", [False, True, (True, False, True)])
-def test_edges_are_those_of_a_fresh_list_at_every_step(crystal, pbc):
+def test_edges_equal_those_of_a_new_list_at_every_step(crystal, pbc):
     atoms, rng = crystal(2), np.random.default_rng(0)
     atoms.pbc = pbc
     skinned = SkinnedNeighbors(5.0, 0.6)
@@ -35,7 +35,7 @@ def test_edges_are_those_of_a_fresh_list_at_every_step(crystal, pbc):
     assert 1 < skinned.n_builds < 20
 
 
-def test_edges_are_those_of_a_fresh_list_while_the_cell_changes(crystal):
+def test_edges_equal_those_of_a_new_list_while_the_cell_changes(crystal):
     atoms, rng = crystal(2), np.random.default_rng(0)
     skinned = SkinnedNeighbors(5.0, 0.6)
     for _ in range(40):
@@ -90,7 +90,7 @@ def test_a_trajectory_does_not_depend_on_the_skin(field, cluster, crystal, perio
     assert builds[1] < 40
 
 
-def test_without_skin_the_list_of_atoms_that_stay_is_kept(crystal):
+def test_without_skin_the_list_is_kept_for_unchanged_positions(crystal):
     atoms, skinned = crystal(2), SkinnedNeighbors(5.0, 0.0)
     skinned(atoms)
     skinned(atoms)
@@ -98,6 +98,6 @@ def test_without_skin_the_list_of_atoms_that_stay_is_kept(crystal):
 
 
 @pytest.mark.parametrize("skin", [-0.1, np.nan, np.inf])
-def test_the_skin_is_a_length(skin):
+def test_a_negative_skin_is_refused(skin):
     with pytest.raises(ValueError, match="skin: expected a length"):
         SkinnedNeighbors(5.0, skin)

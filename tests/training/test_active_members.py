@@ -1,4 +1,4 @@
-"""Parts of an ensemble: whose inputs are whose, and what is frozen stays where it is."""
+"""Active members: their inputs and targets, and parameters that require no gradient."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def ensemble(kind, members=3):
         ("ensemble", (3, 2, 2)),
     ],
 )
-def test_parts_answer_as_the_whole_with_as_many_patterns_as_members(kind, shape, targets):
+def test_active_members_have_the_outputs_of_the_whole_ensemble(kind, shape, targets):
     """With n = S sizes cannot tell members from patterns; the number of axes does."""
     model, batch = ensemble(kind), Batch(draw(*shape), signs(*targets))
     active = ActiveMembers(TrainState(model), batch)
@@ -66,7 +66,7 @@ def test_parts_answer_as_the_whole_with_as_many_patterns_as_members(kind, shape,
 
 @pytest.mark.parametrize("kind", ["dense", "convolutional", "ensemble"])
 @pytest.mark.parametrize("flow", [False, True])
-def test_frozen_parameters_rest_when_a_member_has_finished(kind, flow, tmp_path):
+def test_parameters_without_gradient_stay_fixed_when_a_member_has_finished(kind, flow, tmp_path):
     model = ensemble(kind)
     frozen = next(iter(model.parameters()))
     frozen.requires_grad_(False)
@@ -87,7 +87,7 @@ def test_frozen_parameters_rest_when_a_member_has_finished(kind, flow, tmp_path)
     state.state_dict()  # the optimiser has no state for a parameter that is not its own
 
 
-def test_levenberg_marquardt_refuses_frozen_parameters():
+def test_levenberg_marquardt_refuses_parameters_without_gradient():
     model = ensemble("dense")
     model.weights[0].requires_grad_(False)
     with pytest.raises(ValueError, match="expected all weights trainable"):

@@ -1,4 +1,4 @@
-"""Cross-entropy of classes: torch's own, closed forms, and a resumed training on random inputs."""
+"""Cross-entropy of classes against torch and closed forms, and a resumed training on random inputs."""
 
 import math
 from pathlib import Path
@@ -21,19 +21,19 @@ def logits() -> torch.Tensor:
 LABELS = torch.tensor([0, 1, 2, 3, 3, 0, 2])
 
 
-def test_it_is_torchs(logits):
+def test_cross_entropy_equals_that_of_torch(logits):
     expected = F.cross_entropy(logits, LABELS, reduction="none")
     torch.testing.assert_close(cross_entropy(logits, LABELS), expected)
     torch.testing.assert_close(cross_entropy(logits, LABELS.int()), expected)
 
 
-def test_members_stand_side_by_side(logits):
+def test_members_have_the_cross_entropy_of_single_nets(logits):
     both = cross_entropy(torch.stack([logits, -logits]), LABELS)
     torch.testing.assert_close(both[1], cross_entropy(-logits, LABELS))
     assert both.shape == (2, 7)
 
 
-def test_equal_outputs_cost_the_logarithm_of_the_number_of_classes():
+def test_equal_outputs_have_the_logarithm_of_the_number_of_classes():
     loss = cross_entropy(torch.full((3, 10), 1e4), torch.tensor([0, 5, 9]))
     assert loss.tolist() == pytest.approx([math.log(10)] * 3)
 
@@ -50,7 +50,7 @@ def test_gradient_is_softmax_minus_label(logits):
     torch.testing.assert_close(logits.grad, logits.detach().softmax(1) - F.one_hot(LABELS, 4))
 
 
-def test_a_wrong_answer_of_great_confidence_is_finite():
+def test_loss_of_a_confident_wrong_output_is_finite():
     loss = cross_entropy(torch.tensor([[1e30, 0.0]]), torch.tensor([1]))
     assert float(loss) == pytest.approx(1e30)
 
@@ -64,7 +64,7 @@ def test_a_wrong_answer_of_great_confidence_is_finite():
         (torch.tensor([0, 1, 2, 3, -1, 0, 0]), "got -1 to 3"),
     ],
 )
-def test_labels_that_are_no_classes(logits, labels, message):
+def test_labels_that_are_not_classes_are_refused(logits, labels, message):
     with pytest.raises(ValueError, match=message):
         cross_entropy(logits, labels)
 

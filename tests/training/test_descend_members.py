@@ -1,4 +1,4 @@
-"""Descent of an ensemble: as S single nets, each until it is finished."""
+"""Gradient descent of an ensemble equals that of S single nets, each until its own end."""
 
 import pytest
 import torch
@@ -51,7 +51,7 @@ def satisfied_first(model, batch):
     return model
 
 
-def test_an_ensemble_is_its_single_nets_and_a_finished_member_rests():
+def test_an_ensemble_equals_its_single_nets_and_a_finished_member_stays_fixed():
     batch = patterns()
     model = satisfied_first(net(), batch)
     singles = [model.member(s) for s in range(3)]
@@ -74,7 +74,7 @@ def test_an_ensemble_is_its_single_nets_and_a_finished_member_rests():
             torch.testing.assert_close(p[s], q, rtol=1e-9, atol=1e-11)
 
 
-def test_members_with_data_of_their_own_are_single_nets():
+def test_members_with_separate_data_equal_single_nets():
     x, y = torch.randn(3, 8, 4, generator=seeded(1), dtype=torch.float64), patterns().targets
     batch = Batch(x, torch.stack([y, -y, y]))
     state = adam(net())
@@ -95,7 +95,7 @@ def test_satisfied_members_satisfy_all_patterns():
     assert members.loss.max() <= 1e-12
 
 
-def test_one_that_cannot_is_at_a_minimum():
+def test_a_member_that_cannot_satisfy_all_patterns_is_at_a_minimum():
     """Equal points with opposite labels: the best is f = 0 with L = 1/2, a minimum of a linear net."""
     x = torch.ones(2, 4, dtype=torch.float64)
     model = Dense(4, 3, 1, activation="linear", members=2, generator=seeded(), dtype=torch.float64)
@@ -111,7 +111,7 @@ def test_a_member_still_falling_when_the_budget_ends_is_unconverged():
     assert "UNCONVERGED" in members.verdicts
 
 
-def test_a_diverged_member_leaves_the_others_alone():
+def test_a_diverged_member_does_not_change_the_others():
     batch = patterns()
     model = net()
     with torch.no_grad():
@@ -149,7 +149,7 @@ def test_resumed_descent_has_the_same_bits(tmp_path, cut):
 
 
 @pytest.mark.parametrize("kind", ["convolutional", "ensemble"])
-def test_other_nets_with_members_descend_too(kind):
+def test_other_ensembles_can_be_trained(kind):
     batch = patterns()
     if kind == "ensemble":
         singles = [
@@ -211,7 +211,7 @@ def test_resumed_stochastic_descent_has_the_same_bits(tmp_path, cut):
         assert torch.equal(p, q)
 
 
-def test_what_cannot_descend_is_refused():
+def test_bad_input_of_descent_is_refused():
     with pytest.raises(ValueError, match="expected an ensemble"):
         run(adam(net(members=None)), patterns(), budget=1)
     with pytest.raises(ValueError, match=r"expected \+1 and -1"):

@@ -1,4 +1,4 @@
-"""Trainings on a device other than the CPU: nothing is mixed, nothing is waited for, checkpoints move."""
+"""Training on another device than the CPU: no mixed devices, no synchronisation, portable checkpoints."""
 
 import math
 
@@ -52,7 +52,7 @@ def weights(state: TrainState) -> Tensor:
 
 
 @pytest.mark.parametrize("method", ["AdamW", "Muon"])
-def test_a_training_is_that_of_the_cpu_and_moves_both_ways(method, tmp_path):
+def test_a_training_equals_that_of_the_cpu_and_moves_between_devices(method, tmp_path):
     whole = fit(fresh("cpu", method), 15)
     checkpoint = Checkpoint(tmp_path / "c", 100)
     with second_device():
@@ -75,7 +75,7 @@ def test_a_training_is_that_of_the_cpu_and_moves_both_ways(method, tmp_path):
     assert found == pytest.approx(ends, rel=1e-12)
 
 
-def test_a_loss_on_a_gpu_is_read_when_someone_asks():
+def test_a_loss_on_a_gpu_is_transferred_only_when_read():
     with second_device():
         state = fresh("cuda", "AdamW")
         next(steps(state))
@@ -97,7 +97,7 @@ def test_a_training_that_diverges_on_a_gpu_is_stopped_within_some_steps():
     assert math.isnan(history.rows[-1]["loss"])
 
 
-def test_the_generator_of_the_trainings_own_gpu_is_kept(monkeypatch):
+def test_the_generator_of_the_gpu_of_the_training_is_saved(monkeypatch):
     """Other GPUs are left alone; on another machine the state goes to the GPU that goes on."""
     states, asked = {"cuda:0": torch.arange(16, dtype=torch.uint8)}, []
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: states[str(device)])

@@ -1,4 +1,4 @@
-"""Descent of an ensemble by loaders: what it reports."""
+"""Reported loss of an ensemble that is trained with a loader."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Gradient flow against fine Euler integration and its laws of conservation."""
+"""Gradient flow against small Euler steps and its conservation laws."""
 
 import math
 
@@ -61,7 +61,7 @@ def euler(model, loss, batch, time, steps):
     [("tanh", QuadraticHinge()), ("tanh", MSE()), ("relu", CrossEntropy()), ("relu", Hinge())],
     ids=str,
 )
-def test_it_is_the_limit_of_fine_euler_steps(activation, loss):
+def test_flow_is_the_limit_of_small_euler_steps(activation, loss):
     """Euler's error falls as 1/steps; two runs extrapolate it away where the flow is smooth."""
     batch, time, model = patterns(), 1.0, net(activation, members=2)
     coarse, fine = (
@@ -111,7 +111,7 @@ def balances(model):
 
 @pytest.mark.parametrize("activation", ["linear", "relu"])
 @pytest.mark.parametrize("parametrization", ["ntk", "standard", "mean_field"])
-def test_layers_stay_balanced(activation, parametrization):
+def test_difference_of_squared_weights_of_layers_is_conserved(activation, parametrization):
     """Of a homogeneous net every unit keeps |w_in|² - |w_out|², of a linear net every pair of units.
 
     For s cancels from W_l ∂L/∂W_l = W_(l+1)ᵀ ∂L/∂W_(l+1), so the law holds in any parametrisation. The
@@ -142,7 +142,7 @@ def test_the_loss_of_a_smooth_net_never_rises():
     assert bool((last < 0.3).all())
 
 
-def test_satisfied_members_satisfy_all_patterns_and_rest():
+def test_satisfied_members_satisfy_all_patterns_and_stay_fixed():
     model, batch = net(width=10), patterns()
     state = TrainState(model)
     ends = {}
@@ -173,7 +173,7 @@ def test_relu_and_hinge_cross_kinks_and_do_not_stall(loss):
     assert "KINK" not in members.verdicts
 
 
-def test_a_kink_one_sits_at_is_a_verdict():
+def test_a_member_at_a_kink_has_the_verdict_kink():
     """Three points of one label and one of the other at the same place.
 
     L falls in f until f = 1, where the hinge of the three ends, and rises from there on.
@@ -186,14 +186,14 @@ def test_a_kink_one_sits_at_is_a_verdict():
     assert bool((state.members.gradient_norm > 1e-3).all())
 
 
-def test_at_a_minimum_it_is_unsat():
+def test_a_member_at_a_minimum_is_unsat():
     x = torch.ones(2, 4, dtype=torch.float64)
     state = run(net(), QuadraticHinge(), Batch(x, torch.tensor([1.0, -1.0], dtype=torch.float64)))
     assert state.members.verdicts == ["UNSAT"] * 3
     torch.testing.assert_close(state.members.loss, torch.full((3,), 0.5, dtype=torch.float64))
 
 
-def test_a_member_that_is_no_number_leaves_the_others_alone():
+def test_a_nan_member_does_not_change_the_others():
     together, alone = net(), net().select([0, 2])
     with torch.no_grad():
         together.weights[1][1] = torch.nan
@@ -227,7 +227,7 @@ def test_resumed_flow_has_the_same_bits(tmp_path, activation, stride):
     assert second.members.verdicts == whole.members.verdicts
 
 
-def test_snapshots_do_not_change_the_flow_and_lie_on_it():
+def test_dense_output_does_not_change_the_flow_and_agrees_with_it():
     batch = patterns()
     plain, watched = net(), net()
     dense_output = DenseOutput.log_spaced(0.01, 1.0, per_decade=3, measure=lambda m: m(batch.inputs))
@@ -245,7 +245,7 @@ def test_snapshots_do_not_change_the_flow_and_lie_on_it():
         )
 
 
-def test_snapshots_of_weights_are_missing_where_a_member_has_not_been():
+def test_dense_output_is_nan_at_times_that_a_member_has_not_reached():
     dense_output = DenseOutput([0.0, 0.5, 2.0])
     model = net()
     start = torch.cat([p.detach().flatten(1) for p in model.parameters()], 1)
@@ -255,7 +255,7 @@ def test_snapshots_of_weights_are_missing_where_a_member_has_not_been():
     assert bool(dense_output.values[2].isnan().all())
 
 
-def test_what_cannot_flow_is_refused():
+def test_bad_input_of_gradient_flow_is_refused():
     model = net()
     with pytest.raises(ValueError, match="expected an ensemble"):
         run(net(members=None))

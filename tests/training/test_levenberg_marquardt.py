@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt: its step against a dense solve by autograd, its ends, and a published transition."""
+"""Levenberg-Marquardt: steps against a dense solve by autograd, verdicts, and a published transition."""
 
 import pytest
 import torch
@@ -93,7 +93,7 @@ def test_equal_points_with_opposite_labels_end_at_a_minimum():
     assert bool((members.gradient_norm < 1e-6).all())
 
 
-def test_members_are_single_nets():
+def test_members_equal_single_nets():
     batch = patterns(60)
     together = net(width=3)
     singles = [together.select([s]) for s in range(3)]
@@ -140,14 +140,14 @@ def test_resumed_minimisation_has_the_same_bits(tmp_path, cut):
     assert second.members.verdicts == done.verdicts
 
 
-def test_a_member_that_is_no_number_leaves_the_others_alone():
+def test_a_nan_member_does_not_change_the_others():
     model, batch = net(width=10), patterns()
     with torch.no_grad():
         model.weights[1][1] = torch.nan
     assert run(model, batch).verdicts == ["SAT", "DIVERGED", "SAT"]
 
 
-def test_what_it_cannot_minimise_is_refused():
+def test_bad_input_of_levenberg_marquardt_is_refused():
     with pytest.raises(ValueError, match="slope is not 0, got Hinge"):
         run(net(), patterns(), Hinge())
     with pytest.raises(TypeError, match="expected a Dense, got Convolutional"):
@@ -163,7 +163,7 @@ def test_what_it_cannot_minimise_is_refused():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("ratio", "satisfied"), [(1, True), (2, True), (4, False)])
-def test_tanh_nets_jam_between_two_and_four_patterns_a_weight(ratio, satisfied):
+def test_tanh_nets_jam_between_two_and_four_patterns_per_weight(ratio, satisfied):
     """d = h = 14, L = 3, N = 602, random labels, after 300 steps of Adam; the jump is inside 2..4."""
     batch = patterns(ratio * 602, 14)
     model = Dense(14, 14, 3, activation="tanh", members=2, generator=seeded(1), dtype=torch.float64)

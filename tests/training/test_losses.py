@@ -1,4 +1,4 @@
-"""Losses of force fields against sums written out."""
+"""Losses of force fields against explicit sums."""
 
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ def test_forces_are_averaged_within_a_structure():
     torch.testing.assert_close(forces_term()(GUESS, LABELS), expected)
 
 
-def test_sum_weighs_its_terms_and_skips_those_of_weight_zero():
+def test_weighted_sum_skips_terms_of_weight_zero():
     loss = weighted_sum((2.0, energy_term()), (0.5, stress_term()), (0.0, forces_term()))
     expected = 2 * energy_term()(GUESS, LABELS) + 0.5 * stress_term()(GUESS, LABELS)
     torch.testing.assert_close(loss(GUESS._replace(forces=None), LABELS), expected)
@@ -56,7 +56,7 @@ def test_huber_is_quadratic_then_linear():
     torch.testing.assert_close(energy_term(1.0)(guess, labels), expected)
 
 
-def test_missing_labels_cost_nothing_but_a_diverged_prediction_shows():
+def test_missing_labels_add_no_loss_but_a_nan_prediction_does():
     labels = LABELS._replace(energy=torch.tensor([torch.nan, -1.0], dtype=torch.float64))
     energy = GUESS.energy.clone().requires_grad_()
     loss = energy_term()(GUESS._replace(energy=energy), labels)
@@ -66,7 +66,7 @@ def test_missing_labels_cost_nothing_but_a_diverged_prediction_shows():
     assert energy_term()(GUESS._replace(energy=energy * torch.nan), LABELS).isnan().all()
 
 
-def test_absent_labels_are_named():
+def test_missing_labels_are_named():
     with pytest.raises(ValueError, match="the data has no forces; set it to 0"):
         forces_term()(GUESS, LABELS._replace(forces=None))
     with pytest.raises(ValueError, match="set the weight of stress to 0"):

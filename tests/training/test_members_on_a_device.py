@@ -1,4 +1,4 @@
-"""Members' dynamics on a second device: nothing is made on the wrong one, and numbers are the CPU's."""
+"""Dynamics of members on a second device: no tensor on the wrong one, and the numbers of the CPU."""
 
 import copy
 
@@ -40,7 +40,7 @@ def adam(model):
         (levenberg_marquardt, TrainState, {"budget": 8}),
     ],
 )
-def test_a_second_device_gives_the_numbers_of_the_cpu(dynamics, state_of, options):
+def test_members_on_a_second_device_equal_those_of_the_cpu(dynamics, state_of, options):
     model, batch = net(), patterns()
     expected = state_of(copy.deepcopy(model))
     for _ in dynamics(expected, QuadraticHinge(), batch, **options):

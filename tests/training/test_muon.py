@@ -1,4 +1,4 @@
-"""Muon next to singular value decompositions, and to torch's Adam for what is no matrix."""
+"""Muon against singular value decompositions, and against torch's Adam for other weights."""
 
 import copy
 
@@ -25,7 +25,7 @@ def test_orthogonal_factor_has_the_singular_vectors_and_values_near_one(shape):
     assert bool(((values > 0.65) & (values < 1.25)).all())
 
 
-def test_entries_move_by_about_the_learning_rate_whatever_the_gradient():
+def test_entries_change_by_about_the_learning_rate_for_any_gradient():
     weight = nn.Parameter(random(3, 20, 30))
     start, optimizer = weight.detach().clone(), Muon([weight], [], lr=0.01)
     weight.grad = 1e-6 * random(3, 20, 30)
@@ -34,12 +34,12 @@ def test_entries_move_by_about_the_learning_rate_whatever_the_gradient():
     assert bool(((rms > 0.006) & (rms < 0.012)).all())
 
 
-def test_gradients_whose_squares_are_zero_are_followed():
+def test_gradients_whose_squares_underflow_are_used():
     small = orthogonal_factor(1e-30 * random(2, 4, 5).float())
     torch.testing.assert_close(small, orthogonal_factor(random(2, 4, 5).float()), atol=1e-3, rtol=0)
 
 
-def test_species_that_no_batch_has_are_left_alone_and_those_that_come_back_move():
+def test_matrices_of_absent_species_only_decay():
     weight = nn.Parameter(random(2, 4, 5).float())
     optimizer = Muon([weight], [], lr=0.01)
     weight.grad = random(2, 4, 5).float()
@@ -63,7 +63,7 @@ def test_matrices_decay_by_rate_times_decay():
     torch.testing.assert_close(weight.detach(), 0.97 * start)
 
 
-def test_matrices_together_move_as_alone():
+def test_matrices_in_one_call_equal_single_matrices():
     together, alone = [nn.Parameter(random(4, 5)) for _ in range(2)], nn.Parameter(random(4, 5))
     grads = [random(4, 5), random(2, 4, 5)[1]]
     both, one = Muon(together, []), Muon([alone], [])
@@ -76,7 +76,7 @@ def test_matrices_together_move_as_alone():
     torch.testing.assert_close(together[1], alone)
 
 
-def test_the_rest_moves_as_with_adam():
+def test_other_weights_follow_adam():
     ours, theirs = nn.Parameter(random(7)), nn.Parameter(random(7))
     muon = Muon([], [ours], lr=0.1, weight_decay=0.3)
     adam = torch.optim.AdamW([theirs], lr=0.1, weight_decay=0)
@@ -87,7 +87,7 @@ def test_the_rest_moves_as_with_adam():
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-9)
 
 
-def test_a_restored_optimiser_goes_on_where_it_was():
+def test_a_restored_optimiser_continues_with_the_same_bits():
     weights = [nn.Parameter(random(3, 4)), nn.Parameter(random(5))]
     optimizer = Muon(weights[:1], weights[1:])
 

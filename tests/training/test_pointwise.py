@@ -47,7 +47,7 @@ def test_members_share_labels(loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
-def test_finite_range_means_zero_far_behind_the_margin(loss):
+def test_finite_range_losses_vanish_beyond_the_margin(loss):
     one, far = torch.ones(1, dtype=torch.float64), torch.tensor([5.0], dtype=torch.float64)
     assert bool(loss(far, one) == 0) == loss.finite_range
 
@@ -77,7 +77,7 @@ def test_large_losses_stay_finite():
 
 
 @pytest.mark.parametrize("loss", [SoftHinge(), CrossEntropy()], ids=str)
-def test_the_second_derivative_does_not_round_to_zero_on_the_wrong_side(loss):
+def test_the_second_derivative_does_not_underflow_where_the_loss_is_linear(loss):
     """With Δ the distance to the side where ℓ is a line, ℓ'' = β e^(-β Δ) to a relative e^(-β Δ)."""
     y = torch.ones(1, dtype=torch.float64)
     beta, gap = (loss.beta, 6.0) if isinstance(loss, SoftHinge) else (1.0, 60.0)
@@ -86,7 +86,7 @@ def test_the_second_derivative_does_not_round_to_zero_on_the_wrong_side(loss):
 
 
 @pytest.mark.parametrize("labels", [[0.0, 1.0], [1.0, 2.0], [1.0, math.nan]])
-def test_labels_other_than_one_and_minus_one_are_refused_where_labels_are_meant(labels):
+def test_losses_of_labels_refuse_other_targets(labels):
     with pytest.raises(ValueError, match=r"labels: expected \+1 and -1"):
         pointwise(QuadraticHinge(), torch.tensor(labels))
     pointwise(MSE(), torch.tensor(labels))

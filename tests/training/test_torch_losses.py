@@ -1,4 +1,4 @@
-"""Losses, optimisers and schedulers of torch in our dynamics."""
+"""Losses, optimisers and schedulers of torch in the dynamics of symnets."""
 
 import pytest
 import torch

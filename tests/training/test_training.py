@@ -83,7 +83,7 @@ def test_clipping_bounds_the_step():
     assert (weights(state) - before).norm().item() == pytest.approx(0.01, rel=1e-3)
 
 
-def test_average_is_the_recursion_it_claims():
+def test_average_is_the_documented_recursion():
     state, loader = line()
     dynamics = averaged(descend(with_average(state), squared, loader), decay=0.9)
     expected = weights(state)
@@ -96,7 +96,7 @@ def test_average_is_the_recursion_it_claims():
     assert state.ema_model is state.averaged
 
 
-def test_average_needs_a_place():
+def test_averaging_needs_with_average():
     state, loader = line()
     with pytest.raises(ValueError, match="with_average"):
         next(averaged(descend(state, squared, loader), 0.9))
@@ -188,7 +188,7 @@ def test_interrupt_can_be_raised_after_the_checkpoint_is_written(tmp_path):
         Trainer(max_steps(1), on_interrupt="ask")  # pyright: ignore
 
 
-def test_history_is_a_csv_file_at_all_times(tmp_path):
+def test_the_csv_log_is_complete_at_all_times(tmp_path):
     class Look(Callback):
         def after_record(self, state, row):
             assert len((tmp_path / "h.csv").read_text().splitlines()) == len(state.history.rows) + 1
@@ -206,7 +206,7 @@ def state_with(**values):
     return state
 
 
-def test_stop_rules_say_why():
+def test_stop_rules_give_their_reason():
     falling = History([{"e": 3.0}, {"e": 1.0}, {"e": 2.0}, {"e": 1.5}])
     assert max_steps(5)(state_with(step=4)) is None
     assert max_steps(5)(state_with(step=5)) == "5 steps done"
@@ -221,7 +221,7 @@ def test_stop_rules_say_why():
 
 
 @pytest.mark.parametrize("decay", ["linear", "cosine", "exponential", "constant"])
-def test_schedules_start_full_and_end_at_the_final_factor(decay):
+def test_schedules_start_at_one_and_end_at_the_final_factor(decay):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = learning_rate(optimizer, 50, decay=decay, warmup=10, final=0.1)
     rates = []
@@ -267,7 +267,7 @@ def test_callbacks_are_closed_after_an_error_too():
     assert callback.closed
 
 
-def test_a_diverged_state_does_not_replace_the_last_good_one(tmp_path):
+def test_a_diverged_state_does_not_replace_the_last_finite_one(tmp_path):
     state, loader = line()
     next(descend(state, squared, loader))
     checkpoint = Checkpoint(tmp_path / "c", 1)

@@ -1,4 +1,4 @@
-"""When a pattern is satisfied, and how minimisers of any targets end."""
+"""Satisfied patterns, and verdicts for targets of any value."""
 
 import math
 
@@ -10,7 +10,7 @@ from symnets.models import Dense
 from symnets.training import MSE, Criterion, TrainState, descend_members, gradient_flow, levenberg_marquardt
 
 
-def test_an_output_that_is_no_number_satisfies_nothing():
+def test_a_nan_output_is_unsatisfied():
     outputs = torch.tensor([[math.nan, 2.0], [1.0, 0.5]], dtype=torch.float64)
     targets = torch.ones(2, dtype=torch.float64)
     assert Criterion().n_unsatisfied(outputs, targets).tolist() == [1, 1]
