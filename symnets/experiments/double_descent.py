@@ -35,7 +35,7 @@ from symnets.config import at_least, check_ranges
 from symnets.data import Batch
 from symnets.estimates import SizeCurves, fit_power_law_at, jamming_size
 from symnets.report import COLORS, draw_published, row_of_panels, style
-from symnets.setups import EarlyStopping, ImageNetConfig, batch_key, held_out, minimise, patterns
+from symnets.setups import EarlyStopping, ParityNetConfig, batch_key, held_out, minimise, patterns
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
@@ -45,8 +45,8 @@ _COLUMNS = ("unsatisfied_per_weight", "test_error", "early_error", "norm", "earl
 
 
 @dataclass(frozen=True)
-class Config(ImageNetConfig):
-    """One net; half of its test patterns decide when to stop early, the other half measure."""
+class Config(ParityNetConfig):
+    """One net; half of its test patterns select the step for early stopping, the other half are reported."""
 
     steps: int = 8000
 
@@ -70,17 +70,17 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimises the nets and looks at them on test patterns, along the way and in the end.
+    """Minimise the nets and evaluate them on test patterns, during the minimisation and at its end.
 
-    Rows have what `Minimised.rows` tells, `test_error` and `norm` of the predictor at the end, and
-    `early_error`, `early_norm` and `early_step` of the best moment; all on the second half.
+    Rows are those of `Minimised.rows` with `test_error` and `norm` of the predictor at the end, and
+    `early_error`, `early_norm` and `early_step` of early stopping; all on the second half of the patterns.
     """
     tests = [patterns(config).test for config in configs]
     early = EarlyStopping(
         Batch(torch.stack([t.inputs for t in tests]), torch.stack([t.targets for t in tests]))
     )
-    done = minimise(configs, [early])
-    _, last = held_out(done.predictor, done.test).halves()
+    minimised = minimise(configs, [early])
+    _, last = held_out(minimised.predictor, minimised.test).halves()
     measured = {
         "test_error": last.error,
         "norm": last.norm,
@@ -90,93 +90,93 @@ def run(configs: Sequence[Config]) -> list[Result]:
     }
     return [
         Result(row | {name: values[k].item() for name, values in measured.items()})
-        for k, row in enumerate(done.rows(configs))
+        for k, row in enumerate(minimised.rows(configs))
     ]
 
 
 def peak(curves: SizeCurves) -> float:
-    """N where the median norm of the predictor is largest."""
+    """N at the largest median norm of the predictor."""
     return float(curves.sizes[np.argmax(curves.median("norm"))])
 
 
 def cusp(curves: SizeCurves, name: str) -> int | None:
-    """Which size has the largest mean of an error between N* / 2 and 2 N*; None if there is none."""
+    """Index of the size with the largest mean error between N*/2 and 2 N*; None if there is no such size."""
     star = jamming_size(curves)
     near = (curves.sizes >= star / 2) & (curves.sizes <= 2 * star)
     return int(np.argmax(np.where(near, curves.mean(name), -np.inf))) if near.any() else None
 
 
 def rise(curves: SizeCurves, name: str) -> float:
-    """How far an error at its cusp is above its least at smaller N; negative if it falls all the way."""
+    """Mean error at the cusp minus the smallest at smaller N; negative if it falls all the way."""
     at, error = cusp(curves, name), curves.mean(name)
     return float(error[at] - error[:at].min()) if at else float("nan")
 
 
 def fall(curves: SizeCurves, name: str) -> float:
-    """How far an error falls from its cusp to the largest N."""
+    """Mean error at the cusp minus that of the largest net."""
     at, error = cusp(curves, name), curves.mean(name)
     return float("nan") if at is None else float(error[at] - error[-1])
 
 
 def divergence(curves: SizeCurves) -> float:
-    """Exponent of |f| against N - N_peak, over the decade of N past the peak."""
+    """Exponent of |f| against N - N_peak over the decade of N past the peak."""
     at, sizes, norm = peak(curves), curves.sizes, curves.median("norm")
     chosen = (sizes > at) & (sizes <= 10 * at)
     if chosen.sum() < 3:
         return float("nan")
-    return fit_power_law_at(sizes[chosen], norm[chosen], at).exponent
+    return fit_power_law_at(sizes[chosen], norm[chosen], at).exponent.value
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """Where |f| peaks and how much, how the test error rises and falls, with and without early stopping."""
-    return [finding for n, curves in _by_patterns(table).items() for finding in _findings(n, curves)]
+    """The peak of |f|, and the rise and fall of the test error with and without early stopping."""
+    return [each for n, curves in _by_patterns(table).items() for each in _findings(n, curves)]
 
 
 def _findings(n_train: int, curves: SizeCurves) -> list[Finding]:
     where = f"P = {n_train}{curves.left_out}"
 
-    def found(
+    def finding(
         quantity: str, statistic: Callable[[SizeCurves], float], published: str, low: float, high: float
     ) -> Finding:
-        return Finding(f"{quantity}, {where}", *curves.estimate(statistic), published, low, high)
+        return Finding(f"{quantity}, {where}", curves.estimate(statistic), published, low, high)
 
     return [
-        found(
+        finding(
             "N of the largest predictor norm over N*",
             lambda c: peak(c) / jamming_size(c),
             f"1: |f| peaks at N* ({_GEIGER})",
             0.5,
             2.0,
         ),
-        found(
+        finding(
             "largest predictor norm over that of the largest net",
             lambda c: c.median("norm").max() / c.median("norm")[-1],
             f"a divergence at N*, finite nets round it ({_GEIGER}); we ask for 2",
             2.0,
             np.inf,
         ),
-        found(
+        finding(
             "test error at the cusp minus that of the largest net",
             lambda c: fall(c, "test_error"),
             f"positive: the error falls past N* ({_SPIGLER})",
             1e-3,
             1.0,
         ),
-        found(
+        finding(
             "rise of the test error up to the cusp",
             lambda c: rise(c, "test_error"),
             f"positive: a cusp ({_SPIGLER})",
             1e-3,
             1.0,
         ),
-        found(
+        finding(
             "rise of the test error up to the cusp, stopped early",
             lambda c: rise(c, "early_error"),
             f"none: early stopping removes the cusp ({_SPIGLER})",
             -1.0,
             1e-3,
         ),
-        found(
+        finding(
             "exponent of |f| against N - N_peak over a decade (exploratory)",
             divergence,
             f"-1 by a simple argument ({_GEIGER})",
@@ -189,27 +189,27 @@ def _findings(n_train: int, curves: SizeCurves) -> list[Finding]:
 def _by_patterns(table: pd.DataFrame) -> dict[int, SizeCurves]:
     """Curves by number of training patterns."""
     return {
-        int(n): SizeCurves.of(table.query(f"n_train == {n}"), *_COLUMNS)
+        int(n): SizeCurves.from_table(table.query(f"n_train == {n}"), *_COLUMNS)
         for n in np.unique(table["n_train"].to_numpy())
     }
 
 
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
-    """Errors, norm and unsatisfied patterns."""
-    made, panels = row_of_panels(4)
+    """Errors, norm and unsatisfied patterns against N."""
+    fig, panels = row_of_panels(4)
     error, scaled, norm, unsatisfied = panels
-    for (n_train, curves), colour in zip(_by_patterns(table).items(), COLORS, strict=False):
+    for (n_train, curves), color in zip(_by_patterns(table).items(), COLORS, strict=False):
         star = jamming_size(curves)  # NaN draws nothing
-        look: dict[str, Any] = {"color": colour, "label": f"P = {n_train}{curves.left_out}"}
+        line_style: dict[str, Any] = {"color": color, "label": f"P = {n_train}{curves.left_out}"}
         for axes, unit in ((error, 1.0), (scaled, star)):
-            _draw(axes, curves.sizes / unit, curves, "test_error", look)
-            early = look | {"label": f"P = {n_train}, stopped early", "fmt": "--"}
-            _draw(axes, curves.sizes / unit, curves, "early_error", early)
-        error.axvline(star, color=colour, linestyle=":", linewidth=1)
-        norm.plot(curves.sizes / star, curves.median("norm"), "o-", markersize=3.5, **look)
+            _draw_curve(axes, curves.sizes / unit, curves, "test_error", line_style)
+            early = line_style | {"label": f"P = {n_train}, stopped early", "fmt": "--"}
+            _draw_curve(axes, curves.sizes / unit, curves, "early_error", early)
+        error.axvline(star, color=color, linestyle=":", linewidth=1)
+        norm.plot(curves.sizes / star, curves.median("norm"), "o-", markersize=3.5, **line_style)
         ratio = curves.median("unsatisfied_per_weight")
-        unsatisfied.plot(curves.sizes / star, ratio, "o-", markersize=3.5, **look)
+        unsatisfied.plot(curves.sizes / star, ratio, "o-", markersize=3.5, **line_style)
     for axes in panels:
         axes.set(xscale="log", xlabel="weights N" if axes is error else "N / N*")
         if axes is not error:
@@ -222,10 +222,13 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     scaled.set(title="Test error, N in units of N*", ylabel="test error")
     for axes in panels:
         axes.legend(fontsize=7.5)
-    return made
+    return fig
 
 
-def _draw(axes: Axes, x: ndarray, curves: SizeCurves, name: str, look: dict[str, Any]) -> None:
+def _draw_curve(axes: Axes, x: ndarray, curves: SizeCurves, name: str, line_style: dict[str, Any]) -> None:
     axes.errorbar(
-        x, curves.mean(name), curves.error(name), **({"fmt": "o-", "markersize": 3.5, "capsize": 2} | look)
+        x,
+        curves.mean(name),
+        curves.error(name),
+        **({"fmt": "o-", "markersize": 3.5, "capsize": 2} | line_style),
     )

@@ -33,9 +33,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from symnets.estimates import SizeCurves, fit_power_law, jamming_size
-from symnets.report import COLORS, FAINT, draw_published_exponent, row_of_panels, style
-from symnets.setups import FromStart, ImageNetConfig, batch_key, held_out, minimise
+from symnets.estimates import Estimate, SizeCurves, fit_power_law, jamming_size
+from symnets.report import COLORS, FAINT, draw_power_law, draw_published_exponent, row_of_panels, style
+from symnets.setups import MinusInitial, ParityNetConfig, batch_key, held_out, minimise
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
@@ -44,8 +44,8 @@ _GEIGER = "Geiger et al. 2019, arXiv:1901.01608"
 
 
 @dataclass(frozen=True)
-class Config(ImageNetConfig):
-    """One net of an ensemble that differs in the seed of the initial weights alone."""
+class Config(ParityNetConfig):
+    """One net of an ensemble whose nets differ only in the seed of their initial weights."""
 
     rate: float = 2.0
     final_rate: float = 0.1
@@ -53,7 +53,7 @@ class Config(ImageNetConfig):
     tolerance: float = 1e-2
     data_seed: int | None = 0
     from_start: bool = True
-    """The output is what was learned, f(w, x) - f(w0, x)."""
+    """Whether the output is f(w, x) - f(w0, x) instead of f(w, x)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,34 +74,34 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimises the nets.
+    """Minimise the nets and evaluate them on test patterns.
 
-    Rows have what `Minimised.rows` tells, `test_error` and `norm` of the predictor; arrays `outputs` and
-    `targets` on the test patterns, (n_test,), the same ones for every seed.
+    Rows are those of `Minimised.rows` with `test_error` and `norm` of the predictor; arrays are `outputs` and
+    `targets` on the test patterns, (n_test,), which are the same for every seed.
     """
-    done = minimise(configs, wrap=FromStart) if configs[0].from_start else minimise(configs)
-    found = held_out(done.predictor, done.test)
-    error, norm = found.error.tolist(), found.norm.tolist()
+    minimised = minimise(configs, wrap=MinusInitial) if configs[0].from_start else minimise(configs)
+    tested = held_out(minimised.predictor, minimised.test)
+    error, norm = tested.error.tolist(), tested.norm.tolist()
     arrays = [
         {"outputs": f.float().numpy(), "targets": y.to(torch.int8).numpy()}
-        for f, y in zip(found.outputs, found.targets, strict=True)
+        for f, y in zip(tested.outputs, tested.targets, strict=True)
     ]
     return [
         Result(row | {"test_error": error[k], "norm": norm[k]}, arrays[k])
-        for k, row in enumerate(done.rows(configs))
+        for k, row in enumerate(minimised.rows(configs))
     ]
 
 
 @dataclass(frozen=True)
 class Ensembles:
-    """Nets of several sizes on the same test patterns.
+    """Outputs of ensembles of several sizes on the same test patterns.
 
     Attributes:
         sizes: N, ascending.
-        n_star: N*, NaN if the sizes do not enclose it.
-        outputs: f of all seeds, (seeds, sizes, test).
-        targets: (test,).
-        left_out: how many seeds are not in it, in words; empty if all are.
+        n_star: N*, NaN if it is not within the sizes.
+        outputs: f, (seeds, sizes, test patterns).
+        targets: y, (test patterns,).
+        left_out: text that states how many seeds were left out; empty if none.
     """
 
     sizes: ndarray
@@ -112,50 +112,52 @@ class Ensembles:
 
     @property
     def past(self) -> ndarray:
-        """Which sizes are larger than N*; all, if it is below them."""
+        """Mask of the sizes larger than N*; all of them if N* is not known."""
         return ~(self.sizes <= self.n_star)
 
     @property
     def average_error(self) -> ndarray:
-        """<ε>, (sizes,)."""
+        """Average ⟨ε⟩ of the test errors, (sizes,)."""
         return _error(self.outputs, self.targets).mean(0)
 
     @property
     def error_of_average(self) -> ndarray:
-        """ε̄ of f̄, (sizes,)."""
+        """Test error of the average output f̄, (sizes,)."""
         return _error(self.outputs.mean(0), self.targets)
 
     @property
     def variance(self) -> ndarray:
-        """‖f - f̄‖², mean over test patterns, unbiased, (sizes,)."""
+        """Variance ‖f - f̄‖² over the ensemble, mean over test patterns, unbiased, (sizes,)."""
         return self.outputs.var(0, ddof=1).mean(-1)
 
     @property
     def relative_variance(self) -> ndarray:
-        """Variance over the mean square of f, (sizes,)."""
+        """Variance divided by the mean square of f, (sizes,)."""
         return self.variance / np.square(self.outputs).mean((0, 2))
 
     @property
     def far(self) -> ndarray:
-        """Which sizes are at least 10 N*, or ten times the smallest if N* is below that."""
+        """Mask of the sizes of at least 10 N*, or ten times the smallest size if N* is not known."""
         return self.sizes >= 10 * (self.n_star if np.isfinite(self.n_star) else self.sizes[0])
 
     def exponent(self, values: ndarray) -> float:
-        """Of values against N >= 10 N*; NaN if fewer than three such values are positive."""
+        """Exponent of values against N >= 10 N*; NaN if fewer than three such values are positive."""
         chosen = self.far & (values > 0)
-        return fit_power_law(self.sizes[chosen], values[chosen]).exponent if chosen.sum() > 2 else np.nan
+        return (
+            fit_power_law(self.sizes[chosen], values[chosen]).exponent.value if chosen.sum() > 2 else np.nan
+        )
 
-    def estimate(self, statistic: Callable[["Ensembles"], float]) -> tuple[float, float | None]:
-        """A statistic and its standard error: the nets of one seed left out at a time (jackknife).
+    def estimate(self, statistic: Callable[["Ensembles"], float]) -> Estimate:
+        """A statistic with its jackknife error: the nets of one seed are left out at a time.
 
-        Not the bootstrap: a net that is drawn twice makes an ensemble smaller than it was.
+        The bootstrap would draw nets twice, and make ensembles effectively smaller.
         """
         n = len(self.outputs)
         if n < 3:
-            return float(statistic(self)), None
+            return Estimate(float(statistic(self)))
         without = [statistic(replace(self, outputs=np.delete(self.outputs, k, axis=0))) for k in range(n)]
         error = float(np.std(without) * (n - 1) ** 0.5)
-        return float(statistic(self)), error if np.isfinite(error) else None
+        return Estimate(float(statistic(self)), error if np.isfinite(error) else None)
 
 
 def _error(outputs: ndarray, targets: ndarray) -> ndarray:
@@ -163,34 +165,34 @@ def _error(outputs: ndarray, targets: ndarray) -> ndarray:
 
 
 def ensembles(table: pd.DataFrame, arrays: Arrays) -> Ensembles:
-    """The nets of a table, those seeds that are there at every size and did not diverge at any.
+    """Ensembles of the seeds of a table that have runs at every size, none of which diverged.
 
     Raises:
-        ValueError: more than one set of patterns, or no seed at every size.
+        ValueError: the nets differ in their patterns or shapes, or no seed has runs at every size.
     """
     for name in ("data", "n_train", "data_seed", "depth", "from_start"):
         if len(set(table[name])) != 1:
             raise ValueError(f"table: expected nets of one {name}, got {sorted(set(table[name]))}")
-    curves = SizeCurves.of(table, "unsatisfied_per_weight", "norm")
+    curves = SizeCurves.from_table(table, "unsatisfied_per_weight", "norm")
     table = table.query("abs(norm) < inf")
-    found: dict[tuple[int, int], str] = {}
+    runs: dict[tuple[int, int], str] = {}
     for name, n, seed in zip(table.index, table["n_weights"], table["seed"], strict=True):
-        found[int(n), int(seed)] = str(name)
-    seeds = [k for k in sorted({seed for _, seed in found}) if all((n, k) in found for n in curves.sizes)]
-    outputs = np.stack([[arrays(found[int(n), seed])["outputs"] for n in curves.sizes] for seed in seeds])
-    targets = arrays(next(iter(found.values())))["targets"]
+        runs[int(n), int(seed)] = str(name)
+    seeds = [k for k in sorted({seed for _, seed in runs}) if all((n, k) in runs for n in curves.sizes)]
+    outputs = np.stack([[arrays(runs[int(n), seed])["outputs"] for n in curves.sizes] for seed in seeds])
+    targets = arrays(next(iter(runs.values())))["targets"]
     return Ensembles(curves.sizes, jamming_size(curves), outputs.astype(float), targets, curves.left_out)
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """Flat error of the average, falling average error, and how variance and difference scale with N."""
+    """Flat error of the average, falling average error, and exponents of variance and difference in N."""
     e = ensembles(table, arrays)
     where = f"P = {table['n_train'].iloc[0]}, n = {len(e.outputs)}{e.left_out}"
 
-    def found(
+    def finding(
         quantity: str, statistic: Callable[[Ensembles], float], published: str, low: float, high: float
     ) -> Finding:
-        return Finding(f"{quantity}, {where}", *e.estimate(statistic), published, low, high)
+        return Finding(f"{quantity}, {where}", e.estimate(statistic), published, low, high)
 
     def spread(e: Ensembles) -> float:
         past = e.error_of_average[e.past]
@@ -201,35 +203,35 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
         return float(past[0] / past[-1]) if len(past) and past[-1] > 0 else np.nan
 
     return [
-        found(
+        finding(
             "error of the average past N*, largest over smallest",
             spread,
             f"1: nearly flat ({_GEIGER})",
             1.0,
             1.15,
         ),
-        found(
+        finding(
             "average error just past N* over that of the largest nets",
             decline,
             f"above 1: it falls ({_GEIGER})",
             1.05,
             np.inf,
         ),
-        found(
+        finding(
             "exponent of the variance of f against N >= 10 N*",
             lambda e: e.exponent(e.variance),
             f"-1/2 ({_GEIGER})",
             -0.65,
             -0.35,
         ),
-        found(
+        finding(
             "exponent of the variance of f over its mean square (exploratory)",
             lambda e: e.exponent(e.relative_variance),
             f"-1/2, once |f| is constant ({_GEIGER})",
             -0.65,
             -0.35,
         ),
-        found(
+        finding(
             "exponent of average error minus error of the average (exploratory)",
             lambda e: e.exponent(e.average_error - e.error_of_average),
             f"-1/2 ({_GEIGER})",
@@ -241,44 +243,46 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
 
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
-    """Errors, variance, and difference of the errors."""
+    """Errors, variance, and difference of the errors against N."""
     e = ensembles(table, arrays)
-    made, (errors, variance, difference) = row_of_panels(3)
+    fig, (errors, variance, difference) = row_of_panels(3)
     spread = _error(e.outputs, e.targets).std(0) / len(e.outputs) ** 0.5
     errors.errorbar(
         e.sizes, e.average_error, spread, fmt="o-", capsize=2, markersize=4, label="average error"
     )
     errors.plot(e.sizes, e.error_of_average, "s-", markersize=4, label="error of the average")
     errors.set(title=f"Test error, {len(e.outputs)} nets{e.left_out}", ylabel="test error")
-    _power(variance, e, e.variance, COLORS[2], "$|f - \\bar f|^2$", band=(-0.65, -0.35))
-    _power(variance, e, e.relative_variance, COLORS[3], "relative to $\\langle f^2 \\rangle$")
+    _draw_power_law(variance, e, e.variance, COLORS[2], "$|f - \\bar f|^2$", band=(-0.65, -0.35))
+    _draw_power_law(variance, e, e.relative_variance, COLORS[3], "relative to $\\langle f^2 \\rangle$")
     variance.set(title="Variance of the output", ylabel="variance on test patterns", yscale="log")
     gap = e.average_error - e.error_of_average
-    _power(difference, e, gap, COLORS[4], "average error - error of the average", band=(-0.75, -0.25))
+    _draw_power_law(
+        difference, e, gap, COLORS[4], "average error - error of the average", band=(-0.75, -0.25)
+    )
     difference.set(title="What averaging gains", ylabel="difference of test errors", yscale="log")
     for axes in (errors, variance, difference):
         axes.set(xscale="log", xlabel="weights N")
         if np.isfinite(e.n_star):
             axes.axvline(e.n_star, color=FAINT, linestyle=":", linewidth=1, label="N*")
         axes.legend(fontsize=7.5)
-    return made
+    return fig
 
 
-def _power(
+def _draw_power_law(
     axes: Axes,
     e: Ensembles,
     values: ndarray,
-    colour: str,
+    color: str,
     label: str,
     band: tuple[float, float] | None = None,
 ) -> None:
-    """Values, the law fitted to them far past N*, and if there is a band the published one."""
-    axes.plot(e.sizes, np.where(values > 0, values, np.nan), "o", markersize=4, color=colour, label=label)
+    """Draw values, the power law fitted far past N*, and with a band the published one."""
+    axes.plot(e.sizes, np.where(values > 0, values, np.nan), "o", markersize=4, color=color, label=label)
     chosen = e.far & (values > 0)
     if chosen.sum() < 3:
         return
     law = fit_power_law(e.sizes[chosen], values[chosen])
-    law.draw(axes, "fit", color=colour)
+    draw_power_law(axes, law, "fit", color=color)
     if band is not None:
         low, high = law.x_range
         middle = (low * high) ** 0.5

@@ -30,10 +30,18 @@ from scipy.optimize import brentq
 from scipy.stats import bootstrap
 
 from symnets.data import Batch
-from symnets.estimates import PowerLaw
+from symnets.estimates import Estimate, PowerLaw
 from symnets.models import count_weights
-from symnets.report import COLORS, FAINT, draw_published, draw_published_exponent, row_of_panels, style
-from symnets.setups import DecompressedConfig, JammedState, batch_key, decompress, minimise
+from symnets.report import (
+    COLORS,
+    FAINT,
+    draw_power_law,
+    draw_published,
+    draw_published_exponent,
+    row_of_panels,
+    style,
+)
+from symnets.setups import DecompressedConfig, JammedState, batch_key, decompress_net, minimise
 from symnets.sweeps import Arrays, Finding, Result, Scalar, report_progress
 
 __all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "nets_at"]
@@ -43,7 +51,7 @@ MAX_BATCH = 4
 
 @dataclass(frozen=True)
 class Config(DecompressedConfig):
-    """A net above jamming that is decompressed; overlaps count down to 1e-6."""
+    """A net above jamming that is decompressed; overlaps above 1e-6 are counted."""
 
     tolerance: float = 1e-6
 
@@ -51,7 +59,7 @@ class Config(DecompressedConfig):
 def nets_at(
     ratio: float, *, width: int, depth: int, seeds: Sequence[int], **values: Any
 ) -> tuple[Config, ...]:
-    """Nets of one shape with d = h and ratio N patterns."""
+    """Nets of one shape with d = h and P = ratio N patterns."""
     n_train = round(ratio * count_weights(width, width, depth))
     return tuple(Config(n_train, width, depth, dim=width, seed=seed, **values) for seed in seeds)
 
@@ -63,19 +71,21 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimises all nets together, then decompresses one by one.
+    """Minimise all nets together, then decompress them one by one.
 
-    Rows as `Minimised.rows` tells them of the state before decompression; `n_minima` on the way down, and of
-    the last of them `jammed_n_train` (patterns left), `jammed_n_unsatisfied` (Δ > tolerance), `jammed_loss`
-    and `mean_overlap`; None if there is none. Arrays: `gaps`, Δ of the patterns left; `path_n` and
-    `path_loss` of all minima on the way.
+    Rows are those of `Minimised.rows` before decompression, with the number of minima `n_minima`, and of the
+    last minimum the number of remaining patterns `jammed_n_train`, `jammed_n_unsatisfied` (Δ > tolerance),
+    `jammed_loss` and `mean_overlap`; None if there is no minimum. Arrays: `gaps`, Δ of the remaining
+    patterns; `path_n` and `path_loss` of all minima.
     """
-    found = minimise(configs)
+    minimised = minimise(configs)
     results = []
-    for k, (config, row) in enumerate(zip(configs, found.rows(configs), strict=True)):
+    for k, (config, row) in enumerate(zip(configs, minimised.rows(configs), strict=True)):
         report_progress(k / len(configs), f"decompressing net {k + 1} of {len(configs)}")
-        train = Batch(found.train.inputs[[k]], found.train.targets[[k]])
-        results.append(_result(row, decompress(found.model.select([k]), train, config), config.tolerance))
+        train = Batch(minimised.train.inputs[[k]], minimised.train.targets[[k]])
+        results.append(
+            _result(row, decompress_net(minimised.model.select([k]), train, config), config.tolerance)
+        )
     return results
 
 
@@ -96,20 +106,20 @@ def _result(row: dict[str, Scalar], minima: list[JammedState], tolerance: float)
 
 
 _SOURCE = "Geiger et al. 2019, arXiv:1809.09349, abstract"
-NEAR = 1e-3  # loss below which a minimum is taken for one at jamming
-OVERLAPS = (0.01, 0.3)  # in units of the mean overlap: below the bulk of the distribution
-GAPS = (3.0, 0.5)  # from so many mean overlaps of the net to this, in units of the margin
-THETA, GAMMA = (0.1, 0.5), (0.0, 0.4)  # bands in which we say that they agree
+NEAR = 1e-3  # largest loss of a minimum that is used as jammed
+OVERLAPS = (0.01, 0.3)  # range of the fit, in units of the mean overlap
+GAPS = (3.0, 0.5)  # range of the fit: from 3 mean overlaps of the net to 0.5 margins
+THETA, GAMMA = (0.1, 0.5), (0.0, 0.4)  # bands of agreement
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Overlaps and gaps of nets near jamming.
+    """Overlaps and gaps of nets at jamming.
 
     Attributes:
-        overlaps: of each net, Δ > tolerance over their mean.
-        gaps: of each net, -Δ of satisfied patterns.
-        mean_overlap: of each net, in units of the margin.
+        overlaps: Δ > tolerance of each net, divided by their mean.
+        gaps: -Δ of satisfied patterns of each net.
+        mean_overlap: mean overlap of each net, in units of the margin.
     """
 
     overlaps: list[ndarray]
@@ -117,39 +127,39 @@ class Samples:
     mean_overlap: ndarray
 
     def theta(self) -> PowerLaw | None:
-        """P_+ ~ Δ^θ below the mean overlap."""
+        """Power law P_+ ~ Δ^θ of overlaps below their mean."""
         return fit_density(self.overlaps, np.full(len(self.overlaps), OVERLAPS[0]), OVERLAPS[1])
 
     def gamma(self) -> PowerLaw | None:
-        """P_- ~ (-Δ)^-γ beyond the overlaps; the exponent is -γ."""
+        """Power law P_- ~ (-Δ)^-γ of gaps larger than overlaps; its exponent is -γ."""
         return fit_density(self.gaps, GAPS[0] * self.mean_overlap, GAPS[1])
 
 
 def samples(table: pd.DataFrame, arrays: Arrays) -> Samples | None:
-    """Gaps of all nets whose last minimum has a loss below `NEAR`; None with fewer than three."""
+    """Samples of all nets whose last minimum has a loss below `NEAR`; None with fewer than three nets."""
     table = table.dropna(subset=["jammed_loss"]).query(f"jammed_loss < {NEAR}")
     if len(table) < 3:
         return None
     overlaps, gaps = [], []
     for name, tolerance in zip(table.index, table["tolerance"].to_numpy(), strict=True):
-        found = arrays(str(name))["gaps"]
-        over = found[found > tolerance]
+        delta = arrays(str(name))["gaps"]
+        over = delta[delta > tolerance]
         overlaps.append(over / over.mean())
-        gaps.append(-found[found <= 0])
+        gaps.append(-delta[delta <= 0])
     return Samples(overlaps, gaps, table["mean_overlap"].to_numpy(dtype=float))
 
 
 def fit_density(values: Sequence[ndarray], low: ndarray, high: float) -> PowerLaw | None:
-    """A power law p(x) ~ x^a of the density between each net's `low` and `high`, by maximum likelihood.
+    """Maximum likelihood fit of a density p(x) ~ x^a between the `low` of each net and `high`.
 
     With b = a + 1 the mean of u = log(x / low) is w m(b w), w = log(high / low), m(t) = 1/(1 - e^-t) - 1/t;
     the likelihood is largest where the sum of u over all nets equals its expectation. Errors by resampling
     whole nets. None with fewer than three nets, or ten values in all.
 
     Args:
-        values: of each net.
-        low: of each net; nets with low >= high / 3 are left out.
-        high: of all.
+        values: samples of x of each net.
+        low: lower limit of each net; nets with low >= high / 3 are left out.
+        high: upper limit of all nets.
     """
     chosen = [(v, start) for v, start in zip(values, low, strict=True) if start < high / 3]
     inside = [np.log(v[(v >= start) & (v <= high)] / start) for v, start in chosen]
@@ -160,78 +170,87 @@ def fit_density(values: Sequence[ndarray], low: ndarray, high: float) -> PowerLa
         return None
 
     def parameters(nets: ndarray) -> tuple[float, float]:
-        """Exponent, and density at x = 1."""
+        """Exponent, and density at x = 1, of resampled nets."""
         n, w = counts[nets], width[nets]
-        b = brentq(lambda b: float(np.sum(n * w * _mean(b * w)) - sums[nets].sum()), -20, 20)
+        b = brentq(lambda b: float(np.sum(n * w * _truncated_mean(b * w)) - sums[nets].sum()), -20, 20)
         assert isinstance(b, float)
         parts = w if abs(b) < 1e-9 else (high**b - start[nets] ** b) / b
         return b - 1, float(n.sum() / np.sum(totals[nets] * parts))
 
-    everyone = np.arange(len(chosen))
-    exponent, prefactor = parameters(everyone)
-    drawn = bootstrap((everyone,), parameters, n_resamples=300, vectorized=False, method="percentile", rng=0)
-    errors = np.asarray(drawn.standard_error).tolist()
-    reach = (float(start.min()), high)
-    return PowerLaw(exponent, errors[0], prefactor, errors[1], 0.0, 0.0, 0.0, reach, int(counts.sum()))
+    all_nets = np.arange(len(chosen))
+    exponent, prefactor = parameters(all_nets)
+    resampled = bootstrap(
+        (all_nets,), parameters, n_resamples=300, vectorized=False, method="percentile", rng=0
+    )
+    errors = np.asarray(resampled.standard_error).tolist()
+    x_range = (float(start.min()), high)
+    return PowerLaw(
+        exponent=Estimate(exponent, errors[0]),
+        prefactor=Estimate(prefactor, errors[1]),
+        x_star=Estimate(0.0),
+        residual=0.0,
+        x_range=x_range,
+        n_points=int(counts.sum()),
+    )
 
 
-def _mean(t: ndarray) -> ndarray:
-    """Mean of s in [0, 1] with density ~ e^(t s)."""
+def _truncated_mean(t: ndarray) -> ndarray:
+    """Mean of s in [0, 1] for a density proportional to e^(t s)."""
     small = np.abs(t) < 1e-4
     safe = np.where(small, 1.0, t)
     return np.where(small, 0.5 + t / 12, 1 / -np.expm1(-safe) - 1 / safe)
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """Both exponents."""
+    """The exponents θ of overlaps and γ of gaps."""
     if (s := samples(table, arrays)) is None:
         return []
     where = f"last minima of {len(s.gaps)} nets, mean overlap {np.median(s.mean_overlap):.1g}, exploratory"
-    found = []
+    result = []
     if (fit := s.theta()) is not None:
         text = f"about 0.3 ({_SOURCE})"
-        found.append(Finding(f"θ, {where}", fit.exponent, fit.exponent_error, text, *THETA))
+        result.append(Finding(f"θ, {where}", fit.exponent, text, *THETA))
     if (fit := s.gamma()) is not None:
         text = f"about 0.2 ({_SOURCE})"
-        found.append(Finding(f"γ, {where}", -fit.exponent, fit.exponent_error, text, *GAMMA))
-    return found
+        result.append(Finding(f"γ, {where}", -fit.exponent, text, *GAMMA))
+    return result
 
 
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
-    """Losses on the way down, and densities in logarithmic bins with their laws."""
-    made, (path, overlaps, gaps) = row_of_panels(3)
+    """Losses during decompression, and densities of overlaps and gaps with fitted laws."""
+    fig, (path, overlaps, gaps) = row_of_panels(3)
     _draw_paths(path, table, arrays)
     if (s := samples(table, arrays)) is not None:
-        _draw(overlaps, s.overlaps, s.theta(), COLORS[0], (0.3, *THETA))
-        _draw(gaps, s.gaps, s.gamma(), COLORS[1], (-0.2, -GAMMA[1], -GAMMA[0]))
+        _draw_density(overlaps, s.overlaps, s.theta(), COLORS[0], (0.3, *THETA))
+        _draw_density(gaps, s.gaps, s.gamma(), COLORS[1], (-0.2, -GAMMA[1], -GAMMA[0]))
     overlaps.set(title="Overlaps", xlabel="Δ / mean overlap", ylabel="$P_+$")
     gaps.set(title="Gaps", xlabel="-Δ", ylabel="$P_-$")
     for axes in (overlaps, gaps):
         axes.set(xscale="log", yscale="log")
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower left")
-    return made
+    return fig
 
 
-def _draw(
+def _draw_density(
     axes: Axes,
     values: Sequence[ndarray],
     fit: PowerLaw | None,
-    colour: str,
+    color: str,
     published: tuple[float, float, float],
 ) -> None:
     pooled = np.concatenate(list(values))
     edges = np.geomspace(1e-3, max(pooled.max(), 1), 25)
     counts, _ = np.histogram(pooled, edges)
-    shown = counts > 0
+    visible = counts > 0
     density = counts / np.diff(edges) / len(pooled)
     error = density / np.sqrt(np.maximum(counts, 1))
     middle = np.sqrt(edges[1:] * edges[:-1])
-    axes.errorbar(middle[shown], density[shown], error[shown], fmt="o", color=colour, markersize=3)
+    axes.errorbar(middle[visible], density[visible], error[visible], fmt="o", color=color, markersize=3)
     if fit is None:
         return
-    fit.draw(axes, "fit", color=colour)
+    draw_power_law(axes, fit, "fit", color=color)
     exponent, *band = published
     at = float(np.sqrt(fit.x_range[0] * fit.x_range[1]))
     draw_published_exponent(
@@ -245,11 +264,11 @@ def _draw(
 
 
 def _draw_paths(axes: Axes, table: pd.DataFrame, arrays: Arrays) -> None:
-    """Loss of the minima against the patterns that are left a weight, the last marked."""
+    """Draw the loss of minima against remaining patterns per weight, with a mark at the last."""
     for name, n_weights in zip(table.index, table["n_weights"].to_numpy(), strict=True):
-        found = arrays(str(name))
-        if "path_n" in found:
-            x, y = found["path_n"] / n_weights, found["path_loss"]
+        path_of_net = arrays(str(name))
+        if "path_n" in path_of_net:
+            x, y = path_of_net["path_n"] / n_weights, path_of_net["path_loss"]
             axes.plot(x, y, "-", color=FAINT, linewidth=0.8)
             axes.plot(x[-1], y[-1], "o", color=COLORS[0] if y[-1] < NEAR else FAINT, markersize=4)
     draw_published(axes, None, (axes.get_ylim()[0], NEAR), "at jamming")

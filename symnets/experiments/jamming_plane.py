@@ -24,8 +24,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from symnets.estimates import PowerLaw, fit_power_law, transition
-from symnets.report import COLORS, FAINT, style
+from symnets.estimates import Estimate, PowerLaw, fit_power_law, transition
+from symnets.report import COLORS, FAINT, draw_power_law, style
 from symnets.setups import NetConfig, batch_key, minimise
 from symnets.sweeps import Arrays, Finding, Result
 
@@ -54,7 +54,7 @@ def _points(data: str, widths: dict[int, Sequence[int]], seeds: int, **values: A
     for n_train, row in widths.items():
         for width in row:
             for seed in range(seeds):
-                # Learning rate min(0.004, 0.2 h^(-3/2)): to larger ones narrow nets lose patterns for good.
+                # Learning rate min(0.004, 0.2 h^(-3/2)): with larger ones narrow nets lose patterns.
                 rate = round(min(0.2, 0.004 * width**1.5), 4)
                 yield Config(data=data, n_train=n_train, width=width, seed=seed, rate=rate, **values)
 
@@ -109,7 +109,7 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimise; rows as `Minimised.rows` tells them, and whether the run is jammed."""
+    """Minimise; rows are those of `Minimised.rows`, and `jammed`."""
     rows = minimise(configs).rows(configs)
     return [
         Result({**row, "jammed": bool(row["n_unsatisfied"] > config.jammed_above * config.n_weights)})  # pyright: ignore
@@ -119,10 +119,10 @@ def run(configs: Sequence[Config]) -> list[Result]:
 
 @dataclass(frozen=True)
 class Line:
-    """N*(P) of one kind of data.
+    """The jamming line N*(P) of one kind of data.
 
     Attributes:
-        points: P, N* and its error, a row each.
+        points: a row for each P, with N* and its error.
         law: N* = A P^a; None with fewer than three points.
     """
 
@@ -131,19 +131,19 @@ class Line:
 
 
 def line(runs: Any) -> Line:
-    """N* for each P, in the logarithm of N, and the power law through them, weighted with their errors.
+    """N* for each P, interpolated in log N, and a power law fitted to them, weighted by their errors.
 
-    Runs that diverged are left out; a P at which N* is not within the row of widths has no point.
+    Runs that diverged are left out; a P whose N* is outside the range of widths has no point.
     """
     runs = runs[runs["verdict"] != "DIVERGED"]
     rows, group = [], runs
     for n_train, group in runs.groupby("n_train"):
-        # Jamming comes with falling N.
+        # Nets jam as N decreases.
         log_n = group.assign(log_n=-np.log(group["n_weights"]))
         at = transition(log_n, "log_n", group["jammed"])
         if np.isfinite(at.value):
             n_star = float(np.exp(-at.value))
-            rows.append({"n_train": n_train, "n_star": n_star, "error": n_star * at.error})
+            rows.append({"n_train": n_train, "n_star": n_star, "error": n_star * (at.error or 0.0)})
     points = pd.DataFrame(rows, columns=["n_train", "n_star", "error"])  # pyright: ignore
     known = points[points["error"] > 0]
     law = None
@@ -153,33 +153,33 @@ def line(runs: Any) -> Line:
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """Slopes of log N* against log P, and the bound."""
-    found = []
+    """Slopes of log N* against log P, and the bound on N*/P."""
+    result = []
     runs: Any
     for data, runs in table.groupby("data"):
         at = line(runs)
         if at.law is not None:
             text, low, high = SLOPES.get(str(data), ("none", 0.6, 1.0))
             name = f"slope of log N* against log P, {data}, {at.law.n_points} values of P"
-            found.append(Finding(name, at.law.exponent, at.law.exponent_error, text, low, high))
+            result.append(Finding(name, at.law.exponent, text, low, high))
         if len(at.points):
             worst = (
                 at.points.assign(ratio=at.points["n_star"] / at.points["n_train"])
                 .nlargest(1, "ratio")
                 .iloc[0]
             )
-            error = worst["error"] / worst["n_train"]
+            ratio = Estimate(float(worst["ratio"]), float(worst["error"] / worst["n_train"]))
             text = f"N* < P/C_0, about 2 P ({_SOURCE})"
-            found.append(Finding(f"largest N*/P, {data}", float(worst["ratio"]), float(error), text, 0, 2))
-    return found
+            result.append(Finding(f"largest N*/P, {data}", ratio, text, 0, 2))
+    return result
 
 
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
-    """The plane: one mark a point, dark where runs are jammed, with N* and its line."""
+    """N against P: a mark for each point, dark where runs are jammed, with N* and the fitted line."""
     kinds = sorted(table["data"].unique())
-    made = Figure(figsize=(4.4 * len(kinds), 3.8), layout="constrained")
-    for axes, data in zip(made.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+    fig = Figure(figsize=(4.4 * len(kinds), 3.8), layout="constrained")
+    for axes, data in zip(fig.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         runs: Any = table[table["data"] == data]
         share = runs.groupby(["n_train", "n_weights"])["jammed"].mean().reset_index()
         axes.scatter(
@@ -203,7 +203,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
             label="$N^*$",
         )
         if at.law is not None:
-            at.law.draw(axes, "fit", color=COLORS[1])
+            draw_power_law(axes, at.law, "fit", color=COLORS[1])
             published = {"random": 1.0, "mnist": 0.75}.get(str(data))
             if published:
                 middle = np.sqrt(p[0] * p[-1])
@@ -223,4 +223,4 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_minor_formatter(NullFormatter())
         axes.legend(fontsize=8)
-    return made
+    return fig

@@ -17,7 +17,7 @@ to place the transition, but not to look for a gap in $N_\Delta/N$.
 **Figure.** $N_\Delta/N$ and $L$ against $P/N$, one mark for each run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from symnets.estimates import transition
+from symnets.estimates import Estimate, mean_over_seeds, transition
 from symnets.models import count_weights
 from symnets.observables import margins
 from symnets.report import COLORS, draw_published, row_of_panels, style
@@ -50,8 +50,8 @@ MARKS = {
 class Config(NetConfig):
     """A net on random points; d = h as published.
 
-    The rate is lower than elsewhere: large first steps leave some nets with patterns that no unit of the
-    last layer answers to, five or twenty of them, which nothing can satisfy any more.
+    The learning rate is lower than in other experiments: after large first steps all units of the last
+    layer are off for some patterns, five or twenty of them, which then can no longer be satisfied.
     """
 
     rate: float = 0.2
@@ -84,70 +84,88 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimise; rows as `Minimised.rows` tells them, arrays hold the gaps Δ at the end."""
-    found = minimise(configs)
-    gaps = margins(found.model, found.train, tolerance=configs[0].tolerance).gaps.cpu().numpy()
-    return [Result(row, {"gaps": gaps[k]}) for k, row in enumerate(found.rows(configs))]
+    """Minimise; rows are those of `Minimised.rows`, the array `gaps` holds Δ of all patterns at the end."""
+    minimised = minimise(configs)
+    gaps = margins(minimised.model, minimised.train, tolerance=configs[0].tolerance).gaps.cpu().numpy()
+    return [Result(row, {"gaps": gaps[k]}) for k, row in enumerate(minimised.rows(configs))]
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """Whether there is a gap, where the transition lies, and how far N_Δ/N jumps."""
-    found = []
+    """The gap in N_Δ/N, the position of the transition, and the size of the jump."""
     groups: Any = table.groupby(["depth", "width"])
-    for (depth, width), runs in groups:
-        runs = runs[runs["verdict"] != "DIVERGED"]
-        where = f"random data, L = {depth}, d = h = {width}"
-        converged = runs[runs["verdict"].isin(["SAT", "UNSAT"])]
-        share = converged["unsatisfied_per_weight"]
-        n_within = int(((share > GAP[0]) & (share < GAP[1])).sum())
-        text = f"none: a jump ({_SOURCE})"
-        counted = f"{n_within} of {len(converged)}, {len(runs) - len(converged)} UNCONVERGED left out"
-        name = f"share of converged runs with {GAP[0]} < N_Δ/N < {GAP[1]}, {where} ({counted})"
-        of_all = n_within / len(converged) if len(converged) else float("nan")
-        found.append(Finding(name, of_all, None, text, 0, 0.1))
-        point = transition(runs, "ratio", runs["unsatisfied_per_weight"] > runs["jammed_above"])
-        text = f"2.80 to 3.30 for d = h = 51 after 10^7 steps ({_SOURCE}); 2 to 4 for d = h <= 20"
-        found.append(Finding(f"P/N at which half of the runs are jammed, {where}", *point, text, 2, 4))
-        jammed = converged[share > converged["jammed_above"]]
-        if len(jammed):
-            lowest = jammed.loc[jammed["ratio"] == jammed["ratio"].min(), "unsatisfied_per_weight"]
-            error = lowest.std(ddof=1) / len(lowest) ** 0.5 if len(lowest) > 1 else None
-            text = f"above C_0, about 0.5 (read off figures; {_SOURCE})"
-            name = f"N_Δ/N of jammed converged runs at the smallest P/N that has any, {where}"
-            found.append(Finding(name, float(lowest.mean()), error, text, 0.35, 1.0))
-    return found
+    return [
+        finding
+        for (depth, width), runs in groups
+        for finding in _findings(
+            runs[runs["verdict"] != "DIVERGED"], f"random data, L = {depth}, d = h = {width}"
+        )
+    ]
+
+
+def _findings(runs: Any, where: str) -> Iterator[Finding]:
+    converged = runs[runs["verdict"].isin(["SAT", "UNSAT"])]
+    share = converged["unsatisfied_per_weight"]
+    n_within = int(((share > GAP[0]) & (share < GAP[1])).sum())
+    counted = f"{n_within} of {len(converged)}, {len(runs) - len(converged)} UNCONVERGED left out"
+    yield Finding(
+        f"share of converged runs with {GAP[0]} < N_Δ/N < {GAP[1]}, {where} ({counted})",
+        Estimate(n_within / len(converged) if len(converged) else float("nan")),
+        f"none: a jump ({_SOURCE})",
+        0,
+        0.1,
+    )
+    at = transition(runs, "ratio", runs["unsatisfied_per_weight"] > runs["jammed_above"])
+    published = f"2.80 to 3.30 for d = h = 51 after 10^7 steps ({_SOURCE}); 2 to 4 for d = h <= 20"
+    yield Finding(f"P/N at which half of the runs are jammed, {where}", at, published, 2, 4)
+    jammed = converged[share > converged["jammed_above"]]
+    if len(jammed):
+        lowest = jammed.loc[jammed["ratio"] == jammed["ratio"].min(), "unsatisfied_per_weight"]
+        yield Finding(
+            f"N_Δ/N of jammed converged runs at the smallest P/N that has any, {where}",
+            mean_over_seeds(lowest.tolist()),
+            f"above C_0, about 0.5 (read off figures; {_SOURCE})",
+            0.35,
+            1.0,
+        )
 
 
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     """N_Δ/N and L against P/N."""
-    made, (count, loss) = row_of_panels(2)
-    draw_published(count, 0.5, None, "bound $C_0$ ≈ 0.5")
-    draw_published(count, None, GAP, "no converged run here")
-    _draw(count, table, "unsatisfied_per_weight")
-    _draw(loss, table, "final_loss")
-    count.set(xlabel="$P/N$", ylabel=r"$N_\Delta/N$", title="Unsatisfied patterns", ylim=(-0.05, None))
-    loss.set(xlabel="$P/N$", ylabel="loss $L$", title="Loss")
+    fig, (count, loss) = row_of_panels(2)
+    draw_jump(count, table)
+    _draw_runs(loss, table, "final_loss")
+    loss.set(ylabel="loss $L$", title="Loss")
     loss.set_yscale("symlog", linthresh=1e-6, linscale=0.3)
     for axes in (count, loss):
         draw_published(axes, None, (2.8, 3.3), "published, d = h = 51", along="x")
         axes.legend()
-    return made
+    return fig
 
 
-def _draw(axes: Axes, table: Any, column: str) -> None:
-    """One mark a run; runs of equal P/N are set side by side."""
+def draw_jump(axes: Axes, table: pd.DataFrame) -> None:
+    """Draw N_Δ/N against P/N, with the published bound and the gap."""
+    draw_published(axes, 0.5, None, "bound $C_0$ ≈ 0.5")
+    draw_published(axes, None, GAP, "no converged run here")
+    _draw_runs(axes, table, "unsatisfied_per_weight")
+    axes.set(ylabel=r"$N_\Delta/N$", title="Unsatisfied patterns", ylim=(-0.05, None))
+    axes.legend()
+
+
+def _draw_runs(axes: Axes, table: Any, column: str) -> None:
+    """Draw one mark for each run; runs of equal P/N are side by side."""
     step = 0.012 * np.ptp(table["ratio"])
     shift = (table["seed"] - table["seed"].mean()) * step / max(table["seed"].nunique() - 1, 1)
-    for verdict, (marker, colour) in MARKS.items():
+    for verdict, (marker, color) in MARKS.items():
         chosen = table["verdict"] == verdict
         if chosen.any():
             axes.plot(
                 (table["ratio"] + shift)[chosen],
                 table.loc[chosen, column],
                 marker,
-                color=colour,
+                color=color,
                 markersize=4.5,
-                markerfacecolor="none" if verdict == "UNCONVERGED" else colour,
+                markerfacecolor="none" if verdict == "UNCONVERGED" else color,
                 label=verdict,
             )
+    axes.set_xlabel("$P/N$")

@@ -24,7 +24,7 @@ pressure, against the distance to jamming.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -34,9 +34,24 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from symnets.config import at_least, between, check_ranges, within
-from symnets.estimates import PowerLaw, fit_power_law, fit_power_law_seeds
-from symnets.report import COLORS, draw_published, draw_published_exponent, row_of_panels, style
-from symnets.setups import Curves, contacts, curves, decompress_packing, random_packing, relax, threshold
+from symnets.estimates import Estimate, fit_power_law_seeds, mean_over_seeds
+from symnets.report import (
+    COLORS,
+    draw_power_law,
+    draw_published,
+    draw_published_exponent,
+    row_of_panels,
+    style,
+)
+from symnets.setups import (
+    PackingAverages,
+    average_packings,
+    count_contacts,
+    decompress_packing,
+    jamming_threshold,
+    random_packing,
+    relax_packing,
+)
 from symnets.sweeps import Arrays, Finding, Result, grid, report_progress
 
 MAX_BATCH = 4
@@ -44,7 +59,7 @@ _OHERN = "O'Hern et al. 2003, Phys. Rev. E 68, 011306"
 _PHI_J = {2: 0.842, 3: 0.648}
 _EXPONENTS = {"coordination": (0.5, 0.45, 0.55), "energy": (2.0, 1.9, 2.1), "pressure": (1.0, 0.95, 1.05)}
 _LABELS = {"coordination": "$Z - Z_{iso}$", "energy": "energy per sphere", "pressure": "pressure"}
-_COLOURS = dict(zip(_EXPONENTS, COLORS, strict=False))
+_COLORS = dict(zip(_EXPONENTS, COLORS, strict=False))
 
 
 @dataclass(frozen=True)
@@ -52,11 +67,12 @@ class Config:
     """One packing.
 
     Attributes:
-        n_spheres: how many, half of them 1.4 times as large as the others.
-        dim: of space.
-        phi: packing fraction at which random positions slide down to a minimum.
-        decompress_to: None: stop there; else go on down to this distance from the packing's own phi_J.
-        seed: of the positions; quenches of one seed start from the same ones at every phi.
+        n_spheres: number of spheres, half of them 1.4 times as large as the others.
+        dim: dimension of space.
+        phi: packing fraction at which random positions are relaxed to a minimum of the energy.
+        decompress_to: None for a quench; otherwise the packing is decompressed to this distance from its
+            phi_J.
+        seed: seed of the positions; quenches of one seed start from the same positions at every phi.
     """
 
     n_spheres: int = 256
@@ -96,16 +112,16 @@ PRESETS = {
 
 
 def batch_key(config: Config) -> Hashable:
-    """Packings are minimised one by one; those of one kind take alike long."""
+    """Packings of one size, dimension and protocol, which take about equally long, share a batch."""
     return config.n_spheres, config.dim, config.decompress_to
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Quenches each packing, and decompresses it if asked to and jammed.
+    """Quench each packing, and decompress it if it is jammed and `decompress_to` is set.
 
     The row has `verdict`, `n_unsatisfied` (contacts), `n_effective` (degrees of freedom), `n_rattlers`,
     `energy` per sphere, `pressure`, `imbalance` of forces, `n_iterations`, all at the quench, and
-    `phi_jamming` (None without decompression). Arrays hold what the packing passed on its way down: `phi`,
+    `phi_jamming` (None without decompression). Arrays hold the states during decompression: `phi`,
     `energy`, `pressure`, `n_contacts`, `n_effective`, `n_rattlers`.
     """
     results = []
@@ -117,8 +133,8 @@ def run(configs: Sequence[Config]) -> list[Result]:
 
 def _run(config: Config) -> Result:
     rng = np.random.default_rng(config.seed)
-    quenched = relax(random_packing(config.n_spheres, config.dim, config.phi, rng))
-    measured = contacts(quenched)
+    quenched = relax_packing(random_packing(config.n_spheres, config.dim, config.phi, rng))
+    measured = count_contacts(quenched)
     row = {
         "verdict": quenched.verdict,
         "n_unsatisfied": measured.n_contacts,
@@ -142,7 +158,7 @@ def _run(config: Config) -> Result:
 
 
 class _Quenches(NamedTuple):
-    """All quenches of the largest packings of one dimension, converged or not."""
+    """Quenches of the largest packings of one dimension, including unconverged ones."""
 
     n_spheres: int
     phi: ndarray
@@ -152,26 +168,26 @@ class _Quenches(NamedTuple):
 
 def _quenches(table: pd.DataFrame, dim: int) -> _Quenches | None:
     column = {name: table[name].to_numpy() for name in table.columns}
-    mine = (column["dim"] == dim) & table["decompress_to"].isna().to_numpy()
-    if not mine.any():
+    chosen = (column["dim"] == dim) & table["decompress_to"].isna().to_numpy()
+    if not chosen.any():
         return None
-    n = int(column["n_spheres"][mine].max())
-    mine &= column["n_spheres"] == n
-    ratio = column["n_unsatisfied"][mine] / column["n_effective"][mine]
-    return _Quenches(n, column["phi"][mine].astype(float), column["verdict"][mine], ratio.astype(float))
+    n = int(column["n_spheres"][chosen].max())
+    chosen &= column["n_spheres"] == n
+    ratio = column["n_unsatisfied"][chosen] / column["n_effective"][chosen]
+    return _Quenches(n, column["phi"][chosen].astype(float), column["verdict"][chosen], ratio.astype(float))
 
 
-def _decompressed(table: pd.DataFrame, arrays: Arrays, dim: int) -> tuple[int, Curves] | None:
-    """n and the averages of the largest packings of one dimension that were decompressed."""
+def _decompressed(table: pd.DataFrame, arrays: Arrays, dim: int) -> tuple[int, PackingAverages] | None:
+    """n and the averages of the largest decompressed packings of one dimension."""
     n_spheres, phi_jamming = table["n_spheres"].to_numpy(), table["phi_jamming"].to_numpy(dtype=float)
-    mine = (table["dim"].to_numpy() == dim) & ~np.isnan(phi_jamming)
-    if not mine.any():
+    chosen = (table["dim"].to_numpy() == dim) & ~np.isnan(phi_jamming)
+    if not chosen.any():
         return None
-    n = int(n_spheres[mine].max())
-    mine &= n_spheres == n
-    names = table.index.to_numpy()[mine]
-    found = curves([arrays(str(name)) for name in names], phi_jamming[mine].tolist(), n_spheres=n)
-    return None if found is None else (n, found)
+    n = int(n_spheres[chosen].max())
+    chosen &= n_spheres == n
+    packings = [arrays(str(name)) for name in table.index.to_numpy()[chosen]]
+    averages = average_packings(packings, phi_jamming[chosen].tolist(), n_spheres=n)
+    return None if averages is None else (n, averages)
 
 
 def _dimensions(table: pd.DataFrame) -> list[int]:
@@ -179,136 +195,113 @@ def _dimensions(table: pd.DataFrame) -> list[int]:
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """Threshold, jump and exponents against the published ones, for each dimension of space."""
+    """Threshold, jump and exponents for each dimension of space."""
     return [
         finding
         for dim in _dimensions(table)
-        for finding in (*_of_quenches(table, dim), *_of_decompressed(table, arrays, dim))
+        for finding in (*_quench_findings(table, dim), *_decompression_findings(table, arrays, dim))
     ]
 
 
-def _of_quenches(table: pd.DataFrame, dim: int) -> Iterator[Finding]:
+def _quench_findings(table: pd.DataFrame, dim: int) -> Iterator[Finding]:
     if (quenches := _quenches(table, dim)) is None:
         return
-    where, sure = f"{dim}-d, n = {quenches.n_spheres}", quenches.verdict != "UNCONVERGED"
-    if (at := threshold(quenches.phi[sure], quenches.verdict[sure] == "UNSAT")) is not None:
+    where, converged = f"{dim}-d, n = {quenches.n_spheres}", quenches.verdict != "UNCONVERGED"
+    if (at := jamming_threshold(quenches.phi[converged], quenches.verdict[converged] == "UNSAT")) is not None:
         value = _PHI_J[dim]
         yield Finding(
             f"mean phi_J of quenches, {where}",
-            at.phi,
-            at.error,
+            at,
             f"{value} for n to infinity ({_OHERN})",
             value - 0.01,
             value + 0.01,
         )
     yield Finding(
         f"fraction of quenches with 0 < N_c/N < 0.95, {where}",
-        float(np.mean((quenches.ratio > 0) & (quenches.ratio < 0.95))),
-        None,
+        Estimate(float(np.mean((quenches.ratio > 0) & (quenches.ratio < 0.95)))),
         f"0, a jump ({_OHERN})",
         0,
         0.1,
     )
 
 
-def _of_decompressed(table: pd.DataFrame, arrays: Arrays, dim: int) -> Iterator[Finding]:
-    if (found := _decompressed(table, arrays, dim)) is None:
+def _decompression_findings(table: pd.DataFrame, arrays: Arrays, dim: int) -> Iterator[Finding]:
+    if (decompressed := _decompressed(table, arrays, dim)) is None:
         return
-    n, c = found
-    where, ratio = f"{dim}-d, n = {n}", c.at_jamming
+    n, averages = decompressed
+    where, ratio = f"{dim}-d, n = {n}", averages.at_jamming
     yield Finding(
         f"N_c/N at jamming, {where}",
-        float(ratio.mean()),
-        float(ratio.std(ddof=1) / np.sqrt(len(ratio))),
+        mean_over_seeds(ratio.tolist()),
         "1, isostatic (Goodrich et al. 2012, Phys. Rev. Lett. 109, 095704)",
         0.99,
         1.01,
     )
     for name, (published, low, high) in _EXPONENTS.items():
-        fit = fit_power_law_seeds(c.excess, getattr(c, name))
+        fit = fit_power_law_seeds(averages.excess, getattr(averages, name))
         yield Finding(
             f"exponent of {name} in phi - phi_J, {where}",
             fit.exponent,
-            fit.exponent_error,
             f"{published:g} ({_OHERN})",
             low,
             high,
         )
-    # With harmonic springs the published laws make it the same exponent; the pressure is the cleaner axis.
-    fit = coordination_law(c)
+    # The published laws of harmonic springs imply the same exponent in the pressure, which is better defined.
+    fit = averages.coordination_law()
     published, low, high = _EXPONENTS["coordination"]
     yield Finding(
         f"exponent of coordination in pressure, {where}",
         fit.exponent,
-        fit.exponent_error,
         f"{published:g} (Goodrich et al. 2012, Phys. Rev. Lett. 109, 095704)",
         low,
         high,
     )
 
 
-def coordination_law(c: Curves, *, n_resamples: int = 500, seed: int = 0) -> PowerLaw:
-    """Coordination against pressure, both averaged over packings.
-
-    The errors come from resampling packings, pressure and coordination of one packing together.
-    """
-
-    def fit(chosen: ndarray) -> PowerLaw:
-        return fit_power_law(c.pressure[chosen].mean(0), c.coordination[chosen].mean(0))
-
-    n, rng = len(c.pressure), np.random.default_rng(seed)
-    drawn = [fit(rng.integers(n, size=n)) for _ in range(n_resamples)]
-    return replace(
-        fit(np.arange(n)),
-        exponent_error=float(np.std([f.exponent for f in drawn], ddof=1)),
-        prefactor_error=float(np.std([f.prefactor for f in drawn], ddof=1)),
-    )
-
-
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
-    """The jump of contacts, their growth past it, and energy and pressure; the lowest dimension there is."""
+    """The jump of contacts, their growth past it, and energy and pressure, for the lowest dimension."""
     dim = _dimensions(table)[0]
-    made, (jump, coordination, energy) = row_of_panels(3)
+    fig, (jump, coordination, energy) = row_of_panels(3)
     if (quenches := _quenches(table, dim)) is not None:
         _draw_jump(jump, quenches, dim)
-    if (found := _decompressed(table, arrays, dim)) is not None:
-        _, c = found
-        _draw_law(coordination, c, "coordination")
-        _draw_law(energy, c, "energy")
-        _draw_law(energy, c, "pressure")
+    if (decompressed := _decompressed(table, arrays, dim)) is not None:
+        _, averages = decompressed
+        _draw_law(coordination, averages, "coordination")
+        _draw_law(energy, averages, "energy")
+        _draw_law(energy, averages, "pressure")
     jump.set(title="Jump of contacts", xlabel=r"packing fraction $\phi$", ylabel="contacts $N_c$ / $N$")
     coordination.set(title="Contacts past jamming", ylabel="coordination $Z - Z_{iso}$")
     energy.set(title="Energy and pressure", ylabel="energy, pressure")
     for axes in (coordination, energy):
         axes.set_xlabel(r"$\phi - \phi_J$ of each packing")
-    return made
+    return fig
 
 
 def _draw_jump(axes: Axes, quenches: _Quenches, dim: int) -> None:
-    for verdict, colour in (("SAT", COLORS[2]), ("UNSAT", COLORS[1]), ("UNCONVERGED", COLORS[6])):
-        shown = quenches.verdict == verdict
-        if shown.any():
-            x, y = quenches.phi[shown], quenches.ratio[shown]
-            axes.plot(x, y, "o", color=colour, markersize=3.5, alpha=0.4, label=verdict)
+    for verdict, color in (("SAT", COLORS[2]), ("UNSAT", COLORS[1]), ("UNCONVERGED", COLORS[6])):
+        visible = quenches.verdict == verdict
+        if visible.any():
+            x, y = quenches.phi[visible], quenches.ratio[visible]
+            axes.plot(x, y, "o", color=color, markersize=3.5, alpha=0.4, label=verdict)
     draw_published(axes, _PHI_J[dim], label=f"$\\phi_J$ = {_PHI_J[dim]}\n(O'Hern 2003)", along="x")
     draw_published(axes, 1.0, label="isostatic, $N_c = N$")
     axes.legend(loc="center left", bbox_to_anchor=(0, 0.55), handlelength=1.5)
 
 
-def _draw_law(axes: Axes, c: Curves, name: str) -> None:
-    values: ndarray = getattr(c, name)
+def _draw_law(axes: Axes, averages: PackingAverages, name: str) -> None:
+    values: ndarray = getattr(averages, name)
     mean, error = values.mean(0), values.std(0, ddof=1) / np.sqrt(len(values))
-    fit, colour = fit_power_law_seeds(c.excess, values), _COLOURS[name]
-    axes.errorbar(c.excess, mean, error, fmt="o", color=colour, markersize=4)
-    fit.draw(axes, _LABELS[name], color=colour)
+    fit, color = fit_power_law_seeds(averages.excess, values), _COLORS[name]
+    axes.errorbar(averages.excess, mean, error, fmt="o", color=color, markersize=4)
+    draw_power_law(axes, fit, _LABELS[name], color=color)
     published, least, most = _EXPONENTS[name]
-    middle = float(np.sqrt(c.excess[0] * c.excess[-1]))
+    middle = float(np.sqrt(averages.excess[0] * averages.excess[-1]))
     draw_published_exponent(
         axes,
         published,
         through=(middle, float(fit(middle))),
-        between=(float(c.excess[0]), float(c.excess[-1])),
+        between=(float(averages.excess[0]), float(averages.excess[-1])),
         band=(least, most),
         label=f"O'Hern et al. 2003: {published:g}",
     )

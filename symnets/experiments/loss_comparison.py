@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 
 from symnets.estimates import SizeCurves, jamming_size
 from symnets.report import COLORS, draw_published, row_of_panels, style
-from symnets.setups import LOSSES, ImageNetConfig, batch_key, held_out, minimise
+from symnets.setups import LOSSES, ParityNetConfig, batch_key, held_out, minimise
 from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import Criterion
 
@@ -41,8 +41,8 @@ _MEASURED = ("unsatisfied_per_weight", "n_misclassified", "final_loss", "test_er
 
 
 @dataclass(frozen=True)
-class Config(ImageNetConfig):
-    """One net, trained with one of the losses."""
+class Config(ParityNetConfig):
+    """One net, trained with one of the two losses."""
 
     steps: int = 5000
 
@@ -64,102 +64,103 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimises the nets.
+    """Minimise the nets and evaluate them on test patterns.
 
-    Rows have what `Minimised.rows` tells, and `test_error` and `norm` of the predictor. `n_unsatisfied` are
-    gaps 1 - y f for either loss, `final_loss` is the one that was minimised.
+    Rows are those of `Minimised.rows` with `test_error` and `norm` of the predictor. `n_unsatisfied` counts
+    gaps 1 - y f with either loss; `final_loss` is the loss that was minimised.
     """
     first = configs[0]
-    margin = 1.0 if LOSSES[first.loss]().finite_range else math.inf  # inf: never satisfied
-    done = minimise(configs, criterion=Criterion(margin=margin, tolerance=first.tolerance))
-    found = held_out(done.predictor, done.test)
-    error, norm = found.error.tolist(), found.norm.tolist()
+    margin = 1.0 if LOSSES[first.loss]().finite_range else math.inf  # inf: patterns are never satisfied
+    minimised = minimise(configs, criterion=Criterion(margin=margin, tolerance=first.tolerance))
+    tested = held_out(minimised.predictor, minimised.test)
+    error, norm = tested.error.tolist(), tested.norm.tolist()
     return [
-        Result(row | {"test_error": error[k], "norm": norm[k]}) for k, row in enumerate(done.rows(configs))
+        Result(row | {"test_error": error[k], "norm": norm[k]})
+        for k, row in enumerate(minimised.rows(configs))
     ]
 
 
-def both(table: pd.DataFrame) -> SizeCurves:
-    """Curves of the seeds that are there at every size with both losses; names are "loss/measured"."""
+def curves_of_both(table: pd.DataFrame) -> SizeCurves:
+    """Curves of the seeds with runs at every size and both losses; columns are named "loss/quantity"."""
     lines = table.set_index(["n_weights", "seed", "loss"])[list(_MEASURED)].unstack("loss").dropna()
     lines.columns = [f"{loss}/{name}" for name, loss in lines.columns]
     expected = {f"{loss}/{name}" for name in _MEASURED for loss in (_HINGE, _ENTROPY)}
     if not expected <= set(lines.columns):
         raise ValueError(f"table: expected runs with {_HINGE} and {_ENTROPY}, got {set(table['loss'])}")
-    return SizeCurves.of(lines.reset_index(), *sorted(expected))
+    return SizeCurves.from_table(lines.reset_index(), *sorted(expected))
 
 
 def hinge_jamming(curves: SizeCurves) -> float:
-    """N* of the quadratic hinge."""
+    """N* of nets trained with the quadratic hinge."""
     ratio = {"unsatisfied_per_weight": curves.values[f"{_HINGE}/unsatisfied_per_weight"]}
     return jamming_size(SizeCurves(curves.sizes, ratio))
 
 
 def before_satisfied(curves: SizeCurves) -> float:
-    """Median of N_Δ / N with the hinge, at the last size below N*."""
+    """Median of N_Δ/N with the hinge at the largest size below N*."""
     below = curves.sizes < hinge_jamming(curves)
     return float(curves.median(f"{_HINGE}/unsatisfied_per_weight")[below][-1]) if below.any() else math.nan
 
 
 def before_classified(curves: SizeCurves) -> float:
-    """Mean of N_mis / N with cross-entropy, at the last size whose nets misclassify one pattern or more."""
+    """Mean of N_mis/N with cross-entropy at the largest size that misclassifies at least one pattern."""
     count = curves.mean(f"{_ENTROPY}/n_misclassified")
     some = count >= 1
     return float((count / curves.sizes)[some][-1]) if some.any() else 0.0
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """How far test errors differ, that one loss vanishes and the other does not, and what jumps."""
-    curves = both(table)
+    """Differences of test errors, values of the losses at the end, and which count jumps."""
+    curves = curves_of_both(table)
     where = f"P = {table['n_train'].iloc[0]}{curves.left_out}"
     hinge, entropy = (curves.mean(f"{loss}/test_error") for loss in (_HINGE, _ENTROPY))
     worst = int(np.argmax(np.abs(entropy - hinge)))
 
-    def found(
+    def finding(
         quantity: str, statistic: Callable[[SizeCurves], float], published: str, low: float, high: float
     ) -> Finding:
-        return Finding(f"{quantity}, {where}", *curves.estimate(statistic), published, low, high)
+        return Finding(f"{quantity}, {where}", curves.estimate(statistic), published, low, high)
 
     def difference(c: SizeCurves) -> np.ndarray:
         return c.mean(f"{_ENTROPY}/test_error") - c.mean(f"{_HINGE}/test_error")
 
     return [
-        found(
+        finding(
             "test error with cross-entropy minus hinge, mean over sizes",
             lambda c: float(difference(c).mean()),
             f"0 within 0.01 ({_SPIGLER})",
             -0.01,
             0.01,
         ),
-        found(
+        finding(
             f"test error with cross-entropy minus hinge, where they differ most (N = {curves.sizes[worst]})",
             lambda c: float(difference(c)[worst]),
             f"0 within 0.02 ({_SPIGLER})",
             -0.02,
             0.02,
         ),
-        found(
+        finding(
             "hinge: median N_Δ / N at the last size below N*",
             before_satisfied,
             f"a jump from 0.4 or more to 0 ({_GEIGER})",
             0.4,
             math.inf,
         ),
-        found(
+        finding(
             "cross-entropy: N_mis / N at the last size that misclassifies a pattern",
             before_classified,
             f"small: nothing jumps ({_GEIGER})",
             0.0,
             0.1,
         ),
-        found(
+        finding(
             "hinge: median loss of the largest nets",
             lambda c: float(c.median(f"{_HINGE}/final_loss")[-1]),
             f"0, here within the tolerance ({_GEIGER})",
             0.0,
             0.5 * table["tolerance"].to_numpy(dtype=float).max() ** 2,
         ),
-        found(
+        finding(
             "cross-entropy: smallest loss of the largest nets",
             lambda c: float(c.values[f"{_ENTROPY}/final_loss"][:, -1].min()),
             "above 0 (algebra)",
@@ -171,21 +172,21 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
 
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
-    """Test errors, patterns that are not satisfied, losses."""
-    curves = both(table)
+    """Test errors, unsatisfied and misclassified patterns, and losses against N."""
+    curves = curves_of_both(table)
     star = hinge_jamming(curves)
-    made, (errors, counts, losses) = row_of_panels(3)
-    for loss, name, colour in (
+    fig, (errors, counts, losses) = row_of_panels(3)
+    for loss, name, color in (
         (_HINGE, "quadratic hinge", COLORS[0]),
         (_ENTROPY, "cross-entropy", COLORS[1]),
     ):
         of_test = curves.mean(f"{loss}/test_error"), curves.error(f"{loss}/test_error")
-        errors.errorbar(curves.sizes, *of_test, fmt="o-", markersize=3.5, capsize=2, color=colour, label=name)
+        errors.errorbar(curves.sizes, *of_test, fmt="o-", markersize=3.5, capsize=2, color=color, label=name)
         wrong = curves.mean(f"{loss}/n_misclassified") / curves.sizes
-        counts.plot(curves.sizes, wrong, "o--", markersize=3.5, color=colour, label=f"{name}, y f < 0")
+        counts.plot(curves.sizes, wrong, "o--", markersize=3.5, color=color, label=f"{name}, y f < 0")
         value = curves.median(f"{loss}/final_loss")
         losses.plot(
-            curves.sizes, np.where(value > 0, value, np.nan), "o-", markersize=3.5, color=colour, label=name
+            curves.sizes, np.where(value > 0, value, np.nan), "o-", markersize=3.5, color=color, label=name
         )
     ratio = curves.median(f"{_HINGE}/unsatisfied_per_weight")
     counts.plot(
@@ -211,4 +212,4 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     counts.set_yscale("symlog", linthresh=0.01)
     counts.set_ylim(bottom=0)
     losses.set(title="Loss at the end", ylabel="median loss", yscale="log")
-    return made
+    return fig

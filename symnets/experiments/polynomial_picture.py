@@ -30,11 +30,12 @@ from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike
 
 from symnets.config import at_least, check_ranges, within
+from symnets.estimates import Estimate
 from symnets.report import COLORS, FAINT, draw_published, row_of_panels, style
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 MAX_BATCH = 1000
-_SATISFIED = 1e-6  # a point closer than this to the polynomial is passed
+_SATISFIED = 1e-6  # distance below which the polynomial passes through a point
 _TEST = np.cos(np.pi * (np.arange(1000) + 0.5) / 1000)[::-1]  # the density of the training points
 
 
@@ -46,8 +47,8 @@ class Config:
         n_points: P.
         n_params: degree of the polynomial plus one.
         noise: standard deviation of the targets about sin(2 pi x).
-        smoothness: s, how much dearer higher polynomials are.
-        seed: of points and noise; equal for equal seeds whatever the degree.
+        smoothness: s, exponent of the penalty on high degrees.
+        seed: seed of points and noise, which do not depend on the degree.
     """
 
     n_points: int = 20
@@ -76,12 +77,12 @@ PRESETS = {
 
 
 def batch_key(config: Config) -> Hashable:
-    """A fit takes milliseconds: all go together."""
+    """All fits share a batch, since each takes milliseconds."""
     return None
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Fits each polynomial.
+    """Fit each polynomial.
 
     The row has `train_error` and `test_error` (mean squared, the latter against sin(2 pi x) itself), `norm`
     of the coefficients, `n_unsatisfied` (points missed by more than 1e-6 and rounding) and `verdict`, SAT if
@@ -95,7 +96,7 @@ def _run(config: Config) -> Result:
     x = np.sort(np.cos(np.pi * rng.random(config.n_points)))
     y = target(x) + config.noise * rng.standard_normal(config.n_points)
     features, test = (_features(at, config) for at in (x, _TEST))
-    # rcond=0: near the cusp small singular values are what it is about, not rounding to be cut off.
+    # rcond=0: the small singular values near the cusp are meaningful and must not be cut off.
     coefficients = np.linalg.lstsq(features, y, rcond=0)[0]
     missed, prediction = np.abs(features @ coefficients - y), test @ coefficients
     rounding = len(y) * np.finfo(float).eps * (np.abs(features) @ np.abs(coefficients))
@@ -111,12 +112,12 @@ def _run(config: Config) -> Result:
 
 
 def target(x: ArrayLike) -> ndarray:
-    """What the points are noisy samples of, sin(2 pi x)."""
+    """Target function sin(2 pi x), without noise."""
     return np.sin(2 * np.pi * np.asarray(x))
 
 
 def _features(x: ndarray, config: Config) -> ndarray:
-    """(points, n_params): (1 + k)^-s T_k(x), the T_k orthonormal."""
+    """Features (1 + k)^-s T_k(x) with orthonormal T_k, (points, n_params)."""
     degree = np.arange(config.n_params)
     weight = np.where(degree == 0, 1.0, np.sqrt(2)) * (1.0 + degree) ** -config.smoothness
     return chebyshev.chebvander(x, config.n_params - 1) * weight
@@ -124,7 +125,7 @@ def _features(x: ndarray, config: Config) -> ndarray:
 
 @dataclass(frozen=True)
 class Curves:
-    """Medians over seeds by number of parameters (a mean would show the worst seed alone).
+    """Medians over seeds by number of parameters; means would be dominated by the worst seed.
 
     Attributes:
         n_points: P, the largest in the table.
@@ -132,7 +133,7 @@ class Curves:
         train_error: (sizes,).
         test_error: (sizes,).
         norm: (sizes,).
-        n_unsatisfied: (sizes,), the most of any seed.
+        n_unsatisfied: (sizes,), the maximum over seeds.
     """
 
     n_points: int
@@ -158,30 +159,27 @@ def curves(table: pd.DataFrame) -> Curves:
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """Where the training error vanishes, where the test error peaks, and that it falls past the peak."""
+    """Where the training error vanishes, where the test error peaks, and how far it falls past the peak."""
     c = curves(table)
     where, exact = f"P = {c.n_points}", c.n_params[c.n_unsatisfied == 0]
     return [
         Finding(
             f"fewest parameters through all points, {where}",
-            float(exact.min()) if len(exact) else np.nan,
-            None,
+            Estimate(float(exact.min()) if len(exact) else np.nan),
             f"{c.n_points} (algebra)",
             c.n_points,
             c.n_points,
         ),
         Finding(
             f"parameters at the peak of the test error, {where}",
-            float(c.n_params[np.argmax(c.test_error)]),
-            None,
+            Estimate(float(c.n_params[np.argmax(c.test_error)])),
             f"{c.n_points}: a cusp at degree + 1 = P (Spigler's talk, 2020)",
             c.n_points - 1,
             c.n_points + 1,
         ),
         Finding(
             f"test error at {c.n_params[-1]} parameters over its peak, {where}",
-            float(c.test_error[-1] / c.test_error.max()),
-            None,
+            Estimate(float(c.test_error[-1] / c.test_error.max())),
             "well below 1: it falls a second time (for nets, arXiv:1810.09665)",
             0,
             0.1,
@@ -193,13 +191,13 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     """Errors and norm against the number of parameters, and three fits of one data set."""
     c = curves(table)
-    made, (errors, norm, fits) = row_of_panels(3)
-    for name, values, colour in (
+    fig, (errors, norm, fits) = row_of_panels(3)
+    for name, values, color in (
         ("test error", c.test_error, COLORS[1]),
         ("training error", c.train_error, COLORS[0]),
     ):
-        shown = values > 1e-12  # past interpolation only rounding is left, which has no place on the axis
-        errors.plot(c.n_params[shown], values[shown], "o-", color=colour, markersize=3, label=name)
+        visible = values > 1e-12  # past interpolation only rounding errors are left
+        errors.plot(c.n_params[visible], values[visible], "o-", color=color, markersize=3, label=name)
     norm.plot(c.n_params, c.norm, "o-", color=COLORS[2], markersize=3)
     for axes in (errors, norm):
         axes.set(xscale="log", yscale="log", xlabel="parameters (degree + 1)")
@@ -208,7 +206,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     errors.set(title="Errors", ylabel="mean squared error")
     norm.set(title="Norm of the coefficients", ylabel="norm")
     _draw_fits(fits, table, arrays, c)
-    return made
+    return fig
 
 
 def _draw_fits(axes: Axes, table: pd.DataFrame, arrays: Arrays, c: Curves) -> None:
@@ -216,10 +214,10 @@ def _draw_fits(axes: Axes, table: pd.DataFrame, arrays: Arrays, c: Curves) -> No
     best = int(c.n_params[fewer][np.argmin(c.test_error[fewer])]) if fewer.any() else c.n_points
     names = table.index.to_numpy()
     points, sizes, seeds = (table[name].to_numpy() for name in ("n_points", "n_params", "seed"))
-    for size, colour in zip((best, c.n_points, int(c.n_params[-1])), COLORS[2:5], strict=True):
+    for size, color in zip((best, c.n_points, int(c.n_params[-1])), COLORS[2:5], strict=True):
         for name in names[(points == c.n_points) & (sizes == size) & (seeds == seeds.min())][:1]:
             fit = arrays(str(name))
-            axes.plot(fit["grid"], fit["prediction"], color=colour, linewidth=1.2, label=f"{size} parameters")
+            axes.plot(fit["grid"], fit["prediction"], color=color, linewidth=1.2, label=f"{size} parameters")
             axes.plot(fit["x"], fit["y"], "o", color=COLORS[6], markersize=3.5)
     axes.plot(_TEST, target(_TEST), color=FAINT, linestyle=":", label="without noise")
     axes.set(title="Fits of one data set", xlabel="x", ylabel="y", ylim=(-2.2, 3.6))

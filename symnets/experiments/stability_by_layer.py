@@ -32,16 +32,24 @@ from numpy import ndarray
 from scipy.stats import spearmanr
 from torch import nn
 
-from symnets.estimates import Seeds, by_net, over_seeds
+from symnets.estimates import Seeds, by_net, mean_over_seeds
 from symnets.observables import Stability, channel_shuffled, filter_projections
 from symnets.report import COLORS, FAINT, logarithmic, style
-from symnets.setups import PUBLISHED, DeformedConfig, Precision, generator, logits, shown, train_classifier
+from symnets.setups import (
+    PUBLISHED,
+    DeformedConfig,
+    Precision,
+    logit_columns,
+    measure_stability,
+    seeded_generator,
+    train_classifier,
+)
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["PRESETS", "Config", "figure", "findings", "run"]
 _SOURCE = "Tomasini et al. 2022, arXiv:2210.01506"
 _NETS = ("resnet", "vgg_bn", "vgg")
-_LOOKS = {
+_LINES = {
     "start": ("start", "-", FAINT),
     "end": ("end", "-", COLORS[0]),
     "end_batch": ("end, statistics of the batch", ":", COLORS[0]),
@@ -51,7 +59,7 @@ _LOOKS = {
 
 @dataclass(frozen=True)
 class Config(DeformedConfig):
-    """One net, looked at layer by layer; it must have convolutions."""
+    """One convolutional net, measured layer by layer."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,89 +87,91 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:
-    """Trains nets and measures their layers.
+    """Train nets and measure D, G and R of their layers.
 
-    Rows as `Trained.row`, with D, G, R of the logits at the end and at the start. Arrays: `layers`, names;
-    `start`, `end`, `end_batch`, `shuffled`: (3, layers), D, G and R, the last two with
-    statistics of the batch; `filters_start` and `filters_end`: (convolutions, 9),
-    shares of the squared weights of 3 x 3 filters, constant ones first.
+    Rows are those of `TrainedClassifier.row`, with D, G, R of the logits after and before training. Arrays:
+    `layers`, names; `start`, `end`, `end_batch` and `shuffled`: D, G and R, (3, layers), the last two with
+    statistics of the batch; `filters_start` and `filters_end`: shares of the squared weights of 3 x 3
+    filters, the constant ones first, (convolutions, 9).
     """
     return [_run(config, precision) for config in configs]
 
 
 def _run(config: Config, precision: Precision) -> Result:
-    done = train_classifier(config, precision=precision)
-    layers = depths(done.net)
-    draws = generator(config.seed, 3)
-    shuffled = channel_shuffled(done.net, generator=draws)
-    start = shown(done.initial, done.test, config, trained=False, layers=layers)
-    end = shown(done.net, done.test, config, trained=True, layers=layers)
-    # Channels of the running statistics would be others; the net itself is measured alike to compare.
-    mixed, whole = (
-        shown(net, done.test, config, trained=False, layers=layers) for net in (shuffled, done.net)
+    trained = train_classifier(config, precision=precision)
+    layers = depths(trained.net)
+    generator = seeded_generator(config.seed, 3)
+    shuffled = channel_shuffled(trained.net, generator=generator)
+    start = measure_stability(trained.initial, trained.test, config, trained=False, layers=layers)
+    end = measure_stability(trained.net, trained.test, config, trained=True, layers=layers)
+    # Running statistics belong to the channels before shuffling, so both nets use those of the batch.
+    shuffled_end, end_batch = (
+        measure_stability(net, trained.test, config, trained=False, layers=layers)
+        for net in (shuffled, trained.net)
     )
-    arrays = {name: _numbers(found) for name, found in zip(_LOOKS, (start, end, whole, mixed), strict=True)}
+    parts = (start, end, end_batch, shuffled_end)
+    arrays = {name: _values(part) for name, part in zip(_LINES, parts, strict=True)}
     arrays |= {
         "layers": np.array(end.layers),
-        "filters_start": filters(done.initial),
-        "filters_end": filters(done.net),
+        "filters_start": filters(trained.initial),
+        "filters_end": filters(trained.net),
     }
-    return Result(done.row | logits(end) | logits(start, "_init"), arrays)
+    return Result(trained.row | logit_columns(end) | logit_columns(start, "_init"), arrays)
 
 
 def depths(net: nn.Module) -> list[str]:
-    """Outputs of activations or blocks, in order, by their names in the net."""
+    """Names of the activations or blocks of a net, in order of depth."""
     features = net.get_submodule("features")
     kinds = ("relu", "block", "stem", "head")
     return [f"features.{name}" for name, _ in features.named_children() if name.startswith(kinds)]
 
 
 def filters(net: nn.Module) -> ndarray:
-    """Shares of squared weights of 3 x 3 filters on waves of their grid, the constant first.
+    """Shares of the squared weights of 3 x 3 filters on waves of their grid, the constant one first.
 
-    Shape (convolutions, 9). Convolutions of the image itself, and depthwise ones, are among them.
+    Shape (convolutions, 9). The first convolution and depthwise ones are included.
     """
     weights = [m.weight for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     shares = [filter_projections(weight).fractions for weight in weights]
     return torch.stack(shares).cpu().numpy() if shares else np.zeros((0, 9))
 
 
-def _numbers(found: Stability) -> ndarray:
-    return np.stack([getattr(found, name).value for name in "DGR"])
+def _values(stability: Stability) -> ndarray:
+    return np.stack([getattr(stability, name).value for name in "DGR"])
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """Whether D falls, G rises and R falls with depth, before and after; what filters and channels do."""
+    """Trends of D, G and R with depth, and the effects of training on filters and of shuffled channels."""
     return [finding for where, seeds in by_net(table, arrays) for finding in _findings(where, seeds)]
 
 
 def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
-    for row, (name, low, high, told) in enumerate(
+    for row, (name, low, high, trend) in enumerate(
         (("D", -1.0, -0.5, "falls"), ("G", 0.5, 1.0, "rises"), ("R", -1.0, -0.5, "falls"))
     ):
-        text = f"{name} {told} with depth ({_SOURCE}); band ours"
+        published = f"{name} {trend} with depth ({_SOURCE}); band ours"
         quantity = f"rank correlation of {name} with depth after training, {where}, {len(seeds)} seeds"
-        yield Finding(quantity, *over_seeds([rank(s["end"][row]) for s in seeds]), text, low, high)
+        yield Finding(quantity, mean_over_seeds([rank(s["end"][row]) for s in seeds]), published, low, high)
     quantity = f"D of the logits over D of the first layer, at the start over at the end, {where}"
-    text = f"above 1: D falls after training, not before ({_SOURCE})"
+    published = f"above 1: D falls after training, not before ({_SOURCE})"
     fall = [(s["start"][0, -1] / s["start"][0, 0]) / (s["end"][0, -1] / s["end"][0, 0]) for s in seeds]
-    yield Finding(quantity, *over_seeds(fall, geometric=True), text, 1.0, np.inf)
+    yield Finding(quantity, mean_over_seeds(fall, geometric=True), published, 1.0, np.inf)
     fell = [s["end_batch"][2, -1] / s["start"][2, -1] for s in seeds]
     quantity = f"R of the logits with statistics of the batch, end over start, {where}"
-    text = "below 1: R falls in training (Petrini et al. 2021, arXiv:2105.02468)"
-    yield Finding(quantity, *over_seeds(fell, geometric=True), text, 0.0, 1.0)
+    published = "below 1: R falls in training (Petrini et al. 2021, arXiv:2105.02468)"
+    yield Finding(quantity, mean_over_seeds(fell, geometric=True), published, 0.0, 1.0)
     grown = [s["filters_end"][:, 0].mean() / s["filters_start"][:, 0].mean() for s in seeds]
-    text = f"above 1: filters become smoother ({_SOURCE})"
+    published = f"above 1: filters become smoother ({_SOURCE})"
     quantity = f"share of the constant in filters, end over start, {where}"
-    yield Finding(quantity, *over_seeds(grown, geometric=True), text, 1.0, np.inf)
+    yield Finding(quantity, mean_over_seeds(grown, geometric=True), published, 1.0, np.inf)
     lost = [s["shuffled"][2, -1] / s["end_batch"][2, -1] for s in seeds]
-    text = "above 1 if channels work together (exploratory)"
+    published = "above 1 if channels work together (exploratory)"
     quantity = f"R of the logits with shuffled channels over without, {where}"
-    yield Finding(quantity, *over_seeds(lost, geometric=True), text, 1.0, np.inf)
+    yield Finding(quantity, mean_over_seeds(lost, geometric=True), published, 1.0, np.inf)
 
 
 def rank(values: ndarray) -> float:
-    """Spearman's correlation with depth."""
+    """Spearman correlation with depth."""
     return float(np.asarray(spearmanr(np.arange(len(values)), values))[0])
 
 
@@ -169,42 +179,36 @@ def rank(values: ndarray) -> float:
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     """D, G, R and the share of constant filters against depth."""
     nets = list(by_net(table, arrays))
-    made = Figure(figsize=(14, 3.4 * len(nets)), layout="constrained")
-    panels = made.subplots(len(nets), 4, squeeze=False)
+    fig = Figure(figsize=(14, 3.4 * len(nets)), layout="constrained")
+    panels = fig.subplots(len(nets), 4, squeeze=False)
     for row, (where, seeds) in zip(panels, nets, strict=True):
-        for k, (axes, name) in enumerate(zip(row, "DGR", strict=False)):
-            for part, (label, line, colour) in _LOOKS.items():
-                _draw(axes, [s[part][k] for s in seeds], label, line, colour)
-            _scale(axes, seeds, name)
+        for axes, name in zip(row, "DGR", strict=False):
+            draw_layers(axes, seeds, name)
         row[0].set(title=where)
         row[0].legend(fontsize=7.5)
-        _draw(row[3], [s["filters_start"][:, 0] for s in seeds], "start", "-", FAINT)
-        _draw(row[3], [s["filters_end"][:, 0] for s in seeds], "end", "-", COLORS[0])
+        _draw_curve(row[3], [s["filters_start"][:, 0] for s in seeds], "start", "-", FAINT)
+        _draw_curve(row[3], [s["filters_end"][:, 0] for s in seeds], "end", "-", COLORS[0])
         row[3].set(xlabel="convolution", ylabel="share of the constant in filters")
         row[3].axhline(1 / 9, color=FAINT, linestyle=":", linewidth=1)
-    return made
+    return fig
 
 
-def _draw(axes: Axes, values: Sequence[ndarray], label: str, line: str, colour: str) -> None:
-    """Geometric mean over seeds, and each seed faintly."""
-    for one in values:
-        axes.plot(np.arange(len(one)), one, color=colour, alpha=0.25, linewidth=0.8)
-    mean = np.exp(np.mean(np.log(values), axis=0))
-    axes.plot(
-        np.arange(len(mean)),
-        mean,
-        line,
-        color=colour,
-        marker="o",
-        markersize=3.5,
-        label=label.replace("_", " "),
-    )
-
-
-def _scale(axes: Axes, seeds: Seeds, name: str) -> None:
+def draw_layers(axes: Axes, seeds: Seeds, name: str) -> None:
+    """Draw D, G or R of one net against depth, before and after training."""
+    row = "DGR".index(name)
+    for part, (label, line, color) in _LINES.items():
+        _draw_curve(axes, [s[part][row] for s in seeds], label, line, color)
     logarithmic(axes)
-    names = [str(layer).removeprefix("features.") for layer in seeds[0]["layers"]]
-    axes.set_xticks(np.arange(len(names)), names, rotation=90, fontsize=7)
+    layers = [str(layer).removeprefix("features.") for layer in seeds[0]["layers"]]
+    axes.set_xticks(np.arange(len(layers)), layers, rotation=90, fontsize=7)
     axes.set(ylabel=f"${name}$")
     if name == "R":
         axes.axhline(1.0, color=FAINT, linestyle=":", linewidth=1)
+
+
+def _draw_curve(axes: Axes, values: Sequence[ndarray], label: str, line: str, color: str) -> None:
+    """Draw the geometric mean over seeds, and each seed in a faint line."""
+    for curve in values:
+        axes.plot(np.arange(len(curve)), curve, color=color, alpha=0.25, linewidth=0.8)
+    mean = np.exp(np.mean(np.log(values), axis=0))
+    axes.plot(np.arange(len(mean)), mean, line, color=color, marker="o", markersize=3.5, label=label)

@@ -27,19 +27,19 @@ from scipy.stats import spearmanr
 
 from symnets.config import at_least, check_ranges
 from symnets.device import usable_device
-from symnets.estimates import Seeds, by_net, geometric_mean, over_seeds
+from symnets.estimates import Seeds, by_net, geometric_mean, mean_over_seeds
 from symnets.observables import classification_error
 from symnets.report import COLORS, FAINT, row_of_panels, style
 from symnets.setups import (
     PUBLISHED,
     DeformedConfig,
     Precision,
-    before_and_after,
     classified_images,
-    shown,
+    initial_classifier,
+    measure_stability,
+    stability_row,
     train_classifier,
 )
-from symnets.setups._classifier_training import initial_net
 from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import TrainState, log_spaced
 
@@ -48,15 +48,15 @@ _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 _NAMES = ("test_error", "D", "G", "R")
 _OF_BATCH = ("D_batch", "G_batch", "R_batch")
 RUNNING_FROM = 30
-"""Step from which running statistics are used: 0.9^30 = 0.04 of the start is left in them."""
+"""Step from which running statistics are used; their weight of the initial values is then 0.9^30 = 0.04."""
 
 
 @dataclass(frozen=True)
 class Config(DeformedConfig):
-    """One net, looked at along its training."""
+    """One net, measured during its training."""
 
     per_decade: int = 5
-    """Looks from one step to ten times that."""
+    """Measurements per decade of steps."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,10 +94,10 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:
-    """Trains nets and measures them on the way.
+    """Train nets and measure them during training.
 
-    Rows as of `stability_vs_error`. Arrays: `step`, 0 first; `test_error`, D, G, R; and D_batch, G_batch,
-    R_batch with statistics of the batch throughout.
+    Rows as in `stability_vs_error`. Arrays: `step`, starting at 0; `test_error`, D, G, R; and D_batch,
+    G_batch, R_batch with statistics of the batch throughout.
     """
     return [_run(config, precision) for config in configs]
 
@@ -105,74 +105,78 @@ def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[
 def _run(config: Config, precision: Precision) -> Result:
     _, test = classified_images(config, usable_device(config.device))
 
-    def look(state: TrainState) -> dict[str, float]:
-        of_batch = shown(state.model, test, config, trained=False).table().iloc[-1]
-        found = of_batch
+    def measure(state: TrainState) -> dict[str, float]:
+        of_batch = measure_stability(state.model, test, config, trained=False).table().iloc[-1]
+        chosen = of_batch
         if state.step >= RUNNING_FROM:
-            found = shown(state.model, test, config, trained=True).table().iloc[-1]
+            chosen = measure_stability(state.model, test, config, trained=True).table().iloc[-1]
         error = classification_error(state.model, *test).error
-        numbers = {name: float(found[name]) for name in "DGR"}
-        return {"test_error": error} | numbers | {f"{name}_batch": float(of_batch[name]) for name in "DGR"}
+        running = {name: float(chosen[name]) for name in "DGR"}
+        return {"test_error": error} | running | {f"{name}_batch": float(of_batch[name]) for name in "DGR"}
 
-    start = look(TrainState(initial_net(config)))
-    done = train_classifier(
-        config, observables={"at": look}, record=log_spaced(config.per_decade), precision=precision
+    start = measure(TrainState(initial_classifier(config)))
+    trained = train_classifier(
+        config, observables={"at": measure}, record=log_spaced(config.per_decade), precision=precision
     )
-    row, _, _ = before_and_after(done, config)
-    arrays = {"step": np.array([0, *done.history.values("step")])}
+    row = stability_row(trained, config)
+    arrays = {"step": np.array([0, *trained.history.values("step")])}
     for name in (*_NAMES, *_OF_BATCH):
-        arrays[name] = np.array([start[name], *done.history.values(f"at/{name}")])
+        arrays[name] = np.array([start[name], *trained.history.values(f"at/{name}")])
     return Result(row, arrays)
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """How far R falls, and whether it goes with the test error along a training."""
+    """How far R falls, and its correlation with the test error along a training."""
     return [finding for where, seeds in by_net(table, arrays) for finding in _findings(where, seeds)]
 
 
 def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
     start = [s["R"][0] for s in seeds]
-    text = f"of order 1 ({_SOURCE}); band ours"
+    published = f"of order 1 ({_SOURCE}); band ours"
     yield Finding(
-        f"R at the start, {where}, {len(seeds)} seeds", *over_seeds(start, geometric=True), text, 0.3, 3.0
+        f"R at the start, {where}, {len(seeds)} seeds",
+        mean_over_seeds(start, geometric=True),
+        published,
+        0.3,
+        3.0,
     )
-    # Without batch normalisation the two are equal.
+    # Nets without batch normalisation have the same value in both.
     for name, how in (("R", "running statistics at the end"), ("R_batch", "statistics of the batch at both")):
         fall = [s[name][-1] / s[name][0] for s in seeds]
         quantity = f"R at the end over R at the start, {how}, {where}"
-        text = f"below 1: R falls in training ({_SOURCE})"
-        yield Finding(quantity, *over_seeds(fall, geometric=True), text, 0.0, 1.0)
+        published = f"below 1: R falls in training ({_SOURCE})"
+        yield Finding(quantity, mean_over_seeds(fall, geometric=True), published, 0.0, 1.0)
     for name, low, high in (("R", 0.5, 1.0), ("D", -1.0, 1.0)):
-        # One kind of statistics throughout: a jump in the middle would be taken for a course.
+        # The same statistics throughout, since the change of statistics makes a jump.
         ranks = [float(np.asarray(spearmanr(s[f"{name}_batch"], s["test_error"]))[0]) for s in seeds]
-        text = "R falls with the test error (ours)" if name == "R" else "none (exploratory)"
+        published = "R falls with the test error (ours)" if name == "R" else "none (exploratory)"
         quantity = f"rank correlation of {name} and ε along the training, {where}"
-        yield Finding(quantity, *over_seeds(ranks), text, low, high)
+        yield Finding(quantity, mean_over_seeds(ranks), published, low, high)
 
 
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     """Test error, D, G and R against the step."""
-    made, panels = row_of_panels(4)
-    for (where, seeds), colour in zip(by_net(table, arrays), COLORS * 3, strict=False):
+    fig, panels = row_of_panels(4)
+    for (where, seeds), color in zip(by_net(table, arrays), COLORS * 3, strict=False):
         for axes, name in zip(panels, _NAMES, strict=True):
             step = np.maximum(seeds[0]["step"], 0.5)  # the start, on a logarithmic scale
             for s in seeds:
-                axes.plot(step, s[name], color=colour, alpha=0.25, linewidth=0.8)
+                axes.plot(step, s[name], color=color, alpha=0.25, linewidth=0.8)
             axes.plot(
                 step,
                 geometric_mean([s[name] for s in seeds]),
                 "o-",
-                color=colour,
+                color=color,
                 markersize=3.5,
                 label=where,
             )
             if name in "DGR":
                 mean = geometric_mean([s[f"{name}_batch"] for s in seeds])
-                axes.plot(step, mean, ":", color=colour, linewidth=1)
+                axes.plot(step, mean, ":", color=color, linewidth=1)
     for axes, name in zip(panels, _NAMES, strict=True):
         axes.set(xscale="log", yscale="log", xlabel="step (start at 0.5)")
         axes.set(ylabel="test error ε" if name == "test_error" else f"${name}$ of the logits")
     panels[3].axhline(1.0, color=FAINT, linestyle=":", linewidth=1)
     panels[0].legend(fontsize=7.5)
-    return made
+    return fig

@@ -28,15 +28,15 @@ from numpy import ndarray
 
 from symnets.config import at_least, check_ranges
 from symnets.diffeo import SineField
-from symnets.estimates import Seeds, by_net, fit_power_law, geometric_mean, over_seeds
+from symnets.estimates import Seeds, by_net, fit_power_law, geometric_mean, mean_over_seeds
 from symnets.report import COLORS, style
 from symnets.setups import (
     PUBLISHED,
     SHAPES,
     DeformedConfig,
     Precision,
-    before_and_after,
-    shown,
+    measure_stability,
+    stability_row,
     train_classifier,
 )
 from symnets.sweeps import Arrays, Finding, Result, grid, report_progress
@@ -48,10 +48,10 @@ _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 
 @dataclass(frozen=True)
 class Config(DeformedConfig):
-    """One net, shown deformations over the whole range."""
+    """One net, measured over the whole range of temperatures."""
 
     n_temperatures: int = 12
-    """From T1/15 to 2 T2, for each cutoff."""
+    """Number of temperatures from T1/15 to 2 T2, for each cutoff."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,17 +82,18 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:
-    """Trains nets and measures them over the range.
+    """Train nets and measure D, G and R over the range of temperatures.
 
-    Rows as of `stability_vs_error`. Arrays: `cutoffs`; `range`, (cutoffs, 2), T1 and T2; `temperature` and
-    `folds`, (cutoffs, temperatures); `start` and `end`, (3, cutoffs, temperatures), D, G and R.
+    Rows as in `stability_vs_error`. Arrays: `cutoffs`; `range`, T1 and T2, (cutoffs, 2); `temperature`, and
+    the fraction `folds` of fields that fold, (cutoffs, temperatures); `start` and `end`, D, G and R before
+    and after training, (3, cutoffs, temperatures).
     """
     return [_run(config, precision) for config in configs]
 
 
 def _run(config: Config, precision: Precision) -> Result:
-    done = train_classifier(config, precision=precision)
-    row, _, _ = before_and_after(done, config)
+    trained = train_classifier(config, precision=precision)
+    row = stability_row(trained, config)
     fields = allowed(config)
     ends = np.array([field.temperature_range(exact=False) for field in fields])
     temperature = np.geomspace(ends[:, 0] / 15, 2 * ends[:, 1], config.n_temperatures, axis=1)
@@ -101,10 +102,10 @@ def _run(config: Config, precision: Precision) -> Result:
     for place, t in np.ndenumerate(temperature):
         report_progress(place[0] / len(fields), f"cutoff {fields[place[0]].cutoff:g}, T = {t:.2g}")
         folds[place] = fields[place[0]].folding_probability(float(t))
-        for name, net in (("start", done.initial), ("end", done.net)):
-            found = shown(
+        for name, net in (("start", trained.initial), ("end", trained.net)):
+            found = measure_stability(
                 net,
-                done.test,
+                trained.test,
                 config,
                 trained=name == "end",
                 field=fields[place[0]],
@@ -117,7 +118,7 @@ def _run(config: Config, precision: Precision) -> Result:
 
 
 def allowed(config: DeformedConfig) -> list[SineField]:
-    """Fields of all cutoffs whose range of temperatures is not empty."""
+    """Fields of the cutoffs that have T1 < T2."""
     shape = SHAPES[config.data][1:]
     rule = config.field.rule
     fields = [SineField(shape, cutoff=c, rule=rule) for c in CUTOFFS if c < 2 * min(shape) / np.pi]
@@ -125,34 +126,38 @@ def allowed(config: DeformedConfig) -> list[SineField]:
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """How D grows below T1, and by how much R varies within the range, for each net and cutoff."""
+    """Exponent of D below T1, and variation of R between T1 and T2, for each net and cutoff."""
     return [finding for where, seeds in by_net(table, arrays) for finding in _findings(where, seeds)]
 
 
 def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
     for k, cutoff in enumerate(seeds[0]["cutoffs"]):
         slopes = [slope(s, k) for s in seeds]
-        text = "1: f is linear in small deformations (algebra)"
+        published = "1: f is linear in small deformations (algebra)"
         yield Finding(
-            f"exponent of D in T below T1, c = {cutoff:g}, {where}", *over_seeds(slopes), text, 0.85, 1.15
+            f"exponent of D in T below T1, c = {cutoff:g}, {where}",
+            mean_over_seeds(slopes),
+            published,
+            0.85,
+            1.15,
         )
         spread = [variation(s, k) for s in seeds]
-        if not np.isfinite(spread).any():  # a range narrower than a step of the grid
+        if not np.isfinite(spread).any():  # the range is narrower than a step of the grid
             continue
-        text = f"R is told at one T for all ({_SOURCE}); band ours"
+        published = f"R is told at one T for all ({_SOURCE}); band ours"
         name = f"largest R over smallest from T1 to T2, c = {cutoff:g}, {where}"
-        yield Finding(name, *over_seeds(spread), text, 1.0, 2.0)
+        yield Finding(name, mean_over_seeds(spread), published, 1.0, 2.0)
 
 
 def slope(seed: Mapping[str, ndarray], k: int) -> float:
-    """Exponent of D in T below T1, at the end; NaN with fewer than three temperatures there."""
+    """Exponent of D in T below T1 after training; NaN with fewer than three temperatures there."""
     t, d = seed["temperature"][k], seed["end"][0, k]
     below = (t < seed["range"][k, 0]) & (d > 0)
-    return fit_power_law(t[below], d[below]).exponent if below.sum() > 2 else float("nan")
+    return fit_power_law(t[below], d[below]).exponent.value if below.sum() > 2 else float("nan")
 
 
 def variation(seed: Mapping[str, ndarray], k: int) -> float:
-    """Largest R over smallest within the range, at the end; NaN with fewer than two temperatures there."""
+    """Largest R over smallest from T1 to T2, after training; NaN with fewer than two temperatures there."""
     t, r = seed["temperature"][k], seed["end"][2, k]
     inside = (t >= seed["range"][k, 0]) & (t <= seed["range"][k, 1])
     return float(r[inside].max() / r[inside].min()) if inside.sum() > 1 else float("nan")
@@ -160,26 +165,26 @@ def variation(seed: Mapping[str, ndarray], k: int) -> float:
 
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
-    """D, G, R and folds against T."""
+    """D, G, R and the fraction of fields that fold against T."""
     nets = list(by_net(table, arrays))
-    made = Figure(figsize=(15, 3.5 * len(nets)), layout="constrained")
-    panels = made.subplots(len(nets), 4, squeeze=False)
+    fig = Figure(figsize=(15, 3.5 * len(nets)), layout="constrained")
+    panels = fig.subplots(len(nets), 4, squeeze=False)
     for row, (where, seeds) in zip(panels, nets, strict=True):
-        for k, (cutoff, colour) in enumerate(zip(seeds[0]["cutoffs"], COLORS, strict=False)):
+        for k, (cutoff, color) in enumerate(zip(seeds[0]["cutoffs"], COLORS, strict=False)):
             t = seeds[0]["temperature"][k]
             for quantity, axes in enumerate(row[:3]):
                 for part, line in (("end", "o-"), ("start", "--")):
                     mean = geometric_mean([s[part][quantity, k] for s in seeds])
                     label = f"c = {cutoff:g}, {part}"
-                    axes.plot(t, mean, line, color=colour, markersize=3, linewidth=1.2, label=label)
-            row[3].plot(t, seeds[0]["folds"][k], "o-", color=colour, markersize=3, label=f"c = {cutoff:g}")
+                    axes.plot(t, mean, line, color=color, markersize=3, linewidth=1.2, label=label)
+            row[3].plot(t, seeds[0]["folds"][k], "o-", color=color, markersize=3, label=f"c = {cutoff:g}")
             for axes in row:
                 for end in seeds[0]["range"][k]:
-                    axes.axvline(end, color=colour, linestyle=":", linewidth=0.9)
+                    axes.axvline(end, color=color, linestyle=":", linewidth=0.9)
         for axes, name in zip(row, ("D", "G", "R"), strict=False):
             axes.set(xscale="log", yscale="log", xlabel="T", ylabel=f"${name}$ of the logits")
         row[3].set(xscale="log", xlabel="T", ylabel="fraction that folds")
         row[0].set(title=where)
         row[0].legend(fontsize=7)
         row[3].legend(fontsize=7)
-    return made
+    return fig

@@ -37,7 +37,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from symnets.estimates import NetCurves, fit_power_law, log_correlation, rank_correlation
 from symnets.models import IMAGE_NETS
 from symnets.report import FAINT, colors, logarithmic, style
-from symnets.setups import PUBLISHED, DeformedConfig, Precision, before_and_after, train_classifier
+from symnets.setups import PUBLISHED, DeformedConfig, Precision, stability_row, train_classifier
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["PRESETS", "Config", "figure", "findings", "run"]
@@ -51,7 +51,7 @@ _DENSE = {"optimiser": "adamw", "rate": 1e-3, "weight_decay": 0.0}
 
 @dataclass(frozen=True)
 class Config(DeformedConfig):
-    """One net on one training set."""
+    """One net, trained on one training set."""
 
 
 def _slow_first(*configs: Config) -> tuple[Config, ...]:
@@ -59,7 +59,7 @@ def _slow_first(*configs: Config) -> tuple[Config, ...]:
 
 
 PRESETS = {
-    # Nothing to download. At 8 x 8 pixels c = 3 and one pixel would fold.
+    # No download. At 8 x 8 pixels deformations with c = 3 and one pixel would fold.
     "quick": _slow_first(
         *grid(
             Config,
@@ -77,7 +77,7 @@ PRESETS = {
     "minutes": _slow_first(
         *grid(Config, net=_NETS, n_train=(250, 1000), min_steps=400, seed=range(2), n_images=250)
     ),
-    # Images with three channels take longer: fewer sizes and seeds.
+    # Fewer sizes and seeds for images with three channels, which take longer.
     "hour": _slow_first(
         *grid(Config, data=("mnist", "fashion-mnist"), net=_NETS, n_train=(500, 2000, 10_000), seed=range(3)),
         *grid(Config, data="cifar10", net=_NETS, n_train=(500, 5000), seed=range(2), cutoff=5.0),
@@ -91,32 +91,34 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:
-    """Trains nets and measures their logits at the start and at the end.
+    """Train nets and measure D, G and R of their logits before and after training.
 
-    Rows as `Trained.row`, with D, G, R and their 95 % limits (D_low, D_high, ...), at the start D_init, ...
+    Rows are those of `symnets.setups.stability_row`: D, G, R after training with their 95 % intervals (D_low,
+    D_high, ...), before training D_init, ...
     """
-    trained = ((config, train_classifier(config, precision=precision)) for config in configs)
-    return [Result(before_and_after(done, config)[0]) for config, done in trained]
+    return [
+        Result(stability_row(train_classifier(config, precision=precision), config)) for config in configs
+    ]
 
 
 def by_data(table: pd.DataFrame) -> Iterator[tuple[str, NetCurves]]:
-    """Curves of each data set."""
+    """Data set, and curves of its nets, for each data set."""
     for data in dict.fromkeys(table["data"]):
-        yield str(data), NetCurves.of(table.query("data == @data"), *_COLUMNS)
+        yield str(data), NetCurves.from_table(table.query("data == @data"), *_COLUMNS)
 
 
 def law(curves: NetCurves) -> tuple[float, float]:
-    """Prefactor and exponent of ε = A R^a over all cells; NaN with fewer than three."""
-    r, error = curves.cells("R").ravel(), curves.cells("test_error").ravel()
+    """Prefactor and exponent of ε = A R^a over all nets and sizes; NaN with fewer than three values of R."""
+    r, error = curves.mean("R").ravel(), curves.mean("test_error").ravel()
     good = np.isfinite(r) & (error > 0)
     if len(np.unique(r[good])) < 3:
         return float("nan"), float("nan")
     fit = fit_power_law(r[good], error[good])
-    return fit.prefactor, fit.exponent
+    return fit.prefactor.value, fit.exponent.value
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """Correlations of R, D and G with ε, the exponent, and R at the start."""
+    """Correlations of R, D and G with ε, the exponent of ε in R, and R at initialization."""
     return [finding for data, curves in by_data(table) for finding in _findings(data, curves)]
 
 
@@ -124,32 +126,32 @@ def _findings(data: str, curves: NetCurves) -> Iterator[Finding]:
     where = f"{data}, {len(curves.nets)} nets, P = {', '.join(map(str, curves.sizes))}"
     rank, logs = rank_correlation("R", "test_error"), log_correlation("R", "test_error")
     close = f"positive, for ε = 0.2 √R ({_SOURCE}); band ours"
-    yield Finding(f"Spearman correlation of R and ε, {where}", *curves.estimate(rank), close, 0.7, 1.0)
-    yield Finding(f"correlation of log R and log ε, {where}", *curves.estimate(logs), close, 0.7, 1.0)
+    yield Finding(f"Spearman correlation of R and ε, {where}", curves.estimate(rank), close, 0.7, 1.0)
+    yield Finding(f"correlation of log R and log ε, {where}", curves.estimate(logs), close, 0.7, 1.0)
     if len(curves.sizes) > 1:
         most = curves.at(curves.sizes[-1])
         name = f"Spearman correlation of R and ε, {data}, {len(curves.nets)} nets at P = {curves.sizes[-1]}"
-        yield Finding(name, *most.estimate(rank), close, 0.7, 1.0)
+        yield Finding(name, most.estimate(rank), close, 0.7, 1.0)
     d = rank_correlation("D", "test_error")
-    text = "D tells less of ε than R does; band ours"
+    published = "D tells less of ε than R does; band ours"
     name = f"Spearman correlation of D and ε minus that of R, {where}"
-    yield Finding(name, *curves.estimate(lambda c: d(c) - rank(c)), text, -2.0, -1e-9)
+    yield Finding(name, curves.estimate(lambda c: d(c) - rank(c)), published, -2.0, -1e-9)
     g = rank_correlation("G", "test_error")
-    text = "negative: nets that classify well are less robust to noise (ours)"
-    yield Finding(f"Spearman correlation of G and ε, {where}", *curves.estimate(g), text, -1.0, -0.3)
+    published = "negative: nets that classify well are less robust to noise (ours)"
+    yield Finding(f"Spearman correlation of G and ε, {where}", curves.estimate(g), published, -1.0, -0.3)
     exponent = curves.estimate(lambda c: law(c)[1])
-    yield Finding(f"exponent of ε in R, {where}", *exponent, f"1/2, on CIFAR-10 ({_SOURCE})", 0.35, 0.65)
-    start = curves.estimate(lambda c: float(np.exp(np.nanmean(np.log(c.cells("R_init"))))))
-    text = f"of order 1 ({_SOURCE}); band ours"
-    yield Finding(f"R at the start, geometric mean, {where}", *start, text, 0.3, 3.0)
+    yield Finding(f"exponent of ε in R, {where}", exponent, f"1/2, on CIFAR-10 ({_SOURCE})", 0.35, 0.65)
+    start = curves.estimate(lambda c: float(np.exp(np.nanmean(np.log(c.mean("R_init"))))))
+    published = f"of order 1 ({_SOURCE}); band ours"
+    yield Finding(f"R at the start, geometric mean, {where}", start, published, 0.3, 3.0)
 
 
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
-    """ε against R, D and G."""
+    """Test error ε against R, D and G."""
     kinds = list(by_data(table))
-    made = Figure(figsize=(13.2, 3.7 * len(kinds)), layout="constrained")
-    panels = made.subplots(len(kinds), 3, squeeze=False, sharey="row")
+    fig = Figure(figsize=(13.2, 3.7 * len(kinds)), layout="constrained")
+    panels = fig.subplots(len(kinds), 3, squeeze=False, sharey="row")
     for row, (data, curves) in zip(panels, kinds, strict=True):
         for axes, name in zip(row, "RDG", strict=True):
             _draw(axes, curves, name)
@@ -159,31 +161,31 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
         row[0].set(title=data, ylabel="test error ε")
-        start, error = curves.cells("R_init"), curves.cells("test_error")
+        start, error = curves.mean("R_init"), curves.mean("test_error")
         row[0].plot(start.ravel(), error.ravel(), "x", color=FAINT, markersize=4, label="R at the start")
         _laws(row[0], curves)
         row[0].legend(fontsize=7.5)
-    made.legend(*panels[0, 2].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
-    return made
+    fig.legend(*panels[0, 2].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    return fig
 
 
 def _draw(axes: Axes, curves: NetCurves, name: str) -> None:
-    x, error = curves.cells(name), curves.cells("test_error")
-    x_error, y_error = x * curves.scatter(name), curves.scatter("test_error")
+    x, error = curves.mean(name), curves.mean("test_error")
+    x_error, y_error = x * curves.error(name), curves.error("test_error")
     order = [net for net in IMAGE_NETS if net in curves.nets]
-    for net, colour in zip(order, colors(len(order)), strict=True):
+    for net, color in zip(order, colors(len(order)), strict=True):
         k = curves.nets.index(net)
-        bars: dict[str, Any] = {"fmt": "none", "color": colour, "linewidth": 0.8}
+        bars: dict[str, Any] = {"fmt": "none", "color": color, "linewidth": 0.8}
         axes.errorbar(x[k], error[k], y_error[k], x_error[k], **bars)
         sizes = 18 * (1 + np.arange(len(curves.sizes)))
-        axes.scatter(x[k], error[k], s=sizes, color=colour, label=net if name == "G" else "_")
+        axes.scatter(x[k], error[k], s=sizes, color=color, label=net if name == "G" else "_")
 
 
 def _laws(axes: Axes, curves: NetCurves) -> None:
-    r = curves.cells("R")
+    r = curves.mean("R")
     x = np.geomspace(np.nanmin(r), np.nanmax(r), 50)
     axes.plot(x, 0.2 * np.sqrt(x), "--", color=FAINT, label="published, CIFAR-10: 0.2 $R^{1/2}$")
     prefactor, exponent = law(curves)
     if np.isfinite(exponent):
-        text = f"fit: {prefactor:.2g} $R^{{{exponent:.2f}}}$"
-        axes.plot(x, prefactor * x**exponent, color="#000000", linewidth=1.2, label=text)
+        published = f"fit: {prefactor:.2g} $R^{{{exponent:.2f}}}$"
+        axes.plot(x, prefactor * x**exponent, color="#000000", linewidth=1.2, label=published)

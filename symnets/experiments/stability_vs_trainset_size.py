@@ -27,29 +27,29 @@ from matplotlib.figure import Figure
 from symnets.estimates import NetCurves, fit_power_law
 from symnets.report import FAINT, colors, style
 from symnets.setups import (
+    ARCHIVE_SOURCE,
     ARCHIVED,
     PUBLISHED,
-    SOURCE,
     DeformedConfig,
     Precision,
-    before_and_after,
+    stability_row,
     train_classifier,
 )
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["PRESETS", "Config", "figure", "findings", "run"]
 LOW, HIGH = 0.25, 0.8
-"""Of a in R ~ P^-a: what the archived curves span, 0.31 to 0.73, and a little more."""
+"""Band of a in R ~ P^-a, slightly wider than the range 0.31 to 0.73 of the archived curves."""
 _COLUMNS = ("test_error", "R")
 
 
 @dataclass(frozen=True)
 class Config(DeformedConfig):
-    """One net on one training set."""
+    """One net, trained on one training set."""
 
 
 def _large_first(*configs: Config) -> tuple[Config, ...]:
-    """The longest runs first, so that the last of a sweep are short."""
+    """Configurations with the longest runs first, so that the last runs of a sweep are short."""
     return tuple(sorted(configs, key=lambda c: -c.steps))
 
 
@@ -87,68 +87,70 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[Result]:
-    """Trains nets and measures their logits at the start and at the end; rows as of `stability_vs_error`."""
-    trained = ((config, train_classifier(config, precision=precision)) for config in configs)
-    return [Result(before_and_after(done, config)[0]) for config, done in trained]
+    """Train nets and measure D, G and R before and after training; rows as in `stability_vs_error`."""
+    return [
+        Result(stability_row(train_classifier(config, precision=precision), config)) for config in configs
+    ]
 
 
 def by_net(table: pd.DataFrame) -> Iterator[tuple[str, str, NetCurves]]:
-    """Curves of each data set and net."""
+    """Data set, net, and curves of R and test error for each net."""
     for data in dict.fromkeys(table["data"]):
-        curves = NetCurves.of(table.query("data == @data"), *_COLUMNS)
+        curves = NetCurves.from_table(table.query("data == @data"), *_COLUMNS)
         for net in curves.nets:
             yield str(data), net, curves.net(net)
 
 
 def exponent(curves: NetCurves) -> float:
-    """a of R ~ P^-a for one net; NaN with fewer than three sizes."""
-    r = curves.cells("R")[0]
+    """Exponent a of R ~ P^-a for one net; NaN with fewer than three sizes."""
+    r = curves.mean("R")[0]
     there = np.isfinite(r)
-    return -fit_power_law(curves.sizes[there], r[there]).exponent if there.sum() > 2 else float("nan")
+    return -fit_power_law(curves.sizes[there], r[there]).exponent.value if there.sum() > 2 else float("nan")
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """The exponent of each net, and how much R fell from the smallest to the largest P."""
-    found = []
+    """The exponent of R in P for each net."""
+    result = []
     for data, net, curves in by_net(table):
         where = f"{net}, {data}, P = {curves.sizes[0]} to {curves.sizes[-1]}"
         known = [
-            f"{-fit_power_law(c.sizes[c.sizes >= 500], c.r[c.sizes >= 500]).exponent:.2f} {name}"
+            f"{-fit_power_law(c.sizes[c.sizes >= 500], c.r[c.sizes >= 500]).exponent.value:.2f} {name}"
             for (images, name), c in ARCHIVED.items()
             if images == data
         ]
-        text = f"{', '.join(known) or 'none'} ({SOURCE}, larger nets, P >= 500); band a in {LOW} to {HIGH}"
-        found.append(Finding(f"a of R ~ P^-a, {where}", *curves.estimate(exponent), text, LOW, HIGH))
-    return found
+        text = f"{', '.join(known) or 'none'} ({ARCHIVE_SOURCE}, larger nets, P >= 500)"
+        text += f"; band a in {LOW} to {HIGH}"
+        result.append(Finding(f"a of R ~ P^-a, {where}", curves.estimate(exponent), text, LOW, HIGH))
+    return result
 
 
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
-    """R and ε against P."""
+    """R and test error against P, with archived values."""
     kinds = list(dict.fromkeys(table["data"]))
-    made = Figure(figsize=(9.2, 3.7 * len(kinds)), layout="constrained")
-    panels = dict(zip(kinds, made.subplots(len(kinds), 2, squeeze=False), strict=True))
+    fig = Figure(figsize=(9.2, 3.7 * len(kinds)), layout="constrained")
+    panels = dict(zip(kinds, fig.subplots(len(kinds), 2, squeeze=False), strict=True))
     nets = list(dict.fromkeys(table["net"]))
     for data, row in panels.items():
         _draw_archived(row, str(data))
         row[0].set(title=str(data), ylabel="$R$ of the logits")
         row[1].set(ylabel="test error ε")
     for data, net, curves in by_net(table):
-        colour = dict(zip(nets, colors(len(nets)), strict=True))[net]
+        color = dict(zip(nets, colors(len(nets)), strict=True))[net]
         a, error = curves.estimate(exponent)
         slope = f", a = {a:.2f}" + ("" if error is None else f" ± {error:.2f}")
         for axes, name in zip(panels[data], ("R", "test_error"), strict=True):
-            value, spread = curves.cells(name)[0], curves.scatter(name)[0]
+            value, spread = curves.mean(name)[0], curves.error(name)[0]
             spread = value * spread if name == "R" else spread
             label = net + slope * (name == "R")
             axes.errorbar(
-                curves.sizes, value, spread, fmt="o-", markersize=4, capsize=2, color=colour, label=label
+                curves.sizes, value, spread, fmt="o-", markersize=4, capsize=2, color=color, label=label
             )
     for row in panels.values():
         for axes in row:
             axes.set(xscale="log", yscale="log", xlabel="training images P")
             axes.legend(fontsize=7.5)
-    return made
+    return fig
 
 
 def _draw_archived(row: Sequence[Axes], data: str) -> None:

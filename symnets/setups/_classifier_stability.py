@@ -1,7 +1,4 @@
-"""Classifiers shown deformed and noisy images: D, G, R of their logits at the start and at the end.
-
-Archived values of R and of the test error against P, from before the paper.
-"""
+"""Stability of classifiers: D, G and R before and after training, and archived published values."""
 
 import warnings
 from collections.abc import Iterator
@@ -18,27 +15,27 @@ from symnets.data import Batch
 from symnets.diffeo import FoldingWarning, SineField
 from symnets.observables import Stability, stability
 from symnets.setups._classifier import ClassifierConfig
-from symnets.setups._classifier_training import SHAPES, Trained
-from symnets.setups._dense_nets import generator
+from symnets.setups._classifier_training import SHAPES, TrainedClassifier
+from symnets.setups._dense_nets import seeded_generator
 from symnets.sweeps import Scalar
 
 
 @dataclass(frozen=True)
 class DeformedConfig(ClassifierConfig):
-    """A classifier, and how its images are deformed when its stability is measured."""
+    """A classifier, and the deformations with which its stability is measured."""
 
     cutoff: float = 3.0
     """c, the largest wave number."""
     delta: float = 1.0
-    """δ, root of the mean squared displacement in pixels, in the chosen convention."""
+    """δ, root mean square displacement in pixels, in the given convention."""
     convention: Literal["published", "exact"] = "published"
-    """How δ gives the temperature, and which modes are kept. "published": logarithmic formula and
-    κ < c + 1/2, as in the code of Petrini et al. 2021, with which numbers are compared: there "1 pixel"
-    at c = 3 is 0.84 pixels. "exact": κ <= c and pixels that are pixels."""
+    """Relation of δ and temperature, and the modes used. "published": logarithmic formula and κ < c + 1/2, as
+    in the code of Petrini et al. 2021, with which numbers are compared; "1 pixel" at c = 3 is then 0.84
+    pixels. "exact": κ <= c, and δ is the root mean square displacement."""
     n_images: int = 500
-    """Test images that are deformed."""
+    """Number of test images that are deformed."""
     n_draws: int = 4
-    """Deformations, and noises, of each."""
+    """Deformations, and samples of noise, per image."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,17 +44,17 @@ class DeformedConfig(ClassifierConfig):
         )
         if self.n_images > self.n_test:
             raise ValueError(f"n_images: expected at most n_test = {self.n_test}, got {self.n_images}")
-        _ = self.field  # refuses a cutoff that the pixels cannot show
+        _ = self.field  # raises for a cutoff beyond the resolution of the images
 
     @property
     def field(self) -> SineField:
-        """Of the deformations."""
+        """Distribution of the deformations."""
         rule = "half" if self.convention == "published" else "disc"
         return SineField(SHAPES[self.data][1:], cutoff=self.cutoff, rule=rule)
 
     @property
     def temperature(self) -> float:
-        """T of the deformations."""
+        """Temperature T of the deformations."""
         return self.field.temperature(self.delta, exact=self.convention == "exact")
 
 
@@ -77,10 +74,10 @@ PUBLISHED: dict[str, Any] = {
     "n_draws": 1,
     "seed": range(5),
 }
-"""Fields of a published training, for `grid`: widths of the published nets, SGD, shifts and reflections."""
+"""Values of the published training, for `grid`: widths of the published nets, SGD, shifts and reflections."""
 
 
-def shown(
+def measure_stability(
     net: nn.Module,
     test: Batch,
     config: DeformedConfig,
@@ -90,21 +87,22 @@ def shown(
     temperature: float | None = None,
     layers: object = None,
 ) -> Stability:
-    """D, G, R of a net on the first test images; the same deformations and noise for all nets of a seed.
+    """D, G and R of a net on the first test images; deformations and noise are the same for nets of a seed.
 
-    At the start batch normalisations take the statistics of each batch, for they have learned none, as in
-    the published code. The norm of the noise is that of each deformation, averages are means.
+    Before training batch normalisations use the statistics of each batch, as in the published code, since
+    running statistics are not yet known. The norm of the noise is that of each deformation, averages are
+    arithmetic means.
 
     Args:
-        net: at the start or at the end of a training.
-        test: images.
-        config: deformations, numbers of images and draws.
-        trained: whether its running statistics mean anything.
-        field: another than that of the config.
-        temperature: another than that of the config.
-        layers: besides the logits, as `stability` takes them.
+        net: a classifier before or after training.
+        test: test images.
+        config: deformations, numbers of images and samples.
+        trained: whether batch normalisations use their running statistics.
+        field: distribution of deformations instead of that of the configuration.
+        temperature: temperature instead of that of the configuration.
+        layers: layers besides the logits, as in `stability`.
     """
-    with folds_expected():
+    with without_folding_warnings():
         return stability(
             net,
             test.inputs[: config.n_images],
@@ -112,52 +110,50 @@ def shown(
             temperature=config.temperature if temperature is None else temperature,
             layers=layers,  # pyright: ignore[reportArgumentType]
             n_draws=config.n_draws,
-            generator=generator(config.seed, 2),
+            generator=seeded_generator(config.seed, 2),
             batch_norm="running" if trained else "batch",
         )
 
 
-def before_and_after(
-    trained: Trained, config: DeformedConfig
-) -> tuple[dict[str, Scalar], Stability, Stability]:
-    """The row of a training with D, G, R of logits and their intervals, those of the start ending in _init.
+def stability_row(trained: TrainedClassifier, config: DeformedConfig) -> dict[str, Scalar]:
+    """The row of a training with D, G, R of the logits and intervals; the ending _init is before training.
 
-    `rms_displacement` is the exact one, whatever the convention.
+    `rms_displacement` is exact in either convention.
     """
-    start = shown(trained.initial, trained.test, config, trained=False)
-    end = shown(trained.net, trained.test, config, trained=True)
+    start = measure_stability(trained.initial, trained.test, config, trained=False)
+    end = measure_stability(trained.net, trained.test, config, trained=True)
     row: dict[str, Scalar] = dict(trained.row) | {
         "temperature": end.temperature,
         "rms_displacement": end.delta,
     }
-    return row | logits(end) | logits(start, "_init"), start, end
+    return row | logit_columns(end) | logit_columns(start, "_init")
 
 
-def logits(found: Stability, ending: str = "") -> dict[str, Scalar]:
-    """D, D_low, D_high, and so on, of the output alone."""
+def logit_columns(found: Stability, ending: str = "") -> dict[str, Scalar]:
+    """D, D_low, D_high, and so on, of the logits, for a row."""
     line = found.table().iloc[-1]
     return {f"{name}{ending}": float(value) for name, value in line.items()}
 
 
 @contextmanager
-def folds_expected() -> Iterator[None]:
-    """Without warnings of folds, where experiments go above T2 on purpose."""
+def without_folding_warnings() -> Iterator[None]:
+    """Suppress `FoldingWarning`, for experiments that go above T2 on purpose."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FoldingWarning)
         yield
 
 
-SOURCE = "diffeo-sota commit 12915f1, February 2021"
+ARCHIVE_SOURCE = "diffeo-sota commit 12915f1, February 2021"
 
 
 @dataclass(frozen=True)
 class ArchivedCurve:
-    """R of the logits and test error of one net, geometric means over seeds.
+    """Archived R of the logits and test error of one net against P, geometric means over seeds.
 
     Attributes:
         sizes: P.
-        r: mean averages, bilinear interpolation, δ about 1 pixel by the formula of that day.
-        error: fraction.
+        r: R with mean averages, bilinear interpolation, δ about 1 pixel by the formula of the archived code.
+        error: test error, as a fraction.
     """
 
     sizes: ndarray
@@ -209,5 +205,5 @@ ARCHIVED: dict[tuple[str, str], ArchivedCurve] = {
     ),
 }
 # fmt: on
-"""By data set and net. "ResNet" is `res-net` in the archive, 18 layers as its scripts suggest. Cutoff 5 on
-CIFAR-10, 3 elsewhere; no values of nets at the start."""
+"""By data set and net. "ResNet" is `res-net` in the archive, with 18 layers according to its scripts. Cutoff
+5 on CIFAR-10, otherwise 3; there are no values before training."""

@@ -1,10 +1,10 @@
-"""The training of an image net.
+"""Training of image classifiers.
 
-On a GPU all images are in its memory before the first step, are deformed and shifted there, and nothing
-waits for it between two looks at the loss. In float32, torch by default rounds the factors of convolutions to
-TF32 there, 11 binary digits of 24 (`torch.backends.cudnn.allow_tf32`), but not those of products of matrices
-(`torch.backends.cuda.matmul.allow_tf32`); symnets leaves both as they are. Two trainings of a seed differ in
-rounding there, since some of cuDNN's sums have no fixed order.
+On a GPU all images are in its memory before the first step and are augmented there, and steps are queued
+without synchronisation between two reads of the loss. In float32, torch by default rounds the factors of
+convolutions to TF32 there, 11 binary digits of 24 (`torch.backends.cudnn.allow_tf32`), but not those of
+matrix products (`torch.backends.cuda.matmul.allow_tf32`); symnets changes neither setting. Two trainings of
+a seed differ by rounding there, since some sums of cuDNN have no fixed order.
 """
 
 import copy
@@ -48,15 +48,15 @@ SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28
 
 
 @dataclass(frozen=True)
-class Trained:
-    """An image net at the end of its training.
+class TrainedClassifier:
+    """A classifier after its training.
 
     Attributes:
-        net: after the last step, in eval mode, on the device of the config.
-        initial: before the first, there too.
-        train: images and classes it was trained on, there too.
-        test: others.
-        history: what was recorded on the way.
+        net: the trained net, in eval mode, on the device of the configuration.
+        initial: the net before training, on the same device.
+        train: training images and classes, on the same device.
+        test: test images and classes, on the same device.
+        history: recorded observables.
         row: verdict, errors, numbers of parameters and steps.
     """
 
@@ -68,13 +68,13 @@ class Trained:
     row: dict[str, Scalar]
 
 
-def initial_net(config: ClassifierConfig) -> nn.Module:
-    """The net of a config before it is trained, on its device; torch's global generators are left as found.
+def initial_classifier(config: ClassifierConfig) -> nn.Module:
+    """The initial net of a configuration, on its device; torch's global generators are not changed.
 
-    Weights are drawn on the CPU, the same ones for any device.
+    Weights are sampled on the CPU and are the same for any device.
     """
     with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed, which seeds the generators of all GPUs, too.
+        # Not torch.manual_seed, which also seeds the generators of all GPUs.
         torch.default_generator.manual_seed(seeded_generator(config.seed, 0).initial_seed())
         net = image_net(config.net, SHAPES[config.data], N_CLASSES, width=config.width)
     return net.to(usable_device(config.device))
@@ -87,50 +87,50 @@ def train_classifier(
     observables: Mapping[str, Observable] | None = None,
     record: Record | None = None,
     precision: Precision = "float32",
-) -> Trained:
-    """Train an image net.
+) -> TrainedClassifier:
+    """Train a classifier.
 
     Args:
-        config: which, on what, and how long.
-        callbacks: told of every step. With one that does not keep what it remembers
-            (`training.checkpoint.Stateful`) a run that is killed begins anew.
-        observables: measured on the way, into the history.
-        record: after which steps; only at the end by default.
-        precision: of the steps, see `MixedPrecision`; with "bfloat16" `state.model` is one. Whatever is
-            measured is measured in float32. No field of the config, whose runs are those of float32.
+        config: architecture, images and training.
+        callbacks: called after each step. Unless all of them have `state_dict` and `load_state_dict`, a run
+            that was killed starts again from the beginning.
+        observables: recorded in the history.
+        record: the steps at which observables are recorded; by default only the last.
+        precision: of the training steps. With "bfloat16" `state.model` is a `MixedPrecision`; measurements
+            are always in float32. It is not a field of the configuration, whose runs are in float32.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was heard.
-        ValueError: the device cannot be used here.
+        KeyboardInterrupt: after Ctrl-C.
+        ValueError: the device is not available.
     """
     if precision not in get_args(Precision):
         raise ValueError(f"precision: expected one of {get_args(Precision)}, got {precision!r}")
-    net = initial_net(config)
+    net = initial_classifier(config)
     train, test = classified_images(config, usable_device(config.device))
     initial = copy.deepcopy(net).eval()
     optimizer = _optimizer(net, config)
     schedule = learning_rate(optimizer, config.steps, decay="cosine", warmup=config.steps // 10)
     state = TrainState(net if precision == "float32" else MixedPrecision(net), optimizer, schedule)
-    # A training that was begun on one device goes on on another.
-    said = {name: value for name, value in vars(config).items() if name != "device"}
-    kept = checkpoint(state, fingerprint(said | {"precision": precision}), callbacks)
+    # A training can be resumed on another device.
+    identity = {name: value for name, value in vars(config).items() if name != "device"}
+    checkpoints = checkpoint(state, fingerprint(identity | {"precision": precision}), callbacks)
     examples = TensorPairs(train.inputs, train.targets, augmentation(config, train.inputs.shape[1:]))
     loader = Loader(examples, config.batch_size, shuffle=True, seed=config.seed)
     trainer = Trainer(
         first_of(max_steps(config.steps), diverged()),
         observables=observables or {},
         record=record or every(10 * config.steps),
-        callbacks=[Tell(config.steps), *callbacks, *kept],
+        callbacks=[ReportProgress(config.steps), *callbacks, *checkpoints],
         on_interrupt="raise",
     )
     if state.step < config.steps:
         trainer.fit(descend(state, cross_entropy, loader))
     net.eval()
-    return Trained(net, initial, train, test, state.history, _row(config, state, train, test))
+    return TrainedClassifier(net, initial, train, test, state.history, _row(config, state, train, test))
 
 
 def _optimizer(net: nn.Module, config: ClassifierConfig) -> torch.optim.Optimizer:
-    # On a GPU small nets are a matter of how many calls a step takes: one for all weights.
+    # On a GPU the time of a step of a small net is set by the number of kernels: fused, one for all weights.
     fused = True if next(net.parameters()).device.type == "cuda" else None
     if config.optimiser == "adamw":
         return torch.optim.AdamW(
@@ -147,7 +147,7 @@ def _optimizer(net: nn.Module, config: ClassifierConfig) -> torch.optim.Optimize
 
 
 def _row(config: ClassifierConfig, state: TrainState, train: Batch, test: Batch) -> dict[str, Scalar]:
-    """What every experiment tells of a training; errors of a net that diverged are those of chance."""
+    """The columns that all experiments on classifiers have; a net that diverged has chance-level errors."""
     on_train, on_test = (classification_error(state.model, *part) for part in (train, test))
     if not math.isfinite(state.loss):
         verdict = "DIVERGED"
@@ -165,14 +165,14 @@ def _row(config: ClassifierConfig, state: TrainState, train: Batch, test: Batch)
 
 
 class MixedPrecision(nn.Module):
-    """A net whose training steps compute convolutions and linear maps in bfloat16, forwards and backwards.
+    """A net with training steps in mixed precision: convolutions and linear maps in bfloat16.
 
-    What torch's autocast does not think safe is computed in float32; weights, their gradients and the logits
-    are float32. In eval mode it is the net itself: D, G and R are made of differences of outputs, of which
-    bfloat16 with its 8 binary digits would leave little. Deformations of images are never in bfloat16.
+    Operations that torch's autocast excludes are computed in float32; weights, their gradients and the logits
+    are float32. In eval mode all of the net is computed in float32: D, G and R are differences of outputs,
+    for which bfloat16 with its 8 binary digits is too coarse. Deformations of images are never in bfloat16.
 
     Args:
-        net: an image net.
+        net: a classifier.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -185,14 +185,14 @@ class MixedPrecision(nn.Module):
             return self.net(images).to(images.dtype)
 
 
-class Tell(Callback):
-    """Tells the sweep how far a training has come."""
+class ReportProgress(Callback):
+    """Report the progress of a training to the sweep."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
 
     def after_step(self, state: TrainState) -> None:
-        """Fraction of the steps, and the loss of the last batch; on a GPU, where something has read it."""
+        """Report the fraction of steps and the last loss; on a GPU only if the loss was read anyway."""
         if isinstance(state.last_loss, Tensor):
             return
         report_progress(min(state.step / self.steps, 1.0), f"step {state.step:,}, loss {state.loss:.3g}")

@@ -1,4 +1,4 @@
-"""Decompression of a net: patterns are taken away until the rest can be satisfied."""
+"""Decompression of a net: patterns are removed until the rest can be satisfied."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,23 +25,23 @@ from symnets.training import (
 )
 
 ROUNDS = 6
-"""Budgets that a net gets at most at one number of patterns, as long as its loss still falls."""
+"""Largest number of budgets at one number of patterns, as long as the loss still falls."""
 
 
 @dataclass(frozen=True)
 class DecompressedConfig(NetConfig):
-    """A net that is decompressed, in float64: near jamming all overlaps are small."""
+    """A net that is decompressed, in float64 since all overlaps are small near jamming."""
 
     tolerance: float = 1e-5
     dtype: Literal["float32", "float64"] = "float64"
     removed: float = 0.02
-    """Patterns taken away at first, as a share of P; then half the way to jamming at a time."""
+    """Fraction of patterns removed in the first step; later steps cover half of the distance to jamming."""
     steps_again: int = 600
-    """Budget of steps after patterns were taken away."""
+    """Budget of steps after patterns were removed."""
     reheat: float = 10.0
-    """Factor from the last learning rate to that with which a net starts again."""
+    """Ratio of the learning rate at which a net starts again to the last one."""
     enough: float = 1e-6
-    """A net that falls below this loss is not jammed."""
+    """A net whose loss falls below this is not jammed."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,8 +60,8 @@ class JammedState:
     """A net at a minimum of positive loss.
 
     Attributes:
-        net: of one member.
-        train: patterns that are left, (1, n, d) and (1, n).
+        net: one member.
+        train: remaining patterns, (1, n, d) and (1, n).
         gaps: their Δ.
         loss: mean quadratic hinge.
     """
@@ -73,22 +73,22 @@ class JammedState:
 
     @property
     def n_train(self) -> int:
-        """Patterns that are left."""
+        """Number of remaining patterns."""
         return len(self.gaps)
 
 
 def decompress_net(net: Dense, train: Batch, config: DecompressedConfig) -> list[JammedState]:
-    """Minima of positive loss of ever fewer patterns, down to jamming; none if the net is satisfied.
+    """Minima of positive loss for fewer and fewer patterns, down to jamming; none if the net is satisfied.
 
-    √L falls about linearly with the number of patterns, which tells how far it is: half of that way is gone
-    at a time. A net that is satisfied, or falls on, was taken too far: back to the last minimum, and half as
-    far, until a single pattern is too many. Trapped patterns, as they occur, are taken away first: like
-    rattlers of a packing they are no part of what is jammed.
+    √L is about linear in the number of patterns, which gives the distance to jamming; each step covers half
+    of it. If the net is then satisfied, or its loss keeps falling, the step was too large: it is undone and
+    halved, until a single pattern is too many. Trapped patterns are removed as they occur: like rattlers of a
+    packing they are not part of the jammed state.
 
     Args:
         net: one member, minimised.
-        train: inputs (1, P, d) and targets (1, P), of which the last are taken away first.
-        config: of the run.
+        train: inputs (1, P, d) and targets (1, P); the last patterns are removed first.
+        config: configuration of the run.
     """
     first = _minimise(net, train, config)
     minima = [] if first is None else [first]
@@ -99,8 +99,8 @@ def decompress_net(net: Dense, train: Batch, config: DecompressedConfig) -> list
         if new is not None:
             minima.append(new)
             fall = last.loss**0.5 - new.loss**0.5
-            half = new.loss**0.5 / fall * step / 2 if fall > 0 else step
-            step = max(min(round(half), 2 * step), 1)
+            half_way = new.loss**0.5 / fall * step / 2 if fall > 0 else step
+            step = max(min(round(half_way), 2 * step), 1)
         elif step > 1:
             step //= 2
         else:
@@ -109,33 +109,33 @@ def decompress_net(net: Dense, train: Batch, config: DecompressedConfig) -> list
 
 
 def trapped(net: Dense, train: Batch) -> Bool[Tensor, "members n"]:
-    """Patterns for which all units of a layer are off: no small change of the weights below moves their f."""
+    """Patterns for which all units of a layer are off, so that f has no gradient in the weights below it."""
     slopes = signals(net, train.inputs).slopes
     return torch.stack([(slope == 0).all(1) for slope in slopes]).any(0)
 
 
 def _minimise(net: Dense, train: Batch, config: DecompressedConfig) -> JammedState | None:
-    """The net at a minimum, or None if it is not jammed."""
+    """Minimise the net; None if it is not jammed."""
     model = net.select([0])
     for _ in range(ROUNDS):
         verdict = _descend(model, train, config)
         if verdict not in ("UNSAT", "UNCONVERGED"):
             return None
-        found = margins(model, train, tolerance=config.tolerance)
-        lost = (found.unsatisfied & trapped(model, train))[0]
-        if bool(lost.any()):
-            train = Batch(train.inputs[:, ~lost], train.targets[:, ~lost])
+        measured = margins(model, train, tolerance=config.tolerance)
+        rattlers = (measured.unsatisfied & trapped(model, train))[0]
+        if bool(rattlers.any()):
+            train = Batch(train.inputs[:, ~rattlers], train.targets[:, ~rattlers])
         elif verdict == "UNSAT":
-            return JammedState(model, train, found.gaps[0].cpu(), float(found.loss[0]))
+            return JammedState(model, train, measured.gaps[0].cpu(), float(measured.loss[0]))
     return None
 
 
 def _descend(model: Dense, train: Batch, config: DecompressedConfig) -> str:
-    """One budget of steps; the verdict, "" of a net that fell below the loss that is enough."""
+    """Train for one budget of steps; the verdict, or "" if the loss fell below `enough`."""
     last = config.rate * config.width**-1.5 * config.final_rate
     optimizer = torch.optim.Adam(model.parameters(), lr=last * config.reheat, eps=1e-16, fused=True)
     schedule = learning_rate(optimizer, config.steps_again, decay="exponential", final=1 / config.reheat)
-    # Members that are told from the start are not looked at before their first step.
+    # With `members` given, members are not checked before their first step.
     state = TrainState(model, optimizer, schedule, members=Members.start(1))
     criterion = Criterion(tolerance=config.tolerance)
     dynamics = descend_members(
@@ -143,17 +143,17 @@ def _descend(model: Dense, train: Batch, config: DecompressedConfig) -> str:
     )
 
     def stop(state: TrainState) -> str | None:
-        falls = state.members is not None and bool((state.members.loss < config.enough).all())
-        return "not jammed" if falls else all_finished()(state)
+        unjammed = state.members is not None and bool((state.members.loss < config.enough).all())
+        return "not jammed" if unjammed else all_finished()(state)
 
-    said = fingerprint({"n_left": train.targets.shape[1], **vars(config)})
+    identity = fingerprint({"n_left": train.targets.shape[1], **vars(config)})
     trainer = Trainer(
         stop,
         record=every(10 * config.steps_again),
-        callbacks=checkpoint(state, said),
+        callbacks=checkpoint(state, identity),
         on_interrupt="raise",
     )
-    # A descent that ended in an earlier session is not to go on.
+    # A checkpoint may hold a descent that had already ended.
     if stop(state) is None:
         trainer.fit(dynamics)
     assert state.members is not None

@@ -1,4 +1,4 @@
-"""Nets of the landscape experiments: a configuration, and their minimisation to a verdict, many at a time."""
+"""Dense nets of the landscape experiments: configuration, and minimisation of many nets at a time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ LossName = Literal["quadratic_hinge", "hinge", "soft_hinge", "cross_entropy", "e
 
 @dataclass(frozen=True)
 class NetConfig:
-    """A dense net, its patterns, and how it is minimised.
+    """A dense net, its patterns, and its minimisation.
 
     The set-up of Geiger et al. 2019 (arXiv:1809.09349) and Spigler et al. 2019 (arXiv:1810.09665):
     ReLU nets with biases, orthogonal initial weights, Adam on all patterns at once, and a learning
@@ -64,31 +64,30 @@ class NetConfig:
     n_test: int = 0
     """Patterns to test on."""
     activation: str = "relu"
-    """Of the hidden layers."""
+    """Activation function of the hidden layers."""
     bias: bool = True
-    """Whether layers have biases, zero at first."""
+    """Whether layers have biases, initially zero."""
     loss: LossName = "quadratic_hinge"
-    """ℓ."""
+    """Loss ℓ of one pattern."""
     rate: float = 0.5
-    """Adam's learning rate is rate · h^(-3/2) at first."""
+    """Adam's initial learning rate is rate · h^(-3/2)."""
     final_rate: float = 0.01
-    """Factor that the learning rate reaches at the last step, exponentially."""
+    """Ratio of the last learning rate to the initial one; it decays exponentially."""
     steps: int = 10_000
     """Budget of steps."""
     tolerance: float = 1e-3
-    """A pattern is unsatisfied if its gap 1 - y f is larger: nets that are minimised with margin 1 are
-    SAT once they fulfil margin 1 - tolerance. With 1e-6 the verdict would be the same, thousands of steps
-    later."""
+    """A pattern is unsatisfied if its gap 1 - y f is larger than this: nets trained with margin 1 are SAT
+    once all margins are at least 1 - tolerance. 1e-6 gives the same verdicts, thousands of steps later."""
     dtype: Literal["float32", "float64"] = "float32"
-    """Of weights and patterns."""
+    """Precision of weights and patterns."""
     seed: int = 0
-    """Of patterns and initial weights."""
+    """Seed of patterns and initial weights."""
     data_seed: int | None = None
-    """Of the patterns, if all seeds shall see the same ones."""
+    """Seed of the patterns, to give all values of `seed` the same patterns."""
     device: str = "cpu"
-    """Where nets are minimised: cpu, cuda, cuda:1, ..., or auto. Weights and patterns are drawn on the CPU,
-    the same ones for any device; results differ by rounding. Processes of a sweep share a GPU, each with a
-    context of its own, and take turns on it: one or two (`--workers 1`) are enough."""
+    """Where nets are minimised: cpu, cuda, cuda:1, ..., or auto. Weights and patterns are sampled on the CPU
+    and are the same for any device; results differ by rounding. The processes of a sweep share a GPU and take
+    turns on it, each with its own context: one or two (`--workers 1`) are enough."""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -110,7 +109,7 @@ class NetConfig:
 
     @property
     def n_weights(self) -> int:
-        """N: the weights, without biases."""
+        """N, the number of weights without biases."""
         return count_weights(self.dim, self.width, self.depth)
 
 
@@ -120,10 +119,10 @@ class Minimised:
 
     Attributes:
         model: all members.
-        predictor: what was minimised, the model or what it was wrapped in.
-        members: verdicts, losses, ...
-        train: patterns, (S, P, d) and (S, P), on the device of the model.
-        test: patterns, (S, n_test, d) and (S, n_test), as well.
+        predictor: the module that was minimised: the model, or its wrapper.
+        members: verdicts, losses and steps of the members.
+        train: training patterns, (S, P, d) and (S, P), on the device of the model.
+        test: test patterns, (S, n_test, d) and (S, n_test), on the same device.
     """
 
     model: Dense
@@ -133,10 +132,10 @@ class Minimised:
     test: Batch
 
     def rows(self, configs: Sequence[NetConfig]) -> list[dict[str, Scalar]]:
-        """What every experiment tells of a run."""
-        found = margins(self.predictor, self.train, tolerance=configs[0].tolerance)
-        unsatisfied, misclassified = found.n_unsatisfied.tolist(), found.n_misclassified.tolist()
-        hinge, members = found.loss.tolist(), self.members
+        """The columns that all experiments on dense nets have, one row for each net."""
+        measured = margins(self.predictor, self.train, tolerance=configs[0].tolerance)
+        unsatisfied, misclassified = measured.n_unsatisfied.tolist(), measured.n_misclassified.tolist()
+        hinge, members = measured.loss.tolist(), self.members
         return [
             {
                 "verdict": members.verdicts[k],
@@ -155,7 +154,7 @@ class Minimised:
 
 
 def batch_key(config: NetConfig) -> tuple:
-    """Nets of one shape, budget and number of patterns can be minimised in one call."""
+    """All fields except the seed: nets that differ only in their seeds are minimised in one call."""
     values = {name: value for name, value in vars(config).items() if name != "seed"}
     return tuple(values.items())
 
@@ -167,35 +166,35 @@ def minimise(
     *,
     wrap: Callable[[Dense], nn.Module] = lambda model: model,
 ) -> Minimised:
-    """Minimise nets that differ in the seed alone.
+    """Minimise nets that differ only in their seeds.
 
     Args:
         configs: of equal `batch_key`.
-        callbacks: told of every look at the members. With one that does not keep what it remembers
-            (`training.checkpoint.Stateful`) a run that is killed begins anew.
+        callbacks: called after each step. Unless all of them have `state_dict` and `load_state_dict`, a run
+            that was killed starts again from the beginning.
         criterion: when a member is finished; by default once no gap exceeds the tolerance.
-        wrap: makes of the members the module that is minimised, such as `MinusInitial`; it has their
+        wrap: maps the members to the module that is minimised, such as `MinusInitial`; it has their
             parameters, `members` and `select`.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was heard.
-        ValueError: the device cannot be used here.
+        KeyboardInterrupt: after Ctrl-C.
+        ValueError: the device is not available.
     """
     first = configs[0]
     device, dtype = usable_device(first.device), getattr(torch, first.dtype)
     train, test = (batch.to(device) for batch in _batches([patterns(config) for config in configs]))
     model = Dense.stack([initial_net(config) for config in configs]).to(device, dtype)
-    # No pattern may be lost in the ε of Adam: with Δ = 1e-5 gradients are far below its usual 1e-8.
+    # With Δ = 1e-5 gradients are far below the usual ε = 1e-8 of Adam, which would suppress them.
     optimizer = torch.optim.Adam(model.parameters(), lr=first.rate * first.width**-1.5, eps=1e-16, fused=True)
     schedule = learning_rate(optimizer, first.steps, decay="exponential", final=first.final_rate)
     predictor = wrap(model)
     state = TrainState(predictor, optimizer, schedule)
-    said = fingerprint({str(k): vars(config) for k, config in enumerate(configs)})
-    kept = checkpoint(state, said, callbacks)
+    identity = fingerprint({str(k): vars(config) for k, config in enumerate(configs)})
+    checkpoints = checkpoint(state, identity, callbacks)
     trainer = Trainer(
         all_finished(),
         record=every(10 * first.steps),
-        callbacks=[Tell(first.steps), *callbacks, *kept],
+        callbacks=[ReportProgress(first.steps), *callbacks, *checkpoints],
         on_interrupt="raise",
     )
     criterion = criterion or Criterion(tolerance=first.tolerance)
@@ -208,7 +207,7 @@ def minimise(
 
 
 def initial_net(config: NetConfig) -> Dense:
-    """The net of a config before it is minimised, drawn in float64."""
+    """The initial net of a configuration, sampled in float64."""
     return Dense(
         config.dim,
         config.width,
@@ -223,7 +222,7 @@ def initial_net(config: NetConfig) -> Dense:
 
 
 def patterns(config: NetConfig) -> BinaryTask:
-    """Patterns of a config: of its `data_seed`, or else of its seed."""
+    """Patterns of a configuration, sampled with `data_seed`, or with `seed` if it is None."""
     return binary_task(
         config.data,
         n_train=config.n_train,
@@ -235,7 +234,7 @@ def patterns(config: NetConfig) -> BinaryTask:
 
 
 def seeded_generator(seed: int, stream: int) -> Generator:
-    """A random generator for one purpose of a seed; other streams are independent of it."""
+    """A random generator for a seed and a stream; different streams of a seed are independent."""
     state = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0]
     return Generator().manual_seed(int(state >> np.uint64(1)))
 
@@ -247,13 +246,13 @@ def _batches(tasks: Sequence[BinaryTask]) -> tuple[Batch, Batch]:
     return Batch(stack("x_train"), stack("y_train")), Batch(stack("x_test"), stack("y_test"))
 
 
-class Tell(Callback):
-    """Tells the sweep how far a minimisation has come."""
+class ReportProgress(Callback):
+    """Report the progress of a minimisation to the sweep."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
 
     def after_step(self, state: TrainState) -> None:
-        """Fraction of the budget, and how many still move."""
-        moving = 0 if state.members is None else int(state.members.active.sum())
-        report_progress(min(state.step / self.steps, 1.0), f"step {state.step:,}, {moving} moving")
+        """Report the fraction of the budget and the number of active members."""
+        n_active = 0 if state.members is None else int(state.members.active.sum())
+        report_progress(min(state.step / self.steps, 1.0), f"step {state.step:,}, {n_active} nets active")

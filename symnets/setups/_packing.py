@@ -1,8 +1,8 @@
-"""Soft spheres in a periodic unit box, and the minima of their energy.
+"""Packings of soft spheres: minima of their energy, contacts, and decompression to jamming.
 
-Contacts of a packing: how many, on how many degrees of freedom, and the pressure they bear.
-
-The way from a jammed packing down to its own jamming point.
+Spheres in a periodic box of side 1 repel when they overlap. `relax_packing` finds a minimum of the energy,
+`count_contacts` the contacts and degrees of freedom of a minimum, and `decompress_packing` follows a jammed
+packing down to its own jamming point.
 """
 
 import math
@@ -14,8 +14,8 @@ from numpy import ndarray
 from scipy.optimize import minimize
 from scipy.spatial import KDTree
 
-_UNJAMMED = 1e-20  # energy per sphere below which there is none: overlaps of 1e-10 and less
-_BALANCED = 1e-4  # net force over root mean square contact force at which a minimum is one
+_UNJAMMED = 1e-20  # an energy per sphere below this counts as zero: overlaps of at most 1e-10
+_BALANCED = 1e-4  # forces balance below this ratio of net force to root mean square contact force
 _MAX_ITERATIONS = 50_000
 _SKIN = 0.3  # of the smallest diameter: how far pairs are listed beyond contact
 
@@ -40,20 +40,20 @@ class Packing:
         return float(ball * np.sum((self.diameters / 2) ** dim))
 
     def at(self, phi: float) -> "Packing":
-        """The same positions with all diameters scaled to another packing fraction."""
+        """The packing with the same positions and all diameters scaled to another packing fraction."""
         factor = (phi / self.phi) ** (1 / self.positions.shape[1])
         return replace(self, diameters=self.diameters * factor)
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """A packing at a minimum of its energy, and how it got there.
+    """A packing at a minimum of its energy.
 
     Attributes:
         packing: the spheres.
         energy: sum over pairs of (1 - r / sigma)^2 / 2.
-        verdict: "SAT" if there is no energy (below 1e-20 per sphere), "UNSAT" if there is and the forces
-            balance, else "UNCONVERGED".
+        verdict: "SAT" if the energy is zero (below 1e-20 per sphere), "UNSAT" if it is positive and the
+            forces balance, otherwise "UNCONVERGED".
         imbalance: largest net force on a sphere over the root mean square contact force; 0 if "SAT".
         n_iterations: steps of the minimiser.
     """
@@ -66,7 +66,7 @@ class Minimum:
 
 
 def random_packing(n: int, dim: int, phi: float, rng: np.random.Generator, *, ratio: float = 1.4) -> Packing:
-    """Spheres thrown into the box at random, half of them `ratio` times as large as the others.
+    """Spheres at random positions, half of them `ratio` times as large as the others.
 
     The mixture keeps discs from forming a crystal (O'Hern et al. 2003).
     """
@@ -74,11 +74,11 @@ def random_packing(n: int, dim: int, phi: float, rng: np.random.Generator, *, ra
     return Packing(rng.random((n, dim)), diameters * 1e-3).at(phi)
 
 
-def relax(packing: Packing) -> Minimum:
-    """Slides down to a minimum of the energy by L-BFGS (scipy), started anew while forces are unbalanced.
+def relax_packing(packing: Packing) -> Minimum:
+    """Minimise the energy of a packing by L-BFGS (scipy), restarted while the forces do not balance.
 
-    The energy is a sum of squares, so that its value is known to all digits however small it is, and the
-    line search may follow it down to the last one: in an unjammed packing to exactly zero.
+    The energy is a sum of squares, so that its value is exact to all digits however small it is, and the line
+    search can follow it to the last digit: in an unjammed packing to exactly zero.
     """
     positions, n_iterations, imbalance = packing.positions, 0, np.inf
     n, _ = positions.shape
@@ -107,11 +107,11 @@ def relax(packing: Packing) -> Minimum:
 class HarmonicEnergy:
     """Energy of overlaps, sum over pairs of (1 - r / sigma)^2 / 2 for r < sigma, and its gradient.
 
-    This is the quadratic hinge of particles: a finite range, and a square beyond it. Pairs come from a list
-    with a skin (scipy's k-d tree, periodic), renewed when a sphere has moved half the skin.
+    This is the quadratic hinge of particles: of finite range, and quadratic within it. Pairs come from a
+    neighbour list with a skin (scipy's periodic k-d tree), renewed when a sphere has moved half the skin.
 
     Args:
-        packing: the diameters, and the positions to list pairs at.
+        packing: the diameters, and the positions at which pairs are listed first.
     """
 
     def __init__(self, packing: Packing) -> None:
@@ -121,7 +121,7 @@ class HarmonicEnergy:
         self._list_pairs(packing.positions)
 
     def __call__(self, flat: ndarray) -> tuple[float, ndarray]:
-        """(energy, gradient) at positions of shape (spheres * dim,), as minimisers of scipy want it."""
+        """(energy, gradient) at positions of shape (spheres * dim,), as scipy's minimisers expect."""
         i, j, overlap, push = self._contacts(flat.reshape(self.shape))
         gradient = np.empty(self.shape)
         for axis, column in enumerate(push.T):
@@ -159,22 +159,22 @@ class HarmonicEnergy:
         return self._i[touching], self._j[touching], overlap, push
 
 
-_LEAST = 1e-5  # of the root mean square overlap: below it an overlap is the minimiser's rounding
+_LEAST = 1e-5  # overlaps below this fraction of the root mean square overlap are rounding errors
 
 
 @dataclass(frozen=True)
 class Contacts:
-    """What a minimum of the energy rests on, rattlers left out.
+    """Contacts and degrees of freedom of a minimum of the energy, without rattlers.
 
     Attributes:
-        n_contacts: overlapping pairs between spheres that bear force; 0 in an unjammed packing.
-        n_effective: degrees of freedom N = d (n - n_rattlers - 1) + 1. The d translations of the whole count
-            for nothing, and the packing fraction counts for one, for its value at the transition is a result
-            too. A packing at its jamming point has N contacts exactly (Goodrich, Liu, Nagel, PRL 109, 095704,
-            2012: one contact more than positions alone would need).
-        n_rattlers: spheres with fewer than d + 1 contacts, found again until none is left; 0 if unjammed.
+        n_contacts: overlapping pairs of spheres that are not rattlers; 0 in an unjammed packing.
+        n_effective: degrees of freedom N = d (n - n_rattlers - 1) + 1. The d translations of the whole are
+            not counted, and the packing fraction counts as one, since its value at the transition is also a
+            result. A packing at its jamming point has exactly N contacts (Goodrich, Liu, Nagel, PRL 109,
+            095704, 2012: one contact more than the positions alone would need).
+        n_rattlers: spheres with fewer than d + 1 contacts, removed until none is left; 0 if unjammed.
         energy: per sphere.
-        slope: derivative of the whole energy with the packing fraction, exact at a minimum.
+        slope: derivative of the total energy with respect to the packing fraction, exact at a minimum.
         pressure: -dE/dV in units of the springs' energy over the smallest diameter^d.
     """
 
@@ -186,11 +186,11 @@ class Contacts:
     pressure: float
 
 
-def contacts(minimum: Minimum) -> Contacts:
-    """Counts contacts and rattlers, and measures the pressure by the virial.
+def count_contacts(minimum: Minimum) -> Contacts:
+    """Count contacts and rattlers, and compute the pressure from the virial.
 
     Scaling all diameters at fixed positions changes the energy by dE = sum_pairs (1 - r/sigma) (r/sigma)
-    dsigma/sigma, and moving the spheres after it changes nothing to first order: they rest at a minimum.
+    dsigma/sigma. At a minimum, relaxing the positions afterwards does not change E to first order.
     """
     positions, diameters = minimum.packing.positions, minimum.packing.diameters
     n, dim = positions.shape
@@ -223,16 +223,16 @@ def contacts(minimum: Minimum) -> Contacts:
     )
 
 
-_MOST_STATES = 200
+_MAX_STATES = 200
 
 
 @dataclass(frozen=True)
-class Decompressed:
-    """A jammed packing on the way down.
+class JammedPacking:
+    """A jammed packing during decompression.
 
     Attributes:
-        minimum: the packing.
-        contacts: what it rests on.
+        minimum: the packing at a minimum of its energy.
+        contacts: its contacts and degrees of freedom.
         phi_jamming: estimate of the packing fraction at which its energy would vanish.
     """
 
@@ -246,53 +246,54 @@ class Decompressed:
         return self.minimum.packing.phi - self.phi_jamming
 
 
-def decompress_packing(start: Minimum, *, to: float, ratio: float = 10**-0.25) -> Iterator[Decompressed]:
-    """Shrinks the spheres of a jammed packing step by step until its excess packing fraction is below `to`.
+def decompress_packing(start: Minimum, *, to: float, ratio: float = 10**-0.25) -> Iterator[JammedPacking]:
+    """Shrink the spheres of a jammed packing step by step until its excess packing fraction is below `to`.
 
     Every packing has its own jamming point. Near it sqrt(E) is linear in the packing fraction, so that one
     step of Newton's method for sqrt(E) = 0 finds it from the energy and its exact slope,
 
         phi_J = phi - 2 E / (dE/dphi),
 
-    ever better as phi comes down. The next packing fraction is phi_J + ratio (phi - phi_J). A step that ends
-    without energy went below the jamming point: the estimate came out too low, or the packing lost its
-    stability on the way and fell into another, roomier one. That one is compressed until it jams, by half the
-    step at a time, and followed from there.
+    more accurately as phi decreases. The next packing fraction is phi_J + ratio (phi - phi_J). A step that
+    ends at zero energy went below the jamming point: the estimate was too low, or the packing became unstable
+    and rearranged into another one with a higher phi_J. That packing is compressed until it jams, by half
+    the step at a time, and followed from there.
 
     Args:
         start: an "UNSAT" minimum.
-        to: smallest excess packing fraction.
-        ratio: of successive excesses.
+        to: excess packing fraction at which to stop.
+        ratio: ratio of successive excesses.
 
     Yields:
-        Jammed packings, the start first; the last has an excess below `to`.
+        Jammed packings, the start first; the last one has an excess below `to`.
 
     Raises:
         ValueError: the start is not jammed.
-        RuntimeError: `to` was not reached in 200 packings, or a minimum was not found.
+        RuntimeError: `to` was not reached within 200 packings, or a minimum was not found.
     """
     if start.verdict != "UNSAT":
-        raise ValueError(f"decompress: expected a jammed packing (UNSAT), got {start.verdict}")
-    state = _measured(start)
-    for _ in range(_MOST_STATES):
+        raise ValueError(f"start: expected a jammed packing (UNSAT), got {start.verdict}")
+    state = _jammed(start)
+    for _ in range(_MAX_STATES):
         yield state
         if state.excess < to:
             return
         phi = state.minimum.packing.phi
         step = (1 - ratio) * state.excess
-        found = relax(state.minimum.packing.at(phi - step))
-        for _ in range(_MOST_STATES):
+        found = relax_packing(state.minimum.packing.at(phi - step))
+        for _ in range(_MAX_STATES):
             if found.verdict != "SAT":
                 break
-            found = relax(found.packing.at(found.packing.phi + step / 2))
+            found = relax_packing(found.packing.at(found.packing.phi + step / 2))
         if found.verdict != "UNSAT":
-            raise RuntimeError(f"decompress: no jammed packing found near packing fraction {phi:.8f}")
-        state = _measured(found)
+            raise RuntimeError(f"decompress_packing: no jammed packing found near packing fraction {phi:.8f}")
+        state = _jammed(found)
     raise RuntimeError(
-        f"decompress: excess {state.excess:.1e} after {_MOST_STATES} packings, wanted {to:.1e}"
+        f"decompress_packing: expected an excess below {to:.1e} within {_MAX_STATES} packings, "
+        f"got {state.excess:.1e}"
     )
 
 
-def _measured(minimum: Minimum) -> Decompressed:
-    measured = contacts(minimum)
-    return Decompressed(minimum, measured, minimum.packing.phi - 2 * minimum.energy / measured.slope)
+def _jammed(minimum: Minimum) -> JammedPacking:
+    measured = count_contacts(minimum)
+    return JammedPacking(minimum, measured, minimum.packing.phi - 2 * minimum.energy / measured.slope)

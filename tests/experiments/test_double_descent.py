@@ -1,4 +1,4 @@
-"""Double descent: what is found in tables of known curves, and tiny nets on digits."""
+"""Double descent: findings on tables of known curves, and tiny nets on digits."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -49,10 +49,10 @@ def decay(n: np.ndarray) -> np.ndarray:
     return 0.5 * np.asarray(n) ** -0.25
 
 
-def test_a_cusp_and_a_twin_without_one_agree_with_what_was_published() -> None:
-    found = double_descent.findings(table_of(cusp, decay), no_arrays)
-    assert all(finding.agrees for finding in found)
-    ratio, _, fallen, risen, twin, exponent = [finding.measured for finding in found]
+def test_a_cusp_that_early_stopping_removes_agrees_with_the_publications() -> None:
+    results = double_descent.findings(table_of(cusp, decay), no_arrays)
+    assert all(finding.agrees for finding in results)
+    ratio, _, fallen, risen, twin, exponent = [finding.measured.value for finding in results]
     # N* is halfway from 99 to 110 in log N, where 0.2 becomes 0; the peak is at 99 sharp.
     assert ratio == pytest.approx(99 / np.sqrt(99 * 110))
     highest = cusp(SIZES).max(initial=0, where=np.abs(SIZES - 100) < 20)
@@ -62,34 +62,34 @@ def test_a_cusp_and_a_twin_without_one_agree_with_what_was_published() -> None:
     assert exponent == pytest.approx(-1, abs=0.01)
 
 
-def test_a_net_that_diverged_takes_its_seed_with_it() -> None:
-    """Its norm is NaN, which np.argmax would take for the largest."""
+def test_a_seed_with_a_diverged_net_is_left_out_at_all_sizes() -> None:
+    """The norm of a diverged net is NaN, which np.argmax would select as the largest."""
     table = table_of(cusp, decay)
     lost = (table["n_weights"] == 900) & (table["seed"] == 1)
     table.loc[lost, ["norm", "test_error", "unsatisfied_per_weight"]] = np.nan
-    found = double_descent.findings(table, no_arrays)
-    assert all(finding.agrees for finding in found)
-    assert all("1 of 3 seeds left out" in finding.quantity for finding in found)
+    results = double_descent.findings(table, no_arrays)
+    assert all(finding.agrees for finding in results)
+    assert all("1 of 3 seeds left out" in finding.quantity for finding in results)
 
 
-def test_a_peak_at_the_smallest_net_is_none_at_jamming() -> None:
+def test_a_peak_at_the_smallest_net_is_not_at_jamming() -> None:
     """At P = 500 the smallest net of the preset is at 0.4 N*."""
     table = table_of(cusp, decay)
     table = table.assign(norm=1.0 / table["n_weights"], n_weights=table["n_weights"].replace(10, 35))
     ratio, *_ = double_descent.findings(table, no_arrays)
-    assert ratio.measured == pytest.approx(35 / np.sqrt(99 * 110))
+    assert ratio.measured.value == pytest.approx(35 / np.sqrt(99 * 110))
     assert not ratio.agrees
 
 
 def test_an_error_that_only_falls_has_no_cusp() -> None:
-    found = double_descent.findings(table_of(decay, cusp), no_arrays)
-    assert not found[3].agrees
-    assert not found[4].agrees
+    results = double_descent.findings(table_of(decay, cusp), no_arrays)
+    assert not results[3].agrees
+    assert not results[4].agrees
 
 
-def test_without_a_transition_nothing_is_claimed() -> None:
+def test_without_a_transition_no_finding_agrees() -> None:
     table = table_of(cusp, decay).assign(unsatisfied_per_weight=0.5)
-    curves = SizeCurves.of(table, "unsatisfied_per_weight", "test_error", "norm")
+    curves = SizeCurves.from_table(table, "unsatisfied_per_weight", "test_error", "norm")
     assert np.isnan(rise(curves, "test_error"))
     assert np.isnan(fall(curves, "test_error"))
     assert peak(curves) == 99
@@ -106,7 +106,7 @@ def test_the_figure_has_errors_norm_and_unsatisfied_patterns() -> None:
 TINY = Config(n_train=20, width=4, data="digits", n_test=60, steps=60, dtype="float64", final_rate=1.0)
 
 
-def test_nets_are_measured_on_the_second_half_and_stopped_on_the_first() -> None:
+def test_the_first_half_selects_the_step_and_the_second_half_is_measured() -> None:
     configs = [TINY, replace(TINY, seed=1)]
     results = double_descent.run(configs)
     for config, result in zip(configs, results, strict=True):
@@ -123,7 +123,7 @@ def test_nets_are_measured_on_the_second_half_and_stopped_on_the_first() -> None
     assert alone["norm"] == pytest.approx(results[1].row["norm"], rel=1e-6)
 
 
-def test_presets_and_absurd_configurations() -> None:
+def test_presets_are_valid_and_invalid_configurations_are_refused() -> None:
     assert {c.n_train for c in double_descent.PRESETS["quick"]} == {500, 1000}
     assert double_descent.batch_key(TINY) == double_descent.batch_key(replace(TINY, seed=5))
     assert len(grid(Config, width=(3, 4), seed=range(2))) == 4

@@ -1,4 +1,4 @@
-"""Ensembles: averages, variances and exponents of outputs that are known, and tiny nets on digits."""
+"""Ensembles: averages, variances and exponents of known outputs, and tiny nets on digits."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,22 +37,22 @@ def test_fluctuations_of_known_size_have_the_published_exponents() -> None:
     e = ensembles(table, arrays.__getitem__)
     assert e.variance == pytest.approx(9 * SIZES**-0.5, rel=0.02)  # 6000 patterns, 20 nets: 0.4 % each
     flat, falls, variance, _, _ = ensemble_average.findings(table, arrays.__getitem__)
-    assert variance.measured == pytest.approx(-0.5, abs=0.02)
-    assert variance.error is not None
-    assert variance.error < 0.02
+    assert variance.measured.value == pytest.approx(-0.5, abs=0.02)
+    assert variance.measured.error is not None
+    assert variance.measured.error < 0.02
     assert flat.agrees
     assert falls.agrees
     assert e.error_of_average[-1] == pytest.approx(1 / 6, abs=0.01)
 
 
-def test_fluctuations_that_do_not_decay_are_told_apart() -> None:
+def test_fluctuations_that_do_not_decay_do_not_agree() -> None:
     table, arrays = fluctuating(-0.1)
-    found = ensemble_average.findings(table, arrays.__getitem__)
-    assert not found[2].agrees
-    assert found[2].measured == pytest.approx(-0.1, abs=0.02)
+    results = ensemble_average.findings(table, arrays.__getitem__)
+    assert not results[2].agrees
+    assert results[2].measured.value == pytest.approx(-0.1, abs=0.02)
 
 
-def test_a_net_that_diverged_takes_its_seed_with_it() -> None:
+def test_a_seed_with_a_diverged_net_is_left_out_at_all_sizes() -> None:
     table, arrays = fluctuating(-0.5, n_nets=5)
     k = table.reset_index().query("seed == 2 and n_weights == 2000").index[0]
     lost = f"run{k}"
@@ -61,12 +61,12 @@ def test_a_net_that_diverged_takes_its_seed_with_it() -> None:
     e = ensembles(table, arrays.__getitem__)
     assert len(e.outputs) == 4
     assert np.isfinite(e.variance).all()
-    found = ensemble_average.findings(table, arrays.__getitem__)
-    assert all(finding.quantity.endswith("n = 4, 1 of 5 seeds left out") for finding in found)
+    results = ensemble_average.findings(table, arrays.__getitem__)
+    assert all(finding.quantity.endswith("n = 4, 1 of 5 seeds left out") for finding in results)
 
 
 def test_the_variance_of_two_nets_is_unbiased() -> None:
-    """Outputs ±1: the variance of two draws with n / (n - 1) is 2, and that of draws from ±1 on average 1."""
+    """Outputs ±1: the unbiased variance of one pair +1, -1 is 2, and averages to 1 over random pairs."""
     outputs = np.array([[[1.0, 1.0]], [[-1.0, 1.0]]])
     e = Ensembles(np.array([10]), np.nan, outputs, np.array([1, 1]))
     assert e.variance.tolist() == [1.0]  # (2 + 0) / 2
@@ -82,7 +82,7 @@ def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
     assert error == pytest.approx(outputs.std(ddof=1) / 8**0.5)
 
 
-def test_nets_on_several_sets_of_patterns_are_refused() -> None:
+def test_nets_with_different_training_patterns_are_refused() -> None:
     table, arrays = fluctuating(-0.5, n_nets=3)
     mixed = table.assign(data_seed=np.arange(len(table)) % 2)
     with pytest.raises(ValueError, match="nets of one data_seed, got"):
@@ -99,7 +99,7 @@ def test_the_figure_has_errors_variance_and_gain() -> None:
     made.canvas.draw()
 
 
-def test_nets_differ_in_their_weights_alone() -> None:
+def test_nets_of_an_ensemble_differ_only_in_their_weights() -> None:
     tiny = Config(n_train=20, width=4, data="digits", n_test=30, steps=40, dtype="float64")
     first, second, other = ensemble_average.run([tiny, replace(tiny, seed=1), replace(tiny, data_seed=1)])[:3]
     assert (first.arrays["targets"] == second.arrays["targets"]).all()

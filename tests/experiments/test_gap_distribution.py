@@ -1,4 +1,4 @@
-"""Gaps at jamming: exponents of samples whose law is known, and the way down to the jamming point."""
+"""Gaps at jamming: exponents of samples of known laws, and decompression to the jamming point."""
 
 from dataclasses import asdict, replace
 
@@ -16,23 +16,23 @@ LOW = np.full(10, 0.01)
 
 
 @pytest.mark.parametrize("exponent", [0.3, 0.0, -0.2])
-def test_the_likelihood_finds_the_exponent(exponent: float) -> None:
+def test_maximum_likelihood_recovers_the_exponent(exponent: float) -> None:
     """x = u^(1/(a+1)) of uniform u has the density (a+1) x^a on (0, 1)."""
     rng = np.random.default_rng(1)
     values = [rng.random(4000) ** (1 / (exponent + 1)) for _ in range(10)]
     fit = fit_density(values, LOW, 0.5)
     assert fit is not None
-    assert abs(fit.exponent - exponent) < 4 * fit.exponent_error
-    assert fit.exponent_error < 0.03
+    assert abs(fit.exponent.value - exponent) < 4 * fit.exponent.error
+    assert fit.exponent.error < 0.03
     assert float(fit(0.1)) == pytest.approx((exponent + 1) * 0.1**exponent, rel=0.05)
 
 
-def test_the_error_is_that_of_repeated_experiments() -> None:
-    """The scatter over 20 experiments is known to 16 %, an error from 10 nets to about 25 %."""
+def test_the_error_is_the_scatter_of_repeated_experiments() -> None:
+    """The scatter over 20 experiments is accurate to 16 %, an error from 10 nets to about 25 %."""
     rng = np.random.default_rng(2)
     fits = [fit_density([rng.random(300) ** (1 / 1.3) for _ in range(10)], LOW, 0.5) for _ in range(20)]
-    exponents = [fit.exponent for fit in fits if fit is not None]
-    errors = [fit.exponent_error for fit in fits if fit is not None]
+    exponents = [fit.exponent.value for fit in fits if fit is not None]
+    errors = [fit.exponent.error for fit in fits if fit is not None]
     assert np.mean(errors) == pytest.approx(np.std(exponents, ddof=1), rel=0.5)
 
 
@@ -49,24 +49,24 @@ def test_a_satisfied_net_is_not_decompressed() -> None:
     assert result.arrays == {}
 
 
-def test_nets_may_have_ranges_of_their_own() -> None:
-    """A density ~ x^-0.2 seen from another lower end in each net has one exponent, and the same height."""
+def test_nets_may_have_different_ranges() -> None:
+    """A density ~ x^-0.2 with a lower limit that differs between nets has one exponent and prefactor."""
     rng = np.random.default_rng(3)
     values = [rng.random(3000) ** (1 / 0.8) for _ in range(10)]
     fit = fit_density(values, np.geomspace(0.003, 0.3, 10), 0.5)
     assert fit is not None
-    assert abs(fit.exponent + 0.2) < 4 * fit.exponent_error
+    assert abs(fit.exponent.value + 0.2) < 4 * fit.exponent.error
     assert float(fit(0.1)) == pytest.approx(0.8 * 0.1**-0.2, rel=0.05)
 
 
 def test_a_jammed_net_keeps_its_gaps() -> None:
     (result,) = gaps.run([TINY])
-    row, found = result.row, result.arrays
+    row, arrays = result.row, result.arrays
     assert isinstance(row["jammed_loss"], float)
-    assert row["jammed_loss"] == pytest.approx(0.5 * np.mean(np.maximum(found["gaps"], 0) ** 2))
-    assert row["jammed_n_train"] == len(found["gaps"]) == found["path_n"][-1]
-    assert row["jammed_n_unsatisfied"] == np.sum(found["gaps"] > TINY.tolerance)
-    assert row["n_minima"] == len(found["path_loss"])
+    assert row["jammed_loss"] == pytest.approx(0.5 * np.mean(np.maximum(arrays["gaps"], 0) ** 2))
+    assert row["jammed_n_train"] == len(arrays["gaps"]) == arrays["path_n"][-1]
+    assert row["jammed_n_unsatisfied"] == np.sum(arrays["gaps"] > TINY.tolerance)
+    assert row["n_minima"] == len(arrays["path_loss"])
 
 
 def known_table() -> tuple[pd.DataFrame, dict[str, dict[str, np.ndarray]]]:
@@ -83,10 +83,10 @@ def known_table() -> tuple[pd.DataFrame, dict[str, dict[str, np.ndarray]]]:
 
 def test_findings_and_figure_of_known_distributions() -> None:
     table, arrays = known_table()
-    found = gaps.findings(table, arrays.__getitem__)
-    assert [finding.quantity[0] for finding in found] == ["θ", "γ"]
-    for finding, truth in zip(found, (0.3, 0.2), strict=True):
+    results = gaps.findings(table, arrays.__getitem__)
+    assert [finding.quantity[0] for finding in results] == ["θ", "γ"]
+    for finding, truth in zip(results, (0.3, 0.2), strict=True):
         assert finding.agrees
-        assert finding.error is not None
-        assert abs(finding.measured - truth) < 4 * finding.error
+        assert finding.measured.error is not None
+        assert abs(finding.measured.value - truth) < 4 * finding.measured.error
     assert len(gaps.figure(table, arrays.__getitem__).axes) == 3

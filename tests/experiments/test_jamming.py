@@ -1,4 +1,4 @@
-"""Jamming experiments: their findings on tables whose truth is known, and a few tiny runs."""
+"""Jamming of nets: findings on tables of known transitions, and a few tiny runs."""
 
 import numpy as np
 import pandas as pd
@@ -25,10 +25,10 @@ def test_line_recovers_the_exponent_of_a_sharp_boundary():
         for n in np.geomspace(p**0.75, 4 * p**0.75, 30)
         for s in range(3)
     ]
-    found = jamming_plane.line(pd.DataFrame(rows))
-    assert found.law is not None
-    assert found.law.exponent == pytest.approx(0.75, abs=0.01)
-    assert found.law.prefactor == pytest.approx(2.0, rel=0.05)
+    line = jamming_plane.line(pd.DataFrame(rows))
+    assert line.law is not None
+    assert line.law.exponent.value == pytest.approx(0.75, abs=0.01)
+    assert line.law.prefactor.value == pytest.approx(2.0, rel=0.05)
 
 
 def made_up(jump: float) -> pd.DataFrame:
@@ -49,16 +49,16 @@ def made_up(jump: float) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("jump", "agrees"), [(0.5, True), (0.12, False)])
-def test_a_jump_is_told_from_a_ramp(jump, agrees):
+def test_a_jump_agrees_and_a_ramp_does_not(jump, agrees):
     gap, place, *_ = jamming_sharpness.findings(made_up(jump), nothing)
     assert gap.agrees is agrees
-    assert place.measured == pytest.approx(2.25)
+    assert place.measured.value == pytest.approx(2.25)
 
 
-def test_nothing_converged_is_no_agreement():
+def test_a_table_without_converged_runs_does_not_agree():
     table = made_up(0.5).assign(verdict="UNCONVERGED")
     gap = jamming_sharpness.findings(table, nothing)[0]
-    assert np.isnan(gap.measured)
+    assert np.isnan(gap.measured.value)
     assert not gap.agrees
 
 
@@ -69,7 +69,7 @@ def test_diverged_runs_are_left_out():
     for a, b in zip(
         jamming_sharpness.findings(table, nothing), jamming_sharpness.findings(both, nothing), strict=True
     ):
-        assert a.measured == b.measured
+        assert a.measured.value == b.measured.value
 
 
 def test_tiny_runs_have_rows_and_figures():

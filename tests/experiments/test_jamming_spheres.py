@@ -1,4 +1,4 @@
-"""The jamming of spheres, at the size of a test."""
+"""Jamming of spheres, with small packings."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,7 +9,7 @@ import pytest
 
 from symnets.experiments import jamming_spheres as jamming
 from symnets.experiments.jamming_spheres import Config
-from symnets.setups import Curves
+from symnets.setups import PackingAverages
 from symnets.sweeps import grid
 
 Study = tuple[pd.DataFrame, dict[str, Mapping[str, np.ndarray]]]
@@ -41,33 +41,35 @@ def test_contacts_jump_from_none_to_isostatic(study: Study) -> None:
     assert jammed[table["phi"] == 0.90].all()
 
 
-def test_findings_are_those_of_discs(study: Study) -> None:
+def test_findings_agree_with_published_values_of_discs(study: Study) -> None:
     table, arrays = study
-    found = {finding.quantity: finding for finding in jamming.findings(table, arrays.__getitem__)}
-    assert len(found) == 7
-    assert found["fraction of quenches with 0 < N_c/N < 0.95, 2-d, n = 64"].measured == 0
-    assert found["N_c/N at jamming, 2-d, n = 128"].measured == pytest.approx(1, abs=0.02)
+    results = {finding.quantity: finding for finding in jamming.findings(table, arrays.__getitem__)}
+    assert len(results) == 7
+    assert results["fraction of quenches with 0 < N_c/N < 0.95, 2-d, n = 64"].measured.value == 0
+    assert results["N_c/N at jamming, 2-d, n = 128"].measured.value == pytest.approx(1, abs=0.02)
     # A small packing jams early, and half a decade is short: these exponents are rough.
-    assert found["mean phi_J of quenches, 2-d, n = 64"].measured == pytest.approx(0.84, abs=0.03)
-    assert found["exponent of energy in phi - phi_J, 2-d, n = 128"].measured == pytest.approx(2, abs=0.2)
-    assert found["exponent of coordination in phi - phi_J, 2-d, n = 128"].measured == pytest.approx(
+    assert results["mean phi_J of quenches, 2-d, n = 64"].measured.value == pytest.approx(0.84, abs=0.03)
+    assert results["exponent of energy in phi - phi_J, 2-d, n = 128"].measured.value == pytest.approx(
+        2, abs=0.2
+    )
+    assert results["exponent of coordination in phi - phi_J, 2-d, n = 128"].measured.value == pytest.approx(
         0.5, abs=0.2
     )
 
 
-def test_the_error_of_the_exponent_in_pressure_is_that_of_packings() -> None:
-    """Packings are perfect lines, Z = A p^(1/2 + a): no scatter about each, but from one to another.
+def test_the_error_of_the_exponent_in_pressure_is_the_scatter_of_packings() -> None:
+    """Packings follow Z = A p^(1/2 + a) exactly; only A and a differ from packing to packing.
 
     To first order the exponent of the mean is 1/2 plus the mean of the a, with its standard error.
     """
     excess, n = np.geomspace(1e-3, 1e-1, 8), 40
     a = 0.02 * np.random.default_rng(0).standard_normal((n, 1))
     pressure = np.tile(excess, (n, 1))
-    lines = Curves(excess, (pressure / 1e-2) ** (0.5 + a), pressure**2, pressure, np.ones(n))
-    fit = jamming.coordination_law(lines)
-    assert fit.exponent == pytest.approx(0.5 + a.mean(), abs=1e-3)
+    lines = PackingAverages(excess, (pressure / 1e-2) ** (0.5 + a), pressure**2, pressure, np.ones(n))
+    fit = lines.coordination_law()
+    assert fit.exponent.value == pytest.approx(0.5 + a.mean(), abs=1e-3)
     # 500 resamples know a standard deviation to 3 %, and there is the curvature of the mean of powers.
-    assert fit.exponent_error == pytest.approx(a.std(ddof=1) / n**0.5, rel=0.15)
+    assert fit.exponent.error == pytest.approx(a.std(ddof=1) / n**0.5, rel=0.15)
 
 
 def test_the_figure_shows_jump_and_laws(study: Study) -> None:
@@ -80,7 +82,7 @@ def test_the_figure_shows_jump_and_laws(study: Study) -> None:
     assert sum("slope" in label for label in labels) == 3
 
 
-def test_a_figure_of_part_of_the_table_is_drawn(study: Study) -> None:
+def test_an_incomplete_table_has_a_figure(study: Study) -> None:
     """A sweep that is not done yet, or a single run."""
     table, arrays = study
     for part in (table.iloc[:3], table.iloc[-4:], table.iloc[-1:]):
@@ -88,7 +90,7 @@ def test_a_figure_of_part_of_the_table_is_drawn(study: Study) -> None:
         jamming.findings(part, arrays.__getitem__)
 
 
-def test_a_run_does_not_depend_on_its_company(study: Study) -> None:
+def test_a_run_does_not_depend_on_its_batch(study: Study) -> None:
     table, _ = study
     config = Config(n_spheres=64, phi=0.86, seed=3)
     (result,) = jamming.run([config])
@@ -96,7 +98,7 @@ def test_a_run_does_not_depend_on_its_company(study: Study) -> None:
     assert (result.row["energy"], result.row["n_iterations"]) == (line["energy"], line["n_iterations"])
 
 
-def test_absurd_configurations_are_refused() -> None:
+def test_invalid_configurations_are_refused() -> None:
     with pytest.raises(ValueError, match="dim: expected 2 to 3, got 4"):
         Config(dim=4)
     with pytest.raises(ValueError, match="phi"):

@@ -1,4 +1,4 @@
-"""Two losses on the same nets: tables of known curves, and tiny nets on digits."""
+"""Two losses on the same nets: findings on tables of known curves, and tiny nets on digits."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -40,20 +40,22 @@ def table_of(difference: float, last: float = 1e-3) -> pd.DataFrame:
     return pd.DataFrame(lines, index=[f"run{k}" for k in range(len(lines))])
 
 
-def test_equal_errors_and_one_jump_agree_with_what_was_published() -> None:
-    found = loss_comparison.findings(table_of(0.012), no_arrays)
-    assert all(finding.agrees for finding in found)
-    measured = [finding.measured for finding in found]
+def test_equal_errors_and_one_jump_agree_with_the_publications() -> None:
+    results = loss_comparison.findings(table_of(0.012), no_arrays)
+    assert all(finding.agrees for finding in results)
+    measured = [finding.measured.value for finding in results]
     assert measured == pytest.approx([0.003, 0.012, 0.6, 0.03, 0.0, 1e-3])
-    assert "N = 400" in found[1].quantity
-    assert found[1].error == pytest.approx(0.0, abs=1e-12)  # seeds are paired: their scatter cancels
+    assert "N = 400" in results[1].quantity
+    assert results[1].measured.error == pytest.approx(
+        0.0, abs=1e-12
+    )  # seeds are paired: their scatter cancels
 
 
-def test_a_difference_of_five_percent_is_told() -> None:
-    found = loss_comparison.findings(table_of(-0.05), no_arrays)
-    assert not found[0].agrees
-    assert found[1].measured == pytest.approx(-0.05)
-    assert not found[1].agrees
+def test_a_difference_of_five_percent_does_not_agree() -> None:
+    results = loss_comparison.findings(table_of(-0.05), no_arrays)
+    assert not results[0].agrees
+    assert results[1].measured.value == pytest.approx(-0.05)
+    assert not results[1].agrees
     assert not loss_comparison.findings(table_of(0.0, last=0.0), no_arrays)[-1].agrees
 
 

@@ -1,4 +1,4 @@
-"""The polynomial picture: cusp where parameters meet points, a second descent past it."""
+"""The polynomial picture: a cusp where parameters equal points, and a second descent past it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -22,7 +22,7 @@ def table_of(configs: tuple[Config, ...]) -> tuple[pd.DataFrame, dict[str, Mappi
 
 
 def test_fits_below_the_cusp_are_the_least_squares_of_numpy() -> None:
-    """Up to as many parameters as points the fit is unique, whatever basis and norm it is written in."""
+    """Up to as many parameters as points the fit is unique, in any basis and norm."""
     config = Config(n_params=8, smoothness=2.0)
     (result,) = picture.run([config])
     x, y = result.arrays["x"], result.arrays["y"]
@@ -60,21 +60,21 @@ def test_interpolation_begins_when_parameters_equal_points() -> None:
 
 def test_the_quick_preset_shows_the_cusp() -> None:
     table, arrays = table_of(picture.PRESETS["quick"])
-    found = picture.findings(table, arrays.__getitem__)
-    assert [finding.measured for finding in found[:2]] == [20, 20]
-    assert all(finding.agrees for finding in found)
+    results = picture.findings(table, arrays.__getitem__)
+    assert [finding.measured.value for finding in results[:2]] == [20, 20]
+    assert all(finding.agrees for finding in results)
     titles = [axes.get_title(loc="left") for axes in picture.figure(table, arrays.__getitem__).axes]
     assert titles == ["Errors", "Norm of the coefficients", "Fits of one data set"]
 
 
-def test_a_run_does_not_depend_on_its_company() -> None:
+def test_a_run_does_not_depend_on_its_batch() -> None:
     configs = grid(Config, n_params=(3, 20, 40), seed=range(2))
-    together = picture.run(configs)
-    for config, result in zip(configs, together, strict=True):
+    one_batch = picture.run(configs)
+    for config, result in zip(configs, one_batch, strict=True):
         assert picture.run([config])[0].row == result.row
 
 
-def test_absurd_configurations_are_refused() -> None:
+def test_invalid_configurations_are_refused() -> None:
     with pytest.raises(ValueError, match="n_params: expected 1 to 10000, got 0"):
         Config(n_params=0)
     with pytest.raises(ValueError, match="noise"):

@@ -1,4 +1,4 @@
-"""D, G and R by depth: arrays of known trends, and tiny nets on digits."""
+"""D, G and R against depth: findings on arrays of known trends, and tiny nets on digits."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 
 from symnets.experiments import stability_by_layer
 from symnets.experiments.stability_by_layer import Config, depths, filters
-from symnets.setups._classifier_training import initial_net
+from symnets.setups import initial_classifier
 
 TINY = Config(
     net="resnet",
@@ -47,16 +47,16 @@ def arrays_of(fall: float, rise: float):
     return arrays
 
 
-def test_what_was_published_is_found_again():
-    found = stability_by_layer.findings(table_of(), arrays_of(0.5, 1.5))
-    assert [f.measured for f in found] == pytest.approx([-1, 1, -1, 8, 1.1 / 54, 1.8, 2])
-    assert all(f.agrees for f in found)
-    assert found[3].error == pytest.approx(0, abs=1e-12)  # a ratio: factors of seeds cancel
+def test_published_trends_agree():
+    results = stability_by_layer.findings(table_of(), arrays_of(0.5, 1.5))
+    assert [f.measured.value for f in results] == pytest.approx([-1, 1, -1, 8, 1.1 / 54, 1.8, 2])
+    assert all(f.agrees for f in results)
+    assert results[3].measured.error == pytest.approx(0, abs=1e-12)  # a ratio: factors of seeds cancel
 
 
-def test_the_opposite_is_told():
-    found = stability_by_layer.findings(table_of(), arrays_of(1.5, 0.5))
-    assert [f.agrees for f in found] == [False, False, False, False, False, True, True]
+def test_opposite_trends_do_not_agree():
+    results = stability_by_layer.findings(table_of(), arrays_of(1.5, 0.5))
+    assert [f.agrees for f in results] == [False, False, False, False, False, True, True]
 
 
 def test_the_figure_has_a_row_for_each_net():
@@ -74,12 +74,12 @@ def test_the_figure_has_a_row_for_each_net():
     ],
 )
 def test_layers_are_activations_or_blocks(net, names):
-    assert depths(initial_net(Config(net=net))) == names
+    assert depths(initial_classifier(Config(net=net))) == names
 
 
-def test_random_filters_prefer_nothing():
+def test_random_filters_have_equal_weight_on_all_waves():
     """Shares of 9 independent normal components, over 1,152 filters or more a layer: 1/9 within 0.02."""
-    shares = filters(initial_net(Config(net="vgg")))
+    shares = filters(initial_classifier(Config(net="vgg")))
     assert shares.shape == (8, 9)
     np.testing.assert_allclose(shares.sum(1), 1)
     np.testing.assert_allclose(shares[2:, 0], 1 / 9, atol=0.02)
@@ -90,7 +90,7 @@ def test_a_net_without_convolutions_is_refused():
         Config(net="fc4")
 
 
-def test_a_run_measures_all_layers_at_both_ends():
+def test_a_run_measures_all_layers_before_and_after_training():
     (result,) = stability_by_layer.run([TINY])
     layers = result.arrays["layers"]
     assert layers[-1] == "output"

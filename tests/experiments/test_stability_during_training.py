@@ -1,4 +1,4 @@
-"""R along a training: arrays of known curves, and a tiny net on digits."""
+"""R along a training: findings on arrays of known curves, and a tiny net on digits."""
 
 from dataclasses import replace
 
@@ -48,19 +48,19 @@ def arrays_of(end: float):
     return arrays
 
 
-def test_a_fall_with_the_error_is_found_and_a_rise_told():
+def test_a_fall_of_r_agrees_and_a_rise_does_not():
     start, fall, alike, along, _ = stability_during_training.findings(table_of(), arrays_of(0.1))
-    assert (start.measured, fall.measured, along.measured) == pytest.approx((1.0, 0.1, 1.0))
-    assert alike.measured == pytest.approx(0.1**0.5)
+    assert (start.measured.value, fall.measured.value, along.measured.value) == pytest.approx((1.0, 0.1, 1.0))
+    assert alike.measured.value == pytest.approx(0.1**0.5)
     assert "running statistics at the end" in fall.quantity
     assert "statistics of the batch at both" in alike.quantity
     assert start.agrees
     assert fall.agrees
     assert along.agrees
     _, rise, _, against, _ = stability_during_training.findings(table_of(), arrays_of(8.0))
-    assert rise.measured == pytest.approx(8)
+    assert rise.measured.value == pytest.approx(8)
     assert not rise.agrees
-    assert against.measured == pytest.approx(-1)
+    assert against.measured.value == pytest.approx(-1)
 
 
 def test_the_figure_has_error_and_all_three():
@@ -69,7 +69,7 @@ def test_the_figure_has_error_and_all_three():
     made.canvas.draw()
 
 
-def test_a_run_looks_at_the_start_along_the_way_and_at_the_end():
+def test_a_run_measures_the_start_the_course_and_the_end():
     (result,) = stability_during_training.run([TINY])
     step = result.arrays["step"]
     assert step[0] == 0
@@ -82,29 +82,29 @@ def test_a_run_looks_at_the_start_along_the_way_and_at_the_end():
     np.testing.assert_array_equal(result.arrays["R_batch"], result.arrays["R"])
 
 
-def test_running_statistics_are_used_once_they_mean_something():
+def test_running_statistics_are_used_from_step_30():
     (result,) = stability_during_training.run(
         [replace(TINY, net="vgg_bn", width=0.25, min_steps=32, max_steps=32, per_decade=2)]
     )
-    step, found, of_batch = (result.arrays[name] for name in ("step", "R", "R_batch"))
+    step, r, r_batch = (result.arrays[name] for name in ("step", "R", "R_batch"))
     early = step < stability_during_training.RUNNING_FROM
-    np.testing.assert_array_equal(found[early], of_batch[early])
-    assert (found[~early] != of_batch[~early]).all()
-    assert found[-1] == pytest.approx(result.row["R"])
+    np.testing.assert_array_equal(r[early], r_batch[early])
+    assert (r[~early] != r_batch[~early]).all()
+    assert r[-1] == pytest.approx(result.row["R"])
 
 
-def test_looking_changes_nothing_and_survives_a_kill(tmp_path, monkeypatch):
+def test_measurements_do_not_change_the_training_and_survive_a_kill(tmp_path, monkeypatch):
     (whole,) = stability_during_training.run([TINY])
     monkeypatch.setattr(resume, "PERIOD", 0.0)
-    real = stability_during_training.before_and_after
+    real = stability_during_training.stability_row
 
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stability_during_training, "before_and_after", killed)
+    monkeypatch.setattr(stability_during_training, "stability_row", killed)
     with pytest.raises(KeyboardInterrupt), resume.resumable(tmp_path / "run"):
         stability_during_training.run([TINY])
-    monkeypatch.setattr(stability_during_training, "before_and_after", real)
+    monkeypatch.setattr(stability_during_training, "stability_row", real)
     with resume.resumable(tmp_path / "run"):
         (resumed,) = stability_during_training.run([TINY])
     assert resumed.row == whole.row

@@ -1,4 +1,4 @@
-"""R against the test error: tables of known laws, and tiny nets on digits."""
+"""R against the test error: findings on tables of known laws, and tiny nets on digits."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -45,35 +45,35 @@ def table_of(exponent: float = 0.5, n_seeds: int = 3) -> pd.DataFrame:
     return pd.DataFrame(lines, index=[f"run{k}" for k in range(len(lines))])
 
 
-def test_the_published_law_is_found_again():
-    found = stability_vs_error.findings(table_of(), no_arrays)
-    assert len(found) == 2 * 7
-    ranks, logs, most, difference, g, exponent, start = found[:7]
-    assert [f.measured for f in (ranks, logs, most)] == pytest.approx([1, 1, 1])
+def test_the_published_law_agrees():
+    results = stability_vs_error.findings(table_of(), no_arrays)
+    assert len(results) == 2 * 7
+    ranks, logs, most, difference, g, exponent, start = results[:7]
+    assert [f.measured.value for f in (ranks, logs, most)] == pytest.approx([1, 1, 1])
     assert difference.agrees
-    assert g.measured == pytest.approx(-1)
-    assert exponent.measured == pytest.approx(0.5)
-    assert start.measured == pytest.approx(1.0)
-    assert all(f.agrees for f in found)
+    assert g.measured.value == pytest.approx(-1)
+    assert exponent.measured.value == pytest.approx(0.5)
+    assert start.measured.value == pytest.approx(1.0)
+    assert all(f.agrees for f in results)
     assert "P = 1000" in most.quantity
 
 
-def test_another_exponent_is_told():
-    found = stability_vs_error.findings(table_of(exponent=-0.2), no_arrays)
-    assert not found[0].agrees
-    assert found[5].measured == pytest.approx(-0.2)
-    assert not found[5].agrees
+def test_another_exponent_does_not_agree():
+    results = stability_vs_error.findings(table_of(exponent=-0.2), no_arrays)
+    assert not results[0].agrees
+    assert results[5].measured.value == pytest.approx(-0.2)
+    assert not results[5].agrees
 
 
-def test_seeds_are_averaged_geometrically_errors_by_their_mean():
+def test_r_is_averaged_geometrically_over_seeds_and_errors_arithmetically():
     table = table_of().query("data == 'mnist'")
     table.loc[table["seed"] == 0, "test_error"] *= 4
-    curves = NetCurves.of(table, "R", "test_error")
+    curves = NetCurves.from_table(table, "R", "test_error")
     # Factors 1/1.1, 1, 1.1 have the geometric mean 1.
-    assert curves.cells("R")[0, 0] == pytest.approx(4.0)
-    assert curves.scatter("R")[0, 0] == pytest.approx(np.log(1.1) / 3**0.5)
-    assert curves.cells("test_error")[0, 0] == pytest.approx(0.2 * 2 * (4 + 1 + 1) / 3)
-    assert law(NetCurves.of(table_of().query("data == 'mnist'"), "R", "test_error")) == pytest.approx(
+    assert curves.mean("R")[0, 0] == pytest.approx(4.0)
+    assert curves.error("R")[0, 0] == pytest.approx(np.log(1.1) / 3**0.5)
+    assert curves.mean("test_error")[0, 0] == pytest.approx(0.2 * 2 * (4 + 1 + 1) / 3)
+    assert law(NetCurves.from_table(table_of().query("data == 'mnist'"), "R", "test_error")) == pytest.approx(
         (0.2, 0.5)
     )
 
@@ -81,9 +81,9 @@ def test_seeds_are_averaged_geometrically_errors_by_their_mean():
 def test_diverged_and_missing_runs_are_left_out():
     table = table_of().query("data == 'mnist'").copy()
     table.loc["run0", ["R", "verdict"]] = [np.nan, "DIVERGED"]
-    curves = NetCurves.of(table.drop(index=["run1", "run2"]), "R", "test_error")
+    curves = NetCurves.from_table(table.drop(index=["run1", "run2"]), "R", "test_error")
     assert curves.nets[0] == "fc2"
-    assert np.isnan(curves.cells("R")[0, 0])
+    assert np.isnan(curves.mean("R")[0, 0])
     assert curves.n_runs == 21
     assert rank_correlation("R", "test_error")(curves) == pytest.approx(1)
     stability_vs_error.figure(table, no_arrays).canvas.draw()
@@ -92,8 +92,8 @@ def test_diverged_and_missing_runs_are_left_out():
 def test_correlations_are_those_of_numpy_on_the_averages():
     table = table_of().query("data == 'mnist'").copy()
     table["test_error"] *= np.random.default_rng(0).lognormal(0, 0.5, len(table))
-    curves = NetCurves.of(table, "R", "test_error")
-    r, error = (curves.cells(name).ravel() for name in ("R", "test_error"))
+    curves = NetCurves.from_table(table, "R", "test_error")
+    r, error = (curves.mean(name).ravel() for name in ("R", "test_error"))
     assert log_correlation("R", "test_error")(curves) == pytest.approx(
         np.corrcoef(np.log(r), np.log(error))[0, 1]
     )
@@ -105,9 +105,11 @@ def test_correlations_are_those_of_numpy_on_the_averages():
     assert (measured, spread) == curves.estimate(rank_correlation("R", "test_error"))
 
 
-def test_without_scatter_there_is_no_error_and_with_a_single_run_none():
-    curves = NetCurves.of(table_of(n_seeds=1).query("data == 'mnist' and net == 'fc2'"), "R", "test_error")
-    assert curves.estimate(lambda c: float(c.cells("R")[0, 0])) == (4.0, None)
+def test_errors_are_zero_without_scatter_and_undefined_for_a_single_run():
+    curves = NetCurves.from_table(
+        table_of(n_seeds=1).query("data == 'mnist' and net == 'fc2'"), "R", "test_error"
+    )
+    assert curves.estimate(lambda c: float(c.mean("R")[0, 0])) == (4.0, None)
 
 
 def test_the_figure_has_a_row_for_each_data_set():
@@ -116,7 +118,7 @@ def test_the_figure_has_a_row_for_each_data_set():
     made.canvas.draw()
 
 
-def test_quick_needs_no_download_and_does_not_fold_much():
+def test_quick_needs_no_download_and_few_fields_fold():
     assert {c.data for c in PRESETS["quick"]} == {"digits"}
     assert {c.data for c in PRESETS["minutes"]} == {"mnist"}
     for preset in ("quick", "minutes"):
@@ -125,14 +127,14 @@ def test_quick_needs_no_download_and_does_not_fold_much():
     assert config.temperature < config.field.temperature_range(exact=False)[1]
 
 
-def test_findings_attribute_to_the_paper_what_its_abstract_says():
+def test_findings_cite_the_paper_only_for_its_own_statements():
     """ε ≈ 0.2 √R, R of order 1 at the start; bands, and what D and G do, are ours."""
     ranks, _, _, difference, g, exponent, start = stability_vs_error.findings(table_of(), no_arrays)[:7]
     assert all("2105.02468" in f.published for f in (ranks, exponent, start))
     assert all("our" in f.published and "2105.02468" not in f.published for f in (difference, g))
 
 
-def test_presets_run_the_longest_first_and_dense_nets_without_sgd():
+def test_presets_start_with_the_longest_runs_and_dense_nets_use_adamw():
     steps = [config.steps for config in PRESETS["hour"]]
     assert steps == sorted(steps, reverse=True)
     assert len({c.net for c in PRESETS["hour"]}) == 8
@@ -155,7 +157,7 @@ TINY = Config(
 )
 
 
-def test_a_run_measures_start_and_end():
+def test_a_run_measures_before_and_after_training():
     (result,) = stability_vs_error.run([TINY])
     assert {"R", "R_low", "R_high", "D", "G", "R_init", "test_error", "test_error_sd"} <= set(result.row)
     assert not set(result.row) & set(vars(TINY))

@@ -1,4 +1,4 @@
-"""R against P: tables of known laws, and what is archived."""
+"""R against P: findings on tables of known laws, and archived values."""
 
 from collections.abc import Mapping
 
@@ -34,18 +34,18 @@ def table_of(a: float = 0.5) -> pd.DataFrame:
     return pd.DataFrame(lines, index=[f"run{k}" for k in range(len(lines))])
 
 
-def test_the_exponent_is_found_and_a_flat_curve_told():
+def test_a_power_law_agrees_and_a_flat_curve_does_not():
     falls, flat = stability_vs_trainset_size.findings(table_of(), no_arrays)
-    assert falls.measured == pytest.approx(0.5)
+    assert falls.measured.value == pytest.approx(0.5)
     assert falls.agrees
-    assert falls.error == pytest.approx(0, abs=1e-9)  # seeds scatter alike at every P
+    assert falls.measured.error == pytest.approx(0, abs=1e-9)  # seeds scatter alike at every P
     assert "resnet, mnist, P = 100 to 1000" in falls.quantity
-    assert flat.measured == pytest.approx(0, abs=1e-9)
+    assert flat.measured.value == pytest.approx(0, abs=1e-9)
     assert not flat.agrees
     assert falls.published.startswith("0.31 EfficientNet-B0, 0.73 ResNet (")
 
 
-def test_archived_exponents_are_those_that_are_quoted():
+def test_exponents_of_archived_values_are_those_of_the_docstring():
     quoted = {
         ("cifar10", "EfficientNet-B0"): 0.64,
         ("cifar10", "MobileNet"): 0.44,
@@ -64,7 +64,7 @@ def test_archived_exponents_are_those_that_are_quoted():
     assert set(quoted) == set(ARCHIVED)
 
 
-def test_the_figure_has_both_and_the_archive():
+def test_the_figure_has_r_test_error_and_archived_values():
     made = stability_vs_trainset_size.figure(table_of(), no_arrays)
     _, labels = made.axes[0].get_legend_handles_labels()
     assert {"archived ResNet", "archived EfficientNet-B0"} <= set(labels)
@@ -74,5 +74,5 @@ def test_the_figure_has_both_and_the_archive():
 
 def test_two_sizes_have_no_exponent():
     table = table_of().query("n_train > 100")
-    assert np.isnan(stability_vs_trainset_size.findings(table, no_arrays)[0].measured)
+    assert np.isnan(stability_vs_trainset_size.findings(table, no_arrays)[0].measured.value)
     stability_vs_trainset_size.figure(table, no_arrays).canvas.draw()

@@ -1,4 +1,4 @@
-"""Image nets of the experiments: what they are shown, how they are trained; a kill changes nothing."""
+"""Image classifiers: images, augmentation, training, and resumption after a kill."""
 
 import math
 from dataclasses import replace
@@ -13,11 +13,12 @@ from symnets.setups import (
     ClassifierConfig,
     DeformedConfig,
     classified_images,
+    initial_classifier,
+    measure_stability,
     stability_row,
     train_classifier,
 )
 from symnets.setups._classifier import augmentation, reflected, shifted
-from symnets.setups._classifier_training import initial_net
 from symnets.sweeps import _checkpoints as resume
 from symnets.sweeps import grid
 from symnets.training import Callback, Trainer
@@ -56,7 +57,7 @@ def test_steps_are_epochs_between_limits(n_train, steps):
         ({"rate": 0.0}, "rate: expected more than 0, got 0.0"),
     ],
 )
-def test_what_makes_no_sense_is_refused(values, message):
+def test_invalid_values_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         ClassifierConfig(**values)
 
@@ -66,15 +67,15 @@ def test_what_makes_no_sense_is_refused(values, message):
     [
         ({"n_images": 51}, "n_images: expected at most n_test = 50, got 51"),
         ({"cutoff": 1.0}, "cutoff: expected more than 1, got 1.0"),
-        ({"cutoff": 15.0}, "cutoff: 15 needs waves with 15 half periods along an axis of 8 pixels"),
+        ({"cutoff": 15.0}, "cutoff: 15 has modes with 15 half periods along an axis of 8 pixels"),
     ],
 )
-def test_deformations_that_the_pixels_cannot_show_are_refused(values, message):
+def test_deformations_beyond_the_resolution_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         replace(TINY, **values)
 
 
-def test_conventions_differ_by_the_factor_that_is_stated():
+def test_conventions_differ_by_the_documented_factor():
     """At c = 3 "one pixel" of the published formula is sqrt(1.225 / 1.7257) = 0.843 pixels."""
     published, exact = DeformedConfig(), DeformedConfig(convention="exact")
     assert published.field.typical_displacement(published.temperature) == pytest.approx(0.8425, abs=1e-4)
@@ -88,7 +89,7 @@ def test_the_published_training_is_a_configuration():
     assert configs[0].steps == 250 * math.ceil(50_000 / 128)
 
 
-def test_images_are_nested_balanced_and_tested_on_the_same():
+def test_training_images_are_nested_and_balanced_and_test_images_are_shared():
     small, _ = classified_images(replace(TINY, n_train=30))
     large, test = classified_images(TINY)
     assert torch.equal(small.inputs, large.inputs[:30])
@@ -123,7 +124,7 @@ def test_normalisations_are_those_of_the_data(name, tmp_path):
 
 
 def test_shifts_move_whole_images():
-    """Each is the image somewhere on a dark ground: the sum of its pixels stays, for a dark border."""
+    """A shifted image with a dark border keeps the sum of its pixels."""
     images = torch.zeros(200, 3, 16, 16)
     images[:, :, 6:10, 6:10] = torch.rand(200, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     moved = shifted(images, torch.Generator().manual_seed(1))
@@ -135,15 +136,15 @@ def test_shifts_move_whole_images():
         assert torch.equal(image, before.roll((int(row), int(column)), (1, 2)))
 
 
-def test_every_second_image_is_reflected():
+def test_half_of_the_images_are_reflected():
     images = torch.arange(4.0).expand(1000, 1, 4, 4)
-    done = reflected(images, torch.Generator().manual_seed(0))
-    mirrored = (done == images.flip(-1)).flatten(1).all(1)
-    assert torch.equal(done[~mirrored], images[~mirrored])
+    result = reflected(images, torch.Generator().manual_seed(0))
+    mirrored = (result == images.flip(-1)).flatten(1).all(1)
+    assert torch.equal(result[~mirrored], images[~mirrored])
     assert abs(float(mirrored.float().mean()) - 0.5) < 5 * 0.5 / 1000**0.5
 
 
-def test_deformed_training_images_stay_images_of_their_kind():
+def test_deformed_training_images_keep_shape_and_range():
     transform = augmentation(replace(TINY, augment="diffeo"), (1, 28, 28))
     assert transform is not None
     images = torch.rand(5, 1, 28, 28)
@@ -154,9 +155,13 @@ def test_deformed_training_images_stay_images_of_their_kind():
     assert augmentation(replace(TINY, augment="none"), (1, 28, 28)) is None
 
 
-def test_weights_follow_from_the_seed_and_nothing_else_is_drawn():
+def test_weights_depend_only_on_the_seed_and_the_global_generator_is_unchanged():
     before = torch.get_rng_state()
-    one, other, third = initial_net(TINY), initial_net(TINY), initial_net(replace(TINY, seed=1))
+    one, other, third = (
+        initial_classifier(TINY),
+        initial_classifier(TINY),
+        initial_classifier(replace(TINY, seed=1)),
+    )
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(one.readout.weight, other.readout.weight)  # pyright: ignore
     assert not torch.equal(one.readout.weight, third.readout.weight)  # pyright: ignore
@@ -174,37 +179,38 @@ def test_digits_are_learned(optimiser):
         min_steps=200,
         max_steps=200,
     )
-    done = train_classifier(config)
-    assert done.row["steps_done"] == 200
-    assert done.row["train_error"] < 0.25  # of chance: 0.9
-    assert done.row["test_error"] < 0.3
-    assert not done.net.training
-    assert torch.equal(done.initial.readout.weight, initial_net(config).readout.weight)  # pyright: ignore
+    trained = train_classifier(config)
+    assert trained.row["steps_done"] == 200
+    assert trained.row["train_error"] < 0.25  # of chance: 0.9
+    assert trained.row["test_error"] < 0.3
+    assert not trained.net.training
+    assert torch.equal(trained.initial.readout.weight, initial_classifier(config).readout.weight)  # pyright: ignore
 
 
-def test_a_rate_that_is_too_large_is_told():
-    done = train_classifier(replace(TINY, optimiser="sgd", rate=1e9, net="fc2", max_steps=50))
-    assert done.row["verdict"] == "DIVERGED"
+def test_a_training_with_too_large_a_learning_rate_is_reported_as_diverged():
+    trained = train_classifier(replace(TINY, optimiser="sgd", rate=1e9, net="fc2", max_steps=50))
+    assert trained.row["verdict"] == "DIVERGED"
 
 
-def test_rows_hold_both_ends_with_intervals():
-    done = train_classifier(TINY)
-    row, start, end = stability_row(done, TINY)
-    for found, ending in ((start, "_init"), (end, "")):
-        assert row[f"R{ending}"] == found.R.value[-1]
+def test_rows_have_stability_before_and_after_training_with_intervals():
+    trained = train_classifier(TINY)
+    row = stability_row(trained, TINY)
+    start = measure_stability(trained.initial, trained.test, TINY, trained=False)
+    end = measure_stability(trained.net, trained.test, TINY, trained=True)
+    for stability, ending in ((start, "_init"), (end, "")):
+        assert row[f"R{ending}"] == stability.R.value[-1]
         assert row[f"R_low{ending}"] < row[f"R{ending}"] < row[f"R_high{ending}"]  # pyright: ignore
     assert row["R"] == pytest.approx(row["D"] / row["G"])  # pyright: ignore
     assert (start.batch_norm, end.batch_norm) == ("batch", "running")
     assert not set(row) & set(vars(TINY))
-    again, _, _ = stability_row(train_classifier(TINY), TINY)
-    assert again == row
+    assert stability_row(train_classifier(TINY), TINY) == row
 
 
 class Killed(BaseException):
-    """What no code catches."""
+    """An exception that no code catches."""
 
 
-class Axe(Callback):
+class KillAt(Callback):
     """Kills a training after a step."""
 
     def __init__(self, after):
@@ -222,15 +228,15 @@ class Axe(Callback):
 
 
 @pytest.mark.parametrize("augment", ["none", "crop-flip", "diffeo"])
-def test_killed_and_resumed_it_ends_with_the_same_bits(augment, tmp_path, monkeypatch):
+def test_a_killed_and_resumed_training_is_bitwise_the_same(augment, tmp_path, monkeypatch):
     config = replace(TINY, augment=augment, batch_size=20)
     whole = train_classifier(config)
     monkeypatch.setattr(resume, "PERIOD", 0.0)
     with pytest.raises(Killed), resume.resumable(tmp_path / "run"):
-        train_classifier(config, [Axe(4)])
+        train_classifier(config, [KillAt(4)])
     assert (tmp_path / "run" / "1.safetensors").is_file()
     with resume.resumable(tmp_path / "run"):
-        resumed = train_classifier(config, [Axe(math.inf)])
+        resumed = train_classifier(config, [KillAt(math.inf)])
     for a, b in zip(whole.net.state_dict().values(), resumed.net.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     assert whole.row == resumed.row
@@ -244,8 +250,8 @@ def killed_when_done(directory):
         raise Killed
 
 
-def test_a_training_that_was_done_is_not_gone_on_with(tmp_path, monkeypatch):
-    """Killed while it is measured: the checkpoint is of the last step, and no step may follow."""
+def test_a_finished_training_is_not_continued(tmp_path, monkeypatch):
+    """Killed during the measurement: the checkpoint is that of the last step, and no step may follow."""
     monkeypatch.setattr(resume, "PERIOD", 0.0)
     whole = train_classifier(TINY)
     with pytest.raises(Killed):

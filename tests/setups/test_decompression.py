@@ -1,4 +1,4 @@
-"""Decompression: minima of ever fewer patterns, down to where the rest can be satisfied."""
+"""Decompression of nets: minima with fewer and fewer patterns, until the rest can be satisfied."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -10,7 +10,7 @@ import torch
 from symnets.data import Batch
 from symnets.models import Dense
 from symnets.observables import margins
-from symnets.setups import DecompressedConfig, JammedState, decompress, minimise
+from symnets.setups import DecompressedConfig, JammedState, decompress_net, minimise
 from symnets.setups._decompression import trapped
 from symnets.sweeps import _checkpoints as resume
 from symnets.training import TrainState
@@ -20,11 +20,11 @@ TINY = DecompressedConfig(n_train=60, width=5, depth=2, dim=4, steps=600, steps_
 
 @pytest.fixture(scope="module")
 def minima() -> list[JammedState]:
-    found = minimise([TINY])
-    return decompress(found.model, found.train, TINY)
+    minimised = minimise([TINY])
+    return decompress_net(minimised.model, minimised.train, TINY)
 
 
-def test_patterns_become_fewer_and_the_loss_smaller(minima: list[JammedState]) -> None:
+def test_patterns_and_loss_decrease(minima: list[JammedState]) -> None:
     left = [state.n_train for state in minima]
     assert len(left) > 2
     assert left == sorted(set(left), reverse=True)
@@ -32,13 +32,13 @@ def test_patterns_become_fewer_and_the_loss_smaller(minima: list[JammedState]) -
     assert minima[-1].loss < 0.1 * minima[0].loss
 
 
-def test_a_pattern_less_than_the_last_can_be_satisfied(minima: list[JammedState]) -> None:
+def test_with_one_pattern_less_than_the_last_minimum_all_can_be_satisfied(minima: list[JammedState]) -> None:
     last = minima[-1]
     fewer = Batch(last.train.inputs[:, :-1], last.train.targets[:, :-1])
-    assert decompress(last.net, fewer, TINY) == []
+    assert decompress_net(last.net, fewer, TINY) == []
 
 
-def test_gaps_are_those_of_the_net_on_the_patterns_left(minima: list[JammedState]) -> None:
+def test_gaps_are_those_of_the_net_on_the_remaining_patterns(minima: list[JammedState]) -> None:
     first = minimise([TINY]).train
     for state in minima:
         measured = margins(state.net, state.train)
@@ -55,7 +55,7 @@ def test_no_unsatisfied_pattern_of_a_jammed_state_is_trapped(minima: list[Jammed
 
 
 def test_a_pattern_is_trapped_if_the_net_is_constant_around_it() -> None:
-    """Two neurons, on for x > 0 and for x > 1: only below both is f a constant."""
+    """Two units, on for x > 0 and for x > 1: f is constant only where both are off."""
     net = Dense(1, 2, 1, bias=True, members=1, dtype=torch.float64)
     with torch.no_grad():
         net.weights[0].copy_(torch.tensor([[[1.0], [1.0]]]))
@@ -66,39 +66,39 @@ def test_a_pattern_is_trapped_if_the_net_is_constant_around_it() -> None:
 
 def test_a_satisfied_net_has_no_minima() -> None:
     config = replace(TINY, n_train=6, steps=3000)
-    found = minimise([config])
-    assert found.members.verdicts == ["SAT"]
-    assert decompress(found.model, found.train, config) == []
+    minimised = minimise([config])
+    assert minimised.members.verdicts == ["SAT"]
+    assert decompress_net(minimised.model, minimised.train, config) == []
 
 
-def test_killed_and_resumed_it_ends_with_the_same_minima(
+def test_a_killed_and_resumed_decompression_has_the_same_minima(
     minima: list[JammedState], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed again and again, after 25 looks; every session goes on from checkpoints of the last."""
+    """Killed repeatedly after 25 checkpoints; every session resumes from the last checkpoint."""
     monkeypatch.setattr(resume, "PERIOD", 0.0)
-    found = minimise([TINY])
-    left = resume.Periodic.write
+    minimised = minimise([TINY])
+    left = resume.PeriodicCheckpoint.write
 
-    def write(kept: resume.Periodic, state: TrainState) -> None:
+    def write(kept: resume.PeriodicCheckpoint, state: TrainState) -> None:
         nonlocal writes
         left(kept, state)
         writes += 1
         if writes == 25:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(resume.Periodic, "write", write)
+    monkeypatch.setattr(resume.PeriodicCheckpoint, "write", write)
     sessions, resumed = 0, None
     while resumed is None:
         sessions, writes = sessions + 1, 0
         with suppress(KeyboardInterrupt), resume.resumable(tmp_path / "run"):
-            resumed = decompress(found.model, found.train, TINY)
+            resumed = decompress_net(minimised.model, minimised.train, TINY)
     assert 3 < sessions < 100
     assert [state.n_train for state in resumed] == [state.n_train for state in minima]
     for one, two in zip(minima, resumed, strict=True):
         assert torch.equal(one.gaps, two.gaps)
 
 
-def test_absurd_configurations_are_refused() -> None:
+def test_invalid_configurations_are_refused() -> None:
     with pytest.raises(ValueError, match="removed: expected more than 0"):
         replace(TINY, removed=0.0)
     with pytest.raises(ValueError, match="enough"):

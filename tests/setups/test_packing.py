@@ -1,4 +1,4 @@
-"""Harmonic spheres: energy, gradient and minima are those of the plain formula."""
+"""Harmonic spheres: energy, gradient and minima agree with the formula over all pairs."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import check_grad
 
-from symnets.setups import random_packing, relax
+from symnets.setups import random_packing, relax_packing
 from symnets.setups._packing import HarmonicEnergy, Packing
 from tests.naive.spheres import energy
 
@@ -18,13 +18,13 @@ def test_energy_and_gradient_are_those_of_all_pairs(dim: int) -> None:
     positions = torch.tensor(packing.positions, requires_grad=True)
     expected = energy(positions, torch.tensor(packing.diameters))
     (gradient,) = torch.autograd.grad(expected, positions)
-    value, found = HarmonicEnergy(packing)(packing.positions.ravel())
+    value, measured = HarmonicEnergy(packing)(packing.positions.ravel())
     assert value == pytest.approx(expected.item(), rel=1e-12)
-    assert found.reshape(20, dim) == pytest.approx(gradient.numpy(), abs=1e-11)
+    assert measured.reshape(20, dim) == pytest.approx(gradient.numpy(), abs=1e-11)
 
 
-def test_the_list_of_pairs_follows_the_spheres() -> None:
-    """Positions far from those the pairs were listed at, outside of the box too."""
+def test_the_neighbour_list_is_renewed_when_spheres_move() -> None:
+    """Positions far from those at which pairs were listed, also outside the box."""
     rng = np.random.default_rng(0)
     packing = random_packing(30, 2, 0.9, rng)
     listed, elsewhere = HarmonicEnergy(packing), rng.random((30, 2)) + 3
@@ -58,14 +58,14 @@ def test_half_of_the_spheres_are_1_4_times_as_large() -> None:
     assert sizes[1] / sizes[0] == pytest.approx(1.4)
 
 
-def test_dilute_spheres_find_room() -> None:
-    minimum = relax(random_packing(64, 2, 0.7, np.random.default_rng(0)))
+def test_dilute_spheres_are_sat() -> None:
+    minimum = relax_packing(random_packing(64, 2, 0.7, np.random.default_rng(0)))
     assert minimum.verdict == "SAT"
     assert energy(torch.tensor(minimum.packing.positions), torch.tensor(minimum.packing.diameters)) < 1e-18
 
 
-def test_dense_spheres_do_not() -> None:
-    minimum = relax(random_packing(64, 2, 0.95, np.random.default_rng(0)))
+def test_dense_spheres_are_unsat() -> None:
+    minimum = relax_packing(random_packing(64, 2, 0.95, np.random.default_rng(0)))
     assert minimum.verdict == "UNSAT"
     assert minimum.imbalance < 1e-5
     start = torch.tensor(minimum.packing.positions)

@@ -1,34 +1,35 @@
-"""Averages over packings: thresholds of known distributions, curves of known laws."""
+"""Averages over packings: thresholds of known distributions, and averages of known laws."""
 
 import numpy as np
 import pytest
 
-from symnets.setups import curves, threshold
+from symnets.setups import average_packings, jamming_threshold
 
 
-def test_a_threshold_is_the_mean_of_the_packings_own() -> None:
-    """Each seed jams above its own phi_J: the estimate is their mean, but for the spacing of the grid."""
+def test_the_threshold_is_the_mean_of_the_thresholds_of_packings() -> None:
+    """Each seed jams above its own phi_J: the estimate is their mean up to the spacing of the grid."""
     rng = np.random.default_rng(0)
     own = 0.84 + 0.004 * rng.standard_normal(2000)
     phi = np.linspace(0.80, 0.88, 41)
-    found = threshold(np.tile(phi, (2000, 1)).ravel(), (phi > own[:, None]).ravel())
-    assert found is not None
-    assert found.phi == pytest.approx(own.mean(), abs=2e-5)
+    threshold = jamming_threshold(np.tile(phi, (2000, 1)).ravel(), (phi > own[:, None]).ravel())
+    assert threshold is not None
+    assert threshold.value == pytest.approx(own.mean(), abs=2e-5)
     # One seed gives correlated verdicts; the formula takes them for independent, as is usual, and comes
     # out smaller by a factor of order one.
-    assert 0.3 < found.error / (own.std() / np.sqrt(2000)) < 1.1
+    assert threshold.error is not None
+    assert 0.3 < threshold.error / (own.std() / np.sqrt(2000)) < 1.1
 
 
-def test_a_threshold_outside_of_the_grid_is_not_guessed() -> None:
-    assert threshold([0.1, 0.2, 0.3], [False, False, False]) is None
-    assert threshold([0.1, 0.2, 0.3], [True, True, True]) is None
-    assert threshold([0.1, 0.2], [False, True]) is None
+def test_a_threshold_outside_the_grid_is_none() -> None:
+    assert jamming_threshold([0.1, 0.2, 0.3], [False, False, False]) is None
+    assert jamming_threshold([0.1, 0.2, 0.3], [True, True, True]) is None
+    assert jamming_threshold([0.1, 0.2], [False, True]) is None
     with pytest.raises(ValueError, match="equally spaced"):
-        threshold([0.1, 0.2, 0.4], [False, False, True])
+        jamming_threshold([0.1, 0.2, 0.4], [False, False, True])
 
 
-def test_curves_of_known_laws_are_brought_to_common_distances() -> None:
-    """Packings stopped at different distances from different phi_J, all of one law."""
+def test_packings_of_known_laws_are_interpolated_to_common_distances() -> None:
+    """Decompressions that end at different distances from different phi_J and follow one law."""
     n, packings, own = 512, [], [0.840, 0.843, 0.847]
     for k, at in enumerate(own):
         x = np.geomspace(0.06, 1e-5 * (k + 1), 40)
@@ -42,7 +43,7 @@ def test_curves_of_known_laws_are_brought_to_common_distances() -> None:
                 "n_rattlers": np.full(40, 12),
             }
         )
-    c = curves(packings, own, n_spheres=n)
+    c = average_packings(packings, own, n_spheres=n)
     assert c is not None
     assert (c.excess[0], c.excess[-1]) == pytest.approx((100 / 512**2, 0.03))
     assert c.energy == pytest.approx(np.tile(0.2 * c.excess**2, (3, 1)), rel=1e-6)
@@ -51,18 +52,18 @@ def test_curves_of_known_laws_are_brought_to_common_distances() -> None:
     assert c.at_jamming[0] == pytest.approx(1.0)
 
 
-def test_a_jump_to_another_packing_leaves_the_law_in_order() -> None:
-    """Before its last jump a packing passed phi below and just above its final phi_J: these do not count."""
+def test_states_before_a_jump_to_another_packing_are_left_out() -> None:
+    """Before its last jump a packing had phi below and just above its final phi_J."""
     x = np.geomspace(0.06, 1e-5, 40)
     phi = 0.84 + x
     phi[30:33] = 0.84 + np.array([-1e-4, 1e-6, 5e-6])
     ones = np.ones(40)
     p = {"phi": phi, "energy": 0.2 * x**2, "pressure": 0.3 * x, "n_contacts": 999 * ones}
     p |= {"n_effective": 999 * ones, "n_rattlers": 0 * ones}
-    c = curves([p] * 3, [0.84] * 3, n_spheres=2000)
+    c = average_packings([p] * 3, [0.84] * 3, n_spheres=2000)
     assert c is not None
     assert c.pressure[0] == pytest.approx(0.3 * c.excess, rel=1e-6)
 
 
-def test_too_few_packings_give_no_curve() -> None:
-    assert curves([], [], n_spheres=64) is None
+def test_too_few_packings_have_no_averages() -> None:
+    assert average_packings([], [], n_spheres=64) is None

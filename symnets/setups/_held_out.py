@@ -1,11 +1,4 @@
-"""Nets of two hidden layers on the parity of MNIST digits, what the experiments on test errors share.
-
-Nets on patterns that they were not trained on: outputs, error, and norm of the predictor.
-
-From the start: what a net has learned, f(w, x) - f(w0, x).
-
-Early stopping: each member of an ensemble as it was when it did best on a validation set.
-"""
+"""Held-out patterns: test errors of dense nets on the parity of images, and early stopping."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,8 +18,8 @@ from symnets.training import Callback, TrainState
 
 
 @dataclass(frozen=True)
-class ImageNetConfig(NetConfig):
-    """A net that is tested on patterns it was not trained on."""
+class ParityNetConfig(NetConfig):
+    """A net of two hidden layers that learns the parity of MNIST digits and is tested on held-out digits."""
 
     n_train: int = 500
     width: int = 20
@@ -41,7 +34,7 @@ class ImageNetConfig(NetConfig):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Outputs of nets on labelled patterns.
+    """Outputs of nets on held-out patterns, with their labels.
 
     Attributes:
         outputs: f.
@@ -53,7 +46,7 @@ class HeldOut:
 
     @property
     def error(self) -> Float[Tensor, " members"]:
-        """Fraction of patterns with y f <= 0; NaN is an error as well."""
+        """Fraction of patterns with y f <= 0; NaN counts as an error."""
         return (~(self.targets * self.outputs > 0)).double().mean(-1)
 
     @property
@@ -62,7 +55,7 @@ class HeldOut:
         return self.outputs.double().square().mean(-1).sqrt()
 
     def halves(self) -> tuple["HeldOut", "HeldOut"]:
-        """First and second half of the patterns, one to choose by and one to report."""
+        """First and second half of the patterns: one to select by, one to report."""
         middle = self.outputs.shape[-1] // 2
         return (
             HeldOut(self.outputs[:, :middle], self.targets[:, :middle]),
@@ -72,30 +65,30 @@ class HeldOut:
 
 @torch.no_grad()
 def held_out(model: nn.Module, patterns: Batch, *, chunk: int = 2000) -> HeldOut:
-    """Outputs of members, each on its own patterns, brought to the CPU.
+    """Outputs of members on held-out patterns, each on its own, copied to the CPU.
 
     Args:
         model: S members, outputs (S, n).
         patterns: inputs (S, n, d), labels (S, n); on any device.
-        chunk: patterns evaluated at a time; bounds memory.
+        chunk: patterns evaluated at a time, which bounds memory.
     """
     device = next((p.device for p in model.parameters()), patterns.inputs.device)
     parts = [model(x.to(device)) for x in patterns.inputs.split(chunk, dim=-2)]
     return HeldOut(torch.cat(parts, dim=-1).cpu(), patterns.targets.cpu())
 
 
-class FromStart(nn.Module):
-    """Members less what they answered before they were trained: f(w, x) - f(w0, x), zero at first.
+class MinusInitial(nn.Module):
+    """Members minus their initial functions, f(w, x) - f(w0, x), which is zero before training.
 
-    A wide net answers with a random function of order one before it is trained, and on patterns that it is
-    not trained on part of that function stays. It does not get smaller with the width, so it hides what
-    does (Chizat, Oyallon, Bach 2019, arXiv:1812.07956, use the same difference).
+    Before training a wide net is a random function of order one, and on held-out patterns part of that
+    function remains after training. This part does not decrease with the width, so it hides quantities that
+    do (Chizat, Oyallon, Bach 2019, arXiv:1812.07956, use the same difference).
 
-    w0 are buffers, copied: no optimiser sees them, and `to` and `state_dict` take them along.
+    w0 is copied into buffers: it is not optimised, and `to` and `state_dict` include it.
 
     Args:
-        net: w, its parameters are those that are trained.
-        start: w0, of the same shape; `net` as it is now, if not given.
+        net: members with weights w, which are trained.
+        start: members with weights w0, of the same shape; by default `net` in its present state.
     """
 
     def __init__(self, net: Dense, start: Dense | None = None) -> None:
@@ -113,12 +106,12 @@ class FromStart(nn.Module):
 
     @property
     def input_axes(self) -> int:
-        """As of the net."""
+        """Leading axes of the inputs, as for the net."""
         return self.net.input_axes
 
     @property
     def start(self) -> Dense:
-        """The nets before they were trained, copied."""
+        """The initial nets, copied."""
         values = [getattr(self, name) for name in self._names]
         return self.net._with(values, self.members).requires_grad_(False)
 
@@ -126,33 +119,33 @@ class FromStart(nn.Module):
         """f(w, x) - f(w0, x)."""
         weights = {name: getattr(self, buffer) for buffer, name in self._names.items()}
         with torch.no_grad():
-            before = functional_call(self.net, weights, (x,))
-        return self.net(x) - before
+            initial = functional_call(self.net, weights, (x,))
+        return self.net(x) - initial
 
-    def select(self, indices: Sequence[int] | Tensor) -> "FromStart":
-        """Some of the members, copied."""
-        return FromStart(self.net.select(indices), self.start.select(indices))
+    def select(self, indices: Sequence[int] | Tensor) -> "MinusInitial":
+        """Selected members, copied."""
+        return MinusInitial(self.net.select(indices), self.start.select(indices))
 
 
 _MEMORY = ("validation_error", "error", "norm", "step", "_moving")
 
 
 class EarlyStopping(Callback):
-    """Looks at members on held-out patterns while they descend, and keeps what the best moment gave.
+    """Test error of each member at the step with the smallest validation error.
 
-    It looks at steps in geometric progression, and once when a member is finished. The first half of the
-    patterns tells the best moment, the second half what the error was then: chosen and reported on the same
-    patterns, the smallest of many errors would be too small.
+    Members are evaluated on held-out patterns at steps in geometric progression, and once when they finish.
+    The first half of the patterns selects the best step, the second half measures the error there: if both
+    used the same patterns, the smallest of many errors would be biased.
 
     Args:
         patterns: inputs (S, n, d), labels (S, n); on any device.
-        per_decade: looks from one step to ten times that.
+        per_decade: evaluations per decade of steps.
 
     Attributes:
-        validation_error: smallest so far, on the first half.
-        error: on the second half, at the same moment.
-        norm: of the predictor on the second half, at the same moment.
-        step: the moment.
+        validation_error: smallest error on the first half so far.
+        error: error on the second half, at the same step.
+        norm: norm of the predictor on the second half, at the same step.
+        step: that step.
     """
 
     def __init__(self, patterns: Batch, *, per_decade: int = 10) -> None:
@@ -166,28 +159,28 @@ class EarlyStopping(Callback):
         self._moving = torch.ones(n, dtype=torch.bool)
 
     def after_step(self, state: TrainState) -> None:
-        """Look, if it is time to, at those that moved; otherwise at those that have just finished."""
+        """Evaluate the active members if a step is due, otherwise those that have just finished."""
         assert state.members is not None
-        moving = state.members.moving
+        active = state.members.active
         due = state.step >= self._next
         if due:
             self._next = state.step * self.factor
-        places = (self._moving if due else self._moving & ~moving).nonzero()[:, 0]
-        self._moving = moving.clone()
+        places = (self._moving if due else self._moving & ~active).nonzero()[:, 0]
+        self._moving = active.clone()
         if len(places):
-            self._look(state, places)
+            self._evaluate(state, places)
 
-    def freeze(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON from which `thaw` restores what was seen; the patterns are not among them."""
-        return {name: getattr(self, name) for name in _MEMORY}, {"next": self._next}
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and numbers for a checkpoint; the patterns are not included."""
+        return {name: getattr(self, name) for name in _MEMORY} | {"next": self._next}
 
-    def thaw(self, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-        """Restore what `freeze` took."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
         for name in _MEMORY:
-            setattr(self, name, tensors[name].clone())
-        self._next = header["next"]
+            setattr(self, name, state[name].clone())
+        self._next = state["next"]
 
-    def _look(self, state: TrainState, places: Tensor) -> None:
+    def _evaluate(self, state: TrainState, places: Tensor) -> None:
         batch = Batch(self.patterns.inputs[places], self.patterns.targets[places])
         validation, rest = held_out(state.model.select(places), batch).halves()  # pyright: ignore
         better = validation.error < self.validation_error[places]

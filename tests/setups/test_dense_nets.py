@@ -1,4 +1,4 @@
-"""The trunk of the landscape experiments, on nets of three units."""
+"""Minimisation of dense nets, with three units per layer."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ TINY = {"width": 3, "depth": 2, "dim": 3, "steps": 200, "dtype": "float64"}
 
 
 def test_few_points_are_satisfied_and_many_are_not():
-    """Two points of opposite labels are fitted by almost any net; 200 by none with 24 weights."""
+    """Almost any net fits two points of opposite labels; none with 24 weights fits 200."""
     for n_train, verdict in ((2, "SAT"), (200, "UNSAT")):
         configs = [NetConfig(n_train=n_train, seed=s, **(TINY | {"steps": 2000})) for s in range(2)]
         for row in minimise(configs).rows(configs):
@@ -38,11 +38,11 @@ def test_members_minimised_together_are_those_minimised_alone():
         )
 
 
-def test_rows_tell_of_the_weights_that_are_left():
+def test_rows_describe_the_final_weights():
     configs = [NetConfig(n_train=30, seed=s, **TINY) for s in range(2)]
-    found = minimise(configs)
-    rows = found.rows(configs)
-    fresh = margins(found.model, found.train, tolerance=configs[0].tolerance)
+    minimised = minimise(configs)
+    rows = minimised.rows(configs)
+    fresh = margins(minimised.model, minimised.train, tolerance=configs[0].tolerance)
     assert [row["n_unsatisfied"] for row in rows] == fresh.n_unsatisfied.tolist()
     assert rows[0]["n_weights"] == 3 * 3 + 3 * 3 + 3
     assert rows[0]["ratio"] == pytest.approx(30 / 21)
@@ -50,7 +50,7 @@ def test_rows_tell_of_the_weights_that_are_left():
         assert row["final_loss"] == pytest.approx(loss, rel=1e-12)
 
 
-def test_seed_decides_points_and_weights_and_nothing_else_shares_them():
+def test_patterns_and_weights_depend_on_the_seed():
     config = NetConfig(n_train=10, **TINY)
     assert torch.equal(patterns(config).x_train, patterns(config).x_train)
     other = NetConfig(n_train=10, seed=1, **TINY)
@@ -70,37 +70,37 @@ def test_seed_decides_points_and_weights_and_nothing_else_shares_them():
         ({"steps": 0}, "steps: expected at least 1"),
     ],
 )
-def test_what_makes_no_sense_is_refused(values, message):
+def test_invalid_values_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         NetConfig(**({"n_train": 10} | TINY | values))
 
 
 def test_runs_have_the_same_hash_on_every_device():
-    """That of a run of the quick grid as it was before there was a choice: what is stored is found again."""
+    """The hash is that of runs stored before configurations had a device."""
     config = jamming_sharpness.PRESETS["quick"][0]
     for device in ("cpu", "cuda:1"):
         values = scalars(replace(config, device=device))
         assert run_hash("symnets.experiments.jamming_sharpness", values) == "c429e31bbcb9714f"
 
 
-def test_rows_tell_which_gpu_made_them(monkeypatch):
+def test_rows_name_the_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU number {device.index}")
     for device, gpu in (("cpu", None), ("cuda:1", "GPU number 1")):
         config = scalars(NetConfig(n_train=10, device=device, **TINY))
         assert finished_run("toy", config, Result({"verdict": "SAT"}), 1.0).versions.get("gpu") == gpu
 
 
-def test_a_device_that_is_not_there_is_refused():
+def test_an_unavailable_device_is_refused():
     with pytest.raises(ValueError, match="device: expected one that torch"):
         minimise([NetConfig(n_train=10, device="no-such-device", **TINY)])
 
 
-def test_more_patterns_than_the_data_hold():
+def test_more_patterns_than_the_data_set_has_are_refused():
     with pytest.raises(ValueError, match="n_train"):
         minimise([NetConfig(n_train=100_000, data="digits", **(TINY | {"dim": 3}))])
 
 
-def test_a_rate_beyond_reason_diverges_and_is_reported():
+def test_a_minimisation_with_too_large_a_learning_rate_is_reported_as_diverged():
     config = NetConfig(n_train=20, **(TINY | {"rate": 1e200, "activation": "linear"}))
     (row,) = minimise([config]).rows([config])
     assert row["verdict"] == "DIVERGED"
