@@ -62,9 +62,9 @@ def needs_width(width): return One(width)
 
 
 @pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Without pictures, most of the time of a small measurement."""
-    monkeypatch.setattr(StabilityOf, "_draw", lambda *_: None)
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No figures, which take most of the time of a small measurement."""
+    monkeypatch.setattr(StabilityOf, "_save_figures", lambda *_: None)
     return monkeypatch
 
 
@@ -130,9 +130,9 @@ def test_data_and_normalisation_come_from_the_model_file(here: Path, capsys: pyt
     assert last["R"]["low"] < last["R"]["value"] < last["R"]["high"]
 
 
-def test_files_are_written(here: Path, undrawn: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    undrawn.undo()
-    undrawn.chdir(here)
+def test_files_are_written(here: Path, without_figures: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    without_figures.undo()
+    without_figures.chdir(here)
     found = measured(capsys, "--model", "net.safetensors", *FAST)
     folder = here / "stability" / "net-digits"
     assert sorted(path.name for path in folder.iterdir()) == ["layers.png", "samples.png", "stability.json"]
