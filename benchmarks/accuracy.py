@@ -1,10 +1,10 @@
-"""How well does a trained potential predict what it has not seen?
+"""How accurate is a trained potential on unseen structures?
 
     symnets train examples/acac_hour.yaml
     python benchmarks/accuracy.py runs/acac_hour benchmarks/results/acac_hour.json
 
-Errors on acetylacetone's four test sets (of the folder that SYMNETS_DATA names), the validation errors of the
-training against its minutes, and its configuration and commit, from the folder that `symnets train` left."""
+Writes errors on the four test sets of acetylacetone (in the folder SYMNETS_DATA), validation errors against
+training time, configuration and commit, from the output folder of `symnets train`."""
 
 import csv
 import json
@@ -20,12 +20,12 @@ SETS = ("test_MD_300K", "test_MD_600K", "test_dihedral", "test_H_transfer")
 
 
 def main(folder: tyro.conf.Positional[Path], output: tyro.conf.Positional[Path], note: str = "") -> None:
-    """Evaluates a training and writes what it says.
+    """Evaluate a finished training and write the results.
 
     Args:
-        folder: of a finished `symnets train`.
-        output: the JSON file.
-        note: what else was going on.
+        folder: output folder of `symnets train`.
+        output: JSON file to write.
+        note: remark to store, such as other load on the machine.
     """
     with open(folder / "history.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["validation/forces_rmse"]]
@@ -34,9 +34,9 @@ def main(folder: tyro.conf.Positional[Path], output: tyro.conf.Positional[Path],
     for name in SETS:
         if symnets(["evaluate", str(folder / "model.safetensors"), f"acac/{name}.xyz"]):
             raise SystemExit(f"{name}: could not be evaluated; is SYMNETS_DATA set?")
-        found = json.loads((folder / "evaluation" / name / "errors.json").read_text())
-        errors[name] = found["errors"]
-        print(name, {kind: found["errors"][kind] for kind in ("energy", "forces")})
+        evaluation = json.loads((folder / "evaluation" / name / "errors.json").read_text())
+        errors[name] = evaluation["errors"]
+        print(name, {kind: evaluation["errors"][kind] for kind in ("energy", "forces")})
     document = {
         "question": __doc__,
         "note": note,

@@ -1,20 +1,21 @@
-"""How long does it take to deform a batch of images, each by a random field of its own; next to who?
+"""How long does it take to deform a batch of images, each by its own random field, in various packages?
 
     python benchmarks/diffeo.py --venv PATH/TO/venv
 
-A field of typical displacement 1 pixel is drawn for each image, and all are deformed, float32, bilinear:
+A field of typical displacement 1 pixel is sampled for each image, and all images are deformed, float32,
+bilinear:
 
 - symnets: `SineField.sample(n, delta=1).warp(images)`;
-- loop: the algorithm of Petrini et al. 2021 as written there, image by image (sum over all modes on all
-  pixels, gather, interpolate);
-- torchvision, albumentations, monai: their elastic transforms, image by image, for a batch would share one
-  field; kornia's in one call for the batch. Their Gaussian has the width that leaves waves up to the cutoff;
-- symnets by grid_sample: the same without the compiled kernel; grid_sample alone: with the grid ready.
+- loop: the published algorithm of Petrini et al. 2021, image by image (sum over all modes on all pixels,
+  gather, interpolate);
+- torchvision, albumentations, monai: their elastic transforms, image by image, because a batch would share
+  one field; kornia's in one call for the batch. The width of their Gaussian corresponds to the cutoff;
+- symnets by grid_sample: without the compiled kernel; grid_sample alone: with a precomputed grid.
 
-They take turns in one process, that of the peers' environment; a ratio is the median over the rounds of the
-other's time divided by symnets' in the same round. Run it alone on the machine. Needs the extra `bench` here,
-and there (--no-deps for torchvision of another build, monai, kornia):
-`pip install 'torch>=2.9,<2.14' numba jaxtyping e3nn kornia torchvision monai albumentations`.
+The methods run alternately in one process of the environment with the other packages. A ratio is the median
+over rounds of a method's time divided by symnets' time in the same round. Run it alone on the machine. Needs
+the extra `bench` in this environment, and in the other one (--no-deps for torchvision of another build,
+monai, kornia): `pip install 'torch>=2.9,<2.14' numba jaxtyping e3nn kornia torchvision monai albumentations`.
 """
 
 import itertools
@@ -58,18 +59,18 @@ class Benchmark:
     """Time of deformations."""
 
     venv: Path | None = None
-    """Environment with the peers; without it symnets runs here, next to the loop."""
+    """Environment with the other packages; without it, only symnets and the loop run, in this environment."""
     threads: tuple[int, ...] = (1, 2)
     rounds: int = 9
     seconds: float = 0.2
-    """Time spent on each contestant, a round."""
+    """Time for each method in a round."""
     cases: tuple[int, ...] = tuple(range(len(CASES)))
-    """Which of the cases."""
+    """Numbers of the cases to run."""
     output: Path = HERE / "results" / "diffeo.json"
     rows: list[dict] = field(default_factory=list, init=False)
 
     def run(self) -> None:
-        """Time everything; print and save after each case."""
+        """Time all cases; print and save after each."""
         document = {
             "question": __doc__,
             "machine": machine(),
@@ -87,24 +88,24 @@ class Benchmark:
             self.output.write_text(json.dumps(document, indent=1) + "\n")
 
     def worker(self, argument: str) -> str:
-        """What `workers/deformations.py` prints."""
+        """Output of `workers/deformations.py`."""
         return self.python(str(HERE / "workers" / "deformations.py"), argument)
 
     def first_calls(self) -> dict[str, float]:
-        """Seconds of the first warp of a process, with nothing compiled and with all, and of the next."""
+        """Seconds of the first warp of a process without and with cached compiled code, and of the second."""
         with tempfile.TemporaryDirectory() as cache:
-            found = [
+            seconds = [
                 [float(number) for number in self.python("-c", FIRST_CALL, NUMBA_CACHE_DIR=cache).split()]
                 for _ in range(4)
             ]
         return {
-            "nothing compiled": found[0][0],
-            "compiled before": statistics.median(first for first, _ in found[1:]),
-            "second call": statistics.median(second for _, second in found),
+            "nothing compiled": seconds[0][0],
+            "compiled before": statistics.median(first for first, _ in seconds[1:]),
+            "second call": statistics.median(second for _, second in seconds),
         }
 
     def python(self, *arguments: str, **environment: str) -> str:
-        """What a Python process of the peers' environment prints."""
+        """Last line printed by a Python process of the environment with the other packages."""
         program = sys.executable if self.venv is None else str(self.venv / "bin" / "python")
         variables = os.environ | {"PYTHONPATH": str(HERE.parent)} | environment
         done = subprocess.run([program, *arguments], env=variables, stdout=subprocess.PIPE, check=True)

@@ -1,17 +1,18 @@
-"""How long does a training step of many small nets take in one call; next to one net at a time?
+"""How long does a training step of many small nets take in one call, compared with one net at a time?
 
     python benchmarks/ensemble.py
 
 Full-batch steps of Adam on the quadratic hinge, ReLU, 3 hidden layers, d = 10, no biases:
 
-- symnets: `descend_members` on `Dense` with members, one torch.optim.Adam(fused=True), a look at the
-  members every 20 steps, as the experiments do;
+- symnets: `descend_members` on `Dense` with members, one torch.optim.Adam(fused=True), a check of the members
+  every 20 steps, as in the experiments;
 - loop: nn.Sequential of nn.Linear and nn.ReLU, each net with its own torch.optim.Adam, one after the other;
 - loop_fused: the same with fused=True;
 - vmap: the same nets stacked (`torch.func.stack_module_state`, vmap, grad), one Adam for all.
 
-They take turns in one process; a ratio is the median over rounds of the other's time divided by symnets' in
-the same round, for a number of threads at a time. Run it alone on the machine. Needs the extra `bench`.
+The methods run alternately in one process, for each number of threads. A ratio is the median over rounds of a
+method's time divided by symnets' time in the same round. Run it alone on the machine. Needs the extra
+`bench`.
 """
 
 import itertools
@@ -45,12 +46,12 @@ class Benchmark:
     dtypes: tuple[str, ...] = ("float32", "float64")
     rounds: int = 15
     seconds: float = 0.3
-    """Time spent on each contestant, a round."""
+    """Time for each method in a round."""
     output: Path = HERE / "results" / "ensemble.json"
     rows: list[dict] = field(default_factory=list, init=False)
 
     def run(self) -> None:
-        """Time everything; print and save after each case."""
+        """Time all cases; print and save after each."""
         for dtype in self.dtypes:
             for members, width, patterns in CASES:
                 for threads in self.threads:
@@ -67,7 +68,7 @@ class Benchmark:
                     self.output.write_text(json.dumps(document, indent=1) + "\n")
 
     def case(self, members: int, width: int, patterns: int, dtype: torch.dtype) -> dict:
-        """One size, everybody in turn."""
+        """Time all methods alternately for one size."""
         torch.manual_seed(0)
         x = torch.randn(patterns, 10, dtype=dtype)
         y = torch.randn(patterns, dtype=dtype).sign()
@@ -90,7 +91,7 @@ class Benchmark:
             if name != "symnets"
         }
         flops = 6 * members * patterns * (10 * width + 2 * width**2 + width)
-        median = {name: statistics.median(found) for name, found in times.items()}
+        median = {name: statistics.median(values) for name, values in times.items()}
         return {
             "members": members,
             "width": width,
@@ -104,14 +105,14 @@ class Benchmark:
 
 
 def once(step: Callable[[], None]) -> float:
-    """Seconds of a step, after two to warm up."""
+    """Seconds of a step, after two warm-up steps."""
     step()
     step()
     return max(average(step, 3), 1e-5)
 
 
 def average(step: Callable[[], None], n: int) -> float:
-    """Seconds of a step, over n."""
+    """Mean seconds of n steps."""
     start = time.perf_counter()
     for _ in range(n):
         step()
@@ -119,16 +120,16 @@ def average(step: Callable[[], None], n: int) -> float:
 
 
 def hinge(f: Tensor, y: Tensor) -> Tensor:
-    """½ max(0, 1 - y f)²."""
+    """Quadratic hinge loss ½ max(0, 1 - y f)²."""
     return 0.5 * (1 - y * f).relu() ** 2
 
 
 def dense(members: int, width: int, x: Tensor, y: Tensor) -> Callable[[], None]:
-    """One `Dense`, one Adam; nobody finishes (the labels are random, the steps few)."""
+    """One `Dense` and one Adam; with random labels and few steps no member converges."""
     net = Dense(10, width, 3, members=members, dtype=x.dtype)
     state = TrainState(net, torch.optim.Adam(net.parameters(), lr=1e-6, fused=True))
     dynamics = descend_members(state, QuadraticHinge(), Batch(x, y), budget=10**9, stride=STRIDE)
-    next(dynamics)  # stands at step 0
+    next(dynamics)  # the state at step 0
 
     def steps() -> None:
         next(dynamics)
@@ -137,7 +138,7 @@ def dense(members: int, width: int, x: Tensor, y: Tensor) -> Callable[[], None]:
 
 
 def sequential(width: int, dtype: torch.dtype) -> nn.Sequential:
-    """The usual net."""
+    """A net of torch layers."""
     sizes = [10, width, width, width]
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(sizes):
@@ -146,7 +147,7 @@ def sequential(width: int, dtype: torch.dtype) -> nn.Sequential:
 
 
 def loop(members: int, width: int, x: Tensor, y: Tensor, *, fused: bool | None) -> Callable[[], None]:
-    """Nets one after the other, each with its own Adam."""
+    """Nets trained one after the other, each with its own Adam."""
     nets = [sequential(width, x.dtype) for _ in range(members)]
     optimizers = [torch.optim.Adam(net.parameters(), fused=fused) for net in nets]
 
@@ -160,7 +161,7 @@ def loop(members: int, width: int, x: Tensor, y: Tensor, *, fused: bool | None) 
 
 
 def stacked(members: int, width: int, x: Tensor, y: Tensor) -> Callable[[], None]:
-    """torch.func's way."""
+    """Nets stacked by torch.func, with one Adam."""
     nets = [sequential(width, x.dtype) for _ in range(members)]
     parameters, _ = stack_module_state(list(nets))
     optimizer = torch.optim.Adam(list(parameters.values()))

@@ -1,24 +1,23 @@
-"""How long do energy and forces, and a training step, take; next to whom?
+"""How long do energy and forces and a training step take, compared with other packages?
 
     python benchmarks/force_field.py --peers nequip=PYTHON mace=PYTHON sevenn=PYTHON schnetpack=PYTHON ...
 
-with PYTHON that of an environment of the package (`pip install 'torch>=2.9,<2.14'` and nequip==0.19.1,
-mace-torch==0.3.16, sevenn==0.13.0, schnetpack==2.0.4 or torchmd-net==3.1.0 in it). Packages without a
-Python are left out. Everybody gets the same graph, ready; neighbour lists are in no time. The contestants
-of a case take turns, each turn in a process of its own, and a ratio is the median over the rounds of times
-in the same round. Float32; one thread where no other number stands behind an @.
+PYTHON is the interpreter of an environment with the package (`pip install 'torch>=2.9,<2.14'` and
+nequip==0.19.1, mace-torch==0.3.16, sevenn==0.13.0, schnetpack==2.0.4 or torchmd-net==3.1.0). Packages without
+an interpreter are skipped. All programs get the same precomputed graph; times do not include neighbour lists.
+The programs of a case run alternately, each time in a new process, and a ratio is the median over rounds of
+two times in the same round. Float32; one thread, or the number after an @.
 
 - nequip: 64 channels, lmax 2, 4 layers, 8 Bessel functions, cutoff 5 Å, radial MLP [64, 64], no parity.
-  `symnets:compiled` is `symnets.simulate.compile`; `nequip:compiled` what nequip-compile makes
-  (AOTInductor, target ase; kept in --packages, its `build_s` is of when it was made).
+  `symnets:compiled` is `symnets.simulate.compile`; `nequip:compiled` is the result of nequip-compile
+  (AOTInductor, target ase; stored in --packages, `build_s` is the time of its compilation).
 - train: a step of Adam on energy and forces; `nequip:compiled` has `compile_mode: compile`.
 - threads: the same with two threads and with one.
-- 7net-0, 7net-l3i5: SevenNet's published weights, in SevenNet and by `from_sevennet`, equal in energy.
+- 7net-0, 7net-l3i5: SevenNet's published weights, in SevenNet and converted by `from_sevennet`.
 - mace, mace-train: 128x0e+128x1o, lmax 3, correlation 3, 2 layers, radial MLP [64, 64, 64].
-- painn: 64 features, 4 interactions; tensornet: 64 channels, 2 layers; `symnets:compiled` beside them is the
-  NequIP above.
+- painn: 64 features, 4 interactions; tensornet: 64 channels, 2 layers; next to the compiled NequIP.
 
-Memory is that of the process at its largest, and since the first call above what was resident before it.
+Memory is the peak resident memory of the process, and its growth since just before the first call.
 Needs the extras `bench` and `sevennet`.
 """
 
@@ -39,7 +38,7 @@ HERE = Path(__file__).parent
 
 
 class Case(NamedTuple):
-    """Who does what."""
+    """Model, systems and programs of a case."""
 
     model: str
     systems: tuple[str, ...]
@@ -49,13 +48,13 @@ class Case(NamedTuple):
 
 
 SYMNETS = ("symnets", "symnets:compiled")
-EVERYBODY = (*SYMNETS, "nequip", "nequip:compiled")
+ALL = (*SYMNETS, "nequip", "nequip:compiled")
 SEVENNET = (*SYMNETS, "sevenn")
 CASES = {
-    "nequip": Case("nequip", ("cu64", "cu512"), "evaluate", EVERYBODY),
+    "nequip": Case("nequip", ("cu64", "cu512"), "evaluate", ALL),
     "train": Case("nequip", ("molecules16x21",), "train", ("symnets", "nequip", "nequip:compiled")),
     "threads": Case(
-        "nequip", ("cu512",), "evaluate", tuple(f"{name}@{n}" for name in EVERYBODY[:3] for n in (1, 2))
+        "nequip", ("cu512",), "evaluate", tuple(f"{name}@{n}" for name in ALL[:3] for n in (1, 2))
     ),
     "7net-0": Case("7net-0", ("cu64", "cu512"), "evaluate", SEVENNET),
     "7net-l3i5": Case("7net-l3i5", ("cu64", "cu512"), "evaluate", SEVENNET),
@@ -71,21 +70,21 @@ class Benchmark:
     """Time and memory of force fields."""
 
     peers: tuple[str, ...] = ()
-    """package=python; without any symnets is timed alone."""
+    """package=python; without any, only symnets is timed."""
     cases: tuple[str, ...] = tuple(CASES)
     systems: tuple[str, ...] = tuple(SYSTEMS)
-    """Of those of each case."""
+    """Systems to run, among those of each case."""
     rounds: int = 3
-    """Turns of each contestant."""
+    """Number of runs of each program."""
     seconds: float = 5.0
-    """Time spent timing, a turn."""
+    """Time of the measurement in a run."""
     packages: Path = Path.home() / ".cache" / "symnets-benchmarks"
-    """Where nequip's compiled models are kept."""
+    """Folder of nequip's compiled models."""
     output: Path = HERE / "results" / "force_field.json"
     rows: list[dict] = field(default_factory=list, init=False)
 
     def run(self) -> None:
-        """Time everything; print and save after each row. Rows of other cases and systems stay."""
+        """Time all cases; print and save after each row. Rows of other cases and systems are kept."""
         document = {"question": __doc__, "machine": machine(), "systems": SYSTEMS, "rows": self.rows}
         if self.output.exists():
             before = json.loads(self.output.read_text())["rows"]
@@ -100,7 +99,7 @@ class Benchmark:
                 self.output.write_text(json.dumps(document, indent=1) + "\n")
 
     def row(self, case: Case, system: str) -> dict:
-        """One system, everybody in turn."""
+        """Time all programs alternately for one system."""
         with tempfile.TemporaryDirectory() as folder:
             sizes = graph_file(system, 5.0, f"{folder}/graph.npz")
             request = {
@@ -116,8 +115,8 @@ class Benchmark:
             if case.model.startswith("7net"):
                 request["file"] = f"{folder}/model.safetensors"
                 save(from_sevennet(case.model), request["file"])
-            found = contest(pythons(self.peers), case.contestants, request, self.rounds)
-        return sizes | {"channels": case.channels, "mode": case.mode} | found
+            measured = contest(pythons(self.peers), case.contestants, request, self.rounds)
+        return sizes | {"channels": case.channels, "mode": case.mode} | measured
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
-"""How long does an exact Hessian, split in two, take; next to differentiating twice?
+"""How long does an exact Hessian, split into H0 and Hp, take, compared with differentiating twice?
 
     OMP_NUM_THREADS=1 python benchmarks/hessian.py --peer PATH/TO/venv-with-curvlinops/bin/python
 
 Quadratic hinge, ReLU, 3 hidden layers of 30, d = 10: N = 2,130; P = 1,500 random patterns, random weights.
-`hessian_split` gives H0 and Hp; the others give H alone:
+`hessian_split` computes H0 and Hp; the other methods compute only H:
 
 - rows: each row of H by a second backward pass through a kept graph;
 - func: columns by torch.func, vmap(jvp of grad), 16 at once;
-- curvlinops (in an environment of its own): `HessianLinearOperator @ E` on a part of the columns, scaled.
+- curvlinops (in a separate environment): `HessianLinearOperator @ E` on a part of the columns, scaled.
 
-They take turns in one process (curvlinops in another), and a ratio is the median over rounds of the other's
-time divided by ours in the same round. Memory: growth of the peak of a fresh process, in N² words.
-Needs the extra `bench`. The peer's environment: `pip install torch==2.13.0 curvlinops-for-pytorch==3.0.1`.
+The methods run alternately in one process (curvlinops in another). A ratio is the median over rounds of a
+method's time divided by symnets' time in the same round. Memory: growth of the peak of a new process, in N²
+words. Needs the extra `bench`. Environment of curvlinops: `pip install torch==2.13.0
+curvlinops-for-pytorch==3.0.1`.
 """
 
 import json
@@ -57,7 +58,7 @@ class Benchmark:
     rows: list[dict] = field(default_factory=list, init=False)
 
     def run(self) -> None:
-        """Time everything; print and save after each case."""
+        """Time all cases; print and save after each."""
         load = [round(x, 1) for x in psutil.getloadavg()]
         for dtype in self.dtypes:
             for activation in self.activations:
@@ -74,7 +75,7 @@ class Benchmark:
                 self.output.write_text(json.dumps(document, indent=1) + "\n")
 
     def case(self, dtype: str, activation: str) -> dict:
-        """One dtype and activation, everybody in turn."""
+        """Time all methods alternately for one dtype and activation."""
         request = {
             "width": self.width,
             "patterns": self.patterns,
@@ -92,7 +93,7 @@ class Benchmark:
             matrices[name] = function()
             return time.perf_counter() - start
 
-        split = hessian_split(net, QuadraticHinge(), batch)  # warm
+        split = hessian_split(net, QuadraticHinge(), batch)  # warm-up
         contestants: dict[str, Callable[[], Tensor]] = {
             "symnets": lambda: hessian_split(net, QuadraticHinge(), batch).h0,
             "rows": lambda: by_rows(weights, x, y, activation),
@@ -131,7 +132,7 @@ class Benchmark:
         return row
 
     def against_curvlinops(self, request: dict, net: Dense, batch: Batch) -> dict:
-        """The peer's time for all columns, and the ratio, in turns."""
+        """Time of curvlinops for all columns, and its ratio to that of symnets."""
         ratios, seconds = [], []
         for _ in range(self.rounds):
             start = time.perf_counter()
@@ -148,7 +149,7 @@ class Benchmark:
 
 
 def dense_net(weights: list[Tensor], activation: str) -> Dense:
-    """Our net with these weights."""
+    """A `Dense` net with given weights."""
     h, d_in = weights[0].shape
     net = Dense(d_in, h, len(weights) - 1, activation=activation, dtype=weights[0].dtype)
     for p, w in zip(net.parameters(), weights, strict=True):
@@ -157,20 +158,20 @@ def dense_net(weights: list[Tensor], activation: str) -> Dense:
 
 
 def by_rows(weights: list[Tensor], x: Tensor, y: Tensor, activation: str) -> Tensor:
-    """A second backward pass a row."""
+    """H by a second backward pass for each row."""
     leaves = [w.clone().requires_grad_() for w in weights]
     loss = hinge(predict(leaves, x, activation), y).mean()
     first = torch.autograd.grad(loss, leaves, create_graph=True)
     entries = torch.cat([g.reshape(-1) for g in first])
-    found = loss.new_empty(len(entries), len(entries))
+    hessian = loss.new_empty(len(entries), len(entries))
     for i, entry in enumerate(entries):
         row = torch.autograd.grad(entry, leaves, retain_graph=True, allow_unused=True, materialize_grads=True)
-        found[i] = torch.cat([r.reshape(-1) for r in row])
-    return found
+        hessian[i] = torch.cat([r.reshape(-1) for r in row])
+    return hessian
 
 
 def by_columns(weights: list[Tensor], x: Tensor, y: Tensor, activation: str, chunk: int) -> Tensor:
-    """Forward over reverse mode, several columns at once."""
+    """H by forward over reverse mode, several columns at once."""
     sizes = [w.numel() for w in weights]
     shapes = [w.shape for w in weights]
 
@@ -184,12 +185,12 @@ def by_columns(weights: list[Tensor], x: Tensor, y: Tensor, activation: str, chu
 
 
 def peak(request: dict) -> float:
-    """Growth of the peak memory of a fresh process during `hessian_split`, in N² words."""
+    """Growth of the peak memory of a new process during `hessian_split`, in N² words."""
     return worker(sys.executable, "hessian_memory.py", request)["words_over_n2"]
 
 
 def worker(python: str, script: str, request: dict) -> dict:
-    """One process, alone."""
+    """Result of a worker script in a new process."""
     command = [python, "-W", "ignore", str(HERE / "workers" / script), json.dumps(request)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -1,15 +1,14 @@
-"""How well does a potential predict after some time of training: symnets with its fused product, symnets with
-the plain twin of it, nequip, and symnets' MACE?
+"""How accurate is a potential after a given training time: symnets with the fused and with the plain product,
+symnets' MACE, and nequip?
 
     python benchmarks/learning_curves.py --nequip PATH/TO/nequip-venv/bin/python
 
-Acetylacetone, 450 frames to train on and 50 to validate, batches of 5, one thread each. `mace` is
-`examples/acac_10_minutes.yaml`; the others are NequIP of 32 channels, four layers, lmax 2. symnets trains as
-that file says, `fused` and `plain` with decay 0.02 of the weights, for as many epochs as its implementation
-does in the time, so that every learning rate comes to its end; nequip 0.19.1 with Adam, learning rate 0.01
-annealed by a cosine of the time, running average of weights 0.999, equal weights of energy per atom and
-forces.
-Writes results/learning_curves.json and the picture of it in docs/.
+Acetylacetone, 450 training and 50 validation frames, batches of 5, one thread each. `mace` is
+`examples/acac_10_minutes.yaml`; the others are NequIP of 32 channels, four layers, lmax 2. symnets is trained
+with the configuration of that file, `fused` and `plain` with weight decay 0.02, for as many epochs as fit in
+the time, so that each learning-rate schedule ends. nequip 0.19.1 is trained by Adam with learning rate 0.01,
+annealed by a cosine of the time, running average of weights 0.999, and equal weights of energy per atom and
+forces. Writes results/learning_curves.json and its figure in docs/.
 """
 
 import csv
@@ -43,15 +42,15 @@ class LearningCurves:
     nequip: Path | None = None
     """Python of an environment with nequip and ase."""
     contestants: tuple[str, ...] = tuple(LABELS)
-    """Curves to take anew; the others are kept as they are in the file."""
+    """Curves to measure; the others are kept from the file."""
     minutes: float = 10.0
     output: Path = HERE / "results" / "learning_curves.json"
     picture: Path = HERE.parent / "docs" / "learning_curves.png"
 
     def run(self) -> None:
-        """Train, one after another, and draw."""
-        held = json.loads(self.output.read_text()) if self.output.exists() else {"curves": {}}
-        document = {"question": __doc__, "machine": machine(), "curves": held["curves"]}
+        """Train the potentials one after another, and draw the curves."""
+        before = json.loads(self.output.read_text()) if self.output.exists() else {"curves": {}}
+        document = {"question": __doc__, "machine": machine(), "curves": before["curves"]}
         for name in self.contestants:
             if name != "nequip" or self.nequip is not None:
                 document["curves"][name] = self.curve(name)
@@ -86,7 +85,7 @@ class LearningCurves:
         ]
 
     def draw(self, curves: dict[str, list[dict[str, float]]]) -> None:
-        """Force errors against minutes."""
+        """Plot force errors against minutes."""
         with style():
             fig, (ax,) = row_of_panels(1)
             for name, rows in ((name, curves[name]) for name in LABELS if name in curves):

@@ -1,4 +1,4 @@
-"""What benchmarks ran on."""
+"""Description of the machine on which benchmarks run."""
 
 import os
 import platform
@@ -8,9 +8,9 @@ import psutil
 
 
 def machine() -> dict:
-    """Processor, its widest vectors, cores, memory, system, and the load at the start (Linux)."""
-    said = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
-    known = {name.strip(): value.split() for name, _, value in reversed(said)}
+    """Processor, its widest vector instructions, cores, memory, system, and the load at the start (Linux)."""
+    lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
+    known = {name.strip(): value.split() for name, _, value in reversed(lines)}
     return {
         "cpu": " ".join(known["model name"]),
         "vectors": next((v for v in ("avx512f", "avx2", "sse2") if v in known.get("flags", [])), "?"),

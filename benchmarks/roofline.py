@@ -1,16 +1,16 @@
-"""What can the machine do at best; and how much of that does the product need?
+"""What are the limits of the machine, and how much work does the tensor product need at least?
 
     python benchmarks/roofline.py
 
 On one and two threads: GFLOP/s of a matrix product of 2,048³ in float32 and float64, and of the shape of a
 radial network's last layer (20,000 x 64 x 704); GB/s of a copy of 512 MB (read and written); ms of
-gathering 20,000 rows of 576 numbers, and of summing 20,000 rows of 2,240 into 500. Each the best of several
-calls, alone in this process.
+gathering 20,000 rows of 576 numbers, and of summing 20,000 rows of 2,240 into 500. Each is the best of
+several calls.
 
-And of the product of ops.py: floating-point operations and bytes that it cannot do without. Forward: for
-each edge, path and channel one multiplication and one addition a Clebsch-Gordan coefficient that is not
-zero, and as many for each component of the message (weight, sum over edges). The gradient: three forms of
-that size, with respect to x, Y and w. Bytes: every argument read once, every result written once."""
+For the product of ops.py, the minimum of floating-point operations and bytes. Forward: for each edge, path
+and channel, one multiplication and one addition for each nonzero Clebsch-Gordan coefficient, and the same for
+each component of the message (weight, sum over edges). Gradient: three forms of this size, with respect to x,
+Y and w. Bytes: every argument read once, every result written once."""
 
 import itertools
 import json
@@ -55,9 +55,9 @@ class Benchmark:
         self.output.write_text(json.dumps(document, indent=1) + "\n")
 
     def limits(self, threads: int) -> dict:
-        """Of so many threads."""
+        """Limits with a number of threads."""
         torch.set_num_threads(threads)
-        found: dict = {"threads": threads}
+        rates: dict = {"threads": threads}
         for name, dtype, (m, k, n) in (
             ("gemm_float32_gflops", torch.float32, (2048, 2048, 2048)),
             ("gemm_float64_gflops", torch.float64, (2048, 2048, 2048)),
@@ -66,16 +66,16 @@ class Benchmark:
             a, b = torch.randn(m, k, dtype=dtype), torch.randn(k, n, dtype=dtype)
             out = torch.empty(m, n, dtype=dtype)
             seconds = self.best(lambda a=a, b=b, out=out: torch.mm(a, b, out=out))
-            found[name] = round(2e-9 * m * k * n / seconds, 1)
+            rates[name] = round(2e-9 * m * k * n / seconds, 1)
         source = torch.randn(2**27)
         target = torch.empty_like(source)
-        found["copy_gb_s"] = round(2e-9 * 4 * source.numel() / self.best(lambda: target.copy_(source)), 1)
+        rates["copy_gb_s"] = round(2e-9 * 4 * source.numel() / self.best(lambda: target.copy_(source)), 1)
         sender, receiver = convolution.edges()
         nodes, messages = torch.randn(500, 576), torch.randn(20_000, 2240)
         gathered, summed = torch.empty(20_000, 576), torch.zeros(500, 2240)
         gather = self.best(lambda: torch.index_select(nodes, 0, sender, out=gathered))
         add = self.best(lambda: summed.index_add_(0, receiver, messages))
-        return found | {"gather_ms": round(1000 * gather, 2), "index_add_ms": round(1000 * add, 2)}
+        return rates | {"gather_ms": round(1000 * gather, 2), "index_add_ms": round(1000 * add, 2)}
 
     def best(self, function: Callable[[], object]) -> float:
         """Seconds of the fastest call."""
@@ -84,7 +84,7 @@ class Benchmark:
 
 
 def product() -> dict:
-    """Least work of the product and of its gradient, and of the radial network's matrix products."""
+    """Minimal work of the product, of its gradient, and of the radial network's matrix products."""
     slots, paths = all_paths(convolution.IRREPS, convolution.FILTERS, "+".join(convolution.WANTED))
     plan = TensorProductScatter(convolution.IRREPS, convolution.FILTERS, slots, paths).plan
     x, y, w, out = (leaf.numel() for leaf in convolution.leaves("given"))

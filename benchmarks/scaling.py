@@ -4,7 +4,7 @@
 
 NequIP as in force_field.py (4 layers, cutoff 5 Å, float32, one thread) on rattled fcc copper: 64 to 8,000
 atoms at 64 channels and lmax 2; 16 to 128 channels and lmax 1 to 3 at 64 atoms. symnets as trained and
-compiled, nequip eager; each turn a process of its own. Needs the extra `bench`."""
+compiled, nequip in eager mode; each run in a new process. Needs the extra `bench`."""
 
 import json
 import tempfile
@@ -26,22 +26,22 @@ SWEEPS = {
 
 @dataclass
 class Benchmark:
-    """Time and memory in three directions."""
+    """Time and memory against atoms, channels and lmax."""
 
     peers: tuple[str, ...] = ()
-    """package=python."""
+    """package=python of its environment."""
     sweeps: tuple[str, ...] = tuple(SWEEPS)
     rounds: int = 2
-    """Turns of each contestant."""
+    """Number of runs of each program."""
     seconds: float = 3.0
-    """Time spent timing, a turn."""
+    """Time of the measurement in a run."""
     peers_to: int = 2048
-    """Most atoms for peers: nequip needs some 3 MB for each."""
+    """Most atoms for other packages: nequip needs about 3 MB an atom."""
     output: Path = HERE / "results" / "scaling.json"
     rows: list[dict] = field(default_factory=list, init=False)
 
     def run(self) -> None:
-        """Time everything; print and save after each row. Rows of other sweeps stay."""
+        """Time all points; print and save after each row. Rows of other sweeps are kept."""
         document = {"question": __doc__, "machine": machine(), "rows": self.rows}
         if self.output.exists():
             before = json.loads(self.output.read_text())["rows"]
@@ -55,7 +55,7 @@ class Benchmark:
                 self.output.write_text(json.dumps(document, indent=1) + "\n")
 
     def row(self, case: dict) -> dict:
-        """One point, everybody in turn."""
+        """Time all programs alternately for one point."""
         with tempfile.NamedTemporaryFile(suffix=".npz") as file:
             sizes = graph_file(case["system"], 5.0, file.name)
             peers = self.peers if sizes["atoms"] <= self.peers_to else ()
@@ -66,11 +66,11 @@ class Benchmark:
                 "mean_neighbors": 43,
                 "seconds": self.seconds,
             }
-            found = contest(pythons(peers), CONTESTANTS, request, self.rounds)
-        for name in [n for n in CONTESTANTS if "ms" in found.get(n, {})]:
-            found[name]["us_per_atom"] = round(1000 * found[name]["ms"] / sizes["atoms"], 1)
-            found[name]["kb_per_atom"] = round(1024 * found[name]["above_start_mb"] / sizes["atoms"], 1)
-        return case | sizes | found
+            measured = contest(pythons(peers), CONTESTANTS, request, self.rounds)
+        for name in [n for n in CONTESTANTS if "ms" in measured.get(n, {})]:
+            measured[name]["us_per_atom"] = round(1000 * measured[name]["ms"] / sizes["atoms"], 1)
+            measured[name]["kb_per_atom"] = round(1024 * measured[name]["above_start_mb"] / sizes["atoms"], 1)
+        return case | sizes | measured
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The structures that force-field benchmarks run on."""
+"""Structures of the force-field benchmarks."""
 
 from ase import Atoms
 from ase.build import bulk, molecule
@@ -14,7 +14,7 @@ CELLS = {"cu64": (4, 2, 2), "cu512": (8, 4, 4), "cu2048": (8, 8, 8), "cu8000": (
 
 
 def structures(name: str) -> list[Atoms]:
-    """The structures of one batch."""
+    """Structures of a system, which form one batch."""
     if name in CELLS:
         atoms = bulk("Cu", cubic=True) * CELLS[name]
         atoms.rattle(0.05, seed=0)
@@ -29,7 +29,7 @@ def structures(name: str) -> list[Atoms]:
 
 
 def dipropyl_ether() -> Atoms:
-    """C6H14O: dimethyl ether, lengthened twice at both ends by a methyl group in place of a hydrogen."""
+    """C6H14O: dimethyl ether with a hydrogen replaced by a methyl group twice at both ends."""
     atoms = molecule("CH3OCH3")
     for _ in range(2):  # methyl -> ethyl -> propyl, at both ends
         for end in (0, 1):
@@ -38,7 +38,7 @@ def dipropyl_ether() -> Atoms:
 
 
 def _lengthen(atoms: Atoms, end: int) -> Atoms:
-    """Put a methyl group in place of the hydrogen that is farthest from the oxygen, on one side."""
+    """Replace the hydrogen farthest from the oxygen on one side by a methyl group."""
     oxygen = atoms.positions[atoms.numbers == 8][0]
     side = 1 if end else -1
     hydrogens = [a.index for a in atoms if a.symbol == "H" and side * (a.position[1] - oxygen[1]) > 0]

@@ -1,7 +1,7 @@
-"""The tables of docs/benchmarks_force_fields.md and docs/benchmarks_gpu.md, from results/*.json.
+"""Tables of docs/benchmarks_force_fields.md and docs/benchmarks_gpu.md, from results/*.json.
 
-    python benchmarks/tables.py            # prints those of the first page
-    python benchmarks/tables.py --write    # puts them into the page, between its marks
+    python benchmarks/tables.py            # print the tables of the first page
+    python benchmarks/tables.py --write    # write them into the page, between its marks
     python benchmarks/tables.py --write --page docs/benchmarks_gpu.md
 
 A mark is a line `<!-- table: NAME -->`; the table ends with `<!-- end -->`.
@@ -22,18 +22,18 @@ NAMES = {"given": "given", "mlp": "8-64-64-704"}
 
 
 def main(*, results: Path = HERE / "results", page: Path = PAGE, write: bool = False) -> None:
-    """Prints or writes the tables that the page has marks for.
+    """Print or write the tables for which the page has marks.
 
     Args:
-        results: where the JSON files are.
-        page: the page with the marks.
-        write: put the tables into the page.
+        results: folder of the JSON files.
+        page: page with the marks.
+        write: write the tables into the page.
     """
     text = page.read_text("utf-8")
     mark = re.compile(r"(<!-- table: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
-    def fill(found: re.Match[str]) -> str:
-        head, name, before, end = found.groups()
+    def fill(match: re.Match[str]) -> str:
+        head, name, before, end = match.groups()
         kind, _, argument = name.partition(":")
         path = results / f"{FILES[kind]}.json"
         if not path.exists():
@@ -49,18 +49,18 @@ def main(*, results: Path = HERE / "results", page: Path = PAGE, write: bool = F
     if write:
         page.write_text(filled, "utf-8")
     else:
-        print("\n\n".join(found[0] + found[2] for found in mark.findall(filled)))
+        print("\n\n".join(groups[0] + groups[2] for groups in mark.findall(filled)))
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Markdown."""
+    """Table in Markdown."""
     head = list(head)
     lines = [head, ["---"] * len(head), *([str(cell) for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """So many digits, without an exponent."""
+    """Number with a given number of digits, without exponent; "-" for None."""
     if value is None:
         return "-"
     if isinstance(value, int) or abs(value) >= 10 ** (digits - 1):
@@ -69,12 +69,12 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def force_field(document: dict, case: str, _: Path) -> str:
-    """Everybody of a case, a row each."""
+    """Times and memory of a case, one row for each program."""
     rows = []
     for row in [r for r in document["rows"] if r.get("case") == case]:
-        for name, found in contestants(row).items():
-            if "failed" in found:
-                rows.append([row["system"], f"`{name}`", f"failed: {found['failed'][:80]}", *["-"] * 7])
+        for name, entry in contestants(row).items():
+            if "failed" in entry:
+                rows.append([row["system"], f"`{name}`", f"failed: {entry['failed'][:80]}", *["-"] * 7])
                 continue
             ratios = [row["ratios"].get(f"{name} / {ours}") for ours in ("symnets", "symnets:compiled")]
             if case == "threads":
@@ -84,20 +84,20 @@ def force_field(document: dict, case: str, _: Path) -> str:
                 [
                     row["system"],
                     f"`{name}`",
-                    number(found["ms"]),
+                    number(entry["ms"]),
                     *(f"**{number(ratio)}**" if ratio else "-" for ratio in ratios),
-                    number(found.get("build_s")),
-                    f"{number(found['first_call_s'])} / {number(found.get('first_call_cached_s'))}",
-                    number(found.get("above_start_mb")),
-                    number(found["peak_mb"]),
-                    number(found.get("parameters"), 9),
+                    number(entry.get("build_s")),
+                    f"{number(entry['first_call_s'])} / {number(entry.get('first_call_cached_s'))}",
+                    number(entry.get("above_start_mb")),
+                    number(entry["peak_mb"]),
+                    number(entry.get("parameters"), 9),
                 ]
             )
     compared = ["one thread / two"] if case == "threads" else ["/ symnets", "/ compiled symnets"]
     memory = ["memory above start, MB", "peak, MB"]
     head = [
         "system",
-        "who",
+        "program",
         "ms",
         *compared,
         "build, s",
@@ -109,24 +109,24 @@ def force_field(document: dict, case: str, _: Path) -> str:
 
 
 def contestants(row: dict) -> dict[str, dict]:
-    """Entries of a row that are of contestants."""
+    """Entries of a row by program."""
     return {k: v for k, v in row.items() if isinstance(v, dict) and k != "ratios"}
 
 
 def scaling(document: dict, sweep: str, _: Path) -> str:
     """Time and memory along a sweep."""
     rows = [r for r in document["rows"] if r["sweep"] == sweep]
-    who = ("symnets", "symnets:compiled", "nequip")
+    programs = ("symnets", "symnets:compiled", "nequip")
     per_atom = sweep == "atoms"
     time, memory = ("us_per_atom", "kb_per_atom") if per_atom else ("ms", "above_start_mb")
     units = ("µs an atom", "kB an atom") if per_atom else ("ms", "MB")
-    head = [sweep, *(f"{name}, {unit}" for unit in units for name in who), "nequip / symnets"]
+    head = [sweep, *(f"{name}, {unit}" for unit in units for name in programs), "nequip / symnets"]
     return table(
         head,
         (
             [
                 number(row[sweep], 9),
-                *(number(row.get(name, {}).get(key)) for key in (time, memory) for name in who),
+                *(number(row.get(name, {}).get(key)) for key in (time, memory) for name in programs),
                 number(row["ratios"].get("nequip / symnets")),
             ]
             for row in rows
@@ -135,7 +135,7 @@ def scaling(document: dict, sweep: str, _: Path) -> str:
 
 
 def convolution(document: dict, _: str, __: Path) -> str:
-    """symnets and e3nn in one process."""
+    """Times of the tensor product by symnets and e3nn in one process."""
     head = ["weights", "", "threads", "symnets, ms", "e3nn, ms", "e3nn / symnets", "quartiles"]
     return table(
         head,
@@ -156,16 +156,16 @@ def convolution(document: dict, _: str, __: Path) -> str:
 
 
 def memory(document: dict, _: str, __: Path) -> str:
-    """Each in processes of its own."""
-    who = ("symnets", "e3nn", "cuequivariance")
-    head = ["weights", "", *(f"{name}, MB" for name in who), "e3nn / symnets"]
+    """Memory of the tensor product, each in separate processes."""
+    programs = ("symnets", "e3nn", "cuequivariance")
+    head = ["weights", "", *(f"{name}, MB" for name in programs), "e3nn / symnets"]
     return table(
         head,
         (
             [
                 NAMES[r["weights"]],
                 ORDERS[r["order"]],
-                *(number(r.get(name, {}).get("growth_mb")) for name in who),
+                *(number(r.get(name, {}).get("growth_mb")) for name in programs),
                 f"**{number(r['memory_ratio'])}**",
             ]
             for r in document["rows"]
@@ -175,8 +175,8 @@ def memory(document: dict, _: str, __: Path) -> str:
 
 
 def turns(document: dict, _: str, __: Path) -> str:
-    """Times and first calls of those who ran in processes of their own."""
-    head = ["weights", "", "who", "ms", "/ symnets", "first call, s (new / cached)"]
+    """Times and first calls of the tensor product, each in separate processes."""
+    head = ["weights", "", "program", "ms", "/ symnets", "first call, s (new / cached)"]
     return table(
         head,
         (
@@ -184,20 +184,20 @@ def turns(document: dict, _: str, __: Path) -> str:
                 NAMES[r["weights"]],
                 ORDERS[r["order"]],
                 f"`{name}`",
-                number(found["ms"]),
+                number(entry["ms"]),
                 number(r["ratios"].get(f"{name} / symnets")),
-                f"{number(found['first_call_s'])} / {number(found.get('first_call_cached_s'))}",
+                f"{number(entry['first_call_s'])} / {number(entry.get('first_call_cached_s'))}",
             ]
             for r in document["rows"]
             if r["part"] == "memory"
-            for name, found in contestants(r).items()
-            if "ms" in found
+            for name, entry in contestants(r).items()
+            if "ms" in entry
         ),
     )
 
 
 def harmonics(document: dict, _: str, __: Path) -> str:
-    """Spherical harmonics."""
+    """Times of spherical harmonics."""
     return table(
         ["l up to", "", "threads", "symnets, ms", "e3nn, ms", "e3nn / symnets"],
         (
@@ -214,27 +214,27 @@ def harmonics(document: dict, _: str, __: Path) -> str:
 
 
 def contraction(document: dict, _: str, __: Path) -> str:
-    """MACE's symmetric contraction."""
+    """Times and memory of MACE's symmetric contraction."""
     return table(
-        ["", "who", "ms", "/ symnets", "memory, growth, MB"],
+        ["", "program", "ms", "/ symnets", "memory, growth, MB"],
         (
             [
                 ORDERS[r["order"]],
                 f"`{name}`",
-                number(found["ms"]),
+                number(entry["ms"]),
                 number(r["ratios"].get(f"{name} / symnets")),
-                number(found["growth_mb"]),
+                number(entry["growth_mb"]),
             ]
             for r in document["rows"]
             if r["part"] == "contraction"
-            for name, found in contestants(r).items()
-            if "ms" in found
+            for name, entry in contestants(r).items()
+            if "ms" in entry
         ),
     )
 
 
 def limits(document: dict, _: str, __: Path) -> str:
-    """The machine's."""
+    """Limits of the machine."""
     names = {
         "gemm_float32_gflops": "matrix product 2,048³, float32, GFLOP/s",
         "gemm_float64_gflops": "the same, float64, GFLOP/s",
@@ -243,15 +243,15 @@ def limits(document: dict, _: str, __: Path) -> str:
         "gather_ms": "gather of 20,000 rows of 576, ms",
         "index_add_ms": "sum of 20,000 rows of 2,240 into 500, ms",
     }
-    found = document["limits"]
-    head = ["", *(f"{limit['threads']} thread{'s' * (limit['threads'] > 1)}" for limit in found)]
-    return table(head, ([name, *(number(limit[key]) for limit in found)] for key, name in names.items()))
+    columns = document["limits"]
+    head = ["", *(f"{limit['threads']} thread{'s' * (limit['threads'] > 1)}" for limit in columns)]
+    return table(head, ([name, *(number(limit[key]) for limit in columns)] for key, name in names.items()))
 
 
 def fraction(document: dict, _: str, results: Path) -> str:
-    """What part of the limit the product with given weights reaches."""
+    """Fraction of the limit that the product with given weights reaches."""
     measured = json.loads((results / "ops.json").read_text("utf-8"))["rows"]
-    limit = next(found for found in document["limits"] if found["threads"] == 1)
+    limit = next(entry for entry in document["limits"] if entry["threads"] == 1)
     rows = []
     for order in ("forward", "backward"):
         least = document["product"][order]
@@ -271,7 +271,7 @@ def fraction(document: dict, _: str, results: Path) -> str:
 
 
 def where(document: dict, _: str, __: Path) -> str:
-    """Parts of the time."""
+    """Parts of the time of inference and training."""
     parts = list(document["rows"][0]["parts_ms"])
     head = ["", "ms", "ms, profiled", *parts]
     return table(

@@ -1,7 +1,7 @@
-"""Contestants in turn, each turn in a process of its own; for force_field.py, scaling.py and ops.py.
+"""Alternate runs of several programs in new processes; used by force_field.py, scaling.py and ops.py.
 
-A contestant is written package[:variant][@threads]: `nequip`, `symnets:compiled@2`. Each package has a file
-in `workers/`, which the Python of the package's environment runs; it prints one line of JSON."""
+A program is written package[:variant][@threads]: `nequip`, `symnets:compiled@2`. Each package has a script in
+`workers/`, which runs in the package's environment and prints one line of JSON."""
 
 import json
 import os
@@ -19,16 +19,16 @@ from symnets.data import build_graphs, collate
 
 HERE = Path(__file__).parent
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "WARP_CACHE_PATH")
-TOLD = ("parameters", "versions", "energy", "compile_error", "build_s")
+COPIED = ("parameters", "versions", "energy", "compile_error", "build_s")
 
 
 def pythons(peers: Sequence[str]) -> dict[str, str]:
-    """Python of each package, from package=path."""
+    """Interpreter of each package, from arguments package=path."""
     return {"symnets": sys.executable} | dict(peer.split("=", 1) for peer in peers)
 
 
 def turn(python: str, worker: str, request: dict, environment: Mapping[str, str] | None = None) -> dict:
-    """What a worker prints."""
+    """Run a worker in a new process and return its result."""
     threads = str(request["threads"])
     variables = os.environ | {
         "OMP_NUM_THREADS": threads,
@@ -54,14 +54,15 @@ def contest(
     rounds: int,
     worker: str = "{package}_worker",
 ) -> dict:
-    """Contestants in turn, `rounds` times; those without a Python are left out.
+    """Run programs alternately, `rounds` times; programs without an interpreter are skipped.
 
-    The first turn of each starts with empty caches of compiled code, which its later ones find: what a
-    first call takes is told for both.
+    The first run of each starts with empty caches of compiled code, which its later runs reuse: the time of
+    the first call is measured for both.
 
-    Returns: for each contestant medians, all times and the largest peak; one that fails has the last line
-    of its error. `ratios` has for each "b / a", with a of symnets, the median over the rounds of b's time
-    divided by a's in the same round."""
+    Returns:
+        for each program medians, all times and the largest peak, or the last line of its error. `ratios` has
+        for each "b / a", a a program of symnets, the median over rounds of b's time divided by a's time in
+        the same round."""
     present = [name for name in contestants if _parse(name)[0] in pythons]
     turns: dict[str, list[dict]] = {name: [] for name in present}
     failed: dict[str, str] = {}
@@ -69,13 +70,15 @@ def contest(
         for _ in range(rounds):
             for name in [n for n in present if n not in failed]:
                 package, variant, threads = _parse(name)
-                said = request | {"package": package, "variant": variant, "threads": threads}
+                run_request = request | {"package": package, "variant": variant, "threads": threads}
                 caches = {variable: f"{cache}/{name}/{variable}" for variable in CACHES}
                 try:
-                    turns[name].append(turn(pythons[package], worker.format(package=package), said, caches))
+                    turns[name].append(
+                        turn(pythons[package], worker.format(package=package), run_request, caches)
+                    )
                 except RuntimeError as error:
                     failed[name] = str(error).splitlines()[-1]
-    result: dict = {name: summary(found) for name, found in turns.items() if name not in failed}
+    result: dict = {name: summary(runs) for name, runs in turns.items() if name not in failed}
     ratios = {
         f"{b} / {a}": round(
             statistics.median(y["ms"] / x["ms"] for x, y in zip(turns[a], turns[b], strict=True)), 2
@@ -96,8 +99,8 @@ def _parse(contestant: str) -> tuple[str, str, int]:
 
 
 def summary(turns: Sequence[dict]) -> dict:
-    """One contestant's turns."""
-    found = {
+    """Medians and maxima over the runs of a program."""
+    result = {
         "ms": round(statistics.median(t["ms"] for t in turns), 3),
         "ms_all": [round(t["ms"], 3) for t in turns],
         "first_call_s": round(turns[0]["first_call_s"], 2),
@@ -106,12 +109,12 @@ def summary(turns: Sequence[dict]) -> dict:
         "above_start_mb": round(max(t["above_start_mb"] for t in turns)),
     }
     if len(turns) > 1:
-        found["first_call_cached_s"] = round(statistics.median(t["first_call_s"] for t in turns[1:]), 2)
-    return found | {name: turns[0][name] for name in TOLD if name in turns[0]}
+        result["first_call_cached_s"] = round(statistics.median(t["first_call_s"] for t in turns[1:]), 2)
+    return result | {name: turns[0][name] for name in COPIED if name in turns[0]}
 
 
 def graph_file(system: str, cutoff: float, path: str) -> dict:
-    """Saves the graph of a system for the workers; returns its sizes."""
+    """Save the graph of a system for the workers; return its sizes."""
     graph = collate(build_graphs(structures(system), cutoff)).inputs
     names = ("pos", "z", "cell", "pbc", "edge_index", "edge_shift")
     np.savez(path, **{name: graph[name].numpy() for name in names}, batch=graph.owner.numpy())

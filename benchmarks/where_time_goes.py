@@ -1,17 +1,17 @@
-"""Where does the time of compiled inference go, and that of a training step?
+"""What does the time of inference and of a training step consist of?
 
     python benchmarks/where_time_goes.py
 
 NequIP of 64 channels, 4 layers, lmax 2 as in force_field.py: energy and forces of 512 atoms of copper, as
-trained and compiled; a training step on 16 molecules of 21 atoms. torch.profiler's own time of every
-operation, one thread:
+trained and compiled; a training step on 16 molecules of 21 atoms. Self time of each operation measured by
+torch.profiler, one thread:
 
-- products: symnets' compiled products and their derivatives, with the Python around them;
+- products: symnets' compiled products and their derivatives, including their Python code;
 - matrix products: aten::mm, addmm, bmm;
-- other tensor operations: all else that torch names;
-- Python and dispatch: what is left of the time between start and end.
+- other tensor operations: all other operations of torch;
+- Python and dispatch: the rest of the time.
 
-The profiler itself slows small operations; `profiled_ms` is next to `ms` without it. Needs the extra
+The profiler slows small operations: `ms` is the time without it, `profiled_ms` with it. Needs the extra
 `bench`."""
 
 import json
@@ -43,14 +43,14 @@ PRODUCTS = ("Product", "_Product", "Partials", "LinearProduct", "LinearPartials"
 
 @dataclass
 class Benchmark:
-    """Profiles."""
+    """Profiles of inference and training."""
 
     cases: tuple[str, ...] = ("inference", "compiled", "train")
     calls: int = 5
     output: Path = HERE / "results" / "where_time_goes.json"
 
     def run(self) -> None:
-        """Profile everything; print and save."""
+        """Profile all cases; print and save."""
         torch.set_num_threads(1)
         rows = []
         for case in self.cases:
@@ -61,7 +61,7 @@ class Benchmark:
         self.output.write_text(json.dumps(document, indent=1) + "\n")
 
     def row(self, step: Callable[[], object]) -> dict:
-        """Milliseconds of a call by category, and of the operations that take most."""
+        """Milliseconds of a call by category, and of the longest operations."""
         for _ in range(3):
             step()
         plain = statistics.median(once(step) for _ in range(self.calls))
@@ -85,7 +85,7 @@ class Benchmark:
 
 
 def category(name: str) -> str:
-    """Of an operation as the profiler names it."""
+    """Category of an operation, given by the profiler's name."""
     if name in MATRIX:
         return "matrix products"
     function = name.removeprefix("autograd::engine::evaluate_function: ").removesuffix("Backward")
@@ -93,7 +93,7 @@ def category(name: str) -> str:
 
 
 def workload(case: str) -> Callable[[], object]:
-    """What is profiled."""
+    """Function to profile."""
     torch.manual_seed(0)
     frames = structures("molecules16x21" if case == "train" else "cu512")
     graph = collate(build_graphs(frames, 5.0)).inputs

@@ -1,4 +1,4 @@
-"""Time MACE's product of a node's features by symnets or by mace; called by ops.py with the right Python."""
+"""Time the symmetric contraction by symnets or mace; run by ops.py in the environment of the package."""
 
 import json
 from importlib.metadata import version
@@ -23,7 +23,7 @@ if asked["package"] == "symnets":
     weights = [torch.randn(n_species, layer.n_paths, channels, generator=generator, requires_grad=True)]
 
     def product() -> Tensor:
-        """All nodes."""
+        """Contraction of all nodes."""
         return layer(x, weights[0], species)
 else:
     from e3nn import o3
@@ -36,18 +36,18 @@ else:
     weights = list(layer.parameters())
 
     def product() -> Tensor:
-        """All nodes."""
+        """Contraction of all nodes."""
         return layer(x, one_hot)
 
 
 def forward() -> None:
-    """Without gradients."""
+    """Evaluate without gradients."""
     with torch.no_grad():
         product()
 
 
 def backward() -> None:
-    """And the gradient of the sum of squares."""
+    """Evaluate with the gradient of the sum of squares."""
     torch.autograd.grad(product().square().sum(), [x, *weights], allow_unused=True)
 
 

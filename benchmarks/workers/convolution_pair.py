@@ -1,4 +1,4 @@
-"""Time the convolution by symnets and by e3nn, call by call in turn in one process; called by ops.py."""
+"""Time the convolution by symnets and by e3nn in alternate calls in one process; run by ops.py."""
 
 import json
 import statistics

@@ -1,4 +1,4 @@
-"""Time the convolution by one package alone; called by ops.py with the Python of its environment."""
+"""Time the convolution by one package; run by ops.py in the environment of the package."""
 
 import json
 from importlib.metadata import PackageNotFoundError, version

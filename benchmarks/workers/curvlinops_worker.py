@@ -1,4 +1,4 @@
-"""Times the columns of curvlinops' Hessian; runs in the peer's environment."""
+"""Time columns of the Hessian by curvlinops; run by hessian.py in the environment of curvlinops."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ weights, x, y = problem(request)
 
 
 class Hinge(nn.Module):
-    """curvlinops wants a module with a reduction."""
+    """Mean hinge loss as a module with the attribute `reduction`, which curvlinops needs."""
 
     reduction = "mean"
 

@@ -1,4 +1,4 @@
-"""Times deformations of a batch of images, everybody in turn in this process; see ../diffeo.py.
+"""Times deformations of a batch of images, all methods alternately in this process; see ../diffeo.py.
 
     python deformations.py '{"images": [8, 1, 28, 28], "cutoff": 3, "threads": 1, "rounds": 7, "seconds": 1}'
 
@@ -25,13 +25,13 @@ Step = Callable[[], object]
 DELTA = 1.0
 """Typical displacement in pixels."""
 SLOW, SLOW_ROUNDS = 1.0, 3
-"""Whoever takes more seconds has fewer turns."""
+"""Methods with a longer step are timed in fewer rounds."""
 
 
 def main() -> None:
-    """One case."""
+    """Time one case."""
     case = json.loads(sys.argv[1])
-    torch.backends.opt_einsum.enabled = False  # the loop is faster without
+    torch.backends.opt_einsum.enabled = False  # the loop is faster without it
     torch.set_num_threads(case["threads"])
     warnings.simplefilter("ignore")
     images = torch.rand(*case["images"], generator=torch.Generator().manual_seed(0))
@@ -63,13 +63,13 @@ def measure(images: Tensor, case: dict) -> dict:
 
 
 def once(step: Step) -> float:
-    """Seconds of a step, after one to warm up."""
+    """Seconds of a step, after one warm-up step."""
     step()
     return max(average(step, 1), 1e-6)
 
 
 def average(step: Step, n: int) -> float:
-    """Seconds of a step, over n."""
+    """Mean seconds of n steps."""
     start = time.perf_counter()
     for _ in range(n):
         step()
@@ -77,7 +77,7 @@ def average(step: Step, n: int) -> float:
 
 
 def contestants(images: Tensor, cutoff: float, threads: int) -> dict[str, Step]:
-    """Everybody who can be imported, and the parts of what symnets does."""
+    """Steps of all packages that can be imported, and of the parts of symnets."""
     steps = {"symnets": ours(images, cutoff), **parts(images, cutoff)}
     peers = {"monai": monai, "kornia": kornia, "torchvision": torchvision, "albumentations": albumentations}
     if images.ndim == 4:
@@ -87,19 +87,19 @@ def contestants(images: Tensor, cutoff: float, threads: int) -> dict[str, Step]:
             try:
                 steps[name] = peer(images, cutoff, threads)
             except ImportError as error:
-                print(f"{name} is left out: {error}", file=sys.stderr)
+                print(f"{name} is skipped: {error}", file=sys.stderr)
     return steps
 
 
 def ours(images: Tensor, cutoff: float) -> Step:
-    """A field for each image, and the images deformed."""
+    """Sample a field for each image and deform the images by symnets."""
     field = SineField(images.shape[2:], cutoff=cutoff)
     generator = torch.Generator().manual_seed(0)
     return lambda: field.sample(len(images), delta=DELTA, generator=generator).warp(images)
 
 
 def parts(images: Tensor, cutoff: float) -> dict[str, Step]:
-    """What takes how long: of symnets, and of grid_sample alone, for which the grid is ready."""
+    """Parts of symnets' deformation, and grid_sample alone with a precomputed grid."""
     field = SineField(images.shape[2:], cutoff=cutoff)
     generator = torch.Generator().manual_seed(0)
     diffeo = field.sample(len(images), delta=DELTA, generator=generator)
@@ -130,7 +130,7 @@ def parts(images: Tensor, cutoff: float) -> dict[str, Step]:
 
 
 def loop(images: Tensor, cutoff: float) -> Step:
-    """Petrini et al. 2021 as it is written: image by image, a sum over all modes, gather and interpolate."""
+    """Published algorithm of Petrini et al. 2021: image by image, sum over all modes, gather, interpolate."""
     n = images.shape[-1]
     temperature = SineField((n, n), cutoff=cutoff).temperature(DELTA)
 
@@ -157,7 +157,7 @@ def loop(images: Tensor, cutoff: float) -> Step:
 
 
 def smoothing(images: Tensor, cutoff: float) -> float:
-    """σ = n / (π c) pixels, of the Gaussian that halves waves at about the cutoff."""
+    """Width σ = n / (π c) in pixels of a Gaussian that halves waves at about the cutoff."""
     return images.shape[-1] / (math.pi * cutoff)
 
 
@@ -167,7 +167,7 @@ def strength(sigma: float) -> float:
 
 
 def kornia(images: Tensor, cutoff: float, threads: int) -> Step:
-    """One call for the batch, a field for each image."""
+    """kornia: one call for the batch, a field for each image."""
     from kornia.augmentation import RandomElasticTransform
 
     sigma, n = smoothing(images, cutoff), images.shape[-1]
@@ -180,7 +180,7 @@ def kornia(images: Tensor, cutoff: float, threads: int) -> Step:
 
 
 def torchvision(images: Tensor, cutoff: float, threads: int) -> Step:
-    """One call an image, for a batch would share its field."""
+    """torchvision: one call for each image, because a batch would share its field."""
     library = torch.library.Library("torchvision", "FRAGMENT")
     for name in ("nms", "qnms"):  # of its compiled part, which a wheel for another torch does not load
         if not hasattr(torch.ops.torchvision, name):
@@ -193,7 +193,7 @@ def torchvision(images: Tensor, cutoff: float, threads: int) -> Step:
 
 
 def albumentations(images: Tensor, cutoff: float, threads: int) -> Step:
-    """One call an image, on numpy arrays with channels last."""
+    """albumentations: one call for each image, on numpy arrays with channels last."""
     import cv2
     from albumentations import ElasticTransform
 
@@ -211,7 +211,7 @@ def albumentations(images: Tensor, cutoff: float, threads: int) -> Step:
 
 
 def monai(images: Tensor, cutoff: float, threads: int) -> Step:
-    """One call an image or volume."""
+    """monai: one call for each image or volume."""
     from monai.transforms import Rand2DElastic, Rand3DElastic
 
     n = images.shape[-1]
@@ -228,7 +228,7 @@ def monai(images: Tensor, cutoff: float, threads: int) -> Step:
 
 
 def versions() -> dict[str, str]:
-    """Of everybody."""
+    """Versions of the packages."""
     names = ("torch", "numba", "kornia", "torchvision", "albumentations", "opencv-python-headless", "monai")
     found = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""Time spherical harmonics as symnets has them and as e3nn has them, in turn in one process; for ops.py."""
+"""Time spherical harmonics by symnets and e3nn in alternate calls in one process; run by ops.py."""
 
 import json
 import statistics
@@ -16,13 +16,13 @@ vectors = torch.randn(asked["vectors"], 3, generator=torch.Generator().manual_se
 
 
 def symnets(v: Tensor) -> Tensor:
-    """What `symnets.nn.EdgeGeometry` computes."""
+    """Spherical harmonics by `symnets.nn.EdgeGeometry`."""
     distances = v.norm(dim=-1)
     return o3.spherical_harmonics(degrees, v / distances[:, None], normalize=False, normalization="component")
 
 
 def e3nn(v: Tensor) -> Tensor:
-    """e3nn's function."""
+    """Spherical harmonics by e3nn."""
     return o3.spherical_harmonics(degrees, v, normalize=True, normalization="component")
 
 

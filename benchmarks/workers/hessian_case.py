@@ -1,10 +1,10 @@
-"""The net and the loss of benchmarks/hessian.py, in torch alone: workers use it in other environments."""
+"""Net and loss of benchmarks/hessian.py in plain torch, for workers in other environments."""
 
 import torch
 from torch import Tensor
 
 NORMS = {"relu": 2**0.5, "tanh": 1.5925374197228312}
-"""Of the activations: unit second moment on N(0, 1)."""
+"""Factors that give activations a unit second moment on N(0, 1)."""
 
 
 def problem(request: dict) -> tuple[list[Tensor], Tensor, Tensor]:
@@ -28,10 +28,10 @@ def predict(weights: list[Tensor], x: Tensor, activation: str) -> Tensor:
 
 
 def factor(layer: int, w: Tensor, activation: str) -> float:
-    """Of a layer, with the norm of the activation before it."""
+    """Factor of a layer, including the norm of the activation before it."""
     return (NORMS[activation] if layer else 1.0) * w.shape[1] ** -0.5
 
 
 def hinge(f: Tensor, y: Tensor) -> Tensor:
-    """Quadratic hinge."""
+    """Quadratic hinge loss."""
     return 0.5 * torch.relu(1 - y * f) ** 2

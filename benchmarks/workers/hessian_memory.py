@@ -1,4 +1,4 @@
-"""Peak memory of one `hessian_split`, above what the process held before."""
+"""Growth of the peak memory of a process during one `hessian_split`."""
 
 import json
 import sys

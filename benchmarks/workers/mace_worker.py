@@ -1,4 +1,4 @@
-"""Time a MACE on one graph; called with the Python of mace-torch's environment."""
+"""Time a MACE on one graph; run in mace-torch's environment."""
 
 import json
 from importlib.metadata import version
@@ -57,7 +57,7 @@ def evaluate() -> None:
 
 
 def train() -> None:
-    """One step of Adam on energy and forces."""
+    """Do one step of Adam on energy and forces."""
     optimizer.zero_grad()
     out = model.train()({name: field.detach() for name, field in data.items()}, training=True)
     (out["energy"].square().mean() + out["forces"].square().mean()).backward()

@@ -1,4 +1,4 @@
-"""Train nequip on acetylacetone; called by learning_curves.py with the Python of nequip's environment."""
+"""Train nequip on acetylacetone; run by learning_curves.py in the environment of nequip."""
 
 import copy
 import csv
@@ -26,7 +26,7 @@ frames = read(folder / "train_300K.xyz", ":")
 alone = {a.numbers[0]: a.get_potential_energy() for a in read(folder / "isolated_atoms.xyz", ":")}
 order = np.random.default_rng(0).permutation(len(frames))
 species = [1, 6, 8]
-edges_of = {id(a): np.stack(neighbor_list("ij", a, 5.0)) for a in frames}  # ready before the clock starts
+edges_of = {id(a): np.stack(neighbor_list("ij", a, 5.0)) for a in frames}  # computed before the clock starts
 
 
 def bonding(atoms: Atoms) -> float:
@@ -35,7 +35,7 @@ def bonding(atoms: Atoms) -> float:
 
 
 def batch(structures: list[Atoms]) -> dict[str, torch.Tensor]:
-    """What nequip takes; its edges start at the receiver."""
+    """Graph in nequip's format, in which edges start at the receiver."""
     edges, first = [], 0
     for atoms in structures:
         edges.append(edges_of[id(atoms)] + first)
@@ -79,7 +79,7 @@ spent, step, begin = 0.0, 0, time.perf_counter()
 
 
 def errors(data: dict[str, torch.Tensor], net: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of energies in eV and forces in eV/Å."""
+    """Errors of energies in eV and forces in eV/Å."""
     out = net({k: v for k, v in data.items() if not k.startswith("labels/")})
     energy = out[D.TOTAL_ENERGY_KEY].flatten() - data["labels/energy"]
     return energy, out[D.FORCE_KEY] - data["labels/forces"]

@@ -51,7 +51,7 @@ def build(mode: str) -> nn.Module:
 
 
 def inputs() -> dict[str, Tensor]:
-    """The graph in nequip's words; its edges start at the receiver."""
+    """Graph in nequip's format, in which edges start at the receiver."""
     data = {
         AtomicDataDict.POSITIONS_KEY: arrays["pos"].double(),
         AtomicDataDict.ATOM_TYPE_KEY: torch.searchsorted(species, arrays["z"]),
@@ -120,7 +120,7 @@ def evaluate() -> dict[str, Tensor]:
 
 
 def train() -> None:
-    """One step of Adam on energy and forces."""
+    """Do one step of Adam on energy and forces."""
     optimizer.zero_grad()
     out = model.train()(dict(data))
     energy, forces = out[AtomicDataDict.TOTAL_ENERGY_KEY], out[AtomicDataDict.FORCE_KEY]

@@ -1,4 +1,4 @@
-"""What a worker is asked, with the graph as tensors; numpy and torch only."""
+"""Request to a worker, and its graph as tensors; needs only numpy and torch."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def request() -> dict:
-    """The argument of the worker; sets threads."""
+    """Request in the command line of the worker; sets the number of threads."""
     asked = json.loads(sys.argv[1])
     torch.set_num_threads(asked["threads"])
     torch.manual_seed(0)

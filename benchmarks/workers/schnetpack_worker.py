@@ -1,4 +1,4 @@
-"""Time schnetpack's PaiNN on one graph; called with the Python of its environment."""
+"""Time schnetpack's PaiNN on one graph; run in its environment."""
 
 import json
 from importlib.metadata import version
@@ -54,7 +54,7 @@ def evaluate() -> None:
 
 
 def train() -> None:
-    """One step of Adam on energy and forces."""
+    """Do one step of Adam on energy and forces."""
     optimizer.zero_grad()
     out = model.train()({name: field.detach() for name, field in data.items()})
     (out["energy"].square().mean() + out["forces"].square().mean()).backward()

@@ -1,4 +1,4 @@
-"""Time SevenNet's published potentials on one graph; called with the Python of its environment."""
+"""Time SevenNet's published potentials on one graph; run in its environment."""
 
 import json
 from importlib.metadata import version

@@ -22,7 +22,7 @@ if request["contestant"] != "mace":
         model=ModelConfig("NequIP", channels=32, parity=False),
         optimizer=replace(config.optimizer, weight_decay=0.02),
     )
-# The schedule is to reach its end in the time there is, with this implementation; the rest is for validation.
+# The schedule must end within the time with this implementation; the rest of the time is for validation.
 epoch = seconds_per_step(config) * config.data.n_train / config.optimizer.batch_size
 optimizer = replace(config.optimizer, epochs=max(1, int(0.95 * 60 * request["minutes"] / epoch)))
 train(

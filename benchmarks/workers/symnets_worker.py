@@ -54,7 +54,7 @@ def evaluate() -> float:
 
 
 def train() -> None:
-    """One step of Adam on energy and forces."""
+    """Do one step of Adam on energy and forces."""
     optimizer.zero_grad()
     out = model.train()(arrays)
     (out.energy.square().mean() + out.forces.square().mean()).backward()

@@ -1,5 +1,5 @@
-"""Shared by the workers, which run in environments of their own: standard library only, and of symnets
-the one module that is, found by PYTHONPATH."""
+"""Timing for workers in other environments: needs only the standard library and `symnets.memory`, which is
+found by PYTHONPATH."""
 
 import statistics
 import time
@@ -10,7 +10,7 @@ from symnets.memory import keep_memory
 
 
 def peak_mb() -> float:
-    """Largest resident memory of this process so far, in MB (Linux).
+    """Peak resident memory of this process, in MB (Linux).
 
     Not `ru_maxrss`, which a process inherits from the one that started it.
     """
@@ -27,9 +27,9 @@ def measure(function: Callable[[], object], seconds: float) -> dict[str, float]:
         `above_start_mb`, the peak since then less what was resident then (the two differ where building the
         model took more memory than running it).
     """
-    keep_memory()  # everybody's
+    keep_memory()  # in all programs
     before = peak_mb()
-    Path("/proc/self/clear_refs").write_text("5")  # from here on the peak is that since now
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     start = peak_mb()
     first = once(function)
     if first < seconds:

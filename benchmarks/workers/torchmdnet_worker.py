@@ -1,4 +1,4 @@
-"""Time torchmd-net's TensorNet on one graph; called with the Python of its environment.
+"""Time torchmd-net's TensorNet on one graph; run in its environment.
 
 torchmd-net looks for neighbours in its forward pass, and wants cells of twice the cutoff. It is given the
 edges that all others have instead, with its own self-loops: its time has no neighbour list in it."""
@@ -45,7 +45,7 @@ shift = torch.einsum("ea,eab->eb", arrays["edge_shift"], arrays["cell"][owner])
 
 
 class Edges(nn.Module):
-    """Edges that are ready, with loops, in place of torchmd-net's search."""
+    """Precomputed edges with self-loops, instead of torchmd-net's neighbour search."""
 
     def forward(self, pos: Tensor, batch: Tensor, box: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Indices, lengths and vectors."""
@@ -65,7 +65,7 @@ def evaluate() -> None:
 
 
 def train() -> None:
-    """One step of Adam on energy and forces."""
+    """Do one step of Adam on energy and forces."""
     optimizer.zero_grad()
     energy, forces = model.train()(arrays["z"], arrays["pos"].detach(), arrays["batch"])
     (energy.square().mean() + forces.square().mean()).backward()
