@@ -80,7 +80,9 @@ class Margins:
 
 
 @torch.no_grad()
-def margins(model: nn.Module, batch: Batch, margin: float = 1.0, tolerance: float = 1e-6) -> Margins:
+def margins(
+    model: nn.Module, batch: Batch | tuple[Tensor, Tensor], margin: float = 1.0, tolerance: float = 1e-6
+) -> Margins:
     """Margins of a net with scalar output on labelled patterns.
 
     A second-order minimiser converges to patterns exactly on the margin, where rounding decides the sign of
@@ -102,11 +104,11 @@ def margins(model: nn.Module, batch: Batch, margin: float = 1.0, tolerance: floa
         raise ValueError(
             f"margin, tolerance: expected margin > 0 and tolerance >= 0, got {margin}, {tolerance}"
         )
-    targets = batch.targets
+    inputs, targets = batch
     if targets.numel() == 0:
         raise ValueError("batch: expected at least one pattern, got none")
     check_binary_labels(targets)
     with as_found(model):
-        outputs = scalar_outputs(model.eval()(batch.inputs), targets)
+        outputs = scalar_outputs(model.eval()(inputs), targets)
     aligned = targets * outputs
     return Margins(margin - aligned, ~(aligned > 0), margin, tolerance)

@@ -45,7 +45,7 @@ def images(n: int, shape: tuple[int, ...], channels: int = 2) -> Tensor:
 
 
 def both(field: Field, device: torch.device, n: int = 4, delta: float = 0.6) -> tuple[Expansion, Expansion]:
-    """The same draw on the CPU and on the device; none folds."""
+    """The same random deformations on the CPU and on the device; none of them folds."""
     here, there = (
         field.sample(n, delta=delta, generator=seeded(), bijective=True, dtype=torch.float64, device=where)
         for where in ("cpu", device)
@@ -80,7 +80,7 @@ def test_a_generator_of_the_device_samples_on_the_device(field, device):
     ]
     assert draws[0].device.type == device.type
     assert torch.equal(draws[0].coefficients, draws[1].coefficients)
-    # δ² of 9 normals or more: their mean square is hardly ever outside of this.
+    # δ² from 9 normals or more: the probability of a mean square outside of this is small.
     squares = draws[0].coefficients.square().sum() / field.amplitudes.square().sum() / field.dim / 3
     assert 0.1 < float(squares) / 0.3**2 < 4
 
@@ -129,7 +129,7 @@ def test_inverse_and_push(field, device):
     here, there = both(field, device)
     points = torch.rand(4, 50, field.dim, generator=seeded(2), dtype=torch.float64)
     points = points * (torch.tensor(field.shape) - 1)
-    # Both are solved for up to 1e-10 pixels.
+    # Both are solved iteratively to 1e-10 pixels.
     same(there.push(points.to(device)), here.push(points), device, rtol=0.0, atol=1e-9)
     back = there.push(there.pull(points.to(device)))
     same(back, points, device, rtol=0.0, atol=1e-8)
@@ -212,7 +212,7 @@ def test_random_diffeo_of_a_sample(device):
     same(there["image"], here["image"], device, rtol=0.0, atol=1e-5)
     same(there["boxes"], here["boxes"], device, rtol=0.0, atol=1e-5)
     same(there["keypoints"], here["keypoints"], device, rtol=0.0, atol=1e-5)
-    # A pixel half-way between two may go to either, in float32.
+    # In float32 a position half-way between two pixels may be rounded to either.
     assert (there["mask"].cpu() == here["mask"]).float().mean() > 0.99
     assert torch.equal(there["label"].cpu(), sample["label"])
 

@@ -42,7 +42,7 @@ def net(name: str) -> nn.Module:
 
 
 def images(n: int) -> Tensor:
-    """Some of them blank, which no deformation changes."""
+    """Random images; some are blank, which no deformation changes."""
     x = torch.rand(n, 1, 8, 8, generator=seeded(1), dtype=torch.float64)
     x[::7] = 0.5
     return x
@@ -83,7 +83,7 @@ def test_outputs_and_gradients(name, mode, device):
 @pytest.mark.parametrize("average", ["mean", "median", "reference"])
 @pytest.mark.parametrize("noise", ["per_image", "mean"])
 def test_stability_by_layer(device, average, noise):
-    # 60 images are three blocks of draws: batches of 15 are parts of one, one of 100 is all of them.
+    # 60 images are three blocks of random numbers: batches of 15 are parts of one, one of 100 has all.
     here = net("vgg_bn")
     x = images(60)
     options = {"average": average, "noise": noise, "layers": nn.ReLU, "batch_norm": "batch"}
@@ -142,7 +142,7 @@ def test_augmentation_is_the_same_on_both(device, augment):
     x = images(40)
     there = transform(x.to(device), seeded(4))
     assert there.device.type == device.type
-    # Shifts and reflections move numbers as they are; deformations sum four products.
+    # Shifts and reflections copy values; deformations sum four products.
     tolerance = {"rtol": 0.0, "atol": 1e-12 if augment == "diffeo" else 0.0}
     torch.testing.assert_close(there.cpu(), transform(x, seeded(4)), **tolerance)
 
@@ -165,7 +165,7 @@ def test_images_and_initial_nets_are_the_same_on_both(device):
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 def test_a_training_takes_the_steps_of_the_cpu(device, optimiser):
-    # Ten steps in float32: rounding, of convolutions to TF32 too, has grown to less than a hundredth.
+    # After ten steps in float32 rounding, also of convolutions to TF32, has grown to less than 0.01.
     config = replace(TINY, optimiser=optimiser, rate=1e-2, min_steps=10, max_steps=10)
     here, there = train_classifier(config), train_classifier(replace(config, device=str(device)))
     assert there.row["final_loss"] == pytest.approx(here.row["final_loss"], rel=2e-2)
@@ -203,7 +203,7 @@ def test_the_experiment_runs_on_the_device(device):
     here = stability_vs_error.run([config])[0].row
     there = stability_vs_error.run([replace(config, device=str(device))])[0].row
     assert there.keys() == here.keys()
-    # The start is the same net up to TF32.
+    # The initial net is the same up to TF32.
     for name in ("D_init", "G_init", "R_init"):
         assert there[name] == pytest.approx(here[name], rel=1e-2)
     assert there["R"] == pytest.approx(here["R"], rel=0.1)

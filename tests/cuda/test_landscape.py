@@ -57,7 +57,7 @@ def assert_same(found, expected, **tolerance):
 
 @contextmanager
 def no_waiting(device):
-    """Within, torch raises whenever the host waits for the GPU."""
+    """Context in which torch raises an error when the host waits for the GPU."""
     if device.type != "cuda":
         yield
         return
@@ -125,7 +125,7 @@ def test_hessians_spectra_and_inertia(device, activation, loss):
     assert_same(found.hp, expected.hp)
     spectra = curvature.spectrum(found.h), curvature.spectrum(expected.h)
     assert_same(spectra[0].eigenvalues, spectra[1].eigenvalues, rtol=0, atol=1e-10)
-    tolerance = 1e-8  # far from any eigenvalue but those that are zero
+    tolerance = 1e-8  # far from all non-zero eigenvalues
     ours, theirs = (curvature.inertia(split.hp, tolerance=tolerance) for split in (found, expected))
     for name in ("n_negative", "n_zero", "n_positive"):
         assert torch.equal(getattr(ours, name), getattr(theirs, name))
@@ -141,7 +141,7 @@ def test_hessians_spectra_and_inertia(device, activation, loss):
     "kind", [curvature.HessianOperator, curvature.GaussNewtonOperator, curvature.ResidualOperator]
 )
 def test_operators_and_estimators(device, kind):
-    """Vectors are numpy's on the CPU, and probes of one seed are the same for any device of the model."""
+    """Vectors are numpy arrays, and the probes of a seed are the same for every device of the model."""
     model, batch = net(members=None), patterns()
     here = kind(model, CrossEntropy(), batch)
     away = kind(there(model, device), CrossEntropy(), batch.to(device))
@@ -173,7 +173,7 @@ def test_principal_components(device):
 
 
 def both(dynamics, device, model, batch, *, optimizer=None, **options):
-    """States at the end, on the device and on the CPU. The batch is brought to the device."""
+    """Final states on the device and on the CPU; the batch is moved to the device by the dynamics."""
     ends = []
     for net in (there(model, device), copy.deepcopy(model)):
         state = TrainState(net, None if optimizer is None else optimizer(net.parameters()))
@@ -195,7 +195,7 @@ def assert_same_end(found, expected, **tolerance):
 @pytest.mark.parametrize("batch_size", [None, 3])
 @pytest.mark.parametrize("fused", [False, True])
 def test_descent(device, batch_size, fused):
-    """On all patterns some of nine nets are satisfied, one after the other: each at the same step."""
+    """Some of nine nets become satisfied one after the other, each at the same step on both devices."""
     ends = both(
         descend_members,
         device,
@@ -231,7 +231,7 @@ def test_descent_waits_for_the_device_at_checks_only(device, batch_size):
 
 @pytest.mark.parametrize("max_time", [None, 3.0])
 def test_gradient_flow(device, max_time):
-    """Smooth nets: at a kink the last digit decides whether a step is taken."""
+    """Smooth nets, since at a kink rounding decides whether a step is accepted."""
     clocks = [DenseOutput([0.0, 0.1, 1.0]) for _ in range(2)]
     model, batch, ends = net(members=4), patterns(), []
     for clock, where in zip(clocks, (device, torch.device("cpu")), strict=True):
@@ -253,7 +253,7 @@ def test_gradient_flow_waits_for_the_device_at_checks_only(device):
         class Watched(CrossEntropy):
             def __call__(self, outputs, targets):
                 calls.append(1)
-                if len(calls) == 4:  # after the look at the start
+                if len(calls) == 4:  # after the first check
                     stack.enter_context(no_waiting(device))
                 return super().__call__(outputs, targets) if len(calls) < 60 else 1 / 0
 
@@ -296,7 +296,7 @@ def test_jamming_runs(device):
 
 
 def test_runs_with_records_and_hessians(device):
-    """Random data and few steps: the ways to rows and arrays, not the physics."""
+    """Random data and few steps: checks that rows and arrays are made, not the physics."""
     options = {"width": 3, "depth": 2, "dim": 3, "dtype": "float64", "seed": range(2)}
     descent = grid(double_descent.Config, data="random", n_train=20, n_test=12, steps=100, **options)
     compared(double_descent, descent, device, rel=1e-5)

@@ -9,8 +9,7 @@ from symnets.models import load, save
 from tests.models.small import MODELS, batch, deviation, force_field, gradient
 
 DTYPES = [(torch.float64, 1e-10), (torch.float32, 1e-3)]
-"""With what rounding changes: sums come in another order, and in no fixed one, and second derivatives of
-networks in float32 lose three digits."""
+"""Tolerances: sums have no fixed order on a GPU; float32 loses three digits in second derivatives."""
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
@@ -71,7 +70,7 @@ def test_a_model_saved_from_the_device_loads_on_the_cpu(name: str, device: torch
 
 
 def test_sizes_of_graphs_may_change(device: torch.device) -> None:
-    """TorchScript compiles spherical harmonics for the sizes that it meets."""
+    """TorchScript compiles spherical harmonics anew for new sizes."""
     here = force_field("NequIP").eval()
     there = copy.deepcopy(here).to(device)
     data = batch().inputs

@@ -21,7 +21,7 @@ from symnets.ops import (
 from tests.ops.products import draw, largest_error
 
 DTYPES = [(torch.float64, 1e-11), (torch.float32, 1e-4)]
-"""With the relative difference that rounding makes: the GPU adds in another order."""
+"""Relative tolerances by dtype, for rounding: a GPU sums in another order."""
 
 
 def product(channels: int = 3, **options: str) -> TensorProductScatter:
@@ -60,7 +60,7 @@ def test_product_and_its_derivatives(layout, dtype, tolerance, device):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
 def test_product_of_many_edges(dtype, tolerance, device):
-    """Of widths and numbers that fill a GPU's blocks, and are no multiples of them."""
+    """Sizes that fill the blocks of a GPU and are not multiples of them."""
     here = product(33, layout="ir_mul", implementation="fused")
     there = product(33, layout="ir_mul").to(device)
     *tables, edge_index, n = draw(here, dtype, n_nodes=300, n_edges=3001)
@@ -141,7 +141,7 @@ def test_compiled_loops_are_refused_on_the_device(device):
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
 @pytest.mark.parametrize("channels", [3, 32])
 def test_cuequivariance(channels, dtype, tolerance, device):
-    """By NVIDIA's kernels on a GPU, where they are installed too."""
+    """cuEquivariance's kernels on a GPU, where they are installed."""
     if device.type == "cuda" and not has_cuequivariance_kernels():
         pytest.skip("cuequivariance_ops_torch, which has the CUDA kernels, is not installed")
     here = product(channels, layout="ir_mul", implementation="fused")
@@ -152,10 +152,10 @@ def test_cuequivariance(channels, dtype, tolerance, device):
     assert difference(found, expected) < tolerance
 
 
-@pytest.mark.filterwarnings("default")  # the compiler has advice of its own, about TensorFloat32 and more
+@pytest.mark.filterwarnings("default")  # the compiler warns about TensorFloat32 and more
 @pytest.mark.parametrize("name", ["product", "contraction"])
 def test_the_twin_under_torch_compile(name, device):
-    """By inductor on a GPU; in a rehearsal by a backend that needs no compiler."""
+    """With inductor on a GPU, and on a CPU with a backend that needs no compiler."""
     torch.manual_seed(0)
     if name == "product":
         op = product(4, implementation="plain").to(device)

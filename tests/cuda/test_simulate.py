@@ -22,7 +22,7 @@ SMALL = {"cutoff": 3.5, "channels": 4, "layers": 2, "lmax": 1, "radial_hidden": 
 
 
 def nequip() -> ForceField:
-    """A random network whose repulsion at short range keeps atoms apart; on the CPU, float64."""
+    """A random network with a short-range repulsion, on the CPU in float64."""
     torch.manual_seed(0)
     return ForceField(WithZBL(NequIP(SPECIES, **SMALL))).double().eval()
 
@@ -55,7 +55,7 @@ def test_a_calculator_agrees_with_the_cpu(
 ) -> None:
     there, here = SymnetsCalculator(model(), device=device), SymnetsCalculator(model())
     moving = atoms()
-    for step in range(3):  # the second finds its neighbours in the list of the first, the third does not
+    for step in range(3):  # the second uses the neighbour list of the first, the third needs a new one
         moving.rattle(0.05 * (1 + 10 * (step == 2)), seed=step)
         assert there.get_potential_energy(moving) == pytest.approx(
             here.get_potential_energy(moving), abs=1e-9
@@ -86,8 +86,8 @@ def test_dynamics_conserves_the_energy_and_follows_the_cpu(device: torch.device)
         for place in (device, "cpu")
     ]
     there, here = runs
-    assert there.log["kinetic_energy"].std() > 1e-3  # something happens
-    assert there.drift.max_deviation < 2e-4  # eV an atom, velocity Verlet's own: that of the CPU
+    assert there.log["kinetic_energy"].std() > 1e-3  # the atoms move
+    assert there.drift.max_deviation < 2e-4  # eV per atom, the error of velocity Verlet, as on the CPU
     pd.testing.assert_frame_equal(there.log, here.log, rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(there.atoms.positions, here.atoms.positions, atol=1e-8)
 
@@ -110,7 +110,7 @@ def test_a_model_on_the_device_is_compiled_there(
     compiled = compile(exact, tolerance=1e-4)
     assert isinstance(compiled, Compiled)
     assert {t.device.type for t in (*compiled.parameters(), *compiled.buffers())} == {device.type}
-    assert next(exact.parameters()).device.type == device.type  # the model stays where it is
+    assert next(exact.parameters()).device.type == device.type  # the model is not moved
     graph = collate(build_graphs([ethanol(), copper()], 3.5, dtype=torch.float64)).inputs
     assert compile_error(exact, compiled, graph).forces < 1e-4
     assert graph.pos.device.type == "cpu"

@@ -51,7 +51,7 @@ def copper(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def config(copper: Path, device: torch.device, tmp_path: Path) -> TrainConfig:
-    """Twenty steps in float64 on the device: rounding is what differs."""
+    """Twenty steps in float64 on the device, so that only rounding differs."""
     return TrainConfig(
         data=DataConfig(train=str(copper), n_train=8, n_validation=2),
         output=str(tmp_path / "run"),
@@ -67,7 +67,7 @@ def config(copper: Path, device: torch.device, tmp_path: Path) -> TrainConfig:
 
 @pytest.fixture
 def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`stop_after(n, killed=...)`: the next training ends after n steps by Ctrl-C, or without a word."""
+    """`stop_after(n, killed=...)`: the next training ends after n steps by Ctrl-C, or is killed."""
 
     def prepare(n: int, *, killed: bool = False) -> None:
         left = n
@@ -89,7 +89,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def checkpoint(folder: str) -> dict[str, torch.Tensor]:
-    """Weights, running average and the optimizer's memory at the end of a training."""
+    """Weights, running average and optimizer state at the end of a training."""
     tensors, _ = read_archive(Path(folder) / "checkpoint.safetensors", "checkpoint")
     return {name: value for name, value in tensors.items() if not name.startswith("generator/")}
 
@@ -107,7 +107,7 @@ def test_a_history_equals_that_of_the_cpu(config, architecture, method):
     assert [row["step"] for row in there.history.rows] == [5, 10, 15, 20]
     for row, expected in zip(there.history.rows, here.history.rows, strict=True):
         del row["seconds"], expected["seconds"]
-        # Rounding of 1e-16 is carried through twenty nonlinear steps.
+        # Rounding of 1e-16 grows during twenty nonlinear steps.
         assert row == pytest.approx(expected, rel=1e-7)
 
 
@@ -168,7 +168,7 @@ def test_a_model_is_evaluated_as_on_the_cpu(config, copper, device, capsys):
     assert forces["rmse"] == pytest.approx(errors(here).forces.rmse, rel=1e-8)
 
 
-@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # a prototype, torch says
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # torch warns that it is a prototype
 def test_a_step_does_not_wait_for_the_gpu(device):
     if device.type != "cuda":
         pytest.skip("the CPU has no queue to wait for")
@@ -179,7 +179,7 @@ def test_a_step_does_not_wait_for_the_gpu(device):
     dynamics = averaged(
         descend(with_average(state), lambda y, t: ((y - t) ** 2).sum(1), loader, clip_norm=1.0), 0.9
     )
-    next(dynamics)  # what is made once may be waited for
+    next(dynamics)  # the first step may wait, for what is made once
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(5):
