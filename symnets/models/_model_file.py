@@ -3,6 +3,7 @@
 A file holds a force field (its kind is "model") or an image net ("image net").
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -63,7 +64,7 @@ def save(model: nn.Module, path: str | Path, *, extra: Mapping[str, Any] | None 
 
 @overload
 def load(
-    path: str | Path,
+    path: str | os.PathLike[str],
     *,
     classes: Iterable[type[nn.Module]] = (),
     device: str | torch.device = "cpu",
@@ -73,7 +74,7 @@ def load(
 
 @overload
 def load(
-    path: str | Path,
+    path: str | os.PathLike[str],
     expected: type[Model],
     *,
     classes: Iterable[type[nn.Module]] = (),
@@ -83,7 +84,7 @@ def load(
 
 
 def load(
-    path: str | Path,
+    path: str | os.PathLike[str],
     expected: type[nn.Module] = nn.Module,
     *,
     classes: Iterable[type[nn.Module]] = (),
@@ -110,7 +111,8 @@ def load(
     Example:
         force_field = load("model.safetensors", ForceField)
     """
-    device, kind = usable_device(device), read_kind(path, FORCE_FIELD, IMAGE_NET)
+    path, device = Path(path), usable_device(device)
+    kind = read_kind(path, FORCE_FIELD, IMAGE_NET)
     model = _read(path, kind, classes)
     if not isinstance(model, expected):
         article = "an" if kind == IMAGE_NET else "a"

@@ -129,3 +129,36 @@ def test_foreign_module_is_not_saved(tmp_path):
 
     with pytest.raises(ValueError, match="got Mine; save its state_dict yourself"):
         save(ForceField(Mine()), tmp_path / "m")
+
+
+class Mine(NequIP):
+    """A class of a user's own."""
+
+
+def test_own_class_is_saved_and_loaded_when_it_is_passed(tmp_path):
+    path, model = tmp_path / "mine.safetensors", ForceField(Mine(["H", "O"], **SMALL)).eval()
+    save(model, path)
+    with pytest.raises(ValueError, match=r"asks for the model 'Mine'.*pass a class of your own"):
+        load(path)
+    again = load(path, ForceField, classes=[Mine])
+    graph = from_ase(water(), 3.0)
+    assert torch.equal(again(graph).forces, model(graph).forces)
+
+
+def test_own_class_of_a_name_of_symnets_is_refused(saved, tmp_path):
+    impostor = type("NequIP", (NequIP,), {})
+    with pytest.raises(ValueError, match="symnets has a class NequIP of its own; rename yours"):
+        save(ForceField(impostor(["H", "O"], **SMALL)), tmp_path / "impostor")
+    with pytest.raises(ValueError, match="symnets has a class NequIP of its own; rename yours"):
+        load(saved, classes=[impostor])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_device_that_cannot_be_used_is_named(saved):
+    with pytest.raises(ValueError, match=r"device: expected one that torch .* can use .* got 'cuda'"):
+        load(saved, device="cuda")
+
+
+def test_energy_models_are_saved_as_force_fields(tmp_path):
+    with pytest.raises(ValueError, match=r"got NequIP; wrap an energy model, ForceField\(model\)"):
+        save(NequIP(["H"], **SMALL), tmp_path / "m")
