@@ -1,8 +1,8 @@
-"""The fifteen architectures of Petrini et al. 2021 at their published widths, and how each is trained.
+"""The fifteen architectures of Petrini et al. 2021 at their published widths, with their optimizers.
 
-Eight are symnets' own. The deeper ones, VGG-16 and 19, ResNet-34 and 50, are put together here from the same
-layers. AlexNet and EfficientNet are symnets' forms for small images, the latter with the channels of B0 but
-one block a stage and an expansion of 4.
+Eight are those of `symnets.models`. The deeper ones, VGG-16 and 19, ResNet-34 and 50, are built here from the
+same layers. AlexNet and EfficientNet are symnets' versions for small images; EfficientNet has the channels of
+B0, but one block in each stage and an expansion of 4.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ N_CLASSES = 10
 
 @dataclass(frozen=True)
 class Architecture:
-    """A net, and the optimiser it is trained by.
+    """A net and its optimizer.
 
     Attributes:
         build: from the shape of an image and a factor of the published width to a net.
@@ -47,7 +47,7 @@ class Architecture:
 
 
 class VGG(nn.Module):
-    """VGG with any number of convolutions in each of its five blocks; the average over pixels reads out."""
+    """VGG with any number of convolutions in each of five blocks, read out after an average over pixels."""
 
     def __init__(self, shape: Shape, width: float, blocks: Sequence[int], batch_norm: bool) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ def _vgg(blocks: Sequence[int], *, batch_norm: bool) -> Callable[..., nn.Module]
 
 
 def _plain(build: Callable[[Shape, float], nn.Module], rate: float) -> Architecture:
-    """Without batch normalisation: by SGD a deep one does not begin to learn within hundreds of steps."""
+    """Net without batch normalisation, with AdamW: by SGD deep ones learn nothing in hundreds of steps."""
     return Architecture(build, "adamw", rate, 1e-2)
 
 
@@ -163,4 +163,4 @@ NETS = {
     "vgg19": _plain(_vgg((2, 2, 4, 4, 4), batch_norm=False), 2.5e-4),
     "resnet50": Architecture(partial(ResNet, bottleneck=True)),
 }
-"""By name, in the order in which they are worth being trained: kinds of nets first, then depths."""
+"""Architectures by name, the most informative first: different kinds of nets, then depths."""

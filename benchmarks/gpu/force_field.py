@@ -1,17 +1,17 @@
-"""How long do energy and forces, and a training step on forces, take on a GPU; by which product?
+"""How long do energy and forces and a training step take on a GPU with each implementation of the product?
 
 NequIP (64 channels, lmax 2, 4 layers, no parity) and MACE (128 channels, lmax 3, correlation 3, 2 layers) on
-rattled fcc copper, 64 to 32,768 atoms, cutoff 5 Å; graphs are ready before the clock starts. Training is a
-step of Adam on energy and forces. Float32 with TF32 off, and one size in float64. The contestants differ in
-the tensor product of the convolution alone:
+rattled fcc copper, 64 to 32,768 atoms, cutoff 5 Å; graphs are computed before the clock starts. Training is a
+step of Adam on energy and forces. Float32 without TF32, and one size in float64. The networks differ only in
+the tensor product of the convolution:
 
-- plain: symnets' twin in torch, `TensorProductScatter(implementation="plain")`;
-- e3nn: `e3nn.o3.TensorProduct` of the gathered features, then `index_add`, in the same place of the network;
-- cuequivariance: NVIDIA's kernels, where they are installed;
-- compiled: the plain twin, each product by `torch.compile`; it refuses the second derivatives of a training.
+- plain: symnets in torch, `TensorProductScatter(implementation="plain")`;
+- e3nn: `e3nn.o3.TensorProduct` of the gathered features, then `index_add`;
+- cuequivariance: NVIDIA's kernels, if they are installed;
+- compiled: plain, each product by `torch.compile`, which has no second derivatives, as training needs.
 
-A time is the median of calls between CUDA events, after calls to warm up. Memory is the largest that tensors
-had. `energy_difference` is that of the energy to the plain twin's, relative to the largest of the two.
+A time is the median of calls between CUDA events, after warm-up calls. Memory is the peak memory of tensors.
+`energy_difference` is the difference from the energy of plain, relative to the larger of the two.
 """
 
 import signal
@@ -43,14 +43,14 @@ from symnets.ops import (
 CUTOFF = 5.0
 CELLS = {64: (4, 2, 2), 512: (8, 4, 4), 4096: (16, 8, 8), 32768: (32, 16, 16)}
 SIZES = (4096, 512, 32768, 64)
-"""Atoms, in order of worth."""
+"""Numbers of atoms, the most important first."""
 REHEARSED = {16: (2, 2, 1)}
 COMPILE_SECONDS = 40
-"""Longest wait for torch.compile, for one model and one size."""
+"""Longest time for torch.compile, for one model and one size."""
 
 
 class E3nnProduct(nn.Module):
-    """e3nn's tensor product and `index_add` in place of a `TensorProductScatter` of layout "ir_mul"."""
+    """e3nn's tensor product and `index_add`, to replace a `TensorProductScatter` of layout "ir_mul"."""
 
     def __init__(self, product: TensorProductScatter) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class E3nnProduct(nn.Module):
         n_nodes: int,
         pair: Tensor | None = None,
     ) -> Tensor:
-        """The same as `TensorProductScatter.forward`."""
+        """Sums over the edges of each receiver, as `TensorProductScatter.forward`."""
         rows = weights.rows() if pair is None else weights.rows().index_select(0, pair)
         sender, receiver = edge_index
         messages = self.product(to_e3nn(features, self.irreps_in)[sender], filters, rows)
@@ -85,7 +85,7 @@ class E3nnProduct(nn.Module):
 
 
 def build(architecture: str, contestant: str, dtype: torch.dtype, stage: Stage) -> ForceField:
-    """A force field of seed 0 whose convolutions use the contestant's product."""
+    """Force field of seed 0 whose convolutions use one implementation of the product."""
     torch.manual_seed(0)
     channels = 8 if stage.rehearse else {"NequIP": 64, "MACE": 128}[architecture]
     options = {"channels": channels, "cutoff": CUTOFF, "mean_neighbors": 43.0}
@@ -107,14 +107,14 @@ def build(architecture: str, contestant: str, dtype: torch.dtype, stage: Stage) 
 
 @cache
 def copper(n_atoms: int) -> AtomGraph:
-    """The graph of rattled fcc copper, on the CPU in float32."""
+    """Graph of rattled fcc copper, on the CPU in float32."""
     atoms = bulk("Cu", cubic=True) * (CELLS | REHEARSED)[n_atoms]
     atoms.rattle(0.05, seed=0)
     return collate(build_graphs([atoms], CUTOFF)).inputs
 
 
 def graph_of(n_atoms: int, dtype: torch.dtype, device: torch.device) -> AtomGraph:
-    """The graph where it is needed."""
+    """Graph on a device in a dtype."""
     graph = copper(n_atoms).clone().to(device)
     for name in ("pos", "cell", "edge_shift"):
         graph[name] = graph[name].to(dtype)
@@ -122,9 +122,9 @@ def graph_of(n_atoms: int, dtype: torch.dtype, device: torch.device) -> AtomGrap
 
 
 def median_ms(function: Callable[[], object], device: torch.device, *, seconds: float) -> dict[str, Any]:
-    """Median, smallest and largest time of a call, after two to warm up, the first of which is timed apart.
+    """Median, minimum and maximum time of a call, after two warm-up calls; the first one is timed separately.
 
-    At most thirty calls and, if there are any `seconds`, at least three.
+    At most thirty calls, and at least three if `seconds` is not zero.
     """
     start = time.perf_counter()
     function()
@@ -159,7 +159,7 @@ def _synchronize(device: torch.device) -> None:
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError after so many seconds, when Python comes to run again."""
+    """Context that raises TimeoutError after a time, as soon as Python code runs again."""
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"not done after {seconds:.0f} s")
@@ -174,16 +174,16 @@ def at_most(seconds: float) -> Iterator[None]:
 
 
 class Benchmark:
-    """The measurements, the most important first."""
+    """Measurements of all networks, the most important first."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.seconds = 0.0 if stage.rehearse else 1.0
         self.energies: dict[tuple[str, int, str], float] = {}
-        """By the plain twin, of architecture, atoms and dtype."""
+        """Energies with the plain product, by architecture, number of atoms and dtype."""
 
     def run(self) -> None:
-        """Everything: contestants that may fail, or leave the GPU unusable, come last."""
+        """Measure all cases; implementations that may fail or leave the GPU unusable come last."""
         stage = self.stage
         sizes = tuple(REHEARSED) if stage.rehearse else SIZES
         contestants = ["plain", "e3nn"]
@@ -197,12 +197,12 @@ class Benchmark:
         for architecture in ("NequIP", "MACE"):
             self.contest(architecture, "plain", sizes[:1], torch.float64)
         if stage.rehearse:
-            return  # a compiler takes longer than all else
+            return  # compilation would take longer than everything else
         for architecture in ("NequIP", "MACE"):
             self.contest(architecture, "compiled", sizes[:1], torch.float32)
 
     def contest(self, architecture: str, contestant: str, sizes: tuple[int, ...], dtype: torch.dtype) -> None:
-        """One contestant in one architecture, at some sizes."""
+        """Measure one implementation in one architecture, at several sizes."""
         stage, optional = self.stage, contestant in ("compiled", "cuequivariance")
         name = {"architecture": architecture, "contestant": contestant, "dtype": str(dtype)[6:]}
         model: list[ForceField] = []
@@ -229,7 +229,7 @@ class Benchmark:
     def row(
         self, model: ForceField, name: dict[str, Any], n_atoms: int, mode: str, limit: float
     ) -> dict[str, Any]:
-        """Time and memory of one mode at one size."""
+        """Measure time and memory of evaluation or training at one size."""
         stage = self.stage
         dtype = next(model.parameters()).dtype
         graph = graph_of(n_atoms, dtype, stage.device)
@@ -241,7 +241,7 @@ class Benchmark:
                 found["peak_mb"] = peak_memory_mb(stage.device)
                 found |= self.compare(float(model(graph).energy), name, n_atoms)
             else:
-                # A learning rate of 0: the weights stay, and energies can be compared.
+                # A learning rate of 0 keeps the weights, so that energies can be compared.
                 optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
 
                 def step() -> None:
@@ -257,7 +257,7 @@ class Benchmark:
         return found
 
     def compare(self, energy: float, name: dict[str, Any], n_atoms: int) -> dict[str, float]:
-        """The energy, and how it differs from the plain twin's."""
+        """Energy, and its relative difference from that of the plain product."""
         key = name["architecture"], n_atoms, name["dtype"]
         if name["contestant"] == "plain":
             self.energies[key] = energy
@@ -269,7 +269,7 @@ class Benchmark:
 
 
 def main() -> None:
-    """Measure, with TF32 off."""
+    """Measure without TF32."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     stage = Stage(__doc__)

@@ -1,15 +1,15 @@
-"""Does the number of unsatisfied patterns jump where nets of the published size jam, and what would it cost?
+"""Does the number of unsatisfied patterns jump at jamming for nets of the published size, and at what cost?
 
     python benchmarks/gpu/jamming.py --output OUT/jamming.json --seconds 75 [--rehearse]
 
 Dense ReLU nets with d = h = 51 and three hidden layers (N = 7,854 weights) on random patterns, the quadratic
-hinge, Adam on all patterns, as the preset "paper" of the experiment `jamming_sharpness`, in float32.
-Published (Geiger et al. 2019, arXiv:1809.09349): N_Δ/N jumps from 0 to more than C_0 ≈ 0.5, within P/N of
-2.80 to 3.30 after 10⁷ steps. **First rows: steps a second against the number of members**, in float32 and
-float64, from which follows what 10⁶ steps take. Then members over a row of P/N, several seeds each, in the
-time that is left. Groups of equal P are members of one `Dense`; a step of each is a CUDA graph on a stream of
-its own, and groups whose members are all satisfied drop out. The learning rate falls with the fraction of the
-time that is used, for steps a second change as groups drop out. Steps that were done stand in each row.
+hinge, full-batch Adam, as in the preset "paper" of the experiment `jamming_sharpness`, in float32. Published
+(Geiger et al. 2019, arXiv:1809.09349): N_Δ/N jumps from 0 to more than C_0 ≈ 0.5 at a P/N between 2.80 and
+3.30 after 10⁷ steps. The first rows are steps a second against the number of members, in float32 and float64,
+from which the time of 10⁶ steps follows. Then nets at several P/N and seeds are minimised in the remaining
+time. Nets of equal P are members of one `Dense`. The step of such a group is a CUDA graph on its own stream;
+groups whose members are all satisfied stop. The learning rate decreases with the fraction of time used,
+because steps a second change when groups stop. Each row contains the number of steps done.
 """
 
 import time
@@ -32,11 +32,11 @@ from symnets.training import Criterion, QuadraticHinge, TrainState, descend_memb
 
 MOST_STEPS = 1_000_000
 UNROLLED = 10
-"""Steps that a CUDA graph does."""
+"""Number of steps in a CUDA graph."""
 PROGRESS_EVERY = 5.0
-"""Seconds between two notes of how far the groups are."""
+"""Seconds between two records of the groups' progress."""
 FALL = 2.0
-"""A member whose loss fell by less than this factor in the second half of the time is UNSAT."""
+"""A member is UNSAT if its loss fell by less than this factor in the second half of the time."""
 SOURCE = "Geiger et al. 2019, arXiv:1809.09349"
 
 
@@ -54,7 +54,7 @@ class Sizes:
 
 FULL = Sizes(
     width=51,
-    # The ends, which are soon SAT and UNSAT, are there so that the transition lies within.
+    # The outermost values are quickly SAT and UNSAT and bracket the transition.
     ratios=(1.75, 2.25, 2.5, 2.75, 3.0, 3.5),
     seeds=2,
     members=(1, 2, 4, 8, 16, 32),
@@ -64,7 +64,7 @@ REHEARSAL = Sizes(width=6, ratios=(3.5, 1.0), seeds=2, members=(1, 2), stride=20
 
 
 class Group:
-    """Members that differ in their seed alone, and steps of Adam for all of them.
+    """Group of nets that differ only in their seed, minimised together by Adam.
 
     On a GPU ten steps are captured as a CUDA graph; where that fails they are run as they are, and `refused`
     says why.
@@ -85,7 +85,7 @@ class Group:
         self.model = Dense.stack([nets[config] for config in configs]).to(device, dtype)
         self.rate = torch.full((), first.rate * first.width**-1.5, dtype=torch.float32, device=device)
         self.top_rate = float(self.rate)
-        # Gradients of patterns that are nearly satisfied are far below Adam's usual ε.
+        # Gradients of nearly satisfied patterns are far below Adam's default ε.
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=self.rate, eps=1e-16, fused=True, capturable=device.type == "cuda"
         )
@@ -100,7 +100,7 @@ class Group:
         self.refused = ""
 
     def capture(self) -> None:
-        """Record the steps; three are done on the way."""
+        """Record the steps as a CUDA graph, after three warm-up steps."""
         if self.stream is None:
             return
         self.stream.wait_stream(torch.cuda.current_stream())
@@ -119,8 +119,8 @@ class Group:
             torch.cuda.synchronize()
 
     def advance(self, steps: int) -> None:
-        """Do steps, a multiple of `UNROLLED`, on the group's own stream; does not wait for them."""
-        with torch.cuda.stream(self.stream):  # nothing happens without a stream
+        """Launch steps, a multiple of `UNROLLED`, on the group's stream, without waiting for them."""
+        with torch.cuda.stream(self.stream):  # without effect on the CPU
             for _ in range(steps if self.graph is None else steps // UNROLLED):
                 if self.graph is None:
                     self._step()
@@ -130,7 +130,7 @@ class Group:
 
     @torch.no_grad()
     def look(self) -> bool:
-        """Whether all members are satisfied; those that are for the first time are noted with their step."""
+        """Whether all members are satisfied; records the step at which a member is first found satisfied."""
         gaps = 1 - self.targets * self.model(self.inputs)
         self.losses = (0.5 * gaps.relu() ** 2).mean(-1)
         self.unsatisfied = (~(gaps <= self.configs[0].tolerance)).sum(-1)
@@ -140,7 +140,7 @@ class Group:
         return all(step is not None for step in self.sat_at)
 
     def standing(self) -> dict[str, Any]:
-        """P/N, steps, losses and N_Δ/N while the group moves."""
+        """P/N, steps, losses and N_Δ/N of a group that is being minimised."""
         first = self.configs[0]
         return {
             "ratio": first.n_train / first.n_weights,
@@ -150,7 +150,7 @@ class Group:
         }
 
     def rows(self, seconds: float) -> list[dict[str, Any]]:
-        """A row for each member, as the experiment has them."""
+        """Rows of the members, with the columns of the experiment."""
         batch = Batch(self.inputs, self.targets)
         found = margins(self.model, batch, tolerance=self.configs[0].tolerance)
         rows = []
@@ -163,7 +163,7 @@ class Group:
                 verdict = "SAT"
             else:
                 verdict = "UNCONVERGED" if not loss * FALL >= half else "UNSAT"
-            # A member that was satisfied went on with its group; what counts is that it was.
+            # A satisfied member continues with its group; it counts as SAT from its first satisfied step.
             n = 0 if verdict == "SAT" else int(found.n_unsatisfied[k])
             rows.append(
                 {
@@ -197,14 +197,14 @@ class Group:
 
 
 def config(sizes: Sizes, ratio: float, seed: int, dtype: Any = "float32") -> Config:
-    """A net of the preset "paper", three hidden layers."""
+    """Configuration of the preset "paper", with three hidden layers."""
     width = sizes.width
     n_train = round(ratio * count_weights(width, width, 3))
     return Config(n_train=n_train, width=width, dim=width, depth=3, seed=seed, dtype=dtype)
 
 
 def speed(sizes: Sizes, members: int, dtype: str, device: torch.device, seconds: float) -> dict[str, Any]:
-    """Steps a second of so many members at P/N = 3, in one group, measured for about so many seconds."""
+    """Measure steps a second of a group of members at P/N = 3."""
     group = Group([config(sizes, 3.0, seed % 2, dtype) for seed in range(members)], device)
     group.capture()
     steps, taken = UNROLLED, 0.0
@@ -226,7 +226,7 @@ def speed(sizes: Sizes, members: int, dtype: str, device: torch.device, seconds:
 
 
 def library_speed(sizes: Sizes, members: int, device: torch.device, seconds: float) -> dict[str, Any]:
-    """The same by `descend_members`, as the experiment does it: no graph, and a look every 20 steps."""
+    """Measure steps a second of `descend_members` as in the experiment: no CUDA graph, a check in 20 steps."""
     group = Group([config(sizes, 3.0, seed % 2) for seed in range(members)], device)
     optimizer = torch.optim.Adam(group.model.parameters(), lr=group.top_rate, eps=1e-16, fused=True)
     state = TrainState(group.model, optimizer)
@@ -244,7 +244,7 @@ def library_speed(sizes: Sizes, members: int, device: torch.device, seconds: flo
 
 
 def minimise(stage: Stage, sizes: Sizes, seconds: float) -> None:
-    """Groups over P/N side by side for so many seconds; a row of each member as soon as it is known."""
+    """Minimise the groups at all P/N concurrently for a time; add the rows of a group when it is finished."""
     groups = []
     for ratio in sizes.ratios:
         group = Group([config(sizes, ratio, seed) for seed in range(sizes.seeds)], stage.device)
@@ -264,14 +264,14 @@ def minimise(stage: Stage, sizes: Sizes, seconds: float) -> None:
         for group in moving:
             group.rate.fill_(group.top_rate * final**fraction)
         _synchronize(stage.device)
-        for _ in range(sizes.stride // UNROLLED):  # in turns, so that the streams fill the GPU together
+        for _ in range(sizes.stride // UNROLLED):  # alternately, so that the streams fill the GPU together
             for group in moving:
                 group.advance(UNROLLED)
         _synchronize(stage.device)
         for group in [group for group in moving if group.look()]:
             moving.remove(group)
             _tell(stage, group, time.monotonic() - start)
-        if time.monotonic() - saved > PROGRESS_EVERY:  # all that is left of a run that is killed
+        if time.monotonic() - saved > PROGRESS_EVERY:  # all that remains of a run that is killed
             saved = time.monotonic()
             stage.document["moving"] = [group.standing() for group in moving]
             stage.save()
@@ -289,7 +289,7 @@ def _tell(stage: Stage, group: Group, seconds: float) -> None:
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """N_Δ/N by P/N, the largest below the gap and the smallest above it, and whether steps were enough."""
+    """N_Δ/N by P/N, the largest value below the gap, the smallest above it, and whether members converged."""
     by_ratio = {}
     for ratio in sorted({row["ratio"] for row in rows}):
         mine = [row for row in rows if row["ratio"] == ratio]
@@ -320,7 +320,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def findings(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the experiment `jamming_sharpness` reads off a table of runs."""
+    """Findings of the experiment `jamming_sharpness` for the rows."""
     if not rows:
         return []
     return [
@@ -337,7 +337,7 @@ def findings(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _number(value: float | None) -> float | None:
-    """None for NaN, which JSON does not have."""
+    """None for NaN, which JSON cannot represent."""
     return None if value is None or value != value else value
 
 
@@ -347,7 +347,7 @@ def _synchronize(device: torch.device) -> None:
 
 
 def main() -> None:
-    """Speeds first, then the transition."""
+    """Measure the speeds, then the transition."""
     stage = Stage(__doc__)
     sizes = REHEARSAL if stage.rehearse else FULL
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Packs what run.sh needs on a machine that has torch, e3nn and torch-geometric but can download nothing:
+# Packs packages and data for run.sh on a machine with torch, e3nn and torch-geometric but without network:
 #   bash benchmarks/gpu/pack.sh
 # Writes benchmarks/gpu/carry, which git ignores: wheels for Python 3.12 on x86-64, NVIDIA's kernels recompressed,
-# CIFAR-10, and Fashion-MNIST recompressed; data from the folder SYMNETS_DATA. All has to fit, with the checkout, into
-# LIMIT_MB. What cannot be had is left out, and said; run.sh then skips what needs it.
+# CIFAR-10, and Fashion-MNIST recompressed; data are read from the folder SYMNETS_DATA. The total size including the
+# checkout must not exceed LIMIT_MB. What cannot be downloaded is reported and skipped; run.sh skips what needs it.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 carry=benchmarks/gpu/carry python=${PYTHON:-python3} LIMIT_MB=${LIMIT_MB:-64}
 data=${SYMNETS_DATA:?expected the folder of the data sets; export SYMNETS_DATA}
-# Not there with torch and e3nn: what symnets imports, and what its tests do.
+# Dependencies of symnets and its tests beyond torch and e3nn.
 wheels="ase vesin tyro typeguard docstring-parser pooch platformdirs pydantic pydantic-core annotated-types beartype"
 # The kernels of later versions are twice as large.
 cue=0.8.0
@@ -27,7 +27,7 @@ download() { # FOLDER REQUIREMENT...
 
 mkdir -p $carry/fashion-mnist
 rm -rf $carry/wheels
-# The versions that pydantic and pydantic-core share are known once pydantic is here.
+# The version of pydantic-core is read from the wheel of pydantic.
 download $carry/wheels ${wheels/pydantic-core/} $cuequivariance || echo "left out: some of the wheels"
 core=$(unzip -p $carry/wheels/pydantic-2*.whl '*/METADATA' | sed -n 's/^Requires-Dist: \(pydantic-core==[0-9.]*\).*/\1/p')
 download $carry/wheels "$core" || echo "left out: pydantic-core"

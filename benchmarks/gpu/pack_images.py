@@ -1,4 +1,4 @@
-"""CIFAR-10 in 15 MB, for a machine that can download nothing: JPEG images without the header they share.
+"""CIFAR-10 in 15 MB for a machine without network: JPEG images without their common header.
 
     python benchmarks/gpu/pack_images.py [--source cifar10_jpeg.npz] [--n-train 50000] [--n-test 3000]
 
@@ -26,7 +26,7 @@ END = b"\xff\xd9"
 
 
 def scan_start(jpeg: bytes) -> int:
-    """Where the pixels of a JPEG file begin: after its first start-of-scan segment."""
+    """Position of the pixels in a JPEG file: after its first start-of-scan segment."""
     segment = jpeg.index(b"\xff\xda") + 2
     return segment + int.from_bytes(jpeg[segment : segment + 2], "big")
 
@@ -55,7 +55,7 @@ def pack(jpegs: Sequence[bytes], labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def unpack(part: dict[str, np.ndarray], n: int | None = None) -> list[bytes]:
-    """The first n JPEG files of what `pack` returned; all of them by default."""
+    """The first n JPEG files of a part packed by `pack`; all by default."""
     header, scans = part["header"].tobytes(), part["scans"].tobytes()
     ends = np.cumsum(part["lengths"][:n], dtype=np.int64).tolist()
     return [header + scans[a:b] + END for a, b in zip([0, *ends], ends, strict=False)]
@@ -84,7 +84,7 @@ def _decode(jpegs: Sequence[bytes]) -> np.ndarray:
 
 
 def main() -> None:
-    """Pack the images that the arguments ask for, as many of each class."""
+    """Pack equally many images of each class, as given by the arguments."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -92,10 +92,10 @@ def main() -> None:
     parser.add_argument("--source", type=Path, default=source, help=f"by default {source}")
     parser.add_argument("--n-train", type=int, default=50_000, help="training images")
     parser.add_argument("--n-test", type=int, default=3000, help="test images")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     packed: dict[str, np.ndarray] = {}
-    with np.load(asked.source, allow_pickle=False) as file:
-        for split, n in (("train", asked.n_train), ("test", asked.n_test)):
+    with np.load(options.source, allow_pickle=False) as file:
+        for split, n in (("train", options.n_train), ("test", options.n_test)):
             blob, offsets = file[f"{split}_bytes"].tobytes(), file[f"{split}_offsets"]
             labels = file[f"{split}_labels"]
             rows = balanced_subset(torch.from_numpy(labels), n, 0).numpy()
@@ -106,7 +106,7 @@ def main() -> None:
     np.savez(temporary, **packed)
     temporary.replace(PACKED)
     size = PACKED.stat().st_size / 1e6
-    print(f"{PACKED}: {asked.n_train:,} training and {asked.n_test:,} test images, {size:.1f} MB")
+    print(f"{PACKED}: {options.n_train:,} training and {options.n_test:,} test images, {size:.1f} MB")
 
 
 if __name__ == "__main__":

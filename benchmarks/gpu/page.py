@@ -1,15 +1,15 @@
-"""The tables of docs/benchmarks_gpu.md, from what run.sh has merged; `benchmarks/tables.py` writes them."""
+"""Tables of docs/benchmarks_gpu.md from the gpu.json of run.sh; `benchmarks/tables.py` writes them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 Cells = tuple[Sequence[str], Iterable[Sequence[object]]]
-"""Head and rows."""
+"""Head and rows of a table."""
 CONTESTANTS = ("plain", "e3nn", "cuequivariance", "compiled")
 
 
 def digits(value: float | None, n: int = 3) -> str:
-    """So many significant digits; a dash for nothing."""
+    """Number with a given number of significant digits; "-" for None."""
     if value is None:
         return "-"
     if abs(value) >= 10**n:
@@ -18,12 +18,12 @@ def digits(value: float | None, n: int = 3) -> str:
 
 
 def rows_of(document: dict, stage: str) -> list[dict[str, Any]]:
-    """What a stage measured."""
+    """Rows of a stage."""
     return document["stages"].get(stage, {}).get("rows", [])
 
 
 def environment(document: dict, _: str) -> Cells:
-    """The machine and the versions."""
+    """Machine and versions of packages."""
     found = document["environment"] or {}
     rates = next((row for row in rows_of(document, "device_tests") if row.get("part") == "rates"), {})
     rehearsal = {"rehearsal": "these are not results"} if document["rehearsal"] else {}
@@ -43,7 +43,7 @@ def stages(document: dict, _: str) -> Cells:
 
 
 def tests(document: dict, _: str) -> Cells:
-    """Outcomes of `pytest -m cuda`; the tests that failed, with the end of their messages."""
+    """Outcomes of `pytest -m cuda`, and failed tests with the end of their messages."""
     counts = document["stages"].get("device_tests", {}).get("tests", {})
     rows: list[Sequence[object]] = [(outcome, n) for outcome, n in counts.items()]
     for row in rows_of(document, "device_tests"):
@@ -55,7 +55,7 @@ def tests(document: dict, _: str) -> Cells:
 
 
 def force_field(document: dict, architecture: str) -> Cells:
-    """Milliseconds of every contestant, and memory of two; a row for each size, dtype and mode."""
+    """Milliseconds of all implementations and memory of two, for each size, dtype and mode."""
     found: dict[tuple[str, int, str], dict[str, dict]] = {}
     for row in rows_of(document, "force_field"):
         if row.get("architecture") == architecture and "atoms" in row:
@@ -78,7 +78,7 @@ def force_field(document: dict, architecture: str) -> Cells:
 
 
 def time_or_reason(row: dict) -> str:
-    """The median time, or why there is none."""
+    """Median time, or the reason why there is none."""
     if "ms" in row:
         return digits(row["ms"])
     reasons = {
@@ -91,7 +91,7 @@ def time_or_reason(row: dict) -> str:
 
 
 def stability(document: dict, data: str) -> Cells:
-    """The nets of a data set in the order of R, next to the published law."""
+    """Nets of a data set in the order of R, compared with the published law."""
     rows = [row for row in rows_of(document, "stability") if row.get("data") == data and "R" in row]
     rows.sort(key=lambda row: row["R"] or 0.0)
     head = ("net", "parameters", "epochs", "training error", "test error", "R", "0.2 √R", "R at the start")
@@ -111,7 +111,7 @@ def stability(document: dict, data: str) -> Cells:
 
 
 def law(document: dict, _: str) -> Cells:
-    """ε = A R^a for each data set."""
+    """Fit of ε = A R^a for each data set."""
     head = (
         "images",
         "nets",
@@ -138,7 +138,7 @@ def law(document: dict, _: str) -> Cells:
 
 
 def jamming_speed(document: dict, _: str) -> Cells:
-    """Steps a second against members."""
+    """Steps a second against the number of members."""
     head = ("members", "dtype", "steps a second", "members' steps a second", "hours for 10⁶ steps")
     return head, [
         (
@@ -168,7 +168,7 @@ def jamming(document: dict, _: str) -> Cells:
 
 
 def findings(document: dict, stage: str) -> Cells:
-    """Published and measured."""
+    """Published and measured findings."""
     return ("quantity", "published", "measured", "agree"), [
         (
             found["quantity"].replace("|", "\\|"),

@@ -2,14 +2,14 @@
 
     python benchmarks/gpu/stability.py --output OUT/stability.json --seconds 180 [--rehearse]
 
-Fifteen nets are trained on CIFAR-10 (`pack_images.py`) and on Fashion-MNIST (the folder SYMNETS_DATA), as
-the experiment `stability_vs_error` does with narrow ones. D, G and R of the logits are for δ = 1 pixel at
-c = 3 in the published convention. Published: ε ≈ 0.2 √R for fifteen nets on CIFAR-10 after 250 epochs
-(Petrini et al. 2021, arXiv:2105.02468). **Here trainings last a few epochs**: first the seconds of an epoch
-of each net are measured, then epochs are shared out so that all nets fit the time. Rows
-tell epochs, steps and training error.
+Fifteen nets are trained on CIFAR-10 (`pack_images.py`) and on Fashion-MNIST (the folder SYMNETS_DATA), like
+the narrower nets of the experiment `stability_vs_error`. D, G and R of the logits are measured at δ = 1 pixel
+and c = 3 in the published convention. Published: ε ≈ 0.2 √R for fifteen nets on CIFAR-10 after 250 epochs
+(Petrini et al. 2021, arXiv:2105.02468). Trainings last only a few epochs here: the time of an epoch of each
+net is measured first, then epochs are allotted to nets so that all fit in the time. Rows contain epochs,
+steps and training error.
 
-Images lie on the device. A step is one CUDA graph: shifts and reflections, the net in bfloat16, optimiser.
+Images are on the device. A step is one CUDA graph: shifts and reflections, the net in bfloat16, optimizer.
 """
 
 import math
@@ -39,9 +39,9 @@ from symnets.training import safe_convolutions
 SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 LEAST_EPOCHS = 1.0
 WORTH = {"cifar10": 1.0, "fashion-mnist": 0.25}
-"""Of an epoch. The law was published for CIFAR-10; Fashion-MNIST is learned in fewer epochs."""
+"""Weight of an epoch by data set: the law was published for CIFAR-10; Fashion-MNIST needs fewer epochs."""
 WARMUP = 0.15
-"""Part of the steps in which the learning rate rises."""
+"""Fraction of the steps in which the learning rate increases."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ REHEARSAL = Sizes(
 
 @dataclass(frozen=True)
 class DataSet:
-    """Images on the device, normalised; those to train on with a border of zeros, channels last."""
+    """Normalised images on the device; training images have a border of zeros and channels last."""
 
     name: str
     shape: tuple[int, int, int]
@@ -85,7 +85,7 @@ class DataSet:
 
     @classmethod
     def of(cls, name: str, train: Images, test: Images, device: torch.device) -> "DataSet":
-        """From pixels."""
+        """Data set made from images."""
         normalised = NORMALISATIONS[name]
         shape = tuple(train.pixels.shape[1:])
         reach = max(shape) // 8
@@ -101,7 +101,7 @@ class DataSet:
         )
 
     def augmented(self, rows: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:
-        """Images moved by whole pixels, some of them reflected; in the memory format channels_last."""
+        """Training images shifted by whole pixels, some of them reflected, in memory format channels_last."""
         _, height, width = self.shape
         across = torch.arange(width, device=rows.device)
         across = torch.where(mirrored[:, None], width - 1 - across, across) + shift[:, 1, None]
@@ -110,7 +110,7 @@ class DataSet:
 
 
 class Training:
-    """A net in training, with all that a step reads in tables on the device.
+    """Training of a net, with the random numbers of all steps in tables on the device.
 
     On a GPU the step is captured as a CUDA graph; where that fails it is run as it is, and `refused`
     says why.
@@ -139,7 +139,7 @@ class Training:
         self.net.train()
 
     def prepare(self, repeats: int) -> float:
-        """Capture the step; seconds that it takes. Weights, statistics and momenta are put back."""
+        """Capture a step and return its seconds; weights, statistics and momenta are restored."""
         try:
             self._capture()
         except RuntimeError as error:
@@ -158,7 +158,7 @@ class Training:
         return taken
 
     def plan(self, steps: int, seed: int = 0) -> None:
-        """Draw batches, shifts and reflections of so many steps, and the learning rate: up, then a cosine."""
+        """Sample batches, shifts and reflections of the steps; set the schedule: warm-up, then a cosine."""
         generator = torch.Generator(self.device).manual_seed(seed)
         n, options = len(self.data.train_labels), {"generator": generator, "device": self.device}
         for start in range(0, steps, self.steps_per_epoch):
@@ -171,19 +171,19 @@ class Training:
         self.rates[:steps] = self.top_rate * torch.minimum(done / WARMUP, fall)
 
     def run(self, steps: int, seconds: float) -> int:
-        """Train; returns the steps done, fewer if so many seconds were over before."""
+        """Train for at most a number of seconds; return the number of steps done."""
         start, done, part = time.monotonic(), 0, 1
         while done < steps and time.monotonic() - start < seconds:
             part = min(part, steps - done)
             begun = time.monotonic()
             self._replay(part)
             done += part
-            part *= 2 if time.monotonic() - begun < 0.1 else 1  # the clock is read often enough
+            part *= 2 if time.monotonic() - begun < 0.1 else 1  # parts are short enough for the clock
         self.net.eval()
         return done
 
     def train_error(self, n: int) -> float:
-        """Error on the first n training images, not shifted."""
+        """Error on the first n training images, without shifts."""
         reach, (_, height, width) = self.data.reach, self.data.shape
         images = self.data.train[:n, reach : reach + height, reach : reach + width].movedim(-1, 1)
         return classification_error(self.net, images, self.data.train_labels[:n]).error
@@ -231,7 +231,7 @@ class Training:
 
 
 def _optimizer(net: nn.Module, architecture: Architecture, rate: Tensor) -> torch.optim.Optimizer:
-    """One whose learning rate is a tensor, so that a CUDA graph may read another in each step."""
+    """Optimizer whose learning rate is a tensor, so that a CUDA graph can read a new value in each step."""
     decay = architecture.weight_decay
     if architecture.optimizer == "adamw":
         capturable = rate.device.type == "cuda"
@@ -256,7 +256,7 @@ def epochs_that_fit(
     most: float,
     least: float = LEAST_EPOCHS,
 ) -> list[float]:
-    """Epochs of each training, proportional to √(worth / cost) within limits, that take so many seconds.
+    """Epochs of each training, proportional to √(worth / cost) within limits, for a total time.
 
     This shares the time so that Σ worth / epochs is least: cheap nets are trained for more epochs, costly
     ones for more seconds.
@@ -299,7 +299,7 @@ def measured(net: nn.Module, data: DataSet, sizes: Sizes, cutoff: float, n_draws
 
 
 def trained(stage: Stage, training: Training, sizes: Sizes, seconds_of_training: float) -> dict[str, Any]:
-    """Train a net for about so many seconds, and measure it: what a row tells."""
+    """Train a net for about a number of seconds, measure it, and return the row."""
     data, net = training.data, training.net
     step = training.prepare(2 if stage.rehearse else 8)
     per_epoch = training.steps_per_epoch
@@ -342,7 +342,7 @@ def trained(stage: Stage, training: Training, sizes: Sizes, seconds_of_training:
 
 
 def verdict_on_law(rows: Sequence[dict[str, Any]], data: str) -> dict[str, Any]:
-    """ε = A R^a over the nets of a data set that were trained to the end, next to the published law."""
+    """Fit of ε = A R^a over the completely trained nets of a data set, compared with the published law."""
     done = [row for row in rows if row.get("data") == data and row.get("verdict") == "DONE"]
     points = [(row["R"], row["test_error"]) for row in done if row["R"] and row["test_error"]]
     law: dict[str, Any] = {"data": data, "nets": len(points)}
@@ -368,7 +368,7 @@ def verdict_on_law(rows: Sequence[dict[str, Any]], data: str) -> dict[str, Any]:
 
 
 def findings(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the experiment `stability_vs_error` reads off a table of runs, with errors over nets."""
+    """Findings of the experiment `stability_vs_error` for the rows, with errors over nets."""
     done = [row | {"seed": 0} for row in rows if row.get("verdict") == "DONE"]
     if len(done) < 3:
         return []
@@ -387,12 +387,12 @@ def findings(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _json(value: Any) -> Any:
-    """None for what is no number, which JSON does not have."""
+    """None for NaN, which JSON cannot represent."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def data_sets(stage: Stage, sizes: Sizes) -> list[DataSet]:
-    """CIFAR-10 and Fashion-MNIST, those that are there; a rehearsal without either has digits."""
+    """CIFAR-10 and Fashion-MNIST, as far as available; a rehearsal without either uses digits."""
     found: list[DataSet] = []
     missing: dict[str, str] = {}
 
@@ -427,7 +427,7 @@ def data_sets(stage: Stage, sizes: Sizes) -> list[DataSet]:
 
 
 def main() -> None:
-    """Measure the cost of each net, share out the time, train, and fit the law."""
+    """Measure the cost of each net, allot the time, train, and fit the law."""
     stage = Stage(__doc__)
     sizes = REHEARSAL if stage.rehearse else FULL
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -473,14 +473,14 @@ def main() -> None:
 
 
 def _costs(stage: Stage, sizes: Sizes, sets: Sequence[DataSet]) -> dict[tuple[str, str], float]:
-    """Seconds of an epoch of each net, measured on the first data set, elsewhere by the number of pixels."""
+    """Seconds of an epoch of each net: measured for the first data set, scaled by pixels for the others."""
     costs: dict[tuple[str, str], float] = {}
     table: dict[str, Any] = {}
     for net in sizes.nets:
         try:
             training = Training(NETS[net], sets[0], sizes)
             step = training.prepare(2 if stage.rehearse else 4)
-        except RuntimeError as error:  # it will fail, and say so, in its own row
+        except RuntimeError as error:  # it will fail again and be reported in its row
             table[net], step = str(error).splitlines()[0], 0.1
         else:
             table[net] = {"ms_per_step": round(1000 * step, 3), "steps_per_second": round(1 / step, 1)}

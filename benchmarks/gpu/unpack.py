@@ -1,4 +1,4 @@
-"""What pack.sh has packed becomes a folder of packages and a folder of data; for run.sh.
+"""Unpack the files of pack.sh into a folder of packages and a folder of data; run by run.sh.
 
     python benchmarks/gpu/unpack.py benchmarks/gpu/carry FOLDER
 
@@ -22,7 +22,7 @@ def main(carry: Path, folder: Path) -> None:
     site.mkdir(parents=True)
     missing = [wheel for wheel in sorted(carry.glob("wheels/*.whl")) if not present(wheel.name.split("-")[0])]
     if not install(missing, site):
-        for wheel in missing:  # one by one, so that one that does not suit leaves out no other
+        for wheel in missing:  # one by one, so that an unsuitable wheel does not affect the others
             if not install([wheel], site):
                 print(f"left out: {wheel.name}")
     kernels = carry / "kernels.tar.xz"
@@ -42,7 +42,7 @@ def main(carry: Path, folder: Path) -> None:
 
 
 def present(name: str) -> bool:
-    """Whether this Python has a package of this name, which is that of its wheel."""
+    """Whether this Python has the package of a wheel."""
     try:
         return bool(version(name))
     except PackageNotFoundError:

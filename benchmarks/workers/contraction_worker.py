@@ -8,14 +8,14 @@ from request import request
 from timing import measure
 from torch import Tensor
 
-asked = request()
-nodes, channels, correlation, n_species = asked["nodes"], asked["channels"], asked["correlation"], 3
-irreps_in = "+".join(f"{channels}x{degree}{'eo'[degree % 2]}" for degree in range(asked["lmax"] + 1))
+job = request()
+nodes, channels, correlation, n_species = job["nodes"], job["channels"], job["correlation"], 3
+irreps_in = "+".join(f"{channels}x{degree}{'eo'[degree % 2]}" for degree in range(job["lmax"] + 1))
 irreps_out = f"{channels}x0e+{channels}x1o"
 generator = torch.Generator().manual_seed(0)
 species = torch.randint(n_species, (nodes,), generator=generator)
-n_components = (asked["lmax"] + 1) ** 2
-if asked["package"] == "symnets":
+n_components = (job["lmax"] + 1) ** 2
+if job["package"] == "symnets":
     from symnets.ops import SymmetricContraction
 
     layer = SymmetricContraction(irreps_in, irreps_out, correlation)
@@ -29,7 +29,7 @@ else:
     from e3nn import o3
     from mace.modules.symmetric_contraction import SymmetricContraction
 
-    options = {"num_elements": n_species, "use_reduced_cg": asked["variant"] == "reduced"}
+    options = {"num_elements": n_species, "use_reduced_cg": job["variant"] == "reduced"}
     layer = SymmetricContraction(o3.Irreps(irreps_in), o3.Irreps(irreps_out), correlation, **options)
     x = torch.randn(nodes, channels, n_components, generator=generator, requires_grad=True)
     one_hot = torch.nn.functional.one_hot(species, n_species).float()
@@ -51,8 +51,8 @@ def backward() -> None:
     torch.autograd.grad(product().square().sum(), [x, *weights], allow_unused=True)
 
 
-result = measure({"forward": forward, "backward": backward}[asked["order"]], asked["seconds"])
+result = measure({"forward": forward, "backward": backward}[job["order"]], job["seconds"])
 result["versions"] = {"torch": torch.__version__}
-if asked["package"] == "mace":
+if job["package"] == "mace":
     result["versions"] |= {name: version(name) for name in ("mace-torch", "e3nn")}
 print(json.dumps(result))

@@ -11,8 +11,8 @@ from timing import once
 
 from symnets.ops import all_paths, to_e3nn
 
-asked = request()
-weights, order = asked["weights"], asked["order"]
+job = request()
+weights, order = job["weights"], job["order"]
 ours, theirs = convolution.symnets(weights), convolution.e3nn(weights)
 with torch.no_grad():
     for a, b in zip(ours.parameters, theirs.parameters, strict=True):
@@ -29,7 +29,7 @@ for _ in range(3):
     mine()
     other()
 times: list[tuple[float, float]] = []
-while len(times) < asked["pairs"]:
+while len(times) < job["pairs"]:
     times.append((once(mine), once(other)))
 ratios = sorted(b / a for a, b in times)
 quarter = len(ratios) // 4

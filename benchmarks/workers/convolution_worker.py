@@ -7,11 +7,11 @@ import convolution
 from request import request
 from timing import measure
 
-asked = request()
-options = {"layout": asked["variant"]} if asked["variant"] else {}
-contender = getattr(convolution, asked["package"])(asked["weights"], **options)
-step = convolution.step(contender, asked["order"], convolution.leaves(asked["weights"]))
-result = measure(step, asked["seconds"])
+job = request()
+options = {"layout": job["variant"]} if job["variant"] else {}
+contender = getattr(convolution, job["package"])(job["weights"], **options)
+step = convolution.step(contender, job["order"], convolution.leaves(job["weights"]))
+result = measure(step, job["seconds"])
 result["versions"] = {}
 for name in ("torch", "e3nn", "cuequivariance_torch"):
     try:

@@ -10,9 +10,9 @@ from request import request
 from timing import once
 from torch import Tensor
 
-asked = request()
-degrees = list(range(asked["lmax"] + 1))
-vectors = torch.randn(asked["vectors"], 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+job = request()
+degrees = list(range(job["lmax"] + 1))
+vectors = torch.randn(job["vectors"], 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
 
 
 def symnets(v: Tensor) -> Tensor:
@@ -39,11 +39,11 @@ def step(function: Callable[[Tensor], Tensor], order: str) -> Callable[[], objec
     return forward if order == "forward" else backward
 
 
-mine, other = step(symnets, asked["order"]), step(e3nn, asked["order"])
+mine, other = step(symnets, job["order"]), step(e3nn, job["order"])
 for _ in range(3):
     mine()
     other()
-times = [(once(mine), once(other)) for _ in range(asked["pairs"])]
+times = [(once(mine), once(other)) for _ in range(job["pairs"])]
 print(
     json.dumps(
         {

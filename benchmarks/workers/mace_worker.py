@@ -10,11 +10,11 @@ from mace.modules import ScaleShiftMACE, interaction_classes
 from request import graph, request
 from timing import measure
 
-asked = request()
-arrays = graph(asked)
+job = request()
+arrays = graph(job)
 species = arrays["z"].unique()
 n_graphs = len(arrays["cell"])
-channels = asked["channels"]
+channels = job["channels"]
 model = ScaleShiftMACE(
     r_max=5.0,
     num_bessel=8,
@@ -27,7 +27,7 @@ model = ScaleShiftMACE(
     hidden_irreps=o3.Irreps(f"{channels}x0e + {channels}x1o"),
     MLP_irreps=o3.Irreps("16x0e"),
     atomic_energies=np.zeros(len(species)),
-    avg_num_neighbors=float(asked["mean_neighbors"]),
+    avg_num_neighbors=float(job["mean_neighbors"]),
     atomic_numbers=species.tolist(),
     correlation=3,
     gate=torch.nn.functional.silu,
@@ -64,7 +64,7 @@ def train() -> None:
     optimizer.step()
 
 
-result = measure({"evaluate": evaluate, "train": train}[asked["mode"]], asked["seconds"])
+result = measure({"evaluate": evaluate, "train": train}[job["mode"]], job["seconds"])
 result["parameters"] = sum(p.numel() for p in model.parameters())
 result["versions"] = {name: version(name) for name in ("mace-torch", "e3nn", "torch")}
 print(json.dumps(result))

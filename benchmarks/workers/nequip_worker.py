@@ -24,10 +24,10 @@ from request import graph, request
 from timing import measure
 from torch import Tensor, nn
 
-asked = request()
-arrays = graph(asked)
+job = request()
+arrays = graph(job)
 species = arrays["z"].unique()
-compiled = asked["variant"] == "compiled"
+compiled = job["variant"] == "compiled"
 
 
 def build(mode: str) -> nn.Module:
@@ -38,15 +38,15 @@ def build(mode: str) -> nn.Module:
         compile_mode=mode,
         r_max=5.0,
         type_names=[f"Z{int(z)}" for z in species],
-        num_layers=asked.get("layers", 4),
-        l_max=asked["lmax"],
+        num_layers=job.get("layers", 4),
+        l_max=job["lmax"],
         parity=False,
-        num_features=asked["channels"],
+        num_features=job["channels"],
         radial_mlp_depth=2,
         radial_mlp_width=64,
         num_bessels=8,
         bessel_trainable=True,
-        avg_num_neighbors=asked["mean_neighbors"],
+        avg_num_neighbors=job["mean_neighbors"],
     )
 
 
@@ -69,14 +69,14 @@ def package() -> tuple[nn.Module, float]:
     """The model that `nequip-compile --mode aotinductor --device cpu --target ase` writes; seconds it took.
 
     These are the calls of nequip-compile after it has read a checkpoint. The file is kept in
-    `asked["packages"]`; it is for any number of atoms and edges."""
-    shape = {key: asked[key] for key in ("lmax", "channels", "mean_neighbors", "threads")}
-    name = json.dumps([shape, species.tolist(), asked.get("layers", 4), version("nequip"), torch.__version__])
-    path = Path(asked["packages"]) / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.nequip.pt2"
+    `job["packages"]`; it is for any number of atoms and edges."""
+    shape = {key: job[key] for key in ("lmax", "channels", "mean_neighbors", "threads")}
+    name = json.dumps([shape, species.tolist(), job.get("layers", 4), version("nequip"), torch.__version__])
+    path = Path(job["packages"]) / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.nequip.pt2"
     seconds = path.with_suffix(".seconds")
-    if not path.exists() and "only_package" not in asked:
+    if not path.exists() and "only_package" not in job:
         # In another process: the memory of this one is measured.
-        subprocess.run([sys.executable, __file__, json.dumps(asked | {"only_package": True})], check=True)
+        subprocess.run([sys.executable, __file__, json.dumps(job | {"only_package": True})], check=True)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         model = build("eager")
@@ -104,14 +104,14 @@ def package() -> tuple[nn.Module, float]:
 
 set_global_state()
 extra = {}
-if compiled and asked["mode"] == "evaluate":
+if compiled and job["mode"] == "evaluate":
     model, extra["build_s"] = package()
-    if "only_package" in asked:
+    if "only_package" in job:
         sys.exit()
 else:
     model = build("compile" if compiled else "eager")
 data = inputs()
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-4) if asked["mode"] == "train" else None
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-4) if job["mode"] == "train" else None
 
 
 def evaluate() -> dict[str, Tensor]:
@@ -128,7 +128,7 @@ def train() -> None:
     optimizer.step()
 
 
-result = measure({"evaluate": evaluate, "train": train}[asked["mode"]], asked["seconds"]) | extra
+result = measure({"evaluate": evaluate, "train": train}[job["mode"]], job["seconds"]) | extra
 result["parameters"] = sum(p.numel() for p in build("eager").parameters())
 result["versions"] = {name: version(name) for name in ("nequip", "e3nn", "torch")}
 print(json.dumps(result))

@@ -10,12 +10,12 @@ from torch import Tensor
 
 def request() -> dict:
     """Request in the command line of the worker; sets the number of threads."""
-    asked = json.loads(sys.argv[1])
-    torch.set_num_threads(asked["threads"])
+    job = json.loads(sys.argv[1])
+    torch.set_num_threads(job["threads"])
     torch.manual_seed(0)
-    return asked
+    return job
 
 
-def graph(asked: dict) -> dict[str, Tensor]:
+def graph(job: dict) -> dict[str, Tensor]:
     """`pos`, `z`, `cell`, `pbc`, `edge_index` (sender, receiver), `edge_shift`, `batch`."""
-    return {name: torch.from_numpy(array) for name, array in np.load(asked["graph"]).items()}
+    return {name: torch.from_numpy(array) for name, array in np.load(job["graph"]).items()}

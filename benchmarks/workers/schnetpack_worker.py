@@ -15,9 +15,9 @@ import schnetpack.properties as key  # noqa: E402
 from request import graph, request  # noqa: E402
 from timing import measure  # noqa: E402
 
-asked = request()
-arrays = graph(asked)
-cutoff, width = 5.0, asked["channels"]
+job = request()
+arrays = graph(job)
+cutoff, width = 5.0, job["channels"]
 periodic = bool(arrays["pbc"].any())
 model = spk.model.NeuralNetworkPotential(
     representation=spk.representation.PaiNN(
@@ -61,7 +61,7 @@ def train() -> None:
     optimizer.step()
 
 
-result = measure({"evaluate": evaluate, "train": train}[asked["mode"]], asked["seconds"])
+result = measure({"evaluate": evaluate, "train": train}[job["mode"]], job["seconds"])
 result["parameters"] = sum(p.numel() for p in model.parameters())
 result["versions"] = {name: version(name) for name in ("schnetpack", "torch")}
 print(json.dumps(result))

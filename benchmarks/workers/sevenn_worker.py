@@ -10,9 +10,9 @@ from sevenn.atom_graph_data import AtomGraphData
 from sevenn.util import load_checkpoint
 from timing import measure
 
-asked = request()
-arrays = graph(asked)
-model = load_checkpoint(asked["model"]).build_model().eval()
+job = request()
+arrays = graph(job)
+model = load_checkpoint(job["model"]).build_model().eval()
 model.set_is_batch_data(False)
 sender, receiver = arrays["edge_index"]
 shift = torch.einsum("ea,ab->eb", arrays["edge_shift"], arrays["cell"][0])
@@ -35,7 +35,7 @@ def evaluate() -> float:
     return float(model(data)[KEY.PRED_TOTAL_ENERGY])
 
 
-result = measure(evaluate, asked["seconds"])
+result = measure(evaluate, job["seconds"])
 result["energy"] = evaluate()
 result["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
 result["versions"] = {name: version(name) for name in ("sevenn", "e3nn", "torch")}

@@ -16,36 +16,36 @@ from symnets.data import AtomGraph
 from symnets.models import MACE, ForceField, NequIP, load, save
 from symnets.simulate import compile, compile_error
 
-asked = request()
-arrays = AtomGraph(**graph(asked))
-if asked["model"].startswith("7net"):
-    model = load(asked["file"])
+job = request()
+arrays = AtomGraph(**graph(job))
+if job["model"].startswith("7net"):
+    model = load(job["file"])
 else:  # NequIP beside other architectures, too
-    options = {"channels": asked["channels"], "mean_neighbors": asked["mean_neighbors"]}
+    options = {"channels": job["channels"], "mean_neighbors": job["mean_neighbors"]}
     species = [chemical_symbols[int(z)] for z in arrays.z.unique()]
     model = ForceField(
         MACE(species, radial_hidden=(64, 64, 64), **options)
-        if asked["model"] == "mace"
-        else NequIP(species, lmax=asked["lmax"], layers=asked.get("layers", 4), parity=False, **options)
+        if job["model"] == "mace"
+        else NequIP(species, lmax=job["lmax"], layers=job.get("layers", 4), parity=False, **options)
     )
 parameters = sum(p.numel() for p in model.parameters())
 extra, original = {}, model
-if "save_to" in asked:
+if "save_to" in job:
     start = time.perf_counter()
     # `compile` finds the knots on random clusters; of 89 elements some are too close for any table.
     model = compile(original)
     print(time.perf_counter() - start)
-    save(model, asked["save_to"])
+    save(model, job["save_to"])
     sys.exit()
-if asked["variant"] == "compiled":
+if job["variant"] == "compiled":
     # In another process, as on the command line: the memory of this one is measured.
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/compiled.safetensors"
-        command = [sys.executable, "-W", "ignore", __file__, json.dumps(asked | {"save_to": file})]
+        command = [sys.executable, "-W", "ignore", __file__, json.dumps(job | {"save_to": file})]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         extra["build_s"] = float(done.stdout.splitlines()[-1])
         model = load(file)
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-4) if asked["mode"] == "train" else None
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-4) if job["mode"] == "train" else None
 
 
 def evaluate() -> float:
@@ -61,10 +61,10 @@ def train() -> None:
     optimizer.step()
 
 
-result = measure({"evaluate": evaluate, "train": train}[asked["mode"]], asked["seconds"]) | extra
-if asked["mode"] == "evaluate":
+result = measure({"evaluate": evaluate, "train": train}[job["mode"]], job["seconds"]) | extra
+if job["mode"] == "evaluate":
     result["energy"] = evaluate()
-if asked["variant"] == "compiled":
+if job["variant"] == "compiled":
     result["compile_error"] = compile_error(original, model, arrays)._asdict()
 result["parameters"] = parameters
 result["versions"] = {"symnets": symnets.__version__, "torch": torch.__version__}

@@ -12,13 +12,13 @@ from timing import measure
 from torch import Tensor, nn
 from torchmdnet.models.model import create_model
 
-asked = request()
-arrays = graph(asked)
+job = request()
+arrays = graph(job)
 n_atoms = len(arrays["z"])
 model = create_model(
     {
         "model": "tensornet",
-        "embedding_dimension": asked["channels"],
+        "embedding_dimension": job["channels"],
         "num_layers": 2,
         "num_rbf": 32,
         "rbf_type": "expnorm",
@@ -72,7 +72,7 @@ def train() -> None:
     optimizer.step()
 
 
-result = measure({"evaluate": evaluate, "train": train}[asked["mode"]], asked["seconds"])
+result = measure({"evaluate": evaluate, "train": train}[job["mode"]], job["seconds"])
 result["parameters"] = sum(p.numel() for p in model.parameters())
 result["versions"] = {name: version(name) for name in ("torchmd-net", "torch")}
 print(json.dumps(result))
