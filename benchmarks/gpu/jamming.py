@@ -226,7 +226,7 @@ def speed(sizes: Sizes, members: int, dtype: str, device: torch.device, seconds:
 
 
 def library_speed(sizes: Sizes, members: int, device: torch.device, seconds: float) -> dict[str, Any]:
-    """Measure steps a second of `descend_members` as in the experiment: no CUDA graph, a check in 20 steps."""
+    """Measure steps a second of `descend_members` as in the experiment: no CUDA graph, checks of members."""
     group = Group([config(sizes, 3.0, seed % 2) for seed in range(members)], device)
     optimizer = torch.optim.Adam(group.model.parameters(), lr=group.top_rate, eps=1e-16, fused=True)
     state = TrainState(group.model, optimizer)
