@@ -1,17 +1,17 @@
-from ._curves import NetCurves as NetCurves
-from ._curves import Seeds as Seeds
-from ._curves import SizeCurves as SizeCurves
-from ._curves import by_net as by_net
-from ._curves import jamming_size as jamming_size
-from ._curves import log_correlation as log_correlation
-from ._curves import rank_correlation as rank_correlation
 from ._estimate import Estimate as Estimate
 from ._estimate import geometric_mean as geometric_mean
 from ._estimate import mean_over_seeds as mean_over_seeds
+from ._net_curves import NetCurves as NetCurves
+from ._net_curves import Seeds as Seeds
+from ._net_curves import by_net as by_net
+from ._net_curves import log_correlation as log_correlation
+from ._net_curves import rank_correlation as rank_correlation
 from ._power_law import PowerLaw as PowerLaw
 from ._power_law import fit_power_law as fit_power_law
 from ._power_law import fit_power_law_at as fit_power_law_at
 from ._power_law import fit_power_law_seeds as fit_power_law_seeds
+from ._size_curves import SizeCurves as SizeCurves
+from ._size_curves import jamming_size as jamming_size
 from ._transition import transition as transition
 
 __all__ = [

@@ -32,7 +32,7 @@ class PowerLaw:
     n_points: int
 
     def __call__(self, x: ArrayLike) -> ndarray:
-        """y of the law at x."""
+        """y at x."""
         distance = np.abs(np.asarray(x, dtype=float) - self.x_star.value)
         return self.prefactor.value * distance**self.exponent.value
 
@@ -50,9 +50,9 @@ def fit_power_law(x: ArrayLike, y: ArrayLike, *, error: ArrayLike | None = None)
     Args:
         x: positive, at least three different values.
         y: positive, of the shape of x.
-        error: standard errors of y, positive. With them points are weighted by (y / error)^2 and the errors
-            of the fit follow from them alone; without, all points weigh alike on the logarithmic scale and
-            the errors follow from the scatter of the points about the line.
+        error: standard errors of y, positive. With them, points are weighted by (y / error)^2 and the errors
+            of the fit follow from them alone. Without, all points have equal weight on the logarithmic scale
+            and the errors follow from the scatter of the points about the line.
 
     Example:
         >>> fit_power_law([1, 2, 4], [3, 12, 48]).exponent.value
@@ -75,21 +75,22 @@ def fit_power_law_at(
     error: ArrayLike | None = None,
     between: tuple[float, float] | None = None,
 ) -> PowerLaw:
-    """Fits y = A |x - x*|^a about a point x* that is given, or is fitted too.
+    """Fits y = A |x - x*|^a about a point x* that is given or fitted.
 
-    A fitted x* starts from the best of a fine grid, for the sum of squares has a minimum on either side of
-    every x. The errors contain what the doubt about x* adds.
+    A fitted x* starts from the best of a fine grid, since the sum of squares has a local minimum between any
+    two neighbouring x. The errors of a and A include the uncertainty of x*.
 
     Args:
         x: at least three different values, four if x* is fitted; none equal to x*.
         y: positive.
-        x_star: the point, or None to fit it.
+        x_star: the point x*, or None to fit it.
         error: as for `fit_power_law`.
-        between: where x* may lie, no x strictly within; by default below all x, no farther from the smallest
-            than the range of x.
+        between: interval for a fitted x*, without any x inside; by default below all x, no farther from the
+            smallest than the range of x.
 
     Raises:
-        ValueError: as `fit_power_law`; or the best x* lies at an end of `between`: the data do not tell it.
+        ValueError: as `fit_power_law`; or the best x* is at an end of `between`: the data do not determine
+        it.
     """
     x, y, spread = _checked("fit_power_law_at", x, y, error, n_least=3 if x_star is not None else 4)
     if x_star is not None:
@@ -109,25 +110,25 @@ def fit_power_law_at(
             f"fit_power_law_at: no x* inside ({low:g}, {high:g}) fits better than its ends; "
             "give x_star, or points nearer to it"
         )
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         lambda candidate: _chi2(x, y, spread, x_star=candidate),
         bounds=(grid[best - 1], grid[best + 1]),
         method="bounded",
         options={"xatol": 1e-10 * (high - low)},
     )
-    return _fit(x, y, spread, x_star=float(found.x), fitted=True)
+    return _fit(x, y, spread, x_star=float(optimum.x), fitted=True)
 
 
 def fit_power_law_seeds(x: ArrayLike, y: ArrayLike, *, n_resamples: int = 500, seed: int = 0) -> PowerLaw:
     """Fits y = A x^a to the mean over seeds; the errors come from resampling whole seeds (bootstrap).
 
-    For curves of which each belongs to one seed: the values along a curve share their seed, and a fit that
-    took them for independent would state too small an error.
+    For curves that belong to one seed each: the values along a curve are correlated, and a fit that treats
+    them as independent would underestimate the errors.
 
     Args:
         x: shape (points,), positive.
         y: shape (seeds, points), mean over seeds positive; at least three seeds.
-        n_resamples: how often the seeds are drawn anew.
+        n_resamples: number of resamples of the seeds.
         seed: of the resampling.
 
     Raises:
@@ -166,8 +167,8 @@ def _line(
     """(log A, a) at a given x*, residuals of log y, columns of the linear problem, weights of the points."""
     columns = np.stack((np.ones_like(x), np.log(np.abs(x - x_star))), axis=1)
     weights = np.ones_like(x) if spread is None else 1 / spread
-    found = np.linalg.lstsq(columns * weights[:, None], np.log(y) * weights)[0]
-    return found, np.log(y) - columns @ found, columns, weights
+    parameters = np.linalg.lstsq(columns * weights[:, None], np.log(y) * weights)[0]
+    return parameters, np.log(y) - columns @ parameters, columns, weights
 
 
 def _chi2(x: ndarray, y: ndarray, spread: ndarray | None, *, x_star: float) -> float:
@@ -176,7 +177,7 @@ def _chi2(x: ndarray, y: ndarray, spread: ndarray | None, *, x_star: float) -> f
 
 
 def _fit(x: ndarray, y: ndarray, spread: ndarray | None, *, x_star: float, fitted: bool = False) -> PowerLaw:
-    """The best law at x*; if x* was fitted as well, its derivative joins the columns of the covariance."""
+    """The best law at x*; if x* was fitted too, the covariance includes the derivative with respect to it."""
     (level, slope), residuals, columns, weights = _line(x, y, spread, x_star=x_star)
     if fitted:
         columns = np.column_stack((columns, -slope / (x - x_star)))
@@ -199,7 +200,7 @@ def _fit(x: ndarray, y: ndarray, spread: ndarray | None, *, x_star: float, fitte
 def _checked(
     where: str, x: ArrayLike, y: ArrayLike, error: ArrayLike | None, *, n_least: int
 ) -> tuple[ndarray, ndarray, ndarray | None]:
-    """x, y and the standard errors of log y as arrays that a fit can take."""
+    """x, y and the standard errors of log y as arrays, checked."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"{where}: expected x and y of one shape (points,), got {x.shape} and {y.shape}")

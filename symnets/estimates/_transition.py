@@ -1,4 +1,4 @@
-"""The transition between SAT and UNSAT, read off runs of several seeds at a row of points."""
+"""Position of the transition between SAT and UNSAT, from runs of several seeds at a series of points."""
 
 from typing import Any
 
@@ -10,35 +10,37 @@ from symnets.estimates._estimate import Estimate
 
 
 def crossing(x: ArrayLike, fraction: ArrayLike) -> float:
-    """Where a fraction that grows from below ½ to above ½ passes ½, interpolated linearly.
+    """Where a fraction that grows from below ½ to above ½ crosses ½, interpolated linearly.
 
-    Of several crossings the middle of the outermost two; NaN if there is none within.
+    If there are several crossings, the middle between the first and the last; NaN if there is none.
     """
     x, fraction = np.asarray(x, dtype=float), np.asarray(fraction, dtype=float)
     above = fraction >= 0.5
     if above.all() or not above.any() or above[0] or not above[-1]:
         return float("nan")
-    places = []
+    crossings = []
     for k in np.flatnonzero(above[1:] != above[:-1]):
         slope = (fraction[k + 1] - fraction[k]) / (x[k + 1] - x[k])
-        places.append(x[k] + (0.5 - fraction[k]) / slope)
-    return float((places[0] + places[-1]) / 2)
+        crossings.append(x[k] + (0.5 - fraction[k]) / slope)
+    return float((crossings[0] + crossings[-1]) / 2)
 
 
 def transition(table: Any, x: str, jammed: ArrayLike, *, n_resamples: int = 200) -> Estimate:
-    """The x at which half of the seeds are jammed, and its error.
+    """The x at which half of the seeds are jammed, with its standard error.
 
-    The error adds two parts in squares: the spread when whole seeds are drawn anew, and the width of a step
-    of x at the crossing over √12, for within a step nothing was measured.
+    The error adds two contributions in quadrature: the standard deviation over resampled seeds (bootstrap),
+    and the spacing of x at the crossing divided by √12, the standard deviation of a position uniform in that
+    interval. Value and error are NaN if half is not crossed, the error alone if it is crossed in too few
+    resamples.
 
     Args:
-        table: a data frame of runs, with the columns `x` and "seed".
-        x: column that grows towards jamming.
-        jammed: one bool a run.
-        n_resamples: of the bootstrap over whole seeds.
+        table: a data frame of runs with columns `x` and "seed".
+        x: name of a column that grows towards jamming.
+        jammed: one bool for each run.
+        n_resamples: number of resamples of the seeds.
     """
-    found = table[[x, "seed"]].assign(jammed=np.asarray(jammed, dtype=float))
-    curves = found.pivot_table(index="seed", columns=x, values="jammed", aggfunc="mean")
+    runs = table[[x, "seed"]].assign(jammed=np.asarray(jammed, dtype=float))
+    curves = runs.pivot_table(index="seed", columns=x, values="jammed", aggfunc="mean")
     points, values = curves.columns.to_numpy(), curves.to_numpy()
     value = crossing(points, np.nanmean(values, axis=0))
     if not np.isfinite(value):
@@ -50,9 +52,9 @@ def transition(table: Any, x: str, jammed: ArrayLike, *, n_resamples: int = 200)
 
 def _spread(points: ndarray, values: ndarray, n_resamples: int) -> float:
     rng = np.random.default_rng(0)
-    drawn = [
+    resamples = [
         crossing(points, np.nanmean(values[rng.integers(len(values), size=len(values))], axis=0))
         for _ in range(n_resamples)
     ]
-    known = [place for place in drawn if np.isfinite(place)]
-    return float(np.std(known)) if len(known) > n_resamples // 2 else float("nan")
+    finite = [value for value in resamples if np.isfinite(value)]
+    return float(np.std(finite)) if len(finite) > n_resamples // 2 else float("nan")

@@ -1,4 +1,4 @@
-"""Power laws are found where they are, with errors that mean what they say."""
+"""Fits recover known power laws, and their errors are the scatter of repeated fits."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from symnets.report import draw_power_law
 X = np.geomspace(1, 100, 9)
 
 
-def test_an_exact_law_is_found_exactly() -> None:
+def test_an_exact_law_is_recovered_exactly() -> None:
     fit = fit_power_law(X, 3 * X**-0.7)
     assert (fit.exponent.value, fit.prefactor.value) == pytest.approx((-0.7, 3.0), rel=1e-12)
     assert fit.exponent.error < 1e-12
@@ -29,8 +29,8 @@ def test_errors_are_those_of_a_straight_line() -> None:
     assert fit.prefactor.error == pytest.approx(fit.prefactor.value * level_error, rel=1e-10)
 
 
-def test_given_errors_weigh_the_points() -> None:
-    """A point that nobody trusts changes nothing, and halving all errors halves those of the fit."""
+def test_given_errors_weight_the_points() -> None:
+    """A point of huge error changes nothing, and halving all errors halves those of the fit."""
     y = 2 * X**0.5
     y[4] *= 10
     error = 0.1 * y
@@ -60,7 +60,7 @@ def test_the_error_of_a_divergence_is_the_scatter_of_repeated_fits() -> None:
         assert stated == pytest.approx(found.std(), rel=0.2)
 
 
-def test_resampling_seeds_sees_what_they_share() -> None:
+def test_resampling_seeds_accounts_for_correlations_along_a_curve() -> None:
     """Each seed tilts its whole curve: the slope's error is that of a mean over seeds, not that of points."""
     tilt = 0.1 * np.random.default_rng(2).standard_normal(12)
     fit = fit_power_law_seeds(X, X ** (0.5 + tilt[:, None]))
@@ -79,12 +79,12 @@ def test_resampling_seeds_sees_what_they_share() -> None:
         ([1, 2, 3], [1, 2], "one shape"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(x: list[float], y: list[float], message: str) -> None:
+def test_points_that_cannot_be_fitted_are_refused(x: list[float], y: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fit_power_law(x, y)
 
 
-def test_fits_about_a_point_refuse_what_they_cannot_tell() -> None:
+def test_fits_about_a_point_refuse_data_that_do_not_determine_it() -> None:
     with pytest.raises(ValueError, match="at least 4 points"):
         fit_power_law_at([1, 2, 3], [1, 2, 3])
     with pytest.raises(ValueError, match="without any x"):

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from symnets.estimates import SizeCurves, jamming_size
+from symnets.estimates import Estimate, SizeCurves, jamming_size, mean_over_seeds
 
 
-def test_only_seeds_that_are_there_at_every_size_count() -> None:
+def test_only_seeds_with_a_run_at_every_size_are_included() -> None:
     table = pd.DataFrame(
         {"n_weights": [20, 10, 20, 10, 20], "seed": [0, 0, 1, 2, 2], "y": [2.0, 1.0, 9.0, 3.0, 4.0]}
     )
@@ -31,20 +31,20 @@ def test_seeds_with_a_diverged_run_are_left_out_and_counted(value: float) -> Non
     assert SizeCurves.from_table(table, "seed").left_out == ""
 
 
-def of_ratio(*ratios: float) -> SizeCurves:
+def with_ratios(*ratios: float) -> SizeCurves:
     sizes = 10.0 ** np.arange(1, len(ratios) + 1)
     return SizeCurves(sizes, {"unsatisfied_per_weight": np.array([ratios] * 3)})
 
 
-def test_jamming_is_where_the_ratio_falls_through_the_level_for_the_last_time() -> None:
+def test_jamming_is_where_the_ratio_falls_below_the_level_for_the_last_time() -> None:
     """From 0.2 at N = 100 to 0 at N = 1000 the level 0.1 is halfway on the logarithmic scale."""
-    assert jamming_size(of_ratio(1.0, 0.2, 0.0)) == pytest.approx(100 * 10**0.5)
-    assert jamming_size(of_ratio(0.0, 0.2, 0.0)) == pytest.approx(100 * 10**0.5)
-    assert np.isnan(jamming_size(of_ratio(0.0, 0.0)))
-    assert np.isnan(jamming_size(of_ratio(0.5, 0.4)))
+    assert jamming_size(with_ratios(1.0, 0.2, 0.0)) == pytest.approx(100 * 10**0.5)
+    assert jamming_size(with_ratios(0.0, 0.2, 0.0)) == pytest.approx(100 * 10**0.5)
+    assert np.isnan(jamming_size(with_ratios(0.0, 0.0)))
+    assert np.isnan(jamming_size(with_ratios(0.5, 0.4)))
 
 
-def test_the_error_of_a_mean_is_that_of_statistics() -> None:
+def test_the_bootstrap_error_of_a_mean_is_the_standard_error() -> None:
     """Standard deviation over sqrt(n), known to 10 % from 500 resamples and 200 seeds."""
     values = np.random.default_rng(0).standard_normal((200, 1))
     curves = SizeCurves(np.array([1]), {"y": values})
@@ -53,6 +53,22 @@ def test_the_error_of_a_mean_is_that_of_statistics() -> None:
     assert error == pytest.approx(200**-0.5, rel=0.15)
 
 
-def test_what_is_not_defined_has_no_error() -> None:
-    assert of_ratio(0.5, 0.4).estimate(jamming_size)[1] is None
+def test_an_undefined_statistic_has_no_error() -> None:
+    assert with_ratios(0.5, 0.4).estimate(jamming_size)[1] is None
     assert SizeCurves(np.array([1]), {"y": np.ones((1, 1))}).estimate(lambda c: 1.0) == (1.0, None)
+
+
+def test_means_over_seeds_have_the_standard_error_of_the_mean() -> None:
+    """Standard deviation of 1, 2, 3 is 1; NaN is left out; a geometric mean has the relative error."""
+    assert mean_over_seeds([1.0, 2.0, 3.0, np.nan]) == pytest.approx((2.0, 3**-0.5))
+    assert mean_over_seeds([1.0, np.e**2, -1.0], geometric=True) == pytest.approx((np.e, np.e))
+    assert mean_over_seeds([5.0]) == Estimate(5.0, None)
+    assert np.isnan(mean_over_seeds([]).value)
+
+
+def test_estimates_are_written_with_two_digits_of_their_error() -> None:
+    assert [str(Estimate(0.50312, 0.0123)), str(-Estimate(2.0)), str(Estimate(7.0, 0.5))] == [
+        "0.5031 ± 0.012",
+        "-2",
+        "7 ± 0.5",
+    ]
