@@ -207,7 +207,7 @@ def test_any_network_with_weights_of_a_file(here: Path, nets: str, capsys: pytes
     both = measured(capsys, *line, "--weights", "w.pt", "--baseline", "initial")
     assert both["initial"]["layers"] != both["stability"]["layers"]
     assert (here / "stability" / "One-w-photos").is_dir()
-    assert "tells what the initial weights are" in refused(capsys, *line, "--baseline", "initial")
+    assert "otherwise the initial weights are unknown" in refused(capsys, *line, "--baseline", "initial")
 
 
 def test_weights_of_a_file_are_no_initial_weights(
