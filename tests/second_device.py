@@ -1,11 +1,11 @@
-"""A second device without hardware: its tensors say "cuda:0", hold true values, and refuse to meet the CPU's.
+"""A simulated second device: tensors on "cuda:0" with real values, which cannot be mixed with CPU tensors.
 
     from tests.second_device import second_device
 
     with second_device():
         there = copy.deepcopy(model).to("cuda")   # or build the model within, and model.to("cuda")
         x = torch.randn(5, 3).to("cuda")          # or torch.zeros(5, 3, device="cuda")
-        energy = there(x).sum()                   # computed by the CPU's kernels on real numbers
+        energy = there(x).sum()                   # computed by the CPU's kernels
         energy.backward()                         # derivatives of any order, custom functions too
         energy.cpu()                              # back again: an ordinary tensor, equal to the CPU's result
 
@@ -13,17 +13,17 @@ Within the context these fail, as they do on a GPU, with CUDA's messages:
 
 - an operation on a tensor of the device and one of the CPU. As with CUDA, CPU tensors without dimensions, CPU
   indices of `x[index]`, and `copy_` are allowed;
-- `numpy()`, and anything that reads the memory of a tensor of the device by its address;
-- a generator of the CPU that draws on the device, and the reverse; `torch.Generator("cuda")` makes one of the
-  device, but code that did `from torch import Generator` earlier cannot.
+- `numpy()`, and any access to the memory of a tensor of the device by its address;
+- random numbers on the device from a generator of the CPU, and the reverse; `torch.Generator("cuda")` creates
+  one of the device, but not in code that has done `from torch import Generator` earlier.
 
-`on_device(tensor)` tells whether a tensor is of the device, and so do `tensor.device` and `tensor.is_cuda`.
+`on_device(tensor)` returns whether a tensor is on the device, as do `tensor.device` and `tensor.is_cuda`.
 
-What it does not imitate: `torch.cuda` (`is_available()` stays False: patch it where a test needs it),
-streams, autocast, pinned memory, `torch.compile`, `torch.save`. Wrong devices inside one TorchScript function
-are not found. A tensor's class is `SecondDevice`: code that asks `type(x) is torch.Tensor` behaves otherwise,
-and `detach()` fails in inference mode: take `no_grad`. Tensors of the device must not be used after the
-context has ended. An operation takes a millisecond.
+Not simulated: `torch.cuda` (`is_available()` stays False; patch it where a test needs it), streams, autocast,
+pinned memory, `torch.compile`, `torch.save`. Wrong devices inside one TorchScript function are not detected.
+The class of a tensor is `SecondDevice`, so that `type(x) is torch.Tensor` is False, and `detach()` fails in
+inference mode: use `no_grad`. Tensors of the device must not be used after the context has ended. An
+operation takes a millisecond.
 """
 
 import copy
@@ -47,7 +47,7 @@ READS_CPU_INDICES = {
 }
 MOVES = {"copy_", "_to_copy", "copy"}
 WANTS_ALL = {"cat", "stack"}
-"""Operations of which CUDA takes not even CPU tensors without dimensions."""
+"""Operations for which CUDA does not accept CPU tensors without dimensions either."""
 Generator = torch.Generator
 
 
@@ -134,7 +134,7 @@ class SecondDevice(torch.Tensor):
 
 
 def flat(value: Any) -> list[Any]:
-    """What is in nested lists, tuples and dictionaries."""
+    """Leaves of nested lists, tuples and dictionaries."""
     if isinstance(value, dict):
         value = list(value.values())
     if not isinstance(value, list | tuple):
@@ -145,7 +145,7 @@ def flat(value: Any) -> list[Any]:
 
 
 def mapped(function: Callable[[Any], Any], value: Any) -> Any:
-    """Nested lists, tuples and dictionaries with a function of what is in them."""
+    """Apply a function to the leaves of nested lists, tuples and dictionaries."""
     if isinstance(value, dict):
         return {key: mapped(function, part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -154,7 +154,7 @@ def mapped(function: Callable[[Any], Any], value: Any) -> Any:
 
 
 def base(tensor: Any) -> Any:
-    """A tensor without the wrappers of `torch.func`."""
+    """Tensor without the wrappers of `torch.func`."""
     functorch = torch._C._functorch
     while isinstance(tensor, torch.Tensor) and functorch.is_functorch_wrapped_tensor(tensor):
         tensor = functorch.get_unwrapped(tensor)
@@ -162,12 +162,12 @@ def base(tensor: Any) -> Any:
 
 
 def on_device(tensor: Any) -> bool:
-    """Whether a tensor is of the second device."""
+    """Whether a tensor is on the second device."""
     return isinstance(base(tensor), SecondDevice)
 
 
 class _Move(torch.autograd.Function):
-    """A copy on the other device."""
+    """Copy of a tensor on the other device."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, to_second: bool) -> torch.Tensor:
@@ -212,7 +212,7 @@ def to(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
 
 
 def call(func: Any, args: Any, kwargs: Any, asked: str | None) -> Any:
-    """Runs an operation of ATen on the values.
+    """Run an operation of ATen on the values.
 
     Args:
         func: the operation.
@@ -292,7 +292,7 @@ def _refuse_generators(values: list[Any], second: bool) -> None:
 
 
 class _Functions(TorchFunctionMode):
-    """Calls from Python: devices that were asked for, and copies between devices."""
+    """Mode for calls from Python: requested devices, and copies between devices."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -317,14 +317,14 @@ class _Functions(TorchFunctionMode):
             if on_device(args[0]) != on_device(args[1]):
                 raise RuntimeError("tensor.data was set to a tensor of another device")
             if on_device(args[0]):
-                args[0].elem = args[1].elem  # and the shape, in C++, which has no values
+                args[0].elem = args[1].elem  # then also the shape, in C++, which has no values
         if of_tensor and name == "new_tensor" and on_device(args[0]) and kwargs.get("device") is None:
             like, kwargs["device"], func, args = args[0], DEVICE, torch.tensor, args[1:]
             kwargs.setdefault("dtype", like.dtype)
         if of_tensor and name == "backward":
             names = ("gradient", "retain_graph", "create_graph", "inputs")
             options = {**dict(zip(names, args[1:], strict=False)), **kwargs}
-            with self:  # or what backward functions call from Python would not be seen
+            with self:  # otherwise calls from Python backward functions would not be intercepted
                 return torch.autograd.backward(args[0], options.pop("gradient", None), **options)
         device = kwargs.get("device")
         asked = None
@@ -349,7 +349,7 @@ class _Functions(TorchFunctionMode):
 
 
 class _Dispatch(TorchDispatchMode):
-    """Operations of ATen, from Python and from torch's own C++ code."""
+    """Mode for operations of ATen, from Python and from torch's C++ code."""
 
     def __init__(self, functions: _Functions) -> None:
         super().__init__()
@@ -368,7 +368,7 @@ class _Dispatch(TorchDispatchMode):
 
 
 class _SecondGenerator(Generator):
-    """`torch.Generator`, which can be one of the device."""
+    """`torch.Generator` that can be on the device."""
 
     def __new__(cls, device: Any = "cpu") -> Any:
         return super().__new__(cls)
@@ -383,7 +383,7 @@ class _SecondGenerator(Generator):
 
 @contextmanager
 def second_device() -> Iterator[None]:
-    """Within it, "cuda" is a device: see the top of this file."""
+    """Context in which "cuda" is the simulated device; see the docstring of this file."""
     future = torch.__future__
     before = future.get_overwrite_module_params_on_conversion()
     future.set_overwrite_module_params_on_conversion(True)

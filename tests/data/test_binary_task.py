@@ -17,7 +17,7 @@ def rows(x: torch.Tensor) -> set[tuple[float, ...]]:
 
 
 def test_random_points_are_centred_then_projected():
-    """The recipe step by step on the same draws."""
+    """The published recipe step by step, with the same random numbers."""
     task = random_task(40, 5, generator=torch.Generator().manual_seed(2), n_test=10)
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(40, 5, dtype=torch.float64, generator=generator)
@@ -112,7 +112,7 @@ def test_changing_a_task_does_not_change_the_cache():
 
 
 def test_another_data_folder_gives_other_patterns(tmp_path, monkeypatch):
-    """Coordinates are remembered by the folder that SYMNETS_DATA names."""
+    """The cache of coordinates depends on SYMNETS_DATA."""
     found = []
     for seed in (0, 1):
         write_idx_set(tmp_path / str(seed) / "mnist", n_train=30, n_test=10, seed=seed)
@@ -138,7 +138,7 @@ def test_another_data_folder_gives_other_patterns(tmp_path, monkeypatch):
     ],
 )
 def test_bad_input_is_refused(options, message):
-    with pytest.raises(ValueError, match=message):  # without the check of types, as for users
+    with pytest.raises(ValueError, match=message):  # unwrapped from the type checks of the tests
         inspect.unwrap(binary_task)(**{"name": "digits", "n_train": 10, "seed": 0} | options)
 
 

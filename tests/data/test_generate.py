@@ -56,7 +56,7 @@ def test_an_isolated_atom_and_a_crystal():
 
 def test_frames_are_yielded_one_by_one():
     frames = sample_trajectory(molecule("H2O"), frames=1000, every=1, equilibration=0)
-    assert len(next(frames)) == 3  # without waiting for the thousand
+    assert len(next(frames)) == 3  # without computing all thousand
 
 
 @pytest.mark.parametrize(

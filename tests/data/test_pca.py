@@ -48,7 +48,7 @@ def test_common_scale_coordinates(x):
 
 
 def test_agrees_with_scikit_learn(x):
-    """Up to the sign of a component, and n - 1 in their variance for our n."""
+    """Up to signs, and to the denominator n - 1 of scikit-learn's variance instead of n."""
     theirs = PCA(3, whiten=True).fit_transform(x.numpy()) * np.sqrt(60 / 59)
     ours = pca(x, 3, convention="whitened").transform(x).numpy()
     np.testing.assert_allclose(np.abs(ours), np.abs(theirs), atol=1e-10)
@@ -109,7 +109,7 @@ def test_impossible_sizes_are_refused(x, n, points):
 
 
 def test_bad_input_is_refused(x):
-    with pytest.raises(ValueError, match="convention"):  # without the check of types, as for users
+    with pytest.raises(ValueError, match="convention"):  # unwrapped from the type checks of the tests
         inspect.unwrap(pca)(x, 2, convention="white")
     with pytest.raises(ValueError, match="6 features"):
         pca(x, 2).transform(x[:, :5])

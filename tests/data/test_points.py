@@ -59,7 +59,7 @@ def test_random_labels_are_shuffled_by_the_generator():
     first, again, other = (random_labels(64, generator=generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    # As many changes of sign as in a random sequence, 63/2 ± 4, neither alternating nor sorted.
+    # A random sequence has 63/2 ± 4 changes of sign.
     assert 15 < (first[1:] != first[:-1]).sum() < 48
 
 

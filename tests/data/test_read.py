@@ -72,7 +72,7 @@ def test_any_format_of_ase(tmp_path):
 
 @pytest.mark.parametrize("n_numbers", [6, 9])
 def test_vasp_stress_is_read_in_ases_convention(tmp_path, rng, n_numbers):
-    """A Lennard-Jones crystal whose stress is written as VASP prints it."""
+    """The stress of a Lennard-Jones crystal written in VASP's convention is read back."""
     atoms = bulk("Ar", cubic=True, a=5.0)
     atoms.positions += rng.normal(0, 0.05, (4, 3))
     atoms.calc = LennardJones(sigma=3.4, epsilon=0.01, rc=8.0)
@@ -106,7 +106,7 @@ class TestRefuses:
     @pytest.mark.parametrize("rows", [0, 1])
     @pytest.mark.parametrize("more", [1, 20])
     def test_a_truncated_file(self, write, rows, more):
-        """Cut anywhere in the second line, or in the first or second row."""
+        """Truncated in the second line, or in the first or second row."""
         start = sum(len(line) for line in FRAME.splitlines(keepends=True)[: 2 + rows])
         message = f"frame 1 has {rows} complete rows for the 2 atoms of its header; the file is truncated"
         with pytest.raises(ValueError, match=message):

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def real(name: str) -> Path:
-    """A file of the folder SYMNETS_DATA; the test is skipped, and says so, where it is absent."""
+    """Path of a file in SYMNETS_DATA; the test is skipped if it is missing."""
     if FOLDER is None:
         pytest.skip(f"real data: SYMNETS_DATA is not set, {name} is not at hand")
     path = Path(FOLDER) / name
@@ -56,7 +56,9 @@ def test_energies_near_minus_ten_thousand_keep_their_digits():
     atoms = read_structures(real("acac/train_300K.xyz"), index="0")[0]
     (graph,) = build_graphs([atoms], 5.0)
     assert graph.energy.item() == atoms.get_potential_energy()
-    assert abs(float(np.float32(graph.energy.item())) - graph.energy.item()) > 1e-5  # what float32 would lose
+    assert (
+        abs(float(np.float32(graph.energy.item())) - graph.energy.item()) > 1e-5
+    )  # the rounding error in float32
 
 
 def test_germanium_is_periodic_with_a_stress_of_the_right_size():
@@ -74,7 +76,7 @@ def test_germanium_is_periodic_with_a_stress_of_the_right_size():
 
 @pytest.mark.slow
 def test_work_of_the_stress_is_the_energy_of_the_strain(tmp_path):
-    """The script refuses to write if its sum of V σ:dε and the differences of energy disagree."""
+    """The script raises an error if its sum of V σ:dε and the differences of energy disagree."""
     source = real("mlearn_Ge/train.xyz").parent
     script = ROOT / "examples" / "germanium_stress.py"
     done = subprocess.run(

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from symnets.data import balanced_subset
 
 PARITY = torch.tensor([1.0, -1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0, 1.0])
-"""Six +1, five -1."""
+"""Labels: six +1, five -1."""
 
 
 @given(st.integers(1, 5), st.integers(0, 40), st.integers(0, 2**32))
 def test_balanced_and_nested_at_every_size(n_classes, extra, seed):
-    """Classes in turn: counts differ by one at most; a smaller subset begins a larger one."""
+    """Numbers of classes differ by at most one; a smaller subset is the beginning of a larger one."""
     shuffle = torch.randperm(8 * n_classes, generator=torch.Generator().manual_seed(seed))
     labels = torch.arange(n_classes).repeat(8)[shuffle]
     whole = balanced_subset(labels, len(labels), seed)
@@ -38,7 +38,7 @@ def test_the_subset_depends_only_on_the_seed():
 
 
 def test_all_examples_are_equally_likely():
-    """Of two classes of five, subsets of four hold each example with probability 2/5."""
+    """With two classes of five, a subset of four contains each example with probability 2/5."""
     labels = torch.arange(2).repeat(5)
     seeds = 600
     counts = (

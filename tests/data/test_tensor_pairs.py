@@ -56,7 +56,7 @@ def test_batches_epochs_and_seeds_have_different_random_inputs():
 
 
 def test_the_random_numbers_of_the_first_batch_differ_from_those_of_the_order():
-    """A seed made of the numbers (seed, epoch, 0) would be that of (seed, epoch)."""
+    """SeedSequence([seed, epoch, 0]) would equal SeedSequence([seed, epoch])."""
     loader = Loader(TensorPairs(torch.zeros(50, 1), torch.zeros(50), jitter), 50, shuffle=True, seed=2)
     drawn = torch.randperm(50, generator=loader.generator(3, 0)).tolist()
     assert drawn != loader.order(3)

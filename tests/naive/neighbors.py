@@ -1,4 +1,4 @@
-"""Neighbours by brute force: every pair, every image that could matter."""
+"""Neighbours by brute force: all pairs and all images within reach."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Slow twins of the symmetric contraction: tensors with ν indices, and which of them are invariant."""
+"""Slow reference of the symmetric contraction: tensors with ν indices, and the invariant ones among them."""
 
 import itertools
 
@@ -46,7 +46,7 @@ def invariant_projector(
 
 
 def contraction(bases: list[tuple[int, Tensor]], x: Tensor, weights: Tensor) -> Tensor:
-    """Σ_ν Σ_η w_η Σ U^η x ... x of one node and one channel, with the tensors written out."""
+    """Σ_ν Σ_η w_η Σ U^η x ... x of one node and one channel, with full tensors."""
     total, first = x.new_zeros(()), 0
     for degree, basis in bases:
         dense = tensors(basis, len(x), degree)

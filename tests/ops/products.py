@@ -14,18 +14,18 @@ Arguments = tuple[Tensor, Tensor, Tensor, Tensor, int]
 
 
 class Case(NamedTuple):
-    """What a product is made of."""
+    """Irreps, instructions and normalisations of a product."""
 
     irreps: tuple[o3.Irreps, o3.Irreps, o3.Irreps]
     instructions: list[tuple[Any, ...]]
     normalizations: dict[str, Any]
 
     def op(self, **options: Any) -> TensorProductScatter:
-        """Ours."""
+        """The product by symnets."""
         return TensorProductScatter(*self.irreps, self.instructions, **self.normalizations, **options)
 
     def e3nn(self, layout: str, dtype: torch.dtype = torch.float64) -> Callable[..., Tensor]:
-        """`e3nn.o3.TensorProduct` on every edge, then a sum over edges."""
+        """The product by `e3nn.o3.TensorProduct` for each edge, and a sum over edges."""
         before = torch.get_default_dtype()
         torch.set_default_dtype(dtype)  # e3nn keeps its coefficients in the default dtype
         product = o3.TensorProduct(
@@ -57,8 +57,8 @@ def _irreps(largest: int, l_max: int = 4) -> st.SearchStrategy[o3.Irreps]:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Irreps up to l = 4 of both parities with up to 6 channels, paths into slots of their own or shared
-    ones, path weights, all normalisations; some slot may be left empty."""
+    """Random products: irreps up to l = 4 of both parities with up to 6 channels, paths into separate or
+    shared slots, path weights, all normalisations; a slot may be empty."""
     in1, in2 = draw(_irreps(6)), draw(_irreps(3))
     allowed = [
         (i, j, out)
@@ -85,7 +85,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[Tensor, int, int]:
-    """Edges in any order, perhaps none, from some senders to some receivers, the last of which gets none."""
+    """Random graphs: edges in any order, perhaps none; the last receiver has no edges."""
     senders, receivers = draw(st.integers(1, 4)), draw(st.integers(2, 5))
     edge = st.tuples(st.integers(0, senders - 1), st.integers(0, receivers - 2))
     edges = draw(st.lists(edge, max_size=8))
@@ -106,7 +106,7 @@ def arguments(
 def draw(
     op: TensorProductScatter, dtype: torch.dtype = torch.float64, n_nodes: int = 4, n_edges: int = 7
 ) -> Arguments:
-    """Random arguments on a graph with a node that receives nothing."""
+    """Random arguments on a graph in which one node has no edges."""
     generator = torch.Generator().manual_seed(1)
     senders, receivers = (torch.randint(n, (n_edges,), generator=generator) for n in (n_nodes, n_nodes - 1))
     return arguments(op, (torch.stack([senders, receivers]), n_nodes, n_nodes), dtype)
@@ -123,12 +123,12 @@ def derivatives(function: Callable[..., Tensor], arguments: Arguments) -> list[T
 
 
 def relative(a: Tensor, b: Tensor) -> float:
-    """Largest difference, of the largest entry of b."""
+    """Largest difference, relative to the largest entry of b."""
     a, b = a.detach().double(), b.detach().double()
     assert a.shape == b.shape
     return float((a - b).abs().max() / b.abs().max().clamp(min=1e-300)) if b.numel() else 0.0
 
 
 def largest_error(ours: list[Tensor], theirs: list[Tensor]) -> float:
-    """Of values and derivatives."""
+    """Largest relative error of values and derivatives."""
     return max(relative(a, b) for a, b in zip(ours, theirs, strict=True))

@@ -20,7 +20,7 @@ from tests.ops.products import Arguments, draw, largest_error
 from tests.second_device import on_device, second_device
 
 DTYPES = [(torch.float64, 1e-12), (torch.float32, 1e-4)]
-"""With the relative difference that rounding makes, of second derivatives too."""
+"""Dtypes, with the relative tolerance for rounding in second derivatives."""
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ CUTOFF = 5.0
 
 
 def waves(n: int):
-    """n smooth functions that end at the cutoff with zero slope."""
+    """n smooth functions that vanish at the cutoff with zero slope."""
     k = torch.arange(1, n + 1, dtype=torch.float64)
     return lambda r: torch.sin(k * r[:, None]) * torch.cos(math.pi * r / (2 * CUTOFF))[:, None] ** 2
 
@@ -41,7 +41,7 @@ def test_splines_equal_those_of_scipy(n):
 
 
 def test_splines_converge_for_functions_with_a_discontinuous_second_derivative():
-    """SevenNet-0's envelope has one: splines with a continuous second derivative cannot follow it."""
+    """SevenNet-0's envelope has one; splines with a continuous second derivative do not converge to it."""
 
     def functions(r: torch.Tensor) -> torch.Tensor:
         return (torch.sin(3 * r) * xplor_envelope(r, 0.9 * CUTOFF, CUTOFF))[:, None]
@@ -81,7 +81,7 @@ def products(irreps_in: str, irreps_filter: str, dtype: torch.dtype = torch.floa
 
 
 def graph(irreps_in: str, irreps_filter: str, n_edges: int, dtype: torch.dtype = torch.float64):
-    """Random features, filters, distances and edges; node 5 receives nothing."""
+    """Random features, filters, distances and edges; node 5 has no edges."""
     generator = torch.Generator().manual_seed(3)
     columns = o3.Irreps(irreps_in).dim, o3.Irreps(irreps_filter).dim
     x = torch.randn(6, columns[0], generator=generator, dtype=dtype, requires_grad=True)

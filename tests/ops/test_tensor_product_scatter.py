@@ -115,13 +115,13 @@ def test_other_dtypes_use_the_plain_implementation():
 def test_copies_compute_the_same_and_have_no_parameters(copied):
     op = product("2x0e+1x1o", "2x0e+1o", "0e+1o+1e", layout="mul_ir")
     arguments = draw(op)
-    expected = op(*arguments)  # with machine code in place
+    expected = op(*arguments)  # compiles the loops
     assert torch.equal(copied(op)(*arguments), expected)
     assert not op.state_dict()
 
 
 class Layer(nn.Module):
-    """Weights that are to be trained, and the product."""
+    """A product with trainable weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Layer(nn.Module):
 
 
 def half(rank: int) -> tuple[Layer, list[Tensor]]:
-    """A layer of seeded weights, and its loss on the graph of one process."""
+    """A layer with seeded weights, and the arguments of one of two processes."""
     torch.manual_seed(0)
     layer, generator = Layer().double(), torch.Generator().manual_seed(1 + rank)
     shapes = (5, 16), (9, 4), (9, 3)
@@ -142,7 +142,7 @@ def half(rank: int) -> tuple[Layer, list[Tensor]]:
 
 
 def train_in_parallel(rank: int, folder: str) -> None:
-    """One of two processes: gradients of the mean loss."""
+    """Compute gradients of the mean loss in one of two processes."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
     layer, arguments = half(rank)
@@ -152,7 +152,7 @@ def train_in_parallel(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.slow  # two fresh processes import torch
+@pytest.mark.slow  # starts two processes that import torch
 def test_gradient_of_two_processes_equals_that_of_one(tmp_path):
     code = "import sys; from tests.ops.test_tensor_product_scatter import train_in_parallel as f; "
     code += "f(int(sys.argv[1]), sys.argv[2])"
@@ -175,12 +175,14 @@ def test_computation_works_in_a_forked_child():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        op(*arguments)  # its threads exist now
+        op(*arguments)  # starts the threads
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python 3.12 warns of forks beside threads: that is the test
+            warnings.simplefilter(
+                "ignore"
+            )  # Python 3.12 warns about forks with threads, which are tested here
             child = os.fork()
         if child == 0:
-            signal.alarm(20)  # rather than hang
+            signal.alarm(20)  # a deadlock ends the child
             op(*arguments)
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -230,7 +232,7 @@ def test_factorised_weights_have_derivatives_of_every_order(small, monkeypatch):
         return tensors
 
     expected = third(twin)
-    for kept in (linear_weights.MAX_KEPT_WEIGHTS, 0):  # 0: weights are formed again, node after node
+    for kept in (linear_weights.MAX_KEPT_WEIGHTS, 0):  # 0: weights are recomputed in chunks of nodes
         monkeypatch.setattr(linear_weights, "MAX_KEPT_WEIGHTS", kept)
         for a, b in zip(third(small), expected, strict=True):
             assert relative(a, b) < 1e-11

@@ -14,7 +14,7 @@ def idx_bytes(array: np.ndarray) -> bytes:
 
 
 def write_idx_set(folder: Path, *, n_train: int, n_test: int, seed: int = 0) -> None:
-    """Random images of ten classes, named and packed as MNIST's."""
+    """Write random images of ten classes in MNIST's format and file names."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     for part, n in (("train", n_train), ("t10k", n_test)):
@@ -25,7 +25,7 @@ def write_idx_set(folder: Path, *, n_train: int, n_test: int, seed: int = 0) -> 
 
 
 def cifar_bytes(n: int, seed: int = 0) -> bytes:
-    """Records in the layout of CIFAR-10: labels 0, 1, 2, ... and random pixels."""
+    """Records in CIFAR-10's format with labels 0, 1, 2, ... and random pixels."""
     records = np.random.default_rng(seed).integers(0, 256, (n, 3073))
     records[:, 0] = np.arange(n) % 10
     return records.astype(np.uint8).tobytes()

@@ -77,7 +77,7 @@ def test_an_archive_with_members_outside_of_its_folder_is_refused(tmp_path, name
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE])
 def test_a_member_that_is_not_a_file_is_refused(tmp_path, kind):
-    """A link to a file of the archive too: the official archive has none."""
+    """Also a link to a file of the archive; the official archive has none."""
     path = tmp_path / "cifar.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         real = tarfile.TarInfo("cifar-10-batches-bin/real.bin")
@@ -120,7 +120,7 @@ def test_an_archive_that_is_too_large_is_not_unpacked(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_jpeg_copy_converts_to_the_binary_format(tmp_path):
-    """Real data, where it is at hand; its 60,000 images are balanced, and classes look as they should."""
+    """Real data, if available: 60,000 balanced images, with plausible mean colours of classes."""
     script = Path(os.environ.get("SYMNETS_DATA", "."), "cifar10", "to_binary.py")
     if not script.is_file():
         pytest.skip("CIFAR-10 is not in SYMNETS_DATA")
@@ -128,5 +128,5 @@ def test_the_jpeg_copy_converts_to_the_binary_format(tmp_path):
     pixels, labels = read_cifar([tmp_path / f"data_batch_{k}.bin" for k in range(1, 6)])
     assert labels.bincount().tolist() == [5000] * 10
     blue = pixels[:, 2].float().mean((1, 2)) - pixels[:, 0].float().mean((1, 2))
-    # Airplanes and ships are seen before sky and sea, frogs and deer are not.
+    # Images of airplanes and ships are bluer than those of frogs and deer.
     assert blue[(labels == 0) | (labels == 8)].mean() > 10 + blue[(labels == 4) | (labels == 6)].mean()

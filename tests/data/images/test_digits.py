@@ -7,7 +7,7 @@ from symnets.data import load_images
 
 
 def test_training_and_test_parts_are_the_whole_data_set():
-    """Every image of scikit-learn's is in one of the parts, with its label."""
+    """Each of scikit-learn's images is in one of the parts, with its label."""
     pixels, target = load_digits(return_X_y=True)
     theirs = Counter((*map(int, row), int(label)) for row, label in zip(pixels, target, strict=True))
     images = load_images("digits", "all")

@@ -15,7 +15,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder and counts what is asked for."""
+    """Server of a folder that records requests."""
 
     asked: list[str]
 
@@ -29,7 +29,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A folder that is served, its address, and the list of requests."""
+    """Folder of a local server, its address, and the list of requests."""
     folder = tmp_path / "served"
     folder.mkdir()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 
 
 def saved(path: Path, shape: tuple[int, ...] = (10, 12, 3), **options: object) -> np.ndarray:
-    """A picture of random pixels, and the pixels."""
+    """Write an image of random pixels and return the pixels."""
     pixels = RNG.integers(0, 256, shape).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
@@ -52,7 +52,7 @@ def test_one_colour_file_gives_three_channels_for_all(tmp_path: Path) -> None:
 
 
 def test_size_crops_the_central_square(tmp_path: Path) -> None:
-    """Left and right thirds are black, the middle is white: white is left, up to the filter's reach."""
+    """Left and right thirds are black, the middle is white: only white remains, up to the filter's width."""
     pixels = np.zeros((10, 30), np.uint8)
     pixels[:, 10:20] = 255
     Image.fromarray(pixels).save(tmp_path / "1.png")
@@ -64,7 +64,7 @@ def test_size_crops_the_central_square(tmp_path: Path) -> None:
 
 def test_images_are_rotated_by_their_exif_orientation(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rows become columns
+    exif[0x0112] = 6  # rotated by 90 degrees: rows become columns
     saved(tmp_path / "1.jpg", (8, 16, 3), exif=exif)
     assert read_image_files(image_files(tmp_path)).shape == (1, 3, 16, 8)
 
@@ -107,7 +107,7 @@ def test_altered_bytes_give_an_image_or_an_error(tmp_path: Path, ending: str) ->
 
 
 def bomb(rows: int, columns: int) -> bytes:
-    """A few hundred bytes that call themselves a PNG of these many pixels."""
+    """A small PNG file whose header declares a given size."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return (

@@ -12,7 +12,7 @@ IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_round_trip(tmp_path, pack):
-    """Compressed or not, whatever the name says."""
+    """Compressed or not, independent of the file name."""
     path = tmp_path / "images"
     path.write_bytes(pack(idx_bytes(IMAGES)))
     np.testing.assert_array_equal(read_idx(path, 3).numpy(), IMAGES)
@@ -66,7 +66,7 @@ def test_damaged_gzip_is_refused(tmp_path, damage):
 
 
 def test_a_gzip_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    """300 MB of zeros behind a header that promises 24 bytes: no more than a buffer of it is unpacked."""
+    """Of 300 MB of zeros after a header for 24 bytes, at most one buffer is decompressed."""
     path = tmp_path / "bomb.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(idx_bytes(IMAGES))
@@ -82,7 +82,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(gzip.GzipFile, "read", counted)
     with pytest.raises(ValueError, match="but there are more"):
         read_idx(path, 3)
-    assert min(unpacked) >= 0  # never "all there is"
+    assert min(unpacked) >= 0  # never -1, which reads everything
     assert sum(unpacked) == 4 + 12 + 24 + 1
 
 

@@ -71,7 +71,7 @@ def test_numbers_of_images_and_labels_and_the_size_are_checked(here):
 
 
 def test_without_a_folder_the_published_files_are_downloaded(here, monkeypatch):
-    """Nothing in SYMNETS_DATA: the four files are asked for, into the cache."""
+    """Without files in SYMNETS_DATA the four files are downloaded to the cache."""
     write_idx_set(here / "elsewhere", n_train=20, n_test=10)
     asked = []
 
@@ -93,7 +93,7 @@ def write_batches(folder: Path) -> None:
 
 
 def test_single_cifar_files_in_the_cache_are_not_used(here):
-    """They have no checksum to be compared with; the archive, which has one, is asked for."""
+    """They have no known checksum; the archive, which has one, is downloaded."""
     write_batches(here.parent / "cache/symnets/cifar10")
     with pytest.raises(OSError, match=r"asked for .*cifar-10-binary\.tar\.gz"):
         load_images("cifar10")
@@ -153,7 +153,7 @@ def test_the_error_for_an_unknown_name_suggests_the_nearest(name, near):
 def test_the_error_for_an_unknown_name_lists_all():
     with pytest.raises(ValueError, match="Valid: digits, mnist, fashion-mnist, cifar10"):
         load_images("imagenet")
-    with pytest.raises(ValueError, match="split"):  # without the check of types, as for users
+    with pytest.raises(ValueError, match="split"):  # unwrapped from the type checks of the tests
         inspect.unwrap(load_images)("digits", "validation")
 
 
