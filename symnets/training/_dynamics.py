@@ -96,14 +96,14 @@ def _mean(each: Float[Tensor, "*members"]) -> Tensor:
 
 
 def averaged(dynamics: Iterator[TrainState], decay: float) -> Iterator[TrainState]:
-    """Keep in `state.averaged` an exponential active average of the weights,
+    """Exponential moving average of the weights, kept in `state.averaged`:
 
         average ← d average + (1 - d) weights,     d = min(decay, (1 + step) / (10 + step)).
 
     Buffers are not averaged.
 
     Args:
-        dynamics: whose states to average.
+        dynamics: whose states are averaged.
         decay: largest d.
 
     Raises:

@@ -13,9 +13,9 @@ _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 def orthogonal_factor(
     matrices: Float[Tensor, "n rows columns"], steps: int = 5
 ) -> Float[Tensor, "n rows columns"]:
-    """Approximate orthogonal factor of matrices, G = U S Vᵀ -> U S' Vᵀ with S' between 0.7 and 1.2, by
+    """Approximate orthogonal factor of matrices: G = U S Vᵀ -> U S' Vᵀ with S' between 0.7 and 1.2.
 
-        X ← a X + (b A + c A²) X,     A = X Xᵀ,     from X = G / |G|,
+        X ← a X + (b A + c A²) X,     A = X Xᵀ,     from X = G / |G|.
 
     Singular values below |G| / 1000 may stay smaller.
 
@@ -25,9 +25,8 @@ def orthogonal_factor(
     wide = matrices.shape[-2] <= matrices.shape[-1]
     x = matrices if wide else matrices.mT
     tiny = torch.finfo(x.dtype).tiny
-    x = x / x.abs().amax(dim=(-2, -1), keepdim=True).clamp(
-        min=tiny
-    )  # so that squares of small entries do not underflow
+    # Twice, so that squares of small entries do not underflow.
+    x = x / x.abs().amax(dim=(-2, -1), keepdim=True).clamp(min=tiny)
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=tiny)
     for _ in range(steps):
         gram = x @ x.mT
