@@ -109,7 +109,7 @@ class SymnetsCalculator(Calculator):
             )
         if not np.isfinite(atoms.cell.array).all():
             raise ValueError(
-                f"cell: expected finite numbers, the cell is not finite: {atoms.cell.array.tolist()}"
+                f"cell: expected finite numbers, got {atoms.cell.array.tolist()}"
             )
         unknown = np.flatnonzero(~np.isin(atoms.numbers, self.model.species))
         if len(unknown):

@@ -54,7 +54,7 @@ def test_run_continues_from_its_last_frame(model, here):
         (["CH3CH2OH"], "expected either steps or a duration in ps"),
         (["CH3CH2OH", "--steps", "1", "--ensemble", "npt"], "periodic along all three vectors"),
         (["CH3Cl", "--steps", "1"], "the model was trained on H, C, O, not on Cl (atom 1)"),
-        (["CH3CH2OH", "--steps", "1", "--log", "taken.csv"], "taken.csv exists"),
+        (["CH3CH2OH", "--steps", "1", "--log", "taken.csv"], "taken.csv: the file exists"),
     ],
 )
 def test_wrong_input_is_an_error_of_one_line(model, here, capsys, arguments, message):

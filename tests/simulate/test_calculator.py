@@ -131,12 +131,12 @@ def test_other_models_are_refused_by_name(unchecked, field):
 
 def test_unknown_elements_are_named_with_those_of_the_model(field):
     calculator = SymnetsCalculator(field)
-    with pytest.raises(ValueError, match=r"the model knows Ne, Ar; .* O \(atom 1\), H \(atom 2\)"):
+    with pytest.raises(ValueError, match=r"trained on Ne, Ar, not on O \(atom 1\), H \(atom 2\)"):
         calculator.get_forces(Atoms("ArOH", np.eye(3) * 3))
 
 
 def test_an_empty_structure_is_refused(field):
-    with pytest.raises(ValueError, match="the structure is empty"):
+    with pytest.raises(ValueError, match="got an empty structure"):
         SymnetsCalculator(field).get_potential_energy(Atoms())
 
 
@@ -165,5 +165,5 @@ def test_a_periodic_cell_without_volume_is_refused(field, cluster):
 def test_a_cell_that_is_not_finite_is_refused(field, crystal):
     atoms = crystal(2)
     atoms.cell[0, 0] = np.nan
-    with pytest.raises(ValueError, match="the cell is not finite"):
+    with pytest.raises(ValueError, match="cell: expected finite numbers, got"):
         SymnetsCalculator(field).get_forces(atoms)

@@ -205,7 +205,7 @@ def test_results_that_are_not_finite_stop_the_run(field, cluster, what):
 def test_existing_files_are_not_overwritten_by_default(calculator, cluster, tmp_path):
     path = tmp_path / "md.csv"
     path.write_text("precious")
-    with pytest.raises(ValueError, match=r"md\.csv exists"):
+    with pytest.raises(ValueError, match=r"md\.csv: the file exists"):
         run_md(cluster, calculator, steps=1, log=path)
     assert path.read_text() == "precious"
     run_md(cluster, calculator, steps=1, log=path, overwrite=True)
@@ -234,7 +234,7 @@ def test_a_run_that_cannot_start_changes_no_files(calculator, cluster, tmp_path)
         ({"log_every": 0}, "log_every: expected"),
         ({"ensemble": "nph"}, "expected one of nve, nvt, nvt-nose-hoover, npt, got 'nph'"),
         ({"ensemble": "npt"}, "ensemble npt: expected a structure periodic"),
-        ({"keep_momenta": True}, "keep_momenta: the structure has none"),
+        ({"keep_momenta": True}, "keep_momenta: expected a structure with momenta"),
     ],
 )
 def test_options_out_of_range_are_explained(unchecked, calculator, cluster, options, message):

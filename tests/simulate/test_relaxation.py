@@ -160,7 +160,7 @@ def test_a_name_without_format_is_refused_at_the_start(calculator, cluster, tmp_
 
 def test_existing_files_are_not_overwritten_by_default(calculator, cluster, tmp_path):
     (tmp_path / "end.xyz").write_text("precious")
-    with pytest.raises(ValueError, match=r"end\.xyz exists"):
+    with pytest.raises(ValueError, match=r"end\.xyz: the file exists"):
         relax(cluster, calculator, output=tmp_path / "end.xyz")
     assert (tmp_path / "end.xyz").read_text() == "precious"
 

@@ -69,5 +69,5 @@ def test_missing_labels_add_no_loss_but_a_nan_prediction_does():
 def test_missing_labels_are_named():
     with pytest.raises(ValueError, match="the data has no forces; set it to 0"):
         forces_term()(GUESS, LABELS._replace(forces=None))
-    with pytest.raises(ValueError, match="set the weight of stress to 0"):
+    with pytest.raises(ValueError, match="the data has no stress; set it to 0"):
         stress_term()(GUESS, LABELS._replace(stress=None))
