@@ -107,7 +107,7 @@ def load(name: str) -> tuple[pd.DataFrame, Arrays]:
 def figures() -> None:
     """Draw docs/experiments/NAME.png of the committed rows, and the pictures of the front page."""
     for name in committed():
-        save_picture(find(name).figure(*load(name)), DOCS / "experiments" / f"{name}.png", dpi=100)
+        save_picture(find(name).figure(*load(name)), DOCS / "experiments" / f"{name}.png", dpi=90)
     table, _ = load("jamming_sharpness")
     with style():
         fig = Figure(figsize=(4.6, 3.4), layout="constrained")

@@ -326,8 +326,8 @@ def findings(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "quantity": one.quantity,
-            "measured": _number(one.measured),
-            "error": _number(one.error),
+            "measured": _number(one.measured.value),
+            "error": _number(one.measured.error),
             "published": one.published,
             "band": [one.low, one.high],
             "agrees": one.agrees,

@@ -376,8 +376,8 @@ def findings(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "quantity": one.quantity,
-            "measured": _json(one.measured),
-            "error": _json(one.error),
+            "measured": _json(one.measured.value),
+            "error": _json(one.measured.error),
             "published": one.published,
             "band": [one.low, one.high],
             "agrees": one.agrees,
