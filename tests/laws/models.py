@@ -17,13 +17,13 @@ OWN = {
     "MACE": {"layers": 2},
     "SevenNet": {"irreps": ("4x0e", *["4x0e+3x1o+2x2e"] * 3, "4x0e"), "parity": True, "switch_on": 3.0},
 }
-"""Options of one architecture alone; an architecture that needs none has no entry."""
+"""Options of single architectures."""
 UNEVEN = {"shift": (-13.6, -1029.1, -2043.2), "scale": (0.5, 1.0, 2.0)}
-"""Energies of atoms, eV, as references have them."""
+"""Reference energies of atoms, eV."""
 
 
 def build(energy_model: Callable[[], torch.nn.Module]) -> ForceField:
-    """A force field with seeded weights, in float32 as users have them."""
+    """A force field with seeded weights, in float32, the default."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return ForceField(energy_model())

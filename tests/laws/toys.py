@@ -40,7 +40,7 @@ class SeesTheXAxis(EmbeddedAtom):
 
 
 class Handed(EmbeddedAtom):
-    """Breaks parity: a triple product a · (b × c) of three vectors an atom sees."""
+    """Breaks parity: a triple product a · (b × c) of three vectors to neighbours."""
 
     def forward(self, graph: AtomGraph) -> torch.Tensor:
         _, receiver = graph.edge_index
@@ -61,7 +61,7 @@ class Uncentred(EmbeddedAtom):
 
 
 class CountsAtoms(EmbeddedAtom):
-    """Depends on the number an atom has in the file."""
+    """Depends on the index of an atom."""
 
     def forward(self, graph: AtomGraph) -> torch.Tensor:
         first = torch.cat([graph.n_atoms.new_zeros(1), graph.n_atoms.cumsum(0)[:-1]])
@@ -140,14 +140,14 @@ class NeedsNeighbours(EmbeddedAtom):
 
 
 class RoundsToSingle(EmbeddedAtom):
-    """Computes in float32 whatever it is given."""
+    """Always computes in float32."""
 
     def forward(self, graph: AtomGraph) -> torch.Tensor:
         return super().forward(graph).float()
 
 
 class Scribbles(EmbeddedAtom):
-    """Writes into the graph it was given."""
+    """Changes the given graph."""
 
     def forward(self, graph: AtomGraph) -> torch.Tensor:
         energy = super().forward(graph)
@@ -156,7 +156,7 @@ class Scribbles(EmbeddedAtom):
 
 
 class Drifts(EmbeddedAtom):
-    """Its second answer differs from its first."""
+    """A second prediction differs from the first."""
 
     calls = 0
 

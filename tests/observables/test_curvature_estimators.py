@@ -43,7 +43,7 @@ def test_all_steps_give_the_exact_moments_of_the_probe() -> None:
 
 
 def test_gauss_quadrature_is_exact_for_low_moments() -> None:
-    """K steps integrate polynomials of degree 2 K - 1 as the probe z sees them: z^T A^k z / N."""
+    """K steps integrate polynomials of degree 2 K - 1 weighted with the probe z: zᵀAᵏz / N."""
     operator = with_eigenvalues(SEMICIRCLE)
     density = lanczos_density(operator, n_probes=1, n_steps=5, generator=generator(3))
     z = 2.0 * torch.randint(0, 2, (1, 200), generator=generator(3)).numpy()[0] - 1
@@ -66,14 +66,14 @@ def test_density_of_many_probes_is_that_of_the_spectrum() -> None:
 
 
 def test_vectors_stay_orthogonal() -> None:
-    """Without re-orthogonalisation a lone large eigenvalue would come back as ghosts."""
+    """Without re-orthogonalisation an isolated large eigenvalue would have spurious copies."""
     values = np.append(SEMICIRCLE, 100.0)
     density = lanczos_density(with_eigenvalues(values), n_probes=1, n_steps=150, generator=generator())
     assert (density.nodes > 2).sum() == 1
 
 
 def test_low_rank_has_its_trace_exactly() -> None:
-    """The sketch of 10 vectors catches all of a range of 4."""
+    """A sketch of 10 vectors contains a range of dimension 4."""
     values = np.zeros(100)
     values[:4] = [3, 5, 7, -2]
     found = trace(with_eigenvalues(values), n_matvecs=30, generator=generator())
@@ -110,7 +110,7 @@ def test_small_operators_have_their_trace_exactly() -> None:
 
 
 def test_as_many_products_as_columns_give_the_exact_trace() -> None:
-    """A third of the products in a sketch would not: its range has 10 dimensions, the matrix 30."""
+    """A third of the products as a sketch would not do: its range has 10 dimensions, the matrix 30."""
     values = np.random.default_rng(1).standard_normal(30)
     found = trace(with_eigenvalues(values), n_matvecs=30, generator=generator())
     assert found.value == pytest.approx(values.sum(), abs=1e-12)

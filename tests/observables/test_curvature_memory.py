@@ -17,7 +17,7 @@ from symnets.training import MSE
 
 
 class Held(TorchDispatchMode):
-    """Counts the bytes of all storages that operations have made and that are still alive."""
+    """Counts the bytes of all live storages that operations have allocated."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ def test_split_takes_less_than_three_matrices_of_memory(
 
 
 def test_members_are_written_into_one_pair_of_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """S members hold 2 S squares and what one member needs besides; a copy at the end would be 2 S more."""
+    """S members take 2 S matrices and the temporaries of one member; a copy at the end would add 2 S."""
     monkeypatch.setattr(dense_split, "SMALL", 0)
     generator = torch.Generator().manual_seed(0)
     net = Dense(10, 16, 2, members=4, generator=generator, dtype=torch.float64)

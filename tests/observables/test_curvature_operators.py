@@ -84,7 +84,7 @@ class Answer(NamedTuple):
 
 
 class Potential(nn.Module):
-    """A scalar and its derivative in the input, both of which are learnt; with a buffer that changes."""
+    """A scalar and its derivative in the input, both fitted; with a buffer that changes in training mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ def test_several_batches_are_the_mean_over_all_examples(operator: type[Curvature
 
 
 def test_several_batches_have_the_same_random_numbers_in_each_product() -> None:
-    """With dropout the operator is linear only if its masks stay."""
+    """With dropout the operator is linear only if every product uses the same masks."""
     net, (x, y) = Potential(), data()
     operator = HessianOperator(net, answer_loss, [(x[:6], y[:6]), (x[6:], y[6:])])
     state, v = torch.get_rng_state(), draw(operator.shape[0])

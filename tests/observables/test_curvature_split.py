@@ -22,7 +22,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def net_of(activation: str = "tanh", depth: int = 2, **options: object) -> Dense:
-    """Tiny and generic: biases, which begin at zero, are drawn."""
+    """A small net with random biases, which are zero by default."""
     options = {"generator": generator(), "dtype": torch.float64} | options
     net = Dense(3, 4, depth, activation=activation, **options)  # pyright: ignore
     for b in net.biases:
@@ -36,7 +36,7 @@ def data(n: int = 11) -> Batch:
 
 
 def assert_equal(found: Tensor, expected: Tensor, relative: float = 1e-10) -> None:
-    """Frobenius norms; both may vanish.
+    """Equality in the Frobenius norm; both may vanish.
 
     Autodiff has s (1 - s) for the slope of a sigmoid, which is good to rounding of 1, not of itself.
     """

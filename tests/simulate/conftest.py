@@ -36,7 +36,7 @@ class PairEnergy(nn.Module):
 
 @pytest.fixture
 def field() -> ForceField:
-    """Neon and argon, both Lennard-Jones with ε = 0.1 eV and σ = 2.5 Å; float64."""
+    """Force field of neon and argon, both Lennard-Jones with ε = 0.1 eV and σ = 2.5 Å; float64."""
     return ForceField(PairEnergy())
 
 
@@ -48,7 +48,7 @@ def twin() -> LennardJones:
 
 @pytest.fixture
 def cluster() -> Atoms:
-    """A tetrahedron of four atoms and a fifth above it, shaken."""
+    """A tetrahedron of four atoms and a fifth above it, randomly displaced."""
     r = 2.8
     atoms = Atoms(
         "ArNeArNeAr", [(0, 0, 0), (r, 0, 0), (r / 2, 0.87 * r, 0), (r / 2, 0.29 * r, 0.8 * r), (0, 0, 5.5)]
@@ -59,7 +59,7 @@ def cluster() -> Atoms:
 
 @pytest.fixture
 def crystal() -> Callable[[int], Atoms]:
-    """`crystal(n)`: n x n x n fcc argon in its primitive, triclinic cell, shaken."""
+    """`crystal(n)`: n x n x n fcc argon in its primitive, triclinic cell, randomly displaced."""
 
     def build(n: int) -> Atoms:
         atoms = bulk("Ar", "fcc", a=3.9) * (n, n, n)

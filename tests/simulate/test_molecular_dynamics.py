@@ -147,7 +147,7 @@ def test_a_run_can_be_continued(calculator, cluster, tmp_path):
 
 def test_ctrl_c_keeps_the_steps_before(field, cluster, tmp_path):
     class Pressed(SymnetsCalculator):
-        """Someone presses Ctrl-C in the eighth step."""
+        """Sends Ctrl-C in the eighth step."""
 
         calls = 0
 

@@ -105,7 +105,7 @@ def test_too_few_steps_are_not_converged(calculator, cluster):
 
 def test_ctrl_c_keeps_the_steps_before(field, cluster, tmp_path):
     class Pressed(SymnetsCalculator):
-        """Someone presses Ctrl-C in the third step."""
+        """Sends Ctrl-C in the third step."""
 
         calls = 0
 

@@ -9,7 +9,7 @@ from symnets.simulate import SkinnedNeighbors, SymnetsCalculator
 
 
 def edge_vectors(placement, atoms: Atoms) -> np.ndarray:
-    """Rows (receiver, sender, vector) of all edges, in an order of their own."""
+    """Rows (receiver, sender, vector) of all edges, sorted."""
     pos, (sender, receiver), shift = placement
     vector = pos[sender] - pos[receiver] + shift @ torch.tensor(atoms.cell.array)
     rows = torch.cat([receiver[:, None], sender[:, None], vector], dim=1).numpy()

@@ -55,7 +55,7 @@ def ensemble(kind, members=3):
     ],
 )
 def test_active_members_have_the_outputs_of_the_whole_ensemble(kind, shape, targets):
-    """With n = S sizes cannot tell members from patterns; the number of axes does."""
+    """With n = S the sizes do not distinguish members from patterns; the number of axes does."""
     model, batch = ensemble(kind), Batch(draw(*shape), signs(*targets))
     active = ActiveMembers(TrainState(model), batch)
     expected, labels = model(batch.inputs), batch.targets.expand(3, 3)

@@ -81,7 +81,7 @@ def test_a_loss_on_a_gpu_is_transferred_only_when_read():
         next(steps(state))
         assert on_device(state.last_loss)
         assert diverged()(state) is None
-        assert on_device(state.last_loss)  # still nobody has waited for it
+        assert on_device(state.last_loss)  # still on the device
         assert state.loss > 0
         assert isinstance(state.last_loss, float)
 
@@ -98,7 +98,7 @@ def test_a_training_that_diverges_on_a_gpu_is_stopped_within_some_steps():
 
 
 def test_the_generator_of_the_gpu_of_the_training_is_saved(monkeypatch):
-    """Other GPUs are left alone; on another machine the state goes to the GPU that goes on."""
+    """Only the generator of the GPU in use is saved, and restored on the GPU that continues."""
     states, asked = {"cuda:0": torch.arange(16, dtype=torch.uint8)}, []
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: states[str(device)])
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda new, device: asked.append((new, str(device))))
@@ -113,4 +113,4 @@ def test_the_generator_of_the_gpu_of_the_training_is_saved(monkeypatch):
     saved = here.state_dict()
     assert "generator/cuda" not in saved
     here.load_state_dict(saved | {"generator/cuda": states["cuda:0"]})
-    assert len(asked) == 1  # a training on the CPU touches no GPU
+    assert len(asked) == 1  # a training on the CPU restores no generator of a GPU

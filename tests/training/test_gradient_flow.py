@@ -174,7 +174,7 @@ def test_relu_and_hinge_cross_kinks_and_do_not_stall(loss):
 
 
 def test_a_member_at_a_kink_has_the_verdict_kink():
-    """Three points of one label and one of the other at the same place.
+    """Three points of one label and one of the other at the same position.
 
     L falls in f until f = 1, where the hinge of the three ends, and rises from there on.
     """

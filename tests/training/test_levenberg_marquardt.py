@@ -106,7 +106,7 @@ def test_members_equal_single_nets():
 
 
 def test_relu_at_a_kink_of_the_loss_is_a_kink():
-    """f = √2 w_2 relu(w_1 x) right at w_1 = 0, with w_2 < 0: both signs of w_1 make one label worse.
+    """f = √2 w_2 relu(w_1 x) exactly at w_1 = 0, with w_2 < 0: both signs of w_1 make one label worse.
 
     The slope stays finite up to w_1 = 0, and the quadratic model does not include the other side.
     """

@@ -19,7 +19,7 @@ def test_a_nan_output_is_unsatisfied():
 
 @pytest.mark.parametrize("dynamics", [descend_members, gradient_flow, levenberg_marquardt])
 def test_regression_is_satisfied_when_all_targets_are_met(dynamics):
-    """f = 0.3 x of a linear net meets both targets; of two targets of one pattern, it goes half way."""
+    """f = 0.3 x of a linear net meets both targets; two targets of one pattern are met half-way."""
     criterion = Criterion(tolerance=1e-4, gradient=1e-5)
     found = []
     for y in ([0.3, 0.6], [0.3, 0.9]):
