@@ -55,7 +55,12 @@ class Experiment:
     @property
     def findings(self) -> list[dict[str, Any]]:
         """Those of the largest preset that was run."""
-        return max(self.sweeps, key=lambda sweep: sweep["runs"])["findings"] if self.sweeps else []
+        return self.largest["findings"]
+
+    @property
+    def largest(self) -> dict[str, Any]:
+        """The sweep with the most runs."""
+        return max(self.sweeps, key=lambda sweep: sweep["runs"], default={"runs": 0, "findings": []})
 
 
 @cache
@@ -121,17 +126,24 @@ def figure(experiment: Experiment) -> str:
     caption = linked(experiment.sections["Figure"], experiment.name)
     if not (DOCS / "experiments" / f"{experiment.name}.png").exists():
         return f"**Figure**, drawn by the command above: {caption}"
-    preset = f" Preset `{experiment.sweeps[-1]['preset']}`." if experiment.sweeps else ""
+    rows = RESULTS.with_suffix("") / f"{experiment.name}.csv"
+    n_runs = len(rows.read_text("utf-8").splitlines()) - 1 if rows.exists() else experiment.largest["runs"]
+    preset = next((f" {described(sweep)}." for sweep in experiment.sweeps if sweep["runs"] == n_runs), "")
     return f"![{experiment.title}]({experiment.name}.png)\n\n**Figure.** {caption}{preset}"
+
+
+def described(sweep: dict[str, Any]) -> str:
+    """The grid that was run."""
+    changed = f" with `--set {sweep['set']}`" if "set" in sweep else ""
+    return f"Preset `{sweep['preset']}`{changed}"
 
 
 def results(sweep: dict[str, Any]) -> str:
     """The findings of one preset."""
-    minutes = max(round(sweep["core_seconds"] / 120), 1)
-    head = (
-        f"Preset `{sweep['preset']}`: {sweep['runs']} runs, about {minutes} min on two cores. Errors are "
-        "standard errors; a number agrees if it lies in the band."
-    )
+    runs = f"{sweep['runs']} runs"
+    if sweep["core_seconds"] is not None:  # None: the machine had other work
+        runs += f", about {max(round(sweep['core_seconds'] / 120), 1)} min on two cores"
+    head = f"{described(sweep)}: {runs}. Errors are standard errors; a number agrees if it lies in the band."
     lines = ["| quantity | published | measured | band | agrees |", "|---|---|---|---|---|"]
     lines += [
         f"| {cell(f['quantity'])} | {linked(cell(f['published']))} "
