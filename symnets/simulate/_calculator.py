@@ -108,9 +108,7 @@ class SymnetsCalculator(Calculator):
                 f"positions: expected finite numbers, those of {_listed(atoms, invalid)} are not finite"
             )
         if not np.isfinite(atoms.cell.array).all():
-            raise ValueError(
-                f"cell: expected finite numbers, got {atoms.cell.array.tolist()}"
-            )
+            raise ValueError(f"cell: expected finite numbers, got {atoms.cell.array.tolist()}")
         unknown = np.flatnonzero(~np.isin(atoms.numbers, self.model.species))
         if len(unknown):
             known = ", ".join(chemical_symbols[z] for z in self.model.species)

@@ -95,7 +95,8 @@ class MDRun:
     atoms: Atoms
     """Last structure, with momenta, energy and forces."""
     log: pd.DataFrame
-    """Rows of `MDLog`."""
+    """Columns `step`, `time_ps`, `potential_energy`, `kinetic_energy`, `total_energy` (eV), `temperature` (K),
+    and for periodic structures `pressure` (GPa) and `volume` (Å³)."""
     drift: EnergyDrift
     """Drift of the total energy; meaningful for `nve` only."""
     n_steps: int
@@ -137,7 +138,9 @@ def run_md(
         atoms: initial structure.
         calculator: of energy and forces.
         steps: number of time steps.
-        ensemble: see `integrator`.
+        ensemble: `nve` (velocity Verlet), `nvt` (Langevin), `nvt-nose-hoover` (chain of 3) or `npt`
+        (isotropic
+            Martyna-Tobias-Klein).
         timestep: fs.
         temperature: K; in `nve` of the initial momenta.
         pressure: GPa, for `npt`.
@@ -145,7 +148,7 @@ def run_md(
         seed: of initial momenta and of the Langevin noise.
         keep_momenta: start from the momenta of the given atoms.
         trajectory: extended XYZ file, with a frame (energy, forces, momenta) every `save_every` steps.
-        log: CSV file, with a row of `MDLog` every `log_every` steps.
+        log: CSV file, with a row of the table `MDRun.log` every `log_every` steps.
         save_every: see `trajectory`.
         log_every: see `log`.
         overwrite: replace existing files.
@@ -191,7 +194,7 @@ def run_md(
     with ExitStack() as stack:
         write_frame = stack.enter_context(trajectory_writer(trajectory_path))
         show = stack.enter_context(progress_bar(f"md {ensemble}", steps, enabled=progress))
-        pressed = stack.enter_context(interruptible())
+        stop_requested = stack.enter_context(interruptible())
         # Overflows are detected, and reported, at the end of the step.
         stack.enter_context(np.errstate(over="ignore", invalid="ignore"))
         try:
@@ -206,7 +209,7 @@ def run_md(
                     show(step, f"{row['temperature']:.0f} K, {row['total_energy']:.3f} eV")
                 if step % save_every == 0:
                     write_frame(snapshot(atoms, step=step, time_ps=time))
-                if pressed() and step < steps:
+                if stop_requested() and step < steps:
                     interrupted = True
                     break
         except Unstable:

@@ -94,14 +94,14 @@ def relax(
     with ExitStack() as stack:
         write_frame = stack.enter_context(trajectory_writer(trajectory_path))
         show = stack.enter_context(progress_bar(f"relax {optimizer}", steps, enabled=progress))
-        pressed = stack.enter_context(interruptible())
+        stop_requested = stack.enter_context(interruptible())
         try:
             for now_converged in dynamics.irun(fmax=fmax, steps=steps):
                 step, converged = dynamics.nsteps, bool(now_converged)
                 check_finite(atoms, f"step {step}")
                 show(step, f"{largest_force(atoms):.4f} eV/Å, {atoms.get_potential_energy():.4f} eV")
                 write_frame(snapshot(atoms, step=step))
-                if pressed() and not converged and step < steps:
+                if stop_requested() and not converged and step < steps:
                     interrupted = True
                     break
         except Unstable:
