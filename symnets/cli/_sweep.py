@@ -25,9 +25,9 @@ from symnets.sweeps import (
     find,
     findings_table,
     override,
-    present,
     read_run,
-    short,
+    run_hashes,
+    short_text,
     sweep,
     write_up,
 )
@@ -74,7 +74,7 @@ class Run:
             (stored,) = [read_run(directory / name) for name in table.index]
         row = Table("", "", show_header=False)
         for name, value in (stored.config | stored.row | {"seconds": stored.seconds}).items():
-            row.add_row(name, Text(short(value)))
+            row.add_row(name, Text(short_text(value)))
         console = Console()
         console.print(f"{stored.experiment} {stored.hash}", soft_wrap=True, highlight=False, style="bold")
         console.print(row)
@@ -134,7 +134,7 @@ class Sweep:
                 sweep(experiment, configs, directory, executor=where, retry_failed=self.retry_failed)
         except KeyboardInterrupt:
             grid = {name for batch in batches(experiment, configs) for name in batch.hashes}
-            done = len(grid & present(directory)) if directory.is_dir() else 0
+            done = len(grid & run_hashes(directory)) if directory.is_dir() else 0
             Console(stderr=True).print(
                 f"interrupted; {done} of {len(grid)} runs are stored in {directory}. "
                 "The same command continues the sweep.",

@@ -27,7 +27,7 @@ from symnets.report import (
     three_digits,
 )
 from symnets.simulate import MDRun
-from symnets.sweeps import Drawing, WriteUp, findings_table
+from symnets.sweeps import PictureFile, WriteUp, findings_table
 
 TITLE = "symnets: a potential, deformed images and jamming"
 LEAD = (
@@ -143,7 +143,7 @@ def _running(stability: Stability | None) -> str:
 
 def _jamming(study: WriteUp) -> Section:
     figure = next(path for path in study.files if path.suffix == ".png")
-    blocks: list[Any] = [findings_table(study.findings), Drawing(figure, _JAMMING)]
+    blocks: list[Any] = [findings_table(study.findings), PictureFile(figure, _JAMMING)]
     return Section("Loss landscape: jamming", blocks)
 
 

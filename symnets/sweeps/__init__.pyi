@@ -13,13 +13,12 @@ from ._find import find as find
 from ._find import name_of as name_of
 from ._grid import grid as grid
 from ._grid import override as override
-from ._live_view import short as short
-from ._page import Drawing as Drawing
-from ._page import band as band
+from ._live_view import short_text as short_text
+from ._page import PictureFile as PictureFile
 from ._page import experiment_page as experiment_page
 from ._page import findings_table as findings_table
-from ._store import present as present
 from ._store import read_run as read_run
+from ._store import run_hashes as run_hashes
 from ._sweep import sweep as sweep
 from ._table import Table as Table
 from ._table import write_table as write_table
@@ -28,15 +27,14 @@ from ._write_up import write_up as write_up
 
 __all__ = [
     "Arrays",
-    "Drawing",
     "Experiment",
     "Finding",
+    "PictureFile",
     "Result",
     "Scalar",
     "Serial",
     "Table",
     "WriteUp",
-    "band",
     "batches",
     "checkpoint",
     "executor",
@@ -47,10 +45,10 @@ __all__ = [
     "grid",
     "name_of",
     "override",
-    "present",
     "read_run",
     "report_progress",
-    "short",
+    "run_hashes",
+    "short_text",
     "sweep",
     "write_table",
     "write_up",

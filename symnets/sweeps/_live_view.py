@@ -13,7 +13,7 @@ from rich.text import Text
 
 from symnets.sweeps._batches import Batch
 from symnets.sweeps._locks import LOCKS, running_batches
-from symnets.sweeps._store import Run, present, read_run
+from symnets.sweeps._store import Run, read_run, run_hashes
 
 MAX_ROWS, MAX_COLUMNS, MAX_BATCHES = 6, 6, 8
 SUMMARY_EVERY = 30.0  # s, where there is no terminal
@@ -92,7 +92,7 @@ class LiveView:
             self.console.print(self.summary(), soft_wrap=True, highlight=False, markup=False)
 
     def _read(self) -> None:
-        new = sorted((present(self.directory) & self.grid) - self.done)
+        new = sorted((run_hashes(self.directory) & self.grid) - self.done)
         for name in new:
             run = read_run(self.directory / name)
             self.n_failed += run.error is not None
@@ -138,7 +138,7 @@ class LiveView:
             values = [run.config[name] for name in fields[:MAX_COLUMNS]]
             values += [run.verdict, *(run.row.get(name) for name in chosen)]
             style = "red" if run.error is not None else ""
-            table.add_row(*(Text(short(value)) for value in values), style=style)
+            table.add_row(*(Text(short_text(value)) for value in values), style=style)
         return table
 
     def _time_left(self) -> str:
@@ -150,7 +150,7 @@ class LiveView:
         return f"{hours_minutes_seconds(seconds)} left"
 
 
-def short(value: object) -> str:
+def short_text(value: object) -> str:
     """A value as text for a narrow column."""
     if value is None:
         return ""

@@ -1,20 +1,19 @@
 """The page that `symnets report` writes: figures, findings and tables of all sweeps below a directory."""
 
-import base64
 import json
 import os
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from symnets.estimates import Estimate
 from symnets.report import Facts, Section, Table, html_report, three_digits
 from symnets.sweeps._experiment import Finding
-from symnets.sweeps._store import present
+from symnets.sweeps._store import run_hashes
 from symnets.sweeps._table import Table as Runs
 from symnets.sweeps._table import split_failed
 
@@ -25,21 +24,22 @@ MAX_LINES = 20
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A PNG file, embedded in a page; the caption is also its alternative text."""
+class PictureFile:
+    """A PNG file, embedded in a page; the caption is also the alternative text of the image."""
 
+    kind: ClassVar = "picture"
     path: Path
     caption: str
 
-    def html(self) -> str:
-        """The block as HTML."""
-        content, caption = self.path.read_bytes(), escape(self.caption)
-        image = base64.b64encode(content).decode("ascii")
-        width = round(int.from_bytes(content[16:20]) / 1.6)  # in pixels; `png` has 160 per inch, a page 100
-        return (
-            f'<figure><img src="data:image/png;base64,{image}" alt="{caption}" style="width:{width}px">'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
+    @property
+    def base64(self) -> str:
+        """The file in base64."""
+        return b64encode(self.path.read_bytes()).decode("ascii")
+
+    @property
+    def width(self) -> int:
+        """Width on the page in CSS pixels: the file has 160 pixels per inch, a page 100."""
+        return round(int.from_bytes(self.path.read_bytes()[16:20]) / 1.6)
 
 
 def experiment_page(directory: str | Path, path: str | Path | None = None) -> Path:
@@ -75,7 +75,7 @@ def experiment_page(directory: str | Path, path: str | Path | None = None) -> Pa
 def _directories_with_runs(directory: Path) -> Iterator[Path]:
     """Directories that contain runs, in order."""
     for path, folders, _ in os.walk(directory):
-        runs = present(Path(path))
+        runs = run_hashes(Path(path))
         if runs:
             yield Path(path)
         folders[:] = sorted(name for name in folders if name not in runs and not name.startswith("."))
@@ -90,7 +90,7 @@ def _section(place: Path, name: str, table: pd.DataFrame) -> Section:
     if written["findings"]:
         blocks.append(_findings(written["findings"]))
     if written["experiment"] and (place / f"{FIGURE}.png").is_file():
-        blocks.append(Drawing(place / f"{FIGURE}.png", f"{name}: {written['runs']} runs"))
+        blocks.append(PictureFile(place / f"{FIGURE}.png", f"{name}: {written['runs']} runs"))
         if written["runs"] != len(table):
             blocks.append(
                 f"There are {len(table)} runs now: `symnets figure {name} {place}` redraws the figure."
@@ -140,7 +140,7 @@ def _findings(findings: list[dict[str, Any]]) -> Table:
             finding["quantity"],
             str(Estimate(finding["measured"], finding["error"])),
             finding["published"],
-            band(finding["low"], finding["high"]),
+            interval_text(finding["low"], finding["high"]),
             "yes" if finding["agrees"] else "NO",
         )
         for finding in findings
@@ -148,7 +148,7 @@ def _findings(findings: list[dict[str, Any]]) -> Table:
     return Table(("quantity", "measured", "published", "band", "agrees"), rows)
 
 
-def band(low: float, high: float) -> str:
+def interval_text(low: float, high: float) -> str:
     """The interval in which a measured number agrees with the published one, as text."""
     return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 

@@ -165,7 +165,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def present(directory: Path) -> set[str]:
+def run_hashes(directory: Path) -> set[str]:
     """Hashes of the runs in a directory; other files there are ignored."""
     return {entry.name for entry in os.scandir(directory) if _RUN.fullmatch(entry.name) and entry.is_dir()}
 

@@ -18,7 +18,14 @@ from symnets.sweeps._experiment import Experiment
 from symnets.sweeps._find import name_of
 from symnets.sweeps._live_view import LiveView
 from symnets.sweeps._locks import LOCKS, is_locked, remove_locks, remove_scratch, try_lock
-from symnets.sweeps._store import failed_run, present, read_run, remove_leftovers, remove_runs, write_run
+from symnets.sweeps._store import (
+    failed_run,
+    read_run,
+    remove_leftovers,
+    remove_runs,
+    run_hashes,
+    write_run,
+)
 from symnets.sweeps._table import table_of
 from symnets.sweeps._worker import Job, run_job
 
@@ -64,7 +71,7 @@ def sweep(
     remove_scratch(directory / LOCKS)
     names = [name for batch in todo for name in batch.hashes]
     if retry_failed:
-        existing = present(directory)
+        existing = run_hashes(directory)
         remove_runs(directory, [n for n in names if n in existing and read_run(directory / n).error])
     with ExitStack() as stack:
         view = stack.enter_context(LiveView(name_of(experiment), directory, todo, visible=progress))

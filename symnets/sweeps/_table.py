@@ -8,7 +8,7 @@ import pandas as pd
 
 from symnets.files import whole_file
 from symnets.sweeps._experiment import Arrays
-from symnets.sweeps._store import Run, present, read_arrays, read_run
+from symnets.sweeps._store import Run, read_arrays, read_run, run_hashes
 
 
 class Table:
@@ -32,7 +32,7 @@ class Table:
         directory = Path(directory)
         if not directory.is_dir():
             raise FileNotFoundError(f"{directory}: there is no such directory of runs")
-        runs = [read_run(directory / name) for name in present(directory)]
+        runs = [read_run(directory / name) for name in run_hashes(directory)]
         if experiment is not None:
             runs = [run for run in runs if run.experiment == experiment]
         return table_of(sorted(runs, key=_order))

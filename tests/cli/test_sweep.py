@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from symnets.cli import main
-from symnets.sweeps import Table, present
+from symnets.sweeps import Table, run_hashes
 from symnets.sweeps._store import remove_runs
 from tests.sweeps import toy_faults, toy_noise
 
@@ -41,7 +41,7 @@ def test_sweep_writes_figure_table_and_findings(tmp_path, capsys):
 def test_the_directory_is_named_after_experiment_and_preset(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["sweep", NOISE, "--executor", "serial", "--preset", "quick"]) == 0
-    assert len(present(tmp_path / "results" / f"{NOISE}-quick")) == 12
+    assert len(run_hashes(tmp_path / "results" / f"{NOISE}-quick")) == 12
 
 
 def test_failures_are_reported_and_other_runs_are_drawn(tmp_path, capsys):
@@ -128,7 +128,7 @@ def test_run_prints_its_row(tmp_path, capsys):
     assert "SAT" in printed
     assert mean == toy_noise.run([toy_noise.Config(length=9, seed=3)])[0].row["mean"]
     assert main(["run", NOISE, "--length", "9", "--seed", "3"]) == 0  # not stored
-    assert len(present(tmp_path)) == 1
+    assert len(run_hashes(tmp_path)) == 1
 
 
 def test_failed_run_prints_its_error(tmp_path, capsys):
@@ -175,7 +175,7 @@ def test_set_replaces_fields_of_the_preset(tmp_path, monkeypatch):
 
 def test_figure_redraws_the_runs(tmp_path):
     sweep(NOISE, tmp_path)
-    remove_runs(tmp_path, list(present(tmp_path))[:2])
+    remove_runs(tmp_path, list(run_hashes(tmp_path))[:2])
     (tmp_path / "figure.svg").unlink()
     assert main(["figure", NOISE, str(tmp_path)]) == 0
     assert (tmp_path / "figure.svg").exists()
@@ -203,7 +203,7 @@ def test_report_contains_figures_findings_and_errors(tmp_path, capsys):
 
 def test_report_marks_missing_and_outdated_figures(tmp_path):
     sweep(NOISE, tmp_path / "noise")
-    remove_runs(tmp_path / "noise", list(present(tmp_path / "noise"))[:2])
+    remove_runs(tmp_path / "noise", list(run_hashes(tmp_path / "noise"))[:2])
     main(["run", FAULTS, "--output", str(tmp_path / "faults")])
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
@@ -236,13 +236,13 @@ def test_ctrl_c_on_the_terminal_ends_a_sweep_on_processes(tmp_path):
         text=True,
         start_new_session=True,
     )
-    while not (tmp_path / "runs").exists() or len(present(tmp_path / "runs")) < 20:
+    while not (tmp_path / "runs").exists() or len(run_hashes(tmp_path / "runs")) < 20:
         assert process.poll() is None
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGINT)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in printed
-    kept = len(present(tmp_path / "runs"))
+    kept = len(run_hashes(tmp_path / "runs"))
     assert 20 <= kept < 200
     assert f"interrupted; {kept} of 200 runs are stored" in printed

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from symnets.sweeps import Result, present, read_run
+from symnets.sweeps import Result, read_run, run_hashes
 from symnets.sweeps import _store as store
 from symnets.sweeps._batches import run_hash, scalars
 from symnets.sweeps._store import (
@@ -42,7 +42,7 @@ def test_what_is_written_is_read(tmp_path):
     )
     run = finished_run("toy", scalars(Config(seed=4)), result, 1.5)
     write_run(tmp_path, run, result.arrays)
-    assert present(tmp_path) == {run.hash}
+    assert run_hashes(tmp_path) == {run.hash}
     assert read_run(tmp_path / run.hash) == run
     assert (run.row["n"], run.row["gap"], run.verdict, run.seed) == (7, -float("inf"), "UNSAT", 4)
     arrays = read_arrays(tmp_path / run.hash)
@@ -116,7 +116,7 @@ def test_runs_are_written_in_the_scratch_folder(tmp_path, monkeypatch):
     assert (half / "row.json").exists()
     monkeypatch.undo()
     write_run(tmp_path, a_run(), scratch=scratch)
-    assert present(tmp_path) == {a_run().hash}
+    assert run_hashes(tmp_path) == {a_run().hash}
 
 
 def test_a_removal_that_was_killed_is_finished(tmp_path, monkeypatch):
@@ -124,7 +124,7 @@ def test_a_removal_that_was_killed_is_finished(tmp_path, monkeypatch):
     (tmp_path / ".git").mkdir()
     monkeypatch.setattr(store.shutil, "rmtree", lambda *_, **__: None)  # as if it were killed
     remove_runs(tmp_path, [a_run().hash, "0" * 16])
-    assert present(tmp_path) == set()
+    assert run_hashes(tmp_path) == set()
     assert len(os.listdir(tmp_path)) == 2
     monkeypatch.undo()
     remove_leftovers(tmp_path)
@@ -136,7 +136,7 @@ def test_other_files_in_the_directory_are_ignored(tmp_path):
     (tmp_path / "figure.png").touch()
     (tmp_path / ("0" * 16)).touch()
     write_run(tmp_path, a_run())
-    assert present(tmp_path) == {a_run().hash}
+    assert run_hashes(tmp_path) == {a_run().hash}
 
 
 def cut(path: Path) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from symnets.sweeps import Serial, Table, batches, grid, present, sweep, write_table
+from symnets.sweeps import Serial, Table, batches, grid, run_hashes, sweep, write_table
 from symnets.sweeps import _sweep as module
 from symnets.sweeps._executors import Processes
 from symnets.sweeps._locks import LOCKS, try_lock
@@ -81,20 +81,20 @@ def test_nothing_is_computed_twice(tmp_path, monkeypatch):
 def test_a_missing_run_is_recomputed_with_the_same_bits(tmp_path):
     first = serial(toy_noise, FAST, tmp_path)
     remove_runs(tmp_path, [str(name) for name in first.index[[1, 6, 9]]])
-    assert len(present(tmp_path)) == len(FAST) - 3
+    assert len(run_hashes(tmp_path)) == len(FAST) - 3
     same(serial(toy_noise, FAST, tmp_path), first)
 
 
 def test_only_the_runs_that_fail_are_recorded_as_failed(tmp_path):
-    configs = faulty("none", "raise", "memory", "short", "tensor", "nan", number=(1, 2))
+    configs = faulty("none", "raise", "memory", "short_text", "tensor", "nan", number=(1, 2))
     table = serial(toy_faults, configs, tmp_path).set_index(["fault", "number"])
     assert list(table.loc["none"]["twice"]) == [2, 4]
     assert table.loc["nan"]["twice"].isna().all()
     assert set(table.loc[["none", "nan"]]["verdict"]) == {"SAT"}
-    failed = table.loc[["raise", "memory", "short", "tensor"]]
+    failed = table.loc[["raise", "memory", "short_text", "tensor"]]
     assert set(failed["verdict"]) == {"ERROR"}
     expected = ["ArithmeticError: the ground", "MemoryError: no room", "ValueError: .* got 0", "row.'twice'"]
-    for fault, text in zip(("raise", "memory", "short", "tensor"), expected, strict=True):
+    for fault, text in zip(("raise", "memory", "short_text", "tensor"), expected, strict=True):
         assert table.loc[fault]["error"].str.contains(text).all(), fault
     assert "toy_faults.py" in table.loc[("raise", 1)]["error"]  # where it happened
 
@@ -134,12 +134,12 @@ def test_a_sweep_killed_twice_ends_with_the_same_bits(tmp_path, uninterrupted):
     for _ in range(2):
         process = others.Process(target=sweep_noise, args=(directory,))
         process.start()
-        while not directory.exists() or len(present(directory)) < left[-1] + 30:
+        while not directory.exists() or len(run_hashes(directory)) < left[-1] + 30:
             assert process.is_alive()
             time.sleep(0.001)
         process.kill()
         process.join()
-        left.append(len(present(directory)))
+        left.append(len(run_hashes(directory)))
     assert left[-1] < 200, "the kills came too late to mean anything"
     sweep_noise(directory)
     same(Table.load(directory), Table.load(uninterrupted))
@@ -242,7 +242,7 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
 def test_a_damaged_run_is_named_before_anything_is_computed(tmp_path, monkeypatch):
     name = serial(toy_noise, FAST, tmp_path).index[2]
     (tmp_path / name / "row.json").write_text("{")
-    remove_runs(tmp_path, [n for n in present(tmp_path) if n != name])
+    remove_runs(tmp_path, [n for n in run_hashes(tmp_path) if n != name])
     monkeypatch.setattr(toy_noise, "run", None)
     with pytest.raises(ValueError, match=f"{name}.*delete it"):
         serial(toy_noise, FAST, tmp_path)
@@ -278,7 +278,7 @@ def test_tables_are_sorted_by_configuration_whatever_it_holds(tmp_path, monkeypa
     monkeypatch.setattr(toy_noise, "run", lambda configs: [toy_noise.Result({}) for _ in configs])
     configs = grid(Mixed, rule=("b", None, "a"), width=(2, None, 1.5), seed=(10, 9))
     table = serial(toy_noise, configs, tmp_path)
-    assert set(present(tmp_path)) == set(table.index)
+    assert set(run_hashes(tmp_path)) == set(table.index)
     loaded = Table.load(tmp_path)
     assert list(loaded["seed"][:2]) == [9, 10]
     assert [value for value in loaded["rule"].iloc[::6] if isinstance(value, str)] == ["a", "b"]
@@ -291,15 +291,15 @@ def test_a_sweep_on_processes_survives_kill_9(tmp_path, uninterrupted, monkeypat
     configs = toy_noise.PRESETS["paper"]
     process = others.Process(target=sweep_on_processes, args=(directory,))
     process.start()
-    while not directory.exists() or len(present(directory)) < 20:
+    while not directory.exists() or len(run_hashes(directory)) < 20:
         assert process.is_alive()
         time.sleep(0.001)
     process.kill()
     process.join()
     time.sleep(0.5)
-    left = len(present(directory))
+    left = len(run_hashes(directory))
     time.sleep(1.0)
-    assert len(present(directory)) == left < 200, "workers outlived their sweep"
+    assert len(run_hashes(directory)) == left < 200, "workers outlived their sweep"
     monkeypatch.setenv("TOY_LOG", str(log))
     killer = threading.Thread(target=kill_a_worker, args=(directory, log, left + 20), daemon=True)
     killer.start()
@@ -318,6 +318,6 @@ def sweep_on_processes(directory: Path) -> None:
 
 def kill_a_worker(directory: Path, log: Path, n_runs: int) -> None:
     """Kills the process that wrote the last line of the log, once there are so many runs."""
-    while not directory.exists() or len(present(directory)) < n_runs:
+    while not directory.exists() or len(run_hashes(directory)) < n_runs:
         time.sleep(0.001)
     os.kill(int(log.read_text().splitlines()[-1].split()[0]), signal.SIGKILL)
