@@ -95,8 +95,8 @@ class MDRun:
     atoms: Atoms
     """Last structure, with momenta, energy and forces."""
     log: pd.DataFrame
-    """Columns `step`, `time_ps`, `potential_energy`, `kinetic_energy`, `total_energy` (eV), `temperature` (K),
-    and for periodic structures `pressure` (GPa) and `volume` (Å³)."""
+    """Columns `step`, `time_ps`, `potential_energy`, `kinetic_energy`, `total_energy` (eV), `temperature`
+    (K), and for periodic structures `pressure` (GPa) and `volume` (Å³)."""
     drift: EnergyDrift
     """Drift of the total energy; meaningful for `nve` only."""
     n_steps: int
