@@ -35,7 +35,7 @@ def weighted_sum(*terms: tuple[float, Term]) -> Term:
 
 
 def energy_term(huber: float | None = None) -> Term:
-    """Energy term of a loss, ρ((E - E*) / n_atoms), with energies in eV.
+    """Energy term of a loss: ρ((E - E*) / n_atoms), with energies in eV.
 
     ρ is the square, or with `huber` twice Huber's function: quadratic up to `huber`, linear beyond.
     """
@@ -48,7 +48,7 @@ def energy_term(huber: float | None = None) -> Term:
 
 
 def forces_term(huber: float | None = None) -> Term:
-    """Forces term of a loss: mean of ρ(F - F*) over atoms and components, F in eV/Å; ρ as in `energy_term`."""
+    """Forces term: mean of ρ(F - F*) over atoms and components, F in eV/Å; ρ as in `energy_term`."""
 
     def term(outputs: Any, labels: Labels) -> Tensor:
         if labels.forces is None:
@@ -61,7 +61,7 @@ def forces_term(huber: float | None = None) -> Term:
 
 
 def stress_term(huber: float | None = None) -> Term:
-    """Stress term of a loss: mean of ρ(σ - σ*) over the nine components, σ in eV/Å³; ρ as in `energy_term`."""
+    """Stress term: mean of ρ(σ - σ*) over the nine components, σ in eV/Å³; ρ as in `energy_term`."""
 
     def term(outputs: Any, labels: Labels) -> Tensor:
         if labels.stress is None:
