@@ -164,7 +164,7 @@ class _Sweep:
                 self.elsewhere.append(job)
                 return
             batch = job.batch
-            config = dict(zip(batch.hashes, batch.configs, strict=True))[job.hashes[0]]
+            config = dict(zip(batch.hashes, batch.configs, strict=True))[job.only or batch.hashes[0]]
             text = f"the process that ran it died {MAX_CRASHES} times: killed, out of memory or crashed"
             with lock:
                 write_run(self.directory, failed_run(self.name, config, text, 0.0), scratch=lock.scratch)

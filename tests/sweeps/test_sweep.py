@@ -86,15 +86,15 @@ def test_a_missing_run_is_recomputed_with_the_same_bits(tmp_path):
 
 
 def test_only_the_runs_that_fail_are_recorded_as_failed(tmp_path):
-    configs = faulty("none", "raise", "memory", "short_text", "tensor", "nan", number=(1, 2))
+    configs = faulty("none", "raise", "memory", "short", "tensor", "nan", number=(1, 2))
     table = serial(toy_faults, configs, tmp_path).set_index(["fault", "number"])
     assert list(table.loc["none"]["twice"]) == [2, 4]
     assert table.loc["nan"]["twice"].isna().all()
     assert set(table.loc[["none", "nan"]]["verdict"]) == {"SAT"}
-    failed = table.loc[["raise", "memory", "short_text", "tensor"]]
+    failed = table.loc[["raise", "memory", "short", "tensor"]]
     assert set(failed["verdict"]) == {"ERROR"}
     expected = ["ArithmeticError: the ground", "MemoryError: no room", "ValueError: .* got 0", "row.'twice'"]
-    for fault, text in zip(("raise", "memory", "short_text", "tensor"), expected, strict=True):
+    for fault, text in zip(("raise", "memory", "short", "tensor"), expected, strict=True):
         assert table.loc[fault]["error"].str.contains(text).all(), fault
     assert "toy_faults.py" in table.loc[("raise", 1)]["error"]  # where it happened
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from symnets.estimates import Estimate
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-Fault = Literal["none", "raise", "memory", "nan", "tensor", "killed", "short_text", "exit"]
+Fault = Literal["none", "raise", "memory", "nan", "tensor", "killed", "short", "exit"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
         raise SystemExit("enough")
     if "killed" in faults:
         os.kill(os.getpid(), signal.SIGKILL)
-    if "short_text" in faults:
+    if "short" in faults:
         return []
     value = {"nan": float("nan"), "tensor": np.zeros(3)}
     return [
