@@ -53,12 +53,12 @@ _STABILITY = (
     "Relative stability R = D / G of a small VGG that classifies digits of 8 x 8 pixels (Petrini et al. "
     "2021, arXiv:2105.02468). D is the mean squared change of the logits when the images are deformed, G "
     "the change under Gaussian noise of the same norm, both relative to the mean squared distance "
-    "between the logits of two images. Training on digits lowers D, but lowers G even more: images of so "
-    "few pixels contain no fine structure, so that noise is easily ignored, and R does not fall, unlike "
-    "in nets trained on photographs. Training on images that are deformed anew in every step lowers D "
-    "further. Batch normalisation uses the statistics of each batch in all nets; values with running "
-    "statistics, as the trained nets are used, stand in the last column. They cannot be compared with "
-    "those of initial weights, for which there are none."
+    "between the logits of two images. What to see: training on digits lowers D, but lowers G even more, "
+    "because digits of so few pixels have no fine structure and noise is easy to ignore; R therefore "
+    "rises, whereas it falls in nets trained on photographs. Training on digits that are deformed anew "
+    "in every step brings R back to about its initial value or below. Batch normalisation uses the "
+    "statistics of each batch in all nets, so that the rows can be compared. The last column has R with "
+    "running statistics, as the trained nets are used; a net with initial weights has none."
 )
 _DEFORMED = (
     "Four digits, and the same digits under random deformations of growing size: typical displacements δ "
