@@ -10,6 +10,9 @@ from numpy import ndarray
 class Estimate(NamedTuple):
     """A number and its standard error.
 
+    Every function of this room returns it, and `symnets.sweeps.Finding` takes it. The asymmetric confidence
+    intervals of `symnets.observables` are `Interval`s.
+
     Attributes:
         value: the number.
         error: its standard error; None if the number is exact, a count, or was measured only once.

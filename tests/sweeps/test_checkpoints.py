@@ -25,13 +25,13 @@ class Killed(BaseException):
 
 
 def killed_after(directory, configs, error: type[BaseException] = Killed):
-    """Minimise within `resumable`, and be killed when it is done."""
+    """Minimise inside `resumable`, and raise an exception at the end."""
     with module.resumable(directory):
         minimise(configs)
         raise error("now")
 
 
-def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path, monkeypatch):
+def test_a_minimisation_killed_twice_ends_with_the_same_bits(tmp_path, monkeypatch):
     whole = minimise(CONFIGS)
     monkeypatch.setattr(module, "PERIOD", 0.0)
     fit = Trainer.fit
@@ -51,10 +51,10 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path, monkeypatch):
         assert torch.equal(a, b)
     assert whole.members.verdicts == resumed.members.verdicts
     assert torch.equal(whole.members.loss, resumed.members.loss)
-    assert not (tmp_path / "batch").exists(), "checkpoints go when the run is done"
+    assert not (tmp_path / "batch").exists(), "checkpoints are removed when the run is done"
 
 
-def test_a_run_of_two_minimisations_skips_the_one_that_was_done(tmp_path, monkeypatch):
+def test_a_run_of_two_minimisations_does_not_repeat_the_first(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PERIOD", 0.0)
     first = minimise(CONFIGS)
     with pytest.raises(Killed):
@@ -74,24 +74,24 @@ def same_nets(one, two):
 
 
 def cut(file, monkeypatch):
-    """The file ends in the middle, as after a power cut."""
+    """The file is truncated, as after a power cut."""
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
 def of_other_code(file, monkeypatch):
-    """Somebody has made a commit meanwhile."""
+    """A commit was made meanwhile."""
     monkeypatch.setattr(module, "provenance", lambda: {"commit": "of another day"})
 
 
 def of_fewer_tensors(file, monkeypatch):
-    """Whole, but without what the optimiser needs: told when part of the state has been moved."""
+    """Without the state of the optimiser: found only when part of the state has been restored."""
     tensors, header = read_archive(file, "checkpoint")
     del header["optimizer_numbers"]
     write_archive(file, "checkpoint", tensors, header)
 
 
 @pytest.mark.parametrize("spoil", [cut, of_other_code, of_fewer_tensors])
-def test_a_checkpoint_that_cannot_be_used_is_as_none(spoil, tmp_path, monkeypatch):
+def test_a_checkpoint_that_cannot_be_used_is_ignored(spoil, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PERIOD", 0.0)
     whole = minimise(CONFIGS)
     with pytest.raises(Killed):
@@ -102,7 +102,7 @@ def test_a_checkpoint_that_cannot_be_used_is_as_none(spoil, tmp_path, monkeypatc
         assert place.seconds == 0.0
 
 
-def test_checkpoints_of_other_configs_are_not_gone_on_with(tmp_path, monkeypatch):
+def test_checkpoints_of_other_configs_are_not_resumed(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PERIOD", 0.0)
     with pytest.raises(Killed):
         killed_after(tmp_path / "batch", CONFIGS[:1])
@@ -137,8 +137,8 @@ class Axe(Callback):
             raise Killed
 
 
-def look(configs, axe):
-    """Minimise, and look for the best moment on patterns that are held out."""
+def minimise_with_early_stopping(configs, axe):
+    """Minimise with early stopping on held-out patterns."""
     tests = [patterns(config).test for config in configs]
     stacked = Patterns(torch.stack([t.inputs for t in tests]), torch.stack([t.targets for t in tests]))
     early = EarlyStopping(stacked)
@@ -146,22 +146,22 @@ def look(configs, axe):
     return early
 
 
-def test_early_stopping_remembers_its_best_moment(tmp_path, monkeypatch):
-    """The moment lies before the kill, so it is lost unless the checkpoint has it."""
+def test_early_stopping_is_resumed_with_its_best_step(tmp_path, monkeypatch):
+    """The best step is before the kill, so it is lost unless the checkpoint has it."""
     monkeypatch.setattr(module, "PERIOD", 0.0)
     configs = [replace(config, n_test=40) for config in CONFIGS]
-    whole = look(configs, Axe(math.inf))
+    whole = minimise_with_early_stopping(configs, Axe(math.inf))
     killed_at = int(whole.step.min()) + 41
     with pytest.raises(Killed), module.resumable(tmp_path / "batch"):
-        look(configs, Axe(killed_at))
+        minimise_with_early_stopping(configs, Axe(killed_at))
     with module.resumable(tmp_path / "batch") as place:
-        resumed = look(configs, Axe(math.inf))
+        resumed = minimise_with_early_stopping(configs, Axe(math.inf))
         assert place.seconds > 0
     for name in ("step", "validation_error", "error", "norm"):
         assert torch.equal(getattr(whole, name), getattr(resumed, name)), name
 
 
-def test_with_a_callback_that_keeps_nothing_there_is_no_checkpoint(tmp_path, monkeypatch):
+def test_with_a_callback_without_a_state_there_is_no_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PERIOD", 0.0)
     with module.resumable(tmp_path / "batch"):
         minimise(CONFIGS[:1], [Callback()])
@@ -175,12 +175,12 @@ def test_a_checkpoint_is_restored_only_with_the_callbacks_it_was_written_with(tm
         Checkpoint(tmp_path / "c").restore(TrainState(model))
 
 
-def test_what_is_left_of_batches_that_are_done_is_removed(tmp_path):
-    """A batch, and one of its runs by itself; another batch, of whoever it is, is left alone."""
+def test_checkpoints_of_batches_that_are_done_are_removed(tmp_path):
+    """Those of a batch, and of one of its runs alone; those of another batch are kept."""
     todo = toy_noise.PRESETS["quick"]
     (batch, *_) = batches(toy_noise, todo)
-    alone = Batch(batch.hashes[:1], batch.configs[:1])  # as a worker runs it after a failure
-    for name in (batch.id, alone.id, "other"):
+    single = Batch(batch.hashes[:1], batch.configs[:1])  # as a worker runs it after a failure
+    for name in (batch.id, single.id, "other"):
         (tmp_path / module.CHECKPOINTS / name).mkdir(parents=True)
         (tmp_path / module.CHECKPOINTS / name / "1.safetensors").touch()
     sweep(toy_noise, todo, tmp_path, executor=Serial(), progress=False)
@@ -190,7 +190,7 @@ def test_what_is_left_of_batches_that_are_done_is_removed(tmp_path):
     assert not (tmp_path / module.CHECKPOINTS).exists()
 
 
-def test_a_run_that_fails_leaves_nothing(tmp_path, monkeypatch):
+def test_a_run_that_fails_leaves_no_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PERIOD", 0.0)
     with pytest.raises(RuntimeError, match="now"):
         killed_after(tmp_path / "batch", CONFIGS[:1], RuntimeError)

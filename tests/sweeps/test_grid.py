@@ -17,11 +17,11 @@ class Config:
     seed: int = 0
 
 
-def test_a_grid_is_a_product_whose_last_axis_runs_fastest():
-    made = grid(Config, width=np.array([8, 10]), rule="descend", seed=range(3))
-    assert [(c.width, c.seed) for c in made] == [(w, s) for w in (8, 10) for s in range(3)]
-    assert {c.rule for c in made} == {"descend"}
-    assert all(type(c.width) is int for c in made)
+def test_a_grid_is_a_product_whose_last_axis_varies_fastest():
+    configs = grid(Config, width=np.array([8, 10]), rule="descend", seed=range(3))
+    assert [(c.width, c.seed) for c in configs] == [(w, s) for w in (8, 10) for s in range(3)]
+    assert {c.rule for c in configs} == {"descend"}
+    assert all(type(c.width) is int for c in configs)
 
 
 @pytest.mark.parametrize(

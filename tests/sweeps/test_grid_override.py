@@ -23,10 +23,10 @@ class Config:
 GRID = grid(Config, width=(3, 4), rate=(0.5, 0.25))
 
 
-def test_replaced_axes_are_the_grid_with_these_axes():
-    found = override(GRID, ["width=8,10", "data_seed=1,None"])
-    assert set(found) == set(grid(Config, width=(8, 10), rate=(0.5, 0.25), data_seed=(1, None)))
-    assert len(found) == len(set(found)) == 8
+def test_replaced_axes_are_those_of_a_grid_with_these_values():
+    configs = override(GRID, ["width=8,10", "data_seed=1,None"])
+    assert set(configs) == set(grid(Config, width=(8, 10), rate=(0.5, 0.25), data_seed=(1, None)))
+    assert len(configs) == len(set(configs)) == 8
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_replaced_axes_are_the_grid_with_these_axes():
 )
 def test_values_have_the_type_of_their_field(setting, value):
     (config,) = override([Config(data_seed=3)], [setting])
-    found = getattr(config, setting.partition("=")[0])
-    assert found == value
-    assert type(found) is type(value)
+    replaced = getattr(config, setting.partition("=")[0])
+    assert replaced == value
+    assert type(replaced) is type(value)
 
 
-def test_nothing_set_changes_nothing():
+def test_without_settings_the_grid_is_unchanged():
     assert override(GRID, []) == GRID
 
 
