@@ -128,7 +128,7 @@ def stability_figure(
         _draw(axes, getattr(stability, name), COLORS[0], label)
         _show_scale(axes)
         _name_layers(axes, stability.layers)
-        axes.set(title=title, ylabel=text)
+        axes.set(title=title, xlabel="layer", ylabel=text)
     row[-1].axhline(1.0, color=FAINT, linewidth=1, linestyle=":", zorder=0)  # R of f(x) = x
     if baseline is not None:
         row[0].legend(loc="best")

@@ -1,4 +1,4 @@
-"""Fields that every law is tried on."""
+"""Random fields on which every law is tested."""
 
 import torch
 from torch import Generator

@@ -1,4 +1,4 @@
-"""Affine maps, next to matrices and to what torch does by index."""
+"""Affine maps against matrices and against torch's rotations and shifts by indexing."""
 
 import math
 
@@ -11,7 +11,7 @@ from tests.diffeo.fields import seeded
 SHAPE = (9, 9)
 
 
-def drawn(n: int = 3, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> Affine:
+def random_maps(n: int = 3, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> Affine:
     """Maps near the identity."""
     dim = len(shape)
     noise = torch.randn(n, dim, dim + 1, generator=seeded(seed), dtype=torch.float64)
@@ -23,12 +23,12 @@ def images(n: int = 1, shape: tuple[int, ...] = SHAPE) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3, -1])
-def test_quarter_turns(turns: int) -> None:
+def test_rotations_by_90_degrees(turns: int) -> None:
     found = Affine.rotation(90.0 * turns, SHAPE, dtype=torch.float64).warp(images())
     torch.testing.assert_close(found, images().rot90(turns, (2, 3)), rtol=0, atol=1e-12)
 
 
-def test_turns_add() -> None:
+def test_rotation_angles_add() -> None:
     a, b = (Affine.rotation(angle, SHAPE, dtype=torch.float64) for angle in (25.0, -70.0))
     both = a.compose(b)
     assert isinstance(both, Affine)
@@ -45,7 +45,7 @@ def test_shifts_are_rolls_inside() -> None:
     )
 
 
-def test_enlarging_keeps_the_centre() -> None:
+def test_scaling_fixes_the_centre() -> None:
     twice = Affine.scaling(2.0, SHAPE, dtype=torch.float64)
     points = torch.tensor([[4.0, 4.0], [5.0, 4.0], [3.0, 6.0]], dtype=torch.float64)
     expected = torch.tensor([[4.0, 4.0], [6.0, 4.0], [2.0, 8.0]], dtype=torch.float64)
@@ -63,7 +63,7 @@ def test_shear_leans_to_the_right() -> None:
 
 @pytest.mark.parametrize("shape", [SHAPE, (7, 12), (5, 6, 7)])
 def test_points_follow_the_matrix(shape: tuple[int, ...]) -> None:
-    a = drawn(shape=shape)
+    a = random_maps(shape=shape)
     points = torch.rand(8, len(shape), generator=seeded(), dtype=torch.float64) * 5
     expected = torch.einsum("nab,pb->npa", a.matrix, points - a.centre) + a.centre + a.shift[:, None]
     torch.testing.assert_close(a.push(points), expected, rtol=0, atol=1e-12)
@@ -71,7 +71,7 @@ def test_points_follow_the_matrix(shape: tuple[int, ...]) -> None:
 
 
 def test_composition_is_the_product_of_matrices() -> None:
-    a, b = drawn(seed=1), drawn(seed=2)
+    a, b = random_maps(seed=1), random_maps(seed=2)
     both = a.compose(b)
     assert isinstance(both, Affine)
     torch.testing.assert_close(both.matrix, a.matrix @ b.matrix)
@@ -82,7 +82,7 @@ def test_composition_is_the_product_of_matrices() -> None:
 
 
 def test_inverse_in_closed_form() -> None:
-    a = drawn()
+    a = random_maps()
     inverse = a.inverse()
     assert isinstance(inverse, Affine)
     torch.testing.assert_close(inverse.matrix, torch.linalg.inv(a.matrix))
@@ -93,7 +93,7 @@ def test_inverse_in_closed_form() -> None:
 
 
 def test_determinant_is_constant() -> None:
-    a = drawn()
+    a = random_maps()
     expected = (1 / torch.linalg.det(a.matrix))[:, None, None].expand(-1, *SHAPE)
     torch.testing.assert_close(a.det(), expected)
     mirror = Affine(torch.diag(torch.tensor([1.0, -1.0]))[None], shape=SHAPE)
@@ -101,7 +101,7 @@ def test_determinant_is_constant() -> None:
     assert (mirror.det() == -1).all()
 
 
-def test_turned_and_deformed() -> None:
+def test_rotation_of_a_deformation() -> None:
     smooth = SineField(SHAPE, cutoff=2).sample(3, delta=0.3, generator=seeded(), dtype=torch.float64)
     turn = Affine.rotation(torch.tensor([10.0, 20.0, 30.0], dtype=torch.float64), SHAPE)
     both = turn.compose(smooth)
@@ -118,15 +118,15 @@ def test_turned_and_deformed() -> None:
     torch.testing.assert_close(back.pull(points), turn.pull(smooth.pull(points)), rtol=0, atol=1e-12)
 
 
-def test_some_of_them_and_other_dtypes() -> None:
-    a = drawn()
+def test_indexing_and_conversion_of_dtype() -> None:
+    a = random_maps()
     torch.testing.assert_close(a[[2, 0]].matrix, a.matrix[[2, 0]])
     assert a.to(dtype=torch.float32).displacement().dtype == torch.float32
     assert len(a[1:]) == 2
 
 
 def test_differentiable_in_the_matrix() -> None:
-    matrix = drawn(1).matrix.requires_grad_(True)
+    matrix = random_maps(1).matrix.requires_grad_(True)
     point = torch.tensor([[2.0, 3.5]], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda m: Affine(m, shape=SHAPE).at(point), (matrix,))
     assert torch.autograd.gradcheck(lambda m: Affine(m, shape=SHAPE).push(point), (matrix,))
@@ -158,7 +158,7 @@ def test_random_maps_stay_in_their_limits() -> None:
     torch.testing.assert_close(torch.linalg.det(again.matrix), torch.ones(500))
 
 
-def test_no_limits_no_motion() -> None:
+def test_zero_limits_give_the_identity() -> None:
     found = random_affine(3, SHAPE, generator=None, dtype=torch.float64)
     torch.testing.assert_close(found.displacement(), torch.zeros(3, *SHAPE, 2, dtype=torch.float64))
 
@@ -179,13 +179,13 @@ def test_bad_input() -> None:
     assert math.isclose(float(Affine.rotation(30, SHAPE).matrix[0, 1, 0]), 0.5, abs_tol=1e-6)
 
 
-def test_identity_is_still_unless_a_derivative_is_asked_for() -> None:
+def test_identity_is_known_unless_a_derivative_is_required() -> None:
     matrix = torch.eye(2)[None].repeat(3, 1, 1)
     same = Affine(matrix, shape=SHAPE)
     assert same.is_identity
     assert torch.equal(same.warp(images(3)), images(3))
     assert same.compose(same).is_identity
-    assert not drawn().is_identity
+    assert not random_maps().is_identity
     assert not Affine(matrix, torch.full((3, 2), 1e-6), shape=SHAPE).is_identity
     variable = Affine(matrix.requires_grad_(True), shape=SHAPE)
     assert not variable.is_identity

@@ -1,4 +1,4 @@
-"""Tables of pixels outlive the mode of torch that they were made in."""
+"""Cached tables at pixels are valid in every mode of torch."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_values_after_fake_tensors_and_transforms() -> None:
     torch.testing.assert_close(diffeo.displacement().flatten(1, 2), diffeo.at(diffeo._grid(1)[0]))
 
 
-def test_tables_are_cached_pixel_table() -> None:
+def test_tables_are_cached() -> None:
     diffeo = SineField((7, 9), cutoff=3).sample(1, delta=0.1, generator=None)
     diffeo.displacement()
     before = _cached_pixel_table.cache_info().misses

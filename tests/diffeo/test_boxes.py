@@ -1,4 +1,4 @@
-"""Boxes and key points of a deformed image lie where its content lies."""
+"""Boxes and key points follow the content of a deformed image."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def slow_hull(box: torch.Tensor, map_) -> torch.Tensor:
     return torch.stack([xs.min(), ys.min(), xs.max(), ys.max()])
 
 
-def test_hull_contains_all_of_the_pushed_box_and_nothing_more():
+def test_hull_is_the_smallest_box_around_the_pushed_box():
     map_, boxes = diffeo(), some_boxes(12)
     for box, hull in zip(boxes, push_boxes(boxes, map_), strict=True):
         # 64 points an edge: h² |∂²u| / 8 < (11/63)² · 3 · (4π/27)² / 8 ~ 0.003.
@@ -61,12 +61,12 @@ def test_box_around_a_mask_is_the_box_around_the_moved_mask():
     assert float((hull - seen).abs().max()) < 0.6
 
 
-def test_border_of_the_image_stays():
+def test_a_box_around_the_image_does_not_move():
     whole = torch.tensor([0.0, 0.0, 32.0, 24.0], dtype=torch.float64)
     torch.testing.assert_close(push_boxes(whole, diffeo()), whole, atol=1e-9, rtol=0)
 
 
-def test_formats_are_three_ways_to_write_one_box():
+def test_the_three_formats_agree():
     map_, corners = diffeo(), some_boxes(5)
     low, high = corners[:, :2], corners[:, 2:]
     expected = push_boxes(corners, map_)
@@ -77,7 +77,7 @@ def test_formats_are_three_ways_to_write_one_box():
     torch.testing.assert_close(torch.cat([centres[:, :2] - half, centres[:, :2] + half], 1), expected)
 
 
-def test_whole_numbers_are_widened_to_whole_pixels():
+def test_integer_boxes_are_widened_to_whole_pixels():
     map_, boxes = diffeo(), some_boxes(8).round().to(torch.int64)
     found, exact = push_boxes(boxes, map_), push_boxes(boxes.double(), map_)
     assert found.dtype == torch.int64
@@ -86,13 +86,13 @@ def test_whole_numbers_are_widened_to_whole_pixels():
     assert (found - exact).abs().max() < 1
 
 
-def test_boxes_are_cut_at_the_border_if_asked():
+def test_boxes_are_clipped_to_the_image_with_clamp():
     box = torch.tensor([-5.0, 3.0, 40.0, 9.0])
     assert push_boxes(box, diffeo())[[0, 2]].tolist() == [0.0, 32.0]
     assert push_boxes(box, diffeo(), clamp=False)[[0, 2]].tolist() == [-5.0, 40.0]
 
 
-def test_each_image_moves_its_own():
+def test_each_image_has_its_own_boxes():
     maps, boxes = diffeo(3), some_boxes(6).reshape(3, 2, 4)
     found = push_boxes(boxes, maps)
     points = push_key_points(boxes.reshape(3, 4, 2), maps)
@@ -102,7 +102,7 @@ def test_each_image_moves_its_own():
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (2, 0, 4)])
-def test_no_boxes_stay_no_boxes(shape):
+def test_empty_boxes(shape):
     assert push_boxes(torch.zeros(shape), diffeo(shape[0] or 1)).shape == shape
 
 
@@ -124,13 +124,13 @@ def test_pulling_brings_key_points_back():
     torch.testing.assert_close(diffeo().pull(pushed.flip(-1))[0].flip(-1), points)
 
 
-def test_key_points_outside_or_unknown_stay():
+def test_key_points_outside_or_not_finite_do_not_move():
     points = torch.tensor([[-3.0, -1.0], [31.0, 23.0], [40.0, 50.0], [torch.nan, 2.0]])
     assert torch.equal(push_key_points(points, diffeo())[:3], points[:3])
     assert push_key_points(points, diffeo())[3].isnan().tolist() == [True, False]
 
 
-def test_further_columns_and_dtype_of_key_points_stay():
+def test_further_columns_and_dtype_of_key_points_are_kept():
     points = torch.tensor([[[10, 12, 2], [5, 6, 0]]])
     found = push_key_points(points, diffeo())
     assert found.dtype == torch.int64
@@ -139,7 +139,7 @@ def test_further_columns_and_dtype_of_key_points_stay():
     assert torch.equal(found[..., :2], exact.round().long())
 
 
-def test_a_fold_is_refused():
+def test_a_fold_is_an_error():
     folded = SineField(SHAPE, cutoff=4).expansion(
         torch.full((1, 2, 9), 20.0, dtype=torch.float64)[..., : SineField(SHAPE, cutoff=4).n_modes]
     )
@@ -148,11 +148,11 @@ def test_a_fold_is_refused():
 
 
 @pytest.mark.parametrize("function", [push_boxes, push_key_points])
-def test_as_many_rows_as_deformations(function):
+def test_one_row_for_each_deformation(function):
     with pytest.raises(ValueError, match="one row for each image"):
         function(torch.zeros(3, 4), diffeo(2))
 
 
-def test_boxes_that_are_nowhere_are_not_called_a_fold():
+def test_nan_boxes_are_not_reported_as_a_fold():
     with pytest.raises(ValueError, match="boxes: expected finite numbers"):
         push_boxes(torch.tensor([1.0, 2.0, torch.nan, 4.0]), diffeo())

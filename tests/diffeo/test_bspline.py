@@ -43,7 +43,7 @@ def test_partition_of_unity_away_from_the_ends() -> None:
     assert total[0] == total[-1] == 0
 
 
-def test_splines_bend_like_springs_at_the_border() -> None:
+def test_second_derivative_vanishes_at_the_border() -> None:
     # Mirror images of opposite sign: no curvature at the ends, as of a natural spline.
     basis = BSplineBasis((30.0,), (5,))
     x = torch.tensor([0.0, 30.0], dtype=torch.float64, requires_grad=True)
@@ -65,7 +65,7 @@ def test_a_control_point_moves_its_surroundings_only() -> None:
     assert moved.amax(0).tolist() == [29, 29]
 
 
-def test_knots_are_spread_over_each_axis() -> None:
+def test_knots_are_equally_spaced_along_each_axis() -> None:
     field = BSplineField((29, 50), spacing=7)
     assert field.basis.sizes == (3, 6)
     assert field.n_modes == 18

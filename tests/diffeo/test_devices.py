@@ -1,4 +1,4 @@
-"""Deformations stay on one device, and are the same on another."""
+"""Deformations on another device agree with the CPU."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def _device():
 
 
 @pytest.mark.parametrize("name", ["sines, rectangle", "B-splines", "Gaussian, volume"])
-def test_fields_are_drawn_on_the_cpu_and_warp_on_the_device(name):
+def test_fields_sampled_on_the_cpu_warp_on_the_device(name):
     field = FIELDS[name]
     here = field.sample(3, delta=0.2, generator=seeded(), bijective=True, dtype=torch.float64)
     there = field.sample(3, delta=0.2, generator=seeded(), bijective=True, dtype=torch.float64, device="cuda")
@@ -43,11 +43,13 @@ def test_an_index_of_either_device_chooses_deformations_of_either():
                 made[index].displacement()
 
 
-def test_images_and_parts_of_another_device_are_refused():
+def test_images_on_another_device_are_an_error():
     field = SineField((9, 9), cutoff=2)
     here = field.sample(2, delta=0.2, generator=seeded())
     x = torch.rand(2, 1, 9, 9)
-    with pytest.raises(ValueError, match=r"of the deformation, cpu, got cuda:0; use diffeo\.to\(device=images\.device\)"):
+    with pytest.raises(
+        ValueError, match=r"of the deformation, cpu, got cuda:0; use diffeo\.to\(device=images\.device\)"
+    ):
         here.warp(x.to("cuda"))
     with pytest.raises(ValueError, match="one device, got cpu and cuda:0"):
         here.compose(here.to(device="cuda"))
@@ -60,8 +62,8 @@ def test_a_sample_on_the_device_is_deformed_as_one_on_the_cpu():
     found = []
     for device in ("cpu", "cuda"):
         image, hull = x.to(device), boxes.to(device)
-        drawn = deform.make_params(sample_parts({"image": image, "boxes": hull}), seeded(3))
-        found.append((drawn.warp(image, "bilinear"), drawn.push_boxes(hull, "XYXY", clamp=True)))
+        deformation = deform.make_params(sample_parts({"image": image, "boxes": hull}), seeded(3))
+        found.append((deformation.warp(image, "bilinear"), deformation.push_boxes(hull, "XYXY", clamp=True)))
     for here, there in zip(*found, strict=True):
         assert on_device(there)
         torch.testing.assert_close(there.cpu(), here, rtol=0.0, atol=1e-10)

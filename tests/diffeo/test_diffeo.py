@@ -1,4 +1,4 @@
-"""A deformation of one's own, and some of several."""
+"""User-defined deformations, and selections of deformations."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ POINTS = 9 * torch.rand(7, 2, generator=seeded(), dtype=torch.float64)
 IMAGES = torch.rand(3, 2, 10, 12, generator=seeded(1))
 
 
-def test_at_gradient_and_shape_are_all_it_takes() -> None:
+def test_a_subclass_needs_at_gradient_and_shape_only() -> None:
     waves = Waves()
     assert waves.dim == 2
     assert waves.displacement().shape == (1, 10, 12, 2)
@@ -45,7 +45,7 @@ def test_at_gradient_and_shape_are_all_it_takes() -> None:
     assert waves.warp(IMAGES).dtype == torch.float32
 
 
-def test_it_composes_with_many() -> None:
+def test_a_subclass_composes_with_many_deformations() -> None:
     many = SineField((10, 12), cutoff=2).sample(3, delta=0.2, generator=seeded(), dtype=torch.float64)
     for both, expected in (
         (Waves().compose(many), many.pull(Waves().pull(POINTS)[0])),
@@ -55,7 +55,7 @@ def test_it_composes_with_many() -> None:
         torch.testing.assert_close(both[2].pull(POINTS), expected[2:])
 
 
-def test_it_is_repeated_and_cast() -> None:
+def test_a_subclass_is_repeated_and_cast() -> None:
     three = Waves()[[0, 0, 0]]
     assert len(three) == 3
     torch.testing.assert_close(three.at(POINTS), Waves().at(POINTS).expand(3, -1, -1))
@@ -67,7 +67,7 @@ def test_it_is_repeated_and_cast() -> None:
     torch.testing.assert_close(single.displacement().double(), Waves().displacement())
 
 
-def test_a_selection_is_what_is_selected() -> None:
+def test_a_selection_equals_the_selected_deformations() -> None:
     many = SineField((10, 12), cutoff=3).sample(4, delta=0.5, generator=seeded(), dtype=torch.float64)
     some, expected = Selection(many, torch.tensor([2, 0, 2])), many[[2, 0, 2]]
     own = torch.stack([POINTS, POINTS.flip(0), POINTS / 2])
@@ -111,12 +111,12 @@ def test_refinement_is_a_whole_number(refine: float) -> None:
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_points_that_are_nowhere_are_not_called_a_fold(value: float) -> None:
+def test_nan_points_are_not_reported_as_a_fold(value: float) -> None:
     with pytest.raises(ValueError, match="points: expected finite coordinates"):
         SMOOTH.push(torch.tensor([[1.0, value]]))
 
 
-def test_whole_numbers_are_no_displacements() -> None:
+def test_integer_coefficients_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"dtype: expected a floating-point dtype, got torch\.int32"):
         SineField((10, 12), cutoff=2).sample(1, delta=1.0, generator=None, dtype=torch.int32)
     with pytest.raises(ValueError, match="coefficients: expected a floating-point dtype"):

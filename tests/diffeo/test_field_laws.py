@@ -1,4 +1,4 @@
-"""What every random field obeys, whatever its basis."""
+"""Laws of random fields with any basis."""
 
 import math
 
@@ -43,7 +43,7 @@ def test_sampled_displacement_is_delta(field: Field) -> None:
 
 @each
 @pytest.mark.filterwarnings("ignore::symnets.diffeo.FoldingWarning")
-def test_border_is_exactly_still(field: Field) -> None:
+def test_border_does_not_move(field: Field) -> None:
     diffeo = field.sample(2, delta=5.0, generator=seeded(), dtype=torch.float32)
     u = diffeo.displacement()
     for axis, n in enumerate(diffeo.grid_shape):
@@ -147,7 +147,7 @@ def test_a_generator_gives_the_same_field_in_any_dtype(field: Field) -> None:
 
 
 @each
-def test_a_batch_is_its_members(field: Field) -> None:
+def test_a_batch_equals_its_members(field: Field) -> None:
     batch = gentle(field, n=4)
     images = torch.rand(4, 2, *batch.grid_shape, dtype=torch.float64, generator=seeded())
     warped = batch.warp(images)
@@ -172,7 +172,7 @@ def test_each_field_may_have_its_own_delta(field: Field) -> None:
 
 
 @each
-def test_bijective_keeps_what_does_not_fold(field: Field) -> None:
+def test_bijective_rejects_fields_that_fold(field: Field) -> None:
     delta = 0.6
     while (fold := field.folding_probability(delta=delta)) > 0.6:
         delta *= 0.7
@@ -186,7 +186,7 @@ def test_bijective_keeps_what_does_not_fold(field: Field) -> None:
 
 
 @each
-def test_coefficients_make_the_field(field: Field) -> None:
+def test_a_field_from_its_coefficients(field: Field) -> None:
     diffeo = gentle(field)
     index = (field.modes - 1).unbind(1)
     rebuilt = field.expansion(diffeo.coefficients[(slice(None), slice(None), *index)])

@@ -1,4 +1,4 @@
-"""Smoothed white noise, next to noise that is smoothed."""
+"""Gaussian fields against white noise that is smoothed numerically."""
 
 import math
 
@@ -54,13 +54,13 @@ def test_alpha_of_other_libraries() -> None:
     assert squared.mean() == pytest.approx(delta**2, abs=5 * squared.std() / math.sqrt(n))
 
 
-def test_wide_gaussians_leave_the_longest_wave() -> None:
+def test_a_wide_gaussian_leaves_the_longest_wave_only() -> None:
     field = GaussianField((12, 15), sigma=500.0)
     assert field.modes.tolist() == [[1, 1]]
     assert float(field.amplitudes[0]) == pytest.approx(math.sqrt(2))
 
 
-def test_narrow_gaussians_leave_the_noise_of_the_pixels() -> None:
+def test_a_narrow_gaussian_is_white_noise() -> None:
     # All waves of equal amplitude: at the pixels, independent displacements of equal size.
     field = GaussianField((8, 9), sigma=1e-3)
     assert field.n_modes == 6 * 7

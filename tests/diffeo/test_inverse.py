@@ -1,4 +1,4 @@
-"""The inverse undoes, and says when it cannot."""
+"""The inverse undoes a deformation, or raises an error."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def test_round_trip_of_any_field(name: str) -> None:
     assert diffeo.inverse().compose(diffeo).displacement().abs().max() < 1e-9
 
 
-def test_images_come_back_up_to_interpolation() -> None:
+def test_inverse_warp_restores_images_up_to_interpolation() -> None:
     diffeo = cool((64, 64), 3, n=2)
     x = torch.linspace(0, 3, 64, dtype=torch.float64).sin()
     images = (x[:, None] * x).expand(2, 1, 64, 64)
@@ -87,7 +87,7 @@ def test_inverse_of_the_inverse_is_the_deformation() -> None:
     assert diffeo.inverse().to(dtype=torch.float32).displacement().dtype == torch.float32
 
 
-def test_inverse_of_nothing_is_nothing() -> None:
+def test_inverse_of_the_identity_is_the_identity() -> None:
     still = SineField((8, 8), cutoff=2).sample(1, delta=0, generator=None)
     image = torch.rand(1, 1, 8, 8)
     assert torch.equal(still.inverse().warp(image), image)
@@ -110,7 +110,7 @@ def test_strong_but_one_to_one_fields_are_inverted() -> None:
 
 
 @pytest.mark.parametrize("degrees", [0.0, 35.0, 120.0])
-def test_inverse_of_turned_and_deformed(degrees: float) -> None:
+def test_inverse_of_a_rotated_deformation(degrees: float) -> None:
     smooth = cool((20, 20), 3)
     turn = Affine.rotation(degrees, (20, 20), dtype=torch.float64)
     for both in (turn.compose(smooth), smooth.compose(turn)):

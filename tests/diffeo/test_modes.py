@@ -1,4 +1,4 @@
-"""Which waves are kept, and how much they displace."""
+"""Modes up to a cutoff, and their displacement."""
 
 import math
 
@@ -43,7 +43,7 @@ def test_a_mode_on_the_cutoff_is_kept() -> None:
         assert [4, 3] in modes
 
 
-def test_waves_in_rectangles_are_those_of_the_square_of_their_area() -> None:
+def test_modes_of_rectangles_scale_with_the_area() -> None:
     modes, waves = kept_modes((8.0, 32.0), 6)
     lengths = torch.tensor([8.0, 32.0], dtype=torch.float64)
     # The wave number is the same in any direction: its square is the eigenvalue of -∇² over that of area.

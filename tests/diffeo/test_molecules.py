@@ -1,4 +1,4 @@
-"""Deformed molecules: other places, the same atoms, neighbours as they now are."""
+"""Deformed molecules: new positions, the same atoms, new neighbour lists."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_zero_displacement_is_identity_bit_for_bit():
         assert copy is not atoms
 
 
-def test_copies_differ_and_a_seed_brings_them_back():
+def test_copies_differ_and_a_seed_reproduces_them():
     atoms = molecule("C6H6")
     first, second = deform_atoms(atoms, delta=0.1, n=2, generator=seeded())
     again = deform_atoms(atoms, delta=0.1, n=2, generator=seeded())
@@ -31,7 +31,7 @@ def test_copies_differ_and_a_seed_brings_them_back():
     assert (first.numbers == atoms.numbers).all()
 
 
-def test_place_of_the_molecule_does_not_matter():
+def test_translation_of_the_molecule_does_not_matter():
     atoms, far = molecule("CH3CH2OH"), molecule("CH3CH2OH")
     far.translate([5.0, -3.0, 11.0])
     here = deform_atoms(atoms, delta=0.1, generator=seeded())[0]
@@ -57,7 +57,7 @@ def test_a_single_atom_and_a_flat_molecule_have_a_box():
     assert np.ptp(flat.positions[:, 2]) > 0
 
 
-def test_labels_stay_with_the_original_and_constraints_do_not_hold_atoms_back():
+def test_copies_have_no_labels_and_ignore_constraints():
     atoms = molecule("H2O")
     atoms.calc = SinglePointCalculator(atoms, energy=-1.0)
     atoms.set_constraint(FixAtoms([0, 1, 2]))
@@ -67,7 +67,7 @@ def test_labels_stay_with_the_original_and_constraints_do_not_hold_atoms_back():
     assert atoms.calc.results["energy"] == -1.0
 
 
-def test_crystals_are_refused_unless_asked_for():
+def test_periodic_structures_are_an_error_by_default():
     crystal = bulk("Ge", cubic=True)
     with pytest.raises(ValueError, match="periodic=True"):
         deform_atoms(crystal, delta=0.1, generator=seeded())
@@ -108,7 +108,7 @@ def test_batch_of_graphs_has_the_neighbours_of_each():
         offset += len(pos)
 
 
-def test_labels_of_old_positions_are_dropped():
+def test_labels_of_the_original_positions_are_dropped():
     atoms = molecule("H2O")
     atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.zeros((3, 3)))
     graph = from_ase(atoms, 2.0)
@@ -118,6 +118,6 @@ def test_labels_of_old_positions_are_dropped():
     assert "forces" not in moved
 
 
-def test_no_atoms_are_refused():
+def test_an_empty_structure_is_an_error():
     with pytest.raises(ValueError, match="at least one atom"):
         deform_atoms(molecule("H2O")[:0], delta=0.1, generator=seeded())

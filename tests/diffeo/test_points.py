@@ -1,4 +1,4 @@
-"""Clouds of points, and volumes: what maps move goes where images of it go."""
+"""Deformations of point clouds and volumes agree with those of images."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def cloud(*shape: int, seed: int = 1) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dim", [2, 3])
-def test_moved_points_come_from_where_they_were(dim):
+def test_pull_of_the_moved_points_returns_the_points(dim):
     points = cloud(40, dim)
     box = SineField.in_box([2.0] * dim, cutoff=4)
     moved = deform_points(points, temperature=box.temperature(0.05), field=box, generator=seeded())
@@ -26,20 +26,20 @@ def test_moved_points_come_from_where_they_were(dim):
     assert (moved - points).norm(dim=1).min() > 0
 
 
-def test_each_cloud_has_a_map_of_its_own():
+def test_each_cloud_has_its_own_map():
     points = cloud(1, 30, 3).expand(4, -1, -1)
     moved = deform_points(points, delta=0.05, generator=seeded())
     assert all(not torch.equal(moved[0], other) for other in moved[1:])
 
 
-def test_strength_may_be_each_clouds_own():
+def test_each_cloud_may_have_its_own_strength():
     points = cloud(1, 30, 3).expand(2, -1, -1)
     moved = deform_points(points, delta=torch.tensor([0.0, 0.05]), generator=seeded())
     torch.testing.assert_close(moved[0], points[0], atol=1e-15, rtol=0)
     assert float((moved[1] - points[1]).norm()) > 0.01
 
 
-def test_where_a_cloud_is_does_not_matter():
+def test_translation_of_a_cloud_does_not_matter():
     points, shift = cloud(5, 30, 3), torch.tensor([10.0, -3.0, 7.0], dtype=torch.float64)
     there = deform_points(points + shift, delta=0.05, generator=seeded())
     torch.testing.assert_close(there, deform_points(points, delta=0.05, generator=seeded()) + shift)
@@ -51,7 +51,7 @@ def test_unit_of_length_does_not_matter():
     torch.testing.assert_close(deform_points(10 * points, delta=0.5, generator=seeded()), 10 * small)
 
 
-def test_owners_are_clouds_in_any_order():
+def test_owner_indices_may_be_in_any_order():
     points = cloud(4, 25, 2)
     together = deform_points(points, delta=0.03, generator=seeded())
     order = torch.randperm(100, generator=seeded(3))
@@ -60,7 +60,7 @@ def test_owners_are_clouds_in_any_order():
     torch.testing.assert_close(moved, together.reshape(100, 2)[order], atol=1e-12, rtol=0)
 
 
-def test_clouds_of_different_sizes_and_none():
+def test_clouds_of_different_sizes_and_empty_clouds():
     owner = torch.tensor([0] * 5 + [2] * 9)
     moved = deform_points(cloud(14, 3), delta=0.05, owner=owner, generator=seeded())
     assert moved.shape == (14, 3)
@@ -101,7 +101,7 @@ def test_points_on_the_border_cannot_move():
         deform_points(square, delta=0.01, margin=0.0, generator=seeded())
 
 
-def test_no_two_points_meet_and_orientation_is_kept():
+def test_points_stay_distinct_and_orientation_is_preserved():
     """Small triangles keep their sense: the map has det > 0 wherever one looks."""
     corners = cloud(200, 1, 2)
     eps = 1e-5 * torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
@@ -128,7 +128,7 @@ def test_gradient_is_that_of_finite_differences():
     assert torch.autograd.gradcheck(energy, points.clone().requires_grad_(), atol=1e-6)
 
 
-def test_noise_has_the_norm_of_the_displacement_and_no_direction():
+def test_noise_is_isotropic_with_the_norm_of_the_displacement():
     displacement = cloud(3000, 5, 3)
     noise = isotropic_noise(displacement, generator=seeded())
     torch.testing.assert_close(noise.flatten(1).norm(dim=1), displacement.flatten(1).norm(dim=1))
@@ -151,12 +151,12 @@ def test_noise_has_the_norm_of_the_displacement_and_no_direction():
         (torch.rand(9, 2), {"field": SineField((8, 8), cutoff=3)}, "in_box"),
     ],
 )
-def test_points_that_make_no_sense_are_refused(points, options, message):
+def test_invalid_points_are_an_error(points, options, message):
     with pytest.raises(ValueError, match=message):
         deform_points(points, delta=0.01, generator=seeded(), **options)
 
 
-def test_blob_in_a_volume_goes_where_push_says():
+def test_a_blob_in_a_volume_moves_as_push():
     shape, centre = (17, 19, 21), torch.tensor([[7.0, 9.0, 11.0]], dtype=torch.float64)
     maps = SineField(shape, cutoff=2).sample(
         6, delta=0.7, generator=seeded(), bijective=True, dtype=torch.float64

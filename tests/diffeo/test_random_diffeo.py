@@ -1,4 +1,4 @@
-"""RandomDiffeo: one deformation for all that belongs together, and none for what does not."""
+"""RandomDiffeo: one deformation for all parts of a sample; other parts are unchanged."""
 
 import re
 from collections import OrderedDict, namedtuple
@@ -67,7 +67,7 @@ def test_fields_are_those_of_sine_field():
     assert torch.equal(found, diffeo.warp(images))
 
 
-def test_every_image_has_a_field_of_its_own_unless_told_otherwise():
+def test_each_image_has_its_own_field_by_default():
     images = IMAGE.expand(5, -1, -1, -1)
     own = RandomDiffeo(generator=seeded())(images)
     shared = RandomDiffeo(per_image=False, generator=seeded())(images)
@@ -92,13 +92,13 @@ def test_dtype_is_kept_and_values_are_interpolated(dtype):
     assert (found.to(torch.float64) - exact).abs().max() <= (0.51 if dtype != torch.float32 else 1e-3)
 
 
-def test_zero_displacement_returns_what_it_was_given():
+def test_zero_displacement_returns_the_same_object():
     sample = {"image": IMAGE, "mask": MASK, "boxes": torch.rand(2, 4), "label": 3}
     found = RandomDiffeo(delta=0.0)(sample)
     assert all(found[key] is sample[key] for key in sample)
 
 
-def test_probability_zero_returns_what_it_was_given():
+def test_probability_zero_returns_the_same_object():
     assert RandomDiffeo(p=0.0)(IMAGE) is IMAGE
 
 
@@ -140,13 +140,13 @@ def test_cutoffs_of_a_range_all_occur_and_keep_their_displacement(bijective):
         assert float(squared.mean()) == pytest.approx(0.25, rel=0.15)  # spread 0.9 / √600, four times
 
 
-def test_temperature_and_displacement_are_two_words_for_one_thing():
+def test_temperature_and_delta_give_equal_fields():
     temperature = SineField((20, 30), cutoff=3).temperature(0.8)
     found = RandomDiffeo(temperature=temperature, generator=seeded())(IMAGE)
     torch.testing.assert_close(found, RandomDiffeo(delta=0.8, generator=seeded())(IMAGE))
 
 
-def test_temperature_range_ends_where_it_says():
+def test_temperatures_lie_in_their_range():
     hot = RandomDiffeo(temperature=(1e-4, 1e-3), cutoff=3).fields
     diffeo = hot.sample(2000, (24, 24), bijective=False, generator=seeded())
     expected = SineField((24, 24), cutoff=3).typical_displacement(5.5e-4) ** 2
@@ -154,7 +154,7 @@ def test_temperature_range_ends_where_it_says():
     assert float(squared.mean()) == pytest.approx(expected, rel=0.07)  # spread 0.7 / √2000, four times
 
 
-def test_folds_are_announced_with_the_end_of_the_range():
+def test_folding_warning_is_for_the_end_of_the_range():
     with pytest.warns(FoldingWarning, match="folds with probability"):
         RandomDiffeo(delta=(0.0, 6.0), generator=seeded())(IMAGE)
 
@@ -186,22 +186,22 @@ def test_batches_of_masks_boxes_and_key_points_follow_their_image():
     points = torch.tensor([15.0, 10.0]).expand(4, 1, 2)
     batch = {"image": images, "masks": masks, "keypoints": points}
     found = RandomDiffeo(generator=seeded())(batch)
-    drawn = RandomDiffeo(bijective=True).fields.sample(4, (20, 30), bijective=True, generator=seeded())
+    diffeos = RandomDiffeo(bijective=True).fields.sample(4, (20, 30), bijective=True, generator=seeded())
     for k in range(4):
-        one = drawn[[k]].to(dtype=torch.float32)
+        one = diffeos[[k]].to(dtype=torch.float32)
         assert torch.equal(found["image"][k], one.warp(images[[k]])[0])
         assert torch.equal(found["masks"][k], one.warp(masks[[k]], "nearest")[0])
         torch.testing.assert_close(
-            found["keypoints"][k].flip(-1), drawn[[k]].push(points[k].flip(-1).double())[0].float()
+            found["keypoints"][k].flip(-1), diffeos[[k]].push(points[k].flip(-1).double())[0].float()
         )
 
 
-def test_half_of_a_batch_of_labels_is_refused():
+def test_too_few_rows_of_boxes_are_an_error():
     with pytest.raises(ValueError, match="per_image=False"):
         RandomDiffeo()({"image": IMAGE.expand(4, -1, -1, -1), "boxes": torch.rand(3, 4)})
 
 
-def test_first_plain_tensor_is_the_image_and_others_pass():
+def test_the_first_plain_tensor_is_the_image():
     label, weights = torch.tensor(3), torch.rand(4, 4)
     image, (same_label, same_weights, word) = RandomDiffeo()(IMAGE, [label, weights, "cat"])
     assert not torch.equal(image, IMAGE)
@@ -210,7 +210,7 @@ def test_first_plain_tensor_is_the_image_and_others_pass():
     assert word == "cat"
 
 
-def test_plain_tensors_pass_where_an_image_says_that_it_is_one():
+def test_plain_tensors_beside_an_image_are_unchanged():
     plain, image = IMAGE.clone(), IMAGE.float().as_subclass(Image)
     found_plain, found_image = RandomDiffeo(masks=())(plain, image)
     assert found_plain is plain
@@ -265,7 +265,7 @@ def test_frames_of_a_video_share_a_field():
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1", "P", "F", "I;16", "I", "CMYK"])
-def test_pil_images_come_back_as_they_went(mode):
+def test_pil_images_keep_mode_and_palette(mode):
     values = (255 * IMAGE.permute(1, 2, 0).numpy()).astype(np.uint8)
     image = PILImage.fromarray(values)
     image = image.convert("L").convert(mode) if mode in ("I;16", "I", "F", "1") else image.convert(mode)
@@ -315,7 +315,7 @@ def epoch(seed: int) -> torch.Tensor:
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker")  # of one core
-def test_workers_draw_different_fields_that_a_seed_brings_back():
+def test_workers_sample_different_reproducible_fields():
     first = epoch(0)
     assert len(first.flatten(1).unique(dim=0)) == 8
     assert torch.equal(epoch(0), first)
@@ -331,7 +331,7 @@ def test_it_is_a_transform_of_tensor_pairs():
     assert len(first.flatten(1).unique(dim=0)) == 6
 
 
-def test_what_it_draws_from_torch_does_not_depend_on_a_generator_given():
+def test_with_a_generator_torchs_default_state_is_unchanged():
     torch.manual_seed(3)
     before = torch.get_rng_state()
     RandomDiffeo(delta=(0.0, 1.0), cutoff=(2, 4), p=0.5, generator=seeded())(IMAGE.expand(4, -1, -1, -1))
@@ -349,7 +349,7 @@ def test_what_it_draws_from_torch_does_not_depend_on_a_generator_given():
         ((IMAGE.as_subclass(Image), boxes_of([[0.0, 0, 1, 1]], format="XYWHR")), "format: expected one of"),
     ],
 )
-def test_samples_that_make_no_sense_are_refused(sample, message):
+def test_invalid_samples_are_an_error(sample, message):
     with pytest.raises(ValueError, match=message):
         RandomDiffeo()(sample)
 
@@ -369,17 +369,17 @@ def test_samples_that_make_no_sense_are_refused(sample, message):
         {"rule": "x"},
     ],
 )
-def test_options_that_make_no_sense_are_refused(options):
+def test_invalid_options_are_an_error(options):
     with pytest.raises(ValueError, match=r"expected|keeps no mode"):
         RandomDiffeo(**options)
 
 
-def test_parts_are_told_by_class_then_key_then_place():
+def test_kinds_follow_from_class_then_key_then_position():
     sample = {"a": IMAGE, "boxes": [boxes_of([[0.0, 0, 1, 1]]), torch.zeros(4)], "label": torch.tensor(1)}
     assert [part.kind for part in sample_parts(sample)] == ["image", "boxes", "boxes", "other"]
 
 
-def test_print_shows_what_it_does():
+def test_print_shows_the_options():
     assert "delta=(1.0, 1.0), cutoff=(3.0, 3.0)" in repr(RandomDiffeo())
 
 
@@ -402,7 +402,7 @@ def grey(values: torch.Tensor):
 
 
 @pytest.mark.parametrize("place", [1, -1])
-def test_a_mask_is_declared_by_its_place(place):
+def test_a_mask_is_declared_by_position(place):
     deform = RandomDiffeo(masks=(place,), generator=seeded())
     image, mask = deform(IMAGE, MASK)
     expected = RandomDiffeo(generator=seeded())({"image": IMAGE, "mask": MASK})
@@ -412,7 +412,7 @@ def test_a_mask_is_declared_by_its_place(place):
     assert np.array_equal(np.asarray(pil), expected["mask"].numpy())
 
 
-def test_a_mask_is_declared_by_its_key_in_any_depth():
+def test_a_mask_is_declared_by_key_at_any_depth():
     sample = {"image": IMAGE, "target": {"segmentation": [SEGMENTS, None], "label": 3}}
     found = RandomDiffeo(masks=("segmentation",), generator=seeded())(sample)
     expected = RandomDiffeo(generator=seeded())({"image": IMAGE, "mask": SEGMENTS})["mask"]
@@ -420,7 +420,7 @@ def test_a_mask_is_declared_by_its_key_in_any_depth():
     assert found["target"]["segmentation"][1] is None
 
 
-def test_a_declaration_is_above_the_class():
+def test_a_declaration_takes_precedence_over_the_class():
     mask = SEGMENTS[None].as_subclass(Image)
     found = RandomDiffeo(masks=(1,), generator=seeded())(IMAGE.as_subclass(Image), mask)[1]
     assert type(found) is Image
@@ -438,10 +438,10 @@ def test_a_declaration_is_above_the_class():
         ({"a": grey(MASK), "b": grey(MASK).convert("RGB")}, 'mode "L"'),
     ],
 )
-def test_what_may_be_a_mask_is_announced(sample, message):
-    with pytest.warns(UserWarning, match=message) as told:
+def test_undeclared_masks_emit_a_warning(sample, message):
+    with pytest.warns(UserWarning, match=message) as emitted:
         RandomDiffeo()(sample)
-    assert [one.filename for one in told] == [__file__]
+    assert [one.filename for one in emitted] == [__file__]
     RandomDiffeo(masks=())(sample)
 
 
@@ -456,11 +456,11 @@ def test_what_may_be_a_mask_is_announced(sample, message):
         {"image": IMAGE, "masks": [MASK, MASK]},
     ],
 )
-def test_no_warning_where_it_is_clear(sample):
+def test_declared_samples_emit_no_warning(sample):
     RandomDiffeo()(sample)
 
 
-def test_declarations_that_make_no_sense_are_refused():
+def test_invalid_declarations_are_an_error():
     for masks in ("segmentation", 1):
         with pytest.raises(ValueError, match="masks: expected positions or keys"):
             RandomDiffeo(masks=masks)
@@ -471,15 +471,15 @@ def test_declarations_that_make_no_sense_are_refused():
         RandomDiffeo(masks=(1,))(IMAGE, 3)
 
 
-def test_folds_are_announced_once_a_call_where_it_was_called():
-    with pytest.warns(FoldingWarning) as told:
+def test_one_folding_warning_in_each_call_at_the_calling_line():
+    with pytest.warns(FoldingWarning) as emitted:
         RandomDiffeo(delta=6.0, cutoff=(2, 5), generator=seeded())(IMAGE.expand(20, -1, -1, -1))
-    assert [one.filename for one in told] == [__file__]
-    assert "of cutoff 5" in str(told[0].message)
+    assert [one.filename for one in emitted] == [__file__]
+    assert "of cutoff 5" in str(emitted[0].message)
     RandomDiffeo(delta=6.0, p=0.0)(IMAGE)
 
 
-def test_bits_are_refused_with_an_option_that_exists():
+def test_boolean_images_are_an_error_that_names_the_option():
     with pytest.raises(ValueError, match=r'RandomDiffeo\(interpolation="nearest"\)'):
         RandomDiffeo()(IMAGE > 0.5)
     assert RandomDiffeo(interpolation="nearest")(IMAGE > 0.5).dtype == torch.bool

@@ -75,7 +75,7 @@ def test_float32_is_as_exact_in_large_images_as_in_small_ones() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_whole_pixels_come_out_bit_for_bit(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_integer_displacements_are_exact(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     images = draw(2, 3, *shape, dtype=dtype)
     still = torch.zeros(1, len(shape), *shape, dtype=dtype)
     assert torch.equal(resample_linear(images, still), images)
@@ -87,9 +87,7 @@ def test_whole_pixels_come_out_bit_for_bit(shape: tuple[int, ...], dtype: torch.
 
 @pytest.mark.parametrize("shape", [(3, 5), (28, 28), (3, 4, 5)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_far_away_is_the_border_and_nan_reads_no_foreign_memory(
-    shape: tuple[int, ...], dtype: torch.dtype
-) -> None:
+def test_far_sources_and_nan_take_the_border(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     images = draw(8, 2, *shape, dtype=dtype)
     choice = torch.randint(len(FAR), (8, len(shape), *shape), generator=torch.Generator().manual_seed(0))
     planes = torch.tensor(FAR, dtype=dtype)[choice]
@@ -106,7 +104,7 @@ def test_far_away_is_the_border_and_nan_reads_no_foreign_memory(
     assert torch.equal(resample(images, nan.movedim(1, -1), "nearest"), first)
 
 
-def test_layout_in_memory_does_not_matter() -> None:
+def test_memory_layout_does_not_matter() -> None:
     images, planes = draw(3, 4, 9, 11), draw(3, 2, 9, 11, seed=1)
     expected = resample_linear(images, planes)
     views = (
@@ -122,7 +120,7 @@ def test_layout_in_memory_does_not_matter() -> None:
         assert torch.equal(resample(view, planes.movedim(1, -1).contiguous()), expected)
 
 
-def test_one_image_or_one_field_serves_many() -> None:
+def test_one_image_or_one_field_is_used_for_many() -> None:
     images, planes = draw(3, 2, 6, 7), draw(3, 2, 6, 7, seed=1)
     each = [resample_linear(images[k : k + 1], planes[k : k + 1]) for k in range(3)]
     assert torch.equal(resample_linear(images, planes), torch.cat(each))
@@ -142,7 +140,7 @@ def two_threads() -> Iterator[None]:
 
 @pytest.mark.parametrize("shape", [(64, 64), (8, 32, 32)])
 @pytest.mark.usefixtures("two_threads")
-def test_threads_change_no_bit(shape: tuple[int, ...]) -> None:
+def test_the_number_of_threads_does_not_change_the_result(shape: tuple[int, ...]) -> None:
     images, planes = (
         draw(40, 3, *shape, dtype=torch.float32),
         draw(40, len(shape), *shape, dtype=torch.float32),
@@ -159,7 +157,7 @@ def test_lines_are_all_pixels_in_order(shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(together.reshape(len(shape), *shape), pixels(shape).numpy())
 
 
-def test_refuses_what_would_read_beyond_the_image() -> None:
+def test_shapes_that_would_read_beyond_the_image_are_an_error() -> None:
     images = draw(2, 1, 5, 6)
     for planes in (draw(2, 2, 6, 5), draw(2, 3, 5, 6), draw(3, 2, 5, 6), draw(2, 2, 5, 7)):
         with pytest.raises(ValueError, match="planes: expected one displacement component for each axis"):
@@ -188,14 +186,14 @@ def test_derivatives_are_those_of_the_interpolation() -> None:
     torch.testing.assert_close((pulled * images).sum(), (cotangent * resample(images, u)).sum())
 
 
-def test_forward_derivatives_are_not_lost_in_silence() -> None:
+def test_forward_mode_derivatives_use_torch() -> None:
     with forward_ad.dual_level():
         images = forward_ad.make_dual(draw(1, 1, 5, 6), draw(1, 1, 5, 6, seed=2))
         with pytest.raises(NotImplementedError, match="forward AD"):
             resample(images, 0.3 * draw(1, 5, 6, 2, seed=1))
 
 
-def test_transforms_and_tensors_without_memory_take_torchs_way() -> None:
+def test_transforms_and_fake_tensors_use_torch() -> None:
     images, u = draw(3, 2, 2, 5, 6), 0.3 * draw(3, 2, 5, 6, 2, seed=1)
     mapped = torch.func.vmap(resample)(images, u)
     torch.testing.assert_close(mapped, torch.stack([resample(x, v) for x, v in zip(images, u, strict=True)]))
@@ -206,7 +204,7 @@ def test_transforms_and_tensors_without_memory_take_torchs_way() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)])
-def test_half_precision_is_of_values_not_of_coordinates(dtype: torch.dtype, tolerance: float) -> None:
+def test_half_precision_images_have_exact_coordinates(dtype: torch.dtype, tolerance: float) -> None:
     """In bfloat16 pixel 301 is 300."""
     images, u = draw(1, 1, 4, 400), draw(1, 4, 400, 2, seed=1)
     warped = resample(images.to(dtype), u)
@@ -216,7 +214,7 @@ def test_half_precision_is_of_values_not_of_coordinates(dtype: torch.dtype, tole
     torch.testing.assert_close(warped.to(torch.float64), exact, rtol=0, atol=tolerance)
 
 
-def test_fields_of_one_expansion_are_warped_as_their_displacement_says() -> None:
+def test_warp_of_an_expansion_agrees_with_its_displacement() -> None:
     field = SineField((12, 17), cutoff=3)
     diffeo = field.sample(3, delta=0.8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     images = draw(3, 2, 12, 17)

@@ -118,7 +118,7 @@ def test_mirrors_do_not_change_the_distribution() -> None:
 
 
 @pytest.mark.parametrize(("shape", "cutoff"), [((15, 15), 3), ((15, 20), 5)])
-def test_volumes_hold_images_on_their_middle_plane(shape: tuple[int, int], cutoff: int) -> None:
+def test_the_middle_plane_of_a_volume_is_deformed_as_an_image(shape: tuple[int, int], cutoff: int) -> None:
     # The modes (1, i, j) of a volume of odd depth have sin = 1 on the plane in the middle.
     flat = SineField(shape, cutoff=cutoff).sample(2, delta=0.5, generator=seeded(), dtype=torch.float64)
     depth = 7
@@ -148,7 +148,7 @@ ONE_TO_ONE = {
 @pytest.mark.parametrize(
     ("cutoff", "multiple"), [(cutoff, multiple) for cutoff, row in ONE_TO_ONE.items() for multiple in row]
 )
-def test_folds_are_as_probable_as_found_apart(cutoff: int, multiple: float) -> None:
+def test_folding_probability_agrees_with_an_independent_sample(cutoff: int, multiple: float) -> None:
     field = SineField.in_box((1, 1), cutoff=cutoff, rule="half")
     p = 1 - field.folding_probability(multiple * field.temperature_range()[1])
     expected = ONE_TO_ONE[cutoff][multiple]
@@ -182,14 +182,14 @@ def test_above_the_range_a_warning_names_the_probability() -> None:
     field.sample(1, temperature=2 * highest, generator=seeded(), bijective=True)
 
 
-def test_temperature_and_delta_are_two_words_for_one_scale() -> None:
+def test_temperature_and_delta_set_the_same_scale() -> None:
     field = SineField((20, 24), cutoff=3)
     a = field.sample(2, delta=1.0, generator=seeded(), dtype=torch.float64)
     b = field.sample(2, temperature=field.temperature(1.0), generator=seeded(), dtype=torch.float64)
     torch.testing.assert_close(a.coefficients, b.coefficients, rtol=1e-14, atol=0)
 
 
-def test_only_kept_modes_have_coefficients() -> None:
+def test_only_modes_up_to_the_cutoff_have_coefficients() -> None:
     field = SineField((20, 20), cutoff=5)
     c = field.sample(1, delta=1.0, generator=seeded()).coefficients[0, 0]
     kept = torch.zeros_like(c, dtype=torch.bool)
@@ -197,7 +197,7 @@ def test_only_kept_modes_have_coefficients() -> None:
     assert torch.equal(c != 0, kept)
 
 
-def test_a_box_of_points_is_an_image_without_pixels() -> None:
+def test_a_field_of_a_box_agrees_with_that_of_an_image() -> None:
     field = SineField.in_box((3.0, 5.0), cutoff=4)
     diffeo = field.sample(200, delta=0.1, generator=seeded(), bijective=True, dtype=torch.float64)
     points = torch.rand(300, 2, generator=seeded(), dtype=torch.float64) * torch.tensor([3.0, 5.0])
@@ -228,7 +228,7 @@ def test_bad_input() -> None:
         SineField.in_box((1.0,), cutoff=2)
 
 
-def test_folds_of_a_box_are_found_without_pixels() -> None:
+def test_folds_of_a_box_are_detected_without_pixels() -> None:
     field = SineField.in_box((3.0, 5.0), cutoff=4)
     kept = field.sample(20, delta=0.1, generator=seeded(), bijective=True, dtype=torch.float64)
     assert kept.is_bijective().all()
@@ -246,33 +246,33 @@ def test_folds_of_a_box_are_found_without_pixels() -> None:
     assert points_only.compose(points_only).det(2).shape == points_only.det(2).shape
 
 
-def test_few_waves_that_fold_are_announced_too() -> None:
+def test_small_cutoffs_that_fold_emit_a_warning() -> None:
     field = SineField((28, 28), cutoff=1, rule="half")
     field.sample(1, delta=0.5, generator=seeded())
     with pytest.warns(FoldingWarning, match=r"a field folds with probability 0\.\d+"):
         field.sample(1, delta=15.0, generator=seeded())
 
 
-def test_a_warning_points_to_the_line_that_asked() -> None:
+def test_a_folding_warning_points_to_the_calling_line() -> None:
     field = SineField((28, 28), cutoff=3)
-    with pytest.warns(FoldingWarning) as told:
+    with pytest.warns(FoldingWarning) as emitted:
         field.sample(1, delta=6.0, generator=seeded())
-    assert told[0].filename == __file__
+    assert emitted[0].filename == __file__
 
 
-def test_hopeless_fields_are_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejection_sampling_stops_when_all_fields_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     field = SineField.in_box((5.0, 6.0, 7.0), cutoff=4)
-    drawn = []
+    sampled = []
     draw = SineField._draw
-    monkeypatch.setattr(SineField, "_draw", lambda *args: (drawn.append(len(args[1])), draw(*args))[1])
+    monkeypatch.setattr(SineField, "_draw", lambda *args: (sampled.append(len(args[1])), draw(*args))[1])
     with pytest.raises(
         ValueError, match="no one-to-one field was found for 1 of 1; the last 200 samples all fold"
     ):
         field.sample(1, delta=5.0, generator=seeded(), bijective=True)
-    assert sum(drawn) == 200
+    assert sum(sampled) == 200
 
 
-def test_a_look_at_some_points_changes_no_answer() -> None:
+def test_the_coarse_check_for_folds_changes_no_result() -> None:
     for shape, multiple in (((40, 61), 2.0), ((17, 20, 23), 1.0)):
         field = SineField(shape, cutoff=3)
         diffeo = hot(field, 40, multiple * field.temperature_range()[1])

@@ -1,4 +1,4 @@
-"""Deformed images, next to loops over pixels."""
+"""Deformed images against loops over pixels."""
 
 import itertools
 import math
@@ -55,7 +55,7 @@ def test_sources_outside_are_clamped_by_loops() -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_border_of_images_stays(name: str) -> None:
+def test_border_of_images_is_unchanged(name: str) -> None:
     diffeo = gentle(FIELDS[name], n=2)
     images = torch.rand(2, 1, *diffeo.grid_shape, dtype=torch.float64, generator=seeded())
     warped = diffeo.warp(images)
@@ -67,7 +67,7 @@ def test_border_of_images_stays(name: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(40, 40), (30, 50), (24, 24, 24)])
-def test_content_goes_where_push_says(shape: tuple[int, ...]) -> None:
+def test_content_moves_as_push(shape: tuple[int, ...]) -> None:
     diffeo = strong(shape, n=3, delta=1.5 if len(shape) == 2 else 0.8, cutoff=2)
     centre = torch.tensor([0.42 * n for n in shape], dtype=torch.float64)
     there = diffeo.push(centre[None])[:, 0]
@@ -126,7 +126,7 @@ def test_bicubic_weights_are_those_of_torch() -> None:
     torch.testing.assert_close(found[:, :, 1:7], expected, rtol=0, atol=1e-12)
 
 
-def test_nearest_takes_values_and_makes_none() -> None:
+def test_nearest_creates_no_new_values() -> None:
     diffeo = strong((12, 15))
     labels = torch.randint(0, 7, (2, 1, 12, 15), generator=seeded())
     warped = diffeo.warp(labels, "nearest")
@@ -147,7 +147,7 @@ def test_integers_are_interpolated_and_rounded() -> None:
     assert (warped.float() - diffeo.warp(images.double()).float()).abs().max() <= 0.5 + 1e-3
 
 
-def test_one_image_or_one_deformation_serves_many() -> None:
+def test_one_image_or_one_deformation_is_used_for_many() -> None:
     diffeo = strong((12, 15), n=3)
     images = torch.rand(3, 2, 12, 15, dtype=torch.float64, generator=seeded())
     many = diffeo.warp(images[:1])
@@ -180,7 +180,9 @@ def test_bad_input() -> None:
         diffeo.warp(torch.rand(2, 1, 15, 12))
     with pytest.raises(ValueError, match=r"expected shape \(n, channels, 12, 15\), got \(12, 15\)"):
         diffeo.warp(torch.rand(12, 15))
-    with pytest.raises(ValueError, match="expected 2 images, one for each deformation, or a single one, got 3"):
+    with pytest.raises(
+        ValueError, match="expected 2 images, one for each deformation, or a single one, got 3"
+    ):
         diffeo.warp(torch.rand(3, 1, 12, 15))
     with pytest.raises(ValueError, match="mode: expected one of"):
         diffeo.warp(torch.rand(2, 1, 12, 15), "cubic")  # pyright: ignore[reportArgumentType]
@@ -193,7 +195,7 @@ def test_bad_input() -> None:
     assert math.prod(diffeo.grid_shape) == 180
 
 
-def test_where_nothing_is_displaced_images_come_out_bit_for_bit() -> None:
+def test_zero_displacement_is_the_identity_bit_for_bit() -> None:
     field = SineField((12, 15), cutoff=3)
     some = field.sample(3, delta=torch.tensor([0.0, 0.5, 0.0]), generator=seeded())
     images = torch.rand(3, 2, 12, 15, generator=seeded())

@@ -1,4 +1,4 @@
-"""Shuffled channels: what must stay does, what must change does."""
+"""Shuffled channels: spatial filters are kept, channels are permuted."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def test_filters_keep_their_shape_in_space(outputs: bool) -> None:
     assert torch.equal(after[4].weight, before[4].weight)
 
 
-def test_one_permutation_serves_all_filters_of_a_layer() -> None:
+def test_all_filters_of_a_layer_share_one_permutation() -> None:
     """The copy is the net on permuted channels, in its first layer."""
     before, after = net()[:1], shuffled(net())[:1]
     matches = [
@@ -49,7 +49,7 @@ def test_one_permutation_serves_all_filters_of_a_layer() -> None:
     torch.testing.assert_close(after(x), before(back))
 
 
-def test_the_net_itself_is_not_changed_and_ties_hold() -> None:
+def test_the_model_is_not_changed_and_tied_weights_stay_tied() -> None:
     first = net()
     tied = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1))
     tied[1].weight = tied[0].weight

@@ -1,4 +1,4 @@
-"""Classification errors are counts; measuring leaves the model as found."""
+"""Classification errors are counts; the model is left as found."""
 
 import math
 
@@ -40,7 +40,7 @@ def test_batches_do_not_matter(batch_size):
     assert classification_error(model, torch.arange(7), labels, batch_size=batch_size).error == whole
 
 
-def test_random_answers_are_wrong_in_nine_of_ten_cases():
+def test_random_outputs_of_ten_classes_have_error_nine_tenths():
     n = 5000
     generator = torch.Generator().manual_seed(0)
     model = Table(torch.randn(n, 10, generator=generator))
@@ -49,7 +49,7 @@ def test_random_answers_are_wrong_in_nine_of_ten_cases():
     assert found.standard_error == pytest.approx(math.sqrt(0.9 * 0.1 / n), rel=0.05)
 
 
-def test_an_output_that_is_no_number_is_wrong():
+def test_nan_outputs_are_wrong():
     outputs = torch.tensor([[0.0, 1.0], [0.0, math.nan], [math.inf, 0.0]])
     found = classification_error(Table(outputs), torch.arange(3), torch.tensor([1, 1, 0]))
     assert found.error == 1 / 3
@@ -73,7 +73,7 @@ def test_the_model_is_left_as_found():
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
-def test_what_does_not_fit():
+def test_invalid_input_is_an_error():
     model, rows = answers([0, 1, 2]), torch.arange(3)
     with pytest.raises(ValueError, match="expected equal numbers, at least one of each, got 3 and 2"):
         classification_error(model, rows, torch.tensor([0, 1]))

@@ -1,4 +1,4 @@
-"""Errors of a force field against numbers worked out by hand."""
+"""Errors of a force field against numbers computed by hand."""
 
 import numpy as np
 import pytest
@@ -167,7 +167,7 @@ def test_stress_counts_periodic_structures_only() -> None:
     assert found.stress == Error(pytest.approx(0.25), pytest.approx(0.25), 9)
 
 
-def test_nan_of_the_model_is_not_hidden() -> None:
+def test_nan_predictions_give_nan_errors() -> None:
     field = ForceField(Springs(k=float("nan")))
     made = predicted([pair(1.5, energy=energy_of(0.0)), pair(1.5, energy=energy_of(0.0))], field)
     found = errors(made)

@@ -57,7 +57,7 @@ def test_a_checkerboard_has_the_highest_frequencies() -> None:
     assert found.eigenvalues[-1] == pytest.approx(4)
 
 
-def test_modes_name_rows_before_columns() -> None:
+def test_modes_are_rows_then_columns() -> None:
     stripes = torch.tensor([[1.0, 1, 1], [0, 0, 0], [-1, -1, -1]]).reshape(1, 1, 3, 3)
     found = filter_projections(stripes)
     assert found.modes[found.mean_squares.argmax()].tolist() == [1, 0]

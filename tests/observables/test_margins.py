@@ -1,4 +1,4 @@
-"""Margins against numbers worked out by hand."""
+"""Margins against numbers computed by hand."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def batch_of(outputs: list, targets: list) -> Batch:
     return Batch(torch.tensor(outputs, dtype=torch.float64), torch.tensor(targets, dtype=torch.float64))
 
 
-def test_by_hand() -> None:
+def test_margins_by_hand() -> None:
     # Δ = 1 - y f:          -1        0.5       3       1 (f = 0 has no sign)
     batch = batch_of([2.0, 0.5, -2.0, 0.0], [1, 1, 1, -1])
     found = margins(Answers(), batch)
@@ -36,7 +36,7 @@ def test_by_hand() -> None:
     assert found.overlaps.tolist() == [0.5, 3, 1]
 
 
-def test_another_margin_moves_all_gaps() -> None:
+def test_a_larger_margin_increases_all_gaps() -> None:
     batch = batch_of([2.0, -0.25], [1, -1])
     assert margins(Answers(), batch, margin=0.25).gaps.tolist() == [-1.75, 0]
 
@@ -47,7 +47,7 @@ def test_overlaps_within_the_tolerance_are_satisfied(tolerance: float, count: in
     assert margins(Answers(), batch, tolerance=tolerance).n_unsatisfied.item() == count
 
 
-def test_a_net_that_answers_nan_satisfies_nothing() -> None:
+def test_nan_outputs_are_unsatisfied() -> None:
     found = margins(Answers(), batch_of([float("nan"), 2.0], [1, 1]))
     assert (found.n_unsatisfied.item(), found.n_misclassified.item()) == (1, 1)
 
@@ -65,7 +65,7 @@ def test_members_are_measured_one_by_one() -> None:
         torch.testing.assert_close(together.loss[s], alone.loss)
 
 
-def test_an_output_axis_of_one_is_no_second_pattern() -> None:
+def test_an_output_axis_of_length_one_is_removed() -> None:
     column, row = batch_of([[2.0], [-3.0]], [1, 1]), batch_of([2.0, -3.0], [1, 1])
     assert margins(Answers(), column).gaps.tolist() == margins(Answers(), row).gaps.tolist()
 

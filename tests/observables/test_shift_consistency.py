@@ -1,4 +1,4 @@
-"""Shift consistency of classifiers of which it is known."""
+"""Shift consistency of classifiers with known consistency."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def test_global_averages_are_consistent() -> None:
     assert found.low == pytest.approx(40 / (40 + 1.959964**2), rel=1e-6)  # Wilson's at 1
 
 
-def test_parity_of_a_position_is_a_coin() -> None:
+def test_consistency_of_the_parity_of_a_position_is_one_half() -> None:
     """Shifts 0 and ±1 are odd with probability 2/3: two agree with probability 5/9."""
     found = shift_consistency(Position(), points(4000, 7, (3, 3)), max_shift=1, generator=generator())
     assert found.value == pytest.approx(5 / 9, abs=4 * (20 / 81 / 4000) ** 0.5)
@@ -44,7 +44,7 @@ def test_parity_of_a_position_is_a_coin() -> None:
     assert found.standard_error == pytest.approx((20 / 81 / 4000) ** 0.5, rel=0.05)
 
 
-def test_no_shift_is_consistent() -> None:
+def test_zero_shift_has_consistency_one() -> None:
     found = shift_consistency(Position(), points(3, 5, (2, 2)), max_shift=0, generator=generator())
     assert found.value == 1
 
@@ -83,12 +83,12 @@ def test_bad_input_is_refused(images: Tensor, max_shift: int, message: str) -> N
         shift_consistency(Position(), images, max_shift=max_shift, generator=generator())
 
 
-def test_outputs_that_are_no_classes_are_refused() -> None:
+def test_outputs_without_classes_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"expected outputs \(2, classes\), got \(2, 1, 5, 5\)"):
         shift_consistency(nn.Identity(), points(2, 5, (0, 0)), max_shift=1, generator=generator())
 
 
-def test_outputs_that_are_nan_agree_with_none() -> None:
+def test_nan_outputs_are_inconsistent() -> None:
     class Half(nn.Module):
         """NaN for every other image."""
 
@@ -101,6 +101,6 @@ def test_outputs_that_are_nan_agree_with_none() -> None:
     assert found.value == 0.5
 
 
-def test_whole_numbers_are_refused() -> None:
+def test_integer_images_are_an_error() -> None:
     with pytest.raises(TypeError, match=r"torch\.uint8; divide by 255"):
         shift_consistency(Position(), points(2, 5, (0, 0)).byte(), max_shift=1, generator=generator())

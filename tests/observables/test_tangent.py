@@ -1,4 +1,4 @@
-"""The tangent kernel against gradients, one pattern after the other."""
+"""The tangent kernel against gradients of single patterns."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def test_kernel_is_products_of_gradients(activation: str, depth: int, bias: bool
     torch.testing.assert_close(tangent_kernel(net, x), gradients @ gradients.T, rtol=1e-12, atol=0)
 
 
-def test_members() -> None:
+def test_kernels_of_members() -> None:
     net, x = Dense(3, 5, 2, members=3, dtype=torch.float64), draw(7, 3)
     found, own = tangent_kernel(net, x), tangent_kernel(net, torch.stack([x, -x, 2 * x]))
     torch.testing.assert_close(found[1], tangent_kernel(net.member(1), x))
@@ -41,7 +41,7 @@ def test_an_output_axis_of_one_or_frozen_weights_go_through_autodiff() -> None:
     torch.testing.assert_close(tangent_kernel(net, x), gradients @ gradients.T)
 
 
-def test_of_a_linear_function_it_is_the_gram_matrix() -> None:
+def test_kernel_of_a_linear_function_is_the_gram_matrix() -> None:
     x = draw(6, 3)
     found = tangent_kernel(nn.Linear(3, 1, dtype=torch.float64), x)
     torch.testing.assert_close(found, x @ x.T + 1)

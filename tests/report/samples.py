@@ -1,4 +1,4 @@
-"""Predictions and logs as real runs give them, small."""
+"""Small predictions and logs in the form of real runs."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The table of errors, in the units people quote."""
+"""The error table in common units."""
 
 import pytest
 
@@ -34,5 +34,5 @@ def test_unlabelled_quantities_have_no_row() -> None:
         (-1234.5, "-1,234"),
     ],
 )
-def test_digits(value: float, text: str) -> None:
+def test_three_significant_digits(value: float, text: str) -> None:
     assert three_digits(value) == text

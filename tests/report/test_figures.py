@@ -1,4 +1,4 @@
-"""Figures show what they are given, in readable units, and leave matplotlib as they found it."""
+"""Figures show their data in readable units and leave matplotlib's settings as found."""
 
 import subprocess
 import sys
@@ -96,7 +96,7 @@ def test_energy_drift_names_what_is_missing() -> None:
         energy_drift_figure(md_log()[:1], n_atoms=9)
 
 
-def test_pictures_are_png_and_written_whole(tmp_path) -> None:
+def test_figures_are_written_as_png_atomically(tmp_path) -> None:
     path = save_picture(parity(predictions()), tmp_path / "new" / "parity.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert [file.name for file in path.parent.iterdir()] == ["parity.png"]
@@ -123,12 +123,12 @@ def test_matplotlib_is_left_as_found() -> None:
     assert settings() == before
 
 
-def test_reports_do_without_pyplot() -> None:
+def test_reports_do_not_import_pyplot() -> None:
     """pyplot chooses a display when it is imported; a report must work where there is none."""
     code = "import warnings; import symnets.report, sys; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_colours_are_distinct_however_many() -> None:
+def test_colors_are_distinct() -> None:
     assert len(set(colors(30))) == 30
     assert list(colors(3)) == list(COLORS[:3])

@@ -1,4 +1,4 @@
-"""The HTML report stands alone, escapes what it is told and is written whole."""
+"""The HTML report is self-contained, escapes all text and is written atomically."""
 
 import re
 from html.parser import HTMLParser
@@ -53,12 +53,12 @@ def test_everything_is_escaped(tmp_path) -> None:
     assert text.count("&lt;script&gt;") == 12  # title, heading, lead, section: 4; blocks: 8
 
 
-def test_numbers_stand_right_and_words_left(tmp_path) -> None:
+def test_columns_of_numbers_are_right_aligned(tmp_path) -> None:
     text = page(tmp_path, Table(("what", "RMSE"), [("forces", "31.2"), ("energy", "4,000")]))
     assert '<td>forces</td><td class="number">31.2</td>' in text
 
 
-def test_page_follows_the_reader_into_the_dark(tmp_path) -> None:
+def test_page_has_a_dark_color_scheme(tmp_path) -> None:
     assert "prefers-color-scheme: dark" in page(tmp_path)
 
 
@@ -67,5 +67,5 @@ def test_table_refuses_ragged_rows(tmp_path) -> None:
         page(tmp_path, Table(("a", "b"), [("1",)]))
 
 
-def test_empty_table_is_drawn(tmp_path) -> None:
+def test_empty_table(tmp_path) -> None:
     assert "<tbody>" in page(tmp_path, Table(("a", "b"), []))

@@ -1,4 +1,4 @@
-"""The plane of temperature and cutoff: what is drawn where."""
+"""Figure of the plane of temperature and cutoff."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_lines_pass_through_both_ends_of_each_range():
             assert (line.get_xdata()[row + 1], line.get_ydata()[row + 1]) == pytest.approx((end, row))
 
 
-def test_cold_images_are_as_they_are_and_hot_ones_fold():
+def test_low_temperatures_change_nothing_and_high_ones_fold():
     """At a fourth of the smallest T1 nothing folds; at four times T2 everything does."""
     made = draw(cutoffs=(6,), n_temperatures=2)
     texts = [text.get_text() for text in made.axes[0].texts]
@@ -39,7 +39,7 @@ def test_cold_images_are_as_they_are_and_hot_ones_fold():
     assert np.abs(cold - scaled).mean() < 0.5 * np.abs(hot - scaled).mean()
 
 
-def test_colours_stay_and_other_numbers_of_channels_show_the_first():
+def test_color_images_and_other_numbers_of_channels():
     for channels, shape in ((3, (20, 20, 3)), (2, (20, 20))):
         made = draw(channels=channels, cutoffs=(2,), n_temperatures=2)
         assert np.asarray(made.axes[0].images[0].get_array()).shape == shape
@@ -61,6 +61,6 @@ def test_the_same_generator_gives_the_same_figure():
         ({"cutoffs": (2, 40)}, "cutoff: 40 has modes"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(options, message):
+def test_invalid_input_is_an_error(options, message):
     with pytest.raises(ValueError, match=message):
         draw(**options)

@@ -1,4 +1,4 @@
-"""Published values look alike in every figure, and figures are kept as PNG and SVG."""
+"""Published values in figures; figures as PNG and SVG."""
 
 import numpy as np
 import pytest

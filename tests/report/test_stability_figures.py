@@ -1,4 +1,4 @@
-"""Figures of stability show every layer with its interval, and deformations that grow."""
+"""Figures of stability: every layer with its interval, and deformations of increasing strength."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_panels_are_d_g_and_r_over_the_layers() -> None:
     assert figure.axes[0].get_legend() is None
 
 
-def test_baseline_stands_beside_in_the_legend() -> None:
+def test_baseline_is_in_the_legend() -> None:
     legend = stability_figure(THREE, THREE, label="trained").axes[0].get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["initial weights", "trained"]
@@ -55,7 +55,7 @@ def test_baseline_of_another_net_is_refused() -> None:
         stability_figure(THREE, measured({name: [1.0] for name in "DGR"}, ("output",)))
 
 
-def test_one_layer_has_an_error_bar_and_nothing_defined_is_said() -> None:
+def test_one_layer_has_an_error_bar_and_undefined_panels_say_so() -> None:
     figure = stability_figure(measured({"D": [0.5], "G": [0.0], "R": [np.nan]}, ("output",)))
     assert len(figure.axes[0].containers) == 1
     for axes in figure.axes[1:]:
@@ -63,7 +63,7 @@ def test_one_layer_has_an_error_bar_and_nothing_defined_is_said() -> None:
     assert png(figure).startswith(b"\x89PNG")
 
 
-def test_of_many_layers_some_are_named_and_the_output_always() -> None:
+def test_of_many_layers_some_and_the_output_are_named() -> None:
     layers = (*(f"layer{k}" for k in range(140)), "output")
     figure = stability_figure(measured({name: [0.5] * 141 for name in "DGR"}, layers))
     names = [label.get_text() for label in figure.axes[0].get_xticklabels()]
@@ -71,7 +71,7 @@ def test_of_many_layers_some_are_named_and_the_output_always() -> None:
     assert names[-1] == "output"
 
 
-def test_a_real_measurement_can_be_drawn() -> None:
+def test_figure_of_a_measurement() -> None:
     torch.manual_seed(0)
     field = SineField((8, 8), cutoff=3)
     found = stability(
@@ -85,18 +85,18 @@ def test_a_real_measurement_can_be_drawn() -> None:
     assert png(stability_figure(found, found)).startswith(b"\x89PNG")
 
 
-def shown(figure: object) -> list[np.ndarray]:
+def drawn_pixels(figure: object) -> list[np.ndarray]:
     return [np.asarray(axes.images[0].get_array()) for axes in figure.axes]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_rows_are_images_and_columns_grow_hotter(channels: int) -> None:
+def test_rows_are_images_and_columns_are_temperatures(channels: int) -> None:
     images = torch.rand(2, channels, 12, 16, generator=torch.Generator().manual_seed(0))
     field = SineField((12, 16), cutoff=2)
     figure = deformed_samples(
         images, field, deltas=[0.0, 0.3, 0.6, 3.0], generator=torch.Generator().manual_seed(1)
     )
-    grid = np.array(shown(figure), dtype=object)
+    grid = np.array(drawn_pixels(figure), dtype=object)
     assert len(grid) == 2 * 5
     titles = [axes.get_title() for axes in figure.axes[:5]]
     assert titles[:4] == ["original", "δ = 0 px", "δ = 0.3 px", "δ = 0.6 px"]
@@ -108,17 +108,17 @@ def test_rows_are_images_and_columns_grow_hotter(channels: int) -> None:
     assert original.shape == ((2, 12, 16, 3) if channels == 3 else (2, 12, 16))
 
 
-def test_normalised_images_look_as_they_were() -> None:
+def test_normalisation_does_not_change_the_figure() -> None:
     images = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     field = SineField((8, 8), cutoff=2)
     one, other = (
-        shown(deformed_samples(x, field, deltas=[0.3], generator=torch.Generator().manual_seed(1)))
+        drawn_pixels(deformed_samples(x, field, deltas=[0.3], generator=torch.Generator().manual_seed(1)))
         for x in (images, 5 * images - 2)
     )
     np.testing.assert_allclose(one, other, atol=1e-5)  # float32, times 5
 
 
-def test_what_to_draw_must_be_said() -> None:
+def test_temperatures_or_deltas_are_required() -> None:
     images, field, generator = torch.rand(1, 1, 8, 8), SineField((8, 8), cutoff=2), torch.Generator()
     with pytest.raises(ValueError, match="one of temperatures and deltas"):
         deformed_samples(images, field, generator=generator)

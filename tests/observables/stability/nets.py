@@ -1,4 +1,4 @@
-"""Small nets, images and fields on which stability is tested."""
+"""Small nets, images and fields for tests of stability."""
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ def small_net(seed: int = 2, shape: tuple[int, int] = SHAPE) -> nn.Sequential:
 
 
 class Recorder(nn.Module):
-    """Keeps what a net is shown and answers."""
+    """Records the inputs and outputs of a net."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -65,9 +65,9 @@ class Stretch:
         self.epsilon = epsilon
 
     def sample(self, n: int, *, delta: float, generator: torch.Generator) -> "Stretch":
-        drawn = Stretch(self.epsilon)
-        drawn.s = torch.tensor([0.5, 1.5])[torch.randint(0, 2, (n, 1, 1, 1), generator=generator)].sqrt()
-        return drawn
+        stretch = Stretch(self.epsilon)
+        stretch.s = torch.tensor([0.5, 1.5])[torch.randint(0, 2, (n, 1, 1, 1), generator=generator)].sqrt()
+        return stretch
 
     def warp(self, x: Tensor) -> Tensor:
         return x + self.epsilon * self.s * x

@@ -1,4 +1,4 @@
-"""Measuring changes nothing but the numbers it returns, and those depend on the seed alone."""
+"""A measurement leaves model and random states as found, and depends on the seed alone."""
 
 import copy
 
@@ -54,7 +54,7 @@ def test_the_size_of_batches_changes_rounding_only(average: str, noise: str) -> 
             assert one.high == pytest.approx(other.high, rel=0.03, nan_ok=True)
 
 
-def test_batches_are_not_larger_than_asked_for() -> None:
+def test_batches_are_at_most_batch_size() -> None:
     for size in (1, 7, 25, 60, 1000):
         net = Recorder(small_net())
         measure(net, images(61), batch_size=size)
@@ -62,7 +62,7 @@ def test_batches_are_not_larger_than_asked_for() -> None:
         assert sum(map(len, net.inputs)) == 61 * 5
 
 
-def test_equal_generators_show_two_nets_the_same() -> None:
+def test_equal_generators_give_two_nets_the_same_images() -> None:
     one, other = Recorder(small_net(1)), Recorder(small_net(2))
     measure(one)
     measure(other, average="median", confidence=0.5)
@@ -71,7 +71,7 @@ def test_equal_generators_show_two_nets_the_same() -> None:
     assert measure(small_net(), generator=again).R.value != measure(small_net(), generator=again).R.value
 
 
-def test_precision_of_the_model_decides() -> None:
+def test_measurement_uses_the_dtype_of_the_model() -> None:
     double, single = measure(small_net()), measure(small_net().float(), images().float())
     assert single.D.value == pytest.approx(double.D.value, rel=0.5)  # other noise, other rounding
     mixed = measure(small_net(), images().float())

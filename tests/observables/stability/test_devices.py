@@ -1,4 +1,4 @@
-"""D, G and R of a net on another device are those of the CPU, and nothing waits for it on the way."""
+"""D, G and R on another device agree with the CPU, without synchronisation in the loop."""
 
 import copy
 from unittest import mock
@@ -46,7 +46,7 @@ def images(n: int) -> Tensor:
 
 @pytest.mark.parametrize("average", ["mean", "median", "reference"])
 @pytest.mark.parametrize("noise", ["per_image", "mean"])
-def test_numbers_are_those_of_the_cpu(net, average, noise):
+def test_numbers_agree_with_the_cpu(net, average, noise):
     x, there = images(30), copy.deepcopy(net).to("cuda")
     found = []
     for model, given, batch_size in ((net, x, 10), (there, x, 100), (there, x.to("cuda"), 10)):

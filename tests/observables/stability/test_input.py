@@ -1,4 +1,4 @@
-"""What is refused at the door, and what the messages say."""
+"""Checks of the inputs of `stability`, and their messages."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_layers_are_names_or_types() -> None:
             measure(nn.Identity(), layers=wrong)
 
 
-def test_without_a_generator_torch_s_own_gives_the_seed() -> None:
+def test_without_a_generator_torchs_default_gives_the_seed() -> None:
     values = []
     for _ in range(2):
         torch.manual_seed(3)
@@ -66,20 +66,20 @@ def test_without_a_generator_torch_s_own_gives_the_seed() -> None:
     assert measure(nn.Tanh(), generator=None).R.value != values[0]
 
 
-def test_folds_are_warned_of_once_and_where_stability_is_called() -> None:
-    with pytest.warns(FoldingWarning, match="folds with probability") as told:
+def test_one_folding_warning_at_the_calling_line() -> None:
+    with pytest.warns(FoldingWarning, match="folds with probability") as emitted:
         stability(nn.Identity(), images(60), field(), delta=3.0, n_draws=3, generator=None)
-    (one,) = told
+    (one,) = emitted
     assert one.filename == __file__
 
 
-def test_the_reference_average_takes_few_images() -> None:
+def test_the_reference_average_limits_the_number_of_images() -> None:
     x = torch.zeros(1, 2, *SHAPE).expand(5001, 2, *SHAPE)
     with pytest.raises(ValueError, match="at most 5000 images, got 5001"):
         measure(nn.Identity(), x, average="reference")
 
 
-def test_results_read_well(capsys: pytest.CaptureFixture) -> None:
+def test_results_print_as_a_table(capsys: pytest.CaptureFixture) -> None:
     found = measure(nn.Sequential(nn.Flatten(), nn.Tanh()), layers="all", progress=True)
     assert "30/30" in capsys.readouterr().err
     row = found.row("init/")

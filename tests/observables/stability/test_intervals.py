@@ -1,4 +1,4 @@
-"""Intervals cover what is known: images of known covariance, a linear net, a stretch for a deformation."""
+"""Intervals cover known values: images of known covariance, a linear net, a stretch as deformation."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Stability of nets whose D, G and R are known."""
+"""Stability of nets with known D, G and R."""
 
 import math
 
@@ -116,7 +116,7 @@ def test_a_constant_function_has_no_d_g_r() -> None:
         assert "noise does not change" in found.notes[1]
 
 
-def test_images_without_contrast_do_not_move() -> None:
+def test_constant_images_do_not_move() -> None:
     # 0.1 is no binary fraction: interpolation would round.
     x = torch.rand(20, 2, 1, 1, generator=generator(), dtype=torch.float64).expand(20, 2, *SHAPE) * 0.1
     found = measure(small_net(), x)
@@ -125,7 +125,7 @@ def test_images_without_contrast_do_not_move() -> None:
     assert "G is 0" in found.notes[0]
 
 
-def test_zero_temperature_moves_nothing() -> None:
+def test_zero_temperature_is_the_identity() -> None:
     found = measure(small_net(), delta=0.0)
     assert (found.D.value, found.G.value, found.noise_norm) == (0, 0, 0)
     assert not found.R.defined.any()
@@ -139,7 +139,7 @@ def test_a_single_image_has_r_only() -> None:
     assert "single image" in found.notes[0]
 
 
-def test_volumes() -> None:
+def test_stability_of_volumes() -> None:
     from symnets.diffeo import SineField
 
     cube = SineField((5, 4, 6), cutoff=2)
@@ -148,26 +148,26 @@ def test_volumes() -> None:
     assert found.R.value == pytest.approx(1, abs=1e-12)
 
 
-def test_any_field_is_drawn_in_the_dtype_of_the_measurement() -> None:
+def test_fields_have_the_dtype_of_the_measurement() -> None:
     """Rounded to float32, fields would be equal to only 7 digits."""
     from symnets.diffeo import BSplineField, Expansion
 
-    drawn: list[torch.dtype] = []
+    dtypes: list[torch.dtype] = []
 
     class Telling(BSplineField):
         def sample(self, *arguments: object, **options: object) -> Expansion:
             found = super().sample(*arguments, **options)
-            drawn.append(found.coefficients.dtype)
+            dtypes.append(found.coefficients.dtype)
             return found
 
     found = stability(
         nn.Identity(), images(3), Telling(SHAPE, spacing=2), delta=0.1, n_draws=2, generator=generator()
     )
-    assert drawn[1:] == [torch.float64] * 2  # the first is drawn at the door, for its warnings
+    assert dtypes[1:] == [torch.float64] * 2  # the first sample is for the warnings only
     assert np.isnan(found.temperature)
 
 
-def test_strengths_are_told_in_both_units() -> None:
+def test_result_has_temperature_and_displacement() -> None:
     by_delta = measure(small_net(), delta=0.3)
     by_temperature = measure(small_net(), delta=None, temperature=field().temperature(0.3))
     assert by_temperature.delta == pytest.approx(0.3, rel=1e-12)

@@ -1,4 +1,4 @@
-"""Layers of any module: which are measured, and what is made of what they return."""
+"""Layers of any module: selection of layers and of tensors in their output."""
 
 from collections import namedtuple
 
@@ -36,7 +36,7 @@ class Several(nn.Module):
         return tuple(parts.values()) if self.kind == "tuple" else namedtuple("Out", parts)(**parts)
 
 
-def test_layers_together_are_layers_apart() -> None:
+def test_layers_measured_together_equal_layers_measured_separately() -> None:
     net = small_net()
     names = [name for name, _ in net.named_modules() if name]
     together = measure(net, layers="all").table()
@@ -48,8 +48,8 @@ def test_layers_together_are_layers_apart() -> None:
     assert measure(net).layers == ("output",)
 
 
-def test_a_layer_is_the_net_that_ends_there() -> None:
-    """The ReLU in place does not change what is told of the layer before it."""
+def test_a_layer_equals_the_network_truncated_there() -> None:
+    """The ReLU in place does not change the recorded output of the layer before it."""
     net = small_net()
     found = measure(net, layers="all").table()
     for end in range(1, 5):
@@ -72,7 +72,7 @@ def test_each_call_of_a_layer_is_listed() -> None:
 
 
 @pytest.mark.parametrize(("kind", "choice"), [("tuple", 1), ("dict", "mean"), ("named", "mean")])
-def test_output_chooses_a_part(kind: str, choice: object) -> None:
+def test_output_selects_a_tensor(kind: str, choice: object) -> None:
     model = Several(kind)
     by_name = measure(model, output=choice).table()
     by_function = measure(nn.Sequential(nn.Identity()), output=lambda x: x.mean((1, 2, 3))).table()
@@ -96,13 +96,13 @@ def test_output_chooses_a_part(kind: str, choice: object) -> None:
         (nn.Flatten(0), {}, "with the 30 images along the first axis, got .* of shape"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(model: nn.Module, options: dict, message: str) -> None:
+def test_outputs_that_cannot_be_measured_are_an_error(model: nn.Module, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         measure(model, **options)
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_a_layer_called_now_and_then_is_refused() -> None:
+def test_a_layer_not_called_in_every_pass_is_an_error() -> None:
     class Moody(Twice):
         def forward(self, x: Tensor) -> Tensor:
             self.passes = getattr(self, "passes", 0) + 1
@@ -112,7 +112,7 @@ def test_a_layer_called_now_and_then_is_refused() -> None:
         measure(Moody(), layers=nn.ReLU)
 
 
-def test_half_precision_models_are_compared_in_single() -> None:
+def test_half_precision_outputs_are_compared_in_float32() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(84, 3)).bfloat16()
     found = measure(net, images().float())
     assert found.defined.all()

@@ -1,4 +1,4 @@
-"""Stability against loops written down from the formulas, on the same fields and the same noise."""
+"""Stability against loops written from the formulas, with the same fields and noise."""
 
 import numpy as np
 import pytest
@@ -14,21 +14,21 @@ from tests.observables.stability.nets import SHAPE, Recorder, generator, images,
 class Remembering(SineField):
     """Keeps the coefficients it draws."""
 
-    drawn: list[Tensor]
+    sampled: list[Tensor]
 
     def sample(self, *arguments: object, **options: object):
         found = super().sample(*arguments, **options)
-        self.drawn.append(found.coefficients)
+        self.sampled.append(found.coefficients)
         return found
 
 
 @pytest.mark.parametrize("average", ["mean", "median", "reference"])
 @pytest.mark.parametrize("published", [False, True])
-def test_same_numbers_as_the_formulas(average: str, published: bool) -> None:
+def test_d_g_r_agree_with_the_formulas(average: str, published: bool) -> None:
     """In a rectangle; and in a square with modes and temperature as in the code published with the paper."""
     shape = (6, 6) if published else SHAPE
     field = Remembering(shape, cutoff=2, rule="half" if published else "disc")
-    field.drawn = []
+    field.sampled = []
     temperature = field.temperature(0.3, exact=not published)
     net, x, draws = Recorder(small_net(shape=shape)), images(13, shape=shape), 3
     found = stability(
@@ -38,8 +38,8 @@ def test_same_numbers_as_the_formulas(average: str, published: bool) -> None:
     assert len(seen) == 1 + 2 * draws
     assert sorted(map(float, seen[0][:, 0, 0, 0])) == sorted(map(float, x[:, 0, 0, 0]))
     deformed = []
-    # The first is drawn at the door, for its warnings.
-    for coefficients, mine, noisy in zip(field.drawn[1:], seen[1::2], seen[2::2], strict=True):
+    # The first sample is for the warnings only.
+    for coefficients, mine, noisy in zip(field.sampled[1:], seen[1::2], seen[2::2], strict=True):
         slow = [warped(image, c.numpy()) for image, c in zip(seen[0], coefficients, strict=True)]
         np.testing.assert_allclose(mine, slow, atol=1e-12)
         norm, length = (np.sqrt(((one - seen[0]) ** 2).sum((1, 2, 3))) for one in (slow, noisy))
