@@ -93,10 +93,10 @@ def read(name: str, sweeps: tuple[dict[str, Any], ...]) -> Experiment:
     sections = dict(
         re.findall(r"^\*\*(\w+)\.\*\* (.+?)(?=\n\n\*\*\w+\.\*\* |\Z)", body, re.DOTALL | re.MULTILINE)
     )
-    if not colon or not {"Question", "Law", "How", "Figure"} <= set(sections):
+    if not colon or not {"Question", "Law", "Figure"} <= set(sections):
         raise ValueError(
             f"{spec.origin}: expected a docstring 'Title: statement.' with the paragraphs **Question.**, "
-            f"**Law.**, **How.** and **Figure.**, got {first!r} with {sorted(sections)}"
+            f"**Law.** and **Figure.**, got {first!r} with {sorted(sections)}"
         )
     return Experiment(name, title, statement, sections, sweeps)
 

@@ -358,8 +358,8 @@ def _draw_negative(axes: Axes, depths: dict[int, pd.DataFrame]) -> None:
 
 def _draw_law(axes: Axes, depths: dict[int, pd.DataFrame], arrays: Arrays) -> None:
     """Draw the scale of Hp against L for each decompressed net, with the fitted law."""
-    drawn = {depth: runs for depth, runs in depths.items() if depth > 1}
-    for (depth, runs), color in zip(drawn.items(), COLORS, strict=False):
+    deep = {depth: runs for depth, runs in depths.items() if depth > 1}
+    for (depth, runs), color in zip(deep.items(), COLORS, strict=False):
         for name in jammed(runs).index:
             path = arrays(str(name))
             axes.plot(

@@ -94,7 +94,7 @@ def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[
 def _run(config: Config, precision: Precision) -> Result:
     trained = train_classifier(config, precision=precision)
     row = stability_row(trained, config)
-    fields = allowed(config)
+    fields = fields_with_range(config)
     ends = np.array([field.temperature_range(exact=False) for field in fields])
     temperature = np.geomspace(ends[:, 0] / 15, 2 * ends[:, 1], config.n_temperatures, axis=1)
     measured = {name: np.zeros((3, *temperature.shape)) for name in ("start", "end")}
@@ -103,7 +103,7 @@ def _run(config: Config, precision: Precision) -> Result:
         report_progress(place[0] / len(fields), f"cutoff {fields[place[0]].cutoff:g}, T = {t:.2g}")
         folds[place] = fields[place[0]].folding_probability(float(t))
         for name, net in (("start", trained.initial), ("end", trained.net)):
-            found = measure_stability(
+            stability = measure_stability(
                 net,
                 trained.test,
                 config,
@@ -111,13 +111,13 @@ def _run(config: Config, precision: Precision) -> Result:
                 field=fields[place[0]],
                 temperature=float(t),
             )
-            measured[name][:, *place] = [getattr(found, letter).value[-1] for letter in "DGR"]
+            measured[name][:, *place] = [getattr(stability, letter).value[-1] for letter in "DGR"]
     cutoffs = np.array([field.cutoff for field in fields])
     arrays = {"cutoffs": cutoffs, "range": ends, "temperature": temperature, "folds": folds}
     return Result(row, arrays | measured)
 
 
-def allowed(config: DeformedConfig) -> list[SineField]:
+def fields_with_range(config: DeformedConfig) -> list[SineField]:
     """Fields of the cutoffs that have T1 < T2."""
     shape = SHAPES[config.data][1:]
     rule = config.field.rule
@@ -144,7 +144,7 @@ def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
         spread = [variation(s, k) for s in seeds]
         if not np.isfinite(spread).any():  # the range is narrower than a step of the grid
             continue
-        published = f"R is told at one T for all ({_SOURCE}); band ours"
+        published = f"R is reported at one T ({_SOURCE}); band ours"
         name = f"largest R over smallest from T1 to T2, c = {cutoff:g}, {where}"
         yield Finding(name, mean_over_seeds(spread), published, 1.0, 2.0)
 

@@ -133,7 +133,7 @@ def _findings(data: str, curves: NetCurves) -> Iterator[Finding]:
         name = f"Spearman correlation of R and ε, {data}, {len(curves.nets)} nets at P = {curves.sizes[-1]}"
         yield Finding(name, most.estimate(rank), close, 0.7, 1.0)
     d = rank_correlation("D", "test_error")
-    published = "D tells less of ε than R does; band ours"
+    published = "D predicts ε less well than R; band ours"
     name = f"Spearman correlation of D and ε minus that of R, {where}"
     yield Finding(name, curves.estimate(lambda c: d(c) - rank(c)), published, -2.0, -1e-9)
     g = rank_correlation("G", "test_error")

@@ -129,9 +129,9 @@ def stability_row(trained: TrainedClassifier, config: DeformedConfig) -> dict[st
     return row | logit_columns(end) | logit_columns(start, "_init")
 
 
-def logit_columns(found: Stability, ending: str = "") -> dict[str, Scalar]:
+def logit_columns(result: Stability, ending: str = "") -> dict[str, Scalar]:
     """D, D_low, D_high, and so on, of the logits, for a row."""
-    line = found.table().iloc[-1]
+    line = result.table().iloc[-1]
     return {f"{name}{ending}": float(value) for name, value in line.items()}
 
 

@@ -85,15 +85,15 @@ def relax_packing(packing: Packing) -> Minimum:
     energy = HarmonicEnergy(packing)
     value = np.inf
     for _ in range(4):
-        found = minimize(
+        result = minimize(
             energy,
             positions.ravel(),
             jac=True,
             method="L-BFGS-B",
             options={"maxcor": 20, "ftol": 0, "gtol": 0, "maxiter": _MAX_ITERATIONS, "maxfun": 10**7},
         )
-        positions, value = found.x.reshape(positions.shape), float(found.fun)
-        n_iterations += found.nit
+        positions, value = result.x.reshape(positions.shape), float(result.fun)
+        n_iterations += result.nit
         imbalance = energy.imbalance(positions)
         if value / n < _UNJAMMED or imbalance < _BALANCED:
             break
@@ -280,14 +280,14 @@ def decompress_packing(start: Minimum, *, to: float, ratio: float = 10**-0.25) -
             return
         phi = state.minimum.packing.phi
         step = (1 - ratio) * state.excess
-        found = relax_packing(state.minimum.packing.at(phi - step))
+        minimum = relax_packing(state.minimum.packing.at(phi - step))
         for _ in range(_MAX_STATES):
-            if found.verdict != "SAT":
+            if minimum.verdict != "SAT":
                 break
-            found = relax_packing(found.packing.at(found.packing.phi + step / 2))
-        if found.verdict != "UNSAT":
+            minimum = relax_packing(minimum.packing.at(minimum.packing.phi + step / 2))
+        if minimum.verdict != "UNSAT":
             raise RuntimeError(f"decompress_packing: no jammed packing found near packing fraction {phi:.8f}")
-        state = _jammed(found)
+        state = _jammed(minimum)
     raise RuntimeError(
         f"decompress_packing: expected an excess below {to:.1e} within {_MAX_STATES} packings, "
         f"got {state.excess:.1e}"

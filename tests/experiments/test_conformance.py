@@ -66,7 +66,7 @@ def test_a_page_is_made_of_the_docstring_and_the_committed_results(name: str, ho
     (experiment,) = [each for each in hooks.all_experiments() if each.name == name]
     page = hooks.page(experiment, "# Notes\n\nA remark.\n")
     assert page.startswith(f"# {experiment.title}\n")
-    for heading in ("**Question.**", "**Law.**", "**How.**", "**Figure"):
+    for heading in ("**Question.**", "**Law.**", "**Figure"):
         assert heading in page
     assert page.count("\n| ") >= sum(len(sweep["findings"]) for sweep in experiment.sweeps)
     assert page.endswith("A remark.\n")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from symnets.experiments import stability_in_temperature
-from symnets.experiments.stability_in_temperature import Config, allowed
+from symnets.experiments.stability_in_temperature import Config, fields_with_range
 
 TINY = Config(
     net="lenet",
@@ -66,8 +66,8 @@ def test_the_figure_has_all_four():
 
 def test_cutoffs_without_a_range_are_left_out():
     """c = 15 has no range below 24 pixels; at 8 pixels even the range of c = 5 is almost empty."""
-    assert [field.cutoff for field in allowed(Config())] == [3.0, 5.0, 15.0]
-    assert [field.cutoff for field in allowed(TINY)] == [3.0, 5.0]
+    assert [field.cutoff for field in fields_with_range(Config())] == [3.0, 5.0, 15.0]
+    assert [field.cutoff for field in fields_with_range(TINY)] == [3.0, 5.0]
 
 
 def test_a_run_covers_the_range():
