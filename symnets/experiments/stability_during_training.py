@@ -48,7 +48,7 @@ _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 _NAMES = ("test_error", "D", "G", "R")
 _OF_BATCH = ("D_batch", "G_batch", "R_batch")
 RUNNING_FROM = 30
-"""Step from which running statistics are used; their weight of the initial values is then 0.9^30 = 0.04."""
+"""Step from which running statistics are used: the initial ones then have the weight 0.9^30 = 0.04."""
 
 
 @dataclass(frozen=True)
