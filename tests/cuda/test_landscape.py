@@ -147,6 +147,9 @@ def test_operators_and_estimators(device, kind):
     away = kind(there(model, device), CrossEntropy(), batch.to(device))
     vectors = draw(here.shape[0], 3).numpy()
     torch.testing.assert_close(torch.from_numpy(away @ vectors), torch.from_numpy(here @ vectors), **EXACT)
+    product = away @ torch.from_numpy(vectors).to(device)
+    assert product.device.type == device.type
+    torch.testing.assert_close(product.cpu(), torch.from_numpy(here @ vectors), **EXACT)
     shifted = [a + 3.0 * aslinearoperator(np.eye(a.shape[0])) for a in (away, here)]
     tops = [curvature.top_eigenpairs(a, 3).values for a in shifted]
     assert tops[0] == pytest.approx(tops[1], rel=1e-9)

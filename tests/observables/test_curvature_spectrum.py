@@ -98,6 +98,14 @@ def test_spectrum_of_h0_is_that_of_the_tangent_kernel(net: nn.Module, loss: obje
     assert len(found) <= min(n, len(expected))
 
 
+@pytest.mark.parametrize("net", NETS.values(), ids=NETS.keys())
+def test_spectrum_of_h0_of_batches_is_that_of_all_patterns(net: nn.Module) -> None:
+    x, y = draw(9, 3, seed=1), draw(9, seed=2).sign()
+    found = h0_spectrum(net, nn.SoftMarginLoss(), [(x[:2], y[:2]), (x[2:], y[2:])]).eigenvalues
+    expected = h0_spectrum(net, CrossEntropy(), (x, y)).eigenvalues
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
+
+
 def test_h0_of_the_hinge_has_no_eigenvalues() -> None:
     batch = Batch(draw(9, 3), draw(9).sign())
     assert h0_spectrum(NETS["dense"], Hinge(), batch).eigenvalues.numel() == 0
