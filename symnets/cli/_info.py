@@ -19,9 +19,10 @@ from symnets.report import three_digits
 
 @dataclass(frozen=True)
 class Info:
-    """Print the contents of a model file: architecture, size, dtype and versions. For a potential also its
-    elements, the errors and the configuration of its training; for an image net the shape of its images and
-    the notes saved with it.
+    """Print the contents of a model file: architecture, size, dtype and versions.
+
+    For a potential also its elements, the errors and the configuration of its training; for an image net the
+    shape of its images and the notes saved with it.
 
     The file is read in full and its checksum compared: a file that `info` accepts will load.
 

@@ -22,7 +22,7 @@ PATIENCE = 200
 
 
 class Field(ABC):
-    """Random displacement fields with independent Gaussian coefficients,
+    """Random displacement fields with independent Gaussian coefficients:
 
         u_a(x) = Σ_k C_(a,k) φ_k(x),     C_(a,k) ~ N(0, δ² A_k²),
 

@@ -1,7 +1,4 @@
-"""ForceField: turns a model of atomic energies into energy, forces and stress.
-
-Compiled: a force field made ready for inference.
-"""
+"""ForceField: energy, forces and stress from a model of atomic energies, also compiled for inference."""
 
 import copy
 from typing import NamedTuple
@@ -39,7 +36,7 @@ class ForceField(nn.Module):
         forces = -dE/dpos,   stress = (1 / volume) dE/dε.
 
     Args:
-        energy_model: module with attributes `species` (atomic numbers it knows) and `cutoff` (Å)
+        energy_model: module with attributes `species` (atomic numbers) and `cutoff` (Å)
             whose `forward(graph)` returns the energy of each atom, shape (atoms,), in eV,
             differentiable in `graph.pos` and `graph.cell`.
 
@@ -57,13 +54,13 @@ class ForceField(nn.Module):
         """Energy, forces and stress of every structure of the batch."""
         self._check_dtype(graph)
         periodic = bool(graph.pbc.any())
-        # Derivatives are wanted whatever mode the caller is in.
+        # Derivatives are needed in inference mode and under no_grad too.
         with torch.inference_mode(False), torch.enable_grad():
             pos = graph.pos.detach().clone().requires_grad_()
             strained = copy.copy(graph)
             for name, field in graph.to_dict().items():
                 if isinstance(field, Tensor) and field.is_inference():
-                    strained[name] = field.clone()  # made in inference mode: no derivative may use it
+                    strained[name] = field.clone()  # tensors made in inference mode cannot be differentiated
             strained.pos, variables, owner = pos, [pos], strained.owner
             if periodic:
                 strain = torch.zeros_like(strained.cell, requires_grad=True)
@@ -100,12 +97,13 @@ class ForceField(nn.Module):
 
 
 class Compiled(ForceField):
-    """A trained force field whose radial networks are tables: the same predictions up to the error of cubic
-    splines, several times faster. It cannot be trained; `symnets.simulate.compile` chooses the number of
-    knots by the error.
+    """A trained force field with tables in place of radial networks, several times faster.
+
+    Predictions are the same up to the error of cubic splines. It cannot be trained. `symnets.simulate.compile`
+    chooses the number of knots by the error.
 
     Args:
-        energy_model: trained, of `symnets.nn.Convolution` layers; it is copied.
+        energy_model: trained model with `symnets.nn.Convolution` layers; it is copied.
         n_knots: intervals of each table between 0 and the cutoff.
     """
 
@@ -118,7 +116,7 @@ class Compiled(ForceField):
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Compiled":
-        """Refuses to be trained."""
+        """Set evaluation mode; training mode is an error."""
         if mode:
             raise ValueError("a compiled model cannot be trained: its tables are fixed; train the original")
         super().train(False)

@@ -1,4 +1,4 @@
-"""WithZBL: adds the screened repulsion of nuclei to any energy model."""
+"""WithZBL: an energy model plus the screened repulsion of nuclei."""
 
 import torch
 from ase.data import covalent_radii
@@ -18,13 +18,13 @@ _BOHR = 0.529177210903
 
 
 class WithZBL(nn.Module):
-    """An energy model plus the Ziegler-Biersack-Littmark repulsion of close nuclei,
+    """An energy model plus the Ziegler-Biersack-Littmark repulsion of close nuclei:
 
         E_ij = e²/(4πε₀) Z_i Z_j / r Σ_n c_n exp(-d_n r / a) · u(r / r_s),
         a = 0.8854 a_0 / (Z_i^0.23 + Z_j^0.23),
 
-    half of it for each atom of the pair. The envelope u ends it at r_s, the sum of the covalent
-    radii (at most the cutoff), so that bonds at equilibrium hardly feel it.
+    half of it for each atom of the pair. The envelope u takes it to zero at r_s, the sum of the covalent
+    radii (at most the cutoff), so that bonds at equilibrium are hardly changed.
 
     Args:
         energy_model: model of atomic energies with `species` and `cutoff`.
@@ -56,9 +56,9 @@ class WithZBL(nn.Module):
         return r.new_zeros(graph.z.shape[0]).index_add(0, receiver, pair / 2)
 
     def _covalent_radii(self, like: Tensor) -> Float[Tensor, " elements"]:
-        """In Å, in the dtype and on the device of a tensor, copied there once."""
+        """Covalent radii in Å, in the dtype and on the device of a tensor; copied there once."""
         key = (like.dtype, like.device)
         if key not in self._radii:
-            with torch.inference_mode(False):  # a later training may use it too
+            with torch.inference_mode(False):  # so that a later training can use them
                 self._radii[key] = torch.as_tensor(covalent_radii, dtype=like.dtype, device=like.device)
         return self._radii[key]

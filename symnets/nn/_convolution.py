@@ -1,7 +1,4 @@
-"""Convolution: features of the neighbours, turned by the directions towards them.
-
-TabulatedConvolution: a convolution whose radial network is a table of the distance.
-"""
+"""Convolution: sum over neighbours of features times spherical harmonics, also tabulated for inference."""
 
 import copy
 from collections.abc import Sequence
@@ -17,30 +14,30 @@ from symnets.ops import LinearWeights, RadialTable, TabulatedProductScatter, Ten
 
 
 class Convolution(nn.Module):
-    """Sum over neighbours of features ⊗ spherical harmonics, weighted by functions of distance,
+    """Sum over neighbours of features ⊗ spherical harmonics, weighted by functions of distance:
 
         out_i = mean_neighbors^(-1/2) Σ_{j} x_j ⊗_{w(r_ij)} Y(r̂_ij),     w = MLP(radial basis).
 
     Every path (irrep of x, degree of Y, irrep of the output) has its own weights and its own
-    output channels; a linear layer is meant to follow.
+    output channels, which a linear layer then mixes.
 
     Args:
         irreps_in: features of the senders.
         irreps_filter: spherical harmonics.
-        wanted: irreps of interest; paths that lead elsewhere are not computed.
+        targets: irreps to compute; paths that lead elsewhere are left out.
         n_basis: size of the radial basis.
         radial_hidden: widths of the hidden layers of the radial MLP.
         mean_neighbors: average number of neighbours of the training data.
 
     Attributes:
-        irreps_out: the reachable ones of `wanted`, with the channels of all their paths.
+        irreps_out: those of `targets` that a path reaches, with the channels of all their paths.
     """
 
     def __init__(
         self,
         irreps_in: o3.Irreps | str,
         irreps_filter: o3.Irreps | str,
-        wanted: o3.Irreps | str,
+        targets: o3.Irreps | str,
         *,
         n_basis: int,
         radial_hidden: Sequence[int],
@@ -48,9 +45,9 @@ class Convolution(nn.Module):
     ) -> None:
         super().__init__()
         self.irreps_in, self.irreps_filter = o3.Irreps(irreps_in), o3.Irreps(irreps_filter)
-        slots, paths = all_paths(irreps_in, irreps_filter, wanted)
+        slots, paths = all_paths(irreps_in, irreps_filter, targets)
         if not paths:
-            raise ValueError(f"Convolution: no path leads from {irreps_in} ⊗ {irreps_filter} to {wanted}")
+            raise ValueError(f"Convolution: no path leads from {irreps_in} ⊗ {irreps_filter} to {targets}")
         self.irreps_out = slots.simplify()
         self.product = TensorProductScatter(irreps_in, irreps_filter, slots, paths, layout="ir_mul")
         self.radial = MLP(n_basis, *radial_hidden, self.product.weight_numel)
@@ -70,7 +67,7 @@ class Convolution(nn.Module):
 
 
 class Distance(nn.Module):
-    """What takes the place of a radial basis: the distance itself, as one function."""
+    """The distance itself in place of a radial basis, for tabulated convolutions."""
 
     def forward(self, distances: Float[Tensor, " edges"]) -> Float[Tensor, "edges 1"]:
         """The distances in a column."""
@@ -78,11 +75,11 @@ class Distance(nn.Module):
 
 
 class TabulatedConvolution(nn.Module):
-    """`Convolution` for inference: MLP(basis(r)) as cubic splines of r, never stored for the edges.
+    """`Convolution` for inference: its radial network as cubic splines of r, never stored for the edges.
 
     Args:
         convolution: trained; its dtype and device are kept.
-        basis: the radial basis it was trained with, of which it is to be independent.
+        basis: the radial basis it was trained with; the splines include it.
         cutoff: Å.
         n_knots: intervals of the splines.
     """
@@ -90,7 +87,7 @@ class TabulatedConvolution(nn.Module):
     def __init__(self, convolution: Convolution, basis: nn.Module, cutoff: float, n_knots: int) -> None:
         super().__init__()
         self.irreps_in, self.irreps_out = convolution.irreps_in, convolution.irreps_out
-        # On the CPU, where the knots are, whatever device the model is on.
+        # On the CPU, where the knots are computed for a model on any device.
         exact_basis, exact = (
             copy.deepcopy(part).to("cpu", torch.float64) for part in (basis, convolution.radial)
         )
@@ -108,17 +105,17 @@ class TabulatedConvolution(nn.Module):
         edges: Edges,
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "nodes dim_out"]:
-        """Convolved features, from the distances that `Distance` passes on."""
+        """Convolved features; `edges.basis` holds the distances."""
         return self.product(
             features, edges.filters, edges.basis[:, 0], edge_index, features.shape[0], edges.pair
         )
 
 
 def tabulate(model: nn.Module, cutoff: float, n_knots: int) -> None:
-    """Replaces the radial networks of all convolutions of a model by tables, in place.
+    """Replace the radial networks of all convolutions of a model by tables, in place.
 
     Raises:
-        ValueError: the model has no convolution, or other than one `EdgeGeometry` to feed them.
+        ValueError: the model has no convolution, or not exactly one `EdgeGeometry`.
     """
     geometries = [module for module in model.modules() if isinstance(module, EdgeGeometry)]
     places = [
@@ -129,7 +126,7 @@ def tabulate(model: nn.Module, cutoff: float, n_knots: int) -> None:
     ]
     if len(geometries) != 1 or not places:
         raise ValueError(
-            f"expected a model of symnets.nn.Convolution layers fed by one EdgeGeometry, got {len(places)} "
+            f"expected a model of symnets.nn.Convolution layers with one EdgeGeometry, got {len(places)} "
             f"convolutions and {len(geometries)} geometries in {type(model).__name__}"
         )
     basis = geometries[0].basis

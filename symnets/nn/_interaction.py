@@ -13,7 +13,7 @@ from symnets.nn._linear import Linear, SpeciesLinear
 
 
 class Interaction(nn.Module):
-    """NequIP's interaction block,
+    """NequIP's interaction block:
 
         x ← gate( linear( convolution( linear(x) ) ) + self_connection(x, species) ).
 
@@ -22,8 +22,11 @@ class Interaction(nn.Module):
     Args:
         irreps_in: incoming features.
         irreps_filter: spherical harmonics.
-        wanted: features to produce; irreps that no path reaches are left out.
+        targets: features to produce; irreps that no path reaches are left out.
         n_species: number of species.
+        n_basis: size of the radial basis.
+        radial_hidden: widths of the hidden layers of the radial MLP.
+        mean_neighbors: average number of neighbours of the training data.
 
     Attributes:
         irreps_out: features produced.
@@ -33,7 +36,7 @@ class Interaction(nn.Module):
         self,
         irreps_in: o3.Irreps | str,
         irreps_filter: o3.Irreps | str,
-        wanted: o3.Irreps | str,
+        targets: o3.Irreps | str,
         *,
         n_species: int,
         n_basis: int,
@@ -43,7 +46,7 @@ class Interaction(nn.Module):
         super().__init__()
         self.irreps_in = o3.Irreps(irreps_in)
         reachable = {out for _, a in self.irreps_in for _, b in o3.Irreps(irreps_filter) for out in a * b}
-        self.irreps_out = o3.Irreps([(mul, ir) for mul, ir in o3.Irreps(wanted) if ir in reachable])
+        self.irreps_out = o3.Irreps([(mul, ir) for mul, ir in o3.Irreps(targets) if ir in reachable])
         self.gate = Gate(self.irreps_out)
         self.before = Linear(irreps_in, irreps_in)
         self.convolution = Convolution(
@@ -64,6 +67,6 @@ class Interaction(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
         species: Int[Tensor, " nodes"],
     ) -> Float[Tensor, "nodes dim_out"]:
-        """Features after one exchange with the neighbours."""
+        """Features after one step of message passing."""
         messages = self.convolution(self.before(features), edges, edge_index)
         return self.gate(self.after(messages) + self.self_connection(features, species))

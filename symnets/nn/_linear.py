@@ -1,7 +1,4 @@
-"""Linear: equivariant mixing of channels.
-
-SpeciesLinear: a linear map of its own for every chemical species.
-"""
+"""Linear layers: equivariant mixing of channels, with one matrix for all atoms or one for each species."""
 
 import torch
 from e3nn import o3
@@ -56,7 +53,7 @@ class Linear(nn.Module):
 
 
 class SpeciesLinear(nn.Module):
-    """Mix the channels of equal irreps with weights that depend on the atom's species s,
+    """Mix the channels of equal irreps with weights that depend on the atom's species s:
 
         out[n, m, c] = fan_in^(-1/2) Σ_{c'} x[n, m, c'] W[s(n), c', c].
 

@@ -1,7 +1,4 @@
-"""ManyBodyProduct: products of a node's features with themselves, with learned weights for every species.
-
-ManyBodyInteraction: one layer of a network of many-body products.
-"""
+"""Many-body products of a node's features, and the layer of MACE that is made of them."""
 
 import math
 from collections.abc import Sequence
@@ -55,7 +52,7 @@ class ManyBodyProduct(nn.Module):
 
 
 class ManyBodyInteraction(nn.Module):
-    """MACE's layer: the neighbours' features are summed, the sums multiplied with each other,
+    """Layer of MACE: features of the neighbours are summed, and the sums multiplied with each other:
 
         A ← linear( convolution( linear(x) ) ),
         x ← linear( product(A, species) ) + self_connection(x, species).
@@ -66,7 +63,7 @@ class ManyBodyInteraction(nn.Module):
         irreps_in: incoming features.
         irreps_filter: spherical harmonics; A has these irreps too.
         irreps_out: features to produce, all with the same number of channels, which is A's.
-        correlation: how many A are multiplied at most.
+        correlation: highest number of factors A in a product.
         n_species: number of species.
         n_basis: size of the radial basis.
         radial_hidden: widths of the hidden layers of the radial MLP.
@@ -110,6 +107,6 @@ class ManyBodyInteraction(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
         species: Int[Tensor, " nodes"],
     ) -> Float[Tensor, "nodes dim_out"]:
-        """Features after one exchange with the neighbours."""
+        """Features after one step of message passing."""
         density = self.after(self.convolution(self.before(features), edges, edge_index))
         return self.mix(self.product(density, species)) + self.self_connection(features, species)

@@ -1,4 +1,4 @@
-"""MLP: a scalar network that keeps unit variance through its layers."""
+"""MLP: fully connected network on scalars that keeps unit variance through its layers."""
 
 import itertools
 
@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 SILU_NORM = 1.6791767923989418
-"""Makes the second moment of silu(z), z ~ N(0, 1), equal one: e3nn's `normalize2mom`."""
+"""Factor that makes the second moment of silu(z), z ~ N(0, 1), one: e3nn's `normalize2mom`."""
 
 
 class MLP(nn.Module):
-    """Fully connected network on scalars, without biases,
+    """Fully connected network on scalars, without biases:
 
         h ← c · silu(n_in^(-1/2) h W),   linear at the end,   W ~ N(0, 1),
 
@@ -30,7 +30,7 @@ class MLP(nn.Module):
     def last_layer(
         self, x: Float[Tensor, "n inputs"]
     ) -> tuple[Float[Tensor, "n hidden"], Float[Tensor, "hidden outputs"]]:
-        """The factors of the network at x: what its last layer takes, and the matrix of that layer."""
+        """Input and matrix of the last layer at x; their product is the output."""
         gain = 1.0
         for i, weight in enumerate(self.weights):
             matrix = weight * (gain * weight.shape[0] ** -0.5)

@@ -1,9 +1,4 @@
-"""Radial functions: the Bessel basis and the envelope that ends it smoothly at the cutoff.
-
-X-PLOR's envelope: one up to some distance, then a smooth way down to zero at the cutoff.
-
-SineBasis: the Bessel basis by its wave numbers, with a choice of envelopes.
-"""
+"""Radial functions of an edge: Bessel bases, and envelopes that go smoothly to zero at the cutoff."""
 
 import math
 
@@ -26,7 +21,7 @@ def polynomial_envelope(x: Float[Tensor, "..."], p: int = 6) -> Float[Tensor, ".
 
 
 class BesselBasis(nn.Module):
-    """Radial basis of trainable frequencies, times the envelope.
+    """Radial basis of sines with trainable frequencies, times an envelope:
 
         b_n(r) = (2 / r_c) sin(k_n r / r_c) / r · u(r / r_c),     k_n = nπ at the start.
 
@@ -53,7 +48,7 @@ class BesselBasis(nn.Module):
 
 
 def xplor_envelope(r: Float[Tensor, "..."], on: float, cutoff: float) -> Float[Tensor, "..."]:
-    """Smooth cutoff that leaves short distances alone: 1 up to `on`, 0 from `cutoff` on, and between them
+    """Smooth cutoff with an inner radius: 1 up to `on`, 0 from `cutoff` on, and a polynomial between them.
 
         u(r) = (c² - r²)² (c² + 2 r² - 3 on²) / (c² - on²)³,     c = cutoff,
 
@@ -67,12 +62,12 @@ def xplor_envelope(r: Float[Tensor, "..."], on: float, cutoff: float) -> Float[T
 
 
 class SineBasis(nn.Module):
-    """Radial basis of trainable wave numbers, times an envelope,
+    """Radial basis of trainable wave numbers, times an envelope:
 
         b_n(r) = (2 / r_c) sin(q_n r) / r · u(r),     q_n = nπ / r_c at the start.
 
-    These are `BesselBasis`'s functions. The parameter is q_n in 1/Å instead of q_n r_c, as SevenNet has
-    it: published wave numbers keep all their bits in float32.
+    These are the functions of `BesselBasis`. The parameter is q_n in 1/Å instead of q_n r_c, as in SevenNet,
+    so that published wave numbers keep all their bits in float32.
 
     Args:
         cutoff: r_c in Å.

@@ -1,7 +1,4 @@
-"""SpeciesIndex: from atomic numbers to the rows of a model's tables.
-
-AtomicEnergy: a scale and a shift of its own for every species, the shift in float64.
-"""
+"""Chemical species: their index in a model's tables, and their scale and shift of atomic energies."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,7 +9,7 @@ from torch import Tensor, nn
 
 
 def species_numbers(species: Sequence[str | int]) -> tuple[int, ...]:
-    """Atomic numbers, sorted and each once, of symbols ("C") or numbers (6)."""
+    """Sorted atomic numbers without repetition, from symbols ("C") or numbers (6)."""
     numbers = []
     for item in species:
         number = atomic_numbers.get(item, 0) if isinstance(item, str) else int(item)
@@ -25,10 +22,13 @@ def species_numbers(species: Sequence[str | int]) -> tuple[int, ...]:
 
 
 class SpeciesIndex(nn.Module):
-    """Index 0, 1, ... of each atom's species among those a model knows.
+    """Index 0, 1, ... of each atom's species in the list of a model's species.
+
+    Args:
+        species: atomic numbers of the model.
 
     Raises:
-        ValueError: for an element the model does not know; names it and those it knows.
+        ValueError: an element is not among them; the message names both.
     """
 
     table: Tensor
@@ -47,23 +47,23 @@ class SpeciesIndex(nn.Module):
             unknown = ", ".join(chemical_symbols[int(n)] for n in z[index < 0].unique())
             known = ", ".join(chemical_symbols[n] for n in self.species)
             raise ValueError(
-                f"the structure holds {unknown}, but this model knows {known}; "
-                "train a model on data that holds every element you need"
+                f"the structure has {unknown}, but the elements of this model are {known}; "
+                "train a model on data with every element you need"
             )
         return index
 
 
 class AtomicEnergy(nn.Module):
-    """Energy of atom n of species s, from the network's output e of order one,
+    """Energy of atom n of species s, from the network's output e of order one:
 
         E_n = scale[s] e_n + shift[s]     in eV, float64.
 
-    The shift (an isolated atom's energy, say -2000 eV) stays in float64 whatever dtype the model
-    is moved to, and is added there: in float32 a molecule at -10⁴ eV resolves only 1 meV.
+    The shift (an isolated atom's energy, say -2000 eV) stays in float64 when the model is moved to another
+    dtype, and is added in float64: in float32 a molecule at -10⁴ eV resolves only 1 meV.
 
     Args:
-        shift: eV, one for every species.
-        scale: eV, one for every species; trained.
+        shift: eV, one for each species.
+        scale: eV, one for each species; trained.
     """
 
     shift: Tensor
@@ -76,11 +76,11 @@ class AtomicEnergy(nn.Module):
     def forward(
         self, output: Float[Tensor, " atoms"], species: Int[Tensor, " atoms"]
     ) -> Float[Tensor, " atoms"]:
-        """Energies of atoms; `species` counts from 0."""
+        """Energy of each atom; `species` are indices from 0."""
         return (output * self.scale[species]).double() + self.shift[species]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "AtomicEnergy":
-        """Move to another device or dtype, all but the precision of the shift."""
+        """Move to another device or dtype; the shift keeps its precision."""
         exact = self.shift
         super()._apply(fn, recurse)
         self.shift = exact.to(self.shift.device)

@@ -53,23 +53,25 @@ from symnets.training import (
 def train(
     config: TrainConfig, *, resume: bool = False, progress: bool = True, summary: bool = False
 ) -> TrainState:
-    """Train as configured; the folder `config.output` then holds
+    """Train a potential from its configuration.
+
+    Afterwards the folder `config.output` contains
 
     - `model.safetensors`: the best model on the validation structures, with its errors,
-    - `checkpoint.safetensors`: the last state of the training, from which `resume` goes on,
+    - `checkpoint.safetensors`: the last state of the training, from which `resume` continues,
     - `config.yaml`, `history.csv`, `tensorboard/`.
 
     Args:
         config: see `TrainConfig`.
-        resume: go on from the checkpoint, if there is one, as if nothing had happened.
+        resume: continue from the checkpoint, if there is one.
         progress: show a progress bar on standard error; lines, if that is no terminal.
-        summary: say on standard error what is trained on, and how well it ended.
+        summary: print data, model and final errors on standard error.
 
     Returns:
-        the last state; `state.history.reason` tells why it ended.
+        the last state; `state.history.reason` is the reason why training ended.
 
     Raises:
-        FileExistsError: the folder holds a training and `resume` was not asked for.
+        FileExistsError: the folder contains a training and `resume` is false.
         ValueError: the checkpoint is of another configuration or other data, see `check_identity`; the
             data are too few or lack labels, see `load_data`; the device cannot be used.
         FloatingPointError: the loss is no longer finite.
@@ -77,27 +79,29 @@ def train(
     folder = Path(config.output)
     checkpoint = Checkpoint(folder / "checkpoint.safetensors", config.checkpoint_every)
     if not resume and (checkpoint.path.exists() or (folder / "model.safetensors").exists()):
-        raise FileExistsError(f"{folder} holds a training: go on with --resume, or choose another --output")
+        raise FileExistsError(
+            f"{folder} already contains a training; pass --resume to continue it, or choose another --output"
+        )
     device = usable_device(config.device)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     train_graphs, validation_graphs, stats = load_data(config)
     checkpoint.fingerprint = identity(config, train_graphs, validation_graphs, stats)
-    going_on = resume and checkpoint.path.exists()
-    if going_on:
+    resuming = resume and checkpoint.path.exists()
+    if resuming:
         check_identity(checkpoint.path, checkpoint.fingerprint, config)
     loader = Loader(train_graphs, config.optimizer.batch_size, shuffle=True, seed=config.seed)
     model = build_model(config, stats)
     state, total = build_state(config, model, len(loader))
-    if going_on:
+    if resuming:
         checkpoint.restore(state)
 
     console = Console(stderr=True)
     if summary:
-        _say(console, before_training(stats, len(validation_graphs), model))
+        _print(console, before_training(stats, len(validation_graphs), model))
         if warning := underdetermined(stats):
-            _say(console, [f"warning: {warning}"], style="yellow")
+            _print(console, [f"warning: {warning}"], style="yellow")
     folder.mkdir(parents=True, exist_ok=True)
     write_config(config, folder / "config.yaml")
     rules = [max_steps(total), diverged()]
@@ -114,17 +118,17 @@ def train(
     if reason := diverged()(state):
         raise FloatingPointError(reason)
     if summary:
-        _say(console, after_training(state.history, criterion(config), folder / "model.safetensors"))
+        _print(console, after_training(state.history, criterion(config), folder / "model.safetensors"))
     return state
 
 
 @contextmanager
 def _same_bits(device: torch.device) -> Iterator[None]:
-    """Within, a GPU adds in a fixed order wherever torch knows one, and warns where it does not."""
+    """Context in which a GPU sums in a fixed order, with a warning where torch has no algorithm for it."""
     if device.type != "cuda":
         yield
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by torch
     before = torch.are_deterministic_algorithms_enabled()
     only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -134,7 +138,7 @@ def _same_bits(device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(before, warn_only=only_warned)
 
 
-def _say(console: Console, lines: Iterable[str], style: str | None = None) -> None:
+def _print(console: Console, lines: Iterable[str], style: str | None = None) -> None:
     for line in lines:
         console.print(line, style=style, soft_wrap=True, highlight=False, markup=False)
 
@@ -150,7 +154,7 @@ def _fit(
     *,
     progress: bool,
 ) -> None:
-    """Move the state until the rule says stop, and keep in the folder what comes of it."""
+    """Train until the stop rule holds; model, checkpoint and logs are written to the folder."""
     folder = Path(config.output)
     loss = weighted_sum(
         (config.loss.energy, energy_term(config.loss.huber)),
@@ -178,7 +182,7 @@ def _fit(
 
 
 def _progress(config: TrainConfig, total: int) -> Callback:
-    """A bar on a terminal or in a notebook; lines elsewhere, where a bar would not show."""
+    """A progress bar on a terminal or in a notebook; lines elsewhere."""
     console = Console(stderr=True)
     if not (console.is_terminal or console.is_jupyter):
         return ProgressLines(total, show=SHOW, console=console)

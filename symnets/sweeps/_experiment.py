@@ -23,7 +23,7 @@ Arrays = Callable[[str], Mapping[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Result:
-    """What one run measured.
+    """Measured quantities and arrays of one run.
 
     Attributes:
         row: scalars by name, `verdict` among them: a line of the table. No name of a field of the config,
