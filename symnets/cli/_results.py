@@ -8,8 +8,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional
 
-from symnets.cli._sweep import print_write_up
-from symnets.sweeps import Table, experiment_page, find, name_of, write_table, write_up
+from symnets import sweeps  # its names are imported when a command uses them
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,9 @@ class Figure:
 
     def run(self) -> None:
         """Draw the figure, write the files and print the findings."""
-        print_write_up(write_up(find(self.name), self.directory))
+        from symnets.cli._sweep import print_write_up  # imports torch, which a table does not need
+
+        print_write_up(sweeps.write_up(sweeps.find(self.name), self.directory))
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Report:
 
     def run(self) -> None:
         """Write the page."""
-        page = experiment_page(self.directory, self.output)
+        page = sweeps.experiment_page(self.directory, self.output)
         Console().print(f"wrote {page}", soft_wrap=True, highlight=False)
 
 
@@ -75,11 +76,11 @@ class TableOf:
         if len(self.words) not in (1, 2):
             raise ValueError(f"expected `symnets table [NAME] DIR`, got {' '.join(self.words) or 'neither'}")
         *names, directory = self.words
-        name = name_of(find(names[0])) if names else None
-        table = Table.load(directory, name)
+        name = sweeps.name_of(sweeps.find(names[0])) if names else None
+        table = sweeps.Table.load(directory, name)
         if table.empty:
             of = f" of {name}" if name else ""
             raise ValueError(f"{directory}: expected runs{of}, found none; `symnets sweep` makes them")
-        write_table(table, self.output)
+        sweeps.write_table(table, self.output)
         text = f"wrote {len(table)} runs to {self.output}"
         Console().print(text, soft_wrap=True, highlight=False)

@@ -16,7 +16,7 @@ class Table:
 
     @staticmethod
     def load(directory: str | Path, experiment: str | None = None) -> pd.DataFrame:
-        """All runs below a directory, sorted by experiment and configuration.
+        """All runs in a directory, sorted by experiment and configuration.
 
         The index is the hash of a run. Columns: `experiment`, the fields of the config, what was measured
         (`verdict` included), `error` (NaN if there was none), `seconds` and `commit`.
