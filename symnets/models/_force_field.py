@@ -99,8 +99,8 @@ class ForceField(nn.Module):
 class Compiled(ForceField):
     """A trained force field with tables in place of radial networks, several times faster.
 
-    Predictions are the same up to the error of cubic splines. It cannot be trained. `symnets.simulate.compile`
-    chooses the number of knots by the error.
+    Predictions are the same up to the error of cubic splines. It cannot be trained.
+    `symnets.simulate.compile` chooses the number of knots by the error.
 
     Args:
         energy_model: trained model with `symnets.nn.Convolution` layers; it is copied.
