@@ -36,7 +36,9 @@ def as_rows(index: Index, n: int, device: torch.device) -> slice | Tensor | list
 
 
 class Diffeo(ABC):
-    """n deformations, one for each image of a batch; each moves the content at h(s) to s:
+    """Batch of n smooth deformations of images, volumes or points: the base class of all deformations.
+
+    Each deformation τ moves the content at h(s) to s,
 
         (τ x)(s) = x(h(s)),     h(s) = s - u(s),
 

@@ -22,7 +22,9 @@ PATIENCE = 200
 
 
 class Field(ABC):
-    """Random displacement fields with independent Gaussian coefficients:
+    """Random displacement fields with Gaussian coefficients: the base class of all random fields.
+
+    A displacement is a sum of basis functions with independent coefficients,
 
         u_a(x) = Σ_k C_(a,k) φ_k(x),     C_(a,k) ~ N(0, δ² A_k²),
 

@@ -30,7 +30,7 @@ def classification_error(
     *,
     batch_size: int = 500,
 ) -> ClassificationError:
-    """Classification error of a model whose predicted class is the index of the largest output.
+    """Classification error: the fraction of examples whose largest output is not that of the label.
 
     An example with a NaN among its outputs counts as wrong; of equal largest outputs the first is the
     predicted class. The model is evaluated in eval mode, in batches on the device of its parameters, and left

@@ -145,7 +145,7 @@ class Errors:
 
 
 def errors(predicted: Predictions) -> Errors:
-    """Errors of predictions, for example `errors(predictions(model, loader))`.
+    """MAE and RMSE of predicted energies, forces and stress: `errors(predictions(model, loader))`.
 
     NaN labels are skipped; a NaN prediction makes the error NaN.
     """

@@ -33,7 +33,9 @@ class FilterProjections:
 
 @torch.no_grad()
 def filter_projections(weight: Float[Tensor, "outputs inputs k k"]) -> FilterProjections:
-    """Projections of filters on the eigenvectors of the grid Laplacian with free boundary conditions,
+    """Mean squared projections of filters on the eigenvectors of the grid Laplacian.
+
+    With free boundary conditions, eigenvectors and eigenvalues are
 
         v_pq(i, j) = c_p c_q cos(π p (i + 1/2) / k) cos(π q (j + 1/2) / k),
         λ_pq = 4 sin²(π p / 2k) + 4 sin²(π q / 2k),     p, q = 0 ... k - 1.

@@ -83,7 +83,7 @@ class Margins:
 def margins(
     model: nn.Module, batch: Batch | tuple[Tensor, Tensor], margin: float = 1.0, tolerance: float = 1e-6
 ) -> Margins:
-    """Margins of a net with scalar output on labelled patterns.
+    """Gaps Δ = margin - y f of a net with scalar output on labelled patterns, and which are unsatisfied.
 
     A second-order minimiser converges to patterns exactly on the margin, where rounding decides the sign of
     Δ; hence the tolerance. The model is evaluated in eval mode and left as found.

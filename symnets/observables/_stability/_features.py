@@ -50,7 +50,7 @@ def select_output(
 def selector_of(
     output: OutputSelector | Mapping[str, OutputSelector] | None, name: str, own: bool
 ) -> OutputSelector | None:
-    """The selector for a module: its entry in a mapping, or a single selector for the model's own output."""
+    """Output selector of a module: its entry in a mapping, or the selector of the model."""
     if isinstance(output, Mapping):
         return output.get(name)
     return output if own else None
@@ -85,7 +85,7 @@ Layers = str | type[nn.Module] | Sequence[str | type[nn.Module]] | None
 
 
 def select_layers(model: nn.Module, layers: Layers) -> tuple[dict[str, nn.Module], set[str]]:
-    """The selected modules by name, and the set of names that were given explicitly.
+    """Selects modules of a network: the modules by name, and the set of names that were given explicitly.
 
     A submodule that is itself called "output" is listed as ".output".
 

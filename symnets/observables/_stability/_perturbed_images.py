@@ -41,7 +41,7 @@ def check_images(images: Any, field: DeformationField) -> None:
 
 
 def check_strength(temperature: float | None, delta: float | None) -> dict[str, float]:
-    """The given one of temperature and delta, as a keyword argument of `sample`.
+    """Checks that one of temperature and delta is given; returns it as a keyword argument of `sample`.
 
     Raises:
         ValueError: both, neither, or a number that is negative or not finite.
