@@ -18,8 +18,7 @@ FLOORS = [
     {"sweeps"},
     {"setups"},
     {"experiments", "potentials"},
-    {"cli"},
-    {"demo"},
+    {"cli", "demo"},
 ]
 FILES = sorted(PACKAGE.rglob("*.py"))
 
