@@ -23,7 +23,7 @@ def generate(
     seed: int = 0,
     progress: bool = True,
 ) -> list[Atoms]:
-    """List of the frames of `sample_trajectory`, with a progress bar if `progress`."""
+    """Labelled frames of molecular dynamics with GFN2-xTB, as a list; see `sample_trajectory`."""
     options = {"temperature": temperature, "every": every, "equilibration": equilibration}
     iterator = sample_trajectory(structure, frames=frames, timestep=timestep, seed=seed, **options)
     return list(track(iterator, "GFN2-xTB dynamics", total=frames, disable=not progress))

@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -25,6 +25,7 @@ def cache_last(make: Callable[..., T]) -> Callable[..., T]:
     """
     last: tuple[list[_CachedArgument], T] | None = None
 
+    @wraps(make)
     def call(*arguments: Any) -> T:
         nonlocal last
         if is_traced():
