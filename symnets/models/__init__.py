@@ -1,4 +1,4 @@
-"""Whole networks and the wrappers around them."""
+"""Networks: potentials, dense and convolutional nets, image nets, their wrappers and files."""
 
 import lazy_loader
 

@@ -19,8 +19,8 @@ class Activation:
     """φ(z) = norm · value(z), with norm such that E φ(z)² = 1 for z ~ N(0, 1).
 
     Attributes:
-        name: what it is called.
-        value: without its norm.
+        name: name for `find_activation`.
+        value: the function without its norm.
         slope: derivative of value; at a kink, the one that torch takes (ReLU: 0 at 0).
         curvature: second derivative of value; None where it vanishes almost everywhere.
         homogeneous: whether value(c z) = c value(z) for c > 0.
@@ -53,7 +53,7 @@ def _swish_curvature(z: Tensor) -> Tensor:
 
 
 def _density(z: Tensor) -> Tensor:
-    """Of N(0, 1)."""
+    """Density of N(0, 1)."""
     return torch.exp(-z * z / 2) * (2 * np.pi) ** -0.5
 
 
@@ -86,7 +86,7 @@ def find_activation(name: str) -> Activation:
     """An activation by its name.
 
     Raises:
-        ValueError: unknown; the nearest is named.
+        ValueError: an unknown name; the nearest valid one is named.
     """
     if name not in ACTIVATIONS:
         raise ValueError(f"activation: unknown {name!r}; {did_you_mean(name, ACTIVATIONS)}")
@@ -95,7 +95,7 @@ def find_activation(name: str) -> Activation:
 
 @lru_cache
 def _norm(name: str) -> float:
-    """By quadrature on a grid: exact to rounding for smooth functions, and for ReLU, known in closed form."""
+    """Norm by quadrature on a grid, exact to rounding for smooth functions; in closed form for ReLU."""
     if name == "relu":
         return 2**0.5
     # On the CPU whatever the default device is: on "meta" there would be no value.

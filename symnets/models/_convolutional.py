@@ -24,17 +24,17 @@ class Convolutional(nn.Module):
 
     Args:
         shape: (channels, rows, columns) of an image.
-        width: channels of each hidden layer.
+        width: number of channels of each hidden layer.
         depth: number of convolutions.
-        kernel: rows and columns of a filter.
-        stride: of all convolutions, or one for each.
-        activation: as for `Dense`.
+        kernel: number of rows and of columns of a filter.
+        stride: stride of all convolutions, or one for each.
+        activation: a name, as for `Dense`.
         parametrization: "ntk", "standard" or "mean_field".
         bias: whether layers have biases, zero at first.
-        d_out: components of an output; None for a scalar f, without an axis for it.
+        d_out: number of components of an output; None for a scalar f, without an axis for it.
         members: number of nets; None for a single one, without an axis for it.
-        generator: source of the initial weights, member after member; the net is on its device.
-        dtype: of the parameters; drawn in float64 whatever it is.
+        generator: generator of the initial weights, member after member; the net is on its device.
+        dtype: dtype of the parameters, which are always sampled in float64.
 
     Note:
         In float32 cuDNN rounds factors to TF32, 11 bits of 24, unless
@@ -73,14 +73,16 @@ class Convolutional(nn.Module):
         self.scales = layer_scales(parametrization, fan_in)
         deviations = [initial_deviation(parametrization, n) for n in fan_in]
         device = None if generator is None else generator.device
-        draws = [
+        sampled = [
             [
                 s * torch.randn(size, generator=generator, dtype=torch.float64, device=device)
                 for s, size in zip(deviations, shapes, strict=True)
             ]
             for _ in range(members or 1)
         ]
-        layers = draws[0] if members is None else [torch.stack(layer) for layer in zip(*draws, strict=True)]
+        layers = (
+            sampled[0] if members is None else [torch.stack(layer) for layer in zip(*sampled, strict=True)]
+        )
         dtype = dtype or torch.get_default_dtype()
         self.weights = nn.ParameterList([nn.Parameter(layer.to(dtype)) for layer in layers])
         lead = () if members is None else (members,)
@@ -92,13 +94,13 @@ class Convolutional(nn.Module):
         """f(x): (n,) or (S, n), with a last axis d_out unless it is None.
 
         Args:
-            x: (n, channels, rows, columns), seen by all members, or (S, n, ...), each member's own.
+            x: (n, channels, rows, columns), shared by all members, or (S, n, ...), different for each member.
         """
         self._check(x)
         weights = [w if self.members is not None else w[None] for w in self.weights]
         biases = [b if self.members is not None else b[None] for b in self.biases]
         groups = len(weights[0])
-        # Members stand side by side as groups of channels; images that all of them see, only once.
+        # Members are groups of channels; images shared by all members are there only once.
         a = x if x.ndim == 4 else x.transpose(0, 1).flatten(1, 2)
         for layer, (s, w) in enumerate(zip(self.scales[:-1], weights[:-1], strict=True)):
             shared = layer == 0 and x.ndim == 4
@@ -115,12 +117,12 @@ class Convolutional(nn.Module):
 
     @property
     def input_axes(self) -> int:
-        """Axes of inputs seen by all members; one more, and each member has its own."""
+        """Number of axes of inputs shared by all members; inputs of each member have one more."""
         return 4
 
     @property
     def n_hidden_units(self) -> int:
-        """Channels of all hidden layers, of one member: what a rescaling of ReLU acts on."""
+        """Number of hidden channels of one member, each of which ReLU allows to rescale."""
         return self.width * self.depth
 
     def member(self, index: int) -> "Convolutional":
@@ -128,7 +130,7 @@ class Convolutional(nn.Module):
         return self._with([p[index] for p in self.parameters()], None)
 
     def select(self, indices: Sequence[int] | Tensor) -> "Convolutional":
-        """Some of the members, copied."""
+        """Some of the members, as a copy."""
         chosen = torch.as_tensor(indices, device=self.weights[0].device)
         return self._with([p[chosen] for p in self.parameters()], len(chosen))
 
@@ -164,7 +166,7 @@ class Convolutional(nn.Module):
         return ", ".join(f"{k}={v!r}" for k, v in arguments.items())
 
     def _with(self, parameters: Sequence[Tensor], members: int | None) -> "Convolutional":
-        """A net of this shape with other parameters, copied; frozen are those that are frozen here."""
+        """A net of this shape with copies of other parameters, frozen where these are frozen."""
         twin = copy.copy(self)
         twin._modules, twin.members = dict(self._modules), members
         pairs = zip(parameters, self.parameters(), strict=True)

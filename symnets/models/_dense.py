@@ -1,10 +1,10 @@
 """Dense: fully connected nets, one or many of the same shape at once.
 
-One pass through a dense net and back, written out: features first, one call for all members.
+Forward and backward pass are written out, with features as the first axis and one call for all members.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,16 +14,13 @@ from torch.autograd.function import FunctionCtx
 from symnets.models._activation import Activation, find_activation
 from symnets.models._parametrization import Parametrization, initial_deviation, layer_scales
 
-if TYPE_CHECKING:
-    pass
-
 
 def dense_pass(model: "Dense", x: Tensor) -> Float[Tensor, "members d_out n"]:
     """f of all members, (S, d_out, n); differentiable to any order, and inside torch.func transforms."""
     weights, biases, factors = _arguments(model)
-    wanted = x.requires_grad or any(p.requires_grad for p in (*weights, *biases))
-    transformed = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore
-    if transformed or not (wanted and torch.is_grad_enabled()):
+    differentiable = x.requires_grad or any(p.requires_grad for p in (*weights, *biases))
+    inside_transform = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore
+    if inside_transform or not (differentiable and torch.is_grad_enabled()):
         return _plain(model.activation, factors, x, weights, biases)[0]
     return _Pass.apply(model.activation, factors, x, len(weights), *weights, *biases)  # pyright: ignore
 
@@ -39,7 +36,7 @@ def _plain(
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Output (S, d_out, n); pre-activations; activations (without norm) from the input on, each (S, h, n).
 
-    In place, activations of ReLU take the memory of their pre-activations.
+    In place, activations of ReLU overwrite their pre-activations.
     """
     members, columns = weights[0].shape[0], x.shape[-2]
     before: list[Tensor] = []
@@ -68,8 +65,8 @@ class _Pass(torch.autograd.Function):
         weights, biases = list(parameters[:layers]), list(parameters[layers:])
         out, before, after = _plain(activation, factors, x, weights, biases, in_place=True)
         ctx.activation, ctx.factors, ctx.layers = activation, factors, layers
-        kept = [] if activation.name == "relu" else before  # of ReLU the sign of the output tells the slope
-        ctx.save_for_backward(x, *parameters, *after, *kept)
+        saved = [] if activation.name == "relu" else before  # the output of ReLU determines its slope
+        ctx.save_for_backward(x, *parameters, *after, *saved)
         return out
 
     @staticmethod
@@ -80,7 +77,7 @@ class _Pass(torch.autograd.Function):
         layers, factors, activation = ctx.layers, ctx.factors, ctx.activation  # pyright: ignore
         x, n = saved[0], len(needs) - 4
         parameters, rest = saved[1 : 1 + n], saved[1 + n :]
-        if torch.is_grad_enabled():  # a derivative of this derivative is wanted
+        if torch.is_grad_enabled():  # this derivative will be differentiated
             return _differentiable(activation, factors, x, parameters, layers, signal, needs)
         after, before = rest[:layers], rest[layers:]
         weights, biases = parameters[:layers], parameters[layers:]
@@ -105,11 +102,11 @@ def _back(
 
     Args:
         activation: φ.
-        factors: of each layer.
+        factors: factor of each layer.
         weights: (S, ...) each.
-        biased: whether biases have gradients.
+        biased: whether the net has biases.
         after: activations without norm, the input first.
-        before: pre-activations; empty for ReLU, whose output tells the slope.
+        before: pre-activations; empty for ReLU, whose output determines the slope.
         signal: ∂L/∂f, (S, d_out, n).
     """
     grad_w: list[Tensor] = []
@@ -118,7 +115,7 @@ def _back(
         a, w = after[layer], weights[layer]
         if biased:
             grad_b.append(signal.sum(2))
-        if a.ndim == 2:  # the input that all members see: one product
+        if a.ndim == 2:  # the input shared by all members: one product
             flat = signal.reshape(-1, signal.shape[2]) @ a.T
             grad_w.append(flat.reshape(w.shape).mul_(factors[layer]))
         else:
@@ -143,14 +140,15 @@ def backpropagate(
     For small nets the graph and its engine take as long as the products.
 
     Args:
-        model: its frozen parameters get no gradient.
+        model: the net; its frozen parameters get no gradient.
         x: inputs.
-        slope: from f, (S, d_out, n), to ∂L/∂f of the same shape.
+        slope: maps f, (S, d_out, n), to ∂L/∂f of the same shape.
     """
     weights, biases, factors = _arguments(model)
     out, before, after = _plain(model.activation, factors, x, weights, biases, in_place=True)
-    kept = [] if model.activation.name == "relu" else before
-    grad_w, grad_b, _ = _back(model.activation, factors, weights, bool(biases), after, kept, slope(out))
+    if model.activation.name == "relu":
+        before = []
+    grad_w, grad_b, _ = _back(model.activation, factors, weights, bool(biases), after, before, slope(out))
     for parameter, grad in zip(model.parameters(), (*grad_w, *grad_b), strict=True):
         parameter.grad = grad.reshape(parameter.shape) if parameter.requires_grad else None
     return out
@@ -160,7 +158,7 @@ def _arguments(model: "Dense") -> tuple[list[Tensor], list[Tensor], list[float]]
     """Weights and biases with a member axis; the factor of each layer."""
     weights = [w if model.members is not None else w[None] for w in model.weights]
     biases = [b if model.members is not None else b[None] for b in model.biases]
-    # The norm of the activation and the scale of the layer that reads it are one factor.
+    # The norm of the activation and the scale of the next layer are one factor.
     factors = [s * (model.activation.norm if layer else 1.0) for layer, s in enumerate(model.scales)]
     return weights, biases, factors
 
@@ -174,12 +172,12 @@ def _differentiable(
     signal: Tensor,
     needs: tuple[bool, ...],
 ) -> Any:
-    """The same gradient as an expression that autograd follows."""
+    """The same gradient as an expression that autograd differentiates."""
     out = _plain(activation, factors, x, list(parameters[:layers]), list(parameters[layers:]))[0]
     arguments = (x, *parameters)
-    wanted = [a for a, need in zip(arguments, (needs[2], *needs[4:]), strict=True) if need]
-    found = iter(torch.autograd.grad(out, wanted, signal, create_graph=True, allow_unused=True))
-    grads = [next(found) if need else None for need in (needs[2], *needs[4:])]
+    inputs = [a for a, need in zip(arguments, (needs[2], *needs[4:]), strict=True) if need]
+    gradients = iter(torch.autograd.grad(out, inputs, signal, create_graph=True, allow_unused=True))
+    grads = [next(gradients) if need else None for need in (needs[2], *needs[4:])]
     return None, None, grads[0], None, *grads[1:]
 
 
@@ -192,19 +190,19 @@ class Dense(nn.Module):
     parametrisation sets (`layer_scales`). With members, every parameter has a leading axis S.
 
     Args:
-        d_in: components of an input.
-        width: h, units of each hidden layer.
+        d_in: number of components of an input.
+        width: h, number of units of each hidden layer.
         depth: L, number of hidden layers.
         activation: "relu", "tanh", "swish", "gelu", "erf" or "linear".
         parametrization: "ntk", "standard" or "mean_field".
         bias: whether layers have biases, zero at first.
-        d_out: components of an output; None for a scalar f, without an axis for it.
+        d_out: number of components of an output; None for a scalar f, without an axis for it.
         members: number of nets; None for a single one, without an axis for it.
         init: "normal", or "orthogonal": (semi-)orthogonal matrices of the same mean square.
-        generator: source of the initial weights, member after member: S members drawn at once
-            equal S single nets drawn one after the other. The net is on its device; a generator of a GPU
-            gives other numbers than one of the CPU.
-        dtype: of the parameters; drawn in float64 whatever it is.
+        generator: generator of the initial weights, member after member: a net of S members
+            equals S single nets initialised one after the other. The net is on its device; a generator of a
+            GPU gives other numbers than one of the CPU.
+        dtype: dtype of the parameters, which are always sampled in float64.
 
     Example:
         >>> Dense(10, 20, 3, members=5)(torch.randn(100, 10)).shape
@@ -238,11 +236,16 @@ class Dense(nn.Module):
         fan_in = [d_in] + [width] * depth
         self.scales = layer_scales(parametrization, fan_in)
         shapes = [*[(width, n) for n in fan_in[:-1]], (d_out or 1, width)]
-        draws = [
-            [_draw(shape, init, generator) * initial_deviation(parametrization, shape[1]) for shape in shapes]
+        sampled = [
+            [
+                _sample(shape, init, generator) * initial_deviation(parametrization, shape[1])
+                for shape in shapes
+            ]
             for _ in range(members or 1)
         ]
-        layers = draws[0] if members is None else [torch.stack(layer) for layer in zip(*draws, strict=True)]
+        layers = (
+            sampled[0] if members is None else [torch.stack(layer) for layer in zip(*sampled, strict=True)]
+        )
         dtype = dtype or torch.get_default_dtype()
         self.weights = nn.ParameterList([nn.Parameter(layer.to(dtype)) for layer in layers])
         biases = [layer.new_zeros(layer.shape[:-1], dtype=dtype) for layer in layers] if bias else []
@@ -252,7 +255,7 @@ class Dense(nn.Module):
         """f(x): (n,) or (S, n), with a last axis d_out unless it is None.
 
         Args:
-            x: (n, d_in), seen by all members, or (S, n, d_in), each member's own.
+            x: (n, d_in), shared by all members, or (S, n, d_in), different for each member.
         """
         self._check(x)
         return self._outward(dense_pass(self, x))
@@ -266,30 +269,30 @@ class Dense(nn.Module):
 
         Args:
             x: as in `forward`.
-            slope: from f(x) to ∂L/∂f, of the same shape.
+            slope: maps f(x) to ∂L/∂f, of the same shape.
         """
         self._check(x)
 
         def inward(f: Tensor) -> Tensor:
-            found = slope(self._outward(f))
-            found = found if self.members is not None else found[None]
-            return found[:, None] if self.d_out is None else found.transpose(1, 2)
+            gradient = slope(self._outward(f))
+            gradient = gradient if self.members is not None else gradient[None]
+            return gradient[:, None] if self.d_out is None else gradient.transpose(1, 2)
 
         return self._outward(backpropagate(self, x, inward))
 
     def _outward(self, f: Float[Tensor, "members outputs n"]) -> Tensor:
-        """Axes as users see them."""
+        """Output with the axes of `forward`."""
         f = f[:, 0] if self.d_out is None else f.transpose(1, 2)
         return f[0] if self.members is None else f
 
     @property
     def input_axes(self) -> int:
-        """Axes of inputs seen by all members; one more, and each member has its own."""
+        """Number of axes of inputs shared by all members; inputs of each member have one more."""
         return 2
 
     @property
     def n_hidden_units(self) -> int:
-        """h L, of one member."""
+        """Number of hidden units of one member, h L."""
         return self.width * self.depth
 
     def member(self, index: int) -> "Dense":
@@ -297,7 +300,7 @@ class Dense(nn.Module):
         return self._with([p[index] for p in self.parameters()], None)
 
     def select(self, indices: Sequence[int] | Tensor) -> "Dense":
-        """Some of the members, copied."""
+        """Some of the members, as a copy."""
         chosen = torch.as_tensor(indices, device=self.weights[0].device)
         return self._with([p[chosen] for p in self.parameters()], len(chosen))
 
@@ -333,7 +336,7 @@ class Dense(nn.Module):
         }
 
     def _with(self, parameters: Sequence[Tensor], members: int | None) -> "Dense":
-        """A net of this shape with other parameters, copied; frozen are those that are frozen here."""
+        """A net of this shape with copies of other parameters, frozen where these are frozen."""
         twin = Dense.__new__(Dense)
         nn.Module.__init__(twin)
         for name in ("d_in", "width", "depth", "d_out", "activation", "parametrization", "scales"):
@@ -354,8 +357,8 @@ class Dense(nn.Module):
             raise ValueError(f"x: expected shape {expected}, got {tuple(x.shape)}; flatten images first")
 
 
-def _draw(shape: tuple[int, int], init: str, generator: Generator | None) -> Tensor:
-    """Entries of unit mean square."""
+def _sample(shape: tuple[int, int], init: str, generator: Generator | None) -> Tensor:
+    """A random matrix with entries of unit mean square."""
     device = None if generator is None else generator.device
     normal = torch.randn(shape, generator=generator, dtype=torch.float64, device=device)
     if init == "normal":

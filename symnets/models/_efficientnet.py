@@ -1,7 +1,4 @@
-"""InvertedResidual: the block of EfficientNet, wide inside and narrow outside.
-
-EfficientNet: inverted residuals with depthwise convolutions, squeeze and excitation, and SiLU.
-"""
+"""EfficientNet: inverted residuals with depthwise convolutions, squeeze and excitation, and SiLU."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,17 +10,17 @@ from symnets.models._image_net_layers import check_images, check_sizes, draw_wei
 
 
 class InvertedResidual(nn.Module):
-    """Expand by 1x1, filter each channel on its own, weigh channels, project by 1x1; add what came.
+    """Expansion by 1x1, depthwise convolution, excitation, projection by 1x1, and the residual connection.
 
     Each convolution is followed by a batch normalisation, all but the projection by SiLU as well. The
     input is added where it has the shape of the output (Sandler et al. 2018, arXiv:1801.04381).
 
     Args:
-        channels: of the input.
-        out: channels of the output.
+        channels: number of channels of the input.
+        out: number of channels of the output.
         expansion: channels within the block, over those of the input; with 1 there is no expansion.
-        stride: of the depthwise convolution.
-        kernel: of the depthwise convolution.
+        stride: stride of the depthwise convolution.
+        kernel: width of the depthwise convolution.
     """
 
     def __init__(self, channels: int, out: int, *, expansion: int, stride: int, kernel: int) -> None:
@@ -49,8 +46,8 @@ class SqueezeExcitation(nn.Module):
     Source: Hu et al. 2018, arXiv:1709.01507, there with ReLU.
 
     Args:
-        channels: of the maps.
-        squeezed: components of V ⟨x⟩.
+        channels: number of channels of the maps.
+        squeezed: number of components of V ⟨x⟩.
     """
 
     def __init__(self, channels: int, squeezed: int) -> None:
@@ -75,7 +72,7 @@ class SqueezeExcitation(nn.Module):
 def normalised(
     channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1, silu: bool = True
 ) -> nn.Sequential:
-    """A "same" convolution without bias, its batch normalisation, and SiLU unless told otherwise.
+    """A "same" convolution without bias, its batch normalisation, and SiLU unless `silu` is false.
 
     The normalisation adds 10⁻³ to variances, as published; depthwise maps can be nearly constant. Its
     running averages have torch's momentum 0.1, not the published 0.01, which would still hold a part
@@ -98,8 +95,8 @@ STAGES = (
     (4, 96, 2, 5),
     (4, 160, 1, 3),
 )
-"""Of each stage: expansion, channels, stride and kernel of its block. As published, but for an expansion of
-4 instead of 6 and half of the channels."""
+"""Expansion, channels, stride and kernel of the block of each stage. As published, except for an expansion
+of 4 instead of 6 and half of the channels."""
 
 
 class EfficientNet(nn.Module):

@@ -71,7 +71,7 @@ class Ensemble(nn.Module):
         return model.train(self.training)
 
     def select(self, indices: Sequence[int] | Tensor) -> "Ensemble":
-        """Some of the members, copied."""
+        """Some of the members, as a copy."""
         chosen = torch.as_tensor(indices, device=self.stacked[0].device)
         twin = copy.copy(self)
         twin._modules, twin._buffers = dict(self._modules), dict(self._buffers)
@@ -93,5 +93,5 @@ def _copy(value: Tensor, parameter: Tensor) -> nn.Parameter:
 
 
 def mean_prediction(outputs: Tensor) -> Tensor:
-    """Average over the member axis: the function f̄ = (1/S) Σ_s f_s."""
+    """Average over the member axis, f̄ = (1/S) Σ_s f_s."""
     return torch.mean(outputs, 0)

@@ -1,7 +1,4 @@
-"""Weights in SevenNet's order, and the symnets model they make.
-
-from_sevennet: SevenNet's published and own checkpoints as symnets force fields.
-"""
+"""from_sevennet: checkpoints of SevenNet, published or your own, as symnets force fields."""
 
 import itertools
 import math
@@ -23,39 +20,39 @@ from symnets.ops import all_paths
 
 @dataclass(frozen=True)
 class SevenNetLayer:
-    """Irreps of one of SevenNet's interaction blocks, in the order its arrays have them."""
+    """Irreps of an interaction block of SevenNet, in the order of its arrays."""
 
     features: str
-    """That come in."""
+    """Irreps of the input."""
     gate: str
-    """What the gate takes: the output of the linear layers."""
+    """Irreps of the input of the gate, the output of the linear layers."""
     paths: tuple[tuple[int, int, str], ...]
     """Block of the features, degree of the spherical harmonic, irrep of the output, path by path."""
 
 
 @dataclass(frozen=True)
 class SevenNetWeights:
-    """What SevenNet built from a checkpoint: numbers and the order they are in."""
+    """Weights of a net that SevenNet built from a checkpoint, and their order."""
 
     species: tuple[int, ...]
     """Atomic numbers in the order of its one-hot embedding."""
     arguments: Mapping[str, Any]
-    """Of `SevenNet`, all but those that depend on the species."""
+    """Arguments of `SevenNet`, except those that depend on the species."""
     layers: tuple[SevenNetLayer, ...]
     arrays: Mapping[str, Tensor]
-    """By the names of SevenNet's state dict."""
+    """Weights by their names in SevenNet's state dict."""
 
     def model(self, dtype: torch.dtype) -> SevenNet:
-        """The symnets model of the same energies.
+        """The symnets model with the same energies.
 
-        Weights keep their bits: what SevenNet multiplies them by, symnets does too. Those of
-        self-connections for each species are the exception, they change by a factor.
+        Weights keep their bits, since both multiply them by the same factors. Only weights of
+        self-connections for each species change by a factor.
         """
         order = sorted(range(len(self.species)), key=lambda i: self.species[i])
         shift, scale = (
             self._per_species(f"rescale_atomic_energy.{name}", order) for name in ("shift", "scale")
         )
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, to be replaced
+        with torch.random.fork_rng(devices=[]):  # random initial weights are replaced below
             model = SevenNet(self.species, shift=shift, scale=scale, **self.arguments).to(dtype)
         with torch.no_grad():
             model.edges.basis.wave_numbers.copy_(self.arrays["edge_embedding.basis_function.coeffs"])  # pyright: ignore
@@ -77,8 +74,8 @@ class SevenNetWeights:
         before, after = (self.arrays[f"{number}_self_interaction_{n}.linear.weight"] for n in (1, 2))
         _copy(ours.before, _blocks(before, features, features))
 
-        # SevenNet's numbers of our paths; its weights stand path after path, those of the linear
-        # layer that follows path after path of an output irrep.
+        # Numbers of our paths in SevenNet. Its radial weights are in the order of paths; those of the linear
+        # layer that follows, in the order of the paths into each output irrep.
         known = {(features[i].ir, degree, out): n for n, (i, degree, out) in enumerate(layer.paths)}
         slots, paths = all_paths(ours.irreps_in, ours.convolution.irreps_filter, ours.gate.irreps_in)
         numbers = [known[ours.irreps_in[i].ir, degree, str(slots[slot].ir)] for i, degree, slot in paths]
@@ -111,7 +108,7 @@ class SevenNetWeights:
 def _blocks(
     array: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps, *between: int
 ) -> dict[o3.Irrep, Tensor]:
-    """e3nn's flat weights as (mul_in, mul_out) for each irrep that comes in and goes out, each there once."""
+    """e3nn's flat weights as (mul_in, mul_out) for each irrep that is in the input and in the output."""
     blocks, start = {}, 0
     for (mul_in, ir_in), (mul_out, ir_out) in itertools.product(irreps_in, irreps_out):
         if ir_in == ir_out:
@@ -125,7 +122,7 @@ def _blocks(
 
 def _copy(layer: Linear | SpeciesLinear, blocks: Mapping[o3.Irrep, Tensor]) -> None:
     for weight, (_, ir) in zip(layer.weights, layer.irreps_out, strict=True):
-        if ir in blocks:  # else no input reaches it, and there is no weight
+        if ir in blocks:  # without an input of this irrep there is no weight
             weight.copy_(blocks[ir])
 
 
@@ -145,11 +142,11 @@ _DEAD = ("output_mask", "_w3j")
 def from_sevennet(checkpoint: str | Path, *, dtype: torch.dtype = torch.float32) -> ForceField:
     """A SevenNet potential as a symnets force field, in eval mode.
 
-    SevenNet's own loader builds the net once, then the numbers are taken over; `save` writes them to
-    symnets' own file, which needs SevenNet no more. In float64 both give the same energies and forces
+    SevenNet's own loader builds the net once, then its weights are copied; `save` writes them to a
+    symnets file, which is read without SevenNet. In float64 both give the same energies and forces
     up to rounding.
 
-    A SevenNet checkpoint is a pickle: loading one runs the code in it. Load those you trust.
+    A SevenNet checkpoint is a pickle: loading one runs the code in it. Load only those you trust.
 
     Args:
         checkpoint: "7net-0" or "7net-l3i5", which come with SevenNet, or the path of a checkpoint.
@@ -157,7 +154,8 @@ def from_sevennet(checkpoint: str | Path, *, dtype: torch.dtype = torch.float32)
 
     Raises:
         ModuleNotFoundError: SevenNet is not installed.
-        ValueError: no such checkpoint, or a net that `SevenNet` cannot express, e.g. a multi-fidelity one.
+        ValueError: no such checkpoint, or a net that `SevenNet` cannot represent, such as one of several
+            fidelities.
 
     Example:
         force_field = from_sevennet("7net-0")
@@ -170,7 +168,7 @@ def from_sevennet(checkpoint: str | Path, *, dtype: torch.dtype = torch.float32)
             "SevenNet is needed to read its checkpoints: pip install 'symnets[sevennet]'"
         ) from error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # e3nn's of TorchScript, hundreds of times
+        warnings.simplefilter("ignore")  # hundreds of e3nn's warnings on TorchScript
         peer = load_checkpoint(checkpoint)
         config = peer.config
         _check(config)
@@ -179,10 +177,10 @@ def from_sevennet(checkpoint: str | Path, *, dtype: torch.dtype = torch.float32)
 
 
 def read_weights(net: Any, config: dict[str, Any]) -> SevenNetWeights:
-    """Numbers of a net that SevenNet has built, as it computes with them.
+    """Weights of a net that SevenNet has built.
 
-    Not of its file: in older ones the radial weights are in another order and some signs differ, which
-    SevenNet mends while it builds.
+    They are not read from its file: in older files the radial weights are in another order and some signs
+    differ, which SevenNet corrects when it builds the net.
     """
     _check(config)
     embedding, n_layers = net._modules["edge_embedding"], config["num_convolution_layer"]
@@ -221,14 +219,14 @@ def read_weights(net: Any, config: dict[str, Any]) -> SevenNetWeights:
 
 def _check(config: dict[str, Any]) -> None:
     if config.get("use_modality"):
-        raise ValueError("the checkpoint is a multi-fidelity net, which symnets cannot express")
+        raise ValueError("the checkpoint is a multi-fidelity net, which symnets cannot represent")
     for name, allowed in _MUST_BE.items():
         value = config[name]
         kinds = set(value) if isinstance(value, list) else {str(value)}
         if not kinds <= {str(v) for v in allowed} or len(kinds) > 1:
-            raise ValueError(f"the checkpoint has {name} = {value}; symnets can express {allowed}")
+            raise ValueError(f"the checkpoint has {name} = {value}; symnets can represent {allowed}")
 
 
 def _scalars_first(irreps: Any) -> str:
-    """Even scalars to the front, where `Gate` wants them; e3nn sorts odd ones before them."""
+    """Irreps with even scalars first, as `Gate` needs them; e3nn sorts odd scalars first."""
     return "+".join(str(block) for block in sorted(irreps, key=lambda block: str(block.ir) != "0e"))

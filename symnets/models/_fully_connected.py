@@ -1,4 +1,4 @@
-"""FullyConnected: the net that does not know which pixels are neighbours."""
+"""FullyConnected: an image net without convolutions, which treats all pixels alike."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ class FullyConnected(nn.Module):
     """Hidden layers of equal width with ReLU, and a linear readout.
 
     Pixels enter in the order of the tensor: channel by channel, row by row. `Dense` is the same
-    function with a member axis; here each layer is a module, so that it can be looked at on its own.
+    function with a member axis; here each layer is a module, so that hooks can record its output.
 
     Args:
         shape: (channels, rows, columns) of an image.

@@ -1,7 +1,4 @@
-"""Initial weights of image nets.
-
-Sizes of images and of nets that see them: checked once, and how often an image can be halved.
-"""
+"""Initial weights of image nets, their sizes, and the checks of the images they take."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +11,7 @@ def draw_weights(model: nn.Module, readout: nn.Linear) -> None:
 
         w ~ N(0, 2 / fan-in),   readout: w ~ N(0, 1 / fan-in),   biases 0,
 
-    with fan-in = channels · kernel² seen by one output. The 2 makes up for the half of the second
+    with fan-in = channels · kernel², the inputs of one output. The 2 makes up for the half of the second
     moment that a ReLU cuts off (He et al. 2015, arXiv:1502.01852); no ReLU follows the readout.
     Batch normalisations keep torch's start: factor 1, shift 0.
     """
@@ -27,16 +24,16 @@ def draw_weights(model: nn.Module, readout: nn.Linear) -> None:
 
 
 SMALLEST = 4
-"""Rows and columns of the smallest image a convolutional net takes."""
+"""Least number of rows and columns of the images of a convolutional net."""
 
 
 def check_sizes(
     shape: Sequence[int], n_classes: int, width: float, *, smallest: int = SMALLEST
 ) -> tuple[int, int, int]:
-    """The shape of an image as (channels, rows, columns).
+    """Check the sizes of an image net; returns the shape of an image as (channels, rows, columns).
 
     Raises:
-        ValueError: something is not that, too small, or the width is not positive.
+        ValueError: the shape has not three sizes, a size is too small, or the width is not positive.
     """
     sizes = tuple(int(size) for size in shape)
     if len(sizes) != 3:
@@ -61,20 +58,20 @@ def scaled(size: int, width: float) -> int:
     return max(1, round(size * width))
 
 
-def halvings(shape: Sequence[int], wanted: int) -> int:
-    """How many poolings by 2 (rounded down) leave at least one pixel, up to those wanted.
+def halvings(shape: Sequence[int], most: int) -> int:
+    """Number of poolings by 2 (rounded down) that leave at least one pixel, at most `most`.
 
     Example:
         28 goes to 14, 7, 3, 1: `halvings((1, 28, 28), 5)` is 4.
     """
-    return min(wanted, min(shape[-2:]).bit_length() - 1)
+    return min(most, min(shape[-2:]).bit_length() - 1)
 
 
 def check_images(images: Tensor, shape: Sequence[int]) -> Tensor:
-    """The images, if they are of the shape that a net was built for.
+    """Images, checked to have the shape that a net was built for.
 
     Raises:
-        ValueError: they are not; the message says what came.
+        ValueError: they have another shape; the message names both.
     """
     found = tuple(images.shape[1:])
     if images.ndim != 4 or found != tuple(shape):

@@ -1,4 +1,4 @@
-"""Networks by the import path of what makes them, with weights from a file."""
+"""Networks by import path, and state dicts read from files."""
 
 import copy
 import importlib
@@ -21,13 +21,13 @@ from symnets.names import nearest
 
 
 def named_by(path: str) -> Any:
-    """What an import path `package.module:name` names; the package's code runs.
+    """The object of an import path `package.module:name`; importing runs the code of the module.
 
-    Modules are sought where Python seeks them, last in the working directory.
+    Modules are searched on Python's path, then in the working directory.
 
     Raises:
-        ValueError: not such a path, or nothing of this name (the nearest is named).
-        ImportError: the module imports something that is not there.
+        ValueError: no such path, or no object of this name (the nearest names are given).
+        ImportError: the module imports something that is missing.
     """
     module, _, name = path.partition(":")
     if not name or not all(word.isidentifier() for word in [*module.split("."), *name.split(".")]):
@@ -47,19 +47,19 @@ def named_by(path: str) -> Any:
 
 
 def import_model(path: str, *, seed: int = 0) -> nn.Module:
-    """The network that `package.module:callable` makes.
+    """The network that `package.module:callable` returns.
 
-    The callable, a class or a function, takes no arguments. Of a network itself in place of a callable a
-    copy is taken, so that weights can be loaded into it. Weights are drawn from `seed`; torch's random state
-    is left as found.
+    The callable, a class or a function, takes no arguments. If the path is that of a network, a copy of it is
+    returned, so that weights can be loaded into it. Initial weights are drawn with `seed`; torch's random
+    state is left as found.
 
     Args:
         path: such as "torchvision.models:resnet18" or "mine.nets:small", see `named_by`.
-        seed: of torch's global generator while the callable runs.
+        seed: seed of torch's global generator while the callable runs.
 
     Raises:
-        ValueError: nothing of this name, a callable that needs arguments, or one that makes no network.
-        ImportError: the module imports something that is not there.
+        ValueError: no object of this name, a callable that needs arguments, or one that returns no network.
+        ImportError: the module imports something that is missing.
     """
     found = named_by(path)
     made = copy.deepcopy(found) if isinstance(found, nn.Module) else _called(found, path, seed)
@@ -69,20 +69,20 @@ def import_model(path: str, *, seed: int = 0) -> nn.Module:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Puts the weights and buffers of a file into a model; never runs code of the file.
+    """Load the weights and buffers of a file into a model; never runs code of the file.
 
     Args:
-        model: of the names and shapes that the file holds.
-        path: a `state_dict`, as .safetensors or as `torch.save` writes it; of a dictionary with an entry
-            "state_dict" or "model" that entry is taken.
+        model: has the names and shapes of the file.
+        path: a `state_dict`, as .safetensors or as `torch.save` writes it; if the dictionary has an entry
+            "state_dict" or "model", that entry is read.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a damaged file, one that asks for more than tensors, or names and shapes that do not
-            fit; the message gives the nearest.
+        ValueError: a damaged file, a pickle of more than tensors, or names and shapes that do not
+            fit; the message gives the nearest name.
     """
     given, expected = _read(path), model.state_dict()
-    # Old files lack this counter, which evaluation does not need; torch sets it to 0.
+    # Old files lack this counter, which evaluation does not use; torch sets it to 0.
     missing = [key for key in expected if key not in given and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in given if key not in expected]
     if missing or unexpected:
@@ -135,7 +135,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ValueError(
             f"{path}: damaged, or holds more than tensors and is not opened{_asked_for(error)}; save "
             "model.state_dict() alone"
-        ) from None  # torch would tell how to open it all the same
+        ) from None  # torch's message explains how to open it nevertheless
     for entry in ("state_dict", "model"):
         if isinstance(held, Mapping) and isinstance(held.get(entry), Mapping):
             held = held[entry]
@@ -156,7 +156,7 @@ def _difference(missing: list[str], unexpected: list[str]) -> str:
 
 
 def _prefixed(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """What to do about a word that a wrapper has put before all names, such as DataParallel's "module."."""
+    """Advice on a prefix that a wrapper has added to all names, such as DataParallel's "module."."""
     prefix = next(iter(given), "").partition(".")[0] + "."
     if not all(key.startswith(prefix) for key in given):
         return ""
@@ -169,7 +169,7 @@ def _prefixed(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> st
 
 
 def _asked_for(error: Exception) -> str:
-    """The class that a file wants, where torch names it."""
+    """The class in a refused pickle, if torch names it."""
     found = re.search(r"GLOBAL ([\w.]+)", str(error))
     return f" (it asks for {found[1]})" if found else ""
 

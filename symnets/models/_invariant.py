@@ -1,4 +1,4 @@
-"""Invariant: message passing on scalars alone, which sees angles through power spectra."""
+"""Invariant: a message-passing potential of scalars, with angles from power spectra."""
 
 from collections.abc import Sequence
 
@@ -22,13 +22,13 @@ from symnets.ops import blocks
 
 
 class PowerSpectrumLayer(nn.Module):
-    """One exchange of scalars h, through the neighbour density and its invariants,
+    """One step of message passing on scalars h, through the neighbour density and its invariants,
 
         A_i[lm, c] = mean_neighbors^(-1/2) Σ_j w_lc(r_ij) Y_lm(r̂_ij) (W h_j)_c
         p_i[l, c]  = (2l+1)^(-1/2) Σ_m A_i[lm, c] (V A_i)[lm, c]
         h_i ← self_connection(h_i, species) + MLP(A_i[0], p_i).
 
-    A's angular part is summed away within the layer: atoms exchange scalars only.
+    The angular part of A is summed within the layer: messages are scalars.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class PowerSpectrumLayer(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
         species: Int[Tensor, " nodes"],
     ) -> Float[Tensor, "nodes channels"]:
-        """Scalars after one exchange with the neighbours."""
+        """Scalars after one step of message passing."""
         density = self.density(self.before(features), edges, edge_index)
         ours, mixed = (blocks(a, self.density.irreps_out) for a in (density, self.mix(density)))
         spectrum = [(a * b).sum(1) * a.shape[1] ** -0.5 for a, b in zip(ours, mixed, strict=True)]
@@ -74,16 +74,16 @@ class PowerSpectrumLayer(nn.Module):
 class Invariant(EnergyModel):
     """Atomic energies from rotation-invariant messages: the baseline for `NequIP`.
 
-    Atoms carry and send scalars only. Every layer sees distances and, through the power
-    spectrum of the neighbour density, the angles between pairs of neighbours.
+    Features and messages are scalars. Each layer depends on distances and, through the power
+    spectrum of the neighbour density, on the angles between pairs of neighbours.
     Invariants of a density: Bartók et al. 2013, arXiv:1209.3140, section II.
 
     Args:
         species: elements, as symbols or atomic numbers.
         cutoff: Å; edges are between atoms closer than this.
         lmax: highest degree of the power spectrum.
-        channels: number of scalars an atom carries.
-        layers: number of exchanges.
+        channels: number of scalars of an atom.
+        layers: number of steps of message passing.
         n_basis: number of radial basis functions.
         radial_hidden: widths of the hidden layers of the radial networks.
         mean_neighbors: average number of neighbours, normalises the sums over them.

@@ -1,4 +1,4 @@
-"""MACE: the potential of many-body products."""
+"""MACE: a message-passing potential of many-body products."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -20,22 +20,24 @@ from symnets.nn import (
 
 
 class MACE(EnergyModel):
-    """Atomic energies from products of what an atom sees of its neighbours.
+    """Atomic energies from products of sums over neighbours.
 
-    Species embedding (scalars), `layers` many-body interactions, whose products make every layer see
-    (correlation + 1) atoms at once, so that two layers are enough; the energy is the sum over layers of a
-    readout of its scalars, linear but after the last, with a scale and shift for every species. All
-    irreps have the parity of spherical harmonics, p = (-1)^l.
+    The species embedding (scalars) is followed by `layers` many-body interactions. Each layer depends on up
+    to correlation + 1 atoms at once, so that two layers are enough. The energy is the sum over layers of a
+    readout of the layer's scalars, linear except after the last layer, with a scale and shift for every
+    species. All irreps have the parity of spherical harmonics, p = (-1)^l. The products are prepared in a
+    tenth of a second with lmax = 3 and correlation = 3, but in minutes with lmax = 6, or with 4 and 4.
 
-    Source: Batatia et al. 2022, arXiv:2206.07697. The products lack MACE's linearly dependent paths, the
-    first layer has a self-connection as the others, and sums over n neighbours are divided by √n, not n.
+    Source: Batatia et al. 2022, arXiv:2206.07697. The products leave out MACE's linearly dependent paths,
+    the first layer has a self-connection like the others, and sums over n neighbours are divided by √n,
+    not n.
 
     Args:
         species: elements, as symbols or atomic numbers.
         cutoff: Å; edges are between atoms closer than this.
         lmax: highest degree of spherical harmonics and of the factors of products.
         feature_lmax: highest degree of the features that atoms exchange.
-        correlation: factors of the products.
+        correlation: number of factors of the products.
         channels: number of channels of every irrep.
         layers: number of interactions.
         n_basis: number of radial basis functions.

@@ -1,4 +1,4 @@
-"""NequIP: the O(3)-equivariant message-passing potential."""
+"""NequIP: an O(3)-equivariant message-passing potential."""
 
 from collections.abc import Sequence
 

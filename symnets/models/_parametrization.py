@@ -1,4 +1,4 @@
-"""Parametrisations of a net: where the powers of the width stand, and how to go from one to another."""
+"""Parametrisations of a net (powers of the width in front of weights) and exact conversion between them."""
 
 import math
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def initial_deviation(parametrization: str, fan_in: int) -> float:
 
 
 def check_parametrization(parametrization: str) -> None:
-    """Refuse what is none."""
+    """Raise ValueError for an unknown parametrisation."""
     if parametrization not in PARAMETRIZATIONS:
         raise ValueError(
             f"parametrization: expected one of {', '.join(PARAMETRIZATIONS)}, got {parametrization!r}"
@@ -46,20 +46,20 @@ def check_parametrization(parametrization: str) -> None:
 
 @dataclass(frozen=True)
 class Conversion(Generic[Net]):
-    """The same function in another parametrisation, and how to move it along the same path.
+    """The same function in another parametrisation, with learning rates that give the same dynamics.
 
     Attributes:
         model: net of the new parametrisation, equal to the old one as a function.
         rates: factor of the learning rate of each parameter, in the order of `model.parameters()`.
             Gradient descent with rate η on the old net and with `rates[k]` η on parameter k of the
-            new net go through the same functions, step by step; gradient flow, at the same times.
+            new net have the same function at every step; gradient flow has it at every time.
     """
 
     model: Net
     rates: tuple[float, ...]
 
     def groups(self, learning_rate: float) -> list[dict]:
-        """Parameter groups for a torch optimiser without memory of scale (SGD, with momentum too)."""
+        """Parameter groups for an optimizer with steps linear in the gradient: SGD, also with momentum."""
         return [
             {"params": [p], "lr": rate * learning_rate}
             for p, rate in zip(self.model.parameters(), self.rates, strict=True)

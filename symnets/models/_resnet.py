@@ -1,4 +1,4 @@
-"""ResNet: blocks of two convolutions that add to what they were given."""
+"""ResNet: residual blocks of two convolutions."""
 
 from collections import OrderedDict
 from collections.abc import Sequence

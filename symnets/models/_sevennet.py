@@ -1,4 +1,4 @@
-"""SevenNet: NequIP's message passing with a width of its own for every degree, for universal potentials."""
+"""SevenNet: NequIP's message passing with a different width for each degree, for universal potentials."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -22,12 +22,12 @@ from symnets.nn import (
 class SevenNet(EnergyModel):
     """Atomic energies by equivariant message passing, the architecture of SevenNet-0.
 
-    It differs from `NequIP` in this: the channels of scalars, vectors, ... differ; the self-connection may
-    be the same for all species, which keeps a net of 89 elements small; the readout is linear; without
+    Differences from `NequIP`: the numbers of channels of scalars, vectors, ... differ; the self-connection
+    may be the same for all species, which keeps a net of 89 elements small; the readout is linear; without
     `parity` all irreps are even, so that the energy is invariant under rotations but may differ between
     mirror images.
 
-    `from_sevennet` makes one of the published weights.
+    `from_sevennet` builds one with the published weights.
 
     Source: Park et al. 2024, J. Chem. Theory Comput. 20, 4857 (arXiv:2402.03789).
 
@@ -40,11 +40,12 @@ class SevenNet(EnergyModel):
             written with even irreps alone.
         n_basis: number of radial basis functions.
         switch_on: Å, where X-PLOR's envelope begins; None for the polynomial envelope.
-        envelope_order: of the polynomial envelope.
+        envelope_order: order of the polynomial envelope.
         radial_hidden: widths of the hidden layers of the radial networks.
-        species_self_connection: weights of the self-connection for each species; otherwise one for all.
-        mean_neighbors: the sum over neighbours is divided by its root: one number, or one for each layer.
-        shift: energy in eV of an isolated atom: one number for all species or one for each.
+        species_self_connection: whether each species has its own weights of the self-connection.
+        mean_neighbors: average number of neighbours, one for all layers or one for each; sums over
+            neighbours are divided by its root.
+        shift: eV, energy of an isolated atom: one number for all species or one for each.
         scale: eV, natural size of an atom's energy: one number for all species or one for each.
     """
 
@@ -99,20 +100,20 @@ class SevenNet(EnergyModel):
         basis = SineBasis(self.cutoff, n_basis, switch_on=switch_on, p=envelope_order)
         self.edges = EdgeGeometry(self.cutoff, lmax, n_basis, parity=parity, basis=basis)
         interactions = []
-        for incoming, wanted, neighbors in zip(features[:-1], features[1:], mean_neighbors, strict=True):
+        for incoming, outgoing, neighbors in zip(features[:-1], features[1:], mean_neighbors, strict=True):
             interactions.append(
                 Interaction(
                     incoming,
                     self.edges.irreps_filter,
-                    wanted,
+                    outgoing,
                     n_species=len(self.species) if species_self_connection else 1,
                     n_basis=n_basis,
                     radial_hidden=radial_hidden,
                     mean_neighbors=neighbors,
                 )
             )
-            if interactions[-1].irreps_out != wanted:
-                raise ValueError(f"irreps: no path leads from {incoming} to some of {wanted}")
+            if interactions[-1].irreps_out != outgoing:
+                raise ValueError(f"irreps: no path leads from {incoming} to some of {outgoing}")
         self.interactions = nn.ModuleList(interactions)
         hidden = o3.Irreps(f"{max(features[-1].dim // 2, 1)}x0e")
         self.readout = nn.Sequential(Linear(features[-1], hidden), Linear(hidden, "1x0e"))
@@ -122,7 +123,7 @@ class SevenNet(EnergyModel):
         """Energy of each atom in eV, float64."""
         species = self.species_index(graph.z)
         edges = self.edges(graph)
-        # A linear map of the one-hot species carries fan_in^(-1/2) as every linear map does.
+        # A linear map of the one-hot species, with the factor fan_in^(-1/2) of every linear map.
         features = self.embedding[species] * self.embedding.shape[0] ** -0.5
         for interaction in self.interactions:
             features = interaction(features, edges, graph.edge_index, species)

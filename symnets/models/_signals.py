@@ -1,4 +1,4 @@
-"""Signals: what one pass through a dense net and back tells, from which all its derivatives follow."""
+"""Signals: activations and back-propagated signals of a dense net, from which its derivatives follow."""
 
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ class Signals:
         D_(L+1) = 1,   D_l = ∂f/∂z_l = φ'(z_l) ∘ s_(l+1) W_(l+1)^T D_(l+1),
         ∂f/∂W_l[p, j] = s_l D_l[p] a_(l-1)[j],   ∂f/∂b_l = D_l.
 
-    Features come first and patterns last; the member axis is there even for a single net, except in
-    a_0 when all members see the same patterns.
+    Features are the first axis and patterns the last; a single net has a member axis too. a_0 has none
+    when all members have the same patterns.
 
     Attributes:
         output: f, (S, n).
@@ -40,7 +40,7 @@ class Signals:
 
 @torch.no_grad()
 def signals(model: Dense, x: Float[Tensor, "*members n d_in"]) -> Signals:
-    """One pass forward and one back.
+    """Signals of a dense net, by one forward and one backward pass.
 
     Raises:
         ValueError: the net has an output axis; choose one output first.

@@ -1,4 +1,4 @@
-"""Size of a net: how many numbers, and how many of them matter."""
+"""Size of a net: numbers of parameters, weights and effective parameters."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Size:
-    """Numbers of a net (of one member).
+    """Numbers of parameters of a net (of one member).
 
     Attributes:
-        n_params: all trainable numbers.
+        n_params: all trainable parameters.
         n_weights: without biases; d h + h² (L - 1) + h for a `Dense` net of scalar output.
-        n_effective: n_params without one for each hidden unit of a homogeneous activation, whose
-            incoming numbers times c and outgoing ones over c leave the function as it is.
+        n_effective: n_params minus one for each hidden unit of a homogeneous activation, since its
+            incoming parameters times c and outgoing ones over c leave the function unchanged.
     """
 
     n_params: int
@@ -24,7 +24,7 @@ class Size:
 def size(model: nn.Module) -> Size:
     """Size of a net.
 
-    `n_weights` is what Spigler et al. 2019 (arXiv:1810.09665) call N: they have biases, and subtract
+    `n_weights` is N of Spigler et al. 2019 (arXiv:1810.09665): their nets have biases, and they subtract
     one per neuron for its rescaling. For modules other than `Dense` and `Convolutional`, parameters
     of one axis (not counting the member axis of an `Ensemble`) count as biases, and n_effective = n_params.
     """
@@ -42,7 +42,7 @@ def size(model: nn.Module) -> Size:
 
 
 def width_for(n_weights: int, *, d_in: int, depth: int) -> int:
-    """The width h of a `Dense` net whose number of weights d h + h² (L - 1) + h is nearest to a wish."""
+    """The width h of a `Dense` net whose number of weights d h + h² (L - 1) + h is nearest to `n_weights`."""
     width = 1
     while abs(count_weights(d_in, width + 1, depth) - n_weights) < abs(
         count_weights(d_in, width, depth) - n_weights
@@ -52,5 +52,5 @@ def width_for(n_weights: int, *, d_in: int, depth: int) -> int:
 
 
 def count_weights(d_in: int, width: int, depth: int) -> int:
-    """d h + h² (L - 1) + h."""
+    """Number of weights of a `Dense` net of scalar output, d h + h² (L - 1) + h."""
     return d_in * width + width * width * (depth - 1) + width

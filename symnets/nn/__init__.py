@@ -1,4 +1,4 @@
-"""Layers, one concept a file, each with its irreps in and out."""
+"""Layers of equivariant networks; each states its irreps in and out."""
 
 import lazy_loader
 

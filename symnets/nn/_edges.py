@@ -1,4 +1,4 @@
-"""EdgeGeometry: what a network sees of an edge, its length and its direction."""
+"""EdgeGeometry: radial functions of the length and spherical harmonics of the direction of each edge."""
 
 from typing import NamedTuple
 
@@ -12,12 +12,12 @@ from symnets.ops import pairs
 
 
 class Edges(NamedTuple):
-    """Radial functions of every pair of edges there and back, angular ones of every edge."""
+    """Radial functions of each pair of an edge and its reverse, and angular functions of each edge."""
 
     basis: Float[Tensor, "pairs n_basis"]
     filters: Float[Tensor, "edges dim_filter"]
     pair: Int[Tensor, " edges"] | None = None
-    """Of each edge; None where there are no pairs, and each edge has radial functions of its own."""
+    """Index of each edge's pair; None if there are no pairs, and each edge has its own radial functions."""
 
 
 class EdgeGeometry(nn.Module):
@@ -32,7 +32,7 @@ class EdgeGeometry(nn.Module):
         n_basis: number of radial functions.
         parity: harmonics have their own parity, (-1)^l; otherwise all are called even, and a network
             built on them is equivariant under rotations but not under reflections.
-        basis: radial functions other than `BesselBasis`.
+        basis: module of radial functions; by default `BesselBasis`.
     """
 
     def __init__(
@@ -52,5 +52,5 @@ class EdgeGeometry(nn.Module):
         filters = o3.spherical_harmonics(
             self.degrees, vectors / distances[:, None], normalize=False, normalization="component"
         )
-        of_edge, edge = pairs(graph.edge_index, graph.edge_shift)
-        return Edges(self.basis(distances.index_select(0, edge)), filters, of_edge)
+        pair_of_edge, edge_of_pair = pairs(graph.edge_index, graph.edge_shift)
+        return Edges(self.basis(distances.index_select(0, edge_of_pair)), filters, pair_of_edge)

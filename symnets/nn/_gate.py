@@ -9,7 +9,7 @@ from symnets.nn._mlp import SILU_NORM
 from symnets.ops import blocks, join
 
 TANH_NORM = 1.5937334472592695
-"""Makes the second moment of tanh(z), z ~ N(0, 1), equal one: e3nn's `normalize2mom`."""
+"""Factor that makes the second moment of tanh(z), z ~ N(0, 1), one: e3nn's `normalize2mom`."""
 _EVEN = o3.Irrep("0e")
 
 
@@ -21,10 +21,10 @@ class Gate(nn.Module):
     on N(0, 1), as in `e3nn.nn.Gate`.
 
     Args:
-        irreps_out: what the gate returns, each irrep once, even scalars first.
+        irreps_out: irreps of the result, each once, even scalars first.
 
     Attributes:
-        irreps_in: what it takes: the even scalars (own ones, then the gates), then the rest.
+        irreps_in: the even scalars (those of the result, then the gates), then the rest.
     """
 
     def __init__(self, irreps_out: o3.Irreps | str) -> None:

@@ -1,4 +1,4 @@
-"""Data of a potential: from a configuration to labelled graphs and their statistics."""
+"""Data of a potential: labelled graphs and their statistics, from a configuration."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -34,37 +34,38 @@ def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], St
         held_out = _read(data.validation, data, require)
         n_train = len(structures) if data.n_train is None else data.n_train
         _check_enough(data, len(structures), n_train)
-        (chosen,) = split(len(structures), (n_train,), config.seed)
-        (checked,) = split(len(held_out), (min(data.n_validation, len(held_out)),), config.seed)
+        (for_training,) = split(len(structures), (n_train,), config.seed)
+        (for_validation,) = split(len(held_out), (min(data.n_validation, len(held_out)),), config.seed)
     else:
         held_out = structures
         n_train = max(len(structures) - data.n_validation, 1) if data.n_train is None else data.n_train
         _check_enough(data, len(structures), n_train + data.n_validation)
-        chosen, checked = split(len(structures), (n_train, data.n_validation), config.seed)
+        for_training, for_validation = split(len(structures), (n_train, data.n_validation), config.seed)
     dtype = getattr(torch, config.dtype)
-    train_graphs = build_graphs([structures[i] for i in chosen], config.model.cutoff, dtype=dtype)
-    validation = build_graphs([held_out[i] for i in checked], config.model.cutoff, dtype=dtype)
-    alone = None
+    train_graphs = build_graphs([structures[i] for i in for_training], config.model.cutoff, dtype=dtype)
+    validation = build_graphs([held_out[i] for i in for_validation], config.model.cutoff, dtype=dtype)
+    isolated = None
     if data.isolated_atoms is not None:
-        alone = isolated_atoms(
+        isolated = isolated_atoms(
             read_structures(find_data(data.isolated_atoms), energy_key=data.energy_key, require=("energy",))
         )
-    return train_graphs, validation, statistics(train_graphs, isolated=alone)
+    return train_graphs, validation, statistics(train_graphs, isolated=isolated)
 
 
-def _check_enough(data: DataConfig, held: int, wanted: int) -> None:
-    """Refuse to take more structures out of the training file than it holds."""
-    if wanted > held:
+def _check_enough(data: DataConfig, available: int, requested: int) -> None:
+    """Raise ValueError if more structures are requested than the training file has."""
+    if requested > available:
         n_train = "at least 1" if data.n_train is None else data.n_train
         shared = "" if data.validation else f" and data.n_validation = {data.n_validation}"
         raise ValueError(
-            f"{data.train}: holds {held} structures, but data.n_train = {n_train}{shared} were asked for; "
-            "ask for fewer" + ("" if data.validation else ", or name a file with data.validation")
+            f"{data.train}: has {available} structures, but the configuration asks for data.n_train = "
+            f"{n_train}{shared}; ask for fewer"
+            + ("" if data.validation else ", or name a file of its own with data.validation")
         )
 
 
 def _read(path: str, data: DataConfig, require: Sequence[str]) -> list[Atoms]:
-    """Structures of a file of the configuration, with the labels the loss needs."""
+    """Structures of a file of the configuration, with the labels that the loss needs."""
     structures = read_structures(
         find_data(path),
         energy_key=data.energy_key,
@@ -79,7 +80,7 @@ def _read(path: str, data: DataConfig, require: Sequence[str]) -> list[Atoms]:
 
 
 def _check_stress(path: str, structures: Sequence[Atoms]) -> None:
-    """Refuse a crystal without stress; molecules among crystals have none to give."""
+    """Raise ValueError for a crystal without stress; molecules among crystals need none."""
     crystals = [frame for frame, atoms in enumerate(structures) if atoms.pbc.all()]
     if not crystals:
         raise ValueError(f"{path}: holds no periodic structure, so no stress; set loss.stress to 0")

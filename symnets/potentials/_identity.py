@@ -1,4 +1,4 @@
-"""Identity of a training: what must not change between its sessions."""
+"""Identity of a training: hashes of all that decides its weights, compared when it is resumed."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ from symnets.config import fingerprint
 from symnets.data import AtomGraph, Statistics, read_header
 from symnets.potentials._config import TrainConfig
 
-# Where to write, and how long to go on, does not decide the weights; the device does in rounding alone.
+# Options that do not decide the weights; the device changes rounding alone.
 FREE = ("output", "max_minutes", "patience", "checkpoint_every", "device", "deterministic")
 
 
 def identity(
     config: TrainConfig, train: Sequence[AtomGraph], validation: Sequence[AtomGraph], stats: Statistics
 ) -> str:
-    """Hashes of what decides the weights: of the configuration without `FREE`, and of the data."""
+    """Hash of the configuration without the options in `FREE`, and hash of the data, joined by a dash."""
     return f"{fingerprint(_binding(config))}-{data_digest(train, validation, stats)}"
 
 
@@ -40,42 +40,42 @@ def data_digest(train: Sequence[AtomGraph], validation: Sequence[AtomGraph], sta
 
 
 def check_identity(checkpoint: Path, expected: str, config: TrainConfig) -> None:
-    """Compare a checkpoint with the training that is to go on from it.
+    """Compare the identity in a checkpoint with that of the training to be resumed from it.
 
     Args:
-        checkpoint: the file; the `config.yaml` beside it tells what it was begun with.
-        expected: `identity` of the training that goes on.
+        checkpoint: the file; the `config.yaml` beside it has the configuration it was written with.
+        expected: `identity` of the training to be resumed.
         config: its configuration.
 
     Raises:
         ValueError: they differ; the message names the fields with both values, or the data files.
     """
-    found = read_header(checkpoint, "checkpoint")["fingerprint"]
-    if found == expected:
+    stored = read_header(checkpoint, "checkpoint")["fingerprint"]
+    if stored == expected:
         return
-    advice = "resume with what it was begun with, or choose another --output"
-    if found.partition("-")[0] == expected.partition("-")[0]:
+    advice = "resume with the configuration and data it was started with, or choose another --output"
+    if stored.partition("-")[0] == expected.partition("-")[0]:
         files = [config.data.train, config.data.validation, config.data.isolated_atoms]
         named = ", ".join(file for file in files if file is not None)
         raise ValueError(f"{checkpoint}: the data files changed since it was written ({named}); {advice}")
-    told = _differences(checkpoint, config)
-    raise ValueError(f"{checkpoint}: the checkpoint is of another configuration{told}; {advice}")
+    differences = _differences(checkpoint, config)
+    raise ValueError(f"{checkpoint}: the checkpoint is of another configuration{differences}; {advice}")
 
 
 def _differences(checkpoint: Path, config: TrainConfig) -> str:
-    """Fields whose values are others than in the `config.yaml` beside a checkpoint, with both."""
+    """Fields that differ from the `config.yaml` beside a checkpoint, with both values."""
     try:
         # As plain values: a configuration can name a module to import.
-        begun = yaml.safe_load(checkpoint.with_name("config.yaml").read_text())
-        before = dict(_flat({name: begun[name] for name in _binding(config)}))
+        stored = yaml.safe_load(checkpoint.with_name("config.yaml").read_text())
+        before = dict(_flat({name: stored[name] for name in _binding(config)}))
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):  # lost or edited
         return ""
     now = dict(_flat(json.loads(json.dumps(_binding(config)))))
     names = [name for name in {**before, **now} if before.get(name, "nothing") != now.get(name, "nothing")]
-    told = [
+    differences = [
         f"{name} was {before.get(name, 'nothing')} and is {now.get(name, 'nothing')} now" for name in names
     ]
-    return f": {', '.join(told)}" if told else ""
+    return f": {', '.join(differences)}" if differences else ""
 
 
 def _binding(config: TrainConfig) -> dict[str, Any]:

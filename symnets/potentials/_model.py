@@ -18,7 +18,7 @@ def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
     from_data = {
         "species": stats.species,
         "mean_neighbors": max(stats.mean_neighbors, 1.0),
-        # An atom of the training data, on average: what is left to learn is of the order of `scale`.
+        # Mean energy of an atom in the training data: the network learns differences of order `scale`.
         "shift": [energy + stats.cohesion for energy in stats.energies],
         "scale": stats.force_rms if stats.force_rms > 0 else 1.0,
     }
@@ -29,17 +29,17 @@ def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
 
 
 def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """What moves the weights."""
+    """Optimizer of a model's parameters."""
     if options.method == "Muon":
-        # Rows of an embedding are looked up one by one, not mixed. Weights of MACE's products, a matrix of
-        # paths and channels a species, mix nothing either, but learn as well by Muon as by Adam.
-        named = [
+        # Rows of an embedding are looked up one by one, so it is no linear map. Weights of MACE's products,
+        # a matrix of paths and channels a species, are none either, but learn as well by Muon as by Adam.
+        parameters = [
             (p.ndim >= 2 and min(p.shape[-2:]) > 1 and not n.endswith("embedding"), p)
             for n, p in model.named_parameters()
         ]
         return Muon(
-            [p for matrix, p in named if matrix],
-            [p for matrix, p in named if not matrix],
+            [p for matrix, p in parameters if matrix],
+            [p for matrix, p in parameters if not matrix],
             lr=options.learning_rate,
             weight_decay=options.weight_decay,
         )

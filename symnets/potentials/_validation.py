@@ -1,7 +1,4 @@
-"""Validation of a potential: its errors, and the model that has the lowest.
-
-What there is to say of the training of a potential: before it, and after.
-"""
+"""Validation of a potential: its errors, its best model, and the lines printed before and after training."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,20 +15,20 @@ from symnets.training import Callback, History, TrainState
 
 
 def criterion(config: TrainConfig) -> str:
-    """What chooses the best model: the error of forces, energy or stress, the first that has weight."""
+    """Name of the error that the best model minimises: the first of forces, energy, stress with a weight."""
     if config.loss.forces:
         return "validation/forces_rmse"
     return "validation/energy_per_atom_rmse" if config.loss.energy else "validation/stress_rmse"
 
 
 def validation_errors(state: TrainState, loader: Loader) -> dict[str, float]:
-    """MAE and RMSE of what is labelled, in eV, eV/Å and eV/Å³."""
-    found = errors(predictions(state.ema_model, loader))
+    """MAE and RMSE of all labelled quantities, in eV, eV/Å and eV/Å³."""
+    measured = errors(predictions(state.ema_model, loader))
     named = {
-        "energy_per_atom": found.energy_per_atom,
-        "energy": found.energy,
-        "forces": found.forces,
-        "stress": found.stress,
+        "energy_per_atom": measured.energy_per_atom,
+        "energy": measured.energy,
+        "forces": measured.forces,
+        "stress": measured.stress,
     }
     return {
         f"{name}_{kind}": getattr(error, kind)
@@ -45,14 +42,14 @@ class BestModel(Callback):
     """Save the model whenever its validation error is the lowest so far.
 
     Raises:
-        ValueError: a record lacks that error, since no validation structure has the label.
+        ValueError: a record lacks that error because no validation structure has the label.
     """
 
     def __init__(self, path: Path, criterion: str, config: dict[str, Any]) -> None:
         self.path, self.criterion, self.config = path, criterion, config
 
     def after_record(self, state: TrainState, row: Any) -> None:
-        """Save if best."""
+        """Save the model if its error is the lowest so far."""
         if self.criterion not in row:
             label = self.criterion.removeprefix("validation/").split("_")[0]
             raise ValueError(
@@ -75,7 +72,7 @@ SHOW = {
 
 
 def before_training(stats: Statistics, n_validation: int, model: ForceField) -> list[str]:
-    """Lines on data and model."""
+    """Lines of text on data and model."""
     symbols = [chemical_symbols[number] for number in stats.species]
     energies = ", ".join(f"{s} {energy:.3f}" for s, energy in zip(symbols, stats.energies, strict=True))
     n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -95,15 +92,15 @@ def underdetermined(stats: Statistics) -> str | None:
     return (
         f"the training structures' formulas determine only {stats.rank} combination"
         f"{'' if stats.rank == 1 else 's'} of the reference energies of {len(stats.species)} species: "
-        "energies of other formulas would be far off; if you need those, give data.isolated_atoms"
+        "energies of other formulas would be far off; if you need those, set data.isolated_atoms"
     )
 
 
 def after_training(history: History, criterion: str, model: Path) -> list[str]:
-    """Lines on the best model and its errors."""
+    """Lines of text on the best model and its errors."""
     rows = [row for row in history.rows if criterion in row]
     if not rows:
         return ["no validation was done yet, so no model is saved"]
     best: Mapping[str, float] = min(rows, key=lambda row: row[criterion])
-    shown = [f"{label} {best[name] * by:{form}}" for name, (label, by, form) in SHOW.items() if name in best]
-    return [f"best model   {', '.join(shown)} at step {best['step']:.0f}", f"saved as     {model}"]
+    parts = [f"{label} {best[name] * by:{form}}" for name, (label, by, form) in SHOW.items() if name in best]
+    return [f"best model   {', '.join(parts)} at step {best['step']:.0f}", f"saved as     {model}"]

@@ -88,5 +88,5 @@ def test_an_unknown_element_on_the_device_is_named(device: torch.device) -> None
     there = force_field("NequIP").to(device).eval()
     graph = batch().to(device).inputs
     graph.z[0] = 9
-    with pytest.raises(ValueError, match="holds F, but this model knows H, C, O"):
+    with pytest.raises(ValueError, match="has F, but the elements of this model are H, C, O"):
         there(graph)

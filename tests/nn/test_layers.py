@@ -128,7 +128,7 @@ def test_species_by_symbol_or_number():
 
 
 def test_unknown_element_is_named():
-    with pytest.raises(ValueError, match="holds N, but this model knows H, O"):
+    with pytest.raises(ValueError, match="has N, but the elements of this model are H, O"):
         SpeciesIndex((1, 8))(torch.tensor([1, 7, 8]))
 
 

@@ -1,4 +1,4 @@
-"""A potential learns from a file, and a training killed at any moment ends the same."""
+"""Training of a potential from a file, also interrupted or killed and resumed."""
 
 import random
 import signal
@@ -94,7 +94,7 @@ def test_resuming_names_what_changed(config, copper, tmp_path):
 def test_a_folder_with_a_model_alone_is_not_overwritten(config, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.safetensors").write_text("precious")
-    with pytest.raises(FileExistsError, match="holds a training"):
+    with pytest.raises(FileExistsError, match="already contains a training"):
         train(config, progress=False)
     assert (tmp_path / "run" / "model.safetensors").read_text() == "precious"
 
@@ -163,9 +163,12 @@ def test_molecules_among_crystals_need_no_stress(config, copper, tmp_path):
 
 def test_too_few_structures_are_counted(config, copper):
     for asked, message in (
-        ({"n_train": 14}, "holds 16 structures, but data.n_train = 14 and data.n_validation = 4"),
+        (
+            {"n_train": 14},
+            "has 16 structures, but the configuration asks for data.n_train = 14 and data.n_validation = 4",
+        ),
         ({"n_train": None, "n_validation": 16}, "data.n_train = at least 1 and data.n_validation = 16"),
-        ({"n_train": 17, "validation": str(copper)}, "but data.n_train = 17 were asked for; ask for fewer"),
+        ({"n_train": 17, "validation": str(copper)}, "asks for data.n_train = 17; ask for fewer"),
     ):
         with pytest.raises(ValueError, match=message):
             train(replace(config, data=replace(config.data, **asked)), progress=False)
