@@ -11,7 +11,7 @@ from ._relax import Relax as Relax
 from ._results import Figure as Figure
 from ._results import Report as Report
 from ._results import TableOf as TableOf
-from ._stability import StabilityOf as StabilityOf
+from ._stability import MeasureStability as MeasureStability
 from ._sweep import Run as Run
 from ._sweep import Sweep as Sweep
 from ._train import Train as Train
@@ -26,10 +26,10 @@ __all__ = [
     "Inspect",
     "List",
     "Md",
+    "MeasureStability",
     "Relax",
     "Report",
     "Run",
-    "StabilityOf",
     "Sweep",
     "TableOf",
     "Train",

@@ -33,7 +33,7 @@ GROUPS = {
     },
     "Images and deformations": {
         "stability": Entry(
-            "symnets.cli", "StabilityOf", "Measure a network's stability to deformations: D, G, R"
+            "symnets.cli", "MeasureStability", "Measure a network's stability to deformations: D, G, R"
         ),
     },
     "Landscape and stability experiments": {

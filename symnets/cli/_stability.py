@@ -23,7 +23,7 @@ from symnets.setups import Normalisation
 
 
 @dataclass(frozen=True)
-class StabilityOf:
+class MeasureStability:
     """Measure how much deformations of images change the outputs of a network, compared with noise.
 
     D is the squared distance of f(τx) and f(x) relative to that of two images, G the same for isotropic noise

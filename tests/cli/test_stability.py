@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from symnets.cli import main
-from symnets.cli._stability import StabilityOf
+from symnets.cli._stability import MeasureStability
 from symnets.data import load_images
 from symnets.diffeo import SineField
 from symnets.models import image_net, save
@@ -64,7 +64,7 @@ def needs_width(width): return One(width)
 @pytest.fixture(autouse=True)
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """No figures, which take most of the time of a small measurement."""
-    monkeypatch.setattr(StabilityOf, "_save_figures", lambda *_: None)
+    monkeypatch.setattr(MeasureStability, "_save_figures", lambda *_: None)
     return monkeypatch
 
 
@@ -130,7 +130,9 @@ def test_data_and_normalisation_come_from_the_model_file(here: Path, capsys: pyt
     assert last["R"]["low"] < last["R"]["value"] < last["R"]["high"]
 
 
-def test_files_are_written(here: Path, without_figures: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_files_are_written(
+    here: Path, without_figures: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     without_figures.undo()
     without_figures.chdir(here)
     found = measured(capsys, "--model", "net.safetensors", *FAST)
