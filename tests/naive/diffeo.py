@@ -1,4 +1,4 @@
-"""Slow twin of deformations: sums of sines and bilinear interpolation, one pixel after the other."""
+"""Slow twin of deformations: sums of sines and bilinear interpolation in loops over pixels."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def displacement(coefficients: Tensor, point: tuple[float, ...], shape: tuple[int, ...]) -> list[float]:
-    """u at a point in pixels; `coefficients` of one field, (dim, k_1, ..., k_d), k from 1."""
+    """Displacement u at a point, in pixels; `coefficients` of one field, (dim, k_1, ..., k_d), k from 1."""
     total = [0.0] * len(shape)
     for k in itertools.product(*[range(size) for size in coefficients.shape[1:]]):
         wave = 1.0
@@ -20,7 +20,7 @@ def displacement(coefficients: Tensor, point: tuple[float, ...], shape: tuple[in
 
 
 def bilinear(image: Tensor, point: list[float]) -> float:
-    """Value of an image or volume between its pixels; outside, of the nearest point of its border."""
+    """Interpolated value of an image or volume at a point; outside, that of the nearest border point."""
     inside = [min(max(x, 0.0), n - 1.0) for x, n in zip(point, image.shape, strict=True)]
     low = [min(int(x), max(n - 2, 0)) for x, n in zip(inside, image.shape, strict=True)]
     value = 0.0

@@ -1,4 +1,4 @@
-"""D, G and R written down from their definitions: a loop for every sum."""
+"""Slow twin of stability: D, G and R from their definitions, with a loop for every sum."""
 
 from collections.abc import Sequence
 
@@ -36,5 +36,5 @@ def _distances(f: ndarray, moved: Sequence[ndarray]) -> ndarray:
 
 
 def _lower_median(values: ndarray) -> ndarray:
-    """The lower of the two middle values of an even number, as torch has it."""
+    """Median; of an even number of values the lower of the two middle ones, as in torch."""
     return np.sort(values, axis=0)[(len(values) - 1) // 2]
