@@ -207,7 +207,7 @@ def test_report_marks_missing_and_outdated_figures(tmp_path):
     main(["run", FAULTS, "--output", str(tmp_path / "faults")])
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
-    assert "There are 10 runs by now" in page
+    assert "There are 10 runs now" in page
     assert f"No figure yet: `symnets figure {FAULTS}" in page
 
 
@@ -222,7 +222,7 @@ def test_damaged_findings_are_refused(tmp_path, capsys):
     sweep(NOISE, tmp_path)
     (tmp_path / "findings.json").write_text("[1")
     assert main(["report", str(tmp_path)]) == 2
-    assert "findings.json: not what `symnets figure` writes" in capsys.readouterr().err
+    assert "findings.json: expected what `symnets figure` writes" in capsys.readouterr().err
 
 
 @pytest.mark.slow
