@@ -75,9 +75,10 @@ def loss_derivatives(
             # ∂²/∂f∂f is diagonal, so that its product with any signs gives the diagonal.
             signs = torch.ones_like(f)
             signs[::2] = -1
-            options = {"allow_unused": True, "materialize_grads": True}
-            (second,) = torch.autograd.grad(first.sum(), f, retain_graph=True, **options)
-            (mixed,) = torch.autograd.grad(first, f, signs, **options)
+            (second,) = torch.autograd.grad(
+                first.sum(), f, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            (mixed,) = torch.autograd.grad(first, f, signs, allow_unused=True, materialize_grads=True)
             if not torch.allclose(mixed, signs * second, rtol=1e-4, atol=0, equal_nan=True):
                 raise ValueError("loss: expected a sum over patterns, got a loss that couples them")
     return first.detach(), second
