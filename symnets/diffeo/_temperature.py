@@ -10,6 +10,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 CutoffRule = Literal["disc", "half"]
+"""Which modes a cutoff keeps: wave numbers up to c ("disc"), or below c + 1/2 ("half"); see `kept_modes`."""
 
 
 @lru_cache(maxsize=256)

@@ -17,9 +17,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from symnets.estimates import PowerLaw
 from symnets.files import whole_file
 
-# The palette of Okabe and Ito, which colour-blind readers can distinguish, without yellow, faint on white.
+
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-INK, FAINT = "#22272e", "#8c959f"
+"""Colours of curves: the palette of Okabe and Ito for colour-blind readers, without yellow (faint on white)."""
+INK = "#22272e"
+"""Colour of text."""
+FAINT = "#8c959f"
+"""Grey of axes, guides and published values."""
 
 _STYLE: dict[Any, Any] = {
     "font.size": 10.0,

@@ -209,6 +209,7 @@ def _medians(squares: Tensor) -> float:
 
 
 Average = Literal["mean", "median", "reference"]
+"""Average over images: mean, median, or the medians of the code published with Petrini et al. 2021."""
 ACCUMULATORS: dict[str, type[Means] | type[Medians] | type[CoordinateMedians]] = {
     "mean": Means,
     "median": Medians,

@@ -70,6 +70,7 @@ def _first(names: np.ndarray) -> str:
 
 
 BatchNorm = Literal["running", "batch"]
+"""Statistics of batch normalisations: running averages, or those of each batch."""
 
 
 @contextmanager
@@ -124,6 +125,7 @@ class ProgressBar:
 
 
 Noise = Literal["per_image", "mean"]
+"""Norm of the noise: that of τx - x for each draw, or its mean for all."""
 
 
 def stability(
