@@ -17,12 +17,12 @@ from symnets.training import INTERRUPTED
 
 @dataclass(frozen=True)
 class Train:
-    """Train a potential as a YAML file says; options replace what the file says.
+    """Train a potential from a YAML file; options replace values of the file.
 
-    The folder --output then holds model.safetensors (the best on the validation structures),
-    history.csv, TensorBoard logs and a checkpoint. Ctrl-C keeps the checkpoint; --resume goes
-    on from it as if nothing had happened. With another --model.architecture that architecture's
-    own defaults are taken, with the file's cutoff.
+    The folder --output then contains model.safetensors (the best on the validation structures),
+    history.csv, TensorBoard logs and a checkpoint. Ctrl-C keeps the checkpoint, and --resume continues
+    from it, to the same weights as without interruption. With another --model.architecture the defaults of
+    that architecture are used, with the file's cutoff.
 
     Example:
         symnets train examples/acac.yaml --model.channels 64 --output runs/acac64
@@ -32,15 +32,15 @@ class Train:
     """YAML file with the fields below, such as examples/acac.yaml."""
     settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
     resume: bool = False
-    """Go on from the checkpoint in --output; start anew if there is none."""
+    """Continue from the checkpoint in --output; start anew if there is none."""
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Train":
-        """The command with defaults from the configuration file, wherever among the arguments it stands."""
-        where = _file_index(arguments)
-        if where is not None:
-            file = Path(arguments[where])
-            arguments = [arguments[where], *arguments[:where], *arguments[where + 1 :]]
+        """The command with defaults from the configuration file, at any place among the arguments."""
+        index = _file_index(arguments)
+        if index is not None:
+            file = Path(arguments[index])
+            arguments = [arguments[index], *arguments[:index], *arguments[index + 1 :]]
             config = read_config(TrainConfig, file)
         elif {"-h", "--help"} & set(arguments):
             file = tyro.MISSING
@@ -48,42 +48,42 @@ class Train:
         else:
             raise ValueError(
                 "name a configuration file first, such as `symnets train mine.yaml`; "
-                "`symnets train --help` lists what it may say"
+                "`symnets train --help` lists its fields"
             )
         default = cls(file, _with_architecture(config, arguments))
         return parse(cls, "train", arguments, default=default)
 
     def run(self) -> int:
-        """Train, telling of it on standard error; 0 when done, 130 if interrupted."""
+        """Train with progress on standard error; returns 0 when done, 130 if interrupted."""
         state = train(self.settings, resume=self.resume, summary=True)
         console, folder = Console(stderr=True), Path(self.settings.output)
         console.print(f"stopped at step {state.step}: {state.history.reason}; see {folder}", soft_wrap=True)
         if state.history.reason == INTERRUPTED:
-            console.print("go on with the same command and --resume")
+            console.print("pass --resume to the same command to continue")
             return 130
         return 0
 
 
 def _file_index(arguments: Sequence[str]) -> int | None:
-    """Where the configuration file stands: the first argument, unless an option; else the first *.yaml."""
+    """Index of the configuration file: the first argument, unless it is an option; else the first *.yaml."""
     if arguments and not arguments[0].startswith("-"):
         return 0
     for index, argument in enumerate(arguments):
         if argument.endswith((".yaml", ".yml")) and not argument.startswith("-"):
             return index
     for index, (before, argument) in enumerate(itertools.pairwise(arguments), start=1):
-        # What follows another option may be its value, such as a file of structures.
+        # An argument after another option may be its value, such as a file of structures.
         if Path(argument).is_file() and (not before.startswith("-") or before == "--resume"):
             return index
     return None
 
 
 def _with_architecture(config: TrainConfig, arguments: Sequence[str]) -> TrainConfig:
-    """The configuration, for the architecture the options ask for."""
+    """The configuration with the architecture that the options name."""
     option = "--model.architecture"
-    wanted = [a.split("=", 1)[1] for a in arguments if a.startswith(f"{option}=")]
-    wanted += [after for a, after in itertools.pairwise(arguments) if a == option]
-    if not wanted or wanted[-1] == config.model.architecture:
+    named = [a.split("=", 1)[1] for a in arguments if a.startswith(f"{option}=")]
+    named += [after for a, after in itertools.pairwise(arguments) if a == option]
+    if not named or named[-1] == config.model.architecture:
         return config
-    model = {"architecture": wanted[-1], "cutoff": config.model.cutoff}
+    model = {"architecture": named[-1], "cutoff": config.model.cutoff}
     return parse_config(TrainConfig, asdict(config) | {"model": model}, where=option)
