@@ -17,9 +17,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from symnets.estimates import PowerLaw
 from symnets.files import whole_file
 
-
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Colours of curves: the palette of Okabe and Ito for colour-blind readers, without yellow (faint on white)."""
+"""Colours of curves: the colour-blind safe palette of Okabe and Ito, without yellow (faint on white)."""
 INK = "#22272e"
 """Colour of text."""
 FAINT = "#8c959f"
