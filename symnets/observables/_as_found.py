@@ -27,7 +27,8 @@ def as_found(model: nn.Module, *, buffers: bool = False) -> Iterator[None]:
     """
     modes = [(module, module.training) for module in model.modules()]
     saved = [(buffer, buffer.clone()) for buffer in model.buffers()] if buffers else []
-    gpus = sorted({parameter.get_device() for parameter in model.parameters() if parameter.is_cuda})
+    on_gpu = [p for p in model.parameters() if p.is_cuda] if torch.cuda.is_available() else []
+    gpus = sorted({parameter.get_device() for parameter in on_gpu})
     try:
         with torch.random.fork_rng(devices=gpus):
             yield

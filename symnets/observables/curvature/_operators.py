@@ -108,7 +108,8 @@ class ModelCopy:
                 leaves.append(tensors[name].requires_grad_())
         if not leaves:
             raise ValueError("model: expected parameters with requires_grad=True, found none")
-        gpus = sorted({p.get_device() for p in model.parameters() if p.is_cuda})
+        on_gpu = [p for p in model.parameters() if p.is_cuda] if torch.cuda.is_available() else []
+        gpus = sorted({p.get_device() for p in on_gpu})
         generators = [torch.get_rng_state(), *(torch.cuda.get_rng_state(gpu) for gpu in gpus)]
         return cls(model, tensors, leaves, gpus, generators)
 
