@@ -1,4 +1,4 @@
-"""Give mlearn's germanium its stress: establish sign, unit and order, then write extended XYZ.
+"""Stress of mlearn's germanium: find its sign, unit and order, then write extended XYZ.
 
     python examples/germanium_stress.py $SYMNETS_DATA/mlearn_Ge runs/germanium
 
@@ -8,9 +8,9 @@ the stress,
 
     dE = V Σ_ab σ_ab (F⁻¹ dF)_ab,   cell = cell of the unstrained crystal · F,
 
-so energies alone, without any model, tell what the six numbers are. The script assumes what VASP
-prints (kbar, positive under compression, xx yy zz xy yz zx), compares the work of every step with the
-difference of energy, and refuses to write if they disagree.
+so energies alone, without any model, determine sign, unit and order. The script assumes VASP's
+convention (kbar, positive under compression, xx yy zz xy yz zx), compares the work of every step with the
+difference of energy, and writes nothing if they disagree.
 """
 
 import sys

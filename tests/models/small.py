@@ -1,4 +1,4 @@
-"""Small models of every architecture, two structures to learn, and the gradient of a loss on them."""
+"""Small models of every architecture, a batch of two structures, and the gradient of a loss on it."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Files of image nets: what is saved comes back, what is something else is refused."""
+"""Files of image nets: saved nets are read back bit for bit, other files are refused."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def saved(tmp_path):
 
 
 @pytest.mark.parametrize("name", IMAGE_NETS)
-def test_what_is_saved_answers_the_same_bit_for_bit(name, tmp_path):
+def test_saved_nets_give_the_same_bits(name, tmp_path):
     net = image_net(name, (1, 8, 8), 3, width=0.25)
     x = torch.randn(5, 1, 8, 8)
     net.train()(x)  # moves running averages
@@ -41,7 +41,7 @@ def test_what_is_saved_answers_the_same_bit_for_bit(name, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_dtype_is_remembered_or_chosen(tmp_path):
+def test_dtype_is_as_saved_unless_given(tmp_path):
     save(image_net("resnet", (1, 8, 8), width=0.5).double(), tmp_path / "net")
     x = torch.randn(2, 1, 8, 8)
     exact, single = load(tmp_path / "net"), load(tmp_path / "net", dtype=torch.float32)

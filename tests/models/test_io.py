@@ -1,4 +1,4 @@
-"""Model files: what is saved comes back, what is damaged is refused."""
+"""Files of force fields: saved models are read back bit for bit, damaged files are refused."""
 
 import json
 

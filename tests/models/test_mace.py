@@ -1,4 +1,4 @@
-"""What MACE computes, beyond the laws every model obeys."""
+"""MACE: body order, irreps and readouts."""
 
 from itertools import combinations
 
@@ -54,14 +54,14 @@ def test_a_layer_is_of_body_order_correlation_plus_one(correlation):
     torch.testing.assert_close(term(correlation + 1), torch.zeros(16).double(), rtol=0, atol=1e-12)
 
 
-def test_irreps_are_those_asked_for():
+def test_features_have_the_requested_irreps():
     model = MACE(["H"], channels=4, layers=3, lmax=2, feature_lmax=1)
     ins_and_outs = [(str(i.convolution.irreps_in), str(i.irreps_out)) for i in model.interactions]
     assert ins_and_outs == [("4x0e", "4x0e+4x1o"), ("4x0e+4x1o", "4x0e+4x1o"), ("4x0e+4x1o", "4x0e")]
     assert model.interactions[1].product.irreps_in == o3.Irreps("4x0e+4x1o+4x2e")
 
 
-def test_every_layer_has_its_share_in_the_energy():
+def test_every_layer_contributes_to_the_energy():
     torch.manual_seed(0)
     model = MACE(["H", "O"], channels=4, layers=3, cutoff=4.0)
     graph = from_ase(molecule("H2O"), 4.0)

@@ -1,4 +1,4 @@
-"""What NequIP computes, beyond the laws every model obeys."""
+"""NequIP: irreps, magnitude and precision of energies, and the graph of forces."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What a training says of itself."""
+"""Lines printed before, during and after a training."""
 
 import io
 from dataclasses import replace
@@ -32,13 +32,13 @@ def test_one_formula_determines_one_combination():
     assert underdetermined(of(["H2O"], isolated={1: -13.0, 8: -432.0})) is None
 
 
-def test_command_tells_of_data_model_and_errors(config, tmp_path, capsys):
+def test_command_prints_data_model_and_errors(config, tmp_path, capsys):
     short = replace(config, optimizer=replace(config.optimizer, epochs=2))
     write_config(short, tmp_path / "c.yaml")
     assert main(["train", str(tmp_path / "c.yaml")]) == 0
     captured = capsys.readouterr()
     assert captured.out == ""
-    for told in (
+    for expected in (
         "12 to train on, 4 to validate on",
         "species      Cu",
         "within 3 Å",
@@ -47,11 +47,11 @@ def test_command_tells_of_data_model_and_errors(config, tmp_path, capsys):
         "best model   E MAE meV/atom",
         f"saved as     {tmp_path / 'run' / 'model.safetensors'}",
     ):
-        assert told in captured.err
+        assert expected in captured.err
     assert "warning" not in captured.err
 
 
-def test_without_progress_nothing_is_said(config, capsys):
+def test_without_progress_nothing_is_printed(config, capsys):
     train(replace(config, optimizer=replace(config.optimizer, epochs=1)), progress=False)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
@@ -62,13 +62,13 @@ class State:
 
 
 @pytest.mark.parametrize(("seconds", "lines"), [(0.0, 5), (1e9, 2)])
-def test_lines_are_not_too_many_and_the_last_record_is_one(seconds, lines):
+def test_lines_of_progress_are_limited_and_include_the_last_record(seconds, lines):
     text = io.StringIO()
-    teller = ProgressLines(9, show=SHOW, console=Console(file=text), seconds=seconds)
+    progress = ProgressLines(9, show=SHOW, console=Console(file=text), seconds=seconds)
     for number in range(5):
-        teller.after_record(State(), {"loss_of_forces": float(number)})
-    teller.at_end(State())
-    told = text.getvalue().splitlines()
-    assert len(told) == lines
-    assert told[0] == "step 3/9  1 s  loss 5.00e-01  F 0.0"
-    assert told[-1].endswith("F 4000.0")
+        progress.after_record(State(), {"loss_of_forces": float(number)})
+    progress.at_end(State())
+    printed = text.getvalue().splitlines()
+    assert len(printed) == lines
+    assert printed[0] == "step 3/9  1 s  loss 5.00e-01  F 0.0"
+    assert printed[-1].endswith("F 4000.0")
