@@ -19,8 +19,8 @@ from symnets.models import (
     EfficientNet,
     FullyConnected,
     LeNet,
-    draw_weights,
-    halvings,
+    init_weights,
+    n_poolings,
     scaled,
 )
 from symnets.models import ResNet as ResNet18
@@ -52,7 +52,7 @@ class VGG(nn.Module):
     def __init__(self, shape: Shape, width: float, blocks: Sequence[int], batch_norm: bool) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels, poolings = shape[0], halvings(shape, len(blocks))
+        channels, poolings = shape[0], n_poolings(shape, len(blocks))
         for block, (convolutions, size) in enumerate(zip(blocks, (64, 128, 256, 512, 512), strict=True)):
             for _ in range(convolutions):
                 filters = scaled(size, width)
@@ -63,7 +63,7 @@ class VGG(nn.Module):
                 layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.readout = nn.Linear(channels, N_CLASSES)
-        draw_weights(self, self.readout)
+        init_weights(self, self.readout)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""
@@ -92,7 +92,7 @@ class ResNet(nn.Module):
                 channels = out
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.readout = nn.Linear(channels, N_CLASSES)
-        draw_weights(self, self.readout)
+        init_weights(self, self.readout)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""

@@ -18,7 +18,7 @@ from symnets.data import (
     read_image_array,
     read_image_files,
 )
-from symnets.models import ForceField, describe, import_model, load, load_weights, named_by
+from symnets.models import ForceField, describe, import_model, import_object, load, load_weights
 from symnets.names import did_you_mean
 from symnets.setups import Normalisation
 
@@ -77,7 +77,7 @@ def find_model(source: str, weights: Path | None, *, seed: int) -> ImageModel:
         return initial
 
     # The weights of a network that is not made by a call may already be trained.
-    is_callable = not isinstance(named_by(source), nn.Module)
+    is_callable = not isinstance(import_object(source), nn.Module)
     return ImageModel(f"{_short(source)}-{weights.stem}", net, None, {}, fresh if is_callable else None)
 
 

@@ -16,12 +16,12 @@ from ._from_sevennet import from_sevennet as from_sevennet
 from ._fully_connected import FullyConnected as FullyConnected
 from ._image_net import IMAGE_NETS as IMAGE_NETS
 from ._image_net import image_net as image_net
-from ._image_net_layers import draw_weights as draw_weights
-from ._image_net_layers import halvings as halvings
+from ._image_net_layers import init_weights as init_weights
+from ._image_net_layers import n_poolings as n_poolings
 from ._image_net_layers import scaled as scaled
 from ._import_path import import_model as import_model
+from ._import_path import import_object as import_object
 from ._import_path import load_weights as load_weights
-from ._import_path import named_by as named_by
 from ._invariant import Invariant as Invariant
 from ._lenet import LeNet as LeNet
 from ._mace import MACE as MACE
@@ -74,16 +74,16 @@ __all__ = [
     "convert",
     "count_weights",
     "describe",
-    "draw_weights",
     "find_activation",
     "find_architecture",
     "from_sevennet",
-    "halvings",
     "image_net",
     "import_model",
+    "import_object",
+    "init_weights",
     "load",
     "load_weights",
-    "named_by",
+    "n_poolings",
     "save",
     "scaled",
     "signals",

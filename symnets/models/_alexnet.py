@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.models._image_net_layers import check_images, check_sizes, draw_weights, halvings, scaled
+from symnets.models._image_net_layers import check_images, check_sizes, init_weights, n_poolings, scaled
 
 
 class AlexNet(nn.Module):
@@ -31,7 +31,7 @@ class AlexNet(nn.Module):
         self.config = {"shape": self.shape, "n_classes": n_classes, "width": width}
         channels, rows, columns = self.shape
         maps = [(side + 1) // 2 for side in (rows, columns)]  # after the stride
-        poolings = halvings(maps, 3)
+        poolings = n_poolings(maps, 3)
         layers: list[tuple[str, nn.Module]] = []
         pooled = 0
         plan = [(32, 5, 2, True), (64, 5, 1, True), (96, 3, 1, False), (64, 3, 1, False), (64, 3, 1, True)]
@@ -50,7 +50,7 @@ class AlexNet(nn.Module):
         layers += [("linear7", nn.Linear(units, units)), ("relu7", nn.ReLU())]
         self.features = nn.Sequential(OrderedDict(layers))
         self.readout = nn.Linear(units, n_classes)
-        draw_weights(self, self.readout)
+        init_weights(self, self.readout)
 
     def forward(self, images: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n classes"]:
         """Logits."""

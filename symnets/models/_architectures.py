@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from symnets.models._import_path import named_by
+from symnets.models._import_path import import_object
 from symnets.names import did_you_mean
 
 FROM_DATA = ("species", "mean_neighbors", "shift", "scale")
@@ -37,7 +37,7 @@ def find_architecture(name: str) -> type[nn.Module]:
         ImportError: the module imports something that is not there.
     """
     if ":" in name:
-        cls = named_by(name)
+        cls = import_object(name)
         if not is_energy_model(cls):
             raise ValueError(
                 f"architecture: expected {name} to be a torch.nn.Module with forward(graph) whose "

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 
-def draw_weights(model: nn.Module, readout: nn.Linear) -> None:
-    """Draw all weights of convolutions and linear maps from torch's global generator.
+def init_weights(model: nn.Module, readout: nn.Linear) -> None:
+    """Initialise all weights of convolutions and linear maps from torch's global generator.
 
         w ~ N(0, 2 / fan-in),   readout: w ~ N(0, 1 / fan-in),   biases 0,
 
@@ -58,11 +58,11 @@ def scaled(size: int, width: float) -> int:
     return max(1, round(size * width))
 
 
-def halvings(shape: Sequence[int], most: int) -> int:
+def n_poolings(shape: Sequence[int], most: int) -> int:
     """Number of poolings by 2 (rounded down) that leave at least one pixel, at most `most`.
 
     Example:
-        28 goes to 14, 7, 3, 1: `halvings((1, 28, 28), 5)` is 4.
+        28 goes to 14, 7, 3, 1: `n_poolings((1, 28, 28), 5)` is 4.
     """
     return min(most, min(shape[-2:]).bit_length() - 1)
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from symnets.names import nearest
 
 
-def named_by(path: str) -> Any:
+def import_object(path: str) -> Any:
     """The object of an import path `package.module:name`; importing runs the code of the module.
 
     Modules are searched on Python's path, then in the working directory.
@@ -36,14 +36,14 @@ def named_by(path: str) -> Any:
         sys.path.append(os.getcwd())
     if not _exists(module):
         raise ValueError(f"model: there is no module {module!r} here or among the installed ones")
-    found: Any = importlib.import_module(module)
+    value: Any = importlib.import_module(module)
     for word in name.split("."):
-        if not hasattr(found, word):
-            known = [other for other in dir(found) if not other.startswith("_")]
+        if not hasattr(value, word):
+            known = [other for other in dir(value) if not other.startswith("_")]
             near = ", ".join(nearest(word, known, n=3)) or "(none)"
             raise ValueError(f"model: {module} has no {name!r}; the nearest names are {near}")
-        found = getattr(found, word)
-    return found
+        value = getattr(value, word)
+    return value
 
 
 def import_model(path: str, *, seed: int = 0) -> nn.Module:
@@ -54,18 +54,18 @@ def import_model(path: str, *, seed: int = 0) -> nn.Module:
     state is left as found.
 
     Args:
-        path: such as "torchvision.models:resnet18" or "mine.nets:small", see `named_by`.
+        path: such as "torchvision.models:resnet18" or "mine.nets:small", see `import_object`.
         seed: seed of torch's global generator while the callable runs.
 
     Raises:
         ValueError: no object of this name, a callable that needs arguments, or one that returns no network.
         ImportError: the module imports something that is missing.
     """
-    found = named_by(path)
-    made = copy.deepcopy(found) if isinstance(found, nn.Module) else _called(found, path, seed)
-    if not isinstance(made, nn.Module):
-        raise ValueError(f"model: expected {path} to return a torch.nn.Module, got {type(made).__name__}")
-    return made
+    value = import_object(path)
+    model = copy.deepcopy(value) if isinstance(value, nn.Module) else _call(value, path, seed)
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model: expected {path} to return a torch.nn.Module, got {type(model).__name__}")
+    return model
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -106,11 +106,11 @@ def _exists(module: str) -> bool:
         return False
 
 
-def _called(found: Any, path: str, seed: int) -> Any:
-    if not callable(found):
-        raise ValueError(f"model: expected {path} to be callable, got {type(found).__name__}")
+def _call(function: Any, path: str, seed: int) -> Any:
+    if not callable(function):
+        raise ValueError(f"model: expected {path} to be callable, got {type(function).__name__}")
     try:
-        inspect.signature(found).bind()
+        inspect.signature(function).bind()
     except TypeError as error:
         raise ValueError(
             f"model: {path} is called without arguments, but: {error}; write a function that passes them"
@@ -119,7 +119,7 @@ def _called(found: Any, path: str, seed: int) -> Any:
         pass
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return found()
+        return function()
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -145,14 +145,14 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _difference(missing: list[str], unexpected: list[str]) -> str:
-    said = [
+    parts = [
         f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
         for kind, keys in (("missing", missing), ("unexpected", unexpected))
         if keys
     ]
     if missing and unexpected:
-        said.append(f"is {nearest(missing[0], unexpected)[0]} meant for {missing[0]}?")
-    return "; ".join(said)
+        parts.append(f"is {nearest(missing[0], unexpected)[0]} meant for {missing[0]}?")
+    return "; ".join(parts)
 
 
 def _prefixed(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.models._image_net_layers import check_images, check_sizes, draw_weights, scaled
+from symnets.models._image_net_layers import check_images, check_sizes, init_weights, scaled
 
 
 class LeNet(nn.Module):
@@ -52,7 +52,7 @@ class LeNet(nn.Module):
             )
         )
         self.readout = nn.Linear(fourth, n_classes)
-        draw_weights(self, self.readout)
+        init_weights(self, self.readout)
 
     def forward(self, images: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n classes"]:
         """Logits."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.models._image_net_layers import check_images, check_sizes, draw_weights, scaled
+from symnets.models._image_net_layers import check_images, check_sizes, init_weights, scaled
 
 
 class ResNet(nn.Module):
@@ -46,7 +46,7 @@ class ResNet(nn.Module):
         layers += [("average", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
         self.features = nn.Sequential(OrderedDict(layers))
         self.readout = nn.Linear(channels, n_classes)
-        draw_weights(self, self.readout)
+        init_weights(self, self.readout)
 
     def forward(self, images: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n classes"]:
         """Logits."""

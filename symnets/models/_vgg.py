@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.models._image_net_layers import check_images, check_sizes, draw_weights, halvings, scaled
+from symnets.models._image_net_layers import check_images, check_sizes, init_weights, n_poolings, scaled
 
 BLOCKS = ((1,), (2,), (4, 4), (8, 8), (8, 8))
 """Channels of the eight convolutions of VGG-11, over those of the first; a pooling ends each block."""
@@ -42,7 +42,7 @@ class VGG(nn.Module):
             "width": width,
             "batch_norm": batch_norm,
         }
-        poolings = halvings(self.shape, len(BLOCKS))
+        poolings = n_poolings(self.shape, len(BLOCKS))
         layers: list[tuple[str, nn.Module]] = []
         channels, number = self.shape[0], 0
         for block, factors in enumerate(BLOCKS, start=1):
@@ -60,7 +60,7 @@ class VGG(nn.Module):
         layers += [("average", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
         self.features = nn.Sequential(OrderedDict(layers))
         self.readout = nn.Linear(channels, n_classes)
-        draw_weights(self, self.readout)
+        init_weights(self, self.readout)
 
     def forward(self, images: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n classes"]:
         """Logits."""
