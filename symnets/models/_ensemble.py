@@ -62,10 +62,10 @@ class Ensemble(nn.Module):
         parameters, buffers = self._state()
         device = self.stacked[0].device
         model = copy.deepcopy(self._template[0]).to_empty(device=device)
-        held = dict(model.named_parameters()) | dict(model.named_buffers())
+        tensors = dict(model.named_parameters()) | dict(model.named_buffers())
         with torch.no_grad():
             for name, value in (parameters | buffers).items():
-                held[name].copy_(value[index])  # buffers that are not persistent too
+                tensors[name].copy_(value[index])  # buffers that are not persistent too
         for p, mine in zip(model.parameters(), self.stacked, strict=True):
             p.requires_grad_(mine.requires_grad)
         return model.train(self.training)

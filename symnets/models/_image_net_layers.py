@@ -73,10 +73,10 @@ def check_images(images: Tensor, shape: Sequence[int]) -> Tensor:
     Raises:
         ValueError: they have another shape; the message names both.
     """
-    found = tuple(images.shape[1:])
-    if images.ndim != 4 or found != tuple(shape):
+    came = tuple(images.shape[1:])
+    if images.ndim != 4 or came != tuple(shape):
         expected = ", ".join(map(str, shape))
-        channels_last = found[-1:] + found[:-1] == tuple(shape)
+        channels_last = came[-1:] + came[:-1] == tuple(shape)
         hint = "; channels come first: images.permute(0, 3, 1, 2)" if channels_last else ""
         raise ValueError(f"images: expected shape (n, {expected}), got {tuple(images.shape)}{hint}")
     return images

@@ -128,7 +128,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path}: not a whole file of weights: {_first_line(error)}") from error
     except pickle.UnpicklingError as error:
@@ -137,11 +137,11 @@ def _read(path: Path) -> dict[str, Tensor]:
             "model.state_dict() alone"
         ) from None  # torch's message explains how to open it nevertheless
     for entry in ("state_dict", "model"):
-        if isinstance(held, Mapping) and isinstance(held.get(entry), Mapping):
-            held = held[entry]
-    if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise ValueError(f"{path}: expected a state_dict, tensors by name, got {type(held).__name__}")
-    return dict(held)
+        if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
+            content = content[entry]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path}: expected a state_dict, tensors by name, got {type(content).__name__}")
+    return dict(content)
 
 
 def _difference(missing: list[str], unexpected: list[str]) -> str:
@@ -170,8 +170,8 @@ def _prefixed(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> st
 
 def _asked_for(error: Exception) -> str:
     """The class in a refused pickle, if torch names it."""
-    found = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return f" (it asks for {found[1]})" if found else ""
+    match = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f" (it asks for {match[1]})" if match else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -180,7 +180,7 @@ def _read(path: str | Path, kind: str, classes: Iterable[type[nn.Module]]) -> nn
     tensors, header = read_archive(path, kind)
     if not isinstance(header, dict) or not isinstance(header.get("recipe"), dict) or "dtype" not in header:
         raise ValueError(f"{path}: its header does not describe a model; was it saved by a newer symnets?")
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, to be replaced
+    with torch.random.fork_rng(devices=[]):  # random initial weights are replaced below
         model = _build(header["recipe"], _known(kind, classes))
     if str(header["dtype"]) not in _DTYPES:
         raise ValueError(f"{path}: expected a dtype of {sorted(_DTYPES)}, got {header['dtype']!r}")
