@@ -1,4 +1,4 @@
-"""What goes in: graphs of atoms, images and points, readers, splits, statistics."""
+"""Data: graphs of atoms, images, points, binary tasks; readers, loaders, splits, statistics and archives."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The hot operations, each with a plain torch twin."""
+"""Tensor products, symmetric contractions and grouped linear maps, compiled for the CPU and in plain torch."""
 
 import lazy_loader
 

@@ -58,7 +58,7 @@ class GivenCotangents(NamedTuple):
     """Which cotangents a, b, c (of dL/dx, dL/dY, dL/dw) are given, and the loops for the gradient.
 
     Sources are x and a for sums at receivers, g for sums at senders; filters are Y and b, weights w and c.
-    An argument without cotangent stands alone.
+    An argument without cotangent is used alone.
     """
 
     a: bool

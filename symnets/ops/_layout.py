@@ -1,6 +1,6 @@
 """Layout of equivariant features: `ir_mul` inside symnets, e3nn's `mul_ir` at the boundary.
 
-The features of a node, of irreps `C₀ x l₀ + C₁ x l₁ + ...`, are a contiguous row of blocks, one for each irrep.
+The features of a node, of irreps `C₀ x l₀ + C₁ x l₁ + ...`, are a contiguous row with a block for each irrep.
 Within a block symnets stores (2l+1, channels) and e3nn (channels, 2l+1), the last index running fastest.
 """
 
