@@ -61,7 +61,7 @@ def test_same_seed_same_weights(config, tmp_path):
 def test_a_training_is_not_overwritten_and_a_finished_one_stays(config, tmp_path):
     train(config, progress=False)
     before = (tmp_path / "run" / "model.safetensors").read_bytes()
-    with pytest.raises(FileExistsError, match="--resume, or choose another --output"):
+    with pytest.raises(FileExistsError, match="pass --resume to continue it, or choose another --output"):
         train(config, progress=False)
     assert train(config, resume=True, progress=False).history.reason == "60 steps done"
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
