@@ -1,4 +1,4 @@
-"""Tensor products, symmetric contractions and grouped linear maps, compiled for the CPU and in plain torch."""
+"""Tensor products, symmetric contractions, grouped linear maps: compiled for the CPU, and in plain torch."""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
 """Layout of equivariant features: `ir_mul` inside symnets, e3nn's `mul_ir` at the boundary.
 
-A node's features of irreps `C₀ x l₀ + C₁ x l₁ + ...` are one contiguous row with a block for each irrep. Within a
-block symnets stores (2l+1, channels) and e3nn (channels, 2l+1), the last index running fastest.
+A node's features of irreps `C₀ x l₀ + C₁ x l₁ + ...` are one contiguous row with a block for each irrep.
+Within a block symnets stores (2l+1, channels), e3nn (channels, 2l+1); the last index runs fastest.
 """
 
 import torch

@@ -1,5 +1,8 @@
 """`TensorPairs` gives the same batches as a list of pairs; random transforms can be resumed."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -88,3 +91,12 @@ def test_inconsistent_tensors_are_refused(pairs):
         list(Loader(TensorPairs(pairs.inputs, pairs.targets, lambda x, _: x[:3]), 4))
     with pytest.raises(ValueError, match="examples: expected at least one"):
         Loader(pairs[:0], 4)
+
+
+def test_batches_of_tensors_do_not_import_torch_geometric():
+    script = (
+        "import sys, torch; from symnets.data import Loader, TensorPairs;"
+        "(batch,) = Loader(TensorPairs(torch.zeros(3, 2), torch.ones(3)), 3);"
+        "assert batch.targets.sum() == 3; assert 'torch_geometric' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
