@@ -60,7 +60,7 @@ def test_the_architecture_of_the_page_is_trained_loaded_and_lawful(
     exec(compile(blocks("python")[1], str(PAGE), "exec"), names)
     force_field = names["force_field"]
     assert isinstance(force_field, ForceField)
-    assert force_field.energy_model.config["n_basis"] == 4  # pyright: ignore[reportIndexIssue]
+    assert force_field.energy_model.config["n_basis"] == 4  # pyright: ignore
     exec(compile(blocks("python")[2], str(PAGE), "exec"), names)
 
 
