@@ -57,19 +57,18 @@ def test_exponents_of_archived_values_are_those_of_the_docstring():
     }
     for key, curve in ARCHIVED.items():
         large = curve.sizes >= 500
-        assert -fit_power_law(curve.sizes[large], curve.r[large]).exponent == pytest.approx(
-            quoted[key], abs=0.005
-        )
+        exponent = -fit_power_law(curve.sizes[large], curve.r[large]).exponent.value
+        assert exponent == pytest.approx(quoted[key], abs=0.005)
         assert ((curve.error > 0) & (curve.error < 0.9)).all()
     assert set(quoted) == set(ARCHIVED)
 
 
 def test_the_figure_has_r_test_error_and_archived_values():
-    made = stability_vs_trainset_size.figure(table_of(), no_arrays)
-    _, labels = made.axes[0].get_legend_handles_labels()
+    fig = stability_vs_trainset_size.figure(table_of(), no_arrays)
+    _, labels = fig.axes[0].get_legend_handles_labels()
     assert {"archived ResNet", "archived EfficientNet-B0"} <= set(labels)
     assert any("resnet, a = 0.50" in label for label in labels)
-    made.canvas.draw()
+    fig.canvas.draw()
 
 
 def test_two_sizes_have_no_exponent():
