@@ -114,7 +114,7 @@ def _command(name: str, arguments: Sequence[str]) -> Any:
 
 
 def _overview() -> str:
-    lines = ["usage: symnets COMMAND [OPTIONS]      (symnets COMMAND --help explains one command)"]
+    lines = ["usage: symnets COMMAND [OPTIONS]   (symnets COMMAND --help explains a command)"]
     for title, group in GROUPS.items():
         lines += ["", f"[bold]{title}[/]"]
         lines += [f"  [cyan]{name:<15}[/] {entry.summary}" for name, entry in group.items()]
