@@ -33,7 +33,7 @@ def test_frames_before_an_interruption_are_written(tmp_path, monkeypatch, stop, 
         yield from (structure, structure)
         raise stop
 
-    monkeypatch.setattr(data_command, "sample", interrupted)
+    monkeypatch.setattr(data_command, "sample_trajectory", interrupted)
     output = tmp_path / "water.xyz"
     assert main(["data", "generate", "H2O", "--output", str(output)]) == status
     assert len(read_structures(output)) == 2

@@ -155,7 +155,7 @@ def test_unknown_element_is_refused(model: Path, tmp_path: Path, capsys: pytest.
     structures[0].calc.atoms = structures[0].copy()
     message = error_message(capsys, model, written(tmp_path / "h2s.xyz", structures))
     assert "S" in message
-    assert "knows H, O" in message
+    assert "elements of this model are H, O" in message
 
 
 def test_nan_predictions_are_refused(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
