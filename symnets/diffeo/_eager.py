@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from symnets.ops import is_traced
+
 
 def is_eager() -> bool:
     """Whether operations are executed as they are called, on tensors that hold numbers.
@@ -11,10 +13,9 @@ def is_eager() -> bool:
     False while torch compiles or traces, inside `torch.func` transforms, and under fake or counting tensors:
     tensors made there must not be cached, because they are invalid afterwards.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+    if is_traced() or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
         return False
-    c = torch._C
-    return c._functorch.peek_interpreter_stack() is None and c._len_torch_dispatch_stack() == 0  # pyright: ignore[reportAttributeAccessIssue]
+    return torch._C._len_torch_dispatch_stack() == 0  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def no_derivatives(*tensors: Tensor) -> bool:

@@ -13,8 +13,9 @@ def is_traced() -> bool:
 
     Tensors have no memory there that compiled loops could read, and custom autograd functions no rules.
     """
-    inside = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
-    return inside or torch.compiler.is_compiling()
+    if torch.compiler.is_compiling():
+        return True
+    return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def without_autocast() -> AbstractContextManager[object]:

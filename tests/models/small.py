@@ -40,7 +40,7 @@ def batch(dtype: torch.dtype = torch.float64) -> Batch:
 
 
 def gradient(model: ForceField, data: Batch) -> dict[str, Tensor]:
-    """Of a loss on energies, forces and stress, in the weights: second derivatives of the energy."""
+    """Gradient in the weights of a loss on energies, forces and stress: second derivatives of the energy."""
     predicted = model.train()(data.inputs)
     loss = (predicted.forces - data.targets.forces).square().mean().double()
     loss = loss + (predicted.energy - data.targets.energy).square().mean()

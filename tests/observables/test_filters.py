@@ -8,7 +8,7 @@ from symnets.observables import filter_projections
 
 
 def laplacian(k: int) -> np.ndarray:
-    """Of the k x k grid: number of neighbours on the diagonal, -1 for each neighbour."""
+    """Laplacian of the k x k grid: number of neighbours on the diagonal, -1 for each neighbour."""
     matrix = np.zeros((k * k, k * k))
     for i in range(k):
         for j in range(k):

@@ -1,4 +1,4 @@
-"""Of several processes that could run a batch, one does; a dead holder is succeeded at once."""
+"""One of several processes runs a batch; the lock of a dead process is free at once."""
 
 import os
 import signal

@@ -112,7 +112,7 @@ def balances(model):
 @pytest.mark.parametrize("activation", ["linear", "relu"])
 @pytest.mark.parametrize("parametrization", ["ntk", "standard", "mean_field"])
 def test_difference_of_squared_weights_of_layers_is_conserved(activation, parametrization):
-    """Of a homogeneous net every unit keeps |w_in|² - |w_out|², of a linear net every pair of units.
+    """Each unit of a homogeneous net keeps |w_in|² - |w_out|², and each pair of units of a linear net.
 
     For s cancels from W_l ∂L/∂W_l = W_(l+1)ᵀ ∂L/∂W_(l+1), so the law holds in any parametrisation. The
     methods conserve it up to their error, so it gets better with their tolerance.

@@ -66,7 +66,7 @@ def test_damaged_gzip_is_refused(tmp_path, damage):
 
 
 def test_a_gzip_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    """Of 300 MB of zeros after a header for 24 bytes, at most one buffer is decompressed."""
+    """At most one buffer is decompressed of 300 MB of zeros that follow a header for 24 bytes."""
     path = tmp_path / "bomb.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(idx_bytes(IMAGES))
