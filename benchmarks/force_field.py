@@ -2,7 +2,7 @@
 
     python benchmarks/force_field.py --peers nequip=PYTHON mace=PYTHON sevenn=PYTHON schnetpack=PYTHON ...
 
-PYTHON is the interpreter of an environment with the package (`pip install 'torch>=2.9,<2.14'` and
+PYTHON is the interpreter of an environment with the package (`pip install 'torch>=2.9,<2.14' lazy_loader` and
 nequip==0.19.1, mace-torch==0.3.16, sevenn==0.13.0, schnetpack==2.0.4 or torchmd-net==3.1.0). Packages without
 an interpreter are skipped. All programs get the same precomputed graph; times do not include neighbour lists.
 The programs of a case run alternately, each time in a new process, and a ratio is the median over rounds of
