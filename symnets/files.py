@@ -1,10 +1,13 @@
-"""Atomic writing of files: a file appears whole or not at all."""
+"""Files that are written: checked before the work, locked during it, then written whole or not at all."""
 
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 
 @contextmanager
@@ -34,6 +37,90 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def claim(path: str | os.PathLike[str], *, overwrite: bool = False, option: str = "output") -> Path:
+    """Path of a file that a later step will write, checked before the work that precedes it.
+
+    The nearest folder of the path that exists must accept a new file of this name. Nothing is created.
+
+    Args:
+        path: the file; a leading `~` is the home folder.
+        overwrite: whether the file may exist already, and is replaced.
+        option: name of the argument that chooses the path, for the message.
+
+    Raises:
+        ValueError: the file exists (unless `overwrite`), is a folder or a device, is read-only, or cannot be
+            written in its folder.
+    """
+    path = Path(path).expanduser()
+    try:
+        if path.is_dir():
+            raise ValueError(f"{path}: expected a file name, got a directory")
+        if path.exists():
+            if not overwrite:
+                raise ValueError(f"{path}: the file exists; choose another name, or pass overwrite")
+            if not path.is_file():
+                raise ValueError(f"{path}: expected the name of a regular file, got a device or pipe")
+            if not os.access(path, os.W_OK):
+                raise ValueError(f"{path}: the file is read-only; choose another {option}")
+        folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+        descriptor, probe = tempfile.mkstemp(dir=folder, prefix=".", suffix=f".{path.name}")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written: {error.strerror}; choose another {option}") from error
+    os.close(descriptor)
+    os.unlink(probe)
+    return path
+
+
+@contextmanager
+def locked(
+    output: str | os.PathLike[str], *, file: bool = False, advice: str = "choose another --output"
+) -> Iterator[None]:
+    """Context in which no other process can lock the same output folder, or output file.
+
+    Lock before looking at what exists: of two processes that start together, one goes on and the other raises
+    an error. The operating system releases the lock when the process ends, however it ends, so that a killed
+    process leaves none. A folder that does not exist is created, and removed at the end if it is still empty.
+
+    Args:
+        output: the folder, in which the lock is `.lock`, or the file, beside which it is `.NAME.lock`.
+        file: whether it is a file.
+        advice: what to do other than wait; the end of the error message.
+
+    Raises:
+        FileExistsError: another process has locked it; the message has its number and host.
+        OSError: nothing can be written there.
+    """
+    output = Path(output)
+    folder = output.parent if file else output
+    created = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / (f".{output.name}.lock" if file else ".lock")
+    lock = FileLock(path, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise FileExistsError(
+            f"{output}: {_holder(path)} is writing there; wait until it ends, or {advice}"
+        ) from None
+    try:
+        path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # before the release, so that nobody locks a file that is then removed
+        lock.release()
+        for place in created:
+            with suppress(OSError):  # not empty, as after most runs
+                place.rmdir()
+
+
+def _holder(lock: Path) -> str:
+    """Process and host in a lock file, as `locked` writes them."""
+    try:
+        return lock.read_text(encoding="utf-8") or "another process"
+    except OSError:  # the holder has just removed it
+        return "another process"
 
 
 def _umask() -> int:

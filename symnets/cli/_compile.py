@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional
 
+from symnets.files import claim
 from symnets.models import ForceField, describe, load, save
 from symnets.simulate import compile
 
@@ -32,12 +33,15 @@ class Compile:
     tolerance: float = 1e-4
     """Largest allowed error of a force component in eV/Å, measured on random clusters; it scales with forces
     beyond 10 eV/Å. A model with a larger error is not written."""
+    overwrite: bool = False
+    """Replace the output if it exists."""
 
     def run(self) -> None:
         """Compile the model, write it and print the settings of its tables."""
         begin = time.perf_counter()
-        compiled = compile(load(self.model, ForceField), tolerance=self.tolerance)
         path = self.output or self.model.with_name(f"{self.model.stem}-compiled.safetensors")
+        path = claim(path, overwrite=self.overwrite, option="--output")
+        compiled = compile(load(self.model, ForceField), tolerance=self.tolerance)
         save(compiled, path, extra=describe(self.model)["extra"])
         Console().print(
             f"{path}: tables of {compiled.n_knots} knots, forces exact to {self.tolerance:g} eV/Å "

@@ -9,6 +9,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from symnets import sweeps  # its names are imported when a command uses them
+from symnets.files import claim
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Report:
 
     def run(self) -> None:
         """Write the page."""
-        page = sweeps.experiment_page(self.directory, self.output)
+        path = claim(self.output or self.directory / "report.html", overwrite=True, option="--output")
+        page = sweeps.experiment_page(self.directory, path)
         Console().print(f"wrote {page}", soft_wrap=True, highlight=False)
 
 
@@ -75,12 +77,13 @@ class TableOf:
         """Read the runs and write the table."""
         if len(self.words) not in (1, 2):
             raise ValueError(f"expected `symnets table [NAME] DIR`, got {' '.join(self.words) or 'neither'}")
+        output = claim(self.output, overwrite=True, option="--output")
         *names, directory = self.words
         name = sweeps.name_of(sweeps.find(names[0])) if names else None
         table = sweeps.Table.load(directory, name)
         if table.empty:
             of = f" of {name}" if name else ""
             raise ValueError(f"{directory}: expected runs{of}, found none; `symnets sweep` makes them")
-        sweeps.write_table(table, self.output)
-        text = f"wrote {len(table)} runs to {self.output}"
+        sweeps.write_table(table, output)
+        text = f"wrote {len(table)} runs to {output}"
         Console().print(text, soft_wrap=True, highlight=False)

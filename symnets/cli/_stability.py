@@ -16,6 +16,7 @@ from symnets.cli._stability_output import batch_norm_note, field_numbers, number
 from symnets.cli._trial import parse_selectors, try_out
 from symnets.device import usable_device
 from symnets.diffeo import FoldingWarning, SineField
+from symnets.files import claim
 from symnets.observables import Stability, check_images, check_strength, stability
 from symnets.provenance import provenance
 from symnets.report import deformed_samples, save_picture, stability_figure, write
@@ -107,6 +108,8 @@ class MeasureStability:
         device = usable_device(self.device)
         model = find_model(self.model, self.weights, seed=self.seed)
         data, images, normalised = self._images(model)
+        folder = self.output or Path("stability") / f"{model.name}-{Path(data).name}"
+        folder = claim(folder / "stability.json", overwrite=True, option="--output").parent
         field = SineField(images.shape[2:], cutoff=self.cutoff, rule=self.rule)
         check_images(images, field)
         self._warn_of_folds(field, strength)
@@ -117,8 +120,6 @@ class MeasureStability:
         )
         if initial is not None:
             initial = replace(initial, notes=(*initial.notes, *batch_norm_note(model.net, result)))
-        folder = self.output or Path("stability") / f"{model.name}-{Path(data).name}"
-        self._save_figures(folder, result, initial, images, field)
         report = {
             "config": asdict(self) | {"data": data, "output": str(folder)},
             "normalisation": None if normalised is None else asdict(normalised),
@@ -130,11 +131,14 @@ class MeasureStability:
             "made_with": provenance(),
         }
         text = json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False, default=str)
-        write(folder / "stability.json", f"{text}\n".encode())
-        if self.json:
-            print(text)
-        else:
-            print_stability(result, initial, f"{model.name} on {Path(data).name}", folder)
+        try:
+            write(folder / "stability.json", f"{text}\n".encode())
+            self._save_figures(folder, result, initial, images, field)
+        finally:  # results are printed even if the disk is full
+            if self.json:
+                print(text)
+            else:
+                print_stability(result, initial, f"{model.name} on {Path(data).name}", folder)
 
     def _images(self, model: ImageModel) -> tuple[str, Tensor, Normalisation | None]:
         """Name of the data, the normalised images, and their normalisation."""

@@ -14,6 +14,7 @@ from rich.text import Text
 from tyro.conf import Positional
 
 from symnets.cli._parse import parse
+from symnets.files import claim
 from symnets.names import did_you_mean
 from symnets.report import terminal_table
 from symnets.sweeps import (
@@ -70,6 +71,7 @@ class Run:
         experiment, config = find(self.name), getattr(self, "settings")  # noqa: B009
         with TemporaryDirectory() as temporary:
             directory = self.output or Path(temporary)
+            directory = claim(directory / "run", overwrite=True, option="--output").parent
             table = sweep(experiment, [config], directory, executor=Serial(), retry_failed=True)
             (stored,) = [read_run(directory / name) for name in table.index]
         row = Table("", "", show_header=False)
@@ -129,6 +131,7 @@ class Sweep:
         # Each grid has its own figure, hence its own directory.
         settings = [re.sub(r"[^\w.,=+-]", "_", setting) for setting in self.settings]
         directory = self.output or Path("results") / "-".join([self.name, self.preset, *settings])
+        directory = claim(directory / "table.csv", overwrite=True, option="--output").parent
         try:
             with executor(self.executor, self.workers) as where:
                 sweep(experiment, configs, directory, executor=where, retry_failed=self.retry_failed)
