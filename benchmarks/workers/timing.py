@@ -1,5 +1,5 @@
-"""Timing for workers in other environments: needs only the standard library, lazy_loader, and `symnets.memory`,
-which is found by PYTHONPATH."""
+"""Timing for workers in other environments: needs only the standard library, lazy_loader and
+`symnets.memory`, which is found by PYTHONPATH."""
 
 import statistics
 import time
