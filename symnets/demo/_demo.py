@@ -19,6 +19,7 @@ from symnets.data import Loader, build_graphs, sample_trajectory, write_structur
 from symnets.demo._digits import digit_stability
 from symnets.demo._page import demo_page
 from symnets.experiments import jamming_sharpness
+from symnets.files import locked
 from symnets.models import ForceField, load
 from symnets.observables import errors, predictions
 from symnets.potentials import DataConfig, LossConfig, ModelConfig, OptimizerConfig, TrainConfig, train
@@ -69,7 +70,11 @@ class Demo:
                 "demo: expected minutes > 0, at least 100 frames, picoseconds > 0 and jamming_seeds >= 0, "
                 f"got {self.minutes}, {self.frames}, {self.picoseconds}, {self.jamming_seeds}"
             )
-        self._prepare_folder()
+        with locked(self.output):
+            self._prepare_folder()
+            self._run_stages()
+
+    def _run_stages(self) -> None:
         stages = Stages(Console())
         with stages("label") as note:
             training_frames, test_frames = self._label()

@@ -12,6 +12,7 @@ from rich.console import Console
 from symnets.config import write_config
 from symnets.data import AtomGraph, Loader
 from symnets.device import usable_device
+from symnets.files import locked
 from symnets.potentials._config import TrainConfig
 from symnets.potentials._data import load_data
 from symnets.potentials._identity import check_identity, identity
@@ -71,11 +72,17 @@ def train(
         the last state; `state.history.reason` is the reason why training ended.
 
     Raises:
-        FileExistsError: the folder contains a training and `resume` is false.
+        FileExistsError: the folder contains a training and `resume` is false, or a process trains there.
         ValueError: the checkpoint is of another configuration or other data, see `check_identity`; the
             data are too few or lack labels, see `load_data`; the device cannot be used.
         FloatingPointError: the loss is no longer finite.
     """
+    with locked(config.output):
+        return _train(config, resume=resume, progress=progress, summary=summary)
+
+
+def _train(config: TrainConfig, *, resume: bool, progress: bool, summary: bool) -> TrainState:
+    """Train in a folder that is locked."""
     folder = Path(config.output)
     checkpoint = Checkpoint(folder / "checkpoint.safetensors", config.checkpoint_every)
     if not resume and (checkpoint.path.exists() or (folder / "model.safetensors").exists()):
@@ -102,7 +109,6 @@ def train(
         _print(console, before_training(stats, len(validation_graphs), model))
         if warning := underdetermined(stats):
             _print(console, [f"warning: {warning}"], style="yellow")
-    folder.mkdir(parents=True, exist_ok=True)
     write_config(config, folder / "config.yaml")
     rules = [max_steps(total), diverged()]
     if config.max_minutes is not None:

@@ -1,5 +1,6 @@
 """Training of a potential from a file, also interrupted or killed and resumed."""
 
+import os
 import random
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from symnets.cli import main
 from symnets.config import write_config
 from symnets.data import read_archive, read_header
+from symnets.files import locked
 from symnets.models import describe, load
 from symnets.potentials import LossConfig, ModelConfig, train
 from symnets.potentials._validation import BestModel
@@ -97,6 +99,19 @@ def test_a_folder_with_a_model_alone_is_not_overwritten(config, tmp_path):
     with pytest.raises(FileExistsError, match="already contains a training"):
         train(config, progress=False)
     assert (tmp_path / "run" / "model.safetensors").read_text() == "precious"
+
+
+@pytest.mark.parametrize("options", [[], ["--resume"]])
+def test_a_folder_in_which_another_process_trains_is_refused(config, options, tmp_path, capsys):
+    missing = replace(config, data=replace(config.data, train="none.xyz"))  # the data are not looked for
+    write_config(missing, tmp_path / "c.yaml")
+    with locked(tmp_path / "run"):
+        assert main(["train", str(tmp_path / "c.yaml"), *options]) == 2
+    error = capsys.readouterr().err
+    assert f"run: process {os.getpid()} on " in error
+    assert error.endswith("is writing there; wait until it ends, or choose another --output\n")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_diverged_training_is_an_error_also_when_resumed(config):

@@ -1,0 +1,74 @@
+"""Of several processes that start together, one writes to a folder; a killed one does not block it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from symnets.files import locked
+
+SCRIPT = """
+import sys
+from symnets.files import locked
+sys.stdin.readline()
+try:
+    with locked(sys.argv[1]):
+        print("locked", flush=True)
+        sys.stdin.readline()
+except FileExistsError as error:
+    print(error, flush=True)
+"""
+
+
+def start(folder: Path) -> subprocess.Popen:
+    arguments = [sys.executable, "-c", SCRIPT, str(folder)]
+    return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def go(process: subprocess.Popen) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def test_one_of_four_processes_locks_a_folder_and_the_others_name_it(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "x"
+    processes = [start(folder) for _ in range(4)]
+    for process in processes:
+        go(process)
+    lines = [process.stdout.readline().strip() for process in processes if process.stdout]
+    (winner,) = [process for process, line in zip(processes, lines, strict=True) if line == "locked"]
+    expected = f"{folder}: process {winner.pid} on "
+    refused = [line for line in lines if line != "locked"]
+    # A process that loses by microseconds finds the lock without the name of its holder.
+    assert all(line.startswith((expected, f"{folder}: another process is writing there")) for line in refused)
+    assert all(line.endswith("wait until it ends, or choose another --output") for line in refused)
+    with pytest.raises(FileExistsError, match=expected), locked(folder):
+        pass
+    go(winner)
+    for process in processes:
+        process.communicate()
+    assert not (tmp_path / "runs").exists()  # nothing was written, so the new folders are removed
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
+    process = start(tmp_path / "x")
+    go(process)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "locked\n"
+    process.kill()
+    process.communicate()
+    assert (tmp_path / "x" / ".lock").exists()
+    with locked(tmp_path / "x"):
+        (tmp_path / "x" / "model").write_text("new")
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["model"]
+
+
+def test_files_beside_each_other_are_locked_separately(tmp_path: Path) -> None:
+    with locked(tmp_path / "a", file=True), locked(tmp_path / "b", file=True):
+        with pytest.raises(FileExistsError, match="choose another -o"):
+            locked(tmp_path / "a", file=True, advice="choose another -o").__enter__()
+        with pytest.raises(FileExistsError, match=r"is writing there"):
+            locked(tmp_path / "b", file=True).__enter__()
+    assert not list(tmp_path.iterdir())
