@@ -4,6 +4,7 @@ from ._archive import read_kind as read_kind
 from ._archive import write_archive as write_archive
 from ._batch import Batch as Batch
 from ._batch import Labels as Labels
+from ._batch import has_stress as has_stress
 from ._binary_task import BinaryTask as BinaryTask
 from ._binary_task import binary_task as binary_task
 from ._binary_task import random_task as random_task
@@ -37,6 +38,8 @@ from ._loader import collate as collate
 from ._loader import split as split
 from ._neighbors import MIN_SEPARATION as MIN_SEPARATION
 from ._neighbors import Neighbors as Neighbors
+from ._neighbors import centered as centered
+from ._neighbors import near_origin as near_origin
 from ._neighbors import neighbors as neighbors
 from ._pca import PrincipalComponents as PrincipalComponents
 from ._pca import pca as pca
@@ -76,6 +79,7 @@ __all__ = [
     "balanced_subset",
     "binary_task",
     "build_graphs",
+    "centered",
     "check_binary_labels",
     "check_image_shape",
     "class_pair",
@@ -86,12 +90,14 @@ __all__ = [
     "gaussian_cloud",
     "generate",
     "group_labels",
+    "has_stress",
     "image_files",
     "isolated_atoms",
     "labels",
     "largest_balanced_subset",
     "load_images",
     "local_folder",
+    "near_origin",
     "neighbors",
     "parity_labels",
     "pca",

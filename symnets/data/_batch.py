@@ -2,9 +2,32 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+
+def has_stress(cell: Tensor | np.ndarray, pbc: Tensor | np.ndarray) -> Any:
+    """Whether structures have a stress: some lattice vector is periodic, and the cell has a volume.
+
+    Slabs and wires in a cell with vacuum have one; molecules have none, even in a box.
+
+    Args:
+        cell: (..., 3, 3), rows are lattice vectors in Å.
+        pbc: (..., 3), of the same kind.
+
+    Returns:
+        (...) booleans. A cell whose volume is below 1e-6 of that of a right-angled one counts as flat.
+    """
+    a, b, c = cell[..., 0, :], cell[..., 1, :], cell[..., 2, :]
+    volume = abs(
+        a[..., 0] * (b[..., 1] * c[..., 2] - b[..., 2] * c[..., 1])
+        + a[..., 1] * (b[..., 2] * c[..., 0] - b[..., 0] * c[..., 2])
+        + a[..., 2] * (b[..., 0] * c[..., 1] - b[..., 1] * c[..., 0])
+    )
+    right_angled = (a**2).sum(-1) ** 0.5 * (b**2).sum(-1) ** 0.5 * (c**2).sum(-1) ** 0.5
+    return pbc.any(-1) & (volume > 1e-6 * right_angled)
 
 
 class Labels(NamedTuple):
@@ -15,7 +38,7 @@ class Labels(NamedTuple):
     forces: Float[Tensor, "atoms 3"] | None
     """eV/Å."""
     stress: Float[Tensor, "graphs 3 3"] | None
-    """eV/Å³."""
+    """eV/Å³; NaN where `has_stress` is false."""
     owner: Int[Tensor, " atoms"]
     """Structure that each atom belongs to."""
     n_atoms: Int[Tensor, " graphs"]

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch_geometric.data import Data
 
-from symnets.data._batch import Labels
+from symnets.data._batch import Labels, has_stress
 
 # Fields with one row for each graph: joined along the first axis, without offset.
 _PER_GRAPH = ("cell", "pbc", "energy", "stress")
@@ -66,6 +66,11 @@ class AtomGraph(Data):
         """Number of atoms of each structure."""
         return torch.bincount(self.owner, minlength=self.n_graphs)
 
+    @property
+    def has_stress(self) -> Bool[Tensor, " graphs"]:
+        """Whether each structure has a stress, see `symnets.data.has_stress`."""
+        return has_stress(self.cell, self.pbc)
+
     def edge_vectors(self) -> Float[Tensor, "edges 3"]:
         """Vectors from receiver to sender, `pos[j] + edge_shift @ cell - pos[i]`, in Å."""
         sender, receiver = self.edge_index
@@ -77,8 +82,14 @@ class AtomGraph(Data):
 
 
 def labels(graph: AtomGraph) -> Labels:
-    """Labels of a graph; a missing energy is NaN, missing forces and stress are None."""
+    """Labels of a graph; a missing energy is NaN, missing forces and stress are None.
+
+    The stress of a structure that has none is NaN whatever its label, see `has_stress`.
+    """
     energy = graph.get("energy")
     if energy is None:
         energy = torch.full((graph.n_graphs,), torch.nan, dtype=torch.float64, device=graph.pos.device)
-    return Labels(energy, graph.get("forces"), graph.get("stress"), graph.owner, graph.n_atoms)
+    stress = graph.get("stress")
+    if stress is not None:
+        stress = stress.where(graph.has_stress[:, None, None], torch.nan)
+    return Labels(energy, graph.get("forces"), stress, graph.owner, graph.n_atoms)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from ase.geometry import complete_cell
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
@@ -73,6 +74,33 @@ def neighbors(
         return Neighbors(edge_index, edge_shift)
     dtype = like.dtype if like.dtype.is_floating_point else torch.float64
     return Neighbors(edge_index.to(like.device), edge_shift.to(like.device, dtype))
+
+
+def near_origin(pos: NDArray, cell: NDArray, pbc: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions moved to the origin, where float32 rounds them least, and the lattice vectors subtracted.
+
+    Each atom is moved into the cell by whole lattice vectors, and then the mean of all to the origin, in
+    float64. Distances between atoms and their images do not change.
+
+    Args:
+        pos: (atoms, 3) in Å.
+        cell: rows of (3, 3) are lattice vectors in Å.
+        pbc: (3,) booleans.
+
+    Returns:
+        positions, and whole numbers of lattice vectors (atoms, 3): `pos - wrap @ cell`, minus its mean.
+    """
+    wrap = np.zeros((len(pos), 3))
+    periodic = cell * pbc[:, None]  # lattice vectors that are not periodic may be zero or arbitrary
+    if np.linalg.matrix_rank(periodic) == pbc.sum():  # otherwise `neighbors` raises
+        wrap = np.floor(pos @ np.linalg.inv(complete_cell(periodic))) * pbc
+    return centered(pos, cell, wrap), wrap
+
+
+def centered(pos: NDArray, cell: NDArray, wrap: NDArray) -> NDArray[np.float64]:
+    """Positions minus lattice vectors, with their mean at the origin: `pos - wrap @ cell`, minus its mean."""
+    shifted = np.asarray(pos, dtype=np.float64) - wrap @ cell
+    return shifted - shifted.mean(axis=0)
 
 
 def _numpy(value: Tensor | NDArray | Sequence[bool]) -> NDArray:

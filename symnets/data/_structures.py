@@ -10,8 +10,9 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
+from symnets.data._batch import has_stress
 from symnets.data._graph import AtomGraph
-from symnets.data._neighbors import neighbors
+from symnets.data._neighbors import near_origin, neighbors
 from symnets.files import whole_file
 
 
@@ -20,6 +21,8 @@ def from_ase(atoms: Atoms, cutoff: float, *, dtype: torch.dtype | None = None) -
 
     Neighbours are computed in float64; then positions, cell, forces and stress are cast to `dtype`.
     The energy stays float64: in float32 a total of -10⁴ eV would have a resolution of only 1 meV.
+    For a `dtype` of lower precision than float64, positions are first moved to the origin, see
+    `near_origin`: 1,000 Å away, float32 would round them by 3e-5 Å.
 
     Labels are the energy, forces and stress of a `SinglePointCalculator`. Those of other calculators, and of
     structures that have changed since, are not read.
@@ -34,13 +37,21 @@ def from_ase(atoms: Atoms, cutoff: float, *, dtype: torch.dtype | None = None) -
     if len(atoms) == 0:
         raise ValueError("atoms: expected at least one atom, got an empty structure")
     dtype = dtype or torch.get_default_dtype()
-    cell, pbc = atoms.cell.array, atoms.pbc
-    edge_index, edge_shift = neighbors(atoms.positions, cell, pbc, cutoff)
+    # Contiguous copies, because torch takes neither negative strides nor foreign byte order.
+    positions, cell = (
+        np.array(field, dtype=np.float64, order="C") for field in (atoms.positions, atoms.cell)
+    )
+    pbc = atoms.pbc
+    edge_index, edge_shift = neighbors(positions, cell, pbc, cutoff)
+    if dtype != torch.float64:
+        sender, receiver = edge_index.numpy()
+        positions, wrap = near_origin(positions, cell, pbc)
+        edge_shift = edge_shift + torch.from_numpy(wrap[sender] - wrap[receiver])
     graph = AtomGraph(
-        pos=torch.tensor(atoms.positions, dtype=dtype),
-        z=torch.tensor(atoms.numbers, dtype=torch.int64),
+        pos=torch.tensor(positions, dtype=dtype),
+        z=torch.tensor(atoms.numbers.astype(np.int64), dtype=torch.int64),
         cell=torch.tensor(cell, dtype=dtype)[None],
-        pbc=torch.tensor(pbc, dtype=torch.bool)[None],
+        pbc=torch.tensor(pbc.astype(bool), dtype=torch.bool)[None],
         edge_index=edge_index,
         edge_shift=edge_shift.to(dtype),
     )
@@ -50,7 +61,10 @@ def from_ase(atoms: Atoms, cutoff: float, *, dtype: torch.dtype | None = None) -
 
 
 def read_labels(atoms: Atoms) -> dict[str, np.ndarray]:
-    """Energy (1,), forces (atoms, 3) and stress (1, 3, 3) of a structure's `SinglePointCalculator`."""
+    """Energy (1,), forces (atoms, 3) and stress (1, 3, 3) of a structure's `SinglePointCalculator`.
+
+    The label of a stress that does not exist, see `has_stress`, is left out.
+    """
     calculator = atoms.calc
     if not isinstance(calculator, SinglePointCalculator) or calculator.check_state(atoms):
         return {}
@@ -59,7 +73,8 @@ def read_labels(atoms: Atoms) -> dict[str, np.ndarray]:
         labels["energy"] = np.asarray(energy, dtype=np.float64).reshape(1)
     if (forces := calculator.results.get("forces")) is not None:
         labels["forces"] = np.asarray(forces, dtype=np.float64)
-    if (stress := calculator.results.get("stress")) is not None:
+    stress = calculator.results.get("stress")
+    if stress is not None and has_stress(atoms.cell.array, atoms.pbc):
         stress = np.asarray(stress, dtype=np.float64)
         labels["stress"] = (voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress).reshape(
             1, 3, 3

@@ -19,7 +19,7 @@ class EnergyForces(NamedTuple):
     forces: Float[Tensor, "atoms 3"]
     """-dE/dpos in eV/Å."""
     stress: Float[Tensor, "graphs 3 3"] | None
-    """(1/V) dE/dstrain in eV/Å³; NaN for a graph without volume, None if no graph is periodic."""
+    """(1/V) dE/dstrain in eV/Å³; NaN for a graph where `has_stress` is false, None if that is all of them."""
     node_energy: Float[Tensor, " atoms"]
     """Energy of each atom in eV, float64."""
 
@@ -53,7 +53,8 @@ class ForceField(nn.Module):
     def forward(self, graph: AtomGraph) -> EnergyForces:
         """Energy, forces and stress of every structure of the batch."""
         self._check_dtype(graph)
-        periodic = bool(graph.pbc.any())
+        has_stress = graph.has_stress[:, None, None]
+        strained_too = bool(has_stress.any())
         # Derivatives are needed in inference mode and under no_grad too.
         with torch.inference_mode(False), torch.enable_grad():
             pos = graph.pos.detach().clone().requires_grad_()
@@ -62,7 +63,7 @@ class ForceField(nn.Module):
                 if isinstance(field, Tensor) and field.is_inference():
                     strained[name] = field.clone()  # tensors made in inference mode cannot be differentiated
             strained.pos, variables, owner = pos, [pos], strained.owner
-            if periodic:
+            if strained_too:
                 strain = torch.zeros_like(strained.cell, requires_grad=True)
                 symmetric = (strain + strain.mT) / 2
                 strained.pos = pos + torch.einsum("na,nab->nb", pos, symmetric[owner])
@@ -78,11 +79,11 @@ class ForceField(nn.Module):
                 materialize_grads=True,
             )
         stress = None
-        if periodic:
+        if strained_too:
             volume = graph.cell.det().abs()[:, None, None]
             # Divide by one where there is no volume: the gradient of a NaN would be NaN, masked or not.
-            stress = gradients[1] / volume.where(volume > 0, 1.0)
-            stress = stress.where(volume > 0, torch.nan)
+            stress = gradients[1] / volume.where(has_stress, 1.0)
+            stress = stress.where(has_stress, torch.nan)
         if not self.training:
             energy, node_energy = energy.detach(), node_energy.detach()
         return EnergyForces(energy, -gradients[0], stress, node_energy)

@@ -20,8 +20,8 @@ from symnets.observables._as_found import as_found
 class Predictions:
     """Predictions and labels of structures, in the order of the loader.
 
-    Missing labels are NaN, and so are stress and stress label of structures that are not periodic. NaN
-    predictions of the model are kept, see `finite`.
+    Missing labels are NaN, and so are stress and stress label of structures that have no stress, see
+    `symnets.data.has_stress`. NaN predictions of the model are kept, see `finite`.
     """
 
     energy: Float[ndarray, " structures"]
@@ -79,7 +79,7 @@ def predictions(model: nn.Module, loader: Iterable[tuple[AtomGraph, Labels]]) ->
 def _predict(model: nn.Module, graph: AtomGraph, labels: Labels, device: torch.device) -> tuple[Tensor, ...]:
     """Predictions and labels of one batch, in the order of the fields of `Predictions`."""
     output = model(copy.copy(graph).to(str(device)))  # a copy, because PyG moves graphs in place
-    periodic = graph.pbc.any(dim=1).cpu()[:, None, None]
+    has_stress = graph.has_stress.cpu()[:, None, None]
     no_energy = torch.full((graph.n_graphs,), torch.nan, dtype=torch.float64)
     no_stress = torch.full((graph.n_graphs, 3, 3), torch.nan, dtype=graph.pos.dtype)
     no_forces = torch.full_like(graph.pos, torch.nan)
@@ -92,8 +92,8 @@ def _predict(model: nn.Module, graph: AtomGraph, labels: Labels, device: torch.d
         on_cpu(labels.energy, no_energy).double(),
         on_cpu(output.forces, no_forces),
         on_cpu(labels.forces, no_forces),
-        on_cpu(output.stress, no_stress).where(periodic, torch.nan),
-        on_cpu(labels.stress, no_stress).where(periodic, torch.nan),
+        on_cpu(output.stress, no_stress).where(has_stress, torch.nan),
+        on_cpu(labels.stress, no_stress).where(has_stress, torch.nan),
         graph.z.cpu(),
         graph.n_atoms.cpu(),
     )
@@ -141,7 +141,7 @@ class Errors:
     forces_by_species: dict[str, Error]
     """Components of forces on the atoms of each element, by chemical symbol, eV/Å; empty without labels."""
     stress: Error | None
-    """The nine components of stress, eV/Å³, over periodic structures."""
+    """The nine components of stress, eV/Å³, over structures that have one."""
 
 
 def errors(predicted: Predictions) -> Errors:

@@ -5,11 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from ase import Atoms
-from ase.geometry import complete_cell
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symnets.data import MIN_SEPARATION, neighbors
+from symnets.data import MIN_SEPARATION, centered, near_origin, neighbors
 
 
 class Placement(NamedTuple):
@@ -77,7 +76,7 @@ class SkinnedNeighbors:
         build = self._build
         if build is None or not self._covers(build, atoms):
             build = self._build = self._rebuilt(atoms)
-        pos = torch.from_numpy(_placed(atoms, build.wrap)).to(self.device)
+        pos = torch.from_numpy(centered(atoms.positions, atoms.cell.array, build.wrap)).to(self.device)
         cell = torch.from_numpy(atoms.cell.array.copy()).to(self.device)
         sender, receiver = build.edge_index
         distance = (pos[sender] - pos[receiver] + build.edge_shift @ cell).norm(dim=1)
@@ -99,16 +98,12 @@ class SkinnedNeighbors:
             deformation = np.linalg.solve(build.cell, cell)
             reach = reach * np.linalg.svd(deformation, compute_uv=False).min()
             before = before @ deformation
-        displacement = _placed(atoms, build.wrap) - before
+        displacement = centered(atoms.positions, cell, build.wrap) - before
         return bool(reach - 2 * np.linalg.norm(displacement, axis=1).max() >= self.cutoff)
 
     def _rebuilt(self, atoms: Atoms) -> _Build:
         cell, pbc = atoms.cell.array.copy(), atoms.pbc.copy()
-        wrap = np.zeros((len(atoms), 3))
-        periodic = cell * pbc[:, None]  # lattice vectors that are not periodic may be zero or arbitrary
-        if np.linalg.matrix_rank(periodic) == pbc.sum():  # otherwise `neighbors` raises
-            wrap = np.floor(atoms.positions @ np.linalg.inv(complete_cell(periodic))) * pbc
-        pos = _placed(atoms, wrap)
+        pos, wrap = near_origin(atoms.positions, cell, pbc)
         edge_index, edge_shift = neighbors(
             torch.from_numpy(pos), torch.from_numpy(cell), torch.from_numpy(pbc), self.cutoff + self.skin
         )
@@ -122,9 +117,3 @@ class SkinnedNeighbors:
             edge_index.to(self.device),
             edge_shift.to(self.device, torch.float64),
         )
-
-
-def _placed(atoms: Atoms, wrap: np.ndarray) -> np.ndarray:
-    """Positions shifted by lattice vectors, then centred."""
-    pos = atoms.positions - wrap @ atoms.cell.array
-    return pos - pos.mean(axis=0)

@@ -8,7 +8,7 @@ from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from symnets.data import build_graphs, collate, from_ase, labels, to_ase
+from symnets.data import build_graphs, collate, from_ase, has_stress, labels, to_ase
 
 
 def labelled(atoms: Atoms, **results) -> Atoms:
@@ -44,13 +44,68 @@ def test_round_trip(copper, dtype):
     back = to_ase(from_ase(copper, 3.0, dtype=dtype))
     assert isinstance(back, Atoms)
     tolerance = 1e-6 if dtype == torch.float32 else 0
-    np.testing.assert_allclose(back.positions, copper.positions, atol=tolerance)
+    if dtype == torch.float64:
+        np.testing.assert_array_equal(back.positions, copper.positions)
+    else:  # moved to the origin
+        np.testing.assert_allclose(
+            back.get_all_distances(mic=True), copper.get_all_distances(mic=True), atol=tolerance
+        )
     np.testing.assert_allclose(back.cell.array, copper.cell.array, atol=tolerance)
     assert (back.pbc == copper.pbc).all()
     assert (back.numbers == copper.numbers).all()
     assert back.get_potential_energy() == copper.get_potential_energy()
     np.testing.assert_allclose(back.get_forces(), copper.get_forces(), atol=tolerance)
     np.testing.assert_allclose(back.get_stress(), copper.get_stress(), atol=tolerance)
+
+
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, True, False), (False, False, False)])
+def test_float32_loses_nothing_far_from_the_origin(pbc, copper):
+    """Atoms unwrapped over 300 cells, 1,000 Å away: float32 would round positions there by 3e-5 Å."""
+    copper.pbc = pbc
+    far = copper.copy()
+    far.positions += [1000.0, -2000.0, 500.0]
+    far.positions += np.array([[0, 0, 0], [300, -7, 0], [0, 150, 9], [1, 1, -1]]) * pbc @ far.cell.array
+
+    def vectors(atoms, dtype):
+        found = from_ase(atoms, 3.0, dtype=dtype).edge_vectors().double().numpy()
+        return found[np.lexsort(found.round(3).T)]
+
+    exact = vectors(copper, torch.float64)
+    assert len(exact) > 0
+    np.testing.assert_allclose(vectors(far, torch.float64), exact, atol=1e-11)
+    np.testing.assert_allclose(vectors(far, torch.float32), exact, atol=1e-6)  # 2^-23 of 4 Å is 5e-7 Å
+
+
+def test_arrays_of_negative_stride_and_foreign_byte_order_are_taken(water):
+    expected = from_ase(water, 3.0, dtype=torch.float64)
+    water.arrays["positions"] = water.positions[::-1].copy()[::-1]
+    water.arrays["numbers"] = water.numbers.astype(">i8")
+    graph = from_ase(water, 3.0, dtype=torch.float64)
+    assert torch.equal(graph.pos, expected.pos)
+    assert torch.equal(graph.z, expected.z)
+
+
+def test_a_periodic_cell_with_volume_has_a_stress():
+    box, flat = np.diag([4.0, 5.0, 6.0]), np.diag([4.0, 5.0, 0.0])
+    cells = np.stack([box, box, box, flat, 0 * box, np.array([[1.0, 2, 3], [2, 4, 6], [0, 0, 1]]), 1e7 * box])
+    periodic = [(1, 1, 1), (1, 1, 0), (0, 0, 0), (1, 1, 0), (0, 0, 0), (1, 0, 1), (1, 1, 1)]
+    pbc, expected = np.array(periodic, dtype=bool), [True, True, False, False, False, False, True]
+    assert has_stress(cells, pbc).tolist() == expected
+    assert has_stress(torch.tensor(cells).float(), torch.tensor(pbc)).tolist() == expected
+    assert has_stress(box, pbc[0])
+
+
+def test_only_structures_that_have_a_stress_keep_its_label(water, copper):
+    stress = np.arange(6.0)
+    boxed, slab, flat = water.copy(), copper.copy(), copper.copy()
+    boxed.cell = np.diag([10.0] * 3)
+    slab.pbc = (True, True, False)
+    flat.pbc, flat.cell[2] = (True, True, False), 0.0
+    structures = [labelled(atoms, energy=0.0, stress=stress) for atoms in (copper, boxed, slab, flat)]
+    graphs = build_graphs(structures, 3.0)
+    assert [graph.stress.isnan().all().item() for graph in graphs] == [False, True, False, True]
+    graphs[1].stress = torch.zeros(1, 3, 3)  # a graph made by hand
+    assert collate(graphs).targets.stress.isnan().all((1, 2)).tolist() == [False, True, False, True]
 
 
 def test_a_batch_converts_to_a_list(water, copper):
