@@ -49,7 +49,13 @@ def test_one_of_four_processes_locks_a_folder_and_the_others_name_it(tmp_path: P
     go(winner)
     for process in processes:
         process.communicate()
-    assert not (tmp_path / "runs").exists()  # nothing was written, so the new folders are removed
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_new_folders_are_removed_if_nothing_is_written(tmp_path: Path) -> None:
+    with locked(tmp_path / "runs" / "x"):
+        assert (tmp_path / "runs" / "x" / ".lock").exists()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
