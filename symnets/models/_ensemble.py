@@ -1,11 +1,23 @@
 """Ensemble: several modules of the same architecture as one."""
 
 import copy
+import re
+import weakref
 from collections.abc import Sequence
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch._C._functorch import is_batchedtensor  # pyright: ignore
+from torch.func import functional_call, vmap
+from torch.jit import ScriptModule
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import type_before_parametrizations
+
+from symnets.nn import HOOKS
 
 
 class Ensemble(nn.Module):
@@ -14,82 +26,256 @@ class Ensemble(nn.Module):
         Ensemble(models)(x)[s] = models[s](x)
 
     Works for any module that `torch.func.vmap` can go through; for fully connected nets `Dense`
-    with members is faster. Parameters and buffers are stacked copies: training the ensemble does not
-    change the modules it was made of; `member(s)` gives one back.
+    with members is faster. `module` is a copy of the first module in which every parameter and buffer has the
+    values of all members along a first axis: training the ensemble does not change the modules it was made
+    of; `member(s)` gives one back. Weights that are tied in the modules are tied here, and buffers that the
+    modules change, such as running averages, change for each member.
 
     Args:
-        models: of the same classes and shapes, at least one; with the same parameters frozen.
+        models: at least one, equal in everything but the values of parameters and buffers: classes, shapes,
+            dtypes, devices, tied weights, frozen parameters, train or eval mode, and all other attributes.
+
+    Raises:
+        ValueError: the modules differ in one of these, or have hooks, uninitialised parameters or compiled
+            code.
 
     Note:
-        Layers that draw random numbers draw different ones for each member. Batch normalisation in
-        training mode changes buffers in place, which vmap refuses; use eval mode or another norm.
+        Layers that draw random numbers draw different ones for each member.
     """
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
         super().__init__()
+        models = list(models)
         if not models:
             raise ValueError("models: expected at least one, got none")
-        shapes = [{k: v.shape for k, v in model.state_dict().items()} for model in models]
-        for number, shape in enumerate(shapes):
-            if shape != shapes[0] or type(models[number]) is not type(models[0]):
+        for number, model in enumerate(models):
+            if problem := _unfit(model) or _difference(models[0], model):
                 raise ValueError(
-                    f"models: expected one architecture, but number {number} "
-                    f"({type(models[number]).__name__}) differs from number 0 "
-                    f"({type(models[0]).__name__}) in class, names or shapes"
+                    f"models: expected modules that differ in the values of parameters and buffers only, but "
+                    f"in number {number} ({type(model).__name__}) {problem}"
                 )
-        parameters, buffers = stack_module_state(list(models))
-        self._names = list(parameters), list(buffers)
         self.members = len(models)
-        # Dots are not allowed in the names of parameters.
-        self.stacked = nn.ParameterList([_copy(p, p) for p in parameters.values()])
-        for index, buffer in enumerate(buffers.values()):
-            self.register_buffer(f"buffer_{index}", buffer.detach().clone())
-        # In a tuple: a template, not a submodule.
-        self._template = (copy.deepcopy(models[0]).to("meta"),)
+        memo = {}
+        for copies in zip(*map(_tensors, models), strict=True):
+            stacked = torch.stack([tensor.detach() for tensor in copies])
+            memo[id(copies[0])] = _like(stacked, copies[0])
+        self.module = copy.deepcopy(models[0], memo)
+        self.training = models[0].training
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Outputs of all members for the same inputs, (S, ...)."""
-        parameters, buffers = self._state()
-        template = self._template[0].train(self.training)
+    def forward(self, *inputs: Any) -> Any:
+        """Outputs of all members for the same inputs, (S, ...).
 
-        def call(parameters: dict, buffers: dict) -> Tensor:
-            return functional_call(template, (parameters, buffers), inputs)
+        Raises:
+            ValueError: the module keeps a tensor of its forward pass in an attribute that is not a buffer.
+            RuntimeError: vmap cannot go through the module.
+        """
+        module, parts = self.module, dict(self.module.named_modules())
+        # Each place once: tied tensors have several, and a module may be used twice.
+        before = {
+            f"{name}.{key}".lstrip("."): tensor
+            for name, part in parts.items()
+            for key, tensor in (*part._parameters.items(), *part._buffers.items())
+            if tensor is not None
+        }
 
-        return vmap(call, randomness="different")(parameters, buffers)
+        def call(tensors: dict[str, Tensor]) -> tuple[Any, dict[str, Tensor]]:
+            after = dict(tensors)  # functional_call writes buffers into it that the module replaces
+            outputs = functional_call(module, after, inputs, tie_weights=False)
+            return outputs, {name: after[name] for name in after if after[name] is not tensors[name]}
+
+        attributes = {name: dict(vars(part)) for name, part in parts.items()}
+        try:
+            outputs, replaced = vmap(call, randomness="different")(before)
+        except RuntimeError as error:
+            if not re.search("vmap|batching rule|functorch|BatchedTensor", str(error), re.IGNORECASE):
+                raise
+            reason = str(error).splitlines()[0]
+            raise RuntimeError(
+                f"Ensemble: torch.vmap cannot go through {type(module).__name__} ({reason}); evaluate the "
+                "members one by one, ensemble.member(s)(x)"
+            ) from error
+        finally:
+            kept = _restore(parts, attributes)
+        if kept:
+            raise ValueError(
+                f"Ensemble: {kept} keeps a tensor of the forward pass, which is not one of a single member; "
+                "register it as a buffer, or return it"
+            )
+        for name, buffer in replaced.items():
+            owner, _, leaf = name.rpartition(".")
+            parts[owner]._buffers[leaf] = buffer.detach()
+        return outputs
 
     def member(self, index: int) -> nn.Module:
         """One of the modules, with the weights it has now."""
-        parameters, buffers = self._state()
-        device = self.stacked[0].device
-        model = copy.deepcopy(self._template[0]).to_empty(device=device)
-        tensors = dict(model.named_parameters()) | dict(model.named_buffers())
-        with torch.no_grad():
-            for name, value in (parameters | buffers).items():
-                tensors[name].copy_(value[index])  # buffers that are not persistent too
-        for p, mine in zip(model.parameters(), self.stacked, strict=True):
-            p.requires_grad_(mine.requires_grad)
-        return model.train(self.training)
+        return copy.deepcopy(
+            self.module, {id(t): _like(t.detach()[index].clone(), t) for t in _tensors(self)}
+        )
 
     def select(self, indices: Sequence[int] | Tensor) -> "Ensemble":
         """Some of the members, as a copy."""
-        chosen = torch.as_tensor(indices, device=self.stacked[0].device)
-        twin = copy.copy(self)
-        twin._modules, twin._buffers = dict(self._modules), dict(self._buffers)
+        device = _tensors(self)[0].device
+        chosen = torch.arange(self.members, device=device)[torch.as_tensor(indices, device=device)]
+        twin = copy.deepcopy(self, {id(t): _like(t.detach()[chosen], t) for t in _tensors(self)})
         twin.members = len(chosen)
-        twin.stacked = nn.ParameterList([_copy(p[chosen], p) for p in self.stacked])
-        for name, buffer in self._buffers.items():
-            twin._buffers[name] = None if buffer is None else buffer[chosen]
         return twin
 
-    def _state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        names, buffer_names = self._names
-        buffers = {name: getattr(self, f"buffer_{i}") for i, name in enumerate(buffer_names)}
-        return dict(zip(names, self.stacked, strict=True)), buffers
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    """Parameters and buffers, each once."""
+    return [*module.parameters(), *module.buffers()]
 
 
-def _copy(value: Tensor, parameter: Tensor) -> nn.Parameter:
-    """A parameter with this value, frozen if the other one is."""
-    return nn.Parameter(value.detach().clone(), requires_grad=parameter.requires_grad)
+def _like(value: Tensor, tensor: Tensor) -> Tensor:
+    """A parameter with this value, frozen if the other one is; a buffer if it is one."""
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(value, requires_grad=tensor.requires_grad)
+    return value
+
+
+def _restore(parts: dict[str, nn.Module], attributes: dict[str, dict[str, Any]]) -> str:
+    """Undo attributes that a forward pass set to tensors inside vmap; returns one of their names, or ""."""
+    kept = ""
+    for name, part in parts.items():
+        before = attributes[name]
+        for key, value in list(vars(part).items()):
+            if isinstance(value, Tensor) and value is not before.get(key) and is_batchedtensor(value):
+                kept = f"{name}.{key}".lstrip(".")
+                vars(part).pop(key)
+                if key in before:
+                    vars(part)[key] = before[key]
+    return kept
+
+
+def _unfit(model: nn.Module) -> str | None:
+    """Why a module cannot be a member, or None."""
+    for name, part in model.named_modules():
+        it = name or "it"
+        if isinstance(part, ScriptModule) or hasattr(part, "_orig_mod") or part._compiled_call_impl:
+            return f"{it} is compiled; give the module before torch.compile or torch.jit"
+        if any(is_lazy(tensor) for tensor in (*part._parameters.values(), *part._buffers.values())):
+            return f"{it} has uninitialised parameters; call it once on an example"
+        if any(getattr(part, kind) for kind in HOOKS):
+            return (
+                f"{it} has hooks; remove them (of weight_norm, spectral_norm and pruning by using "
+                "torch.nn.utils.parametrizations)"
+            )
+    return None
+
+
+REGISTRIES = frozenset(vars(nn.Module()).keys() - {"training", "_non_persistent_buffers_set"})
+"""Attributes of every module that hold its parameters, buffers, submodules and hooks."""
+
+
+def _difference(first: nn.Module, model: nn.Module) -> str | None:
+    """A difference of two modules other than the values of parameters and buffers, or None."""
+    parts, others = (dict(m.named_modules(remove_duplicate=False)) for m in (first, model))
+    if list(parts) != list(others):
+        return "the submodules have other names"
+    same = _Same(first, model)
+    for name, part in parts.items():
+        other, it = others[name], name or "it"
+        cls, other_cls = type_before_parametrizations(part), type_before_parametrizations(other)
+        if cls is not other_cls:
+            return f"{it} is a {other_cls.__name__}, and a {cls.__name__} in number 0"
+        for kind in ("_parameters", "_buffers"):
+            ours, theirs = vars(part)[kind], vars(other)[kind]
+            if list(ours) != list(theirs):
+                return f"{it} has other {kind[1:]} than in number 0: {list(theirs)}, not {list(ours)}"
+            for key, tensor in ours.items():
+                if problem := _other_tensor(tensor, theirs[key]):
+                    return f"{f'{name}.{key}'.lstrip('.')} has another {problem} than in number 0"
+                if not same(tensor, theirs[key]):
+                    return f"{f'{name}.{key}'.lstrip('.')} is not tied to the same tensors as in number 0"
+        ours, theirs = ({k: v for k, v in vars(m).items() if k not in REGISTRIES} for m in (part, other))
+        for key in sorted(ours.keys() | theirs.keys()):
+            if key not in ours or key not in theirs or not same(ours[key], theirs[key]):
+                return (
+                    f"attribute {key} of {it} differs from that of number 0, or refers to parts of a module; "
+                    "all members would have that of number 0: make it equal, a parameter or a buffer"
+                )
+    return None
+
+
+def _other_tensor(one: Tensor | None, other: Tensor | None) -> str | None:
+    """In what two tensors differ that cannot be stacked, or None."""
+    if one is None or other is None:
+        return None if one is other else "value (None)"
+    for name in ("shape", "dtype", "device", "layout", "requires_grad"):
+        if getattr(one, name) != getattr(other, name):
+            return name
+    return None if type(one) is type(other) else "class"
+
+
+class _Same:
+    """Whether two values are equal; parts of the two modules are equal if they have the same name there."""
+
+    def __init__(self, first: nn.Module, model: nn.Module) -> None:
+        self.names = _names(first), _names(model)
+        self.seen: set[tuple[int, int]] = set()
+
+    def __call__(self, one: Any, other: Any) -> bool:
+        name, other_name = self.names[0].get(id(one)), self.names[1].get(id(other))
+        if name is not None or other_name is not None:
+            return name == other_name
+        if type(one) is not type(other):
+            return False
+        if (pair := (id(one), id(other))) in self.seen:  # a cycle, or compared before
+            return True
+        self.seen.add(pair)
+        if isinstance(one, FunctionType):
+            return self._functions(one, other)
+        if isinstance(one, Tensor):
+            return _other_tensor(one, other) is None and torch.equal(one, other)
+        if isinstance(one, np.ndarray):
+            return one.dtype == other.dtype and np.array_equal(one, other)
+        if isinstance(one, torch.Generator):
+            return torch.equal(one.get_state(), other.get_state())
+        if isinstance(one, dict):
+            return list(one) == list(other) and self(list(one.values()), list(other.values()))
+        if isinstance(one, list | tuple):
+            return len(one) == len(other) and all(map(self, one, other))
+        if isinstance(one, weakref.ReferenceType):
+            return self(one(), other())
+        if isinstance(one, MethodType):
+            return self(one.__func__, other.__func__) and self(one.__self__, other.__self__)
+        if isinstance(one, partial):
+            return self((one.func, one.args, one.keywords), (other.func, other.args, other.keywords))
+        if type(one).__eq__ is object.__eq__ and hasattr(one, "__dict__"):
+            return self(vars(one), vars(other))
+        return one is other or bool(one == other)
+
+    def _functions(self, one: FunctionType, other: FunctionType) -> bool:
+        """Equal code with equal values; a function that refers to a part of a module cannot be copied."""
+        values, others = _closure(one), _closure(other)
+        if self._mentions(values) or self._mentions(others):
+            return False
+        return one.__code__ == other.__code__ and self(values, others)
+
+    def _mentions(self, value: Any) -> bool:
+        """Whether a value is or has a part of one of the modules."""
+        if any(id(value) in names for names in self.names):
+            return True
+        if isinstance(value, FunctionType):
+            return self._mentions(_closure(value))
+        if isinstance(value, MethodType):
+            return self._mentions(value.__self__)
+        if isinstance(value, partial):
+            return self._mentions([value.func, *value.args, *value.keywords.values()])
+        if isinstance(value, dict):
+            return self._mentions(list(value.values()))
+        return isinstance(value, list | tuple | set) and any(map(self._mentions, value))
+
+
+def _closure(function: FunctionType) -> list[Any]:
+    """Values that a function has beside its arguments and globals."""
+    return [*(cell.cell_contents for cell in function.__closure__ or ()), *(function.__defaults__ or ())]
+
+
+def _names(module: nn.Module) -> dict[int, str]:
+    """First name of every submodule, parameter and buffer, by id."""
+    named = [*module.named_modules(), *module.named_parameters(), *module.named_buffers()]
+    return {id(part): name for name, part in reversed(named)}
 
 
 def mean_prediction(outputs: Tensor) -> Tensor:

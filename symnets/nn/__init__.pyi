@@ -9,6 +9,8 @@ from ._linear import SpeciesLinear as SpeciesLinear
 from ._many_body import ManyBodyInteraction as ManyBodyInteraction
 from ._many_body import ManyBodyProduct as ManyBodyProduct
 from ._mlp import MLP as MLP
+from ._modification import HOOKS as HOOKS
+from ._modification import modification as modification
 from ._radial import BesselBasis as BesselBasis
 from ._radial import SineBasis as SineBasis
 from ._radial import polynomial_envelope as polynomial_envelope
@@ -18,6 +20,7 @@ from ._species import SpeciesIndex as SpeciesIndex
 from ._species import species_numbers as species_numbers
 
 __all__ = [
+    "HOOKS",
     "MLP",
     "AtomicEnergy",
     "BesselBasis",
@@ -32,6 +35,7 @@ __all__ = [
     "SineBasis",
     "SpeciesIndex",
     "SpeciesLinear",
+    "modification",
     "polynomial_envelope",
     "species_numbers",
     "tabulate",

@@ -149,11 +149,14 @@ class ActiveMembers:
         self._select()
 
     def write_back(self) -> None:
-        """Copy weights and optimiser state of the active members into the state."""
+        """Copy weights, buffers and optimiser state of the active members into the state."""
         if self.model is self.state.model:
             return
         pairs: Any = list(zip(self.state.model.parameters(), self.model.parameters(), strict=True))
         with torch.no_grad():
+            for whole, part in zip(self.state.model.buffers(), self.model.buffers(), strict=True):
+                if whole.shape != part.shape:  # otherwise without an axis of members
+                    whole[self.index] = part
             for whole, part in pairs:
                 whole[self.index] = part
                 if self.state.optimizer is None or self.optimizer is None:
