@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional
 
-from symnets.files import claim
+from symnets.files import claim, locked
 from symnets.models import ForceField, describe, load, save
 from symnets.simulate import compile
 
@@ -40,9 +40,10 @@ class Compile:
         """Compile the model, write it and print the settings of its tables."""
         begin = time.perf_counter()
         path = self.output or self.model.with_name(f"{self.model.stem}-compiled.safetensors")
-        path = claim(path, overwrite=self.overwrite, option="--output")
-        compiled = compile(load(self.model, ForceField), tolerance=self.tolerance)
-        save(compiled, path, extra=describe(self.model)["extra"])
+        with locked(path, file=True):
+            path = claim(path, overwrite=self.overwrite, option="--output")
+            compiled = compile(load(self.model, ForceField), tolerance=self.tolerance)
+            save(compiled, path, extra=describe(self.model)["extra"])
         Console().print(
             f"{path}: tables of {compiled.n_knots} knots, forces exact to {self.tolerance:g} eV/Å "
             f"and rounding; {time.perf_counter() - begin:.1f} s",

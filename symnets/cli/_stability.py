@@ -16,7 +16,7 @@ from symnets.cli._stability_output import batch_norm_note, field_numbers, number
 from symnets.cli._trial import parse_selectors, try_out
 from symnets.device import usable_device
 from symnets.diffeo import FoldingWarning, SineField
-from symnets.files import claim
+from symnets.files import claim, locked
 from symnets.observables import Stability, check_images, check_strength, stability
 from symnets.provenance import provenance
 from symnets.report import deformed_samples, save_picture, stability_figure, write
@@ -110,35 +110,36 @@ class MeasureStability:
         data, images, normalised = self._images(model)
         folder = self.output or Path("stability") / f"{model.name}-{Path(data).name}"
         folder = claim(folder / "stability.json", overwrite=True, option="--output").parent
-        field = SineField(images.shape[2:], cutoff=self.cutoff, rule=self.rule)
-        check_images(images, field)
-        self._warn_of_folds(field, strength)
-        initial_net = _initial(model, self.seed).to(device) if self.baseline == "initial" else None
-        result = self._measure(model.net.to(device), images, field, strength, self.batch_norm)
-        initial = (
-            None if initial_net is None else self._measure(initial_net, images, field, strength, "batch")
-        )
-        if initial is not None:
-            initial = replace(initial, notes=(*initial.notes, *batch_norm_note(model.net, result)))
-        report = {
-            "config": asdict(self) | {"data": data, "output": str(folder)},
-            "normalisation": None if normalised is None else asdict(normalised),
-            "images": list(images.shape),
-            "field": field_numbers(field, result.temperature),
-            "stability": numbers(result),
-            "initial": None if initial is None else numbers(initial),
-            "seconds": round(time.perf_counter() - begin, 2),
-            "made_with": provenance(),
-        }
-        text = json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False, default=str)
-        try:
-            write(folder / "stability.json", f"{text}\n".encode())
-            self._save_figures(folder, result, initial, images, field)
-        finally:  # results are printed even if the disk is full
-            if self.json:
-                print(text)
-            else:
-                print_stability(result, initial, f"{model.name} on {Path(data).name}", folder)
+        with locked(folder):
+            field = SineField(images.shape[2:], cutoff=self.cutoff, rule=self.rule)
+            check_images(images, field)
+            self._warn_of_folds(field, strength)
+            initial_net = _initial(model, self.seed).to(device) if self.baseline == "initial" else None
+            result = self._measure(model.net.to(device), images, field, strength, self.batch_norm)
+            initial = (
+                None if initial_net is None else self._measure(initial_net, images, field, strength, "batch")
+            )
+            if initial is not None:
+                initial = replace(initial, notes=(*initial.notes, *batch_norm_note(model.net, result)))
+            report = {
+                "config": asdict(self) | {"data": data, "output": str(folder)},
+                "normalisation": None if normalised is None else asdict(normalised),
+                "images": list(images.shape),
+                "field": field_numbers(field, result.temperature),
+                "stability": numbers(result),
+                "initial": None if initial is None else numbers(initial),
+                "seconds": round(time.perf_counter() - begin, 2),
+                "made_with": provenance(),
+            }
+            text = json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False, default=str)
+            try:
+                write(folder / "stability.json", f"{text}\n".encode())
+                self._save_figures(folder, result, initial, images, field)
+            finally:  # results are printed even if the disk is full
+                if self.json:
+                    print(text)
+                else:
+                    print_stability(result, initial, f"{model.name} on {Path(data).name}", folder)
 
     def _images(self, model: ImageModel) -> tuple[str, Tensor, Normalisation | None]:
         """Name of the data, the normalised images, and their normalisation."""

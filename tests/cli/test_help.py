@@ -1,6 +1,7 @@
 """Help texts of the commands, and errors of one line for wrong arguments."""
 
 import importlib
+import os
 import subprocess
 import sys
 
@@ -10,7 +11,8 @@ import torch
 from symnets.cli import COMMANDS, main
 from symnets.cli._main import GROUPS
 from symnets.data import IMAGE_DATASETS
-from symnets.models import IMAGE_NETS
+from symnets.files import locked
+from symnets.models import IMAGE_NETS, image_net, save
 from symnets.sweeps import experiments
 
 
@@ -113,3 +115,23 @@ def test_other_errors_of_torch_are_raised(monkeypatch):
     monkeypatch.setattr("symnets.cli.Info.run", run)
     with pytest.raises(RuntimeError, match="mat1"):
         main(["info", "m"])
+
+
+@pytest.mark.parametrize(
+    ("line", "output"),
+    [
+        ("demo --output new", "new"),
+        ("compile none.safetensors -o new.safetensors", "new.safetensors"),
+        ("stability --model net.safetensors --data digits --output new", "new"),
+    ],
+)
+def test_output_to_which_another_process_writes_is_refused(line, output, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save(image_net("fc2", (1, 8, 8), width=0.1), "net.safetensors")
+    with locked(output, file=output.endswith("safetensors")):
+        assert main(line.split()) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: {output}: process {os.getpid()} on ")
+    assert shown.endswith("is writing there; wait until it ends, or choose another --output\n")
+    assert shown.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"net.safetensors"}
