@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from symnets.models import Dense, signals
+from symnets.observables._as_found import as_found
 
 
 def tangent_kernel(model: nn.Module, x: Tensor) -> Float[Tensor, "*members n n"]:
@@ -17,7 +18,7 @@ def tangent_kernel(model: nn.Module, x: Tensor) -> Float[Tensor, "*members n n"]
 
     with the activations A and signals D of `symnets.models.signals`, features first. For other modules the n
     gradients are computed one after the other, which takes n N numbers of memory. Parameters with
-    `requires_grad=False` are left out.
+    `requires_grad=False` are left out. The model is evaluated in its current mode and left as found.
 
     Raises:
         ValueError: there are several outputs for each pattern.
@@ -26,7 +27,7 @@ def tangent_kernel(model: nn.Module, x: Tensor) -> Float[Tensor, "*members n n"]
     if isinstance(model, Dense) and model.d_out is None and trained:
         return _dense_kernel(model, x)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    with torch.enable_grad():
+    with as_found(model), torch.enable_grad():
         f = model(x)
         if f.numel() != len(x):
             raise ValueError(

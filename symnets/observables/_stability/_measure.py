@@ -81,7 +81,7 @@ def evaluation(model: nn.Module, batch_norm: BatchNorm) -> Iterator[None]:
         model: any module.
         batch_norm: statistics of batch normalisations: "running", or those of each "batch".
     """
-    with as_found(model, buffers=True), torch.no_grad(), warnings.catch_warnings():
+    with as_found(model), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FoldingWarning)  # `warn_of_folds` has emitted it
         model.eval()
         if batch_norm == "batch":

@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from symnets.data import Batch
 from symnets.loss import Loss, mean_loss
+from symnets.observables import as_found
 from symnets.observables.curvature._batches import Batches, list_batches, n_examples
 
 
@@ -114,9 +115,9 @@ class ModelCopy:
         return cls(model, tensors, leaves, gpus, generators)
 
     def keep_graph(self, loss: Loss, batch: Batch) -> KeptGraph:
-        """Evaluate the copy; the same random numbers each time, and torch's generators left as found."""
+        """Evaluate the copy with the same random numbers each time; model and random states are as found."""
         tensors = {k: v if v.requires_grad else v.clone() for k, v in self.tensors.items()}
-        with torch.enable_grad(), torch.random.fork_rng(devices=self.gpus):
+        with torch.enable_grad(), as_found(self.model):
             torch.set_rng_state(self.generators[0])
             for gpu, state in zip(self.gpus, self.generators[1:], strict=True):
                 torch.cuda.set_rng_state(state, gpu)

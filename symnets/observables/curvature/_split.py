@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from symnets.data import Batch
 from symnets.loss import Loss
 from symnets.models import Dense
-from symnets.observables import scalar_outputs, tangent_kernel
+from symnets.observables import as_found, scalar_outputs, tangent_kernel
 from symnets.observables.curvature._batches import Batches, joined, list_batches, loss_derivatives
 from symnets.observables.curvature._dense_split import add_dense_split
 from symnets.observables.curvature._operators import CurvatureOperator, GaussNewtonOperator, ResidualOperator
@@ -129,7 +129,7 @@ def h0_spectrum(model: nn.Module, loss: Loss, batch: Batches) -> Spectrum:
     number of unsatisfied patterns.
 
     Args:
-        model: one output a pattern, no members.
+        model: one output a pattern, no members; in its current mode, left as found.
         loss: per example or a mean, and convex.
         batch: inputs and targets as tensors, or an iterable of such pairs.
 
@@ -140,7 +140,7 @@ def h0_spectrum(model: nn.Module, loss: Loss, batch: Batches) -> Spectrum:
     if getattr(model, "members", None) is not None:
         raise ValueError("model: expected a single net, got members; take model.member(s)")
     batch = joined(list_batches(batch))
-    with torch.no_grad():
+    with as_found(model), torch.no_grad():
         outputs = scalar_outputs(model(batch.inputs), batch.targets)
     _, d2 = loss_derivatives(loss, outputs, batch.targets)
     if bool((d2 < 0).any()):

@@ -1,5 +1,7 @@
 """Small nets, images and fields for tests of stability."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor, nn
 
@@ -42,13 +44,19 @@ def small_net(seed: int = 2, shape: tuple[int, int] = SHAPE) -> nn.Sequential:
 
 
 class Recorder(nn.Module):
-    """Records the inputs and outputs of a net."""
+    """Records the inputs and outputs of a net, not in lists of its own: observables would empty them."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.net = net
-        self.inputs: list[Tensor] = []
-        self.outputs: list[Tensor] = []
+        self.net, self.record = net, SimpleNamespace(inputs=[], outputs=[])
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        return self.record.inputs
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        return self.record.outputs
 
     def forward(self, x: Tensor) -> Tensor:
         self.inputs.append(x.clone())
