@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from ase import Atoms
+from ase.units import GPa
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -15,6 +16,7 @@ from tyro.conf import Positional
 from symnets.data import (
     DatasetSummary,
     find_structure,
+    is_isolated_atom,
     read_structures,
     sample_trajectory,
     summarize,
@@ -97,6 +99,8 @@ class Inspect:
     """Key of the forces in the file."""
     stress_key: str | None = None
     """Key of the stress in the file."""
+    virial_key: str | None = None
+    """Key of the virial, -volume times stress in eV, from which the stress is computed."""
     stress_convention: Literal["ase", "vasp"] = "ase"
     """Convention of the stress in the file: ase (eV/Å³, positive under tension) or vasp (kbar, positive
     under compression, order xx yy zz xy yz zx)."""
@@ -110,6 +114,7 @@ class Inspect:
             energy_key=self.energy_key,
             forces_key=self.forces_key,
             stress_key=self.stress_key,
+            virial_key=self.virial_key,
             stress_convention=self.stress_convention,
         )
         summary = summarize(structures, self.cutoff, too_close=self.too_close)
@@ -119,9 +124,13 @@ class Inspect:
 
 
 def _reference_energies(structures: Sequence[Atoms]) -> str:
-    """Whether least squares on the compositions determines the reference energy of each species."""
-    species = sorted({number for atoms in structures for number in atoms.numbers})
-    composition = np.array([[(atoms.numbers == number).sum() for number in species] for atoms in structures])
+    """Whether isolated atoms, or least squares on the compositions, give the energy of each species."""
+    isolated = {atoms.numbers[0] for atoms in structures if is_isolated_atom(atoms)}
+    others = [atoms for atoms in structures if not is_isolated_atom(atoms)]
+    species = sorted({number for atoms in others for number in atoms.numbers})
+    if isolated.issuperset(species):
+        return f"from the isolated atoms, {len(isolated)} species"
+    composition = np.array([[(atoms.numbers == number).sum() for number in species] for atoms in others])
     rank = int(np.linalg.matrix_rank(composition))
     if rank == len(species):
         return f"rank {rank} of {len(species)} species: all determined"
@@ -144,6 +153,11 @@ def _table(path: Path, summary: DatasetSummary, cutoff: float, too_close: float)
     table.add_row(
         "structures with", ", ".join(f"{name} ({n})" for name, n in summary.labelled.items()) or "no label"
     )
+    if summary.n_with_stress < summary.n_structures:
+        none = summary.n_structures - summary.n_with_stress
+        table.add_row("no stress possible", f"{none} structures that are not periodic or have no volume")
+    if summary.isolated:
+        table.add_row("isolated atoms", f"{', '.join(summary.isolated)} (marked by config_type)")
     table.add_row("keys per structure", ", ".join(summary.structure_keys) or "none")
     table.add_row("keys per atom", ", ".join(summary.atom_keys) or "none")
     if np.isfinite(summary.energy_per_atom).all():
@@ -151,6 +165,14 @@ def _table(path: Path, summary: DatasetSummary, cutoff: float, too_close: float)
         table.add_row("energy per atom", f"{low:.4f} to {high:.4f} eV")
     if np.isfinite(summary.force_rms):
         table.add_row("force component", f"RMS {summary.force_rms:.3f}, largest {summary.force_max:.3f} eV/Å")
+    if np.isfinite(summary.stress_rms):
+        gigapascal = summary.stress_max / GPa
+        table.add_row(
+            "stress component",
+            f"RMS {summary.stress_rms:.3g}, largest {summary.stress_max:.3g} eV/Å³ ({gigapascal:.3g} GPa)",
+        )
+    for sentence in summary.suspicious:
+        table.add_row("[yellow]suspicious unit[/]", sentence)
     table.add_row(f"neighbours in {cutoff:g} Å", "mean {:.1f}, {} to {}".format(*summary.neighbors))
     table.add_row(
         "shortest distance", f"{summary.shortest:.3f} Å" if np.isfinite(summary.shortest) else "no pair"

@@ -51,6 +51,8 @@ from ._points import uniform_cloud as uniform_cloud
 from ._published_images import IMAGE_CLASSES as IMAGE_CLASSES
 from ._read import find_data as find_data
 from ._read import find_structure as find_structure
+from ._read import is_isolated_atom as is_isolated_atom
+from ._read import keys_present as keys_present
 from ._read import read_structures as read_structures
 from ._statistics import Statistics as Statistics
 from ._statistics import isolated_atoms as isolated_atoms
@@ -92,7 +94,9 @@ __all__ = [
     "group_labels",
     "has_stress",
     "image_files",
+    "is_isolated_atom",
     "isolated_atoms",
+    "keys_present",
     "labels",
     "largest_balanced_subset",
     "load_images",

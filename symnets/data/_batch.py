@@ -1,5 +1,6 @@
 """Batch of a loader: the inputs of a model and the targets, which are labels of structures or a tensor."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ def has_stress(cell: Tensor | np.ndarray, pbc: Tensor | np.ndarray) -> Any:
     Returns:
         (...) booleans. A cell whose volume is below 1e-6 of that of a right-angled one counts as flat.
     """
-    a, b, c = cell[..., 0, :], cell[..., 1, :], cell[..., 2, :]
+    vectors: Any = cell
+    a, b, c = vectors[..., 0, :], vectors[..., 1, :], vectors[..., 2, :]
     volume = abs(
         a[..., 0] * (b[..., 1] * c[..., 2] - b[..., 2] * c[..., 1])
         + a[..., 1] * (b[..., 2] * c[..., 0] - b[..., 0] * c[..., 2])
@@ -53,11 +55,36 @@ class Batch(NamedTuple):
     targets: Any
     """`Labels`, or a tensor of shape (batch, ...)."""
 
+    @classmethod
+    def of(cls, value: Any) -> "Batch":
+        """A batch from one, or from a tuple or list of inputs and targets.
+
+        Raises:
+            ValueError: anything else, such as a dict or a data loader.
+        """
+        if isinstance(value, Batch):
+            return value
+        if not isinstance(value, tuple | list) or len(value) != 2:
+            size = f" of {len(value)}" if isinstance(value, tuple | list) else ""
+            keys = f" with keys {', '.join(map(str, value))}" if isinstance(value, Mapping) else ""
+            raise ValueError(
+                f"batch: expected (inputs, targets), got a {type(value).__name__}{size}{keys}; pass "
+                "Batch(inputs=..., targets=...)"
+            )
+        return cls(*value)
+
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on a device; copies to a GPU are asynchronous, from pinned memory."""
         to_gpu = torch.device(device).type == "cuda" and torch.cuda.is_available()
 
         def moved(field: Any) -> Any:
+            if isinstance(field, Mapping):
+                return {name: moved(part) for name, part in field.items()}
+            if isinstance(field, tuple | list):
+                parts = map(moved, field)
+                return type(field)(*parts) if hasattr(field, "_fields") else type(field)(parts)
+            if not hasattr(field, "to"):
+                raise ValueError(f"batch: expected tensors or graphs, got a {type(field).__name__}")
             if to_gpu and not field.is_cuda:
                 field = field.pin_memory()
             return field.to(device, non_blocking=to_gpu)

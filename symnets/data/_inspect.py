@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 
+from symnets.data._batch import has_stress
 from symnets.data._neighbors import neighbors
+from symnets.data._read import is_isolated_atom, keys_present
+from symnets.data._statistics import suspicious_labels
 from symnets.data._structures import read_labels
 
 
@@ -28,6 +30,10 @@ class DatasetSummary:
     """Number of structures by periodic lattice vectors: "abc", "ab", ..., "none"."""
     labelled: dict[str, int]
     """Numbers of structures with energy, forces and stress."""
+    n_with_stress: int
+    """Number of structures that have a stress, labelled or not, see `has_stress`."""
+    isolated: tuple[str, ...]
+    """Symbols of the atoms marked as isolated, see `is_isolated_atom`."""
     structure_keys: tuple[str, ...]
     """Keys of data for each structure, present in any structure."""
     atom_keys: tuple[str, ...]
@@ -38,6 +44,10 @@ class DatasetSummary:
     """Root mean square of the components, eV/Å; NaN without forces."""
     force_max: float
     """Largest magnitude of a component, eV/Å."""
+    stress_rms: float
+    """Root mean square of the components, eV/Å³; NaN without stress."""
+    stress_max: float
+    """Largest magnitude of a component, eV/Å³."""
     neighbors: tuple[float, int, int]
     """Mean, minimum and maximum number of neighbours of an atom."""
     shortest: float
@@ -52,6 +62,8 @@ class DatasetSummary:
     """Structures that `neighbors` does not accept."""
     first_refusal: str = ""
     """Error message of the first of them."""
+    suspicious: list[str] = field(default_factory=list)
+    """Labels too large to be in the right unit, in words, see `suspicious_labels`."""
 
 
 def summarize(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 0.5) -> DatasetSummary:
@@ -63,22 +75,16 @@ def summarize(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 
         too_close: distance in Å below which two atoms are suspicious.
     """
     labels = [read_labels(atoms) for atoms in structures]
-    results_of = [
-        atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {} for atoms in structures
-    ]
-    per_atom = {key for atoms in structures for key in atoms.arrays} - {"numbers", "positions"}
-    per_atom |= {key for results in results_of for key, value in results.items() if np.ndim(value) > 1}
-    per_structure = {key for atoms in structures for key in atoms.info}
-    per_structure |= {key for results in results_of for key in results} - per_atom
+    per_structure, per_atom = keys_present(structures)
     energies = [
         found["energy"].item() / len(atoms)
         for atoms, found in zip(structures, labels, strict=True)
         if "energy" in found
     ]
-    forces = np.concatenate(
-        [found["forces"].ravel() for found in labels if "forces" in found] or [np.full(1, np.nan)]
+    forces, stress = (
+        np.concatenate([found[name].ravel() for found in labels if name in found] or [np.full(1, np.nan)])
+        for name in ("forces", "stress")
     )
-
     seen: set[bytes] = set()
     suspects: dict[str, list[int]] = {"duplicates": [], "too_close": [], "disconnected": [], "refused": []}
     counts, shortest, first_refusal = [], np.inf, ""
@@ -112,14 +118,19 @@ def summarize(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 
         formulas=dict(Counter(atoms.get_chemical_formula() for atoms in structures).most_common()),
         periodic=dict(Counter(_axes(atoms) for atoms in structures).most_common()),
         labelled={n: k for n in ("energy", "forces", "stress") if (k := sum(n in found for found in labels))},
-        structure_keys=tuple(sorted(per_structure)),
-        atom_keys=tuple(sorted(per_atom)),
+        n_with_stress=sum(bool(has_stress(atoms.cell.array, atoms.pbc)) for atoms in structures),
+        isolated=tuple(sorted({str(atoms.symbols[0]) for atoms in structures if is_isolated_atom(atoms)})),
+        structure_keys=tuple(per_structure),
+        atom_keys=tuple(per_atom),
         energy_per_atom=(min(energies, default=np.nan), max(energies, default=np.nan)),
         force_rms=float(np.sqrt(np.mean(forces**2))),
         force_max=float(np.abs(forces).max()),
+        stress_rms=float(np.sqrt(np.mean(stress**2))),
+        stress_max=float(np.abs(stress).max()),
         neighbors=(float(all_counts.mean()), int(all_counts.min()), int(all_counts.max())),
         shortest=shortest,
         first_refusal=first_refusal,
+        suspicious=suspicious_labels([atoms.numbers for atoms in structures], labels),
         **suspects,
     )
 

@@ -1,7 +1,7 @@
 """Statistics of a labelled data set, from which a model takes its shift, scale and normalisation."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,7 +11,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symnets.data._graph import AtomGraph
+from symnets.data._neighbors import neighbors
+from symnets.data._read import is_isolated_atom
 from symnets.data._structures import read_labels
+
+_MAX_STRESS = 3.0  # eV/Å³, 480 GPa: more than the pressure in the centre of the Earth
+_MAX_FORCE = 300.0  # eV/Å
+_MAX_ENERGY = 1000.0  # eV per atom above zero
+_DEEPEST = 25.0  # eV: no neutral atom has an energy below -25 eV Z^(7/3); Thomas and Fermi's model has 20.9
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,13 @@ class Statistics:
     have one formula, the data determine only combinations of `energies`; these are the solution of smallest
     norm."""
     source: str
-    """Origin of `energies`: "least squares" or "isolated atoms"."""
+    """Origin of `energies`: "least squares", "isolated atoms", or "no energies", which are then zero."""
+    labelled: Mapping[str, int] = field(default_factory=dict)
+    """Numbers of structures with energy, forces and stress."""
+    n_with_stress: int = 0
+    """Number of structures that have a stress, labelled or not."""
+    suspicious: tuple[str, ...] = ()
+    """Labels too large to be in the right unit, in words; see `suspicious_labels`."""
 
     def reference_energy(self, graph: AtomGraph) -> Float[Tensor, " graphs"]:
         """Sum of `energies` over the atoms of each structure in eV, float64."""
@@ -55,14 +68,15 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
 
         min_e |N e - E|²,   and |e|² least among the solutions.
 
-    Structures without energy (NaN) and components without force are not counted.
+    Structures without energy (NaN) and components without force are not counted. If no structure has an
+    energy, the energies of the species are zero.
 
     Args:
         graphs: training data.
         isolated: energies in eV of isolated atoms, by atomic number; see `isolated_atoms`.
 
     Raises:
-        ValueError: no graph, no energy at all, or a species missing from `isolated`.
+        ValueError: no graph, or a species missing from `isolated`.
     """
     if not graphs:
         raise ValueError("graphs: expected at least one, got none")
@@ -80,15 +94,16 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
         if missing:
             raise ValueError(f"isolated: no energy for {', '.join(missing)}, which the structures contain")
         energies, source = np.array([isolated[int(number)] for number in species]), "isolated atoms"
+    elif not known.any():
+        energies, source = np.zeros(len(species)), "no energies"
     else:
-        if not known.any():
-            raise ValueError("graphs: no structure has an energy; pass its key as energy_key when reading")
         energies, source = np.linalg.lstsq(composition[known], totals[known])[0], "least squares"
 
     bonding = (totals - composition @ energies)[known] / composition[known].sum(1)
     forces = [graph.forces.double().flatten() for graph in graphs if "forces" in graph]
     squares = torch.cat(forces).square() if forces else torch.empty(0)
     n_atoms = len(rows)
+    labels = [_labels(graph) for graph in graphs]
     return Statistics(
         species=tuple(species.tolist()),
         energies=tuple(energies.tolist()),
@@ -99,19 +114,78 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
         n_atoms=n_atoms,
         rank=int(np.linalg.matrix_rank(composition if isolated is not None else composition[known])),
         source=source,
+        labelled={name: sum(name in found for found in labels) for name in ("energy", "forces", "stress")},
+        n_with_stress=sum(int(graph.has_stress.sum()) for graph in graphs),
+        suspicious=tuple(suspicious_labels(z, labels, numbered=False)),
     )
 
 
-def isolated_atoms(structures: Iterable[Atoms]) -> dict[int, float]:
+def _labels(graph: AtomGraph) -> dict[str, np.ndarray]:
+    """Energy, forces and stress of a single structure, as far as it has them."""
+    found = {name: graph[name].cpu().numpy() for name in ("energy", "forces", "stress") if name in graph}
+    return {name: value for name, value in found.items() if not np.isnan(value).all()}
+
+
+def suspicious_labels(
+    numbers: Sequence[np.ndarray], labels: Sequence[Mapping[str, np.ndarray]], *, numbered: bool = True
+) -> list[str]:
+    """Sentences on labels too large to be in eV and Å, one for each quantity.
+
+    Args:
+        numbers: atomic numbers of each structure.
+        labels: energy (1,) in eV, forces (atoms, 3) in eV/Å, and stress (1, 3, 3) in eV/Å³ of each structure.
+        numbered: whether to give the index of the structure with the largest label.
+    """
+    sizes, limits = {"energy": [], "forces": [], "stress": []}, []
+    for z, known in zip(numbers, labels, strict=True):
+        for name, values in sizes.items():
+            value = known.get(name, np.zeros(1)) / (len(z) if name == "energy" else 1)
+            values.append(float(np.nanmax(np.abs(value))))
+        deepest = _DEEPEST * float((np.asarray(z, dtype=np.float64) ** (7 / 3)).mean())
+        limits.append(max(_MAX_ENERGY, deepest) if known.get("energy", np.zeros(1))[0] > 0 else deepest)
+    sentences = []
+    for name, limit, unit, cure in (
+        ("energy", np.array(limits), "eV per atom", "it may be in another unit"),
+        ("forces", _MAX_FORCE, "eV/Å", "they may be in another unit"),
+        (
+            "stress",
+            _MAX_STRESS,
+            "eV/Å³",
+            "it may be in kbar or GPa, or a virial in eV: see stress_convention and virial_key",
+        ),
+    ):
+        size = np.array(sizes[name])
+        beyond = np.flatnonzero(size > limit)
+        if len(beyond):
+            worst = beyond[size[beyond].argmax()]
+            where = f" in structure {worst}" if numbered else ""
+            sentences.append(
+                f"{name} of implausible size in {len(beyond)} of {len(size)} structures, up to "
+                f"{size[worst]:.4g} {unit}{where}: {cure}"
+            )
+    return sentences
+
+
+def isolated_atoms(structures: Iterable[Atoms], *, cutoff: float = 6.0) -> dict[int, float]:
     """Energies in eV of the isolated atoms among structures, by atomic number; other structures are ignored.
+
+    A single atom is isolated if no periodic image is within the cutoff, or if it is marked as such, see
+    `is_isolated_atom`.
+
+    Args:
+        cutoff: Å.
 
     Raises:
         ValueError: two energies for one species.
     """
     energies: dict[int, float] = {}
     for atoms in structures:
-        if len(atoms) != 1 or atoms.pbc.any() or "energy" not in (labels := read_labels(atoms)):
+        if len(atoms) != 1 or "energy" not in (labels := read_labels(atoms)):
             continue
+        if not is_isolated_atom(atoms):
+            edges = neighbors(atoms.positions, atoms.cell.array, atoms.pbc, cutoff).edge_index
+            if edges.shape[1]:
+                continue
         number, energy = int(atoms.numbers[0]), float(labels["energy"][0])
         if abs(energies.setdefault(number, energy) - energy) > 1e-6:
             raise ValueError(

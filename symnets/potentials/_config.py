@@ -21,13 +21,16 @@ class DataConfig:
     n_validation: Annotated[int, at_least(1)] = 50
     """Structures to validate on."""
     isolated_atoms: str | None = None
-    """File of one-atom structures whose energies are subtracted; by default least squares."""
+    """File of one-atom structures whose energies are subtracted; by default the structures of the training
+    file with config_type=IsolatedAtom, or least squares."""
     energy_key: str | None = None
     """Name of the energy in the files; by default ASE's own."""
     forces_key: str | None = None
     """Name of the forces in the files; by default ASE's own."""
     stress_key: str | None = None
     """Name of the stress in the files; by default ASE's own."""
+    virial_key: str | None = None
+    """Name of the virial in the files, -volume times stress in eV, from which the stress is computed."""
     stress_convention: Literal["ase", "vasp"] = "ase"
     """Sign and unit of the stress in the files: ase (eV/Å³, positive under tension) or vasp (kbar, positive
     under compression, xx yy zz xy yz zx)."""

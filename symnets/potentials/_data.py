@@ -5,12 +5,15 @@ from dataclasses import asdict
 
 import torch
 from ase import Atoms
+from ase.data import chemical_symbols
 
 from symnets.data import (
     AtomGraph,
     Statistics,
     build_graphs,
     find_data,
+    has_stress,
+    is_isolated_atom,
     isolated_atoms,
     read_structures,
     split,
@@ -22,16 +25,20 @@ from symnets.potentials._config import DataConfig, TrainConfig
 def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], Statistics]:
     """Training graphs, validation graphs, and the statistics of the former.
 
+    Structures marked as isolated atoms (`config_type=IsolatedAtom`) are neither trained nor validated on.
+    Those of the training file give the reference energies, unless `data.isolated_atoms` does.
+
     Raises:
         FileNotFoundError: a file is neither here nor in the folder SYMNETS_DATA.
-        ValueError: a structure lacks energy or forces, or a periodic one stress, whose weight in the loss
-            is not zero; or there are too few structures.
+        ValueError: a structure lacks energy or forces, or a crystal stress, whose weight in the loss is not
+            zero; no structure to train or to validate on has a stress, though its weight is not zero; the
+            energy of an isolated atom is missing; or there are too few structures.
     """
     data, weights = config.data, asdict(config.loss)
     require = [name for name in ("energy", "forces", "stress") if weights[name]]
-    structures = _read(data.train, data, require)
+    structures, isolated = _read(data.train, data, require)
     if data.validation is not None:
-        held_out = _read(data.validation, data, require)
+        held_out, _ = _read(data.validation, data, require)
         n_train = len(structures) if data.n_train is None else data.n_train
         _check_enough(data, len(structures), n_train)
         (for_training,) = split(len(structures), (n_train,), config.seed)
@@ -41,15 +48,18 @@ def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], St
         n_train = max(len(structures) - data.n_validation, 1) if data.n_train is None else data.n_train
         _check_enough(data, len(structures), n_train + data.n_validation)
         for_training, for_validation = split(len(structures), (n_train, data.n_validation), config.seed)
-    dtype = getattr(torch, config.dtype)
-    train_graphs = build_graphs([structures[i] for i in for_training], config.model.cutoff, dtype=dtype)
-    validation = build_graphs([held_out[i] for i in for_validation], config.model.cutoff, dtype=dtype)
-    isolated = None
-    if data.isolated_atoms is not None:
-        isolated = isolated_atoms(
-            read_structures(find_data(data.isolated_atoms), energy_key=data.energy_key, require=("energy",))
-        )
-    return train_graphs, validation, statistics(train_graphs, isolated=isolated)
+    chosen = {
+        "training": [structures[i] for i in for_training],
+        "validation": [held_out[i] for i in for_validation],
+    }
+    if "stress" in require:
+        for name, own in chosen.items():
+            _check_stress(data.validation or data.train if name == "validation" else data.train, name, own)
+    train, validation = (
+        build_graphs(own, config.model.cutoff, dtype=getattr(torch, config.dtype)) for own in chosen.values()
+    )
+    energies = _isolated_energies(config, isolated, chosen["training"])
+    return train, validation, statistics(train, isolated=energies)
 
 
 def _check_enough(data: DataConfig, available: int, requested: int) -> None:
@@ -64,30 +74,57 @@ def _check_enough(data: DataConfig, available: int, requested: int) -> None:
         )
 
 
-def _read(path: str, data: DataConfig, require: Sequence[str]) -> list[Atoms]:
-    """Structures of a file of the configuration, with the labels that the loss needs."""
+def _read(path: str, data: DataConfig, require: Sequence[str]) -> tuple[list[Atoms], list[Atoms]]:
+    """Structures of a file of the configuration, and the isolated atoms among them."""
     structures = read_structures(
         find_data(path),
         energy_key=data.energy_key,
         forces_key=data.forces_key,
         stress_key=data.stress_key,
+        virial_key=data.virial_key,
         stress_convention=data.stress_convention,
-        require=[name for name in require if name != "stress"],
+        require=require,
     )
-    if "stress" in require:
-        _check_stress(path, structures)
-    return structures
+    isolated = [atoms for atoms in structures if is_isolated_atom(atoms)]
+    others = [atoms for atoms in structures if not is_isolated_atom(atoms)]
+    if not others:
+        raise ValueError(f"{path}: expected structures, got isolated atoms only (config_type)")
+    return others, isolated
 
 
-def _check_stress(path: str, structures: Sequence[Atoms]) -> None:
-    """Raise ValueError for a crystal without stress; molecules among crystals need none."""
-    crystals = [frame for frame, atoms in enumerate(structures) if atoms.pbc.all()]
-    if not crystals:
-        raise ValueError(f"{path}: holds no periodic structure, so no stress; set loss.stress to 0")
-    for frame in crystals:
-        calculator = structures[frame].calc
-        if calculator is None or "stress" not in calculator.results:
-            raise ValueError(
-                f"{path}, frame {frame}: no stress, though loss.stress is not 0; name its key with "
-                "data.stress_key, or set loss.stress to 0"
-            )
+def _check_stress(path: str, use: str, structures: Sequence[Atoms]) -> None:
+    """Raise ValueError if no structure has a stress to learn or to validate on."""
+    if any(atoms.calc is not None and "stress" in atoms.calc.results for atoms in structures):
+        return
+    reason, cure = "is periodic and has a volume, so none has a stress", ""
+    if any(has_stress(atoms.cell.array, atoms.pbc) for atoms in structures):
+        reason, cure = "has a stress", "name its key with data.stress_key or data.virial_key, or "
+    raise ValueError(
+        f"{path}: none of the {len(structures)} structures for {use} {reason}; {cure}set loss.stress to 0"
+    )
+
+
+def _isolated_energies(
+    config: TrainConfig, marked: Sequence[Atoms], structures: Sequence[Atoms]
+) -> dict[int, float] | None:
+    """Energies of the isolated atoms; None for the least-squares fit."""
+    data = config.data
+    if data.isolated_atoms is not None:
+        path, marked = (
+            data.isolated_atoms,
+            read_structures(find_data(data.isolated_atoms), energy_key=data.energy_key, require=("energy",)),
+        )
+    elif marked and config.loss.energy:
+        path = data.train
+    else:
+        return None
+    energies = isolated_atoms(marked, cutoff=config.model.cutoff)
+    species = {int(number) for atoms in structures for number in atoms.numbers}
+    if missing := sorted(species - energies.keys()):
+        symbols = ", ".join(chemical_symbols[number] for number in missing)
+        raise ValueError(
+            f"{path}: no isolated atom of {symbols}, which {data.train} contains; expected for each species "
+            f"a structure of one atom, without periodic image within {config.model.cutoff:g} Å or with "
+            "config_type=IsolatedAtom"
+        )
+    return energies

@@ -23,7 +23,7 @@ from symnets.potentials._validation import (
     after_training,
     before_training,
     criterion,
-    underdetermined,
+    data_warnings,
     validation_errors,
 )
 from symnets.training import (
@@ -107,8 +107,7 @@ def _train(config: TrainConfig, *, resume: bool, progress: bool, summary: bool) 
     console = Console(stderr=True)
     if summary:
         _print(console, before_training(stats, len(validation_graphs), model))
-        if warning := underdetermined(stats):
-            _print(console, [f"warning: {warning}"], style="yellow")
+        _print(console, [f"warning: {warning}" for warning in data_warnings(stats)], style="yellow")
     write_config(config, folder / "config.yaml")
     rules = [max_steps(total), diverged()]
     if config.max_minutes is not None:

@@ -75,9 +75,13 @@ def before_training(stats: Statistics, n_validation: int, model: ForceField) -> 
     """Lines of text on data and model."""
     symbols = [chemical_symbols[number] for number in stats.species]
     energies = ", ".join(f"{s} {energy:.3f}" for s, energy in zip(symbols, stats.energies, strict=True))
+    labels = ", ".join(f"{name} of {n}" for name, n in stats.labelled.items() if n) or "none"
+    if without := stats.n_structures - stats.n_with_stress:
+        labels += f"; {without} of {stats.n_structures} can have no stress"
     n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return [
         f"structures   {stats.n_structures} to train on, {n_validation} to validate on",
+        f"labels       {labels}",
         f"species      {' '.join(symbols)}",
         f"parameters   {n_parameters:,}",
         f"neighbours   {stats.mean_neighbors:.1f} of an atom within {model.cutoff:g} Å, on average",
@@ -85,15 +89,16 @@ def before_training(stats: Statistics, n_validation: int, model: ForceField) -> 
     ]
 
 
-def underdetermined(stats: Statistics) -> str | None:
-    """A warning if the compositions do not determine the reference energy of each species."""
-    if stats.source != "least squares" or stats.rank >= len(stats.species):
-        return None
-    return (
-        f"the training structures' formulas determine only {stats.rank} combination"
-        f"{'' if stats.rank == 1 else 's'} of the reference energies of {len(stats.species)} species: "
-        "energies of other formulas would be far off; if you need those, set data.isolated_atoms"
-    )
+def data_warnings(stats: Statistics) -> list[str]:
+    """Warnings of labels in a wrong unit, and of reference energies that the data do not determine."""
+    warnings = list(stats.suspicious)
+    if stats.source == "least squares" and stats.rank < len(stats.species):
+        warnings.append(
+            f"the training structures' formulas determine only {stats.rank} combination"
+            f"{'' if stats.rank == 1 else 's'} of the reference energies of {len(stats.species)} species: "
+            "energies of other formulas would be far off; if you need those, set data.isolated_atoms"
+        )
+    return warnings
 
 
 def after_training(history: History, criterion: str, model: Path) -> list[str]:

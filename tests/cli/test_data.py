@@ -70,6 +70,26 @@ def test_inspect_reports_whether_reference_energies_are_determined(tmp_path, cap
         assert expected in capsys.readouterr().out
 
 
+def test_inspect_shows_magnitudes_and_what_is_isolated_or_without_stress(tmp_path, capsys):
+    copper, water, atom = bulk("Cu"), molecule("H2O"), Atoms("Cu", cell=[12.0] * 3, pbc=True)
+    copper.calc = SinglePointCalculator(copper, energy=-4.0, stress=np.full(6, 25.0))
+    water.calc = SinglePointCalculator(water, energy=-14.0, stress=np.zeros(6), magmoms=np.zeros(3))
+    atom.calc, atom.info["config_type"] = SinglePointCalculator(atom, energy=-0.5), "IsolatedAtom"
+    write_structures(tmp_path / "data.xyz", [copper, water, atom])
+    assert main(["data", "inspect", str(tmp_path / "data.xyz"), "--cutoff", "3"]) == 0
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for words in (
+        "energy (3), stress (1)",
+        "no stress possible 1 structures",
+        "isolated atoms Cu",
+        "config_type, energy, stress",
+        "magmoms",
+        "RMS 25, largest 25 eV/Å³",
+        "up to 25 eV/Å³ in structure 0",
+    ):
+        assert words in out
+
+
 def test_inspect_converts_the_stress_of_vasp(tmp_path, capsys, monkeypatch):
     atoms = bulk("Cu")
     atoms.info["kilobar"] = np.arange(6.0)

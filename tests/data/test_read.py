@@ -1,15 +1,19 @@
 """Reading of labelled structures, and invalid files."""
 
+import gzip
 from pathlib import Path
 
+import ase.db
+import ase.io
 import numpy as np
 import pytest
-from ase import units
+from ase import Atoms, units
 from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import full_3x3_to_voigt_6_stress
 
-from symnets.data import read_structures, write_structures
+from symnets.data import is_isolated_atom, keys_present, read_structures, write_structures
 
 FRAME = """2
 Properties=species:S:1:pos:R:3:forces:R:3:dft:R:3 energy=-1.5 total=-2.5 pbc="F F F"
@@ -85,6 +89,160 @@ def test_vasp_stress_is_read_in_ases_convention(tmp_path, rng, n_numbers):
     write_structures(path, [plain])
     (read,) = read_structures(path, stress_key="in_kB", stress_convention="vasp")
     np.testing.assert_allclose(read.get_stress(), atoms.get_stress(), atol=1e-12)
+
+
+class TestLabelsThatMayBeAbsent:
+    """Energy of an isolated atom and stress of a crystal are required; the rest is as it is."""
+
+    ATOM = '1\nenergy=-0.5 config_type={} pbc="F F F"\nH 0 0 0\n'
+
+    def test_a_named_key_is_read_where_it_is(self, write):
+        path = write(FRAME + FRAME.replace("total=-2.5", ""))
+        first, second = read_structures(path, energy_key="total")
+        assert first.get_potential_energy() == -2.5
+        assert "energy" not in second.calc.results  # that of ASE is another energy
+
+    def test_required_labels_only_are_sought(self, write):
+        (atoms,) = read_structures(write(FRAME), energy_key="dft_energy", require=("forces",))
+        assert set(atoms.calc.results) == {"forces"}
+
+    @pytest.mark.parametrize("mark", ["IsolatedAtom", "isolated_atom"])
+    def test_an_isolated_atom_needs_an_energy_only(self, write, mark):
+        atom, _ = read_structures(write(self.ATOM.format(mark) + FRAME), require=("energy", "forces"))
+        assert is_isolated_atom(atom)
+        with pytest.raises(ValueError, match="frame 0: no forces under the key 'forces'"):
+            read_structures(write(self.ATOM.format("slab")), require=("energy", "forces"))
+
+    def test_two_atoms_are_not_isolated(self, write):
+        with pytest.raises(ValueError, match="expected one atom, since config_type is IsolatedAtom, got 2"):
+            read_structures(write(FRAME.replace("total", "config_type=IsolatedAtom total")))
+
+    def test_slabs_and_molecules_need_no_stress_but_slabs_keep_theirs(self, write):
+        slab = FRAME.replace('"F F F"', '"T T F" Lattice="9 0 0 0 9 0 0 0 9"')
+        stress = ' stress="0 0 0 0 0 0 0 0 0"'
+        texts = [FRAME, slab, *(text.replace(" total", f"{stress} total") for text in (FRAME, slab))]
+        structures = read_structures(write("".join(texts)), require=("stress",))
+        assert ["stress" in atoms.calc.results for atoms in structures] == [False, False, False, True]
+
+
+class TestUnitsAndSigns:
+    """The stress of a Lennard-Jones crystal, written as other codes do, is read in ASE's convention."""
+
+    @pytest.fixture
+    def argon(self, rng):
+        atoms = bulk("Ar", cubic=True, a=5.0)
+        atoms.positions += rng.normal(0, 0.05, (4, 3))
+        atoms.calc = LennardJones(sigma=3.4, epsilon=0.01, rc=8.0)
+        return atoms
+
+    @pytest.mark.parametrize("voigt", [True, False])
+    def test_a_virial_is_minus_the_volume_times_the_stress(self, tmp_path, argon, voigt):
+        """-dE/dstrain by finite differences."""
+        virial = np.zeros((3, 3))
+        for i, j in np.ndindex(3, 3):
+            energies = []
+            for step in (1e-4, -1e-4):
+                strain = np.eye(3)
+                strain[i, j] += step / 2
+                strain[j, i] += step / 2
+                moved = argon.copy()
+                moved.set_cell(argon.cell.array @ strain, scale_atoms=True)
+                moved.calc = LennardJones(sigma=3.4, epsilon=0.01, rc=8.0)
+                energies.append(moved.get_potential_energy())
+            virial[i, j] = -(energies[0] - energies[1]) / 2e-4
+        plain = argon.copy()
+        plain.info["REF_virial"] = full_3x3_to_voigt_6_stress(virial) if voigt else virial
+        write_structures(tmp_path / "argon.xyz", [plain])
+        (read,) = read_structures(tmp_path / "argon.xyz", virial_key="REF_virial")
+        np.testing.assert_allclose(read.get_stress(), argon.get_stress(), atol=1e-8)
+
+    def test_a_molecule_has_no_stress_from_its_virial(self, write):
+        path = write(FRAME.replace("total", 'virial="1 0 0 0 1 0 0 0 1" total'))
+        assert "stress" not in read_structures(path, virial_key="virial")[0].calc.results
+
+    def test_vasps_nine_numbers_under_ases_own_name(self, write):
+        """ASE has reduced a matrix of this name to six numbers, but in its own order."""
+        matrix = np.array([[1.0, 4, 6], [4, 2, 5], [6, 5, 3]])  # xy = 4, yz = 5, zx = 6
+        expected = -0.1 * units.GPa * np.array([1, 2, 3, 5, 6, 4])
+        crystal = FRAME.replace('pbc="F F F"', 'Lattice="9 0 0 0 9 0 0 0 9" stress="{}"')
+        text = crystal.format(" ".join(map(str, matrix.ravel())))
+        for key in (None, "stress"):
+            (atoms,) = read_structures(write(text), stress_key=key, stress_convention="vasp")
+            np.testing.assert_allclose(atoms.get_stress(), expected, rtol=1e-12)
+
+    @pytest.mark.parametrize("name", ["argon.traj", "argon.json", "argon.db"])
+    def test_a_stress_that_ase_has_converted_is_not_converted_again(self, tmp_path, argon, name):
+        labels = {"energy": argon.get_potential_energy(), "stress": argon.get_stress()}
+        argon.calc = SinglePointCalculator(argon, **labels)
+        ase.io.write(tmp_path / name, argon)
+        np.testing.assert_array_equal(read_structures(tmp_path / name)[0].get_stress(), labels["stress"])
+        for key in (None, "stress"):
+            with pytest.raises(ValueError, match=r"frame 0: .* leave stress_convention at ase"):
+                read_structures(tmp_path / name, stress_key=key, stress_convention="vasp")
+
+    def test_a_virial_is_not_a_stress(self, write):
+        for key in ("virial", "REF_virials"):
+            with pytest.raises(ValueError, match=r"is the name of a virial.* pass it as virial_key"):
+                read_structures(write(FRAME), stress_key=key)
+        for other in ({"stress_key": "stress"}, {"stress_convention": "vasp"}):
+            with pytest.raises(ValueError, match="virial_key: expected without stress_"):
+                read_structures(write(FRAME), virial_key="virial", **other)
+
+
+class TestKeysPresent:
+    def test_pairs_and_data_of_a_database_are_keys(self, tmp_path):
+        """ASE's own reader leaves them out, and takes no step."""
+        for name in ("data.db", "data.json"):
+            with ase.db.connect(tmp_path / name) as database:
+                for energy in (-1.0, -2.0, -3.0):
+                    data = {"dft_forces": np.full((2, 3), energy), "energy": np.array([energy - 1])}
+                    database.write(Atoms("HF"), key_value_pairs={"dft_energy": energy}, data=data)
+            keys = {"energy_key": "dft_energy", "forces_key": "dft_forces"}
+            first, last = read_structures(tmp_path / name, index="::2", **keys)
+            assert (first.get_potential_energy(), last.get_potential_energy()) == (-1.0, -3.0)
+            np.testing.assert_array_equal(last.get_forces(), -3.0)
+            (last,) = read_structures(tmp_path / name, index=-1, energy_key="energy")
+            assert last.get_potential_energy() == -4.0
+            assert keys_present([last])[0] == ["dft_energy", "dft_forces", "energy"]
+            with pytest.raises(
+                ValueError, match="per structure dft_energy, dft_forces, energy; per atom none"
+            ):
+                read_structures(tmp_path / name, energy_key="REF_energy")
+
+    def test_all_results_of_ase_are_kept_listed_and_read(self, tmp_path):
+        atoms = molecule("H2O")
+        results = {"energy": -1.0, "free_energy": -2.0, "dipole": np.arange(3.0), "magmoms": np.ones(3)}
+        atoms.calc = SinglePointCalculator(atoms, **results, energies=np.full(3, -0.5))
+        for name in ("water.traj", "water.xyz"):
+            ase.io.write(tmp_path / name, atoms)
+            (read,) = read_structures(tmp_path / name, energy_key="free_energy")
+            assert read.get_potential_energy() == -2.0
+            np.testing.assert_array_equal(read.calc.results["dipole"], np.arange(3.0))
+            assert keys_present([read]) == (["dipole", "energy", "free_energy"], ["energies", "magmoms"])
+
+
+class TestEncodings:
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16"])
+    @pytest.mark.parametrize("name", ["data.xyz", "data.xyz.gz"])
+    def test_any_encoding_is_read(self, write, encoding, name):
+        data = FRAME.replace("total", "author=Jürgen total").encode(encoding)
+        path = write(gzip.compress(data) if name.endswith("gz") else data, name)
+        (atoms,) = read_structures(path, energy_key="total")
+        assert atoms.get_potential_energy() == -2.5
+        assert atoms.info["author"] == "Jürgen"
+
+    def test_other_text_formats_too(self, tmp_path):
+        molecule("CH4").write(tmp_path / "plain.xsf")
+        for encoding in ("utf-8-sig", "latin-1"):
+            text = "# Universität\n" + (tmp_path / "plain.xsf").read_text()
+            (tmp_path / "methane.xsf").write_bytes(text.encode(encoding))
+            (atoms,) = read_structures(tmp_path / "methane.xsf")
+            np.testing.assert_allclose(atoms.positions, molecule("CH4").positions, atol=1e-9)
+
+    def test_a_truncated_archive_is_named(self, write):
+        data = gzip.compress(FRAME.encode() * 50)
+        with pytest.raises(ValueError, match=r"data\.xyz\.gz: cannot be decompressed"):
+            read_structures(write(data[: len(data) // 2], "data.xyz.gz"))
 
 
 class TestRefuses:
@@ -163,15 +321,21 @@ class TestRefuses:
 
     def test_a_missing_forces_key_lists_the_keys_present(self, write):
         message = (
-            r"frame 0: no forces under the key 'REF_forces'; pass its key as forces_key. "
+            r"no forces under the key 'REF_forces'; pass its key as forces_key. "
             r"Keys present: per structure energy, total; per atom dft, forces"
         )
-        with pytest.raises(ValueError, match=message):
-            read_structures(write(FRAME), forces_key="REF_forces")
+        for frames in (1, 2):
+            with pytest.raises(ValueError, match=message):
+                read_structures(write(FRAME * frames), forces_key="REF_forces")
+        with pytest.raises(ValueError, match=f"data.xyz, frame 0: {message}"):
+            read_structures(write(FRAME), forces_key="REF_forces", require=("forces",))
 
     def test_a_required_label_that_is_absent(self, write):
-        with pytest.raises(ValueError, match=r"no stress under the key 'stress'.*Keys present"):
-            read_structures(write(FRAME), require=("energy", "stress"))
+        crystal = FRAME.replace('pbc="F F F"', 'Lattice="9 0 0 0 9 0 0 0 9"')
+        with pytest.raises(ValueError, match=r"frame 1: no stress under the key 'stress'.*Keys present"):
+            read_structures(write(FRAME + crystal), require=("energy", "stress"))
+        with pytest.raises(ValueError, match="frame 1: no energy under the key 'energy'"):
+            read_structures(write(FRAME + FRAME.replace("energy=-1.5", "")), require=("energy",))
 
     def test_a_label_of_the_wrong_size_or_kind(self, write):
         with pytest.raises(ValueError, match=r"energy \(pair\): expected 1 numbers, got shape \(2,\)"):

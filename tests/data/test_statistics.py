@@ -8,6 +8,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.units import GPa
 
 from symnets.data import build_graphs, collate, isolated_atoms, statistics
 
@@ -61,6 +62,42 @@ def test_isolated_atoms():
         isolated_atoms([*atoms, with_energy(Atoms("H"), -12.0)])
 
 
+def test_an_atom_in_a_box_is_isolated_if_it_does_not_see_its_images():
+    """Plane-wave codes write a box, periodic and with a stress."""
+    box, slab, crystal = (
+        with_energy(Atoms(symbol, cell=[[edge, 0, 0], [0, 12.0, 0], [0, 0, height]], pbc=pbc), energy)
+        for symbol, edge, height, pbc, energy in (
+            ("H", 12.0, 12.0, True, -13.5),
+            ("C", 12.0, 0.0, (True, True, False), -1027.25),
+            ("O", 3.0, 12.0, True, -2041.125),
+        )
+    )
+    assert isolated_atoms([box, slab, crystal]) == {1: -13.5, 6: -1027.25}
+    assert isolated_atoms([box, slab, crystal], cutoff=2.9) == REFERENCE
+    assert isolated_atoms([box], cutoff=12.5) == {}
+    crystal.info["config_type"] = "IsolatedAtom"
+    assert isolated_atoms([box, slab, crystal]) == REFERENCE
+
+
+def test_labels_in_another_unit_are_suspicious():
+    """Forces and stress of copper in kbar; energies of water, all-electron, in kcal/mol."""
+    copper = with_energy(
+        bulk("Cu"), -4.0, forces=np.full((1, 3), 5.0), stress=[-0.2, -0.2, -0.2, 0.0, 0.0, 0.0]
+    )
+    water = with_energy(molecule("H2O"), -76.4 * 27.2114)
+    assert statistics(build_graphs([copper, water], 3.0)).suspicious == ()
+    copper.calc.results["stress"] /= 0.1 * GPa
+    copper.calc.results["forces"] *= 100
+    water.calc.results["energy"] *= 23.06
+    found = statistics(build_graphs([copper, water], 3.0)).suspicious
+    assert [sentence.split(" of implausible size in 1 of 2 structures, up to ")[0] for sentence in found] == [
+        "energy",
+        "forces",
+        "stress",
+    ]
+    assert "up to 320.4 eV/Å³: it may be in kbar or GPa, or a virial in eV" in found[2]
+
+
 def test_a_species_without_isolated_atom_is_an_error():
     with pytest.raises(ValueError, match="no energy for O, which the structures contain"):
         statistics(build_graphs([from_reference("H2O")], 3.0), isolated={1: -13.5})
@@ -79,8 +116,9 @@ def test_structures_without_energy_are_not_counted():
     summary = statistics(build_graphs([*known, molecule("C6H6")], 3.0))
     np.testing.assert_allclose(summary.energies, list(REFERENCE.values()), rtol=1e-12)
     assert math.isnan(summary.force_rms)
-    with pytest.raises(ValueError, match="no structure has an energy"):
-        statistics(build_graphs([molecule("H2O")], 3.0))
+    nothing = statistics(build_graphs([molecule("H2O")], 3.0))
+    assert (nothing.energies, nothing.cohesion, nothing.source) == ((0.0, 0.0), 0.0, "no energies")
+    assert summary.labelled == {"energy": 3, "forces": 0, "stress": 0}
 
 
 def test_cohesion_is_the_energy_per_atom_relative_to_isolated_atoms():

@@ -12,7 +12,7 @@ from symnets.cli import main
 from symnets.config import write_config
 from symnets.data import build_graphs, statistics
 from symnets.potentials import train
-from symnets.potentials._validation import underdetermined
+from symnets.potentials._validation import data_warnings
 from symnets.training import ProgressLines
 
 SHOW = {"loss_of_forces": ("F", 1000.0, ".1f")}
@@ -26,10 +26,11 @@ def of(names, **options):
 
 
 def test_one_formula_determines_one_combination():
-    assert "only 1 combination of the reference energies of 2 species" in underdetermined(of(["H2O"]))
-    assert "data.isolated_atoms" in underdetermined(of(["H2O"]))
-    assert underdetermined(of(["H2O", "H2"])) is None
-    assert underdetermined(of(["H2O"], isolated={1: -13.0, 8: -432.0})) is None
+    (warning,) = data_warnings(of(["H2O"]))
+    assert "only 1 combination of the reference energies of 2 species" in warning
+    assert "data.isolated_atoms" in warning
+    assert data_warnings(of(["H2O", "H2"])) == []
+    assert data_warnings(of(["H2O"], isolated={1: -13.0, 8: -432.0})) == []
 
 
 def test_command_prints_data_model_and_errors(config, tmp_path, capsys):
