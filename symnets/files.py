@@ -59,7 +59,10 @@ def claim(path: str | os.PathLike[str], *, overwrite: bool = False, option: str 
             raise ValueError(f"{path}: expected a file name, got a directory")
         if path.exists():
             if not overwrite:
-                raise ValueError(f"{path}: the file exists; choose another name, or pass overwrite")
+                dashes = "--" if option.startswith("--") else ""
+                raise ValueError(
+                    f"{path}: the file exists; choose another {option}, or pass {dashes}overwrite"
+                )
             if not path.is_file():
                 raise ValueError(f"{path}: expected the name of a regular file, got a device or pipe")
             if not os.access(path, os.W_OK):
@@ -90,10 +93,11 @@ def locked(
 
     Raises:
         FileExistsError: another process has locked it; the message has its number and host.
-        OSError: nothing can be written there.
+        ValueError: nothing can be written there, see `claim`.
     """
     output = Path(output)
     folder = output.parent if file else output
+    claim(output if file else output / ".lock", overwrite=True)  # for its messages
     created = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (f".{output.name}.lock" if file else ".lock")

@@ -15,12 +15,12 @@ from tyro.conf import Positional
 
 from symnets.data import (
     DatasetSummary,
+    StructureFile,
     find_structure,
     is_isolated_atom,
     read_structures,
     sample_trajectory,
     summarize,
-    write_structures,
 )
 
 
@@ -37,7 +37,7 @@ class Generate:
     structure: Positional[str]
     """Name of a molecule in ase.build.molecule, or a file that ASE reads (its last structure is taken)."""
     output: Path = Path("frames.xyz")
-    """File to write."""
+    """File to write; its name determines the format (.xyz, .xyz.gz, .traj, .db, ...)."""
     temperature: float = 500.0
     """Temperature in K."""
     frames: int = 200
@@ -56,9 +56,10 @@ class Generate:
     def run(self) -> int:
         """Run the dynamics; the exit status is 130 after Ctrl-C."""
         structure = find_structure(self.structure)
-        if self.output.exists() and not self.overwrite:
-            raise ValueError(f"{self.output} exists; choose another --output, or pass --overwrite")
-        self.output.parent.mkdir(parents=True, exist_ok=True)
+        several = self.frames > 1
+        output = StructureFile(
+            self.output, structure, several=several, overwrite=self.overwrite, option="--output"
+        )
         frames = sample_trajectory(
             structure,
             temperature=self.temperature,
@@ -76,8 +77,8 @@ class Generate:
             status = 130
         finally:  # frames before an error or an interruption are valid
             if done:
-                write_structures(self.output, done)
-                console.print(f"wrote {len(done)} of {self.frames} frames to {self.output}")
+                output.write(done)
+                console.print(f"wrote {len(done)} of {self.frames} frames to {output.path}")
         return status
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -86,7 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     keep_memory()
     try:
-        return _command(name, rest).run() or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = _print_warning
+            return _command(name, rest).run() or 0
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
         errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         return 2
@@ -111,6 +114,12 @@ def _command(name: str, arguments: Sequence[str]) -> Any:
     if hasattr(cls, "parse"):  # the defaults of this command depend on its first argument
         return cls.parse(arguments)
     return parse(cls, name, arguments)
+
+
+def _print_warning(message: Warning | str, *where: Any) -> None:
+    """Print a warning as one line, without the line of code that it comes from."""
+    text = f"[yellow]warning:[/] {escape(str(message))}"
+    Console(stderr=True).print(text, soft_wrap=True, highlight=False)
 
 
 def _overview() -> str:

@@ -16,7 +16,7 @@ from symnets.simulate import Ensemble, MDRun, SymnetsCalculator, n_steps, run_md
 
 @dataclass(frozen=True)
 class Md:
-    """Run molecular dynamics with a potential, and write a trajectory (extended XYZ) and a log (CSV).
+    """Run molecular dynamics with a potential, and write a trajectory and a log (CSV).
 
     After Ctrl-C the current time step is completed, the files so far are kept, and the exit status is 130.
 
@@ -50,7 +50,8 @@ class Md:
     keep_momenta: bool = False
     """Start with the momenta in the structure file, to continue an earlier run."""
     trajectory: Path = Path("md.xyz")
-    """File for the frames: positions, momenta, energy and forces."""
+    """File for the frames: positions, momenta, energy, forces, and what the structure carries. Its name
+    determines the format (.xyz, .xyz.gz, .traj, .db, ...)."""
     log: Path = Path("md.csv")
     """File for the table of energies and temperature."""
     save_every: int = 20

@@ -41,7 +41,7 @@ class Relax:
     output: Path = Path("relaxed.xyz")
     """File for the final structure; its name determines the format (.xyz, .cif, POSCAR, ...)."""
     trajectory: Path | None = None
-    """Extended XYZ file for the intermediate structures."""
+    """File for the intermediate structures; its name determines the format (.xyz, .traj, ...)."""
     overwrite: bool = False
     """Replace existing files."""
     device: str = "cpu"
@@ -70,6 +70,8 @@ class Relax:
         self._print(result)
         if result.interrupted:
             return 130
+        if result.path is not None and result.path != self.output.expanduser():
+            return 2
         return 0 if result.converged else 1
 
     def _print(self, result: Relaxation) -> None:
@@ -86,4 +88,4 @@ class Relax:
             console.print("[yellow]stopped by Ctrl-C[/yellow]")
         elif not result.converged:
             console.print(f"[yellow]not converged in {self.steps} steps; raise --steps[/yellow]")
-        console.print(f"structure {self.output}")
+        console.print(f"structure {result.path}")

@@ -57,10 +57,11 @@ from ._read import read_structures as read_structures
 from ._statistics import Statistics as Statistics
 from ._statistics import isolated_atoms as isolated_atoms
 from ._statistics import statistics as statistics
+from ._structure_file import StructureFile as StructureFile
+from ._structure_file import write_structures as write_structures
 from ._structures import build_graphs as build_graphs
 from ._structures import from_ase as from_ase
 from ._structures import to_ase as to_ase
-from ._structures import write_structures as write_structures
 
 __all__ = [
     "IMAGE_CLASSES",
@@ -76,6 +77,7 @@ __all__ = [
     "Neighbors",
     "PrincipalComponents",
     "Statistics",
+    "StructureFile",
     "TensorPairs",
     "Transform",
     "balanced_subset",

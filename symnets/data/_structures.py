@@ -1,9 +1,7 @@
-"""Conversion of ASE structures to graphs and back, and writing of structures."""
+"""Conversion of ASE structures to graphs and back."""
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-import ase.io
 import numpy as np
 import torch
 from ase import Atoms
@@ -13,7 +11,6 @@ from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from symnets.data._batch import has_stress
 from symnets.data._graph import AtomGraph
 from symnets.data._neighbors import near_origin, neighbors
-from symnets.files import whole_file
 
 
 def from_ase(atoms: Atoms, cutoff: float, *, dtype: torch.dtype | None = None) -> AtomGraph:
@@ -150,17 +147,3 @@ def build_graphs(
             if name not in graph:
                 graph[name] = absent[name]
     return graphs
-
-
-def write_structures(path: str | os.PathLike[str], structures: Sequence[Atoms]) -> None:
-    """Write structures and their labels as extended XYZ; the file appears whole or not at all.
-
-    Positions and forces are rounded to 1e-8 Å and eV/Å; energies are written in full.
-
-    Raises:
-        ValueError: no structure, or the path is a directory.
-    """
-    if not structures:
-        raise ValueError(f"{path}: no structure to write")
-    with whole_file(path) as temporary:
-        ase.io.write(temporary, list(structures), format="extxyz")

@@ -1,95 +1,61 @@
-"""Structures in files: a structure written atomically, a trajectory that grows."""
+"""Structures of a simulation as they are written: with all they carried, without old labels."""
 
-import io
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import re
+from typing import Any
 
-import ase.io
+import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
-from symnets.files import whole_file
+_SETTINGS = {"weight", "weights", "cutoff", "unit", "units", "tolerance", "threshold", "initial"}
+_RESULTS = {"dipole", "magmom", "magmoms", "polarization"}
+
+
+def without_labels(atoms: Atoms) -> Atoms:
+    """Copy of a structure without calculator, and without old labels among its `info` and arrays.
+
+    Labels are numbers of the size of an energy, forces, a stress or a virial under a key with one of these
+    words, such as `REF_energy` or `dft_forces`, and results of ASE's calculators such as `dipole`.
+    """
+    copy = atoms.copy()
+    n = len(atoms)
+    copy.info = {name: value for name, value in copy.info.items() if not _is_label(name, value, n)}
+    for name in [name for name, value in copy.arrays.items() if _is_label(name, value, n)]:
+        del copy.arrays[name]
+    return copy
+
+
+def _is_label(name: str, value: Any, n_atoms: int) -> bool:
+    words = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", str(name)).lower())
+    if _SETTINGS & set(words):
+        return False
+    try:
+        array = np.asarray(value)
+    except ValueError:  # a ragged list
+        return False
+    if array.dtype.kind not in "iuf":
+        return False
+    sizes = {
+        "energy": {1},
+        "energies": {1, n_atoms},
+        "force": {3 * n_atoms},
+        "forces": {3 * n_atoms},
+        "stress": {6, 9},
+        "stresses": {6 * n_atoms, 9 * n_atoms},
+        "virial": {6, 9},
+        "virials": {6, 9, 6 * n_atoms, 9 * n_atoms},
+    }
+    if any(array.size in sizes[word] for word in words if word in sizes):
+        return True
+    return name == "charges" or bool(words and words[-1] in _RESULTS)
 
 
 def snapshot(atoms: Atoms, **info: int | float) -> Atoms:
-    """Copy of a structure with momenta and the results of its calculator, without other arrays and info."""
-    frame = Atoms(
-        numbers=atoms.numbers,
-        positions=atoms.positions,
-        momenta=atoms.get_momenta() if atoms.has("momenta") else None,
-        masses=atoms.get_masses() if atoms.has("masses") else None,
-        cell=atoms.cell,
-        pbc=atoms.pbc,
-        constraint=atoms.constraints,
-        info=info,
-    )
+    """Copy of a structure with energy, forces and stress of its calculator, and additional `info`."""
+    frame = atoms.copy()
+    frame.info.update(info)
     if atoms.calc is not None:
         kept = ("energy", "forces", "stress")
         results = {name: value for name, value in atoms.calc.results.items() if name in kept}
         frame.calc = SinglePointCalculator(frame, **results)
     return frame
-
-
-def claim(path: str | os.PathLike[str] | None, *, overwrite: bool) -> Path | None:
-    """Path of a file to be written, with its folder made.
-
-    Raises:
-        ValueError: the file exists, and not `overwrite`.
-    """
-    if path is None:
-        return None
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise ValueError(f"{path}: the file exists; choose another name, or pass overwrite")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def write_structure(atoms: Atoms, path: Path) -> None:
-    """Write a structure in the format of its file name, atomically.
-
-    Raises:
-        ValueError: no format of ASE has such a name.
-    """
-    file_format = structure_format(path)
-    with whole_file(path) as temporary:
-        ase.io.write(temporary, atoms, format=file_format)
-
-
-def structure_format(path: Path) -> str:
-    """ASE's format for a file name, such as "extxyz", "cif" or "vasp".
-
-    Raises:
-        ValueError: no format of ASE has such a name.
-    """
-    try:
-        name = filetype(path.name, read=False)
-    except UnknownFileTypeError:
-        name = ""
-    if name not in ioformats or not ioformats[name].can_write:
-        raise ValueError(f"{path}: expected a name with a format of ASE; try {path.stem}.xyz")
-    return name
-
-
-@contextmanager
-def trajectory_writer(path: Path | None) -> Iterator[Callable[[Atoms], None]]:
-    """Yield `write(frame)`, which appends a frame to an extended XYZ file; without a path it does nothing.
-
-    A frame is formatted, then written in one call and flushed, so that frames are complete however a run
-    ends.
-    """
-    if path is None:
-        yield lambda frame: None
-        return
-    with path.open("w", encoding="utf-8") as file:
-
-        def write(frame: Atoms) -> None:
-            text = io.StringIO()
-            ase.io.write(text, frame, format="extxyz")
-            file.write(text.getvalue())
-            file.flush()
-
-        yield write

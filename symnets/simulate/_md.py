@@ -1,6 +1,7 @@
 """Molecular dynamics with ASE's integrators, with trajectory and log."""
 
 import os
+import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -14,8 +15,10 @@ from ase.md.md import MolecularDynamics
 from ase.md.nose_hoover_chain import IsotropicMTKNPT, NoseHooverChainNVT
 from ase.md.verlet import VelocityVerlet
 
+from symnets.data import StructureFile
+from symnets.files import claim
 from symnets.interrupt import interruptible
-from symnets.simulate._files import claim, snapshot, trajectory_writer
+from symnets.simulate._files import snapshot, without_labels
 from symnets.simulate._thermodynamics import (
     EnergyDrift,
     MDLog,
@@ -93,7 +96,7 @@ class MDRun:
     """Result of a molecular dynamics run."""
 
     atoms: Atoms
-    """Last structure, with momenta, energy and forces."""
+    """Last structure, with momenta, energy and forces, and all that the given one carried but old labels."""
     log: pd.DataFrame
     """Columns `step`, `time_ps`, `potential_energy`, `kinetic_energy`, `total_energy` (eV), `temperature`
     (K), and for periodic structures `pressure` (GPa) and `volume` (Å³)."""
@@ -139,15 +142,16 @@ def run_md(
         calculator: of energy and forces.
         steps: number of time steps.
         ensemble: `nve` (velocity Verlet), `nvt` (Langevin), `nvt-nose-hoover` (chain of 3) or `npt`
-        (isotropic
-            Martyna-Tobias-Klein).
+            (isotropic Martyna-Tobias-Klein).
         timestep: fs.
         temperature: K; in `nve` of the initial momenta.
         pressure: GPa, for `npt`.
         thermostat_time, barostat_time: relaxation times of temperature and pressure, fs.
         seed: of initial momenta and of the Langevin noise.
         keep_momenta: start from the momenta of the given atoms.
-        trajectory: extended XYZ file, with a frame (energy, forces, momenta) every `save_every` steps.
+        trajectory: file with a frame (energy, forces, momenta, and all that the given structure carried but
+            old labels) every `save_every` steps, in the format of its name: `.xyz`, `.xyz.gz`, `.traj`,
+            `.db`, ... A warning tells what that format does not hold.
         log: CSV file, with a row of the table `MDRun.log` every `log_every` steps.
         save_every: see `trajectory`.
         log_every: see `log`.
@@ -168,7 +172,7 @@ def run_md(
         raise ValueError(
             "keep_momenta: expected a structure with momenta, got one without; leave keep_momenta out"
         )
-    atoms = atoms.copy()
+    atoms = without_labels(atoms)
     atoms.calc = calculator
     check_finite(atoms, "the initial structure")
     generator = np.random.default_rng(seed)
@@ -187,12 +191,21 @@ def run_md(
     )
     volume = atoms.get_volume() if atoms.pbc.all() else None
     check_motion(atoms, dynamics.dt, volume, "the initial structure")
-    trajectory_path, log_path = claim(trajectory, overwrite=overwrite), claim(log, overwrite=overwrite)
+    frames = None
+    if trajectory is not None:
+        first = snapshot(atoms, step=0, time_ps=0.0)
+        frames = StructureFile(trajectory, first, several=True, overwrite=overwrite, option="trajectory")
+        if frames.note:
+            warnings.warn(frames.note, stacklevel=2)
+    log_path = None if log is None else claim(log, overwrite=overwrite, option="log")
+    if frames is not None and log_path is not None and frames.path.absolute() == log_path.absolute():
+        raise ValueError(f"trajectory, log: expected two files, got {log_path} for both")
 
     step, interrupted = 0, False
     rows = MDLog(log_path, n_dof)
     with ExitStack() as stack:
-        write_frame = stack.enter_context(trajectory_writer(trajectory_path))
+        if frames is not None:
+            stack.enter_context(frames)
         show = stack.enter_context(progress_bar(f"md {ensemble}", steps, enabled=progress))
         stop_requested = stack.enter_context(interruptible())
         # Overflows are detected, and reported, at the end of the step.
@@ -207,8 +220,8 @@ def run_md(
                 if step % log_every == 0:
                     row = rows.write(atoms, step, time)
                     show(step, f"{row['temperature']:.0f} K, {row['total_energy']:.3f} eV")
-                if step % save_every == 0:
-                    write_frame(snapshot(atoms, step=step, time_ps=time))
+                if frames is not None and step % save_every == 0:
+                    frames.append(snapshot(atoms, step=step, time_ps=time))
                 if stop_requested() and step < steps:
                     interrupted = True
                     break

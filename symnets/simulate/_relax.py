@@ -1,8 +1,11 @@
 """Relaxation of positions and cell with ASE's optimisers."""
 
 import os
+import tempfile
+import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,8 +14,9 @@ from ase.calculators.calculator import BaseCalculator
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS, FIRE, LBFGS
 
+from symnets.data import StructureFile
 from symnets.interrupt import interruptible
-from symnets.simulate._files import claim, snapshot, structure_format, trajectory_writer, write_structure
+from symnets.simulate._files import snapshot, without_labels
 from symnets.simulate._unstable import Unstable, check_finite, progress_bar
 
 OptimizerName = Literal["lbfgs", "bfgs", "fire"]
@@ -24,7 +28,9 @@ class Relaxation:
     """Result of a relaxation."""
 
     atoms: Atoms
-    """Last structure, with energy and forces."""
+    """Last structure, with energy and forces, and all that the given one carried but old labels."""
+    path: Path | None
+    """File of the last structure: `output`, unless it could not be written."""
     energy: float
     """Potential energy in eV."""
     initial_energy: float
@@ -69,8 +75,10 @@ def relax(
         steps: largest number of steps.
         cell: relax the cell.
         pressure: GPa, positive compresses; needs `cell`.
-        output: file of the final structure, in the format of its name.
-        trajectory: extended XYZ file of the structures of all steps.
+        output: file of the final structure, in the format of its name. If it cannot be written in the end,
+            the structure is written into the folder for temporary files, with a warning.
+        trajectory: file of the structures of all steps, in the format of its name: `.xyz`, `.xyz.gz`,
+            `.traj`, `.db`, ... A warning tells what a format does not hold of the structure.
         overwrite: replace existing files.
         progress: show a progress bar.
 
@@ -79,20 +87,28 @@ def relax(
         Unstable: energy or forces are not finite.
     """
     _check(atoms, optimizer, fmax, steps, cell, pressure)
-    atoms = atoms.copy()
+    atoms = without_labels(atoms)
     atoms.calc = calculator
     check_finite(atoms, "the initial structure")
-    output_path = claim(output, overwrite=overwrite)
-    if output_path is not None:
-        structure_format(output_path)  # raises for an unknown format now, not after the relaxation
-    trajectory_path = claim(trajectory, overwrite=overwrite)
+    final_file = frames = None
+    if output is not None:
+        final_file = StructureFile(output, snapshot(atoms), overwrite=overwrite)
+    if trajectory is not None:
+        first = snapshot(atoms, step=0)
+        frames = StructureFile(trajectory, first, several=True, overwrite=overwrite, option="trajectory")
+    if final_file is not None and frames is not None and final_file.path.absolute() == frames.path.absolute():
+        raise ValueError(f"output, trajectory: expected two files, got {frames.path} for both")
+    for file in (final_file, frames):
+        if file is not None and file.note:
+            warnings.warn(file.note, stacklevel=2)
 
     target = FrechetCellFilter(atoms, scalar_pressure=pressure * units.GPa) if cell else atoms
     dynamics = _OPTIMIZERS[optimizer](target, logfile=None)
     initial_energy = float(atoms.get_potential_energy())
     step, converged, interrupted = 0, False, False
     with ExitStack() as stack:
-        write_frame = stack.enter_context(trajectory_writer(trajectory_path))
+        if frames is not None:
+            stack.enter_context(frames)
         show = stack.enter_context(progress_bar(f"relax {optimizer}", steps, enabled=progress))
         stop_requested = stack.enter_context(interruptible())
         try:
@@ -100,7 +116,8 @@ def relax(
                 step, converged = dynamics.nsteps, bool(now_converged)
                 check_finite(atoms, f"step {step}")
                 show(step, f"{largest_force(atoms):.4f} eV/Å, {atoms.get_potential_energy():.4f} eV")
-                write_frame(snapshot(atoms, step=step))
+                if frames is not None:
+                    frames.append(snapshot(atoms, step=step))
                 if stop_requested() and not converged and step < steps:
                     interrupted = True
                     break
@@ -112,10 +129,10 @@ def relax(
     if atoms.pbc.all():
         pressure_left = float(-atoms.get_stress(voigt=False).trace() / 3 / units.GPa)
     final = snapshot(atoms)
-    if output_path is not None:
-        write_structure(final, output_path)
+    path = None if final_file is None else _write(final_file, final)
     return Relaxation(
         atoms=final,
+        path=path,
         energy=float(atoms.get_potential_energy()),
         initial_energy=initial_energy,
         fmax=largest_force(atoms),
@@ -124,6 +141,21 @@ def relax(
         converged=converged,
         interrupted=interrupted,
     )
+
+
+def _write(file: StructureFile, atoms: Atoms) -> Path:
+    """Write the final structure, in the folder for temporary files if its own file cannot be written."""
+    try:
+        file.write([atoms])
+    except OSError as error:
+        fallback = Path(tempfile.mkdtemp(prefix="relaxed-"), "relaxed.xyz")
+        StructureFile(fallback, atoms).write([atoms])
+        warnings.warn(
+            f"{file.path}: cannot be written ({error.strerror or error}); the structure is in {fallback}",
+            stacklevel=3,
+        )
+        return fallback
+    return file.path
 
 
 def largest_force(atoms: Atoms) -> float:

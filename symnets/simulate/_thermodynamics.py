@@ -141,6 +141,7 @@ class MDLog:
         self._n_dof = n_dof
         self._path = path
         if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("")
 
     def write(self, atoms: Atoms, step: int, time: float) -> dict[str, int | float]:

@@ -1,28 +1,101 @@
+"""What a structure carries survives a simulation; only old labels are dropped."""
+
 import ase.io
 import numpy as np
 import pytest
+from ase.constraints import FixAtoms, FixCartesian
 
-from symnets.simulate._files import snapshot, write_structure
+from symnets.simulate import relax, run_md
+from symnets.simulate._files import without_labels
+
+KEPT = {
+    "name": "argon and neon",
+    "config_type": "cluster",
+    "total_charge": 2,
+    "energy_weight": 3.0,
+    "energy_cutoff": 500.0,
+    "force_field": "none",
+    "stress_test": True,
+    "dipole_correction": True,
+    "weights": [1.0, 2.0],
+    "nested": {"a": [1, 2], "b": "c"},
+}
+LABELS = {
+    "REF_energy": -1.0,
+    "dft_free_energy": -2,
+    "energyDFT": 1.0,
+    "virial": np.zeros((3, 3)),
+    "stress_ref": np.zeros(6),
+    "mace_dipole": np.zeros(3),
+}
 
 
-def test_a_snapshot_drops_other_arrays_and_info(cluster):
-    cluster.info["REF_energy"] = -1.0
-    cluster.set_array("REF_forces", np.zeros((len(cluster), 3)))
-    frame = snapshot(cluster, step=3)
-    assert frame.info == {"step": 3}
-    assert set(frame.arrays) == {"numbers", "positions"}
-    assert frame == cluster
+@pytest.fixture
+def laden(cluster):
+    """Five atoms with all that ASE's structures carry."""
+    cluster.set_tags([1, 2, 3, 4, 5])
+    cluster.set_initial_magnetic_moments([0.0, 1, -1, 0.5, 2])
+    cluster.set_initial_charges([0.1, -0.1, 0, 0, 1])
+    cluster.set_masses([40.0, 20.0, 38.0, 20.0, 39.5])
+    cluster.set_cell([20, 21, 22])
+    cluster.set_pbc([True, False, True])
+    cluster.set_array("site", np.array(["a", "b", "a", "b", "a"]))
+    cluster.set_array("spring", np.arange(15.0).reshape(5, 3))
+    cluster.set_constraint(FixAtoms([0]))
+    cluster.info |= KEPT | LABELS
+    cluster.set_array("REF_forces", np.zeros((5, 3)))
+    cluster.set_array("dft_magmoms", np.zeros(5))
+    return cluster
 
 
-def test_a_structure_is_written_atomically(tmp_path, cluster, monkeypatch):
-    def fail(path, atoms, **options):
-        path.write_text("half of")
-        raise OSError("no space left on device")
+def check_carried(before, after) -> None:
+    for name in ("tags", "initial_magmoms", "initial_charges", "masses", "site"):
+        assert after.arrays[name].tolist() == before.arrays[name].tolist()
+    np.testing.assert_allclose(after.arrays["spring"], before.arrays["spring"])
+    for name, value in KEPT.items():
+        assert np.all(after.info[name] == value), name
+    assert not LABELS.keys() & after.info.keys()
+    assert not {"REF_forces", "dft_magmoms"} & after.arrays.keys()
+    assert after.pbc.tolist() == before.pbc.tolist()
+    np.testing.assert_allclose(after.cell, before.cell)
+    assert after.constraints[0].index.tolist() == [0]
+    np.testing.assert_allclose(after.positions[0], before.positions[0], atol=1e-7)
 
-    path = tmp_path / "end.xyz"
-    path.write_text("before")
-    monkeypatch.setattr(ase.io, "write", fail)
-    with pytest.raises(OSError, match="no space"):
-        write_structure(cluster, path)
-    assert path.read_text() == "before"
-    assert [file.name for file in tmp_path.iterdir()] == ["end.xyz"]
+
+def test_molecular_dynamics_keeps_what_the_structure_carries(laden, twin, tmp_path):
+    before = laden.copy()
+    run = run_md(laden, twin, steps=2, save_every=2, trajectory=tmp_path / "md.xyz")
+    check_carried(before, run.atoms)
+    first, last = ase.io.read(tmp_path / "md.xyz", ":")
+    check_carried(before, first)
+    check_carried(before, last)
+    assert last.info["step"] == 2
+    assert last.get_potential_energy() == pytest.approx(run.atoms.get_potential_energy())
+    assert laden.info == before.info  # the given structure is not changed
+    assert laden == before
+
+
+def test_relaxation_keeps_what_the_structure_carries(laden, twin, tmp_path):
+    laden.set_momenta(np.arange(15.0).reshape(5, 3))
+    result = relax(laden, twin, steps=2, output=tmp_path / "a.xyz", trajectory=tmp_path / "b.xyz.gz")
+    for atoms in (result.atoms, ase.io.read(tmp_path / "a.xyz"), ase.io.read(tmp_path / "b.xyz.gz", 0)):
+        check_carried(laden, atoms)
+        np.testing.assert_allclose(atoms.get_momenta(), laden.get_momenta(), atol=1e-7)
+
+
+def test_what_a_format_does_not_hold_is_told_once(laden, twin, tmp_path):
+    with pytest.warns(UserWarning, match=r"md\.traj: traj files do not hold site, spring of") as told:
+        run_md(laden, twin, steps=4, save_every=1, trajectory=tmp_path / "md.traj")
+    assert len(told) == 1
+    last = ase.io.read(tmp_path / "md.traj")
+    assert last.get_tags().tolist() == [1, 2, 3, 4, 5]
+    assert last.info["name"] == "argon and neon"
+    assert last.constraints[0].index.tolist() == [0]
+
+
+def test_labels_of_other_sizes_are_kept(cluster):
+    cluster.info = {"energy": [1.0, 2.0, 3.0], "stress": 1.0, "energy_unit": "eV", "forces": np.zeros((2, 3))}
+    cluster.set_constraint(FixCartesian([1], [True, False, False]))
+    copy = without_labels(cluster)
+    assert copy.info.keys() == cluster.info.keys()
+    assert len(copy.constraints) == 1
