@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss as TorchLoss
+
+from symnets.data import check_binary_labels
 
 Loss = Callable[[Any, Any], Float[Tensor, "*n"]]
 """(outputs, targets) -> one value an example, (n,), or their mean, ().
@@ -22,7 +24,7 @@ def mean_loss(
     """L = (1/n) Σ_μ ℓ(f_μ, y_μ), of a single net or of each member of an ensemble.
 
     A loss that returns a single number is taken for this mean. A loss of torch is applied to one member at a
-    time; outputs (n, 1) are read as (n,) where the targets are (n,).
+    time; outputs and targets (n, 1) are read as (n,).
 
     Args:
         loss: see `Loss`.
@@ -31,13 +33,19 @@ def mean_loss(
         members: size of the ensemble; None for a single net.
 
     Raises:
-        ValueError: the loss is a sum over examples (reduction="sum"), or its values have another shape.
+        ValueError: the loss is a sum over examples (reduction="sum"), its values have another shape, or it
+            does not take the targets.
 
     Example:
         >>> f, y = torch.tensor([1.0, 3.0]), torch.zeros(2)
         >>> mean_loss(torch.nn.MSELoss(), f, y) == mean_loss(torch.nn.MSELoss(reduction="none"), f, y)
         tensor(True)
     """
+    if isinstance(loss, TorchLoss) or hasattr(loss, "labels"):  # functions take what the model returns
+        outputs, targets = matched(outputs, targets, members=members)
+    tensors = isinstance(outputs, Tensor) and isinstance(targets, Tensor)
+    if getattr(loss, "labels", False) and tensors and targets.device.type == "cpu":  # a GPU would wait
+        check_binary_labels(targets)
     if isinstance(loss, TorchLoss):
         if loss.reduction == "sum":
             raise ValueError(
@@ -45,13 +53,11 @@ def mean_loss(
                 "symnets takes the mean over examples"
             )
         if members is not None:
-            return torch.stack([mean_loss(loss, one, targets) for one in outputs])
-        if (
-            isinstance(outputs, Tensor)
-            and isinstance(targets, Tensor)
-            and outputs.shape == (*targets.shape, 1)
-        ):
-            outputs = outputs[..., 0]
+            own = tensors and targets.ndim > 1 and targets.shape == outputs.shape
+            each = targets if own else [targets] * members
+            return torch.stack([mean_loss(loss, *pair) for pair in zip(outputs, each, strict=True)])
+        if tensors:
+            targets = _torch_targets(loss, outputs, targets)
         return loss(outputs, targets).mean()
     values = loss(outputs, targets)
     if values.ndim == 0 and members is None:
@@ -63,3 +69,71 @@ def mean_loss(
             "reduction='none', and take the members of an ensemble one by one"
         )
     return values.mean(-1)
+
+
+def matched(outputs: Any, targets: Any, *, members: int | None = None) -> tuple[Any, Any]:
+    """Scalar outputs (n,) or (members, n) and targets of the same axes, from columns of one entry a pattern.
+
+    Without this, torch would broadcast outputs (n,) and targets (n, 1) to all n² pairs. Where there are
+    several outputs a pattern both are returned as they are.
+    """
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor) or outputs.ndim == 0:
+        return outputs, targets
+    n_axes = 1 if members is None else 2
+    f, y = outputs, targets
+    if f.ndim == n_axes + 1 and f.shape[-1] == 1:
+        f = f[..., 0]
+    n = f.shape[-1]
+    if y.ndim > 1 and y.shape[-2:] == (n, 1) and y.shape != f.shape:
+        y = y[..., 0]
+    return (f, y) if f.ndim == n_axes and y.shape in (f.shape, (n,)) else (outputs, targets)
+
+
+def class_labels(labels: Tensor, n: int) -> Int[Tensor, " n"]:
+    """Class indices of n examples, from integers of any dtype and of shape (n,) or (n, 1).
+
+    Raises:
+        ValueError: another number of labels, or labels that are not integers.
+    """
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(
+            f"labels: expected class indices (torch.int64), got {labels.dtype}; use labels.long()"
+        )
+    if tuple(labels.shape) not in ((n,), (n, 1)):
+        raise ValueError(f"labels: expected one class index an example, ({n},), got {tuple(labels.shape)}")
+    return labels.reshape(n).long()
+
+
+_OF_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+
+
+def _torch_targets(loss: TorchLoss, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Targets in the shape and dtype that a loss of torch takes.
+
+    Raises:
+        ValueError: shapes that torch would broadcast, or targets that are not class indices.
+    """
+    if isinstance(loss, _OF_CLASSES):
+        as_indices = outputs.ndim == 2 and targets.shape != outputs.shape
+        return class_labels(targets, len(outputs)) if as_indices else targets
+    if isinstance(loss, nn.MultiLabelMarginLoss):  # indices, padded with -1
+        return targets
+    if targets.shape != outputs.shape:
+        raise ValueError(
+            f"loss: expected targets of the shape of the outputs, {tuple(outputs.shape)}, got "
+            f"{tuple(targets.shape)}"
+        )
+    return targets.to(outputs.dtype) if outputs.is_floating_point() and not targets.is_complex() else targets
+
+
+def derivatives_of(loss: Any) -> tuple[Any, Any] | None:
+    """Derivatives d1 and d2 of a pointwise loss in closed form; None if it has none that hold.
+
+    Those of a base class do not hold for a subclass with a `__call__` of its own.
+    """
+    owners = [getattr(loss, "__dict__", {}), *map(vars, type(loss).__mro__)]
+
+    def depth(name: str) -> int:
+        return next((k for k, names in enumerate(owners) if name in names), len(owners))
+
+    return (loss.d1, loss.d2) if max(depth("d1"), depth("d2")) <= depth("__call__") else None

@@ -89,6 +89,9 @@ class TensorPairs(Sequence[tuple[Tensor, Tensor]]):
         return inputs, targets
 
 
+_PAIR = TensorPairs.__getitem__  # a subclass with another one is taken example by example
+
+
 def split(n: int, sizes: Sequence[int] | Sequence[float], seed: int) -> list[NDArray[np.int64]]:
     """Split the indices 0 to n - 1 at random into disjoint sets.
 
@@ -165,7 +168,7 @@ class Loader:
         order = self.order(number)
         for batch in range(start, len(self)):
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            if isinstance(self.examples, TensorPairs):
+            if isinstance(self.examples, TensorPairs) and type(self.examples).__getitem__ is _PAIR:
                 yield Batch(*self.examples.batch(rows, partial(self.generator, number, batch)))
             else:
                 yield collate([self.examples[index] for index in rows])
@@ -185,6 +188,10 @@ def collate(examples: Sequence[Example]) -> Batch:
     if isinstance(examples[0], tuple | list):
         inputs, targets = zip(*examples, strict=True)  # pyright: ignore
         return Batch(torch.stack(inputs), torch.stack(targets))
+    if not hasattr(examples[0], "to_dict"):
+        raise ValueError(
+            f"examples: expected graphs or pairs (input, target), got a {type(examples[0]).__name__}"
+        )
     import torch_geometric.data
 
     from symnets.data._graph import labels

@@ -35,7 +35,7 @@ class Activation:
     @property
     def norm(self) -> float:
         """1 / √E value(z)², with z ~ N(0, 1)."""
-        return _norm(self.name)
+        return _norm(self.value)
 
     def __call__(self, z: Tensor) -> Tensor:
         """φ(z)."""
@@ -94,11 +94,11 @@ def find_activation(name: str) -> Activation:
 
 
 @lru_cache
-def _norm(name: str) -> float:
+def _norm(value: Function) -> float:
     """Norm by quadrature on a grid, exact to rounding for smooth functions; in closed form for ReLU."""
-    if name == "relu":
+    if value is torch.relu:
         return 2**0.5
     # On the CPU whatever the default device is: on "meta" there would be no value.
     z = torch.linspace(-12, 12, 24001, dtype=torch.float64, device="cpu")
-    second_moment = torch.trapezoid(ACTIVATIONS[name].value(z) ** 2 * _density(z), z)
+    second_moment = torch.trapezoid(value(z) ** 2 * _density(z), z)
     return float(second_moment**-0.5)

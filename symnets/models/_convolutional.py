@@ -1,6 +1,5 @@
 """Convolutional: small convolutional nets, one or many of the same shape at once."""
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +8,13 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from symnets.models._activation import find_activation
-from symnets.models._parametrization import Parametrization, initial_deviation, layer_scales
+from symnets.models._parametrization import (
+    Parametrization,
+    initial_deviation,
+    layer_scales,
+    stacked,
+    with_parameters,
+)
 
 
 class Convolutional(nn.Module):
@@ -131,23 +136,14 @@ class Convolutional(nn.Module):
 
     def select(self, indices: Sequence[int] | Tensor) -> "Convolutional":
         """Some of the members, as a copy."""
-        chosen = torch.as_tensor(indices, device=self.weights[0].device)
+        device = self.weights[0].device
+        chosen = torch.arange(self.members or 0, device=device)[torch.as_tensor(indices, device=device)]
         return self._with([p[chosen] for p in self.parameters()], len(chosen))
 
     @classmethod
     def stack(cls, models: Sequence["Convolutional"]) -> "Convolutional":
-        """Single nets of equal shape as the members of one."""
-        if not models:
-            raise ValueError("models: expected at least one, got none")
-        first = models[0]
-        for model in models:
-            if model.members is not None or model.extra_repr() != first.extra_repr():
-                raise ValueError(
-                    f"models: expected single nets of one shape, got {first.extra_repr()} "
-                    f"and {model.extra_repr()}"
-                )
-        columns = zip(*[model.parameters() for model in models], strict=True)
-        return first._with([torch.stack(column) for column in columns], len(models))
+        """Single nets of one class and equal shape as the members of one."""
+        return stacked(models)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -166,14 +162,7 @@ class Convolutional(nn.Module):
         return ", ".join(f"{k}={v!r}" for k, v in arguments.items())
 
     def _with(self, parameters: Sequence[Tensor], members: int | None) -> "Convolutional":
-        """A net of this shape with copies of other parameters, frozen where these are frozen."""
-        twin = copy.copy(self)
-        twin._modules, twin.members = dict(self._modules), members
-        pairs = zip(parameters, self.parameters(), strict=True)
-        copies = [nn.Parameter(p.detach().clone(), requires_grad=mine.requires_grad) for p, mine in pairs]
-        n = len(self.weights)
-        twin.weights, twin.biases = nn.ParameterList(copies[:n]), nn.ParameterList(copies[n:])
-        return twin
+        return with_parameters(self, parameters, members)
 
     def _check(self, x: Tensor) -> None:
         lead = x.shape[:-3]

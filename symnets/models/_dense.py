@@ -8,7 +8,14 @@ from torch import Generator, Tensor, nn
 
 from symnets.models._activation import find_activation
 from symnets.models._dense_pass import backpropagate, dense_pass
-from symnets.models._parametrization import Parametrization, initial_deviation, layer_scales
+from symnets.models._parametrization import (
+    Parametrization,
+    initial_deviation,
+    layer_scales,
+    stacked,
+    with_parameters,
+)
+from symnets.nn import modification
 
 
 class Dense(nn.Module):
@@ -100,7 +107,16 @@ class Dense(nn.Module):
         Args:
             x: as in `forward`.
             slope: maps f(x) to ∂L/∂f, of the same shape.
+
+        Raises:
+            ValueError: a subclass, or a net with hooks or other changes, for which the closed form does not hold.
         """
+        if problem := modification(self, Dense):
+            raise ValueError(f"backpropagate: expected a Dense as its class makes it, but {problem}")
+        return self._backpropagate(x, slope)
+
+    def _backpropagate(self, x: Tensor, slope: Callable[[Tensor], Tensor]) -> Tensor:
+        """`backpropagate` without the check, which takes some percent of the time of a small net."""
         self._check(x)
 
         def inward(f: Tensor) -> Tensor:
@@ -131,31 +147,18 @@ class Dense(nn.Module):
 
     def select(self, indices: Sequence[int] | Tensor) -> "Dense":
         """Some of the members, as a copy."""
-        chosen = torch.as_tensor(indices, device=self.weights[0].device)
+        device = self.weights[0].device
+        chosen = torch.arange(self.members or 0, device=device)[torch.as_tensor(indices, device=device)]
         return self._with([p[chosen] for p in self.parameters()], len(chosen))
 
     @classmethod
     def stack(cls, models: Sequence["Dense"]) -> "Dense":
-        """Single nets of equal shape as the members of one."""
-        if not models:
-            raise ValueError("models: expected at least one, got none")
-        first = models[0]
-        for model in models:
-            if model.members is not None or model._arguments() != first._arguments():
-                raise ValueError(
-                    f"models: expected single nets of one shape, got {first._arguments()} "
-                    f"and {model._arguments()} with members={model.members}"
-                )
-        columns = zip(*[model.parameters() for model in models], strict=True)
-        return first._with([torch.stack(column) for column in columns], len(models))
+        """Single nets of one class and equal shape as the members of one."""
+        return stacked(models)
 
     def extra_repr(self) -> str:
         """The arguments."""
-        text = ", ".join(f"{k}={v!r}" for k, v in self._arguments().items())
-        return f"{text}, members={self.members}"
-
-    def _arguments(self) -> dict:
-        return {
+        arguments = {
             "d_in": self.d_in,
             "width": self.width,
             "depth": self.depth,
@@ -163,20 +166,12 @@ class Dense(nn.Module):
             "activation": self.activation.name,
             "parametrization": self.parametrization,
             "bias": bool(len(self.biases)),
+            "members": self.members,
         }
+        return ", ".join(f"{k}={v!r}" for k, v in arguments.items())
 
     def _with(self, parameters: Sequence[Tensor], members: int | None) -> "Dense":
-        """A net of this shape with copies of other parameters, frozen where these are frozen."""
-        twin = Dense.__new__(Dense)
-        nn.Module.__init__(twin)
-        for name in ("d_in", "width", "depth", "d_out", "activation", "parametrization", "scales"):
-            setattr(twin, name, getattr(self, name))
-        twin.members = members
-        pairs = zip(parameters, self.parameters(), strict=True)
-        copies = [nn.Parameter(p.detach().clone(), requires_grad=mine.requires_grad) for p, mine in pairs]
-        n = len(self.weights)
-        twin.weights, twin.biases = nn.ParameterList(copies[:n]), nn.ParameterList(copies[n:])
-        return twin.train(self.training)
+        return with_parameters(self, parameters, members)
 
     def _check(self, x: Tensor) -> None:
         expected = f"(n, {self.d_in})" + (

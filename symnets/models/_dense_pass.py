@@ -50,7 +50,7 @@ def _plain(
         if layer == len(weights) - 1:
             return z, before, after
         before.append(z)
-        after.append(z.relu_() if in_place and activation.name == "relu" else activation.value(z))
+        after.append(z.relu_() if in_place and activation.value is torch.relu else activation.value(z))
     raise AssertionError("a net has layers")
 
 
@@ -64,7 +64,7 @@ class _Pass(torch.autograd.Function):
         weights, biases = list(parameters[:layers]), list(parameters[layers:])
         out, before, after = _plain(activation, factors, x, weights, biases, in_place=True)
         ctx.activation, ctx.factors, ctx.layers = activation, factors, layers
-        saved = [] if activation.name == "relu" else before  # the output of ReLU determines its slope
+        saved = [] if activation.value is torch.relu else before  # the output of ReLU determines its slope
         ctx.save_for_backward(x, *parameters, *after, *saved)
         return out
 
@@ -145,7 +145,7 @@ def backpropagate(
     """
     weights, biases, factors = _arguments(model)
     out, before, after = _plain(model.activation, factors, x, weights, biases, in_place=True)
-    if model.activation.name == "relu":
+    if model.activation.value is torch.relu:
         before = []
     grad_w, grad_b, _ = _back(model.activation, factors, weights, bool(biases), after, before, slope(out))
     for parameter, grad in zip(model.parameters(), (*grad_w, *grad_b), strict=True):

@@ -1,11 +1,15 @@
 """Parametrisations of a net (powers of the width in front of weights) and exact conversion between them."""
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+from symnets.nn import modification
 
 Net = TypeVar("Net", bound=nn.Module)
 Parametrization = Literal["ntk", "standard", "mean_field"]
@@ -44,6 +48,53 @@ def check_parametrization(parametrization: str) -> None:
         )
 
 
+def with_parameters(net: Net, parameters: Sequence[Tensor], members: int | None) -> Net:
+    """Copy of a `Dense` or `Convolutional` with other parameters, frozen where its own are.
+
+    The class, the hooks and all other attributes of the net are kept.
+
+    Raises:
+        ValueError: the net has other parameters than its class, which a copy would not have.
+    """
+    mine: Any = net
+    problem = modification(net, type(net), hooks=False)
+    if not problem and len(list(net.parameters())) != len(mine.weights) + len(mine.biases):
+        problem = f"{type(net).__name__} has other parameters than weights and biases"
+    if problem:
+        raise ValueError(f"model: cannot separate or join its members, {problem}; use Ensemble(models)")
+    twin: Any = copy.copy(net)
+    vars(twin).update({key: copy.copy(value) for key, value in vars(net).items() if isinstance(value, dict)})
+    copies = [
+        nn.Parameter(p.detach().clone(), requires_grad=own.requires_grad)
+        for p, own in zip(parameters, net.parameters(), strict=True)
+    ]
+    n = len(mine.weights)
+    twin.weights, twin.biases = nn.ParameterList(copies[:n]), nn.ParameterList(copies[n:])
+    twin.members = members
+    return twin
+
+
+def stacked(models: Sequence[Net]) -> Net:
+    """Single nets of one class and equal arguments as the members of one.
+
+    Raises:
+        ValueError: none, different ones, or hooks or other changes of a net, which the members would lose.
+    """
+    if not models:
+        raise ValueError("models: expected at least one, got none")
+    first: Any = models[0]
+    for model in models:
+        other: Any = model
+        same = other.activation == first.activation and other.extra_repr() == first.extra_repr()
+        if not same or other.members is not None:
+            shapes = f"{first.extra_repr()} and {other.extra_repr()}"
+            raise ValueError(f"models: expected single nets of one shape, got {shapes}")
+        if problem := modification(model, type(first)):
+            raise ValueError(f"models: expected nets as their class makes them, but {problem}")
+    columns = zip(*[model.parameters() for model in models], strict=True)
+    return with_parameters(first, [torch.stack(column) for column in columns], len(models))
+
+
 @dataclass(frozen=True)
 class Conversion(Generic[Net]):
     """The same function in another parametrisation, with learning rates that give the same dynamics.
@@ -74,13 +125,20 @@ def convert(model: Net, parametrization: Parametrization) -> Conversion[Net]:
     factor and keep their rate.
 
     When all c are equal, rescaling time by c² does the same as the rates.
+
+    Raises:
+        ValueError: a net of another class, or one with hooks or other changes, for which this does not hold.
     """
+    from symnets.models import Convolutional, Dense  # both import this module
+
     net: Any = model
+    if problem := modification(model, Convolutional if isinstance(model, Convolutional) else Dense):
+        raise ValueError(f"model: expected a Dense or Convolutional as its class makes it, but {problem}")
     fan_in = [math.prod(w.shape[1 if net.members is None else 2 :]) for w in net.weights]
     scales = layer_scales(parametrization, fan_in)
     ratios = [old / new for old, new in zip(net.scales, scales, strict=True)]
     weights = [ratio * w for ratio, w in zip(ratios, net.weights, strict=True)]
-    twin = net._with([*weights, *net.biases], net.members)
+    twin = with_parameters(net, [*weights, *net.biases], net.members)
     twin.parametrization, twin.scales = parametrization, scales
     rates = [ratio**2 for ratio in ratios] + [1.0] * len(net.biases)
     return Conversion(twin, tuple(rates))

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symnets.models._dense import Dense
+from symnets.nn import modification
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,11 @@ def signals(model: Dense, x: Float[Tensor, "*members n d_in"]) -> Signals:
     """Signals of a dense net, by one forward and one backward pass.
 
     Raises:
-        ValueError: the net has an output axis; choose one output first.
+        ValueError: the net has an output axis; choose one output first. Or it is of another class, or has
+            hooks or other changes, so that the closed form does not hold.
     """
+    if problem := modification(model, Dense):
+        raise ValueError(f"signals: expected a Dense as its class makes it, but {problem}")
     if model.d_out is not None:
         raise ValueError(f"signals: expected a net of scalar output (d_out=None), got d_out={model.d_out}")
     model._check(x)

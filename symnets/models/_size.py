@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from symnets.models._convolutional import Convolutional
+from symnets.models._dense import Dense
+from symnets.nn import modification
+
 
 @dataclass(frozen=True)
 class Size:
@@ -30,7 +34,9 @@ def size(model: nn.Module) -> Size:
     """
     lead = 0 if getattr(model, "members", None) is None else 1
     members = getattr(model, "members", None) or 1
-    weights = sum(p.numel() for p in getattr(model, "weights", [])) // members
+    # The relations of weights and units hold for the nets as their classes make them.
+    plain = any(modification(model, cls) is None for cls in (Dense, Convolutional))
+    weights = sum(p.numel() for p in getattr(model, "weights", [])) // members if plain else 0
     trained = [p for p in model.parameters() if p.requires_grad]
     params = sum(p.numel() for p in trained) // members
     if not weights:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from symnets.nn._edges import EdgeGeometry, Edges
 from symnets.nn._mlp import MLP
+from symnets.nn._modification import modification
 from symnets.ops import LinearWeights, RadialTable, TabulatedProductScatter, TensorProductScatter, all_paths
 
 
@@ -60,7 +61,9 @@ class Convolution(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "nodes dim_out"]:
         """Convolved features."""
-        weights = LinearWeights(*self.radial.last_layer(edges.basis))
+        # The fused loops multiply with the last matrix themselves.
+        fused = modification(self.radial, MLP) is None
+        weights = LinearWeights(*self.radial.last_layer(edges.basis)) if fused else self.radial(edges.basis)
         return self.norm * self.product(
             features, edges.filters, weights, edge_index, features.shape[0], edges.pair
         )
@@ -115,7 +118,8 @@ def tabulate(model: nn.Module, cutoff: float, n_knots: int) -> None:
     """Replace the radial networks of all convolutions of a model by tables, in place.
 
     Raises:
-        ValueError: the model has no convolution, or not exactly one `EdgeGeometry`.
+        ValueError: the model has no convolution, or not exactly one `EdgeGeometry`, or one of them is of a
+            subclass or has hooks or other changes, which tables would drop.
     """
     geometries = [module for module in model.modules() if isinstance(module, EdgeGeometry)]
     places = [
@@ -129,6 +133,10 @@ def tabulate(model: nn.Module, cutoff: float, n_knots: int) -> None:
             f"expected a model of symnets.nn.Convolution layers with one EdgeGeometry, got {len(places)} "
             f"convolutions and {len(geometries)} geometries in {type(model).__name__}"
         )
+    for name, module in model.named_modules():
+        for cls in (Convolution, EdgeGeometry):
+            if isinstance(module, cls) and (problem := modification(module, cls)):
+                raise ValueError(f"{name}: expected a {cls.__name__} as its class makes it, but {problem}")
     basis = geometries[0].basis
     for parent, name, convolution in places:
         setattr(parent, name, TabulatedConvolution(convolution, basis, cutoff, n_knots))

@@ -4,19 +4,26 @@ from functools import lru_cache
 
 import torch.nn.modules.module as registry
 from torch import nn
-from torch.nn.utils.parametrize import is_parametrized
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 """Attributes of a module that hold hooks which may change its outputs or gradients."""
 
 
-def modification(module: nn.Module, cls: type[nn.Module]) -> str | None:
+def modification(
+    module: nn.Module, cls: type[nn.Module], *, hooks: bool = True, parts: bool = True
+) -> str | None:
     """Why a module may compute something else than `cls.forward` of its parameters; None if it does not.
 
     A closed form of a class (the tangent kernel of a `Dense`, its Hessian, a table in place of a
     `Convolution`) holds for modules of exactly this class: not for subclasses, and not where a method is
     replaced, on the instance or in the class, or a hook is registered, on a module or for all modules; nor
     where a parameter is parametrised, pruned or used twice. There the module itself must be called.
+
+    Args:
+        module: the module.
+        cls: the class with the closed form.
+        hooks: whether hooks on the module itself or for all modules count.
+        parts: whether changes of submodules count.
 
     Example:
         >>> net = nn.Linear(2, 1)
@@ -29,22 +36,23 @@ def modification(module: nn.Module, cls: type[nn.Module]) -> str | None:
     """
     if type(module) is not cls:
         return f"its class is {type(module).__name__}"
-    if any(getattr(registry, f"_global{kind}") for kind in HOOKS):
+    if hooks and any(getattr(registry, f"_global{kind}") for kind in HOOKS):
         return "hooks are registered for all modules"
     owner = next(base for base in cls.__mro__ if "forward" in vars(base))
     method = owner.forward
     if (method.__module__, method.__qualname__) != (owner.__module__, f"{owner.__qualname__}.forward"):
         return f"{owner.__name__}.forward was replaced"
-    for name, part in module.named_modules():
-        it = name or "it"
-        if any(getattr(part, kind) for kind in HOOKS):
+    used: list[int] = []
+    for name, part in module.named_modules() if parts else [("", module)]:
+        attributes, it = vars(part), name or "it"
+        if (hooks or name) and any(attributes[kind] for kind in HOOKS):
             return f"{it} has hooks"
-        if is_parametrized(part):
+        if "parametrizations" in attributes["_modules"]:
             return f"{it} has parametrised weights"
-        if replaced := _methods(type(part)) & vars(part).keys():
+        if replaced := _methods(type(part)) & attributes.keys():
             return f"{min(replaced)} of {name or 'the instance'} was replaced"
-    every = [id(p) for _, p in module.named_parameters(remove_duplicate=False)]
-    return "a parameter is used twice" if len(set(every)) < len(every) else None
+        used += map(id, attributes["_parameters"].values())
+    return "a parameter is used twice" if len(set(used)) < len(used) else None
 
 
 @lru_cache

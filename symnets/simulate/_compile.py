@@ -10,6 +10,7 @@ from ase.data import covalent_radii
 
 from symnets.data import AtomGraph, build_graphs, collate
 from symnets.models import Compiled, EnergyForces, ForceField
+from symnets.nn import modification
 
 KNOTS = (50, 100, 200, 500, 1000, 2000)
 """Numbers of knots to try, multiples of ten: X-PLOR's envelope has a kink at 0.9 of the cutoff."""
@@ -55,6 +56,11 @@ def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Com
     if isinstance(model, Compiled):
         raise ValueError(
             f"model: expected the original, got one compiled with {model.n_knots} knots; compile the original"
+        )
+    if problem := modification(model, ForceField, parts=False):
+        raise ValueError(
+            f"model: expected a ForceField as its class makes it, but {problem}; the compiled model would not "
+            "have this change"
         )
     graph = _clusters(model, seed)
     device = _device(model)

@@ -1,5 +1,7 @@
 """Active members: the nets of an ensemble that are still trained, as a smaller ensemble; weights as rows."""
 
+import copy
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -40,7 +42,7 @@ class ActiveMembers:
             shares its inputs.
 
     Raises:
-        ValueError: the model has no members.
+        ValueError: the model has no members or no trainable parameters, or targets of another shape.
     """
 
     def __init__(self, state: TrainState, batch: Batch | tuple[Tensor, Tensor]) -> None:
@@ -50,14 +52,55 @@ class ActiveMembers:
                 "state.model: expected an ensemble such as Dense(..., members=S), got a single net "
                 f"({type(state.model).__name__}); build it with members=1"
             )
+        weights = trainable(state.model)
+        if not weights:
+            raise ValueError("state.model: expected parameters with requires_grad=True, found none")
         if state.members is None:
             state.members = Members.start(n)
-        self.device = next(state.model.parameters()).device
-        self.state, self.batch, self.members = state, Batch(*batch).to(self.device), state.members
+        self.device = weights[0].device
+        self.state, self.members = state, state.members
+        inputs, targets = Batch(*batch).to(self.device)
         axes = getattr(state.model, "input_axes", None)
-        self.own_inputs = axes is not None and self.batch.inputs.ndim > axes
+        self.own_inputs = axes is not None and inputs.ndim > axes
+        self.batch = Batch(inputs, self._checked(inputs, targets).to(weights[0].dtype))
+        self.closed_form = False  # whether gradients of the model are known in closed form
         self.steps, self.time = 0, 0.0  # since the last check: indexing takes as long as a matrix product
         self._select()
+
+    def _checked(self, inputs: Tensor, targets: Tensor) -> Float[Tensor, "*members n"]:
+        """Targets of shape (n,) or (S, n), also if they are columns (n, 1) or (S, n, 1)."""
+        shape = tuple(targets.shape)
+        n, members = inputs.shape[1 if self.own_inputs else 0], len(self.members.active)
+        if n == 0:
+            raise ValueError(f"batch: expected at least one pattern, got inputs {tuple(inputs.shape)}")
+        if shape in ((n, 1), (members, n, 1)) and shape != (members, n):
+            targets = targets[..., 0]
+        if tuple(targets.shape) not in ((n,), (members, n)):
+            raise ValueError(
+                f"batch: expected targets ({n},) or ({members}, {n}) for inputs {tuple(inputs.shape)} and "
+                f"{members} members, got {shape}"
+            )
+        return targets
+
+    def outputs(self, model: nn.Module | None = None) -> Float[Tensor, "active n"]:
+        """Scalar outputs of the active members on all patterns, also of a model that returns (S, n, 1).
+
+        Raises:
+            ValueError: several outputs for each pattern.
+        """
+        model = self.model if model is None else model
+        return self.scalar(model(self.inputs), self.targets.shape[-1])
+
+    def scalar(self, outputs: Tensor, n: int) -> Float[Tensor, "active n"]:
+        """Outputs (S, n) of n patterns."""
+        if outputs.shape == (len(self.index), n, 1):
+            return outputs[..., 0]
+        if outputs.shape != (len(self.index), n):
+            raise ValueError(
+                f"model: expected one output for each pattern, ({len(self.index)}, {n}), got "
+                f"{tuple(outputs.shape)}; train nets of several outputs with descend"
+            )
+        return outputs
 
     def _select(self) -> None:
         """Model, optimiser and patterns of the members that are active now."""
@@ -181,7 +224,10 @@ def _part(optimizer: Optimizer, whole: nn.Module, active: ActiveMembers) -> Opti
     for group in optimizer.param_groups:
         settings = {k: v for k, v in group.items() if k != "params"}
         groups.append(settings | {"params": [part_of[p] for p in group["params"]]})
-    small = type(optimizer)(groups)  # pyright: ignore[reportCallIssue]
+    # Not by the class, whose arguments need not be groups (Muon).
+    small = copy.copy(optimizer)
+    vars(small).update({k: v for k, v in vars(optimizer).items() if k not in vars(small) and k != "step"})
+    small.param_groups, small.state = groups, defaultdict(dict)
     for p, slots in optimizer.state.items():
         small.state[part_of[p]] = {
             name: value[active.index]
@@ -243,7 +289,7 @@ def point(active: ActiveMembers, loss: PointwiseLoss, weights: Weights | None = 
     """Loss and gradient of the active members, at other weights if given; these then stay in the model."""
     if weights is not None:
         put_weights(active.model, weights)
-    outputs = active.model(active.inputs)
+    outputs = active.outputs()
     value = loss(outputs, active.targets).mean(-1)
     gradient = torch.autograd.grad(value.sum(), trainable(active.model))
     return Point(value.detach(), outputs.detach(), flat(gradient))

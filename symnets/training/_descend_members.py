@@ -9,6 +9,7 @@ from torch import Tensor
 from symnets.data import Batch, Loader
 from symnets.loss import Loss
 from symnets.models import Dense
+from symnets.nn import modification
 from symnets.training._active_members import ActiveMembers
 from symnets.training._dynamics import stepping_optimizer
 from symnets.training._losses import PointwiseLoss, pointwise
@@ -87,14 +88,15 @@ def descend_members(
         ValueError: no members, no optimiser or one that needs a closure, a loss that is not pointwise, or
             targets that the loss does not take.
     """
-    batch = Batch(*batch)
+    batch = Batch.of(batch)
     loss = pointwise(loss, batch.targets)
     stepping_optimizer(state, "descend_members")
     criterion = criterion or Criterion()
     checked = -1 if state.members is None else state.step  # a resumed state was yielded at this step
     active = ActiveMembers(state, batch)
     members = active.members
-    parts = None if batch_size is None else Minibatches(batch.targets.shape[-1], batch_size, seed)
+    parts = None if batch_size is None else Minibatches(active.targets.shape[-1], batch_size, seed)
+    active.closed_form = modification(active.model, Dense) is None
     while bool(members.active.any()):
         half = state.step == budget // 2
         check = state.step != checked and (state.step % stride == 0 or state.step >= budget)
@@ -113,6 +115,7 @@ def descend_members(
             active.finish(verdicts)
             active.write_back()
             yield state
+            active.closed_form = modification(active.model, Dense) is None
             if verdicts and not bool(members.active.any()):
                 return
             if verdicts and parts is None:
@@ -133,14 +136,16 @@ def _gradient(active: ActiveMembers, loss: PointwiseLoss, patterns: Tensor | Non
 
     def slope(outputs: Tensor) -> Tensor:
         # In closed form: for small nets autograd through the loss takes as long as through the net.
-        return loss.d1(outputs, targets) / outputs.shape[-1]
+        f = active.scalar(outputs, targets.shape[-1])
+        return (loss.d1(f, targets) / f.shape[-1]).view_as(outputs)
 
-    if isinstance(active.model, Dense):
-        return active.model.backpropagate(inputs, slope)
-    active.model.zero_grad()
-    outputs = active.model(inputs)
-    outputs.backward(slope(outputs.detach()))
-    return outputs.detach()
+    if active.closed_form:
+        outputs = active.model._backpropagate(inputs, slope)
+    else:
+        active.model.zero_grad()
+        outputs = active.model(inputs)
+        outputs.backward(slope(outputs.detach()))
+    return active.scalar(outputs.detach(), targets.shape[-1])
 
 
 def _loss(loss: PointwiseLoss, outputs: Tensor, active: ActiveMembers) -> Tensor:

@@ -1,17 +1,18 @@
 """Dynamics: how weights move, as endless generators of training states."""
 
 import copy
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from symnets.data import Loader
+from symnets.data import Batch, Loader
 from symnets.loss import Loss, mean_loss
 from symnets.training._state import TrainState
 
@@ -52,12 +53,12 @@ def descend(
         clip_norm: largest norm of the gradient (Euclidean, over all weights).
 
     Raises:
-        ValueError: no optimiser, one that needs a closure (LBFGS), a scheduler that needs a metric
-            (ReduceLROnPlateau), or a loss that is neither per example nor a mean.
+        ValueError: no optimiser of the model, one that needs a closure (LBFGS), a scheduler that needs a
+            metric (ReduceLROnPlateau), another loader, or a loss that is neither per example nor a mean.
     """
     model = state.model
     optimizer = stepping_optimizer(state, "descend")
-    members = getattr(model, "members", None)
+    loader, members = _epochs(loader), getattr(model, "members", None)
     weights = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     device = weights[0].device
     while True:
@@ -65,7 +66,7 @@ def descend(
         for batch in loader.epoch(number, start):
             model.train()
             optimizer.zero_grad()
-            inputs, targets = batch.to(device)
+            inputs, targets = Batch.of(batch).to(device)
             with safe_convolutions():
                 each = mean_loss(loss, model(inputs), targets, members=members)
                 # The sum over members gives each the gradient of its own mean. Only the weights get
@@ -128,19 +129,62 @@ def stepping_optimizer(state: TrainState, name: str) -> Optimizer:
     """The optimiser of a state, if dynamics can step it and its scheduler without further arguments.
 
     Raises:
-        ValueError: there is none, it needs a closure (LBFGS), or the scheduler needs a metric.
+        ValueError: there is none, it is that of another model, it needs a closure (LBFGS), or the scheduler
+            needs a metric (ReduceLROnPlateau) or another argument.
     """
-    if state.optimizer is None:
+    optimizer = state.optimizer
+    if optimizer is None:
         raise ValueError(f"{name}: state.optimizer is None; give one, such as torch.optim.Adam(...)")
-    if isinstance(state.optimizer, torch.optim.LBFGS):
+    if needed := _arguments_of_step(optimizer):
         raise ValueError(
-            f"{name}: expected an optimiser of one gradient a step such as Adam, got LBFGS, which evaluates "
-            "the loss several times a step; for small dense nets use levenberg_marquardt"
+            f"{name}: expected an optimiser of one gradient a step such as Adam, got "
+            f"{type(optimizer).__name__}, whose step needs {needed} to evaluate the loss several times; for "
+            "small dense nets use levenberg_marquardt"
         )
-    if isinstance(state.scheduler, ReduceLROnPlateau):
+    if needed := _arguments_of_step(state.scheduler):
         raise ValueError(
-            f"{name}: expected a scheduler stepped without a metric, got ReduceLROnPlateau; leave "
-            "state.scheduler None and call scheduler.step(metric) in after_record of a Callback, or use "
-            "symnets.training.learning_rate"
+            f"{name}: expected a scheduler stepped without a metric, got {type(state.scheduler).__name__}, "
+            f"whose step needs {needed}; leave state.scheduler None and call scheduler.step({needed}) in "
+            "after_record of a Callback, or use symnets.training.learning_rate"
         )
-    return state.optimizer
+    own = {id(p) for p in state.model.parameters() if p.requires_grad}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError(
+            f"{name}: expected an optimiser of the trainable parameters of state.model, got one of none of "
+            "them; build it from model.parameters() of this model, with requires_grad=True"
+        )
+    return optimizer
+
+
+def without_optimizer(state: TrainState, name: str) -> None:
+    """Check that a state has no optimiser and no scheduler, for dynamics that have steps of their own.
+
+    Raises:
+        ValueError: it has one.
+    """
+    for part in ("optimizer", "scheduler"):
+        if (value := getattr(state, part)) is not None:
+            raise ValueError(f"{name}: expected state.{part}=None, got {type(value).__name__}; it takes none")
+
+
+def _arguments_of_step(stepper: Any) -> str:
+    """Names of the arguments without defaults of an optimiser's or a scheduler's `step`, but self."""
+    if stepper is None:
+        return ""
+    _, *arguments = inspect.signature(type(stepper).step).parameters.values()
+    named = [a for a in arguments if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)]
+    return ", ".join(a.name for a in named if a.default is a.empty)
+
+
+def _epochs(loader: Any) -> Loader:
+    """A loader whose batches depend on the number of the epoch alone.
+
+    Raises:
+        ValueError: another iterable, such as torch's DataLoader or a list of batches.
+    """
+    if not hasattr(loader, "epoch") or not hasattr(loader, "__len__"):
+        raise ValueError(
+            f"descend: expected a symnets.data.Loader, whose batches depend on its seed and the epoch alone, "
+            f"got a {type(loader).__name__}; use Loader(TensorPairs(inputs, targets), batch_size)"
+        )
+    return loader

@@ -19,6 +19,7 @@ from symnets.training._active_members import (
     trainable,
 )
 from symnets.training._dense_output import DenseOutput
+from symnets.training._dynamics import without_optimizer
 from symnets.training._losses import PointwiseLoss, pointwise
 from symnets.training._members import Criterion, Members, Verdict
 from symnets.training._state import TrainState
@@ -138,12 +139,9 @@ def gradient_flow(
         ValueError: no members, an optimiser, a loss that is not pointwise, or targets that the loss does not
             take.
     """
-    batch = Batch(*batch)
+    batch = Batch.of(batch)
     loss = pointwise(loss, batch.targets)
-    if state.optimizer is not None:
-        raise ValueError(
-            "gradient_flow: expected state.optimizer=None, got an optimiser; the flow takes none"
-        )
+    without_optimizer(state, "gradient_flow")
     criterion = criterion or Criterion()
     checked = -1 if state.members is None else state.step  # a resumed state was yielded at this step
     active = ActiveMembers(state, batch)
@@ -260,7 +258,7 @@ def _control(
 @torch.no_grad()
 def _outputs(active: ActiveMembers, weights: Weights) -> Tensor:
     put_weights(active.model, weights)
-    return active.model(active.inputs)
+    return active.outputs()
 
 
 def _merge(accepted: Accepted, weights: Weights, start: Point, trial: Trial) -> tuple[Weights, Point]:

@@ -10,7 +10,9 @@ from torch import Tensor
 from symnets.data import Batch
 from symnets.loss import Loss
 from symnets.models import Dense, Signals, signals
+from symnets.nn import modification
 from symnets.training._active_members import ActiveMembers, Point, Weights, flat, point, put_weights
+from symnets.training._dynamics import without_optimizer
 from symnets.training._losses import PointwiseLoss, name_of, pointwise
 from symnets.training._members import Criterion, Verdict
 from symnets.training._state import TrainState
@@ -166,18 +168,19 @@ def levenberg_marquardt(
         stride: number of trials between two checks.
 
     Raises:
-        TypeError: the model is not a `Dense`.
+        TypeError: the model is not a `Dense`, or has hooks or other changes, so that the closed form of the
+            Jacobian does not hold.
         ValueError: no members, an optimiser, weights that require no gradient, a loss that is not pointwise
             or not convex, or targets that the loss does not take.
     """
-    batch = Batch(*batch)
+    batch = Batch.of(batch)
     loss = pointwise(loss, batch.targets)
-    if state.optimizer is not None:
-        raise ValueError(
-            "levenberg_marquardt: expected state.optimizer=None, got an optimiser; it takes none"
+    without_optimizer(state, "levenberg_marquardt")
+    if problem := modification(state.model, Dense):
+        raise TypeError(
+            f"levenberg_marquardt: expected a Dense as its class makes it, but {problem}; use "
+            "descend_members or gradient_flow, which differentiate any module"
         )
-    if not isinstance(state.model, Dense):
-        raise TypeError(f"levenberg_marquardt: expected a Dense, got {type(state.model).__name__}")
     if not all(p.requires_grad for p in state.model.parameters()):
         raise ValueError(
             "levenberg_marquardt: expected all weights trainable, got some with requires_grad=False; use "

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.data import check_binary_labels
-from symnets.loss import Loss, TorchLoss
+from symnets.loss import Loss, TorchLoss, class_labels, derivatives_of
 
 
 def cross_entropy(
@@ -22,27 +22,26 @@ def cross_entropy(
 
     Args:
         outputs: logits; of an ensemble with a leading axis of members.
-        labels: class index of each example.
+        labels: class index of each example, integers (n,) or (n, 1).
 
     Raises:
         ValueError: labels that are not integers, not one an example, or not a class. On a GPU the last is
             left to torch's own assertion, since the check would wait for the device.
     """
     n_classes = outputs.shape[-1]
-    if outputs.ndim < 2 or tuple(labels.shape) != (outputs.shape[-2],):
+    if outputs.ndim < 2:
         raise ValueError(
             f"cross_entropy: expected outputs (n, classes) and labels (n,), "
             f"got {tuple(outputs.shape)} and {tuple(labels.shape)}"
         )
-    if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ValueError(f"labels: expected class indices (torch.int64), got {labels.dtype}")
+    labels = class_labels(labels, outputs.shape[-2])
     on_cpu = labels.device.type == "cpu" and labels.numel() > 0
     if on_cpu and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
         raise ValueError(
             f"labels: expected 0 to {n_classes - 1} for {n_classes} outputs, "
             f"got {int(labels.min())} to {int(labels.max())}"
         )
-    chosen = labels.long().expand(outputs.shape[:-1])[..., None]
+    chosen = labels.expand(outputs.shape[:-1])[..., None]
     return -outputs.log_softmax(-1).gather(-1, chosen)[..., 0]
 
 
@@ -189,12 +188,12 @@ _TORCH_LABELS = {
 
 
 @dataclass(frozen=True)
-class TorchPointwise:
-    """Pointwise loss of torch, such as `nn.MSELoss()`, with derivatives by autodiff."""
+class ByAutodiff:
+    """Pointwise loss, such as `nn.MSELoss()`, with derivatives by autodiff."""
 
-    loss: TorchLoss
+    loss: Any
     labels: bool
-    finite_range: ClassVar[bool] = False
+    finite_range: bool = False
 
     def __call__(self, outputs: Points, targets: Points) -> Points:
         return self.loss(outputs, targets.expand_as(outputs))
@@ -216,7 +215,9 @@ class TorchPointwise:
 
 
 def pointwise(loss: PointwiseLoss | Loss, targets: Tensor) -> PointwiseLoss:
-    """The loss with derivatives `d1` and `d2`, for targets that it takes; losses of torch are wrapped.
+    """The loss with derivatives `d1` and `d2`, for targets that it takes.
+
+    Losses of torch, and subclasses of a loss with a `__call__` of their own, are differentiated by autodiff.
 
     A loss with reduction="mean" is that mean over the patterns, so its value at each pattern is used.
 
@@ -234,7 +235,10 @@ def pointwise(loss: PointwiseLoss | Loss, targets: Tensor) -> PointwiseLoss:
             raise ValueError("loss: expected reduction='mean' or 'none', got 'sum'; symnets takes the mean")
         each = copy.copy(loss)
         each.reduction = "none"
-        loss = TorchPointwise(each, _TORCH_LABELS[type(loss)])
+        loss = ByAutodiff(each, _TORCH_LABELS[type(loss)])
+    elif derivatives_of(loss) is None and hasattr(loss, "labels") and hasattr(loss, "d1"):
+        # A subclass with another value, for which the derivatives of its base class do not hold.
+        loss = ByAutodiff(loss, loss.labels, getattr(loss, "finite_range", False))  # pyright: ignore
     missing = [name for name in ("d1", "d2", "labels") if not hasattr(loss, name)]
     if missing:
         raise ValueError(

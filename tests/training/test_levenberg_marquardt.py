@@ -150,7 +150,7 @@ def test_a_nan_member_does_not_change_the_others():
 def test_bad_input_of_levenberg_marquardt_is_refused():
     with pytest.raises(ValueError, match="slope is not 0, got Hinge"):
         run(net(), patterns(), Hinge())
-    with pytest.raises(TypeError, match="expected a Dense, got Convolutional"):
+    with pytest.raises(TypeError, match="its class is Convolutional"):
         run(Convolutional((1, 2, 2), 3, 1, members=1), patterns())
     with pytest.raises(ValueError, match=r"expected \+1 and -1"):
         run(net(), Batch(patterns().inputs, torch.zeros(10, dtype=torch.float64)))
