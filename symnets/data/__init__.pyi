@@ -57,6 +57,7 @@ from ._read import read_structures as read_structures
 from ._statistics import Statistics as Statistics
 from ._statistics import isolated_atoms as isolated_atoms
 from ._statistics import statistics as statistics
+from ._statistics import suspicious_labels as suspicious_labels
 from ._structure_file import StructureFile as StructureFile
 from ._structure_file import write_structures as write_structures
 from ._structures import build_graphs as build_graphs
@@ -123,6 +124,7 @@ __all__ = [
     "split",
     "statistics",
     "summarize",
+    "suspicious_labels",
     "to_ase",
     "to_sphere",
     "uniform_cloud",

@@ -130,7 +130,7 @@ def summarize(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 
         neighbors=(float(all_counts.mean()), int(all_counts.min()), int(all_counts.max())),
         shortest=shortest,
         first_refusal=first_refusal,
-        suspicious=suspicious_labels([atoms.numbers for atoms in structures], labels),
+        suspicious=suspicious_labels(structures),
         **suspects,
     )
 

@@ -88,7 +88,8 @@ def read_structures(
             values = recognized if keys[name] is None else _values(atoms, per_atom=name == "forces")
             if key not in values:
                 if name in (require or ()) and _is_due(name, atoms):
-                    raise ValueError(f"{where}: {_missing(name, key, keys_present([atoms]))}")
+                    cure = f"; in a training that needs none, set loss.{name} to 0"
+                    raise ValueError(f"{where}: {_missing(name, key, keys_present([atoms]))}{cure}")
                 continue
             found[name] += 1
             value = _label(where, len(atoms), name, key, values[key])

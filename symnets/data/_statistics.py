@@ -116,7 +116,7 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
         source=source,
         labelled={name: sum(name in found for found in labels) for name in ("energy", "forces", "stress")},
         n_with_stress=sum(int(graph.has_stress.sum()) for graph in graphs),
-        suspicious=tuple(suspicious_labels(z, labels, numbered=False)),
+        suspicious=tuple(_suspicious(z, labels, numbered=False)),
     )
 
 
@@ -126,16 +126,15 @@ def _labels(graph: AtomGraph) -> dict[str, np.ndarray]:
     return {name: value for name, value in found.items() if not np.isnan(value).all()}
 
 
-def suspicious_labels(
-    numbers: Sequence[np.ndarray], labels: Sequence[Mapping[str, np.ndarray]], *, numbered: bool = True
-) -> list[str]:
-    """Sentences on labels too large to be in eV and Å, one for each quantity.
+def suspicious_labels(structures: Sequence[Atoms]) -> list[str]:
+    """Sentences on labels too large to be in eV and Å, one a quantity, with the index of the largest."""
+    labels = [read_labels(atoms) for atoms in structures]
+    return _suspicious([atoms.numbers for atoms in structures], labels, numbered=True)
 
-    Args:
-        numbers: atomic numbers of each structure.
-        labels: energy (1,) in eV, forces (atoms, 3) in eV/Å, and stress (1, 3, 3) in eV/Å³ of each structure.
-        numbered: whether to give the index of the structure with the largest label.
-    """
+
+def _suspicious(
+    numbers: Sequence[np.ndarray], labels: Sequence[Mapping[str, np.ndarray]], *, numbered: bool
+) -> list[str]:
     sizes, limits = {"energy": [], "forces": [], "stress": []}, []
     for z, known in zip(numbers, labels, strict=True):
         for name, values in sizes.items():

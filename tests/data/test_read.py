@@ -86,7 +86,7 @@ def test_vasp_stress_is_read_in_ases_convention(tmp_path, rng, n_numbers):
     plain = atoms.copy()
     plain.info["in_kB"] = " ".join(f"{number:.12f}" for number in numbers)
     path = tmp_path / "argon.xyz"
-    write_structures(path, [plain])
+    ase.io.write(path, plain)
     (read,) = read_structures(path, stress_key="in_kB", stress_convention="vasp")
     np.testing.assert_allclose(read.get_stress(), atoms.get_stress(), atol=1e-12)
 
@@ -152,7 +152,7 @@ class TestUnitsAndSigns:
             virial[i, j] = -(energies[0] - energies[1]) / 2e-4
         plain = argon.copy()
         plain.info["REF_virial"] = full_3x3_to_voigt_6_stress(virial) if voigt else virial
-        write_structures(tmp_path / "argon.xyz", [plain])
+        ase.io.write(tmp_path / "argon.xyz", plain)
         (read,) = read_structures(tmp_path / "argon.xyz", virial_key="REF_virial")
         np.testing.assert_allclose(read.get_stress(), argon.get_stress(), atol=1e-8)
 
