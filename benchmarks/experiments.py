@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "experiments.json"
 ROWS = HERE / "results" / "experiments"
 DOCS = HERE.parent / "docs"
-PROVENANCE = ["experiment", "error", "seconds", "commit"]
+PROVENANCE = ["experiment", "error", "seconds", "commit", "code_hash"]
 
 
 def findings(results: Path) -> None:

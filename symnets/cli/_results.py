@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from symnets import sweeps  # its names are imported when a command uses them
 from symnets.files import claim
+from symnets.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,17 @@ class TableOf:
             raise ValueError(f"expected `symnets table [NAME] DIR`, got {' '.join(self.words) or 'neither'}")
         output = claim(self.output, overwrite=True, option="--output")
         *names, directory = self.words
-        name = sweeps.name_of(sweeps.find(names[0])) if names else None
+        name = (
+            names[0].removeprefix("symnets.experiments.") if names else None
+        )  # reads, imports no experiment
         table = sweeps.Table.load(directory, name)
         if table.empty:
+            others = sorted(set(sweeps.Table.load(directory)["experiment"])) if name else []
             of = f" of {name}" if name else ""
-            raise ValueError(f"{directory}: expected runs{of}, found none; `symnets sweep` makes them")
+            has = f"; {did_you_mean(name, others)}" if others else "; `symnets sweep` makes them"
+            raise ValueError(f"{directory}: expected runs{of}, found none{has}")
         sweeps.write_table(table, output)
         text = f"wrote {len(table)} runs to {output}"
         Console().print(text, soft_wrap=True, highlight=False)
+        if note := sweeps.outdated_note(table):
+            Console().print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)

@@ -25,6 +25,7 @@ from symnets.sweeps import (
     experiments,
     find,
     findings_table,
+    outdated_note,
     override,
     read_run,
     run_hashes,
@@ -80,6 +81,8 @@ class Run:
         console = Console()
         console.print(f"{stored.experiment} {stored.hash}", soft_wrap=True, highlight=False, style="bold")
         console.print(row)
+        if note := outdated_note(table):
+            console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
         if self.output is not None:
             console.print(f"stored in {self.output / stored.hash}", soft_wrap=True, highlight=False)
         if stored.error is not None:
@@ -119,6 +122,9 @@ class Sweep:
     """Number of processes, with local; by default one per core."""
     retry_failed: bool = False
     """Repeat runs that raised an exception."""
+    retry_outdated: bool = False
+    """Repeat runs that were made by other code: the experiment's module, a module beside it that it imports,
+    or the version of symnets has changed since."""
 
     def run(self) -> int:
         """Run the sweep and write its results; the exit status is 1 if runs failed, 130 after Ctrl-C."""
@@ -134,7 +140,8 @@ class Sweep:
         directory = claim(directory / "table.csv", overwrite=True, option="--output").parent
         try:
             with executor(self.executor, self.workers) as where:
-                sweep(experiment, configs, directory, executor=where, retry_failed=self.retry_failed)
+                retries = {"retry_failed": self.retry_failed, "retry_outdated": self.retry_outdated}
+                sweep(experiment, configs, directory, executor=where, **retries)
         except KeyboardInterrupt:
             grid = {name for batch in batches(experiment, configs) for name in batch.hashes}
             done = len(grid & run_hashes(directory)) if directory.is_dir() else 0
@@ -159,6 +166,8 @@ def print_write_up(written: WriteUp) -> int:
         console.print(
             f"{n} of {len(written.table)} runs failed; their errors are in the table", highlight=False
         )
+    if written.note is not None:
+        console.print(f"note: {written.note}", soft_wrap=True, highlight=False, markup=False)
     for path in written.files:
         console.print(f"wrote {path}", soft_wrap=True, highlight=False)
     return 1 if n else 0

@@ -1,12 +1,12 @@
 from ._energy_drift import energy_drift_figure as energy_drift_figure
 from ._errors import error_table as error_table
 from ._errors import parity as parity
-from ._errors import three_digits as three_digits
 from ._html import Facts as Facts
 from ._html import Picture as Picture
 from ._html import Section as Section
 from ._html import Table as Table
 from ._html import html_report as html_report
+from ._html import three_digits as three_digits
 from ._learning_curve import learning_curve as learning_curve
 from ._phase_space import phase_space as phase_space
 from ._stability import deformed_samples as deformed_samples

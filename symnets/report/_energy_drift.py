@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from symnets import simulate
-from symnets.report._errors import three_digits
+from symnets.report._html import three_digits
 from symnets.report._style import COLORS, FAINT, row_of_panels, style
 
 _NEEDED = ("time_ps", "potential_energy", "kinetic_energy", "total_energy", "temperature")

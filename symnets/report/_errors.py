@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy import ndarray
 
 from symnets.observables import Error, Errors, Predictions, errors
+from symnets.report._html import three_digits
 from symnets.report._style import FAINT, colors, style
 
 GPA = 160.21766208
@@ -51,18 +52,6 @@ def _row(quantity: str, error: Error | None, unit: str, *, scale: float = 1000.0
     return ErrorRow(
         quantity, three_digits(error.mae * scale), three_digits(error.rmse * scale), unit, f"{error.n:,}"
     )
-
-
-def three_digits(value: float) -> str:
-    """A number with three significant digits, without exponent where possible: 0.0123, 1.23, 12.3, 1,234."""
-    size = abs(value)
-    if size >= 99.95:
-        return f"{value:,.0f}"
-    if size >= 9.995:
-        return f"{value:.1f}"
-    if size >= 0.9995:
-        return f"{value:.2f}"
-    return f"{value:#.3g}"
 
 
 _MAX_POINTS = 30_000  # of more points, a panel shows a random sample; the difference is not visible

@@ -13,6 +13,18 @@ from matplotlib.figure import Figure
 from symnets.report._style import png, write
 
 
+def three_digits(value: float) -> str:
+    """A number with three significant digits, without exponent where possible: 0.0123, 1.23, 12.3, 1,234."""
+    size = abs(value)
+    if size >= 99.95:
+        return f"{value:,.0f}"
+    if size >= 9.995:
+        return f"{value:.1f}"
+    if size >= 0.9995:
+        return f"{value:.2f}"
+    return f"{value:#.3g}"
+
+
 @dataclass(frozen=True)
 class Facts:
     """A few named values in large type, such as `{"Force RMSE": "31 meV/Å"}`."""

@@ -21,6 +21,7 @@ from ._store import read_run as read_run
 from ._store import run_hashes as run_hashes
 from ._sweep import sweep as sweep
 from ._table import Table as Table
+from ._table import outdated_note as outdated_note
 from ._table import write_table as write_table
 from ._write_up import WriteUp as WriteUp
 from ._write_up import write_up as write_up
@@ -44,6 +45,7 @@ __all__ = [
     "findings_table",
     "grid",
     "name_of",
+    "outdated_note",
     "override",
     "read_run",
     "report_progress",

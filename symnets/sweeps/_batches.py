@@ -14,7 +14,7 @@ from symnets.sweeps._find import name_of
 
 NOT_HASHED = ("device",)
 """Fields that say where a run is computed, not what: no part of its identity."""
-RESERVED = ("experiment", "error", "seconds", "commit")
+RESERVED = ("experiment", "error", "seconds", "commit", "code_hash")
 """Columns of every table, so no names of fields or measurements."""
 MAX_BATCH = 32
 """Largest number of runs in a call, for an experiment with `batch_key` but without `MAX_BATCH`."""
@@ -39,10 +39,17 @@ def scalars(config: Any) -> dict[str, Scalar]:
             raise ValueError(f"{where}: expected int, float, str, bool or None, got {type(value).__name__}")
         if isinstance(value, float) and math.isnan(value):
             raise ValueError(f"{where}: expected a number, got NaN")
+        if isinstance(value, str) and value != plain_text(value):
+            raise ValueError(f"{where}: expected Unicode text, got {value!a}")
         if type(value) is int and _is_float(hints[field.name]):
             value = float(value)
         values[field.name] = value
     return values
+
+
+def plain_text(text: str) -> str:
+    r"""A text with characters that are not Unicode, as in undecodable file names, written as \udc80."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def run_hash(experiment: str, config: Mapping[str, Scalar]) -> str:

@@ -48,7 +48,7 @@ def resumable(directory: Path) -> Iterator[BatchCheckpoints]:
     token = _checkpoints.set(batch)
     try:
         yield batch
-    except Exception:
+    except (Exception, SystemExit):
         shutil.rmtree(directory, ignore_errors=True)
         raise
     else:

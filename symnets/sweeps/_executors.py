@@ -1,12 +1,14 @@
 """Executors: this process, processes on this machine, or the workers of a Dask cluster."""
 
+import logging
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
@@ -105,6 +107,60 @@ class Processes(Executor):
             raise
 
 
+class Dask(Executor):
+    """The workers of a Dask cluster.
+
+    Args:
+        client: `distributed.Client` of the cluster.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        # Not pure: a batch that was locked is submitted again, and Dask must not return the old outcome.
+        self._executor = client.get_executor(pure=False)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Calls a function on one of the workers."""
+        return self._executor.submit(fn, *args, **kwargs)
+
+    def trouble(self) -> str | None:
+        """Why nothing is computed at present; None if there are workers."""
+        address = self.client.scheduler.address
+        with suppress(OSError):  # lost just now
+            if self.client.status == "running" and self.client.nthreads():
+                return None
+        if self.client.status != "running":
+            return f"the connection to the scheduler {address} is lost; trying to connect again"
+        return f"the scheduler {address} has no workers; waiting for some, as `dask worker {address}` starts"
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Dask]:
+    """The workers of a scheduler at HOST:PORT; connection losses are reported by `Dask.trouble` alone."""
+    try:
+        import dask
+        from distributed import Client
+    except ImportError as error:
+        raise ImportError("dask clusters need dask.distributed: pip install 'symnets[dask]'") from error
+    loggers = [logging.getLogger(f"distributed.{part}") for part in ("client", "comm", "utils_comm")]
+    levels = [logger.level for logger in loggers]
+    timeout = min(dask.utils.parse_timedelta(dask.config.get("distributed.comm.timeouts.connect")), 10.0)
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        try:
+            client = Client(f"tcp://{address}", timeout=timeout)
+        except (OSError, ValueError) as error:
+            raise ConnectionError(
+                f"no Dask scheduler answers at {address} within {timeout:g} s; `dask scheduler` starts one"
+            ) from error
+        with client:
+            yield Dask(client)
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 @contextmanager
 def executor(name: str, workers: int | None = None) -> Iterator[Executor]:
     """An executor by its name on the command line.
@@ -126,14 +182,9 @@ def executor(name: str, workers: int | None = None) -> Iterator[Executor]:
             yield processes
     elif name == "serial":
         yield Serial()
-    elif name.startswith("dask://"):
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise ImportError("dask clusters need dask.distributed: pip install 'symnets[dask]'") from error
-        with Client(name.replace("dask://", "tcp://", 1)) as client:
-            # Not pure: a batch that was locked is submitted again, and Dask must not return the old outcome.
-            yield client.get_executor(pure=False)
+    elif re.fullmatch(r"dask://.+:\d+", name):
+        with _dask(name.removeprefix("dask://")) as dask:
+            yield dask
     else:
         raise ValueError(f"--executor: expected local, serial or dask://HOST:PORT, got {name!r}")
 

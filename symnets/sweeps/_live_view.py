@@ -1,6 +1,7 @@
 """Live view of a sweep in the terminal: progress, time left, and the last rows."""
 
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from symnets.sweeps._batches import Batch
+from symnets.sweeps._find import source_hash
 from symnets.sweeps._locks import LOCKS, running_batches
 from symnets.sweeps._store import Run, read_run, run_hashes
 
@@ -45,7 +47,8 @@ class LiveView:
         self.batch_sizes = {batch.id: len(batch.hashes) for batch in todo}
         self.grid = {name for batch in todo for name in batch.hashes}
         self.done: set[str] = set()
-        self.n_failed, self.last_runs = 0, list[Run]()
+        self.code_hash = source_hash(name)
+        self.n_failed, self.n_outdated, self.last_runs = 0, 0, list[Run]()
         self.console = console or Console(stderr=True)
         self.visible, self.live = visible, None
         self.begin = self.last_summary = time.monotonic()
@@ -96,13 +99,22 @@ class LiveView:
         for name in new:
             run = read_run(self.directory / name)
             self.n_failed += run.error is not None
+            self.n_outdated += None not in (run.code_hash, self.code_hash) and run.code_hash != self.code_hash
             self.last_runs = [*self.last_runs[1 - MAX_ROWS :], run]
             self.done.add(name)
+
+    def tell(self, text: str) -> None:
+        """Prints a line above the table, or warns if the view is not visible."""
+        if self.visible:
+            self.console.print(f"{self.name}: {text}", soft_wrap=True, highlight=False, markup=False)
+        else:
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
 
     def summary(self) -> str:
         """One line on the progress of the sweep."""
         line = f"{self.name}: {len(self.done)} of {len(self.grid)} runs done"
         line += f", {self.n_failed} of them failed" if self.n_failed else ""
+        line += f", {self.n_outdated} of them made by other code" if self.n_outdated else ""
         return line + ("" if self.complete else f", {self._time_left()}")
 
     def render(self) -> RenderableType:
@@ -130,12 +142,12 @@ class LiveView:
     def _rows(self) -> Table:
         """The last rows: the fields in which they differ, and what was measured."""
         runs = self.last_runs
-        fields = [name for name in runs[-1].config if len({run.config[name] for run in runs}) > 1]
+        fields = [name for name in runs[-1].config if len({run.config.get(name) for run in runs}) > 1]
         measured = list(dict.fromkeys(name for run in runs for name in run.row if name != "verdict"))
         chosen = [name for name in measured if name not in fields][:MAX_COLUMNS]
         table = Table(*fields[:MAX_COLUMNS], "verdict", *chosen, box=None, header_style="dim")
         for run in runs:
-            values = [run.config[name] for name in fields[:MAX_COLUMNS]]
+            values = [run.config.get(name) for name in fields[:MAX_COLUMNS]]
             values += [run.verdict, *(run.row.get(name) for name in chosen)]
             style = "red" if run.error is not None else ""
             table.add_row(*(Text(short_text(value)) for value in values), style=style)

@@ -15,7 +15,7 @@ from symnets.report import Facts, Section, Table, html_report, three_digits
 from symnets.sweeps._experiment import Finding
 from symnets.sweeps._store import run_hashes
 from symnets.sweeps._table import Table as Runs
-from symnets.sweeps._table import split_failed
+from symnets.sweeps._table import outdated_note, split_failed
 
 FIGURE, TABLE, FINDINGS = "figure", "table.csv", "findings.json"
 """Files that `write_up` writes beside the runs, the figure as .png and .svg."""
@@ -65,7 +65,8 @@ def experiment_page(directory: str | Path, path: str | Path | None = None) -> Pa
             facts["Experiments"] += 1
             facts["Runs"] += len(table)
             facts["Failed"] += len(split_failed(table)[1])
-            sections.append(_section(place, str(name), table.dropna(axis="columns", how="all")))
+            lines = table.dropna(axis="columns", how="all")
+            sections.append(_section(place, str(name), lines, outdated_note(table)))
     if not sections:
         raise ValueError(f"{directory}: expected runs here or below, found none; `symnets sweep` makes them")
     short = Section("In short", [Facts({name: f"{value:,}" for name, value in facts.items()})])
@@ -81,7 +82,7 @@ def _directories_with_runs(directory: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if name not in runs and not name.startswith("."))
 
 
-def _section(place: Path, name: str, table: pd.DataFrame) -> Section:
+def _section(place: Path, name: str, table: pd.DataFrame, note: str | None) -> Section:
     written = _read_write_up(place, name)
     # Docstrings may be Markdown, this page is not.
     about = written["about"].replace("**", "").replace("`", "")
@@ -97,6 +98,8 @@ def _section(place: Path, name: str, table: pd.DataFrame) -> Section:
             )
     else:
         blocks.append(f"No figure yet: `symnets figure {name} {place}` draws it.")
+    if note:
+        blocks.append(f"{note}.")
     if "error" in table:
         blocks.append(_failures(table))
     return Section(title, [*blocks, _runs(table)])
@@ -160,7 +163,7 @@ def _failures(table: pd.DataFrame) -> Table:
 
 
 def _runs(table: pd.DataFrame) -> Table:
-    columns = table.drop(columns=["experiment", "error", "commit"], errors="ignore")
+    columns = table.drop(columns=["experiment", "error", "commit", "code_hash"], errors="ignore")
     rows = [[_cell(value) for value in line] for line in columns.head(MAX_LINES).itertuples(index=False)]
     caption = (
         f"The first {MAX_LINES} of {len(table)} runs; all are in table.csv." if len(table) > MAX_LINES else ""

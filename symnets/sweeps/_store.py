@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from symnets.provenance import made_on, provenance
-from symnets.sweeps._batches import RESERVED, run_hash
+from symnets.sweeps._batches import RESERVED, plain_text, run_hash
 from symnets.sweeps._experiment import Result, Scalar
 
+LONGEST = 1000
+"""Most digits of a whole number in a row; Python reads at most 4300."""
 ERROR = "ERROR"
 """Verdict of a run that raised an exception."""
 _RUN = re.compile(r"[0-9a-f]{16}")
@@ -41,6 +43,7 @@ class Run:
     error: str | None
     commit: str | None
     versions: dict[str, str | None]
+    code_hash: str | None = None  # of `source_hash`; None if unknown, as in runs of early versions
 
     @property
     def hash(self) -> str:
@@ -48,7 +51,13 @@ class Run:
         return run_hash(self.experiment, self.config)
 
 
-def finished_run(experiment: str, config: dict[str, Scalar], result: Result, seconds: float) -> Run:
+def finished_run(
+    experiment: str,
+    config: dict[str, Scalar],
+    result: Result,
+    seconds: float,
+    code_hash: str | None = None,
+) -> Run:
     """The record of a run that succeeded.
 
     Raises:
@@ -56,27 +65,49 @@ def finished_run(experiment: str, config: dict[str, Scalar], result: Result, sec
     """
     plain: dict[str, Scalar] = {}
     for name, value in result.row.items():
-        value = value.item() if isinstance(value, np.generic) else value
-        if not isinstance(value, int | float | str | bool | None):
-            kind = type(value).__name__
-            raise ValueError(f"row[{name!r}]: expected int, float, str, bool or None, got {kind}")
+        if not isinstance(name, str) or name != plain_text(name):
+            raise ValueError(f"row[{name!a}]: expected a name that is Unicode text")
+        value = _scalar(name, value)
         if name in RESERVED or (name in config and config[name] != value):
             raise ValueError(f"row[{name!r}]: the table has another column of this name; choose another")
         plain[name] = value
     for name, values in result.arrays.items():
         if np.asarray(values).dtype.hasobject or not name.isidentifier() or name == "file":
             raise ValueError(f"arrays[{name!r}]: expected numbers, under an identifier other than 'file'")
-    run = _run(experiment, config, plain, seconds, None)
+    run = _run(experiment, config, plain, seconds, None, code_hash)
     return replace(run, versions=run.versions | made_on(config.get("device")))
 
 
-def failed_run(experiment: str, config: dict[str, Scalar], error: str, seconds: float) -> Run:
+def _scalar(name: str, value: Any) -> Scalar:
+    """A measured value as a plain scalar: those of NumPy, and tensors without axes, are converted."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = float(value) if isinstance(value, np.floating) else value.item()
+    if isinstance(value, str):
+        return plain_text(value)
+    if isinstance(value, int) and abs(value) >= 10**LONGEST:
+        raise ValueError(f"row[{name!r}]: expected a whole number of at most {LONGEST} digits")
+    if not isinstance(value, int | float | bool | None):
+        kind = type(value).__name__
+        raise ValueError(
+            f"row[{name!r}]: expected int, float, str, bool or None, got {kind}; arrays go into Result.arrays"
+        )
+    return value
+
+
+def failed_run(
+    experiment: str, config: dict[str, Scalar], error: str, seconds: float, code_hash: str | None = None
+) -> Run:
     """The record of a run that raised an exception, with the verdict "ERROR"."""
-    return _run(experiment, config, {"verdict": ERROR}, seconds, error)
+    return _run(experiment, config, {"verdict": ERROR}, seconds, plain_text(error), code_hash)
 
 
 def _run(
-    experiment: str, config: dict[str, Scalar], row: dict[str, Scalar], seconds: float, error: str | None
+    experiment: str,
+    config: dict[str, Scalar],
+    row: dict[str, Scalar],
+    seconds: float,
+    error: str | None,
+    code_hash: str | None,
 ) -> Run:
     verdict, made_with = row.get("verdict"), provenance()
     return Run(
@@ -89,6 +120,7 @@ def _run(
         error=error,
         commit=made_with["commit"],
         versions={name: version for name, version in made_with.items() if name != "commit"},
+        code_hash=code_hash,
     )
 
 

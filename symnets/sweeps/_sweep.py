@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from symnets.sweeps._batches import Batch, batches
 from symnets.sweeps._checkpoints import CHECKPOINTS, remove_checkpoints
 from symnets.sweeps._executors import Processes
 from symnets.sweeps._experiment import Experiment
-from symnets.sweeps._find import name_of
+from symnets.sweeps._find import name_of, source_hash
 from symnets.sweeps._live_view import LiveView
 from symnets.sweeps._locks import LOCKS, is_locked, remove_locks, remove_scratch, try_lock
 from symnets.sweeps._store import (
@@ -26,12 +26,13 @@ from symnets.sweeps._store import (
     run_hashes,
     write_run,
 )
-from symnets.sweeps._table import table_of
+from symnets.sweeps._table import outdated, table_of
 from symnets.sweeps._worker import Job, run_job
 
 MAX_CRASHES = 3
 """Number of times that a batch may crash its worker."""
 POLL_EVERY = 0.5  # s between looks at what other processes have done
+LOOK_EVERY = 5.0  # s between looks at the workers
 
 
 def sweep(
@@ -41,6 +42,7 @@ def sweep(
     *,
     executor: Executor | None = None,
     retry_failed: bool = False,
+    retry_outdated: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Runs all configs that have no row yet, and returns the table of the whole grid, in its order.
@@ -56,6 +58,8 @@ def sweep(
         executor: any `concurrent.futures.Executor` whose workers see the directory; by default processes
             on this machine, one for each core. It is left open.
         retry_failed: repeat runs that raised an exception.
+        retry_outdated: repeat runs that other code made, as the column `code_hash` says: the experiment's
+            module, a module beside it that it imports, or the version of symnets has changed since.
         progress: show a live table on standard error, or a line every 30 s if that is not a terminal.
 
     Raises:
@@ -63,16 +67,18 @@ def sweep(
         OSError: the directory cannot be written.
         KeyboardInterrupt: Ctrl-C; finished runs are kept.
     """
-    directory, todo = Path(directory), batches(experiment, configs)
+    directory, todo = Path(directory).absolute(), batches(experiment, configs)
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(f"{directory}: expected a directory for the runs, got a file")
     (directory / LOCKS).mkdir(parents=True, exist_ok=True)
     remove_leftovers(directory)
     remove_scratch(directory / LOCKS)
     names = [name for batch in todo for name in batch.hashes]
-    if retry_failed:
+    if retry_failed or retry_outdated:
         existing = run_hashes(directory)
-        remove_runs(directory, [n for n in names if n in existing and read_run(directory / n).error])
+        table = table_of(read_run(directory / name) for name in names if name in existing)
+        repeat = (retry_failed & table["error"].notna()) | (retry_outdated & outdated(table))
+        remove_runs(directory, table.index[repeat.to_numpy()])
     with ExitStack() as stack:
         view = stack.enter_context(LiveView(name_of(experiment), directory, todo, visible=progress))
         if executor is None and not view.complete:
@@ -101,10 +107,11 @@ class _Sweep:
         self.name, self.directory, self.executor, self.view = name_of(experiment), directory, executor, view
         self.locks = directory / LOCKS
         self.n_workers = getattr(executor, "workers", None)
-        self.ready = deque(Job(self.name, str(directory.resolve()), batch) for batch in todo)
+        self.ready = deque(Job(self.name, str(directory), batch) for batch in todo)
         self.running: dict[Future[Any], Job] = {}
         self.elsewhere: list[Job] = []
-        self.last_poll = 0.0
+        self.last_poll = self.last_look = 0.0
+        self.trouble: str | None = None
 
     def run(self) -> None:
         """Returns when every run has a row."""
@@ -143,7 +150,9 @@ class _Sweep:
             outcome = future.result()
         except Exception as error:
             if not _is_crash(error):
-                raise
+                if (explained := _one_line(error)) is error:
+                    raise
+                raise explained from error
             self._on_crash(replace(job, crashes=job.crashes + 1))
             return
         if outcome == "locked":
@@ -166,14 +175,16 @@ class _Sweep:
             batch = job.batch
             config = dict(zip(batch.hashes, batch.configs, strict=True))[job.only or batch.hashes[0]]
             text = f"the process that ran it died {MAX_CRASHES} times: killed, out of memory or crashed"
+            run = failed_run(self.name, config, text, 0.0, source_hash(self.name))
             with lock:
-                write_run(self.directory, failed_run(self.name, config, text, 0.0), scratch=lock.scratch)
+                write_run(self.directory, run, scratch=lock.scratch)
 
     def _poll(self) -> None:
         """Reads the rows that other processes wrote, and takes over batches that they left."""
         if time.monotonic() - self.last_poll < POLL_EVERY:
             return
         self.view.refresh()
+        self._look_at_workers()
         jobs, self.elsewhere = self.elsewhere, []
         for job in jobs:
             if self.view.has_rows(job.hashes):
@@ -185,6 +196,29 @@ class _Sweep:
             else:
                 self.ready.appendleft(job)
         self.last_poll = time.monotonic()
+
+    def _look_at_workers(self) -> None:
+        """Every five seconds, tells why nothing is computed, if the executor knows a reason."""
+        if hasattr(self.executor, "trouble") and time.monotonic() - self.last_look > LOOK_EVERY:
+            trouble = self.executor.trouble()  # pyright: ignore[reportAttributeAccessIssue]
+            if trouble is not None and trouble != self.trouble:
+                self.view.tell(trouble)
+            self.trouble, self.last_look = trouble, time.monotonic()
+
+
+def _one_line(error: Exception) -> Exception:
+    """The error to raise for one that is no result of a run: of the directory, or of the workers."""
+    if isinstance(error, OSError | ValueError) or str(error).startswith("a worker ("):
+        return error
+    if isinstance(error, CancelledError):
+        return ConnectionError(
+            "the workers are lost: their scheduler has ended, or cannot be reached. Finished runs are kept; "
+            "the same call continues the sweep"
+        )
+    cause = " ".join(str(error).split()) or type(error).__name__
+    return OSError(
+        f"the workers cannot run this sweep; they, and a scheduler, need the same symnets: {cause}"
+    )
 
 
 def _is_crash(error: Exception) -> bool:

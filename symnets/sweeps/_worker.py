@@ -1,21 +1,28 @@
 """What a worker of a sweep does: lock a batch, run it on one thread, write its rows."""
 
+import multiprocessing
+import os
+import platform
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
 from symnets.sweeps._batches import Batch
 from symnets.sweeps._checkpoints import CHECKPOINTS, resumable
 from symnets.sweeps._experiment import Experiment, Result, Scalar, on_progress
-from symnets.sweeps._find import find, name_of
+from symnets.sweeps._find import find, name_of, source_hash
 from symnets.sweeps._locks import LOCKS, try_lock
 from symnets.sweeps._store import failed_run, finished_run, write_run
 
@@ -57,12 +64,25 @@ def run_job(job: Job) -> Outcome:
         OSError: the directory cannot be written.
         ImportError: this process cannot import the experiment.
     """
-    experiment, directory, batch = find(job.experiment), Path(job.directory), job.batch
+    try:
+        experiment = find(job.experiment)
+    except (ValueError, ImportError) as error:
+        where = f"process {os.getpid()} on {platform.node()}, in {os.getcwd()}"
+        raise ImportError(
+            f"a worker ({where}) cannot import {job.experiment}: {str(error).partition(';')[0]}; start "
+            "workers in the folder of the module, or with that folder in PYTHONPATH"
+        ) from error
+    directory, batch = Path(job.directory), job.batch
+    if not directory.is_dir():
+        raise FileNotFoundError(
+            f"{directory}: a worker on {platform.node()} does not see this directory of the runs; workers "
+            "need it under the same path"
+        )
     lock = try_lock(directory / LOCKS, batch.id)
     if lock is None:
         return "locked"
     with lock, on_progress(lock.report), one_thread():
-        run = _BatchRun(experiment, directory, lock.scratch)
+        run = _BatchRun(experiment, directory, lock.scratch, _hash_of(job.experiment, experiment.run))
         missing = run.missing(batch)
         if job.only is not None:
             run.one_by_one(batch, [name for name in missing if name == job.only])
@@ -73,19 +93,41 @@ def run_job(job: Job) -> Outcome:
     return "done"
 
 
+@lru_cache
+def _hash_of(name: str, run: object) -> str | None:
+    """Hash of the source when `run` was first used; a later change of the file does not change what runs."""
+    return source_hash(name)
+
+
 def call_run(experiment: Experiment, configs: Sequence[dict[str, Scalar]]) -> list[Result]:
     """One call of an experiment's `run`, with its results checked.
 
     Raises:
         ValueError: `run` did not return one `Result` for each config.
     """
-    results = list(experiment.run([experiment.Config(**values) for values in configs]))
-    if len(results) != len(configs) or not all(isinstance(result, Result) for result in results):
+    with _contained():
+        returned = experiment.run([experiment.Config(**values) for values in configs])
+        results = list(returned) if isinstance(returned, Iterable) else [returned]
+    whole = isinstance(returned, Iterable) and all(isinstance(result, Result) for result in results)
+    if len(results) != len(configs) or not whole:
         kinds = sorted({type(result).__name__ for result in results})
         raise ValueError(
             f"{name_of(experiment)}.run: expected {len(configs)} times Result, got {len(results)} of {kinds}"
         )
     return results
+
+
+@contextmanager
+def _contained() -> Iterator[None]:
+    """Context that restores what a `run` may change in its process: later runs must not depend on it."""
+    folder, dtype, output, errors = os.getcwd(), torch.get_default_dtype(), sys.stdout, sys.stderr
+    with warnings.catch_warnings(), np.errstate():
+        try:
+            yield
+        finally:
+            os.chdir(folder)
+            torch.set_default_dtype(dtype)
+            sys.stdout, sys.stderr = output, errors
 
 
 @dataclass(frozen=True)
@@ -95,6 +137,7 @@ class _BatchRun:
     experiment: Experiment
     directory: Path
     scratch: Path
+    code_hash: str | None
 
     def missing(self, batch: Batch) -> list[str]:
         """Hashes of the runs without a row."""
@@ -112,12 +155,16 @@ class _BatchRun:
                 results = call_run(self.experiment, batch.configs)
             seconds = (time.perf_counter() - begin + checkpoints.seconds) / len(results)
             runs = [
-                finished_run(name, config, result, seconds)
+                finished_run(name, config, result, seconds, self.code_hash)
                 for config, result in zip(batch.configs, results, strict=True)
             ]
-        except Exception as error:  # an experiment may raise anything; it becomes the run's row
+        except BaseException as error:  # an experiment may raise anything; it becomes the run's row
+            # Workers ignore Ctrl-C: there it was the experiment that raised KeyboardInterrupt.
+            if isinstance(error, KeyboardInterrupt) and multiprocessing.parent_process() is None:
+                raise
             if single:
-                run = failed_run(name, batch.configs[0], _text(error), time.perf_counter() - begin)
+                seconds = time.perf_counter() - begin
+                run = failed_run(name, batch.configs[0], _text(error), seconds, self.code_hash)
                 write_run(self.directory, run, scratch=self.scratch)
             return single
         for run, result in zip(runs, results, strict=True):
@@ -132,7 +179,7 @@ class _BatchRun:
                 self.whole(one, one.hashes)
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
     """Type and message of an exception, and the last calls that led to it."""
     calls = [call for call in traceback.extract_tb(error.__traceback__) if call.filename != __file__]
     return "".join([*traceback.format_exception_only(error), *traceback.format_list(calls[-4:])]).strip()

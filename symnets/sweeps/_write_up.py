@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from symnets.report import save_figure, write
-from symnets.sweeps._experiment import Experiment, Finding
-from symnets.sweeps._find import name_of
+from symnets.sweeps._experiment import Arrays, Experiment, Finding
+from symnets.sweeps._find import error_line, name_of
 from symnets.sweeps._page import FIGURE, FINDINGS, TABLE, finding_as_json
-from symnets.sweeps._table import Table, split_failed, write_table
+from symnets.sweeps._table import Table, outdated, outdated_note, split_failed, write_table
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class WriteUp:
         table: all runs, failed ones too.
         findings: from the runs that did not fail.
         files: that were written.
+        note: on runs that were made by other code than the present one; None if there are none.
     """
 
     table: pd.DataFrame
     findings: tuple[Finding, ...]
     files: tuple[Path, ...]
+    note: str | None = None
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -39,7 +42,8 @@ def write_up(experiment: Experiment, directory: str | Path) -> WriteUp:
 
     Raises:
         FileNotFoundError: there is no such directory.
-        ValueError: it contains no run of this experiment, or a damaged one.
+        ValueError: it contains no run of this experiment, or a damaged one; `findings` or `figure` raised an
+            exception, even without the runs that other code made.
     """
     directory, name = Path(directory), name_of(experiment)
     table, arrays = Table.load(directory, name), Table.arrays(directory)
@@ -47,10 +51,12 @@ def write_up(experiment: Experiment, directory: str | Path) -> WriteUp:
         raise ValueError(f"{directory}: expected runs of {name}, found none; make them with `symnets sweep`")
     write_table(table, directory / TABLE)
     succeeded, failed = split_failed(table)
+    note = outdated_note(table)
     if succeeded.empty:
-        return WriteUp(table, (), (directory / TABLE,))
-    findings = tuple(experiment.findings(succeeded, arrays))
-    pictures = save_figure(experiment.figure(succeeded, arrays), directory / FIGURE)
+        return WriteUp(table, (), (directory / TABLE,), note)
+    findings, figure, left_out = _conclude(experiment, succeeded, arrays)
+    note = "; ".join(filter(None, [note, left_out])) or None
+    pictures = save_figure(figure, directory / FIGURE)
     written = {
         "experiment": name,
         "about": inspect.getdoc(experiment) or "",
@@ -60,4 +66,25 @@ def write_up(experiment: Experiment, directory: str | Path) -> WriteUp:
         "findings": [finding_as_json(finding) for finding in findings],
     }
     write(directory / FINDINGS, json.dumps(written, indent=1).encode())
-    return WriteUp(table, findings, (*pictures, directory / TABLE, directory / FINDINGS))
+    return WriteUp(table, findings, (*pictures, directory / TABLE, directory / FINDINGS), note)
+
+
+def _conclude(
+    experiment: Experiment, runs: pd.DataFrame, arrays: Arrays
+) -> tuple[tuple[Finding, ...], Figure, str | None]:
+    """Findings and figure of the runs, if need be without those that other code made, and a note on that."""
+    current = runs.loc[~(outdated(runs) | runs["code_hash"].isna()).to_numpy()]
+    left_out = None
+    for lines in (runs, current):
+        try:
+            return tuple(experiment.findings(lines, arrays)), experiment.figure(lines, arrays), left_out
+        except Exception as error:  # the experiment's code may raise anything
+            failure = error
+            if 0 < len(current) < len(lines):
+                left_out = f"they are in the table, not in findings and figure: {error_line(error)}"
+                continue
+            break
+    raise ValueError(
+        f"{name_of(experiment)}: the table is written, but findings or figure cannot be made: "
+        f"{error_line(failure)}"
+    ) from failure

@@ -86,15 +86,18 @@ def test_a_missing_run_is_recomputed_with_the_same_bits(tmp_path):
 
 
 def test_only_the_runs_that_fail_are_recorded_as_failed(tmp_path):
-    configs = faulty("none", "raise", "memory", "short", "tensor", "nan", number=(1, 2))
+    faults = ("raise", "memory", "short", "tensor", "exit", "cancel", "recursion", "warning", "nothing")
+    configs = faulty("none", *faults, "nan", number=(1, 2))
     table = serial(toy_faults, configs, tmp_path).set_index(["fault", "number"])
     assert list(table.loc["none"]["twice"]) == [2, 4]
     assert table.loc["nan"]["twice"].isna().all()
     assert set(table.loc[["none", "nan"]]["verdict"]) == {"SAT"}
-    failed = table.loc[["raise", "memory", "short", "tensor"]]
+    failed = table.loc[list(faults)]
     assert set(failed["verdict"]) == {"ERROR"}
     expected = ["ArithmeticError: the ground", "MemoryError: no room", "ValueError: .* got 0", "row.'twice'"]
-    for fault, text in zip(("raise", "memory", "short", "tensor"), expected, strict=True):
+    expected += ["SystemExit: enough", "CancelledError: cancelled", "RecursionError", "UserWarning: too warm"]
+    expected += [r"expected 1 times Result, got 1 of \['NoneType'\]"]
+    for fault, text in zip(faults, expected, strict=True):
         assert table.loc[fault]["error"].str.contains(text).all(), fault
     assert "toy_faults.py" in table.loc[("raise", 1)]["error"]  # where it happened
 
@@ -109,18 +112,17 @@ def test_failed_runs_are_repeated_only_on_demand(tmp_path, monkeypatch):
     assert table["error"].isna().all()
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_an_interruption_is_no_failure(tmp_path, monkeypatch, stop):
+def test_an_interruption_is_no_failure(tmp_path, monkeypatch):
     run, calls = toy_noise.run, []
 
     def interrupted(configs):
         calls.append(configs)
         if len(calls) == 3:
-            raise stop
+            raise KeyboardInterrupt
         return run(configs)
 
     monkeypatch.setattr(toy_noise, "run", interrupted)
-    with pytest.raises(stop):
+    with pytest.raises(KeyboardInterrupt):
         serial(toy_noise, FAST, tmp_path)
     assert len(Table.load(tmp_path)) == 7
     table = serial(toy_noise, FAST, tmp_path)  # without waiting for a lock

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import warnings
+from asyncio import CancelledError
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +15,20 @@ from matplotlib.figure import Figure
 from symnets.estimates import Estimate
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-Fault = Literal["none", "raise", "memory", "nan", "tensor", "killed", "short", "exit"]
+Fault = Literal[
+    "none",
+    "raise",
+    "memory",
+    "nan",
+    "tensor",
+    "killed",
+    "short",
+    "exit",
+    "cancel",
+    "recursion",
+    "warning",
+    "nothing",
+]
 
 
 @dataclass(frozen=True)
@@ -40,8 +55,17 @@ def run(configs: Sequence[Config]) -> list[Result]:
         raise SystemExit("enough")
     if "killed" in faults:
         os.kill(os.getpid(), signal.SIGKILL)
+    if "cancel" in faults:
+        raise CancelledError("cancelled")
+    if "recursion" in faults:
+        return run(configs)
+    if "warning" in faults:
+        warnings.simplefilter("error")
+        warnings.warn("too warm", stacklevel=1)
     if "short" in faults:
         return []
+    if "nothing" in faults:
+        return None  # pyright: ignore[reportReturnType]
     value = {"nan": float("nan"), "tensor": np.zeros(3)}
     return [
         Result({"twice": value.get(config.fault, 2 * config.number), "verdict": "SAT"}) for config in configs
