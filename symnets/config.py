@@ -9,37 +9,28 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from symnets.files import whole_file
 from symnets.names import did_you_mean
+from symnets.yaml_files import read_yaml, scalar, yaml_text
 
 C = TypeVar("C")
 
 
 def read_config(cls: type[C], path: str | Path) -> C:
-    """Read a configuration from a YAML file.
+    """Read a configuration from a YAML file, see `symnets.yaml_files.read_yaml`.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is no YAML mapping, has an unknown key (the nearest valid one is
             named) or a value of the wrong type or out of its range.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such configuration file")
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not a YAML file: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected `key: value` lines, got {type(values).__name__}")
-    return parse_config(cls, values, where=str(path))
+    return parse_config(cls, read_yaml(path), where=str(path))
 
 
 def parse_config(cls: type[C], values: Mapping[str, Any], *, where: str = "configuration") -> C:
@@ -48,7 +39,7 @@ def parse_config(cls: type[C], values: Mapping[str, Any], *, where: str = "confi
     try:
         return validate(cls, values)
     except ValidationError as error:
-        raise ValueError(f"{where}: " + "; ".join(_problems(error))) from error
+        raise ValueError(f"{where}: " + "; ".join(_problems(error, values))) from error
 
 
 def validate(cls: type[C], values: Mapping[str, Any]) -> C:
@@ -61,21 +52,83 @@ def validate(cls: type[C], values: Mapping[str, Any]) -> C:
     return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
 
 
-def _problems(error: ValidationError, prefix: tuple[str | int, ...] = ()) -> list[str]:
-    """Messages of a validation error, one a field; errors of ranges already name their field."""
-    out_of_range, others = [], []
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "`key: value` lines",
+    "dataclass_type": "`key: value` lines",
+}
+"""What pydantic expected, in words, by the type of its error."""
+
+
+_BOOLEANS = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
+
+
+def _problems(error: ValidationError, values: Any, prefix: tuple[str, ...] = ()) -> list[str]:
+    """Messages of a validation error of some values, one for each key at fault, with its full name."""
+    expected: dict[tuple[str, ...], list[str]] = {}
+    found: dict[tuple[str, ...], Any] = {}
+    messages = []
     for problem in error.errors():
-        cause, place = problem.get("ctx", {}).get("error"), (*prefix, *problem["loc"])
+        kind, cause = problem["type"], problem.get("ctx", {}).get("error")
+        place, inner = _place(problem["loc"], values)
+        place = (*prefix, *place)
         if isinstance(cause, ValidationError):  # of a dataclass validated on its own
-            others += _problems(cause, place)
-        elif problem["type"] == "value_error":
-            out_of_range.append(str(cause))
-        else:
-            others.append(f"{'.'.join(map(str, place))}: {problem['msg']}, got {problem['input']!r}")
-    return out_of_range or others
+            messages += _problems(cause, inner, place)
+        elif kind == "missing":
+            name = ".".join([*place, str(problem["loc"][-1])])
+            messages.append(f"{name}: expected a value, but the key is missing")
+        elif kind == "value_error":
+            text = str(cause)  # errors of ranges begin with the name of their field
+            named = isinstance(cause, OutOfRange) or not place
+            messages.append(text if named else f"{'.'.join(place)}: {text}")
+        else:  # several, if a value may have one of several types
+            choices = problem.get("ctx", {}).get("expected")
+            expected.setdefault(place, []).append(str(choices or _EXPECTED.get(kind, problem["msg"])))
+            found[place] = problem["input"]
+    for place, kinds in expected.items():
+        if not any(other[: len(place)] == place for other in expected if other != place):
+            words = " or ".join(dict.fromkeys(kinds))
+            messages.append(f"{'.'.join(place)}: expected {words}, got {_shown(found[place], kinds)}")
+    return messages
 
 
-def check_keys(cls: type, values: Mapping[str, Any], where: str) -> None:
+def _place(names: tuple[str | int, ...], values: Any) -> tuple[tuple[str, ...], Any]:
+    """Keys and indices that lead to a value, and the value; names of the members of a union are left out."""
+    place = []
+    for name in names:
+        known = range(len(values)) if isinstance(values, list | tuple) else values
+        if isinstance(known, Mapping | range) and name in known:
+            values = values[name]
+            place.append(str(name))
+    return tuple(place), values
+
+
+def _shown(value: Any, expected: list[str]) -> str:
+    """A value of the wrong type as YAML writes it, and what to write instead if that is clear."""
+    if not isinstance(value, str):
+        text = f"{json.dumps(value, ensure_ascii=False):.80}"
+        if expected == ["text"] and isinstance(value, int | float):
+            return f"{text}; put it in quotes"
+        whole = "a whole number" in expected and isinstance(value, float) and value.is_integer()
+        return f"{text}; write {value:.0f}" if whole else text
+    text = f"the text {value!r:.80}"
+    if "true or false" in expected and value.lower() in _BOOLEANS:
+        return f"{text}; write {_BOOLEANS[value.lower()]}"
+    if value.lower() in ("none", "null"):
+        return f"{text}; write null, without quotes"
+    number = scalar(value.replace("_", ""))
+    if {"a number", "a whole number"} & set(expected) and isinstance(number, int | float):
+        return f"{text}; write {number:.0f}" if float(number).is_integer() else f"{text}; write {number}"
+    return text
+
+
+def check_keys(cls: type, values: Mapping[Any, Any], where: str, prefix: str = "") -> None:
     """Refuse keys that are no field of a dataclass or of the dataclasses within it.
 
     A class with a class method `variant(values)` stands for the dataclass that the method returns.
@@ -85,22 +138,23 @@ def check_keys(cls: type, values: Mapping[str, Any], where: str) -> None:
     """
     hints = get_type_hints(cls)
     for key, value in values.items():
+        name = f"{prefix}{key}"
         if key not in hints:
-            raise ValueError(f"{where}: unknown key {key!r}; {did_you_mean(key, hints)}")
-        inner, place = hints[key], f"{where}: {key}"
+            raise ValueError(f"{where}: unknown key {name!r}; {did_you_mean(key, hints)}")
+        inner = hints[key]
         if isinstance(value, Mapping) and (variant := getattr(inner, "variant", None)):
             try:
                 inner = variant(value)
             except ValueError as error:
-                raise ValueError(f"{place}: {error}") from error
+                raise ValueError(f"{where}: {name}.{error}") from error
         if isinstance(value, Mapping) and is_dataclass(inner):
-            check_keys(inner, value, place)  # pyright: ignore[reportArgumentType]
+            check_keys(inner, value, where, f"{name}.")  # pyright: ignore[reportArgumentType]
 
 
 def write_config(config: Any, path: str | Path) -> None:
     """Write a configuration as YAML that `read_config` reads back equal."""
     with whole_file(path) as temporary:
-        temporary.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(config))), sort_keys=False))
+        temporary.write_text(yaml_text(json.loads(json.dumps(asdict(config)))), encoding="utf-8")
 
 
 def fingerprint(values: Mapping[str, Any]) -> str:
@@ -119,24 +173,36 @@ class Range(NamedTuple):
     holds: Callable[[float], bool]
 
 
+def _shown_number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
 def at_least(least: float) -> Range:
     """Finite, and `least` or more."""
-    return Range(f"at least {least:g}", lambda value: least <= value < math.inf)
+    return Range(f"at least {_shown_number(least)}", lambda value: least <= value < math.inf)
 
 
 def more_than(least: float) -> Range:
     """Finite, and more than `least`."""
-    return Range(f"more than {least:g}", lambda value: least < value < math.inf)
+    return Range(f"more than {_shown_number(least)}", lambda value: least < value < math.inf)
 
 
 def within(least: float, most: float) -> Range:
     """From `least` to `most`, both included."""
-    return Range(f"{least:g} to {most:g}", lambda value: least <= value <= most)
+    return Range(f"{_shown_number(least)} to {_shown_number(most)}", lambda value: least <= value <= most)
 
 
 def between(least: float, most: float) -> Range:
     """More than `least` and less than `most`."""
     return Range(f"more than {least:g} and less than {most:g}", lambda value: least < value < most)
+
+
+FINITE = Range("a finite number", lambda value: not isinstance(value, float) or math.isfinite(value))
+"""Range of numbers that have no other."""
+SEED = within(0, 2**32 - 1)
+"""Range of seeds: what torch, numpy and ASE all accept."""
+Seed = Annotated[int, SEED]
+"""A seed of random numbers."""
 
 
 def annotated_ranges(annotated: Any) -> dict[str, Range]:
@@ -157,8 +223,10 @@ def annotated_ranges(annotated: Any) -> dict[str, Range]:
 
 
 def check_annotated(section: str, config: Any) -> None:
-    """Check a dataclass against the ranges in its annotations; otherwise as `check_ranges`."""
-    check_values(section, vars(config), annotated_ranges(type(config)))
+    """Check a dataclass against the ranges in its annotations, and all other numbers for being finite;
+    otherwise as `check_ranges`."""
+    ranges = {field.name: FINITE for field in fields(config)} | annotated_ranges(type(config))
+    check_values(section, vars(config), ranges)
 
 
 def check_ranges(section: str, config: Any, **ranges: Range) -> None:

@@ -13,6 +13,7 @@ from rich.progress import track
 from rich.table import Table
 from tyro.conf import Positional
 
+from symnets.config import Seed
 from symnets.data import (
     DatasetSummary,
     StructureFile,
@@ -48,7 +49,7 @@ class Generate:
     """Time steps before the first frame."""
     timestep: float = 0.5
     """Time step in fs; 0.5 suits molecules with hydrogen."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the initial momenta and the noise; the same seed gives the same file."""
     overwrite: bool = False
     """Replace the output if it exists."""

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from symnets.cli._image_inputs import ImageModel, check_shape, find_images, find_model, normalisation
 from symnets.cli._stability_output import batch_norm_note, field_numbers, numbers, print_stability
 from symnets.cli._trial import parse_selectors, try_out
+from symnets.config import Seed
 from symnets.device import usable_device
 from symnets.diffeo import FoldingWarning, SineField
 from symnets.files import claim, locked
@@ -88,7 +89,7 @@ class MeasureStability:
     """Images in a forward pass; affects speed and memory."""
     device: str = "cpu"
     """Device of the model: cpu, cuda, cuda:1, ..."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the choice of images, of deformations, noise and initial weights."""
     output: Path | None = None
     """Folder for stability.json, layers.png and samples.png; by default stability/MODEL-DATA."""
@@ -98,11 +99,8 @@ class MeasureStability:
     def run(self) -> None:
         """Measures the network, writes the files and prints the table."""
         begin = time.perf_counter()
-        if self.n_images < 2 or self.seed < 0:
-            raise ValueError(
-                "--n-images, --seed: expected --n-images of at least 2 and --seed >= 0, got "
-                f"{self.n_images} and {self.seed}"
-            )
+        if self.n_images < 2:
+            raise ValueError(f"--n-images: expected at least 2, got {self.n_images}")
         neither = self.temperature is None and self.delta is None
         strength = check_strength(self.temperature, 1.0 if neither else self.delta)
         device = usable_device(self.device)

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +10,8 @@ import tyro
 from rich.console import Console
 
 from symnets.cli._parse import parse
-from symnets.config import parse_config, read_config
-from symnets.potentials import DataConfig, TrainConfig, train
+from symnets.config import read_config
+from symnets.potentials import DataConfig, ModelConfig, TrainConfig, train
 from symnets.training import INTERRUPTED
 
 
@@ -85,5 +85,4 @@ def _with_architecture(config: TrainConfig, arguments: Sequence[str]) -> TrainCo
     named += [after for a, after in itertools.pairwise(arguments) if a == option]
     if not named or named[-1] == config.model.architecture:
         return config
-    model = {"architecture": named[-1], "cutoff": config.model.cutoff}
-    return parse_config(TrainConfig, asdict(config) | {"model": model}, where=option)
+    return replace(config, model=ModelConfig(named[-1], cutoff=config.model.cutoff))

@@ -15,6 +15,7 @@ from ase.build import molecule
 from rich.console import Console
 from rich.progress import track
 
+from symnets.config import Seed
 from symnets.data import Loader, build_graphs, sample_trajectory, write_structures
 from symnets.demo._digits import digit_stability
 from symnets.demo._page import demo_page
@@ -58,7 +59,7 @@ class Demo:
     """Length in ps of the trajectory at constant energy."""
     jamming_seeds: int = 4
     """Number of nets of each size in the jamming study; 0 omits the study."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the frames, the initial weights and the momenta."""
     overwrite: bool = False
     """Replace the results of an earlier demo in the folder."""

@@ -33,7 +33,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from symnets.config import at_least, between, check_ranges, within
+from symnets.config import SEED, at_least, between, check_ranges, within
 from symnets.estimates import Estimate, fit_power_law_seeds, mean_over_seeds
 from symnets.report import (
     COLORS,
@@ -89,7 +89,7 @@ class Config:
             dim=within(2, 3),
             phi=between(0, 2),
             decompress_to=within(1e-6, 0.1),
-            seed=at_least(0),
+            seed=SEED,
         )
 
 

@@ -29,7 +29,7 @@ from numpy import ndarray
 from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike
 
-from symnets.config import at_least, check_ranges, within
+from symnets.config import SEED, at_least, check_ranges, within
 from symnets.estimates import Estimate
 from symnets.report import COLORS, FAINT, draw_published, row_of_panels, style
 from symnets.sweeps import Arrays, Finding, Result, grid
@@ -65,7 +65,7 @@ class Config:
             n_params=within(1, 10_000),
             noise=at_least(0),
             smoothness=within(0, 4),
-            seed=at_least(0),
+            seed=SEED,
         )
 
 

@@ -40,8 +40,8 @@ def find_architecture(name: str) -> type[nn.Module]:
         cls = import_object(name)
         if not is_energy_model(cls):
             raise ValueError(
-                f"architecture: expected {name} to be a torch.nn.Module with forward(graph) whose "
-                "constructor takes species first, and cutoff"
+                f"{name}: expected a torch.nn.Module with forward(graph) whose constructor takes species "
+                "first, and cutoff"
             )
         return cls
     if name not in (known := architectures()):

@@ -31,17 +31,17 @@ def import_object(path: str) -> Any:
     """
     module, _, name = path.partition(":")
     if not name or not all(word.isidentifier() for word in [*module.split("."), *name.split(".")]):
-        raise ValueError(f"model: expected package.module:callable, got {path!r}")
+        raise ValueError(f"expected an import path package.module:name, got {path!r}")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     if not _exists(module):
-        raise ValueError(f"model: there is no module {module!r} here or among the installed ones")
+        raise ValueError(f"{path}: there is no module {module!r} here or among the installed ones")
     value: Any = importlib.import_module(module)
     for word in name.split("."):
         if not hasattr(value, word):
             known = [other for other in dir(value) if not other.startswith("_")]
             near = ", ".join(nearest(word, known, n=3)) or "(none)"
-            raise ValueError(f"model: {module} has no {name!r}; the nearest names are {near}")
+            raise ValueError(f"{path}: {module} has no {name!r}; the nearest names are {near}")
         value = getattr(value, word)
     return value
 

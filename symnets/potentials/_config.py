@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from symnets.config import OutOfRange, Range, at_least, between, check_annotated, more_than
+from symnets.config import OutOfRange, Range, Seed, at_least, between, check_annotated, more_than
 from symnets.potentials._model_config import ModelConfig
 from symnets.training import Decay
 
@@ -98,7 +98,7 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    seed: Annotated[int, at_least(0)] = 0
+    seed: Seed = 0
     """Seed of the split, the initial weights and the order of the data."""
     dtype: Literal["float32", "float64"] = "float32"
     device: str = "cpu"

@@ -7,11 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from symnets.config import fingerprint
 from symnets.data import AtomGraph, Statistics, read_header
 from symnets.potentials._config import TrainConfig
+from symnets.yaml_files import read_yaml
 
 # Options that do not decide the weights; the device changes rounding alone.
 FREE = ("output", "max_minutes", "patience", "checkpoint_every", "device", "deterministic")
@@ -66,9 +65,9 @@ def _differences(checkpoint: Path, config: TrainConfig) -> str:
     """Fields that differ from the `config.yaml` beside a checkpoint, with both values."""
     try:
         # As plain values: a configuration can name a module to import.
-        stored = yaml.safe_load(checkpoint.with_name("config.yaml").read_text())
+        stored = read_yaml(checkpoint.with_name("config.yaml"))
         before = dict(_flat({name: stored[name] for name in _binding(config)}))
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):  # lost or edited
+    except (OSError, ValueError, KeyError, TypeError):  # lost or edited
         return ""
     now = dict(_flat(json.loads(json.dumps(_binding(config)))))
     names = [name for name in {**before, **now} if before.get(name, "nothing") != now.get(name, "nothing")]

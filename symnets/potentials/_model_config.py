@@ -61,8 +61,13 @@ class ModelConfig:
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> "type[ModelConfig]":
         """The dataclass for the values of a configuration."""
-        name = str(values.get("architecture", "NequIP"))
-        return _variant(name, find_architecture(name))
+        name = values.get("architecture", "NequIP")
+        if not isinstance(name, str):
+            raise ValueError(f"architecture: expected a name such as NequIP, got {name!r:.80}")
+        try:
+            return _variant(name, find_architecture(name))
+        except ValueError as error:
+            raise ValueError(f"architecture: {error}") from error
 
     def options(self) -> dict[str, Any]:
         """Arguments of the constructor, by name."""
@@ -86,7 +91,7 @@ def _rebuild(values: Mapping[str, Any]) -> ModelConfig:
 
 def _validated(values: Any) -> ModelConfig:
     if not isinstance(values, Mapping):
-        raise ValueError(f"model: expected names and values of options, got {values!r}")
+        raise ValueError(f"expected options such as {{architecture: NequIP}}, got {values!r:.80}")
     return validate(ModelConfig.variant(values), values)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
-from symnets.config import at_least, check_ranges, more_than, within
+from symnets.config import SEED, at_least, check_ranges, more_than, within
 from symnets.data import IMAGE_DATASETS, Batch, Images, Transform, balanced_subset, load_images
 from symnets.diffeo import SineField
 from symnets.models import IMAGE_NETS
@@ -81,8 +81,8 @@ class ClassifierConfig:
             rate=more_than(0),
             weight_decay=at_least(0),
             fitted_below=within(0, 1),
-            seed=at_least(0),
-            data_seed=at_least(0),
+            seed=SEED,
+            data_seed=SEED,
         )
         _known("net", self.net, IMAGE_NETS)
         _known("data", self.data, IMAGE_DATASETS)

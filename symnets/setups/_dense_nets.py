@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from symnets.config import at_least, between, check_ranges, fingerprint, more_than, within
+from symnets.config import SEED, at_least, between, check_ranges, fingerprint, more_than, within
 from symnets.data import Batch, BinaryTask, binary_task
 from symnets.device import usable_device
 from symnets.models import Dense, count_weights, find_activation
@@ -102,8 +102,8 @@ class NetConfig:
             final_rate=within(1e-12, 1),
             steps=at_least(1),
             tolerance=between(0, 1),
-            seed=at_least(0),
-            data_seed=at_least(0),
+            seed=SEED,
+            data_seed=SEED,
         )
         find_activation(self.activation)
 
