@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from symnets.diffeo._diffeo import Diffeo
+from symnets.diffeo._diffeo import Diffeo, check_tensor
 
 
 def push_key_points(
@@ -23,8 +23,10 @@ def push_key_points(
         diffeo: one deformation, or one for each entry of the first axis of `points`.
 
     Raises:
+        TypeError: not a tensor.
         ValueError: the deformation folds, so that h⁻¹ is not unique; or shapes do not fit.
     """
+    check_tensor("key points", points)
     if points.ndim == 0 or points.shape[-1] < 2:
         raise ValueError(f"key points: expected shape (..., 2), got {tuple(points.shape)}")
     if diffeo.n > 1 and (points.ndim < 2 or len(points) != diffeo.n):
@@ -80,11 +82,13 @@ def push_boxes(
         clamp: whether to clip the result to the image.
 
     Raises:
+        TypeError: not a tensor.
         ValueError: the deformation folds, the format is not one of the three, coordinates are not finite, or
             shapes do not fit.
     """
     if format not in get_args(BoxFormat):
         raise ValueError(f"format: expected one of {get_args(BoxFormat)} (upright boxes), got {format!r}")
+    check_tensor("boxes", boxes)
     if boxes.ndim == 0 or boxes.shape[-1] != 4:
         raise ValueError(f"boxes: expected shape (..., 4), got {tuple(boxes.shape)}")
     if diffeo.n > 1 and (boxes.ndim < 2 or len(boxes) != diffeo.n):

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Generator, Tensor
 
+from symnets.diffeo._diffeo import check_tensor
 from symnets.diffeo._field import not_negative
 from symnets.diffeo._sine_field import SineField
 from symnets.diffeo._temperature import CutoffRule
@@ -42,9 +43,11 @@ def deform_points(
         generator: source of the maps; None is torch's default generator.
 
     Raises:
+        TypeError: points that are not a tensor.
         ValueError: points that are not finite or do not fit in the box, or maps so strong that fewer than
             about one in a hundred is one-to-one.
     """
+    check_tensor("points", points)
     if points.ndim < 2 or points.shape[-1] not in (2, 3) or not points.is_floating_point():
         raise ValueError(
             "points: expected a floating-point tensor of shape (..., points, 2 or 3), got "
@@ -149,6 +152,7 @@ def isotropic_noise(
         displacement: of the points of one cloud, or of several clouds of equal numbers of points.
         generator: source of the noise, on the device of the points or on the CPU.
     """
+    check_tensor("displacement", displacement)
     source = displacement.device if generator is None else generator.device
     noise = torch.randn(displacement.shape, generator=generator, dtype=torch.float64, device=source)
     noise = noise.to(device=displacement.device)

@@ -35,6 +35,16 @@ def as_rows(index: Index, n: int, device: torch.device) -> slice | Tensor | list
     return slice(one % n, one % n + 1)
 
 
+def check_tensor(name: str, value: object) -> None:
+    """Checks that an argument is a tensor.
+
+    Raises:
+        TypeError: it is a numpy array or another object.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}; use torch.from_numpy")
+
+
 class Diffeo(ABC):
     """Batch of n smooth deformations of images, volumes or points: the base class of all deformations.
 
@@ -142,6 +152,7 @@ class Diffeo(ABC):
 
     def pull(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim"]:
         """h(points) = points - u(points): where the content at points comes from."""
+        check_tensor("points", points)
         return points - self.at(points)
 
     def push(
@@ -184,11 +195,17 @@ class Diffeo(ABC):
                 dtype.
 
         Raises:
+            TypeError: images that are not a tensor.
             ValueError: images of another shape or number, or on another device.
         """
+        check_tensor("images", images)
         if images.ndim != self.dim + 2 or tuple(images.shape[2:]) != self.grid_shape:
             sizes = ", ".join(map(str, self.grid_shape))
-            raise ValueError(f"images: expected shape (n, channels, {sizes}), got {tuple(images.shape)}")
+            last = tuple(images.shape[1:-1]) == self.grid_shape
+            hint = "; the channels come last; use images.movedim(-1, 1)" if last else ""
+            raise ValueError(
+                f"images: expected shape (n, channels, {sizes}), got {tuple(images.shape)}{hint}"
+            )
         if images.device.type != self.device.type:
             raise ValueError(
                 f"images: expected the device of the deformation, {self.device}, got {images.device}; "

@@ -12,18 +12,9 @@ from symnets.diffeo._boxes import BoxFormat, push_boxes, push_key_points
 from symnets.diffeo._expansion import Expansion
 from symnets.diffeo._field import warn_caller
 from symnets.diffeo._field_range import FieldRange, Range, as_range, uniform
+from symnets.diffeo._image_layout import INDEXED, as_tensor, is_pil, restored
 from symnets.diffeo._resample import Mode
-from symnets.diffeo._sample_parts import (
-    INDEXED,
-    Part,
-    from_pil,
-    is_pil,
-    sample_parts,
-    size_and_number,
-    to_pil,
-    undeclared_masks,
-    with_parts,
-)
+from symnets.diffeo._sample_parts import Part, sample_parts, size_and_number, undeclared, with_parts
 from symnets.diffeo._temperature import CutoffRule
 
 
@@ -42,12 +33,12 @@ class SampleDeformation:
     n: int
 
     def warp(self, images: Shaped[Tensor, "*shape"], mode: Mode) -> Shaped[Tensor, "*shape"]:
-        """Deformed images, videos or masks; axes between the first and the last two share a deformation."""
+        """Deformed images, videos or masks; axes between the first and those of space share a deformation."""
 
         def warp(rows: Tensor, diffeo: Expansion) -> Tensor:
             dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
             half = rows.dtype in (torch.float16, torch.bfloat16) and mode != "nearest"
-            stack = rows.reshape(diffeo.n, -1, *rows.shape[-2:])
+            stack = rows.reshape(diffeo.n, -1, *rows.shape[-diffeo.dim :])
             diffeo = diffeo.to(device=rows.device, dtype=dtype)
             return diffeo.warp(stack.to(dtype) if half else stack, mode).to(rows.dtype).reshape(rows.shape)
 
@@ -90,10 +81,12 @@ class SampleDeformation:
 class RandomDiffeo(nn.Module):
     """Data augmentation by random smooth deformations (`SineField`), used like a torchvision transform.
 
-    Deforms images, videos (one deformation for each clip), PIL images, masks (nearest pixel), boxes
-    (`push_boxes`) and key points (`push_key_points`), alone or in nested tuples, lists and dicts; see
-    `sample_parts`. All parts of one sample are deformed by the same map; everything else is returned
-    unchanged. torchvision's tensors keep their class. As torchvision's transforms, it acts in eval mode too.
+    Deforms images, videos (one deformation for each clip), masks (nearest pixel), boxes (`push_boxes`) and
+    key points (`push_key_points`), alone or in nested tuples, lists, mappings and dataclasses; see
+    `sample_parts`. Images are tensors (channels, rows, columns), numpy arrays (rows, columns[, channels]) or
+    PIL images. All parts of one sample are deformed by the same map; labels, numbers, names of files and None
+    are returned unchanged. What may be an image and is not understood is an error. torchvision's tensors keep
+    their class. As torchvision's transforms, it acts in eval mode too.
 
     Fields are sampled on the CPU, or on the generator's device, and copied to the device of each part. This
     does not synchronise with a GPU, except for boxes and key points, which are computed on the CPU.
@@ -115,15 +108,19 @@ class RandomDiffeo(nn.Module):
             and key points then have n rows. Otherwise all images share one field.
         masks: which parts are masks where neither their class nor the key "mask" says so: keys of dicts at
             any depth, and positions in the outermost tuple or list, such as 1 in (image, mask). With None, a
-            warning is emitted for parts of the size of the image that may be masks; () declares that there
-            are none.
+            warning is emitted for parts of the size of the image that may be masks or further images; ()
+            declares that there are none.
+        volume: whether images are volumes, (channels, depth, rows, columns) or arrays (depth, rows, columns[,
+            channels]); there are no boxes and key points then. With None they are not, and shapes that may be
+            those of volumes or of other batches are an error: images of more than four channels need False.
         generator: source of random numbers; None is torch's default generator, which a `DataLoader` seeds
             differently in each of its workers. A generator passed here would be copied to all workers, which
             would then sample the same fields.
 
     Raises:
         ValueError: both delta and temperature, an invalid range, a cutoff or rule without modes, or a
-            probability outside of [0, 1].
+            probability outside of [0, 1]. When called: a sample without image, images of several sizes, or
+            parts that are not understood.
 
     Warns:
         FoldingWarning: as `SineField.sample`, unless fields that fold are resampled.
@@ -148,6 +145,7 @@ class RandomDiffeo(nn.Module):
         bijective: bool = False,
         per_image: bool = True,
         masks: Collection[str | int] | None = None,
+        volume: bool | None = None,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
@@ -169,7 +167,11 @@ class RandomDiffeo(nn.Module):
                 f'masks: expected positions or keys such as (1,) or ("segmentation",), got {masks!r}'
             )
         self.interpolation: Mode = interpolation
-        self.masks = None if masks is None else tuple(masks)
+        if volume and interpolation == "bicubic":
+            raise ValueError(
+                'interpolation: "bicubic" is for images; use "bilinear" or "nearest" for volumes'
+            )
+        self.masks, self.volume = None if masks is None else tuple(masks), volume
         self.p, self.bijective, self.per_image, self.generator = p, bijective, per_image, generator
 
     def extra_repr(self) -> str:
@@ -178,7 +180,7 @@ class RandomDiffeo(nn.Module):
         return (
             f"{fields.strength}={fields.values}, cutoff={fields.cutoffs}, rule={fields.rule!r}, "
             f"p={self.p:g}, interpolation={self.interpolation!r}, bijective={self.bijective}, "
-            f"per_image={self.per_image}, masks={self.masks}"
+            f"per_image={self.per_image}, masks={self.masks}, volume={self.volume}"
         )
 
     def forward(self, *inputs: Any) -> Any:
@@ -188,11 +190,14 @@ class RandomDiffeo(nn.Module):
             inputs, generator = inputs[:-1], inputs[-1]
         sample = inputs[0] if len(inputs) == 1 else inputs
         parts = sample_parts(sample, self.masks or ())
-        if self.masks is None and (candidates := undeclared_masks(parts)):
-            warn_caller(
-                f"may be a mask: {'; '.join(candidates)}. Declare masks with RandomDiffeo(masks=...), by "
-                "position or key, so that they take the nearest pixel; masks=() declares that there are none"
-            )
+        if self.masks != ():
+            size, _ = size_and_number(parts, volume=self.volume)
+            if candidates := undeclared(parts, size):
+                warn_caller(
+                    f"may be a mask or an image: {'; '.join(candidates)}. Declare masks with "
+                    "RandomDiffeo(masks=...), by position or key, so that they take the nearest pixel; name "
+                    'images {"image": ...}; masks=() declares that there are no others'
+                )
         deformation = self.make_params(parts, generator)
         return with_parts(sample, iter([self.transform(part, deformation) for part in parts]))
 
@@ -200,9 +205,9 @@ class RandomDiffeo(nn.Module):
         """Samples the deformations of one training sample.
 
         Raises:
-            ValueError: no part has a size, or the sizes of the parts differ.
+            ValueError: no part has a size, the sizes of the parts differ, or a layout is not understood.
         """
-        shape, n = size_and_number(parts)
+        size, n = size_and_number(parts, volume=self.volume)
         n = n if self.per_image else 1
         rows = torch.arange(n, device="cpu")
         if self.p < 1:
@@ -211,39 +216,30 @@ class RandomDiffeo(nn.Module):
             return SampleDeformation(None, rows, n)
         bijective = self.bijective or any(part.kind in ("boxes", "keypoints") for part in parts)
         if not bijective:
-            self.fields.warn_of_folds(shape)
-        diffeo = self.fields.sample(len(rows), shape, bijective=bijective, generator=generator)
+            self.fields.warn_of_folds(size)
+        diffeo = self.fields.sample(len(rows), size, bijective=bijective, generator=generator)
         return SampleDeformation(diffeo, rows, n)
 
     def transform(self, part: Part, deformation: SampleDeformation) -> Any:
         """One part of a sample, deformed; the same object where there is nothing to deform."""
-        value = part.value
-        if part.kind == "other" or deformation.diffeo is None:
+        value, diffeo = part.value, deformation.diffeo
+        if part.kind == "other" or diffeo is None:
             return value
-        mode: Mode = "nearest" if part.kind == "mask" else self.interpolation
-        if is_pil(value):
-            mode = "nearest" if value.mode in INDEXED else mode
-            return to_pil(deformation.warp(from_pil(value), mode), value)
-        # A plain tensor, so that operators of a tensor subclass are not used.
-        plain = value.as_subclass(Tensor)
+        size = diffeo.grid_shape
+        tensor = as_tensor(value, part.kind, size)
         if part.kind == "boxes":
             format: Any = getattr(value, "format", "XYXY")
             clamp = getattr(value, "clamping_mode", "soft") is not None
-            deformed = deformation.push_boxes(plain, getattr(format, "value", format), clamp)
+            deformed = deformation.push_boxes(tensor, getattr(format, "value", format), clamp)
         elif part.kind == "keypoints":
-            deformed = deformation.push_key_points(plain)
+            deformed = deformation.push_key_points(tensor)
         else:
-            if mode != "nearest" and (plain.dtype == torch.bool or plain.is_complex()):
+            indexed = part.kind == "mask" or (is_pil(value) and value.mode in INDEXED)
+            mode: Mode = "nearest" if indexed else self.interpolation
+            if mode != "nearest" and (tensor.dtype == torch.bool or tensor.is_complex()):
                 raise ValueError(
-                    f"{part.kind}: {plain.dtype} cannot be interpolated; use RandomDiffeo(interpolation="
+                    f"{part.where}: {tensor.dtype} cannot be interpolated; use RandomDiffeo(interpolation="
                     '"nearest"), or declare the mask with masks= and put it after the image'
                 )
-            deformed = deformation.warp(plain, mode)
-        return deformed if type(value) in (Tensor, nn.Parameter) else _like(deformed, value)
-
-
-def _like(plain: Tensor, original: Tensor) -> Tensor:
-    """A tensor with the class and the attributes of another, such as format and canvas size."""
-    converted = plain.as_subclass(type(original))
-    vars(converted).update(vars(original))
-    return converted
+            deformed = deformation.warp(tensor, mode)
+        return restored(deformed, value, part.kind, size)

@@ -344,7 +344,7 @@ def test_with_a_generator_torchs_default_state_is_unchanged():
         ((torch.tensor(3), IMAGE), "put the image first"),
         ((7, "cat"), "sample: expected images"),
         ({"image": IMAGE, "mask": torch.zeros(20, 31)}, "one size"),
-        ({"image": IMAGE, "mask": np.zeros((20, 30))}, "expected a tensor, got ndarray"),
+        ({"image": IMAGE, "mask": [[0, 1], [1, 0]]}, "mask: expected a tensor, got int"),
         ({"image": IMAGE, "boxes": torch.zeros(3, 5)}, r"boxes: expected shape \(..., 4\)"),
         ((IMAGE.as_subclass(Image), boxes_of([[0.0, 0, 1, 1]], format="XYWHR")), "format: expected one of"),
     ],
