@@ -1,4 +1,4 @@
-"""Threads for compiled loops, on ranges of equal work."""
+"""Threads: their number in this process, and compiled loops on ranges of equal work."""
 
 import ctypes
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 # Below this number of multiplications one thread is faster.
 _SMALL = 2_000_000
@@ -53,6 +54,27 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def set_threads(n: int) -> None:
+    """Let torch, the compiled loops of symnets and the linear algebra of NumPy and SciPy use n threads.
+
+    Raises:
+        ValueError: fewer than one.
+    """
+    if n < 1:
+        raise ValueError(f"threads: expected at least 1, got {n}")
+    torch.set_num_threads(n)
+    threadpool_limits(n)
+
+
+def one_blas_thread() -> threadpool_limits:
+    """Context in which the linear algebra of NumPy and SciPy uses one thread, and torch as many as before.
+
+    Threads wait for each other at every call. On cores shared with other processes a decomposition of a 3 x 3
+    matrix then takes milliseconds instead of microseconds.
+    """
+    return threadpool_limits(1, user_api="blas")
 
 
 def run(loop: Callable[[int, int], None], work: np.ndarray) -> None:

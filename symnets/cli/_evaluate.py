@@ -98,17 +98,15 @@ class Evaluate:
                 f"{data}, the first is frame {bad[0]}; check that frame, or train the model again"
             )
         result, missing = errors(predicted), [name for name in ("energy", "forces") if name not in labels]
-        if folder is not None and self.output is None:
-            folder = _own_folder(folder, self._inputs(data))
-        report = self._report(data, result, missing, folder)
-        text = json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False)
         try:
             if folder is not None:
+                folder = folder if self.output else _own_folder(folder, self._inputs(data))
+                text = self._report(data, result, missing, folder)
                 write(folder / "errors.json", f"{text}\n".encode())
                 save_picture(parity(predicted), folder / "parity.png")
         finally:  # results are printed even if the disk is full
             if self.json:
-                print(text)
+                print(self._report(data, result, missing, folder))
             else:
                 self._print(data, result, missing, folder)
 
@@ -136,13 +134,14 @@ class Evaluate:
         )
         return predictions(model, batches)
 
-    def _report(self, data: Path, result: Errors, missing: list[str], folder: Path | None) -> dict[str, Any]:
-        return self._inputs(data) | {
+    def _report(self, data: Path, result: Errors, missing: list[str], folder: Path | None) -> str:
+        report = self._inputs(data) | {
             "units": UNITS,
             "not_labelled": missing,
             "errors": asdict(result),
             "parity": None if folder is None else str(folder / "parity.png"),
         }
+        return json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False)
 
     def _print(self, data: Path, result: Errors, missing: list[str], folder: Path | None) -> None:
         console = Console()

@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
+from symnets.config import Seed
 from symnets.data import find_structure
 from symnets.device import usable_device
 from symnets.simulate import Ensemble, MDRun, SymnetsCalculator, n_steps, run_md
+from symnets.threads import set_threads
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Md:
     """Relaxation time of the thermostat in fs."""
     barostat_time: float = 1000.0
     """Relaxation time of the barostat in fs."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the initial momenta and of the Langevin noise."""
     keep_momenta: bool = False
     """Start with the momenta in the structure file, to continue an earlier run."""
@@ -62,6 +64,8 @@ class Md:
     """Replace existing files."""
     device: str = "cpu"
     """Device of the model: cpu, cuda, cuda:1, ...; auto uses a GPU if there is one."""
+    threads: int | None = None
+    """CPU threads; by default torch's choice. In a queue, the number of cores of the job."""
     dtype: Literal["float32", "float64"] | None = None
     """Floating-point type of the model; by default the type in which it was saved."""
     skin: float = 0.5
@@ -70,6 +74,8 @@ class Md:
     def run(self) -> int:
         """Run the dynamics and print averages; the exit status is 130 after Ctrl-C."""
         device = usable_device(self.device)
+        if self.threads is not None:
+            set_threads(self.threads)
         steps = n_steps(steps=self.steps, duration=self.duration, timestep=self.timestep)
         atoms = find_structure(self.structure)
         dtype = None if self.dtype is None else getattr(torch, self.dtype)

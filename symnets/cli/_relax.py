@@ -12,6 +12,7 @@ from tyro.conf import Positional
 from symnets.data import find_structure
 from symnets.device import usable_device
 from symnets.simulate import OptimizerName, Relaxation, SymnetsCalculator, relax
+from symnets.threads import set_threads
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,16 @@ class Relax:
     """Replace existing files."""
     device: str = "cpu"
     """Device of the model: cpu, cuda, cuda:1, ...; auto uses a GPU if there is one."""
+    threads: int | None = None
+    """CPU threads; by default torch's choice. In a queue, the number of cores of the job."""
     dtype: Literal["float32", "float64"] | None = None
     """Floating-point type of the model; by default the type in which it was saved."""
 
     def run(self) -> int:
         """Relax the structure; the exit status is 0 if converged, 1 if not, 130 after Ctrl-C."""
         device = usable_device(self.device)
+        if self.threads is not None:
+            set_threads(self.threads)
         atoms = find_structure(self.structure)
         dtype = None if self.dtype is None else getattr(torch, self.dtype)
         result = relax(

@@ -170,7 +170,7 @@ def _format(path: Path, several: bool) -> str:
         name = ""
     if name not in ioformats or not (ioformats[name].can_write and ioformats[name].can_read):
         raise ValueError(
-            f"{path}: expected a name with a format of ASE for writing and reading; "
+            f"{path}: expected a name with a format of ASE; "
             f"{_alternatives(path, several)}"
         )
     return name
@@ -182,7 +182,7 @@ def _alternatives(path: Path, several: bool) -> str:
     if not stem or filetype(f"/{stem}.xyz", read=False) != "extxyz":  # POSCAR.xyz is VASP's format to ASE
         stem = "structures" if several else "structure"
     endings = (".xyz", ".xyz.gz", ".traj", ".db") if several else (".xyz", ".traj", ".cif")
-    return f"names that work are {', '.join(stem + ending for ending in endings)}"
+    return f"try {', '.join(stem + ending for ending in endings[:-1])} or {stem}{endings[-1]}"
 
 
 def _quiet() -> warnings.catch_warnings:

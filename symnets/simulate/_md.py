@@ -27,6 +27,7 @@ from symnets.simulate._thermodynamics import (
     thermal_momenta,
 )
 from symnets.simulate._unstable import Unstable, check_finite, check_motion, progress_bar
+from symnets.threads import one_blas_thread
 
 Ensemble = Literal["nve", "nvt", "nvt-nose-hoover", "npt"]
 
@@ -208,6 +209,7 @@ def run_md(
             stack.enter_context(frames)
         show = stack.enter_context(progress_bar(f"md {ensemble}", steps, enabled=progress))
         stop_requested = stack.enter_context(interruptible())
+        stack.enter_context(one_blas_thread())
         # Overflows are detected, and reported, at the end of the step.
         stack.enter_context(np.errstate(over="ignore", invalid="ignore"))
         try:

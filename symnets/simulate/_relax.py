@@ -18,6 +18,7 @@ from symnets.data import StructureFile
 from symnets.interrupt import interruptible
 from symnets.simulate._files import snapshot, without_labels
 from symnets.simulate._unstable import Unstable, check_finite, progress_bar
+from symnets.threads import one_blas_thread
 
 OptimizerName = Literal["lbfgs", "bfgs", "fire"]
 _OPTIMIZERS = {"lbfgs": LBFGS, "bfgs": BFGS, "fire": FIRE}
@@ -111,6 +112,7 @@ def relax(
             stack.enter_context(frames)
         show = stack.enter_context(progress_bar(f"relax {optimizer}", steps, enabled=progress))
         stop_requested = stack.enter_context(interruptible())
+        stack.enter_context(one_blas_thread())  # for the 3 x 3 matrices of ASE's filter
         try:
             for now_converged in dynamics.irun(fmax=fmax, steps=steps):
                 step, converged = dynamics.nsteps, bool(now_converged)

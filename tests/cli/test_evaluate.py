@@ -1,14 +1,17 @@
 """`symnets evaluate` measures errors of labelled quantities and names the quantities without labels."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from threadpoolctl import threadpool_info
 
 from symnets.cli import main
 from symnets.models import load, save
+from symnets.threads import set_threads
 from tests.cli.models import label, saved_model, water, written
 
 RESOLUTION = 1e-6  # extended XYZ has eight decimals
@@ -55,18 +58,84 @@ def test_json_contains_the_errors(model: Path, data: Path, capsys: pytest.Captur
 
 
 def test_results_are_written_beside_the_model(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
-    printed = evaluated(capsys, model, data)
+    assert main(["evaluate", str(model), str(data)]) == 0
     folder = model.parent / "evaluation" / "water"
     assert sorted(file.name for file in folder.iterdir()) == ["errors.json", "parity.png"]
     assert (folder / "parity.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((folder / "errors.json").read_text(encoding="utf-8")) == printed
-    assert printed["parity"] == str(folder / "parity.png")
+    written_errors = json.loads((folder / "errors.json").read_text(encoding="utf-8"))
+    assert written_errors["parity"] == str(folder / "parity.png")
+    assert str(folder) in capsys.readouterr().out
+    assert evaluated(capsys, model, data) == written_errors | {"parity": None}
 
 
 def test_output_chooses_the_folder(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
-    evaluated(capsys, model, data, "--output", model.parent / "there")
+    printed = evaluated(capsys, model, data, "--output", model.parent / "there")
+    assert json.loads((model.parent / "there" / "errors.json").read_text(encoding="utf-8")) == printed
     assert (model.parent / "there" / "parity.png").is_file()
     assert not (model.parent / "evaluation").exists()
+
+
+def test_json_writes_nothing(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+    before = sorted(model.parent.rglob("*"))
+    evaluated(capsys, model, data)
+    assert sorted(model.parent.rglob("*")) == before
+
+
+def test_files_of_one_name_have_folders_of_their_own(model: Path, data: Path) -> None:
+    """Also two models in one folder; the same model and data replace their own results."""
+    (data.parent / "b").mkdir()
+    other = written(data.parent / "b" / data.name, label(water(2), model, bias=1.0))
+    fast = Path(shutil.copy(model, model.with_name("fast.safetensors")))
+    for pair in ((model, data), (model, other), (fast, data), (model, data), (model, other)):
+        assert main(["evaluate", *map(str, pair)]) == 0
+    found = {
+        folder.name: json.loads((folder / "errors.json").read_text(encoding="utf-8"))
+        for folder in (model.parent / "evaluation").iterdir()
+    }
+    assert {name: (report["model"], report["data"]) for name, report in found.items()} == {
+        "water": (str(model), str(data)),
+        "water-2": (str(model), str(other)),
+        "water-3": (str(fast), str(data)),
+    }
+    assert found["water-2"]["errors"]["energy"]["rmse"] == pytest.approx(1.0, abs=RESOLUTION)
+
+
+def test_output_is_checked_before_the_work(
+    model: Path, data: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("symnets.cli._evaluate.load", lambda *_, **__: pytest.fail("the work has begun"))
+    (model.parent / "evaluation").write_text("a file where the folder should be")
+    message = error_message(capsys, model, data)
+    assert "errors.json: cannot be written: Not a directory; choose another --output" in message
+    (data.parent / "taken" / "errors.json").mkdir(parents=True)
+    assert "got a directory" in error_message(capsys, model, data, "--output", data.parent / "taken")
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_results_are_printed_although_they_cannot_be_written(
+    model: Path, data: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, options: tuple
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("symnets.cli._evaluate.save_picture", full)
+    output = str(data.parent / "out")
+    assert main(["evaluate", str(model), str(data), "--output", output, *options]) == 2
+    captured = capsys.readouterr()
+    assert "No space left on device" in captured.err
+    assert '"rmse"' in captured.out if options else "forces on O" in captured.out
+    assert (data.parent / "out" / "errors.json").is_file()
+
+
+def test_threads_are_limited(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+    before = torch.get_num_threads()
+    try:
+        evaluated(capsys, model, data, "--threads", 3)
+        assert torch.get_num_threads() == 3
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} <= {1, 3}
+    finally:
+        set_threads(before)
+    assert "threads: expected at least 1, got 0" in error_message(capsys, model, data, "--threads", 0)
 
 
 def test_table_is_in_milli_units(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
