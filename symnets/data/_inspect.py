@@ -63,7 +63,7 @@ class DatasetSummary:
     first_refusal: str = ""
     """Error message of the first of them."""
     suspicious: list[str] = field(default_factory=list)
-    """Labels too large to be in the right unit, in words, see `suspicious_labels`."""
+    """Labels of a size that suggests a wrong unit, in words, see `suspicious_labels`."""
 
 
 def summarize(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 0.5) -> DatasetSummary:

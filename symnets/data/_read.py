@@ -82,7 +82,7 @@ def read_structures(
         where = f"{path}, frame {frame}"
         _check_frame(where, atoms)
         recognized = atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {}
-        results = {name: value for name, value in recognized.items() if name not in _LABELS}
+        results: dict[str, Any] = {}
         for name in _LABELS:
             key = keys[name] or name
             values = recognized if keys[name] is None else _values(atoms, per_atom=name == "forces")
@@ -106,7 +106,10 @@ def read_structures(
                 elif in_kbar:
                     value = _from_vasp(value)
             results[name] = float(value) if name == "energy" else value
-        atoms.calc = SinglePointCalculator(atoms, **results) if results else None
+        others = {name: value for name, value in recognized.items() if name not in _LABELS}
+        atoms.calc = SinglePointCalculator(atoms, **results) if results or others else None
+        if atoms.calc is not None:
+            atoms.calc.results.update(others)  # some have names that its constructor does not take
     for name, key in keys.items():
         if key is not None and require is None and not found[name]:
             everywhere = f"{path}, {len(structures)} frames" if len(structures) > 1 else f"{path}"

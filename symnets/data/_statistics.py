@@ -16,7 +16,9 @@ from symnets.data._read import is_isolated_atom
 from symnets.data._structures import read_labels
 
 _MAX_STRESS = 3.0  # eV/Å³, 480 GPa: more than the pressure in the centre of the Earth
+_MIN_STRESS = 5e-5  # eV/Å³, 8 MPa: the largest component of a whole data set is above
 _MAX_FORCE = 300.0  # eV/Å
+_SMALL_FORCE = 0.1  # eV/Å
 _MAX_ENERGY = 1000.0  # eV per atom above zero
 _DEEPEST = 25.0  # eV: no neutral atom has an energy below -25 eV Z^(7/3); Thomas and Fermi's model has 20.9
 
@@ -50,7 +52,7 @@ class Statistics:
     n_with_stress: int = 0
     """Number of structures that have a stress, labelled or not."""
     suspicious: tuple[str, ...] = ()
-    """Labels too large to be in the right unit, in words; see `suspicious_labels`."""
+    """Labels of a size that suggests a wrong unit, in words; see `suspicious_labels`."""
 
     def reference_energy(self, graph: AtomGraph) -> Float[Tensor, " graphs"]:
         """Sum of `energies` over the atoms of each structure in eV, float64."""
@@ -127,7 +129,7 @@ def _labels(graph: AtomGraph) -> dict[str, np.ndarray]:
 
 
 def suspicious_labels(structures: Sequence[Atoms]) -> list[str]:
-    """Sentences on labels too large to be in eV and Å, one a quantity, with the index of the largest."""
+    """Sentences on labels whose size is implausible in eV and Å, with the index of the worst structure."""
     labels = [read_labels(atoms) for atoms in structures]
     return _suspicious([atoms.numbers for atoms in structures], labels, numbered=True)
 
@@ -162,6 +164,14 @@ def _suspicious(
                 f"{name} of implausible size in {len(beyond)} of {len(size)} structures, up to "
                 f"{size[worst]:.4g} {unit}{where}: {cure}"
             )
+    largest = max(
+        (size for size, known in zip(sizes["stress"], labels, strict=True) if "stress" in known), default=1.0
+    )
+    if largest < _MIN_STRESS and max(sizes["forces"]) > _SMALL_FORCE:
+        sentences.append(
+            f"stress below {_MIN_STRESS:g} eV/Å³ in all structures, though atoms feel forces: it may be "
+            "absent or converted twice, see stress_convention"
+        )
     return sentences
 
 

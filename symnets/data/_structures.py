@@ -1,6 +1,6 @@
 """Conversion of ASE structures to graphs and back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -45,15 +45,16 @@ def from_ase(atoms: Atoms, cutoff: float, *, dtype: torch.dtype | None = None) -
         positions, wrap = near_origin(positions, cell, pbc)
         edge_shift = edge_shift + torch.from_numpy(wrap[sender] - wrap[receiver])
     graph = AtomGraph(
-        pos=torch.tensor(positions, dtype=dtype),
-        z=torch.tensor(atoms.numbers.astype(np.int64), dtype=torch.int64),
-        cell=torch.tensor(cell, dtype=dtype)[None],
-        pbc=torch.tensor(pbc.astype(bool), dtype=torch.bool)[None],
+        pos=torch.from_numpy(positions).to(dtype),
+        z=torch.from_numpy(atoms.numbers.astype(np.int64)),
+        cell=torch.from_numpy(cell).to(dtype)[None],
+        pbc=torch.from_numpy(pbc.astype(bool))[None],
         edge_index=edge_index,
         edge_shift=edge_shift.to(dtype),
     )
     for name, value in read_labels(atoms).items():
-        graph[name] = torch.tensor(value, dtype=torch.float64 if name == "energy" else dtype)
+        value = torch.from_numpy(np.array(value, dtype=np.float64, order="C"))
+        graph[name] = value if name == "energy" else value.to(dtype)
     return graph
 
 
@@ -119,27 +120,37 @@ def to_ase(graph: AtomGraph) -> Atoms | list[Atoms]:
 
 
 def build_graphs(
-    structures: Iterable[Atoms], cutoff: float, *, dtype: torch.dtype | None = None
+    structures: Iterable[Atoms],
+    cutoff: float,
+    *,
+    dtype: torch.dtype | None = None,
+    names: Sequence[str] | None = None,
 ) -> list[AtomGraph]:
     """Graphs of structures, all with the same fields.
 
     A label that only some structures have is NaN in the other graphs.
 
+    Args:
+        cutoff: Å.
+        dtype: floating dtype of the graphs; torch's default if None.
+        names: names of the structures in error messages; by default their indices.
+
     Raises:
-        ValueError: no structure, or one that `from_ase` does not accept; the message gives its index.
+        ValueError: no structure, or one that `from_ase` does not accept; the message gives its name.
     """
     graphs = []
     for index, atoms in enumerate(structures):
         try:
             graphs.append(from_ase(atoms, cutoff, dtype=dtype))
         except ValueError as error:
-            raise ValueError(f"structure {index} ({atoms.symbols}): {error}") from error
+            name = f"structure {index}" if names is None else names[index]
+            raise ValueError(f"{name} ({atoms.symbols}): {error}") from error
     if not graphs:
         raise ValueError("structures: expected at least one, got none")
     present = {name for graph in graphs for name in ("energy", "forces", "stress") if name in graph}
     for graph in graphs:
         absent = {
-            "energy": torch.full((1,), torch.nan, dtype=torch.float64),
+            "energy": torch.full((1,), torch.nan, dtype=torch.float64, device="cpu"),
             "forces": torch.full_like(graph.pos, torch.nan),
             "stress": torch.full_like(graph.cell, torch.nan),
         }

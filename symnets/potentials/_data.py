@@ -48,18 +48,16 @@ def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], St
         n_train = max(len(structures) - data.n_validation, 1) if data.n_train is None else data.n_train
         _check_enough(data, len(structures), n_train + data.n_validation)
         for_training, for_validation = split(len(structures), (n_train, data.n_validation), config.seed)
-    chosen = {
-        "training": [structures[i] for i in for_training],
-        "validation": [held_out[i] for i in for_validation],
-    }
+    names, train = zip(*(structures[i] for i in for_training), strict=True)
+    validation_names, validation = zip(*(held_out[i] for i in for_validation), strict=True)
     if "stress" in require:
-        for name, own in chosen.items():
-            _check_stress(data.validation or data.train if name == "validation" else data.train, name, own)
-    train, validation = (
-        build_graphs(own, config.model.cutoff, dtype=getattr(torch, config.dtype)) for own in chosen.values()
-    )
-    energies = _isolated_energies(config, isolated, chosen["training"])
-    return train, validation, statistics(train, isolated=energies)
+        _check_stress(data.train, "training", train)
+        _check_stress(data.validation or data.train, "validation", validation)
+    cutoff, dtype = config.model.cutoff, getattr(torch, config.dtype)
+    train_graphs = build_graphs(train, cutoff, dtype=dtype, names=names)
+    validation_graphs = build_graphs(validation, cutoff, dtype=dtype, names=validation_names)
+    energies = _isolated_energies(config, isolated, train)
+    return train_graphs, validation_graphs, statistics(train_graphs, isolated=energies)
 
 
 def _check_enough(data: DataConfig, available: int, requested: int) -> None:
@@ -74,8 +72,8 @@ def _check_enough(data: DataConfig, available: int, requested: int) -> None:
         )
 
 
-def _read(path: str, data: DataConfig, require: Sequence[str]) -> tuple[list[Atoms], list[Atoms]]:
-    """Structures of a file of the configuration, and the isolated atoms among them."""
+def _read(path: str, data: DataConfig, require: Sequence[str]) -> tuple[list[tuple[str, Atoms]], list[Atoms]]:
+    """Structures of a file of the configuration with their names, and the isolated atoms among them."""
     structures = read_structures(
         find_data(path),
         energy_key=data.energy_key,
@@ -86,7 +84,11 @@ def _read(path: str, data: DataConfig, require: Sequence[str]) -> tuple[list[Ato
         require=require,
     )
     isolated = [atoms for atoms in structures if is_isolated_atom(atoms)]
-    others = [atoms for atoms in structures if not is_isolated_atom(atoms)]
+    others = [
+        (f"{path}, frame {frame}", atoms)
+        for frame, atoms in enumerate(structures)
+        if not is_isolated_atom(atoms)
+    ]
     if not others:
         raise ValueError(f"{path}: expected structures, got isolated atoms only (config_type)")
     return others, isolated

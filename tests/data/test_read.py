@@ -220,6 +220,20 @@ class TestKeysPresent:
             np.testing.assert_array_equal(read.calc.results["dipole"], np.arange(3.0))
             assert keys_present([read]) == (["dipole", "energy", "free_energy"], ["energies", "magmoms"])
 
+    def test_results_of_any_name_are_kept(self, write, monkeypatch):
+        """ASE's reader of Castep has names of its own."""
+
+        def read(*args, **options):
+            atoms = molecule("H2O")
+            atoms.calc = SinglePointCalculator(atoms, energy=-1.0)
+            atoms.calc.results["energy_without_dispersion_correction"] = -2.0
+            return [atoms]
+
+        monkeypatch.setattr(ase.io, "read", read)
+        (atoms,) = read_structures(write(FRAME), energy_key="energy_without_dispersion_correction")
+        assert atoms.get_potential_energy() == -2.0
+        assert "energy_without_dispersion_correction" in keys_present([atoms])[0]
+
 
 class TestEncodings:
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16"])

@@ -118,6 +118,15 @@ def test_labels_without_weight_may_be_absent(over, weight, present):
         load_data(over(structures, (1.0, 1.0, 0.0)))
 
 
+def test_errors_name_file_and_frame(over):
+    structures = mixed(8)
+    results = structures[5].calc.results
+    structures[5].positions[1] = structures[5].positions[0]
+    structures[5].calc = SinglePointCalculator(structures[5], **results)
+    with pytest.raises(ValueError, match=r"data.xyz, frame 5 \(Cu3\): pos: atoms .* at the same place"):
+        load_data(over(structures))
+
+
 def test_forces_alone_leave_no_reference_energy(over):
     structures = mixed(32)[0::4]
     for atoms in structures:
