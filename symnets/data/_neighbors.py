@@ -133,7 +133,7 @@ def _check_sizes(points: NDArray, box: NDArray, periodic: NDArray, cutoff: float
         raise ValueError(f"pos: expected finite positions, got {points[atom].tolist()} for atom {atom}")
     if not np.isfinite(box).all():
         raise ValueError(f"cell: expected finite lattice vectors, got {box.tolist()}")
-    largest = max(np.abs(points).max(initial=0), np.abs(box[periodic]).max(initial=0))
+    largest = max(np.abs(points).max(initial=0), np.abs(box).max(initial=0))
     if largest > _MAX_LENGTH:
         raise ValueError(
             f"pos, cell: expected coordinates below {_MAX_LENGTH:.0e} Å, got {largest:.3g}; "
