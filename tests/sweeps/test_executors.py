@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import BrokenExecutor
+from types import SimpleNamespace
 
 import pytest
 
 from symnets.sweeps import Serial, executor
-from symnets.sweeps._executors import Processes
+from symnets.sweeps._executors import Dask, Processes
 from tests.sweeps.processes import ends, is_dead
 
 
@@ -107,6 +108,7 @@ def test_no_more_processes_than_asked_for():
     [
         ("locale", None, "expected local, serial or dask://HOST:PORT, got 'locale'"),
         ("serial", 2, "--workers goes with --executor local"),
+        ("dask://localhost", None, "expected local, serial or dask://HOST:PORT, got 'dask://localhost'"),
         ("local", 0, "workers: expected at least 1, got 0"),
     ],
 )
@@ -119,6 +121,25 @@ def test_dask_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ImportError, match=r"pip install 'symnets\[dask\]'"), executor("dask://node:8786"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("status", "workers", "said"),
+    [
+        ("running", {"tcp://a:1": 1}, None),
+        ("running", {}, "the scheduler tcp://s:1 has no workers; waiting for some"),
+        ("connecting", {}, "the connection to the scheduler tcp://s:1 is lost"),
+    ],
+)
+def test_dask_says_why_nothing_is_computed(status, workers, said):
+    client = SimpleNamespace(
+        status=status,
+        scheduler=SimpleNamespace(address="tcp://s:1"),
+        nthreads=lambda: workers,
+        get_executor=lambda pure: None,
+    )
+    trouble = Dask(client).trouble()
+    assert trouble is None if said is None else str(trouble).startswith(said)
 
 
 def test_serial_is_an_executor():

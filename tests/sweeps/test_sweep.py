@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from symnets.sweeps import _sweep as module
 from symnets.sweeps._executors import Processes
 from symnets.sweeps._locks import LOCKS, try_lock
 from symnets.sweeps._store import remove_runs
+from symnets.sweeps._worker import Job, run_job
 from tests.sweeps import toy_faults, toy_noise
 from tests.sweeps.toy_sweep import sweep_noise
 
@@ -224,6 +225,47 @@ def test_other_errors_of_a_worker_stop_the_sweep(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "run_job", lambda job: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         serial(toy_noise, FAST, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (CancelledError(), r"the workers are lost: their scheduler has ended.*same call continues"),
+        (
+            ModuleNotFoundError("No module named 'symnets'"),
+            r"need the same symnets: No module named 'symnets'",
+        ),
+        (RuntimeError("cannot\ndeserialise"), r"cannot run this sweep.*: cannot deserialise"),
+    ],
+)
+def test_errors_of_a_cluster_are_explained(tmp_path, monkeypatch, error, message):
+    monkeypatch.setattr(module, "run_job", lambda job: (_ for _ in ()).throw(error))
+    with pytest.raises(OSError, match=message):
+        serial(toy_noise, FAST, tmp_path)
+
+
+def test_a_worker_that_lacks_the_experiment_or_the_directory_says_so(tmp_path):
+    (batch,) = batches(toy_noise, FAST[:5])
+    with pytest.raises(
+        ImportError, match=r"a worker \(process \d+ on .*cannot import walk: unknown exp.*PYTHONPATH"
+    ):
+        run_job(Job("walk", str(tmp_path), batch))
+    with pytest.raises(FileNotFoundError, match=r"nowhere: a worker on .* does not see this directory"):
+        run_job(Job("tests.sweeps.toy_noise", str(tmp_path / "nowhere"), batch))
+
+
+class Idle(Serial):
+    """An executor in trouble: it says so, and computes nonetheless."""
+
+    def trouble(self) -> str:
+        return "there are no workers"
+
+
+def test_trouble_of_workers_is_told(tmp_path, capsys):
+    sweep(toy_noise, FAST[:5], tmp_path, executor=Idle())
+    assert capsys.readouterr().err.count("there are no workers") == 1
+    with pytest.warns(RuntimeWarning, match="there are no workers"):
+        sweep(toy_noise, FAST[5:10], tmp_path, executor=Idle(), progress=False)
 
 
 def test_a_directory_that_is_a_file_is_refused(tmp_path):
