@@ -109,14 +109,20 @@ _DEEP = ("I", "F")  # first letters of Pillow's modes with more than 8 bits, whi
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Sorted paths of the PNG and JPEG files in a folder and its subfolders.
+    """Sorted paths of the PNG and JPEG files in a folder and its subfolders; hidden ones are left out.
 
     Raises:
         FileNotFoundError: there is no such folder, or no such file in it.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: there is no such folder")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in ENDINGS
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)  # ._NAME.jpg of macOS
+    )
     if not paths:
         raise FileNotFoundError(f"{folder}: expected files ending in {', '.join(ENDINGS)}, found none")
     return paths
