@@ -223,8 +223,11 @@ def annotated_ranges(annotated: Any) -> dict[str, Range]:
 
 
 def check_annotated(section: str, config: Any) -> None:
-    """Check a dataclass against the ranges in its annotations, and all other numbers for being finite;
-    otherwise as `check_ranges`."""
+    """Check a dataclass against the ranges in its annotations; all other numbers must be finite.
+
+    Raises:
+        OutOfRange: as `check_ranges`.
+    """
     ranges = {field.name: FINITE for field in fields(config)} | annotated_ranges(type(config))
     check_values(section, vars(config), ranges)
 

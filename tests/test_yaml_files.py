@@ -53,8 +53,12 @@ def test_words_with_a_value(word, value):
         "inf",
         "nan",
         "1.2.3",
-    ]
-    + ["2024-01-01", "0o18", "-0x1F", "1 000", "½", "١"],
+        "2024-01-01",
+        "0o18",
+        "-0x1F",
+        "½",
+        "١",
+    ],
 )
 def test_words_that_are_text(word):
     assert scalar(word) == word
@@ -102,7 +106,7 @@ def test_encodings(tmp_path, encoding):
         ("a: !!timestamp 2024-01-01\n", "line 1: not a YAML file: .*without a tag"),
         ("a: !!int x\n", "line 1: 'x' is no !!int"),
         ("a: " + "9" * 5000, "line 1: expected a number of at most 1000 digits, got one of 5000"),
-        ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("a: " + "[" * 600 + "]" * 600, "nested too deeply"),
         ("a: \0\n", "not a YAML file: it contains the character"),
         ("--- {a: 1}\n--- {b: 2}\n", "line 2: not a YAML file: but found another document"),
         ("a: 1 #" + "x" * 1_000_000, "at most 1 MB; is it a configuration"),
@@ -134,10 +138,8 @@ def test_missing_files_and_folders(tmp_path):
 def test_written_values_are_read_equal_by_this_and_older_rules(tmp_path):
     import yaml
 
-    values = {
-        "a": ["1e-3", "yes", "0o7", "1_0", "x"],
-        "b": {"c": 1e-7, "d": True, "e": None, "f": 10**20, "g": ""},
-    }
+    words = ["1e-3", "yes", "0o7", "1_0", "x"]
+    values = {"a": words, "b": {"c": 1e-7, "d": True, "e": None, "f": 10**20, "g": ""}}
     text = yaml_text(values)
     assert read(tmp_path, text) == values
     assert yaml.safe_load(text) == values

@@ -100,7 +100,7 @@ def _one_line(box: str) -> str:
     words = " ".join(" ".join(line.strip("│|╭╮╰╯ ") for line in box.splitlines()).split())
     title, *sections = [part.strip() for part in re.split("[─-]{8,}", words)]
     message = (sections[0] if sections else title).partition(" Got errors:")[0].removesuffix(" (required)")
-    meant = [part.split()[3] for part in sections[1:] if re.match("Perhaps you meant: -", part)]
+    meant = [part.split()[3].rstrip(",") for part in sections[1:] if re.match("Perhaps you meant: -", part)]
     return (
         message[:1].lower()
         + message[1:].rstrip(".")

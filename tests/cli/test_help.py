@@ -4,12 +4,13 @@ import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from symnets.cli import COMMANDS, main
-from symnets.cli._main import GROUPS
+from symnets.cli._main import GROUPS, _command
 from symnets.data import IMAGE_DATASETS
 from symnets.files import locked
 from symnets.models import IMAGE_NETS, image_net, save
@@ -72,10 +73,55 @@ def test_help_and_list_of_experiments_do_not_import_torch(arguments):
 
 
 def test_error_names_an_unknown_option(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["info", "model.safetensors", "--jason"])
-    assert stop.value.code == 2
-    assert "--jason" in capsys.readouterr().err
+    assert main(["info", "model.safetensors", "--jason"]) == 2
+    assert capsys.readouterr().err == (
+        "error: unrecognized options: --jason; the nearest option is --json; "
+        "`symnets info --help` lists the options\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("md m CH4 --steps x", "error parsing --steps: no type matching {None}|INT could be instantiated"),
+        (
+            "md m CH4 --ensemble nvx",
+            "invalid choice 'nvx' for argument '--ensemble'. Expected one of ('nve', ",
+        ),
+        ("md m CH4 --steps", "missing value for argument '--steps'"),
+        ("md m", "missing from symnets md: STR File that ASE reads"),
+        ("md m CH4 --overwrite no", "--overwrite: expected true or false, got no"),
+        ("md m CH4 --timestep nan", "timestep: expected a finite number, got nan"),
+        ("md m CH4 --seed -1", "seed: expected 0 to 4294967295, got -1"),
+        ("stability --model m --mean 0.1 inf", "mean: expected a finite number, got [0.1, inf]"),
+        ("compile m --tolerance inf", "tolerance: expected a finite number, got inf"),
+        ("data generate CH4 --seed 99999999999", "seed: expected 0 to 4294967295, got 99999999999"),
+        ("demo --minutes inf --seed 1", "minutes: expected a finite number, got inf"),
+        ("run jamming_spheres --seed 4294967296", "seed: expected 0 to 4294967295, got 4294967296"),
+        ("sweep jamming_spheres --set seed=-1", "seed: expected 0 to 4294967295, got -1"),
+        ("list foo", "invalid choice 'foo' for argument 'kind'. Expected one of ('models', 'datasets'"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_errors_of_one_line(line, message, capsys):
+    assert main(line.split()) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: {message}")
+    assert shown.count("\n") == 1
+
+
+def test_booleans_null_and_the_home_folder_are_read_as_written():
+    def parsed(line):
+        name, *rest = line.split()
+        return _command(name, rest)
+
+    assert parsed("md m CH4 --overwrite true --steps null").overwrite
+    assert not parsed("md m CH4 --overwrite=false --steps=3").overwrite
+    assert parsed("md m CH4 --steps None --keep-momenta FALSE --overwrite").overwrite
+    assert parsed("stability --model m --baseline none").baseline == "none"
+    home = Path("~").expanduser()
+    command = parsed("md ~/m ~/s.xyz --trajectory=~/t.xyz --log ~/l.csv")
+    assert (command.model, command.structure) == (home / "m", str(home / "s.xyz"))
+    assert (command.trajectory, command.log) == (home / "t.xyz", home / "l.csv")
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,33 @@ def test_values_out_of_range_in_file_and_options(here, capsys):
     assert error_line(capsys, "mine.yaml", "--model.cutoff", "-1") == (
         "model.cutoff: expected more than 0, got -1.0"
     )
-    assert error_line(capsys, "mine.yaml", "--seed", "-1") == "seed: expected at least 0, got -1"
+    assert error_line(capsys, "mine.yaml", "--seed", "-1") == ("seed: expected 0 to 4294967295, got -1")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--model.parity false", False), ("--model.parity=TRUE", True), ("--model.no-parity", False)],
+)
+def test_booleans_of_the_model_are_flags_or_have_a_value(here, option, value):
+    command = Train.parse(["mine.yaml", *option.split(), "--optimizer.amsgrad", "true", "--resume"])
+    assert command.settings.model.parity is value
+    assert command.settings.optimizer.amsgrad
+    assert command.resume
+
+
+def test_wrong_values_of_the_model_are_named(here, capsys):
+    assert error_line(capsys, "mine.yaml", "--model.parity", "off") == (
+        "--model.parity: expected true or false, got off"
+    )
+    assert "error parsing --model.channels: " in error_line(capsys, "mine.yaml", "--model.channels", "x")
+    assert error_line(capsys, "mine.yaml", "--model.architecture", "no.such:Net") == (
+        "architecture: no.such:Net: there is no module 'no.such' here or among the installed ones"
+    )
+    (here / "wrong.yaml").write_text(TEXT + "model: {architecture: 'no.such:Net'}\n")
+    assert error_line(capsys, "wrong.yaml") == (
+        "wrong.yaml: model.architecture: no.such:Net: there is no module 'no.such' here or among the "
+        "installed ones"
+    )
 
 
 def test_unusable_device_is_an_error_of_one_line(here, capsys):
