@@ -53,8 +53,8 @@ class MeasureStability:
     """Modes kept: disc, up to the cutoff; half, below cutoff + 1/2 as in the paper's published code."""
     layers: tuple[str, ...] = ("all",)
     """all (modules without children), names as in model.named_modules(), or output for the output only. With
-    all, layers that do not return a tensor with one row for each image, such as an LSTM, are left out, with a
-    note."""
+    all, layers that do not return a tensor with one row for each image, such as an LSTM, and layers that are
+    never called are left out, with a note."""
     n_images: int = 500
     """Number of images, chosen at random."""
     draws: int = 4
@@ -164,14 +164,15 @@ class MeasureStability:
         self, net: torch.nn.Module, images: Tensor, field: SineField, strength: dict[str, float], norm: Any
     ) -> Stability:
         output = parse_selectors(self.output_key)
-        trial = try_out(net, images[:2], layers=self.layers, output=output, name=self.model)
+        try_out(net, images[:2], layers=self.layers, output=output, name=self.model)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FoldingWarning)  # _warn_of_folds has printed it
-            result = stability(
+            warnings.filterwarnings("ignore", "stability: not measured")  # a note below the table
+            return stability(
                 net,
                 images,
                 field,
-                layers=trial.layers,
+                layers=self.layers,
                 n_draws=self.draws,
                 noise=self.noise,
                 average=self.average,
@@ -183,7 +184,6 @@ class MeasureStability:
                 progress=not self.json,
                 **strength,
             )
-        return replace(result, notes=(*result.notes, *trial.notes))
 
     def _warn_of_folds(self, field: SineField, strength: dict[str, float]) -> None:
         temperature = strength.get("temperature", field.temperature(strength.get("delta", 0.0)))

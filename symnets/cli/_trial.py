@@ -1,7 +1,6 @@
 """A trial forward pass on a few images, which detects errors before the measurement starts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,19 +8,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from symnets.observables import OUTPUT, OutputSelector, as_found, select_layers, select_output, selector_of
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Result of a trial forward pass.
-
-    Attributes:
-        layers: layers that can be measured.
-        notes: sentences about layers that were left out.
-    """
-
-    layers: Sequence[str]
-    notes: tuple[str, ...]
 
 
 def parse_selectors(words: Sequence[str]) -> dict[str, OutputSelector]:
@@ -37,11 +23,8 @@ def try_out(
     layers: Sequence[str],
     output: Mapping[str, OutputSelector],
     name: str,
-) -> Trial:
-    """Determines the layers that return a tensor with one row for each image; notes name the others.
-
-    An LSTM, for example, returns a tuple, and a layer that acts on windows of an image returns more rows than
-    there are images.
+) -> None:
+    """Checks that a network takes images, and that its output and the named layers can be measured.
 
     Args:
         net: the network.
@@ -55,12 +38,15 @@ def try_out(
             layer, is not a floating-point tensor with one row for each image.
     """
     modules, named = select_layers(net, layers)
+    required = {
+        layer: module
+        for layer, module in modules.items()
+        if (layer in named or layer in output) and not isinstance(module, torch.jit.ScriptModule)
+    }
     wrong: dict[str, str] = {}
-    called: set[str] = set()
 
     def check_output(layer: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, inputs: Any, result: Any) -> None:
-            called.add(layer)
             try:
                 select_output(result, selector_of(output, layer, False), layer, len(images))
             except ValueError as error:
@@ -68,7 +54,7 @@ def try_out(
 
         return hook
 
-    hooks = [module.register_forward_hook(check_output(layer)) for layer, module in modules.items()]
+    hooks = [module.register_forward_hook(check_output(layer)) for layer, module in required.items()]
     like = next((p for p in net.parameters() if p.is_floating_point()), images)
     try:
         with as_found(net), torch.no_grad():
@@ -86,13 +72,8 @@ def try_out(
         select_output(result, output.get(OUTPUT), OUTPUT, len(images))
     except ValueError as error:
         raise ValueError(f"{error} (on the command line: --output-key INDEX-OR-KEY)") from error
-    if explicit := [layer for layer in wrong if layer in named or layer in output]:
+    for layer, message in wrong.items():
         raise ValueError(
-            f"{wrong[explicit[0]]} (on the command line: --output-key {explicit[0]}=INDEX-OR-KEY; "
-            "--layers all omits such layers, --layers output omits all layers)"
+            f"{message} (on the command line: --output-key {layer}=INDEX-OR-KEY; --layers all leaves out "
+            "such layers, --layers output leaves out all layers)"
         )
-    if not wrong:
-        return Trial(layers, ())
-    few = ", ".join(list(wrong)[:4]) + (f" and {len(wrong) - 4} more" if len(wrong) > 4 else "")
-    note = f"not measured, because the output has not one row for each image: {few}; see --output-key"
-    return Trial([layer for layer in modules if layer in called and layer not in wrong], (note,))

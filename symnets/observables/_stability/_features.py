@@ -1,12 +1,16 @@
 """Outputs of the layers of a network: selection of layers, selection of tensors, and forward hooks."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from contextlib import ExitStack
+from typing import Any, NamedTuple, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.jit import ScriptModule
+from torch.nn.utils.parametrize import is_parametrized
 
 from symnets.names import nearest
 
@@ -87,20 +91,23 @@ Layers = str | type[nn.Module] | Sequence[str | type[nn.Module]] | None
 def select_layers(model: nn.Module, layers: Layers) -> tuple[dict[str, nn.Module], set[str]]:
     """Selects modules of a network: the modules by name, and the set of names that were given explicitly.
 
-    A submodule that is itself called "output" is listed as ".output".
+    A submodule that is itself called "output" is listed as ".output". Names in a compiled network are those
+    before compilation. A module with several names is selected once, under the first of them, or that which
+    was given.
 
     Args:
         model: the network.
         layers: None for no submodule; "all" for all modules without children; a name as in
-            `model.named_modules()`; a type, for all modules of that type; or several of these.
+            `model.named_modules()`; a type, for all modules of that type; or several of these. Modules that
+            compute parameters (`torch.nn.utils.parametrize`) are selected by name only, and do not count as
+            children.
 
     Raises:
         TypeError: neither names nor types.
-        ValueError: no module of that name or type.
+        ValueError: no module of that name or type, or a name of a module inside of TorchScript.
     """
-    modules = {
-        f".{name}" if name == OUTPUT else name: module for name, module in model.named_modules() if name
-    }
+    names = module_names(model)
+    modules = {name: names.modules[name] for name in names.layers}
     if not isinstance(layers, str | type | Iterable | None):
         raise TypeError(f"layers: expected names, module types or 'all', got {layers!r}")
     requested = [] if layers is None else [layers] if isinstance(layers, str | type) else list(layers)
@@ -111,23 +118,76 @@ def select_layers(model: nn.Module, layers: Layers) -> tuple[dict[str, nn.Module
             new = {name: module for name, module in modules.items() if isinstance(module, layer)}
             if not new:
                 types = sorted({type(module).__name__ for module in modules.values()})
-                raise ValueError(f"layers: the model has no {layer.__name__}; it has {', '.join(types)}")
-        elif layer == "all" and "all" not in modules:
-            new = {name: module for name, module in modules.items() if not any(module.children())}
+                scripted = any(isinstance(module, ScriptModule) for module in modules.values())
+                raise ValueError(
+                    f"layers: the model has no {layer.__name__}; it has {', '.join(types)}"
+                    + (f", modules of TorchScript, {NO_HOOKS}" if scripted else "")
+                )
+        elif layer == "all" and "all" not in names.modules:
+            new = {name: module for name, module in modules.items() if _is_leaf(module)}
         elif layer == OUTPUT:
             continue  # always measured
         else:
-            new = {layer: _named(modules, layer)}
+            new = {layer: _named(names.modules, layer)}
+            if isinstance(new[layer], ScriptModule):
+                raise ValueError(f"layers: {layer} is a module of TorchScript, {NO_HOOKS}")
             named.add(layer)
-        selected |= new
-    return selected, named
+        known = {id(module) for module in selected.values()}
+        selected |= {name: module for name, module in new.items() if id(module) not in known}
+    return selected, named & selected.keys()
+
+
+NO_HOOKS = "whose layers cannot be measured; pass the network from which it was traced or scripted"
+
+
+class ModuleNames(NamedTuple):
+    """Names of the modules of a network."""
+
+    modules: dict[str, nn.Module]
+    """By each of their names, without `_orig_mod`, which compilation adds."""
+    layers: list[str]
+    """The first name of each module that is not part of a parametrisation."""
+    aliases: dict[str, str]
+    """Further names of modules: the first name of the same module."""
+
+
+def module_names(model: nn.Module) -> ModuleNames:
+    """All names of the modules of a network; a shared module has several."""
+    modules: dict[str, nn.Module] = {}
+    computed: list[str] = []  # modules that compute parameters
+    for path, module in model.named_modules(remove_duplicate=False):
+        name = ".".join(word for word in path.split(".") if word != "_orig_mod")
+        if name:
+            modules[f".{name}" if name == OUTPUT else name] = module
+        if is_parametrized(module):
+            computed.append(f"{name}.parametrizations".lstrip("."))
+    first: dict[int, str] = {}
+    layers, aliases = [], {}
+    for name, module in modules.items():
+        if id(module) in first:
+            aliases[name] = first[id(module)]
+            continue
+        first[id(module)] = name
+        if not any(name == path or name.startswith(f"{path}.") for path in computed):
+            layers.append(name)
+    return ModuleNames(modules, layers, aliases)
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    """Whether a module can be called and has no children, except those that compute its parameters."""
+    if isinstance(module, nn.ModuleList | nn.ModuleDict | nn.ParameterList | nn.ParameterDict):
+        return False
+    parametrised = is_parametrized(module)
+    children = [name for name, _ in module.named_children()]
+    return all(parametrised and name == "parametrizations" for name in children)
 
 
 def _named(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
     if not isinstance(name, str):
         raise TypeError(f"layers: expected names, module types or 'all', got {name!r}")
-    if name in modules:
-        return modules[name]
+    plain = ".".join(word for word in name.split(".") if word != "_orig_mod")
+    if plain in modules:
+        return modules[plain]
     raise ValueError(
         f"layers: the model has no module {name!r}; the nearest names are "
         f"{', '.join(nearest(name, modules, n=3)) or '(none)'}"
@@ -142,13 +202,14 @@ class Features:
     """Forward passes that call back with the output of each selected layer, as soon as it is computed.
 
     The callback is immediate, because an in-place ReLU overwrites the output of the layer before it. A layer
-    that is called several times has the names name, name#2, name#3, ... Hooks are removed at the end of the
-    `with` block.
+    that is called several times has the names name, name#2, name#3, ... Compiled modules are executed without
+    compilation, because compiled code may skip hooks. Hooks are removed at the end of the `with` block.
 
     Args:
         model: any module.
         layers: modules by name.
-        named: names of layers that must be called in the forward pass.
+        named: names of layers that must be called in the forward pass, and have a tensor as output; others
+            are left out, see `notes`.
         output: selectors for outputs that are not tensors.
 
     Raises:
@@ -165,21 +226,25 @@ class Features:
         if isinstance(output, Mapping) and (unknown := set(output) - {OUTPUT, *layers}):
             raise ValueError(f"output: expected names of measured layers, got {', '.join(sorted(unknown))}")
         self.model, self.layers, self.named, self.output = model, layers, named, output
+        self.required = {*named, *(output if isinstance(output, Mapping) else ())}
         self.names: tuple[str, ...] = ()
         self._calls: Counter[str] = Counter()
+        self._without_rows: dict[str, None] = {}  # in order
         self._order: list[str] = []
         self._on_features: OnFeatures | None = None
         self._n = 0
-        self._hooks: list[Any] = []
+        self._exit = ExitStack()
 
     def __enter__(self) -> Self:
         for name, module in self.layers.items():
-            self._hooks.append(module.register_forward_hook(self._hook(name)))
+            if not isinstance(module, ScriptModule):
+                self._exit.callback(module.register_forward_hook(self._hook(name)).remove)
+        if self.layers and "torch._dynamo" in sys.modules:
+            self._exit.enter_context(torch.compiler.set_stance("force_eager"))
         return self
 
     def __exit__(self, *_: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
+        self._exit.close()
 
     def forward(self, images: Tensor, on_features: OnFeatures) -> None:
         """One forward pass; calls `on_features` for each layer in order of execution, the output last.
@@ -191,12 +256,31 @@ class Features:
         self._order, self._on_features, self._n = [], on_features, len(images)
         self._emit(OUTPUT, self.model(images), own=True)
         if missing := [name for name in self.named if not self._calls[name]]:
-            raise ValueError(f"layers: {', '.join(missing)} not called in the forward pass")
+            raise ValueError(
+                f"layers: {', '.join(missing)} not called in the forward pass; a layer is measured if the "
+                "network calls it as layer(x)"
+            )
         if self.names and self.names != tuple(self._order):
             raise ValueError(
                 f"layers: expected the same calls in every pass, got {self._order} after {list(self.names)}"
             )
         self.names = tuple(self._order)
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on layers that were selected but are not measured, after a forward pass."""
+        scripted = [name for name, module in self.layers.items() if isinstance(module, ScriptModule)]
+        silent = [name for name in self.layers if not self._calls[name] and name not in scripted]
+        notes = []
+        if scripted:
+            notes.append(f"not measured: {few(scripted)}; the network is in TorchScript, {NO_HOOKS}")
+        if silent:
+            notes.append(f"not measured, because never called as layer(x): {few(silent)}")
+        if self._without_rows:
+            notes.append(
+                "not measured, because the output has not one row for each image: "
+                f"{few(list(self._without_rows))}; select a tensor with output= (--output-key)"
+            )
+        return tuple(notes)
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -208,12 +292,36 @@ class Features:
         assert self._on_features is not None
         self._calls[name] += 1
         count = self._calls[name]
-        features = select_output(output, selector_of(self.output, name, own), name, self._n)
+        try:
+            features = select_output(output, selector_of(self.output, name, own), name, self._n)
+        except ValueError:
+            if own or name in self.required:
+                raise
+            self._without_rows[name] = None
+            return
         name = name if count == 1 else f"{name}#{count}"
         self._order.append(name)
         self._on_features(
             name, features.detach().flatten(1) if features.ndim > 1 else features.detach()[:, None]
         )
+
+
+def shared_names(model: nn.Module, layers: Mapping[str, nn.Module]) -> tuple[str, ...]:
+    """A sentence on measured layers that have several names."""
+    names = module_names(model)
+    by_id = {id(module): name for name, module in layers.items()}
+    pairs = [
+        f"{name} is {by_id[id(module)]}"
+        for name, module in names.modules.items()
+        if by_id.get(id(module), name) != name
+    ]
+    return (f"shared modules, listed under one name: {few(pairs)}",) if pairs else ()
+
+
+def few(names: Collection[str]) -> str:
+    """The first four names, and how many more there are."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(list(names)[:4]) + more
 
 
 @torch.no_grad()

@@ -17,7 +17,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from symnets.diffeo import FoldingWarning
 from symnets.observables._as_found import as_found
 from symnets.observables._stability._accumulators import Accumulators, Average
-from symnets.observables._stability._features import Features, Layers, OutputSelector, select_layers
+from symnets.observables._stability._features import (
+    Features,
+    Layers,
+    OutputSelector,
+    few,
+    select_layers,
+    shared_names,
+)
 from symnets.observables._stability._perturbed_images import (
     BLOCK,
     DeformationField,
@@ -56,17 +63,11 @@ def _notes(
     if n_images == 1:
         yield "D and G are undefined: a single image has no pair distance"
     elif len(names := layers[~g.defined & ~d.defined]):
-        yield f"D and G are undefined: the outputs of all images are equal, or NaN, in {_first(names)}"
+        yield f"D and G are undefined: the outputs of all images are equal, or NaN, in {few(names)}"
     if len(names := layers[~r.defined & ~(g.value == 0)]):
-        yield f"R is undefined: noise does not change the output, or it is NaN, in {_first(names)}"
+        yield f"R is undefined: noise does not change the output, or it is NaN, in {few(names)}"
     if len(names := layers[~r.defined & (g.value == 0)]):
-        yield f"R is undefined: G is 0 in {_first(names)}; the identity gives noise of norm 0"
-
-
-def _first(names: np.ndarray) -> str:
-    """The first four names."""
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(names[:4]) + more
+        yield f"R is undefined: G is 0 in {few(names)}; the identity gives noise of norm 0"
 
 
 BatchNorm = Literal["running", "batch"]
@@ -161,8 +162,9 @@ def stability(
         temperature: T of the deformations.
         delta: root mean square displacement in pixels, in place of the temperature.
         layers: layers to measure besides the output: names as in `model.named_modules()`, module types (all
-            modules of that type), or "all" (modules without children). Types and "all" skip modules that are
-            not called. A layer that is called several times is listed as name, name#2, ...
+            modules of that type), or "all" (modules without children). Types and "all" leave out modules that
+            are not called as layer(x), and outputs without one row for each image; a warning and `notes` name
+            them. A layer that is called several times is listed as name, name#2, ...
         n_draws: deformations, and noises, of each image.
         noise: norm of the isotropic noise: ‖η‖ = ‖τx - x‖ for each draw ("per_image", as the published code),
             or ‖η‖ = <‖τx - x‖> for all ("mean", as the paper; requires one more pass of deformations).
@@ -184,6 +186,7 @@ def stability(
 
     Warns:
         FoldingWarning: once, if the field warns that the deformations are too strong.
+        UserWarning: some of the layers are not measured.
 
     Example:
         For f(x) = x, D = G and R = 1 for any images.
@@ -191,7 +194,8 @@ def stability(
     check_images(images, field)
     strength = check_strength(temperature, delta)
     _check_options(n_draws, noise, average, batch_size, batch_norm, confidence)
-    features = Features(model, *select_layers(model, layers), output)
+    selected, named = select_layers(model, layers)
+    features = Features(model, selected, named, output)
     like = next((p for p in model.parameters() if p.is_floating_point()), images)
     seed = int(torch.randint(2**62, (), generator=generator, device=getattr(generator, "device", "cpu")))
     dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
@@ -210,6 +214,8 @@ def stability(
             if progress:  # r_so_far synchronises with the device
                 bar.update(done, layer_sums.r_so_far(done))
     numbers = [layer_sums.by_layer[name].numbers(confidence, seed) for name in features.names]
+    for note in (left_out := features.notes()):
+        warnings.warn(f"stability: {note}", stacklevel=2)
     d, g, r = (LayerEstimates.of(column) for column in zip(*numbers, strict=True))
     temperature, delta = _both_strengths(field, strength)
     return Stability(
@@ -226,7 +232,11 @@ def stability(
         average=average,
         batch_norm=batch_norm,
         confidence=confidence,
-        notes=notes(features.names, d, g, r, len(images)),
+        notes=(
+            *notes(features.names, d, g, r, len(images)),
+            *left_out,
+            *shared_names(model, selected),
+        ),
     )
 
 

@@ -154,7 +154,7 @@ class Stability:
     confidence: float
     """Confidence level of the intervals."""
     notes: tuple[str, ...] = ()
-    """Which quantities are undefined, and why."""
+    """Which quantities are undefined and which layers are not measured, and why."""
 
     @property
     def defined(self) -> Bool[ndarray, " layers"]:

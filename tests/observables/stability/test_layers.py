@@ -1,10 +1,14 @@
 """Layers of any module: selection of layers and of tensors in their output."""
 
 from collections import namedtuple
+from collections.abc import Callable
 
 import pytest
+import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
 
+from tests.observables.stability import nets
 from tests.observables.stability.nets import images, measure, small_net
 
 
@@ -64,7 +68,11 @@ def test_layers_by_type_come_in_the_order_of_execution() -> None:
 
 
 def test_each_call_of_a_layer_is_listed() -> None:
-    found = measure(Twice(), layers="all")
+    with pytest.warns(UserWarning, match=r"never called as layer\(x\): unused$") as emitted:
+        found = measure(Twice(), layers="all")
+    assert [one.filename for one in emitted] == [nets.__file__]  # the line that called `stability`
+    assert found.notes == ("not measured, because never called as layer(x): unused",)
+    assert found.notes[0] in str(found)
     assert found.layers == ("relu", "relu#2", ".output", "output")
     table = found.table()
     assert table.loc["relu"].tolist() != table.loc["relu#2"].tolist()
@@ -117,3 +125,144 @@ def test_half_precision_outputs_are_compared_in_float32() -> None:
     found = measure(net, images().float())
     assert found.defined.all()
     assert found.R.value == pytest.approx(measure(net.float(), images().float()).R.value, rel=0.1)
+
+
+class Doubled(nn.Module):
+    """A parametrisation with a layer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Identity()
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return 2 * self.inner(weight)
+
+
+PARAMETRISED: dict[str, Callable[[nn.Module], object]] = {
+    "weight norm": lambda layer: parametrizations.weight_norm(layer),
+    "spectral norm": lambda layer: parametrizations.spectral_norm(layer),
+    "orthogonal": lambda layer: parametrizations.orthogonal(layer),
+    "own": lambda layer: parametrize.register_parametrization(layer, "weight", Doubled()),
+    "old weight norm": lambda layer: nn.utils.weight_norm(layer),
+    "old spectral norm": lambda layer: nn.utils.spectral_norm(layer),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated in favor of:FutureWarning")
+@pytest.mark.parametrize("name", PARAMETRISED)
+def test_parametrised_layers_are_layers(name: str) -> None:
+    net, plain = small_net(), small_net()
+    PARAMETRISED[name](net[0])
+    with torch.no_grad():
+        net(images())
+        plain[0].weight.copy_(net.eval()[0].weight)
+    found = measure(net, layers="all")
+    assert found.layers == ("0", "1", "2", "3", "4", "output")
+    assert found.notes == ()
+    plain[1].load_state_dict(net[1].state_dict())
+    expected = measure(plain, layers="all")
+    assert found.table().values == pytest.approx(expected.table().values, rel=1e-9)
+    assert measure(net, layers=nn.Conv2d).layers == ("0", "output")
+
+
+def test_modules_that_compute_parameters_are_no_layers() -> None:
+    net = small_net()
+    parametrize.register_parametrization(net[0], "weight", Doubled())
+    with pytest.raises(ValueError, match="the model has no Identity"):
+        measure(net, layers=nn.Identity)
+    with pytest.raises(ValueError, match=r"expected a floating-point tensor with the 30 images"):
+        measure(net, layers=["0.parametrizations.weight.0"])
+
+
+def test_compiled_networks_that_have_run_are_measured_as_plain_ones() -> None:
+    plain = small_net().eval()
+    expected = measure(plain, layers="all").table()
+    whole = torch.compile(plain, backend="eager")
+    part = small_net().eval()
+    part[0].compile(backend="eager")
+    for net in (whole, part):
+        with torch.no_grad():
+            for n in (30, 12):
+                net(images(n))
+        found = measure(net, layers="all")
+        assert list(found.table().index) == list(expected.index)
+        assert found.table().values == pytest.approx(expected.values, rel=1e-9)
+        assert found.notes == ()
+    for name in ("0", "_orig_mod.0"):
+        assert measure(whole, layers=[name]).layers == (name, "output")
+
+
+@pytest.mark.parametrize("make", [lambda net: torch.jit.trace(net, images()), torch.jit.script])
+def test_layers_of_torchscript_are_said_to_be_missing(make: Callable[[nn.Module], nn.Module]) -> None:
+    net = small_net().eval()
+    script = make(net)
+    with pytest.warns(
+        UserWarning, match=r"not measured: 0, 1, 2, 3 and 1 more; the network is in TorchScript"
+    ):
+        found = measure(script, layers="all")
+    assert found.layers == ("output",)
+    assert found.table().values == pytest.approx(measure(net).table().values, rel=1e-9)
+    for layers in (["0"], nn.Conv2d):
+        with pytest.raises(ValueError, match="pass the network from which it was traced or scripted"):
+            measure(script, layers=layers)
+    inside = nn.Sequential(script, nn.ReLU())
+    with pytest.warns(UserWarning, match=r"not measured: 0\.0, "):
+        assert measure(inside, layers="all").layers == ("1", "output")
+
+
+def test_traced_graphs_have_layers() -> None:
+    net = small_net()
+    found = measure(torch.fx.symbolic_trace(net), layers="all")
+    assert found.table().values == pytest.approx(measure(net, layers="all").table().values, rel=1e-9)
+
+
+def test_a_shared_module_is_known_by_all_its_names() -> None:
+    class Shared(Twice):
+        def __init__(self) -> None:
+            super().__init__()
+            del self.unused
+            self.again = self.relu
+
+    net = Shared()
+    expected = measure(net, layers="all")
+    assert expected.layers == ("relu", "relu#2", ".output", "output")
+    assert expected.notes == ("shared modules, listed under one name: again is relu",)
+    for layers, name in [(["again"], "again"), (["again", "relu"], "again"), (["relu", "again"], "relu")]:
+        found = measure(net, layers=layers)
+        assert found.layers == (name, f"{name}#2", "output")
+        assert found.R.value.tolist() == pytest.approx(expected.R.value[[0, 1, 3]].tolist(), rel=1e-12)
+
+
+class Functional(nn.Module):
+    """Layers whose weights are used without calling them, a layer that returns a tuple, and containers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(2, 2, 1).double(), nn.Conv2d(2, 2, 1).double()
+        self.lstm = nn.LSTM(7, 3, batch_first=True).double()
+        self.containers = nn.ModuleList([nn.ParameterList([nn.Parameter(torch.ones(1))]), nn.ModuleDict()])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.conv2d(x, self.first.weight)
+        x = self.second.forward(x)
+        return self.lstm(x.mean(1))[0]
+
+
+def test_what_is_not_measured_is_said() -> None:
+    with pytest.warns(UserWarning, match="stability: not measured") as emitted:
+        found = measure(Functional(), layers="all")
+    assert len(emitted) == 2
+    assert found.layers == ("output",)
+    assert found.notes == (
+        "not measured, because never called as layer(x): first, second",
+        "not measured, because the output has not one row for each image: lstm; select a tensor with output= "
+        "(--output-key)",
+    )
+    with pytest.warns(UserWarning, match="first, second$"):
+        found = measure(Functional(), layers="all", output={"lstm": 0})
+    assert found.layers == ("lstm", "output")
+    with pytest.raises(ValueError, match=r"lstm: expected a tensor, got tuple.*pass output=\{'lstm': ...\}"):
+        measure(Functional(), layers=["lstm"])
+    with pytest.raises(ValueError, match=r"first not called in the forward pass; a layer is measured if"):
+        measure(Functional(), layers=["first"])
+    assert measure(Functional()).notes == ()
