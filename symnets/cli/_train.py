@@ -58,10 +58,10 @@ class Train:
         state = train(self.settings, resume=self.resume, summary=True)
         console, folder = Console(stderr=True), Path(self.settings.output)
         console.print(f"stopped at step {state.step}: {state.history.reason}; see {folder}", soft_wrap=True)
-        if state.history.reason == INTERRUPTED:
-            console.print("pass --resume to the same command to continue")
-            return 130
-        return 0
+        interrupted = state.history.reason == INTERRUPTED
+        if interrupted or "wall time" in state.history.reason:
+            console.print("pass --resume to the same command to continue", soft_wrap=True)
+        return 130 if interrupted else 0
 
 
 def _file_index(arguments: Sequence[str]) -> int | None:

@@ -108,7 +108,7 @@ class TrainConfig:
     threads: Annotated[int | None, at_least(1)] = None
     """CPU threads; by default torch's choice. Results depend on it in the last bits."""
     max_minutes: Annotated[float | None, more_than(0)] = None
-    """Stop after this much time, even if the schedule is not at its end."""
+    """Stop after this much time, even if the schedule is not at its end; with --resume, of this job alone."""
     patience: Annotated[int | None, at_least(1)] = None
     """Stop after this many validations without a better model."""
     validate_every: Annotated[int | None, at_least(1)] = None

@@ -111,7 +111,7 @@ def _train(config: TrainConfig, *, resume: bool, progress: bool, summary: bool) 
     write_config(config, folder / "config.yaml")
     rules = [max_steps(total), diverged()]
     if config.max_minutes is not None:
-        rules.append(wall_time(60 * config.max_minutes))
+        rules.append(wall_time(60 * config.max_minutes, since=state.seconds))
     if config.patience is not None:
         rules.append(no_improvement(criterion(config), config.patience))
     stop = first_of(*rules)
@@ -177,7 +177,7 @@ def _fit(
         checkpoint,
     ]
     if progress:
-        callbacks.append(_progress(config, total))
+        callbacks.append(_progress(config, total, state.seconds))
     Trainer(
         stop=stop,
         observables={"validation": lambda state: validation_errors(state, validation)},
@@ -186,10 +186,10 @@ def _fit(
     ).fit(dynamics)
 
 
-def _progress(config: TrainConfig, total: int) -> Callback:
-    """A progress bar on a terminal or in a notebook; lines elsewhere."""
+def _progress(config: TrainConfig, total: int, used: float) -> Callback:
+    """A progress bar on a terminal or in a notebook, lines elsewhere; `used` seconds were in earlier jobs."""
     console = Console(stderr=True)
     if not (console.is_terminal or console.is_jupyter):
         return ProgressLines(total, show=SHOW, console=console)
-    seconds = None if config.max_minutes is None else 60 * config.max_minutes
+    seconds = None if config.max_minutes is None else used + 60 * config.max_minutes
     return ProgressBar(total, seconds=seconds, show=SHOW, console=console)

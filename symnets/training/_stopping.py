@@ -16,9 +16,15 @@ def max_steps(n: int) -> StopRule:
     return lambda state: f"{n} steps done" if state.step >= n else None
 
 
-def wall_time(seconds: float) -> StopRule:
-    """Stop rule: after so many seconds, summed over all sessions of a resumed run."""
-    return lambda state: f"{seconds:.0f} s of wall time used" if state.seconds >= seconds else None
+def wall_time(seconds: float, *, since: float = 0.0) -> StopRule:
+    """Stop rule: after so many seconds of training, summed over all sessions of a resumed run.
+
+    Args:
+        seconds: the limit.
+        since: seconds that do not count; with `state.seconds` of a restored state, the limit is that of the
+            session.
+    """
+    return lambda state: f"{seconds:.0f} s of wall time used" if state.seconds - since >= seconds else None
 
 
 def below(observable: str, value: float) -> StopRule:

@@ -143,6 +143,18 @@ def test_patience_and_minutes_stop_early(config):
     assert "wall time" in train(replace(config, max_minutes=1e-6), progress=False).history.reason
 
 
+def test_every_job_of_a_queue_has_its_own_minutes(config, tmp_path, capsys):
+    three_steps = replace(config, optimizer=replace(config.optimizer, epochs=1), max_minutes=1e-6)
+    write_config(three_steps, tmp_path / "c.yaml")
+    steps = []
+    for _ in range(4):
+        assert main(["train", str(tmp_path / "c.yaml"), "--resume"]) == 0
+        steps.append(read_header(tmp_path / "run" / "checkpoint.safetensors", "checkpoint")["step"])
+        continues = "pass --resume to the same command to continue" in capsys.readouterr().err
+        assert continues == (steps[-1] < 3)
+    assert steps == [1, 2, 3, 3]
+
+
 def test_missing_labels_and_files_are_named(config, tmp_path):
     frames = [bulk("Cu", cubic=True)] * 3
     for atoms in frames:

@@ -212,6 +212,8 @@ def test_stop_rules_give_their_reason():
     assert max_steps(5)(state_with(step=5)) == "5 steps done"
     assert wall_time(10)(state_with(seconds=9.0)) is None
     assert "10 s of wall time" in (wall_time(10)(state_with(seconds=11.0)) or "")
+    assert wall_time(10, since=5.0)(state_with(seconds=14.0)) is None
+    assert "10 s of wall time" in (wall_time(10, since=5.0)(state_with(seconds=15.0)) or "")
     assert below("e", 1.2)(state_with(history=falling)) is None
     assert below("e", 1.6)(state_with(history=falling)) == "e = 1.5 < 1.6"
     assert no_improvement("e", 3)(state_with(history=falling)) is None
