@@ -53,7 +53,7 @@ def claim(path: str | os.PathLike[str], *, overwrite: bool = False, option: str 
         ValueError: the file exists (unless `overwrite`), is a folder or a device, is read-only, or cannot be
             written in its folder.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))  # Path.expanduser raises where there is no such user
     try:
         if path.is_dir():
             raise ValueError(f"{path}: expected a file name, got a directory")

@@ -1,5 +1,6 @@
 """`symnets relax`: relax a structure to the nearest minimum of a potential's energy."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -75,7 +76,7 @@ class Relax:
         self._print(result)
         if result.interrupted:
             return 130
-        if result.path is not None and result.path != self.output.expanduser():
+        if result.path is not None and result.path != Path(os.path.expanduser(self.output)):
             return 2
         return 0 if result.converged else 1
 
