@@ -1,5 +1,6 @@
 """Loss of a batch: the mean over its examples, for losses of symnets, of torch, or a function."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -41,11 +42,13 @@ def mean_loss(
         >>> mean_loss(torch.nn.MSELoss(), f, y) == mean_loss(torch.nn.MSELoss(reduction="none"), f, y)
         tensor(True)
     """
-    if isinstance(loss, TorchLoss) or hasattr(loss, "labels"):  # functions take what the model returns
+    check_loss(loss)
+    # Functions take what the model returns, and losses of classes an axis of classes.
+    if hasattr(loss, "labels") or (isinstance(loss, TorchLoss) and not isinstance(loss, _OF_CLASSES)):
         outputs, targets = matched(outputs, targets, members=members)
     tensors = isinstance(outputs, Tensor) and isinstance(targets, Tensor)
-    if getattr(loss, "labels", False) and tensors and targets.device.type == "cpu":  # a GPU would wait
-        check_binary_labels(targets)
+    if tensors and targets.device.type == "cpu":  # a GPU would wait
+        _check_labels(loss, targets)
     if isinstance(loss, TorchLoss):
         if loss.reduction == "sum":
             raise ValueError(
@@ -105,6 +108,39 @@ def class_labels(labels: Tensor, n: int) -> Int[Tensor, " n"]:
 
 
 _OF_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+_OF_SIGNS = (nn.SoftMarginLoss, nn.HingeEmbeddingLoss)
+_OF_PROBABILITIES = (nn.BCELoss, nn.BCEWithLogitsLoss)
+
+
+def check_loss(loss: Any) -> None:
+    """Check that a loss is a function of outputs and targets.
+
+    Raises:
+        ValueError: it is a class or not callable, or a loss of torch of other arguments.
+    """
+    if isinstance(loss, type):
+        raise ValueError(f"loss: expected a loss, got the class {loss.__name__}; call it: {loss.__name__}()")
+    if not callable(loss):
+        raise ValueError(f"loss: expected a function of (outputs, targets), got {loss!r}")
+    if isinstance(loss, TorchLoss):
+        _, *arguments = inspect.signature(type(loss).forward).parameters.values()
+        names = [a.name for a in arguments if a.default is a.empty and a.kind is a.POSITIONAL_OR_KEYWORD]
+        if len(names) > 2:
+            raise ValueError(
+                f"loss: expected a function of (outputs, targets), got {type(loss).__name__}, which takes "
+                f"{', '.join(names)}; wrap it in a function"
+            )
+
+
+def _check_labels(loss: Any, targets: Tensor) -> None:
+    """Check labels ±1 of losses that take them, and probabilities."""
+    if getattr(loss, "labels", False) or isinstance(loss, _OF_SIGNS):
+        check_binary_labels(targets)
+    if isinstance(loss, _OF_PROBABILITIES) and bool(((targets < 0) | (targets > 1)).any()):
+        raise ValueError(
+            f"labels: expected numbers from 0 to 1 for {type(loss).__name__}, got {float(targets.min()):g} "
+            f"to {float(targets.max()):g}; convert labels +1 and -1 with (labels + 1) / 2"
+        )
 
 
 def _torch_targets(loss: TorchLoss, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -114,7 +150,11 @@ def _torch_targets(loss: TorchLoss, outputs: Tensor, targets: Tensor) -> Tensor:
         ValueError: shapes that torch would broadcast, or targets that are not class indices.
     """
     if isinstance(loss, _OF_CLASSES):
-        as_indices = outputs.ndim == 2 and targets.shape != outputs.shape
+        if outputs.ndim < 2:
+            raise ValueError(
+                f"loss: expected outputs (n, classes) for {type(loss).__name__}, got {tuple(outputs.shape)}"
+            )
+        as_indices = outputs.ndim == 2 and (targets.shape != outputs.shape or outputs.shape[1] == 1)
         return class_labels(targets, len(outputs)) if as_indices else targets
     if isinstance(loss, nn.MultiLabelMarginLoss):  # indices, padded with -1
         return targets

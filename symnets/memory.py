@@ -1,7 +1,8 @@
-"""Reuse of freed memory for new arrays within a process."""
+"""Memory of a process: how much is free, and reuse of what was freed."""
 
 import ctypes
 import sys
+from pathlib import Path
 
 # Options of mallopt(3), from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
@@ -29,3 +30,47 @@ def keep_memory() -> bool:
     # Older versions reject thresholds above 32 MB; for them memory maps are switched off.
     mapped = mallopt(_MMAP_THRESHOLD, 2**30) or mallopt(_MMAP_MAX, 0)
     return bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1) and mapped)
+
+
+def available_memory() -> int | None:
+    """Bytes that this process can still allocate on the CPU; None where the system does not say.
+
+    The smaller one of the free memory of the machine and of what the control group (container, job of a
+    queue) leaves.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
+    try:
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        cache = next(
+            int(line.split()[1])
+            for line in (group / "memory.stat").read_text().splitlines()
+            if line.startswith("inactive_file")
+        )
+        return min(free, int(limit) - int(used) + cache)
+    except (OSError, StopIteration, ValueError):  # no limit: "max"
+        return free
+
+
+def check_memory(what: str, n_bytes: int, instead: str) -> None:
+    """Check that so much memory of the CPU is free.
+
+    Linux grants memory that it does not have, and later kills the process.
+
+    Args:
+        what: what needs it, for the message.
+        n_bytes: how much.
+        instead: what to do if there is less.
+
+    Raises:
+        MemoryError: there is less.
+    """
+    free = available_memory()
+    if free is not None and n_bytes > free:
+        raise MemoryError(
+            f"{what} takes {n_bytes / 2**30:,.1f} GiB, {free / 2**30:,.1f} GiB are free; {instead}"
+        )

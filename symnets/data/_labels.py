@@ -63,12 +63,16 @@ def check_binary_labels(labels: Shaped[Tensor, "*members points"]) -> None:
         ValueError: another label; the message gives some values and the position of the first wrong one.
     """
     wrong = (labels != 1) & (labels != -1)
+    if labels.dtype == torch.bool:
+        wrong = torch.ones_like(wrong)
     if wrong.any():
-        place = wrong.nonzero()[0].tolist()
+        place, values = wrong.nonzero()[0].tolist(), labels.unique()[:5].tolist()
+        advice = "convert classes with parity_labels, group_labels or class_pair of symnets.data"
+        if set(values) <= {0, 1}:
+            advice = "convert labels 0 and 1 with 2.0 * labels - 1"
         raise ValueError(
-            f"labels: expected +1 and -1, got {labels.unique()[:5].tolist()}, the first wrong one in "
-            f"row {', '.join(map(str, place))}; convert classes with parity_labels, group_labels or "
-            "class_pair of symnets.data"
+            f"labels: expected +1 and -1, got {values}, the first wrong one in row "
+            f"{', '.join(map(str, place))}; {advice}"
         )
 
 

@@ -165,6 +165,9 @@ class Convolutional(nn.Module):
         return with_parameters(self, parameters, members)
 
     def _check(self, x: Tensor) -> None:
+        dtype = self.weights[0].dtype
+        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"x: expected {dtype} as the weights, got {x.dtype}; use x.to({dtype})")
         lead = x.shape[:-3]
         if tuple(x.shape[-3:]) != self.shape or len(lead) not in (1, 2):
             fits = False

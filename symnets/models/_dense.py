@@ -109,7 +109,7 @@ class Dense(nn.Module):
             slope: maps f(x) to ∂L/∂f, of the same shape.
 
         Raises:
-            ValueError: a subclass, or a net with hooks or other changes, for which the closed form does not hold.
+            ValueError: a subclass, or a net with hooks or other changes, for which this does not hold.
         """
         if problem := modification(self, Dense):
             raise ValueError(f"backpropagate: expected a Dense as its class makes it, but {problem}")
@@ -174,6 +174,9 @@ class Dense(nn.Module):
         return with_parameters(self, parameters, members)
 
     def _check(self, x: Tensor) -> None:
+        dtype = self.weights[0].dtype
+        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"x: expected {dtype} as the weights, got {x.dtype}; use x.to({dtype})")
         expected = f"(n, {self.d_in})" + (
             "" if self.members is None else f" or ({self.members}, n, {self.d_in})"
         )

@@ -26,6 +26,7 @@ from ._stability._perturbed_images import check_images as check_images
 from ._stability._perturbed_images import check_strength as check_strength
 from ._stability._result import LayerEstimates as LayerEstimates
 from ._stability._result import Stability as Stability
+from ._tangent_kernel import single_nets as single_nets
 from ._tangent_kernel import tangent_kernel as tangent_kernel
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "select_output",
     "selector_of",
     "shift_consistency",
+    "single_nets",
     "stability",
     "tangent_kernel",
 ]

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 
+from symnets.loss import class_labels
 from symnets.observables._as_found import as_found
 
 
@@ -39,18 +40,19 @@ def classification_error(
     Args:
         model: any module with outputs (n, classes).
         images: images, or any other inputs of the model.
-        labels: indices of the classes.
+        labels: indices of the classes, integers (n,) or (n, 1).
         batch_size: examples in a forward pass.
 
     Raises:
         ValueError: no example, different numbers of labels and images, outputs of another shape, or labels
             that are not classes of the model.
     """
-    n = len(labels)
+    n = len(labels) if labels.ndim else 0
     if n == 0 or len(images) != n:
         raise ValueError(
             f"images, labels: expected equal numbers, at least one of each, got {len(images)} and {n}"
         )
+    labels = class_labels(labels, n)
     if batch_size < 1:
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
     device = next((parameter.device for parameter in model.parameters()), images.device)

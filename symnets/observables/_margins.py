@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from symnets.data import Batch, check_binary_labels
+from symnets.loss import matched
 from symnets.observables._as_found import as_found
 
 
@@ -90,7 +91,7 @@ def margins(
 
     Args:
         model: any module whose outputs have shape (n,), (n, 1) or, with members, (S, n).
-        batch: inputs, and labels +1 or -1 of shape (n,) or (S, n).
+        batch: inputs, and labels +1 or -1 of any dtype and of shape (n,), (n, 1) or (S, n).
         margin: κ > 0.
         tolerance: τ >= 0.
 
@@ -104,11 +105,13 @@ def margins(
         raise ValueError(
             f"margin, tolerance: expected margin > 0 and tolerance >= 0, got {margin}, {tolerance}"
         )
-    inputs, targets = batch
+    inputs, targets = Batch.of(batch)
     if targets.numel() == 0:
         raise ValueError("batch: expected at least one pattern, got none")
     check_binary_labels(targets)
     with as_found(model):
-        outputs = scalar_outputs(model.eval()(inputs), targets)
-    aligned = targets * outputs
+        outputs = model.eval()(inputs)
+    outputs, targets = matched(outputs, targets, members=getattr(model, "members", None))
+    outputs = scalar_outputs(outputs, targets)
+    aligned = targets.to(outputs) * outputs
     return Margins(margin - aligned, ~(aligned > 0), margin, tolerance)

@@ -108,6 +108,7 @@ def descend_members(
         if half:
             members.loss_at_half[members.active] = _loss(loss, outputs, active).double().cpu()
         if check:
+            _check_elementwise(active.optimizer)
             active.add_steps()
             value = _loss(loss, outputs, active)
             status = active.update_status(criterion, loss, value, outputs, gradient_norm(active.model))
@@ -146,6 +147,22 @@ def _gradient(active: ActiveMembers, loss: PointwiseLoss, patterns: Tensor | Non
         outputs = active.model(inputs)
         outputs.backward(slope(outputs.detach()))
     return active.scalar(outputs.detach(), targets.shape[-1])
+
+
+def _check_elementwise(optimizer: torch.optim.Optimizer | None) -> None:
+    """Check that the optimiser keeps one number for each weight, or one for all.
+
+    Raises:
+        ValueError: it has others, as Adafactor, in which members would influence each other.
+    """
+    for p, slots in optimizer.state.items() if optimizer is not None else ():
+        for name, value in slots.items():
+            if isinstance(value, Tensor) and value.ndim and value.shape != p.shape:
+                raise ValueError(
+                    f"descend_members: expected an optimiser that treats each weight by itself such as Adam, "
+                    f"got {type(optimizer).__name__} with {name} of shape {tuple(value.shape)} for weights "
+                    f"{tuple(p.shape)}, in which members influence each other"
+                )
 
 
 def _loss(loss: PointwiseLoss, outputs: Tensor, active: ActiveMembers) -> Tensor:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.data import check_binary_labels
-from symnets.loss import Loss, TorchLoss, class_labels, derivatives_of
+from symnets.loss import Loss, TorchLoss, check_loss, class_labels, derivatives_of
 
 
 def cross_entropy(
@@ -225,6 +225,7 @@ def pointwise(loss: PointwiseLoss | Loss, targets: Tensor) -> PointwiseLoss:
         ValueError: a loss that is not a function of one output and its target, a sum, or targets other than
             the labels ±1 that the loss takes.
     """
+    check_loss(loss)
     if isinstance(loss, TorchLoss):
         if type(loss) not in _TORCH_LABELS:
             raise ValueError(

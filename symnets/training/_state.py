@@ -94,13 +94,24 @@ class TrainState:
         return self.model if self.averaged is None else self.averaged
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and JSON values from which `load_state_dict` restores the state exactly."""
+        """Tensors and JSON values from which `load_state_dict` restores the state exactly.
+
+        Raises:
+            ValueError: the optimiser has other values (LBFGS: lists of tensors).
+        """
         optimizer = self.optimizer.state_dict() if self.optimizer else {"state": {}, "param_groups": None}
         slots = {
             f"{index}/{name}": value
             for index, slot in optimizer["state"].items()
             for name, value in slot.items()
         }
+        for name, value in slots.items():
+            if not isinstance(value, Tensor | int | float | str | bool | None):
+                raise ValueError(
+                    f"checkpoint: expected tensors and numbers in the state of the optimiser, got a "
+                    f"{type(value).__name__} in {type(self.optimizer).__name__} ({name}); train without "
+                    "checkpoints, or with another optimiser"
+                )
         tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
         if self.averaged is not None:
             tensors |= {f"averaged/{k}": v for k, v in self.averaged.state_dict().items()}

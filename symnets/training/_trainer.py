@@ -58,7 +58,13 @@ class Trainer:
 
         Raises:
             KeyboardInterrupt: interrupted, with `on_interrupt="raise"`.
+            ValueError: not dynamics, but a state or a model.
         """
+        if not hasattr(dynamics, "__next__"):
+            raise ValueError(
+                f"dynamics: expected an iterator of states such as descend(state, loss, loader), got a "
+                f"{type(dynamics).__name__}"
+            )
         history = History()
         try:
             with interruptible() as interrupted:

@@ -158,8 +158,8 @@ def test_bad_input_is_refused() -> None:
         trace(torch.eye(3), generator=generator())  # pyright: ignore
     with pytest.raises(ValueError, match=r"of shape \(3, 2\)"):
         lanczos_density(aslinearoperator(np.ones((3, 2))), generator=generator())
-    with pytest.raises(ValueError, match="k: expected 1 to 4 for an operator of size 5, got 5"):
-        top_eigenpairs(operator, 5)
+    with pytest.raises(ValueError, match="k: expected 1 to 5 for an operator of size 5, got 6"):
+        top_eigenpairs(operator, 6)
     with pytest.raises(ValueError, match="n_matvecs: expected at least 6"):
         trace(operator, n_matvecs=2, generator=generator())
     with pytest.raises(ValueError, match="expected at least 1, got 0, 80"):
@@ -168,3 +168,35 @@ def test_bad_input_is_refused() -> None:
         lanczos_density(operator, generator=generator()).smooth(np.zeros(1), 0)
     with pytest.raises(ValueError, match="largest, smallest, magnitude"):
         top_eigenpairs(operator, 2, which="LA")  # pyright: ignore
+
+
+@pytest.mark.parametrize("n", [1, 4, 50])
+def test_eigenvalues_of_zero_are_zero(n) -> None:
+    for k in {1, n}:
+        pairs = top_eigenpairs(aslinearoperator(np.zeros((n, n))), k)
+        assert pairs.values.tolist() == [0.0] * k
+        np.testing.assert_array_equal(pairs.vectors.T @ pairs.vectors, np.eye(k))
+    assert trace(aslinearoperator(np.zeros((n, n))), generator=generator()).value == 0
+
+
+def test_all_eigenpairs_and_those_of_a_matrix_of_rank_one() -> None:
+    operator = with_eigenvalues(np.array([-5.0, 0.0, 1.0, 3.0]))
+    np.testing.assert_allclose(top_eigenpairs(operator, 4).values, [3, 1, 0, -5], atol=1e-12)
+    np.testing.assert_allclose(top_eigenpairs(operator, 2, which="magnitude").values, [3, -5], atol=1e-12)
+    one = np.zeros((60, 60))
+    one[0, 0] = 7
+    for k in (3, 60):
+        np.testing.assert_allclose(
+            top_eigenpairs(aslinearoperator(one), k).values, [7] + [0] * (k - 1), atol=1e-12
+        )
+
+
+def test_products_that_are_not_finite_are_refused() -> None:
+    operator = aslinearoperator(np.full((50, 50), np.nan))
+    for estimate in (
+        lambda: top_eigenpairs(operator, 2),
+        lambda: trace(operator, n_matvecs=12, generator=generator()),
+        lambda: lanczos_density(operator, generator=generator()),
+    ):
+        with pytest.raises(ValueError, match="expected finite products, got NaN"):
+            estimate()

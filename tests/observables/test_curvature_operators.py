@@ -218,5 +218,5 @@ def test_a_sum_and_a_loss_that_couples_patterns_are_refused() -> None:
         hessian_split(net, lambda f, t: ((f - t).mean()) ** 2, (x, y))
     with pytest.raises(ValueError, match="at least one batch"):
         HessianOperator(net, MSE(), [])
-    with pytest.raises(ValueError, match="iterable of such pairs, got a Tensor"):
-        HessianOperator(net, MSE(), [x, y])
+    with pytest.raises(ValueError, match=r"expected \(inputs, targets\), got a Tensor"):
+        HessianOperator(net, MSE(), [x, y, x])

@@ -1,14 +1,14 @@
 """Batches for curvature: one batch or several, and the derivatives of their losses in the output."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symnets.data import Batch, Labels
-from symnets.loss import Loss, mean_loss
+from symnets.data import Batch, Labels, check_binary_labels
+from symnets.loss import Loss, derivatives_of, matched, mean_loss
 
 Batches = Batch | tuple[Any, Any] | Iterable[Batch | tuple[Any, Any]]
 """A pair (inputs, targets), or an iterable of pairs such as a `Loader`."""
@@ -20,24 +20,33 @@ def list_batches(batch: Batches) -> list[Batch]:
     Raises:
         ValueError: there is no batch, or one is not a pair.
     """
-    if isinstance(batch, Batch):
-        return [batch]
-    if isinstance(batch, tuple) and len(batch) == 2 and not isinstance(batch[0], tuple):
-        return [Batch(*batch)]
-    pairs: list[Any] = list(batch)
-    if not pairs:
+    pairs: Any = batch
+    if isinstance(pairs, Batch) or _is_pair(pairs):
+        pairs = [pairs]
+    elif isinstance(pairs, Mapping | Tensor) or not isinstance(pairs, Iterable):
+        pairs = [Batch.of(pairs)]  # which refuses it
+    batches = [Batch.of(pair) for pair in pairs]
+    if not batches:
         raise ValueError("batch: expected at least one batch, got none")
-    for pair in pairs:
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise ValueError(
-                f"batch: expected (inputs, targets) or an iterable of such pairs, got a {type(pair).__name__}"
-            )
-    return [Batch(*pair) for pair in pairs]
+    for one in batches:
+        if n_examples(one) == 0:
+            raise ValueError("batch: expected at least one example, got an empty batch")
+    return batches
+
+
+def _is_pair(batch: Any) -> bool:
+    """Whether this is one pair, not two of them."""
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        return False
+    return not any(isinstance(part, tuple | list) and not isinstance(part, Labels) for part in batch)
 
 
 def n_examples(batch: Batch) -> int:
     """Number of examples of a batch, from its targets."""
-    return len(batch.targets.energy if isinstance(batch.targets, Labels) else batch.targets)
+    targets = batch.targets.energy if isinstance(batch.targets, Labels) else batch.targets
+    if not hasattr(targets, "__len__") or getattr(targets, "ndim", 1) == 0:
+        raise ValueError(f"batch: expected targets with an axis of examples, got {type(targets).__name__}")
+    return len(targets)
 
 
 def joined(batches: list[Batch]) -> Batch:
@@ -53,22 +62,52 @@ def joined(batches: list[Batch]) -> Batch:
     return Batch(torch.cat([b.inputs for b in batches]), torch.cat([b.targets for b in batches]))
 
 
+def check_other_dependence(value: Tensor, parameters: Sequence[Tensor]) -> None:
+    """Check that a loss depends on the parameters through the outputs alone.
+
+    Args:
+        value: the loss of outputs that do not depend on these parameters.
+        parameters: of the model.
+
+    Raises:
+        ValueError: it depends on them otherwise, as by weight decay, which H0 and Hp do not contain.
+    """
+    if not value.requires_grad or not parameters:
+        return
+    gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+    if any(gradient is not None for gradient in gradients):
+        raise ValueError(
+            "loss: expected a function of outputs and targets, but it depends on the parameters themselves "
+            "(weight decay?); leave that term out and add its own Hessian: 2 λ times the identity for λ |w|²"
+        )
+
+
 def loss_derivatives(
-    loss: Loss, outputs: Float[Tensor, " n"], targets: Float[Tensor, " n"]
+    loss: Loss, outputs: Float[Tensor, " n"], targets: Float[Tensor, " n"], parameters: Sequence[Tensor] = ()
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """ℓ' and ℓ'' of each pattern, for one output a pattern: in closed form if the loss has `d1` and `d2`.
 
     Otherwise they are the derivatives of n L, with L the mean over the patterns.
 
+    Args:
+        loss: per example or a mean.
+        outputs: f.
+        targets: y.
+        parameters: of the model, on which the loss may depend through the outputs alone.
+
     Raises:
         ValueError: the loss is neither per example nor a mean, or it couples patterns.
     """
-    d1, d2 = getattr(loss, "d1", None), getattr(loss, "d2", None)
-    if d1 is not None and d2 is not None:
+    outputs, targets = matched(outputs, targets)
+    if closed := derivatives_of(loss):
+        if getattr(loss, "labels", False):
+            check_binary_labels(targets)
+        d1, d2 = closed
         return d1(outputs, targets), d2(outputs, targets)
     with torch.enable_grad():
         f = outputs.detach().requires_grad_()
         value = len(f) * mean_loss(loss, f, targets)
+        check_other_dependence(value, parameters)
         (first,) = torch.autograd.grad(value, f, create_graph=True)
         second = torch.zeros_like(f)
         if first.requires_grad:  # not where ℓ' is piecewise constant

@@ -222,7 +222,7 @@ def add_dense_split(
     budget = max(len(h0) ** 2, SMALL) // 8
     portion = max(1, budget // _words_per_pattern(model, len(h0)))
     outputs = torch.cat([model(x[part]) for part in strips(len(x), portion)])
-    d1, d2 = loss_derivatives(loss, outputs, y)
+    d1, d2 = loss_derivatives(loss, outputs, y, list(model.parameters()))
     active = torch.nonzero((d1 != 0) | (d2 != 0))[:, 0]
     blocks = LayerBlocks(hp, model)
     for part in strips(len(active), portion):

@@ -1,14 +1,16 @@
 """Estimators for linear operators: extreme eigenvalues, trace (Hutch++), spectral density (Lanczos)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
 from scipy.linalg import eigh_tridiagonal
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+from symnets.memory import check_memory
 
 
 def signs(n: int, columns: int, generator: torch.Generator) -> Float[ndarray, "n columns"]:
@@ -34,6 +36,20 @@ def check_square(operator: LinearOperator) -> int:
     return shape[0]
 
 
+def _finite(product: Any) -> ndarray:
+    """A product in float64.
+
+    Raises:
+        ValueError: it is not finite.
+    """
+    product = np.asarray(product, dtype=np.float64)
+    if not np.isfinite(product).all():
+        raise ValueError(
+            "operator: expected finite products, got NaN or infinity; check whether the training diverged"
+        )
+    return product
+
+
 @dataclass(frozen=True)
 class Eigenpairs:
     """Eigenvalues in descending order, with eigenvectors as columns."""
@@ -52,28 +68,57 @@ def top_eigenpairs(
 ) -> Eigenpairs:
     """The k largest (or smallest, or largest in magnitude) eigenpairs of a symmetric operator.
 
-    Computed by scipy's `eigsh` (ARPACK) from a start vector that depends on the seed alone.
+    Computed by scipy's `eigsh` (ARPACK) from a start vector that depends on the seed alone; for k near N from
+    N products with unit vectors.
 
     Args:
         operator: any `scipy.sparse.linalg.LinearOperator`.
-        k: less than N.
+        k: at most N.
         which: end of the spectrum.
         tolerance: relative, 0 for machine precision.
         seed: of the start vector.
 
     Raises:
-        ValueError: the operator is not square, or k does not fit.
+        ValueError: the operator is not square, k does not fit, or a product is not finite.
+        RuntimeError: ARPACK did not converge.
+
+    Example:
+        All eigenvalues of an operator that is zero are 0.
     """
     n = check_square(operator)
-    if not 1 <= k < n:
-        raise ValueError(f"k: expected 1 to {n - 1} for an operator of size {n}, got {k}")
+    if not 1 <= k <= n:
+        raise ValueError(f"k: expected 1 to {n} for an operator of size {n}, got {k}")
     ends = {"largest": "LA", "smallest": "SA", "magnitude": "LM"}
     if which not in ends:
         raise ValueError(f"which: expected one of {', '.join(ends)}, got {which!r}")
     start = np.random.default_rng(seed).standard_normal(n).astype(operator.dtype or np.float64)
-    values, vectors = eigsh(operator, k, which=ends[which], v0=start, tol=tolerance)  # pyright: ignore
+    image = _finite(operator.matvec(start))
+    if not image.any():  # ARPACK refuses to start
+        return Eigenpairs(np.zeros(k, start.dtype), np.eye(n, k, dtype=start.dtype))
+    if n <= max(2 * k, SMALL):
+        check_memory(
+            f"top_eigenpairs: a matrix of {n} x {n} numbers, since k={k},",
+            24 * n**2,
+            "ask for fewer eigenpairs",
+        )
+        columns = _finite(operator.matmat(np.eye(n, dtype=start.dtype)))
+        values, vectors = np.linalg.eigh((columns + columns.T) / 2)
+        keep = {"largest": values, "smallest": -values, "magnitude": np.abs(values)}[which].argsort()[-k:]
+        values, vectors = values[keep], vectors[:, keep]
+    else:
+        try:
+            values, vectors = eigsh(operator, k, which=ends[which], v0=start, tol=tolerance)  # pyright: ignore
+        except ArpackNoConvergence as error:
+            raise RuntimeError(
+                f"top_eigenpairs: {len(error.eigenvalues)} of {k} eigenpairs converged; ask for fewer, or "
+                "for less accuracy with tolerance=1e-6"
+            ) from error
     order = np.argsort(values)[::-1]
     return Eigenpairs(values[order], vectors[:, order])
+
+
+SMALL = 20
+"""Size up to which all eigenpairs are computed, as many products as ARPACK would take."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +159,10 @@ def trace(operator: LinearOperator, *, n_matvecs: int = 90, generator: torch.Gen
     if n_matvecs < 6:
         raise ValueError(f"n_matvecs: expected at least 6, got {n_matvecs}")
     if n <= n_matvecs:
-        columns = np.asarray(operator.matmat(np.eye(n)), dtype=np.float64)
+        columns = _finite(operator.matmat(np.eye(n)))
         return Trace(float(np.trace(columns)), 0.0, n)
     third = n_matvecs // 3
-    image = np.asarray(operator.matmat(signs(n, third, generator)), dtype=np.float64)
+    image = _finite(operator.matmat(signs(n, third, generator)))
     q, _ = np.linalg.qr(image)
     on_range = float(np.sum(q * operator.matmat(q)))
     g = signs(n, n_matvecs - 2 * third, generator)
@@ -181,6 +226,9 @@ def lanczos_density(
     if n_probes < 1 or n_steps < 1:
         raise ValueError(f"n_probes, n_steps: expected at least 1, got {n_probes}, {n_steps}")
     n_steps = min(n_steps, n)
+    check_memory(
+        f"lanczos_density: {n_steps} vectors of {n} numbers", 8 * n_steps * n, "take fewer steps (n_steps)"
+    )
     nodes, weights = np.zeros((n_probes, n_steps)), np.zeros((n_probes, n_steps))
     for probe in range(n_probes):
         diagonal, off = _tridiagonal(operator, signs(n, 1, generator)[:, 0], n_steps)
@@ -197,7 +245,7 @@ def _tridiagonal(operator: LinearOperator, start: ndarray, n_steps: int) -> tupl
     basis[0] = start / np.linalg.norm(start)
     diagonal, off = [], []
     for step in range(n_steps):
-        new = np.asarray(operator.matvec(basis[step]), dtype=np.float64)
+        new = _finite(operator.matvec(basis[step]))
         norm = np.linalg.norm(new)
         diagonal.append(float(basis[step] @ new))
         for _ in range(2):  # twice is enough (Kahan)

@@ -1,7 +1,6 @@
 """The Hessian of a loss and its two parts as linear operators, for nets whose matrix is too large."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -10,135 +9,18 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from symnets.data import Batch
-from symnets.loss import Loss, mean_loss
-from symnets.observables import as_found
-from symnets.observables.curvature._batches import Batches, list_batches, n_examples
-
-
-@dataclass(frozen=True)
-class KeptGraph:
-    """Outputs of a module as a function of its parameters, to be differentiated again and again.
-
-    Attributes:
-        parameters: copies of those that require a gradient, leaves of the graph.
-        outputs: f, as the module returns it; of shape (n,) if it was (n, 1) and the targets are (n,).
-        loss: per example or a mean.
-        targets: of the examples.
-    """
-
-    parameters: list[Tensor]
-    outputs: Any
-    loss: Loss
-    targets: Any
-
-    def mean_loss(self) -> Float[Tensor, ""]:
-        """L, the mean over the examples."""
-        return mean_loss(self.loss, self.outputs, self.targets)
-
-    def outputs_and_slopes(self) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """f; and a leaf equal to f with ∂L/∂f as a function of it.
-
-        Raises:
-            ValueError: the outputs are not one tensor.
-        """
-        if not isinstance(self.outputs, Tensor):
-            raise ValueError(
-                f"model: expected outputs in one tensor, got {type(self.outputs).__name__}; use "
-                "HessianOperator, which takes any outputs"
-            )
-        leaf = self.outputs.detach().requires_grad_()
-        mean = mean_loss(self.loss, leaf, self.targets)
-        (slope,) = torch.autograd.grad(mean, leaf, create_graph=True)
-        return self.outputs, (leaf, slope)
-
-    def gradient(self, of: Tensor, along: Tensor | None = None) -> list[Tensor]:
-        """∂/∂w of a number, or of a tensor contracted with `along`; differentiable again."""
-        return list(
-            torch.autograd.grad(
-                of, self.parameters, along, create_graph=True, allow_unused=True, materialize_grads=True
-            )
-        )
-
-    def vjp(
-        self, of: Sequence[Tensor], along: Sequence[Tensor], to: Sequence[Tensor] | None = None
-    ) -> list[Tensor]:
-        """Vector-Jacobian product Σ_k along_k ∂of_k/∂to, `to` the parameters by default; keeps the graph."""
-        to = self.parameters if to is None else to
-        varying = [(f, v) for f, v in zip(of, along, strict=True) if f.requires_grad]
-        if not varying:  # a constant
-            return [torch.zeros_like(t) for t in to]
-        fs, vs = zip(*varying, strict=True)
-        return list(
-            torch.autograd.grad(fs, to, vs, retain_graph=True, allow_unused=True, materialize_grads=True)
-        )
-
-
-@dataclass(frozen=True)
-class ModelCopy:
-    """Module with copies of its parameters and buffers and the state of torch's generators.
-
-    Attributes:
-        model: the module.
-        tensors: its buffers and parameters by name.
-        leaves: the parameters that require a gradient.
-        gpus: devices whose generators the module may use.
-        generators: states of the CPU's generator and of those of the GPUs.
-    """
-
-    model: nn.Module
-    tensors: dict[str, Tensor]
-    leaves: list[Tensor]
-    gpus: list[int]
-    generators: list[Tensor]
-
-    @classmethod
-    def of(cls, model: nn.Module) -> "ModelCopy":
-        """Copy of a module as it is now.
-
-        Raises:
-            ValueError: no parameter requires a gradient.
-        """
-        tensors = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
-        leaves = []
-        for name, p in model.named_parameters():
-            tensors[name] = p.detach().clone()
-            if p.requires_grad:
-                leaves.append(tensors[name].requires_grad_())
-        if not leaves:
-            raise ValueError("model: expected parameters with requires_grad=True, found none")
-        on_gpu = [p for p in model.parameters() if p.is_cuda] if torch.cuda.is_available() else []
-        gpus = sorted({p.get_device() for p in on_gpu})
-        generators = [torch.get_rng_state(), *(torch.cuda.get_rng_state(gpu) for gpu in gpus)]
-        return cls(model, tensors, leaves, gpus, generators)
-
-    def keep_graph(self, loss: Loss, batch: Batch) -> KeptGraph:
-        """Evaluate the copy with the same random numbers each time; model and random states are as found."""
-        tensors = {k: v if v.requires_grad else v.clone() for k, v in self.tensors.items()}
-        with torch.enable_grad(), as_found(self.model):
-            torch.set_rng_state(self.generators[0])
-            for gpu, state in zip(self.gpus, self.generators[1:], strict=True):
-                torch.cuda.set_rng_state(state, gpu)
-            outputs = functional_call(self.model, tensors, (batch.inputs,))
-        targets = batch.targets
-        if (
-            isinstance(outputs, Tensor)
-            and isinstance(targets, Tensor)
-            and outputs.shape == (*targets.shape, 1)
-        ):
-            outputs = outputs[..., 0]
-        return KeptGraph(self.leaves, outputs, loss, targets)
-
-
-def flatten(parts: Sequence[Tensor]) -> Float[Tensor, " N"]:
-    """Tensors of the shapes of parameters, flattened and concatenated."""
-    return torch.cat([part.detach().reshape(-1) for part in parts])
-
-
-Product = Callable[[list[Tensor]], Sequence[Tensor]]
-"""Product with a vector, in parts of the shapes of the parameters."""
+from symnets.loss import Loss
+from symnets.observables.curvature._batches import Batches, check_other_dependence, list_batches, n_examples
+from symnets.observables.curvature._model_copy import (
+    KeptGraph,
+    ModelCopy,
+    Product,
+    check_product,
+    flatten,
+    second_derivatives,
+)
 
 
 class CurvatureOperator(LinearOperator):
@@ -164,8 +46,8 @@ class CurvatureOperator(LinearOperator):
         batch: inputs and targets, or an iterable of such pairs, which is read once.
 
     Raises:
-        ValueError: no parameters that require a gradient, no batch, or a loss that is neither per example nor
-            a mean.
+        ValueError: no parameters that require a gradient, no batch, a loss that is neither per example nor
+            a mean or that depends on the parameters itself, or an operation without second derivative.
     """
 
     def __init__(self, model: nn.Module, loss: Loss, batch: Batches) -> None:
@@ -174,7 +56,15 @@ class CurvatureOperator(LinearOperator):
         wide = any(p.dtype == torch.float64 for p in self._leaves)
         n = sum(p.numel() for p in self._leaves)
         super().__init__(np.dtype(np.float64 if wide else np.float32), (n, n))
-        first = self._evaluate(self._batches[0])
+        with second_derivatives(), torch.enable_grad():
+            graph = self._model.keep_graph(loss, self._batches[0])
+            value = graph.mean_loss()
+            if not value.requires_grad:
+                raise ValueError("model: its outputs do not depend on its parameters by operations of torch")
+            # Copies were evaluated, so that only the loss can depend on the model's own parameters.
+            check_other_dependence(value, [p for p in model.parameters() if p.requires_grad])
+            first = self._prepare(graph)
+            self._check(first)
         self._kept = first if len(self._batches) == 1 else None
         self._sizes = [] if self._kept else [n_examples(b) for b in self._batches]
 
@@ -182,12 +72,19 @@ class CurvatureOperator(LinearOperator):
         """The product with a vector, for the loss of one batch."""
         raise NotImplementedError
 
+    def _check(self, product: Product) -> None:
+        """Compare the product for the first batch with something known."""
+
     def _evaluate(self, batch: Batch) -> Product:
         with torch.enable_grad():
             return self._prepare(self._model.keep_graph(self._loss, batch))
 
     def _multiply(self, vector: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
         """One column, on the device of the model."""
+        with second_derivatives():
+            return self._product(vector)
+
+    def _product(self, vector: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
         parts = vector.to(self._leaves[0].device).split([p.numel() for p in self._leaves])
         shaped = [v.to(p).view_as(p) for v, p in zip(parts, self._leaves, strict=True)]
         if self._kept is not None:
@@ -250,7 +147,18 @@ class CurvatureOperator(LinearOperator):
 
 
 class HessianOperator(CurvatureOperator):
-    """Hessian H = ∂²L/∂w∂w: the derivative of the gradient along a vector, by a second backward pass."""
+    """Hessian H = ∂²L/∂w∂w: the derivative of the gradient along a vector, by a second backward pass.
+
+    Some operations have a gradient but no second derivative, or a wrong one (`weight_norm` of torch 2.13,
+    functions with a backward pass in numpy). Therefore the product with one random vector is compared with
+    the difference quotient of the gradient in float64, and with its transpose in float32.
+
+    Warns:
+        RuntimeWarning: they differ by more than a percent.
+    """
+
+    def _check(self, product: Product) -> None:
+        check_product(self._model, self._loss, self._batches[0], product)
 
     def _prepare(self, graph: KeptGraph) -> Product:
         gradient = graph.gradient(graph.mean_loss())

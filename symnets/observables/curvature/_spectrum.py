@@ -88,7 +88,8 @@ def spectrum(matrix: Float[Tensor, "*members n n"]) -> Spectrum:
         ValueError: not a square symmetric matrix of finite numbers.
     """
     check_symmetric(matrix)
-    return Spectrum(torch.linalg.eigvalsh(matrix.detach()))
+    narrow = matrix.dtype in (torch.float16, torch.bfloat16)  # LAPACK has none
+    return Spectrum(torch.linalg.eigvalsh(matrix.detach().float() if narrow else matrix.detach()))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The Hessian of a loss as H0 + Hp, and the spectrum of H0 from the tangent kernel."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +9,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from symnets.data import Batch
-from symnets.loss import Loss
+from symnets.loss import Loss, matched
+from symnets.memory import check_memory
 from symnets.models import Dense
-from symnets.observables import as_found, scalar_outputs, tangent_kernel
+from symnets.nn import modification
+from symnets.observables import as_found, scalar_outputs, single_nets, tangent_kernel
 from symnets.observables.curvature._batches import Batches, joined, list_batches, loss_derivatives
 from symnets.observables.curvature._dense_split import add_dense_split
-from symnets.observables.curvature._operators import CurvatureOperator, GaussNewtonOperator, ResidualOperator
+from symnets.observables.curvature._model_copy import check_parameters, second_derivatives
+from symnets.observables.curvature._operators import (
+    CurvatureOperator,
+    GaussNewtonOperator,
+    HessianOperator,
+    ResidualOperator,
+)
 from symnets.observables.curvature._spectrum import Spectrum, mirror, strips
 
 
@@ -58,8 +67,10 @@ def hessian_split(model: nn.Module, loss: Loss, batch: Batches) -> HessianSplit:
             and (S, n) gives each member its own.
 
     Raises:
-        ValueError: no parameters that require a gradient, a loss that is neither per example nor a mean, or
-            shapes or dtypes that do not fit.
+        ValueError: no parameters that require a gradient, a loss that is neither per example nor a mean or
+            that depends on the parameters itself, shapes or dtypes that do not fit, an operation without
+            second derivative, or a matrix that differs from its transpose.
+        MemoryError: the matrices do not fit into memory.
 
     Source: Geiger et al. 2019, arXiv:1809.09349.
 
@@ -67,39 +78,71 @@ def hessian_split(model: nn.Module, loss: Loss, batch: Batches) -> HessianSplit:
         For a linear function of the parameters Hp = 0.
     """
     batches = list_batches(batch)
-    members = getattr(model, "members", None)
-    first = next(model.parameters())
-    n = sum(p.numel() for p in model.parameters() if p.requires_grad) // (members or 1)
+    members: int | None = getattr(model, "members", None)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    check_parameters(trained)
+    n = sum(p.numel() for p in trained) // (members or 1)
     shape = (n, n) if members is None else (members, n, n)
-    h0, hp = first.new_zeros(shape), first.new_zeros(shape)
-    if members is None:
-        _split(h0, hp, model, loss, batches)
-        return HessianSplit(h0, hp)
-    for s in range(members):
-        member: nn.Module = model.member(s)  # pyright: ignore
-        for p, q in zip(member.parameters(), model.parameters(), strict=True):
-            p.requires_grad_(q.requires_grad)
-        _split(h0[s], hp[s], member, loss, [_of_member(model, b, s) for b in batches])
+    h0, hp = _zeros(shape, trained[0]), _zeros(shape, trained[0])
+    with second_derivatives():
+        if members is None:
+            _split(h0, hp, model, loss, batches)
+            return HessianSplit(h0, hp)
+        nets = [single_nets(model, b.inputs) for b in batches]
+        for s, pairs in enumerate(zip(*nets, strict=True)):
+            own = [
+                Batch(x, _of_member(b.targets, s, members)) for (_, x), b in zip(pairs, batches, strict=True)
+            ]
+            _split(h0[s], hp[s], pairs[0][0], loss, own)
     return HessianSplit(h0, hp)
 
 
-def _of_member(model: nn.Module, batch: Batch, member: int) -> Batch:
-    """The batch of one member: rows of its own where inputs or targets have a member axis."""
-    x, y = batch
-    own = isinstance(x, Tensor) and isinstance(model, Dense) and x.ndim == 3
-    return Batch(x[member] if own else x, y[member] if y.ndim == 2 else y)
+def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """A matrix of zeros for each member.
+
+    Raises:
+        MemoryError: it does not fit, together with the other one and with temporaries.
+    """
+    size = 3 * math.prod(shape) * like.element_size()
+    what = f"hessian_split: H0, Hp and one temporary of {shape[-1]:,} x {shape[-1]:,} numbers"
+    instead = "use HessianOperator, which needs no matrix, or freeze parameters (requires_grad=False)"
+    if like.device.type == "cpu":
+        check_memory(what, size, instead)
+    try:
+        return like.new_zeros(shape)
+    except RuntimeError as error:
+        raise MemoryError(f"{what} take {size / 2**30:,.1f} GiB, which are not free; {instead}") from error
+
+
+def _of_member(targets: Tensor, member: int, members: int) -> Tensor:
+    """Targets of one member: a row of its own where they have an axis of members, (S, n) or (S, n, 1)."""
+    columns = targets.ndim > 1 and targets.shape[-1] == 1 and targets.shape[0] != members
+    return targets[member] if targets.ndim >= 2 and not columns else targets
 
 
 def _split(h0: Tensor, hp: Tensor, model: nn.Module, loss: Loss, batches: list[Batch]) -> None:
     """Write H0 and Hp of a single net into matrices of zeros."""
     all_trained = all(p.requires_grad for p in model.parameters())
-    if isinstance(model, Dense) and model.d_out is None and all_trained:
+    if modification(model, Dense) is None and model.d_out is None and all_trained:
         x, y = joined(batches)
-        _check(model, x, y)
-        add_dense_split(h0, hp, model, loss, x, y)
+        y = y[..., 0] if y.ndim == 2 and y.shape[1] == 1 else y
+        _check(model, x, y)  # pyright: ignore[reportArgumentType]
+        add_dense_split(h0, hp, model, loss, x, y.to(h0.dtype))  # pyright: ignore[reportArgumentType]
         return
-    _fill(h0, GaussNewtonOperator(model, loss, batches))
-    _fill(hp, ResidualOperator(model, loss, batches))
+    for matrix, operator in ((h0, GaussNewtonOperator), (hp, ResidualOperator)):
+        _fill(matrix, operator(model, loss, batches))
+    # Each half is computed from other products; they agree where all second derivatives are right.
+    size = float(torch.linalg.matrix_norm(h0) + torch.linalg.matrix_norm(hp))
+    error = max(_asymmetry(h0), _asymmetry(hp))
+    if error > torch.finfo(h0.dtype).eps ** 0.5 * size:
+        raise ValueError(
+            f"hessian_split: the matrix differs from its transpose by {error / size:.1%} of its norm: an "
+            "operation of the model has a wrong second derivative (torch's weight_norm, a backward pass in "
+            "numpy or with once_differentiable); replace it"
+        )
+    HessianOperator(model, loss, batches[:1])  # warns where both halves are wrong
+    mirror(h0)
+    mirror(hp)
 
 
 def _check(model: Dense, x: Tensor, y: Tensor) -> None:
@@ -109,8 +152,8 @@ def _check(model: Dense, x: Tensor, y: Tensor) -> None:
             f"batch: expected inputs (n, {model.d_in}) and targets (n,) with n >= 1, got "
             f"{tuple(x.shape)} and {tuple(y.shape)}"
         )
-    if x.dtype != dtype or y.dtype != dtype:
-        raise ValueError(f"batch: expected {dtype} as in the model, got {x.dtype} and {y.dtype}")
+    if x.dtype != dtype:
+        raise ValueError(f"batch: expected inputs in {dtype} as in the model, got {x.dtype}")
 
 
 def _fill(matrix: Float[Tensor, "N N"], operator: CurvatureOperator) -> None:
@@ -118,7 +161,12 @@ def _fill(matrix: Float[Tensor, "N N"], operator: CurvatureOperator) -> None:
     for columns in strips(len(matrix)):
         identity = np.eye(len(matrix), columns.stop - columns.start, -columns.start)
         matrix[columns] = torch.from_numpy(operator @ identity).T.to(matrix)
-    mirror(matrix)
+
+
+def _asymmetry(matrix: Float[Tensor, "N N"]) -> float:
+    """|A - Aᵀ|, Frobenius; strip by strip."""
+    squares = [(matrix[rows] - matrix[:, rows].T).double().square().sum() for rows in strips(len(matrix))]
+    return float(torch.stack(squares).sum().sqrt())
 
 
 def h0_spectrum(model: nn.Module, loss: Loss, batch: Batches) -> Spectrum:
@@ -140,9 +188,12 @@ def h0_spectrum(model: nn.Module, loss: Loss, batch: Batches) -> Spectrum:
     if getattr(model, "members", None) is not None:
         raise ValueError("model: expected a single net, got members; take model.member(s)")
     batch = joined(list_batches(batch))
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    check_parameters(parameters)
     with as_found(model), torch.no_grad():
-        outputs = scalar_outputs(model(batch.inputs), batch.targets)
-    _, d2 = loss_derivatives(loss, outputs, batch.targets)
+        outputs, targets = matched(model(batch.inputs), batch.targets)
+    outputs = scalar_outputs(outputs, targets)
+    _, d2 = loss_derivatives(loss, outputs, targets, parameters)
     if bool((d2 < 0).any()):
         raise ValueError(
             f"loss: expected ℓ'' >= 0, got {d2.min().item():.3g}; use spectrum(hessian_split(...).h0)"
@@ -152,5 +203,5 @@ def h0_spectrum(model: nn.Module, loss: Loss, batch: Batches) -> Spectrum:
         return Spectrum(outputs.new_zeros(0))
     root = (d2[active] / len(d2)).sqrt()
     kernel = tangent_kernel(model, batch.inputs[active]) * root[:, None] * root
-    n_params = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    n_params = sum(p.numel() for p in parameters)
     return Spectrum(torch.linalg.eigvalsh(kernel)[-n_params:])
