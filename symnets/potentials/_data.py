@@ -52,6 +52,7 @@ def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], St
     validation_names, validation = zip(*(held_out[i] for i in for_validation), strict=True)
     if "stress" in require:
         _check_stress(data.train, "training", train)
+    if require == ["stress"]:  # the best model is chosen by it
         _check_stress(data.validation or data.train, "validation", validation)
     cutoff, dtype = config.model.cutoff, getattr(torch, config.dtype)
     train_graphs = build_graphs(train, cutoff, dtype=dtype, names=names)
@@ -102,7 +103,8 @@ def _check_stress(path: str, use: str, structures: Sequence[Atoms]) -> None:
     if any(has_stress(atoms.cell.array, atoms.pbc) for atoms in structures):
         reason, cure = "has a stress", "name its key with data.stress_key or data.virial_key, or "
     raise ValueError(
-        f"{path}: none of the {len(structures)} structures for {use} {reason}; {cure}set loss.stress to 0"
+        f"{path}: none of the {len(structures)} structures for {use} {reason}; {cure}choose others, or set "
+        "loss.stress to 0"
     )
 
 

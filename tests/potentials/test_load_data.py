@@ -96,9 +96,15 @@ def test_stress_of_slabs_is_learnt_but_may_be_absent(over):
 
 
 @pytest.mark.parametrize("kind", [1, 2])
-def test_molecules_alone_have_no_stress(over, kind):
+def test_molecules_alone_have_no_stress(over, kind, tmp_path):
+    molecules = mixed(32, stress=np.zeros(6))[kind::4]
     with pytest.raises(ValueError, match=r"data.xyz: none of the 4 structures for training is periodic"):
-        load_data(over(mixed(32, stress=np.zeros(6))[kind::4]))
+        load_data(over(molecules))
+    own = tmp_path / "molecules.xyz"
+    ase.io.write(own, molecules)
+    load_data(over(mixed(8), validation=str(own)))  # the best model is chosen by forces
+    with pytest.raises(ValueError, match=r"molecules.xyz: none of the 4 structures for validation is"):
+        load_data(over(mixed(8), (0.0, 0.0, 1.0), validation=str(own)))
 
 
 @pytest.mark.parametrize(("weight", "present"), [("energy", ["energy"]), ("forces", ["forces"])])
