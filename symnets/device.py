@@ -1,4 +1,7 @@
-"""Devices by name, checked before any work is done."""
+"""Devices by name, checked before any work is done; the device of new tensors."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -29,6 +32,12 @@ def usable_device(name: str | torch.device) -> torch.device:
             f"({', '.join(usable)}, or auto), got {str(name)!r}: {_reason(str(name), error)}"
         ) from error
     return device
+
+
+def on_device(device: str | torch.device) -> AbstractContextManager[Any]:
+    """Context in which new tensors are made on a device, whatever default the caller has set."""
+    device = torch.device(device)
+    return nullcontext() if torch.get_default_device() == device else device
 
 
 def _reason(name: str, error: Exception) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from symnets.data._batch import Batch
+from symnets.device import on_device
 
 if TYPE_CHECKING:
     from symnets.data._graph import AtomGraph
@@ -78,7 +79,7 @@ class TensorPairs(Sequence[tuple[Tensor, Tensor]]):
         Raises:
             ValueError: the transform returned another number of inputs.
         """
-        index = torch.as_tensor(rows)
+        index = torch.as_tensor(rows, device="cpu")
         inputs, targets = (
             part[index.to(part.device, non_blocking=True)] for part in (self.inputs, self.targets)
         )
@@ -161,7 +162,7 @@ class Loader:
         if not self.shuffle:
             return list(range(len(self.examples)))
         generator = _generator(np.random.SeedSequence([self.seed, number]))
-        return torch.randperm(len(self.examples), generator=generator).tolist()
+        return torch.randperm(len(self.examples), generator=generator, device="cpu").tolist()
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """Batches `start`, `start + 1`, ... of an epoch; earlier batches are not collated."""
@@ -180,7 +181,7 @@ class Loader:
 
 
 def _generator(seed: np.random.SeedSequence) -> torch.Generator:
-    return torch.Generator().manual_seed(int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+    return torch.Generator("cpu").manual_seed(int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 
 def collate(examples: Sequence[Example]) -> Batch:
@@ -196,5 +197,6 @@ def collate(examples: Sequence[Example]) -> Batch:
 
     from symnets.data._graph import labels
 
-    graph: Any = torch_geometric.data.Batch.from_data_list(list(examples))  # pyright: ignore
+    with on_device(examples[0].pos.device):  # pyright: ignore
+        graph: Any = torch_geometric.data.Batch.from_data_list(list(examples))  # pyright: ignore
     return Batch(graph, labels(graph))

@@ -18,6 +18,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.formats import UnknownFileTypeError, filetype, get_compression, ioformats
 from ase.io.trajectory import TrajectoryWriter
+from ase.spacegroup import Spacegroup
 
 from symnets.files import claim, whole_file
 
@@ -191,8 +192,12 @@ def _quiet() -> warnings.catch_warnings:
 
 
 def _carried(atoms: Atoms) -> dict[str, Any]:
-    """Arrays of a structure by name, and its `info` by `info NAME`."""
-    return {**atoms.arrays, **{f"info {name}": value for name, value in atoms.info.items()}}
+    """Arrays of a structure by name, and its `info` by `info NAME`, without the space group of a CIF file.
+
+    ASE's reader of CIF adds that object, which no format holds and which is not that of atoms that moved.
+    """
+    infos = {name: value for name, value in atoms.info.items() if not isinstance(value, Spacegroup)}
+    return {**atoms.arrays, **{f"info {name}": value for name, value in infos.items()}}
 
 
 def _changed(atoms: Atoms, again: Atoms) -> list[str]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph
+from symnets.device import on_device
 from symnets.nn import tabulate
 
 
@@ -56,7 +57,7 @@ class ForceField(nn.Module):
         has_stress = graph.has_stress[:, None, None]
         strained_too = bool(has_stress.any())
         # Derivatives are needed in inference mode and under no_grad too.
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), on_device(graph.pos.device):
             pos = graph.pos.detach().clone().requires_grad_()
             strained = copy.copy(graph)
             for name, field in graph.to_dict().items():
@@ -90,6 +91,11 @@ class ForceField(nn.Module):
 
     def _check_dtype(self, graph: AtomGraph) -> None:
         weight = next((p for p in self.parameters() if p.is_floating_point()), None)
+        if weight is not None and weight.is_inference():
+            raise ValueError(
+                "model: its weights were made in torch.inference_mode and cannot be differentiated, which "
+                "forces need; build, load or copy the model outside of it"
+            )
         if weight is not None and weight.dtype != graph.pos.dtype:
             raise ValueError(
                 f"graph: expected positions in the model's {weight.dtype}, got {graph.pos.dtype}; "

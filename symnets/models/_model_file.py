@@ -13,7 +13,7 @@ from torch import nn
 
 import symnets
 from symnets.data import read_archive, read_header, read_kind, write_archive
-from symnets.device import usable_device
+from symnets.device import on_device, usable_device
 from symnets.models._architectures import architectures, image_net_classes, is_image_net
 from symnets.models._force_field import Compiled, ForceField
 from symnets.models._zbl import WithZBL
@@ -113,7 +113,8 @@ def load(
     """
     path, device = Path(path), usable_device(device)
     kind = read_kind(path, FORCE_FIELD, IMAGE_NET)
-    model = _read(path, kind, classes)
+    with torch.inference_mode(False), on_device("cpu"):  # whatever the caller has set
+        model = _read(path, kind, classes).to(device=device, dtype=dtype).eval()
     if not isinstance(model, expected):
         article = "an" if kind == IMAGE_NET else "a"
         name = "force field" if kind == FORCE_FIELD else kind
@@ -121,12 +122,17 @@ def load(
             f"{path}: expected a model of class {expected.__name__}, got {article} {name}, "
             f"{type(model).__name__}"
         )
-    return model.to(device=device, dtype=dtype).eval()
+    return model
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """Header of a model file: recipe, dtype, versions, extra. Weights are not read or checked."""
-    return read_header(path, read_kind(path, FORCE_FIELD, IMAGE_NET))
+    """Header of a model file: recipe, dtype, versions, extra. Weights are not read or checked.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is cut short, altered, or no symnets model.
+    """
+    return _checked(path, read_header(path, read_kind(path, FORCE_FIELD, IMAGE_NET)))
 
 
 def _known(kind: str, classes: Iterable[type[nn.Module]] = ()) -> Classes:
@@ -178,15 +184,22 @@ def _build(recipe: Mapping[str, Any], known: Classes) -> nn.Module:
 def _read(path: str | Path, kind: str, classes: Iterable[type[nn.Module]]) -> nn.Module:
     """The model of a file, on the CPU, in the dtype it was saved in."""
     tensors, header = read_archive(path, kind)
-    if not isinstance(header, dict) or not isinstance(header.get("recipe"), dict) or "dtype" not in header:
-        raise ValueError(f"{path}: its header does not describe a model; was it saved by a newer symnets?")
+    _checked(path, header)
     with torch.random.fork_rng(devices=[]):  # random initial weights are replaced below
         model = _build(header["recipe"], _known(kind, classes))
-    if str(header["dtype"]) not in _DTYPES:
-        raise ValueError(f"{path}: expected a dtype of {sorted(_DTYPES)}, got {header['dtype']!r}")
     model.to(_DTYPES[header["dtype"]])
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path}: weights do not fit the model it describes: {error}") from error
     return model
+
+
+def _checked(path: str | Path, header: Any) -> dict[str, Any]:
+    """The header, if it has the parts that `save` writes, each of its type."""
+    parts = {"recipe": dict, "dtype": str, "versions": dict, "extra": dict}
+    if not isinstance(header, dict) or not all(isinstance(header.get(k), v) for k, v in parts.items()):
+        raise ValueError(f"{path}: its header does not describe a model; was it saved by a newer symnets?")
+    if header["dtype"] not in _DTYPES:
+        raise ValueError(f"{path}: expected a dtype of {sorted(_DTYPES)}, got {header['dtype']!r}")
+    return header

@@ -80,8 +80,8 @@ def _predict(model: nn.Module, graph: AtomGraph, labels: Labels, device: torch.d
     """Predictions and labels of one batch, in the order of the fields of `Predictions`."""
     output = model(copy.copy(graph).to(str(device)))  # a copy, because PyG moves graphs in place
     has_stress = graph.has_stress.cpu()[:, None, None]
-    no_energy = torch.full((graph.n_graphs,), torch.nan, dtype=torch.float64)
-    no_stress = torch.full((graph.n_graphs, 3, 3), torch.nan, dtype=graph.pos.dtype)
+    no_energy = torch.full((graph.n_graphs,), torch.nan, dtype=torch.float64, device="cpu")
+    no_stress = torch.full((graph.n_graphs, 3, 3), torch.nan, dtype=graph.pos.dtype, device="cpu")
     no_forces = torch.full_like(graph.pos, torch.nan)
 
     def on_cpu(values: Tensor | None, default: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from symnets.data import AtomGraph
-from symnets.device import usable_device
+from symnets.device import on_device, usable_device
 from symnets.models import ForceField
 from symnets.simulate._skin import SkinnedNeighbors
 
@@ -69,7 +69,8 @@ class SymnetsCalculator(Calculator):
                 "wrap a model of atomic energies as ForceField(model)"
             )
         else:
-            model = copy.deepcopy(model).to(device=device, dtype=dtype)
+            with torch.inference_mode(False):  # copies of weights that can be differentiated
+                model = copy.deepcopy(model).to(device=device, dtype=dtype)
         self.model = model.eval().requires_grad_(False)
         tensors = (*self.model.parameters(), *self.model.buffers())
         self.device = tensors[0].device if tensors else torch.device(device or "cpu")
@@ -87,7 +88,8 @@ class SymnetsCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         assert isinstance(self.atoms, Atoms)
         self._check(self.atoms)
-        prediction = self.model(self._graph(self.atoms))
+        with on_device(self.device):
+            prediction = self.model(self._graph(self.atoms))
         energy = float(prediction.energy)
         self.results = {
             "energy": energy,
@@ -119,9 +121,9 @@ class SymnetsCalculator(Calculator):
         floats = {"device": self.device, "dtype": self.dtype}
         return AtomGraph(
             pos=pos.to(self.dtype),
-            z=torch.as_tensor(atoms.numbers, dtype=torch.int64, device=self.device),
-            cell=torch.as_tensor(atoms.cell.array, **floats)[None],
-            pbc=torch.as_tensor(atoms.pbc, device=self.device)[None],
+            z=torch.from_numpy(atoms.numbers.astype(np.int64)).to(self.device),
+            cell=torch.from_numpy(np.array(atoms.cell.array, dtype=np.float64, order="C")).to(**floats)[None],
+            pbc=torch.from_numpy(atoms.pbc.astype(bool)).to(self.device)[None],
             edge_index=edge_index,
             edge_shift=edge_shift.to(self.dtype),
         )

@@ -9,6 +9,7 @@ from ase import Atoms
 from ase.data import covalent_radii
 
 from symnets.data import AtomGraph, build_graphs, collate
+from symnets.device import on_device
 from symnets.models import Compiled, EnergyForces, ForceField
 from symnets.nn import modification
 
@@ -62,15 +63,17 @@ def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Com
             f"model: expected a ForceField as its class makes it, but {problem}; the compiled model would not "
             "have this change"
         )
-    graph = _clusters(model, seed)
-    device = _device(model)
-    model = copy.deepcopy(model).cpu()
-    double = copy.deepcopy(model).double().eval().requires_grad_(False)
-    exact, error = double(graph), CompileError(np.inf, np.inf)
-    for n_knots in KNOTS:
-        error = _difference(exact, Compiled(double.energy_model, n_knots)(graph))
-        if MARGIN * error.forces <= tolerance:
-            return Compiled(model.energy_model.requires_grad_(False), n_knots).to(device)
+    error = CompileError(np.inf, np.inf)
+    with torch.inference_mode(False), on_device("cpu"):
+        graph = _clusters(model, seed)
+        device = _device(model)
+        model = copy.deepcopy(model).cpu()
+        double = copy.deepcopy(model).double().eval().requires_grad_(False)
+        exact = double(graph)
+        for n_knots in KNOTS:
+            error = _difference(exact, Compiled(double.energy_model, n_knots)(graph))
+            if MARGIN * error.forces <= tolerance:
+                return Compiled(model.energy_model.requires_grad_(False), n_knots).to(device)
     raise ValueError(
         f"compile: with {KNOTS[-1]} knots forces still differ by {error.forces:.2g} eV/Å on random "
         f"clusters, more than a quarter of the tolerance {tolerance:g}; the radial functions are not smooth, "
@@ -85,7 +88,8 @@ def compile_error(model: ForceField, compiled: ForceField, graph: AtomGraph) -> 
     for name, field in graph.to_dict().items():
         if isinstance(field, torch.Tensor) and field.is_floating_point():
             double[name] = field.to(device, torch.float64)
-    exact, table = (copy.deepcopy(field).to(device, torch.float64).eval() for field in (model, compiled))
+    with torch.inference_mode(False):
+        exact, table = (copy.deepcopy(field).to(device, torch.float64).eval() for field in (model, compiled))
     return _difference(exact(double), table(double))
 
 

@@ -68,7 +68,7 @@ def test_a_structure_is_written_in_the_format_of_the_name(tmp_path, name):
 
 def test_a_structure_that_a_format_does_not_hold_is_refused(tmp_path, water):
     for name in ("POSCAR", "a.pwi", "a.xtl"):  # no cell; pseudopotentials; an electron beam
-        with pytest.raises(ValueError, match=r"does not hold this structure .* try a"):
+        with pytest.raises(ValueError, match=r"does not hold this structure .*; try (a|structure)\.xyz"):
             StructureFile(tmp_path / name, water)
 
 
