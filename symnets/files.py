@@ -2,12 +2,25 @@
 
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Path with `~` replaced by the home folder, and `$NAME` or `${NAME}` by environment variables.
+
+    Raises:
+        ValueError: an environment variable is not set.
+    """
+    text = os.path.expandvars(os.path.expanduser(path))
+    if unset := re.search(r"\$(?:\{([^}]*)\}|([A-Za-z_]\w*))", text):
+        raise ValueError(f"{path}: the environment variable {unset[1] or unset[2]} is not set")
+    return Path(text)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Of several processes that start together, one writes to a folder; a killed one does not block it."""
+"""Paths with `~` and variables; one process at a time writes to a folder, and a killed one leaves no lock."""
 
 import subprocess
 import sys
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from symnets.files import locked
+from symnets.data import find_data
+from symnets.files import expanded, locked
 
 SCRIPT = """
 import sys
@@ -78,3 +79,40 @@ def test_files_beside_each_other_are_locked_separately(tmp_path: Path) -> None:
         with pytest.raises(FileExistsError, match=r"is writing there"):
             locked(tmp_path / "b", file=True).__enter__()
     assert not list(tmp_path.iterdir())
+
+
+def test_paths_may_have_the_home_folder_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("SCRATCH", "/scratch/me")
+    monkeypatch.delenv("NOWHERE", raising=False)
+    assert expanded("~/a.xyz") == Path("/home/me/a.xyz")
+    assert expanded("$SCRATCH/run") == expanded("${SCRATCH}/run") == Path("/scratch/me/run")
+    assert expanded("a~b/5$.xyz") == Path("a~b/5$.xyz")
+    for path in ("$NOWHERE/x", "x/${NOWHERE}"):
+        with pytest.raises(ValueError, match="the environment variable NOWHERE is not set"):
+            expanded(path)
+
+
+def test_data_are_found_here_or_in_the_folder_of_data_if_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("here/sub", "home", "data/sub"):
+        (tmp_path / place).mkdir(parents=True)
+    for file in ("here/sub/a", "home/b", "data/sub/c"):
+        (tmp_path / file).touch()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SYMNETS_DATA", raising=False)
+    assert find_data("sub/a") == Path("sub/a")
+    assert find_data("~/b") == tmp_path / "home" / "b"
+    with pytest.raises(FileNotFoundError) as caught:
+        find_data("sub/c")
+    assert str(caught.value) == f"sub/c: there is no such file in the current folder, {tmp_path}/here"
+    monkeypatch.setenv("SYMNETS_DATA", "~/../data")
+    assert find_data("sub/c").resolve() == tmp_path / "data" / "sub" / "c"
+    with pytest.raises(FileNotFoundError, match=r"current folder, .*here, or in SYMNETS_DATA, ~/../data"):
+        find_data("sub/d")
+    with pytest.raises(FileNotFoundError, match=r"/none: there is no such file$"):
+        find_data("/none")
+    with pytest.raises(FileNotFoundError, match=r"sub: expected a file, got a folder"):
+        find_data("sub")

@@ -1,5 +1,6 @@
 """Inputs of `symnets stability`: the network (a file or an import path), the images, their normalisation."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,9 +161,11 @@ def find_images(
         subset = np.array(array[_random_subset(len(array), n, seed)]).astype(np.float32)
         images = torch.from_numpy(subset)
         return images / np.iinfo(array.dtype).max if array.dtype.kind == "u" else images
+    root = os.environ.get("SYMNETS_DATA")
     raise FileNotFoundError(
         f"--data: expected a data set, a folder, or a .npy or .npz file, got {source}; "
-        f"{did_you_mean(source, IMAGE_DATASETS)}. Data sets are read from the folder SYMNETS_DATA"
+        f"{did_you_mean(source, IMAGE_DATASETS)}"
+        + (f". Data sets are read from SYMNETS_DATA, {root}" if root else "")
     )
 
 

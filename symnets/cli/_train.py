@@ -11,6 +11,7 @@ from rich.console import Console
 
 from symnets.cli._parse import parse
 from symnets.config import read_config
+from symnets.files import expanded
 from symnets.potentials import DataConfig, ModelConfig, TrainConfig, train
 from symnets.training import INTERRUPTED
 
@@ -39,7 +40,7 @@ class Train:
         """The command with defaults from the configuration file, at any place among the arguments."""
         index = _file_index(arguments)
         if index is not None:
-            file = Path(arguments[index])
+            file = expanded(arguments[index])
             arguments = [arguments[index], *arguments[:index], *arguments[index + 1 :]]
             config = read_config(TrainConfig, file)
         elif {"-h", "--help"} & set(arguments):
@@ -56,7 +57,7 @@ class Train:
     def run(self) -> int:
         """Train with progress on standard error; returns 0 when done, 130 if interrupted."""
         state = train(self.settings, resume=self.resume, summary=True)
-        console, folder = Console(stderr=True), Path(self.settings.output)
+        console, folder = Console(stderr=True), expanded(self.settings.output)
         console.print(f"stopped at step {state.step}: {state.history.reason}; see {folder}", soft_wrap=True)
         interrupted = state.history.reason == INTERRUPTED
         if interrupted or "wall time" in state.history.reason:

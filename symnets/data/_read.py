@@ -22,6 +22,7 @@ from ase.utils import string2index
 
 from symnets.data._batch import has_stress
 from symnets.data._structure_text import check_extxyz, encoding_of, open_text
+from symnets.files import expanded
 from symnets.names import nearest
 
 _LABELS = ("energy", "forces", "stress")
@@ -92,10 +93,10 @@ def read_structures(
                     raise ValueError(f"{where}: {_missing(name, key, keys_present([atoms]))}{cure}")
                 continue
             found[name] += 1
+            if name == "stress" and not has_stress(atoms.cell.array, atoms.pbc):
+                continue
             value = _label(where, len(atoms), name, key, values[key])
             if name == "stress":
-                if not has_stress(atoms.cell.array, atoms.pbc):
-                    continue
                 if virial_key is not None:
                     value = -value / atoms.cell.volume
                 elif in_kbar and key in recognized and kind != "extxyz":
@@ -294,11 +295,21 @@ def find_structure(name: str | os.PathLike[str]) -> Atoms:
 def find_data(path: str) -> Path:
     """Path of a file in the current folder or in the folder SYMNETS_DATA.
 
+    `~` and environment variables in it are replaced, see `symnets.files.expanded`. The folder is that which
+    the environment variable SYMNETS_DATA names, if it is set.
+
     Raises:
         FileNotFoundError: the file is in neither.
+        ValueError: an environment variable in the path is not set.
     """
-    places = [Path(path), Path(os.environ.get("SYMNETS_DATA", ".")) / path]
-    for place in places:
-        if place.is_file():
-            return place
-    raise FileNotFoundError(f"{path}: no such file here or in SYMNETS_DATA ({places[1].parent})")
+    place, root = expanded(path), os.environ.get("SYMNETS_DATA")
+    if place.is_dir():
+        raise FileNotFoundError(f"{path}: expected a file, got a folder")
+    if place.is_file():
+        return place
+    if place.is_absolute():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    if root and (other := expanded(root) / place).is_file():
+        return other
+    folders = f"the current folder, {Path.cwd()}" + (f", or in SYMNETS_DATA, {root}" if root else "")
+    raise FileNotFoundError(f"{path}: there is no such file in {folders}")

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from rich.console import Console
 from symnets.config import write_config
 from symnets.data import AtomGraph, Loader
 from symnets.device import usable_device
-from symnets.files import locked
+from symnets.files import expanded, locked
 from symnets.potentials._config import TrainConfig
 from symnets.potentials._data import load_data
 from symnets.potentials._identity import check_identity, identity
@@ -77,6 +77,7 @@ def train(
             data are too few or lack labels, see `load_data`; the device cannot be used.
         FloatingPointError: the loss is no longer finite.
     """
+    config = replace(config, output=str(expanded(config.output)))
     with locked(config.output):
         return _train(config, resume=resume, progress=progress, summary=summary)
 

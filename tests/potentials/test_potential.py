@@ -143,6 +143,20 @@ def test_patience_and_minutes_stop_early(config):
     assert "wall time" in train(replace(config, max_minutes=1e-6), progress=False).history.reason
 
 
+def test_paths_of_a_configuration_may_begin_in_the_home_folder(config, copper, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RUNS", str(tmp_path / "runs"))
+    (tmp_path / "copper.xyz").write_bytes(copper.read_bytes())
+    (tmp_path / "c.yaml").write_text(
+        "output: $RUNS/first\ndata: {train: ~/copper.xyz, n_train: 4, n_validation: 2}\n"
+        "model: {cutoff: 3, channels: 2, layers: 1, lmax: 0, radial_hidden: [2]}\noptimizer: {epochs: 1}\n"
+    )
+    monkeypatch.chdir("/")
+    assert main(["train", "~/c.yaml", "--threads=1"]) == 0
+    assert (tmp_path / "runs" / "first" / "model.safetensors").exists()
+    assert main(["train", "~/c.yaml", "--threads=1", "--resume"]) == 0
+
+
 def test_every_job_of_a_queue_has_its_own_minutes(config, tmp_path, capsys):
     three_steps = replace(config, optimizer=replace(config.optimizer, epochs=1), max_minutes=1e-6)
     write_config(three_steps, tmp_path / "c.yaml")
@@ -163,7 +177,7 @@ def test_missing_labels_and_files_are_named(config, tmp_path):
     bare = replace(config, data=replace(config.data, train=str(tmp_path / "bare.xyz")))
     with pytest.raises(ValueError, match="forces"):
         train(bare, progress=False)
-    with pytest.raises(FileNotFoundError, match="SYMNETS_DATA"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.xyz: there is no such file in the current folder"):
         train(replace(config, data=replace(config.data, train="nowhere.xyz")), progress=False)
 
 
