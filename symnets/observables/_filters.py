@@ -7,6 +7,9 @@ from typing import TypeVar
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Generator, Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,23 @@ def channel_shuffled(model: Model, *, generator: Generator, outputs: bool = Fals
     et al. 2022, arXiv:2210.01506). All weights with four axes are permuted, each by its own permutation.
     Biases and normalisations are not; depthwise convolutions have one input channel and do not change.
 
+    Weights that are computed from other parameters (weight norm, spectral norm) become plain weights of the
+    copy.
+
     Args:
         model: any module; it is not changed.
         generator: source of the permutations.
         outputs: whether to permute the output channels of the weights too.
 
     Raises:
-        ValueError: there is no weight with four axes.
+        ValueError: there is no weight with four axes, or the model is in TorchScript.
     """
-    shuffled = copy.deepcopy(model)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise ValueError(
+            "model: expected modules of torch.nn, got TorchScript; pass the network from which it was traced "
+            "or scripted"
+        )
+    shuffled = _with_plain_weights(model)
     done: set[int] = set()
     for module in shuffled.modules():
         # Weights of transposed convolutions have the input channels first.
@@ -100,3 +111,26 @@ def channel_shuffled(model: Model, *, generator: Generator, outputs: bool = Fals
     if not done:
         raise ValueError(f"model: expected convolutions, got {type(model).__name__} without 4-axis weights")
     return shuffled
+
+
+def _with_plain_weights(model: Model) -> Model:
+    """A copy of a model in which all weights are parameters, not computed from others."""
+    attributes = [value for module in model.modules() for value in vars(module).values()]
+    computed = [value for value in attributes if isinstance(value, Tensor) and not value.is_leaf]
+    plain = copy.deepcopy(model, {id(value): value.detach().clone() for value in computed})
+    for module in list(plain.modules()):
+        if is_parametrized(module):
+            parametrizations: nn.Module = module.parametrizations  # pyright: ignore[reportAssignmentType]
+            parametrizations.eval()  # a spectral norm in train mode would take a step of its iteration
+            weights = {name: getattr(module, name).detach() for name, _ in parametrizations.named_children()}
+            # `remove_parametrizations` would change the class, which the model and its copy share.
+            del module.parametrizations
+            module.__class__ = type(module).__bases__[0]
+            for name, weight in weights.items():
+                module.register_parameter(name, nn.Parameter(weight.clone()))
+        for hook in list(module._forward_pre_hooks.values()):
+            if isinstance(hook, WeightNorm):
+                nn.utils.remove_weight_norm(module, hook.name)
+            elif isinstance(hook, SpectralNorm):
+                nn.utils.remove_spectral_norm(module, hook.name)
+    return plain

@@ -1,8 +1,11 @@
 """Shuffled channels: spatial filters are kept, channels are permuted."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from symnets.observables import channel_shuffled, filter_projections
 
@@ -69,3 +72,46 @@ def test_inputs_of_transposed_convolutions_come_first() -> None:
 def test_a_net_without_convolutions_is_refused() -> None:
     with pytest.raises(ValueError, match="got Linear without 4-axis weights"):
         shuffled(nn.Linear(3, 2))
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated in favor of:FutureWarning")
+@pytest.mark.parametrize(
+    "norm",
+    [
+        parametrizations.weight_norm,
+        parametrizations.spectral_norm,
+        nn.utils.weight_norm,
+        nn.utils.spectral_norm,
+    ],
+)
+@pytest.mark.parametrize("layer", [nn.Conv2d, nn.ConvTranspose2d])
+def test_computed_weights_are_permuted_as_plain_ones(
+    norm: Callable[[nn.Module], nn.Module], layer: type[nn.Module]
+) -> None:
+    """Permuted norms would not belong to permuted directions, nor singular vectors to permuted matrices."""
+    x = torch.rand(2, 4, 6, 6, generator=torch.Generator().manual_seed(0)).double()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        computed, plain = (nn.Sequential(layer(4, 6, 3), nn.Flatten()).double() for _ in range(2))
+        norm(computed[0])
+    computed(x)
+    computed.eval()
+    before = computed(x)
+    with torch.no_grad():
+        plain[0].weight.copy_(computed[0].weight)
+        plain[0].bias.copy_(computed[0].bias)
+    for outputs in (False, True):
+        found = shuffled(computed, outputs=outputs)
+        torch.testing.assert_close(found(x), shuffled(plain, outputs=outputs)(x))
+        assert isinstance(found[0].weight, nn.Parameter)
+    assert torch.equal(computed(x), before)
+    assert not torch.equal(found(x), before)
+
+
+def test_torchscript_is_refused() -> None:
+    for script in (
+        torch.jit.script(net()),
+        nn.Sequential(torch.jit.trace(net(), torch.rand(1, 7, 6, 6).double())),
+    ):
+        with pytest.raises(ValueError, match="pass the network from which it was traced or scripted"):
+            shuffled(script)
