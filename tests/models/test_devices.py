@@ -14,7 +14,7 @@ from tests.second_device import on_device, second_device
 
 Module = TypeVar("Module", bound=nn.Module)
 
-DTYPES = [(torch.float64, 1e-12), (torch.float32, 1e-5)]
+DTYPES = [(torch.float64, 1e-12), pytest.param(torch.float32, 1e-5, marks=pytest.mark.slow)]
 """With what rounding changes: the operations are the same, strides of matrices may differ."""
 
 

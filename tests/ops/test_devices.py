@@ -19,7 +19,7 @@ from symnets.ops import (
 from tests.ops.products import Arguments, draw, largest_error
 from tests.second_device import on_device, second_device
 
-DTYPES = [(torch.float64, 1e-12), (torch.float32, 1e-4)]
+DTYPES = [(torch.float64, 1e-12), pytest.param(torch.float32, 1e-4, marks=pytest.mark.slow)]
 """Dtypes, with the relative tolerance for rounding in second derivatives."""
 
 

@@ -35,8 +35,8 @@ def adam(model):
 @pytest.mark.parametrize(
     ("dynamics", "state_of", "options"),
     [
-        (descend_members, adam, {"budget": 60, "stride": 5}),
-        (gradient_flow, TrainState, {"budget": 40, "max_time": 2.0}),
+        (descend_members, adam, {"budget": 30, "stride": 5}),
+        (gradient_flow, TrainState, {"budget": 25, "max_time": 1.0}),
         (levenberg_marquardt, TrainState, {"budget": 8}),
     ],
 )
@@ -45,7 +45,7 @@ def test_members_on_a_second_device_equal_those_of_the_cpu(dynamics, state_of, o
     expected = state_of(copy.deepcopy(model))
     for _ in dynamics(expected, QuadraticHinge(), batch, **options):
         pass
-    clock = {"dense_output": DenseOutput([0.0, 0.1, 1.0])} if dynamics is gradient_flow else {}
+    clock = {"dense_output": DenseOutput([0.0, 0.1, 0.5])} if dynamics is gradient_flow else {}
     with second_device():
         found = state_of(copy.deepcopy(model).to("cuda"))
         for _ in dynamics(found, QuadraticHinge(), batch.to("cuda"), **options, **clock):
