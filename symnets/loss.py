@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -122,14 +123,18 @@ def check_loss(loss: Any) -> None:
         raise ValueError(f"loss: expected a loss, got the class {loss.__name__}; call it: {loss.__name__}()")
     if not callable(loss):
         raise ValueError(f"loss: expected a function of (outputs, targets), got {loss!r}")
-    if isinstance(loss, TorchLoss):
-        _, *arguments = inspect.signature(type(loss).forward).parameters.values()
-        names = [a.name for a in arguments if a.default is a.empty and a.kind is a.POSITIONAL_OR_KEYWORD]
-        if len(names) > 2:
-            raise ValueError(
-                f"loss: expected a function of (outputs, targets), got {type(loss).__name__}, which takes "
-                f"{', '.join(names)}; wrap it in a function"
-            )
+    if isinstance(loss, TorchLoss) and len(names := _arguments_of(type(loss))) > 2:
+        raise ValueError(
+            f"loss: expected a function of (outputs, targets), got {type(loss).__name__}, which takes "
+            f"{', '.join(names)}; wrap it in a function"
+        )
+
+
+@lru_cache
+def _arguments_of(cls: type[nn.Module]) -> list[str]:
+    """Names of the arguments without defaults of `forward`, but self."""
+    _, *arguments = inspect.signature(cls.forward).parameters.values()
+    return [a.name for a in arguments if a.default is a.empty and a.kind is a.POSITIONAL_OR_KEYWORD]
 
 
 def _check_labels(loss: Any, targets: Tensor) -> None:

@@ -153,7 +153,8 @@ def _unfit(model: nn.Module) -> str | None:
         it = name or "it"
         if isinstance(part, ScriptModule) or hasattr(part, "_orig_mod") or part._compiled_call_impl:
             return f"{it} is compiled; give the module before torch.compile or torch.jit"
-        if any(is_lazy(tensor) for tensor in (*part._parameters.values(), *part._buffers.values())):
+        tensors: tuple[Any, ...] = (*part._parameters.values(), *part._buffers.values())
+        if any(map(is_lazy, tensors)):
             return f"{it} has uninitialised parameters; call it once on an example"
         if any(getattr(part, kind) for kind in HOOKS):
             return (

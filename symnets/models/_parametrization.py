@@ -83,16 +83,33 @@ def stacked(models: Sequence[Net]) -> Net:
     if not models:
         raise ValueError("models: expected at least one, got none")
     first: Any = models[0]
-    for model in models:
-        other: Any = model
-        same = other.activation == first.activation and other.extra_repr() == first.extra_repr()
-        if not same or other.members is not None:
-            shapes = f"{first.extra_repr()} and {other.extra_repr()}"
-            raise ValueError(f"models: expected single nets of one shape, got {shapes}")
+    expected = _traits(first)
+    for number, model in enumerate(models):
+        for trait, value in _traits(model).items():
+            if value != expected[trait] or (trait == "members" and value is not None):
+                raise ValueError(
+                    f"models: expected single nets of one shape and kind, but {trait} of number {number} is "
+                    f"{value}, and of number 0 {expected[trait]}"
+                )
         if problem := modification(model, type(first)):
             raise ValueError(f"models: expected nets as their class makes them, but {problem}")
     columns = zip(*[model.parameters() for model in models], strict=True)
     return with_parameters(first, [torch.stack(column) for column in columns], len(models))
+
+
+def _traits(net: Any) -> dict[str, Any]:
+    """What nets that are stacked have in common."""
+    parameters = list(net.parameters())
+    return {
+        "members": net.members,
+        "arguments": net.extra_repr(),
+        "activation": net.activation,
+        "scales": net.scales,
+        "training": net.training,
+        "dtype": [p.dtype for p in parameters],
+        "device": [p.device for p in parameters],
+        "requires_grad": [p.requires_grad for p in parameters],
+    }
 
 
 @dataclass(frozen=True)

@@ -82,17 +82,16 @@ class ActiveMembers:
             )
         return targets
 
-    def outputs(self, model: nn.Module | None = None) -> Float[Tensor, "active n"]:
-        """Scalar outputs of the active members on all patterns, also of a model that returns (S, n, 1).
+    def outputs(self) -> Float[Tensor, "active n"]:
+        """Scalar outputs of the active members on all patterns."""
+        return self.scalar(self.model(self.inputs), self.targets.shape[-1])
+
+    def scalar(self, outputs: Tensor, n: int) -> Float[Tensor, "active n"]:
+        """Outputs of n patterns without a last axis of length 1, (S, n).
 
         Raises:
             ValueError: several outputs for each pattern.
         """
-        model = self.model if model is None else model
-        return self.scalar(model(self.inputs), self.targets.shape[-1])
-
-    def scalar(self, outputs: Tensor, n: int) -> Float[Tensor, "active n"]:
-        """Outputs (S, n) of n patterns."""
         if outputs.shape == (len(self.index), n, 1):
             return outputs[..., 0]
         if outputs.shape != (len(self.index), n):

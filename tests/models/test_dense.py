@@ -5,7 +5,7 @@ import torch
 from torch.func import functional_call, hessian, jacrev, vmap
 
 from symnets.models import Dense, convert, signals
-from symnets.models._activation import ACTIVATIONS
+from symnets.models._activation import ACTIVATIONS, Activation
 
 # Sums of some tens of terms of size 1 in float64, in another order.
 ROUNDING = {"rtol": 1e-12, "atol": 1e-13}
@@ -189,6 +189,33 @@ def test_stacking_nets_of_different_shapes_is_refused():
         Dense.stack([Dense(4, 3, 2), Dense(4, 4, 2)])
     with pytest.raises(ValueError, match="at least one"):
         Dense.stack([])
+    for other, trait in [
+        (Dense(4, 3, 2).double(), "dtype"),
+        (Dense(4, 3, 2).eval(), "training"),
+        (Dense(4, 3, 2).requires_grad_(False), "requires_grad"),
+    ]:
+        with pytest.raises(ValueError, match=f"{trait} of number 1 is"):
+            Dense.stack([Dense(4, 3, 2), other])
+    with pytest.raises(ValueError, match=r"expected torch.float32 as the weights, got torch.float64"):
+        Dense(4, 3, 2)(torch.zeros(5, 4, dtype=torch.float64))
+
+
+def test_an_activation_of_ones_own_has_its_own_norm():
+    """E max(z, 0)⁴ = 3/2 for z ~ N(0, 1)."""
+    squared = Activation("squared", lambda z: z.relu() ** 2, lambda z: 2 * z.relu(), lambda z: 2.0 * (z > 0))
+    assert squared.norm == pytest.approx(1.5**-0.5, rel=1e-6)
+    net = Dense(3, 4, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    net.activation = squared
+    x = torch.ones(2, 3, dtype=torch.float64)
+    first, last = (w.detach() for w in net.weights)
+    expected = 4**-0.5 * last @ (1.5**-0.5 * (3**-0.5 * first @ x.T).relu() ** 2)
+    torch.testing.assert_close(net(x).detach(), expected[0], rtol=1e-6, atol=0)
+    named = Activation("relu", torch.tanh, lambda z: 1 - z.tanh() ** 2, None)  # the name chooses nothing
+    net.activation = named
+    net(x).sum().backward()
+    slope = (3**-0.5 * first @ x[0]).cosh() ** -2
+    expected = 2 * 4**-0.5 * named.norm * 3**-0.5 * (last[0] * slope)[:, None].expand(4, 3)
+    torch.testing.assert_close(net.weights[0].grad, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_what_is_frozen_stays_so_in_parts_and_other_parametrisations():

@@ -10,6 +10,7 @@ from ase.build import bulk, molecule
 from symnets.cli import main
 from symnets.data import build_graphs, collate
 from symnets.models import MACE, Compiled, ForceField, Invariant, NequIP, WithZBL, load, save
+from symnets.nn import Convolution
 from symnets.simulate import SymnetsCalculator, compile, compile_error
 
 SMALL = {"cutoff": 4.0, "channels": 4, "layers": 2}
@@ -97,6 +98,23 @@ def test_models_without_convolutions_are_refused():
 
     with pytest.raises(ValueError, match="Convolution layers"):
         compile(ForceField(Springs()))
+
+
+def test_changes_that_tables_would_drop_are_refused():
+    class Shifted(ForceField):
+        """The energy is another one; node energies and forces, with which tables are compared, are not."""
+
+        def forward(self, graph):
+            outputs = super().forward(graph)
+            return outputs._replace(energy=outputs.energy + 1)
+
+    with pytest.raises(ValueError, match="as its class makes it, but its class is Shifted"):
+        compile(Shifted(nequip().energy_model))
+    model = nequip()
+    layer = next(part for part in model.modules() if isinstance(part, Convolution))
+    layer.register_forward_hook(lambda module, inputs, output: output * 1.0)
+    with pytest.raises(ValueError, match="expected a Convolution as its class makes it, but it has hooks"):
+        compile(model)
 
 
 def test_the_calculator_takes_original_and_compiled_models(tmp_path):

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from symnets.data import Batch
 from symnets.loss import Loss, mean_loss
-from symnets.observables import as_found
+from symnets.observables import as_found, own_copy
 from symnets.observables.curvature._batches import check_other_dependence
 
 
@@ -119,7 +119,7 @@ class ModelCopy:
         tensors = {k: v if v.requires_grad else v.clone() for k, v in self.tensors.items()}
         with torch.enable_grad(), as_found(self.model):
             self._set_generators()
-            outputs = functional_call(self.model, tensors, (batch.inputs,))
+            outputs = functional_call(self.model, tensors, (own_copy(batch.inputs),))
         return _kept(self.leaves, outputs, loss, batch)
 
     def difference_quotient(
@@ -130,11 +130,12 @@ class ModelCopy:
         for sign in (1, -1):
             with torch.enable_grad(), as_found(self.model):
                 self._set_generators()
-                trained = [p for p in self.model.parameters() if p.requires_grad]
+                trained: list[Tensor] = [p for p in self.model.parameters() if p.requires_grad]
                 for p, v in zip(trained, direction, strict=True):
                     p.data.add_(v, alpha=sign * step)
-                graph = _kept(trained, self.model(batch.inputs), loss, batch)
-                gradients.append(flatten(graph.vjp([graph.mean_loss()], [torch.ones(())])))
+                graph = _kept(trained, self.model(own_copy(batch.inputs)), loss, batch)
+                value = graph.mean_loss()
+                gradients.append(flatten(graph.vjp([value], [torch.ones_like(value)])))
         return (gradients[0] - gradients[1]) / (2 * step)
 
     def _set_generators(self) -> None:
