@@ -2,9 +2,11 @@
 
 import lzma
 import os
+import sqlite3
 import zlib
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +17,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.collections import g2
+from ase.data import chemical_symbols
 from ase.io.extxyz import key_val_str_to_dict, per_atom_properties
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from ase.units import GPa
@@ -173,6 +176,10 @@ def _read(path: Path, index: str | int, *, in_kbar: bool) -> tuple[str, list[Ato
 
 def _read_database(path: Path, index: str | int) -> list[Atoms]:
     """Structures of a database of ASE; key-value pairs and `data`, which ASE leaves out, are in `info`."""
+    if path.suffix == ".db":  # ASE would make a database of any other file
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
+            if not file.execute("select 1 from sqlite_master where name = 'systems'").fetchone():
+                raise ValueError("there is no table of structures in it")
     structures = []
     connection: Any = ase.db.connect(str(path), serial=True)
     with connection as database:
@@ -199,6 +206,9 @@ def _check_frame(where: str, atoms: Atoms) -> None:
         raise ValueError(
             f"{where}: expected one atom, since config_type is {atoms.info['config_type']}, got {len(atoms)}"
         )
+    highest = len(chemical_symbols) - 1
+    if wrong := [int(number) for number in atoms.numbers if not 0 <= number <= highest]:
+        raise ValueError(f"{where}: atomic numbers: expected 0 to {highest}, got {wrong[0]}")
     _check_finite(where, "positions", atoms.positions)
     _check_finite(where, "cell", atoms.cell.array)
 

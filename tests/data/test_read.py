@@ -1,6 +1,8 @@
 """Reading of labelled structures, and invalid files."""
 
 import gzip
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import ase.db
@@ -365,3 +367,28 @@ class TestRefuses:
     def test_an_empty_list_to_write(self, tmp_path):
         with pytest.raises(ValueError, match="no structure to write"):
             write_structures(tmp_path / "none.xyz", [])
+
+
+def test_a_file_that_is_no_database_is_left_as_it_is(write):
+    path = write(b"S", "frames.db")
+    with pytest.raises(ValueError, match=r"frames\.db: ASE cannot read it as db"):
+        read_structures(path)
+    assert path.read_bytes() == b"S"
+
+
+def test_a_database_of_another_program_is_left_as_it_is(tmp_path):
+    path = tmp_path / "frames.db"
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("create table mine (x)")
+        file.commit()
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="there is no table of structures in it"):
+        read_structures(path)
+    assert path.read_bytes() == before
+
+
+def test_atomic_numbers_beyond_the_periodic_table_are_refused(tmp_path):
+    path = tmp_path / "frames.traj"
+    ase.io.write(path, ase.Atoms(numbers=[1, 119], positions=np.eye(3)[:2]))
+    with pytest.raises(ValueError, match="atomic numbers: expected 0 to 118, got 119"):
+        read_structures(path)
