@@ -27,6 +27,18 @@ RESULTS = DOCS.parent / "benchmarks" / "results" / "experiments.json"
 INDEX = "experiments/index.md"
 SUBJECTS = {"The loss landscape": "", "Stability to deformations": "stability_"}
 """Subjects, and how the names of their experiments begin; the last one that fits is taken."""
+_DIGITS = "--set data=digits --set n_test=400"
+OFFLINE = {
+    "double_descent": _DIGITS,
+    "ensemble_average": _DIGITS,
+    "jamming_plane": "--set data=random",
+    "loss_comparison": _DIGITS,
+    "stability_by_layer": _DIGITS,
+    "stability_during_training": _DIGITS,
+    "stability_in_temperature": _DIGITS,
+    "stability_vs_trainset_size": f"{_DIGITS} --set n_train=100,300,1000",
+}
+"""Experiments whose quick preset reads MNIST, and options with which they need no files."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,7 @@ def page(experiment: Experiment, notes: str) -> str:
         f"# {experiment.title}",
         linked(experiment.statement[:1].upper() + experiment.statement[1:], experiment.name),
         f"```bash\nsymnets sweep {experiment.name}\n```",
+        needs(experiment),
         *(
             linked(f"**{heading}.** {text}", experiment.name)
             for heading, text in experiment.sections.items()
@@ -119,6 +132,26 @@ def page(experiment: Experiment, notes: str) -> str:
         notes.strip(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def needs(experiment: Experiment) -> str:
+    """How long the quick preset takes, and which files it reads."""
+    quick = [sweep for sweep in experiment.sweeps if sweep["preset"] == "quick" and sweep["core_seconds"]]
+    seconds = quick[0]["core_seconds"] / 2 if quick else None
+    duration = "" if seconds is None else f", about {duration_text(seconds)} on two cores"
+    if experiment.name not in OFFLINE:
+        return f"{quick[0]['runs'] if quick else 'Some'} runs{duration}; no files are needed."
+    return (
+        f"{quick[0]['runs'] if quick else 'Some'} runs{duration}. They read MNIST: from the folder "
+        "`$SYMNETS_DATA/mnist`, or by a download of 12 MB at the first use "
+        "([where images are read from](../how-to/images.md#location-of-the-files)). Without a network, "
+        f"`{OFFLINE[experiment.name]}` takes data that need no files; published numbers do not apply to it."
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in words, such as "20 s" or "4 min"."""
+    return f"{max(round(seconds / 10), 1) * 10} s" if seconds < 90 else f"{round(seconds / 60)} min"
 
 
 def figure(experiment: Experiment) -> str:
