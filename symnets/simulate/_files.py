@@ -1,6 +1,8 @@
 """Structures of a simulation as they are written: with all they carried, without old labels."""
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,20 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 _SETTINGS = {"weight", "weights", "cutoff", "unit", "units", "tolerance", "threshold", "initial"}
 _RESULTS = {"dipole", "magmom", "magmoms", "polarization"}
+
+
+def different(**files: str | os.PathLike[str] | None) -> list[Path]:
+    """Paths of the files that are given, which must be different.
+
+    Raises:
+        ValueError: two of them are the same.
+    """
+    paths = {name: Path(path).expanduser() for name, path in files.items() if path is not None}
+    if len({path.absolute() for path in paths.values()}) < len(paths):
+        raise ValueError(
+            f"{', '.join(paths)}: expected two files, got {' and '.join(map(str, paths.values()))}"
+        )
+    return list(paths.values())
 
 
 def without_labels(atoms: Atoms) -> Atoms:

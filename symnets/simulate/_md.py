@@ -16,9 +16,9 @@ from ase.md.nose_hoover_chain import IsotropicMTKNPT, NoseHooverChainNVT
 from ase.md.verlet import VelocityVerlet
 
 from symnets.data import StructureFile
-from symnets.files import claim
+from symnets.files import claim, locked
 from symnets.interrupt import interruptible
-from symnets.simulate._files import snapshot, without_labels
+from symnets.simulate._files import different, snapshot, without_labels
 from symnets.simulate._thermodynamics import (
     EnergyDrift,
     MDLog,
@@ -192,21 +192,20 @@ def run_md(
     )
     volume = atoms.get_volume() if atoms.pbc.all() else None
     check_motion(atoms, dynamics.dt, volume, "the initial structure")
-    frames = None
-    if trajectory is not None:
-        first = snapshot(atoms, step=0, time_ps=0.0)
-        frames = StructureFile(trajectory, first, several=True, overwrite=overwrite, option="trajectory")
-        if frames.note:
-            warnings.warn(frames.note, stacklevel=2)
-    log_path = None if log is None else claim(log, overwrite=overwrite, option="log")
-    if frames is not None and log_path is not None and frames.path.absolute() == log_path.absolute():
-        raise ValueError(f"trajectory, log: expected two files, got {log_path} for both")
-
     step, interrupted = 0, False
-    rows = MDLog(log_path, n_dof)
     with ExitStack() as stack:
-        if frames is not None:
+        for path in different(trajectory=trajectory, log=log):
+            stack.enter_context(locked(path, file=True, advice="choose other files"))
+        frames = log_path = None
+        if trajectory is not None:
+            first = snapshot(atoms, step=0, time_ps=0.0)
+            frames = StructureFile(trajectory, first, several=True, overwrite=overwrite, option="trajectory")
             stack.enter_context(frames)
+            if frames.note:
+                warnings.warn(frames.note, stacklevel=2)
+        if log is not None:
+            log_path = claim(log, overwrite=overwrite, option="log")
+        rows = MDLog(log_path, n_dof)
         show = stack.enter_context(progress_bar(f"md {ensemble}", steps, enabled=progress))
         stop_requested = stack.enter_context(interruptible())
         stack.enter_context(one_blas_thread())

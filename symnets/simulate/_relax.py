@@ -15,8 +15,9 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS, FIRE, LBFGS
 
 from symnets.data import StructureFile
+from symnets.files import locked
 from symnets.interrupt import interruptible
-from symnets.simulate._files import snapshot, without_labels
+from symnets.simulate._files import different, snapshot, without_labels
 from symnets.simulate._unstable import Unstable, check_finite, progress_bar
 from symnets.threads import one_blas_thread
 
@@ -91,25 +92,23 @@ def relax(
     atoms = without_labels(atoms)
     atoms.calc = calculator
     check_finite(atoms, "the initial structure")
-    final_file = frames = None
-    if output is not None:
-        final_file = StructureFile(output, snapshot(atoms), overwrite=overwrite)
-    if trajectory is not None:
-        first = snapshot(atoms, step=0)
-        frames = StructureFile(trajectory, first, several=True, overwrite=overwrite, option="trajectory")
-    if final_file is not None and frames is not None and final_file.path.absolute() == frames.path.absolute():
-        raise ValueError(f"output, trajectory: expected two files, got {frames.path} for both")
-    for file in (final_file, frames):
-        if file is not None and file.note:
-            warnings.warn(file.note, stacklevel=2)
-
     target = FrechetCellFilter(atoms, scalar_pressure=pressure * units.GPa) if cell else atoms
     dynamics = _OPTIMIZERS[optimizer](target, logfile=None)
     initial_energy = float(atoms.get_potential_energy())
     step, converged, interrupted = 0, False, False
     with ExitStack() as stack:
-        if frames is not None:
+        for path in different(output=output, trajectory=trajectory):
+            stack.enter_context(locked(path, file=True, advice="choose other files"))
+        final_file = frames = None
+        if output is not None:
+            final_file = StructureFile(output, snapshot(atoms), overwrite=overwrite)
+        if trajectory is not None:
+            first = snapshot(atoms, step=0)
+            frames = StructureFile(trajectory, first, several=True, overwrite=overwrite, option="trajectory")
             stack.enter_context(frames)
+        for file in (final_file, frames):
+            if file is not None and file.note:
+                warnings.warn(file.note, stacklevel=2)
         show = stack.enter_context(progress_bar(f"relax {optimizer}", steps, enabled=progress))
         stop_requested = stack.enter_context(interruptible())
         stack.enter_context(one_blas_thread())  # for the 3 x 3 matrices of ASE's filter
@@ -127,11 +126,11 @@ def relax(
             raise
         except ValueError as error:  # the calculator refuses the structure that was reached
             raise Unstable(f"after step {step}: {error}") from error
-    pressure_left = None
-    if atoms.pbc.all():
-        pressure_left = float(-atoms.get_stress(voigt=False).trace() / 3 / units.GPa)
-    final = snapshot(atoms)
-    path = None if final_file is None else _write(final_file, final)
+        pressure_left = None
+        if atoms.pbc.all():
+            pressure_left = float(-atoms.get_stress(voigt=False).trace() / 3 / units.GPa)
+        final = snapshot(atoms)
+        path = None if final_file is None else _write(final_file, final)
     return Relaxation(
         atoms=final,
         path=path,

@@ -1,9 +1,13 @@
+import warnings
+
 import ase.io
 import pandas as pd
 import pytest
-from ase.build import bulk
+import torch
+from ase.build import bulk, molecule
 
 from symnets.cli import main
+from symnets.threads import set_threads
 
 
 def test_molecule_at_constant_energy(model, here, capsys):
@@ -55,6 +59,9 @@ def test_run_continues_from_its_last_frame(model, here):
         (["CH3CH2OH", "--steps", "1", "--ensemble", "npt"], "periodic along all three vectors"),
         (["CH3Cl", "--steps", "1"], "the model was trained on H, C, O, not on Cl (atom 1)"),
         (["CH3CH2OH", "--steps", "1", "--log", "taken.csv"], "taken.csv: the file exists"),
+        (["CH3CH2OH", "--steps", "1", "--trajectory", "a.nc"], "try a.xyz, a.xyz.gz, a.traj or a.db"),
+        (["CH3CH2OH", "--steps", "1", "--trajectory", "taken.csv/a.xyz"], "cannot be written: Not a dir"),
+        (["CH3CH2OH", "--steps", "1", "--threads", "0"], "threads: expected at least 1, got 0"),
     ],
 )
 def test_wrong_input_is_an_error_of_one_line(model, here, capsys, arguments, message):
@@ -64,6 +71,29 @@ def test_wrong_input_is_an_error_of_one_line(model, here, capsys, arguments, mes
     assert error.startswith("error: ")
     assert message in error
     assert (here / "taken.csv").read_text() == "precious"
+
+
+def test_names_choose_the_format_and_threads_are_limited(model, here, capsys):
+    """Frames as an ASE trajectory, with what the structure file carried and the format holds."""
+    atoms = molecule("CH3CH2OH")
+    atoms.set_tags(range(9))
+    atoms.info["name"] = "ethanol"
+    atoms.set_array("site", atoms.get_tags())
+    ase.io.write("start.xyz", atoms)
+    before = torch.get_num_threads()
+    options = ["--steps", "4", "--save-every", "2", "--trajectory", "a.traj", "--threads", "3"]
+    try:
+        with warnings.catch_warnings(action="default"):
+            assert main(["md", str(model), "start.xyz", *options]) == 0
+        assert torch.get_num_threads() == 3
+    finally:
+        set_threads(before)
+    warning = "warning: a.traj: traj files do not hold site of the structure; extended XYZ (.xyz) holds more"
+    assert capsys.readouterr().err.splitlines().count(warning) == 1
+    frames = ase.io.read("a.traj", ":")
+    assert [frame.info["step"] for frame in frames] == [0, 2, 4]
+    assert frames[-1].get_tags().tolist() == list(range(9))
+    assert frames[-1].info["name"] == "ethanol"
 
 
 def test_error_names_a_missing_model_file(here, capsys):

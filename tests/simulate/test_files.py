@@ -1,10 +1,17 @@
 """What a structure carries survives a simulation; only old labels are dropped."""
 
+from pathlib import Path
+
 import ase.io
 import numpy as np
 import pytest
+from ase.build import bulk
 from ase.constraints import FixAtoms, FixCartesian
+from threadpoolctl import threadpool_info
 
+import symnets.simulate._relax
+from symnets.data import StructureFile
+from symnets.files import locked
 from symnets.simulate import relax, run_md
 from symnets.simulate._files import without_labels
 
@@ -99,3 +106,62 @@ def test_labels_of_other_sizes_are_kept(cluster):
     copy = without_labels(cluster)
     assert copy.info.keys() == cluster.info.keys()
     assert len(copy.constraints) == 1
+
+
+def test_outputs_of_simulations_are_checked_before_the_first_step(cluster, twin, tmp_path):
+    (tmp_path / "folder.xyz").mkdir()
+    (tmp_path / "file").write_text("")
+    for path, message in (
+        (tmp_path / "folder.xyz", "expected a file name, got a directory"),
+        (tmp_path / "file" / "a.xyz", "cannot be written: Not a directory; choose another"),
+        (tmp_path / ("a" * 300 + ".xyz"), "cannot be written: File name too long"),
+        (Path("/dev/null"), "expected the name of a regular file, got a device"),
+    ):
+        for run in (
+            lambda path: run_md(cluster, twin, steps=1, trajectory=path),
+            lambda path: run_md(cluster, twin, steps=1, log=path),
+            lambda path: relax(cluster, twin, output=path),
+            lambda path: relax(cluster, twin, trajectory=path),
+        ):
+            with pytest.raises(ValueError, match=message):
+                run(path)
+    with pytest.raises(ValueError, match="expected two files"):
+        relax(cluster, twin, output=tmp_path / "a.xyz", trajectory=tmp_path / "a.xyz")
+    with (
+        locked(tmp_path / "a.xyz", file=True),
+        pytest.raises(FileExistsError, match="is writing there; wait until it ends, or choose other files"),
+    ):
+        run_md(cluster, twin, steps=1, trajectory=tmp_path / "a.xyz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.xyz"]
+
+
+def test_a_relaxation_is_not_lost_when_its_file_cannot_be_written(cluster, twin, tmp_path, monkeypatch):
+    """The disk has become full, or the folder read-only, during the relaxation."""
+    write = StructureFile.write
+
+    def full(file: StructureFile, structures: list) -> None:
+        if file.path == tmp_path / "end.cif":
+            raise OSError(28, "No space left on device")
+        write(file, structures)
+
+    monkeypatch.setattr(StructureFile, "write", full)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.warns(UserWarning, match=r"end\.cif: cannot be written \(No space left on device\)"):
+        result = relax(cluster, twin, steps=2, output=tmp_path / "end.cif")
+    assert result.path is not None
+    assert result.path.name == "relaxed.xyz"
+    np.testing.assert_allclose(ase.io.read(result.path).positions, result.atoms.positions, atol=1e-7)
+
+
+def test_a_relaxation_uses_one_thread_for_the_linear_algebra_of_filters(twin, monkeypatch):
+    """A 3 x 3 matrix is not shared among threads, and afterwards the number is as before."""
+
+    def blas() -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    seen, before = [], blas()
+    check = symnets.simulate._relax.check_finite
+    monkeypatch.setattr("symnets.simulate._relax.check_finite", lambda *a: (check(*a), seen.append(blas())))
+    relax(bulk("Ar", "fcc", a=3.9), twin, steps=1, cell=True)
+    assert set(seen[-1]) <= {1}
+    assert blas() == before
