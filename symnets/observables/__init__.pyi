@@ -1,4 +1,5 @@
 from ._as_found import as_found as as_found
+from ._as_found import own_copy as own_copy
 from ._classification import ClassificationError as ClassificationError
 from ._classification import classification_error as classification_error
 from ._errors import Error as Error
@@ -51,6 +52,7 @@ __all__ = [
     "errors",
     "filter_projections",
     "margins",
+    "own_copy",
     "predictions",
     "scalar_outputs",
     "select_layers",

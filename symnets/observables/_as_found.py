@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.jit import ScriptModule
+from torch.utils._pytree import tree_map
 
 
 @contextmanager
@@ -126,7 +127,7 @@ class _Found:
             self._gpus.add(tensor.get_device())
         if tensor.is_meta:
             return
-        data, values, cls = tensor.data, tensor.detach().clone(), type(tensor)
+        data, values, cls, version = tensor.data, tensor.detach().clone(), type(tensor), _version(tensor)
         leaf, trained, grad = tensor.is_leaf, tensor.requires_grad, tensor.grad if tensor.is_leaf else None
         if grad is not None:
             self._visit(grad)
@@ -135,9 +136,11 @@ class _Found:
             if _is_dense(tensor):
                 tensor.data = data  # the memory, which `tensor.data = ...` in a forward pass replaces
             if not _is_dense(tensor) or (0 not in data.stride() and not torch.equal(data, values)):
-                # Not through `data`, so that torch refuses graphs of the measurement that use the tensor.
+                # As it was changed: in place, torch refuses graphs of the measurement that use the tensor;
+                # through `data`, unnoticed by torch, graphs from before the measurement stay valid.
+                unnoticed = _version(tensor) == version and _is_dense(tensor)
                 with torch.inference_mode() if data.is_inference() else torch.no_grad():
-                    tensor.copy_(values)
+                    (data if unnoticed else tensor).copy_(values)
             if leaf and tensor.requires_grad != trained:
                 tensor.requires_grad_(trained)
             if leaf and tensor.grad is not grad:
@@ -186,3 +189,13 @@ def _undo_scripted(module: ScriptModule) -> Callable[[], None]:
 
 def _is_dense(tensor: Tensor) -> bool:
     return tensor.layout == torch.strided and not tensor.is_nested
+
+
+def _version(tensor: Tensor) -> int:
+    """Number of changes in place that torch has noticed; -1 where it does not count them."""
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def own_copy(inputs: Any) -> Any:
+    """A copy of the inputs of a model, which may change them in place: tensors, graphs, nested containers."""
+    return tree_map(lambda part: part.clone() if hasattr(part, "clone") else part, inputs)

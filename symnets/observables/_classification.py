@@ -8,7 +8,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 
 from symnets.loss import class_labels
-from symnets.observables._as_found import as_found
+from symnets.observables._as_found import as_found, own_copy
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def classification_error(
     with as_found(model):
         model.eval()
         for inputs, expected in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-            outputs = model(inputs.to(device))
+            outputs = model(own_copy(inputs).to(device))
             if outputs.ndim != 2 or len(outputs) != len(inputs):
                 raise ValueError(
                     f"model: expected outputs ({len(inputs)}, classes), got {tuple(outputs.shape)}"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from symnets.memory import check_memory
 from symnets.models import Convolutional, Dense, Ensemble, signals
 from symnets.nn import modification
-from symnets.observables._as_found import as_found
+from symnets.observables._as_found import as_found, own_copy
 
 
 def tangent_kernel(model: nn.Module, x: Tensor) -> Float[Tensor, "*members n n"]:
@@ -40,8 +40,8 @@ def tangent_kernel(model: nn.Module, x: Tensor) -> Float[Tensor, "*members n n"]
         return _dense_kernel(model, x)  # pyright: ignore[reportArgumentType]
     if getattr(model, "members", None) is not None:
         return torch.stack([tangent_kernel(net, own) for net, own in single_nets(model, x)])
-    with as_found(model), torch.enable_grad():
-        f = model(x)
+    with torch.inference_mode(False), as_found(model), torch.enable_grad():
+        f = model(own_copy(x))
         if f.numel() != len(x) or len(x) == 0:
             raise ValueError(
                 f"model: expected one output for each pattern, got outputs of shape {tuple(f.shape)} for "
@@ -88,8 +88,8 @@ def single_nets(model: nn.Module, inputs: Any) -> list[tuple[nn.Module, Any]]:
     ):
         return nets
     with as_found(model), torch.no_grad():
-        for s, (together, (net, x)) in enumerate(zip(model(inputs), nets, strict=True)):
-            alone = net(x)
+        for s, (together, (net, x)) in enumerate(zip(model(own_copy(inputs)), nets, strict=True)):
+            alone = net(own_copy(x))
             if alone.shape != together.shape or not torch.allclose(alone, together, rtol=1e-3, atol=1e-5):
                 raise ValueError(
                     f"model: member({s}) is not member {s}: its outputs differ from those of the ensemble; "

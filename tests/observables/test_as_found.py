@@ -76,6 +76,7 @@ class Restless(nn.Module):
             (self.conv.weight.sum() * 2.0).backward()  # adds to the gradient
         self.drop.register_forward_hook(lambda *_: None)
         torch.set_default_dtype(torch.float64)
+        x.mul_(0.5)
         hidden = self.drop(self.norm(self.conv(x * self.scale)))
         return self.head(hidden.tanh().flatten(1)) + 1e-3 * jitter
 
@@ -89,6 +90,7 @@ class Potential(nn.Module):
 
     def forward(self, graph: Any) -> EnergyForces:
         x = graph.pos.double().repeat(3, 1).flatten()[: 2 * 4 * 4].reshape(1, *SHAPE)
+        graph.pos.mul_(2.0)
         energy = self.net(torch.cat([x, 2 * x]))[:1, 0]
         return EnergyForces(
             energy=energy, forces=torch.zeros_like(graph.pos), stress=None, node_energy=energy
@@ -183,8 +185,9 @@ def random_states() -> tuple[Any, ...]:
 def check_unchanged(model: nn.Module, measure: Callable[[nn.Module], object]) -> None:
     model.train()
     model.get_submodule("net.norm" if isinstance(model, Potential) else "norm").eval()  # modes are mixed
-    before, states = contents(model, {}), random_states()
+    before, states, images = contents(model, {}), random_states(), IMAGES.clone()
     measure(model)
+    assert torch.equal(IMAGES, images)
     assert contents(model, {}) == before
     assert random_states() == states
     assert torch.get_default_dtype() == torch.float32
@@ -209,7 +212,41 @@ def test_every_observable_leaves_the_model_as_found(name: str, initialised: bool
 
 def test_predictions_leave_the_model_as_found() -> None:
     graphs = structures()
+    positions = graphs[0][0].pos.clone()
     check_unchanged(Potential(), lambda model: predictions(model, graphs))
+    assert torch.equal(graphs[0][0].pos, positions)
+
+
+def test_a_model_that_changes_its_input_is_measured_as_one_that_does_not() -> None:
+    class Half(nn.Module):
+        def __init__(self, in_place: bool) -> None:
+            super().__init__()
+            self.in_place, self.head = in_place, nn.Linear(32, 1).double()
+            nn.init.constant_(self.head.weight, 0.1)
+            nn.init.zeros_(self.head.bias)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.mul_(0.5) if self.in_place else 0.5 * x
+            return self.head(x.square().flatten(1))
+
+    one, other = Half(True), Half(False)
+    for name, (n_out, measure) in MEASURES.items():
+        if n_out == 1:
+            assert repr(measure(one)) == repr(measure(other)), name
+    field = SineField((4, 4), cutoff=2)
+    for batch_size in (2, 500):
+        found, expected = (
+            stability(m, IMAGES, field, delta=0.3, generator=generator(), batch_size=batch_size)
+            for m in (one, other)
+        )
+        assert str(found) == str(expected)
+
+
+def test_kernels_are_computed_in_inference_mode() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(32, 1)).double()
+    with torch.inference_mode():
+        kernel = tangent_kernel(model, IMAGES.clone())
+    torch.testing.assert_close(kernel, tangent_kernel(model, IMAGES))
 
 
 def test_no_public_observable_is_forgotten() -> None:
@@ -255,7 +292,11 @@ def test_a_graph_from_before_stays_valid_and_one_that_uses_a_restored_tensor_is_
     before = model(x).sum()  # keeps the running statistics
     with as_found(model):
         model(x)
+        model.running_mean.data.add_(1.0)
+        model.weight.data.mul_(2.0)
     before.backward()
+    assert torch.equal(model.running_mean, torch.zeros(2))
+    assert torch.equal(model.weight, torch.ones(2))
     held = SimpleNamespace()
 
     class Counter(nn.Module):
