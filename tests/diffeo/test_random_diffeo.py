@@ -1,9 +1,7 @@
 """RandomDiffeo: one deformation for all parts of a sample; other parts are unchanged."""
 
-import re
 from collections import OrderedDict, namedtuple
 from enum import Enum
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -381,17 +379,6 @@ def test_kinds_follow_from_class_then_key_then_position():
 
 def test_print_shows_the_options():
     assert "delta=(1.0, 1.0), cutoff=(3.0, 3.0)" in repr(RandomDiffeo())
-
-
-@pytest.mark.parametrize("page", ["augment.md", "deform_3d.md"])
-def test_code_of_the_pages_runs(page):
-    text = (Path(__file__).parents[2] / "docs" / "how-to" / page).read_text("utf-8")
-    names: dict[str, object] = {}
-    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-    assert blocks
-    for block in blocks:
-        if not block.startswith("# needs: torchvision"):
-            exec(compile(block, page, "exec"), names)
 
 
 SEGMENTS = MASK.to(torch.uint8)
