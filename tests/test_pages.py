@@ -4,7 +4,7 @@ The blocks of a page run in order: Python in one namespace, lines that begin wit
 other lines by bash. An HTML comment before a block says what is special about it; readers do not see it:
 
 - `<!-- file: walk.py -->`: the block is the content of this file;
-- `<!-- test: COMMAND -->`: these lines run in its place, with smaller sizes, or make the files that it needs;
+- `<!-- test: LINES -->`: these run in its place, with smaller sizes; lines of Python or of a shell;
 - `<!-- slow -->`: it runs with `pytest -m slow` only;
 - `<!-- skip: REASON -->`: it does not run, because it installs packages, say.
 
@@ -15,6 +15,7 @@ import importlib.util
 import random
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,7 +83,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     monkeypatch.delenv("SYMNETS_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
-    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    monkeypatch.setattr(socket.socket, "connect", no_network)
     modules, dtype, threads = set(sys.modules), torch.get_default_dtype(), torch.get_num_threads()
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
@@ -104,7 +105,7 @@ def run_page(page: Path, *, slow: bool) -> None:
         text = block.said.get("test", block.text)
         if "file" in block.said:
             Path(block.said["file"]).write_text(text, "utf-8")
-        elif block.language == "bash" or "test" in block.said:
+        elif block.language == "bash" or text.startswith("symnets "):
             run_commands(text, f"{page.name}, line {block.line}")
         elif block.language == "python" and installed(text):
             exec(compile("\n" * (block.line - 1) + text, str(page), "exec"), names)
