@@ -71,6 +71,9 @@ class Batch(NamedTuple):
                 f"batch: expected (inputs, targets), got a {type(value).__name__}{size}{keys}; pass "
                 "Batch(inputs=..., targets=...)"
             )
+        for part in value:
+            if type(part).__module__ == "numpy":
+                raise ValueError("batch: expected tensors or graphs, got a numpy array; use torch.from_numpy")
         return cls(*value)
 
     def to(self, device: torch.device | str) -> "Batch":

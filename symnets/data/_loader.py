@@ -187,6 +187,12 @@ def _generator(seed: np.random.SeedSequence) -> torch.Generator:
 def collate(examples: Sequence[Example]) -> Batch:
     """Join examples to a batch: graphs as PyG does, tensors stacked along a new first axis."""
     if isinstance(examples[0], tuple | list):
+        kinds = [type(part).__name__ for part in examples[0]]
+        if len(kinds) != 2 or not all(isinstance(part, Tensor) for part in examples[0]):
+            raise ValueError(
+                f"examples: expected pairs (input, target) of tensors, got ({', '.join(kinds)}); use "
+                "TensorPairs(inputs, targets)"
+            )
         inputs, targets = zip(*examples, strict=True)  # pyright: ignore
         return Batch(torch.stack(inputs), torch.stack(targets))
     if not hasattr(examples[0], "to_dict"):

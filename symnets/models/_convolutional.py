@@ -166,6 +166,8 @@ class Convolutional(nn.Module):
 
     def _check(self, x: Tensor) -> None:
         dtype = self.weights[0].dtype
+        if not isinstance(x, Tensor):
+            raise ValueError(f"x: expected a tensor, got a {type(x).__name__}; use torch.as_tensor")
         if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
             raise ValueError(f"x: expected {dtype} as the weights, got {x.dtype}; use x.to({dtype})")
         lead = x.shape[:-3]

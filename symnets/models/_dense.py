@@ -175,6 +175,8 @@ class Dense(nn.Module):
 
     def _check(self, x: Tensor) -> None:
         dtype = self.weights[0].dtype
+        if not isinstance(x, Tensor):
+            raise ValueError(f"x: expected a tensor, got a {type(x).__name__}; use torch.as_tensor")
         if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
             raise ValueError(f"x: expected {dtype} as the weights, got {x.dtype}; use x.to({dtype})")
         expected = f"(n, {self.d_in})" + (

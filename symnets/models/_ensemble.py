@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_batchedtensor  # pyright: ignore
+from torch.backends import mha
 from torch.func import functional_call, vmap
 from torch.jit import ScriptModule
 from torch.nn.parameter import is_lazy
@@ -40,7 +41,8 @@ class Ensemble(nn.Module):
             code.
 
     Note:
-        Layers that draw random numbers draw different ones for each member.
+        Layers that draw random numbers draw different ones for each member. Tensors that several of the
+        modules share become separate copies.
     """
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
@@ -84,6 +86,8 @@ class Ensemble(nn.Module):
             return outputs, {name: after[name] for name in after if after[name] is not tensors[name]}
 
         attributes = {name: dict(vars(part)) for name, part in parts.items()}
+        fast = mha.get_fastpath_enabled()
+        mha.set_fastpath_enabled(False)  # torch's fused attention layer does not notice gradients inside vmap
         try:
             outputs, replaced = vmap(call, randomness="different")(before)
         except RuntimeError as error:
@@ -95,6 +99,7 @@ class Ensemble(nn.Module):
                 "members one by one, ensemble.member(s)(x)"
             ) from error
         finally:
+            mha.set_fastpath_enabled(fast)
             kept = _restore(parts, attributes)
         if kept:
             raise ValueError(

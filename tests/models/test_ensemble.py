@@ -130,8 +130,9 @@ class Running(nn.Module):
         (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5)), False),
         (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), True),
         (lambda: nn.utils.parametrizations.orthogonal(nn.Linear(3, 3)), False),
+        (lambda: nn.TransformerEncoderLayer(3, 1, 4, dropout=0.0, batch_first=True), False),
     ],
-    ids=["tied", "running", "eval", "batch norm", "parametrised"],
+    ids=["tied", "running", "eval", "batch norm", "parametrised", "attention"],
 )
 def test_outputs_buffers_and_gradients_are_those_of_the_members(make, train, x):
     models = [model.train(train) for model in seeded(make)]

@@ -118,9 +118,12 @@ class TestInput:
             (model, [], "at least one batch, got none"),
             (model, {"x": X, "y": Y}, "got a dict with keys x, y"),
             (model, X, "got a Tensor"),
+            (model, (X.numpy(), Y.numpy()), "got a numpy array; use torch.from_numpy"),
         ]:
             with pytest.raises(ValueError, match=match):
                 function(other, LOSS, batch)
+        with torch.autocast("cpu"), pytest.raises(ValueError, match=r"autocast: .*enabled=False"):
+            function(model, LOSS, (X, Y))
 
     def test_targets_may_be_columns_and_numbers_of_any_dtype(self, function, model):
         def value(batch, loss=LOSS):

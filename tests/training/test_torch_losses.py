@@ -275,7 +275,7 @@ def test_class_labels_may_be_a_column_of_any_integers():
         ((*PATTERNS, None), "got a tuple of 3"),
         ((PATTERNS.inputs[:0], PATTERNS.targets[:0]), "at least one pattern"),
         ((PATTERNS.inputs, PATTERNS.targets[:3]), r"targets \(6,\) or \(2, 6\) for inputs \(6, 4\)"),
-        ((PATTERNS.inputs.numpy(), PATTERNS.targets), "expected tensors or graphs, got a ndarray"),
+        ((PATTERNS.inputs.numpy(), PATTERNS.targets), "expected tensors or graphs, got a numpy array"),
         (
             (PATTERNS.inputs.float(), PATTERNS.targets),
             r"x: expected torch.float64 as the weights, got torch.float32",
@@ -307,6 +307,12 @@ def test_other_loaders_and_dynamics_are_refused():
         Trainer(max_steps(1)).fit(state)
     with pytest.raises(ValueError, match=r"expected graphs or pairs \(input, target\), got a dict"):
         next(iter(Loader([{"x": 1}], 1)))
+    for example, got in (
+        ((draw(4), 1.0), "Tensor, float"),
+        ((draw(4), draw(4), draw(1)), "Tensor, Tensor, Tensor"),
+    ):
+        with pytest.raises(ValueError, match=rf"expected pairs \(input, target\) of tensors, got \({got}\)"):
+            next(iter(Loader([example], 1)))
 
 
 def test_examples_of_a_subclass_are_taken_as_it_gives_them():

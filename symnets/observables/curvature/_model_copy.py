@@ -156,11 +156,17 @@ def check_parameters(trained: Sequence[Tensor]) -> None:
     """Check that there are trainable parameters, in float32 or float64.
 
     Raises:
-        ValueError: none, or of another dtype, whose few digits are not enough for second derivatives.
+        ValueError: none, or of another dtype, whose few digits are not enough for second derivatives; or they
+            are rounded to one by autocast.
     """
     if not trained:
         raise ValueError("model: expected parameters with requires_grad=True, found none")
     for p in trained:
+        if torch.is_autocast_enabled(p.device.type):
+            raise ValueError(
+                "autocast: expected none, since its few digits are not enough for second derivatives; "
+                f'evaluate inside torch.autocast("{p.device.type}", enabled=False)'
+            )
         if p.dtype not in (torch.float32, torch.float64):
             raise ValueError(
                 f"model: expected parameters in float32 or float64, got {p.dtype}, too coarse for second "

@@ -46,11 +46,14 @@ class CurvatureOperator(LinearOperator):
         batch: inputs and targets, or an iterable of such pairs, which is read once.
 
     Raises:
-        ValueError: no parameters that require a gradient, no batch, a loss that is neither per example nor
-            a mean or that depends on the parameters itself, or an operation without second derivative.
+        ValueError: members, no parameters that require a gradient, no batch, a loss that is neither per
+            example nor a mean or that depends on the parameters itself, or an operation without second
+            derivative.
     """
 
     def __init__(self, model: nn.Module, loss: Loss, batch: Batches) -> None:
+        if getattr(model, "members", None) is not None:
+            raise ValueError("model: expected a single net, got members; take model.member(s)")
         self._model, self._loss, self._batches = ModelCopy.of(model), loss, list_batches(batch)
         self._leaves = self._model.leaves
         wide = any(p.dtype == torch.float64 for p in self._leaves)
