@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 import torch
 
-from symnets.cli import main
+from symnets.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -63,8 +63,8 @@ def blocks(page: Path) -> list[Block]:
 
 
 def runs(page: Path) -> bool:
-    """Whether there is anything to run on a page."""
-    return any(b.language != "yaml" and "skip" not in b.said for b in blocks(page))
+    """Whether a block of a page runs by default."""
+    return any(b.language != "yaml" and not {"skip", "slow"} & set(b.said) for b in blocks(page))
 
 
 def named(pages: list[Path]) -> pytest.MarkDecorator:

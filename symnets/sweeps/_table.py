@@ -87,7 +87,7 @@ def outdated(table: pd.DataFrame) -> pd.Series:
 
 def outdated_note(table: pd.DataFrame) -> str | None:
     """A sentence on the runs that other code made, and on how to repeat them; None if there are none."""
-    n, unknown = int(outdated(table).sum()), int(table["code_hash"].isna().sum())
+    n, unknown = (int(flags.to_numpy().sum()) for flags in (outdated(table), table["code_hash"].isna()))
     notes = []
     if n:
         notes.append(

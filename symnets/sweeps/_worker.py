@@ -107,7 +107,7 @@ def call_run(experiment: Experiment, configs: Sequence[dict[str, Scalar]]) -> li
     """
     with _contained():
         returned = experiment.run([experiment.Config(**values) for values in configs])
-        results = list(returned) if isinstance(returned, Iterable) else [returned]
+        results: list[Result] = list(returned) if isinstance(returned, Iterable) else [returned]
     whole = isinstance(returned, Iterable) and all(isinstance(result, Result) for result in results)
     if len(results) != len(configs) or not whole:
         kinds = sorted({type(result).__name__ for result in results})
