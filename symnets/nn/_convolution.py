@@ -17,21 +17,26 @@ from symnets.ops import LinearWeights, RadialTable, TabulatedProductScatter, Ten
 class Convolution(nn.Module):
     """Sum over neighbours of features ⊗ spherical harmonics, weighted by functions of distance:
 
-        out_i = mean_neighbors^(-1/2) Σ_{j} x_j ⊗_{w(r_ij)} Y(r̂_ij),     w = MLP(radial basis).
+        out_i = mean_neighbors^(-1/2) Σ_{j} x_j ⊗_{w(r_ij)} Y(r̂_ij),     w = MLP(radial basis),
 
-    Every path (irrep of x, degree of Y, irrep of the output) has its own weights and its own
-    output channels, which a linear layer then mixes.
+    over the edges from senders j to the receiver i. Every path (irrep of x, degree of Y, irrep of the output)
+    has its own weights and its own output channels. `Interaction` mixes these channels by a linear layer that
+    follows.
 
     Args:
-        irreps_in: features of the senders.
-        irreps_filter: spherical harmonics.
-        targets: irreps to compute; paths that lead elsewhere are left out.
+        irreps_in: irreps of the features x.
+        irreps_filter: irreps of the spherical harmonics Y.
+        targets: irreps to compute; paths into other irreps are left out.
         n_basis: size of the radial basis.
         radial_hidden: widths of the hidden layers of the radial MLP.
-        mean_neighbors: average number of neighbours of the training data.
+        mean_neighbors: average number of neighbours in the training data.
 
     Attributes:
-        irreps_out: those of `targets` that a path reaches, with the channels of all their paths.
+        irreps_out: irreps of the result: each irrep of `targets` that some path reaches, with the channels of
+            all paths into it.
+
+    Raises:
+        ValueError: no path leads to `targets`.
     """
 
     def __init__(
@@ -61,42 +66,46 @@ class Convolution(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "nodes dim_out"]:
         """Convolved features."""
-        # The fused loops multiply with the last matrix themselves.
-        fused = modification(self.radial, MLP) is None
-        weights = LinearWeights(*self.radial.last_layer(edges.basis)) if fused else self.radial(edges.basis)
+        # The compiled loops multiply by the last matrix themselves, which a hook on the MLP would not see.
+        is_plain_mlp = modification(self.radial, MLP) is None
+        weights = (
+            LinearWeights(*self.radial.last_layer(edges.basis)) if is_plain_mlp else self.radial(edges.basis)
+        )
         return self.norm * self.product(
             features, edges.filters, weights, edge_index, features.shape[0], edges.pair
         )
 
 
 class Distance(nn.Module):
-    """The distance itself in place of a radial basis, for tabulated convolutions."""
+    """Identity in place of a radial basis: tabulated convolutions read the distances themselves, in Å."""
 
     def forward(self, distances: Float[Tensor, " edges"]) -> Float[Tensor, "edges 1"]:
-        """The distances in a column."""
+        """Distances as a matrix of one column."""
         return distances[:, None]
 
 
 class TabulatedConvolution(nn.Module):
-    """`Convolution` for inference: its radial network as cubic splines of r, never stored for the edges.
+    """`Convolution` for inference, with cubic splines of the distance in place of its radial network.
+
+    The compiled loops interpolate the weights of each edge and do not store them.
 
     Args:
-        convolution: trained; its dtype and device are kept.
-        basis: the radial basis it was trained with; the splines include it.
+        convolution: trained convolution; its dtype and device are kept.
+        basis: radial basis that it was trained with, which the splines include.
         cutoff: Å.
-        n_knots: intervals of the splines.
+        n_knots: number of intervals of the splines.
     """
 
     def __init__(self, convolution: Convolution, basis: nn.Module, cutoff: float, n_knots: int) -> None:
         super().__init__()
         self.irreps_in, self.irreps_out = convolution.irreps_in, convolution.irreps_out
-        # On the CPU, where the knots are computed for a model on any device.
-        exact_basis, exact = (
+        # The values at the knots are computed on the CPU in float64, whatever the model's device and dtype.
+        exact_basis, exact_radial = (
             copy.deepcopy(part).to("cpu", torch.float64) for part in (basis, convolution.radial)
         )
 
         def weights(r: Float[Tensor, " points"]) -> Float[Tensor, "points functions"]:
-            return convolution.norm * exact(exact_basis(r))
+            return convolution.norm * exact_radial(exact_basis(r))
 
         like = next(convolution.parameters())
         table = RadialTable(weights, cutoff, n_knots, dtype=like.dtype)
@@ -117,27 +126,32 @@ class TabulatedConvolution(nn.Module):
 def tabulate(model: nn.Module, cutoff: float, n_knots: int) -> None:
     """Replace the radial networks of all convolutions of a model by tables, in place.
 
+    Args:
+        model: network of `Convolution` layers with one `EdgeGeometry`.
+        cutoff: largest distance in the tables, in Å.
+        n_knots: number of intervals of the splines.
+
     Raises:
-        ValueError: the model has no convolution, or not exactly one `EdgeGeometry`, or one of them is of a
-            subclass or has hooks or other changes, which tables would drop.
+        ValueError: the model has no convolution, or not exactly one `EdgeGeometry`; or one of these layers is
+            an instance of a subclass, has hooks or is modified, which a table could not reproduce.
     """
     geometries = [module for module in model.modules() if isinstance(module, EdgeGeometry)]
-    places = [
+    convolutions = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
         if isinstance(child, Convolution)
     ]
-    if len(geometries) != 1 or not places:
+    if len(geometries) != 1 or not convolutions:
         raise ValueError(
-            f"expected a model of symnets.nn.Convolution layers with one EdgeGeometry, got {len(places)} "
-            f"convolutions and {len(geometries)} geometries in {type(model).__name__}"
+            f"expected a model of symnets.nn.Convolution layers with one EdgeGeometry, got "
+            f"{len(convolutions)} convolutions and {len(geometries)} geometries in {type(model).__name__}"
         )
     for name, module in model.named_modules():
         for cls in (Convolution, EdgeGeometry):
             if isinstance(module, cls) and (problem := modification(module, cls)):
                 raise ValueError(f"{name}: expected a {cls.__name__} as its class makes it, but {problem}")
     basis = geometries[0].basis
-    for parent, name, convolution in places:
+    for parent, name, convolution in convolutions:
         setattr(parent, name, TabulatedConvolution(convolution, basis, cutoff, n_knots))
     geometries[0].basis = Distance()

@@ -12,12 +12,15 @@ from symnets.ops import pairs
 
 
 class Edges(NamedTuple):
-    """Radial functions of each pair of an edge and its reverse, and angular functions of each edge."""
+    """Edges of a graph as layers read them: radial basis and spherical harmonics.
+
+    An edge and its reverse form a pair: they have the same length, and share one row of the radial basis.
+    """
 
     basis: Float[Tensor, "pairs n_basis"]
     filters: Float[Tensor, "edges dim_filter"]
     pair: Int[Tensor, " edges"] | None = None
-    """Index of each edge's pair; None if there are no pairs, and each edge has its own radial functions."""
+    """Row of `basis` of each edge; None if each edge has its own."""
 
 
 class EdgeGeometry(nn.Module):
@@ -30,9 +33,10 @@ class EdgeGeometry(nn.Module):
         cutoff: Å.
         lmax: highest degree of the spherical harmonics.
         n_basis: number of radial functions.
-        parity: harmonics have their own parity, (-1)^l; otherwise all are called even, and a network
+        parity: whether the harmonics have their parity (-1)^l; otherwise all are declared even, and a network
             built on them is equivariant under rotations but not under reflections.
-        basis: module of radial functions; by default `BesselBasis`.
+        basis: module of radial functions, from distances (pairs,) in Å to (pairs, n_basis); by default
+            `BesselBasis`.
     """
 
     def __init__(
@@ -44,7 +48,11 @@ class EdgeGeometry(nn.Module):
         self.degrees = list(range(lmax + 1))
 
     def forward(self, graph: AtomGraph) -> Edges:
-        """Functions of the edges of a graph."""
+        """Radial basis and spherical harmonics of the edges of a graph.
+
+        Raises:
+            ValueError: two atoms are at the same position.
+        """
         vectors = graph.edge_vectors()
         distances = vectors.norm(dim=-1)
         if bool((distances == 0).any()):

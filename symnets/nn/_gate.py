@@ -9,22 +9,27 @@ from symnets.nn._mlp import SILU_NORM
 from symnets.ops import blocks, join
 
 TANH_NORM = 1.5937334472592695
-"""Factor that makes the second moment of tanh(z), z ~ N(0, 1), one: e3nn's `normalize2mom`."""
+"""Factor c for which c tanh(z), z ~ N(0, 1), has unit second moment: e3nn's `normalize2mom`."""
 _EVEN = o3.Irrep("0e")
 
 
 class Gate(nn.Module):
-    """Scalars pass an activation, every other channel is multiplied by an activated scalar.
+    """Gated nonlinearity: activations of scalars, and all other channels times activated scalars:
 
-    Even scalars pass silu, odd scalars tanh (an odd function), and each channel of l > 0 has a
-    gate, an even scalar passed through silu. Activations are normalised to unit second moment
-    on N(0, 1), as in `e3nn.nn.Gate`.
+        s -> c silu(s),     p -> c' tanh(p),     v -> c silu(g) v,
+
+    for even scalars s, odd scalars p (tanh is odd) and channels v of l > 0. Each v has its own gate g, an
+    even scalar of the input. The factors c and c' give the activations unit second moment on N(0, 1), as in
+    `e3nn.nn.Gate`.
 
     Args:
         irreps_out: irreps of the result, each once, even scalars first.
 
     Attributes:
-        irreps_in: the even scalars (those of the result, then the gates), then the rest.
+        irreps_in: irreps of the input: even scalars (s, then the gates g), then those of p and v.
+
+    Raises:
+        ValueError: `irreps_out` does not begin with its only block of even scalars.
     """
 
     def __init__(self, irreps_out: o3.Irreps | str) -> None:

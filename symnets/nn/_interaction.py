@@ -13,23 +13,23 @@ from symnets.nn._linear import Linear, SpeciesLinear
 
 
 class Interaction(nn.Module):
-    """NequIP's interaction block:
+    """NequIP's interaction block, one layer of equivariant message passing:
 
         x ← gate( linear( convolution( linear(x) ) ) + self_connection(x, species) ).
 
     Source: Batzner et al. 2022, arXiv:2101.03164, fig. 1.
 
     Args:
-        irreps_in: incoming features.
-        irreps_filter: spherical harmonics.
-        targets: features to produce; irreps that no path reaches are left out.
+        irreps_in: irreps of the features x.
+        irreps_filter: irreps of the spherical harmonics.
+        targets: irreps of the features to compute; those that no path reaches are left out.
         n_species: number of species.
         n_basis: size of the radial basis.
         radial_hidden: widths of the hidden layers of the radial MLP.
-        mean_neighbors: average number of neighbours of the training data.
+        mean_neighbors: average number of neighbours in the training data.
 
     Attributes:
-        irreps_out: features produced.
+        irreps_out: irreps of the result.
     """
 
     def __init__(

@@ -9,18 +9,21 @@ from symnets.ops import Block, blocks, group_rows, grouped_linear, is_traced, jo
 
 
 class Linear(nn.Module):
-    """Mix the channels of equal irreps, the only linear equivariant map.
+    """Equivariant linear layer, which mixes the channels of equal irreps.
 
-    For every output irrep, with the sum over the input slots of the same irrep,
+    For every output irrep, node n, component m and channel c,
 
         out[n, m, c] = fan_in^(-1/2) Σ_{slots, c'} x[n, m, (slot, c')] W[(slot, c'), c],
 
-    which is `e3nn.o3.Linear` (weights of unit variance, no bias) in the `ir_mul` layout.
-    An output irrep that no input has is an error: it would be zero.
+    summed over the slots (entries of `irreps_in`) of the same irrep: the only linear equivariant map. This is
+    `e3nn.o3.Linear` (weights drawn from N(0, 1), no bias) in the `ir_mul` layout.
 
     Args:
-        irreps_in: input irreps; slots of equal irrep may be repeated.
+        irreps_in: input irreps; an irrep may have several slots.
         irreps_out: output irreps, each irrep once.
+
+    Raises:
+        ValueError: an output irrep is not in the input; it would be zero.
     """
 
     def __init__(self, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str) -> None:
@@ -42,23 +45,32 @@ class Linear(nn.Module):
         return self.mix(blocks(features, self.irreps_in))
 
     def mix(self, parts: list[Float[Tensor, "n _ir _mul"]]) -> Float[Tensor, "n dim_out"]:
-        """Mixed features from the blocks of the input, for callers that have them apart."""
+        """Mixed features from separate blocks (n, 2l+1, channels) of the input."""
         out = []
         for slots, weight in zip(self.slots, self.weights, strict=True):
             x = parts[slots[0]] if len(slots) == 1 else torch.cat([parts[i] for i in slots], dim=-1)
-            # Atoms, not components, are the rows of the products: long ones, (2l+1) of them.
+            # 2l+1 products with a row for each atom are faster than small products for each atom.
             mixed = x.transpose(0, 1) @ (weight * weight.shape[0] ** -0.5)
             out.append(mixed.transpose(0, 1))
         return join(out)
 
 
 class SpeciesLinear(nn.Module):
-    """Mix the channels of equal irreps with weights that depend on the atom's species s:
+    """Equivariant linear layer with its own weights for each species s, which mixes channels of equal irreps:
 
-        out[n, m, c] = fan_in^(-1/2) Σ_{c'} x[n, m, c'] W[s(n), c', c].
+        out[n, m, c] = fan_in^(-1/2) Σ_{c'} x[n, m, c'] W[s(n), c', c]
 
-    Up to normalisation this is e3nn's `FullyConnectedTensorProduct` of the features with the
-    one-hot species: NequIP's self-connection. Output irreps the input lacks are zero.
+    for node n, component m and channel c. Up to normalisation this is e3nn's `FullyConnectedTensorProduct` of
+    the features with the one-hot species: NequIP's self-connection. Output irreps that are not in the input
+    are zero.
+
+    Args:
+        irreps_in: input irreps, each irrep once.
+        irreps_out: output irreps.
+        n_species: number of species; with 1, all atoms have the same weights.
+
+    Raises:
+        ValueError: an input irrep is repeated.
     """
 
     def __init__(self, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str, n_species: int) -> None:
@@ -79,7 +91,8 @@ class SpeciesLinear(nn.Module):
             for i, start, (_, ir) in zip(self.slots, starts_out, self.irreps_out, strict=True)
         ]
         self.weights = nn.ParameterList(
-            # Empty where there is no input; without gradient, or distributed training would wait for it.
+            # Empty if the irrep is not in the input, and then without a gradient, for which distributed
+            # training would wait.
             nn.Parameter(
                 torch.randn(n_species, 0 if i is None else self.irreps_in[i].mul, mul),
                 requires_grad=i is not None,

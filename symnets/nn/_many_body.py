@@ -1,4 +1,4 @@
-"""Many-body products of a node's features, and the layer of MACE that is made of them."""
+"""Many-body products of a node's features, and MACE's layer, which contains them."""
 
 import math
 from collections.abc import Sequence
@@ -17,15 +17,16 @@ from symnets.ops import SymmetricContraction
 class ManyBodyProduct(nn.Module):
     """The product basis of MACE: `SymmetricContraction` with one weight for each species, path and channel.
 
-    The factor of a path of degree ν is (ν! n)^(-1/2) with n the paths into its output irrep: with weights and
-    features that are independent normal numbers of unit variance, the variance of the output is between one
-    and three.
+    A path of degree ν has the factor (ν! n)^(-1/2), where n is the number of paths, of all degrees, into the
+    same output irrep. For independent weights and features drawn from N(0, 1) the variance of the output is
+    then between one and three.
 
     Args:
         irreps_in: irreps of the features, all with the same number of channels.
         irreps_out: irreps of the result, with as many channels.
-        correlation: highest degree: features that sum over neighbours become (correlation + 1)-body terms.
-        n_species: chemical species.
+        correlation: highest degree of the products; products of sums over neighbours are
+            (correlation + 1)-body terms.
+        n_species: number of species.
     """
 
     factors: Tensor
@@ -39,8 +40,8 @@ class ManyBodyProduct(nn.Module):
         plan = self.contraction.plan
         factors = torch.empty(plan.n_paths, 1, dtype=torch.float64)
         for slot, degree, first, basis in plan.blocks:
-            n = sum(len(block.basis) for block in plan.blocks if block.slot_out == slot)
-            factors[first : first + len(basis)] = (math.factorial(degree) * n) ** -0.5
+            n_paths = sum(len(block.basis) for block in plan.blocks if block.slot_out == slot)
+            factors[first : first + len(basis)] = (math.factorial(degree) * n_paths) ** -0.5
         self.register_buffer("factors", factors, persistent=False)
         self.weights = nn.Parameter(torch.randn(n_species, plan.n_paths, plan.channels))
 
@@ -52,22 +53,24 @@ class ManyBodyProduct(nn.Module):
 
 
 class ManyBodyInteraction(nn.Module):
-    """Layer of MACE: features of the neighbours are summed, and the sums multiplied with each other:
+    """MACE's interaction block, a layer of message passing with products of sums over neighbours:
 
         A ← linear( convolution( linear(x) ) ),
         x ← linear( product(A, species) ) + self_connection(x, species).
 
-    The products are its only nonlinearity in the features. Source: Batatia et al. 2022, arXiv:2206.07697.
+    The products (`ManyBodyProduct`) are the only operation that is nonlinear in the features.
+
+    Source: Batatia et al. 2022, arXiv:2206.07697.
 
     Args:
-        irreps_in: incoming features.
-        irreps_filter: spherical harmonics; A has these irreps too.
-        irreps_out: features to produce, all with the same number of channels, which is A's.
+        irreps_in: irreps of the features x.
+        irreps_filter: irreps of the spherical harmonics, and of A.
+        irreps_out: irreps of the result, all with the same number of channels, which A has too.
         correlation: highest number of factors A in a product.
         n_species: number of species.
         n_basis: size of the radial basis.
         radial_hidden: widths of the hidden layers of the radial MLP.
-        mean_neighbors: average number of neighbours of the training data.
+        mean_neighbors: average number of neighbours in the training data.
     """
 
     def __init__(

@@ -7,15 +7,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 SILU_NORM = 1.6791767923989418
-"""Factor that makes the second moment of silu(z), z ~ N(0, 1), one: e3nn's `normalize2mom`."""
+"""Factor c for which c silu(z), z ~ N(0, 1), has unit second moment: e3nn's `normalize2mom`."""
 
 
 class MLP(nn.Module):
     """Fully connected network on scalars, without biases:
 
-        h ← c · silu(n_in^(-1/2) h W),   linear at the end,   W ~ N(0, 1),
+        h ← c · silu(n_in^(-1/2) h W),     W ~ N(0, 1),
 
-    with c such that <(c silu(z))²> = 1: `e3nn.nn.FullyConnectedNet` with silu.
+    with a last layer n_in^(-1/2) h W, and c = `SILU_NORM`, for which <(c silu(z))²> = 1. This is
+    `e3nn.nn.FullyConnectedNet` with silu.
+
+    Args:
+        *sizes: numbers of inputs, of units of each hidden layer, and of outputs.
     """
 
     def __init__(self, *sizes: int) -> None:
@@ -23,14 +27,14 @@ class MLP(nn.Module):
         self.weights = nn.ParameterList(nn.Parameter(torch.randn(n, m)) for n, m in itertools.pairwise(sizes))
 
     def forward(self, x: Float[Tensor, "n inputs"]) -> Float[Tensor, "n outputs"]:
-        """Network at x."""
+        """Outputs of the network."""
         hidden, matrix = self.last_layer(x)
         return hidden @ matrix
 
     def last_layer(
         self, x: Float[Tensor, "n inputs"]
     ) -> tuple[Float[Tensor, "n hidden"], Float[Tensor, "hidden outputs"]]:
-        """Input and matrix of the last layer at x; their product is the output."""
+        """Input and matrix of the last layer, whose product is the output."""
         gain = 1.0
         for i, weight in enumerate(self.weights):
             matrix = weight * (gain * weight.shape[0] ** -0.5)

@@ -12,12 +12,12 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 def modification(
     module: nn.Module, cls: type[nn.Module], *, hooks: bool = True, parts: bool = True
 ) -> str | None:
-    """Why a module may compute something else than `cls.forward` of its parameters; None if it does not.
+    """Reason why a module may not compute `cls.forward` of its parameters; None if there is none.
 
     A closed form of a class (the tangent kernel of a `Dense`, its Hessian, a table in place of a
-    `Convolution`) holds for modules of exactly this class: not for subclasses, and not where a method is
-    replaced, on the instance or in the class, or a hook is registered, on a module or for all modules; nor
-    where a parameter is parametrised, pruned or used twice. There the module itself must be called.
+    `Convolution`) holds for unmodified modules of exactly this class. It may fail for subclasses; if a method
+    is replaced, on the instance or in the class; if a hook is registered, on a module or for all modules; and
+    if a parameter is parametrised, pruned or used twice. In these cases the module itself must be called.
 
     Args:
         module: the module.
@@ -42,19 +42,20 @@ def modification(
     method = owner.forward
     if (method.__module__, method.__qualname__) != (owner.__module__, f"{owner.__qualname__}.forward"):
         return f"{owner.__name__}.forward was replaced"
-    used: list[int] = []
+    parameter_ids: list[int] = []
     for name, part in module.named_modules() if parts else [("", module)]:
-        attributes, it = vars(part), name or "it"
+        attributes, subject = vars(part), name or "it"
         if (hooks or name) and any(attributes[kind] for kind in HOOKS):
-            return f"{it} has hooks"
+            return f"{subject} has hooks"
         if "parametrizations" in attributes["_modules"]:
-            return f"{it} has parametrised weights"
+            return f"{subject} has parametrised weights"
         if replaced := _methods(type(part)) & attributes.keys():
             return f"{min(replaced)} of {name or 'the instance'} was replaced"
-        used += map(id, attributes["_parameters"].values())
-    return "a parameter is used twice" if len(set(used)) < len(used) else None
+        parameter_ids += map(id, attributes["_parameters"].values())
+    return "a parameter is used twice" if len(set(parameter_ids)) < len(parameter_ids) else None
 
 
 @lru_cache
 def _methods(cls: type[nn.Module]) -> frozenset[str]:
+    """Names of the methods of a class."""
     return frozenset(name for name in dir(cls) if callable(getattr(cls, name)))

@@ -8,20 +8,20 @@ from torch import Tensor, nn
 
 
 def polynomial_envelope(x: Float[Tensor, "..."], p: int = 6) -> Float[Tensor, "..."]:
-    """Smooth cutoff of x = r / r_c: 1 at 0, and 0 from 1 on with two vanishing derivatives.
+    """Smooth cutoff function of x = r / r_c: 1 at 0, and 0 from 1 on, where two derivatives vanish.
 
         u(x) = 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2)     for x < 1.
 
     Source: Gasteiger et al. 2020, arXiv:2003.03123, eq. 8.
     """
-    inside = x.clamp(max=1.0)
-    power = inside**p
+    clamped = x.clamp(max=1.0)
+    power = clamped**p
     a, b, c = (p + 1) * (p + 2) / 2, p * (p + 2), p * (p + 1) / 2
-    return 1 - power * (a - inside * (b - c * inside))
+    return 1 - power * (a - clamped * (b - c * clamped))
 
 
 class BesselBasis(nn.Module):
-    """Radial basis of sines with trainable frequencies, times an envelope:
+    """Radial basis of sines with trainable, dimensionless frequencies, times an envelope:
 
         b_n(r) = (2 / r_c) sin(k_n r / r_c) / r · u(r / r_c),     k_n = nπ at the start.
 
@@ -48,12 +48,12 @@ class BesselBasis(nn.Module):
 
 
 def xplor_envelope(r: Float[Tensor, "..."], on: float, cutoff: float) -> Float[Tensor, "..."]:
-    """Smooth cutoff with an inner radius: 1 up to `on`, 0 from `cutoff` on, and a polynomial between them.
+    """Smooth cutoff function of r: 1 below `on`, 0 above `cutoff`, and a polynomial in r² between them.
 
         u(r) = (c² - r²)² (c² + 2 r² - 3 on²) / (c² - on²)³,     c = cutoff,
 
-    whose slope vanishes at both ends; its second derivative jumps there. With s running from 0 to 1 as
-    r² runs from on² to c² this is (1 - s)² (1 + 2 s).
+    with all lengths in one unit. Its slope vanishes at both ends, where its second derivative jumps. With
+    s = (r² - on²) / (c² - on²) it is (1 - s)² (1 + 2 s).
 
     Source: the smoothing function of X-PLOR, as HOOMD-blue's documentation of pair potentials states it.
     """
@@ -62,18 +62,21 @@ def xplor_envelope(r: Float[Tensor, "..."], on: float, cutoff: float) -> Float[T
 
 
 class SineBasis(nn.Module):
-    """Radial basis of trainable wave numbers, times an envelope:
+    """Radial basis of sines with trainable wave numbers in 1/Å, times an envelope:
 
         b_n(r) = (2 / r_c) sin(q_n r) / r · u(r),     q_n = nπ / r_c at the start.
 
-    These are the functions of `BesselBasis`. The parameter is q_n in 1/Å instead of q_n r_c, as in SevenNet,
-    so that published wave numbers keep all their bits in float32.
+    With the polynomial envelope these are the functions of `BesselBasis`. The parameters are q_n instead of
+    k_n = q_n r_c, as in SevenNet, so that its published wave numbers are read without rounding.
 
     Args:
         cutoff: r_c in Å.
         n_basis: number of functions.
-        switch_on: u is `xplor_envelope` from this distance in Å on; None: u is `polynomial_envelope`.
+        switch_on: inner radius in Å, if u is `xplor_envelope`; None if u is `polynomial_envelope`.
         p: order of `polynomial_envelope`.
+
+    Raises:
+        ValueError: `switch_on` is not below the cutoff.
     """
 
     def __init__(

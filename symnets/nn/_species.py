@@ -1,4 +1,4 @@
-"""Chemical species: their index in a model's tables, and their scale and shift of atomic energies."""
+"""Chemical species: atomic numbers, their index in a model's tables, and the scale and shift of energies."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,11 @@ from torch import Tensor, nn
 
 
 def species_numbers(species: Sequence[str | int]) -> tuple[int, ...]:
-    """Sorted atomic numbers without repetition, from symbols ("C") or numbers (6)."""
+    """Sorted atomic numbers without repetition, from symbols ("C") or numbers (6).
+
+    Raises:
+        ValueError: an unknown element, or none at all.
+    """
     numbers = []
     for item in species:
         number = atomic_numbers.get(item, 0) if isinstance(item, str) else int(item)
@@ -22,13 +26,10 @@ def species_numbers(species: Sequence[str | int]) -> tuple[int, ...]:
 
 
 class SpeciesIndex(nn.Module):
-    """Index 0, 1, ... of each atom's species in the list of a model's species.
+    """Map from atomic numbers to indices 0, 1, ... into the species of a model.
 
     Args:
-        species: atomic numbers of the model.
-
-    Raises:
-        ValueError: an element is not among them; the message names both.
+        species: atomic numbers of the model's species.
     """
 
     table: Tensor
@@ -41,7 +42,11 @@ class SpeciesIndex(nn.Module):
         self.register_buffer("table", table, persistent=False)
 
     def forward(self, z: Int[Tensor, " atoms"]) -> Int[Tensor, " atoms"]:
-        """Indices of atomic numbers `z`."""
+        """Index of each atom's species, from its atomic number z.
+
+        Raises:
+            ValueError: an element is not among the model's species.
+        """
         index = self.table[z]
         if bool((index < 0).any()):
             unknown = ", ".join(chemical_symbols[int(n)] for n in z[index < 0].unique())
@@ -54,12 +59,13 @@ class SpeciesIndex(nn.Module):
 
 
 class AtomicEnergy(nn.Module):
-    """Energy of atom n of species s, from the network's output e of order one:
+    """Scale and shift from outputs of a network, of order one, to atomic energies in eV and float64:
 
-        E_n = scale[s] e_n + shift[s]     in eV, float64.
+        E_n = scale[s] e_n + shift[s]
 
-    The shift (an isolated atom's energy, say -2000 eV) stays in float64 when the model is moved to another
-    dtype, and is added in float64: in float32 a molecule at -10⁴ eV resolves only 1 meV.
+    for the output e_n of atom n of species s. The shift (an isolated atom's energy, say -2000 eV) stays in
+    float64 when the model is moved to another dtype, and is added in float64: near -10⁴ eV the resolution of
+    float32 is only 1 meV.
 
     Args:
         shift: eV, one for each species.
@@ -76,7 +82,7 @@ class AtomicEnergy(nn.Module):
     def forward(
         self, output: Float[Tensor, " atoms"], species: Int[Tensor, " atoms"]
     ) -> Float[Tensor, " atoms"]:
-        """Energy of each atom; `species` are indices from 0."""
+        """Energy of each atom in eV; `species` counts from 0."""
         return (output * self.scale[species]).double() + self.shift[species]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "AtomicEnergy":
