@@ -41,10 +41,10 @@ def read_image_array(path: Path) -> ndarray:
         array = (
             _in_archive(path) if path.suffix == ".npz" else np.load(path, mmap_mode="r", allow_pickle=False)
         )
-    except (OSError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise ValueError(f"{path}: not a complete NumPy file: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path}: not a readable NumPy array: {error}") from error
+    except Exception as error:  # NumPy reads headers as Python, with the errors of Python's parser
+        raise ValueError(f"{path}: not a complete NumPy file: {error}") from error
     if not isinstance(array, ndarray) or array.dtype.kind not in "fu":
         kind = getattr(array, "dtype", type(array).__name__)
         hint = "; if they are 0 to 255, save array.astype(numpy.uint8)" if str(kind).startswith("int") else ""
