@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import uuid
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -191,7 +190,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with (path / "arrays.npz").open("rb") as file, np.load(file, allow_pickle=False) as npz:
             return {name: npz[name] for name in npz.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # those of the zip archive, and of Python's parser of NumPy's headers
         raise ValueError(
             f"{path}: arrays.npz: {error}; delete {path}, and the sweep runs it again"
         ) from error
