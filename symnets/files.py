@@ -1,12 +1,15 @@
 """Files that are written: checked before the work, locked during it, then written whole or not at all."""
 
+import itertools
+import json
 import os
 import platform
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -87,6 +90,34 @@ def claim(path: str | os.PathLike[str], *, overwrite: bool = False, option: str 
     os.close(descriptor)
     os.unlink(probe)
     return path
+
+
+def own_folder(folder: str | os.PathLike[str], is_own: Callable[[Path], bool], *, make: bool = True) -> Path:
+    """The first of the folders NAME, NAME-2, NAME-3, ... that is new, or that `is_own` accepts.
+
+    Results of other inputs under the same name are thus not replaced. A new folder is made, unless not
+    `make`, so that of two processes only one gets it.
+    """
+    for number in itertools.count(1):
+        place = Path(folder) if number == 1 else Path(f"{folder}-{number}")
+        if place.exists():
+            if is_own(place):
+                return place
+            continue
+        with suppress(FileExistsError):  # another process has just made it
+            if make:
+                place.mkdir(parents=True)
+            return place
+    raise AssertionError
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Content of a JSON file of results; empty if there is none, or if it is something else."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Paths with `~` and variables; one process at a time writes to a folder, and a killed one leaves no lock."""
+"""Paths with `~` and variables; outputs are checked before the work; folders of results are locked."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from symnets.data import find_data
-from symnets.files import expanded, locked
+from symnets.files import claim, expanded, locked, own_folder
 
 SCRIPT = """
 import sys
@@ -116,3 +116,35 @@ def test_data_are_found_here_or_in_the_folder_of_data_if_there_is_one(
         find_data("/none")
     with pytest.raises(FileNotFoundError, match=r"sub: expected a file, got a folder"):
         find_data("sub")
+
+
+def test_a_file_to_be_written_is_checked_without_a_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert claim("~/new/deep/a.txt") == tmp_path / "new" / "deep" / "a.txt"
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a.txt").write_text("precious")
+    assert claim(tmp_path / "a.txt", overwrite=True) == tmp_path / "a.txt"
+    assert (tmp_path / "a.txt").read_text() == "precious"
+    for path, message in (
+        (tmp_path / "a.txt", "the file exists; choose another --output, or pass --overwrite"),
+        (tmp_path / "a.txt" / "b", "cannot be written: Not a directory; choose another --output"),
+        (tmp_path, "expected a file name, got a directory"),
+        (tmp_path / ("n" * 300), "cannot be written: File name too long"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            claim(path, option="--output")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ValueError, match=r"a\.txt: the file is read-only; choose another output"):
+        claim(tmp_path / "a.txt", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_results_of_other_inputs_are_not_replaced(tmp_path: Path) -> None:
+    def folder(name: str) -> str:
+        place = own_folder(tmp_path / "test", lambda place: (place / name).exists())
+        (place / name).touch()
+        return place.name
+
+    assert [folder(name) for name in "abacba"] == ["test", "test-2", "test", "test-3", "test-2", "test"]

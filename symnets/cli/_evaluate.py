@@ -1,12 +1,11 @@
 """`symnets evaluate`: the errors of a potential on labelled structures."""
 
-import itertools
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from tyro.conf import Positional
 
 from symnets.data import Loader, build_graphs, find_data, keys_present, read_structures, suspicious_labels
 from symnets.device import usable_device
-from symnets.files import claim
+from symnets.files import claim, own_folder, read_report
 from symnets.models import ForceField, load
 from symnets.observables import Errors, Predictions, errors, predictions
 from symnets.report import Table, error_table, parity, save_picture, terminal_table, write
@@ -100,7 +99,11 @@ class Evaluate:
         result, missing = errors(predicted), [name for name in ("energy", "forces") if name not in labels]
         try:
             if folder is not None:
-                folder = folder if self.output else _own_folder(folder, self._inputs(data))
+                inputs = self._inputs(data).items()
+                if self.output is None:
+                    folder = own_folder(
+                        folder, lambda place: inputs <= read_report(place / "errors.json").items()
+                    )
                 text = self._report(data, result, missing, folder)
                 write(folder / "errors.json", f"{text}\n".encode())
                 save_picture(parity(predicted), folder / "parity.png")
@@ -153,27 +156,6 @@ class Evaluate:
                 f"[yellow]{data.name} has no labels of {' and '.join(missing)}: their errors are unknown[/]"
             )
         console.print(f"{folder}/parity.png, {folder}/errors.json", soft_wrap=True)
-
-
-def _own_folder(folder: Path, inputs: dict[str, str]) -> Path:
-    """The first of NAME, NAME-2, NAME-3, ... without results of another model or other data, made."""
-    for number in itertools.count(1):
-        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        try:
-            place.mkdir(parents=True)
-            return place
-        except FileExistsError:
-            if inputs.items() <= _read(place / "errors.json").items():
-                return place
-    raise AssertionError
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none, or not ours
-        return {}
-    return report if isinstance(report, dict) else {}
 
 
 def labelled(structures: Sequence[Atoms], source: Path) -> set[str]:

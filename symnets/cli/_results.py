@@ -27,12 +27,18 @@ class Figure:
     """Name of an experiment (see `symnets list experiments`), or the import path of a module of your own."""
     directory: Annotated[Positional[Path], tyro.conf.arg(metavar="DIR")]
     """Directory in which `symnets sweep` stored the runs."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """Folder for the files; by default the directory of the runs."""
 
     def run(self) -> None:
         """Draw the figure, write the files and print the findings."""
         from symnets.cli._sweep import print_write_up  # imports torch, which a table does not need
 
-        print_write_up(sweeps.write_up(sweeps.find(self.name), self.directory))
+        if not self.directory.is_dir():
+            raise FileNotFoundError(f"{self.directory}: there is no such directory")
+        folder = self.output or self.directory
+        folder = claim(folder / "table.csv", overwrite=True, option="--output").parent
+        print_write_up(sweeps.write_up(sweeps.find(self.name), self.directory, folder))
 
 
 @dataclass(frozen=True)

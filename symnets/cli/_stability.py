@@ -17,7 +17,7 @@ from symnets.cli._trial import parse_selectors, try_out
 from symnets.config import Seed
 from symnets.device import usable_device
 from symnets.diffeo import FoldingWarning, SineField
-from symnets.files import claim, locked
+from symnets.files import claim, locked, own_folder, read_report
 from symnets.observables import Stability, check_images, check_strength, stability
 from symnets.provenance import provenance
 from symnets.report import deformed_samples, save_picture, stability_figure, write
@@ -92,7 +92,8 @@ class MeasureStability:
     seed: Seed = 0
     """Seed of the choice of images, of deformations, noise and initial weights."""
     output: Path | None = None
-    """Folder for stability.json, layers.png and samples.png; by default stability/MODEL-DATA."""
+    """Folder for stability.json, layers.png and samples.png; by default stability/MODEL-DATA, followed by
+    -2, -3, ... for other models and data of the same name."""
     json: bool = False
     """Print the content of stability.json only."""
 
@@ -108,6 +109,10 @@ class MeasureStability:
         data, images, normalised = self._images(model)
         folder = self.output or Path("stability") / f"{model.name}-{Path(data).name}"
         folder = claim(folder / "stability.json", overwrite=True, option="--output").parent
+        if self.output is None:
+            folder = own_folder(
+                folder, lambda place: self._is_own(place / "stability.json", data), make=False
+            )
         with locked(folder):
             field = SineField(images.shape[2:], cutoff=self.cutoff, rule=self.rule)
             check_images(images, field)
@@ -138,6 +143,11 @@ class MeasureStability:
                     print(text)
                 else:
                     print_stability(result, initial, f"{model.name} on {Path(data).name}", folder)
+
+    def _is_own(self, path: Path, data: str) -> bool:
+        """Whether a file of results does not exist, or is of the same model and data."""
+        config = read_report(path).get("config", {})
+        return not path.exists() or (config.get("model"), config.get("data")) == (self.model, data)
 
     def _images(self, model: ImageModel) -> tuple[str, Tensor, Normalisation | None]:
         """Name of the data, the normalised images, and their normalisation."""

@@ -156,7 +156,11 @@ class Sweep:
 
 
 def print_write_up(written: WriteUp) -> int:
-    """Print findings, failures and the names of files; return 1 if runs failed, else 0."""
+    """Print findings, failures and the names of files; return 1 if runs failed, else 0.
+
+    Raises:
+        OSError: a file could not be written; the findings have been printed.
+    """
     console = Console()
     if written.findings:
         console.print(terminal_table(findings_table(written.findings)))
@@ -168,6 +172,8 @@ def print_write_up(written: WriteUp) -> int:
         )
     if written.note is not None:
         console.print(f"note: {written.note}", soft_wrap=True, highlight=False, markup=False)
+    if written.errors:
+        raise written.errors[0]
     for path in written.files:
         console.print(f"wrote {path}", soft_wrap=True, highlight=False)
     return 1 if n else 0

@@ -2,6 +2,8 @@
 
 import inspect
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +24,16 @@ class WriteUp:
     Attributes:
         table: all runs, failed ones too.
         findings: from the runs that did not fail.
-        files: that were written.
+        files: of the write-up, which were written unless there are `errors`.
         note: on runs that were made by other code than the present one; None if there are none.
+        errors: of files that could not be written.
     """
 
     table: pd.DataFrame
     findings: tuple[Finding, ...]
     files: tuple[Path, ...]
     note: str | None = None
+    errors: Sequence[OSError] = ()
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -37,8 +41,13 @@ class WriteUp:
         return split_failed(self.table)[1]
 
 
-def write_up(experiment: Experiment, directory: str | Path) -> WriteUp:
+def write_up(experiment: Experiment, directory: str | Path, output: str | Path | None = None) -> WriteUp:
     """Writes table.csv of all runs, and figure.png, figure.svg and findings.json of those that did not fail.
+
+    Args:
+        experiment: the module.
+        directory: that contains the runs.
+        output: folder for the files; by default the directory.
 
     Raises:
         FileNotFoundError: there is no such directory.
@@ -49,14 +58,15 @@ def write_up(experiment: Experiment, directory: str | Path) -> WriteUp:
     table, arrays = Table.load(directory, name), Table.arrays(directory)
     if table.empty:
         raise ValueError(f"{directory}: expected runs of {name}, found none; make them with `symnets sweep`")
-    write_table(table, directory / TABLE)
+    folder, errors = Path(output or directory), []
+    with _collected(errors):
+        write_table(table, folder / TABLE)
     succeeded, failed = split_failed(table)
     note = outdated_note(table)
     if succeeded.empty:
-        return WriteUp(table, (), (directory / TABLE,), note)
+        return WriteUp(table, (), (folder / TABLE,), note, errors)
     findings, figure, left_out = _conclude(experiment, succeeded, arrays)
     note = "; ".join(filter(None, [note, left_out])) or None
-    pictures = save_figure(figure, directory / FIGURE)
     written = {
         "experiment": name,
         "about": inspect.getdoc(experiment) or "",
@@ -65,8 +75,21 @@ def write_up(experiment: Experiment, directory: str | Path) -> WriteUp:
         "seconds": float(table["seconds"].to_numpy().sum()),
         "findings": [finding_as_json(finding) for finding in findings],
     }
-    write(directory / FINDINGS, json.dumps(written, indent=1).encode())
-    return WriteUp(table, findings, (*pictures, directory / TABLE, directory / FINDINGS), note)
+    with _collected(errors):
+        write(folder / FINDINGS, json.dumps(written, indent=1).encode())
+    with _collected(errors):
+        save_figure(figure, folder / FIGURE)
+    files = tuple(folder / name for name in (f"{FIGURE}.png", f"{FIGURE}.svg", TABLE, FINDINGS))
+    return WriteUp(table, findings, files, note, errors)
+
+
+@contextmanager
+def _collected(errors: list[OSError]) -> Iterator[None]:
+    """Context that appends an error of the disk to a list, so that the results are not lost with a file."""
+    try:
+        yield
+    except OSError as error:
+        errors.append(error)
 
 
 def _conclude(
@@ -75,16 +98,16 @@ def _conclude(
     """Findings and figure of the runs, if need be without those that other code made, and a note on that."""
     current = runs.loc[~(outdated(runs) | runs["code_hash"].isna()).to_numpy()]
     left_out = None
-    for lines in (runs, current):
+    try:
         try:
-            return tuple(experiment.findings(lines, arrays)), experiment.figure(lines, arrays), left_out
-        except Exception as error:  # the experiment's code may raise anything
-            failure = error
-            if 0 < len(current) < len(lines):
-                left_out = f"they are in the table, not in findings and figure: {error_line(error)}"
-                continue
-            break
-    raise ValueError(
-        f"{name_of(experiment)}: the table is written, but findings or figure cannot be made: "
-        f"{error_line(failure)}"
-    ) from failure
+            return tuple(experiment.findings(runs, arrays)), experiment.figure(runs, arrays), None
+        except Exception as error:
+            if len(current) in (0, len(runs)):
+                raise
+            left_out = f"they are in the table, not in findings and figure: {error_line(error)}"
+        return tuple(experiment.findings(current, arrays)), experiment.figure(current, arrays), left_out
+    except Exception as error:  # the experiment's code may raise anything
+        raise ValueError(
+            f"{name_of(experiment)}: the table is written, but findings or figure cannot be made: "
+            f"{error_line(error)}"
+        ) from error

@@ -150,6 +150,20 @@ def test_output_chooses_the_folder(here: Path, capsys: pytest.CaptureFixture) ->
     assert not (here / "stability").exists()
 
 
+def test_data_of_one_name_have_folders_of_their_own(here: Path, capsys: pytest.CaptureFixture) -> None:
+    for name in ("a", "b"):
+        (here / name).mkdir()
+        np.save(here / name / "images.npy", np.random.default_rng(0).random((12, 1, 8, 8), np.float32))
+    few = ["--n-images", "12", "--draws", "1", "--delta", "0.5", "--layers", "output"]
+    for data in ("a/images.npy", "b/images.npy", "a/images.npy"):
+        measured(capsys, "--model", "net.safetensors", *few, "--data", data)
+    found = {
+        folder.name: json.loads((folder / "stability.json").read_text("utf-8"))["config"]["data"]
+        for folder in (here / "stability").iterdir()
+    }
+    assert found == {"net-images.npy": "a/images.npy", "net-images.npy-2": "b/images.npy"}
+
+
 def test_the_same_command_gives_the_same_numbers(here: Path, capsys: pytest.CaptureFixture) -> None:
     one, two = (measured(capsys, "--model", "net.safetensors", *FAST) for _ in range(2))
     other = measured(capsys, "--model", "net.safetensors", *FAST, "--seed", 1)

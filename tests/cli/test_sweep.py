@@ -182,6 +182,33 @@ def test_figure_redraws_the_runs(tmp_path):
     assert len(pd.read_csv(tmp_path / "table.csv")) == 10
 
 
+def test_figure_of_runs_in_a_read_only_directory_goes_elsewhere(tmp_path, capsys):
+    runs, elsewhere = tmp_path / "runs", tmp_path / "mine"
+    sweep(NOISE, runs)
+    before = sorted((path, path.stat().st_mtime_ns) for path in runs.rglob("*"))
+    assert main(["figure", NOISE, str(runs), "--output", str(elsewhere)]) == 0
+    names = ["figure.png", "figure.svg", "findings.json", "table.csv"]
+    assert sorted(path.name for path in elsewhere.iterdir()) == names
+    assert sorted((path, path.stat().st_mtime_ns) for path in runs.rglob("*")) == before
+    (tmp_path / "file").write_text("")
+    for command in (["figure", NOISE, str(runs)], ["sweep", NOISE]):
+        assert main([*command, "--output", str(tmp_path / "file")]) == 2
+        assert "cannot be written: Not a directory; choose another --output" in capsys.readouterr().err
+
+
+def test_findings_are_printed_although_the_figure_cannot_be_written(tmp_path, capsys, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    sweep(NOISE, tmp_path)
+    printed = capsys.readouterr().out.partition("wrote")[0]
+    monkeypatch.setattr("symnets.sweeps._write_up.save_figure", full)
+    assert main(["figure", NOISE, str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == printed
+    assert "no space left on device" in captured.err.lower()
+
+
 def test_report_contains_figures_findings_and_errors(tmp_path, capsys):
     sweep(NOISE, tmp_path / "noise")
     sweep(FAULTS, tmp_path / "deep" / "faults")
