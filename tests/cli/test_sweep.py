@@ -104,7 +104,7 @@ def test_ctrl_c_keeps_finished_runs(tmp_path, monkeypatch, capsys):
         ("table nowhere", "nowhere: there is no such directory"),
         ("table", "expected `symnets table [NAME] DIR`"),
         ("table one two three", "expected `symnets table [NAME] DIR`"),
-        ("table jamming_plan .", "unknown experiment 'jamming_plan'; did you mean"),
+        ("table jamming_plan .", ".: expected runs of jamming_plan, found none"),
         (f"table {NOISE} .", f".: expected runs of {NOISE}, found none"),
         ("report nowhere", "nowhere: there is no such directory"),
         (f"figure {NOISE} .", "expected runs of tests.sweeps.toy_noise, found none"),
@@ -154,13 +154,15 @@ def test_the_table_goes_to_csv_and_parquet(tmp_path):
         assert list(read(tmp_path / name)["length"]) == [4] * 4 + [16] * 4 + [64] * 4
 
 
-def test_the_table_of_one_experiment_leaves_out_the_others(tmp_path):
+def test_the_table_of_one_experiment_leaves_out_the_others(tmp_path, capsys):
     sweep(NOISE, tmp_path / "runs")
     sweep(FAULTS, tmp_path / "runs")
     assert main(["table", FAULTS, str(tmp_path / "runs"), "-o", str(tmp_path / "t.csv")]) == 0
     assert set(pd.read_csv(tmp_path / "t.csv")["experiment"]) == {FAULTS}
     assert main(["table", str(tmp_path / "runs"), "-o", str(tmp_path / "t.csv")]) == 0
     assert set(pd.read_csv(tmp_path / "t.csv")["experiment"]) == {NOISE, FAULTS}
+    assert main(["table", "toy_noise", str(tmp_path / "runs"), "-o", str(tmp_path / "t.csv")]) == 2
+    assert f"expected runs of toy_noise, found none; did you mean '{NOISE}'" in capsys.readouterr().err
 
 
 def test_set_replaces_fields_of_the_preset(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from symnets.sweeps import experiments, find
+from symnets.sweeps import experiments, find, override
 from symnets.sweeps._batches import run_hash, scalars
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +105,15 @@ def test_committed_rows_give_a_figure_and_the_page_carries_it(name: str, benchma
     assert find(name).figure(*benchmark.load(name)).axes
     picture = ROOT / "docs" / "experiments" / f"{name}.png"
     assert 1_000 < picture.stat().st_size < 150_000
+
+
+def test_pages_say_which_experiments_read_mnist_and_how_to_do_without(hooks: ModuleType) -> None:
+    presets = {name: find(name).PRESETS["quick"] for name in NAMES}
+    reads = {name for name, configs in presets.items() if any(vars(c).get("data") == "mnist" for c in configs)}
+    assert set(hooks.OFFLINE) == reads
+    for name, options in hooks.OFFLINE.items():
+        settings = [word for word in options.split() if word != "--set"]
+        assert all(c.data != "mnist" for c in override(presets[name], settings))
 
 
 def counts(hooks: ModuleType) -> Iterator[tuple[int, int]]:
