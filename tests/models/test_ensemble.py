@@ -134,6 +134,7 @@ class Running(nn.Module):
     ],
     ids=["tied", "running", "eval", "batch norm", "parametrised", "attention"],
 )
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch's, of attention inside vmap
 def test_outputs_buffers_and_gradients_are_those_of_the_members(make, train, x):
     models = [model.train(train) for model in seeded(make)]
     ensemble = Ensemble(models)
