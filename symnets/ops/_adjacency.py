@@ -15,27 +15,27 @@ from symnets.ops._implementation import is_traced
 T = TypeVar("T")
 
 
-def cache_last(make: Callable[..., T]) -> Callable[..., T]:
-    """Decorator: keep the last result of a function of small tensors, numbers and tuples.
+def cache_last(function: Callable[..., T]) -> Callable[..., T]:
+    """Decorator that keeps the last result of a function of small tensors, numbers and tuples.
 
-    The result is returned again for equal arguments. Tensors are compared by value with a copy, because
+    Equal arguments return this result again. Tensors are compared by value with a copy, because
     torch's version counter does not record writes by numpy or in inference mode. On a GPU only torch writes
     to a tensor, and a comparison would synchronise: the same tensor with the same version counter is
     accepted there without a comparison. Nothing is kept within torch.func transforms and torch.compile.
     """
     last: tuple[list[_CachedArgument], T] | None = None
 
-    @wraps(make)
+    @wraps(function)
     def call(*arguments: Any) -> T:
         nonlocal last
         if is_traced():
-            return make(*arguments)
+            return function(*arguments)
         if last is not None:
             cached, result = last
             if len(cached) == len(arguments) and all(map(_CachedArgument.equals, cached, arguments)):
                 return result
-        with torch.inference_mode(False):  # a later training may use it
-            result = make(*arguments)
+        with torch.inference_mode(False):  # tensors made in inference mode cannot be used in training
+            result = function(*arguments)
             last = [_CachedArgument(argument) for argument in arguments], result
         return result
 
@@ -55,6 +55,7 @@ class _CachedArgument:
             self.value = argument
 
     def equals(self, argument: Any) -> bool:
+        """Whether an argument has the same value (for tensors also dtype and device)."""
         value = self.value
         if not (isinstance(value, Tensor) and isinstance(argument, Tensor)):
             return type(value) is type(argument) and value == argument
@@ -96,36 +97,36 @@ class Adjacency:
             n_edges: approximate number of edges of a chunk.
 
         Yields:
-            the adjacency of a chunk, in which these nodes are numbered from 0 and each edge is its own pair,
-            and the numbers of its edges in the whole graph.
+            the adjacency of a chunk, in which these nodes are numbered from 0 and each edge has its own row
+            of weights, and the indices of its edges in the whole graph.
         """
         order, start = self.by_receiver if receivers else self.by_sender
-        ends, low = self.receiver if receivers else self.sender, 0
+        nodes_of_edges, low = self.receiver if receivers else self.sender, 0
         while low < len(start) - 1:
             high = max(low + 1, int(np.searchsorted(start, start[low] + n_edges, side="right")) - 1)
-            chosen = order[start[low] : start[high]]
-            nodes, pair = ends[chosen] - low, np.arange(len(chosen))
+            chunk = order[start[low] : start[high]]
+            nodes, pair = nodes_of_edges[chunk] - low, np.arange(len(chunk))
             if receivers:
-                sizes = self.n_senders, high - low, len(chosen)
-                yield Adjacency(self.sender[chosen], nodes, pair, sizes), from_numpy(chosen)
+                sizes = self.n_senders, high - low, len(chunk)
+                yield Adjacency(self.sender[chunk], nodes, pair, sizes), from_numpy(chunk)
             else:
-                sizes = high - low, self.n_receivers, len(chosen)
-                yield Adjacency(nodes, self.receiver[chosen], pair, sizes), from_numpy(chosen)
+                sizes = high - low, self.n_receivers, len(chunk)
+                yield Adjacency(nodes, self.receiver[chunk], pair, sizes), from_numpy(chunk)
             low = high
 
     @cached_property
     def by_receiver(self) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of the edges sorted by receiver, and the position of each receiver's first edge."""
+        """Indices of the edges sorted by receiver, and the position of each receiver's first edge."""
         return _compress(self.receiver, self.n_receivers)
 
     @cached_property
     def by_sender(self) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of the edges sorted by sender, and the position of each sender's first edge."""
+        """Indices of the edges sorted by sender, and the position of each sender's first edge."""
         return _compress(self.sender, self.n_senders)
 
     @cached_property
     def by_pair(self) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of the edges sorted by pair, and the position of each pair's first edge."""
+        """Indices of the edges sorted by pair, and the position of each pair's first edge."""
         return _compress(self.pair, self.n_pairs)
 
 
@@ -133,7 +134,7 @@ class Adjacency:
 def adjacency(
     edge_index: Int[Tensor, "2 edges"], pair: Int[Tensor, " edges"] | None, sizes: tuple[int, int, int]
 ) -> Adjacency:
-    """`Adjacency` of a graph, kept until it is called with another graph.
+    """`Adjacency` of a graph; that of the last graph is cached.
 
     Args:
         edge_index: senders, then receivers.
@@ -141,7 +142,7 @@ def adjacency(
         sizes: numbers of senders, receivers and rows of weights.
 
     Raises:
-        ValueError: a node or a row of weights out of range.
+        ValueError: a node or a row of weights is out of range.
     """
     # A copy: backward reads it after the caller may have changed the original.
     sender, receiver = edge_index.detach().numpy().copy()
@@ -156,44 +157,53 @@ def adjacency(
     return Adjacency(sender, receiver, rows, sizes)
 
 
-def _compress(ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _compress(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the edges sorted by one of 0, ..., n - 1, and the position of the first edge of each."""
     start = np.zeros(n + 1, dtype=np.int64)
-    np.cumsum(np.bincount(ends, minlength=n), out=start[1:])
-    is_sorted = bool((ends[1:] >= ends[:-1]).all())
-    return np.arange(len(ends)) if is_sorted else np.argsort(ends, kind="stable"), start
+    np.cumsum(np.bincount(values, minlength=n), out=start[1:])
+    is_sorted = bool((values[1:] >= values[:-1]).all())
+    return np.arange(len(values)) if is_sorted else np.argsort(values, kind="stable"), start
 
 
 class Pairs(NamedTuple):
-    """Pairs of an edge from j to i and its reverse from i to j, which have the same length."""
+    """Pairs of an edge from j to i and its reverse from i to j, which have the same length.
+
+    An edge without a reverse is a pair by itself.
+    """
 
     pair: Int[Tensor, " edges"]
-    """Pair of each edge."""
+    """Index of the pair of each edge."""
     edge: Int[Tensor, " pairs"]
-    """One edge of each pair."""
+    """Index of one edge of each pair."""
 
 
 @cache_last
 def pairs(edge_index: Int[Tensor, "2 edges"], edge_shift: Float[Tensor, "edges 3"]) -> Pairs:
     """Pair each edge with its reverse, so that functions of the length are evaluated once for both.
 
-    An edge without a reverse is a pair of its own. Within torch.func transforms and torch.compile all are.
+    An edge without a reverse is a pair by itself, and so is every edge within torch.func transforms and
+    torch.compile.
+
+    Args:
+        edge_index: senders, then receivers.
+        edge_shift: whole numbers of cells, as in `AtomGraph`.
     """
     n_edges, device = edge_index.shape[1], edge_index.device
-    number = torch.arange(n_edges, device=device)
+    edge = torch.arange(n_edges, device=device)
     if is_traced() or not n_edges:
-        return Pairs(number, number)
+        return Pairs(edge, edge)
     sender, receiver = edge_index
     shift = edge_shift.round().long()
-    # A key of (receiver, sender, shift) for each edge, and the key of its reverse, whose shift is -shift.
+    # One integer for (receiver, sender, shift) of each edge, and one for its reverse, whose shift is -shift.
     n, largest = edge_index.max() + 1, shift.abs().max()
     base = 2 * largest + 1
-    code = ((shift[:, 0] + largest) * base + shift[:, 1] + largest) * base + shift[:, 2] + largest
-    size = base**3
-    key = (receiver * n + sender) * size + code
-    reverse_key = (sender * n + receiver) * size + size - 1 - code
+    shift_code = ((shift[:, 0] + largest) * base + shift[:, 1] + largest) * base + shift[:, 2] + largest
+    n_shifts = base**3
+    key = (receiver * n + sender) * n_shifts + shift_code
+    reverse_key = (sender * n + receiver) * n_shifts + n_shifts - 1 - shift_code
     sorted_keys, order = key.sort(stable=True)
     position = torch.searchsorted(sorted_keys, reverse_key).clamp_(max=n_edges - 1)
-    reverse = torch.where(sorted_keys[position] == reverse_key, order[position], number)
-    reverse = torch.where(reverse[reverse] == number, reverse, number)  # an edge that is listed twice
-    first = reverse >= number
-    return Pairs((first.cumsum(0) - 1)[torch.minimum(number, reverse)], number[first])
+    reverse = torch.where(sorted_keys[position] == reverse_key, order[position], edge)
+    reverse = torch.where(reverse[reverse] == edge, reverse, edge)  # a second copy of an edge
+    is_first = reverse >= edge
+    return Pairs((is_first.cumsum(0) - 1)[torch.minimum(edge, reverse)], edge[is_first])

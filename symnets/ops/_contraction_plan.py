@@ -16,7 +16,7 @@ _NOISE = 1e-7
 
 
 def monomials(n_variables: int, degree: int) -> list[tuple[int, ...]]:
-    """Monomials of a degree, each a sorted tuple of the numbers of its variables, in lexicographic order."""
+    """Monomials of a degree in lexicographic order, each a sorted tuple of indices of variables."""
     return list(itertools.combinations_with_replacement(range(n_variables), degree))
 
 
@@ -37,13 +37,16 @@ def symmetric_basis(
     arXiv:2206.07697). They are orthogonal, with Σ_{M, i1...iν} U^η U^η' = (2L+1) δ_ηη'. If independent
     arguments of unit variance replace the ν copies of x, the components of P have unit variance on average.
 
-    The symmetric maps of degree ν-1, coupled with x and symmetrised, span those of degree ν. They are
-    orthogonalised in the order of construction.
+    The symmetric maps of degree ν-1, coupled with x and symmetrised, span those of degree ν. These candidates
+    are orthogonalised in the order of construction (Gram-Schmidt).
 
     Args:
         irreps: irreps of x, all multiplicities one; irreps may be repeated.
         degree: ν, at least 1.
         irrep_out: irrep of P.
+
+    Raises:
+        ValueError: the degree is less than 1, or a multiplicity is not one.
     """
     irreps = o3.Irreps(irreps)
     if degree < 1 or any(mul != 1 for mul, _ in irreps):
@@ -53,18 +56,19 @@ def symmetric_basis(
 
 @cache
 def _basis(irreps: o3.Irreps, degree: int, out: o3.Irrep) -> np.ndarray:
+    """`symmetric_basis` as an array that is computed once."""
     n, products = irreps.dim, monomials(irreps.dim, degree)
-    length = np.sqrt([orderings(monomial) for monomial in products])
+    root_orderings = np.sqrt([orderings(monomial) for monomial in products])
     orthonormal = np.zeros((0, out.dim * len(products)))
     for candidate in _candidates(irreps, degree, out):
         # Coordinates in which the scalar product of vectors is that of the tensors U.
-        vector = (candidate / length).ravel()
+        vector = (candidate / root_orderings).ravel()
         for _ in range(2):  # the second pass removes rounding errors of the first
             vector = vector - orthonormal.T @ (orthonormal @ vector)
         norm = np.linalg.norm(vector)
         if norm > _NOISE:
             orthonormal = np.concatenate([orthonormal, vector[None] / norm])
-    basis = orthonormal.reshape(-1, out.dim, len(products)) * length * out.dim**0.5
+    basis = orthonormal.reshape(-1, out.dim, len(products)) * root_orderings * out.dim**0.5
     basis[abs(basis) < 1e-10] = 0
     for path in basis:  # the sign of Clebsch-Gordan coefficients depends on the release of e3nn
         path *= np.sign(path[path != 0][0])
@@ -73,14 +77,16 @@ def _basis(irreps: o3.Irreps, degree: int, out: o3.Irrep) -> np.ndarray:
 
 
 def _candidates(irreps: o3.Irreps, degree: int, out: o3.Irrep) -> list[np.ndarray]:
-    """Polynomials (2L+1, monomials) that span the maps; they may be linearly dependent."""
+    """Polynomials (2L+1, monomials) that span the equivariant ones, possibly linearly dependent."""
     slices = irreps.slices()
     if degree == 1:
         unit = np.eye(irreps.dim)
         return [unit[part] for (_, ir), part in zip(irreps, slices, strict=True) if ir == out]
     lower = monomials(irreps.dim, degree - 1)
-    place = {monomial: i for i, monomial in enumerate(monomials(irreps.dim, degree))}
-    times = [[place[tuple(sorted((*monomial, v)))] for monomial in lower] for v in range(irreps.dim)]
+    index_of = {monomial: i for i, monomial in enumerate(monomials(irreps.dim, degree))}
+    index_of_product = [
+        [index_of[tuple(sorted((*monomial, v)))] for monomial in lower] for v in range(irreps.dim)
+    ]
     candidates = []
     for middle in sorted({ir for _, x in irreps for ir in x * out}, key=lambda ir: (ir.l, -ir.p)):
         below = _basis(irreps, degree - 1, middle)
@@ -89,10 +95,10 @@ def _candidates(irreps: o3.Irreps, degree: int, out: o3.Irrep) -> list[np.ndarra
                 continue
             w3j = o3.wigner_3j(middle.l, x.l, out.l, dtype=torch.float64).numpy()
             coupled = np.einsum("pam,abk->bpkm", below, w3j)
-            sums = np.zeros((len(below), out.dim, len(place)))
+            symmetrised = np.zeros((len(below), out.dim, len(index_of)))
             for b, variable in enumerate(range(part.start, part.stop)):
-                sums[:, :, times[variable]] += coupled[b]
-            candidates.extend(sums)
+                symmetrised[:, :, index_of_product[variable]] += coupled[b]
+            candidates.extend(symmetrised)
     return candidates
 
 
@@ -100,11 +106,11 @@ class Block(NamedTuple):
     """Paths of one degree into one output irrep."""
 
     slot_out: int
-    """Number of the output irrep."""
+    """Index of the output irrep."""
     degree: int
     """ν."""
     first: int
-    """Number of the first path."""
+    """Index of the first path."""
     basis: Float[Tensor, "paths dim monomials"]
     """`symmetric_basis` of the paths."""
 
@@ -113,7 +119,9 @@ class Tables(NamedTuple):
     """Index tables and bases of the plain contraction in one dtype and on one device."""
 
     chain: list[tuple[Int[Tensor, " monomials"], Int[Tensor, " monomials"]]]
+    """`ContractionPlan.chain`."""
     bases: list[Float[Tensor, "paths dim monomials"]]
+    """`Block.basis` of each block."""
 
 
 class Monomial(NamedTuple):
@@ -126,21 +134,23 @@ class Monomial(NamedTuple):
 
 
 class ContractionPlan:
-    """Irreps and paths of a symmetric contraction.
+    """Irreps, paths and polynomial of a symmetric contraction.
+
+    A path is an element η of `symmetric_basis`, for one output irrep and one degree ν.
 
     Args:
         irreps_in: irreps of the features, all with the same number of channels.
-        irreps_out: irreps of the result, with as many channels.
+        irreps_out: irreps of the result, with the same number of channels.
         correlation: highest degree ν.
 
     Attributes:
-        components: number of components of a channel's features.
+        components: number of components (l, m) of one channel of the features.
         n_slots: number of output irreps.
-        blocks: paths in the order of their numbers: by output irrep, then by degree.
+        blocks: the paths, ordered by output irrep, then by degree.
         n_paths: number of paths.
-        terms: monomials of the output components with a coefficient in some path, in lexicographic order of
-            the factors.
-        expansion: coefficient of each term in each path.
+        terms: monomials with a nonzero coefficient in some path, once for each output component to which
+            they contribute, in lexicographic order of their factors.
+        expansion: coefficient of each term in each path, (terms, n_paths).
 
     Raises:
         ValueError: unequal numbers of channels, or an output irrep that no product of the features contains.
@@ -177,10 +187,10 @@ class ContractionPlan:
         self._tables: dict[tuple[torch.dtype, torch.device], Tables] = {}
 
     def tables(self, like: Tensor) -> Tables:
-        """`chain` and bases in the dtype and on the device of a tensor, copied there once."""
+        """`Tables` in the dtype and on the device of a tensor, copied there once."""
         key = (like.dtype, like.device)
         if key not in self._tables:
-            with torch.inference_mode(False):  # a later training may use them
+            with torch.inference_mode(False):  # tensors made in inference mode cannot be used in training
                 chain = [(shorter.to(like.device), last.to(like.device)) for shorter, last in self.chain]
                 bases = [block.basis.to(like.device, like.dtype) for block in self.blocks]
             self._tables[key] = Tables(chain, bases)
@@ -188,28 +198,32 @@ class ContractionPlan:
 
     @cached_property
     def chain(self) -> list[tuple[Int[Tensor, " monomials"], Int[Tensor, " monomials"]]]:
-        """For degrees 2, 3, ...: each monomial as (number of a monomial of one degree less, variable)."""
+        """Monomials of degrees 2, 3, ..., each the product of a monomial of one degree less and a variable.
+
+        A degree has two tensors: indices of the shorter monomials, and indices of the variables.
+        """
         steps = []
-        places: dict[tuple[int, ...], int] = {(v,): v for v in range(self.variables.dim)}
+        index_of: dict[tuple[int, ...], int] = {(v,): v for v in range(self.variables.dim)}
         for degree in range(2, self.correlation + 1):
             products = monomials(self.variables.dim, degree)
-            shorter = torch.tensor([places[factors[:-1]] for factors in products])
+            shorter = torch.tensor([index_of[factors[:-1]] for factors in products])
             steps.append((shorter, torch.tensor([factors[-1] for factors in products])))
-            places = {factors: number for number, factors in enumerate(products)}
+            index_of = {factors: number for number, factors in enumerate(products)}
         return steps
 
     def _expand(self) -> tuple[list[Monomial], Float[Tensor, "terms n_paths"]]:
-        columns: dict[Monomial, dict[int, float]] = {}
+        """`terms` and `expansion`."""
+        coefficients: dict[Monomial, dict[int, float]] = {}
         for block in self.blocks:
             products = monomials(self.variables.dim, block.degree)
             start = self.outputs.slices()[block.slot_out].start
             basis = block.basis.numpy()
             for path, component, product in np.argwhere(basis).tolist():
                 term = Monomial(start + component, products[product])
-                columns.setdefault(term, {})[block.first + path] = basis[path, component, product]
-        terms = sorted(columns, key=lambda term: (term.factors, term.out))
+                coefficients.setdefault(term, {})[block.first + path] = basis[path, component, product]
+        terms = sorted(coefficients, key=lambda term: (term.factors, term.out))
         expansion = torch.zeros(len(terms), self.n_paths, dtype=torch.float64)
         for row, term in zip(expansion, terms, strict=True):
-            for path, value in columns[term].items():
+            for path, value in coefficients[term].items():
                 row[path] = value
         return terms, expansion

@@ -79,7 +79,7 @@ class CuequivariancePlan:
         method = "uniform_1d" if x.device.type == "cuda" and has_cuequivariance_kernels() else "naive"
         key = method, x.dtype, x.device
         if key not in self._modules:
-            with torch.inference_mode(False):  # a later training may use it
+            with torch.inference_mode(False):  # tensors made in inference mode cannot be used in training
                 module = cuet.SegmentedPolynomial(self.polynomial, method=method, math_dtype=x.dtype)
                 self._modules[key] = module.to(x.device)
         return self._modules[key]
@@ -93,7 +93,7 @@ def cuequivariance(
     edge_index: Int[Tensor, "2 edges"],
     n_nodes: int,
 ) -> Tensor:
-    """The tensor product and scatter by cuequivariance, which includes gather and scatter."""
+    """Tensor product of gathered features, summed at the receivers, in one call of cuequivariance."""
     sender, receiver = edge_index
     (out,) = cue_plan.module(x)([w, x, y], {1: sender}, {0: x.new_empty(n_nodes, 1)}, {0: receiver})
     return out

@@ -11,17 +11,19 @@ from symnets.ops._weight_code import Weights
 
 
 class EdgeSum(NamedTuple):
-    """A loop over edges that computes derivatives in filters (edges) and weights (pairs of edges).
+    """Loop over edges that computes derivatives with respect to filters (edges) and weights (pairs of edges).
 
-        h_b = Σ_ak CG_abk g_k x_a,     dY_b = Σ_c w h_b,     dw = Σ_{edges of the pair} Σ_b Y_b h_b.
+        h_b = Σ_ak CG_abk g_k x_a,     dY_b = Σ_c w h_b,     dw = Σ_{edges of the pair} Σ_b Y_b h_b
 
-    There is one g; there may be several sources x, filters Y and weights w, numbered from 0.
+    for each path and channel c, with the cotangent g of the receiver and the features x of the sender. First
+    derivatives have one source x, one filter Y and one weight w for each path and channel. Second derivatives
+    are sums over several sources, filters and weights (`_fused_plan`), which are numbered from 0.
     """
 
     d_filters: tuple[tuple[int, int], ...]
     """dY is the sum over these (source, weight); empty if dY is not needed."""
     d_weights: tuple[tuple[tuple[int, int], ...], ...]
-    """For each dw, the (source, filter) that it is the sum over."""
+    """For each dw, the (source, filter) over which it is a sum."""
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -34,8 +36,8 @@ class EdgeSum(NamedTuple):
     def signature(self, weights: Weights) -> str:
         """Argument types of the function `loop`, in the letters of `VectorCode`.
 
-        They are: dY if needed, each dw, g, sources, filters, weights; sender and receiver of each edge; edges
-        sorted by pair, position of each pair's first edge; first pair, last pair + 1.
+        The arguments are: dY if needed, each dw, g, sources, filters, weights; sender and receiver of each
+        edge; edges sorted by pair, position of each pair's first edge; first pair, last pair + 1.
         """
         n_sources, n_filters, n_weights = self.counts
         outputs = "r" * (bool(self.d_filters) + len(self.d_weights))
@@ -58,21 +60,21 @@ def write_edge_sum(
         tables[n_sources + n_filters :],
     )
     columns, size = plan.irreps_filter.dim, len(weights.public)
-    # One register for each column of an edge's dY, and a last one for what the weights sum over a pair.
+    # A register for each column of an edge's dY, and one for the sum of a pair (dL/dr of splines).
     sums = code.allocate((columns + 1) * code.width)
-    last = code.offset(sums, columns * code.width)
+    pair_sum = code.offset(sums, columns * code.width)
     zeros = code.constant(0.0, code.width)
     weights.prepare(code)
     with code.loop(low, high) as pair:
         outputs = [code.row_pointer(d_weight, pair, weights.columns) for d_weight in d_weights]
         for out in outputs:
             weights.clear(code, out)
-        code.store(zeros, last, code.width)
+        code.store(zeros, pair_sum, code.width)
         pair_args = []
         for k in range(n_weights):
             pair_args += weights.of_pair(code, weight_args[k * size : (k + 1) * size], pair)
-        with code.loop(code.load_int(start, pair), code.load_int(start, code.add_int(pair, 1))) as n:
-            edge = code.load_int(order, n)
+        with code.loop(code.load_int(start, pair), code.load_int(start, code.add_int(pair, 1))) as position:
+            edge = code.load_int(order, position)
             sender_row = code.load_int(sender, edge)
             rows = [code.row_pointer(g, code.load_int(receiver, edge), plan.irreps_out.dim)]
             rows += [code.row_pointer(source, sender_row, plan.irreps_in.dim) for source in sources]
@@ -86,7 +88,7 @@ def write_edge_sum(
                 for b in range(columns):
                     code.store(code.sum_lanes(code.offset(sums, b * code.width)), code.offset(d_y, b))
         if outputs:
-            weights.finish(code, outputs[0], last)
+            weights.finish(code, outputs[0], pair_sum)
     code.build.ret_void()
 
 
@@ -105,18 +107,18 @@ def _part(
         tables[n_sources:][:n_filters],
         tables[n_sources + n_filters :],
     )
-    last = code.offset(sums, plan.irreps_filter.dim * code.width)
+    pair_sum = code.offset(sums, plan.irreps_filter.dim * code.width)
     size = len(weights.internal)
 
     def body(first: Value, lanes: int) -> None:
-        at_first = {pointer: code.offset(pointer, first) for pointer in (g, *sources)}
+        at_channel = {pointer: code.offset(pointer, first) for pointer in (g, *sources)}
         loaded: dict[tuple[Value, int], Value] = {}
         products: dict[tuple[int, int, int], Value] = {}
         d_y: dict[int, Value] = {}
 
         def load(table: Value, column: int) -> Value:
             if (table, column) not in loaded:
-                loaded[table, column] = code.load(code.offset(at_first[table], column), lanes)
+                loaded[table, column] = code.load(code.offset(at_channel[table], column), lanes)
             return loaded[table, column]
 
         for number, terms in group:
@@ -139,7 +141,7 @@ def _part(
                 for (s, b), value in h.items():
                     for f in (f for source, f in pairs if source == s):
                         total = code.fma(total, code.broadcast(code.offset(filters[f], b), lanes), value)
-                weights.differentiate(code, weight_args[:size], column, lanes, total, out, last)
+                weights.differentiate(code, weight_args[:size], column, lanes, total, out, pair_sum)
         for b, value in d_y.items():
             code.add_to(code.offset(sums, b * code.width), value, lanes)
 

@@ -27,6 +27,7 @@ def needed_grads(ctx: Any) -> tuple[bool, ...]:
 
 
 def _executed(node: Any) -> bool:
+    """Whether the current backward pass executes a node of the autograd graph."""
     try:
         return torch._C._will_engine_execute_node(node)  # pyright: ignore[reportAttributeAccessIssue]
     except RuntimeError:  # a leaf among the inputs of `torch.autograd.grad`
@@ -34,9 +35,10 @@ def _executed(node: Any) -> bool:
 
 
 class SecondPartials(NamedTuple):
-    """Gradient of the partials (dL/dx, dL/dY, dL/dw) with respect to g, x, Y and w, one loop for each.
+    """Second derivatives: the gradient of the partials (dL/dx, dL/dY, dL/dw) with respect to g, x, Y and w.
 
-    L is the 4-linear form of `_fused_plan`.
+    L is the 4-linear form of `_fused_plan`. One compiled loop computes the gradient in g, one that in x, and
+    one those in Y and w.
     """
 
     plan: FusedPlan
@@ -71,32 +73,32 @@ class SecondPartials(NamedTuple):
     def on_edges(
         self, *, first: bool = False, pairs: slice = slice(None), d_filters: Tensor | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Gradients in Y and w, then the partial dL/dw (g, x, Y, w) itself if `first`.
+        """Gradients in Y and w; and if `first`, the first-order partial dL/dw (g, x, Y, w) too.
 
-        The weights and their cotangent may be those of a slice of `pairs`; the gradient in Y is then written
-        to `d_filters`.
+        Arguments and cotangents may contain only the weights of a slice of `pairs`. The gradient in Y is then
+        written to `d_filters`.
         """
         given, needs = self.given, self.needs
-        filters_too, weights_too = needs[2] and (given.a or given.c), needs[3] and (given.a or given.b)
-        if not (filters_too or weights_too or first):
+        needs_dy, needs_dw = needs[2] and (given.a or given.c), needs[3] and (given.a or given.b)
+        if not (needs_dy or needs_dw or first):
             return None, None, None
-        loop = given.on_edges(filters=filters_too, first=first)
+        loop = given.on_edges(filters=needs_dy, first=first)
         counted = zip(self._with_cotangents(), loop.counts, strict=True)
         inputs = (tensor for tensors, n in counted for tensor in tensors[:n])
-        out = d_filters if filters_too else None
+        out = d_filters if needs_dy else None
         outputs = self.plan.on_edges(loop, self.edges, self.arguments[0], *inputs, pairs=pairs, d_filters=out)
-        dy = outputs.pop(0) if filters_too else None
+        dy = outputs.pop(0) if needs_dy else None
         dw = outputs.pop(0) if given.a or given.b else None
-        return dy, dw if weights_too else None, outputs.pop() if first else None
+        return dy, dw if needs_dw else None, outputs.pop() if first else None
 
     def _with_cotangents(self) -> list[list[Tensor]]:
         """Sources, filters and weights, each followed by its cotangent if there is one."""
         pairs = zip(self.arguments[1:], self.cotangents, strict=True)
-        return [[argument] if other is None else [argument, other] for argument, other in pairs]
+        return [[argument] if cotangent is None else [argument, cotangent] for argument, cotangent in pairs]
 
 
 class Product(torch.autograd.Function):
-    """out = dL/dg (x, Y, w)."""
+    """Autograd function of the tensor product and scatter, out = dL/dg (x, Y, w)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, w: Tensor, plan: FusedPlan, edges: Adjacency) -> Tensor:
@@ -110,7 +112,7 @@ class Product(torch.autograd.Function):
 
 
 class Partials(torch.autograd.Function):
-    """(dL/dx, dL/dY, dL/dw) (g, x, Y, w), those that are needed; None for the others."""
+    """Autograd function of the partials dL/dx, dL/dY, dL/dw at (g, x, Y, w); None for those not needed."""
 
     @staticmethod
     def forward(
@@ -163,12 +165,13 @@ def _differentiable(second: SecondPartials) -> tuple[Tensor | None, ...]:
     return tuple(gradients)
 
 
-def _add(gradients: list[Tensor | None], slot: int, more: Any) -> None:
-    if more is not None:
+def _add(gradients: list[Tensor | None], slot: int, term: Any) -> None:
+    """Add a term to a gradient; None is zero."""
+    if term is not None:
         before = gradients[slot]
-        gradients[slot] = more if before is None else before + more
+        gradients[slot] = term if before is None else before + term
 
 
 def fused(plan: FusedPlan, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
-    """The tensor product and scatter of CPU tensors, all float32 or all float64."""
+    """Tensor product and scatter by compiled loops, for CPU tensors, all float32 or all float64."""
     return Product.apply(x, y, w, plan, edges)  # pyright: ignore[reportReturnType]

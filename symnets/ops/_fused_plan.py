@@ -6,8 +6,9 @@ partials of the 4-linear form
     L(g, x, Y, w) = Σ_{edges e} Σ_{paths p} Σ_{a, b, k, c} CG^p_abk g[receiver(e), k, c] x[sender(e), a, c]
                     Y[e, b] w[e, p, c]
 
-with some argument replaced: dL/dg and dL/dx are sums over the edges of a node (`_node_code`), dL/dY and dL/dw
-are rows of an edge (`_edge_code`). Messages are never stored.
+with some argument replaced. The product itself is dL/dg, and in a backward pass g is its cotangent. dL/dg
+and dL/dx are sums over the edges of a node (`_node_code`); dL/dY and dL/dw have a row for each edge
+(`_edge_code`). Messages are never stored.
 
 The gradient of these partials, with cotangents a of dL/dx, b of dL/dY and c of dL/dw, is that of
 
@@ -38,16 +39,17 @@ def empty_hugepages(rows: int, columns: int, like: Tensor) -> Tensor:
     """Uninitialised CPU matrix of the dtype of another tensor, allocated by numpy.
 
     numpy requests huge pages from Linux for arrays of several megabytes, torch does not. The first write to
-    56 MB takes 12 ms instead of 45, which is more than the loop that computes them.
+    56 MB takes 12 ms instead of 45 ms; the loop that computes the numbers takes less than 45 ms.
     """
     dtype = np.float32 if like.dtype == torch.float32 else np.float64
     return torch.from_numpy(np.empty((rows, columns), dtype=dtype))
 
 
 MAX_TERMS = 120
-"""Most coefficients of a group of paths. The loop calls a function for each group, because the compile time
-of a long function grows faster than its length."""
+"""Largest number of coefficients in a group of paths. The loop calls a function for each group, because the
+compile time of a function grows faster than its length."""
 
+# Loops of the product dL/dg, of dL/dx, of (dL/dY, dL/dw), and of dL/dw alone.
 TO_RECEIVERS = NodeSum(receivers=True, terms=((0, 0, 0),))
 TO_SENDERS = NodeSum(receivers=False, terms=((0, 0, 0),))
 ON_EDGES = EdgeSum(d_filters=((0, 0),), d_weights=(((0, 0),),))
@@ -57,8 +59,8 @@ WEIGHTS_ON_EDGES = EdgeSum(d_filters=(), d_weights=(((0, 0),),))
 class GivenCotangents(NamedTuple):
     """Which cotangents a, b, c (of dL/dx, dL/dY, dL/dw) are given, and the loops for the gradient.
 
-    Sources are x and a for sums at receivers, g for sums at senders; filters are Y and b, weights w and c.
-    An argument without cotangent is used alone.
+    A loop numbers its arguments from 0. Sources are (x, a) in sums at receivers and on edges, and (g,) in
+    sums at senders; filters are (Y, b) and weights (w, c). A cotangent that is not given is left out.
     """
 
     a: bool
@@ -86,7 +88,7 @@ def product_code(plan: Plan, dtype: str, weights: Weights, loop: NodeSum | EdgeS
 
     Args:
         plan: the product.
-        dtype: of all numbers, "float32" or "float64".
+        dtype: dtype of all numbers, "float32" or "float64".
         weights: representation of the weights.
         loop: the sum to compute.
     """
@@ -104,7 +106,7 @@ def _groups(plan: Plan) -> Iterator[list[tuple[int, list[Term]]]]:
     group: list[tuple[int, list[Term]]] = []
     for number in range(len(plan.paths)):
         terms = plan.terms(number)
-        length = sum(len(others) for _, others in group) + len(terms)
+        length = sum(len(group_terms) for _, group_terms in group) + len(terms)
         if group and (length > MAX_TERMS or plan.channels(group[0][0]) != plan.channels(number)):
             yield group
             group = []
@@ -119,7 +121,9 @@ _in_use: weakref.WeakValueDictionary[Any, CompiledModule] = weakref.WeakValueDic
 
 
 class CompiledPlan:
-    """The loops of a plan, each compiled when first used with a dtype; a pickle holds the plan only.
+    """Compiled loops of a plan, each compiled at its first use with a dtype.
+
+    Copies share the compiled loops; a pickle contains only the plan.
 
     Args:
         plan: the product.
@@ -152,7 +156,9 @@ class CompiledPlan:
 
 
 class FusedPlan:
-    """The compiled loops of a plan, called on a graph, with arguments in the order sources, filters, weights.
+    """Sums and derivatives of a plan on a graph, by its compiled loops.
+
+    Arguments of the loops are in the order sources, filters, weights.
 
     Args:
         plan: the product.
@@ -165,13 +171,15 @@ class FusedPlan:
 
     def at_nodes(self, loop: NodeSum, edges: Adjacency, *arguments: Tensor) -> Tensor:
         """Sums over the edges of each node."""
-        end, (order, start) = (
+        other_end, (order, start) = (
             (edges.sender, edges.by_receiver) if loop.receivers else (edges.receiver, edges.by_sender)
         )
         columns = (self.plan.irreps_out if loop.receivers else self.plan.irreps_in).dim
         total = arguments[0].new_zeros(len(start) - 1, columns)
         function = self.compiled.function(loop, total.dtype)
-        run(LoopCall(function, total, *arguments, end, edges.pair, order, start), start * self.plan.work)
+        run(
+            LoopCall(function, total, *arguments, other_end, edges.pair, order, start), start * self.plan.work
+        )
         return total
 
     def on_edges(
@@ -187,7 +195,7 @@ class FusedPlan:
 
         Args:
             loop: the sum to compute.
-            edges: of the graph.
+            edges: adjacency of the graph.
             g: cotangent of the result.
             arguments: sources, filters, and weights of `pairs`.
             pairs: slice of the pairs; all by default.

@@ -11,25 +11,33 @@ from symnets.ops._adjacency import cache_last
 
 
 class Block(NamedTuple):
-    """Block of (components, channels): its number of components, and its first column in input and output."""
+    """Position of a block (components, channels) in the rows of input and output of `grouped_linear`."""
 
     components: int
+    """Number of components, 2l + 1."""
     first_in: int
+    """First column of the block in the input."""
     first_out: int
+    """First column of the block in the output."""
 
 
 class Groups(NamedTuple):
-    """Rows sorted by group."""
+    """Rows of a matrix sorted by group."""
 
     order: Tensor
-    """Numbers of the rows, sorted by group."""
+    """Indices of the rows, sorted by group."""
     sizes: list[int]
     """Number of rows of each group."""
 
 
 @cache_last
 def group_rows(group: Int[Tensor, " n"], n_groups: int) -> Groups:
-    """Sort rows by group; kept until it is called with other groups."""
+    """Sort rows by group; the last result is cached.
+
+    Args:
+        group: group of each row, from 0.
+        n_groups: number of groups; some may be empty.
+    """
     sizes = torch.bincount(group, minlength=n_groups).tolist()
     return Groups(group.argsort(stable=True), sizes)
 
@@ -45,17 +53,25 @@ def grouped_linear(
 
         out[n, m, c] = Σ_c' x[n, m, c'] W[group(n), c', c]
 
-    Columns that belong to no block are zero. One product of matrices for each group and block, differentiable
-    to any order.
+    for row n, component m and channel c. Differentiable to any order; one product of matrices for each group
+    and block.
+
+    Args:
+        x: rows of features in the `ir_mul` layout.
+        weights: W of each block.
+        blocks: position of each block in the rows of x and of the result.
+        dim_out: columns of the result; those that belong to no block are zero.
+        groups: see `group_rows`.
     """
     return _Linear.apply(x, tuple(blocks), dim_out, groups, *weights)  # pyright: ignore[reportReturnType]
 
 
 def _row_ranges(groups: Groups) -> Iterator[tuple[int, slice]]:
+    """Each group that is not empty, with the range of its rows in sorted order."""
     start = 0
-    for number, size in enumerate(groups.sizes):
+    for group, size in enumerate(groups.sizes):
         if size:
-            yield number, slice(start, start + size)
+            yield group, slice(start, start + size)
         start += size
 
 
@@ -65,6 +81,8 @@ def _view(rows: Tensor, first: int, components: int, channels: int) -> Tensor:
 
 
 class _Linear(torch.autograd.Function):
+    """Autograd function of `grouped_linear`."""
+
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, blocks: tuple[Block, ...], dim_out: int, groups: Groups, *weights: Tensor
@@ -78,8 +96,8 @@ class _Linear(torch.autograd.Function):
                 _view(ordered, first_in, components, n_in),
                 _view(out, first_out, components, n_out),
             )
-            for number, rows in _row_ranges(groups):
-                target[:, rows] = source[:, rows] @ weight[number]
+            for group, rows in _row_ranges(groups):
+                target[:, rows] = source[:, rows] @ weight[group]
         return torch.empty_like(out).index_copy_(0, groups.order, out)
 
     @staticmethod
@@ -98,7 +116,7 @@ class _Linear(torch.autograd.Function):
 
 
 class _Outer(torch.autograd.Function):
-    """W[group, c', c] = Σ_{n of the group, m} x[n, m, c'] g[n, m, c] of each block."""
+    """Autograd function of its gradient, dW[group, c', c] = Σ_{n of the group, m} x[n, m, c'] g[n, m, c]."""
 
     @staticmethod
     def forward(
@@ -117,8 +135,8 @@ class _Outer(torch.autograd.Function):
                 _view(x, first_in, components, weight.shape[1]),
                 _view(g, first_out, components, weight.shape[2]),
             )
-            for number, rows in _row_ranges(groups):
-                torch.sum(left[:, rows].mT @ right[:, rows], 0, out=weight[number])
+            for group, rows in _row_ranges(groups):
+                torch.sum(left[:, rows].mT @ right[:, rows], 0, out=weight[group])
         return tuple(out)
 
     @staticmethod

@@ -11,7 +11,8 @@ from torch import Tensor
 def is_traced() -> bool:
     """Whether the call is within a torch.func transform or torch.compile.
 
-    Tensors have no memory there that compiled loops could read, and custom autograd functions no rules.
+    Tensors there have no memory that compiled loops could read, and the autograd functions of the loops
+    define no rules for transforms.
     """
     if torch.compiler.is_compiling():
         return True
@@ -28,7 +29,7 @@ def without_autocast() -> AbstractContextManager[object]:
 
 
 Implementation = Literal["auto", "fused", "plain"]
-"""Compiled loops on the CPU, plain torch on any device, or the loops where they can be used ("auto")."""
+"""Compiled loops on the CPU ("fused"), torch on any device ("plain"), or "fused" where possible ("auto")."""
 
 
 def check_option(name: str, value: str, literal: Any) -> None:
@@ -73,14 +74,14 @@ def check_edges(edge_index: Tensor, pair: Tensor | None) -> None:
         )
 
 
-def check_tensors(features: Tensor, tables: Mapping[str, tuple[Tensor, Sequence[int]]]) -> None:
+def check_tensors(features: Tensor, expected: Mapping[str, tuple[Tensor, Sequence[int]]]) -> None:
     """Raise ValueError for a wrong shape, or a dtype or device that differs from that of the features.
 
     Args:
         features: reference for dtype and device.
-        tables: (tensor, expected shape) by argument name.
+        expected: tensor and its expected shape, by name of the argument.
     """
-    for name, (tensor, shape) in tables.items():
+    for name, (tensor, shape) in expected.items():
         fits = tensor.dtype == features.dtype and tensor.device == features.device
         if tensor.shape != shape or not fits:
             raise ValueError(

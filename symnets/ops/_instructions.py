@@ -16,7 +16,7 @@ IrrepNormalization = Literal["component", "norm", "none"]
 PathNormalization = Literal["element", "path", "none"]
 
 DEFAULTS: list[Any] = ["uvu", True, 1.0]
-"""Connection mode, whether there are weights, path_weight."""
+"""Defaults of the last three entries of an instruction: connection mode, has_weight, path_weight."""
 
 
 class Instruction(NamedTuple):
@@ -55,9 +55,9 @@ def read(instruction: Sequence[Any]) -> Instruction:
 def check(
     irreps_in1: o3.Irreps, irreps_in2: o3.Irreps, irreps_out: o3.Irreps, paths: list[Instruction]
 ) -> None:
-    """Raise ValueError for no paths, paths that O(3) forbids, and irreps or channels that do not fit."""
-    three = {"irreps_in1": irreps_in1, "irreps_in2": irreps_in2, "irreps_out": irreps_out}
-    for name, irreps in three.items():
+    """Raise ValueError if there are no paths, or if O(3), the irreps or their multiplicities forbid one."""
+    operands = {"irreps_in1": irreps_in1, "irreps_in2": irreps_in2, "irreps_out": irreps_out}
+    for name, irreps in operands.items():
         if any(mul < 1 for mul, _ in irreps):
             raise ValueError(
                 f"{name}: expected multiplicities of at least 1, got {irreps}; remove the others"
@@ -65,7 +65,7 @@ def check(
     if not paths:
         raise ValueError("instructions: expected at least one, got none")
     for path in paths:
-        for number, (name, irreps) in zip(path[:3], three.items(), strict=True):
+        for number, (name, irreps) in zip(path[:3], operands.items(), strict=True):
             if not 0 <= number < len(irreps):
                 raise ValueError(
                     f"{path}: expected a number from 0 to {len(irreps) - 1} for {name}={irreps}, got {number}"
@@ -121,7 +121,7 @@ def plan_of(
     irrep_normalization: IrrepNormalization,
     path_normalization: PathNormalization,
 ) -> tuple[Plan, Int[Tensor, " weight_numel"]]:
-    """`Plan` of e3nn's instructions; an irrep v x ir of the filter becomes v filters with one path each.
+    """`Plan` of e3nn's instructions, in which an irrep v x ir of the filter is v filters with a path each.
 
     Returns:
         the plan, and for each of its weights the index in e3nn's row: w[u, v] of path 0, of path 1, ...
@@ -133,12 +133,12 @@ def plan_of(
     check(irreps_in1, irreps_in2, irreps_out, paths)
     factors = coefficients(irreps_in1, irreps_in2, irreps_out, paths, irrep_normalization, path_normalization)
     filters = o3.Irreps([(1, ir) for mul, ir in irreps_in2 for _ in range(mul)])
-    first = [0, *itertools.accumulate(mul for mul, _ in irreps_in2)]
-    single, repeated, order, start = [], [], [], 0
+    first_filter = [0, *itertools.accumulate(mul for mul, _ in irreps_in2)]
+    plan_paths, path_factors, order, start = [], [], [], 0
     for path, factor in zip(paths, factors, strict=True):
         u, v = irreps_in1[path.i_in1].mul, irreps_in2[path.i_in2].mul
-        single += [(path.i_in1, first[path.i_in2] + n, path.i_out) for n in range(v)]
-        repeated += [factor] * v
+        plan_paths += [(path.i_in1, first_filter[path.i_in2] + n, path.i_out) for n in range(v)]
+        path_factors += [factor] * v
         order.append((start + torch.arange(u * v)).view(u, v).mT.flatten())
         start += u * v
-    return Plan(irreps_in1, filters, irreps_out, single, repeated), torch.cat(order)
+    return Plan(irreps_in1, filters, irreps_out, plan_paths, path_factors), torch.cat(order)

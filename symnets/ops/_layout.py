@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def blocks(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> list[Float[Tensor, "n _ir _mul"]]:
-    """Views (n, 2l+1, channels) of the blocks of an `ir_mul` row, one for each irrep."""
+    """Split `ir_mul` rows into views (n, 2l+1, channels), one for each irrep."""
     if features.shape[-1] != irreps.dim:
         raise ValueError(
             f"features: expected {irreps.dim} columns for irreps {irreps}, got {features.shape[-1]}"
@@ -24,17 +24,17 @@ def blocks(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> list[Float[Te
 
 
 def join(parts: list[Float[Tensor, "n _ir _mul"]]) -> Float[Tensor, "n dim"]:
-    """Row made of blocks (n, 2l+1, channels): the inverse of `blocks`."""
+    """Join blocks (n, 2l+1, channels) to `ir_mul` rows: the inverse of `blocks`."""
     return torch.cat([part.flatten(1) for part in parts], dim=-1)
 
 
 def to_e3nn(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> Float[Tensor, "n dim"]:
-    """Reorder an `ir_mul` row to e3nn's `mul_ir`."""
+    """Reorder rows from the `ir_mul` layout of symnets to e3nn's `mul_ir`."""
     return join([block.mT for block in blocks(features, irreps)])
 
 
 def from_e3nn(features: Float[Tensor, "n dim"], irreps: o3.Irreps) -> Float[Tensor, "n dim"]:
-    """Reorder a row of e3nn's `mul_ir` layout to `ir_mul`."""
+    """Reorder rows from e3nn's `mul_ir` layout to the `ir_mul` of symnets."""
     sizes = [mul_ir.dim for mul_ir in irreps]
     parts = features.split(sizes, dim=-1)
     return join([part.unflatten(-1, (mul, ir.dim)).mT for part, (mul, ir) in zip(parts, irreps, strict=True)])

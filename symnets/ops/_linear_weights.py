@@ -37,7 +37,7 @@ class LinearWeights(NamedTuple):
 
 
 class LinearProduct(torch.autograd.Function):
-    """out = dL/dg (x, Y, h W)."""
+    """Autograd function of the tensor product and scatter with weights h W, out = dL/dg (x, Y, h W)."""
 
     @staticmethod
     def forward(
@@ -60,11 +60,11 @@ class LinearProduct(torch.autograd.Function):
 
 
 class LinearPartials(torch.autograd.Function):
-    """(dL/dx, dL/dY, dL/dh, dL/dW) (g, x, Y, h W), those that are needed; None for the others.
+    """Autograd function of the partials dL/dx, dL/dY, dL/dh, dL/dW at (g, x, Y, h W); None if not needed.
 
         dL/dh = dL/dw Wᵀ,     dL/dW = hᵀ dL/dw.
 
-    dL/dw is computed in chunks of pairs, each multiplied into dL/dh and dL/dW at once.
+    dL/dw is computed in chunks of pairs. Each chunk is used for dL/dh and dL/dW, and not stored.
     """
 
     @staticmethod
@@ -107,7 +107,7 @@ class LinearPartials(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore
-        a, b, u, v = cotangents
+        a, b, u, v = cotangents  # of dL/dx, dL/dY, dL/dh, dL/dW
         needs = needed_grads(ctx)[:5]
         if (create_graph := torch.is_grad_enabled()) or v is not None or u is None:
             gradients = _differentiable(ctx, cotangents, needs, create_graph=create_graph)
@@ -119,23 +119,25 @@ class LinearPartials(torch.autograd.Function):
 def _second_order(
     ctx: Any, a: Tensor | None, b: Tensor | None, u: Tensor, needs: tuple[bool, ...]
 ) -> list[Any]:
-    """Gradient of the partials with cotangents a, b, u of dL/dx, dL/dY, dL/dh, by compiled loops.
+    """Gradient of the partials in g, x, Y, h and W, for cotangents a, b, u of dL/dx, dL/dY, dL/dh, by loops.
 
-    c = u W is the cotangent of dL/dw, and dh = dw Wᵀ, dW = hᵀ dw + uᵀ dL/dw.
+    c = u W is the cotangent of dL/dw. With dw for the gradient in w, those in h and W are
+
+        dh = dw Wᵀ,     dW = hᵀ dw + uᵀ dL/dw.
     """
     plan, edges, (g, x, y, h, matrix) = ctx.plan, ctx.edges, ctx.saved_tensors
     shape = len(h), matrix.shape[1]
     w = torch.mm(h, matrix, out=empty_hugepages(*shape, h)) if ctx.w is None else ctx.w
     c = torch.mm(u, matrix, out=empty_hugepages(*shape, h))
-    needs_four = (*needs[:3], needs[3] or needs[4])
-    dg, dx = SecondPartials(plan, edges, (g, x, y, w), (a, b, c), needs_four).at_nodes()
+    product_needs = (*needs[:3], needs[3] or needs[4])
+    dg, dx = SecondPartials(plan, edges, (g, x, y, w), (a, b, c), product_needs).at_nodes()
     if not any(needs[2:]):
         return [dg, dx, None, None, None]
     dy = y.new_zeros(y.shape) if needs[2] else None
     dh = torch.zeros_like(h) if needs[3] else None
     d_matrix = torch.zeros_like(matrix) if needs[4] else None
     for pair in _chunks(*shape):
-        second = SecondPartials(plan, edges, (g, x, y, w[pair]), (a, b, c[pair]), needs_four)
+        second = SecondPartials(plan, edges, (g, x, y, w[pair]), (a, b, c[pair]), product_needs)
         _, dw, dw_first = second.on_edges(first=needs[4], pairs=pair, d_filters=dy)
         if dh is not None and dw is not None:
             torch.mm(dw, matrix.T, out=dh[pair])
@@ -151,7 +153,7 @@ def _differentiable(
 ) -> list[Any]:
     """Gradient of the partials for any cotangents, from operations that can be differentiated again."""
     with torch.enable_grad(), without_autocast():
-        # Views, because arguments may depend on each other and partial derivatives are needed.
+        # Gradients with respect to views are partial derivatives, even if arguments depend on each other.
         g, x, y, h, matrix = arguments = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
         partial_needs = ctx.needs[0], ctx.needs[1], ctx.needs[2] or ctx.needs[3]
         dx, dy, dw = Partials.apply(g, x, y, h @ matrix, ctx.plan, ctx.edges, partial_needs)  # pyright: ignore
@@ -177,21 +179,22 @@ def _weight_rows(h: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _chunks(n_pairs: int, weight_numel: int) -> Iterator[slice]:
+    """Ranges of pairs with about `CHUNK_WEIGHTS` weights each, and at least 64 pairs."""
     size = max(CHUNK_WEIGHTS // weight_numel, 64)
     return (slice(low, min(low + size, n_pairs)) for low in range(0, n_pairs, size))
 
 
 def _at_nodes_in_chunks(
-    plan: FusedPlan, edges: Adjacency, receivers: bool, other: Tensor, y: Tensor, h: Tensor, matrix: Tensor
+    plan: FusedPlan, edges: Adjacency, receivers: bool, source: Tensor, y: Tensor, h: Tensor, matrix: Tensor
 ) -> Tensor:
-    """The product, or dL/dx, in chunks of nodes; the weights of a chunk are computed and not kept."""
+    """The product if `receivers`, else dL/dx, in chunks of nodes whose weights are computed and not kept."""
     loop = TO_RECEIVERS if receivers else TO_SENDERS
     parts = []
-    for part, edge in edges.node_chunks(receivers, max(CHUNK_WEIGHTS // matrix.shape[1], 64)):
-        parts.append(plan.at_nodes(loop, part, other, y[edge], _weight_rows(h[edges.pair[edge]], matrix)))
+    for chunk, edge in edges.node_chunks(receivers, max(CHUNK_WEIGHTS // matrix.shape[1], 64)):
+        parts.append(plan.at_nodes(loop, chunk, source, y[edge], _weight_rows(h[edges.pair[edge]], matrix)))
     return torch.cat(parts)
 
 
 def fused_linear(plan: FusedPlan, x: Tensor, y: Tensor, weights: LinearWeights, edges: Adjacency) -> Tensor:
-    """The tensor product and scatter of CPU tensors, all float32 or all float64."""
+    """Tensor product and scatter with weights h W, for CPU tensors, all float32 or all float64."""
     return LinearProduct.apply(x, y, *weights, plan, edges)  # pyright: ignore[reportReturnType]

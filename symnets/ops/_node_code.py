@@ -9,20 +9,23 @@ from symnets.ops._vector_code import I64, Value, VectorCode
 from symnets.ops._weight_code import Weights
 
 Group = list[tuple[int, list[Term]]]
-"""Numbers of paths, with the coefficients of each."""
+"""Indices of paths, with the coefficients of each."""
 
 
 class NodeSum(NamedTuple):
-    """A loop over nodes that sums terms (source, filter, weight), each numbered from 0, over their edges.
+    """Loop over nodes that computes sums over the edges of each node, for each path and channel:
 
         receivers: g_k += w Σ_a (Σ_b CG_abk Y_b) x_a,     senders: x_a += w Σ_k (Σ_b CG_abk Y_b) g_k.
 
-    The sums in brackets do not depend on the channel and are computed once an edge. Channels are contiguous
-    in memory and fill a register.
+    The sums in brackets do not depend on the channel and are computed once for each edge. Channels are
+    contiguous in memory and fill a register. Second derivatives are sums of several such terms with other
+    sources (x or g), filters Y and weights w.
     """
 
     receivers: bool
+    """Whether the nodes are receivers or senders."""
     terms: tuple[tuple[int, int, int], ...]
+    """(source, filter, weight) of each term, each numbered from 0."""
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -33,8 +36,8 @@ class NodeSum(NamedTuple):
     def signature(self, weights: Weights) -> str:
         """Argument types of the function `loop`, in the letters of `VectorCode`.
 
-        They are: result, sources, filters, weights; node at the other end and pair of each edge; edges sorted
-        by node, position of each node's first edge; first node, last node + 1.
+        The arguments are: result, sources, filters, weights; node at the other end and pair of each edge;
+        edges sorted by node, position of each node's first edge; first node, last node + 1.
         """
         n_sources, n_filters, n_weights = self.counts
         return "r" + "r" * (n_sources + n_filters) + weights.public * n_weights + "iiiinn"
@@ -43,8 +46,10 @@ class NodeSum(NamedTuple):
 def write_node_sum(
     module: ir.Module, plan: Plan, groups: list[Group], dtype: str, weights: Weights, loop: NodeSum
 ) -> None:
-    """Write the function `loop`: to row n of the result it adds the terms of edges order[start[n]], ...
-    with the rows end[edge] of the sources."""
+    """Write the function `loop`, which adds the terms of a node's edges to the node's row of the result.
+
+    Edges of node n are order[start[n]], ..., order[start[n + 1] - 1]; end[edge] is the row of the sources.
+    """
     n_sources, n_filters, n_weights = loop.counts
     parts = [_part(module, plan, group, f"part_{k}", dtype, weights, loop) for k, group in enumerate(groups)]
     columns_to, columns_from = plan.irreps_out.dim, plan.irreps_in.dim
@@ -103,13 +108,13 @@ def _part(
         code.store(factor, places[key])
 
     def body(first: Value, lanes: int) -> None:
-        at_first = {pointer: code.offset(pointer, first) for pointer in (row, *sources)}
+        at_channel = {pointer: code.offset(pointer, first) for pointer in (row, *sources)}
         loaded: dict[tuple[int, int], Value] = {}
         sums: dict[int, Value] = {}
 
         def load(source: int, column: int) -> Value:
             if (source, column) not in loaded:
-                loaded[source, column] = code.load(code.offset(at_first[sources[source]], column), lanes)
+                loaded[source, column] = code.load(code.offset(at_channel[sources[source]], column), lanes)
             return loaded[source, column]
 
         for number, _ in group:
@@ -120,19 +125,19 @@ def _part(
             size = len(weights.internal)
             for k in range(n_weights):
                 weight = weights.value(code, weight_args[k * size : (k + 1) * size], column, lanes)
-                path: dict[int, Value] = {}
+                path_sums: dict[int, Value] = {}
                 for f, to, origin, place in own_factors:
                     for source in (
-                        s for s, filter_, of_weight in loop.terms if (filter_, of_weight) == (f, k)
+                        s for s, filter_, weight_index in loop.terms if (filter_, weight_index) == (f, k)
                     ):
                         factor = code.broadcast(place, lanes)
-                        path[to] = code.fma(path.get(to), factor, load(source, origin))
-                for to, value in path.items():
+                        path_sums[to] = code.fma(path_sums.get(to), factor, load(source, origin))
+                for to, value in path_sums.items():
                     if to not in sums:
-                        sums[to] = code.load(code.offset(at_first[row], to), lanes)
+                        sums[to] = code.load(code.offset(at_channel[row], to), lanes)
                     sums[to] = code.fma(sums[to], weight, value)
         for to, value in sums.items():
-            code.store(value, code.offset(at_first[row], to), lanes)
+            code.store(value, code.offset(at_channel[row], to), lanes)
 
     code.for_channels(plan.channels(group[0][0]), body)
     code.build.ret_void()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Path(NamedTuple):
-    """Path of a tensor product: input irrep ⊗ filter irrep -> output slot, each by number."""
+    """Path of a tensor product, input irrep ⊗ filter irrep -> output slot, as indices into irreps."""
 
     slot_in: int
     slot_filter: int
@@ -19,7 +19,10 @@ class Path(NamedTuple):
 
 
 class Term(NamedTuple):
-    """Clebsch-Gordan coefficient of a path, and the columns of channel 0 that it couples."""
+    """Clebsch-Gordan coefficient of a path, and the columns of features, filter and result that it couples.
+
+    Columns of features and result are those of channel 0.
+    """
 
     inp: int
     filter: int
@@ -33,9 +36,10 @@ class Plan:
     Args:
         irreps_in: irreps of the node features.
         irreps_filter: irreps of the filter, all of multiplicity one.
-        slots: irreps of the output slots; a slot has as many channels as its inputs.
+        slots: irreps of the output slots, into which paths are added; a slot has as many channels as the
+            inputs of its paths.
         paths: see `Path`; each is allowed by O(3).
-        coefficients: factor of `wigner_3j` of each path.
+        coefficients: for each path, the factor of e3nn's `wigner_3j`.
 
     Attributes:
         irreps_out: irreps of a row of the result; neighbouring slots of equal irrep are one block.
@@ -59,7 +63,7 @@ class Plan:
         self.weight_numel = self.weight_starts.pop()
 
     def coupling(self, number: int) -> Tensor:
-        """Coefficients CG[a, b, k] of a path, in float64."""
+        """Coefficients CG[a, b, k] of a path in float64, for components of input, filter and slot."""
         return self.coefficients[number] * self._wigner_3j(number)
 
     def _wigner_3j(self, number: int) -> Tensor:
@@ -87,7 +91,7 @@ class Plan:
 
     @cached_property
     def key(self) -> tuple[object, ...]:
-        """Hashable value that is equal for plans that compute the same."""
+        """Hashable value, equal for plans that compute the same product."""
         sizes = (self.irreps_in.dim, self.irreps_filter.dim, self.irreps_out.dim, *self.weight_starts)
         numbers = range(len(self.paths))
         return (*sizes, *((self.channels(n), *self.terms(n)) for n in numbers))
@@ -102,7 +106,7 @@ class Plan:
         return self.irreps_in[self.paths[number].slot_in].mul
 
     def terms(self, number: int) -> list[Term]:
-        """Nonzero coefficients of a path; channel c has columns inp + c and out + c."""
+        """Nonzero coefficients of a path; channel c is in columns inp + c and out + c."""
         path, mul, factor = self.paths[number], self.channels(number), self.coefficients[number]
         w3j = self._wigner_3j(number).numpy()
         first_in = self.irreps_in.slices()[path.slot_in].start

@@ -18,14 +18,14 @@ class Group(NamedTuple):
     dim: int
     channels: int
     paths: list[tuple[int, int, int]]
-    """For each path: number of the output slot, dimension of its irrep, first weight."""
+    """For each path: index of the output slot, dimension of its irrep, index of the first weight."""
 
 
 class PlainPlan:
     """A `Plan` as dense coupling matrices and plain integers, which torch.compile can trace.
 
-    The filter is contracted with the coefficients once an edge. The paths that read the same input irrep
-    then share one batched product of shapes (Σ_p dim_out, dim_in) and (dim_in, channels).
+    The filter is contracted with the coefficients once for each edge. The paths that read the same input
+    irrep then share one batched product of shapes (Σ_p dim_out, dim_in) and (dim_in, channels).
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -38,9 +38,9 @@ class PlainPlan:
             rows = []
             for n in members:
                 cg, path = plan.coupling(n), plan.paths[n]
-                full = cg.new_zeros(plan.irreps_filter.dim, cg.shape[2], cg.shape[0])
-                full[plan.irreps_filter.slices()[path.slot_filter]] = cg.permute(1, 2, 0)
-                rows.append(full)
+                padded = cg.new_zeros(plan.irreps_filter.dim, cg.shape[2], cg.shape[0])
+                padded[plan.irreps_filter.slices()[path.slot_filter]] = cg.permute(1, 2, 0)
+                rows.append(padded)
             slots = [plan.paths[n].slot_out for n in members]
             dims, starts = [plan.slots[s].ir.dim for s in slots], [plan.weight_starts[n] for n in members]
             paths = list(zip(slots, dims, starts, strict=True))
@@ -59,7 +59,7 @@ class PlainPlan:
         """Coupling matrices in the dtype and on the device of a tensor, copied there once."""
         key = (like.dtype, like.device)
         if key not in self._cast:
-            with torch.inference_mode(False):  # a later training may use it
+            with torch.inference_mode(False):  # tensors made in inference mode cannot be used in training
                 self._cast[key] = self._exact.to(like.dtype).to(like.device)
         return self._cast[key]
 
@@ -67,7 +67,7 @@ class PlainPlan:
 def plain(
     plain_plan: PlainPlan, x: Tensor, y: Tensor, w: Tensor, edge_index: Int[Tensor, "2 edges"], n_nodes: int
 ) -> Tensor:
-    """The tensor product and scatter by gather, batched matrix products and `index_add`."""
+    """Tensor product and scatter by gather, batched matrix products and `index_add`."""
     sender, receiver = edge_index.unbind()
     couplings = (y @ plain_plan.coupling(y)).split(plain_plan.sizes, dim=1)
     pieces: list[Tensor | None] = [None] * len(plain_plan.slots)

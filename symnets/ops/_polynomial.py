@@ -15,7 +15,7 @@ from symnets.threads import run
 
 
 class SpeciesOrder:
-    """Numbers of the nodes sorted by species, and the position of each species' first node."""
+    """Indices of the nodes sorted by species, and the position of each species' first node."""
 
     def __init__(self, species: Int[Tensor, " nodes"], n_species: int) -> None:
         numbers = species.detach().numpy()
@@ -40,7 +40,11 @@ class FusedPolynomial:
     def partials(
         self, needed: Needed, g: Tensor | None, c: Tensor, vectors: Sequence[Tensor], nodes: SpeciesOrder
     ) -> tuple[Tensor | None, ...]:
-        """dF/dg, dF/dC and dF/dx (g, C, x, a1 ... ak), see `_polynomial_code`; g may be None if not used."""
+        """Partials dF/dg, dF/dC and dF/dx at (g, C, x, a1 ... ak); None for those that are not needed.
+
+        F is defined in `_polynomial_code`; `vectors` are x, a1 ... ak. g may be None if only dF/dg is
+        needed, which does not depend on it.
+        """
         x, *directions = vectors
         dtype = str(x.dtype).removeprefix("torch.")
         key = (dtype, len(directions), needed)
@@ -53,6 +57,7 @@ class FusedPolynomial:
             torch.zeros_like(c, memory_format=torch.contiguous_format) if needed.by_c else None,
             x.new_empty(x.shape) if needed.by_x else None,
         )
+        # Any tensor serves as an argument that a loop does not use.
         tables = [x if table is None else table for table in (*outputs, g)]
         for width in functions:
             function = self._modules[key].functions[width.name]
@@ -63,10 +68,11 @@ class FusedPolynomial:
 
 
 class Partials(torch.autograd.Function):
-    """Partial derivatives of F in g, C, x, a1 ... ak, those that are needed; None for the others.
+    """Autograd function of the partials of F in g, C, x, a1 ... ak; None for those that are not needed.
 
-    F is linear in all arguments but x. The gradient of a partial in such an argument is that of F with the
-    cotangent in place of the argument; the cotangent of dF/dx is one more direction.
+    F is linear in all arguments but x. The gradient of a partial in a linear argument is the gradient of F
+    with the cotangent in place of this argument. The gradient of dF/dx is that of F with its cotangent as one
+    more direction a(k+1).
     """
 
     @staticmethod
@@ -86,7 +92,7 @@ class Partials(torch.autograd.Function):
         if any(needed[:3]):
             partials[:3] = polynomial.partials(Needed(*needed[:3]), g, c, vectors, nodes)
         for place in range(3, len(needed)):
-            if needed[place]:
+            if needed[place]:  # the partial in a direction is dF/dx of the form without this direction
                 others = [vector for n, vector in enumerate(vectors) if n != place - 2]
                 *_, partials[place] = polynomial.partials(Needed(False, False, True), g, c, others, nodes)
         return tuple(partials)
@@ -100,7 +106,7 @@ class Partials(torch.autograd.Function):
             if cotangent is None:
                 continue
             replaced, needed = list(saved), list(needs)
-            if place == 2:
+            if place == 2:  # x
                 replaced.append(cotangent)
                 needed.append(False)
             else:
@@ -108,10 +114,10 @@ class Partials(torch.autograd.Function):
                 needed[place] = False
             if any(needed):
                 partials = Partials.apply(ctx.polynomial, ctx.nodes, tuple(needed), *replaced)
-                for n, more in enumerate(partials[: len(saved)]):  # pyright: ignore[reportIndexIssue]
-                    if more is not None:
+                for n, term in enumerate(partials[: len(saved)]):  # pyright: ignore[reportIndexIssue]
+                    if term is not None:
                         before = gradients[n]
-                        gradients[n] = more if before is None else before + more
+                        gradients[n] = term if before is None else before + term
         return (None, None, None, *gradients)
 
 
@@ -121,6 +127,6 @@ def polynomial(
     c: Float[Tensor, "species terms channels"],
     species: Int[Tensor, " nodes"],
 ) -> Float[Tensor, "nodes dim_out"]:
-    """P(x) of each node, for CPU tensors, all float32 or all float64."""
+    """Polynomial P(x) of each node by compiled loops, for CPU tensors, all float32 or all float64."""
     nodes = SpeciesOrder(species, c.shape[0])
     return Partials.apply(fused, nodes, (True, False, False), None, c, x)[0]  # pyright: ignore

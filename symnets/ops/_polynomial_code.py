@@ -4,13 +4,14 @@ All derivatives of P_o(x) = Σ_t C_t Π_{i in t} x_i, the sum over the terms t o
 
     F(g, C, x, a1 ... ak) = d/de1 ... d/dek Σ_o g_o P_o(x + e1 a1 + ... + ek ak)   at e = 0
 
-in g, C or x with some argument replaced. The program computes with nilpotent (dual) numbers
-Σ_S v_S Π_{j in S} e_j, e_j² = 0, S a set of directions; F is the part of all directions. It traverses the
-tree of the terms' factors, in which a monomial q x_i is a child of the monomial q: products are computed on
-the way down, their adjoints on the way up.
+in g, C or x with some argument replaced. The code computes with dual numbers Σ_S v_S Π_{j in S} e_j with
+e_j² = 0, where S are sets of directions; F is the coefficient v_S of the set of all directions. It traverses
+the tree of monomials, in which q x_i is a child of q: products are computed on the way down, their adjoints
+on the way up.
 
-A function computes a chunk of the terms for the nodes of one species, at a register of channels. The
-coefficients stay in the cache while the loop runs over the nodes. No two items write to the same memory.
+A function computes a chunk of the terms for the nodes of one species and one register of channels. The
+coefficients stay in the cache while the loop runs over the nodes. Different species or registers write to
+different memory, so that threads can share the work.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +23,7 @@ from symnets.ops._contraction_plan import ContractionPlan
 from symnets.ops._vector_code import I64, REALS, REGISTER, Value, VectorCode
 
 Parts = dict[int, Value]
-"""v_S by the set S, encoded as a bit mask."""
+"""Parts v_S of a dual number by the set S, encoded as a bit mask."""
 
 
 class Needed(NamedTuple):
@@ -34,14 +35,14 @@ class Needed(NamedTuple):
 
 
 class Tree:
-    """Monomial in a tree of monomials: the terms that it is, and its children by the next factor."""
+    """Node of a tree of monomials: the terms with this monomial, and the longer ones by their next factor."""
 
     def __init__(self) -> None:
         self.terms: list[int] = []
         self.longer: dict[int, Tree] = {}
 
     def add(self, factors: Iterable[int], term: int) -> None:
-        """Insert a term with its factors."""
+        """Insert a term, given by its factors and its index."""
         node = self
         for factor in factors:
             node = node.longer.setdefault(factor, Tree())
@@ -51,13 +52,15 @@ class Tree:
 class PolynomialCode:
     """Writer of the machine code of a chunk of terms of F, for one node.
 
+    Rows of g and of the vectors are (components, channels), those of C are (terms, channels).
+
     Args:
         code: function that is written.
         plan: the polynomial.
         lanes: number of channels at a time.
         needed: partial derivatives to compute.
-        d_c: pointer to dF/dC, which is accumulated.
-        g: pointer to g; rows are (components, channels), in C (terms, channels).
+        d_c: pointer to dF/dC, to which the terms are added.
+        g: pointer to g.
         c: pointer to C.
         vectors: pointers to x, a1 ... ak.
 
@@ -86,7 +89,7 @@ class PolynomialCode:
         self._loaded: dict[tuple[Value, int], Value] = {}
 
     def write(self, terms: Iterable[int]) -> None:
-        """Write the code of terms, given by their numbers."""
+        """Write the code of terms, given by their indices."""
         tree = Tree()
         for term in terms:
             tree.add(self.plan.terms[term].factors, term)
@@ -95,23 +98,23 @@ class PolynomialCode:
     def _walk(self, tree: Tree, before: Parts) -> Parts:
         """Write the code of the children of a monomial of value `before`; return its adjoint."""
         adjoint: Parts = {}
-        for number, below in tree.longer.items():
+        for number, child in tree.longer.items():
             x = {0: self._load(self.vectors[0], number)}
             x |= {1 << j: self._load(a, number) for j, a in enumerate(self.vectors[1:])}
-            value, more = {}, {}
-            if below.longer:
+            value, child_adjoint = {}, {}
+            if child.longer:
                 value = self._add_product({}, before, x)
-                more = self._walk(below, value)
+                child_adjoint = self._walk(child, value)
             elif self.needed.by_g or self.needed.by_c:
                 value = self._add_product({}, before, x, only=self.all_directions)
-            for term in below.terms:
-                self._term(term, value.get(self.all_directions), more)
+            for term in child.terms:
+                self._term(term, value.get(self.all_directions), child_adjoint)
             if self.needed.by_x:
                 sums_of_x = {self.all_directions: self.by_x[number]} if number in self.by_x else {}
-                sums_of_x = self._add_product(sums_of_x, before, more, only=self.all_directions)
+                sums_of_x = self._add_product(sums_of_x, before, child_adjoint, only=self.all_directions)
                 if sums_of_x:
                     self.by_x[number] = sums_of_x[self.all_directions]
-                adjoint = self._add_product(adjoint, more, x)
+                adjoint = self._add_product(adjoint, child_adjoint, x)
         return adjoint
 
     def _term(self, term: int, value: Value | None, adjoint: Parts) -> None:
@@ -142,7 +145,7 @@ class PolynomialCode:
 
 
 MAX_TERMS = 120
-"""Most terms of a function, times the 3^directions products that a term takes."""
+"""Largest number of terms of a function, times the 3^directions products that each term takes."""
 
 
 class Width(NamedTuple):
@@ -168,7 +171,7 @@ def widths(channels: int, dtype: str) -> list[Width]:
 def arguments(directions: int) -> str:
     """Argument types of the functions, in the letters of `VectorCode`.
 
-    They are: dF/dg, dF/dC, dF/dx, g, C, x, a1 ... ak, order, start, low, high. Rows are
+    The arguments are: dF/dg, dF/dC, dF/dx, g, C, x, a1 ... ak, order, start, low, high. Rows are
     (components, channels) for nodes and (terms, channels) for species; the nodes of species s are
     order[start[s]], ... Partials that are not needed are ignored; dF/dC is accumulated.
     """
@@ -193,7 +196,7 @@ def polynomial_loops(plan: ContractionPlan, dtype: str, directions: int, needed:
             species = code.build.sdiv(item, I64(width.times))
             group = code.build.srem(item, I64(width.times))
             channel = code.build.add(code.build.mul(group, I64(width.lanes)), I64(width.first))
-            nodes = [code.load_int(start, code.build.add(species, I64(later))) for later in (0, 1)]
+            nodes = [code.load_int(start, code.build.add(species, I64(offset))) for offset in (0, 1)]
             pointers = [code.offset(table, channel) for table in tables]
             for place in (1, 4):  # dF/dC and C
                 pointers[place] = code.row_pointer(pointers[place], species, len(plan.terms) * plan.channels)
@@ -206,18 +209,23 @@ def polynomial_loops(plan: ContractionPlan, dtype: str, directions: int, needed:
 def _write_part(
     code: VectorCode, plan: ContractionPlan, lanes: int, needed: Needed, terms: range
 ) -> ir.Function:
-    """Write a function of a chunk of terms for the nodes of one species; the first chunk sets, others add."""
+    """Write a function of a chunk of terms for the nodes of one species.
+
+    The function of the first chunk overwrites dF/dg and dF/dx, those of the others add to them.
+    """
     d_g, d_c, d_x, g, c, *vectors, order, low, high = code.arguments
     n_in, n_out = plan.variables.dim, plan.outputs.dim
     with code.loop(low, high) as number:
         node = code.load_int(order, number)
-        outward = [code.row_pointer(table, node, n_out * plan.channels) for table in (d_g, g)]
-        inward = [code.row_pointer(table, node, n_in * plan.channels) for table in (d_x, *vectors)]
-        polynomial = PolynomialCode(code, plan, lanes, needed, d_c=d_c, g=outward[1], c=c, vectors=inward[1:])
+        output_rows = [code.row_pointer(table, node, n_out * plan.channels) for table in (d_g, g)]
+        input_rows = [code.row_pointer(table, node, n_in * plan.channels) for table in (d_x, *vectors)]
+        polynomial = PolynomialCode(
+            code, plan, lanes, needed, d_c=d_c, g=output_rows[1], c=c, vectors=input_rows[1:]
+        )
         polynomial.write(terms)
         for is_needed, row, sums, components in (
-            (needed.by_g, outward[0], polynomial.by_g, n_out),
-            (needed.by_x, inward[0], polynomial.by_x, n_in),
+            (needed.by_g, output_rows[0], polynomial.by_g, n_out),
+            (needed.by_x, input_rows[0], polynomial.by_x, n_in),
         ):
             for component in range(components) if is_needed else ():
                 place = code.offset(row, component * plan.channels)

@@ -39,7 +39,8 @@ class SymmetricContraction(nn.Module):
         n_paths: number of values of η, ordered by output irrep, then by degree.
 
     Raises:
-        ValueError: see `ContractionPlan`.
+        ValueError: unequal numbers of channels, a correlation below 1, an unknown implementation, or an
+            output irrep that no product of the features contains.
     """
 
     def __init__(
@@ -64,7 +65,11 @@ class SymmetricContraction(nn.Module):
         weights: Float[Tensor, "species n_paths channels"],
         species: Int[Tensor, " nodes"],
     ) -> Float[Tensor, "nodes dim_out"]:
-        """Products of each node's features; `species` counts from 0."""
+        """Polynomials of each node's features; `species` counts from 0.
+
+        Raises:
+            ValueError: wrong shapes, dtypes or devices; in the compiled loops, also a species out of range.
+        """
         n_nodes, n_species = len(species), len(weights)
         expected = {
             "features": (features, (n_nodes, self.plan.components * self.channels)),
@@ -72,13 +77,13 @@ class SymmetricContraction(nn.Module):
         }
         check_tensors(features, expected)
         if use_fused(self.implementation, features):
-            present, numbers = species.unique(return_inverse=True)
+            present, present_index = species.unique(return_inverse=True)
             if len(present) and not 0 <= present[0] <= present[-1] < n_species:
                 raise ValueError(f"species: expected 0 to {n_species - 1}, got {present[0]} to {present[-1]}")
             weights = weights.index_select(0, present)
             with without_autocast():
                 coefficients = self.plan.expansion.to(weights) @ weights
-            return polynomial(self._fused, features, coefficients, numbers)
+            return polynomial(self._fused, features, coefficients, present_index)
         return plain(self.plan, features, weights, species)
 
 
@@ -88,7 +93,7 @@ def plain(
     weights: Float[Tensor, "species n_paths channels"],
     species: Int[Tensor, " nodes"],
 ) -> Float[Tensor, "nodes dim_out"]:
-    """The contraction in plain torch: all monomials of a degree, times U as a matrix, times the weights."""
+    """Contraction in plain torch: the monomials of each degree, times U as a matrix, times the weights."""
     x = features.unflatten(1, (plan.components, plan.channels))
     chain, bases = plan.tables(x)
     products = [x]
@@ -98,6 +103,6 @@ def plain(
     outputs: list[list[Tensor]] = [[] for _ in range(plan.n_slots)]
     for (slot, degree, first, _), basis in zip(plan.blocks, bases, strict=True):
         paths = basis.flatten(0, 1) @ products[degree - 1]
-        shares = w[:, first : first + len(basis), None] * paths.unflatten(1, basis.shape[:2])
-        outputs[slot].append(shares.sum(1))
-    return torch.cat([torch.stack(shares).sum(0) for shares in outputs], dim=1).flatten(1)
+        weighted = w[:, first : first + len(basis), None] * paths.unflatten(1, basis.shape[:2])
+        outputs[slot].append(weighted.sum(1))
+    return torch.cat([torch.stack(by_degree).sum(0) for by_degree in outputs], dim=1).flatten(1)

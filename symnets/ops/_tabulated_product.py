@@ -16,7 +16,7 @@ from symnets.ops._weight_code import WeightSplines
 
 
 class RadialTable(nn.Module):
-    """Cubic Hermite splines of several functions w(r), 0 <= r <= r_c, with knots at n h, h = r_c / N.
+    """Cubic Hermite splines of functions w(r) of a distance, with knots at n h, h = r_c / N, from 0 to r_c:
 
         w(r) = (1 + 2u)(1-u)² w_n + u(1-u)² h w'_n + u²(3-2u) w_(n+1) - u²(1-u) h w'_(n+1),    u = r/h - n.
 
@@ -26,8 +26,8 @@ class RadialTable(nn.Module):
     Args:
         functions: r -> w(r), (points,) -> (points, functions), smooth, and zero with its derivative at r_c.
         cutoff: r_c in Å.
-        n_knots: N.
-        dtype: of the table, which is computed in float64.
+        n_knots: N, the number of intervals.
+        dtype: dtype of the table, by default torch's default; the table is computed in float64.
     """
 
     table: Tensor
@@ -97,8 +97,12 @@ class TabulatedProductScatter(nn.Module):
 
     Args:
         plan: the tensor product.
-        table: one function for each weight.
-        implementation: "fused" (compiled, CPU), "plain" (torch, any device), or "auto".
+        table: one function for each weight of the plan.
+        implementation: "fused" (compiled CPU loops), "plain" (torch, any device), or "auto": "fused" on
+            the CPU in float32 and float64, else "plain".
+
+    Raises:
+        ValueError: the table has another number of functions than the plan has weights.
     """
 
     def __init__(self, plan: Plan, table: RadialTable, *, implementation: Implementation = "auto") -> None:
@@ -121,12 +125,15 @@ class TabulatedProductScatter(nn.Module):
         """Sums over the edges of each receiver.
 
         Args:
-            features: x of the senders.
+            features: x, a row for each node that may send.
             filters: Y.
             distances: r of each edge, or of each pair, in Å.
-            edge_index: senders, then receivers.
+            edge_index: senders, then receivers: rows of `features` and of the result.
             n_nodes: rows of the result.
             pair: index into `distances` of each edge; None if each edge has its own.
+
+        Raises:
+            ValueError: wrong shapes, dtypes or devices; nodes or distances out of range.
         """
         check_edges(edge_index, pair)
         n_edges, n_nodes_in = edge_index.shape[1], len(features)
@@ -147,7 +154,7 @@ class TabulatedProductScatter(nn.Module):
 
 
 class _Product(torch.autograd.Function):
-    """The product with interpolated weights; its backward cannot be differentiated again."""
+    """Autograd function of the product with interpolated weights, differentiable once."""
 
     @staticmethod
     def forward(

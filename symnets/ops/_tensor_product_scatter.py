@@ -29,7 +29,7 @@ from symnets.ops._plain import PlainPlan, plain
 class ColumnPermutation(nn.Module):
     """Permutation of the columns of a matrix; the identity returns the matrix itself.
 
-    One gather, which on a CPU is ten times faster than joining transposed views.
+    It is one gather, which on a CPU is ten times faster than transposing blocks and joining them.
 
     Args:
         order: column of the matrix for each column of the result; None for the identity.
@@ -48,11 +48,12 @@ class ColumnPermutation(nn.Module):
         return cls(layout(torch.arange(irreps.dim)[None], irreps)[0])
 
     def forward(self, table: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-        """ColumnPermutation."""
+        """Matrix with permuted columns."""
         return table if self.order is None else table.index_select(1, self.order)
 
 
 Layout = Literal["mul_ir", "ir_mul"]
+"""Order within the block of an irrep: (channels, 2l+1) or (2l+1, channels)."""
 ProductImplementation = Literal[Implementation, "cuequivariance"]
 """`Implementation`, or NVIDIA's cuequivariance."""
 
@@ -67,8 +68,14 @@ class TensorProductScatter(nn.Module):
 
     This is `e3nn.o3.TensorProduct(irreps_in1, irreps_in2, irreps_out, instructions, shared_weights=False)`
     of x[sender], Y and w, followed by a sum over the edges of each receiver, with e3nn's normalisations
-    CG_p = (path_weight α / n)^(1/2) wigner_3j (formulas in `symnets/ops/_instructions.py`). It is
-    differentiable to any order. Edges may be in any order; nodes without edges get zeros.
+
+        CG_p = (path_weight α / n)^(1/2) wigner_3j.
+
+    α is dim_out ("component"), dim_in1 dim_in2 ("norm") or 1 ("none"), where dim is 2l+1. If V is the
+    multiplicity of a path's filter, n is the sum of V over the paths into the slot ("element"), V of path p
+    times the number of these paths ("path"), or 1 ("none").
+
+    The product is differentiable to any order. Edges may be in any order; nodes without edges get zeros.
 
     Args:
         irreps_in1: irreps of the node features x.
@@ -78,8 +85,8 @@ class TensorProductScatter(nn.Module):
         layout: of features, filters and result: e3nn's "mul_ir" (channels, 2l+1), or "ir_mul"
             (2l+1, channels), which symnets' layers use and the compiled loops read. In "ir_mul" neighbouring
             slots of equal irrep are returned as one block; in "mul_ir" the row is the same either way.
-        irrep_normalization: e3nn's: "component", "norm" or "none".
-        path_normalization: e3nn's: "element", "path" or "none".
+        irrep_normalization: choice of α: "component", "norm" or "none".
+        path_normalization: choice of n: "element", "path" or "none".
         implementation: "fused" (compiled, CPU, float32 and float64; messages are not stored), "plain" (torch,
             any device and dtype), "cuequivariance" (an optional package; its CUDA kernels are untested), or
             "auto": "fused" on the CPU; on CUDA "cuequivariance" if its kernels are installed and all
@@ -152,7 +159,7 @@ class TensorProductScatter(nn.Module):
         """Sums over the edges of each receiver.
 
         Args:
-            features: x of the senders.
+            features: x, a row for each node that may send.
             filters: Y.
             weights: w, or its factors as `LinearWeights`, which needs less memory.
             edge_index: senders, then receivers: rows of `features` and of the result.
@@ -160,7 +167,7 @@ class TensorProductScatter(nn.Module):
             pair: row of weights of each edge if edges share weights, see `symnets.ops.pairs`; None if not.
 
         Raises:
-            ValueError: wrong shapes or dtypes, or nodes out of range.
+            ValueError: wrong shapes, dtypes or devices, or nodes out of range.
         """
         check_edges(edge_index, pair)
         n_edges = edge_index.shape[1]

@@ -15,8 +15,10 @@ from llvmlite import ir
 from torch import Tensor
 
 I32, I64 = ir.IntType(32), ir.IntType(64)
-REGISTER = 64  # bytes
+REGISTER = 64
+"""Bytes of the widest registers."""
 REALS = {"float32": (ir.FloatType(), 4), "float64": (ir.DoubleType(), 8)}
+"""LLVM type of each dtype, and its bytes."""
 
 CONTRACT = ("contract",)
 """Allows fused multiply-add; no other change of floating-point arithmetic is allowed."""
@@ -30,10 +32,10 @@ class VectorCode:
 
     Args:
         module: module to which the function is added.
-        name: of the function.
-        dtype: of the numbers, "float32" or "float64".
-        arguments: one letter an argument: "r" a pointer to numbers of the dtype, "i" a pointer to int64,
-            "n" an int64.
+        name: name of the function.
+        dtype: dtype of the numbers, "float32" or "float64".
+        arguments: one letter for each argument: "r" a pointer to numbers of the dtype, "i" a pointer to
+            int64, "n" an int64.
         public: whether the function can be called from outside of the module.
     """
 
@@ -57,11 +59,11 @@ class VectorCode:
         return self.function.args
 
     def offset(self, pointer: Value, offset: int | Value) -> Value:
-        """Pointer to the number `offset` places after `pointer`."""
+        """Pointer to the number that is `offset` numbers after `pointer`."""
         return self.build.gep(pointer, [I64(offset) if isinstance(offset, int) else offset])
 
     def add_int(self, index: Value, offset: int) -> Value:
-        """index + offset."""
+        """Integer index + offset."""
         return self.build.add(index, I64(offset))
 
     def row_pointer(self, base: Value, index: Value, columns: int) -> Value:
@@ -85,12 +87,12 @@ class VectorCode:
         return self.build.alloca(self.real, numbers)
 
     def constant(self, value: float, lanes: int = 1) -> Value:
-        """Constant in every lane."""
+        """Value with a constant in every lane."""
         one = ir.Constant(self.real, value)
         return one if lanes == 1 else ir.Constant(ir.VectorType(self.real, lanes), [one] * lanes)
 
     def mul(self, a: Value, b: Value) -> Value:
-        """a b."""
+        """Product a b."""
         return self.build.fmul(a, b, flags=CONTRACT)  # pyright: ignore[reportCallIssue]
 
     def fma(self, total: Value | None, a: Value, b: Value) -> Value:
@@ -101,7 +103,7 @@ class VectorCode:
         return self.build.fadd(product, total, flags=CONTRACT)  # pyright: ignore[reportCallIssue]
 
     def broadcast(self, pointer: Value, lanes: int) -> Value:
-        """Load one number into every lane; as a factor this costs nothing extra on most processors."""
+        """Load one number into every lane; most processors do this at no extra cost if it is a factor."""
         value = self.load(pointer)
         if lanes == 1:
             return value
@@ -159,6 +161,7 @@ class VectorCode:
 
 
 def _mask(lanes: Iterable[int]) -> Value:
+    """Mask of LLVM's shufflevector, which selects lanes."""
     chosen = list(lanes)
     return ir.Constant(ir.VectorType(I32, len(chosen)), chosen)
 

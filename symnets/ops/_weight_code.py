@@ -7,12 +7,13 @@ from symnets.ops._vector_code import I64, Value, VectorCode
 
 
 class Weights(Protocol):
-    """Protocol of a representation of the weights.
+    """Protocol of a representation of the weights, from which the loops read them.
 
     Attributes:
         public: types of the arguments of the public functions, in the letters of `VectorCode`.
-        internal: types of the values of a pair that the functions of the paths receive.
-        columns: length of a pair's row in the derivative.
+        internal: types of the values of a pair that the internal functions, one for each group of paths,
+            receive.
+        columns: length of a pair's row of the derivative.
     """
 
     public: str
@@ -24,7 +25,7 @@ class Weights(Protocol):
         ...
 
     def of_pair(self, code: VectorCode, values: Sequence[Value], pair: Value) -> list[Value]:
-        """Values of a pair for the functions of the paths, of the types `internal`."""
+        """Values of a pair for the internal functions, of the types `internal`."""
         ...
 
     def clear(self, code: VectorCode, out: Value) -> None:
@@ -43,12 +44,15 @@ class Weights(Protocol):
         lanes: int,
         d_weight: Value,
         out: Value,
-        total: Value,
+        pair_sum: Value,
     ) -> None:
-        """Add the derivative in the weights from `column` on; `total` is a register of sums over the pair."""
+        """Add d_weight, dL/dw of the channels from `column` on, to the derivative of the pair.
+
+        It is stored in the row `out`, or summed in the register `pair_sum`.
+        """
         ...
 
-    def finish(self, code: VectorCode, out: Value, total: Value) -> None:
+    def finish(self, code: VectorCode, out: Value, pair_sum: Value) -> None:
         """Write code after the last edge of a pair."""
         ...
 
@@ -76,7 +80,7 @@ class WeightRows:
         )
 
     def value(self, code: VectorCode, values: Sequence[Value], column: Value, lanes: int) -> Value:
-        """Load the weights."""
+        """Weights loaded from the row."""
         return code.load(code.offset(values[0], column), lanes)
 
     def differentiate(
@@ -87,17 +91,17 @@ class WeightRows:
         lanes: int,
         d_weight: Value,
         out: Value,
-        total: Value,
+        pair_sum: Value,
     ) -> None:
         """Add to the row of the derivative."""
         code.add_to(code.offset(out, column), d_weight, lanes)
 
-    def finish(self, code: VectorCode, out: Value, total: Value) -> None:
+    def finish(self, code: VectorCode, out: Value, pair_sum: Value) -> None:
         """Write nothing after the last edge."""
 
 
 class WeightSplines:
-    """Weights as cubic Hermite splines of the pair's length r, with knots at n h, n = 0, 1, ...
+    """Weights as cubic Hermite splines of the pair's length r, with knots at n h, n = 0, 1, ...:
 
         w(r) = (1 + 2u)(1-u)² w_n + u(1-u)² h w'_n + u²(3-2u) w_(n+1) - u²(1-u) h w'_(n+1),    u = r/h - n.
 
@@ -121,9 +125,9 @@ class WeightSplines:
         lengths, table, inverse_step = values
         b, one = code.build, code.constant(1.0)
         inverse = code.load(inverse_step)
-        place = b.fmul(code.load(code.offset(lengths, pair)), inverse)
-        knot = b.fptosi(place, I64)
-        u = b.fsub(place, b.sitofp(knot, code.real))
+        scaled = b.fmul(code.load(code.offset(lengths, pair)), inverse)
+        knot = b.fptosi(scaled, I64)
+        u = b.fsub(scaled, b.sitofp(knot, code.real))
         v = b.fsub(one, u)
         uv, two, three, six = b.fmul(u, v), code.constant(2.0), code.constant(3.0), code.constant(6.0)
         slope = b.fmul(b.fmul(six, uv), inverse)
@@ -145,7 +149,7 @@ class WeightSplines:
         """Write nothing: `finish` sets the derivative."""
 
     def value(self, code: VectorCode, values: Sequence[Value], column: Value, lanes: int) -> Value:
-        """Interpolate the weights."""
+        """Interpolated weights."""
         return self._sum(code, values, column, lanes, 0)
 
     def differentiate(
@@ -156,14 +160,14 @@ class WeightSplines:
         lanes: int,
         d_weight: Value,
         out: Value,
-        total: Value,
+        pair_sum: Value,
     ) -> None:
         """Add d_weight dw/dr, lane by lane, to the register of sums."""
-        code.add_to(total, code.mul(d_weight, self._sum(code, values, column, lanes, 4)), lanes)
+        code.add_to(pair_sum, code.mul(d_weight, self._sum(code, values, column, lanes, 4)), lanes)
 
-    def finish(self, code: VectorCode, out: Value, total: Value) -> None:
+    def finish(self, code: VectorCode, out: Value, pair_sum: Value) -> None:
         """Store dL/dr, the sum of the register."""
-        code.store(code.sum_lanes(total), out)
+        code.store(code.sum_lanes(pair_sum), out)
 
     def _sum(self, code: VectorCode, values: Sequence[Value], column: Value, lanes: int, first: int) -> Value:
         """Linear combination of four numbers of the table with the coefficients from `first` on."""
