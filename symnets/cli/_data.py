@@ -155,7 +155,7 @@ def _table(path: Path, summary: DatasetSummary, cutoff: float, too_close: float)
     table.add_row(
         "structures with", ", ".join(f"{name} ({n})" for name, n in summary.labelled.items()) or "no label"
     )
-    if summary.n_with_stress < summary.n_structures:
+    if 0 < summary.n_with_stress < summary.n_structures:
         none = summary.n_structures - summary.n_with_stress
         table.add_row("no stress possible", f"{none} structures that are not periodic or have no volume")
     if summary.isolated:

@@ -76,8 +76,8 @@ def before_training(stats: Statistics, n_validation: int, model: ForceField) -> 
     symbols = [chemical_symbols[number] for number in stats.species]
     energies = ", ".join(f"{s} {energy:.3f}" for s, energy in zip(symbols, stats.energies, strict=True))
     labels = ", ".join(f"{name} of {n}" for name, n in stats.labelled.items() if n) or "none"
-    if without := stats.n_structures - stats.n_with_stress:
-        labels += f"; {without} of {stats.n_structures} can have no stress"
+    if 0 < stats.n_with_stress < stats.n_structures:
+        labels += f"; {stats.n_structures - stats.n_with_stress} of {stats.n_structures} can have no stress"
     n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return [
         f"structures   {stats.n_structures} to train on, {n_validation} to validate on",

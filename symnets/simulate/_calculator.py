@@ -97,7 +97,7 @@ class SymnetsCalculator(Calculator):
             "energies": prediction.node_energy.numpy(force=True),
             "forces": prediction.forces.double().numpy(force=True),
         }
-        if prediction.stress is not None and self.atoms.cell.volume > 0:
+        if prediction.stress is not None:
             stress = prediction.stress[0].double().numpy(force=True)
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
 

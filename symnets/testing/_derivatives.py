@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from ase import Atoms
 
+from symnets.data import has_stress
 from symnets.models import EnergyForces, ForceField
 from symnets.testing._check import FLOOR, deviation, evaluate, require
 
@@ -15,8 +16,8 @@ def assert_forces_match_energy(
 ) -> None:
     """Assert that forces are minus the gradient of the energy, F = -dE/dr, for every component of every atom.
 
-    With D(h) = [E(r + h) - E(r - h)] / 2h, the derivative is the Richardson extrapolation [4 D(h/2) - D(h)] /
-    3, with an error of O(h⁴). The neighbours of each displaced structure are found anew.
+    With D(h) = [E(r + h) - E(r - h)] / 2h, the derivative is the Richardson extrapolation
+    [4 D(h/2) - D(h)] / 3, with an error of O(h⁴). Each displaced structure gets a new neighbour list.
 
     Args:
         force_field: any force field.
@@ -45,27 +46,28 @@ def assert_stress_matches_energy(
 ) -> None:
     """Assert that stress is the strain derivative of the energy, σ = (1 / V) dE/dε, for all nine components.
 
-    Positions and cell are multiplied by 1 + ε, ε symmetric; the derivative is taken as for forces.
+    Positions and cell are multiplied by 1 + ε with symmetric ε, and the derivative is computed as in
+    `assert_forces_match_energy`. The relative error is that of V σ, in eV.
 
     Args:
         force_field: any force field.
         atoms: the structure, periodic, with a cell of three independent vectors.
         tolerance: on the relative error.
-        step: strain, dimensionless.
+        step: strain component, dimensionless.
         seed: not used; an argument of every law.
 
     Raises:
         ValueError: the structure has no volume or is not periodic.
         AssertionError: the relative error is above the tolerance.
     """
-    if not (atoms.pbc.any() and atoms.cell.rank == 3):
+    if not has_stress(atoms.cell.array, atoms.pbc):
         raise ValueError(
             "atoms: expected a periodic structure with three lattice vectors, since stress needs a volume"
         )
 
-    def strained(component: int, size: float) -> Atoms:
+    def strained(component: int, value: float) -> Atoms:
         strain = np.zeros((3, 3))
-        strain.reshape(-1)[component] = size
+        strain.reshape(-1)[component] = value
         moved = atoms.copy()
         moved.set_cell(atoms.cell.array @ (np.eye(3) + (strain + strain.T) / 2), scale_atoms=False)
         moved.positions = atoms.positions @ (np.eye(3) + (strain + strain.T) / 2)
@@ -82,18 +84,21 @@ def assert_stress_matches_energy(
 def assert_momenta_conserved(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-9, seed: int = 0
 ) -> None:
-    """Assert zero net force, Σ F = 0, for molecules zero net torque, Σ r × F = 0, and a symmetric stress.
+    """Assert that momenta are conserved: Σ F = 0, Σ r × F = 0 for molecules, and a symmetric stress.
+
+    Net force and torque are relative to the largest component of the force or torque on an atom, and the
+    antisymmetric part of the stress to the largest component of the stress.
 
     Raises:
-        AssertionError: a sum, relative to the largest force (torque, stress), is above the tolerance.
+        AssertionError: a relative error is above the tolerance.
     """
     prediction = evaluate(force_field, [atoms])
     forces = prediction.forces
     errors = {"net force": _residual(forces)}
     if not atoms.pbc.any():
-        arms = torch.as_tensor(atoms.positions - atoms.positions.mean(axis=0)).to(forces)
-        errors["net torque"] = _residual(torch.linalg.cross(arms, forces))
-    elif prediction.stress is not None and atoms.cell.rank == 3:
+        lever_arms = torch.as_tensor(atoms.positions - atoms.positions.mean(axis=0)).to(forces)
+        errors["net torque"] = _residual(torch.linalg.cross(lever_arms, forces))
+    elif prediction.stress is not None:
         errors["antisymmetric stress"] = deviation(prediction.stress.mT, prediction.stress)
     require("momenta", errors, tolerance)
 
@@ -104,7 +109,7 @@ def _residual(vectors: torch.Tensor) -> float:
 
 
 def _floor(prediction: EnergyForces, step: float, tolerance: float) -> float:
-    """Derivatives below this have an error above the tolerance from the rounding of the total energy."""
+    """Size of a derivative (eV/Å, eV) below which rounding of the total energy may exceed the tolerance."""
     rounding = 8 * torch.finfo(torch.float64).eps * prediction.energy.abs().max().item()
     return max(FLOOR, rounding / step / tolerance)
 

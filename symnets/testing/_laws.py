@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from ase import Atoms
 
+from symnets.data import has_stress
 from symnets.models import ForceField
 from symnets.testing import _derivatives, _locality, _soundness, _symmetries
 from symnets.testing._check import in_precision
@@ -14,13 +15,14 @@ from symnets.testing._structures import sample_structures
 
 @dataclass(frozen=True)
 class Law:
-    """Physical law of force fields, which can be called to check it.
+    """Physical law of force fields, which is called to check it.
 
-    A call checks the law on random structures of the force field's species. If it does not hold, it raises an
-    AssertionError with the name of the law, the error and the tolerance.
+    A call checks the law on random structures of the force field's species. It raises an AssertionError with
+    the name of the law, the error and the tolerance if the law does not hold.
     """
 
     name: str
+    """Name in messages, and in `without` of `assert_lawful`."""
     check: Callable[..., None]
     """`check(force_field, atoms, *, seed)`; most also take a `tolerance`."""
     applies: Callable[[Atoms], bool] = lambda atoms: True
@@ -43,7 +45,7 @@ def _is_periodic(atoms: Atoms) -> bool:
 
 
 def _has_stress(atoms: Atoms) -> bool:
-    return bool(atoms.pbc.any() and atoms.cell.rank == 3)
+    return bool(has_stress(atoms.cell.array, atoms.pbc))
 
 
 LAWS: tuple[Law, ...] = (
@@ -65,17 +67,17 @@ LAWS: tuple[Law, ...] = (
     Law("stress", _derivatives.assert_stress_matches_energy, _has_stress),
     Law("momenta", _derivatives.assert_momenta_conserved),
 )
-"""Ordered from simple to complex, since the first law that fails is the most informative."""
+"""Laws that every force field must obey, from simple to complex: the first that fails is most informative."""
 
 
 def assert_lawful(force_field: ForceField, *, seed: int = 0, without: Collection[str] = ()) -> None:
     """Check every law of `LAWS` on a force field.
 
-    The force field is evaluated in float64 and evaluation mode, if necessary as a copy.
+    The force field is evaluated in float64 and evaluation mode; one in another dtype or mode is copied first.
 
     Args:
         force_field: any force field; wrap an energy model in `ForceField`.
-        seed: of the structures and the symmetry operations.
+        seed: seed of the structures and the symmetry operations.
         without: names of laws that need not hold, such as "reflection" for an SO(3) model.
 
     Raises:

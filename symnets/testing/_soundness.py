@@ -1,4 +1,4 @@
-"""Numerical laws: few atoms, any density, inputs unchanged, float32 as accurate as its rounding allows."""
+"""Numerical laws: one and two atoms, finite outputs at any density, unchanged inputs, float32 precision."""
 
 import torch
 from ase import Atoms
@@ -8,7 +8,7 @@ from symnets.models import EnergyForces, ForceField
 from symnets.testing._check import deviation, deviations, device_of, evaluate, in_precision, require
 
 SCALES = (0.7, 1.0, 10.0)
-"""Scales of a structure: compressed, as it is, and so sparse that no atom has neighbours."""
+"""Factors of all lengths: compressed, unchanged, and so sparse that atoms have no neighbours."""
 
 
 def assert_few_atoms_work(
@@ -23,16 +23,16 @@ def assert_few_atoms_work(
     Raises:
         AssertionError: an output is not finite or a relative error is above the tolerance.
     """
-    lone = Atoms(atoms.numbers, atoms.positions)
-    for index in range(len(lone)):
-        one = evaluate(force_field, [lone[[index]]])
+    isolated = Atoms(atoms.numbers, atoms.positions)
+    for index in range(len(isolated)):
+        one = evaluate(force_field, [isolated[[index]]])
         _require_finite("few atoms", one)
         error = deviation(one.forces, torch.zeros_like(one.forces))
         require("few atoms", {"forces on one atom": error}, tolerance)
-    for index in range(1, len(lone)):
-        two = evaluate(force_field, [lone[[0, index]]])
+    for index in range(1, len(isolated)):
+        two = evaluate(force_field, [isolated[[0, index]]])
         _require_finite("few atoms", two)
-        axis = torch.as_tensor(lone.positions[0] - lone.positions[index]).to(two.forces)
+        axis = torch.as_tensor(isolated.positions[0] - isolated.positions[index]).to(two.forces)
         along = (two.forces[0] @ axis) * axis / axis.square().sum()
         error = deviation(two.forces, torch.stack([along, -along]))
         require("few atoms", {"forces on two atoms": error}, tolerance)
@@ -51,15 +51,13 @@ def assert_finite(
         scaled.set_cell(atoms.cell.array * scale)
         scaled.positions = atoms.positions * scale
         prediction = evaluate(force_field, [scaled])
-        if atoms.cell.rank < 3:
-            prediction = prediction._replace(stress=None)
         _require_finite("finite", prediction)
 
 
 def assert_inputs_untouched(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-12, seed: int = 0
 ) -> None:
-    """Assert that a prediction changes neither graph, weights, mode nor generators, and is repeatable.
+    """Assert that a prediction changes no graph, weights, mode or random generator, and is repeatable.
 
     Raises:
         AssertionError: one of these changed, or a second prediction differs from the first.
@@ -68,7 +66,7 @@ def assert_inputs_untouched(
     device = device_of(force_field)
     graph = from_ase(atoms.copy(), force_field.cutoff, dtype=torch.float64).to(str(device))
     before, weights = graph.clone().to_dict(), _copies(force_field)
-    random, training = _generators(device), force_field.training
+    generators, training = _generators(device), force_field.training
     first = force_field(graph)
     after = graph.to_dict()
     changed = [key for key in {**before, **after} if not _same(before.get(key), after.get(key))]
@@ -77,12 +75,12 @@ def assert_inputs_untouched(
         changed.append("requires_grad")
     if force_field.training != training:
         changed.append("training mode")
-    if not torch.equal(random, _generators(device)):
+    if not torch.equal(generators, _generators(device)):
         changed.append("torch's generator")
     require("inputs untouched", {f"{name} (changed)": 1.0 for name in changed}, 0.0)
-    again = deviations(force_field(graph), first)
-    again = {f"{what} at a second call": error for what, error in again.items()}
-    require("inputs untouched", again, tolerance)
+    errors = deviations(force_field(graph), first)
+    errors = {f"{quantity} at a second call": error for quantity, error in errors.items()}
+    require("inputs untouched", errors, tolerance)
 
 
 def assert_precisions_agree(
@@ -91,9 +89,9 @@ def assert_precisions_agree(
     """Assert that float32 agrees with float64 to the precision of float32, and that dtypes are as documented.
 
     Energies are always float64; forces and stress have the dtype of the positions. The tolerance of 1e-4 is a
-    thousand times the resolution of float32: a deep network loses two or three digits. Errors are relative to
-    the largest component, and to 0.1 eV (eV/Å, eV/Å³) where that is smaller, since weak forces are small
-    differences of larger numbers.
+    thousand times the resolution of float32, since a deep network loses two or three digits. Errors are
+    relative to the largest component, or to 0.1 eV (eV/Å, eV/Å³) if that is larger, since weak forces are
+    small differences of larger numbers.
 
     Raises:
         AssertionError: a dtype is wrong, or a relative error is above the tolerance.
@@ -112,6 +110,7 @@ def assert_precisions_agree(
 
 
 def _require_finite(law: str, prediction: EnergyForces) -> None:
+    """Raise AssertionError for an output that is not finite."""
     outputs = {name: value for name, value in prediction._asdict().items() if value is not None}
     require(law, {f"{name} (not finite)": float(not v.isfinite().all()) for name, v in outputs.items()}, 0.0)
 
@@ -125,12 +124,14 @@ def _generators(device: torch.device) -> torch.Tensor:
 
 
 def _copies(force_field: ForceField) -> dict[str, torch.Tensor]:
+    """Copies of parameters and buffers by name."""
     tensors = [*force_field.named_parameters(), *force_field.named_buffers()]
     return {name: tensor.detach().clone() for name, tensor in tensors}
 
 
 def _same(one: object, other: object) -> bool:
+    """Whether two fields of a graph are equal, where NaN equals NaN."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        alike = one.shape == other.shape and one.dtype == other.dtype
-        return alike and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+        same_kind = one.shape == other.shape and one.dtype == other.dtype
+        return same_kind and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
     return one is other or one == other
