@@ -235,7 +235,11 @@ def _is_foreign_image(value: Any) -> bool:
         return True
     if type(value).__name__.lower().endswith(("image", "mask", "video", "volume")):
         return True
-    held = value if isinstance(value, set | frozenset) else getattr(value, "__dict__", {}).values()
+    if isinstance(value, set | frozenset):
+        held = list(value)
+    else:
+        slots = [slot for cls in type(value).__mro__ for slot in getattr(cls, "__slots__", ())]
+        held = [*getattr(value, "__dict__", {}).values(), *(getattr(value, slot, None) for slot in slots)]
     return any(is_pil(part) or (isinstance(part, Tensor | np.ndarray) and part.ndim >= 2) for part in held)
 
 

@@ -62,10 +62,19 @@ def import_model(path: str, *, seed: int = 0) -> nn.Module:
         ImportError: the module imports something that is missing.
     """
     value = import_object(path)
-    model = copy.deepcopy(value) if isinstance(value, nn.Module) else _call(value, path, seed)
+    model = _copied(value) if isinstance(value, nn.Module) else _call(value, path, seed)
     if not isinstance(model, nn.Module):
         raise ValueError(f"model: expected {path} to return a torch.nn.Module, got {type(model).__name__}")
     return model
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    copied = copy.deepcopy(model)
+    if isinstance(copied, torch.jit.ScriptModule):
+        for parameter in copied.parameters():  # torch's copies are results of `clone`, with a history
+            trained = parameter.requires_grad
+            parameter.detach_().requires_grad_(trained)
+    return copied
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

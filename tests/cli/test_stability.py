@@ -52,6 +52,7 @@ class Recurrent(nn.Module):
         self.rows(x.flatten(0, 1))
         return self.head(self.lstm(x)[0][:, -1])
 
+traced = torch.jit.trace(One(), torch.zeros(1, 3, 10, 10))
 identity = nn.Identity()
 trained = One()
 def the_same(): return trained
@@ -255,6 +256,14 @@ def test_a_note_names_different_batch_statistics(
     torch.save(importlib.import_module(nets).One().state_dict(), "w.pt")
     plain = ("--model", f"{nets}:One", "--weights", "w.pt", "--data", "photos", *line[2:])
     assert measured(capsys, *plain)["initial"]["notes"] == []
+
+
+def test_layers_of_torchscript_are_left_out_with_a_note(nets: str, capsys: pytest.CaptureFixture) -> None:
+    found = measured(capsys, "--model", f"{nets}:traced", "--data", "photos", *FAST)["stability"]
+    assert [layer["layer"] for layer in found["layers"]] == ["output"]
+    assert found["notes"][0].startswith("not measured: body, head; the network is in TorchScript")
+    message = refused(capsys, "--model", f"{nets}:traced", "--data", "photos", *FAST, "--layers", "body")
+    assert "body is a module of TorchScript" in message
 
 
 def test_layers_without_a_row_for_each_image_are_left_out(

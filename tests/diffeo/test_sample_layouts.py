@@ -44,6 +44,12 @@ class Sample:
     derived: int = dataclasses.field(default=3, init=False)
 
 
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    image: Any
+    mask: Any
+
+
 Pair = namedtuple("Pair", "image mask")
 
 
@@ -172,6 +178,7 @@ def test_labels_names_and_numbers_are_unchanged(sample: Any) -> None:
         lambda image, mask: UserDict(image=image, mask=mask),
         lambda image, mask: {"inner": [Sample(image), {"mask": mask}], "k": Pair(None, None)},
         lambda image, mask: (Sample(image, mask), 3),
+        lambda image, mask: Slotted(image, mask),
     ],
 )
 @pytest.mark.parametrize("image", [IMAGE, RGB, PILImage.fromarray(BYTES)])
@@ -181,8 +188,10 @@ def test_dataclasses_named_tuples_and_mappings(wrap: Callable[..., Any], image: 
     assert type(found) is type(sample)
 
     def leaves(value: Any) -> list[Any]:
-        if dataclasses.is_dataclass(value) or isinstance(value, SimpleNamespace):
-            return [leaf for part in vars(value).values() for leaf in leaves(part)]
+        if dataclasses.is_dataclass(value):
+            return [
+                leaf for field in dataclasses.fields(value) for leaf in leaves(getattr(value, field.name))
+            ]
         if isinstance(value, dict | UserDict):
             return [leaf for part in value.values() for leaf in leaves(part)]
         return (
@@ -206,6 +215,13 @@ class Holder:
         self.scan = IMAGE
 
 
+class Slots:  # as of attrs
+    __slots__ = ("scan",)
+
+    def __init__(self) -> None:
+        self.scan = IMAGE
+
+
 class Lazy:
     shape = (20, 30, 3)  # as of h5py, zarr and dask
 
@@ -221,6 +237,7 @@ class Lazy:
         ({"t": {"scan": Lazy()}, "image": IMAGE}, r"t\.scan: .*Lazy"),
         ((Lazy(), MASK.expand(1, 20, 30)), "0: .*Lazy"),
         ({"image": IMAGE, "other": Holder()}, "other: .*Holder"),
+        ({"image": IMAGE, "other": Slots()}, "other: .*Slots"),
         ({"image": IMAGE, "other": SimpleNamespace(x=IMAGE)}, "other: .*SimpleNamespace"),
         ({"image": IMAGE, "other": {IMAGE}}, "other: .*set"),
         ({"image": np.ma.masked_array(RGB), "mask": MASK}, "image: .*MaskedArray"),
