@@ -27,9 +27,10 @@ def in_precision(force_field: ForceField, dtype: torch.dtype) -> ForceField:
 def evaluate(
     force_field: ForceField, structures: Sequence[Atoms], *, dtype: torch.dtype = torch.float64
 ) -> EnergyForces:
-    """Prediction for structures as one batch, with neighbours found anew, in float64 by default."""
+    """Prediction for structures as one batch, with new neighbour lists, in float64 by default."""
     force_field = in_precision(force_field, dtype)
-    graphs = [from_ase(atoms.copy(), force_field.cutoff, dtype=dtype) for atoms in structures]  # no labels
+    # A copy has no calculator, whose results would become labels.
+    graphs = [from_ase(atoms.copy(), force_field.cutoff, dtype=dtype) for atoms in structures]
     return force_field(Batch.from_data_list(graphs).to(device_of(force_field)))  # pyright: ignore
 
 
@@ -51,7 +52,7 @@ def deviation(
 
 
 def deviations(measured: EnergyForces, expected: EnergyForces, *, floor: float = FLOOR) -> dict[str, float]:
-    """Relative error of each predicted quantity, without the stress of graphs without volume (NaN)."""
+    """Relative error of each predicted quantity, without stress that is NaN in both (no volume)."""
     errors = {
         "energy": deviation(measured.energy, expected.energy, floor=floor),
         "atomic energies": deviation(measured.node_energy, expected.node_energy, floor=floor),
@@ -64,12 +65,12 @@ def deviations(measured: EnergyForces, expected: EnergyForces, *, floor: float =
 
 
 def require(law: str, errors: dict[str, float], tolerance: float) -> None:
-    """Raise AssertionError with the law, the error and the tolerance, for the first error above it.
+    """Raise AssertionError for the first error above the tolerance; NaN counts as above.
 
-    NaN is above every tolerance.
+    The message states the law, the error and the tolerance.
     """
-    for what, error in errors.items():
+    for quantity, error in errors.items():
         if not error <= tolerance:
             raise AssertionError(
-                f"the law '{law}' is broken: error of {what} {error:.3g}, tolerance {tolerance:.3g}"
+                f"the law '{law}' is broken: error of {quantity} {error:.3g}, tolerance {tolerance:.3g}"
             )

@@ -24,7 +24,10 @@ def assert_equivariant(
     tolerance: float = 1e-10,
     seed: int = 0,
 ) -> None:
-    """Assert f(D_in(R) x, ...) = D_out(R) f(x, ...) for a rotation R, and for a rotation with inversion.
+    """Assert that a function of features is equivariant: f(D_in(R) x, ...) = D_out(R) f(x, ...).
+
+    R is a random rotation, then a random rotation with inversion; D(R) are the matrices that represent R on
+    features of the irreps_of_inputs irreps.
 
     Args:
         function: takes a float64 tensor (n, dim) for each of `irreps_in`, sampled from N(0, 1), and returns
@@ -32,11 +35,11 @@ def assert_equivariant(
             mode, and evaluated on its device. Positions are an input of irreps "1o".
         irreps_in: irreps of the input, or of each input.
         irreps_out: irreps of the output.
-        parity: whether inversion is a symmetry: O(3), otherwise SO(3).
+        parity: whether to check inversion too, for O(3); otherwise only rotations, SO(3).
         layout: order within the block of an irrep: (2l+1, channels) in symnets, its transpose in e3nn.
-        n: rows of every input.
+        n: number of rows of each input.
         tolerance: on the relative error.
-        seed: of inputs and R.
+        seed: seed of inputs and R.
 
     Example:
         The cross product of two vectors is a pseudovector.
@@ -50,11 +53,13 @@ def assert_equivariant(
     if isinstance(function, nn.Module):
         device = device_of(function)
         function = copy.deepcopy(function).double().eval()
-    given = [irreps_in] if isinstance(irreps_in, str | o3.Irreps) else irreps_in
-    sources: list[o3.Irreps] = [o3.Irreps(irreps) for irreps in given]  # pyright: ignore[reportAssignmentType]
+    irreps_of_inputs = [irreps_in] if isinstance(irreps_in, str | o3.Irreps) else irreps_in
+    parsed_irreps: list[o3.Irreps] = [o3.Irreps(irreps) for irreps in irreps_of_inputs]  # pyright: ignore[reportAssignmentType]
     target = o3.Irreps(irreps_out)
     generator = torch.Generator().manual_seed(seed)
-    samples = [torch.randn(n, irreps.dim, dtype=torch.float64, generator=generator) for irreps in sources]
+    samples = [
+        torch.randn(n, irreps.dim, dtype=torch.float64, generator=generator) for irreps in parsed_irreps
+    ]
     inputs = [x.to(device) for x in samples]
     with torch.no_grad():
         output = function(*inputs)
@@ -68,11 +73,12 @@ def assert_equivariant(
                 continue
             rotation = torch.as_tensor(random_rotation(seed, improper=improper))
             rotated = [
-                transform(x, irreps, rotation, layout) for x, irreps in zip(inputs, sources, strict=True)
+                transform(x, irreps, rotation, layout)
+                for x, irreps in zip(inputs, parsed_irreps, strict=True)
             ]
             expected = transform(output, target, rotation, layout)  # pyright: ignore[reportArgumentType]
             error = deviation(function(*rotated), expected)
-            require(f"equivariance under {name}", {f"{sources} -> {target}": error}, tolerance)
+            require(f"equivariance under {name}", {f"{parsed_irreps} -> {target}": error}, tolerance)
 
 
 def transform(
@@ -81,7 +87,7 @@ def transform(
     rotation: Float[Tensor, "3 3"],
     layout: Literal["ir_mul", "mul_ir"] = "ir_mul",
 ) -> Float[Tensor, "*rows dim"]:
-    """Features of some irreps after a rotation R of space: each block times D(R)."""
+    """Features after a rotation R of space: the block of each irrep times D(R)."""
     parts = []
     for block, (mul, ir) in zip(features.split([m.dim for m in irreps], dim=-1), irreps, strict=True):
         matrix = representation(ir, rotation).to(features)
@@ -96,8 +102,9 @@ def transform(
 def representation(ir: o3.Irrep, rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "ir ir"]:
     """Matrix D(R) of an irrep, in float64, defined by Y(R x) = D(R) Y(x).
 
-    It is solved for from e3nn's spherical harmonics, l <= 11, since e3nn's `D_from_matrix` has the precision
-    of torch's default dtype, and the tolerances are below that of float32.
+    It is the solution of this equation for e3nn's spherical harmonics (l <= 11) at random points. e3nn's
+    `D_from_matrix` is not used: it has the precision of torch's default dtype, usually float32, and the
+    tolerances of the laws are smaller.
     """
     sign = rotation.det().sign()
     generator = torch.Generator().manual_seed(ir.l)

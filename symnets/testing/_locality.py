@@ -9,15 +9,15 @@ from symnets.testing._check import FLOOR, deviations, evaluate, require
 from symnets.testing._structures import random_crystal, random_molecule
 
 STEPS = (1e-4, 1e-6, 1e-8)
-"""Distances h from the cutoff, in Å."""
+"""Distances h of the probe atom from the cutoff, in Å."""
 
 
 def assert_batch_equals_singles(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
 ) -> None:
-    """Assert the same energy, forces and stress of a structure alone and in a batch with other structures.
+    """Assert that a structure has the same energy, forces and stress alone and in a batch with others.
 
-    In the batch a crystal and a single atom without edges come before it, and a molecule after it.
+    The batch consists of a crystal, a single atom without edges, the structure, and a molecule.
 
     Raises:
         AssertionError: a relative error is above the tolerance.
@@ -27,13 +27,13 @@ def assert_batch_equals_singles(
     batch = [*others, atoms, random_molecule(species, 3, seed=seed)]
     expected, batched = evaluate(force_field, [atoms]), evaluate(force_field, batch)
     n_before = sum(len(other) for other in others)
-    own, stress = slice(n_before, n_before + len(atoms)), None
+    own_atoms, stress = slice(n_before, n_before + len(atoms)), None
     if batched.stress is not None:
         stress = batched.stress[len(others)][None]
     measured = expected._replace(
         energy=batched.energy[len(others)][None],
-        forces=batched.forces[own],
-        node_energy=batched.node_energy[own],
+        forces=batched.forces[own_atoms],
+        node_energy=batched.node_energy[own_atoms],
         stress=stress,
     )
     require("batch", deviations(measured, expected), tolerance)
@@ -44,7 +44,7 @@ def assert_distant_molecules_do_not_interact(
 ) -> None:
     """Assert that molecules beyond the cutoff do not interact: E(A + B) = E(A) + E(B), with unchanged forces.
 
-    B is a random molecule; the nearest atoms of A and B are at least 1.01 cutoffs apart.
+    A is the structure and B a random molecule, at a distance of at least 1.01 times the cutoff.
 
     Raises:
         ValueError: the structure is periodic.
@@ -65,27 +65,27 @@ def assert_smooth_at_cutoff(
 ) -> None:
     """Assert that energy and forces are continuous when an atom crosses the cutoff.
 
-    A probe atom is added at a distance cutoff ± h from an atom, and neighbours are found anew. The jumps
+    A probe atom is added at a distance cutoff ± h from an atom, with new neighbour lists. The jumps
 
         |E(cutoff + h) - E(cutoff - h)|   and   max |F(cutoff + h) - F(cutoff - h)|,
 
-    relative to the largest force (in eV and eV/Å), must vanish with h. At h = 1e-8 Å the slope of a smooth
-    model leaves about 1e-8, a force that is cut off abruptly its full size.
+    relative to the largest force component (in eV and eV/Å), must vanish with h. At h = 1e-8 Å they are about
+    1e-8 for a smooth model, and of order one if forces are cut off abruptly.
 
     Raises:
-        AssertionError: the jump of the smallest step is above the tolerance.
+        AssertionError: a jump at the smallest h is above the tolerance.
     """
     rng, jumps = np.random.default_rng(seed), {"energy": [], "forces": []}
     index = rng.integers(len(atoms))
-    number = rng.choice(atoms.numbers)
+    species = rng.choice(atoms.numbers)
     directions = rng.standard_normal((50, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     candidates = atoms.positions[index] + force_field.cutoff * directions
     _, distances = get_distances(candidates, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    direction = directions[distances.min(axis=1).argmax()]  # away from other atoms
+    direction = directions[distances.min(axis=1).argmax()]  # farthest from the other atoms
 
     def probed(distance: float) -> Atoms:
-        return atoms + Atoms([Atom(number, atoms.positions[index] + distance * direction)])
+        return atoms + Atoms([Atom(species, atoms.positions[index] + distance * direction)])
 
     for step in STEPS:
         inside = evaluate(force_field, [probed(force_field.cutoff - step)])
@@ -93,15 +93,15 @@ def assert_smooth_at_cutoff(
         scale = inside.forces.abs().max().clamp(min=FLOOR)
         jumps["energy"].append(((outside.energy - inside.energy).abs().max() / scale).item())
         jumps["forces"].append(((outside.forces - inside.forces).abs().max() / scale).item())
-    for what, sizes in jumps.items():
+    for quantity, sizes in jumps.items():
         history = ", ".join(f"{jump:.1e} at {step:.0e} Å" for jump, step in zip(sizes, STEPS, strict=True))
-        require("cutoff", {f"{what} (jumps {history})": sizes[-1]}, tolerance)
+        require("cutoff", {f"{quantity} (jumps {history})": sizes[-1]}, tolerance)
 
 
 def assert_periodic_images_equivalent(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
 ) -> None:
-    """Assert that moving atoms by lattice vectors, r_i -> r_i + n_i · cell, changes nothing.
+    """Assert that moving atoms by lattice vectors, r_i -> r_i + n_i · cell, changes no prediction.
 
     The integers n_i are random between -2 and 2, and zero along directions that are not periodic.
 
@@ -118,7 +118,7 @@ def assert_periodic_images_equivalent(
 def assert_cell_choice_irrelevant(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
 ) -> None:
-    """Assert that the choice of the cell of a lattice, cell -> M · cell, changes nothing.
+    """Assert that the choice of the cell of a lattice, cell -> M · cell, changes no prediction.
 
     M is a product of random shears a_p -> a_p ± a_q of periodic lattice vectors: an integer matrix of
     determinant one.
@@ -131,9 +131,9 @@ def assert_cell_choice_irrelevant(
     for _ in range(2 if len(periodic) > 1 else 0):
         p, q = rng.choice(periodic, 2, replace=False)
         cell[p] += rng.choice([-1, 1]) * cell[q]
-    other = atoms.copy()
-    other.set_cell(cell)
-    expected, measured = evaluate(force_field, [atoms]), evaluate(force_field, [other])
+    equivalent = atoms.copy()
+    equivalent.set_cell(cell)
+    expected, measured = evaluate(force_field, [atoms]), evaluate(force_field, [equivalent])
     require("cell choice", deviations(measured, expected), tolerance)
 
 
@@ -151,11 +151,11 @@ def assert_size_extensive(
     repeats = np.ones(3, dtype=int)
     repeats[np.random.default_rng(seed).permutation(periodic)[:2]] = 2
     n_cells = int(repeats.prod())
-    one = evaluate(force_field, [atoms])
-    expected = one._replace(
-        energy=n_cells * one.energy,
-        forces=one.forces.repeat(n_cells, 1),
-        node_energy=one.node_energy.repeat(n_cells),
+    single_cell = evaluate(force_field, [atoms])
+    expected = single_cell._replace(
+        energy=n_cells * single_cell.energy,
+        forces=single_cell.forces.repeat(n_cells, 1),
+        node_energy=single_cell.node_energy.repeat(n_cells),
     )
     measured = evaluate(force_field, [atoms.repeat(repeats)])
     require("supercell", deviations(measured, expected), tolerance)

@@ -10,6 +10,7 @@ from symnets.testing._structures import random_crystal, random_molecule
 
 SEEDS = st.integers(0, 2**32 - 1)
 PERIODIC = [(True, True, True), (True, True, False), (False, True, True), (True, False, False)]
+"""Periodic directions of a crystal, two slabs and a chain."""
 
 
 def molecules(species: Sequence[int], max_atoms: int = 8) -> st.SearchStrategy[Atoms]:
@@ -20,7 +21,7 @@ def molecules(species: Sequence[int], max_atoms: int = 8) -> st.SearchStrategy[A
 def crystals(species: Sequence[int], max_atoms: int = 8) -> st.SearchStrategy[Atoms]:
     """Strategy of triclinic crystals, slabs and chains of 1 to `max_atoms` atoms, dense or sparse.
 
-    The smallest cells are far smaller than a cutoff. Some structures have zero lattice vectors along
+    The smallest cells are far smaller than usual cutoffs. Some structures have zero lattice vectors along
     directions that are not periodic, hence no volume and no stress.
     """
     periodic = st.builds(
@@ -35,7 +36,12 @@ def crystals(species: Sequence[int], max_atoms: int = 8) -> st.SearchStrategy[At
 
 
 def structures(species: Sequence[int], max_atoms: int = 8) -> st.SearchStrategy[Atoms]:
-    """Strategy of molecules, crystals, slabs and chains of 1 to `max_atoms` atoms."""
+    """Strategy for hypothesis of molecules, crystals, slabs and chains of 1 to `max_atoms` atoms.
+
+    Args:
+        species: atomic numbers to choose from.
+        max_atoms: largest number of atoms.
+    """
     return molecules(species, max_atoms) | crystals(species, max_atoms)
 
 

@@ -24,15 +24,15 @@ def random_molecule(species: Sequence[int], n_atoms: int, *, seed: int = 0) -> A
     Args:
         species: atomic numbers to choose from.
         n_atoms: number of atoms.
-        seed: of the structure.
+        seed: seed of species and positions.
     """
     rng = np.random.default_rng(seed)
     positions = np.zeros((1, 3))
     for _ in range(n_atoms - 1):
         directions = rng.standard_normal((CANDIDATES, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        bonded, length = positions[rng.integers(len(positions))], rng.uniform(0.8, 1.6)
-        candidates = bonded + length * directions
+        neighbor, length = positions[rng.integers(len(positions))], rng.uniform(0.8, 1.6)
+        candidates = neighbor + length * directions
         positions = np.vstack([positions, _farthest(candidates, positions)])
     return Atoms(rng.choice(species, n_atoms), positions + rng.standard_normal(3))
 
@@ -51,8 +51,8 @@ def random_crystal(
         species: atomic numbers to choose from.
         n_atoms: number of atoms.
         pbc: which lattice vectors are periodic.
-        volume: Å³ per atom; a cell of one atom of 14 Å³ is far smaller than usual cutoffs.
-        seed: of the structure.
+        volume: Å³ per atom; with 14 Å³ a cell of one atom is far smaller than usual cutoffs.
+        seed: seed of species, cell and positions.
     """
     rng = np.random.default_rng(seed)
     cell = np.eye(3) + 0.25 * rng.uniform(-1, 1, (3, 3))

@@ -26,9 +26,12 @@ def assert_rotation_equivariant(
 def assert_reflection_equivariant(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
 ) -> None:
-    """Assert the same for reflections, det R = -1: mirror images have the same energy.
+    """Assert that a reflection R reflects forces and stress and leaves energies invariant.
 
-    A model that is equivariant under SO(3) but not O(3) may break this law for chiral structures.
+        E(R r) = E(r),   F(R r) = R F(r),   σ(R r) = R σ(r) Rᵀ,   det R = -1.
+
+    R is a random rotation with inversion. A model that is equivariant under SO(3) but not O(3) may break this
+    law for chiral structures.
 
     Raises:
         AssertionError: a relative error is above the tolerance.
@@ -39,7 +42,9 @@ def assert_reflection_equivariant(
 def assert_translation_invariant(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
 ) -> None:
-    """Assert that E, F and σ do not depend on the origin: they are equal at r + t and r, with t of a few Å.
+    """Assert that energy, forces and stress do not depend on the origin: they are equal at r and r + t.
+
+    The translation t is random, with components of a few Å.
 
     Raises:
         AssertionError: a relative error is above the tolerance.
@@ -61,32 +66,33 @@ def assert_permutation_equivariant(
     order = np.random.default_rng(seed).permutation(len(atoms))
     if len(order) > 1 and (order == np.arange(len(order))).all():
         order = order[::-1].copy()  # not the identity
-    one, measured = evaluate(force_field, [atoms]), evaluate(force_field, [atoms[order]])
-    expected = one._replace(forces=one.forces[order], node_energy=one.node_energy[order])
+    prediction, measured = evaluate(force_field, [atoms]), evaluate(force_field, [atoms[order]])
+    expected = prediction._replace(forces=prediction.forces[order], node_energy=prediction.node_energy[order])
     require("permutation", deviations(measured, expected), tolerance)
 
 
 def equivariance_error(
     force_field: ForceField, graph: AtomGraph, seed: int = 0, *, parity: bool = True
 ) -> float:
-    """Relative error of equivariance, in the dtype of graph and model.
+    """Relative error of equivariance under a random rotation and reflection, in the dtype of graph and model.
 
-    For a random orthogonal matrix R it is the largest, over q = energy, atomic energies, forces and stress,
-    of
+    For a random orthogonal matrix R it is the largest value of
 
-        max |q(R r) - R q(r)| / max |q(r)|.
+        max |q(R r) - R q(r)| / max |q(r)|
+
+    over the predictions q: energy, atomic energies, forces and stress.
 
     Args:
         force_field: any force field, in evaluation mode and in the dtype of the graph.
         graph: one structure or a batch; its neighbours are kept, positions and cells are rotated.
-        seed: of R.
-        parity: the larger error of a rotation and of a rotation with inversion (O(3)); otherwise that of a
-            rotation (SO(3)).
+        seed: seed of R.
+        parity: whether to return the larger error of a rotation and of a rotation with inversion, for O(3);
+            otherwise the error of a rotation, for SO(3).
     """
-    turns = [random_rotation(seed)] + ([random_rotation(seed, improper=True)] if parity else [])
+    matrices = [random_rotation(seed)] + ([random_rotation(seed, improper=True)] if parity else [])
     before, errors = force_field(graph), []
-    for turn in turns:
-        rotation = torch.as_tensor(turn, device=graph.pos.device)
+    for matrix in matrices:
+        rotation = torch.as_tensor(matrix, device=graph.pos.device)
         rotated = graph.clone()
         rotated.pos = (graph.pos.double() @ rotation.mT).to(graph.pos)
         rotated.cell = (graph.cell.double() @ rotation.mT).to(graph.cell)
@@ -98,6 +104,7 @@ def equivariance_error(
 def _assert_orthogonal(
     law: str, force_field: ForceField, atoms: Atoms, rotation: np.ndarray, tolerance: float
 ) -> None:
+    """Assert that predictions are equivariant under an orthogonal matrix."""
     rotated = atoms.copy()
     rotated.set_cell(atoms.cell.array @ rotation.T)
     rotated.positions = atoms.positions @ rotation.T
