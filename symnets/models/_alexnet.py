@@ -10,14 +10,14 @@ from symnets.models._image_net_layers import check_images, check_sizes, init_wei
 
 
 class AlexNet(nn.Module):
-    """The order of layers of AlexNet, with filters and strides for small images.
+    """AlexNet's sequence of layers, with filters and strides for small images:
 
         conv 5x5 / 2, pool, conv 5x5, pool, conv 3x3, conv 3x3, conv 3x3, pool, linear, linear, readout
 
-    with ReLU after each but the readout, 32, 64, 96, 64, 64 channels and 256, 256 units, "same"
-    padding and max-pooling by 2. A pooling that would leave no pixel is left out: for 8 pixels the
-    third one. Without dropout and response normalisation (Krizhevsky et al. 2012, NeurIPS 25): a
-    training draws no random numbers here.
+    with ReLU after each convolution and hidden linear layer, 32, 64, 96, 64, 64 channels and 256, 256 units,
+    "same" padding and max-pooling by 2. A pooling that would leave no pixel is left out, such as the third
+    one for 8 pixels. The dropout and response normalisation of Krizhevsky et al. 2012 (NeurIPS 25) are left
+    out: the net is deterministic in training.
 
     Args:
         shape: (channels, rows, columns) of an image, at least 4 x 4.
@@ -30,12 +30,19 @@ class AlexNet(nn.Module):
         self.shape = check_sizes(shape, n_classes, width)
         self.config = {"shape": self.shape, "n_classes": n_classes, "width": width}
         channels, rows, columns = self.shape
-        maps = [(side + 1) // 2 for side in (rows, columns)]  # after the stride
+        maps = [(side + 1) // 2 for side in (rows, columns)]  # after the first convolution
         poolings = n_poolings(maps, 3)
         layers: list[tuple[str, nn.Module]] = []
         pooled = 0
-        plan = [(32, 5, 2, True), (64, 5, 1, True), (96, 3, 1, False), (64, 3, 1, False), (64, 3, 1, True)]
-        for number, (size, kernel, stride, pool) in enumerate(plan, start=1):
+        # Channels, kernel, stride, and whether a pooling follows.
+        convolutions = [
+            (32, 5, 2, True),
+            (64, 5, 1, True),
+            (96, 3, 1, False),
+            (64, 3, 1, False),
+            (64, 3, 1, True),
+        ]
+        for number, (size, kernel, stride, pool) in enumerate(convolutions, start=1):
             filters = scaled(size, width)
             conv = nn.Conv2d(channels, filters, kernel, stride=stride, padding=kernel // 2)
             layers += [(f"conv{number}", conv), (f"relu{number}", nn.ReLU())]

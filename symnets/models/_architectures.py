@@ -1,4 +1,4 @@
-"""Architectures by name, found by the arguments of their constructors."""
+"""Architectures by name: classes of `symnets.models`, recognised by the arguments of constructors."""
 
 import inspect
 from functools import cache
@@ -10,7 +10,7 @@ from symnets.models._import_path import import_object
 from symnets.names import did_you_mean
 
 FROM_DATA = ("species", "mean_neighbors", "shift", "scale")
-"""Arguments of an energy model that a training takes from its data, and not from its configuration."""
+"""Arguments of an energy model that training computes from the data instead of reading a configuration."""
 
 
 @cache
@@ -26,14 +26,14 @@ def image_net_classes() -> dict[str, type[nn.Module]]:
 
 
 def find_architecture(name: str) -> type[nn.Module]:
-    """The class of an energy model.
+    """Find the class of an energy model by its name.
 
     Args:
         name: one of `architectures`, or the import path of another class, such as "mine.nets:MyNet", whose
             module is imported.
 
     Raises:
-        ValueError: there is no such class (the nearest is named), or it is no energy model.
+        ValueError: there is no such class (the message suggests the nearest name), or it is no energy model.
         ImportError: the module imports something that is not there.
     """
     if ":" in name:
@@ -64,12 +64,14 @@ def is_image_net(cls: Any) -> bool:
 
 
 def _arguments(cls: Any) -> list[str]:
+    """Names of the arguments of a module's constructor; none for other objects."""
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         return []
     return list(inspect.signature(cls).parameters)
 
 
 def _public_classes() -> dict[str, Any]:
-    import symnets.models as room  # not above: it would be half imported there
+    """Public names of `symnets.models` that begin with a capital letter."""
+    import symnets.models as package  # at the top of the file this import would be circular
 
-    return {name: getattr(room, name) for name in room.__all__ if name[0].isupper()}
+    return {name: getattr(package, name) for name in package.__all__ if name[0].isupper()}

@@ -10,7 +10,7 @@ from symnets.models._image_net_layers import check_images, check_sizes, init_wei
 
 
 class InvertedResidual(nn.Module):
-    """Expansion by 1x1, depthwise convolution, excitation, projection by 1x1, and the residual connection.
+    """Inverted residual block: 1x1 expansion, depthwise convolution, squeeze and excitation, 1x1 projection.
 
     Each convolution is followed by a batch normalisation, all but the projection by SiLU as well. The
     input is added where it has the shape of the output (Sandler et al. 2018, arXiv:1801.04381).
@@ -18,7 +18,7 @@ class InvertedResidual(nn.Module):
     Args:
         channels: number of channels of the input.
         out: number of channels of the output.
-        expansion: channels within the block, over those of the input; with 1 there is no expansion.
+        expansion: ratio of the channels within the block to those of the input; 1 for no expansion.
         stride: stride of the depthwise convolution.
         kernel: width of the depthwise convolution.
     """
@@ -36,14 +36,16 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and channels == out
 
     def forward(self, x: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n out r c"]:
-        """The maps after the block."""
+        """Maps after the block."""
         return x + self.change(x) if self.residual else self.change(x)
 
 
 class SqueezeExcitation(nn.Module):
-    """x -> x · σ(W SiLU(V ⟨x⟩ + a) + b), a factor for each channel from the averages ⟨x⟩ over pixels.
+    """Squeeze and excitation, x -> x · σ(W SiLU(V ⟨x⟩ + a) + b): a trained factor for each channel.
 
-    Source: Hu et al. 2018, arXiv:1709.01507, there with ReLU.
+    ⟨x⟩ is the average of each channel over pixels and σ the sigmoid function.
+
+    Source: Hu et al. 2018, arXiv:1709.01507, with ReLU in place of SiLU.
 
     Args:
         channels: number of channels of the maps.
@@ -65,18 +67,18 @@ class SqueezeExcitation(nn.Module):
     def forward(
         self, x: Float[Tensor, "n channels rows columns"]
     ) -> Float[Tensor, "n channels rows columns"]:
-        """The maps, each channel times its factor."""
+        """Maps, each channel times its factor."""
         return x * self.factors(x)
 
 
 def normalised(
     channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1, silu: bool = True
 ) -> nn.Sequential:
-    """A "same" convolution without bias, its batch normalisation, and SiLU unless `silu` is false.
+    """A "same" convolution without bias, batch normalisation, and SiLU unless `silu` is false.
 
-    The normalisation adds 10⁻³ to variances, as published; depthwise maps can be nearly constant. Its
-    running averages have torch's momentum 0.1, not the published 0.01, which would still hold a part
-    0.99^300 = 5 % of the start after 300 steps.
+    The normalisation adds 10⁻³ to variances, as published, since depthwise maps can be nearly constant. Its
+    running averages have torch's momentum 0.1. With the published 0.01 the initial values would still have a
+    weight of 0.99^300 = 5 % after 300 steps.
     """
     padding = kernel // 2
     conv = nn.Conv2d(channels, out, kernel, stride=stride, padding=padding, groups=groups, bias=False)
@@ -96,20 +98,20 @@ STAGES = (
     (4, 160, 1, 3),
 )
 """Expansion, channels, stride and kernel of the block of each stage. As published, except for an expansion
-of 4 instead of 6 and half of the channels."""
+of 4 instead of 6 and half the number of channels."""
 
 
 class EfficientNet(nn.Module):
-    """The seven stages of EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946), narrower, with one block each.
+    """EfficientNet-B0 with fewer channels (Tan and Le 2019, arXiv:1905.11946): seven stages of one block.
 
-    For small images the stem, a 3x3 convolution, has stride 1. Four stages have a stride of 2, which
-    rounds up:
+    For small images the stem, a 3x3 convolution, has stride 1. Four stages halve rows and columns, rounded
+    up:
 
         32 -> 16 -> 8 -> 4 -> 2,   28 -> 14 -> 7 -> 4 -> 2,   8 -> 4 -> 2 -> 1 -> 1;
 
-    then a 1x1 convolution to 4 times the channels, the average over pixels and a linear readout.
-    Without dropout and stochastic depth: a training draws no random numbers here. From 8 pixels, maps
-    shrink to one, where torch cannot normalise a training batch of one image.
+    A 1x1 convolution to 4 times the channels, an average over pixels and a linear readout follow. Dropout and
+    stochastic depth are left out: the net is deterministic in training. Images of 8 pixels shrink to one
+    pixel, for which torch cannot normalise a training batch of one image.
 
     Args:
         shape: (channels, rows, columns) of an image, at least 4 x 4.

@@ -1,6 +1,6 @@
-"""EnergyModel: what the potentials of message passing have in common.
+"""EnergyModel: base class of the message-passing potentials, and types of their options.
 
-The types of their options state the ranges once, for constructors, YAML files and the command line.
+The types contain the allowed ranges, which constructors, YAML files and the command line check.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from symnets.nn import SpeciesIndex, species_numbers
 Cutoff = Annotated[float, more_than(0)]
 """A distance in Å."""
 Degree = Annotated[int, within(0, 6)]
-"""Degree l of irreps. e3nn's spherical harmonics go further; the memory of most machines does not."""
+"""Degree l of irreps. e3nn has higher spherical harmonics, but few machines have the memory for them."""
 Count = Annotated[int, at_least(1)]
 """A number of layers, channels or functions."""
 Widths = Annotated[Sequence[int], at_least(1)]
@@ -26,28 +26,30 @@ PerSpecies = float | Sequence[float]
 
 
 class EnergyModel(nn.Module):
-    """Elements, cutoff, embedding of species, and the arguments that a model file stores.
+    """Base class of potentials: elements, cutoff, species embedding, and arguments for the model file.
 
-    `ForceField` takes any module with `species`, `cutoff` and `forward(graph)`. This base class spares an
-    architecture what most of them repeat. Its constructor passes its arguments on, then builds the layers.
+    The base class is optional: `ForceField` takes any module with `species`, `cutoff` and `forward(graph)`.
+    The constructor of an architecture passes all its arguments to this constructor, then builds the layers.
 
     Args:
         species: elements, as symbols or atomic numbers.
         cutoff: Å; edges are between atoms closer than this.
-        width: components of the embedding of a species.
-        mean_neighbors: average number of neighbours, of which sums over neighbours are divided by the root.
-        shift: eV, energy of each atom before the network adds its own: one number or one for each species.
-        scale: eV, natural size of an atom's energy: one number or one for each species.
-        options: all other arguments of the constructor, by name.
+        width: number of components of the embedding of a species.
+        mean_neighbors: average number of neighbours; sums over neighbours are divided by its square root.
+        shift: eV, energy of each atom without the contribution of the network: one number or one for each
+            species.
+        scale: eV, factor of the network's contribution: one number or one for each species.
+        options: all other arguments of the architecture's constructor, by name.
 
     Attributes:
-        config: all arguments of the constructor, as the model file stores them.
+        config: all arguments of the architecture's constructor, as the model file stores them.
         species: atomic numbers in increasing order.
-        species_index: from atomic numbers to 0, 1, ..., the order of `species`.
-        embedding: drawn from N(0, 1), one row for each species.
+        species_index: `SpeciesIndex`, from atomic numbers to indices into `species`.
+        embedding: trained vectors (species, width), initially drawn from N(0, 1).
 
     Raises:
         OutOfRange: an argument is out of the range in its annotation.
+        TypeError: `options` lacks an argument of the architecture's constructor, or has another name.
     """
 
     def __init__(

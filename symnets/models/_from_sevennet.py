@@ -1,4 +1,4 @@
-"""from_sevennet: checkpoints of SevenNet, published or your own, as symnets force fields."""
+"""from_sevennet: conversion of SevenNet checkpoints, published or your own, to symnets force fields."""
 
 import itertools
 import math
@@ -20,24 +20,24 @@ from symnets.ops import all_paths
 
 @dataclass(frozen=True)
 class SevenNetLayer:
-    """Irreps of an interaction block of SevenNet, in the order of its arrays."""
+    """Irreps of an interaction block of SevenNet, in the order of its weight arrays."""
 
     features: str
     """Irreps of the input."""
     gate: str
-    """Irreps of the input of the gate, the output of the linear layers."""
+    """Irreps of the gate's input, which is the output of the linear layers."""
     paths: tuple[tuple[int, int, str], ...]
-    """Block of the features, degree of the spherical harmonic, irrep of the output, path by path."""
+    """For each path: index of the features' irrep, degree of the spherical harmonic, irrep of the output."""
 
 
 @dataclass(frozen=True)
 class SevenNetWeights:
-    """Weights of a net that SevenNet built from a checkpoint, and their order."""
+    """Weights of a network that SevenNet built from a checkpoint, and their order."""
 
     species: tuple[int, ...]
-    """Atomic numbers in the order of its one-hot embedding."""
+    """Atomic numbers in the order of SevenNet's one-hot embedding."""
     arguments: Mapping[str, Any]
-    """Arguments of `SevenNet`, except those that depend on the species."""
+    """Arguments of `SevenNet`, except species, shift and scale."""
     layers: tuple[SevenNetLayer, ...]
     arrays: Mapping[str, Tensor]
     """Weights by their names in SevenNet's state dict."""
@@ -45,8 +45,8 @@ class SevenNetWeights:
     def model(self, dtype: torch.dtype) -> SevenNet:
         """The symnets model with the same energies.
 
-        Weights keep their bits, since both multiply them by the same factors. Only weights of
-        self-connections for each species change by a factor.
+        Both codes normalise with the same factors, so that weights are copied bit for bit. The exceptions are
+        self-connections with weights for each species, which are multiplied by n_species^(-1/2).
         """
         order = sorted(range(len(self.species)), key=lambda i: self.species[i])
         shift, scale = (
@@ -66,49 +66,58 @@ class SevenNetWeights:
         return model
 
     def _per_species(self, name: str, order: list[int]) -> list[float]:
+        """Values of an array for each species, in order of atomic number."""
         values = self.arrays[name].double()
         return (values.expand(len(order)) if values.numel() == 1 else values)[order].tolist()
 
-    def _fill(self, number: int, layer: SevenNetLayer, ours: Interaction, order: list[int]) -> None:
+    def _fill(self, number: int, layer: SevenNetLayer, interaction: Interaction, order: list[int]) -> None:
+        """Copy the weights of interaction block `number`."""
         features, gate = o3.Irreps(layer.features), o3.Irreps(layer.gate)
         before, after = (self.arrays[f"{number}_self_interaction_{n}.linear.weight"] for n in (1, 2))
-        _copy(ours.before, _blocks(before, features, features))
+        _copy(interaction.before, _blocks(before, features, features))
 
-        # Numbers of our paths in SevenNet. Its radial weights are in the order of paths; those of the linear
-        # layer that follows, in the order of the paths into each output irrep.
-        known = {(features[i].ir, degree, out): n for n, (i, degree, out) in enumerate(layer.paths)}
-        slots, paths = all_paths(ours.irreps_in, ours.convolution.irreps_filter, ours.gate.irreps_in)
-        numbers = [known[ours.irreps_in[i].ir, degree, str(slots[slot].ir)] for i, degree, slot in paths]
+        # The index in SevenNet of each path of symnets. SevenNet's radial weights are in the order of its
+        # paths; those of the following linear layer are in the order of the paths into each output irrep.
+        index_in_sevennet = {
+            (features[i].ir, degree, out): n for n, (i, degree, out) in enumerate(layer.paths)
+        }
+        slots, paths = all_paths(
+            interaction.irreps_in, interaction.convolution.irreps_filter, interaction.gate.irreps_in
+        )
+        sevennet_paths = [
+            index_in_sevennet[interaction.irreps_in[i].ir, degree, str(slots[slot].ir)]
+            for i, degree, slot in paths
+        ]
         outputs = o3.Irreps([(features[i].mul, out) for i, _, out in layer.paths])
-        *hidden, last = ours.convolution.radial.weights
+        *hidden, last = interaction.convolution.radial.weights
         name = f"{number}_convolution.weight_nn.layer"
         for depth, weight in enumerate(hidden):
             weight.copy_(self.arrays[f"{name}{depth}.weight"])
         radial = self.arrays[f"{name}{len(hidden)}.weight"]
         columns = radial.split([mul for mul, _ in outputs], dim=1)
-        last.copy_(torch.cat([columns[n] for n in numbers], dim=1))
-        mixing = {}
+        last.copy_(torch.cat([columns[n] for n in sevennet_paths], dim=1))
+        mixing_weights = {}
         for ir, block in _blocks(after, outputs.simplify(), gate).items():
-            same = [n for n, out in enumerate(outputs) if out.ir == ir]
-            rows = dict(zip(same, block.split([outputs[n].mul for n in same]), strict=True))
-            mixing[ir] = torch.cat([rows[n] for n in numbers if n in rows])
-        _copy(ours.after, mixing)
+            paths_into_ir = [n for n, out in enumerate(outputs) if out.ir == ir]
+            rows = dict(zip(paths_into_ir, block.split([outputs[n].mul for n in paths_into_ir]), strict=True))
+            mixing_weights[ir] = torch.cat([rows[n] for n in sevennet_paths if n in rows])
+        _copy(interaction.after, mixing_weights)
 
         name, n_species = f"{number}_self_connection_intro", len(order)
         if (array := self.arrays.get(f"{name}.linear.weight")) is not None:
-            alone = {ir: block[None] for ir, block in _blocks(array, features, gate).items()}
+            self_connection = {ir: block[None] for ir, block in _blocks(array, features, gate).items()}
         else:
-            # e3nn's product with the one-hot species counts the species into the fan-in.
+            # In e3nn's product with the one-hot species the fan-in includes the number of species.
             array = self.arrays[f"{name}.fc_tensor_product.weight"].double() * n_species**-0.5
-            alone = _blocks(array, features, gate, n_species)
-            alone = {ir: block.movedim(1, 0)[order] for ir, block in alone.items()}
-        _copy(ours.self_connection, alone)
+            self_connection = _blocks(array, features, gate, n_species)
+            self_connection = {ir: block.movedim(1, 0)[order] for ir, block in self_connection.items()}
+        _copy(interaction.self_connection, self_connection)
 
 
 def _blocks(
     array: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps, *between: int
 ) -> dict[o3.Irrep, Tensor]:
-    """e3nn's flat weights as (mul_in, mul_out) for each irrep that is in the input and in the output."""
+    """e3nn's flat weights as arrays (mul_in, *between, mul_out) for each irrep of both input and output."""
     blocks, start = {}, 0
     for (mul_in, ir_in), (mul_out, ir_out) in itertools.product(irreps_in, irreps_out):
         if ir_in == ir_out:
@@ -121,12 +130,13 @@ def _blocks(
 
 
 def _copy(layer: Linear | SpeciesLinear, blocks: Mapping[o3.Irrep, Tensor]) -> None:
+    """Copy the weights of each irrep to a layer."""
     for weight, (_, ir) in zip(layer.weights, layer.irreps_out, strict=True):
         if ir in blocks:  # without an input of this irrep there is no weight
             weight.copy_(blocks[ir])
 
 
-_MUST_BE = {
+_SUPPORTED = {
     "interaction_type": ("nequip",),
     "use_bias_in_linear": (False,),
     "readout_as_fcn": (False,),
@@ -136,26 +146,30 @@ _MUST_BE = {
     "act_gate": ({"e": "silu", "o": "tanh"},),
     "self_connection_type": ("linear", "nequip"),
 }
-_DEAD = ("output_mask", "_w3j")
+"""Values of SevenNet's settings that `SevenNet` can represent."""
+_NOT_WEIGHTS = ("output_mask", "_w3j")
+"""Parts of the names of constants in SevenNet's state dict."""
 
 
 def from_sevennet(checkpoint: str | Path, *, dtype: torch.dtype = torch.float32) -> ForceField:
-    """A SevenNet potential as a symnets force field, in eval mode.
+    """Convert a SevenNet checkpoint to a symnets force field, in evaluation mode.
 
-    SevenNet's own loader builds the net once, then its weights are copied; `save` writes them to a
-    symnets file, which is read without SevenNet. In float64 both give the same energies and forces
-    up to rounding.
+    SevenNet's own loader builds the network, then its weights are copied. `save` writes the force field to a
+    symnets file, which is read without SevenNet. In float64 both codes give the same energies and forces up
+    to rounding.
 
-    A SevenNet checkpoint is a pickle: loading one runs the code in it. Load only those you trust.
+    A SevenNet checkpoint is a pickle, and loading a pickle runs the code in it. Load only checkpoints that
+    you trust.
 
     Args:
         checkpoint: "7net-0" or "7net-l3i5", which come with SevenNet, or the path of a checkpoint.
-        dtype: of weights and arithmetic; published weights are float32, so float64 holds them exactly.
+        dtype: dtype of weights and arithmetic; published weights are float32, which float64 represents
+            exactly.
 
     Raises:
         ModuleNotFoundError: SevenNet is not installed.
-        ValueError: no such checkpoint, or a net that `SevenNet` cannot represent, such as one of several
-            fidelities.
+        ValueError: there is no such checkpoint, or `SevenNet` cannot represent it, such as a network of
+            several fidelities.
 
     Example:
         force_field = from_sevennet("7net-0")
@@ -169,18 +183,18 @@ def from_sevennet(checkpoint: str | Path, *, dtype: torch.dtype = torch.float32)
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # hundreds of e3nn's warnings on TorchScript
-        peer = load_checkpoint(checkpoint)
-        config = peer.config
+        sevennet_checkpoint = load_checkpoint(checkpoint)
+        config = sevennet_checkpoint.config
         _check(config)
-        weights = read_weights(peer.build_model(), config)
+        weights = read_weights(sevennet_checkpoint.build_model(), config)
     return ForceField(weights.model(dtype)).eval()
 
 
 def read_weights(net: Any, config: dict[str, Any]) -> SevenNetWeights:
-    """Weights of a net that SevenNet has built.
+    """Weights of a network that SevenNet has built, and its configuration.
 
-    They are not read from its file: in older files the radial weights are in another order and some signs
-    differ, which SevenNet corrects when it builds the net.
+    Weights are not read from the checkpoint: in older ones the radial weights are in another order and some
+    signs differ, which SevenNet corrects when it builds the network.
     """
     _check(config)
     embedding, n_layers = net._modules["edge_embedding"], config["num_convolution_layer"]
@@ -211,16 +225,17 @@ def read_weights(net: Any, config: dict[str, Any]) -> SevenNetWeights:
     arrays = {
         name: array.detach().clone()
         for name, array in net.state_dict().items()
-        if array.numel() and not any(part in name for part in _DEAD)
+        if array.numel() and not any(part in name for part in _NOT_WEIGHTS)
     }
     arrays.setdefault("edge_embedding.basis_function.coeffs", embedding.basis_function.coeffs)
     return SevenNetWeights(tuple(species), arguments, tuple(layers), arrays)
 
 
 def _check(config: dict[str, Any]) -> None:
+    """Raise ValueError for a configuration that `SevenNet` cannot represent."""
     if config.get("use_modality"):
         raise ValueError("the checkpoint is a multi-fidelity net, which symnets cannot represent")
-    for name, allowed in _MUST_BE.items():
+    for name, allowed in _SUPPORTED.items():
         value = config[name]
         kinds = set(value) if isinstance(value, list) else {str(value)}
         if not kinds <= {str(v) for v in allowed} or len(kinds) > 1:

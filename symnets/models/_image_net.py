@@ -15,35 +15,38 @@ from symnets.models._vgg import VGG
 from symnets.names import did_you_mean
 
 
-class _Named(NamedTuple):
+class _NamedNet(NamedTuple):
+    """Constructor of an image net, and its description."""
+
     build: Callable[..., nn.Module]
-    text: str
+    description: str
 
 
 _NETS = {
-    "fc2": _Named(partial(FullyConnected, depth=2), "fully connected, 2 hidden layers"),
-    "fc4": _Named(partial(FullyConnected, depth=4), "fully connected, 4 hidden layers"),
-    "lenet": _Named(LeNet, "LeNet: 2 convolutions 5x5 with pooling, 3 linear layers"),
-    "alexnet": _Named(AlexNet, "AlexNet for small images: 5 convolutions, 3 linear layers"),
-    "vgg": _Named(
+    "fc2": _NamedNet(partial(FullyConnected, depth=2), "fully connected, 2 hidden layers"),
+    "fc4": _NamedNet(partial(FullyConnected, depth=4), "fully connected, 4 hidden layers"),
+    "lenet": _NamedNet(LeNet, "LeNet: 2 convolutions 5x5 with pooling, 3 linear layers"),
+    "alexnet": _NamedNet(AlexNet, "AlexNet for small images: 5 convolutions, 3 linear layers"),
+    "vgg": _NamedNet(
         partial(VGG, batch_norm=False), "VGG-11 made narrower: 8 convolutions 3x3, average over pixels"
     ),
-    "vgg_bn": _Named(partial(VGG, batch_norm=True), "the same with batch normalisation"),
-    "resnet": _Named(ResNet, "ResNet-18 made narrower: 8 residual blocks with batch normalisation"),
-    "efficientnet": _Named(EfficientNet, "EfficientNet-B0 made shorter and narrower: 7 inverted residuals"),
+    "vgg_bn": _NamedNet(partial(VGG, batch_norm=True), "the same with batch normalisation"),
+    "resnet": _NamedNet(ResNet, "ResNet-18 made narrower: 8 residual blocks with batch normalisation"),
+    "efficientnet": _NamedNet(
+        EfficientNet, "EfficientNet-B0 made shorter and narrower: 7 inverted residuals"
+    ),
 }
-IMAGE_NETS = {name: net.text for name, net in _NETS.items()}
-"""Names of image nets, and what each is."""
+IMAGE_NETS = {name: net.description for name, net in _NETS.items()}
+"""Description of each image net, by name."""
 
 
 def image_net(name: str, shape: Sequence[int], n_classes: int = 10, *, width: float = 1.0) -> nn.Module:
-    """A net that classifies images, with weights drawn from torch's global generator.
+    """Build a classifier of images by name, with weights drawn from torch's global generator.
 
-    It takes images (n, channels, rows, columns) and returns logits (n, n_classes). The nets are made
-    for 28 and 32 pixels and a CPU; small images are pooled less often, and 4 pixels are the fewest that
-    convolutional nets take. Weights start as N(0, 2 / fan-in), those of the readout as N(0, 1 / fan-in),
-    biases as 0. Every layer is a module that is called once and does not change its input, so that
-    hooks see inputs and outputs.
+    The net takes images (n, channels, rows, columns) and returns logits (n, n_classes). Sizes are chosen for
+    28 and 32 pixels and training on a CPU. Smaller images are pooled less often; convolutional nets need at
+    least 4 pixels. `init_weights` states the distribution of the initial weights. Every layer is a module
+    that is called once and does not change its input, so that hooks see all inputs and outputs.
 
     Args:
         name: one of `IMAGE_NETS`.
@@ -52,7 +55,7 @@ def image_net(name: str, shape: Sequence[int], n_classes: int = 10, *, width: fl
         width: factor of all hidden numbers of channels and units.
 
     Raises:
-        ValueError: an unknown name (the nearest is named), or sizes out of range.
+        ValueError: an unknown name (the message suggests the nearest one), or sizes out of range.
 
     Example:
         >>> image_net("vgg_bn", (1, 28, 28))(torch.randn(5, 1, 28, 28)).shape

@@ -1,4 +1,4 @@
-"""Initial weights of image nets, their sizes, and the checks of the images they take."""
+"""Shared parts of image nets: initial weights, numbers of channels and poolings, checks of images."""
 
 import math
 from collections.abc import Sequence
@@ -11,9 +11,13 @@ def init_weights(model: nn.Module, readout: nn.Linear) -> None:
 
         w ~ N(0, 2 / fan-in),   readout: w ~ N(0, 1 / fan-in),   biases 0,
 
-    with fan-in = channels · kernel², the inputs of one output. The 2 makes up for the half of the second
-    moment that a ReLU cuts off (He et al. 2015, arXiv:1502.01852); no ReLU follows the readout.
-    Batch normalisations keep torch's start: factor 1, shift 0.
+    where fan-in is the number of inputs of one output, channels · kernel². The factor 2 compensates for ReLU,
+    which halves the second moment (He et al. 2015, arXiv:1502.01852); no ReLU follows the readout. Batch
+    normalisations keep torch's initial factor 1 and shift 0.
+
+    Args:
+        model: net whose weights are overwritten.
+        readout: its last layer.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -24,7 +28,7 @@ def init_weights(model: nn.Module, readout: nn.Linear) -> None:
 
 
 SMALLEST = 4
-"""Least number of rows and columns of the images of a convolutional net."""
+"""Smallest number of rows and columns of images for convolutional nets."""
 
 
 def check_sizes(
@@ -33,7 +37,7 @@ def check_sizes(
     """Check the sizes of an image net; returns the shape of an image as (channels, rows, columns).
 
     Raises:
-        ValueError: the shape has not three sizes, a size is too small, or the width is not positive.
+        ValueError: the shape does not have three sizes, a size is too small, or the width is not positive.
     """
     sizes = tuple(int(size) for size in shape)
     if len(sizes) != 3:
@@ -54,12 +58,12 @@ def check_sizes(
 
 
 def scaled(size: int, width: float) -> int:
-    """A number of channels or units times the width: the nearest whole number, at least 1."""
+    """Number of channels or units times the width, rounded to a whole number of at least 1."""
     return max(1, round(size * width))
 
 
 def n_poolings(shape: Sequence[int], most: int) -> int:
-    """Number of poolings by 2 (rounded down) that leave at least one pixel, at most `most`.
+    """Number of poolings by 2 (rounded down) that leave at least one pixel, but at most `most`.
 
     Example:
         28 goes to 14, 7, 3, 1: `n_poolings((1, 28, 28), 5)` is 4.
@@ -73,10 +77,10 @@ def check_images(images: Tensor, shape: Sequence[int]) -> Tensor:
     Raises:
         ValueError: they have another shape; the message names both.
     """
-    came = tuple(images.shape[1:])
-    if images.ndim != 4 or came != tuple(shape):
+    image_shape = tuple(images.shape[1:])
+    if images.ndim != 4 or image_shape != tuple(shape):
         expected = ", ".join(map(str, shape))
-        channels_last = came[-1:] + came[:-1] == tuple(shape)
+        channels_last = image_shape[-1:] + image_shape[:-1] == tuple(shape)
         hint = "; channels come first: images.permute(0, 3, 1, 2)" if channels_last else ""
         raise ValueError(f"images: expected shape (n, {expected}), got {tuple(images.shape)}{hint}")
     return images

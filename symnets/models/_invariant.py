@@ -22,13 +22,14 @@ from symnets.ops import blocks
 
 
 class PowerSpectrumLayer(nn.Module):
-    """One step of message passing on scalars h, through the neighbour density and its invariants,
+    """One step of message passing on scalars h, through the power spectrum of the neighbour density:
 
         A_i[lm, c] = mean_neighbors^(-1/2) Σ_j w_lc(r_ij) Y_lm(r̂_ij) (W h_j)_c
         p_i[l, c]  = (2l+1)^(-1/2) Σ_m A_i[lm, c] (V A_i)[lm, c]
-        h_i ← self_connection(h_i, species) + MLP(A_i[0], p_i).
+        h_i ← self_connection(h_i, species) + MLP(A_i[00], p_i)
 
-    The angular part of A is summed within the layer: messages are scalars.
+    with radial networks w, and linear layers W and V over channels c. A is not sent to neighbours; messages
+    are the scalars h.
     """
 
     def __init__(
@@ -65,31 +66,33 @@ class PowerSpectrumLayer(nn.Module):
     ) -> Float[Tensor, "nodes channels"]:
         """Scalars after one step of message passing."""
         density = self.density(self.before(features), edges, edge_index)
-        ours, mixed = (blocks(a, self.density.irreps_out) for a in (density, self.mix(density)))
-        spectrum = [(a * b).sum(1) * a.shape[1] ** -0.5 for a, b in zip(ours, mixed, strict=True)]
-        update = self.update(torch.cat([ours[0].squeeze(1), *spectrum], dim=1))
+        unmixed, mixed = (blocks(a, self.density.irreps_out) for a in (density, self.mix(density)))
+        spectrum = [(a * b).sum(1) * a.shape[1] ** -0.5 for a, b in zip(unmixed, mixed, strict=True)]
+        update = self.update(torch.cat([unmixed[0].squeeze(1), *spectrum], dim=1))
         return self.self_connection(features, species) + update
 
 
 class Invariant(EnergyModel):
-    """Atomic energies from rotation-invariant messages: the baseline for `NequIP`.
+    """Potential with rotation-invariant messages, a baseline for the equivariant `NequIP`.
 
     Features and messages are scalars. Each layer depends on distances and, through the power
     spectrum of the neighbour density, on the angles between pairs of neighbours.
-    Invariants of a density: Bartók et al. 2013, arXiv:1209.3140, section II.
+
+    Source of the power spectrum: Bartók et al. 2013, arXiv:1209.3140, section II.
 
     Args:
         species: elements, as symbols or atomic numbers.
         cutoff: Å; edges are between atoms closer than this.
         lmax: highest degree of the power spectrum.
-        channels: number of scalars of an atom.
+        channels: number of scalar features of each atom.
         layers: number of steps of message passing.
         n_basis: number of radial basis functions.
         radial_hidden: widths of the hidden layers of the radial networks.
-        mean_neighbors: average number of neighbours, normalises the sums over them.
-        shift: eV, energy of each atom before the network adds its own, about that of an isolated one: one
-            number for all species or one for each.
-        scale: eV, natural size of an atom's energy: one number for all species or one for each.
+        mean_neighbors: average number of neighbours; sums over neighbours are divided by its square root.
+        shift: eV, energy of each atom without the contribution of the network, about that of an isolated
+            atom: one number for all species or one for each.
+        scale: eV, factor of the network's contribution: one number for all species or one for each, such as
+            the RMS of force components times 1 Å.
     """
 
     def __init__(
@@ -141,6 +144,6 @@ class Invariant(EnergyModel):
         species = self.species_index(graph.z)
         edges = self.edges(graph)
         features = self.embedding[species]
-        for exchange in self.exchanges:
-            features = exchange(features, edges, graph.edge_index, species)
+        for layer in self.exchanges:
+            features = layer(features, edges, graph.edge_index, species)
         return self.atomic_energy(self.readout(features).squeeze(-1), species)

@@ -10,11 +10,11 @@ from symnets.models._image_net_layers import check_images, check_sizes, init_wei
 
 
 class LeNet(nn.Module):
-    """Convolution 5x5, max-pool, convolution 5x5, max-pool, three linear layers; ReLU between all.
+    """LeNet: convolution 5x5, max-pool, convolution 5x5, max-pool, three linear layers; ReLU between all.
 
-    6 and 16 channels, 120 and 84 units as in LeCun et al. 1998 (Proc. IEEE 86, 2278), whose
-    sub-sampling was an average with trained factors. Convolutions have no padding, except 2 zeros on
-    each side in the first one for images below 32 pixels and in the second one below 16. Maps so shrink
+    The layers have 6 and 16 channels, 120 and 84 units, as in LeCun et al. 1998 (Proc. IEEE 86, 2278), where
+    pooling was an average with trained factors. Convolutions have no padding, except that the first pads
+    images below 32 pixels, and the second images below 16 pixels, by 2 zeros on each side. Maps shrink as
 
         32 -> 28 -> 14 -> 10 -> 5,   28 -> 28 -> 14 -> 10 -> 5,   8 -> 8 -> 4 -> 4 -> 2.
 
@@ -33,9 +33,9 @@ class LeNet(nn.Module):
         self.config = {"shape": self.shape, "n_classes": n_classes, "width": width}
         channels, rows, columns = self.shape
         first, second, third, fourth = (scaled(size, width) for size in (6, 16, 120, 84))
-        smaller = min(rows, columns)
-        padding = (2 if smaller < 32 else 0, 2 if smaller < 16 else 0)
-        maps = [_after(side, padding) for side in (rows, columns)]
+        smaller_side = min(rows, columns)
+        padding = (2 if smaller_side < 32 else 0, 2 if smaller_side < 16 else 0)
+        maps = [_side_after_poolings(side, padding) for side in (rows, columns)]
         self.features = nn.Sequential(
             OrderedDict[str, nn.Module](
                 conv1=nn.Conv2d(channels, first, 5, padding=padding[0]),
@@ -59,7 +59,7 @@ class LeNet(nn.Module):
         return self.readout(self.features(check_images(images, self.shape)))
 
 
-def _after(side: int, padding: tuple[int, int]) -> int:
+def _side_after_poolings(side: int, padding: tuple[int, int]) -> int:
     """Rows (or columns) of the maps after both convolutions and poolings."""
     for zeros in padding:
         side = (side + 2 * zeros - 4) // 2

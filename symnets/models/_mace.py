@@ -20,33 +20,35 @@ from symnets.nn import (
 
 
 class MACE(EnergyModel):
-    """Atomic energies from products of sums over neighbours.
+    """MACE potential: atomic energies from many-body products of sums over neighbours.
 
-    The species embedding (scalars) is followed by `layers` many-body interactions. Each layer depends on up
-    to correlation + 1 atoms at once, so that two layers are enough. The energy is the sum over layers of a
-    readout of the layer's scalars, linear except after the last layer, with a scale and shift for every
-    species. All irreps have the parity of spherical harmonics, p = (-1)^l. The products are prepared in a
-    tenth of a second with lmax = 3 and correlation = 3, but in minutes with lmax = 6, or with 4 and 4.
+    The species embedding (scalars) is followed by `layers` interactions (`ManyBodyInteraction`). A layer
+    correlates up to correlation + 1 atoms, so that two layers are enough. Each layer has a readout of its
+    scalars, linear except for an MLP after the last layer; their sum is the energy, up to a scale and shift
+    for every species. All irreps have the parity of spherical harmonics, p = (-1)^l.
 
-    Source: Batatia et al. 2022, arXiv:2206.07697. The products leave out MACE's linearly dependent paths,
-    the first layer has a self-connection like the others, and sums over n neighbours are divided by √n,
-    not n.
+    Bases of the products are computed when the model is built. This takes a tenth of a second for lmax = 3
+    and correlation = 3, but minutes for lmax = 6, or for lmax = 4 and correlation = 4.
+
+    Source: Batatia et al. 2022, arXiv:2206.07697. Differences: linearly dependent paths of the products are
+    left out, the first layer has a self-connection like the others, and sums over neighbours are divided by
+    √mean_neighbors, not mean_neighbors.
 
     Args:
         species: elements, as symbols or atomic numbers.
         cutoff: Å; edges are between atoms closer than this.
-        lmax: highest degree of spherical harmonics and of the factors of products.
-        feature_lmax: highest degree of the features that atoms exchange.
-        correlation: number of factors of the products.
-        channels: number of channels of every irrep.
+        lmax: highest degree of spherical harmonics, and of the sums over neighbours.
+        feature_lmax: highest degree of the features between layers, which are sent to neighbours.
+        correlation: highest number of factors of a product.
+        channels: number of channels of each irrep.
         layers: number of interactions.
         n_basis: number of radial basis functions.
         radial_hidden: widths of the hidden layers of the radial networks.
-        mean_neighbors: average number of neighbours, normalises the sums over them.
-        shift: eV, energy of each atom before the network adds its own, about that of an isolated one: one
-            number for all species or one for each.
-        scale: eV, natural size of an atom's energy: one number for all species or one for each;
-            force RMS times 1 Å is a good one.
+        mean_neighbors: average number of neighbours; sums over neighbours are divided by its square root.
+        shift: eV, energy of each atom without the contribution of the network, about that of an isolated
+            atom: one number for all species or one for each.
+        scale: eV, factor of the network's contribution: one number for all species or one for each, such as
+            the RMS of force components times 1 Å.
     """
 
     def __init__(
@@ -104,10 +106,10 @@ class MACE(EnergyModel):
 
     @staticmethod
     def check_options(options: Mapping[str, Any]) -> None:
-        """Check options against each other, before any work is done.
+        """Check that the options of a configuration agree with each other, before a model is built.
 
         Raises:
-            OutOfRange: no product has features of degree `feature_lmax`.
+            OutOfRange: no product has the degree `feature_lmax`.
         """
         highest = options["correlation"] * options["lmax"]
         if options["layers"] > 1 and options["feature_lmax"] > highest:

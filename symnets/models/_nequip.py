@@ -12,10 +12,10 @@ from symnets.nn import MLP, AtomicEnergy, EdgeGeometry, Interaction
 
 
 class NequIP(EnergyModel):
-    """Atomic energies by equivariant message passing.
+    """NequIP potential: atomic energies by O(3)-equivariant message passing.
 
-    Species embedding (scalars), `layers` interaction blocks with features of every l <= lmax
-    (scalars only after the last), a scalar readout, and a scale and shift for every species.
+    The species embedding (scalars) is followed by `layers` interaction blocks, an MLP as readout, and a scale
+    and shift for every species. Features have every l <= lmax; after the last block only scalars remain.
 
     Source: Batzner et al. 2022, Nature Communications 13, 2453 (arXiv:2101.03164).
 
@@ -23,18 +23,18 @@ class NequIP(EnergyModel):
         species: elements, as symbols or atomic numbers.
         cutoff: Å; edges are between atoms closer than this.
         lmax: highest degree of features and spherical harmonics.
-        channels: number of channels of every irrep.
+        channels: number of channels of each irrep.
         layers: number of interaction blocks.
-        parity: features of both parities for every l; otherwise only those of spherical
-            harmonics, p = (-1)^l. The energy is invariant under O(3) in both cases. By the selection
-            rules the additional features reach the energy only through four layers or more.
+        parity: whether features have both parities for every l; otherwise only the parity of spherical
+            harmonics, p = (-1)^l. The energy is invariant under O(3) in both cases. By the selection rules
+            the additional features contribute to the energy only in networks of four layers or more.
         n_basis: number of radial basis functions.
         radial_hidden: widths of the hidden layers of the radial networks.
-        mean_neighbors: average number of neighbours, normalises the sums over them.
-        shift: eV, energy of each atom before the network adds its own, about that of an isolated one: one
-            number for all species or one for each.
-        scale: eV, natural size of an atom's energy: one number for all species or one for each;
-            force RMS times 1 Å is a good one.
+        mean_neighbors: average number of neighbours; sums over neighbours are divided by its square root.
+        shift: eV, energy of each atom without the contribution of the network, about that of an isolated
+            atom: one number for all species or one for each.
+        scale: eV, factor of the network's contribution: one number for all species or one for each, such as
+            the RMS of force components times 1 Å.
     """
 
     def __init__(

@@ -10,16 +10,16 @@ from symnets.models._image_net_layers import check_images, check_sizes, init_wei
 
 
 class ResNet(nn.Module):
-    """The four stages of two `BasicBlock`s of ResNet-18 (He et al. 2016, arXiv:1512.03385), made narrower.
+    """ResNet-18 with fewer channels (He et al. 2016, arXiv:1512.03385): four stages of two `BasicBlock`s.
 
-    For small images the stem is a 3x3 convolution of stride 1 without pooling. The stages have 1, 2,
-    4, 8 times the channels of the first; those after the first begin with a stride of 2, which rounds up:
+    For small images the stem is a 3x3 convolution of stride 1 without pooling. The stages have 1, 2, 4, 8
+    times the channels of the first. Each stage after the first halves rows and columns, rounded up:
 
         32 -> 16 -> 8 -> 4,   28 -> 14 -> 7 -> 4,   8 -> 4 -> 2 -> 1;
 
-    then the average over pixels and a linear readout. Convolutions have no bias, which the batch
-    normalisations would subtract. From 8 pixels, maps shrink to one, where torch cannot normalise a
-    training batch of one image.
+    An average over pixels and a linear readout follow. Convolutions have no bias, since batch normalisation
+    would subtract it. Images of 8 pixels shrink to one pixel, for which torch cannot normalise a training
+    batch of one image.
 
     Args:
         shape: (channels, rows, columns) of an image, at least 4 x 4.
@@ -54,10 +54,15 @@ class ResNet(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """x -> ReLU(s(x) + norm conv ReLU norm conv x), with 3x3 convolutions, the first with the stride.
+    """Residual block of two 3x3 convolutions, x -> ReLU(s(x) + norm conv ReLU norm conv x).
 
     The shortcut s is the identity, or a 1x1 convolution with a batch normalisation where the number
     of channels or of pixels changes.
+
+    Args:
+        channels: number of channels of the input.
+        out: number of channels of the output.
+        stride: stride of the first convolution and of the shortcut.
     """
 
     def __init__(self, channels: int, out: int, stride: int) -> None:
@@ -77,6 +82,6 @@ class BasicBlock(nn.Module):
         self.relu2 = nn.ReLU()
 
     def forward(self, x: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n out r c"]:
-        """The maps after the block."""
-        change = self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x)))))
-        return self.relu2(self.shortcut(x) + change)
+        """Maps after the block."""
+        residual = self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x)))))
+        return self.relu2(self.shortcut(x) + residual)

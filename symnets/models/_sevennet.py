@@ -20,33 +20,39 @@ from symnets.nn import (
 
 
 class SevenNet(EnergyModel):
-    """Atomic energies by equivariant message passing, the architecture of SevenNet-0.
+    """SevenNet potential: atomic energies by equivariant message passing, as in SevenNet-0.
 
-    Differences from `NequIP`: the numbers of channels of scalars, vectors, ... differ; the self-connection
-    may be the same for all species, which keeps a net of 89 elements small; the readout is linear; without
+    Differences from `NequIP`: each irrep has its own number of channels; the self-connection may have the
+    same weights for all species, which keeps a model of 89 elements small; the readout is linear; without
     `parity` all irreps are even, so that the energy is invariant under rotations but may differ between
     mirror images.
 
-    `from_sevennet` builds one with the published weights.
+    `from_sevennet` reads published weights.
 
     Source: Park et al. 2024, J. Chem. Theory Comput. 20, 4857 (arXiv:2402.03789).
 
     Args:
         species: elements, as symbols or atomic numbers.
         cutoff: Å; edges are between atoms closer than this.
-        irreps: features before the first layer (scalars), after it, ..., after the last (scalars).
+        irreps: irreps of the features before the first layer (scalars), after it, ..., and after the last
+            layer (scalars).
         lmax: highest degree of the spherical harmonics.
-        parity: irreps under O(3), with spherical harmonics of parity (-1)^l; otherwise under SO(3),
-            written with even irreps alone.
+        parity: whether irreps are those of O(3), with spherical harmonics of parity (-1)^l; otherwise they
+            are those of SO(3), written as even irreps.
         n_basis: number of radial basis functions.
-        switch_on: Å, where X-PLOR's envelope begins; None for the polynomial envelope.
+        switch_on: Å, distance at which X-PLOR's envelope begins; None for the polynomial envelope.
         envelope_order: order of the polynomial envelope.
         radial_hidden: widths of the hidden layers of the radial networks.
-        species_self_connection: whether each species has its own weights of the self-connection.
+        species_self_connection: whether each species has its own weights in the self-connection.
         mean_neighbors: average number of neighbours, one for all layers or one for each; sums over
-            neighbours are divided by its root.
-        shift: eV, energy of an isolated atom: one number for all species or one for each.
-        scale: eV, natural size of an atom's energy: one number for all species or one for each.
+            neighbours are divided by its square root.
+        shift: eV, energy of each atom without the contribution of the network, about that of an isolated
+            atom: one number for all species or one for each.
+        scale: eV, factor of the network's contribution: one number for all species or one for each.
+
+    Raises:
+        ValueError: the first or last irreps are not even scalars, no path leads to an irrep of a layer, or
+            `mean_neighbors` has a wrong length.
     """
 
     def __init__(
@@ -123,7 +129,7 @@ class SevenNet(EnergyModel):
         """Energy of each atom in eV, float64."""
         species = self.species_index(graph.z)
         edges = self.edges(graph)
-        # A linear map of the one-hot species, with the factor fan_in^(-1/2) of every linear map.
+        # A linear layer on the one-hot species, with the factor fan_in^(-1/2) of every linear layer.
         features = self.embedding[species] * self.embedding.shape[0] ** -0.5
         for interaction in self.interactions:
             features = interaction(features, edges, graph.edge_index, species)

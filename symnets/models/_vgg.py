@@ -9,20 +9,20 @@ from torch import Tensor, nn
 from symnets.models._image_net_layers import check_images, check_sizes, init_weights, n_poolings, scaled
 
 BLOCKS = ((1,), (2,), (4, 4), (8, 8), (8, 8))
-"""Channels of the eight convolutions of VGG-11, over those of the first; a pooling ends each block."""
+"""Channels of the eight convolutions of VGG-11, relative to the first; a pooling ends each block."""
 
 
 class VGG(nn.Module):
-    """The eight convolutions of VGG-11 (Simonyan and Zisserman 2015, arXiv:1409.1556), made narrower.
+    """VGG-11 with fewer channels (Simonyan and Zisserman 2015, arXiv:1409.1556) and a linear readout.
 
-    3x3, "same" padding, ReLU, blocks ended by max-pooling by 2; then the average over the pixels left
-    (one, for the sizes below) and a linear readout in place of three linear layers. Poolings that
-    would leave no pixel are left out:
+    The eight convolutions are 3x3 with "same" padding and ReLU, in blocks that end with max-pooling by 2. The
+    average over the remaining pixels (one, for the sizes below) and a linear readout replace three linear
+    layers. Poolings that would leave no pixel are left out:
 
         32 -> 16 -> 8 -> 4 -> 2 -> 1,   28 -> 14 -> 7 -> 3 -> 1,   8 -> 4 -> 2 -> 1.
 
-    With batch normalisation convolutions have no bias, which it would subtract. Maps may shrink to
-    one pixel, where torch cannot normalise a training batch of one image.
+    With batch normalisation, which would subtract a bias, convolutions have none. Maps may shrink to one
+    pixel, for which torch cannot normalise a training batch of one image.
 
     Args:
         shape: (channels, rows, columns) of an image, at least 4 x 4.

@@ -1,4 +1,4 @@
-"""WithZBL: an energy model plus the screened repulsion of nuclei."""
+"""WithZBL: an energy model plus the screened Coulomb repulsion of nuclei."""
 
 import torch
 from ase.data import covalent_radii
@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from symnets.data import AtomGraph
 from symnets.nn import polynomial_envelope
 
-# Universal screening function: Ziegler, Biersack, Littmark 1985.
+# c_n and d_n of the universal screening function: Ziegler, Biersack, Littmark 1985.
 _AMPLITUDES = (0.1818, 0.5099, 0.2802, 0.02817)
 _DECAYS = (3.2, 0.9423, 0.4029, 0.2016)
 _COULOMB = 14.3996454784255
 """e² / 4πε₀ in eV Å."""
 _BOHR = 0.529177210903
-"""Å."""
+"""a_0 in Å."""
 
 
 class WithZBL(nn.Module):
@@ -23,11 +23,14 @@ class WithZBL(nn.Module):
         E_ij = e²/(4πε₀) Z_i Z_j / r Σ_n c_n exp(-d_n r / a) · u(r / r_s),
         a = 0.8854 a_0 / (Z_i^0.23 + Z_j^0.23),
 
-    half of it for each atom of the pair. The envelope u takes it to zero at r_s, the sum of the covalent
-    radii (at most the cutoff), so that bonds at equilibrium are hardly changed.
+    with atomic numbers Z and the Bohr radius a_0. Each atom of a pair has half of E_ij. The envelope u
+    (`polynomial_envelope`) takes it to zero at r_s, the sum of the covalent radii (at most the cutoff), so
+    that bonds at equilibrium hardly change.
+
+    Source: Ziegler, Biersack and Littmark 1985, The Stopping and Range of Ions in Solids.
 
     Args:
-        energy_model: model of atomic energies with `species` and `cutoff`.
+        energy_model: model of atomic energies in eV, with `species` and `cutoff`.
     """
 
     def __init__(self, energy_model: nn.Module) -> None:
@@ -49,16 +52,18 @@ class WithZBL(nn.Module):
         r = graph.edge_vectors().norm(dim=-1)
         z = graph.z.to(r.dtype)
         radii = self._covalent_radii(r)[graph.z]
-        stop = (radii[sender] + radii[receiver]).clamp(max=self.cutoff)
-        length = 0.8854 * _BOHR / (z[sender] ** 0.23 + z[receiver] ** 0.23)
-        screening = sum(c * torch.exp(-d * r / length) for c, d in zip(_AMPLITUDES, _DECAYS, strict=True))
-        pair = _COULOMB * z[sender] * z[receiver] / r * screening * polynomial_envelope(r / stop)
-        return r.new_zeros(graph.z.shape[0]).index_add(0, receiver, pair / 2)
+        r_stop = (radii[sender] + radii[receiver]).clamp(max=self.cutoff)
+        screening_length = 0.8854 * _BOHR / (z[sender] ** 0.23 + z[receiver] ** 0.23)
+        screening = sum(
+            c * torch.exp(-d * r / screening_length) for c, d in zip(_AMPLITUDES, _DECAYS, strict=True)
+        )
+        pair_energy = _COULOMB * z[sender] * z[receiver] / r * screening * polynomial_envelope(r / r_stop)
+        return r.new_zeros(graph.z.shape[0]).index_add(0, receiver, pair_energy / 2)
 
     def _covalent_radii(self, like: Tensor) -> Float[Tensor, " elements"]:
         """Covalent radii in Å, in the dtype and on the device of a tensor; copied there once."""
         key = (like.dtype, like.device)
         if key not in self._radii:
-            with torch.inference_mode(False):  # so that a later training can use them
+            with torch.inference_mode(False):  # tensors made in inference mode cannot be used in training
                 self._radii[key] = torch.as_tensor(covalent_radii, dtype=like.dtype, device=like.device)
         return self._radii[key]
