@@ -12,6 +12,7 @@ A block of Python whose first line is `# needs: PACKAGE` runs where the package 
 """
 
 import importlib.util
+import os
 import random
 import re
 import shlex
@@ -40,7 +41,7 @@ PAGES = sorted(
 BLOCK = re.compile(r"((?:^<!--(?:(?!-->).)*-->\n+)*)^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMENT = re.compile(r"<!--\s*(file|test|slow|skip)(?::\s*(.*?))?\s*-->", re.DOTALL)
 NUMBERS = r"\d+|an?|few|some|half a|one|two|three|four|five|ten|twenty"
-DURATION = re.compile(rf"\b({NUMBERS}) (s|seconds?|min|minutes?|hours?)\b|[Ss]econds\b")
+DURATION = re.compile(rf"\b({NUMBERS}) (s|seconds?|min|minutes?|hours?)\b|([Ss]econds|[Mm]inutes|[Hh]ours)\b")
 
 
 class Block(NamedTuple):
@@ -84,11 +85,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv("SYMNETS_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     monkeypatch.setattr(socket.socket, "connect", no_network)
+    environment = dict(os.environ)
     modules, dtype, threads = set(sys.modules), torch.get_default_dtype(), torch.get_num_threads()
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
     yield tmp_path
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
     torch.set_default_dtype(dtype)
     torch.set_num_threads(threads)
     for name in set(sys.modules) - modules:
@@ -125,7 +129,9 @@ def run_commands(text: str, where: str) -> None:
         words = shlex.split(line, comments=True)
         if not words:
             continue
-        if words[0] == "symnets" and not set("|;&<>$") & set(line.partition("#")[0]):
+        if words[0] == "export":
+            os.environ.update([words[1].split("=", 1)])
+        elif words[0] == "symnets" and not set("|;&<>$") & set(line.partition("#")[0]):
             if words[1] == "sweep" and "--executor" not in words:
                 words += ["--executor", "serial"]
             try:
