@@ -134,6 +134,8 @@ def test_a_removal_that_was_killed_is_finished(tmp_path, monkeypatch):
 def test_other_files_in_the_directory_are_ignored(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "figure.png").touch()
+    for hidden in (".DS_Store", f"._{'0' * 16}", "Thumbs.db"):
+        (tmp_path / hidden).touch()
     (tmp_path / ("0" * 16)).touch()
     write_run(tmp_path, a_run())
     assert run_hashes(tmp_path) == {a_run().hash}

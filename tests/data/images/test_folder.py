@@ -23,7 +23,8 @@ def saved(path: Path, shape: tuple[int, ...] = (10, 12, 3), **options: object) -
 
 
 def test_files_of_subfolders_are_sorted(tmp_path: Path) -> None:
-    for name in ("b/2.png", "a/1.JPG", "a/notes.txt", "3.jpeg"):
+    hidden = ("a/._1.JPG", ".trash/4.png", "__MACOSX/._3.jpeg")  # as macOS writes them
+    for name in ("b/2.png", "a/1.JPG", "a/notes.txt", "3.jpeg", ".DS_Store", *hidden):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     assert [path.name for path in image_files(tmp_path)] == ["3.jpeg", "1.JPG", "2.png"]
