@@ -75,8 +75,14 @@ def _values_only(images: Tensor, displacement: Tensor) -> bool:
     return no_derivatives(images, displacement) and images.device.type == displacement.device.type == "cpu"
 
 
+SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+"""Integers of the same bits that torch can index."""
+
+
 def _nearest(images: Tensor, displacement: Tensor) -> Tensor:
     """Values of the nearest pixels, by indexing, without arithmetic on them."""
+    if images.dtype in SIGNED:
+        return _nearest(images.view(SIGNED[images.dtype]), displacement).view(images.dtype)
     flat = images.new_zeros((), dtype=torch.int64)
     displacement = displacement.detach()
     for pixels, u, size in zip(_pixels(displacement), displacement.unbind(-1), images.shape[2:], strict=True):

@@ -121,6 +121,17 @@ def test_arrays_of_masks_boxes_and_key_points() -> None:
     assert np.array_equal(mixed["masks"][2][0], expected.numpy())
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "uint32", "int64", "uint64", "float16", ">u2"])
+def test_masks_of_any_dtype_keep_their_values(dtype: str) -> None:
+    values = MASK.numpy().astype(dtype)
+    values[values == 4] = np.iinfo(dtype).max if "f" not in dtype else 60000
+    found = deform({"image": RGB, "mask": values})["mask"]
+    assert found.dtype == np.dtype(dtype)
+    expected = EXPECTED["mask"].numpy().astype(dtype)
+    assert np.array_equal(found[expected < 4], expected[expected < 4])
+    assert set(np.unique(found)) == set(np.unique(values))
+
+
 def test_boolean_arrays_are_masks_only() -> None:
     assert deform({"image": RGB, "mask": MASK.numpy() > 2})["mask"].dtype == np.bool_
     with pytest.raises(ValueError, match=r"image: torch.bool cannot be interpolated"):
