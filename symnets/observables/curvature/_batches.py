@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from symnets.data import Batch, Labels, check_binary_labels
 from symnets.loss import Loss, derivatives_of, matched, mean_loss
@@ -25,13 +26,18 @@ def list_batches(batch: Batches) -> list[Batch]:
         pairs = [pairs]
     elif isinstance(pairs, Mapping | Tensor) or not isinstance(pairs, Iterable):
         pairs = [Batch.of(pairs)]  # which refuses it
-    batches = [Batch.of(pair) for pair in pairs]
+    batches = [tree_map(_differentiable, Batch.of(pair)) for pair in pairs]
     if not batches:
         raise ValueError("batch: expected at least one batch, got none")
     for one in batches:
         if n_examples(one) == 0:
             raise ValueError("batch: expected at least one example, got an empty batch")
     return batches
+
+
+def _differentiable(part: Any) -> Any:
+    """A copy of a tensor that was made in inference mode, and cannot be saved for derivatives."""
+    return part.clone() if isinstance(part, Tensor) and part.is_inference() else part
 
 
 def _is_pair(batch: Any) -> bool:

@@ -51,6 +51,7 @@ class CurvatureOperator(LinearOperator):
             derivative.
     """
 
+    @torch.inference_mode(False)  # derivatives are needed there too
     def __init__(self, model: nn.Module, loss: Loss, batch: Batches) -> None:
         if getattr(model, "members", None) is not None:
             raise ValueError("model: expected a single net, got members; take model.member(s)")
@@ -82,6 +83,7 @@ class CurvatureOperator(LinearOperator):
         with torch.enable_grad():
             return self._prepare(self._model.keep_graph(self._loss, batch))
 
+    @torch.inference_mode(False)
     def _multiply(self, vector: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
         """One column, on the device of the model."""
         with second_derivatives():

@@ -50,6 +50,7 @@ class HessianSplit:
         return self.h0.shape[-1]
 
 
+@torch.inference_mode(False)  # derivatives are needed there too
 def hessian_split(model: nn.Module, loss: Loss, batch: Batches) -> HessianSplit:
     """The two parts H0 and Hp of the Hessian, as dense matrices.
 
@@ -169,6 +170,7 @@ def _asymmetry(matrix: Float[Tensor, "N N"]) -> float:
     return float(torch.stack(squares).sum().sqrt())
 
 
+@torch.inference_mode(False)
 def h0_spectrum(model: nn.Module, loss: Loss, batch: Batches) -> Spectrum:
     """Spectrum of H0 = (1/P) Σ ℓ'' ∇f ∇fᵀ: its min(N, N_Δ) largest eigenvalues; the others are exactly zero.
 
