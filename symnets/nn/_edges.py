@@ -18,7 +18,9 @@ class Edges(NamedTuple):
     """
 
     basis: Float[Tensor, "pairs n_basis"]
+    """Radial functions of the length."""
     filters: Float[Tensor, "edges dim_filter"]
+    """Spherical harmonics of the direction, by which convolutions multiply features."""
     pair: Int[Tensor, " edges"] | None = None
     """Row of `basis` of each edge; None if each edge has its own."""
 

@@ -23,7 +23,7 @@ class ManyBodyProduct(nn.Module):
 
     Args:
         irreps_in: irreps of the features, all with the same number of channels.
-        irreps_out: irreps of the result, with as many channels.
+        irreps_out: irreps of the result, with the same number of channels.
         correlation: highest degree of the products; products of sums over neighbours are
             (correlation + 1)-body terms.
         n_species: number of species.
@@ -65,7 +65,7 @@ class ManyBodyInteraction(nn.Module):
     Args:
         irreps_in: irreps of the features x.
         irreps_filter: irreps of the spherical harmonics, and of A.
-        irreps_out: irreps of the result, all with the same number of channels, which A has too.
+        irreps_out: irreps of the result, all with the same number of channels. A has this number, too.
         correlation: highest number of factors A in a product.
         n_species: number of species.
         n_basis: size of the radial basis.
