@@ -158,7 +158,7 @@ def adjacency(
 
 
 def _compress(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the edges sorted by one of 0, ..., n - 1, and the position of the first edge of each."""
+    """Indices of the edges sorted by value (0 to n - 1), and the position of each value's first edge."""
     start = np.zeros(n + 1, dtype=np.int64)
     np.cumsum(np.bincount(values, minlength=n), out=start[1:])
     is_sorted = bool((values[1:] >= values[:-1]).all())

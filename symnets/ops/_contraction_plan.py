@@ -153,7 +153,8 @@ class ContractionPlan:
         expansion: coefficient of each term in each path, (terms, n_paths).
 
     Raises:
-        ValueError: unequal numbers of channels, or an output irrep that no product of the features contains.
+        ValueError: unequal numbers of channels, a correlation below 1, or an output irrep that no product of
+            the features contains.
     """
 
     def __init__(self, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str, correlation: int) -> None:

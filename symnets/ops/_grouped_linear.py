@@ -116,7 +116,7 @@ class _Linear(torch.autograd.Function):
 
 
 class _Outer(torch.autograd.Function):
-    """Autograd function of its gradient, dW[group, c', c] = Σ_{n of the group, m} x[n, m, c'] g[n, m, c]."""
+    """Autograd function of the gradient dW[group, c', c] = Σ_{n of the group, m} x[n, m, c'] g[n, m, c]."""
 
     @staticmethod
     def forward(

@@ -32,7 +32,7 @@ class LinearWeights(NamedTuple):
     matrix: Float[Tensor, "n_hidden weight_numel"]
 
     def rows(self) -> Float[Tensor, "pairs weight_numel"]:
-        """The weights w, one row a pair."""
+        """The weights w, one row for each pair."""
         return self.hidden @ self.matrix
 
 

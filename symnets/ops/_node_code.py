@@ -66,10 +66,10 @@ def write_node_sum(
     with code.loop(low, high) as node:
         row = code.row_pointer(total, node, columns_to)
         first, last = code.load_int(start, node), code.load_int(start, code.build.add(node, I64(1)))
-        with code.loop(first, last) as n:
-            edge = code.load_int(order, n)
-            other = code.load_int(end, edge)
-            rows = [code.row_pointer(source, other, columns_from) for source in sources]
+        with code.loop(first, last) as position:
+            edge = code.load_int(order, position)
+            other_node = code.load_int(end, edge)
+            rows = [code.row_pointer(source, other_node, columns_from) for source in sources]
             rows += [code.row_pointer(table, edge, plan.irreps_filter.dim) for table in filters]
             for k in range(n_weights):
                 size = len(weights.public)

@@ -149,9 +149,9 @@ MAX_TERMS = 120
 
 
 class Width(NamedTuple):
-    """A function for `lanes` neighbouring channels at a time, from channel `first` on.
+    """Function for `times` registers of `lanes` neighbouring channels each, from channel `first` on.
 
-    An item of its loop is a species and one of `times` groups of channels, numbered in this order.
+    Item `species * times + register` of its loop is one species and one register.
     """
 
     name: str

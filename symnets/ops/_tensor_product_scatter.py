@@ -82,9 +82,9 @@ class TensorProductScatter(nn.Module):
         irreps_in2: irreps of the filter Y of each edge, usually spherical harmonics.
         irreps_out: irreps of the output slots; a slot has as many channels u as the features of its paths.
         instructions: e3nn's `(i_in1, i_in2, i_out, "uvu", True[, path_weight])`, or triples of numbers.
-        layout: of features, filters and result: e3nn's "mul_ir" (channels, 2l+1), or "ir_mul"
-            (2l+1, channels), which symnets' layers use and the compiled loops read. In "ir_mul" neighbouring
-            slots of equal irrep are returned as one block; in "mul_ir" the row is the same either way.
+        layout: layout of features, filters and result: e3nn's "mul_ir" (channels, 2l+1), or "ir_mul"
+            (2l+1, channels), which the layers of symnets use and the compiled loops read. In "ir_mul"
+            neighbouring slots of equal irrep are merged to one block, in which their channels are contiguous.
         irrep_normalization: choice of α: "component", "norm" or "none".
         path_normalization: choice of n: "element", "path" or "none".
         implementation: "fused" (compiled, CPU, float32 and float64; messages are not stored), "plain" (torch,
