@@ -13,7 +13,7 @@ from symnets.data import from_ase
 from symnets.models import EnergyForces, ForceField
 
 FLOOR = 1e-3
-"""Errors are relative to the largest component, or to this (eV, eV/Å, ...) where that is smaller."""
+"""Errors are relative to the largest component, or to this (in eV, eV/Å, eV/Å³) if this is larger."""
 
 
 def in_precision(force_field: ForceField, dtype: torch.dtype) -> ForceField:

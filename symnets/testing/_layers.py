@@ -26,8 +26,8 @@ def assert_equivariant(
 ) -> None:
     """Assert that a function of features is equivariant: f(D_in(R) x, ...) = D_out(R) f(x, ...).
 
-    R is a random rotation, then a random rotation with inversion; D(R) are the matrices that represent R on
-    features of the irreps_of_inputs irreps.
+    R is a random rotation, then a random rotation with inversion. D_in(R) and D_out(R) are the matrices by
+    which features of `irreps_in` and `irreps_out` are rotated.
 
     Args:
         function: takes a float64 tensor (n, dim) for each of `irreps_in`, sampled from N(0, 1), and returns

@@ -69,8 +69,8 @@ def assert_smooth_at_cutoff(
 
         |E(cutoff + h) - E(cutoff - h)|   and   max |F(cutoff + h) - F(cutoff - h)|,
 
-    relative to the largest force component (in eV and eV/Å), must vanish with h. At h = 1e-8 Å they are about
-    1e-8 for a smooth model, and of order one if forces are cut off abruptly.
+    in eV and eV/Å, divided by the largest force component in eV/Å, must vanish with h. At h = 1e-8 Å they are
+    about 1e-8 for a smooth model, and of order one if forces are cut off abruptly.
 
     Raises:
         AssertionError: a jump at the smallest h is above the tolerance.
