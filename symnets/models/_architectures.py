@@ -10,7 +10,7 @@ from symnets.models._import_path import import_object
 from symnets.names import did_you_mean
 
 FROM_DATA = ("species", "mean_neighbors", "shift", "scale")
-"""Arguments of an energy model that training computes from the data instead of reading a configuration."""
+"""Arguments of an energy model that training takes from its data, not from its configuration file."""
 
 
 @cache

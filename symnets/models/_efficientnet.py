@@ -104,10 +104,9 @@ of 4 instead of 6 and half the number of channels."""
 class EfficientNet(nn.Module):
     """EfficientNet-B0 with fewer channels (Tan and Le 2019, arXiv:1905.11946): seven stages of one block.
 
-    For small images the stem, a 3x3 convolution, has stride 1. Four stages halve rows and columns, rounded
-    up:
+    The stem is a 3x3 convolution of stride 1, for small images. Four stages halve the sides, rounded up:
 
-        32 -> 16 -> 8 -> 4 -> 2,   28 -> 14 -> 7 -> 4 -> 2,   8 -> 4 -> 2 -> 1 -> 1;
+        32 -> 16 -> 8 -> 4 -> 2,   28 -> 14 -> 7 -> 4 -> 2,   8 -> 4 -> 2 -> 1 -> 1.
 
     A 1x1 convolution to 4 times the channels, an average over pixels and a linear readout follow. Dropout and
     stochastic depth are left out: the net is deterministic in training. Images of 8 pixels shrink to one

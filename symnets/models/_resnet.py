@@ -15,7 +15,7 @@ class ResNet(nn.Module):
     For small images the stem is a 3x3 convolution of stride 1 without pooling. The stages have 1, 2, 4, 8
     times the channels of the first. Each stage after the first halves rows and columns, rounded up:
 
-        32 -> 16 -> 8 -> 4,   28 -> 14 -> 7 -> 4,   8 -> 4 -> 2 -> 1;
+        32 -> 16 -> 8 -> 4,   28 -> 14 -> 7 -> 4,   8 -> 4 -> 2 -> 1.
 
     An average over pixels and a linear readout follow. Convolutions have no bias, since batch normalisation
     would subtract it. Images of 8 pixels shrink to one pixel, for which torch cannot normalise a training

@@ -49,7 +49,7 @@ def signals(model: Dense, x: Float[Tensor, "*members n d_in"]) -> Signals:
 
     Args:
         model: dense net of scalar output, or a stack of members.
-        x: patterns, for all members or for each.
+        x: patterns (n, d_in), or (members, n, d_in) if each member has its own.
 
     Raises:
         ValueError: the net has several outputs, of which one must be chosen first; or it is of a subclass,
