@@ -153,3 +153,22 @@ def test_a_changed_radial_network_is_called():
     assert not layer(torch.ones(2, 2), edges, index).any()
     handle.remove()
     assert layer(torch.ones(2, 2), edges, index).any()
+
+
+def test_members_that_are_not_those_of_the_ensemble_are_refused():
+    class Last(Dense):
+        """Its members are all the last one."""
+
+        def forward(self, x):
+            return super().forward(x).tanh()
+
+        def member(self, index):
+            return super().member(self.members - 1)
+
+    for measure in (lambda net: tangent_kernel(net, X), lambda net: hessian_split(net, MSE(), (X, Y))):
+        with pytest.raises(ValueError, match=r"member\(0\) is not member 0: its outputs differ"):
+            measure(dense(Last, members=2))
+    whole = Tanh(dense(members=2))
+    whole.members = 2
+    with pytest.raises(ValueError, match=r"expected member\(s\) that returns one net"):
+        tangent_kernel(whole, X)
