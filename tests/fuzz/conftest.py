@@ -19,7 +19,7 @@ from symnets.models import ForceField, Invariant, image_net, save
 
 TRIED = int(os.environ.get("SYMNETS_FUZZ") or 0)
 FUZZ = settings(
-    max_examples=TRIED or 12,
+    max_examples=TRIED or 5,
     derandomize=not TRIED,
     deadline=None,
     suppress_health_check=[
