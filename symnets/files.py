@@ -51,6 +51,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename in (None, name):  # a full disk: name what was to be written
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from symnets import __version__
+from symnets.cli._streams import BROKEN_PIPE, discard_streams, error_line, flush_streams, prepare_streams
 from symnets.memory import keep_memory
 from symnets.names import nearest
 
@@ -65,12 +66,32 @@ LESS_MEMORY = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0 on success, 2 for a wrong input, 130 after Ctrl-C.
+    """Run one command and return its exit status.
+
+    It is 0 on success, 2 for a wrong input, 130 after Ctrl-C, and 141 if the reader of a pipe has gone.
 
     Args:
         arguments: the words after `symnets`; `sys.argv` by default.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    prepare_streams()
+    try:
+        try:
+            return _main(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            flush_streams()
+    except BrokenPipeError:
+        discard_streams()
+        return BROKEN_PIPE
+    except OSError as error:  # the disk is full, to which output is redirected
+        return _failed(error)
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, BrokenPipeError):  # for which rich exits
+            raise
+        discard_streams()
+        return BROKEN_PIPE
+
+
+def _main(arguments: list[str]) -> int:
     errors = Console(stderr=True)
     if not arguments or arguments[0] in ("-h", "--help"):
         Console().print(_overview(), highlight=False, soft_wrap=True)
@@ -90,19 +111,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _print_warning
             return _command(name, rest).run() or 0
-    except (ValueError, OSError, FloatingPointError, ImportError) as error:
-        errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
-        return 2
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError, FloatingPointError, ImportError, MemoryError) as error:
+        return _failed(error)
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's class; torch may not be imported here
             raise
         advice, reason = LESS_MEMORY.get(name, "use a smaller input"), str(error).partition(". GPU ")[0]
         message = f"the GPU is out of memory; {advice}, or run on the CPU. {reason}"
-        errors.print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
-        return 2
+        return _failed(ValueError(message))
     except KeyboardInterrupt:
         errors.print("interrupted")
         return 130
+
+
+def _failed(error: BaseException) -> int:
+    """Print an error in one line; the exit status of wrong inputs."""
+    Console(stderr=True).print(f"[red]error:[/] {escape(error_line(error))}", soft_wrap=True)
+    return 2
 
 
 def _command(name: str, arguments: Sequence[str]) -> Any:

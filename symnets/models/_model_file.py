@@ -4,6 +4,7 @@ A file holds a force field (its kind is "model") or an image net ("image net").
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -16,11 +17,14 @@ from symnets.data import read_archive, read_header, read_kind, write_archive
 from symnets.device import on_device, usable_device
 from symnets.models._architectures import architectures, image_net_classes, is_image_net
 from symnets.models._force_field import Compiled, ForceField
+from symnets.models._import_path import import_object
 from symnets.models._zbl import WithZBL
 
 Model = TypeVar("Model", bound=nn.Module)
 Classes = Mapping[str, type[nn.Module]]
 
+CLASSES = "SYMNETS_CLASSES"
+"""Environment variable with import paths of classes that model files may name, separated by commas."""
 FORCE_FIELD, IMAGE_NET = "model", "image net"
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
@@ -93,8 +97,9 @@ def load(
 ) -> nn.Module:
     """Read a force field or an image net, in eval mode.
 
-    No code of the file is run: it can only name classes of symnets and those in `classes`. torch's random
-    state is left as found.
+    No code of the file is run: it can only name classes of symnets, those in `classes`, and those whose
+    import paths, such as "mine.nets:MyNet", are in the environment variable SYMNETS_CLASSES, separated by
+    commas; a module is imported only if the file names its class. torch's random state is left as found.
 
     Args:
         path: a file written by `save`.
@@ -164,21 +169,35 @@ def _recipe(model: nn.Module, known: Classes) -> dict[str, Any]:
 def _build(recipe: Mapping[str, Any], known: Classes) -> nn.Module:
     """The model of a recipe, with fresh weights."""
     name = str(recipe.get("class"))
-    if name not in known:
+    if (cls := known.get(name) or _own_class(name)) is None:
         raise ValueError(
-            f"the file asks for the model {name!r}; this symnets knows {sorted(known)}; "
-            "pass a class of your own, load(path, classes=[MyNet])"
+            f"the file asks for the model {name!r}; this symnets knows {sorted(known)}; for a class of your "
+            f"own set the environment variable {CLASSES}=mine.module:{name}, whose module is then imported, "
+            f"or pass it, load(path, classes=[{name}])"
         )
     arguments = recipe.get("arguments")
     if not isinstance(arguments, Mapping):
         raise ValueError(f"the file's arguments of {name}: expected names and values, got {arguments!r:.80}")
     arguments = {k: _build(v, known) if isinstance(v, dict) else v for k, v in arguments.items()}
     try:
-        return known[name](**arguments)
+        return cls(**arguments)
     except TypeError as error:
         raise ValueError(
             f"the file's arguments do not fit {name}: {error}; was it saved by a newer symnets?"
         ) from error
+
+
+def _own_class(name: str) -> type[nn.Module] | None:
+    """The class of this name among those that the user names in the environment; no other is imported."""
+    for path in os.environ.get(CLASSES, "").split(","):
+        if re.split("[.:]", path.strip())[-1] == name:
+            cls = import_object(path.strip())
+            if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+                raise ValueError(
+                    f"{CLASSES}: expected {path} to be a class of torch.nn.Module, got {cls!r:.80}"
+                )
+            return cls
+    return None
 
 
 def _read(path: str | Path, kind: str, classes: Iterable[type[nn.Module]]) -> nn.Module:

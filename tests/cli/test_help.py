@@ -1,5 +1,6 @@
 """Help texts of the commands, and errors of one line for wrong arguments."""
 
+import errno
 import importlib
 import os
 import subprocess
@@ -11,6 +12,7 @@ import torch
 
 from symnets.cli import COMMANDS, main
 from symnets.cli._main import GROUPS, _command
+from symnets.cli._streams import prepare_streams
 from symnets.data import IMAGE_DATASETS
 from symnets.files import locked
 from symnets.models import IMAGE_NETS, image_net, save
@@ -161,6 +163,99 @@ def test_other_errors_of_torch_are_raised(monkeypatch):
     monkeypatch.setattr("symnets.cli.Info.run", run)
     with pytest.raises(RuntimeError, match="mat1"):
         main(["info", "m"])
+
+
+def run_symnets(line, *, stdout=subprocess.PIPE, **environment):
+    """Run a command in a process of its own, whose output nobody reads unless `stdout` is PIPE."""
+    script = f"import sys; from symnets.cli import main; sys.exit(main({line.split()!r}))"
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "PYTHON"))}
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=plain | environment,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("line", ["list experiments", "--help", "--version", "list --help", "list datasets"])
+def test_a_closed_pipe_is_no_error(line):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = run_symnets(line, stdout=writer)
+    finally:
+        os.close(writer)
+    assert done.stderr == b""
+    assert done.returncode == 141
+
+
+def test_output_to_a_full_disk_is_an_error_of_one_line():
+    with open("/dev/full", "w") as full:
+        done = run_symnets("list experiments", stdout=full)
+    assert done.returncode == 2
+    assert done.stderr.decode() == (
+        "error: output: no space left on device; free some space there, or write elsewhere (--output)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_an_ascii_locale_gets_ascii(environment):
+    done = run_symnets("compile --help", **environment)
+    assert done.returncode == 0
+    assert done.stderr == b""
+    assert "in eV/A" in done.stdout.decode("ascii")
+
+
+def test_characters_that_cannot_be_encoded_are_spelled():
+    words = "5 Å/σ² — “größe” → δ ≤ 3·10⁻⁴ × │─┼ 你 \udcff \U0001f600"
+    expected = (
+        r"5 A/sigma2 - \u201cgroe\u201d \u2192 delta \u2264 3\u00b7104 x |-| \u4f60 \udcff \ud83d\ude00"
+    )
+    prepare_streams()
+    assert words.encode("ascii", "symnets").decode() == expected.replace("groe", r"gro\u00dfe")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a"),
+            "a: no space left on device; free some space",
+        ),
+        (OSError(errno.EROFS, "Read-only file system", "a"), "a: read-only file system; write elsewhere"),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), "a: permission denied; change its perm"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "a"),
+            "a: no such file or directory; ch",
+        ),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: not a directory; a part of this"),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "a"),
+            "a: file name too long; choose a shorter name",
+        ),
+        (FileExistsError("run is locked; wait"), "run is locked; wait"),
+        (ValueError("two\n  lines"), "two lines"),
+        (MemoryError("8 GiB are too much"), "8 GiB are too much"),
+        (UnicodeEncodeError("ascii", "größe", 2, 3, "ordinal"), r"'gr\xf6\xdfe': the locale of this process"),
+    ],
+)
+def test_errors_of_the_system_say_what_to_do(error, line, monkeypatch, capsys):
+    def run(self):
+        raise error
+
+    monkeypatch.setattr("symnets.cli.Info.run", run)
+    assert main(["info", "m"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: {line}")
+    assert shown.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -49,13 +49,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_the_architecture_of_the_page_is_trained_loaded_and_lawful(
-    folder: Path, capsys: pytest.CaptureFixture
+    folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["train", "pairs.yaml", "--model.n-basis", "4"]) == 0
     assert "2 steps done" in capsys.readouterr().err
     path = folder / "runs" / "pairs" / "model.safetensors"
-    with pytest.raises(ValueError, match=r"asks for the model 'PairPotential'.*load\(path, classes="):
-        load(path)
+    asks = r"asks for the model 'PairPotential'.*SYMNETS_CLASSES=mine.module:PairPot.*load\(path, classes="
+    for elsewhere in ("", "mine:Other,mine:", "math:PairPotentials"):
+        monkeypatch.setenv("SYMNETS_CLASSES", elsewhere)
+        sys.modules.pop("mine", None)
+        with pytest.raises(ValueError, match=asks):
+            load(path)
+        assert "mine" not in sys.modules  # nothing is imported unless the file names its class
+    monkeypatch.setenv("SYMNETS_CLASSES", "no.such:Other, mine:PairPotential")
+    for command in ("info FILE", "evaluate FILE mine.xyz", "relax FILE mine.xyz --steps 1 --fmax 1e9"):
+        assert main(command.replace("FILE", str(path)).split()) == 0
+    assert main(["compile", str(path)]) == 2  # read, but not made of the layers that can be compiled
+    assert "expected a model of symnets.nn.Convolution layers" in capsys.readouterr().err
+    monkeypatch.delenv("SYMNETS_CLASSES")
     names: dict[str, object] = {}
     exec(compile(blocks("python")[1], str(PAGE), "exec"), names)
     force_field = names["force_field"]
