@@ -232,12 +232,19 @@ def keys_present(structures: Iterable[Atoms]) -> tuple[list[str], list[str]]:
 
     They are the keys of `info`, of the calculator's results, and of `arrays`.
     """
-    per_structure, per_atom = set(), {"numbers", "positions"}
+    per_structure: set[str] = set()
+    per_atom = {"numbers", "positions"}
     for atoms in structures:
-        results = set(atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else ())
-        per_structure |= {*atoms.info, *(results - set(per_atom_properties))}
-        per_atom |= {*atoms.arrays, *(results & set(per_atom_properties))}
-    return sorted(map(str, per_structure)), sorted(per_atom - {"numbers", "positions"})
+        results = atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {}
+        per_structure |= {*map(str, atoms.info), *results}
+        per_atom |= {*atoms.arrays, *(set(results) & set(per_atom_properties))}
+        if len(atoms) != 3:  # databases have forces beside energies; of three atoms they may be a stress
+            per_atom |= {
+                str(key)
+                for key, value in atoms.info.items()
+                if isinstance(value, np.ndarray) and value.shape == (len(atoms), 3)
+            }
+    return sorted(per_structure - per_atom), sorted(per_atom - {"numbers", "positions"})
 
 
 def _values(atoms: Atoms, *, per_atom: bool) -> dict[str, Any]:

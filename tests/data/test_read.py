@@ -206,10 +206,8 @@ class TestKeysPresent:
             np.testing.assert_array_equal(last.get_forces(), -3.0)
             (last,) = read_structures(tmp_path / name, index=-1, energy_key="energy")
             assert last.get_potential_energy() == -4.0
-            assert keys_present([last])[0] == ["dft_energy", "dft_forces", "energy"]
-            with pytest.raises(
-                ValueError, match="per structure dft_energy, dft_forces, energy; per atom none"
-            ):
+            assert keys_present([last]) == (["dft_energy", "energy"], ["dft_forces"])
+            with pytest.raises(ValueError, match="per structure dft_energy, energy; per atom dft_forces"):
                 read_structures(tmp_path / name, energy_key="REF_energy")
 
     def test_all_results_of_ase_are_kept_listed_and_read(self, tmp_path):
