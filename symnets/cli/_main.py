@@ -128,6 +128,7 @@ def _main(arguments: list[str]) -> int:
 
 def _failed(error: BaseException) -> int:
     """Print an error in one line; the exit status of wrong inputs."""
+    discard_streams()  # what could not be written before, which would be an error again
     Console(stderr=True).print(f"[red]error:[/] {escape(error_line(error))}", soft_wrap=True)
     return 2
 

@@ -8,6 +8,7 @@ import sys
 import unicodedata
 from contextlib import suppress
 
+_SPELLED = {"→": "->", "≤": "<=", "≥": ">=", "×": "x", "·": "*", "−": "-", "ß": "ss"}
 BROKEN_PIPE = 141
 """Exit status of a program whose reader has gone, as of one that SIGPIPE ended."""
 
@@ -95,14 +96,16 @@ def _spell(error: UnicodeError) -> tuple[str, int]:
 
 def _ascii(character: str) -> str:
     """A character in ASCII: Å as A, δ as delta, ² as 2, lines as - and |, others as JSON escapes them."""
+    if character in _SPELLED:
+        return _SPELLED[character]
     name = unicodedata.name(character, "")
     if name.startswith("GREEK") and "LETTER" in name:
         return name.split()[3].lower()
     if "BOX DRAWINGS" in name:
         return "|" if "VERTICAL" in name else "-"
-    if unicodedata.category(character) == "Pd" or name == "MINUS SIGN":
+    if unicodedata.category(character) == "Pd":
         return "-"
-    if name == "MULTIPLICATION SIGN":
-        return "x"
-    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return plain or json.dumps(character)[1:-1]
+    parts = unicodedata.normalize("NFKD", character)
+    if parts == character:
+        return character if character.isascii() else json.dumps(character)[1:-1]
+    return "".join(_ascii(part) for part in parts if not unicodedata.combining(part))

@@ -166,19 +166,16 @@ def test_other_errors_of_torch_are_raised(monkeypatch):
 
 
 def run_symnets(line, *, stdout=subprocess.PIPE, **environment):
-    """Run a command in a process of its own, whose output nobody reads unless `stdout` is PIPE."""
-    script = f"import sys; from symnets.cli import main; sys.exit(main({line.split()!r}))"
+    """Run a command in a process of its own."""
+    script = f"import sys; from symnets.cli import main; sys.exit(main({line.split()!a}))"
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "PYTHON"))}
+    command = [sys.executable, "-c", script]
     return subprocess.run(
-        [sys.executable, "-c", script],
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        env=plain | environment,
-        check=False,
+        command, stdout=stdout, stderr=subprocess.PIPE, env=plain | environment, check=False
     )
 
 
-@pytest.mark.parametrize("line", ["list experiments", "--help", "--version", "list --help", "list datasets"])
+@pytest.mark.parametrize("line", ["list experiments", "--help", "--version", "list --help"])
 def test_a_closed_pipe_is_no_error(line):
     reader, writer = os.pipe()
     os.close(reader)
@@ -201,46 +198,36 @@ def test_output_to_a_full_disk_is_an_error_of_one_line():
 
 @pytest.mark.parametrize(
     "environment",
-    [
-        {"PYTHONIOENCODING": "ascii"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    ],
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
 )
 def test_an_ascii_locale_gets_ascii(environment):
-    done = run_symnets("compile --help", **environment)
-    assert done.returncode == 0
-    assert done.stderr == b""
-    assert "in eV/A" in done.stdout.decode("ascii")
+    done = run_symnets("Å²", **environment)
+    assert done.returncode == 2
+    assert done.stderr.decode("ascii").startswith("error: unknown command 'A2'; did you mean `symnets ")
 
 
 def test_characters_that_cannot_be_encoded_are_spelled():
-    words = "5 Å/σ² — “größe” → δ ≤ 3·10⁻⁴ × │─┼ 你 \udcff \U0001f600"
-    expected = (
-        r"5 A/sigma2 - \u201cgroe\u201d \u2192 delta \u2264 3\u00b7104 x |-| \u4f60 \udcff \ud83d\ude00"
-    )
     prepare_streams()
-    assert words.encode("ascii", "symnets").decode() == expected.replace("groe", r"gro\u00dfe")
+    for text, spelled in (
+        ("5 Å/σ², δ ≤ 3·10⁻⁴ × 2 − 1", "5 A/sigma2, delta <= 3*10-4 x 2 - 1"),
+        ("│─┼ größe é – …", "|-| grosse e - ..."),
+        ("你 “ \udcff \U0001f600", r"\u4f60 \u201c \udcff \ud83d\ude00"),  # as in JSON
+    ):
+        assert text.encode("ascii", "symnets").decode() == spelled
+
+
+NO_FILE = "No such file or directory"
 
 
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (
-            OSError(errno.ENOSPC, "No space left on device", "a"),
-            "a: no space left on device; free some space",
-        ),
+        (OSError(errno.ENOSPC, "No space left on device", "a"), "a: no space left on device; free some"),
         (OSError(errno.EROFS, "Read-only file system", "a"), "a: read-only file system; write elsewhere"),
         (PermissionError(errno.EACCES, "Permission denied", "a"), "a: permission denied; change its perm"),
-        (
-            FileNotFoundError(errno.ENOENT, "No such file or directory", "a"),
-            "a: no such file or directory; ch",
-        ),
-        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: not a directory; a part of this"),
-        (
-            OSError(errno.ENAMETOOLONG, "File name too long", "a"),
-            "a: file name too long; choose a shorter name",
-        ),
+        (FileNotFoundError(errno.ENOENT, NO_FILE, "a"), "a: no such file or directory; check the path"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: not a directory; a part of"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a"), "a: file name too long; choose a shorter"),
         (FileExistsError("run is locked; wait"), "run is locked; wait"),
         (ValueError("two\n  lines"), "two lines"),
         (MemoryError("8 GiB are too much"), "8 GiB are too much"),
