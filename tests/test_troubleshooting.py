@@ -1,8 +1,7 @@
 """The page on troubleshooting quotes messages as the package prints them.
 
-An entry begins with the first words of a message as code, `- ` and then the quotation and a colon; `...` in it
-stands for what the package fills in: a placeholder of an f-string, or text from one placeholder to another.
-Symptoms without a message are bold.
+An entry is an item of a list that begins with the first words of a message, as code and with a colon behind;
+`...` in it stands for what the package fills in, a placeholder of an f-string. Symptoms without a message are bold.
 """
 
 import ast
@@ -41,9 +40,8 @@ def printed() -> list[str]:
 
 
 def begins(quotation: str, text: str) -> bool:
-    """Whether a string begins as quoted, where `...` is a placeholder, or text from one to another."""
-    filled = f"{PLACEHOLDER}(?:.*?{PLACEHOLDER})?"
-    pattern = filled.join(re.escape(part) for part in quotation.split("..."))
+    """Whether a string begins as quoted, where `...` is one placeholder or several."""
+    pattern = f"{PLACEHOLDER}+".join(re.escape(part) for part in quotation.split("..."))
     return re.match(pattern, text) is not None
 
 
