@@ -125,9 +125,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def locked(
-    output: str | os.PathLike[str], *, file: bool = False, advice: str = "choose another --output"
-) -> Iterator[None]:
+def locked(output: str | os.PathLike[str], *, file: bool = False, option: str = "--output") -> Iterator[None]:
     """Context in which no other process can lock the same output folder, or output file.
 
     Lock before looking at what exists: of two processes that start together, one goes on and the other raises
@@ -137,7 +135,7 @@ def locked(
     Args:
         output: the folder, in which the lock is `.lock`, or the file, beside which it is `.NAME.lock`.
         file: whether it is a file.
-        advice: what to do other than wait; the end of the error message.
+        option: name of the argument that chooses the path, for error messages.
 
     Raises:
         FileExistsError: another process has locked it; the message has its number and host.
@@ -145,7 +143,7 @@ def locked(
     """
     output = Path(output)
     folder = output.parent if file else output
-    claim(output if file else output / ".lock", overwrite=True)  # for its messages
+    claim(output if file else output / ".lock", overwrite=True, option=option)  # for its messages
     created = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (f".{output.name}.lock" if file else ".lock")
@@ -154,7 +152,7 @@ def locked(
         lock.acquire()
     except Timeout:
         raise FileExistsError(
-            f"{output}: {_holder(path)} is writing there; wait until it ends, or {advice}"
+            f"{output}: {_holder(path)} is writing there; wait until it ends, or choose another {option}"
         ) from None
     try:
         path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")

@@ -75,7 +75,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
 def test_files_beside_each_other_are_locked_separately(tmp_path: Path) -> None:
     with locked(tmp_path / "a", file=True), locked(tmp_path / "b", file=True):
         with pytest.raises(FileExistsError, match="choose another -o"):
-            locked(tmp_path / "a", file=True, advice="choose another -o").__enter__()
+            locked(tmp_path / "a", file=True, option="-o").__enter__()
         with pytest.raises(FileExistsError, match=r"is writing there"):
             locked(tmp_path / "b", file=True).__enter__()
     assert not list(tmp_path.iterdir())

@@ -13,8 +13,8 @@ _SETTINGS = {"weight", "weights", "cutoff", "unit", "units", "tolerance", "thres
 _RESULTS = {"dipole", "magmom", "magmoms", "polarization"}
 
 
-def different(**files: str | os.PathLike[str] | None) -> list[Path]:
-    """Paths of the files that are given, which must be different.
+def different(**files: str | os.PathLike[str] | None) -> dict[str, Path]:
+    """Paths of the files that are given, by option; they must be different.
 
     Raises:
         ValueError: two of them are the same.
@@ -24,7 +24,7 @@ def different(**files: str | os.PathLike[str] | None) -> list[Path]:
         raise ValueError(
             f"{', '.join(paths)}: expected two files, got {' and '.join(map(str, paths.values()))}"
         )
-    return list(paths.values())
+    return paths
 
 
 def without_labels(atoms: Atoms) -> Atoms:

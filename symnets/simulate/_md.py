@@ -194,8 +194,8 @@ def run_md(
     check_motion(atoms, dynamics.dt, volume, "the initial structure")
     step, interrupted = 0, False
     with ExitStack() as stack:
-        for path in different(trajectory=trajectory, log=log):
-            stack.enter_context(locked(path, file=True, advice="choose other files"))
+        for option, path in different(trajectory=trajectory, log=log).items():
+            stack.enter_context(locked(path, file=True, option=option))
         frames = log_path = None
         if trajectory is not None:
             first = snapshot(atoms, step=0, time_ps=0.0)

@@ -97,8 +97,8 @@ def relax(
     initial_energy = float(atoms.get_potential_energy())
     step, converged, interrupted = 0, False, False
     with ExitStack() as stack:
-        for path in different(output=output, trajectory=trajectory):
-            stack.enter_context(locked(path, file=True, advice="choose other files"))
+        for option, path in different(output=output, trajectory=trajectory).items():
+            stack.enter_context(locked(path, file=True, option=option))
         final_file = frames = None
         if output is not None:
             final_file = StructureFile(output, snapshot(atoms), overwrite=overwrite)
