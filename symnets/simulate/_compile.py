@@ -60,8 +60,8 @@ def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Com
         )
     if problem := modification(model, ForceField, parts=False):
         raise ValueError(
-            f"model: expected a ForceField as its class makes it, but {problem}; the compiled model would not "
-            "have this change"
+            f"model: expected a ForceField as its class makes it, but {problem}; the compiled model would "
+            "not have this change"
         )
     error = CompileError(np.inf, np.inf)
     with torch.inference_mode(False), on_device("cpu"):

@@ -129,7 +129,7 @@ def test_outputs_of_simulations_are_checked_before_the_first_step(cluster, twin,
         relax(cluster, twin, output=tmp_path / "a.xyz", trajectory=tmp_path / "a.xyz")
     with (
         locked(tmp_path / "a.xyz", file=True),
-        pytest.raises(FileExistsError, match="is writing there; .*choose another trajectory"),
+        pytest.raises(FileExistsError, match=r"is writing there; .*choose another trajectory"),
     ):
         run_md(cluster, twin, steps=1, trajectory=tmp_path / "a.xyz")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.xyz"]
