@@ -104,7 +104,7 @@ def _place(names: tuple[str | int, ...], values: Any) -> tuple[tuple[str, ...], 
     for name in names:
         known = range(len(values)) if isinstance(values, list | tuple) else values
         if isinstance(known, Mapping | range) and name in known:
-            values = values[name]
+            values = values[name]  # pyright: ignore[reportCallIssue, reportArgumentType]
             place.append(str(name))
     return tuple(place), values
 

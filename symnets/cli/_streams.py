@@ -2,6 +2,7 @@
 
 import codecs
 import errno
+import io
 import json
 import os
 import sys
@@ -37,7 +38,7 @@ def prepare_streams() -> None:
     """Let standard output and error print any character: those that they cannot encode are spelled."""
     codecs.register_error("symnets", _spell)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="symnets")
 
 
