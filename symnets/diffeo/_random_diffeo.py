@@ -183,12 +183,17 @@ class RandomDiffeo(nn.Module):
             f"per_image={self.per_image}, masks={self.masks}, volume={self.volume}"
         )
 
-    def forward(self, *inputs: Any) -> Any:
-        """The deformed sample. Several arguments form a tuple; the last argument may be a generator."""
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """The deformed sample. Several arguments form a tuple; the last argument may be a generator.
+
+        Keyword arguments form a dict, `deform(image=image, mask=mask)["mask"]`.
+        """
         generator = self.generator
+        if named and inputs:
+            raise TypeError("RandomDiffeo: expected a sample, or its parts by keywords, got both")
         if len(inputs) > 1 and isinstance(inputs[-1], Generator):
             inputs, generator = inputs[:-1], inputs[-1]
-        sample = inputs[0] if len(inputs) == 1 else inputs
+        sample = named or (inputs[0] if len(inputs) == 1 else inputs)
         parts = sample_parts(sample, self.masks or ())
         if self.masks != ():
             size, _ = size_and_number(parts, volume=self.volume)

@@ -64,6 +64,14 @@ def test_an_array_is_deformed_as_its_tensor_with_its_mask() -> None:
     assert torch.equal(declared["segments"], EXPECTED["mask"])
 
 
+def test_parts_by_keywords_form_a_dict() -> None:
+    found = RandomDiffeo(generator=seeded())(image=RGB, mask=MASK)
+    assert np.array_equal(found["image"], EXPECTED["image"].permute(1, 2, 0).numpy())
+    assert torch.equal(found["mask"], EXPECTED["mask"])
+    with pytest.raises(TypeError, match="got both"):
+        RandomDiffeo()(RGB, mask=MASK)
+
+
 @pytest.mark.parametrize(
     "dtype", ["uint8", "uint16", "int16", "int32", "float16", "float32", "float64", ">f4", ">u2"]
 )
