@@ -27,7 +27,7 @@ def import_object(path: str) -> Any:
 
     Raises:
         ValueError: no such path, or no object of this name (the nearest names are given).
-        ImportError: the module imports something that is missing.
+        ImportError: the code of the module raises an exception, such as that it imports what is missing.
     """
     module, _, name = path.partition(":")
     if not name or not all(word.isidentifier() for word in [*module.split("."), *name.split(".")]):
@@ -36,7 +36,10 @@ def import_object(path: str) -> Any:
         sys.path.append(os.getcwd())
     if not _exists(module):
         raise ValueError(f"{path}: there is no module {module!r} here or among the installed ones")
-    value: Any = importlib.import_module(module)
+    try:
+        value: Any = importlib.import_module(module)
+    except Exception as error:  # whatever the code of the user raises
+        raise ImportError(f"{path}: importing {module} failed: {type(error).__name__}: {error}") from error
     for word in name.split("."):
         if not hasattr(value, word):
             known = [other for other in dir(value) if not other.startswith("_")]

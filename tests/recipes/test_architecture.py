@@ -90,3 +90,21 @@ def test_misspelt_options_and_values_out_of_range_are_refused(folder: Path) -> N
         ModelConfig("mine:PairPotential", channels=0)
     with pytest.raises(ValueError, match="mine has no 'PairPotental'; the nearest names are PairPotential"):
         ModelConfig("mine:PairPotental")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import no_such_package\n", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("class Net(\n", "SyntaxError: "),
+        ("x = 1 / 0\n", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named(
+    folder: Path, text: str, reason: str, capsys: pytest.CaptureFixture
+) -> None:
+    Path("broken.py").write_text(text)
+    assert main(["train", "pairs.yaml", "--model.architecture", "broken:Net"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: broken:Net: importing broken failed: {reason}")
+    assert error.count("\n") == 1
