@@ -65,7 +65,7 @@ def read_header(path: str | Path, kind: str) -> dict[str, Any]:
         # Through one open file, because another process may replace the file between two reads.
         start = file.read(_LENGTH)
         content = start + file.read(_header_bytes(path, kind, start))
-    return json.loads(_metadata(path, kind, content)["header"])
+    return _header(path, kind, _metadata(path, kind, content))
 
 
 def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -85,7 +85,7 @@ def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
         raise _not_whole(path, kind, error) from error
     if metadata.get("sha256") != _digest(kind, metadata["header"], tensors):
         raise ValueError(f"{path}: the checksum does not match, the file was altered; use an intact copy")
-    return tensors, json.loads(metadata["header"])
+    return tensors, _header(path, kind, metadata)
 
 
 def _open(path: Path, kind: str) -> BinaryIO:
@@ -105,15 +105,24 @@ def _metadata(path: Path, kind: str, content: bytes) -> dict[str, str]:
     metadata = _any_metadata(path, kind, content)
     if metadata.get("symnets") != kind:
         raise _other_kind(path, kind, metadata.get("symnets"))
+    if not isinstance(metadata.get("header"), str):
+        raise _not_whole(path, kind, "its metadata have no header")
     return metadata
+
+
+def _header(path: Path, kind: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        return json.loads(metadata["header"])
+    except (ValueError, RecursionError) as error:
+        raise _not_whole(path, kind, error) from error
 
 
 def _any_metadata(path: Path, kind: str, content: bytes) -> dict[str, str]:
     """Metadata of a safetensors file: 8 bytes of length (little-endian), then that many bytes of JSON."""
     stop = _LENGTH + _header_bytes(path, kind, content)
     try:
-        return json.loads(content[_LENGTH:stop]).get("__metadata__") or {}
-    except (ValueError, AttributeError) as error:
+        return dict(json.loads(content[_LENGTH:stop]).get("__metadata__") or {})
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise _not_whole(path, kind, error) from error
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import safetensors.torch
 import torch
 
 from symnets.data import read_archive, read_header, write_archive
@@ -84,3 +85,11 @@ def test_an_archive_can_be_read_while_another_process_replaces_it(tmp_path):
     finally:
         writer.kill()
         writer.wait()
+
+
+@pytest.mark.parametrize("metadata", [{"symnets": "model"}, {"symnets": "model", "header": "{"}])
+def test_an_archive_without_a_whole_header_is_refused(metadata, tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(safetensors.torch.save({}, metadata))
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        read_header(path, "model")
