@@ -35,10 +35,19 @@ def without_labels(atoms: Atoms) -> Atoms:
     """
     copy = atoms.copy()
     n = len(atoms)
-    copy.info = {name: value for name, value in copy.info.items() if not _is_label(name, value, n)}
+    copy.info = _without_labels(copy.info, n)
     for name in [name for name, value in copy.arrays.items() if _is_label(name, value, n)]:
         del copy.arrays[name]
     return copy
+
+
+def _without_labels(info: dict[str, Any], n_atoms: int) -> dict[str, Any]:
+    """A dictionary without labels, also in those within it, as ASE's databases give them."""
+    return {
+        name: _without_labels(value, n_atoms) if isinstance(value, dict) else value
+        for name, value in info.items()
+        if not _is_label(name, value, n_atoms)
+    }
 
 
 def _is_label(name: str, value: Any, n_atoms: int) -> bool:

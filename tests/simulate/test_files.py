@@ -5,6 +5,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.constraints import FixAtoms, FixCartesian
 from threadpoolctl import threadpool_info
@@ -103,6 +104,9 @@ def test_what_a_format_does_not_hold_is_told_once(laden, twin, tmp_path):
 def test_labels_of_other_sizes_are_kept(cluster):
     cluster.info = {"energy": [1.0, 2.0, 3.0], "stress": 1.0, "energy_unit": "eV", "forces": np.zeros((2, 3))}
     cluster.set_constraint(FixCartesian([1], [True, False, False]))
+    given = {"data": {"energy": 1.0, "site": "top"}}
+    assert without_labels(Atoms("H", info=given)).info == {"data": {"site": "top"}}
+    assert given["data"]["energy"] == 1.0
     copy = without_labels(cluster)
     assert copy.info.keys() == cluster.info.keys()
     assert len(copy.constraints) == 1
