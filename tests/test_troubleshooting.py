@@ -1,7 +1,8 @@
 """The page on troubleshooting quotes messages as the package prints them.
 
-An entry is an item of a list that begins with the first words of a message, as code and with a colon behind.
-`...` in it stands for what the package fills in, placeholders of an f-string. Symptoms without a message are bold.
+An entry is an item of a list that begins with the first words of a message, as code and with a colon behind;
+`...` in it stands for what the package fills in, placeholders of an f-string.
+Symptoms without a message are bold.
 """
 
 import ast
