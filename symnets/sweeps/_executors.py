@@ -138,14 +138,14 @@ class Dask(Executor):
 def _dask(address: str) -> Iterator[Dask]:
     """The workers of a scheduler at HOST:PORT; connection losses are reported by `Dask.trouble` alone."""
     try:
-        from dask import config
+        import dask.config
         from dask.utils import parse_timedelta
         from distributed import Client
     except ImportError as error:
         raise ImportError("dask clusters need dask.distributed: pip install 'symnets[dask]'") from error
     loggers = [logging.getLogger(f"distributed.{part}") for part in ("client", "comm", "utils_comm")]
     levels = [logger.level for logger in loggers]
-    timeout = min(parse_timedelta(config.get("distributed.comm.timeouts.connect")), 10.0)
+    timeout = min(parse_timedelta(dask.config.get("distributed.comm.timeouts.connect")), 10.0)
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL + 1)
