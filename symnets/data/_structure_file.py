@@ -170,10 +170,7 @@ def _format(path: Path, several: bool) -> str:
     except UnknownFileTypeError:
         name = ""
     if name not in ioformats or not (ioformats[name].can_write and ioformats[name].can_read):
-        raise ValueError(
-            f"{path}: expected a name with a format of ASE; "
-            f"{_alternatives(path, several)}"
-        )
+        raise ValueError(f"{path}: expected a name with a format of ASE; {_alternatives(path, several)}")
     return name
 
 

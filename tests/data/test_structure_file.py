@@ -48,9 +48,7 @@ def test_an_ase_database_takes_frames(tmp_path, water):
     "name", ["md", "md.foo", "md.h5", "md.png", "md.gro", "md.traj.gz", "md.xyz.zip", "POSCAR.xyz"]
 )
 def test_names_that_do_not_work_are_refused_with_names_that_do(tmp_path, water, name):
-    with pytest.raises(
-        ValueError, match=r"; try (md|structures)\.xyz, (md|structures)\.xyz\.gz"
-    ):
+    with pytest.raises(ValueError, match=r"; try (md|structures)\.xyz, (md|structures)\.xyz\.gz"):
         StructureFile(tmp_path / name, water, several=True)
     assert list(tmp_path.iterdir()) == []
 
