@@ -72,7 +72,7 @@ def test_entries_begin_with_a_message_or_a_symptom() -> None:
     ("source", "found"),
     [
         ('raise ValueError(f"{path}: the file exists; choose another " "one")', True),
-        ('print(f"[yellow]{a}, {b}: the file exists; choose another[/]")', True),
+        ('print(f"[yellow]{a}{b}: the file exists; choose another[/]")', True),
         ('raise ValueError(f"{path}: the file is there; choose another one")', False),
         ('raise ValueError("path: the file exists; choose another one")', False),
         ('print(f"the file {path}: the file exists; choose another")', False),
