@@ -38,8 +38,10 @@ def data_digest(train: Sequence[AtomGraph], validation: Sequence[AtomGraph], sta
     return digest.hexdigest()[:16]
 
 
-def check_identity(checkpoint: Path, expected: str, config: TrainConfig) -> None:
-    """Compare the identity in a checkpoint with that of the training to be resumed from it.
+def check_identity(checkpoint: Path, expected: str, config: TrainConfig) -> str:
+    """The identity in a checkpoint, if it is that of the training to be resumed from it.
+
+    That of an older symnets, whose configuration lacked some fields, differs and is accepted.
 
     Args:
         checkpoint: the file; the `config.yaml` beside it has the configuration it was written with.
@@ -51,30 +53,43 @@ def check_identity(checkpoint: Path, expected: str, config: TrainConfig) -> None
     """
     stored = read_header(checkpoint, "checkpoint")["fingerprint"]
     if stored == expected:
-        return
+        return stored
     advice = "resume with the configuration and data it was started with, or choose another --output"
-    if stored.partition("-")[0] == expected.partition("-")[0]:
+    differences = None
+    if stored.partition("-")[0] != expected.partition("-")[0]:
+        differences = _differences(checkpoint, config)
+        if differences is None or differences:
+            which = f": {', '.join(differences)}" if differences else ""
+            raise ValueError(f"{checkpoint}: the checkpoint is of another configuration{which}; {advice}")
+    if stored.partition("-")[2] != expected.partition("-")[2]:
         files = [config.data.train, config.data.validation, config.data.isolated_atoms]
         named = ", ".join(file for file in files if file is not None)
-        raise ValueError(f"{checkpoint}: the data files changed since it was written ({named}); {advice}")
-    differences = _differences(checkpoint, config)
-    raise ValueError(f"{checkpoint}: the checkpoint is of another configuration{differences}; {advice}")
+        older = "" if differences is None else ", or an older symnets read them otherwise"
+        raise ValueError(
+            f"{checkpoint}: the data files changed since it was written{older} ({named}); {advice}"
+        )
+    return stored
 
 
-def _differences(checkpoint: Path, config: TrainConfig) -> str:
-    """Fields that differ from the `config.yaml` beside a checkpoint, with both values."""
+def _differences(checkpoint: Path, config: TrainConfig) -> list[str] | None:
+    """Fields that differ from the `config.yaml` beside a checkpoint, with both values.
+
+    A field that an older symnets did not write counts only if it is set now. None if the file is lost, or
+    agrees and has all fields: it was edited, since hashes differ.
+    """
     try:
         # As plain values: a configuration can name a module to import.
         stored = read_yaml(checkpoint.with_name("config.yaml"))
-        before = dict(_flat({name: stored[name] for name in _binding(config)}))
+        before = dict(_flat({name: stored[name] for name in _binding(config) if name in stored}))
     except (OSError, ValueError, KeyError, TypeError):  # lost or edited
-        return ""
+        return None
     now = dict(_flat(json.loads(json.dumps(_binding(config)))))
-    names = [name for name in {**before, **now} if before.get(name, "nothing") != now.get(name, "nothing")]
     differences = [
-        f"{name} was {before.get(name, 'nothing')} and is {now.get(name, 'nothing')} now" for name in names
+        f"{name} was {before.get(name)} and is {now.get(name)} now"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
     ]
-    return f": {', '.join(differences)}" if differences else ""
+    return None if not differences and before.keys() == now.keys() else differences
 
 
 def _binding(config: TrainConfig) -> dict[str, Any]:

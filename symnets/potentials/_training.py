@@ -95,15 +95,18 @@ def _train(config: TrainConfig, *, resume: bool, progress: bool, summary: bool) 
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     train_graphs, validation_graphs, stats = load_data(config)
-    checkpoint.fingerprint = identity(config, train_graphs, validation_graphs, stats)
+    checkpoint.fingerprint = today = identity(config, train_graphs, validation_graphs, stats)
     resuming = resume and checkpoint.path.exists()
     if resuming:
-        check_identity(checkpoint.path, checkpoint.fingerprint, config)
+        checkpoint.fingerprint = check_identity(checkpoint.path, checkpoint.fingerprint, config)
     loader = Loader(train_graphs, config.optimizer.batch_size, shuffle=True, seed=config.seed)
     model = build_model(config, stats)
     state, total = build_state(config, model, len(loader))
     if resuming:
         checkpoint.restore(state)
+        if checkpoint.fingerprint != today:  # written by an older symnets
+            checkpoint.fingerprint = today
+            checkpoint.write(state)
 
     console = Console(stderr=True)
     if summary:

@@ -16,7 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from symnets.cli import main
 from symnets.config import write_config
-from symnets.data import read_archive, read_header
+from symnets.data import read_archive, read_header, write_archive
 from symnets.files import locked
 from symnets.models import describe, load
 from symnets.potentials import LossConfig, ModelConfig, train
@@ -91,6 +91,26 @@ def test_resuming_names_what_changed(config, copper, tmp_path):
     (tmp_path / "run" / "config.yaml").unlink()
     with pytest.raises(ValueError, match="of another configuration; resume with"):
         train(other, resume=True, progress=False)
+
+
+def test_a_checkpoint_without_a_field_of_today_is_resumed_unless_the_field_is_set(config, tmp_path):
+    config = replace(config, optimizer=replace(config.optimizer, epochs=1))
+    train(config, progress=False)
+    checkpoint, yaml_file = tmp_path / "run" / "checkpoint.safetensors", tmp_path / "run" / "config.yaml"
+    lines = yaml_file.read_text().splitlines(keepends=True)
+    yaml_file.write_text("".join(line for line in lines if "clip_norm" not in line))
+    tensors, header = read_archive(checkpoint, "checkpoint")
+    header["fingerprint"] = "0" * 16 + "-" + header["fingerprint"].partition("-")[2]  # another hash
+    write_archive(checkpoint, "checkpoint", tensors, header)
+    clipped = replace(config, optimizer=replace(config.optimizer, clip_norm=1.0))
+    with pytest.raises(ValueError, match=r"optimizer.clip_norm was None and is 1.0 now"):
+        train(clipped, resume=True, progress=False)
+    for _ in range(2):  # then from a checkpoint of today
+        assert train(config, resume=True, progress=False).step == 3
+    yaml_file.write_text("".join(lines))  # has all fields: the hash of the checkpoint is of another
+    write_archive(checkpoint, "checkpoint", tensors, header)
+    with pytest.raises(ValueError, match="of another configuration; resume with"):
+        train(config, resume=True, progress=False)
 
 
 def test_a_folder_with_a_model_alone_is_not_overwritten(config, tmp_path):
