@@ -52,7 +52,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename in (None, name):  # a full disk: name what was to be written
+        if error.errno is not None and error.filename in (
+            None,
+            name,
+        ):  # a full disk: name what was to be written
             error.filename = str(path)
         raise
     finally:

@@ -37,11 +37,14 @@ def printed() -> list[str]:
     """All strings of the package without the markup of colours."""
     files = sorted((ROOT / "symnets").rglob("*.py"))
     modules = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
-    return [MARKUP.sub("", text) for module in modules for text in literals(module)]
+    return sorted({MARKUP.sub("", text) for module in modules for text in literals(module)})
 
 
 def begins(quotation: str, text: str) -> bool:
     """Whether a string begins as quoted, where `...` is one placeholder or several."""
+    start = quotation.partition("...")[0]
+    if not text.startswith(start):
+        return False
     pattern = f"{PLACEHOLDER}+".join(re.escape(part) for part in quotation.split("..."))
     return re.match(pattern, text) is not None
 

@@ -49,6 +49,7 @@ def test_a_divergence_is_located(side: int) -> None:
     assert fit_power_law_at(x, 2 / np.abs(x - 5), 5.0).exponent.value == pytest.approx(-1, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_error_of_a_divergence_is_the_scatter_of_repeated_fits() -> None:
     """200 noisy copies; a standard deviation of 200 is known to 5 %, linear propagation costs some more."""
     rng, x = np.random.default_rng(1), np.linspace(5.3, 20, 8)

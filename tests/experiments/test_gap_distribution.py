@@ -59,6 +59,7 @@ def test_nets_may_have_different_ranges() -> None:
     assert float(fit(0.1)) == pytest.approx(0.8 * 0.1**-0.2, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_jammed_net_keeps_its_gaps() -> None:
     (result,) = gaps.run([TINY])
     row, arrays = result.row, result.arrays

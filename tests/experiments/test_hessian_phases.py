@@ -143,6 +143,7 @@ def test_findings_agree_only_with_the_published_laws(
     assert results[0].measured.value == pytest.approx(reach / 0.1)  # Hp of the satisfied run
 
 
+@pytest.mark.slow
 def test_the_row_of_a_decompressed_net_is_that_of_its_last_minimum() -> None:
     config = Config(n_train=60, width=5, depth=2, dim=4, steps=600, steps_again=200, decompressed=True)
     (result,) = phases.run([config])

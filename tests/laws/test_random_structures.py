@@ -33,5 +33,8 @@ def test_random_atoms_are_not_too_close(atoms: Atoms) -> None:
 @given(crystals(SPECIES))
 def test_random_crystals_have_stress_where_they_have_volume(atoms: Atoms) -> None:
     stress = evaluate(FORCE_FIELDS["toy"], [atoms]).stress
-    assert stress is not None
-    assert bool(stress.isnan().any()) == (atoms.cell.rank < 3)
+    if atoms.cell.rank < 3:
+        assert stress is None
+    else:
+        assert stress is not None
+        assert stress.isfinite().all()

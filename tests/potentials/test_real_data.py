@@ -13,8 +13,17 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = {"channels": 8, "layers": 2, "lmax": 1, "radial_hidden": (16,)}
 
 
-@pytest.mark.parametrize("architecture", ["NequIP", "MACE", "Invariant"])
-@pytest.mark.parametrize("name", ["acac", "germanium"])
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        ("acac", "NequIP"),
+        ("germanium", "Invariant"),
+        pytest.param("acac", "MACE", marks=pytest.mark.slow),
+        pytest.param("acac", "Invariant", marks=pytest.mark.slow),
+        pytest.param("germanium", "MACE", marks=pytest.mark.slow),
+        pytest.param("germanium", "NequIP", marks=pytest.mark.slow),
+    ],
+)
 def test_a_short_run_of_an_example_lowers_its_errors(name, architecture, tmp_path):
     config = read_config(TrainConfig, EXAMPLES / f"{name}.yaml")
     folder = os.environ.get("SYMNETS_DATA")

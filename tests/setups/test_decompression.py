@@ -71,6 +71,7 @@ def test_a_satisfied_net_has_no_minima() -> None:
     assert decompress_net(minimised.model, minimised.train, config) == []
 
 
+@pytest.mark.slow
 def test_a_killed_and_resumed_decompression_has_the_same_minima(
     minima: list[JammedState], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

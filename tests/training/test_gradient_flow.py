@@ -58,7 +58,12 @@ def euler(model, loss, batch, time, steps):
 
 @pytest.mark.parametrize(
     ("activation", "loss"),
-    [("tanh", QuadraticHinge()), ("tanh", MSE()), ("relu", CrossEntropy()), ("relu", Hinge())],
+    [
+        ("tanh", QuadraticHinge()),
+        pytest.param("tanh", MSE(), marks=pytest.mark.slow),
+        pytest.param("relu", CrossEntropy(), marks=pytest.mark.slow),
+        ("relu", Hinge()),
+    ],
     ids=str,
 )
 def test_flow_is_the_limit_of_small_euler_steps(activation, loss):
