@@ -15,8 +15,8 @@ bilinear:
 The methods run alternately in one process of the environment with the other packages. A ratio is the median
 over rounds of a method's time divided by symnets' time in the same round. Run it alone on the machine. Needs
 the extra `bench` in this environment, and in the other one (--no-deps for torchvision of another build,
-monai, kornia): `pip install 'torch>=2.9,<2.14' numba jaxtyping e3nn lazy_loader kornia torchvision monai
-albumentations`.
+monai, kornia): `pip install 'torch>=2.9,<2.14' numba jaxtyping e3nn lazy_loader threadpoolctl kornia
+torchvision monai albumentations`.
 """
 
 import itertools
