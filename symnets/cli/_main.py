@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from symnets import __version__
-from symnets.cli._streams import BROKEN_PIPE, discard_streams, error_line, flush_streams, prepare_streams
+from symnets.cli._streams import BROKEN_PIPE, error_line, flush_streams, prepare_streams
 from symnets.memory import keep_memory
 from symnets.names import nearest
 
@@ -80,14 +80,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             flush_streams()
     except BrokenPipeError:
-        discard_streams()
+        flush_streams(discard=True)
         return BROKEN_PIPE
     except OSError as error:  # the disk is full, to which output is redirected
         return _failed(error)
     except SystemExit as stop:
         if not isinstance(stop.__context__, BrokenPipeError):  # for which rich exits
             raise
-        discard_streams()
+        flush_streams(discard=True)
         return BROKEN_PIPE
 
 
@@ -128,7 +128,7 @@ def _main(arguments: list[str]) -> int:
 
 def _failed(error: BaseException) -> int:
     """Print an error in one line; the exit status of wrong inputs."""
-    discard_streams()  # what could not be written before, which would be an error again
+    flush_streams(discard=True)  # what could not be written before, which would be an error again
     Console(stderr=True).print(f"[red]error:[/] {escape(error_line(error))}", soft_wrap=True)
     return 2
 

@@ -42,8 +42,11 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="symnets")
 
 
-def flush_streams() -> None:
+def flush_streams(*, discard: bool = False) -> None:
     """Write what is buffered, while errors can still be reported.
+
+    Args:
+        discard: whether a stream that nobody reads, or whose disk is full, is discarded without an error.
 
     Raises:
         OSError: the disk is full, or nobody reads any more.
@@ -54,17 +57,8 @@ def flush_streams() -> None:
                 stream.flush()
             except OSError:
                 _discard(stream)
-                raise
-
-
-def discard_streams() -> None:
-    """Discard what is buffered or printed from now on, because nobody reads it."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            try:
-                stream.flush()
-            except OSError:
-                _discard(stream)
+                if not discard:
+                    raise
 
 
 def error_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """Damaged files of structures, and structures of odd numbers: a result, or one message."""
 
 import itertools
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -28,23 +29,27 @@ def water(tmp_path_factory):
     return folder
 
 
+def damaged(frames, data, tmp_path_factory) -> Path:
+    """File of edited text, in a folder of its own."""
+    path = tmp_path_factory.mktemp("extxyz") / "frames.xyz"
+    path.write_bytes(data.draw(texts(frames)).encode("utf-8", "surrogatepass"))
+    return path
+
+
 @FUZZ
 @given(data=st.data())
 def test_a_damaged_extxyz_file_is_inspected_and_evaluated(data, frames, force_field, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("extxyz")
-    path = folder / "frames.xyz"
-    path.write_bytes(data.draw(texts(frames)).encode("utf-8", "surrogatepass"))
+    path = damaged(frames, data, tmp_path_factory)
     run_harmlessly(["data", "inspect", path], inputs=[path])
-    out = folder / "out"
+    out = path.parent / "out"
     run_harmlessly(["evaluate", force_field, path, "--output", out], inputs=[path, force_field], outputs=out)
 
 
 @FUZZ
 @given(data=st.data())
 def test_a_damaged_extxyz_file_is_simulated_and_relaxed(data, frames, force_field, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("extxyz")
-    path = folder / "frames.xyz"
-    path.write_bytes(data.draw(texts(frames)).encode("utf-8", "surrogatepass"))
+    path = damaged(frames, data, tmp_path_factory)
+    folder = path.parent
     short = ["--steps", "2", "--output", folder / "md"]
     run_harmlessly(["md", force_field, path, *short], inputs=[path, force_field], outputs=folder / "md")
     short = ["--max-steps", "2", "--output", folder / "relaxed.xyz"]
