@@ -1,18 +1,19 @@
 """Findings, rows and figures of the experiments, as the documentation shows them.
 
-    symnets sweep NAME --preset PRESET --output RESULTS/NAME   # each experiment, alone on the machine
-    python benchmarks/experiments.py findings RESULTS     # all findings -> results/experiments.json
-    python benchmarks/experiments.py rows RESULTS/NAME    # a table of runs -> results/experiments/NAME.*
-    python benchmarks/experiments.py figures              # committed rows -> docs/experiments, docs/images
+    symnets sweep NAME --preset PRESET --output RUNS/NAME   # each experiment, alone on the machine
+    python benchmarks/experiments.py findings RUNS/NAME ... # findings -> results/findings/NAME.json
+    python benchmarks/experiments.py rows RUNS/NAME ...     # tables of runs -> results/experiments/NAME.*
+    python benchmarks/experiments.py figures [NAME ...]     # rows -> docs/experiments, docs/images
 
-`findings` collects RESULTS/*/findings.json, with the machine, and the versions and commits that the runs were
-made with. `rows` keeps a table of runs as CSV, and as JSON the arrays that its figure and its findings read,
-both rounded to seven significant digits. `figures` draws the figures of all experiments of which rows are
-committed, and those of the front page. `findings` needs the extra `bench`.
+`findings` keeps the findings of a sweep, with the machine, and the commits that the runs were made with; they
+replace those of the same experiment, preset and `--set`. With `--busy` the machine had other work, and no
+times are kept. `rows` keeps a table of runs as CSV, and as JSON the arrays that its figure and its findings
+read, both rounded to seven significant digits. `figures` draws the figures of the named experiments, by
+default of all of which rows are committed, and those of the front page. `findings` needs the extra `bench`.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,37 +26,53 @@ from symnets.report import save_picture, style
 from symnets.sweeps import Arrays, Table, find
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "experiments.json"
+FINDINGS = HERE / "results" / "findings"
 ROWS = HERE / "results" / "experiments"
 DOCS = HERE.parent / "docs"
 PROVENANCE = ["experiment", "error", "seconds", "commit", "code_hash"]
 
 
-def findings(results: Path) -> None:
-    """Write all findings below a directory to results/experiments.json."""
-    collected = []
-    for path in sorted(results.glob("*/findings.json")):
-        summary = json.loads(path.read_text("utf-8"))
-        table = Table.load(path.parent, summary["experiment"])
-        summary = {k: v for k, v in summary.items() if k not in ("about", "seconds")}
-        collected.append(
-            summary
-            | {
-                "preset": preset_of(summary["experiment"], table),
-                "core_seconds": round(float(table["seconds"].sum()), 1),
-                "commits": sorted({str(commit)[:9] for commit in table["commit"]}),
-            }
-        )
+def findings(directory: Path, changed: str | None, *, busy: bool) -> None:
+    """Keep the findings of a sweep in results/findings/NAME.json, and print them."""
     from machine import machine
 
-    document = {"question": __doc__, "machine": machine(), "experiments": collected}
-    RESULTS.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    for summary in collected:
-        for finding in summary["findings"]:
-            error = "" if finding["error"] is None else f" ± {finding['error']:.2g}"
-            mark = "yes" if finding["agrees"] else "NO"
-            name = summary["experiment"]
-            print(f"{name}: {finding['quantity']}: {finding['measured']:.4g}{error}: {mark}")
+    summary = json.loads((directory / "findings.json").read_text("utf-8"))
+    name = summary["experiment"]
+    table = Table.load(directory, name)
+    preset = preset_of(name, table)
+    where = {"preset": preset} | ({"set": changed} if changed else {})
+    sweep = where | {
+        "runs": summary["runs"],
+        "failed": summary["failed"],
+        "core_seconds": None if busy else round(float(table["seconds"].sum()), 1),
+        "commits": sorted({str(commit)[:9] for commit in table["commit"]}),
+        "machine": machine(),
+        "findings": summary["findings"],
+    }
+    path = FINDINGS / f"{name}.json"
+    others = [known for known in (kept(path) if path.exists() else []) if not same_grid(known, sweep)]
+    write(path, name, [*others, sweep])
+    for finding in sweep["findings"]:
+        error = "" if finding["error"] is None else f" ± {finding['error']:.2g}"
+        mark = "yes" if finding["agrees"] else "NO"
+        print(f"{name}: {finding['quantity']}: {finding['measured']:.4g}{error}: {mark}")
+
+
+def kept(path: Path) -> list[dict]:
+    """The sweeps of an experiment whose findings are kept."""
+    return json.loads(path.read_text("utf-8"))["sweeps"]
+
+
+def same_grid(one: dict, other: dict) -> bool:
+    """Whether two sweeps are of one preset with the same changes."""
+    return (one["preset"], one.get("set")) == (other["preset"], other.get("set"))
+
+
+def write(path: Path, name: str, sweeps: list[dict]) -> None:
+    """Write the findings of an experiment."""
+    path.parent.mkdir(exist_ok=True)
+    document = {"experiment": name, "sweeps": sweeps}
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def preset_of(name: str, table: pd.DataFrame) -> str:
@@ -104,10 +121,16 @@ def load(name: str) -> tuple[pd.DataFrame, Arrays]:
     return table, lambda run: {key: np.array(value) for key, value in kept[run].items()}
 
 
-def figures() -> None:
-    """Draw docs/experiments/NAME.png of the committed rows, and the pictures of the front page."""
-    for name in committed():
+def figures(names: list[str]) -> None:
+    """Draw docs/experiments/NAME.png of committed rows; without names all, and the front page's pictures."""
+    for name in names or committed():
         save_picture(find(name).figure(*load(name)), DOCS / "experiments" / f"{name}.png", dpi=90)
+    if not names:
+        front_page()
+
+
+def front_page() -> None:
+    """Draw the pictures of the front page."""
     table, _ = load("jamming_sharpness")
     with style():
         fig = Figure(figsize=(4.6, 3.4), layout="constrained")
@@ -121,13 +144,27 @@ def figures() -> None:
         save_picture(fig, DOCS / "images" / "stability_by_layer.png", dpi=140)
 
 
+def main() -> None:
+    """Run a command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    keep = commands.add_parser("findings")
+    keep.add_argument("directories", nargs="+", type=Path)
+    keep.add_argument("--set", dest="changed", help="fields that replaced those of the preset, as NAME=VALUE")
+    keep.add_argument("--busy", action="store_true", help="the machine had other work: keep no times")
+    commands.add_parser("rows").add_argument("directories", nargs="+", type=Path)
+    commands.add_parser("figures").add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    if arguments.command == "figures":
+        figures(arguments.names)
+    for directory in getattr(arguments, "directories", []):
+        if arguments.command == "findings":
+            findings(directory, arguments.changed, busy=arguments.busy)
+        else:
+            rows(directory)
+
+
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["findings", directory]:
-            findings(Path(directory))
-        case ["rows", directory]:
-            rows(Path(directory))
-        case ["figures"]:
-            figures()
-        case _:
-            sys.exit(__doc__)
+    main()

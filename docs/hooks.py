@@ -23,7 +23,7 @@ from mkdocs.structure.pages import Page
 from symnets.sweeps import experiments
 
 DOCS = Path(__file__).parent
-RESULTS = DOCS.parent / "benchmarks" / "results" / "experiments.json"
+RESULTS = DOCS.parent / "benchmarks" / "results"
 INDEX = "experiments/index.md"
 SUBJECTS = {"The loss landscape": "", "Stability to deformations": "stability_"}
 """Subjects, and how the names of their experiments begin; the last one that fits is taken."""
@@ -84,10 +84,15 @@ def names() -> tuple[str, ...]:
 @cache
 def all_experiments() -> tuple[Experiment, ...]:
     """All experiments of symnets, by subject and name."""
-    sweeps = json.loads(RESULTS.read_text("utf-8"))["experiments"]
-    found = [read(name, tuple(sweep for sweep in sweeps if sweep["experiment"] == name)) for name in names()]
+    found = [read(name, sweeps_of(name)) for name in names()]
     order = list(SUBJECTS)
     return tuple(sorted(found, key=lambda experiment: (order.index(experiment.subject), experiment.name)))
+
+
+def sweeps_of(name: str) -> tuple[dict[str, Any], ...]:
+    """What was measured in an experiment: its committed findings, one entry for each preset that was run."""
+    path = RESULTS / "findings" / f"{name}.json"
+    return tuple(json.loads(path.read_text("utf-8"))["sweeps"]) if path.exists() else ()
 
 
 def read(name: str, sweeps: tuple[dict[str, Any], ...]) -> Experiment:
@@ -159,7 +164,7 @@ def figure(experiment: Experiment) -> str:
     caption = linked(experiment.sections["Figure"], experiment.name)
     if not (DOCS / "experiments" / f"{experiment.name}.png").exists():
         return f"**Figure**, drawn by the command above: {caption}"
-    rows = RESULTS.with_suffix("") / f"{experiment.name}.csv"
+    rows = RESULTS / "experiments" / f"{experiment.name}.csv"
     n_runs = len(rows.read_text("utf-8").splitlines()) - 1 if rows.exists() else experiment.largest["runs"]
     preset = next((f" {described(sweep)}." for sweep in experiment.sweeps if sweep["runs"] == n_runs), "")
     return f"![{experiment.title}]({experiment.name}.png)\n\n**Figure.** {caption}{preset}"

@@ -15,7 +15,12 @@ from symnets.sweeps._batches import run_hash, scalars
 
 ROOT = Path(__file__).parents[2]
 NAMES = list(experiments())
-RESULTS = json.loads((ROOT / "benchmarks" / "results" / "experiments.json").read_text("utf-8"))["experiments"]
+FOLDER = ROOT / "benchmarks" / "results" / "findings"
+RESULTS = [
+    {"experiment": path.stem} | sweep
+    for path in sorted(FOLDER.glob("*.json"))
+    for sweep in json.loads(path.read_text("utf-8"))["sweeps"]
+]
 COMMITTED = sorted(path.stem for path in (ROOT / "benchmarks" / "results" / "experiments").glob("*.csv"))
 every_experiment = pytest.mark.parametrize("name", NAMES)
 
