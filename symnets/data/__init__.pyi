@@ -5,9 +5,16 @@ from ._archive import write_archive as write_archive
 from ._batch import Batch as Batch
 from ._batch import Labels as Labels
 from ._batch import has_stress as has_stress
+from ._binary_task import POINT_TASKS as POINT_TASKS
 from ._binary_task import BinaryTask as BinaryTask
 from ._binary_task import binary_task as binary_task
 from ._binary_task import random_task as random_task
+from ._decision_rule import DecisionRule as DecisionRule
+from ._decision_rule import RuleName as RuleName
+from ._decision_rule import decision_rule as decision_rule
+from ._gaussian_field import Covariance as Covariance
+from ._gaussian_field import covariance_matrix as covariance_matrix
+from ._gaussian_field import gaussian_field as gaussian_field
 from ._generate import generate as generate
 from ._generate import sample_trajectory as sample_trajectory
 from ._graph import AtomGraph as AtomGraph
@@ -68,15 +75,19 @@ __all__ = [
     "IMAGE_CLASSES",
     "IMAGE_DATASETS",
     "MIN_SEPARATION",
+    "POINT_TASKS",
     "AtomGraph",
     "Batch",
     "BinaryTask",
+    "Covariance",
     "DatasetSummary",
+    "DecisionRule",
     "Images",
     "Labels",
     "Loader",
     "Neighbors",
     "PrincipalComponents",
+    "RuleName",
     "Statistics",
     "StructureFile",
     "TensorPairs",
@@ -89,10 +100,13 @@ __all__ = [
     "check_image_shape",
     "class_pair",
     "collate",
+    "covariance_matrix",
+    "decision_rule",
     "find_data",
     "find_structure",
     "from_ase",
     "gaussian_cloud",
+    "gaussian_field",
     "generate",
     "group_labels",
     "has_stress",

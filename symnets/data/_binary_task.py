@@ -1,16 +1,17 @@
-"""Binary classification tasks of the landscape experiments: points on a sphere with labels +1 and -1."""
+"""Binary classification tasks of the landscape experiments: points with labels +1 and -1."""
 
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from symnets.data._batch import Batch
+from symnets.data._decision_rule import RuleName, decision_rule, nested_gaussian, stream
+from symnets.data._gaussian_field import Covariance, gaussian_field
 from symnets.data._images import Images, load_images
 from symnets.data._labels import balanced_subset, check_binary_labels, class_pair, group_labels, parity_labels
 from symnets.data._pca import Convention
@@ -18,11 +19,26 @@ from symnets.data._pca import pca as principal_components
 from symnets.data._points import gaussian_cloud, random_labels, to_sphere
 
 Task = Literal["parity", "groups", "pair"]
+POINT_TASKS = {
+    "random": "Gaussian points on the sphere |x| = √d with random labels",
+    "stripe": "x ~ N(0, I), +1 between two planes x_1 = const",
+    "interfaces": "x ~ N(0, I), signs alternate across several planes x_1 = const",
+    "xor": "x ~ N(0, I), the sign of x_1 x_2",
+    "cylinder": "x ~ N(0, I), +1 outside a cylinder around all but the first two directions",
+    "sphere": "x ~ N(0, I), +1 outside a sphere",
+    "teacher": "x ~ N(0, I), the sign of a random ReLU net minus its median",
+    "gaussian_field": "x ~ N(0, I), the sign of a Gaussian random field",
+}
+"""Names of tasks of points for `binary_task`, with one line on each."""
 
 
 @dataclass(frozen=True)
 class BinaryTask:
     """Training and test patterns with labels +1 and -1.
+
+    Attributes:
+        relevant: orthonormal basis of the directions on which labels depend; None where there is none, as
+            for images and random labels.
 
     Raises:
         ValueError: a label that is neither +1 nor -1.
@@ -32,6 +48,7 @@ class BinaryTask:
     y_train: Float[Tensor, "train"]
     x_test: Float[Tensor, "test dim"]
     y_test: Float[Tensor, "test"]
+    relevant: Float[Tensor, "dim relevant"] | None = None
 
     def __post_init__(self) -> None:
         check_binary_labels(self.y_train)
@@ -80,20 +97,30 @@ def binary_task(
     task: Task = "parity",
     classes: tuple[int, int] | None = None,
     pca: Convention = "whitened",
+    relevant_dim: int | None = None,
+    n_interfaces: int = 3,
+    covariance: Covariance = "laplace",
     dtype: torch.dtype = torch.float64,
 ) -> BinaryTask:
-    """Binary task by name: "random", or images ("digits", "mnist", "fashion-mnist", "cifar10").
+    """Binary task by name: points ("random", "stripe", ...) or images ("digits", "mnist", ...).
 
-    Images are replaced by their `dim` leading principal components (`symnets.data.pca`), fitted to all images
-    of the task, training and test parts together, without labels, as published. "whitened" coordinates are
-    then projected onto |x| = √dim; those of "common_scale" are not, as published. The mean is that of all
-    images, not of the n_train chosen ones, so that a pattern is the same for every n_train.
+    **Points** (`POINT_TASKS`), except "random", are Gaussian, x ~ N(0, I_d), and not projected. Labels follow
+    a `decision_rule`, or the sign of a `gaussian_field` of the first `relevant_dim` coordinates (all by
+    default) with correlation length √relevant_dim. Both labels have probability 1/2 by the law of the task;
+    their numbers in a sample fluctuate. Training patterns are nested in n_train. Test points are drawn from
+    the same law and do not depend on the seed; nor do their labels, except those of "teacher" and
+    "gaussian_field", where each seed has its own net or field. A field is sampled on test and training points
+    jointly, test points first: it is nested in n_train at a given n_test.
 
-    **Training patterns** are `balanced_subset(labels, n_train, seed)` of the training part: equal numbers of
-    +1 and -1, nested in n_train. **Test patterns** are a balanced subset of the test part that does not
-    depend on the seed: training and test never share an image, and runs with different seeds are tested on
-    the same images.
+    **Images** ("digits", "mnist", "fashion-mnist", "cifar10") are replaced by their `dim` leading principal
+    components (`symnets.data.pca`), fitted to all images of the task, training and test parts together,
+    without labels, as published. "whitened" coordinates are then projected onto |x| = √dim; those of
+    "common_scale" are not, as published. The mean is that of all images, not of the n_train chosen ones, so
+    that a pattern is the same for every n_train.
 
+    Training images are `balanced_subset(labels, n_train, seed)` of the training part: equal numbers of +1 and
+    -1, nested in n_train. Test images are a balanced subset of the test part that does not depend on the
+    seed: training and test never share an image, and runs with different seeds are tested on the same images.
     Coordinates are computed once a process and cached.
 
     Args:
@@ -101,12 +128,14 @@ def binary_task(
         n_train: number of training patterns P.
         n_test: number of test patterns.
         dim: input dimension d.
-        seed: of the choice of training patterns, or of the random points.
-        task: "parity" (even classes +1), "groups" (the first half of the classes +1), or "pair" (the
-            first of `classes` +1, the second -1, other classes not used). "random" ignores `task`,
-            `classes` and `pca`, and has random labels.
+        seed: of the choice of training images, or of the training points.
+        task: of images: "parity" (even classes +1), "groups" (the first half of the classes +1), or "pair"
+            (the first of `classes` +1, the second -1, other classes not used).
         classes: numbers of the two classes of a "pair".
-        pca: "whitened" or "common_scale" principal components.
+        pca: "whitened" or "common_scale" principal components of images.
+        relevant_dim: number of relevant coordinates of "xor", "cylinder", "teacher" and "gaussian_field".
+        n_interfaces: number of planes of "interfaces".
+        covariance: of "gaussian_field" (`covariance_matrix`).
         dtype: of the result, which is computed in float64.
 
     Raises:
@@ -121,9 +150,14 @@ def binary_task(
         raise ValueError(f'classes: expected two classes with task="pair" only, got {classes} with {task!r}')
     if name == "random":
         # Not manual_seed(seed), with which initial weights of the same seed would equal the points.
-        state = np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)[0]
-        generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
-        return random_task(n_train, dim, generator=generator, n_test=n_test, dtype=dtype)
+        return random_task(n_train, dim, generator=stream(seed, 1), n_test=n_test, dtype=dtype)
+    if name == "gaussian_field":
+        return _field_task(n_train, n_test, dim, seed, relevant_dim or dim, covariance, dtype)
+    if name in get_args(RuleName):
+        rule_name = cast(RuleName, name)
+        rule = decision_rule(rule_name, dim, relevant_dim=relevant_dim, n_interfaces=n_interfaces, seed=seed)
+        x, x_test = _gaussian_points(n_train, n_test, dim, seed)
+        return _point_task(x, rule.labels(x), x_test, rule.labels(x_test), rule.relevant, dtype)
     everything = _coordinates(name, dim, task, classes, pca, os.environ.get("SYMNETS_DATA"))
     train = _chosen("n_train", everything.y_train, n_train, seed)
     test = _chosen("n_test", everything.y_test, n_test, 0)
@@ -133,6 +167,40 @@ def binary_task(
         everything.x_test[test].to(dtype),
         everything.y_test[test].to(dtype),
     )
+
+
+def _gaussian_points(n_train: int, n_test: int, dim: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Training points of a seed, and test points that are the same for every seed."""
+    if n_train < 1 or n_test < 0:
+        raise ValueError(f"n_train, n_test: expected n_train >= 1, n_test >= 0, got {n_train} and {n_test}")
+    return nested_gaussian(n_train, dim, stream(seed, 1)), nested_gaussian(n_test, dim, stream(0, 1, 1))
+
+
+def _field_task(
+    n_train: int,
+    n_test: int,
+    dim: int,
+    seed: int,
+    relevant_dim: int,
+    covariance: Covariance,
+    dtype: torch.dtype,
+) -> BinaryTask:
+    if not 1 <= relevant_dim <= dim:
+        raise ValueError(f"relevant_dim: expected 1 to dim={dim}, got {relevant_dim}")
+    x, x_test = _gaussian_points(n_train, n_test, dim, seed)
+    points = torch.cat([x_test, x])[:, :relevant_dim]
+    field = gaussian_field(
+        points, generator=stream(seed, 1, 4), covariance=covariance, length=relevant_dim**0.5
+    )
+    y = 2.0 * (field > 0).double() - 1.0
+    relevant = torch.eye(dim, dtype=torch.float64)[:, :relevant_dim]
+    return _point_task(x, y[n_test:], x_test, y[:n_test], relevant, dtype)
+
+
+def _point_task(
+    x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, relevant: Tensor, dtype: torch.dtype
+) -> BinaryTask:
+    return BinaryTask(x.to(dtype), y.to(dtype), x_test.to(dtype), y_test.to(dtype), relevant.to(dtype))
 
 
 def _chosen(name: str, labels: Float[Tensor, "points"], n: int, seed: int) -> Tensor:

@@ -1,0 +1,59 @@
+"""Gaussian random fields at given points, and the task whose labels are the signs of one."""
+
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from symnets.data._decision_rule import nested_gaussian
+
+Covariance = Literal["laplace", "matern32", "gaussian"]
+Points = Float[Tensor, "points dim"]
+
+
+def covariance_matrix(
+    x1: Points, x2: Points, covariance: Covariance = "laplace", *, length: float = 1.0
+) -> Float[Tensor, "points others"]:
+    """Isotropic covariance of unit variance, of r = |x - x'| / length.
+
+    "laplace" exp(-r), with a cusp at r = 0; "matern32" (1 + √3 r) exp(-√3 r); "gaussian" exp(-r²/2), smooth.
+
+    Raises:
+        ValueError: an unknown covariance, or a length that is not positive.
+    """
+    if covariance not in get_args(Covariance):
+        raise ValueError(f"covariance: expected one of {get_args(Covariance)}, got {covariance!r}")
+    if not length > 0:
+        raise ValueError(f"length: expected more than 0, got {length}")
+    r = torch.cdist(x1, x2, compute_mode="donot_use_mm_for_euclid_dist") / length
+    if covariance == "laplace":
+        return torch.exp(-r)
+    if covariance == "gaussian":
+        return torch.exp(-r.square() / 2)
+    return (1 + 3**0.5 * r) * torch.exp(-(3**0.5) * r)
+
+
+def gaussian_field(
+    x: Points,
+    *,
+    generator: Generator,
+    covariance: Covariance = "laplace",
+    length: float = 1.0,
+) -> Float[Tensor, "points"]:
+    """Values of one centred Gaussian random field at the points, jointly sampled.
+
+    By the Cholesky factor of the covariance matrix, with 1e-10 added to its diagonal: O(n³) operations. The
+    first values do not depend on the number of points that follow, except for rounding: a field at m > n
+    points, with a generator in the same state, continues that at the first n.
+
+    Args:
+        x: points; the field is computed in float64.
+        generator: of the field.
+        covariance: name of the covariance (`covariance_matrix`).
+        length: its correlation length.
+    """
+    x = x.double()
+    matrix = covariance_matrix(x, x, covariance, length=length)
+    factor = torch.linalg.cholesky(matrix + 1e-10 * torch.eye(len(x), dtype=x.dtype))
+    return factor @ nested_gaussian(len(x), 1, generator)[:, 0]
