@@ -24,6 +24,7 @@ from ._import_path import import_object as import_object
 from ._import_path import load_weights as load_weights
 from ._invariant import Invariant as Invariant
 from ._lenet import LeNet as LeNet
+from ._linearized import Linearized as Linearized
 from ._mace import MACE as MACE
 from ._model_file import describe as describe
 from ._model_file import load as load
@@ -34,6 +35,7 @@ from ._parametrization import alpha_tilde as alpha_tilde
 from ._parametrization import convert as convert
 from ._resnet import BasicBlock as BasicBlock
 from ._resnet import ResNet as ResNet
+from ._scaled import Scaled as Scaled
 from ._sevennet import SevenNet as SevenNet
 from ._signals import Signals as Signals
 from ._signals import signals as signals
@@ -63,8 +65,10 @@ __all__ = [
     "FullyConnected",
     "Invariant",
     "LeNet",
+    "Linearized",
     "NequIP",
     "ResNet",
+    "Scaled",
     "SevenNet",
     "Signals",
     "Size",
