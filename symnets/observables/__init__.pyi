@@ -1,5 +1,8 @@
 from ._as_found import as_found as as_found
 from ._as_found import own_copy as own_copy
+from ._attractors import Attractors as Attractors
+from ._attractors import attractors as attractors
+from ._attractors import merge_neurons as merge_neurons
 from ._classification import ClassificationError as ClassificationError
 from ._classification import classification_error as classification_error
 from ._errors import Error as Error
@@ -13,6 +16,10 @@ from ._filters import filter_projections as filter_projections
 from ._margins import Margins as Margins
 from ._margins import margins as margins
 from ._margins import scalar_outputs as scalar_outputs
+from ._neurons import Amplification as Amplification
+from ._neurons import Neurons as Neurons
+from ._neurons import amplification as amplification
+from ._neurons import neurons as neurons
 from ._shift_consistency import ShiftConsistency as ShiftConsistency
 from ._shift_consistency import shift_consistency as shift_consistency
 from ._stability._features import OUTPUT as OUTPUT
@@ -32,6 +39,8 @@ from ._tangent_kernel import tangent_kernel as tangent_kernel
 
 __all__ = [
     "OUTPUT",
+    "Amplification",
+    "Attractors",
     "BatchNorm",
     "ClassificationError",
     "DeformationField",
@@ -40,11 +49,14 @@ __all__ = [
     "FilterProjections",
     "LayerEstimates",
     "Margins",
+    "Neurons",
     "OutputSelector",
     "Predictions",
     "ShiftConsistency",
     "Stability",
+    "amplification",
     "as_found",
+    "attractors",
     "channel_shuffled",
     "check_images",
     "check_strength",
@@ -52,6 +64,8 @@ __all__ = [
     "errors",
     "filter_projections",
     "margins",
+    "merge_neurons",
+    "neurons",
     "own_copy",
     "predictions",
     "scalar_outputs",
