@@ -20,13 +20,15 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from symnets.sweeps import experiments
+from symnets.sweeps import experiments, read_talks
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
 INDEX = "experiments/index.md"
-SUBJECTS = {"The loss landscape": "", "Stability to deformations": "stability_"}
-"""Subjects, and how the names of their experiments begin; the last one that fits is taken."""
+TALKS = read_talks()
+OTHER = "Beyond the talks"
+SUBJECTS = [*TALKS.subjects.values(), OTHER]
+"""Subjects of `symnets/experiments/talks.yaml`, and that of experiments which measure no claim of a talk."""
 _DIGITS = "--set data=digits --set n_test=400"
 OFFLINE = {
     "double_descent": _DIGITS,
@@ -62,7 +64,7 @@ class Experiment:
     @property
     def subject(self) -> str:
         """The subject it belongs to."""
-        return [subject for subject, prefix in SUBJECTS.items() if self.name.startswith(prefix)][-1]
+        return TALKS.subject(self.name) or OTHER
 
     @property
     def findings(self) -> list[dict[str, Any]]:
@@ -85,8 +87,7 @@ def names() -> tuple[str, ...]:
 def all_experiments() -> tuple[Experiment, ...]:
     """All experiments of symnets, by subject and name."""
     found = [read(name, sweeps_of(name)) for name in names()]
-    order = list(SUBJECTS)
-    return tuple(sorted(found, key=lambda experiment: (order.index(experiment.subject), experiment.name)))
+    return tuple(sorted(found, key=lambda experiment: (SUBJECTS.index(experiment.subject), experiment.name)))
 
 
 def sweeps_of(name: str) -> tuple[dict[str, Any], ...]:
@@ -196,6 +197,8 @@ def index(everything: Sequence[Experiment], introduction: str) -> str:
     parts = [introduction.strip()]
     for subject in SUBJECTS:
         mine = [experiment for experiment in everything if experiment.subject == subject]
+        if not mine:
+            continue
         agreeing, total = count(mine)
         lines = ["| experiment | quantity | measured | band | agrees |", "|---|---|---|---|---|"]
         lines += [
@@ -267,6 +270,7 @@ def on_config(config: MkDocsConfig) -> None:
     pages = [
         {subject: [{e.title: f"experiments/{e.name}.md"} for e in everything if e.subject == subject]}
         for subject in SUBJECTS
+        if any(e.subject == subject for e in everything)
     ]
     if not navigation(config.nav or [], pages):
         raise ValueError(f"mkdocs.yml: expected {INDEX} in nav")

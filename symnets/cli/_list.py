@@ -18,6 +18,8 @@ Lines = dict[str, str]
 class List:
     """List the models, data sets, experiments or observables of symnets, with one line each.
 
+    Experiments are listed by the talks whose claims they measure.
+
     Example:
         symnets list models
         symnets list experiments
@@ -60,25 +62,32 @@ def _models() -> dict[str, Lines]:
 
 
 def _datasets() -> dict[str, Lines]:
-    from symnets.data import IMAGE_CLASSES
+    from symnets.data import IMAGE_CLASSES, POINT_TASKS
 
     images = {"digits": "10 classes of handwritten digits, 8 x 8 pixels, part of scikit-learn"}
     images |= {
         name: f"{len(classes)} classes: {', '.join(classes)}" for name, classes in IMAGE_CLASSES.items()
     }
-    points = ["random_task", "binary_task", "sphere_points", "gaussian_cloud", "uniform_cloud"]
+    points = ["random_task", "binary_task", "decision_rule", "gaussian_field"]
+    points += ["sphere_points", "gaussian_cloud", "uniform_cloud"]
     structures = ["read_structures", "sample_trajectory"]
     return {
         'Images: symnets.data.load_images("NAME")': images,
+        'Tasks of points: symnets.data.binary_task("NAME")': dict(POINT_TASKS),
         "Points and tasks: from symnets.data import NAME": _first_lines("symnets.data", points),
         "Structures: from symnets.data import NAME": _first_lines("symnets.data", structures),
     }
 
 
 def _experiments() -> dict[str, Lines]:
-    from symnets.sweeps import experiments
+    from symnets.sweeps import experiments, read_talks
 
-    return {"Experiments: symnets sweep NAME": experiments()}
+    lines, talks = experiments(), read_talks()
+    sections = {f"{title}: symnets sweep NAME": talks.of(talk) for talk, title in talks.titles.items()}
+    sections["Other experiments: symnets sweep NAME"] = [
+        name for name in lines if not any(name in names for names in sections.values())
+    ]
+    return {title: {name: lines[name] for name in names} for title, names in sections.items() if names}
 
 
 def _observables() -> dict[str, Lines]:

@@ -39,6 +39,7 @@ from symnets.setups import MinusInitial, ParityNetConfig, batch_key, held_out, m
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+TALK_ROWS = ("B4",)
 MAX_BATCH = 10
 _GEIGER = "Geiger et al. 2019, arXiv:1901.01608"
 

@@ -34,6 +34,8 @@ from symnets.estimates import Estimate
 from symnets.report import COLORS, FAINT, draw_published, row_of_panels, style
 from symnets.sweeps import Arrays, Finding, Result, grid
 
+TALK_ROWS = ("B5",)
+
 MAX_BATCH = 1000
 _SATISFIED = 1e-6  # distance below which the polynomial passes through a point
 _TEST = np.cos(np.pi * (np.arange(1000) + 0.5) / 1000)[::-1]  # the density of the training points

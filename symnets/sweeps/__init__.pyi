@@ -1,5 +1,8 @@
 from ._batches import batches as batches
 from ._checkpoints import checkpoint as checkpoint
+from ._claims import Claim as Claim
+from ._claims import Talks as Talks
+from ._claims import read_talks as read_talks
 from ._executors import Serial as Serial
 from ._executors import executor as executor
 from ._experiment import Arrays as Arrays
@@ -28,6 +31,7 @@ from ._write_up import write_up as write_up
 
 __all__ = [
     "Arrays",
+    "Claim",
     "Experiment",
     "Finding",
     "PictureFile",
@@ -35,6 +39,7 @@ __all__ = [
     "Scalar",
     "Serial",
     "Table",
+    "Talks",
     "WriteUp",
     "batches",
     "checkpoint",
@@ -48,6 +53,7 @@ __all__ = [
     "outdated_note",
     "override",
     "read_run",
+    "read_talks",
     "report_progress",
     "run_hashes",
     "short_text",

@@ -68,17 +68,21 @@ def error_line(error: BaseException) -> str:
 
 def experiments() -> dict[str, str]:
     """First lines of the docstrings of symnets' experiments, by name; modules are read, not imported."""
-    descriptions = {}
+    return {
+        name: (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0]
+        for name, path in experiment_files().items()
+    }
+
+
+def experiment_files() -> dict[str, Path]:
+    """Files of symnets' experiments, by name."""
+    files = {}
     for folder in map(Path, importlib.import_module(HOME).__path__):
-        paths = sorted(
-            [*folder.glob("[!.]*.py"), *folder.glob("[!.]*/__init__.py")]
-        )  # macOS writes ._NAME.py
-        for path in paths:
-            tree = ast.parse(path.read_text("utf-8"))
-            if set(PARTS) <= set(_names(tree)):
-                name = path.parent.name if path.name == "__init__.py" else path.stem
-                descriptions[name] = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return descriptions
+        paths = [*folder.glob("[!.]*.py"), *folder.glob("[!.]*/__init__.py")]  # macOS writes ._NAME.py
+        for path in sorted(paths):
+            if set(PARTS) <= set(_names(ast.parse(path.read_text("utf-8")))):
+                files[path.parent.name if path.name == "__init__.py" else path.stem] = path
+    return files
 
 
 def name_of(experiment: Experiment) -> str:
