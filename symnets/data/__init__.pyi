@@ -56,11 +56,14 @@ from ._points import sphere_points as sphere_points
 from ._points import to_sphere as to_sphere
 from ._points import uniform_cloud as uniform_cloud
 from ._published_images import IMAGE_CLASSES as IMAGE_CLASSES
+from ._random_hierarchy import HierarchySample as HierarchySample
+from ._random_hierarchy import RandomHierarchy as RandomHierarchy
 from ._read import find_data as find_data
 from ._read import find_structure as find_structure
 from ._read import is_isolated_atom as is_isolated_atom
 from ._read import keys_present as keys_present
 from ._read import read_structures as read_structures
+from ._sparse_hierarchy import SparseHierarchy as SparseHierarchy
 from ._statistics import Statistics as Statistics
 from ._statistics import isolated_atoms as isolated_atoms
 from ._statistics import statistics as statistics
@@ -82,12 +85,15 @@ __all__ = [
     "Covariance",
     "DatasetSummary",
     "DecisionRule",
+    "HierarchySample",
     "Images",
     "Labels",
     "Loader",
     "Neighbors",
     "PrincipalComponents",
+    "RandomHierarchy",
     "RuleName",
+    "SparseHierarchy",
     "Statistics",
     "StructureFile",
     "TensorPairs",
