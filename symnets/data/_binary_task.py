@@ -12,11 +12,12 @@ from torch import Tensor
 from symnets.data._batch import Batch
 from symnets.data._decision_rule import RuleName, decision_rule, nested_gaussian, stream
 from symnets.data._gaussian_field import Covariance, gaussian_field
-from symnets.data._images import Images, load_images
+from symnets.data._images import IMAGE_DATASETS, Images, load_images
 from symnets.data._labels import balanced_subset, check_binary_labels, class_pair, group_labels, parity_labels
 from symnets.data._pca import Convention
 from symnets.data._pca import pca as principal_components
 from symnets.data._points import gaussian_cloud, random_labels, to_sphere
+from symnets.names import did_you_mean
 
 Task = Literal["parity", "groups", "pair"]
 POINT_TASKS = {
@@ -148,6 +149,8 @@ def binary_task(
         raise ValueError(f"seed: expected a number >= 0, got {seed}")
     if (classes is not None) != (task == "pair"):
         raise ValueError(f'classes: expected two classes with task="pair" only, got {classes} with {task!r}')
+    if name not in (known := [*POINT_TASKS, *IMAGE_DATASETS]):
+        raise ValueError(f"name: unknown data set {name!r}; {did_you_mean(name, known)}")
     if name == "random":
         # Not manual_seed(seed), with which initial weights of the same seed would equal the points.
         return random_task(n_train, dim, generator=stream(seed, 1), n_test=n_test, dtype=dtype)
