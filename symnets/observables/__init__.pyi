@@ -5,6 +5,8 @@ from ._attractors import attractors as attractors
 from ._attractors import merge_neurons as merge_neurons
 from ._classification import ClassificationError as ClassificationError
 from ._classification import classification_error as classification_error
+from ._compression import Compression as Compression
+from ._compression import compression as compression
 from ._errors import Error as Error
 from ._errors import Errors as Errors
 from ._errors import Predictions as Predictions
@@ -20,6 +22,9 @@ from ._neurons import Amplification as Amplification
 from ._neurons import Neurons as Neurons
 from ._neurons import amplification as amplification
 from ._neurons import neurons as neurons
+from ._representations import hidden_representations as hidden_representations
+from ._sensitivity import Sensitivity as Sensitivity
+from ._sensitivity import sensitivity as sensitivity
 from ._shift_consistency import ShiftConsistency as ShiftConsistency
 from ._shift_consistency import shift_consistency as shift_consistency
 from ._stability._features import OUTPUT as OUTPUT
@@ -34,8 +39,8 @@ from ._stability._perturbed_images import check_images as check_images
 from ._stability._perturbed_images import check_strength as check_strength
 from ._stability._result import LayerEstimates as LayerEstimates
 from ._stability._result import Stability as Stability
-from ._tangent_kernel import single_nets as single_nets
-from ._tangent_kernel import tangent_kernel as tangent_kernel
+from ._tangent_kernel._kernel import tangent_kernel as tangent_kernel
+from ._tangent_kernel._members import single_nets as single_nets
 
 __all__ = [
     "OUTPUT",
@@ -43,6 +48,7 @@ __all__ = [
     "Attractors",
     "BatchNorm",
     "ClassificationError",
+    "Compression",
     "DeformationField",
     "Error",
     "Errors",
@@ -52,6 +58,7 @@ __all__ = [
     "Neurons",
     "OutputSelector",
     "Predictions",
+    "Sensitivity",
     "ShiftConsistency",
     "Stability",
     "amplification",
@@ -61,8 +68,10 @@ __all__ = [
     "check_images",
     "check_strength",
     "classification_error",
+    "compression",
     "errors",
     "filter_projections",
+    "hidden_representations",
     "margins",
     "merge_neurons",
     "neurons",
@@ -72,6 +81,7 @@ __all__ = [
     "select_layers",
     "select_output",
     "selector_of",
+    "sensitivity",
     "shift_consistency",
     "single_nets",
     "stability",
