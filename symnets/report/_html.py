@@ -10,6 +10,7 @@ from typing import ClassVar
 import jinja2
 from matplotlib.figure import Figure
 
+from symnets.report._formulas import with_formulas
 from symnets.report._style import png, write
 
 
@@ -80,7 +81,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with paragraphs (plain text), facts, tables and pictures below it."""
+    """A heading with paragraphs (plain text with formulas `$...$`), facts, tables and pictures below it."""
 
     heading: str
     blocks: Sequence[str | Facts | Table | Picture]
@@ -111,6 +112,7 @@ def html_report(path: str | Path, title: str, sections: Sequence[Section], *, le
 def _template() -> jinja2.Template:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["formulas"] = with_formulas
     return environment.get_template("report.html.jinja")
 
 
