@@ -23,7 +23,6 @@ from symnets.observables import (
     as_found,
     channel_shuffled,
     classification_error,
-    compression,
     hidden_representations,
     margins,
     predictions,
@@ -143,7 +142,6 @@ PAIR = Batch(IMAGES, SIGNS)
 MEASURES: dict[str, tuple[int, Callable[[nn.Module], object]]] = {
     "stability": (3, measured_stability),
     "stability, batch": (3, stability_of_batch),
-    "compression": (1, lambda model: compression(model, torch.eye(2, 1, dtype=torch.float64))),
     "margins": (1, lambda model: margins(model, PAIR)),
     "classification_error": (3, lambda model: classification_error(model, IMAGES, torch.arange(6) % 3)),
     "shift_consistency": (
@@ -266,8 +264,8 @@ def test_no_public_observable_is_forgotten() -> None:
         and "model" in getattr(inspect.signature(value), "parameters", {})
     }
     tested = {name.partition(",")[0] for name in MEASURES} | {"predictions", "as_found"}
-    # A base class, and a function of ensembles only.
-    assert takes_model - {"CurvatureOperator", "single_nets"} == tested
+    # A base class, a function of ensembles only, and one that reads weights without calling the model.
+    assert takes_model - {"CurvatureOperator", "single_nets", "compression"} == tested
 
 
 def test_a_model_is_as_found_after_an_error() -> None:
