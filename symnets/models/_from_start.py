@@ -14,7 +14,7 @@ _OF_MODEL = ("members", "input_axes", "d_out", "species", "cutoff")
 
 
 class FromStart(nn.Module):
-    """Base class of `Scaled` and `Linearized`: a model with weights w, and the weights w0 that it had at first.
+    """Base class of `Scaled` and `Linearized`: a model with weights w, and its first weights w0.
 
     w are the parameters of `model`, and are trained. w0, and the model's own buffers at that time, are copied
     into buffers: they are not optimised, and `to` and `state_dict` include them. `members`, `input_axes`,

@@ -62,10 +62,8 @@ class Scaled(FromStart):
         factor = torch.as_tensor(alpha, dtype=torch.float64).detach().clone().to(device)
         members = getattr(model, "members", None)
         if factor.ndim and tuple(factor.shape) != (members,):
-            raise ValueError(
-                f"alpha: expected one number{'' if members is None else f' or one for each of {members} members'}"
-                f", got shape {tuple(factor.shape)}"
-            )
+            expected = "one number" + ("" if members is None else f" or one for each of {members} members")
+            raise ValueError(f"alpha: expected {expected}, got shape {tuple(factor.shape)}")
         self.register_buffer("alpha", factor)
         self.keep_start = keep_start
         self._initial = Remembered()

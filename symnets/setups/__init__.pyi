@@ -38,6 +38,13 @@ from ._packing import relax_packing as relax_packing
 from ._packing_averages import PackingAverages as PackingAverages
 from ._packing_averages import average_packings as average_packings
 from ._packing_averages import jamming_threshold as jamming_threshold
+from ._regimes import RegimeConfig as RegimeConfig
+from ._regimes import RegimeLoss as RegimeLoss
+from ._regimes import TrainedRegime as TrainedRegime
+from ._regimes import regime_net as regime_net
+from ._regimes import regime_patterns as regime_patterns
+from ._regimes import train_regime as train_regime
+from ._regimes import weight_change as weight_change
 
 __all__ = [
     "ARCHIVED",
@@ -58,7 +65,10 @@ __all__ = [
     "PackingAverages",
     "ParityNetConfig",
     "Precision",
+    "RegimeConfig",
+    "RegimeLoss",
     "TrainedClassifier",
+    "TrainedRegime",
     "average_packings",
     "batch_key",
     "classified_images",
@@ -75,9 +85,13 @@ __all__ = [
     "minimise",
     "patterns",
     "random_packing",
+    "regime_net",
+    "regime_patterns",
     "relax_packing",
     "seeded_generator",
     "stability_row",
     "train_classifier",
+    "train_regime",
+    "weight_change",
     "without_folding_warnings",
 ]
