@@ -15,6 +15,9 @@ from ._errors import predictions as predictions
 from ._filters import FilterProjections as FilterProjections
 from ._filters import channel_shuffled as channel_shuffled
 from ._filters import filter_projections as filter_projections
+from ._group_average import group_average as group_average
+from ._infinite_width import InfiniteWidth as InfiniteWidth
+from ._infinite_width import infinite_width as infinite_width
 from ._margins import Margins as Margins
 from ._margins import margins as margins
 from ._margins import scalar_outputs as scalar_outputs
@@ -53,6 +56,7 @@ __all__ = [
     "Error",
     "Errors",
     "FilterProjections",
+    "InfiniteWidth",
     "LayerEstimates",
     "Margins",
     "Neurons",
@@ -72,6 +76,8 @@ __all__ = [
     "errors",
     "filter_projections",
     "hidden_representations",
+    "group_average",
+    "infinite_width",
     "margins",
     "merge_neurons",
     "neurons",
