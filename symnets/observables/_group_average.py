@@ -13,9 +13,9 @@ def group_average(kernel: Kernel, group: Float[Tensor, "order d d"]) -> Kernel:
     """A kernel averaged over a finite group G of symmetries, K_G(x, x') = (1/|G|) Σ_g K(x, g x').
 
     For an isotropic kernel, one with K(g x, g x') = K(x, x') for orthogonal g, as those of fully connected
-    nets are, K_G is invariant in each argument, and predictors of K_G are invariant functions: what a net does
-    that averages its outputs over G. Learning an invariant function takes about |G| times fewer patterns with
-    K_G than with K (Bietti, Venturi, Bruna 2021, arXiv:2106.07148).
+    nets are, K_G is invariant in each argument, and so are the functions that it learns. It is the kernel of
+    a net whose outputs are averaged over G. Learning an invariant function takes about |G| times fewer
+    patterns with K_G than with K (Bietti, Venturi, Bruna 2021, arXiv:2106.07148).
 
     Args:
         kernel: function of (x1, x2), (n, d) and (m, d), to (n, m), invariant under simultaneous g.

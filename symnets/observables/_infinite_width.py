@@ -59,11 +59,11 @@ def infinite_width(
 
         E φ(u) φ(v) = Σ_k a_k(q) a_k(q') c^k,   a_k(q) = E φ(√q z) h_k(z),   z ~ N(0, 1),
 
-    with q, q' the variances and c the correlation of u and v, and coefficients by Gauss-Hermite quadrature: an
-    entry costs as many products as there are terms, not a double sum. tanh, swish and gelu need 30 to 80 terms at
-    q = 1, where the error is below 1e-10, and more at larger q; 256 terms are the limit, with an error of
-    2e-5 for tanh at q = 9, c = -1. For x2=None the diagonal has c = 1 exactly. Elsewhere arccos of a rounded c near 1 limits ReLU to
-    about 1e-8.
+    with q, q' the variances and c the correlation of u and v, and coefficients by Gauss-Hermite quadrature.
+    An entry costs as many products as there are terms, not a double sum. tanh, swish and gelu need 30 to 80
+    terms at q = 1, where the error is below 1e-10, and more at larger q; 256 terms are the limit, with an
+    error of 2e-5 for tanh at q = 9, c = -1. For x2=None the diagonal has c = 1 exactly. Elsewhere arccos of
+    a rounded c near 1 limits ReLU to about 1e-8.
 
     Args:
         depth: L, number of hidden layers.
@@ -256,7 +256,9 @@ def _series(a: Tensor | None, b: Tensor | None, c: Tensor) -> Tensor:
     assert b is not None
     square = c * c
     even, odd = (_horner(a[parity::2], b[parity::2], square) for parity in (0, 1))
-    return even if odd is None else odd.mul_(c) if even is None else odd.mul_(c).add_(even)
+    if odd is None:
+        return torch.zeros_like(c) if even is None else even
+    return odd.mul_(c) if even is None else odd.mul_(c).add_(even)
 
 
 def _horner(a: Tensor, b: Tensor, c: Tensor) -> Tensor | None:
