@@ -31,6 +31,19 @@ from ._held_out import EarlyStopping as EarlyStopping
 from ._held_out import MinusInitial as MinusInitial
 from ._held_out import ParityNetConfig as ParityNetConfig
 from ._held_out import held_out as held_out
+from ._hierarchy_curves import estimate_jointly as estimate_jointly
+from ._hierarchy_curves import falls_through as falls_through
+from ._hierarchy_curves import hierarchy_curves as hierarchy_curves
+from ._hierarchy_nets import HierarchicalNet as HierarchicalNet
+from ._hierarchy_nets import HierarchyConfig as HierarchyConfig
+from ._hierarchy_nets import PatchLayer as PatchLayer
+from ._hierarchy_nets import TrainedHierarchy as TrainedHierarchy
+from ._hierarchy_nets import train_on_hierarchy as train_on_hierarchy
+from ._one_pattern import fixed_point as fixed_point
+from ._one_pattern import growth_rate as growth_rate
+from ._one_pattern import one_pattern_net as one_pattern_net
+from ._one_pattern import position_field as position_field
+from ._one_pattern import rescaled_time as rescaled_time
 from ._packing import count_contacts as count_contacts
 from ._packing import decompress_packing as decompress_packing
 from ._packing import random_packing as random_packing
@@ -58,16 +71,20 @@ __all__ = [
     "DecompressedConfig",
     "DeformedConfig",
     "EarlyStopping",
+    "HierarchicalNet",
+    "HierarchyConfig",
     "JammedState",
     "MinusInitial",
     "NetConfig",
     "Normalisation",
     "PackingAverages",
     "ParityNetConfig",
+    "PatchLayer",
     "Precision",
     "RegimeConfig",
     "RegimeLoss",
     "TrainedClassifier",
+    "TrainedHierarchy",
     "TrainedRegime",
     "average_packings",
     "batch_key",
@@ -75,7 +92,12 @@ __all__ = [
     "count_contacts",
     "decompress_net",
     "decompress_packing",
+    "estimate_jointly",
+    "falls_through",
+    "fixed_point",
+    "growth_rate",
     "held_out",
+    "hierarchy_curves",
     "initial_classifier",
     "initial_net",
     "jamming_threshold",
@@ -83,14 +105,18 @@ __all__ = [
     "loss_curvature",
     "measure_stability",
     "minimise",
+    "one_pattern_net",
     "patterns",
+    "position_field",
     "random_packing",
     "regime_net",
     "regime_patterns",
     "relax_packing",
+    "rescaled_time",
     "seeded_generator",
     "stability_row",
     "train_classifier",
+    "train_on_hierarchy",
     "train_regime",
     "weight_change",
     "without_folding_warnings",

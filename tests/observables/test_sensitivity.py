@@ -85,7 +85,7 @@ def test_one_hot_inputs_change_as_counted() -> None:
     exchanged = task.exchanged(sample, 1, generator(1))
     before, after = task.symbols(sample), task.symbols(exchanged)
     changed = (before != after).sum(1).double().mean()
-    pairs = (before[:, None] != before).sum() / (100 * 99)
+    pairs = (before[:, None] != before).sum().double() / (100 * 99)
     found = sensitivity(nn.Flatten(), *(task.inputs(s, dtype=torch.float64) for s in (sample, exchanged)))
     assert found.output == pytest.approx(float(changed / pairs), rel=1e-12)
 
