@@ -1,0 +1,218 @@
+r"""Stability in hierarchies: nets become insensitive to deformations when they become so to synonyms.
+
+**Question.** Deformations of images hardly change what good nets say. Is this stability learned together with
+the hierarchy of a task?
+
+**Law.** In the sparse random hierarchy model each symbol stands at random in a block with $s_0$ empty
+positions. Moving it within its block is a discrete deformation, which keeps the label, as do exchanges of
+synonymous tuples of symbols. The sensitivities $D$ to deformations and $S$ to synonyms fall at one number of
+training inputs, at which the task is learned; this explains why $D$ and the test error are correlated.
+Convolutional nets need
+
+$$P^* \sim (s_0 + 1)^2 n_c m^L$$
+
+inputs, an observation without derivation (Tomasini and Wyart 2024, arXiv:2404.10727).
+
+**How.** $s = 2$, $L = 2$, $n_c = v = m$, and nets as in `hierarchy_sample_complexity`, with filters of a
+whole tuple with its empty positions. $D = \langle \|f(x') - f(x)\|^2 \rangle / \langle \|f(x) - f(z)\|^2
+\rangle$ of the last hidden layer, where all symbols of $x'$ are moved to other positions of their blocks;
+$S$ the same with all lowest tuples replaced by synonyms. $P^*$ is where the mean test error over seeds falls
+through a tenth of that of guessing. All bands are ours.
+
+**Figure.** Test error over that of guessing, $D$ and $S$ against $P/((s_0 + 1)^2 n_c m^L)$; $D$ and test
+error of all nets; $P^*$ against $s_0 + 1$.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from symnets.estimates import Estimate, PowerLaw, SizeCurves, fit_power_law
+from symnets.report import COLORS, draw_power_law, draw_published_exponent, row_of_panels, style
+from symnets.setups import (
+    HierarchyConfig,
+    estimate_jointly,
+    falls_through,
+    hierarchy_curves,
+    train_on_hierarchy,
+)
+from symnets.sweeps import Arrays, Finding, Result, grid
+
+__all__ = ["PRESETS", "TALK_ROWS", "Config", "figure", "findings", "run"]
+TALK_ROWS: tuple[str, ...] = ()
+LEARNED, HALF = 0.1, 0.5
+"""P* is where the error is a tenth of that of guessing; curves are compared where they fell to a half."""
+_TOMASINI = "Tomasini and Wyart 2024, arXiv:2404.10727"
+_COLUMNS = ("relative_error", "synonyms", "deformations")
+_SCALED = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
+"""P / ((s0 + 1)² n_c m^L)."""
+
+
+@dataclass(frozen=True)
+class Config(HierarchyConfig):
+    """One net, trained on one sparse hierarchy."""
+
+    n_empty: int = 1  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+def _sizes(scaled: Sequence[float], n_empty: Sequence[int], m: int, n_seeds: int, **fixed: Any) -> tuple:
+    """Configurations at equal P / ((s0 + 1)² n_c m^L) for each s0."""
+    return tuple(
+        config
+        for s0 in n_empty
+        for config in grid(
+            Config,
+            n_train=tuple(round(x * (s0 + 1) ** 2 * m**3) for x in scaled),
+            n_synonyms=m,
+            n_empty=s0,
+            seed=range(n_seeds),
+            **fixed,
+        )
+    )
+
+
+PRESETS = {
+    "quick": _sizes(_SCALED, (1, 2, 3), 4, 4),
+    "hour": _sizes(_SCALED, (1, 2, 3, 4), 6, 6, width=256, steps=20_000),
+    "paper": _sizes((*_SCALED, 16), (1, 2, 3, 4, 6), 8, 10, width=512, steps=100_000),
+}
+
+
+def run(configs: Sequence[Config]) -> list[Result]:
+    """Train nets; errors and sensitivities on test inputs (`TrainedHierarchy`)."""
+    results = []
+    for config in configs:
+        trained = train_on_hierarchy(config)
+        results.append(Result(trained.row | trained.sensitivities(config)))
+    return results
+
+
+def by_sparsity(table: pd.DataFrame) -> dict[int, SizeCurves]:
+    """Curves of the relative error, and of the sensitivities of the last hidden layer, for each s0."""
+    levels = int(table["levels"].iloc[0])
+    lines = table.assign(synonyms=table[f"S_{levels}_1"], deformations=table[f"D_{levels}_1"])
+    return {
+        int(s0): hierarchy_curves(lines.query("n_empty == @s0"), *_COLUMNS)
+        for s0 in np.unique(table["n_empty"].to_numpy())
+    }
+
+
+def scale(table: pd.DataFrame) -> int:
+    """n_c m^L."""
+    return int(table["n_synonyms"].iloc[0]) ** (int(table["levels"].iloc[0]) + 1)
+
+
+def needed(curves: SizeCurves, name: str = "relative_error", level: float = HALF) -> float:
+    """P at which the mean of a measurement over seeds falls through a level."""
+    return falls_through(curves.sizes, curves.mean(name), level)
+
+
+def law(curves: Mapping[int, SizeCurves]) -> PowerLaw | None:
+    """P* against s0 + 1; None with fewer than three values of s0."""
+    star = {
+        s0: estimate_jointly({s0: each}, lambda c, s0=s0: needed(c[s0], level=LEARNED))
+        for s0, each in curves.items()
+    }
+    known = {s0: each for s0, each in star.items() if np.isfinite(each.value) and each.error}
+    if len(known) < 3:
+        return None
+    values, errors = zip(*known.values(), strict=True)
+    return fit_power_law([s0 + 1 for s0 in known], values, error=errors)
+
+
+def correlation(curves: Mapping[int, SizeCurves], one: str, other: str) -> float:
+    """Rank correlation of two measurements over all nets."""
+    a, b = (np.concatenate([each.values[name].ravel() for each in curves.values()]) for name in (one, other))
+    return float(np.asarray(spearmanr(a, b))[0])
+
+
+def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
+    """Where D, S and the error fall, their correlation, and the exponent of P* in s0 + 1."""
+    curves = by_sparsity(table)
+    result = []
+    for s0 in curves:
+        for name, words in (
+            ("synonyms", "sensitivity 1/2 to synonyms"),
+            ("relative_error", "half of the error"),
+        ):
+            result.append(
+                Finding(
+                    f"P at sensitivity 1/2 to deformations over P at {words}, s0 = {s0}",
+                    estimate_jointly(
+                        curves,
+                        lambda c, s0=s0, name=name: needed(c[s0], "deformations") / needed(c[s0], name),
+                    ),
+                    f"1: all fall at P* ({_TOMASINI}); within a factor of two is ours",
+                    0.5,
+                    2.0,
+                )
+            )
+    result.append(
+        Finding(
+            "rank correlation of D and test error over all nets",
+            estimate_jointly(curves, lambda c: correlation(c, "deformations", "relative_error")),
+            f"strong ({_TOMASINI}); we ask for 0.9",
+            0.9,
+            1.0,
+        )
+    )
+    fitted = law(curves)
+    result.append(
+        Finding(
+            f"exponent of P* in s0 + 1, s0 = {', '.join(map(str, curves))}",
+            fitted.exponent if fitted else Estimate(float("nan")),
+            f"2 ({_TOMASINI}); band ours",
+            1.5,
+            2.5,
+        )
+    )
+    return result
+
+
+@style()
+def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
+    """Error, D and S against P, D against error, and P*."""
+    fig, panels = row_of_panels(4)
+    error, changes, pairs, star = panels
+    curves, unit = by_sparsity(table), scale(table)
+    for (s0, each), color in zip(curves.items(), COLORS, strict=False):
+        x = each.sizes / ((s0 + 1) ** 2 * unit)
+        label = f"s0 = {s0}" + (f" ({each.n_left_out} seeds left out)" if each.n_left_out else "")
+        look: dict[str, Any] = {"markersize": 3.5, "capsize": 2, "color": color}
+        error.errorbar(
+            x, each.mean("relative_error"), each.error("relative_error"), fmt="o-", label=label, **look
+        )
+        for axes, name, form, words in (
+            (changes, "deformations", "o-", "D"),
+            (changes, "synonyms", "s--", "S"),
+        ):
+            axes.errorbar(x, each.mean(name), each.error(name), fmt=form, label=f"{words}, {label}", **look)
+        values = each.values["deformations"].ravel(), each.values["relative_error"].ravel()
+        pairs.plot(*values, "o", markersize=3, color=color, label=label)
+        star.plot(s0 + 1, needed(each, level=LEARNED), "o", color=color)
+    if fitted := law(curves):
+        draw_power_law(star, fitted, "fit")
+        x = fitted.x_range[0]
+        draw_published_exponent(
+            star,
+            2.0,
+            through=(x, float(fitted(x))),
+            between=fitted.x_range,
+            band=(1.5, 2.5),
+            label="2 (2404.10727)",
+        )
+    for axes in (error, changes):
+        axes.set(xscale="log", xlabel="$P / ((s_0 + 1)^2 n_c m^L)$", ylim=(-0.03, None))
+    error.axhline(LEARNED, color="#8c959f", linestyle=":", linewidth=1)
+    error.set(title="Test error (dotted: 0.1)", ylabel="test error / error of guessing")
+    changes.set(title="Sensitivities", ylabel="last hidden layer")
+    pairs.set(title="All nets", xlabel="D", ylabel="test error / error of guessing")
+    star.set(title="Inputs needed", xscale="log", yscale="log", xlabel="$s_0 + 1$", ylabel="$P^*$")
+    for axes in panels:
+        axes.legend(fontsize=7.5)
+    return fig
