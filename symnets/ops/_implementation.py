@@ -14,8 +14,11 @@ def is_traced() -> bool:
     Tensors there have no memory that compiled loops could read, and the autograd functions of the loops
     define no rules for transforms.
     """
-    if torch.compiler.is_compiling():
-        return True
+    return torch.compiler.is_compiling() or is_transformed()
+
+
+def is_transformed() -> bool:
+    """Whether the call is within a torch.func transform."""
     return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
 
 

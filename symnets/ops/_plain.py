@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from symnets.ops._implementation import is_transformed
 from symnets.ops._paths import Plan
 
 
@@ -60,7 +61,10 @@ class PlainPlan:
         key = (like.dtype, like.device)
         if key not in self._cast:
             with torch.inference_mode(False):  # tensors made in inference mode cannot be used in training
-                self._cast[key] = self._exact.to(like.dtype).to(like.device)
+                cast = self._exact.to(like.dtype).to(like.device)
+            if is_transformed():  # tensors made within a torch.func transform cannot be used after it
+                return cast
+            self._cast[key] = cast
         return self._cast[key]
 
 

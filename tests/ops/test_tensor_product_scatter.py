@@ -80,6 +80,19 @@ def test_torch_func_uses_the_plain_implementation(layout):
     assert relative(torch.func.vmap(of)(several), torch.stack([of(x), of(2 * x)])) < 1e-12
 
 
+def test_transforms_in_float32_can_follow_one_another():
+    op = product("2x0e+1x1o", "0e+1o", "0e+1o+1e", "auto", "mul_ir")
+    x, y, w, edge_index = (a.float() if a.is_floating_point() else a for a in detached(op)[:4])
+    n = len(x)
+
+    def energy(w: Tensor) -> Tensor:
+        return op(x, y, w, edge_index, n).square().sum()
+
+    # The coupling coefficients are cast to float32 within the first transform.
+    nested = torch.func.jvp(torch.func.grad(energy), (w,), (w,))[1]
+    assert relative(nested, torch.func.grad(energy)(w)) < 1e-5  # of second degree in w
+
+
 def test_torch_compile_uses_the_plain_implementation_without_graph_break():
     op = product("2x0e+1x1o", "0e+1o", "0e+1o+1e", "auto", "mul_ir")
     arguments = draw(op)
