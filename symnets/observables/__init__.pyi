@@ -42,6 +42,8 @@ from ._stability._perturbed_images import check_images as check_images
 from ._stability._perturbed_images import check_strength as check_strength
 from ._stability._result import LayerEstimates as LayerEstimates
 from ._stability._result import Stability as Stability
+from ._tangent_kernel._force_field import PotentialTangentKernel as PotentialTangentKernel
+from ._tangent_kernel._force_field import potential_tangent_kernel as potential_tangent_kernel
 from ._tangent_kernel._kernel import tangent_kernel as tangent_kernel
 from ._tangent_kernel._members import single_nets as single_nets
 
@@ -61,6 +63,7 @@ __all__ = [
     "Margins",
     "Neurons",
     "OutputSelector",
+    "PotentialTangentKernel",
     "Predictions",
     "Sensitivity",
     "ShiftConsistency",
@@ -82,6 +85,7 @@ __all__ = [
     "merge_neurons",
     "neurons",
     "own_copy",
+    "potential_tangent_kernel",
     "predictions",
     "scalar_outputs",
     "select_layers",

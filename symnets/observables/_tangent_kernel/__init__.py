@@ -1,0 +1,1 @@
+"""Tangent kernels: in closed form, by gradients, as operators, and on disk."""
