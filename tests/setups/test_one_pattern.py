@@ -80,9 +80,9 @@ def test_closed_form_solves_the_equations_of_motion(parametrization: str, tau: f
     ("parametrization", "loss"), [("ntk", QuadraticHinge()), ("mean_field", MSE()), ("standard", MSE())]
 )
 def test_gradient_flow_of_a_net_is_the_closed_form(parametrization: str, loss) -> None:
-    """All weights, the bias of the output included; each step of the flow has an error of 1e-6 in f."""
+    """All weights, the bias of the output included; each of some fifty steps has an error of 1e-6 in f."""
     net, x, y = net_of(parametrization), pattern(), torch.tensor([-1.0], dtype=torch.float64)
-    times = [0.001, 0.004, 0.02] if parametrization == "standard" else [0.05, 0.2, 0.9]
+    times = [0.001, 0.004, 0.02] if parametrization == "standard" else [0.05, 0.2, 0.6]
     flowing = Dense.stack([net])
     dense_output = DenseOutput(times)
     flow = gradient_flow(
@@ -105,8 +105,8 @@ def test_gradient_flow_of_a_net_is_the_closed_form(parametrization: str, loss) -
     tau = rescaled_time(net, x, force, times)
     for k in range(len(times)):
         expected = torch.cat([p.reshape(-1) for p in one_pattern_net(net, x, float(tau[k])).parameters()])
-        torch.testing.assert_close(dense_output.values[k, 0], expected.detach(), rtol=0, atol=1e-5)
-    assert (hidden(one_pattern_net(net, x, float(tau[-1]))) - hidden(net)).max() > 5e-3
+        torch.testing.assert_close(dense_output.values[k, 0], expected.detach(), rtol=0, atol=5e-5)
+    assert np.abs(hidden(one_pattern_net(net, x, float(tau[-1]))) - hidden(net)).max() > 5e-3
 
 
 def test_a_scaled_net_without_output_bias_is_the_closed_form() -> None:
