@@ -43,7 +43,7 @@ def group_average(kernel: Kernel, group: Float[Tensor, "order d d"]) -> Kernel:
     flat = g.flatten(1)
     products = (g[:, None] @ g).flatten(0, 1).flatten(1)
     missing = torch.cdist(products, flat, p=torch.inf).amin(1) > 1e-6
-    if bool(missing.any()) or float(torch.nn.functional.pdist(flat, p=torch.inf).min()) < 1e-6:
+    if bool(missing.any()) or len(torch.unique(flat.round(decimals=5), dim=0)) < len(g):
         raise ValueError(
             "group: expected all elements of a group, each once, but a product of two matrices is not among "
             "them, or two are equal"

@@ -1,9 +1,10 @@
 """Kernels of fully connected nets of infinite width: covariance of outputs and tangent kernel."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,7 +115,10 @@ def infinite_width(
                 theta += 1
         nngp[mine, left], ntk[mine, left] = sigma.to(nngp.dtype), theta.to(ntk.dtype)
         if x2 is None:
-            nngp[:start, mine], ntk[:start, mine] = nngp[mine, :start].T, ntk[mine, :start].T
+            for kernel in (nngp, ntk):
+                kernel[:start, mine] = kernel[mine, :start].T
+                corner = kernel[mine, mine]
+                corner.copy_(corner.tril() + corner.tril(-1).T)
     return InfiniteWidth(nngp, ntk)
 
 
@@ -156,10 +160,10 @@ def _moments(x: Tensor, depth: int, layer: _Layer) -> list[_Moments]:
 
 def _part(moments: list[_Moments], patterns: slice) -> list[_Moments]:
     """Moments of some patterns."""
-    return [
-        _Moments(**{name: None if v is None else v[..., patterns] for name, v in vars(each).items()})
-        for each in moments
-    ]
+    columns: Iterator[dict[str, Any]] = (
+        {name: v if v is None else v[..., patterns] for name, v in vars(each).items()} for each in moments
+    )
+    return [_Moments(**each) for each in columns]
 
 
 def _layer(activation: str) -> _Layer:
