@@ -80,7 +80,8 @@ def test_closed_form_solves_the_equations_of_motion(parametrization: str, tau: f
     ("parametrization", "loss"), [("ntk", QuadraticHinge()), ("mean_field", MSE()), ("standard", MSE())]
 )
 def test_gradient_flow_of_a_net_is_the_closed_form(parametrization: str, loss) -> None:
-    """All weights, the bias of the output included; each of some fifty steps has an error of 1e-6 in f."""
+    """All weights, the bias of the output included. A neuron that is switched off within a step of the flow has
+    an error of the step times its slope, 1e-4."""
     net, x, y = net_of(parametrization), pattern(), torch.tensor([-1.0], dtype=torch.float64)
     times = [0.001, 0.004, 0.02] if parametrization == "standard" else [0.05, 0.2, 0.6]
     flowing = Dense.stack([net])
@@ -105,7 +106,7 @@ def test_gradient_flow_of_a_net_is_the_closed_form(parametrization: str, loss) -
     tau = rescaled_time(net, x, force, times)
     for k in range(len(times)):
         expected = torch.cat([p.reshape(-1) for p in one_pattern_net(net, x, float(tau[k])).parameters()])
-        torch.testing.assert_close(dense_output.values[k, 0], expected.detach(), rtol=0, atol=5e-5)
+        torch.testing.assert_close(dense_output.values[k, 0], expected.detach(), rtol=0, atol=2e-4)
     assert np.abs(hidden(one_pattern_net(net, x, float(tau[-1]))) - hidden(net)).max() > 5e-3
 
 
