@@ -47,6 +47,7 @@ def test_kernel_of_a_linear_function_is_the_gram_matrix() -> None:
     torch.testing.assert_close(found, x @ x.T + 1)
 
 
-def test_several_outputs_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"one output for each pattern, got outputs of shape \(6, 2\)"):
-        tangent_kernel(nn.Linear(3, 2, dtype=torch.float64), draw(6, 3))
+def test_outputs_of_another_shape_are_refused() -> None:
+    net = nn.Sequential(nn.Linear(3, 4, dtype=torch.float64), nn.Unflatten(1, (2, 2)))
+    with pytest.raises(ValueError, match=r"expected .*\(n, outputs\).*got outputs of shape \(6, 2, 2\)"):
+        tangent_kernel(net, draw(6, 3))

@@ -16,7 +16,7 @@ Outputs = Literal["full", "trace", "sum"]
 def dense_terms(model: Dense, x: Float[Tensor, "*members n d_in"], outputs: Outputs) -> Terms:
     """Terms of a dense net on a set of points, by one forward and one backward pass.
 
-    With z_l = s_l W_l a_(l-1) + b_l, the signals are D_(L+1) = 1 and D_l = φ'(z_l) ∘ s_(l+1) W_(l+1)ᵀ D_(l+1).
+    With z_l = s_l W_l a_(l-1) + b_l, signals are D_(L+1) = 1 and D_l = φ'(z_l) ∘ s_(l+1) W_(l+1)ᵀ D_(l+1).
     Layers without trained parameters have no term.
     """
     phi, relu = model.activation, model.activation.value is torch.relu
@@ -24,7 +24,7 @@ def dense_terms(model: Dense, x: Float[Tensor, "*members n d_in"], outputs: Outp
     biases = [b if model.members is not None else b[None] for b in model.biases]
     # Activations are kept without their norm; it is part of the factor of the next layer.
     factors = [s * (phi.norm if layer else 1.0) for layer, s in enumerate(model.scales)]
-    members, d_out = len(weights[0]), model.d_out or 1
+    d_out = model.d_out or 1
     before: list[Tensor] = []
     after = [x.detach().transpose(-1, -2).reshape(-1, x.shape[-1], x.shape[-2])]
     for layer, (factor, w) in enumerate(zip(factors[:-1], weights[:-1], strict=True)):

@@ -65,8 +65,8 @@ class Gradients:
         else:
             raise ValueError(
                 f"model: the outputs of a point depend on the others (batch normalisation or dropout in "
-                f"training mode), and {n} points need blocks of {self.block}; use model.eval(), fewer points, "
-                "or a larger max_bytes"
+                f"training mode), and {n} points need blocks of {self.block}; use model.eval(), fewer "
+                "points, or a larger max_bytes"
             )
 
     def __call__(self, points: slice) -> Terms:
@@ -123,7 +123,8 @@ class Gradients:
         def rows(x: Tensor) -> dict[str, Tensor]:
             if self.copies == 1:
                 return grad(lambda p: self._one(p, x)[0].squeeze(0))(parameters)
-            f, pullback = vjp(lambda p: self._one(p, x)[0], parameters)
+            pulled: Any = vjp(lambda p: self._one(p, x)[0], parameters)
+            f, pullback = pulled
             return vmap(lambda e: pullback(e)[0])(torch.eye(len(f), dtype=f.dtype, device=f.device))
 
         out = self._empty(len(x))

@@ -11,6 +11,7 @@ from symnets.models import Dense
 from symnets.nn import modification
 from symnets.observables._tangent_kernel._dense_terms import Outputs, dense_terms
 from symnets.observables._tangent_kernel._gradients import Gradients
+from symnets.observables._tangent_kernel._layers import layerwise_kernel
 from symnets.observables._tangent_kernel._members import single_nets
 from symnets.observables._tangent_kernel._points import n_points
 from symnets.observables._tangent_kernel._terms import TILE, fill_kernel
@@ -40,8 +41,9 @@ def tangent_kernel(
 
         Θ = Σ_l (s_l² a_(l-1)ᵀ a_(l-1) + [biases] 1) ∘ D_lᵀ D_l,
 
-    with the activations a and signals D = ∂f/∂z of `symnets.models.signals`. For other modules, gradients are
-    computed for blocks of points. If x2 is None, only one half is computed.
+    with the activations a and signals D = ∂f/∂z of `symnets.models.signals`. Nets of linear, convolutional
+    and normalising layers go layer by layer too. For other modules, gradients are computed for blocks of
+    points. If x2 is None, only one half is computed.
 
     The model is evaluated in its current mode and left as found.
 
@@ -79,7 +81,8 @@ def tangent_kernel(
                 for (net, a), (_, b) in zip(ours, theirs, strict=True)
             ]
         )
-    return _gradient_kernel(model, x1, x2, outputs, max_bytes)
+    layerwise = layerwise_kernel(model, x1, x2, outputs=outputs, memory=max_bytes // 2)
+    return _gradient_kernel(model, x1, x2, outputs, max_bytes) if layerwise is None else layerwise
 
 
 def _autocast(x: Any) -> bool:
