@@ -10,6 +10,7 @@ from ._power_law import PowerLaw as PowerLaw
 from ._power_law import fit_power_law as fit_power_law
 from ._power_law import fit_power_law_at as fit_power_law_at
 from ._power_law import fit_power_law_seeds as fit_power_law_seeds
+from ._seed_curve import SeedCurve as SeedCurve
 from ._size_curves import SizeCurves as SizeCurves
 from ._size_curves import jamming_size as jamming_size
 from ._transition import transition as transition
@@ -18,6 +19,7 @@ __all__ = [
     "Estimate",
     "NetCurves",
     "PowerLaw",
+    "SeedCurve",
     "Seeds",
     "SizeCurves",
     "by_net",

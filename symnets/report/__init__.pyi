@@ -9,6 +9,7 @@ from ._html import html_report as html_report
 from ._html import three_digits as three_digits
 from ._learning_curve import learning_curve as learning_curve
 from ._phase_space import phase_space as phase_space
+from ._seed_curve import draw_seed_curve as draw_seed_curve
 from ._stability import deformed_samples as deformed_samples
 from ._stability import stability_figure as stability_figure
 from ._style import COLORS as COLORS
@@ -39,6 +40,7 @@ __all__ = [
     "draw_power_law",
     "draw_published",
     "draw_published_exponent",
+    "draw_seed_curve",
     "energy_drift_figure",
     "error_table",
     "html_report",

@@ -15,6 +15,7 @@ from ._classifier_training import Precision as Precision
 from ._classifier_training import TrainedClassifier as TrainedClassifier
 from ._classifier_training import initial_classifier as initial_classifier
 from ._classifier_training import train_classifier as train_classifier
+from ._compression_crossing import CompressionCrossing as CompressionCrossing
 from ._curvature import Curvature as Curvature
 from ._curvature import loss_curvature as loss_curvature
 from ._decompression import DecompressedConfig as DecompressedConfig
@@ -39,6 +40,8 @@ from ._hierarchy_nets import HierarchyConfig as HierarchyConfig
 from ._hierarchy_nets import PatchLayer as PatchLayer
 from ._hierarchy_nets import TrainedHierarchy as TrainedHierarchy
 from ._hierarchy_nets import train_on_hierarchy as train_on_hierarchy
+from ._kernel_patterns import bias_kernel as bias_kernel
+from ._kernel_patterns import compressed as compressed
 from ._one_pattern import fixed_point as fixed_point
 from ._one_pattern import growth_rate as growth_rate
 from ._one_pattern import one_pattern_net as one_pattern_net
@@ -67,6 +70,7 @@ __all__ = [
     "PUBLISHED",
     "SHAPES",
     "ClassifierConfig",
+    "CompressionCrossing",
     "Curvature",
     "DecompressedConfig",
     "DeformedConfig",
@@ -88,7 +92,9 @@ __all__ = [
     "TrainedRegime",
     "average_packings",
     "batch_key",
+    "bias_kernel",
     "classified_images",
+    "compressed",
     "count_contacts",
     "decompress_net",
     "decompress_packing",
