@@ -80,8 +80,10 @@ def test_closed_form_solves_the_equations_of_motion(parametrization: str, tau: f
     ("parametrization", "loss"), [("ntk", QuadraticHinge()), ("mean_field", MSE()), ("standard", MSE())]
 )
 def test_gradient_flow_of_a_net_is_the_closed_form(parametrization: str, loss) -> None:
-    """All weights, the bias of the output included. A neuron that is switched off within a step of the flow has
-    an error of the step times its slope, 1e-4."""
+    """All weights, the bias of the output included.
+
+    A neuron that is switched off within a step of the flow has an error of the step times its slope, 1e-4.
+    """
     net, x, y = net_of(parametrization), pattern(), torch.tensor([-1.0], dtype=torch.float64)
     times = [0.001, 0.004, 0.02] if parametrization == "standard" else [0.05, 0.2, 0.6]
     flowing = Dense.stack([net])
