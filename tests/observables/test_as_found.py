@@ -25,6 +25,7 @@ from symnets.observables import (
     classification_error,
     hidden_representations,
     margins,
+    potential_tangent_kernel,
     predictions,
     select_layers,
     sensitivity,
@@ -97,6 +98,14 @@ class Potential(nn.Module):
         return EnergyForces(
             energy=energy, forces=torch.zeros_like(graph.pos), stress=None, node_energy=energy
         )
+
+
+class AtomicPotential(Potential):
+    """Energies of atoms from a `Restless` net, for kernels of forces."""
+
+    def forward(self, graph: Any) -> Tensor:
+        x = graph.pos.double().repeat(3, 1).flatten()[: 2 * 4 * 4].reshape(1, *SHAPE)
+        return self.net(torch.cat([x, 2 * x]))[:1, 0]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -221,6 +230,15 @@ def test_predictions_leave_the_model_as_found() -> None:
     assert torch.equal(graphs[0][0].pos, positions)
 
 
+def test_kernels_of_forces_leave_the_model_as_found() -> None:
+    graph = structures()[0][0]
+    positions, model = graph.pos.clone(), AtomicPotential()
+    with as_found(nn.Identity()):
+        model.net.head(torch.zeros(1, 8, dtype=torch.float64))
+    check_unchanged(model, lambda model: potential_tangent_kernel(model, graph))
+    assert torch.equal(graph.pos, positions)
+
+
 def test_a_model_that_changes_its_input_is_measured_as_one_that_does_not() -> None:
     class Half(nn.Module):
         def __init__(self, in_place: bool) -> None:
@@ -263,7 +281,11 @@ def test_no_public_observable_is_forgotten() -> None:
         and inspect.getmodule(value) is not None
         and "model" in getattr(inspect.signature(value), "parameters", {})
     }
-    tested = {name.partition(",")[0] for name in MEASURES} | {"predictions", "as_found"}
+    tested = {name.partition(",")[0] for name in MEASURES} | {
+        "as_found",
+        "potential_tangent_kernel",
+        "predictions",
+    }
     # A base class, a function of ensembles only, and one that reads weights without calling the model.
     assert takes_model - {"CurvatureOperator", "single_nets", "compression"} == tested
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -95,6 +96,7 @@ class _Gradients:
     def __init__(self, model: nn.Module, trained: dict[str, nn.Parameter], example: AtomGraph) -> None:
         self.model, self.trained = model, trained
         self.n_params = sum(p.numel() for p in trained.values())
+        self.dtype = reduce(torch.promote_types, [p.dtype for p in trained.values()])
         self._one = self._by_func if self._func_holds(take_points(example, slice(0, 1))) else self._by_rows
 
     def __call__(self, graph: AtomGraph, graphs: slice) -> Float[Tensor, "rows N"]:
@@ -160,9 +162,9 @@ def _blocks(
     n = tuple(g.n_graphs + g.pos.numel() for g in (graphs1, columns))
     if graphs1.pos.device.type == "cpu":
         what = f"potential_tangent_kernel: a kernel of {n[0]} x {n[1]} energies and forces"
-        check_memory(what, n[0] * n[1] * graphs1.pos.element_size(), "take fewer structures")
-    kernel = graphs1.pos.new_empty(n)
-    size = gradients.n_params * graphs1.pos.element_size()
+        check_memory(what, n[0] * n[1] * gradients.dtype.itemsize, "take fewer structures")
+    kernel = torch.empty(n, dtype=gradients.dtype, device=graphs1.pos.device)
+    size = gradients.n_params * gradients.dtype.itemsize
     strips2 = _strips(columns, size, max_bytes // 2)
     kept = gradients(columns, strips2[0]) if len(strips2) == 1 else None
     for first in _strips(graphs1, size, max_bytes // 2):
