@@ -28,6 +28,7 @@ from ._dense_nets import initial_net as initial_net
 from ._dense_nets import minimise as minimise
 from ._dense_nets import patterns as patterns
 from ._dense_nets import seeded_generator as seeded_generator
+from ._gaussian_teachers import regression_error as regression_error
 from ._held_out import EarlyStopping as EarlyStopping
 from ._held_out import MinusInitial as MinusInitial
 from ._held_out import ParityNetConfig as ParityNetConfig
@@ -54,6 +55,7 @@ from ._packing import relax_packing as relax_packing
 from ._packing_averages import PackingAverages as PackingAverages
 from ._packing_averages import average_packings as average_packings
 from ._packing_averages import jamming_threshold as jamming_threshold
+from ._regime_kernels import regime_kernels as regime_kernels
 from ._regimes import RegimeConfig as RegimeConfig
 from ._regimes import RegimeLoss as RegimeLoss
 from ._regimes import TrainedRegime as TrainedRegime
@@ -115,8 +117,10 @@ __all__ = [
     "patterns",
     "position_field",
     "random_packing",
+    "regime_kernels",
     "regime_net",
     "regime_patterns",
+    "regression_error",
     "relax_packing",
     "rescaled_time",
     "seeded_generator",
