@@ -70,14 +70,14 @@ class Linearized(FromStart):
         def f(weights: dict[str, Tensor]) -> Tensor:
             return _checked(functional_call(self.model, weights | buffers, inputs), self.model)
 
-        value, change = jvp(f, (primals,), (tangents,))
-        return value + change
+        expansion: Any = jvp(f, (primals,), (tangents,))
+        return expansion[0] + expansion[1]
 
     def _dense(self, x: Tensor) -> Float[Tensor, "*members n"]:
         """The expansion of a dense net of scalar output in closed form, linear in w - w0."""
         tensors = self._start_tensors()
         net: Any = self.model
-        first: Dense = net._with([tensors[name] for name, _ in net.named_parameters()], net.members)
+        first: Any = net._with([tensors[name] for name, _ in net.named_parameters()], net.members)
         at_start = self._signals.get((x,), list(tensors.values()), lambda: signals(first, x))
         f = at_start.output
         changes = [

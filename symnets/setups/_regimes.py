@@ -94,10 +94,12 @@ class RegimeConfig:
     """Largest number of trial steps of the flow."""
     max_time: float | None = None
     """Time t at which the flow ends."""
-    output_tolerance: float = 1e-2
+    output_tolerance: float = 5e-2
     """Largest error of the predictor on the training patterns in one step of the flow."""
-    slope_tolerance: float = 0.1
-    """Largest relative error of the direction in one step of the flow."""
+    slope_tolerance: float = 0.5
+    """Largest relative error of the direction in one step of the flow, unless"""
+    weight_tolerance: float = 1e-2
+    """the error of the weights relative to their norm is at most this."""
     stride: int = 10
     """Trial steps between two checks, after which callbacks are called."""
     dtype: Literal["float32", "float64"] = "float64"
@@ -281,6 +283,8 @@ def train_regime(configs: Sequence[RegimeConfig], callbacks: Sequence[Callback] 
         max_time=first.max_time,
         tolerance=first.output_tolerance,
         slope_tolerance=first.slope_tolerance,
+        weight_tolerance=first.weight_tolerance,
+        method="chebyshev",
         criterion=Criterion(tolerance=first.tolerance),
         stride=first.stride,
     )

@@ -1,7 +1,8 @@
 """Gradient flow of many nets at once, by embedded Runge-Kutta steps with a step size for each net."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,60 +23,16 @@ from symnets.training._dense_output import DenseOutput
 from symnets.training._dynamics import without_optimizer
 from symnets.training._losses import PointwiseLoss, pointwise
 from symnets.training._members import Criterion, Members, Verdict
+from symnets.training._runge_kutta import (
+    MAX_STAGES,
+    Trial,
+    bogacki_shampine,
+    chebyshev,
+    n_stages,
+    spectral_radius,
+    stable_step,
+)
 from symnets.training._state import TrainState
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Trial step of w' = -∇L, with estimates of its error.
-
-    Attributes:
-        weights: at the end of the step, of third order.
-        embedded: the same of second order; the difference of the two estimates the error.
-        end: loss, outputs and gradient at the end, with which the next step starts.
-        slope_error: |difference of the mean slopes of the two| / |mean slope|; O(h²).
-        jump: the largest |k_i - k_1| / |mean slope|; O(h), and O(1) when a stage lies across a kink.
-    """
-
-    weights: Weights
-    embedded: Weights
-    end: Point
-    slope_error: Float[Tensor, " members"]
-    jump: Float[Tensor, " members"]
-
-
-def bogacki_shampine(
-    at: Callable[[Weights], Point],
-    weights: Weights,
-    start: Point,
-    step_size: Float[Tensor, " members"],
-) -> Trial:
-    """One trial step by the pair of orders 3(2) of Bogacki and Shampine 1989 (Appl. Math. Lett. 2, 321).
-
-        k1 = -∇L(w),  k2 = -∇L(w + h/2 k1),  k3 = -∇L(w + 3h/4 k2),
-        w⁺ = w + h (2 k1 + 3 k2 + 4 k3)/9,   k4 = -∇L(w⁺)  (k1 of the next step),
-        embedded = w + h (7 k1 + 6 k2 + 8 k3 + 3 k4)/24.
-
-    Args:
-        at: loss and gradient at given weights.
-        weights: of each member.
-        start: loss and gradient there.
-        step_size: h.
-    """
-    h = step_size[:, None].to(weights)
-    k1 = -start.gradient
-    k2 = -at(weights + h / 2 * k1).gradient
-    k3 = -at(weights + 3 * h / 4 * k2).gradient
-    slope = (2 * k1 + 3 * k2 + 4 * k3) / 9
-    new = weights + h * slope
-    end = at(new)
-    difference = (-5 * k1 + 6 * k2 + 8 * k3 + 9 * end.gradient) / 72  # slope - embedded slope
-    jump = torch.stack([(k - k1).norm(dim=1) for k in (k2, k3, -end.gradient)]).amax(0)
-    size = slope.norm(dim=1)
-    # Where the slope is exactly zero the step is exact.
-    error, jump = ((v / size).where(slope.ne(0).any(1), 0.0) for v in (difference.norm(dim=1), jump))
-    return Trial(new, new - h * difference, end, error, jump)
-
 
 Each = Float[Tensor, " members"]
 Accepted = Bool[Tensor, " members"]
@@ -90,6 +47,8 @@ def gradient_flow(
     max_time: float | None = None,
     tolerance: float = 1e-3,
     slope_tolerance: float = 1e-2,
+    weight_tolerance: float = 0.0,
+    method: Literal["bogacki_shampine", "chebyshev"] = "bogacki_shampine",
     criterion: Criterion | None = None,
     dense_output: DenseOutput | None = None,
     patience: int = 200,
@@ -99,8 +58,14 @@ def gradient_flow(
 
     A trial step is accepted when the two methods of the pair agree on the outputs, max_μ |δf_μ| <=
     `tolerance`, and on the mean slope, |δk| <= `slope_tolerance` |k|. The second condition keeps the flow
-    stable where outputs hardly change any more. Otherwise the member tries again with a smaller step; the
-    other members continue.
+    stable where outputs hardly change any more. It is not needed where they agree on the weights,
+    |δw| <= `weight_tolerance` |w|. Otherwise the member tries again with a smaller step; the other members
+    continue.
+
+    **Stiffness.** Steps of "bogacki_shampine" take three gradients, and are at most 2.5/ρ however little the
+    outputs change, with ρ the largest eigenvalue of the Hessian. Those of "chebyshev" take as many gradients
+    as are needed for stability, s for a step of 0.65 (s² - 1)/ρ, up to 24. At tolerances of some percent it
+    takes a fraction of the gradients; where accuracy limits the step, the other method is better.
 
     **Kinks.** Where a ReLU or a hinge flips, the gradient jumps, and no smaller step makes the slopes agree:
     their disagreement falls as h² at a smooth point, and not at all across a jump. When it falls by less than
@@ -130,6 +95,10 @@ def gradient_flow(
         max_time: t at which a member ends.
         tolerance: largest error of the outputs in one step.
         slope_tolerance: largest relative error of the mean slope in one step.
+        weight_tolerance: largest error of the weights in one step, relative to their norm, for which the
+            error of the slope does not count; 0 if it always counts. With a loose `slope_tolerance` alone,
+            steps at the beginning may be too large: weights change much before outputs do.
+        method: of the steps, "bogacki_shampine" of order 3(2), or "chebyshev" of order 2 with many stages.
         criterion: when a member ends.
         dense_output: filled during the flow with weights at given times.
         patience: number of kinks without progress after which a member ends.
@@ -142,6 +111,8 @@ def gradient_flow(
     batch = Batch.of(batch)
     loss = pointwise(loss, batch.targets)
     without_optimizer(state, "gradient_flow")
+    if method not in ("bogacki_shampine", "chebyshev"):
+        raise ValueError(f"method: expected 'bogacki_shampine' or 'chebyshev', got {method!r}")
     criterion = criterion or Criterion()
     checked = -1 if state.members is None else state.step  # a resumed state was yielded at this step
     active = ActiveMembers(state, batch)
@@ -158,6 +129,7 @@ def gradient_flow(
         members.memory = {name: nan.clone() for name in names} | {"stalled_kinks": torch.zeros_like(nan)}
     horizon = torch.inf if max_time is None else max_time
     pace = _Pace(*active.gather(_Pace.columns(members)))
+    rho = _stiffness(method, active, loss, weights, start)
     while bool(members.active.any()):
         if state.step == budget // 2:
             members.loss_at_half[members.active] = start.loss.double().cpu()
@@ -172,13 +144,19 @@ def gradient_flow(
             if verdicts and bool(members.active.any()):
                 weights, start = flat(trainable(active.model)), point(active, loss)
             pace = _Pace(*active.gather(_Pace.columns(members)))
+            rho = _stiffness(method, active, loss, weights, start)
         if not bool(members.active.any()):
             return
         left, proposed = horizon - pace.time, pace.step_size
         step = torch.minimum(proposed, left)
-        trial = bogacki_shampine(lambda w: point(active, loss, w), weights, start, step)
-        accepted = _control(active, pace, trial, step, tolerance, slope_tolerance)
-        # A step cut short by `max_time` does not shorten the next one.
+        if rho is None:
+            trial = bogacki_shampine(lambda w: point(active, loss, w), weights, start, step)
+        else:
+            step = torch.minimum(step, stable_step(MAX_STAGES, rho))
+            s = n_stages(step, rho)
+            trial = chebyshev(lambda w: point(active, loss, w), weights, start, step, s)
+        accepted = _control(active, pace, trial, step, tolerance, slope_tolerance, weight_tolerance)
+        # A step cut short by `max_time` or stability does not shorten the next one.
         cut = accepted & (step < proposed)
         pace.step_size = torch.where(cut, proposed, pace.step_size)
         before = pace.time
@@ -218,20 +196,40 @@ def _first_step(weights: Weights, start: Point) -> Each:
     return (0.01 * weights.norm(dim=1) / start.gradient_norm).clamp(1e-10, 1.0).double().cpu()
 
 
+def _stiffness(
+    method: str, active: ActiveMembers, loss: PointwiseLoss, weights: Weights, start: Point
+) -> Each | None:
+    """Upper estimate of the largest eigenvalue of the Hessian, which `chebyshev` needs."""
+    if method == "bogacki_shampine":
+        return None
+    # The power iteration comes from below, and the eigenvalue may grow until the next check.
+    return 1.2 * spectral_radius(lambda w: point(active, loss, w), weights, start)
+
+
 def _arrived(time: Each, horizon: float) -> Accepted:
     """Whether members have reached the end, up to rounding; a kink may leave a time that no step crosses."""
     return time >= horizon * (1 - 1e-12)
 
 
 def _control(
-    active: ActiveMembers, pace: _Pace, trial: Trial, step: Each, tolerance: float, slope_tolerance: float
+    active: ActiveMembers,
+    pace: _Pace,
+    trial: Trial,
+    step: Each,
+    tolerance: float,
+    slope_tolerance: float,
+    weight_tolerance: float,
 ) -> Accepted:
     """Which members accept the trial step; sets their next step size and counts kinks."""
     embedded_outputs = _outputs(active, trial.embedded)
     difference = (trial.end.outputs - embedded_outputs).flatten(1).abs().amax(1)
+    slope_error = trial.slope_error / slope_tolerance
+    if weight_tolerance:
+        change = (trial.weights - trial.embedded).norm(dim=1) / trial.weights.norm(dim=1)
+        slope_error = torch.minimum(slope_error, change / weight_tolerance)
     output_error, slope_error, jump = (
         e.double().nan_to_num(nan=torch.inf, posinf=torch.inf)
-        for e in (difference / tolerance, trial.slope_error / slope_tolerance, trial.jump)
+        for e in (difference / tolerance, slope_error, trial.jump)
     )
     refused, refused_jump = pace.refused_step, pace.refused_jump
     agree = (output_error <= 1) & (slope_error <= 1)
