@@ -43,6 +43,7 @@ from ._hierarchy_nets import TrainedHierarchy as TrainedHierarchy
 from ._hierarchy_nets import train_on_hierarchy as train_on_hierarchy
 from ._kernel_patterns import bias_kernel as bias_kernel
 from ._kernel_patterns import compressed as compressed
+from ._kernel_patterns import point_svm as point_svm
 from ._one_pattern import fixed_point as fixed_point
 from ._one_pattern import growth_rate as growth_rate
 from ._one_pattern import one_pattern_net as one_pattern_net
@@ -115,6 +116,7 @@ __all__ = [
     "minimise",
     "one_pattern_net",
     "patterns",
+    "point_svm",
     "position_field",
     "random_packing",
     "regime_kernels",

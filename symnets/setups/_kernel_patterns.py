@@ -1,10 +1,12 @@
-"""Kernels of infinitely wide nets on points, with the irrelevant directions compressed."""
+"""Support vector machines with kernels of infinitely wide nets, on points with compressed directions."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from symnets.data import BinaryTask
 from symnets.observables import infinite_width
+from symnets.observables.kernels import KernelSVM, kernel_svm
 
 
 def with_constant(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d_plus_one"]:
@@ -31,3 +33,27 @@ def bias_kernel(x1: Float[Tensor, "n d"], x2: Float[Tensor, "m d"] | None = None
         x2: other inputs; by default x1.
     """
     return infinite_width(1, "relu", with_constant(x1), None if x2 is None else with_constant(x2)).ntk
+
+
+def point_svm(task: BinaryTask, factor: float = 1.0, *, chunk: int = 10_000) -> tuple[KernelSVM, float]:
+    """Support vector machine with `bias_kernel` on the points of a task, and its test error.
+
+    The kernel of test points is computed with support vectors only, which are few: test sets may be large.
+
+    Args:
+        task: training and test points.
+        factor: λ, by which irrelevant directions are compressed; other than 1 needs `task.relevant`.
+        chunk: number of test points at a time, which bounds memory.
+
+    Raises:
+        ValueError: compression of a task without a relevant subspace.
+    """
+    x, x_test = task.x_train, task.x_test
+    if factor != 1:
+        if task.relevant is None:
+            raise ValueError("task: expected a relevant subspace to compress the other directions, got None")
+        x, x_test = (compressed(each, task.relevant, factor) for each in (x, x_test))
+    machine = kernel_svm(bias_kernel(x), task.y_train, tolerance=1e-3)
+    vectors, coefficients = x[machine.support], machine.coefficients[machine.support]
+    outputs = [bias_kernel(part, vectors) @ coefficients + machine.bias for part in x_test.split(chunk)]
+    return machine, float((~(task.y_test * torch.cat(outputs) > 0)).double().mean())
