@@ -46,6 +46,8 @@ from ._tangent_kernel._force_field import PotentialTangentKernel as PotentialTan
 from ._tangent_kernel._force_field import potential_tangent_kernel as potential_tangent_kernel
 from ._tangent_kernel._kernel import tangent_kernel as tangent_kernel
 from ._tangent_kernel._members import single_nets as single_nets
+from ._tangent_kernel._operator import TangentKernelOperator as TangentKernelOperator
+from ._tangent_kernel._write import write_tangent_kernel as write_tangent_kernel
 
 __all__ = [
     "OUTPUT",
@@ -68,6 +70,7 @@ __all__ = [
     "Sensitivity",
     "ShiftConsistency",
     "Stability",
+    "TangentKernelOperator",
     "amplification",
     "as_found",
     "attractors",
@@ -96,4 +99,5 @@ __all__ = [
     "single_nets",
     "stability",
     "tangent_kernel",
+    "write_tangent_kernel",
 ]

@@ -20,6 +20,7 @@ from symnets.data import Batch, Labels, from_ase
 from symnets.diffeo import SineField
 from symnets.models import EnergyForces
 from symnets.observables import (
+    TangentKernelOperator,
     as_found,
     channel_shuffled,
     classification_error,
@@ -162,6 +163,7 @@ MEASURES: dict[str, tuple[int, Callable[[nn.Module], object]]] = {
     "hidden_representations": (3, lambda model: hidden_representations(model, IMAGES, batch_size=3)),
     "select_layers": (3, lambda model: select_layers(model, "all")),
     "tangent_kernel": (1, lambda model: tangent_kernel(model, IMAGES)),
+    "TangentKernelOperator": (1, lambda model: TangentKernelOperator(model, IMAGES) @ np.ones(6)),
     "h0_spectrum": (1, lambda model: h0_spectrum(model, squared, PAIR)),
     "hessian_split": (1, lambda model: hessian_split(model, squared, PAIR)),
     "HessianOperator": (1, all_columns(HessianOperator)),
@@ -286,8 +288,10 @@ def test_no_public_observable_is_forgotten() -> None:
         "potential_tangent_kernel",
         "predictions",
     }
-    # A base class, a function of ensembles only, and one that reads weights without calling the model.
-    assert takes_model - {"CurvatureOperator", "single_nets", "compression"} == tested
+    # A base class, a function of ensembles only, one that reads weights without calling the model, and one
+    # that calls `tangent_kernel`, but refuses modules in training mode.
+    untested = {"CurvatureOperator", "single_nets", "compression", "write_tangent_kernel"}
+    assert takes_model - untested == tested
 
 
 def test_a_model_is_as_found_after_an_error() -> None:

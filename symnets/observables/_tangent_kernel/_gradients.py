@@ -42,9 +42,9 @@ class Gradients:
     """
 
     def __init__(self, model: nn.Module, x: Any, outputs: Outputs, max_bytes: int) -> None:
-        if isinstance(model, ForceField) and modification(model, ForceField, parts=False) is None:
-            model = model.energy_model
-        self.model, self.x, self.outputs = model, x, outputs
+        model = differentiable(model)
+        self.model, self.x = model, x
+        self.outputs: Outputs = outputs
         self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.n_params = sum(p.numel() for p in self.trained.values())
         n = n_points(x)
@@ -83,11 +83,6 @@ class Gradients:
         """Outputs (n,) or (n, outputs)."""
         return _shaped(self.model(own_copy(x)), x)
 
-    def _columns(self, f: Tensor) -> Float[Tensor, "n outputs"]:
-        """What is differentiated: the outputs, or Σ_c f_c / √C."""
-        f = f.reshape(len(f), -1)
-        return f.sum(1, keepdim=True) * f.shape[1] ** -0.5 if self.outputs == "sum" else f
-
     def _vmap_holds(self, expected: Tensor) -> bool:
         """Whether vmap goes through the module and has the outputs of the module itself."""
         try:
@@ -115,7 +110,7 @@ class Gradients:
     def _one(self, parameters: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
         """What is differentiated of one point, (outputs,), and the outputs."""
         f = _shaped(functional_call(self.model, parameters, (x[None],)), x[None])
-        return self._columns(f)[0], f[0]
+        return _columns(f, self.outputs)[0], f[0]
 
     def _by_vmap(self, x: Tensor) -> Float[Tensor, "n outputs N"]:
         parameters = self._parameters()
@@ -144,7 +139,7 @@ class Gradients:
         return out
 
     def _by_graph(self, x: Any) -> Float[Tensor, "n outputs N"]:
-        columns = self._columns(self._call(x))
+        columns = _columns(self._call(x), self.outputs)
         if not columns.requires_grad:
             raise ValueError("model: its outputs do not depend on its parameters by operations of torch")
         leaves = list(self.trained.values())
@@ -158,6 +153,23 @@ class Gradients:
 
     def _empty(self, n: int) -> Float[Tensor, "n outputs N"]:
         return torch.empty(n, self.copies, self.n_params, dtype=self.dtype, device=self.device)
+
+
+def differentiable(model: nn.Module) -> nn.Module:
+    """The module; of a `ForceField` that of the energies, which keep no graph in eval mode."""
+    if isinstance(model, ForceField) and modification(model, ForceField, parts=False) is None:
+        return model.energy_model
+    return model
+
+
+def scalar_product_outputs(outputs: Any, x: Any, convention: Outputs) -> Float[Tensor, "n outputs"]:
+    """What is differentiated for a kernel: the outputs of a module, or Σ_c f_c / √C."""
+    return _columns(_shaped(outputs, x), convention)
+
+
+def _columns(f: Tensor, convention: Outputs) -> Float[Tensor, "n outputs"]:
+    f = f.reshape(len(f), -1)
+    return f.sum(1, keepdim=True) * f.shape[1] ** -0.5 if convention == "sum" else f
 
 
 def _shaped(outputs: Any, x: Any) -> Tensor:

@@ -1,17 +1,15 @@
 """The Hessian of a loss and its two parts as linear operators, for nets whose matrix is too large."""
 
 from collections.abc import Sequence
-from typing import Any, overload
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy import ndarray
-from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 
 from symnets.data import Batch
 from symnets.loss import Loss
+from symnets.observables._tensor_operator import TensorOperator
 from symnets.observables.curvature._batches import Batches, check_other_dependence, list_batches, n_examples
 from symnets.observables.curvature._model_copy import (
     KeptGraph,
@@ -23,7 +21,7 @@ from symnets.observables.curvature._model_copy import (
 )
 
 
-class CurvatureOperator(LinearOperator):
+class CurvatureOperator(TensorOperator):
     """Symmetric matrix over the parameters of a module, given by its products with vectors.
 
     It is a `scipy.sparse.linalg.LinearOperator`: `A + B`, `2 * A`, `A @ B`, `A @ vectors`, `eigsh` and `cg`
@@ -101,48 +99,6 @@ class CurvatureOperator(LinearOperator):
         )
         first = next(products)
         return sum(products, first)
-
-    def _matvec(self, x: ndarray) -> ndarray:
-        if np.iscomplexobj(x):
-            raise ValueError("vector: expected real numbers, got complex ones; take real and imaginary part")
-        column = torch.from_numpy(np.ascontiguousarray(x).reshape(-1))
-        return self._multiply(column).cpu().numpy().astype(self.dtype)
-
-    def _matmat(self, X: ndarray) -> ndarray:
-        columns = [self._matvec(column) for column in np.asarray(X).T]
-        return np.stack(columns, axis=1) if columns else np.zeros((self.shape[0], 0), self.dtype)
-
-    def _tensor(self, x: Tensor) -> Tensor:
-        """Product with a vector (N,) or with columns (N, k)."""
-        if x.ndim not in (1, 2) or len(x) != self.shape[0]:
-            raise ValueError(
-                f"vector: expected shape ({self.shape[0]},) or ({self.shape[0]}, k), got {tuple(x.shape)}"
-            )
-        if x.is_complex():
-            raise ValueError("vector: expected real numbers, got complex ones; take real and imaginary part")
-        dtype = torch.float64 if self.dtype == np.float64 else torch.float32
-        columns = [self._multiply(column).to(x.device, dtype) for column in x.detach().reshape(len(x), -1).T]
-        return torch.stack(columns, 1).view(x.shape) if columns else x.new_zeros(x.shape, dtype=dtype)
-
-    @overload
-    def matvec(self, x: Tensor) -> Tensor: ...
-    @overload
-    def matvec(self, x: Any) -> ndarray: ...
-    def matvec(self, x: Any) -> Any:
-        """Product with a vector, a numpy array or a tensor."""
-        return self._tensor(x) if isinstance(x, Tensor) else super().matvec(x)
-
-    @overload
-    def matmat(self, X: Tensor) -> Tensor: ...
-    @overload
-    def matmat(self, X: Any) -> ndarray: ...
-    def matmat(self, X: Any) -> Any:
-        """Product with columns, a numpy array or a tensor."""
-        return self._tensor(X) if isinstance(X, Tensor) else super().matmat(X)
-
-    def dot(self, x: Any) -> Any:
-        """Product with a vector, columns, another operator or a number; `A @ x` and `A * x`."""
-        return self._tensor(x) if isinstance(x, Tensor) and x.ndim else super().dot(x)
 
     def _adjoint(self) -> "CurvatureOperator":
         return self
