@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from symnets.config import SEED, at_least, check_ranges, fingerprint, more_than
+from symnets.config import SEED, at_least, check_ranges, fingerprint, more_than, within
 from symnets.data import HierarchySample, Loader, RandomHierarchy, SparseHierarchy, TensorPairs
 from symnets.device import usable_device
 from symnets.observables import classification_error, sensitivity
@@ -28,33 +28,33 @@ from symnets.training import (
 class PatchLayer(nn.Module):
     """Convolution of patches without overlap, then ReLU: stride and filter have the size of a patch.
 
+        a = ReLU(W x / √(patch · channels) + b)
+
     Args:
         patch: number of positions of a patch.
         channels: number of input channels.
         width: number of output channels.
-        generator: of the initial weights, of variance 2 / (patch · channels).
+        generator: of the initial weights, of variance 1; biases are zero at first.
     """
 
     def __init__(self, patch: int, channels: int, width: int, generator: Generator) -> None:
         super().__init__()
-        self.patch = patch
-        fan_in = patch * channels
-        self.weight = nn.Parameter(torch.randn(width, fan_in, generator=generator) * (2 / fan_in) ** 0.5)
+        self.fan_in = patch * channels
+        self.weight = nn.Parameter(torch.randn(width, self.fan_in, generator=generator))
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Float[Tensor, "n positions channels"]) -> Float[Tensor, "n patches width"]:
         """Activations of the patches."""
-        return nn.functional.linear(
-            x.reshape(len(x), -1, self.patch * x.shape[2]), self.weight, self.bias
-        ).relu()
+        patches = x.reshape(len(x), -1, self.fan_in)
+        return nn.functional.linear(patches, self.weight / self.fan_in**0.5, self.bias).relu()
 
 
 class HierarchicalNet(nn.Module):
     """Convolutional net with the geometry of a hierarchy: a `PatchLayer` for each level, and a readout.
 
     The patches of a layer are the tuples of a level (of a sparse hierarchy with their empty positions). The
-    initial readout has weights of variance 1 / width², so that initial outputs are small and features are
-    learned. Layers are named hidden.0, the lowest, to hidden.{L - 1}.
+    parametrisation is mean-field: logits are V a / width, so that features are learned at any width with
+    learning rates proportional to the width. Layers are named hidden.0, the lowest, to hidden.{L - 1}.
 
     Args:
         hierarchy: sets depth, patches and number of channels and classes.
@@ -66,21 +66,19 @@ class HierarchicalNet(nn.Module):
         super().__init__()
         patch = round(hierarchy.n_positions ** (1 / hierarchy.depth))
         channels = [hierarchy.vocabulary] + [width] * (hierarchy.depth - 1)
-        self.scale = hierarchy.vocabulary**0.5  # inputs of unit mean square
+        self.scale = hierarchy.vocabulary**0.5  # of the inputs, for a mean square of one
         self.hidden = nn.Sequential(*[PatchLayer(patch, c, width, generator) for c in channels])
-        self.readout = nn.Linear(width, hierarchy.n_classes)
-        with torch.no_grad():
-            self.readout.weight.copy_(torch.randn(self.readout.weight.shape, generator=generator) / width)
-            self.readout.bias.zero_()
+        self.readout = nn.Parameter(torch.randn(hierarchy.n_classes, width, generator=generator))
 
     def forward(self, x: Float[Tensor, "n v positions"]) -> Float[Tensor, "n classes"]:
         """Logits."""
-        return self.readout(self.hidden(self.scale * x.transpose(1, 2))[:, 0])
+        features = self.hidden(self.scale * x.transpose(1, 2))[:, 0]
+        return features @ self.readout.T / self.readout.shape[1]
 
 
 @dataclass(frozen=True)
 class HierarchyConfig:
-    """A hierarchy, a hierarchical convolutional net, and its training by Adam on cross-entropy."""
+    """A hierarchy, a hierarchical convolutional net, and its training by SGD on cross-entropy."""
 
     n_train: int = 256
     """P, number of training inputs."""
@@ -94,13 +92,15 @@ class HierarchyConfig:
     """Channels of a hidden layer."""
     n_test: int = 1000
     """Test inputs, none of them in the training set; fewer where the hierarchy has no more."""
-    rate: float = 3e-3
-    """Adam's learning rate."""
+    rate: float = 0.5
+    """The learning rate is rate · width."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
     batch_size: int = 128
     """Inputs of a step, at most the training set."""
-    loss_below: float = 1e-2
+    loss_below: float = 1e-3
     """Training ends when the cross-entropy of the training set is below this value, in nats."""
-    steps: int = 5000
+    steps: int = 10_000
     """Largest number of steps."""
     seed: int = 0
     """Seed of the rules, the inputs, the initial weights and the order of inputs."""
@@ -118,6 +118,7 @@ class HierarchyConfig:
             width=at_least(1),
             n_test=at_least(2),
             rate=more_than(0),
+            momentum=within(0, 1),
             batch_size=at_least(1),
             loss_below=more_than(0),
             steps=at_least(1),
@@ -192,7 +193,8 @@ def train_on_hierarchy(config: HierarchyConfig) -> TrainedHierarchy:
     train, test = hierarchy.split(config.n_train, n_test, seeded_generator(config.seed, 1))
     net = HierarchicalNet(hierarchy, config.width, seeded_generator(config.seed, 0)).to(device)
     inputs, labels = hierarchy.inputs(train).to(device), train.labels.to(device)
-    state = TrainState(net, torch.optim.Adam(net.parameters(), lr=config.rate, fused=True))
+    optimizer = torch.optim.SGD(net.parameters(), lr=config.rate * config.width, momentum=config.momentum)
+    state = TrainState(net, optimizer)
     loader = Loader(
         TensorPairs(inputs, labels), min(config.batch_size, config.n_train), shuffle=True, seed=config.seed
     )
@@ -201,7 +203,7 @@ def train_on_hierarchy(config: HierarchyConfig) -> TrainedHierarchy:
     trainer = Trainer(
         first_of(below("train_loss", config.loss_below), max_steps(config.steps), diverged()),
         observables={"train_loss": lambda state: _mean_loss(state.model, inputs, labels)},
-        record=every(max(10, 2 * len(loader))),
+        record=every(max(20, 2 * len(loader))),
         callbacks=callbacks,
         on_interrupt="raise",
     )
