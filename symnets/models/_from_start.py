@@ -3,7 +3,7 @@
 import copy
 import weakref
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from torch.func import functional_call
 
 _OF_MODEL = ("members", "input_axes", "d_out", "species", "cutoff")
 """Attributes of the wrapped model that the wrapper has as well, if the model has them."""
+
+Wrapper = TypeVar("Wrapper", bound="FromStart")
 
 
 class FromStart(nn.Module):
@@ -55,17 +57,17 @@ class FromStart(nn.Module):
         memo = {id(tensor): _like(values[name], tensor) for name, tensor in _tensors(self.model).items()}
         return copy.deepcopy(self.model, memo).requires_grad_(False)
 
-    def member(self, index: int) -> Self:
+    def member(self: Wrapper, index: int) -> Wrapper:
         """One of the members, copied."""
         model, start = _member(self.model, index), _member(self.start, index)
         return self._copy(model, start, torch.as_tensor(index))
 
-    def select(self, indices: Sequence[int] | Tensor) -> Self:
+    def select(self: Wrapper, indices: Sequence[int] | Tensor) -> Wrapper:
         """Some of the members, copied."""
         model, start = _select(self.model, indices), _select(self.start, indices)
         return self._copy(model, start, torch.as_tensor(indices))
 
-    def _copy(self, model: nn.Module, start: nn.Module, indices: Tensor) -> Self:
+    def _copy(self: Wrapper, model: nn.Module, start: nn.Module, indices: Tensor) -> Wrapper:
         """The same wrapper of some members."""
         raise NotImplementedError
 
