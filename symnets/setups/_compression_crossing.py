@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from symnets.observables import compression
 from symnets.training import Callback, TrainState
 
-_MEMORY = ("factor", "last_factor", "last_fraction")
+_MEMORY = ("factor", "path")
 
 
 class CompressionCrossing(Callback):
@@ -28,30 +28,32 @@ class CompressionCrossing(Callback):
 
     Attributes:
         factor: λ at the crossing; NaN for members that have not reached it.
-        last_factor: λ at the last record.
+        path: fraction of satisfied patterns and λ before training and at each record, (records, 2, S).
     """
 
     def __init__(self, relevant: Float[Tensor, "dim relevant"], n_train: int, *, level: float = 0.1) -> None:
         if not 0 <= level < 1:
             raise ValueError(f"level: expected a fraction from 0 to below 1, got {level}")
         self.relevant, self.n_train, self.level = relevant, n_train, level
-        self.factor = self.last_factor = self.last_fraction = torch.empty(0, dtype=torch.float64)
+        self.factor, self.path = torch.empty(0, dtype=torch.float64), torch.empty(0, dtype=torch.float64)
 
     def after_step(self, state: TrainState) -> None:
         """Record λ of all members; interpolate for those that have just crossed the level."""
         assert state.members is not None
         model: Any = state.model
-        fraction = 1 - state.members.n_unsatisfied.double() / self.n_train
-        factor = compression(model, self.relevant).factor.double().cpu()
-        if not len(self.factor):
-            start = compression(model.start, self.relevant).factor.double().cpu()
-            self.factor = torch.full_like(factor, math.nan)
-            self.last_factor, self.last_fraction = start, torch.zeros_like(factor)
+        if not len(self.path):
+            start = self._compression(model.start)
+            self.factor = torch.full_like(start, math.nan)
+            self.path = torch.stack([torch.zeros_like(start), start])[None]
+        before, start = self.path[-1]
+        fraction, factor = 1 - state.members.n_unsatisfied.double() / self.n_train, self._compression(model)
         crossed = (fraction > self.level) & self.factor.isnan()
-        share = (self.level - self.last_fraction) / (fraction - self.last_fraction)
-        between = self.last_factor * (factor / self.last_factor) ** share
-        self.factor = torch.where(crossed, between, self.factor)
-        self.last_factor, self.last_fraction = factor, fraction
+        share = (self.level - before) / (fraction - before)
+        self.factor = torch.where(crossed, start * (factor / start) ** share, self.factor)
+        self.path = torch.cat([self.path, torch.stack([fraction, factor])[None]])
+
+    def _compression(self, model: nn.Module) -> Tensor:
+        return compression(model, self.relevant).factor.double().cpu()
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors for a checkpoint."""
