@@ -50,6 +50,7 @@ class Linearized(FromStart):
     def __init__(self, model: nn.Module, start: nn.Module | None = None) -> None:
         super().__init__(model, start)
         self.model.eval()
+        self.config = {"model": model}  # the model file has w0 among the weights
         self._signals = Remembered()
 
     def train(self, mode: bool = True) -> "Linearized":

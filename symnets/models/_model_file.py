@@ -18,6 +18,8 @@ from symnets.device import on_device, usable_device
 from symnets.models._architectures import architectures, image_net_classes, is_image_net
 from symnets.models._force_field import Compiled, ForceField
 from symnets.models._import_path import import_object
+from symnets.models._linearized import Linearized
+from symnets.models._scaled import Scaled
 from symnets.models._zbl import WithZBL
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -145,7 +147,8 @@ def _known(kind: str, classes: Iterable[type[nn.Module]] = ()) -> Classes:
     if kind == IMAGE_NET:
         known = dict(image_net_classes())
     else:
-        known = {cls.__name__: cls for cls in (Compiled, ForceField, WithZBL)} | architectures()
+        wrappers = (Compiled, ForceField, Linearized, Scaled, WithZBL)
+        known = {cls.__name__: cls for cls in wrappers} | architectures()
     for cls in classes:
         if known.setdefault(cls.__name__, cls) is not cls:
             raise ValueError(f"classes: symnets has a class {cls.__name__} of its own; rename yours")

@@ -65,6 +65,7 @@ class Scaled(FromStart):
             expected = "one number" + ("" if members is None else f" or one for each of {members} members")
             raise ValueError(f"alpha: expected {expected}, got shape {tuple(factor.shape)}")
         self.register_buffer("alpha", factor)
+        self.config = {"model": model, "alpha": factor.tolist()}  # the model file has w0 among the weights
         self.keep_start = keep_start
         self._initial = Remembered()
 
