@@ -12,8 +12,8 @@ nets just past $N^*$ does as well as a much larger net. Geiger et al. 2019 (arXi
 
 **How.** Parity of MNIST digits in ten whitened principal components, two hidden layers of ReLU, quadratic
 hinge, Adam on all patterns (`data_seed` is fixed, `seed` draws the weights). The output is $f(w, x) - f(w_0,
-x)$ (`symnets.setups.MinusInitial`): part of the random function of order one with which a net starts remains
-on test patterns, at any width. The learning rate is larger and falls less than in the other experiments, so
+x)$ (`symnets.models.Scaled`): part of the random function of order one with which a net starts remains on
+test patterns, at any width. The learning rate is larger and falls less than in the other experiments, so
 that wide nets converge within a few hundred steps. The variance is that of the outputs on test patterns, with
 $n/(n - 1)$ to make it unbiased. Exponents are fitted to $N \geq 10 N^*$, for near $N^*$ the norm of the
 output diverges (`double_descent`). $N^*$ is where the median of $N_\Delta/N$ falls through 0.1. Errors come
@@ -34,8 +34,9 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from symnets.estimates import Estimate, SizeCurves, fit_power_law, jamming_size
+from symnets.models import Dense, Scaled
 from symnets.report import COLORS, FAINT, draw_power_law, draw_published_exponent, row_of_panels, style
-from symnets.setups import MinusInitial, ParityNetConfig, batch_key, held_out, minimise
+from symnets.setups import ParityNetConfig, batch_key, held_out, minimise
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
@@ -80,7 +81,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
     Rows are those of `Minimised.rows` with `test_error` and `norm` of the predictor; arrays are `outputs` and
     `targets` on the test patterns, (n_test,), which are the same for every seed.
     """
-    minimised = minimise(configs, wrap=MinusInitial) if configs[0].from_start else minimise(configs)
+    minimised = minimise(configs, wrap=_from_start) if configs[0].from_start else minimise(configs)
     tested = held_out(minimised.predictor, minimised.test)
     error, norm = tested.error.tolist(), tested.norm.tolist()
     arrays = [
@@ -91,6 +92,11 @@ def run(configs: Sequence[Config]) -> list[Result]:
         Result(row | {"test_error": error[k], "norm": norm[k]}, arrays[k])
         for k, row in enumerate(minimised.rows(configs))
     ]
+
+
+def _from_start(net: Dense) -> Scaled:
+    """f(w, x) - f(w0, x)."""
+    return Scaled(net, 1.0)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ from ._dense_nets import patterns as patterns
 from ._dense_nets import seeded_generator as seeded_generator
 from ._gaussian_teachers import regression_error as regression_error
 from ._held_out import EarlyStopping as EarlyStopping
-from ._held_out import MinusInitial as MinusInitial
 from ._held_out import ParityNetConfig as ParityNetConfig
 from ._held_out import held_out as held_out
 from ._hierarchy_curves import estimate_jointly as estimate_jointly
@@ -81,7 +80,6 @@ __all__ = [
     "HierarchicalNet",
     "HierarchyConfig",
     "JammedState",
-    "MinusInitial",
     "NetConfig",
     "Normalisation",
     "PackingAverages",

@@ -173,7 +173,7 @@ def minimise(
         callbacks: called after each step. Unless all of them have `state_dict` and `load_state_dict`, a run
             that was killed starts again from the beginning.
         criterion: when a member is finished; by default once no gap exceeds the tolerance.
-        wrap: maps the members to the module that is minimised, such as `MinusInitial`; it has their
+        wrap: maps the members to the module that is minimised, such as `Scaled`; it has their
             parameters, `members` and `select`.
 
     Raises:

@@ -1,18 +1,16 @@
 """Held-out patterns: test errors of dense nets on the parity of images, and early stopping."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from symnets.config import at_least, check_ranges
 from symnets.data import Batch
-from symnets.models import Dense
 from symnets.setups._dense_nets import NetConfig
 from symnets.training import Callback, TrainState
 
@@ -75,56 +73,6 @@ def held_out(model: nn.Module, patterns: Batch, *, chunk: int = 2000) -> HeldOut
     device = next((p.device for p in model.parameters()), patterns.inputs.device)
     parts = [model(x.to(device)) for x in patterns.inputs.split(chunk, dim=-2)]
     return HeldOut(torch.cat(parts, dim=-1).cpu(), patterns.targets.cpu())
-
-
-class MinusInitial(nn.Module):
-    """Members minus their initial functions, f(w, x) - f(w0, x), which is zero before training.
-
-    Before training a wide net is a random function of order one, and on held-out patterns part of that
-    function remains after training. This part does not decrease with the width, so it hides quantities that
-    do (Chizat, Oyallon, Bach 2019, arXiv:1812.07956, use the same difference).
-
-    w0 is copied into buffers: it is not optimised, and `to` and `state_dict` include it.
-
-    Args:
-        net: members with weights w, which are trained.
-        start: members with weights w0, of the same shape; by default `net` in its present state.
-    """
-
-    def __init__(self, net: Dense, start: Dense | None = None) -> None:
-        super().__init__()
-        self.net = net
-        # Dots are not allowed in the names of buffers.
-        self._names = {f"start_{k}": name for k, (name, _) in enumerate(net.named_parameters())}
-        for name, value in zip(self._names, (start or net).parameters(), strict=True):
-            self.register_buffer(name, value.detach().clone())
-
-    @property
-    def members(self) -> int | None:
-        """Number of nets."""
-        return self.net.members
-
-    @property
-    def input_axes(self) -> int:
-        """Leading axes of the inputs, as for the net."""
-        return self.net.input_axes
-
-    @property
-    def start(self) -> Dense:
-        """The initial nets, copied."""
-        values = [getattr(self, name) for name in self._names]
-        return self.net._with(values, self.members).requires_grad_(False)
-
-    def forward(self, x: Float[Tensor, "*members n d_in"]) -> Float[Tensor, "members n"]:
-        """f(w, x) - f(w0, x)."""
-        weights = {name: getattr(self, buffer) for buffer, name in self._names.items()}
-        with torch.no_grad():
-            initial = functional_call(self.net, weights, (x,))
-        return self.net(x) - initial
-
-    def select(self, indices: Sequence[int] | Tensor) -> "MinusInitial":
-        """Selected members, copied."""
-        return MinusInitial(self.net.select(indices), self.start.select(indices))
 
 
 _MEMORY = ("validation_error", "error", "norm", "step", "_moving")
