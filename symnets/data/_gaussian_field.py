@@ -9,11 +9,14 @@ from torch import Generator, Tensor
 from symnets.data._decision_rule import nested_gaussian
 
 Covariance = Literal["laplace", "matern32", "gaussian"]
-Points = Float[Tensor, "points dim"]
 
 
 def covariance_matrix(
-    x1: Points, x2: Points, covariance: Covariance = "laplace", *, length: float = 1.0
+    x1: Float[Tensor, "points dim"],
+    x2: Float[Tensor, "others dim"],
+    covariance: Covariance = "laplace",
+    *,
+    length: float = 1.0,
 ) -> Float[Tensor, "points others"]:
     """Isotropic covariance of unit variance, of r = |x - x'| / length.
 
@@ -35,7 +38,7 @@ def covariance_matrix(
 
 
 def gaussian_field(
-    x: Points,
+    x: Float[Tensor, "points dim"],
     *,
     generator: Generator,
     covariance: Covariance = "laplace",

@@ -168,6 +168,7 @@ def test_a_field_has_its_covariance(covariance: str) -> None:
         "gaussian": math.exp(-(r**2) / 2),
     }
     assert expected[0, 1].item() == pytest.approx(value[covariance], rel=1e-14)
+    assert torch.equal(covariance_matrix(x[:1], x, covariance, length=1.5), expected[:1])
 
 
 def test_a_field_of_more_points_continues_that_of_the_first() -> None:
