@@ -9,7 +9,7 @@ training (`--alpha_tilde 1e3`) nothing moves:
     python examples/attractors_animation.py attractors.gif
     python examples/attractors_animation.py lazy.gif --alpha_tilde 1e3
 
-It takes about ten seconds. matplotlib writes the GIF by itself (PillowWriter): no other program is needed.
+It takes about half a minute. matplotlib writes the GIF by itself (PillowWriter): no other program is needed.
 """
 
 import argparse
