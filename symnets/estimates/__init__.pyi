@@ -1,3 +1,6 @@
+from ._cusp import cusp as cusp
+from ._cusp import cusp_fall as cusp_fall
+from ._cusp import cusp_rise as cusp_rise
 from ._estimate import Estimate as Estimate
 from ._estimate import geometric_mean as geometric_mean
 from ._estimate import mean_over_seeds as mean_over_seeds
@@ -23,6 +26,9 @@ __all__ = [
     "Seeds",
     "SizeCurves",
     "by_net",
+    "cusp",
+    "cusp_fall",
+    "cusp_rise",
     "fit_power_law",
     "fit_power_law_at",
     "fit_power_law_seeds",

@@ -33,7 +33,7 @@ from numpy import ndarray
 
 from symnets.config import at_least, check_ranges
 from symnets.data import Batch
-from symnets.estimates import SizeCurves, fit_power_law_at, jamming_size
+from symnets.estimates import SizeCurves, cusp_fall, cusp_rise, fit_power_law_at, jamming_size
 from symnets.report import COLORS, draw_published, row_of_panels, style
 from symnets.setups import EarlyStopping, ParityNetConfig, batch_key, held_out, minimise, patterns
 from symnets.sweeps import Arrays, Finding, Result, grid
@@ -100,25 +100,6 @@ def peak(curves: SizeCurves) -> float:
     return float(curves.sizes[np.argmax(curves.median("norm"))])
 
 
-def cusp(curves: SizeCurves, name: str) -> int | None:
-    """Index of the size with the largest mean error between N*/2 and 2 N*; None if there is no such size."""
-    star = jamming_size(curves)
-    near = (curves.sizes >= star / 2) & (curves.sizes <= 2 * star)
-    return int(np.argmax(np.where(near, curves.mean(name), -np.inf))) if near.any() else None
-
-
-def rise(curves: SizeCurves, name: str) -> float:
-    """Mean error at the cusp minus the smallest at smaller N; negative if it falls all the way."""
-    at, error = cusp(curves, name), curves.mean(name)
-    return float(error[at] - error[:at].min()) if at else float("nan")
-
-
-def fall(curves: SizeCurves, name: str) -> float:
-    """Mean error at the cusp minus that of the largest net."""
-    at, error = cusp(curves, name), curves.mean(name)
-    return float("nan") if at is None else float(error[at] - error[-1])
-
-
 def divergence(curves: SizeCurves) -> float:
     """Exponent of |f| against N - N_peak over the decade of N past the peak."""
     at, sizes, norm = peak(curves), curves.sizes, curves.median("norm")
@@ -158,21 +139,21 @@ def _findings(n_train: int, curves: SizeCurves) -> list[Finding]:
         ),
         finding(
             "test error at the cusp minus that of the largest net",
-            lambda c: fall(c, "test_error"),
+            lambda c: cusp_fall(c, "test_error"),
             f"positive: the error falls past N* ({_SPIGLER})",
             1e-3,
             1.0,
         ),
         finding(
             "rise of the test error up to the cusp",
-            lambda c: rise(c, "test_error"),
+            lambda c: cusp_rise(c, "test_error"),
             f"positive: a cusp ({_SPIGLER})",
             1e-3,
             1.0,
         ),
         finding(
             "rise of the test error up to the cusp, stopped early",
-            lambda c: rise(c, "early_error"),
+            lambda c: cusp_rise(c, "early_error"),
             f"none: early stopping removes the cusp ({_SPIGLER})",
             -1.0,
             1e-3,

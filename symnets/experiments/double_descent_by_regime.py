@@ -20,12 +20,13 @@ $\tilde\alpha$.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from symnets.estimates import SizeCurves, jamming_size
+from symnets.estimates import SizeCurves, cusp_fall, cusp_rise, jamming_size
 from symnets.report import colors, draw_published, row_of_panels, style
 from symnets.setups import RegimeConfig, batch_key, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
@@ -87,25 +88,6 @@ def by_scale(table: pd.DataFrame) -> dict[float, SizeCurves]:
     return {float(a): SizeCurves.from_table(table[table["alpha_tilde"] == a], *_COLUMNS) for a in scales}
 
 
-def cusp(curves: SizeCurves) -> int | None:
-    """Index of the size with the largest mean error between N*/2 and 2 N*; None if there is no such size."""
-    star = jamming_size(curves)
-    near = (curves.sizes >= star / 2) & (curves.sizes <= 2 * star)
-    return int(np.argmax(np.where(near, curves.mean("test_error"), -np.inf))) if near.any() else None
-
-
-def rise(curves: SizeCurves) -> float:
-    """Mean error at the cusp minus the smallest at smaller N; NaN if there is none."""
-    at, error = cusp(curves), curves.mean("test_error")
-    return float(error[at] - error[:at].min()) if at else float("nan")
-
-
-def fall(curves: SizeCurves) -> float:
-    """Mean error at the cusp minus that of the largest net."""
-    at, error = cusp(curves), curves.mean("test_error")
-    return float("nan") if at is None else float(error[at] - error[-1])
-
-
 def peak(curves: SizeCurves) -> float:
     """N of the largest median norm of the predictor over N*."""
     return float(curves.sizes[np.argmax(curves.median("norm"))]) / jamming_size(curves)
@@ -117,8 +99,11 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
     for scale, curves in by_scale(table).items():
         where = f"α̃ = {scale:g}{curves.left_out}"
         published = f"positive: a cusp in both regimes ({_GEIGER_2020})"
-        for name, statistic in (("rise of the test error up to the cusp", rise), ("fall beyond it", fall)):
-            estimate = curves.estimate(statistic)
+        for name, statistic in (
+            ("rise of the test error up to the cusp", cusp_rise),
+            ("fall of the test error beyond the cusp", cusp_fall),
+        ):
+            estimate = curves.estimate(partial(statistic, name="test_error"))
             results.append(Finding(f"{name}, {where}", estimate, published, 1e-3, 1.0))
         results.append(
             Finding(

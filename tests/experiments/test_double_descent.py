@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from symnets.estimates import SizeCurves
+from symnets.estimates import SizeCurves, cusp_fall, cusp_rise
 from symnets.experiments import double_descent
-from symnets.experiments.double_descent import Config, fall, peak, rise
+from symnets.experiments.double_descent import Config, peak
 from symnets.sweeps import grid
 
 SIZES = np.array([10, 50, 99, 110, 150, 200, 400, 900])
@@ -90,8 +90,8 @@ def test_an_error_that_only_falls_has_no_cusp() -> None:
 def test_without_a_transition_no_finding_agrees() -> None:
     table = table_of(cusp, decay).assign(unsatisfied_per_weight=0.5)
     curves = SizeCurves.from_table(table, "unsatisfied_per_weight", "test_error", "norm")
-    assert np.isnan(rise(curves, "test_error"))
-    assert np.isnan(fall(curves, "test_error"))
+    assert np.isnan(cusp_rise(curves, "test_error"))
+    assert np.isnan(cusp_fall(curves, "test_error"))
     assert peak(curves) == 99
     assert not any(finding.agrees for finding in double_descent.findings(table, no_arrays)[2:5])
     double_descent.figure(table, no_arrays).canvas.draw()
