@@ -43,6 +43,9 @@ from ._hierarchy_nets import train_on_hierarchy as train_on_hierarchy
 from ._kernel_patterns import bias_kernel as bias_kernel
 from ._kernel_patterns import compressed as compressed
 from ._kernel_patterns import point_svm as point_svm
+from ._noisy_perceptron import NoisyPerceptron as NoisyPerceptron
+from ._noisy_perceptron import interface_points as interface_points
+from ._noisy_perceptron import train_perceptron as train_perceptron
 from ._one_pattern import fixed_point as fixed_point
 from ._one_pattern import growth_rate as growth_rate
 from ._one_pattern import one_pattern_net as one_pattern_net
@@ -81,6 +84,7 @@ __all__ = [
     "HierarchyConfig",
     "JammedState",
     "NetConfig",
+    "NoisyPerceptron",
     "Normalisation",
     "PackingAverages",
     "ParityNetConfig",
@@ -107,6 +111,7 @@ __all__ = [
     "hierarchy_curves",
     "initial_classifier",
     "initial_net",
+    "interface_points",
     "jamming_threshold",
     "logit_columns",
     "loss_curvature",
@@ -127,6 +132,7 @@ __all__ = [
     "stability_row",
     "train_classifier",
     "train_on_hierarchy",
+    "train_perceptron",
     "train_regime",
     "weight_change",
     "without_folding_warnings",
