@@ -118,8 +118,8 @@ def amplification(net: Dense, start: Dense) -> Amplification:
 
     In lazy training all factors stay near 1. In feature training a neuron on its way to an attractor grows
     exponentially, its ω, b and β alike, for |ω|² + b² - β² is conserved by gradient flow (in the "ntk" and
-    "mean_field" parametrisations). The ratio of the informative to the uninformative components of ω is
-    another quantity, the compression of a net.
+    "mean_field" parametrisations). The ratio of the relevant to the irrelevant components of ω is another
+    quantity, `compression`.
 
     Args:
         net: one hidden layer of ReLU, see `neurons`.
