@@ -260,13 +260,9 @@ def perceptron_parts(table: pd.DataFrame) -> Iterator[tuple[float, pd.DataFrame,
     """χ, runs at the number of patterns with most temperatures, and runs at the highest temperature."""
     lines = _of(table, "perceptron")
     for chi in np.unique(lines["chi"].to_numpy()):
-        part = lines[lines["chi"] == chi]
+        part: Any = lines.query(f"chi == {chi}")
         most = part.groupby("n_train")["temperature"].nunique().idxmax()
-        yield (
-            float(chi),
-            part[part["n_train"] == most],
-            part[part["temperature"] == part["temperature"].max()],
-        )
+        yield float(chi), part.query(f"n_train == {most}"), part.query("temperature == temperature.max()")
 
 
 def lazy_nets(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -276,7 +272,7 @@ def lazy_nets(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         return lines, lines
     most = lines.groupby("n_train")["temperature"].nunique().idxmax()
     usual = lines.groupby("temperature")["n_train"].nunique().idxmax()
-    return lines.query("n_train == @most"), lines.query("temperature == @usual")
+    return lines.query(f"n_train == {most}"), lines.query(f"temperature == {usual}")
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
@@ -331,7 +327,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
                 draw_power_law(axes, fitted, f"χ = {chi:g}", color=color)
     nets = _of(table, "dense")
     most = lazy_nets(table)[0]["n_train"].max()
-    nets = nets.query("n_train == @most")
+    nets = nets.query(f"n_train == {most}")
     for alpha, color in zip(np.unique(nets["alpha"].to_numpy()), COLORS, strict=False):
         lines = nets.query("alpha == @alpha")
         _draw(change, lines, "temperature", "weight_change", color, f"α = {alpha:g}")

@@ -67,7 +67,7 @@ def train_perceptron(
     margin: float = 1.0,
     max_updates: int = 1_000_000,
 ) -> NoisyPerceptron:
-    """SGD of a perceptron from w = 0 on the hinge loss max(0, margin - y f), until all patterns are satisfied.
+    """SGD of a perceptron from w = 0 on the hinge loss max(0, margin - y f), until it satisfies all patterns.
 
     A step takes `batch_size` patterns at random, with replacement, and changes the weights by
 
