@@ -85,7 +85,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
 def by_scale(table: pd.DataFrame) -> dict[float, SizeCurves]:
     """Curves by α̃."""
     scales = sorted(set(table["alpha_tilde"]))
-    return {float(a): SizeCurves.from_table(table[table["alpha_tilde"] == a], *_COLUMNS) for a in scales}
+    return {float(a): SizeCurves.from_table(table.query(f"alpha_tilde == {a}"), *_COLUMNS) for a in scales}
 
 
 def peak(curves: SizeCurves) -> float:

@@ -78,14 +78,14 @@ def errors(table: pd.DataFrame) -> dict[str, tuple[ndarray, ndarray]]:
     Seeds without a run in one of the regimes are left out.
     """
     kinds = {
-        "fully connected, pixels": (table["net"] == "dense") & table["pixels"].notna(),
-        "fully connected, components": (table["net"] == "dense") & table["pixels"].isna(),
-        "convolutional": table["net"] == "convolutional",
+        "fully connected, pixels": "net == 'dense' and pixels > 0",
+        "fully connected, components": "net == 'dense' and not pixels > 0",
+        "convolutional": "net == 'convolutional'",
     }
     results = {}
-    for name, chosen in kinds.items():
-        if chosen.any():
-            wide = table[chosen].pivot(index="seed", columns="alpha_tilde", values="test_error").dropna()
+    for name, kind in kinds.items():
+        if len(chosen := table.query(kind)):
+            wide = chosen.pivot(index="seed", columns="alpha_tilde", values="test_error").dropna()
             results[name] = (wide[min(wide.columns)].to_numpy(), wide[max(wide.columns)].to_numpy())
     return results
 

@@ -117,7 +117,7 @@ def changes(table: pd.DataFrame) -> dict[int, SeedCurve]:
     """Change of the kernel against α̃, by width."""
     widths = sorted(set(table["width"]))
     return {
-        int(h): SeedCurve.from_table(table[table["width"] == h], "alpha_tilde", "kernel_change")
+        int(h): SeedCurve.from_table(table.query(f"width == {h}"), "alpha_tilde", "kernel_change")
         for h in widths
     }
 
@@ -126,9 +126,9 @@ def jamming_line(table: pd.DataFrame) -> dict[float, Estimate]:
     """N* by α̃."""
     scales = sorted(set(table["alpha_tilde"]))
     return {
-        float(a): SizeCurves.from_table(table[table["alpha_tilde"] == a], "unsatisfied_per_weight").estimate(
-            jamming_size
-        )
+        float(a): SizeCurves.from_table(
+            table.query(f"alpha_tilde == {a}"), "unsatisfied_per_weight"
+        ).estimate(jamming_size)
         for a in scales
     }
 
@@ -153,11 +153,8 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
         return mean_over_seeds([crossover(curve.x, row) for row in curve.values], geometric=True)
 
     largest = max(curves)
-    fitting = [
-        h
-        for h in curves
-        if h >= 1.3 * width_of(float(np.nanmax([*(e.value for e in star.values()), 0.0])), dim, depth)
-    ]
+    jam = max((n.value for n in star.values() if np.isfinite(n.value)), default=0.0)
+    fitting = [h for h in curves if h >= 1.3 * width_of(jam, dim, depth)]
     results.append(
         Finding(
             f"α̃ at which the kernel changes by {LEVEL:g}, h = {largest}",
@@ -226,7 +223,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     _draw_plane(fig, plane, table)
     widths = sorted(set(table["width"]))
     for h, color in zip(widths, colors(len(widths)), strict=True):
-        own = table[table["width"] == h]
+        own = table.query(f"width == {h}")
         for axes, name in ((change, "kernel_change"), (rotation, "kernel_rotation")):
             curve = SeedCurve.from_table(own, "alpha_tilde", name)
             mean = np.exp(np.log(curve.values).mean(0))
@@ -238,7 +235,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
         axes.set(xscale="log", yscale="log", xlabel="scale $\\tilde\\alpha$")
     scales = sorted(set(table["alpha_tilde"]))
     for a, color in zip(scales, colors(len(scales)), strict=True):
-        curves = SizeCurves.from_table(table[table["alpha_tilde"] == a], "unsatisfied_per_weight")
+        curves = SizeCurves.from_table(table.query(f"alpha_tilde == {a}"), "unsatisfied_per_weight")
         median = curves.median("unsatisfied_per_weight")
         jamming.plot(curves.sizes, median, "o-", markersize=4, color=color, label=f"$\\tilde\\alpha$ = {a:g}")
     draw_published(jamming, 0.1, label="0.1, at N*")

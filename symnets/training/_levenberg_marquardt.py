@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from symnets.data import Batch
 from symnets.loss import Loss
-from symnets.models import Dense, Signals, signals
+from symnets.models import Dense, Linearized, Scaled, Signals, signals
 from symnets.nn import modification
 from symnets.training._active_members import ActiveMembers, Point, Weights, flat, point, put_weights
 from symnets.training._dynamics import without_optimizer
@@ -41,7 +42,7 @@ class Step:
 
 @torch.no_grad()
 def damped_step(
-    model: Dense,
+    model: nn.Module,
     x: Float[Tensor, "*members n d_in"],
     targets: Float[Tensor, "*members n"],
     loss: PointwiseLoss,
@@ -54,7 +55,7 @@ def damped_step(
     Members with fewer active patterns than others are padded with rows of zeros, which change nothing.
 
     Args:
-        model: with members.
+        model: a `Dense` with members, or one in `Scaled` or `Linearized`.
         x: inputs.
         targets: labels.
         loss: convex, with ℓ'' > 0 wherever ℓ' is not 0.
@@ -78,14 +79,24 @@ def damped_step(
     order = order[:, : max(1, columns)]  # active patterns of each member come first
     root = curvature.gather(1, order).sqrt()
     residual = (slope.gather(1, order) / root).where(root > 0, 0.0)
-    pass_ = signals(model, x)
+    net, factor = _net(model), root.new_ones(len(root))
+    if isinstance(model, Scaled):
+        factor = factor * model.alpha.to(root.dtype)
+    at_start: Any = model.start if isinstance(model, Linearized) else net
+    pass_ = signals(at_start, x)
     n, parts = at.outputs.shape[1], []
     chunk = max(1, LARGEST_JACOBIAN // (order.shape[1] * at.gradient.shape[1]))
     for rows in torch.arange(len(order), device=order.device).split(chunk):
-        jacobian = _jacobian(pass_, rows, order[rows], biases=bool(len(model.biases))) * root[rows][..., None]
+        jacobian = _jacobian(pass_, rows, order[rows], biases=bool(len(net.biases)))
+        jacobian = jacobian * (factor[rows, None] * root[rows])[..., None]
         parts.append(_solve(jacobian, residual[rows], damping.to(root)[rows], first_damping, n))
     change, predicted, used, diagonal = (torch.cat(column) for column in zip(*parts, strict=True))
     return Step(change, predicted, used.double(), diagonal.double())
+
+
+def _net(model: Any) -> Any:
+    """The net itself, or the one that is wrapped."""
+    return model.model if type(model) in (Scaled, Linearized) else model
 
 
 def _jacobian(pass_: Signals, rows: Tensor, order: Tensor, *, biases: bool) -> Tensor:
@@ -159,7 +170,8 @@ def levenberg_marquardt(
     converge.
 
     Args:
-        state: a `Dense` with members, scalar output, in float64, all weights trainable, and no optimiser.
+        state: a `Dense` with members, scalar output, in float64, all weights trainable, or one in `Scaled` or
+            `Linearized`; no optimiser.
         loss: pointwise, of labels ±1 or of any targets, with ℓ'' > 0 wherever ℓ' is not 0 (so not `Hinge`).
         batch: inputs (n, d) shared by all members or (S, n, d); targets (n,) or (S, n).
         budget: number of trials after which all members end.
@@ -176,7 +188,7 @@ def levenberg_marquardt(
     batch = Batch.of(batch)
     loss = pointwise(loss, batch.targets)
     without_optimizer(state, "levenberg_marquardt")
-    if problem := modification(state.model, Dense):
+    if problem := modification(_net(state.model), Dense):
         raise TypeError(
             f"levenberg_marquardt: expected a Dense as its class makes it, but {problem}; use "
             "descend_members or gradient_flow, which differentiate any module"
@@ -239,7 +251,8 @@ def _columns(active: ActiveMembers) -> list[Tensor]:
     return [members.step_size, members.steps, relative]
 
 
-def _without_step(model: Dense) -> Verdict:
+def _without_step(model: nn.Module) -> Verdict:
     """Verdict on a member for which no step is accepted."""
-    piecewise_linear = model.activation.curvature is None and model.activation.name != "linear"
-    return Verdict.KINK if piecewise_linear else Verdict.UNSAT
+    activation = _net(model).activation
+    piecewise_linear = activation.curvature is None and activation.name != "linear"
+    return Verdict.KINK if piecewise_linear and not isinstance(model, Linearized) else Verdict.UNSAT
