@@ -286,17 +286,13 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
     derived = f"by the argument above (model of {_SCLOCCHI}); band ours"
     for chi, in_t, in_p in perceptron_parts(table):
         gamma, where = 1 / (1 + chi), f"perceptron, χ = {chi:g}"
-        hot, cold = in_t[in_t["temperature"] >= 10], in_t[in_t["temperature"] <= 0.3]
-        change_in_t = (hot, "T >= 10", 1.0), (cold, "T <= 0.3", 0.0)
-        for lines, range_of_t, delta in change_in_t:
-            fitted = law(lines, "temperature", "weight_change")
-            add(
-                f"δ of |Δw| ~ T^δ, {range_of_t}, {where}",
-                fitted,
-                f"{delta:g} {derived}",
-                delta - 0.1,
-                delta + 0.1,
+        for range_of_t, delta in ((">= 10", 1.0), ("<= 0.3", 0.0)):
+            chosen: Any = in_t.query(f"temperature {range_of_t}")
+            name, fitted = (
+                f"δ of |Δw| ~ T^δ, T {range_of_t}, {where}",
+                law(chosen, "temperature", "weight_change"),
             )
+            add(name, fitted, f"{delta:g} {derived}", delta - 0.1, delta + 0.1)
         b = 1 + 2 * gamma
         fitted = law(in_p, "n_train", "weight_change")
         add(f"γ of |Δw| ~ P^γ, {where}", fitted, f"{gamma:g} {derived}", gamma - 0.1, gamma + 0.1)
