@@ -58,6 +58,7 @@ from ._packing import relax_packing as relax_packing
 from ._packing_averages import PackingAverages as PackingAverages
 from ._packing_averages import average_packings as average_packings
 from ._packing_averages import jamming_threshold as jamming_threshold
+from ._regime_descent import descend_regime as descend_regime
 from ._regime_kernels import regime_kernels as regime_kernels
 from ._regimes import RegimeConfig as RegimeConfig
 from ._regimes import RegimeLoss as RegimeLoss
@@ -103,6 +104,7 @@ __all__ = [
     "count_contacts",
     "decompress_net",
     "decompress_packing",
+    "descend_regime",
     "estimate_jointly",
     "falls_through",
     "fixed_point",
