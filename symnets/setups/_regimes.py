@@ -259,10 +259,9 @@ def train_regime(configs: Sequence[RegimeConfig], callbacks: Sequence[Callback] 
     first = configs[0]
     device, dtype = usable_device(first.device), getattr(torch, first.dtype)
     tasks = [regime_patterns(config) for config in configs]
-    train = Batch(torch.stack([t.x_train for t in tasks]), torch.stack([t.y_train for t in tasks]))
-    test = Batch(torch.stack([t.x_test for t in tasks]), torch.stack([t.y_test for t in tasks]))
-    shape = train.inputs.shape[2:]
-    nets: Any = [regime_net(config, shape) for config in configs]
+    train = Batch(_inputs(first, [t.x_train for t in tasks]), torch.stack([t.y_train for t in tasks]))
+    test = Batch(_inputs(first, [t.x_test for t in tasks]), torch.stack([t.y_test for t in tasks]))
+    nets: Any = [regime_net(config, train.inputs.shape[2:]) for config in configs]
     model = type(nets[0]).stack(nets).to(device, dtype)
     predictor = Scaled(model, first.alpha_tilde, keep_start=True)
     state = TrainState(predictor)
@@ -294,6 +293,14 @@ def train_regime(configs: Sequence[RegimeConfig], callbacks: Sequence[Callback] 
     return TrainedRegime(model, start, predictor, state.members, train.to(device), test.to(device))
 
 
+def _inputs(config: RegimeConfig, x: Sequence[Tensor]) -> Tensor:
+    """Inputs of all members, (S, n, d), or (S, n, channels, rows, columns) for a convolutional net."""
+    stacked = torch.stack(list(x))
+    if config.net == "dense" or config.pixels is None:
+        return stacked
+    return stacked.unflatten(2, (-1, config.pixels, config.pixels))
+
+
 def regime_net(config: RegimeConfig, shape: Sequence[int]) -> Dense | Convolutional:
     """The initial net of a configuration, in the mean-field parametrisation, sampled in float64.
 
@@ -322,7 +329,7 @@ def regime_net(config: RegimeConfig, shape: Sequence[int]) -> Dense | Convolutio
 
 
 def regime_patterns(config: RegimeConfig) -> BinaryTask:
-    """Patterns of a configuration, sampled with `data_seed`, or with `seed` if it is None."""
+    """Patterns of a configuration, sampled with `data_seed`, or with `seed` if it is None; images are flat."""
     seed = config.seed if config.data_seed is None else config.data_seed
     dtype, n_train, n_test = getattr(torch, config.dtype), config.n_train, config.n_test
     if config.pixels is None:
@@ -332,10 +339,12 @@ def regime_patterns(config: RegimeConfig) -> BinaryTask:
     everything = _image_parity(config.data, config.pixels)
     train = balanced_subset(everything.y_train, n_train, seed)
     test = balanced_subset(everything.y_test, n_test, 0)
-    x_train, x_test = everything.x_train[train].to(dtype), everything.x_test[test].to(dtype)
-    if config.net == "dense":
-        x_train, x_test = x_train.flatten(1), x_test.flatten(1)
-    return BinaryTask(x_train, everything.y_train[train].to(dtype), x_test, everything.y_test[test].to(dtype))
+    return BinaryTask(
+        everything.x_train[train].to(dtype),
+        everything.y_train[train].to(dtype),
+        everything.x_test[test].to(dtype),
+        everything.y_test[test].to(dtype),
+    )
 
 
 @lru_cache(maxsize=4)
@@ -344,6 +353,6 @@ def _image_parity(name: str, pixels: int) -> BinaryTask:
     parts = [load_images(name, "train"), load_images(name, "test")]
     small = [F.adaptive_avg_pool2d(part.scaled(torch.float32), pixels) for part in parts]
     mean = small[0].mean(0)
-    x = [to_sphere((images - mean).flatten(1)).view_as(images) for images in small]
+    x = [to_sphere((images - mean).flatten(1)) for images in small]
     y = [parity_labels(part.labels) for part in parts]
     return BinaryTask(x[0], y[0], x[1], y[1])
