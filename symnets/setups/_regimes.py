@@ -329,7 +329,7 @@ def regime_net(config: RegimeConfig, shape: Sequence[int]) -> Dense | Convolutio
 
 
 def regime_patterns(config: RegimeConfig) -> BinaryTask:
-    """Patterns of a configuration, sampled with `data_seed`, or with `seed` if it is None; images are flat."""
+    """Patterns of a configuration, sampled with `data_seed`, or `seed` if it is None; images are flat."""
     seed = config.seed if config.data_seed is None else config.data_seed
     dtype, n_train, n_test = getattr(torch, config.dtype), config.n_train, config.n_test
     if config.pixels is None:
