@@ -80,7 +80,7 @@ class HierarchicalNet(nn.Module):
 class HierarchyConfig:
     """A hierarchy, a hierarchical convolutional net, and its training by SGD on cross-entropy."""
 
-    n_train: int = 256
+    n_train: int = 64
     """P, number of training inputs."""
     n_synonyms: int = 4
     """m, which is also the number of classes n_c and of symbols v: all tuples of s = 2 symbols are in use."""
