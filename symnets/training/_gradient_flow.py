@@ -144,7 +144,8 @@ def gradient_flow(
             if verdicts and bool(members.active.any()):
                 weights, start = flat(trainable(active.model)), point(active, loss)
             pace = _Pace(*active.gather(_Pace.columns(members)))
-            rho = _stiffness(method, active, loss, weights, start)
+            if bool(members.active.any()):
+                rho = _stiffness(method, active, loss, weights, start)
         if not bool(members.active.any()):
             return
         left, proposed = horizon - pace.time, pace.step_size
@@ -224,9 +225,9 @@ def _control(
     embedded_outputs = _outputs(active, trial.embedded)
     difference = (trial.end.outputs - embedded_outputs).flatten(1).abs().amax(1)
     slope_error = trial.slope_error / slope_tolerance
+    weight_error = (trial.weights - trial.embedded).norm(dim=1) / trial.weights.norm(dim=1)
     if weight_tolerance:
-        change = (trial.weights - trial.embedded).norm(dim=1) / trial.weights.norm(dim=1)
-        slope_error = torch.minimum(slope_error, change / weight_tolerance)
+        slope_error = torch.minimum(slope_error, weight_error / weight_tolerance)
     output_error, slope_error, jump = (
         e.double().nan_to_num(nan=torch.inf, posinf=torch.inf)
         for e in (difference / tolerance, slope_error, trial.jump)
@@ -235,6 +236,10 @@ def _control(
     agree = (output_error <= 1) & (slope_error <= 1)
     # `refused` is NaN where no step has been refused at these weights, and compares as False.
     kink = (output_error <= 1) & jump.isfinite() & (jump > refused_jump * (step / refused).sqrt())
+    if weight_tolerance:
+        # Weights agree once the step is small, also across a kink. Without this condition a step that kills
+        # all units is taken for a kink while outputs are still small.
+        kink = kink & (weight_error <= weight_tolerance)
     accepted = agree | kink
     factor = 0.9 * torch.minimum(output_error ** (-1 / 3), slope_error ** (-1 / 2))
     # After an accepted step the next is never smaller: the error of crossing a small kink does not fall with
