@@ -23,6 +23,7 @@ for a vertical line, a factor of ten about 1 for $O(1)$.
 against $\tilde\alpha$; unsatisfied patterns against $N$.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -154,7 +155,7 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
 
     largest = max(curves)
     jam = max((n.value for n in star.values() if np.isfinite(n.value)), default=0.0)
-    fitting = [h for h in curves if h >= 1.3 * width_of(jam, dim, depth)]
+    fitting = [h for h in curves if h > width_of(jam, dim, depth)]
     results.append(
         Finding(
             f"α̃ at which the kernel changes by {LEVEL:g}, h = {largest}",
@@ -169,7 +170,7 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
         wide, narrow = at(largest), at(smallest)
         ratio = wide.value / narrow.value
         errors = [e.error / e.value for e in (wide, narrow) if e.error is not None]
-        error = ratio * float(np.hypot(*errors)) if len(errors) == 2 else None
+        error = ratio * math.hypot(*errors) if len(errors) == 2 else None
         results.append(
             Finding(
                 f"ratio of that α̃ at h = {largest} and h = {smallest}",

@@ -115,7 +115,7 @@ def test_running_averages_of_the_start_stay_as_they_were():
 
 
 def test_forces_are_those_of_the_difference_of_energies():
-    graph = from_ase(molecule("H2O"), cutoff=4.0).to(torch.float64)
+    graph = from_ase(molecule("H2O"), cutoff=4.0, dtype=torch.float64)
     torch.manual_seed(0)
     net = NequIP(species=["H", "O"], cutoff=4.0, lmax=1, layers=1, channels=2).double()
     first, scaled = copy.deepcopy(net), Scaled(net, 5.0)
@@ -169,7 +169,7 @@ def test_a_finished_member_does_not_change_the_output_of_the_others():
 
 
 def test_a_force_field_of_a_scaled_energy_is_saved_and_loaded(tmp_path):
-    graph = from_ase(molecule("H2O"), cutoff=4.0).to(torch.float64)
+    graph = from_ase(molecule("H2O"), cutoff=4.0, dtype=torch.float64)
     torch.manual_seed(0)
     for wrap in (lambda net: Scaled(net, 5.0), Linearized):
         net = NequIP(species=["H", "O"], cutoff=4.0, lmax=1, layers=1, channels=2).double()
