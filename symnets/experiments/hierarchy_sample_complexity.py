@@ -117,11 +117,12 @@ def needed(curves: SizeCurves, level: float = LEARNED, name: str = "relative_err
 
 def spread(curves: Mapping[int, SizeCurves], levels: int, name: str) -> float:
     """Largest difference between the means of different m at equal P / (n_c m^L)."""
-    lines = [
-        pd.Series(each.mean(name), np.round(each.sizes / m ** (levels + 1), 6)) for m, each in curves.items()
+    means = [
+        dict(zip(np.round(each.sizes / m ** (levels + 1), 6), each.mean(name), strict=True))
+        for m, each in curves.items()
     ]
-    means = pd.concat(lines, axis=1).dropna()
-    return float((means.max(axis=1) - means.min(axis=1)).max()) if len(means) else float("nan")
+    common = set.intersection(*map(set, means))
+    return max((np.ptp([each[x] for each in means]) for x in common), default=float("nan"))
 
 
 def law(curves: Mapping[int, SizeCurves], levels: int) -> PowerLaw | None:
@@ -209,5 +210,6 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     synonyms.set(title="Sensitivity to lowest synonyms", ylabel="$S$ of the last hidden layer")
     star.set(title="Inputs needed", xscale="log", yscale="log", xlabel="n_c m^L", ylabel="$P^*$")
     for axes in panels:
-        axes.legend(fontsize=7.5)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=7.5)
     return fig

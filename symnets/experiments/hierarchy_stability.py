@@ -214,5 +214,6 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     pairs.set(title="All nets", xlabel="D", ylabel="test error / error of guessing")
     star.set(title="Inputs needed", xscale="log", yscale="log", xlabel="$s_0 + 1$", ylabel="$P^*$")
     for axes in panels:
-        axes.legend(fontsize=7.5)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=7.5)
     return fig
