@@ -97,7 +97,7 @@ class RegimeConfig:
     output_tolerance: float = 5e-2
     """Largest error of the predictor on the training patterns in one step of the flow."""
     slope_tolerance: float = 0.5
-    """Largest relative error of the mean slope in one step of the flow, where the error of the weights exceeds
+    """Largest relative error of the mean slope in one step, where the error of the weights exceeds
     `weight_tolerance`."""
     weight_tolerance: float = 1e-2
     """Error of the weights in one step, relative to their norm, up to which that of the slope does not count.
