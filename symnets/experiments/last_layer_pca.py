@@ -107,6 +107,12 @@ class Components:
         return float(1 / self.shares.square().sum())
 
 
+def dimension(z: Float[Tensor, "n features"]) -> float:
+    """Intrinsic dimension by TwoNN of the different points; inputs that no unit sees are one point."""
+    different = torch.unique(z, dim=0)
+    return twonn(different).dimension if len(different) > 2 else float("nan")
+
+
 class FirstComponent(Callback):
     """Shares of the first component of each layer of each member, at steps in geometric progression.
 
@@ -155,7 +161,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
                 row |= {
                     f"share_{layer}_{moment}": float(components.shares[0]),
                     f"participation_{layer}_{moment}": components.participation,
-                    f"dimension_{layer}_{moment}": twonn(z).dimension,
+                    f"dimension_{layer}_{moment}": dimension(z),
                     f"label_{layer}_{moment}": float(correlation**2),
                 }
             arrays[f"plane_{moment}"] = found[-1].scores[:N_SHOWN].float().numpy()

@@ -45,13 +45,13 @@ def test_kernels_that_do_not_disagree() -> None:
 
 
 def test_the_figure_has_a_panel_for_each_task() -> None:
-    titles = [axes.get_title() for axes in experiment.figure(table(0.004, 0.03), no_arrays).axes]
+    titles = [axes.get_title("left") for axes in experiment.figure(table(0.004, 0.03), no_arrays).axes]
     assert titles == ["stripe, P = 256", "MNIST, convolutional, P = 500"]
 
 
 def test_a_lazy_net_has_the_errors_of_its_kernels() -> None:
     """With large α̃ the weights hardly move: both kernels are the same, and so are flow and net."""
-    config = Config(n_train=12, n_test=400, dim=2, width=50, alpha_tilde=1e4, budget=400)
+    config = Config(n_train=6, n_test=400, dim=2, width=20, alpha_tilde=1e4, budget=200)
     (result,) = experiment.run([config])
     row = result.row
     assert row["verdict"] == "SAT"

@@ -1,4 +1,4 @@
-"""Principal components of hidden layers: findings on made-up shares, components of known points, a tiny run."""
+"""Principal components of hidden layers: findings on made-up shares, known points, and a tiny run."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
