@@ -34,7 +34,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from symnets.estimates import SeedCurve
-from symnets.report import COLORS, draw_seed_curve, row_of_panels, style
+from symnets.report import COLORS, draw_seed_curve, mark_values, row_of_panels, style
 from symnets.setups import RegimeConfig, batch_key, regime_kernels, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
@@ -115,15 +115,15 @@ def _fluctuation(one: Tensor, other: Tensor) -> float:
 
 def curves(table: pd.DataFrame) -> dict[str, SeedCurve]:
     """Fluctuations against the width: of the initial kernel, and of kernel and output in both regimes."""
-    scales = sorted(set(table["alpha_tilde"]))
+    scales = sorted(float(scale) for scale in set(table["alpha_tilde"]))
     found = {
         "kernel at initialisation": SeedCurve.from_table(
-            table[table["alpha_tilde"] == scales[-1]], "width", "initial_fluctuation"
+            table.query(f"alpha_tilde == {scales[-1]!r}"), "width", "initial_fluctuation"
         )
     }
     for quantity, column in (("kernel", "final_fluctuation"), ("output", "output_fluctuation")):
         for regime, scale in (("lazy", scales[-1]), ("feature", scales[0])):
-            part = table[table["alpha_tilde"] == scale]
+            part = table.query(f"alpha_tilde == {scale!r}")
             found[f"{quantity} after {regime} training"] = SeedCurve.from_table(part, "width", column)
     return found
 
@@ -160,6 +160,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
             guide = (-0.5, "slope -1/2 (1901.01608)") if name == chosen[0][0] else None
             what = f"{name.removeprefix(quantity + ' ')}: slope {curve.exponent}"
             draw_seed_curve(axes, curve, color=color, label=what, published=guide)
+            mark_values(axes, curve.x)
         axes.set(title=title, xlabel="width h", ylabel=label)
         axes.legend(fontsize=7.5)
     return fig

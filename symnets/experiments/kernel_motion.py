@@ -41,7 +41,15 @@ from matplotlib.figure import Figure
 
 from symnets.estimates import SeedCurve
 from symnets.observables.kernels import kernel_change
-from symnets.report import COLORS, FAINT, draw_published_exponent, draw_seed_curve, row_of_panels, style
+from symnets.report import (
+    COLORS,
+    FAINT,
+    draw_published_exponent,
+    draw_seed_curve,
+    mark_values,
+    row_of_panels,
+    style,
+)
 from symnets.setups import RegimeConfig, batch_key, regime_kernels, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
@@ -98,14 +106,14 @@ def run(configs: Sequence[Config]) -> list[Result]:
 
 def in_width(table: pd.DataFrame, activation: str, quantity: str) -> SeedCurve:
     """A quantity against the width at α̃ = √h."""
-    usual = np.isclose(table["alpha_tilde"], table["width"] ** 0.5) & (table["depth"] > 1)
-    return SeedCurve.from_table(table[usual & (table["activation"] == activation)], "width", quantity)
+    usual = table.query("abs(alpha_tilde**2 - width) < 1e-6 * width and depth > 1")
+    return SeedCurve.from_table(usual.query(f"activation == {activation!r}"), "width", quantity)
 
 
 def in_scale(table: pd.DataFrame, activation: str, quantity: str) -> SeedCurve:
     """A quantity against α̃ for one hidden layer."""
-    chosen = (table["depth"] == 1) & (table["activation"] == activation)
-    return SeedCurve.from_table(table[chosen], "alpha_tilde", quantity)
+    chosen = table.query(f"depth == 1 and activation == {activation!r}")
+    return SeedCurve.from_table(chosen, "alpha_tilde", quantity)
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
@@ -149,6 +157,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
         curve = in_width(table, activation, "change")
         guide = (-1.0, "slope -1 (1901.01608)") if activation == "tanh" else None
         draw_seed_curve(left, curve, color=color, label=f"{name}: slope {curve.exponent}", published=guide)
+        mark_values(left, curve.x)
         curve = in_scale(table, activation, "change")
         draw_seed_curve(middle, curve, color=color, label=name)
         if activation == "tanh" and len(curve.values):

@@ -28,7 +28,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from symnets.estimates import SeedCurve
-from symnets.report import COLORS, draw_seed_curve, row_of_panels, style
+from symnets.report import COLORS, draw_seed_curve, mark_values, row_of_panels, style
 from symnets.setups import RegimeConfig, batch_key, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
@@ -117,12 +117,16 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     """Squared changes against the width."""
     fig, panels = row_of_panels(2)
-    for color, activation in zip(COLORS, sorted(set(table["activation"])), strict=False):
+    activations = sorted(set(table["activation"]))
+    for color, activation in zip(COLORS, activations, strict=False):
         for axes, curve, published in zip(panels, curves(table, activation), (-1.0, 0.0), strict=True):
             text = "slope -1 (1806.07572)" if published else "slope 0 (derived)"
+            guide = (published, text) if activation == activations[0] else None
             label = f"{activation}: slope {curve.exponent}"
-            draw_seed_curve(axes, curve, color=color, label=label, published=(published, text))
+            draw_seed_curve(axes, curve, color=color, label=label, published=guide)
+            mark_values(axes, curve.x)
     for axes, title in zip(panels, ("Layers of fan-in h", "First layer, of fan-in d"), strict=True):
         axes.set(title=title, xlabel="width h", ylabel="|W(t) - W(0)|², standard weights")
         axes.legend(fontsize=8)
+    panels[1].set_ylim(0.1, 10)
     return fig

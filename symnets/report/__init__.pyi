@@ -27,6 +27,7 @@ from ._style import style as style
 from ._style import svg as svg
 from ._style import write as write
 from ._terminal import terminal_table as terminal_table
+from ._ticks import mark_values as mark_values
 
 __all__ = [
     "COLORS",
@@ -46,6 +47,7 @@ __all__ = [
     "html_report",
     "learning_curve",
     "logarithmic",
+    "mark_values",
     "parity",
     "phase_space",
     "png",

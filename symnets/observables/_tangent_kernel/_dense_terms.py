@@ -48,6 +48,9 @@ def dense_terms(model: Dense, x: Float[Tensor, "*members n d_in"], outputs: Outp
             )
         trained = model.weights[layer].requires_grad
         biased = bool(biases) and model.biases[layer].requires_grad
+        if top and biased and not trained:  # a constant, for each output
+            terms.append(Term(x.new_ones(1, 1, n), None, 1.0, 0.0))
+            continue
         if trained or biased:
             share = 1 / d_out if outputs == "trace" and not top else 1.0
             terms.append(

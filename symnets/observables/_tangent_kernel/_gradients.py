@@ -1,5 +1,6 @@
 """Gradients of the outputs of any module, point by point, in the layout of a term of a tangent kernel."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import reduce
@@ -48,8 +49,11 @@ class Gradients:
         self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.n_params = sum(p.numel() for p in self.trained.values())
         n = n_points(x)
-        with _measured(model), torch.no_grad():
+        with _measured(model):
             few = self._call(take_points(x, slice(0, 8)))
+        if not few.requires_grad:
+            raise ValueError("model: its outputs do not depend on its parameters by operations of torch")
+        few = few.detach()
         self.d_out = 1 if few.ndim == 1 else few.shape[1]
         self.copies = 1 if outputs == "sum" else self.d_out
         self.dtype = reduce(torch.promote_types, [p.dtype for p in self.trained.values()])
@@ -140,8 +144,6 @@ class Gradients:
 
     def _by_graph(self, x: Any) -> Float[Tensor, "n outputs N"]:
         columns = _columns(self._call(x), self.outputs)
-        if not columns.requires_grad:
-            raise ValueError("model: its outputs do not depend on its parameters by operations of torch")
         leaves = list(self.trained.values())
         out = self._empty(len(columns))
         for row, f in zip(out.flatten(0, 1), columns.reshape(-1), strict=True):
@@ -201,7 +203,13 @@ def _measured(model: nn.Module) -> Iterator[None]:
     fast = mha.get_fastpath_enabled()
     mha.set_fastpath_enabled(False)  # torch's fused attention layer does not notice gradients inside vmap
     try:
-        with torch.inference_mode(False), as_found(model), torch.enable_grad():
+        with (
+            warnings.catch_warnings(),
+            torch.inference_mode(False),
+            as_found(model),
+            torch.enable_grad(),
+        ):
+            warnings.filterwarnings("ignore", "There is a performance drop")  # vmap of a rare operation
             yield
     finally:
         mha.set_fastpath_enabled(fast)

@@ -85,6 +85,8 @@ def _add_block(kernel: Kernel, left: Terms, right: Terms, *, mirrored: bool) -> 
                 for c in range(outputs):
                     for k in range(c + 1 if mirrored and columns == rows else outputs):
                         tile = _tile(left, right, chosen, (rows, columns), (c, k))
+                        if mirrored and columns == rows and c == k and tile is not None:
+                            tile = tile.tril() + tile.tril(-1).mT  # products are not exactly symmetric
                         kernel[chosen, c, k, rows, columns] = 0 if tile is None else tile
                         if mirrored and (c != k or columns != rows):
                             kernel[chosen, k, c, columns, rows] = 0 if tile is None else tile.mT

@@ -1,0 +1,210 @@
+"""How long does a tangent kernel take, compared with gradients by torch.func and with neural-tangents?
+
+    OMP_NUM_THREADS=1 python benchmarks/tangent.py --cases small wide --jax PATH/TO/venv-with-jax/bin/python
+    OMP_NUM_THREADS=2 python benchmarks/tangent.py --cases large
+    OMP_NUM_THREADS=1 python benchmarks/tangent.py --cases cnn --nngeometry PATH/TO/venv/bin/python
+
+Cases, of ReLU nets with three hidden layers and d = 10, unless stated otherwise:
+
+- small: 500 x 500 points, width 200, float32 and float64;
+- wide: 500 x 500 points, width 2,000, float32 and float64, with the growth of memory;
+- large: 10,000 x 10,000 points, width 1,000, float32, with the growth of memory;
+- cnn: a net of three convolutions and a linear layer, below 100,000 weights, on 2,000 images of 28 x 28.
+
+Peers: `torch.func`, gradients of single points by vmap(grad), contracted (of the wide net, for 20 points,
+whose time per point is scaled, for those of 500 take 16 GB); neural-tangents' structured derivatives, jitted,
+with vmap_axes=0 (after compilation, which is reported apart); nngeometry's `GramMatrix` in its own process.
+
+The methods run alternately in one process, and a peer of another environment alternates turn by turn in a
+process that stays: each waits while the other runs. A ratio is the median over rounds of a method's time
+divided by symnets' time in the same round. Memory: growth of the peak of a new process. Needs the extra
+`bench`. Environments: `pip install jax==0.4.20 jaxlib==0.4.20 "numpy<2" "scipy<1.13" neural-tangents==0.6.5`;
+`pip install torch==2.13.0 nngeometry`.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy
+import psutil
+import torch
+import tyro
+from machine import machine
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from workers.tangent_case import dense_case, image_case
+
+from symnets.observables import tangent_kernel
+
+HERE = Path(__file__).parent
+Case = Literal["small", "wide", "large", "cnn"]
+
+
+@dataclass
+class Benchmark:
+    """Time and memory of tangent kernels."""
+
+    cases: tuple[Case, ...] = ("small", "wide", "large", "cnn")
+    jax: str | None = None
+    """Python of an environment with neural-tangents."""
+    nngeometry: str | None = None
+    """Python of an environment with nngeometry."""
+    rounds: int = 7
+    points: int | None = None
+    """Number of points instead of that of the case, to try the script."""
+    output: Path = HERE / "results" / "tangent.json"
+    rows: list[dict] = field(default_factory=list, init=False)
+
+    def run(self) -> None:
+        """Time all cases; print and save after each."""
+        load = [round(x, 1) for x in psutil.getloadavg()]
+        kept = json.loads(self.output.read_text())["rows"] if self.output.exists() else []
+        for case in self.cases:
+            for dtype in ("float32", "float64") if case in ("small", "wide") else ("float32",):
+                row = self.image_case() if case == "cnn" else self.dense_case(case, dtype)
+                where = machine() | {"threads": torch.get_num_threads(), "load_at_start": load}
+                versions = {m.__name__: m.__version__ for m in (torch, numpy)}
+                row = {"case": case, "dtype": dtype} | row | {"machine": where, "versions": versions}
+                print(json.dumps(row), flush=True)
+                kept = [old for old in kept if (old["case"], old["dtype"]) != (case, dtype)] + [row]
+                self.output.parent.mkdir(exist_ok=True)
+                self.output.write_text(json.dumps({"question": __doc__, "rows": kept}, indent=1) + "\n")
+
+    def dense_case(self, case: Case, dtype: str) -> dict:
+        """Times of a dense net in one precision."""
+        n, width = {"small": (500, 200), "wide": (500, 2000), "large": (10_000, 1000)}[case]
+        request = {"points": self.points or n, "width": width, "dtype": dtype}
+        request["threads"] = torch.get_num_threads()
+        net, x = dense_case(request)
+        row: dict = {
+            "points": len(x),
+            "width": width,
+            "growth_mb": round(worker(sys.executable, "tangent_memory.py", request)["growth_mb"]),
+        }
+        if case == "large":
+            times = [seconds(lambda: tangent_kernel(net, x)) for _ in range(min(3, self.rounds))]
+            return row | {"seconds": [round(t, 3) for t in times]}
+        few = len(x) if case == "small" else 20
+        contestants: dict[str, Callable[[], float]] = {
+            "symnets": lambda: seconds(lambda: tangent_kernel(net, x)),
+            "torch.func": lambda: seconds(lambda: contraction(net, x[:few])) * len(x) / few,
+        }
+        peer = None
+        if self.jax:
+            peer = Peer(self.jax, "tangent_jax.py", request)
+            contestants["neural-tangents"] = peer.turn
+            row["neural-tangents"] = peer.first
+        expected = contraction(net, x[:few])
+        found = tangent_kernel(net, x)[:few, :few]
+        row["relative_difference"] = float((found - expected).norm() / expected.norm())
+        row |= self.alternate(contestants)
+        if peer is not None:
+            peer.close()
+        return row
+
+    def image_case(self) -> dict:
+        """Times of a convolutional net."""
+        n = self.points or 2000
+        request = {"points": n, "threads": torch.get_num_threads(), "dtype": "float32"}
+        net, x = image_case(request)
+        contestants: dict[str, Callable[[], float]] = {
+            "symnets": lambda: seconds(lambda: tangent_kernel(net, x)),
+            "torch.func": lambda: seconds(lambda: contraction(net, x)),
+        }
+        peer = None
+        row: dict = {"points": n, "n_params": sum(p.numel() for p in net.parameters())}
+        if self.nngeometry:
+            peer = Peer(self.nngeometry, "tangent_nngeometry.py", request)
+            contestants["nngeometry"] = peer.turn
+            row["nngeometry"] = peer.first
+        few = min(20, n)
+        expected, found = contraction(net, x[:few]), tangent_kernel(net, x[:few])
+        row["relative_difference"] = float((found - expected).norm() / expected.norm())
+        row |= self.alternate(contestants, warm=False)
+        if peer is not None:
+            peer.close()
+        each = {name: statistics.median(times) / n**2 for name, times in row["seconds"].items()}
+        return row | {"seconds_per_entry": {name: float(f"{t:.3g}") for name, t in each.items()}}
+
+    def alternate(self, contestants: dict[str, Callable[[], float]], *, warm: bool = True) -> dict:
+        """Seconds of each method in each round, and medians of ratios to symnets."""
+        if warm:
+            for turn in contestants.values():
+                turn()
+        times: dict[str, list[float]] = {name: [] for name in contestants}
+        for _ in range(self.rounds if warm else min(3, self.rounds)):
+            for name, turn in contestants.items():
+                times[name].append(turn())
+        row: dict = {"seconds": {name: [round(t, 5) for t in ts] for name, ts in times.items()}}
+        for name in list(contestants)[1:]:
+            ratios = [a / b for a, b in zip(times[name], times["symnets"], strict=True)]
+            row[f"{name}_over_symnets"] = round(statistics.median(ratios), 2)
+        return row
+
+
+class Peer:
+    """A worker in another environment that computes one kernel for each line that it reads."""
+
+    def __init__(self, python: str, script: str, request: dict) -> None:
+        command = [python, "-W", "ignore", str(HERE / "workers" / script), json.dumps(request)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.first = self._read()
+
+    def turn(self) -> float:
+        """Seconds of one kernel."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self._read()["seconds"]
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+    def _read(self) -> dict:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker ended with exit code {self.process.wait()}")
+        return json.loads(line)
+
+
+def seconds(function: Callable[[], Tensor]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def contraction(net: nn.Module, x: Tensor) -> Tensor:
+    """Gradients of single points by torch.func, layer by layer contracted; chunks of at most 2 GB."""
+    parameters = {name: p.detach() for name, p in net.named_parameters()}
+    size = sum(p.numel() for p in parameters.values()) * x.element_size()
+
+    def single(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
+        return functional_call(net, parameters, (point[None],)).squeeze()
+
+    gradients = vmap(grad(single), (None, 0), chunk_size=max(1, 2**31 // (10 * size)))(parameters, x)
+    return torch.stack([g.flatten(1) @ g.flatten(1).T for g in gradients.values()]).sum(0)
+
+
+def worker(python: str, script: str, request: dict) -> dict:
+    """Result of a worker script in a new process."""
+    command = [python, "-W", "ignore", str(HERE / "workers" / script), json.dumps(request)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{script}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    tyro.cli(Benchmark).run()
