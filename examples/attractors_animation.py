@@ -86,11 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--n_train", type=int, default=20, help="number of training patterns")
     parser.add_argument("--width", type=int, default=100, help="number of neurons")
     parser.add_argument("--seed", type=int, default=0, help="seed of patterns and weights")
+    parser.add_argument("--n_frames", type=int, default=60, help="largest number of frames")
     options = vars(parser.parse_args(arguments))
-    path = options.pop("output")
+    path, n_frames = options.pop("output"), options.pop("n_frames")
     torch.set_num_threads(1)
     config = RegimeConfig(data="stripe", dim=2, n_test=0, stride=2, **options)
-    print(f"{path}: {film(config, path)} frames")
+    print(f"{path}: {film(config, path, n_frames=n_frames)} frames")
 
 
 if __name__ == "__main__":

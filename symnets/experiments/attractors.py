@@ -164,15 +164,20 @@ def _arrays(nets: dict[str, Dense], x: Tensor, y: Tensor) -> dict[str, ndarray]:
     return arrays
 
 
+def _data_sets(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Name and rows of each data set, the plane first."""
+    pairs = sorted({(int(dim), str(data)) for dim, data in zip(table["dim"], table["data"], strict=True)})
+    return [(f"{data}, d = {dim}", table.query(f"data == {data!r} and dim == {dim}")) for dim, data in pairs]
+
+
 def _parts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame, pd.DataFrame]]:
     """For each data set its name, and the rows of the largest P in lazy and in feature training."""
     parts = []
-    for data in sorted(set(table["data"]), reverse=True):
-        own = table.query(f"data == {data!r}")
-        own = own.query(f"n_train == {np.max(own['n_train'])}")
-        dim, size, width = (int(np.max(own[column])) for column in ("dim", "n_train", "width"))
-        name = f"{data}, d = {dim}, P = {size}, h = {width}"
-        parts.append((name, own.query("alpha_tilde > 1"), own.query("alpha_tilde < 1")))
+    for data, rows in _data_sets(table):
+        largest = rows.query(f"n_train == {np.max(rows['n_train'])}")
+        size, width = (int(np.max(largest[column])) for column in ("n_train", "width"))
+        name = f"{data}, P = {size}, h = {width}"
+        parts.append((name, largest.query("alpha_tilde > 1"), largest.query("alpha_tilde < 1")))
     return parts
 
 
@@ -286,13 +291,12 @@ def draw_neurons(axes: Axes, z: ndarray, group: ndarray, share: ndarray, x: ndar
 
 def _draw_numbers(axes: Axes, table: pd.DataFrame) -> None:
     """Number of groups at the start and at the end against P."""
-    for data, marker in (("stripe", "o"), ("mnist", "s")):
-        own = table.query(f"data == {data!r}")
+    for (data, own), marker in zip(_data_sets(table), "osv^", strict=False):
         for rule, label, color in (("> 1", "lazy", COLORS[0]), ("< 1", "feature", COLORS[1])):
             part = own.query(f"alpha_tilde {rule}")
             curve = SeedCurve.from_table(part, "n_train", "groups")
             style = {"fmt": f"{marker}-", "color": color, "capsize": 2, "markersize": 4}
-            axes.errorbar(curve.x, curve.mean, curve.error, label=f"{data}, {label}", **style)
+            axes.errorbar(curve.x, curve.mean, curve.error, label=f"{data.split(',')[0]}, {label}", **style)
             first = SeedCurve.from_table(part, "n_train", "groups_start")
             axes.plot(first.x, first.mean, marker, color=FAINT, markersize=7, fillstyle="none", zorder=0)
     sizes = sorted(set(table["n_train"]))
