@@ -19,11 +19,11 @@ $$w_1 \sim T P^{\gamma}, \quad \gamma = 1/(1 + \chi), \qquad t^* \sim T P^b, \qu
 for $T$ large in units of the margin. For small $T$ noise does not matter, and weights do not depend on $T$.
 
 **How.** The perceptron $w \cdot x/\sqrt{d}$, $d = 16$, margin 1, starts at $w = 0$; steps without an
-unsatisfied pattern are skipped in one go, exactly (`train_perceptron`). Exponents are fitted for $T \geq 100$
-and $T \leq 0.3$, far from the margin on either side, and in $P$ at the largest $T$ for $P \gg d$. Nets: `RegimeConfig` on the stripe
-task, loss $\ell(\alpha (f(w) - f(w_0)))/\alpha$ with the hinge $\ell$ and $f$ in the NTK parametrisation,
-batches of 16; weight changes are relative to the initial weights. Averages are geometric means of the runs
-that satisfied all patterns. Bands are ours.
+unsatisfied pattern are skipped in one go, exactly (`train_perceptron`). Its exponents in $T$ are fitted for
+$T \geq 100$ and $T \leq 0.3$, far from the margin on either side; those in $P$ at the largest $T$ and
+$P \gg d$. Nets: `RegimeConfig` on the stripe task, loss $\ell(\alpha (f(w) - f(w_0)))/\alpha$ with the hinge
+$\ell$ and $f$ in the NTK parametrisation, batches of 16; weight changes are relative to the initial weights.
+Averages are geometric means of the runs that satisfied all patterns. Bands are ours.
 
 **Figure.** Perceptron: $\|w\|$ against $T$, and $\|w\|$ and $t^*$ against $P$ at the largest $T$. Nets:
 relative weight change and test error against $T$, for each $\alpha$.
