@@ -15,7 +15,7 @@ from symnets.observables._stability._result import LayerEstimates
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Squared change of the layers of a net under an exchange x -> x', relative to that of two inputs,
+    """Squared change of the layers of a net under an exchange x -> x', relative to that of two inputs.
 
         S = <‖f(x') - f(x)‖²> / <‖f(x) - f(z)‖²>.
 
