@@ -142,7 +142,11 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
             ylim=(0, 1.02),
         )
         right.axhline(np.log(2), color=FAINT, linestyle=":", linewidth=1)
-        right.set(title=f"{name} (dotted: ln 2)", xlabel="eigenvector r", ylabel="mutual information, nats")
+        right.set(
+            title=f"{name.partition(', P')[0]} (dotted: ln 2)",
+            xlabel="eigenvector r",
+            ylabel="mutual information, nats",
+        )
         for axes in (left, right):
             axes.legend(fontsize=7.5)
     return fig
