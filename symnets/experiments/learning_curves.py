@@ -22,7 +22,8 @@ fitted to $P \geq 512$. Regression: Laplace kernels $e^{-r/\sigma}$ with $\sigma
 random function and $\sigma = 10 \sqrt{d}$ for the regression, without ridge, mean square error over 20
 functions for each seed, fitted to $P \geq 128$. Errors come from resampling seeds.
 
-**Figure.** Test error against $P$ of nets; of kernel classification; of kernel regression.
+**Figure.** Test error against $P$ of nets, beside the support vector machine of infinitely wide ones; of
+kernel classification; of kernel regression.
 """
 
 from collections.abc import Sequence
@@ -233,6 +234,8 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     ):
         guide = (-slope, f"slope -{slope:.3f} (2007.11471)")
         draw_seed_curve(nets, curve(table, query), color=color, label=name, published=guide)
+    wide = curve(table, "method == 'svm' and data == 'stripe'")
+    draw_seed_curve(nets, wide, color=COLORS[2], label="infinitely wide, support vectors")
     panels = (
         (classification, "svm", "data", -lazy, "2006.09754"),
         (regression, "regression", "relevant_dim", -1 / dim, "2006.09754"),
@@ -250,5 +253,5 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     regression.set(title="Kernel regression", ylabel="mean square error / variance")
     for axes in (nets, classification, regression):
         axes.set_xlabel("training patterns P")
-        axes.legend(fontsize=7.5)
+        axes.legend(fontsize=7.5, loc="upper right" if axes is nets else "lower left")
     return fig
