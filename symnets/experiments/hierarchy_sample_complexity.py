@@ -31,9 +31,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from symnets.estimates import Estimate, PowerLaw, SizeCurves, fit_power_law
-from symnets.report import COLORS, draw_power_law, draw_published_exponent, row_of_panels, style
+from symnets.report import COLORS, draw_power_law, draw_published_exponent, logarithmic, row_of_panels, style
 from symnets.setups import (
     HierarchyConfig,
     estimate_jointly,
@@ -209,7 +210,13 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     scaled.set_title("Test error, P scaled")
     synonyms.set(title="Sensitivity to lowest synonyms", ylabel="$S$ of the last hidden layer")
     star.set(title="Inputs needed", xscale="log", yscale="log", xlabel="n_c m^L", ylabel="$P^*$")
+    numbers = [m ** (levels + 1) for levels, curves in by_depth(table) for m in curves]
+    star.set_xticks(numbers, [str(number) for number in numbers])
+    logarithmic(star)
+    for axes in (scaled, synonyms):
+        axes.set_xticks((0.125, 0.25, 0.5, 1, 2), ("1/8", "1/4", "1/2", "1", "2"))
     for axes in panels:
+        axes.xaxis.set_minor_formatter(NullFormatter())
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=7.5)
     return fig

@@ -30,10 +30,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from scipy.stats import spearmanr
 
 from symnets.estimates import Estimate, PowerLaw, SizeCurves, fit_power_law
-from symnets.report import COLORS, draw_power_law, draw_published_exponent, row_of_panels, style
+from symnets.report import COLORS, draw_power_law, draw_published_exponent, logarithmic, row_of_panels, style
 from symnets.setups import (
     HierarchyConfig,
     estimate_jointly,
@@ -213,6 +214,12 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     changes.set(title="Sensitivities", ylabel="last hidden layer")
     pairs.set(title="All nets", xlabel="D", ylabel="test error / error of guessing")
     star.set(title="Inputs needed", xscale="log", yscale="log", xlabel="$s_0 + 1$", ylabel="$P^*$")
+    star.set_xticks([s0 + 1 for s0 in curves], [str(s0 + 1) for s0 in curves])
+    logarithmic(star)
+    for axes in (error, changes):
+        axes.set_xticks((0.125, 0.25, 0.5, 1, 2, 4), ("1/8", "1/4", "1/2", "1", "2", "4"))
+    for axes in (error, changes, star):
+        axes.xaxis.set_minor_formatter(NullFormatter())
     for axes in panels:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=7.5)
