@@ -156,11 +156,12 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     labels = "relative fluctuation of the kernel", "fluctuation of the output"
     for axes, quantity, title, label in zip(panels, ("kernel", "output"), titles, labels, strict=True):
         chosen = [(name, curve) for name, curve in curves(table).items() if name.startswith(quantity)]
-        for color, (name, curve) in zip(COLORS, chosen, strict=False):
+        for color, (name, curve) in zip(COLORS[0 if quantity == "kernel" else 1 :], chosen, strict=False):
             guide = (-0.5, "slope -1/2 (1901.01608)") if name == chosen[0][0] else None
             what = f"{name.removeprefix(quantity + ' ')}: slope {curve.exponent}"
             draw_seed_curve(axes, curve, color=color, label=what, published=guide)
             mark_values(axes, curve.x)
         axes.set(title=title, xlabel="width h", ylabel=label)
-        axes.legend(fontsize=7.5)
+        axes.set_ylim(bottom=axes.get_ylim()[0] / 2)  # room for the legend
+        axes.legend(fontsize=7.5, loc="lower left")
     return fig
