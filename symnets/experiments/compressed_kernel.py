@@ -14,7 +14,7 @@ the error as $\lambda^{-2(d-1)/(3d-3+\xi)}$, with $\xi = 1$ for this kernel (Pac
 arXiv:2006.09754): $\lambda^{-8/13}$ in $d = 5$, and with $\lambda = \sqrt{P}$ that is the second exponent.
 
 **How.** One hidden layer of ReLU with standard normal biases, infinitely wide; support vector machine with a
-hard margin. Training points of a seed are nested in $P$; all seeds are tested on the same 100,000 points.
+hard margin. Training points of a seed are nested in $P$; all seeds are tested on the same points.
 Both exponents in $P$ are asymptotic. They are fitted to all $P \geq 512$, and to the last three $P$. Errors
 come from resampling seeds.
 
@@ -48,7 +48,7 @@ class Config:
 
     n_train: int = 1024
     """P, number of training patterns."""
-    n_test: int = 100_000
+    n_test: int = 10_000
     """Patterns to test on."""
     data: str = "stripe"
     """A task of points with a relevant subspace."""
@@ -76,17 +76,19 @@ class Config:
         return self.n_train**0.5 if self.compression is None else self.compression
 
 
-def _grids(sizes: Sequence[int], scan: int, dim: int, n_seeds: int) -> tuple[Config, ...]:
+def _grids(sizes: Sequence[int], scan: int, n_seeds: int, **settings: int) -> tuple[Config, ...]:
     """Both curves against P, and a scan of λ at one P."""
     seeds = range(n_seeds)
-    curves = grid(Config, n_train=sizes, dim=dim, compression=(1.0, None), seed=seeds)
+    curves = grid(Config, n_train=sizes, compression=(1.0, None), seed=seeds, **settings)
     factors = [2.0**k for k in range(1, 6) if 4.0**k < scan]
-    return curves + grid(Config, n_train=scan, dim=dim, compression=factors, seed=seeds)
+    return curves + grid(Config, n_train=scan, compression=factors, seed=seeds, **settings)
 
 
+_SIZES = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
 PRESETS = {
-    "quick": _grids((64, 128, 256, 512, 1024, 2048, 4096, 8192), 1024, dim=5, n_seeds=5),
-    "paper": _grids((64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384), 2048, dim=10, n_seeds=10),
+    "quick": _grids(_SIZES, 1024, n_seeds=5, dim=5),
+    "hour": _grids((*_SIZES, 16_384), 1024, n_seeds=10, dim=5, n_test=200_000),
+    "paper": _grids((*_SIZES, 16_384), 2048, n_seeds=10, dim=10, n_test=200_000),
 }
 
 
