@@ -244,8 +244,10 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
         title="Unsatisfied patterns", ylabel="median $N_\\Delta / N$", xlabel="weights N", xscale="log"
     )
     jamming.set_yscale("symlog", linthresh=0.01)
-    for axes in (plane, change, rotation, jamming):
+    jamming.set_ylim(bottom=0)
+    for axes in (change, rotation, jamming):
         axes.legend(fontsize=7)
+    plane.legend(fontsize=7, frameon=True, loc="upper left")
     return fig
 
 
@@ -267,3 +269,5 @@ def _draw_plane(fig: Figure, axes: Axes, table: pd.DataFrame) -> None:
     axes.set(
         xscale="log", yscale="log", xlabel="scale $\\tilde\\alpha$", ylabel="width h", title="Phase diagram"
     )
+    axes.set_yticks(y, [f"{h:g}" for h in y])
+    axes.minorticks_off()
