@@ -198,5 +198,5 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     draw_seed_curve(right, scan, color=COLORS[2], label=label, published=(-published, guide))
     right.set(title="Compression at one P", xlabel="compression λ", ylabel="test error")
     for axes in (left, right):
-        axes.legend(fontsize=7.5)
+        axes.legend(fontsize=7.5, loc="lower left")
     return fig
