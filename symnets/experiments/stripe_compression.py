@@ -202,6 +202,8 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     factor.set(xscale="log", yscale="log")
     rotation.set(title="Rotation at the end", xlabel="training patterns P", xscale="log", ylim=(0, 1.05))
     rotation.set_ylabel("mean $\\omega_\\parallel^2/|\\omega|^2$")
+    low, high = factor.get_ylim()
+    factor.set_ylim(low, 6 * high)  # room for the legend
     factor.legend(fontsize=7.5, loc="upper left")
     path.legend(fontsize=7.5, loc="lower right")
     rotation.legend(fontsize=7.5, loc="center right")
