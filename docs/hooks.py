@@ -31,10 +31,17 @@ SUBJECTS = [*TALKS.subjects.values(), OTHER]
 """Subjects of `symnets/experiments/talks.yaml`, and that of experiments which measure no claim of a talk."""
 _DIGITS = "--set data=digits --set n_test=400"
 OFFLINE = {
+    "attractors": "--set data=stripe",
     "double_descent": _DIGITS,
+    "double_descent_by_regime": _DIGITS,
     "ensemble_average": _DIGITS,
     "jamming_plane": "--set data=random",
+    "kernel_after_training": _DIGITS,
+    "kernel_eigenvectors": _DIGITS,
+    "last_layer_pca": _DIGITS,
+    "lazy_vs_feature": _DIGITS,
     "loss_comparison": _DIGITS,
+    "regime_phase_diagram": _DIGITS,
     "stability_by_layer": _DIGITS,
     "stability_during_training": _DIGITS,
     "stability_in_temperature": _DIGITS,
