@@ -78,7 +78,7 @@ def _sizes(scaled: Sequence[float], n_empty: Sequence[int], m: int, n_seeds: int
 
 
 PRESETS = {
-    "quick": _sizes(_SCALED, (1, 2, 3), 4, 3),
+    "quick": _sizes(_SCALED, (1, 2, 3), 4, 3, rate=0.3),
     "hour": _sizes((*_SCALED, 8), (1, 2, 3, 4), 6, 6, width=256, steps=20_000),
     "paper": _sizes((*_SCALED, 8, 16), (1, 2, 3, 4, 6), 8, 10, width=512, steps=100_000),
 }
