@@ -74,10 +74,15 @@ class Config(RegimeConfig):
 
 
 def _grids(widths: Sequence[int], scan: int, n_seeds: int, **common: Any) -> tuple[Config, ...]:
-    """Widths at α̃ = √h, and a scan of α̃ at one width and one hidden layer, for ReLU and tanh."""
+    """Widths at α̃ = √h, and a scan of α̃ at one width and one hidden layer, for ReLU and tanh.
+
+    For tanh it begins at α̃ = 1: the law of the feature regime is that of ReLU, and where tanh saturates the
+    flow takes hours.
+    """
     axes: dict[str, Any] = {"activation": ("relu", "tanh"), "seed": range(n_seeds), **common}
     in_width = [replace(c, alpha_tilde=c.width**0.5) for c in grid(Config, width=widths, **axes)]
-    return (*in_width, *grid(Config, width=scan, alpha_tilde=SCALES, depth=1, **axes))
+    in_scale = grid(Config, width=scan, alpha_tilde=SCALES, depth=1, **axes)
+    return (*in_width, *(c for c in in_scale if c.activation == "relu" or c.alpha_tilde >= 1))
 
 
 PRESETS = {
