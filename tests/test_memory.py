@@ -27,6 +27,7 @@ def page_faults(keep: bool) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the setting is glibc's")
 def test_new_arrays_of_100_mb_reuse_freed_pages():
     kept, given_back = page_faults(keep=True), page_faults(keep=False)

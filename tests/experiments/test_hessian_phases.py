@@ -77,6 +77,7 @@ def test_rank_of_h0_is_limited_by_patterns_and_by_the_scales_of_units(depth: int
         )  # Weyl: Hp moves no eigenvalue by more than |Hp|
 
 
+@pytest.mark.slow
 def test_the_hessian_of_a_sat_net_includes_overlaps_within_the_tolerance() -> None:
     """No gap exceeds the tolerance. Hp is as small as the overlaps, but H0, with ℓ'' = 1, is not."""
     config = Config(n_train=40, width=8, depth=2, dim=4, steps=3000)
@@ -156,6 +157,7 @@ def test_the_row_of_a_decompressed_net_is_that_of_its_last_minimum() -> None:
     assert row["rank"] == row["n_unsatisfied"]  # gradients of the patterns in contact are independent
 
 
+@pytest.mark.slow
 def test_tiny_runs_have_findings_and_a_figure() -> None:
     table, arrays = spectra_of(
         (

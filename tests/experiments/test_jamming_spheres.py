@@ -30,6 +30,7 @@ def study() -> Study:
     }
 
 
+@pytest.mark.slow
 def test_contacts_jump_from_none_to_isostatic(study: Study) -> None:
     table, _ = study
     ratio = (table["n_unsatisfied"] / table["n_effective"]).to_numpy()
@@ -41,6 +42,7 @@ def test_contacts_jump_from_none_to_isostatic(study: Study) -> None:
     assert jammed[table["phi"] == 0.90].all()
 
 
+@pytest.mark.slow
 def test_findings_agree_with_published_values_of_discs(study: Study) -> None:
     table, arrays = study
     results = {finding.quantity: finding for finding in jamming.findings(table, arrays.__getitem__)}
@@ -72,6 +74,7 @@ def test_the_error_of_the_exponent_in_pressure_is_the_scatter_of_packings() -> N
     assert fit.exponent.error == pytest.approx(a.std(ddof=1) / n**0.5, rel=0.15)
 
 
+@pytest.mark.slow
 def test_the_figure_shows_jump_and_laws(study: Study) -> None:
     table, arrays = study
     figure = jamming.figure(table, arrays.__getitem__)
@@ -82,6 +85,7 @@ def test_the_figure_shows_jump_and_laws(study: Study) -> None:
     assert sum("slope" in label for label in labels) == 3
 
 
+@pytest.mark.slow
 def test_an_incomplete_table_has_a_figure(study: Study) -> None:
     """A sweep that is not done yet, or a single run."""
     table, arrays = study
@@ -90,6 +94,7 @@ def test_an_incomplete_table_has_a_figure(study: Study) -> None:
         jamming.findings(part, arrays.__getitem__)
 
 
+@pytest.mark.slow
 def test_a_run_does_not_depend_on_its_batch(study: Study) -> None:
     table, _ = study
     config = Config(n_spheres=64, phi=0.86, seed=3)

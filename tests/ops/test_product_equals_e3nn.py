@@ -27,6 +27,7 @@ def test_values_and_derivatives_equal_e3nn(case, graph, layout):
         assert largest_error(derivatives(op, arguments(op, graph)), theirs) < 1e-12
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(cases(), graphs(), LAYOUTS)
 def test_values_and_derivatives_equal_e3nn_in_float32(case, graph, layout):

@@ -17,7 +17,7 @@ SMALL = {"channels": 8, "layers": 2, "lmax": 1, "radial_hidden": (16,)}
     ("name", "architecture"),
     [
         ("acac", "NequIP"),
-        ("germanium", "Invariant"),
+        pytest.param("germanium", "Invariant", marks=pytest.mark.slow),
         pytest.param("acac", "MACE", marks=pytest.mark.slow),
         pytest.param("acac", "Invariant", marks=pytest.mark.slow),
         pytest.param("germanium", "MACE", marks=pytest.mark.slow),

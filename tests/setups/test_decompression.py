@@ -24,6 +24,7 @@ def minima() -> list[JammedState]:
     return decompress_net(minimised.model, minimised.train, TINY)
 
 
+@pytest.mark.slow
 def test_patterns_and_loss_decrease(minima: list[JammedState]) -> None:
     left = [state.n_train for state in minima]
     assert len(left) > 2
@@ -32,12 +33,14 @@ def test_patterns_and_loss_decrease(minima: list[JammedState]) -> None:
     assert minima[-1].loss < 0.1 * minima[0].loss
 
 
+@pytest.mark.slow
 def test_with_one_pattern_less_than_the_last_minimum_all_can_be_satisfied(minima: list[JammedState]) -> None:
     last = minima[-1]
     fewer = Batch(last.train.inputs[:, :-1], last.train.targets[:, :-1])
     assert decompress_net(last.net, fewer, TINY) == []
 
 
+@pytest.mark.slow
 def test_gaps_are_those_of_the_net_on_the_remaining_patterns(minima: list[JammedState]) -> None:
     first = minimise([TINY]).train
     for state in minima:
@@ -48,6 +51,7 @@ def test_gaps_are_those_of_the_net_on_the_remaining_patterns(minima: list[Jammed
         assert bool((known.sum(1) == 1).all())  # each is one of the first patterns
 
 
+@pytest.mark.slow
 def test_no_unsatisfied_pattern_of_a_jammed_state_is_trapped(minima: list[JammedState]) -> None:
     for state in minima:
         unsatisfied = state.gaps > TINY.tolerance
@@ -71,6 +75,7 @@ def test_a_satisfied_net_has_no_minima() -> None:
     assert decompress_net(minimised.model, minimised.train, config) == []
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_killed_and_resumed_decompression_has_the_same_minima(
     minima: list[JammedState], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -46,7 +46,7 @@ def test_nve_starts_at_the_temperature_of_the_free_velocities(calculator, cluste
     assert 2 * run.atoms.get_kinetic_energy() == pytest.approx(9 * units.kB * 100)
 
 
-@pytest.mark.parametrize("ensemble", ["nvt", "nvt-nose-hoover"])
+@pytest.mark.parametrize("ensemble", ["nvt", pytest.param("nvt-nose-hoover", marks=pytest.mark.slow)])
 def test_thermostats_hold_the_temperature(calculator, crystal, ensemble):
     run = run_md(
         crystal(3),
@@ -61,6 +61,7 @@ def test_thermostats_hold_the_temperature(calculator, crystal, ensemble):
     assert run.log["temperature"][25:].mean() == pytest.approx(150, abs=15)
 
 
+@pytest.mark.slow
 def test_npt_reaches_the_pressure(calculator, crystal):
     atoms = crystal(3)
     run = run_md(

@@ -54,6 +54,7 @@ def test_a_minimisation_killed_twice_ends_with_the_same_bits(tmp_path, monkeypat
     assert not (tmp_path / "batch").exists(), "checkpoints are removed when the run is done"
 
 
+@pytest.mark.slow
 def test_a_run_of_two_minimisations_does_not_repeat_the_first(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PERIOD", 0.0)
     first = minimise(CONFIGS)
@@ -90,7 +91,10 @@ def of_fewer_tensors(file, monkeypatch):
     write_archive(file, "checkpoint", tensors, header)
 
 
-@pytest.mark.parametrize("spoil", [cut, of_other_code, of_fewer_tensors])
+@pytest.mark.parametrize(
+    "spoil",
+    [cut, *(pytest.param(each, marks=pytest.mark.slow) for each in (of_other_code, of_fewer_tensors))],
+)
 def test_a_checkpoint_that_cannot_be_used_is_ignored(spoil, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PERIOD", 0.0)
     whole = minimise(CONFIGS)
@@ -102,6 +106,7 @@ def test_a_checkpoint_that_cannot_be_used_is_ignored(spoil, tmp_path, monkeypatc
         assert place.seconds == 0.0
 
 
+@pytest.mark.slow
 def test_checkpoints_of_other_configs_are_not_resumed(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PERIOD", 0.0)
     with pytest.raises(Killed):
