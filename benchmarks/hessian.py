@@ -17,7 +17,6 @@ curvlinops-for-pytorch==3.0.1`.
 
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ import scipy
 import torch
 import tyro
 from machine import machine
+from new_process import worker
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 from workers.hessian_case import hinge, predict, problem
@@ -187,15 +187,6 @@ def by_columns(weights: list[Tensor], x: Tensor, y: Tensor, activation: str, chu
 def peak(request: dict) -> float:
     """Growth of the peak memory of a new process during `hessian_split`, in N² words."""
     return worker(sys.executable, "hessian_memory.py", request)["words_over_n2"]
-
-
-def worker(python: str, script: str, request: dict) -> dict:
-    """Result of a worker script in a new process."""
-    command = [python, "-W", "ignore", str(HERE / "workers" / script), json.dumps(request)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{script}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ import psutil
 import torch
 import tyro
 from machine import machine
+from new_process import worker
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from workers.tangent_case import dense_case, image_case
@@ -195,15 +196,6 @@ def contraction(net: nn.Module, x: Tensor) -> Tensor:
 
     gradients = vmap(grad(single), (None, 0), chunk_size=max(1, 2**31 // (10 * size)))(parameters, x)
     return torch.stack([g.flatten(1) @ g.flatten(1).T for g in gradients.values()]).sum(0)
-
-
-def worker(python: str, script: str, request: dict) -> dict:
-    """Result of a worker script in a new process."""
-    command = [python, "-W", "ignore", str(HERE / "workers" / script), json.dumps(request)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{script}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

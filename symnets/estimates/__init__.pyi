@@ -2,6 +2,7 @@ from ._cusp import cusp as cusp
 from ._cusp import cusp_fall as cusp_fall
 from ._cusp import cusp_rise as cusp_rise
 from ._estimate import Estimate as Estimate
+from ._estimate import from_resamples as from_resamples
 from ._estimate import geometric_mean as geometric_mean
 from ._estimate import mean_over_seeds as mean_over_seeds
 from ._net_curves import NetCurves as NetCurves
@@ -32,6 +33,7 @@ __all__ = [
     "fit_power_law",
     "fit_power_law_at",
     "fit_power_law_seeds",
+    "from_resamples",
     "geometric_mean",
     "jamming_size",
     "log_correlation",

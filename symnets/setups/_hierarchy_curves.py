@@ -8,7 +8,7 @@ import pandas as pd
 from numpy import ndarray
 from numpy.typing import ArrayLike
 
-from symnets.estimates import Estimate, SizeCurves
+from symnets.estimates import Estimate, SizeCurves, from_resamples
 
 
 def hierarchy_curves(table: pd.DataFrame, *columns: str) -> SizeCurves:
@@ -50,11 +50,10 @@ def estimate_jointly(
     value, rng = float(statistic(curves)), np.random.default_rng(0)
     if min(each.n_seeds for each in curves.values()) < 2:
         return Estimate(value)
-    resamples = np.array(
-        [statistic({key: _resampled(each, rng) for key, each in curves.items()}) for _ in range(n_resamples)]
+    return from_resamples(
+        value,
+        [statistic({key: _resampled(each, rng) for key, each in curves.items()}) for _ in range(n_resamples)],
     )
-    finite = resamples[np.isfinite(resamples)]
-    return Estimate(value, float(finite.std(ddof=1)) if 2 * len(finite) > n_resamples else None)
 
 
 def _resampled(curves: SizeCurves, rng: np.random.Generator) -> SizeCurves:

@@ -158,12 +158,12 @@ class Rescaled:
 
     @property
     def finite_range(self) -> bool:
-        """That of the loss."""
+        """Whether the loss vanishes beyond the margin."""
         return self.loss.finite_range
 
     @property
     def labels(self) -> bool:
-        """That of the loss."""
+        """Whether targets are labels ±1."""
         return self.loss.labels
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
