@@ -1,6 +1,6 @@
 """docs/talks.md and a page for each talk: its claims, the experiments that measure them, and what came out.
 
-Made when the docs are built, from `symnets/experiments/talks.yaml`, TALK_ROWS of the experiments, and their
+Made when the docs are built, from `symnets/experiments/talks.yaml`, CLAIMS of the experiments, and their
 committed findings. A file docs/talks/NAME.md, where there is one, holds an introduction.
 """
 

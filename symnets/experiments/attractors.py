@@ -44,8 +44,8 @@ from symnets.setups import RegimeConfig, batch_key, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import Callback, TrainState
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("D12", "D13", "D16")
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("D12", "D13", "D16")
 MAX_BATCH = 10
 FEATURE, LAZY = 1e-3, 1e3
 _TALK = "Petrini's candidacy exam, 2020"

@@ -35,8 +35,8 @@ from symnets.report import COLORS, draw_seed_curve, row_of_panels, style
 from symnets.setups import point_svm
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["PRESETS", "TALK_ROWS", "Config", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("D3", "D6")
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("D3", "D6")
 FIT_FROM = 512
 """Exponents are fitted to this number of training patterns and more, and to the last three numbers."""
 _PACCOLAT, _ISOTROPIC = "Paccolat et al. 2021, arXiv:2007.11471", "Paccolat et al. 2021, arXiv:2006.09754"

@@ -39,7 +39,7 @@ from symnets.setups import EarlyStopping, ParityNetConfig, batch_key, held_out, 
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS = ("B1", "B3")
+CLAIMS = ("B1", "B3")
 MAX_BATCH = 20
 _SPIGLER, _GEIGER = "Spigler et al. 2019, arXiv:1810.09665", "Geiger et al. 2019, arXiv:1901.01608"
 _COLUMNS = ("unsatisfied_per_weight", "test_error", "early_error", "norm", "early_norm")

@@ -31,8 +31,8 @@ from symnets.report import colors, draw_published, row_of_panels, style
 from symnets.setups import RegimeConfig, batch_key, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("B2",)
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("B2",)
 MAX_BATCH = 10
 _GEIGER_2020, _GEIGER = "Geiger et al. 2020, arXiv:1906.08034", "Geiger et al. 2019, arXiv:1901.01608"
 _COLUMNS = ("unsatisfied_per_weight", "test_error", "norm")

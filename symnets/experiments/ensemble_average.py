@@ -40,7 +40,7 @@ from symnets.setups import ParityNetConfig, batch_key, held_out, minimise
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS = ("B4",)
+CLAIMS = ("B4",)
 MAX_BATCH = 10
 _GEIGER = "Geiger et al. 2019, arXiv:1901.01608"
 

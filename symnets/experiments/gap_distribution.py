@@ -45,7 +45,7 @@ from symnets.setups import DecompressedConfig, JammedState, batch_key, decompres
 from symnets.sweeps import Arrays, Finding, Result, Scalar, report_progress
 
 __all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "nets_at"]
-TALK_ROWS = ("A11",)
+CLAIMS = ("A11",)
 
 MAX_BATCH = 4
 

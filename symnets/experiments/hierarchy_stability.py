@@ -44,8 +44,8 @@ from symnets.setups import (
 )
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["PRESETS", "TALK_ROWS", "Config", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ()
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ()
 LEARNED, HALF = 0.1, 0.5
 """P* is where the error is a tenth of that of guessing; curves are compared where they fell to a half."""
 _TOMASINI = "Tomasini and Wyart 2024, arXiv:2404.10727"

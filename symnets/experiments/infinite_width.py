@@ -37,8 +37,8 @@ from symnets.report import COLORS, draw_published, draw_seed_curve, row_of_panel
 from symnets.setups import seeded_generator
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["PRESETS", "TALK_ROWS", "Config", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("C1", "C2")
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("C1", "C2")
 _BLOCK = 2**23  # weights of the nets evaluated at once
 
 

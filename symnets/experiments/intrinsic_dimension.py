@@ -36,8 +36,8 @@ from symnets.report import COLORS, FAINT, draw_published, row_of_panels, style
 from symnets.setups import RegimeConfig, seeded_generator, train_regime
 from symnets.sweeps import Arrays, Finding, Result, Scalar, grid
 
-__all__ = ["PRESETS", "TALK_ROWS", "Config", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("D11",)
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("D11",)
 DEPTH = 3
 _FACCO = "Facco et al. 2017"
 _ANSUINI = "Ansuini et al. 2019, arXiv:1905.12784"

@@ -37,8 +37,8 @@ from symnets.report import COLORS, FAINT, row_of_panels, style
 from symnets.setups import regression_error, seeded_generator
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["PRESETS", "TALK_ROWS", "Config", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("C16",)
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("C16",)
 DIM = 4
 ORDERS = (1, 2, 4, 8)
 _BIETTI = "Bietti et al. 2021, arXiv:2106.07148"

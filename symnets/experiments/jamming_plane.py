@@ -30,7 +30,7 @@ from symnets.setups import NetConfig, batch_key, minimise
 from symnets.sweeps import Arrays, Finding, Result
 
 __all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS = ("A4", "A6", "A12")
+CLAIMS = ("A4", "A6", "A12")
 
 MAX_BATCH = 8
 _SOURCE = "Geiger et al. 2019, arXiv:1809.09349"

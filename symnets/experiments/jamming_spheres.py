@@ -54,7 +54,7 @@ from symnets.setups import (
 )
 from symnets.sweeps import Arrays, Finding, Result, grid, report_progress
 
-TALK_ROWS = ("A3",)
+CLAIMS = ("A3",)
 
 MAX_BATCH = 4
 _OHERN = "O'Hern et al. 2003, Phys. Rev. E 68, 011306"

@@ -38,8 +38,8 @@ from symnets.report import COLORS, FAINT, row_of_panels, style
 from symnets.setups import LOSSES, RegimeConfig, batch_key, descend_regime, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("D9",)
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("D9",)
 MAX_BATCH = 8
 TOLERANCE = 0.015
 """Largest difference of the errors of net and final kernel."""

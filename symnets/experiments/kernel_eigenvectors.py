@@ -31,8 +31,8 @@ from symnets.report import COLORS, FAINT, row_of_panels, style
 from symnets.setups import RegimeConfig, batch_key, descend_regime, regime_kernels, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("D8",)
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("D8",)
 MAX_BATCH = 8
 FIRST, BINS = 10, 10
 """Number of eigenvectors that are looked at, and of bins of their entries."""

@@ -38,8 +38,8 @@ from symnets.report import COLORS, draw_seed_curve, mark_values, row_of_panels, 
 from symnets.setups import RegimeConfig, batch_key, regime_kernels, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("C3", "C10")
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("C3", "C10")
 MAX_BATCH = 16
 _EMORY, _DISENTANGLING = "Geiger et al. 2019, arXiv:1901.01608", "Geiger et al. 2020, arXiv:1906.08034"
 

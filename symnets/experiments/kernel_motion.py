@@ -53,8 +53,8 @@ from symnets.report import (
 from symnets.setups import RegimeConfig, batch_key, regime_kernels, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("C4",)
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("C4",)
 MAX_BATCH = 16
 _EMORY = "Geiger et al. 2019, arXiv:1901.01608"
 SCALES = (0.01, 0.03, 0.1, 1.0, 4.0, 10.0, 25.0, 100.0, 500.0, 2000.0, 10_000.0)

@@ -39,8 +39,8 @@ from symnets.setups import RegimeConfig, batch_key, descend_regime, regime_patte
 from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import Callback, TrainState
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("D11",)
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("D11",)
 MAX_BATCH = 4
 FEATURE, LAZY = 0.1, 100.0
 """α̃ of both regimes."""

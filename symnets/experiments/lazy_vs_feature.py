@@ -29,8 +29,8 @@ from symnets.report import COLORS, FAINT, row_of_panels, style
 from symnets.setups import RegimeConfig, batch_key, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("C9",)
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("C9",)
 MAX_BATCH = 5
 FEATURE, LAZY = 0.1, 100.0
 _GEIGER = "Geiger et al. 2020, arXiv:1906.08034"

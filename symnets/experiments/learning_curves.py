@@ -48,8 +48,8 @@ from symnets.setups import (
 )
 from symnets.sweeps import Arrays, Finding, Result, Scalar, grid
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("C12", "D3", "D4")
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("C12", "D3", "D4")
 MAX_BATCH = 5
 FEATURE, LAZY = 1e-6, 1e4
 FIT_FROM = {"net": 128, "svm": 512, "regression": 128}

@@ -34,7 +34,7 @@ from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import Criterion
 
 __all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS = ("A2",)
+CLAIMS = ("A2",)
 MAX_BATCH = 10
 _HINGE, _ENTROPY = "quadratic_hinge", "cross_entropy"
 _SPIGLER, _GEIGER = "Spigler et al. 2019, arXiv:1810.09665", "Geiger et al. 2019, arXiv:1809.09349"

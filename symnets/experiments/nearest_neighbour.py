@@ -37,8 +37,8 @@ from symnets.report import COLORS, FAINT, draw_seed_curve, row_of_panels, style
 from symnets.setups import seeded_generator
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["PRESETS", "TALK_ROWS", "Config", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("C14",)
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("C14",)
 _LUXBURG = "von Luxburg and Bousquet 2004"
 _BANDS = {"torus": 0.05, "cube": 0.2}
 

@@ -58,7 +58,7 @@ from symnets.setups import (
 from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import Criterion, QuadraticHinge, TrainState, gradient_flow
 
-TALK_ROWS = ("D15",)
+CLAIMS = ("D15",)
 
 MAX_BATCH = 10
 _OURS = "closed form, derived here"

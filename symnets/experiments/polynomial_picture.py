@@ -34,7 +34,7 @@ from symnets.estimates import Estimate
 from symnets.report import COLORS, FAINT, draw_published, row_of_panels, style
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-TALK_ROWS = ("B5",)
+CLAIMS = ("B5",)
 
 MAX_BATCH = 1000
 _SATISFIED = 1e-6  # distance below which the polynomial passes through a point

@@ -40,8 +40,8 @@ from symnets.report import FAINT, colors, draw_published, row_of_panels, style
 from symnets.setups import RegimeConfig, batch_key, regime_kernels, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("C8",)
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("C8",)
 MAX_BATCH = 10
 LEVEL = 0.3
 """Relative change of the kernel at which the crossover is read."""

@@ -55,8 +55,8 @@ from symnets.setups import (
 from symnets.sweeps import Arrays, Finding, Result, Scalar, grid
 from symnets.training import Criterion, Hinge, Trainer, TrainState, all_finished, descend_members, every
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ()
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ()
 MAX_BATCH = 50
 _SCLOCCHI = "Sclocchi et al. 2023, arXiv:2301.13703"
 

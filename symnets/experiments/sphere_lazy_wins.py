@@ -30,8 +30,8 @@ from symnets.report import COLORS, FAINT, draw_seed_curve, row_of_panels, style
 from symnets.setups import RegimeConfig, batch_key, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("D5",)
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("D5",)
 MAX_BATCH = 5
 FEATURE, LAZY = 1e-6, 1e4
 _PACCOLAT = "Paccolat et al. 2021, arXiv:2007.11471"

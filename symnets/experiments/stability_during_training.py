@@ -44,7 +44,7 @@ from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import TrainState, log_spaced
 
 __all__ = ["PRESETS", "Config", "figure", "findings", "run"]
-TALK_ROWS = ("E3",)
+CLAIMS = ("E3",)
 _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 _NAMES = ("test_error", "D", "G", "R")
 _OF_BATCH = ("D_batch", "G_batch", "R_batch")

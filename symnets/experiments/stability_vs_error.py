@@ -41,7 +41,7 @@ from symnets.setups import PUBLISHED, DeformedConfig, Precision, stability_row, 
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["PRESETS", "Config", "figure", "findings", "run"]
-TALK_ROWS = ("E2",)
+CLAIMS = ("E2",)
 _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 _COLUMNS = ("test_error", "R", "D", "G", "R_init")
 # The slowest first, so that the last runs of a sweep are short.

@@ -48,8 +48,8 @@ from symnets.report import COLORS, FAINT, draw_seed_curve, row_of_panels, style
 from symnets.setups import bias_kernel, regression_error, seeded_generator
 from symnets.sweeps import Arrays, Finding, Result, Scalar, grid
 
-__all__ = ["PRESETS", "TALK_ROWS", "Config", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("D10",)
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("D10",)
 FIT_FROM = 512
 """Exponents are fitted to this number of training points and more."""
 _PLANES = (-0.3, float(norm.ppf(0.5 + norm.cdf(-0.3))))

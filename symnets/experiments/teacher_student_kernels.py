@@ -50,8 +50,8 @@ from symnets.report import COLORS, draw_seed_curve, row_of_panels, style
 from symnets.setups import regression_error, seeded_generator
 from symnets.sweeps import Arrays, Finding, Result, Scalar, grid
 
-__all__ = ["PRESETS", "TALK_ROWS", "Config", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("C13",)
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("C13",)
 FIT_FROM = 256
 """Exponents are fitted to this number of training points and more."""
 _SPIGLER = "Spigler et al. 2020, arXiv:1905.10843"

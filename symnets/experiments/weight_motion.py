@@ -32,8 +32,8 @@ from symnets.report import COLORS, draw_seed_curve, mark_values, row_of_panels, 
 from symnets.setups import RegimeConfig, batch_key, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_BATCH", "PRESETS", "TALK_ROWS", "Config", "batch_key", "figure", "findings", "run"]
-TALK_ROWS: tuple[str, ...] = ("C5",)
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+CLAIMS: tuple[str, ...] = ("C5",)
 MAX_BATCH = 16
 
 

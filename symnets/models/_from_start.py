@@ -83,7 +83,7 @@ class FromStart(nn.Module):
         return _checked(functional_call(self.model, tensors, inputs), self.model)
 
 
-class Remembered:
+class LastValue:
     """Value of a function of the last inputs, kept while the same tensor comes again, unchanged.
 
     The tensor counts as unchanged while its version counter is: writing through `.data` or through a NumPy
@@ -94,8 +94,8 @@ class Remembered:
         self._key: Any = None
         self._value: Any = None
 
-    def __deepcopy__(self, memo: Any) -> "Remembered":
-        return Remembered()
+    def __deepcopy__(self, memo: Any) -> "LastValue":
+        return LastValue()
 
     def get(self, inputs: tuple[Any, ...], tensors: Sequence[Tensor], function: Any) -> Any:
         """The value for these inputs, which the function computes if they are new or `tensors` changed."""

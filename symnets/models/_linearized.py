@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
 from symnets.models._dense import Dense
-from symnets.models._from_start import FromStart, Remembered, _checked
+from symnets.models._from_start import FromStart, LastValue, _checked
 from symnets.models._signals import signals
 from symnets.nn import modification
 
@@ -51,7 +51,7 @@ class Linearized(FromStart):
         super().__init__(model, start)
         self.model.eval()
         self.config = {"model": model}  # the model file has w0 among the weights
-        self._signals = Remembered()
+        self._signals = LastValue()
 
     def train(self, mode: bool = True) -> "Linearized":
         """Set the mode of this module; the model stays in eval mode."""

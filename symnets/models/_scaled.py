@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.models._from_start import FromStart, Remembered, _checked
+from symnets.models._from_start import FromStart, LastValue, _checked
 
 
 class Scaled(FromStart):
@@ -67,7 +67,7 @@ class Scaled(FromStart):
         self.register_buffer("alpha", factor)
         self.config = {"model": model, "alpha": factor.tolist()}  # the model file has w0 among the weights
         self.keep_start = keep_start
-        self._initial = Remembered()
+        self._initial = LastValue()
 
     def forward(self, *inputs: Any) -> Float[Tensor, "..."]:
         """α (f(w, x) - f(w0, x)), of the shape of the model's outputs."""

@@ -1,4 +1,4 @@
-"""Claims of talks, and the experiments that measure them: `symnets/experiments/talks.yaml`, TALK_ROWS."""
+"""Claims of talks, and the experiments that measure them: `symnets/experiments/talks.yaml`, CLAIMS."""
 
 import ast
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def read_talks() -> Talks:
     for experiment, path in files.items():
         for claim in claims_of(path):
             if claim not in claims:
-                raise ValueError(f"{path}: TALK_ROWS has {claim!r}, which is not a claim of talks.yaml")
+                raise ValueError(f"{path}: CLAIMS has {claim!r}, which is not a claim of talks.yaml")
             measured_by.setdefault(claim, []).append(experiment)
     titles = {
         name: f"{talk['speaker']}, {talk['title']} ({talk['place']})"
@@ -87,9 +87,9 @@ def read_talks() -> Talks:
 
 
 def claims_of(path: Path) -> tuple[str, ...]:
-    """TALK_ROWS of a module, which is read, not imported; empty if it has none."""
+    """CLAIMS of a module, which is read, not imported; empty if it has none."""
     for node in ast.parse(path.read_text("utf-8")).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if isinstance(target, ast.Name) and target.id == "TALK_ROWS" and getattr(node, "value", None):
+        if isinstance(target, ast.Name) and target.id == "CLAIMS" and getattr(node, "value", None):
             return tuple(ast.literal_eval(node.value))  # pyright: ignore
     return ()
