@@ -1,14 +1,16 @@
-"""Tables of docs/benchmarks_force_fields.md and docs/benchmarks_gpu.md, from results/*.json.
+"""Tables of the pages docs/benchmarks*.md, from results/*.json.
 
     python benchmarks/tables.py            # print the tables of the first page
     python benchmarks/tables.py --write    # write them into the page, between its marks
     python benchmarks/tables.py --write --page docs/benchmarks_gpu.md
+    python benchmarks/tables.py --write --page docs/benchmarks.md
 
 A mark is a line `<!-- table: NAME -->`; the table ends with `<!-- end -->`.
 """
 
 import json
 import re
+import statistics
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -288,6 +290,21 @@ def where(document: dict, _: str, __: Path) -> str:
     )
 
 
+def tangent(document: dict, _: str, __: Path) -> str:
+    """Times of tangent kernels, beside those of other programs."""
+    peers = ["torch.func", "neural-tangents", "nngeometry"]
+    rows = []
+    for row in document["rows"]:
+        seconds = row["seconds"]
+        own = statistics.median(seconds["symnets"] if isinstance(seconds, dict) else seconds)
+        ratios = [number(row.get(f"{peer}_over_symnets")) for peer in peers]
+        size = f"{row['points']:,} points, {row['case']}"
+        threads = row["machine"]["threads"]
+        rows.append([size, row["dtype"], threads, number(1000 * own), *ratios, number(row.get("growth_mb"))])
+    head = ["case", "dtype", "threads", "symnets, ms", *(f"{peer} / symnets" for peer in peers), "growth, MB"]
+    return table(head, rows)
+
+
 TABLES: dict[str, Callable[[dict, str, Path], str]] = {
     "force_field": force_field,
     "scaling": scaling,
@@ -299,10 +316,11 @@ TABLES: dict[str, Callable[[dict, str, Path], str]] = {
     "limits": limits,
     "fraction": fraction,
     "where": where,
+    "tangent": tangent,
 }
 FILES = dict.fromkeys(("convolution", "memory", "turns", "harmonics", "contraction"), "ops")
 FILES |= {"force_field": "force_field", "scaling": "scaling", "limits": "roofline", "fraction": "roofline"}
-FILES |= {"where": "where_time_goes"}
+FILES |= {"where": "where_time_goes", "tangent": "tangent"}
 FILES |= dict.fromkeys(GPU_TABLES, "gpu")
 
 
