@@ -11,6 +11,9 @@ from ._many_body import ManyBodyProduct as ManyBodyProduct
 from ._mlp import MLP as MLP
 from ._modification import HOOKS as HOOKS
 from ._modification import modification as modification
+from ._norms import BatchNorm as BatchNorm
+from ._norms import LayerNorm as LayerNorm
+from ._norms import RMSNorm as RMSNorm
 from ._radial import BesselBasis as BesselBasis
 from ._radial import SineBasis as SineBasis
 from ._radial import polynomial_envelope as polynomial_envelope
@@ -23,15 +26,18 @@ __all__ = [
     "HOOKS",
     "MLP",
     "AtomicEnergy",
+    "BatchNorm",
     "BesselBasis",
     "Convolution",
     "EdgeGeometry",
     "Edges",
     "Gate",
     "Interaction",
+    "LayerNorm",
     "Linear",
     "ManyBodyInteraction",
     "ManyBodyProduct",
+    "RMSNorm",
     "SineBasis",
     "SpeciesIndex",
     "SpeciesLinear",
