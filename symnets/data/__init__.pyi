@@ -50,6 +50,8 @@ from ._neighbors import near_origin as near_origin
 from ._neighbors import neighbors as neighbors
 from ._pca import PrincipalComponents as PrincipalComponents
 from ._pca import pca as pca
+from ._point_cloud import point_cloud as point_cloud
+from ._point_cloud import tetris as tetris
 from ._points import gaussian_cloud as gaussian_cloud
 from ._points import random_labels as random_labels
 from ._points import sphere_points as sphere_points
@@ -128,6 +130,7 @@ __all__ = [
     "neighbors",
     "parity_labels",
     "pca",
+    "point_cloud",
     "random_labels",
     "random_task",
     "read_archive",
@@ -145,6 +148,7 @@ __all__ = [
     "statistics",
     "summarize",
     "suspicious_labels",
+    "tetris",
     "to_ase",
     "to_sphere",
     "uniform_cloud",

@@ -18,10 +18,10 @@ from symnets.device import on_device
 if TYPE_CHECKING:
     from symnets.data._graph import AtomGraph
 
-    Example = AtomGraph | tuple[Tensor, Tensor]
+    Example = AtomGraph | tuple[AtomGraph | Tensor, Tensor]
 else:  # loaders of tensors do without importing torch_geometric, which takes a second
     Example = Any
-"""A labelled graph, or a pair (input, target)."""
+"""A graph with its own labels, or a pair (input, target) of a graph or tensor and a tensor."""
 
 Transform = Callable[[Tensor, Generator], Tensor]
 """(inputs of a batch, random generator on the CPU) -> the same number of transformed inputs."""
@@ -124,7 +124,8 @@ class Loader:
     the same batches as an uninterrupted one. No global random state is read or advanced.
 
     Args:
-        examples: graphs, pairs (input, target) of tensors, or `TensorPairs`.
+        examples: graphs, pairs (input, target) of tensors or of a graph and a tensor, see `collate`, or
+            `TensorPairs`.
         batch_size: number of examples of a batch; the last batch of an epoch may be smaller.
         shuffle: whether each epoch has a new random order; if not, the examples keep their order.
         seed: of the random orders.
@@ -185,24 +186,49 @@ def _generator(seed: np.random.SeedSequence) -> torch.Generator:
 
 
 def collate(examples: Sequence[Example]) -> Batch:
-    """Join examples to a batch: graphs as PyG does, tensors stacked along a new first axis."""
-    if isinstance(examples[0], tuple | list):
-        kinds = [type(part).__name__ for part in examples[0]]
-        if len(kinds) != 2 or not all(isinstance(part, Tensor) for part in examples[0]):
-            raise ValueError(
-                f"examples: expected pairs (input, target) of tensors, got ({', '.join(kinds)}); use "
-                "TensorPairs(inputs, targets)"
-            )
-        inputs, targets = zip(*examples, strict=True)  # pyright: ignore
-        return Batch(torch.stack(inputs), torch.stack(targets))
-    if not hasattr(examples[0], "to_dict"):
+    """Join examples to a batch: graphs as PyG does, tensors stacked along a new first axis.
+
+    The target of a graph in a pair (graph, target) is its class, of shape (), or a row of numbers, of shape
+    (dim,), and these are stacked; or it has a row for each of its points, (points, dim), and these are
+    concatenated.
+
+    Raises:
+        ValueError: examples of another kind, or targets of points for another number of points.
+    """
+    if not isinstance(examples[0], tuple | list):
+        graph = _joined(examples)
+
+        from symnets.data._graph import labels
+
+        return Batch(graph, labels(graph))
+    kinds = [type(part).__name__ for part in examples[0]]
+    pair = len(kinds) == 2 and isinstance(examples[0][1], Tensor)
+    if not pair or not (isinstance(examples[0][0], Tensor) or hasattr(examples[0][0], "to_dict")):
         raise ValueError(
-            f"examples: expected graphs or pairs (input, target), got a {type(examples[0]).__name__}"
+            f"examples: expected pairs (input, target) of tensors, got ({', '.join(kinds)}); use "
+            "TensorPairs(inputs, targets), or pairs of a graph and a tensor"
+        )
+    inputs, targets = zip(*examples, strict=True)  # pyright: ignore
+    if isinstance(inputs[0], Tensor):
+        return Batch(torch.stack(inputs), torch.stack(targets))
+    if targets[0].ndim < 2:
+        return Batch(_joined(inputs), torch.stack(targets))
+    for graph, target in zip(inputs, targets, strict=True):
+        if len(target) != len(graph.pos):
+            raise ValueError(
+                f"examples: expected a target of shape (), (dim,) or (points, dim) with "
+                f"points={len(graph.pos)}, got {tuple(target.shape)}"
+            )
+    return Batch(_joined(inputs), torch.cat(targets))
+
+
+def _joined(graphs: Sequence[Any]) -> Any:
+    """One graph of several, as PyG joins them."""
+    if not hasattr(graphs[0], "to_dict"):
+        raise ValueError(
+            f"examples: expected graphs or pairs (input, target), got a {type(graphs[0]).__name__}"
         )
     import torch_geometric.data
 
-    from symnets.data._graph import labels
-
-    with on_device(examples[0].pos.device):  # pyright: ignore
-        graph: Any = torch_geometric.data.Batch.from_data_list(list(examples))  # pyright: ignore
-    return Batch(graph, labels(graph))
+    with on_device(graphs[0].pos.device):
+        return torch_geometric.data.Batch.from_data_list(list(graphs))  # pyright: ignore

@@ -34,6 +34,8 @@ def neighbors(
     cell: Float[Tensor, "3 3"] | NDArray,
     pbc: Bool[Tensor, "3"] | NDArray | Sequence[bool],
     cutoff: float,
+    *,
+    closest: float = MIN_SEPARATION,
 ) -> Neighbors:
     """Edges (j, i) with shifts S such that |pos[j] + S @ cell - pos[i]| < cutoff.
 
@@ -45,6 +47,7 @@ def neighbors(
         cell: rows of (3, 3) are lattice vectors in Å; rows without periodicity are ignored and may be zero.
         pbc: periodicity along each of the three lattice vectors.
         cutoff: Å.
+        closest: Å; two atoms closer than this are an error.
 
     Returns:
         tensors on the device of `pos`; `edge_shift` has the dtype of `pos` (float64 for a numpy array).
@@ -61,7 +64,7 @@ def neighbors(
     # One thread, because the order of edges and of floating-point sums must not depend on the machine.
     search = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
     pairs, shift, distance = search.compute(points, box, periodic, quantities="PSd", copy=False)
-    if len(distance) and distance.min() < MIN_SEPARATION:
+    if len(distance) and distance.min() < closest:
         receiver, sender = pairs[distance.argmin()]
         raise ValueError(
             f"pos: atoms {receiver} and {sender} are at the same place ({distance.min():.2g} Å apart); "
