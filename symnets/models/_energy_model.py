@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
-from torch import nn
+from e3nn import o3
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from symnets.config import annotated_ranges, at_least, check_values, more_than, within
+from symnets.data import AtomGraph
 from symnets.nn import SpeciesIndex, species_numbers
 
 Cutoff = Annotated[float, more_than(0)]
@@ -42,6 +45,7 @@ class EnergyModel(nn.Module):
         options: all other arguments of the architecture's constructor, by name.
 
     Attributes:
+        irreps_features: irreps of the features of an atom after the last layer, even scalars first.
         config: all arguments of the architecture's constructor, as the model file stores them.
         species: atomic numbers in increasing order.
         species_index: `SpeciesIndex`, from atomic numbers to indices into `species`.
@@ -51,6 +55,8 @@ class EnergyModel(nn.Module):
         OutOfRange: an argument is out of the range in its annotation.
         TypeError: `options` lacks an argument of the architecture's constructor, or has another name.
     """
+
+    irreps_features: o3.Irreps
 
     def __init__(
         self,
@@ -83,6 +89,30 @@ class EnergyModel(nn.Module):
         check_values(name, self.config, annotated_ranges(type(self).__init__))
         self.species_index = SpeciesIndex(self.species)
         self.embedding = nn.Parameter(torch.randn(len(self.species), width))
+
+    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
+        """Features of each atom after the last layer, of irreps `irreps_features`, in the `ir_mul` layout."""
+        raise NotImplementedError(f"{type(self).__name__} has no node_features")
+
+
+def features_after_last_layer(irreps_last: str | None, scalars: o3.Irreps) -> o3.Irreps:
+    """Irreps of the features after the last layer: `scalars`, unless the argument `irreps_last` is given.
+
+    Raises:
+        ValueError: `irreps_last` is no irreps, does not begin with even scalars, or repeats an irrep.
+    """
+    if irreps_last is None:
+        return scalars
+    try:
+        irreps = o3.Irreps(irreps_last).remove_zero_multiplicities()
+    except ValueError as error:
+        raise ValueError(f"irreps_last: expected irreps such as 32x0e+16x1o, got {irreps_last!r}") from error
+    if not irreps or irreps[0].ir != o3.Irrep("0e") or len({ir for _, ir in irreps}) < len(irreps):
+        raise ValueError(
+            "irreps_last: expected even scalars first, and each irrep once, such as 32x0e+16x1o, got "
+            f"{irreps_last!r}"
+        )
+    return irreps
 
 
 def per_species(name: str, value: PerSpecies, n_species: int) -> tuple[float, ...]:

@@ -7,7 +7,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph
-from symnets.models._energy_model import Count, Cutoff, Degree, EnergyModel, PerSpecies, Widths
+from symnets.models._energy_model import (
+    Count,
+    Cutoff,
+    Degree,
+    EnergyModel,
+    PerSpecies,
+    Widths,
+    features_after_last_layer,
+)
 from symnets.nn import MLP, AtomicEnergy, EdgeGeometry, Interaction
 
 
@@ -15,7 +23,8 @@ class NequIP(EnergyModel):
     """NequIP potential: atomic energies by O(3)-equivariant message passing.
 
     The species embedding (scalars) is followed by `layers` interaction blocks, an MLP as readout, and a scale
-    and shift for every species. Features have every l <= lmax; after the last block only scalars remain.
+    and shift for every species. Features have every l <= lmax; after the last block only scalars remain, by
+    default.
 
     Source: Batzner et al. 2022, Nature Communications 13, 2453 (arXiv:2101.03164).
 
@@ -30,11 +39,16 @@ class NequIP(EnergyModel):
             the additional features contribute to the energy only in networks of four layers or more.
         n_basis: number of radial basis functions.
         radial_hidden: widths of the hidden layers of the radial networks.
+        irreps_last: irreps of the features after the last layer, even scalars first, such as "64x0e+16x1o",
+            for `Tensors`; None: scalars alone, which suffice for energies.
         mean_neighbors: average number of neighbours; sums over neighbours are divided by its square root.
         shift: eV, energy of each atom without the contribution of the network, about that of an isolated
             atom: one number for all species or one for each.
         scale: eV, factor of the network's contribution: one number for all species or one for each, such as
             the RMS of force components times 1 Å.
+
+    Raises:
+        ValueError: no path leads to an irrep of `irreps_last`.
     """
 
     def __init__(
@@ -48,6 +62,7 @@ class NequIP(EnergyModel):
         parity: bool = True,
         n_basis: Count = 8,
         radial_hidden: Widths = (64, 64),
+        irreps_last: str | None = None,
         mean_neighbors: float = 12.0,
         shift: PerSpecies = 0.0,
         scale: PerSpecies = 1.0,
@@ -66,6 +81,7 @@ class NequIP(EnergyModel):
                 "parity": parity,
                 "n_basis": n_basis,
                 "radial_hidden": tuple(radial_hidden),
+                "irreps_last": irreps_last,
             },
         )
         self.edges = EdgeGeometry(cutoff, lmax, n_basis)
@@ -73,13 +89,14 @@ class NequIP(EnergyModel):
         irreps = [o3.Irrep(l, p or (-1) ** l) for l in range(lmax + 1) for p in parities]  # noqa: E741
         hidden = o3.Irreps([(channels, ir) for ir in irreps])
         scalars = o3.Irreps(f"{channels}x0e")
+        last = features_after_last_layer(irreps_last, scalars)
         features, interactions = scalars, []
         for layer in range(layers):
             interactions.append(
                 Interaction(
                     features,
                     self.edges.irreps_filter,
-                    scalars if layer == layers - 1 else hidden,
+                    last if layer == layers - 1 else hidden,
                     n_species=len(self.species),
                     n_basis=n_basis,
                     radial_hidden=radial_hidden,
@@ -87,15 +104,24 @@ class NequIP(EnergyModel):
                 )
             )
             features = interactions[-1].irreps_out
+        if features != last:
+            raise ValueError(f"irreps_last: no path leads to some of {last}, only to {features}")
+        self.irreps_features = features
         self.interactions = nn.ModuleList(interactions)
-        self.readout = MLP(channels, max(channels // 2, 1), 1)
+        self.n_scalars = features[0].mul
+        self.readout = MLP(self.n_scalars, max(self.n_scalars // 2, 1), 1)
         self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
 
-    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
-        """Energy of each atom in eV, float64."""
+    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
+        """Features of each atom after the last layer, of irreps `irreps_features`, in the `ir_mul` layout."""
         species = self.species_index(graph.z)
         edges = self.edges(graph)
         features = self.embedding[species]
         for interaction in self.interactions:
             features = interaction(features, edges, graph.edge_index, species)
-        return self.atomic_energy(self.readout(features).squeeze(-1), species)
+        return features
+
+    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
+        """Energy of each atom in eV, float64."""
+        scalars = self.node_features(graph)[:, : self.n_scalars]
+        return self.atomic_energy(self.readout(scalars).squeeze(-1), self.species_index(graph.z))

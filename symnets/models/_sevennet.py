@@ -9,7 +9,15 @@ from torch import Tensor, nn
 
 from symnets.config import at_least
 from symnets.data import AtomGraph
-from symnets.models._energy_model import Count, Cutoff, Degree, EnergyModel, PerSpecies, Widths
+from symnets.models._energy_model import (
+    Count,
+    Cutoff,
+    Degree,
+    EnergyModel,
+    PerSpecies,
+    Widths,
+    features_after_last_layer,
+)
 from symnets.nn import (
     AtomicEnergy,
     EdgeGeometry,
@@ -44,6 +52,9 @@ class SevenNet(EnergyModel):
         envelope_order: order of the polynomial envelope.
         radial_hidden: widths of the hidden layers of the radial networks.
         species_self_connection: whether each species has its own weights in the self-connection.
+        irreps_last: irreps of the features after the last layer, in place of the last of `irreps`, even
+            scalars first, such as "64x0e+16x1e", for `Tensors`; None: scalars alone, which suffice for
+            energies.
         mean_neighbors: average number of neighbours, one for all layers or one for each; sums over
             neighbours are divided by its square root.
         shift: eV, energy of each atom without the contribution of the network, about that of an isolated
@@ -68,6 +79,7 @@ class SevenNet(EnergyModel):
         envelope_order: Count = 6,
         radial_hidden: Widths = (64, 64),
         species_self_connection: bool = False,
+        irreps_last: str | None = None,
         mean_neighbors: float | Sequence[float] = 36.0,
         shift: PerSpecies = 0.0,
         scale: PerSpecies = 1.0,
@@ -101,10 +113,12 @@ class SevenNet(EnergyModel):
                 "envelope_order": envelope_order,
                 "radial_hidden": tuple(radial_hidden),
                 "species_self_connection": species_self_connection,
+                "irreps_last": irreps_last,
             },
         )
         basis = SineBasis(self.cutoff, n_basis, switch_on=switch_on, p=envelope_order)
         self.edges = EdgeGeometry(self.cutoff, lmax, n_basis, parity=parity, basis=basis)
+        features[-1] = features_after_last_layer(irreps_last, features[-1])
         interactions = []
         for incoming, outgoing, neighbors in zip(features[:-1], features[1:], mean_neighbors, strict=True):
             interactions.append(
@@ -121,16 +135,24 @@ class SevenNet(EnergyModel):
             if interactions[-1].irreps_out != outgoing:
                 raise ValueError(f"irreps: no path leads from {incoming} to some of {outgoing}")
         self.interactions = nn.ModuleList(interactions)
-        hidden = o3.Irreps(f"{max(features[-1].dim // 2, 1)}x0e")
-        self.readout = nn.Sequential(Linear(features[-1], hidden), Linear(hidden, "1x0e"))
+        self.irreps_features = features[-1]
+        scalars = self.irreps_features[:1]
+        self.n_scalars = scalars.dim
+        hidden = o3.Irreps(f"{max(self.n_scalars // 2, 1)}x0e")
+        self.readout = nn.Sequential(Linear(scalars, hidden), Linear(hidden, "1x0e"))
         self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
 
-    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
-        """Energy of each atom in eV, float64."""
+    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
+        """Features of each atom after the last layer, of irreps `irreps_features`, in the `ir_mul` layout."""
         species = self.species_index(graph.z)
         edges = self.edges(graph)
         # A linear layer on the one-hot species, with the factor fan_in^(-1/2) of every linear layer.
         features = self.embedding[species] * self.embedding.shape[0] ** -0.5
         for interaction in self.interactions:
             features = interaction(features, edges, graph.edge_index, species)
-        return self.atomic_energy(self.readout(features).squeeze(-1), species)
+        return features
+
+    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
+        """Energy of each atom in eV, float64."""
+        scalars = self.node_features(graph)[:, : self.n_scalars]
+        return self.atomic_energy(self.readout(scalars).squeeze(-1), self.species_index(graph.z))
