@@ -1,8 +1,11 @@
+from ._activations import Gate as Gate
+from ._activations import NormActivation as NormActivation
+from ._attention import Attention as Attention
 from ._convolution import Convolution as Convolution
 from ._convolution import tabulate as tabulate
+from ._dropout import Dropout as Dropout
 from ._edges import EdgeGeometry as EdgeGeometry
 from ._edges import Edges as Edges
-from ._gate import Gate as Gate
 from ._interaction import Interaction as Interaction
 from ._linear import Linear as Linear
 from ._linear import SpeciesLinear as SpeciesLinear
@@ -14,6 +17,8 @@ from ._modification import modification as modification
 from ._norms import BatchNorm as BatchNorm
 from ._norms import LayerNorm as LayerNorm
 from ._norms import RMSNorm as RMSNorm
+from ._pair_interaction import PairEmbedding as PairEmbedding
+from ._pair_interaction import PairInteraction as PairInteraction
 from ._radial import BesselBasis as BesselBasis
 from ._radial import SineBasis as SineBasis
 from ._radial import polynomial_envelope as polynomial_envelope
@@ -26,9 +31,11 @@ __all__ = [
     "HOOKS",
     "MLP",
     "AtomicEnergy",
+    "Attention",
     "BatchNorm",
     "BesselBasis",
     "Convolution",
+    "Dropout",
     "EdgeGeometry",
     "Edges",
     "Gate",
@@ -37,6 +44,9 @@ __all__ = [
     "Linear",
     "ManyBodyInteraction",
     "ManyBodyProduct",
+    "NormActivation",
+    "PairEmbedding",
+    "PairInteraction",
     "RMSNorm",
     "SineBasis",
     "SpeciesIndex",

@@ -6,9 +6,9 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symnets.nn._activations import Gate
 from symnets.nn._convolution import Convolution
 from symnets.nn._edges import Edges
-from symnets.nn._gate import Gate
 from symnets.nn._linear import Linear, SpeciesLinear
 
 

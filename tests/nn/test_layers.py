@@ -19,7 +19,7 @@ from symnets.nn import (
     polynomial_envelope,
     species_numbers,
 )
-from symnets.nn._gate import TANH_NORM
+from symnets.nn._activations import TANH_NORM
 from symnets.nn._mlp import SILU_NORM
 from symnets.ops import from_e3nn, to_e3nn
 
