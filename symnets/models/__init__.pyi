@@ -1,9 +1,11 @@
 from ._activation import Activation as Activation
 from ._activation import find_activation as find_activation
 from ._alexnet import AlexNet as AlexNet
+from ._allegro import Allegro as Allegro
 from ._architectures import FROM_DATA as FROM_DATA
 from ._architectures import architectures as architectures
 from ._architectures import find_architecture as find_architecture
+from ._cloud_classifier import CloudClassifier as CloudClassifier
 from ._convolutional import Convolutional as Convolutional
 from ._dense import Dense as Dense
 from ._efficientnet import EfficientNet as EfficientNet
@@ -14,6 +16,7 @@ from ._force_field import EnergyForces as EnergyForces
 from ._force_field import ForceField as ForceField
 from ._from_sevennet import from_sevennet as from_sevennet
 from ._fully_connected import FullyConnected as FullyConnected
+from ._harmonic_network import HarmonicNetwork2D as HarmonicNetwork2D
 from ._image_net import IMAGE_NETS as IMAGE_NETS
 from ._image_net import image_net as image_net
 from ._image_net_layers import init_weights as init_weights
@@ -36,12 +39,14 @@ from ._parametrization import convert as convert
 from ._resnet import BasicBlock as BasicBlock
 from ._resnet import ResNet as ResNet
 from ._scaled import Scaled as Scaled
+from ._se3_transformer import SE3Transformer as SE3Transformer
 from ._sevennet import SevenNet as SevenNet
 from ._signals import Signals as Signals
 from ._signals import signals as signals
 from ._size import Size as Size
 from ._size import count_weights as count_weights
 from ._size import size as size
+from ._tensor_field_network import TensorFieldNetwork as TensorFieldNetwork
 from ._vgg import VGG as VGG
 from ._zbl import WithZBL as WithZBL
 
@@ -52,7 +57,9 @@ __all__ = [
     "VGG",
     "Activation",
     "AlexNet",
+    "Allegro",
     "BasicBlock",
+    "CloudClassifier",
     "Compiled",
     "Conversion",
     "Convolutional",
@@ -63,15 +70,18 @@ __all__ = [
     "Ensemble",
     "ForceField",
     "FullyConnected",
+    "HarmonicNetwork2D",
     "Invariant",
     "LeNet",
     "Linearized",
     "NequIP",
     "ResNet",
+    "SE3Transformer",
     "Scaled",
     "SevenNet",
     "Signals",
     "Size",
+    "TensorFieldNetwork",
     "WithZBL",
     "alpha_tilde",
     "architectures",

@@ -1,0 +1,250 @@
+"""TensorFieldNetwork: point convolutions, self-interactions and norm nonlinearities on point clouds."""
+
+from collections.abc import Sequence
+
+import torch
+from e3nn import o3
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.data import AtomGraph
+from symnets.models._energy_model import (
+    Count,
+    Cutoff,
+    Degree,
+    EnergyModel,
+    PerSpecies,
+    Widths,
+    features_after_last_layer,
+)
+from symnets.nn import (
+    MLP,
+    AtomicEnergy,
+    Convolution,
+    EdgeGeometry,
+    Edges,
+    Linear,
+    SpeciesLinear,
+)
+from symnets.ops import blocks, from_e3nn, join
+
+EVEN = o3.Irrep("0e")
+SMOOTHING = 1e-2
+"""ε of the norms, much smaller than features, which are of order one."""
+
+
+class NormNonlinearity(nn.Module):
+    """Nonlinearity of tensor field networks: activation of scalars, and of the norms of all other features:
+
+        s_c ← η(s_c + b_c),     v_c ← η(|v_c| + b_c) v_c,     |v_c| = (Σ_m v_cm² / (2l+1) + ε²)^(1/2),
+
+    for even scalars s and features v of other irreps, with η = silu and trained b_c for each channel c. The
+    result is smooth at v = 0, as energies of symmetric surroundings need; `symnets.nn.NormActivation` has a
+    step there, whose width is its ε.
+
+    Source: Thomas et al. 2018, arXiv:1802.08219, section 4.3.
+    """
+
+    def __init__(self, irreps: o3.Irreps) -> None:
+        super().__init__()
+        self.irreps_in = self.irreps_out = irreps
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(mul)) for mul, _ in irreps)
+
+    def forward(self, features: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
+        """Features after the nonlinearity."""
+        out = []
+        parts = blocks(features, self.irreps_in)
+        for part, bias, (_, ir) in zip(parts, self.biases, self.irreps_in, strict=True):
+            if ir == EVEN:
+                out.append(nn.functional.silu(part + bias))
+            else:
+                norm = (part.square().mean(1, keepdim=True) + SMOOTHING**2).sqrt()
+                out.append(nn.functional.silu(norm + bias) * part)
+        return join(out)
+
+
+class TensorFieldLayer(nn.Module):
+    """Layer of a tensor field network: point convolution, self-interaction, norm nonlinearity:
+
+        x ← η( self_interaction( Σ_j R(r_ij) Y(r̂_ij) ⊗ self_interaction(x_j) ) + own(x_i) ).
+
+    The filters are radial networks R(r) times spherical harmonics, and ⊗ combines them with features by
+    Clebsch-Gordan coefficients; self-interactions mix the channels of each irrep. The paper sums over the
+    point i itself too, where filters of l > 0 vanish; this is own(x_i), a self-interaction for each kind of
+    point.
+
+    Attributes:
+        irreps_out: irreps of the result: those of `targets` that filters or the point itself reach.
+    """
+
+    def __init__(
+        self,
+        irreps_in: o3.Irreps,
+        irreps_filter: o3.Irreps,
+        targets: o3.Irreps,
+        *,
+        n_species: int,
+        n_basis: int,
+        radial_hidden: Sequence[int],
+        mean_neighbors: float,
+    ) -> None:
+        super().__init__()
+        reachable = {out for _, a in irreps_in for _, b in irreps_filter for out in a * b}
+        self.irreps_in = irreps_in
+        self.irreps_out = o3.Irreps([(mul, ir) for mul, ir in targets if ir in reachable])
+        self.before = Linear(irreps_in, irreps_in)
+        self.convolution = Convolution(
+            irreps_in,
+            irreps_filter,
+            self.irreps_out,
+            n_basis=n_basis,
+            radial_hidden=radial_hidden,
+            mean_neighbors=mean_neighbors,
+        )
+        self.after = Linear(self.convolution.irreps_out, self.irreps_out)
+        self.own = SpeciesLinear(irreps_in, self.irreps_out, n_species)
+        self.nonlinearity = NormNonlinearity(self.irreps_out)
+
+    def forward(
+        self,
+        features: Float[Tensor, "nodes dim_in"],
+        edges: Edges,
+        edge_index: Int[Tensor, "2 edges"],
+        species: Int[Tensor, " nodes"],
+    ) -> Float[Tensor, "nodes dim_out"]:
+        """Features after one layer."""
+        messages = self.after(self.convolution(self.before(features), edges, edge_index))
+        return self.nonlinearity(messages + self.own(features, species))
+
+
+class TensorFieldNetwork(EnergyModel):
+    """Tensor field network for point clouds and molecules: filters R(r) Y, self-interactions, norms.
+
+    Features of every point are scalars, vectors and tensors of all l <= lmax. With `CloudClassifier` the
+    network classifies clouds, with `Tensors` it predicts vectors and tensors of clouds or points, and by
+    itself it gives energies.
+
+    Source: Thomas et al. 2018, arXiv:1802.08219.
+
+    Args:
+        species: elements, as symbols or atomic numbers; for point clouds of k kinds, the numbers 1 to k.
+        cutoff: radius of the edges, in Å, or in the unit of the point clouds.
+        lmax: highest degree of features and spherical harmonics.
+        channels: number of channels of each irrep.
+        layers: number of layers. With three, a sum over three neighbours, features can tell mirror images
+            apart.
+        parity: whether features are irreps of O(3), with both parities for each l; otherwise they are irreps
+            of SO(3), written as even, as in the paper: mirror images may then differ in scalars.
+        n_basis: number of radial basis functions.
+        radial_hidden: widths of the hidden layers of the radial networks.
+        irreps_input: irreps of the field `features` of the graphs, in e3nn's order, such as "2x0e+1x1o"; None
+            if points have no features but their kind.
+        irreps_last: irreps of the features after the last layer, even scalars first, such as "64x0e+16x1o",
+            for `Tensors`; None: scalars alone, which suffice for energies and classes.
+        mean_neighbors: average number of neighbours; sums over neighbours are divided by its square root.
+        shift: eV, energy of each atom without the contribution of the network, about that of an isolated
+            atom: one number for all species or one for each.
+        scale: eV, factor of the network's contribution: one number for all species or one for each, such as
+            the RMS of force components times 1 Å.
+
+    Raises:
+        ValueError: no path leads to an irrep of `irreps_last`.
+    """
+
+    def __init__(
+        self,
+        species: Sequence[str | int],
+        *,
+        cutoff: Cutoff = 5.0,
+        lmax: Degree = 2,
+        channels: Count = 32,
+        layers: Count = 3,
+        parity: bool = True,
+        n_basis: Count = 8,
+        radial_hidden: Widths = (64,),
+        irreps_input: str | None = None,
+        irreps_last: str | None = None,
+        mean_neighbors: float = 12.0,
+        shift: PerSpecies = 0.0,
+        scale: PerSpecies = 1.0,
+    ) -> None:
+        super().__init__(
+            species,
+            cutoff,
+            width=channels,
+            mean_neighbors=mean_neighbors,
+            shift=shift,
+            scale=scale,
+            options={
+                "lmax": lmax,
+                "channels": channels,
+                "layers": layers,
+                "parity": parity,
+                "n_basis": n_basis,
+                "radial_hidden": tuple(radial_hidden),
+                "irreps_input": irreps_input,
+                "irreps_last": irreps_last,
+            },
+        )
+        self.edges = EdgeGeometry(cutoff, lmax, n_basis, parity=parity)
+        parities = (1, -1) if parity else (1,)
+        hidden = o3.Irreps([(channels, (l, p)) for l in range(lmax + 1) for p in parities])  # noqa: E741
+        scalars = o3.Irreps(f"{channels}x0e")
+        last = features_after_last_layer(irreps_last, scalars)
+        self.irreps_input = None if irreps_input is None else o3.Irreps(irreps_input)
+        features, layer_list, self.input = scalars, [], None
+        if self.irreps_input is not None:
+            given = scalars + self.irreps_input
+            features = o3.Irreps([(channels, ir) for ir in sorted({ir for _, ir in given})])
+            self.input = Linear(given, features)
+        for layer in range(layers):
+            layer_list.append(
+                TensorFieldLayer(
+                    features,
+                    self.edges.irreps_filter,
+                    last if layer == layers - 1 else hidden,
+                    n_species=len(self.species),
+                    n_basis=n_basis,
+                    radial_hidden=radial_hidden,
+                    mean_neighbors=mean_neighbors,
+                )
+            )
+            features = layer_list[-1].irreps_out
+        if features != last:
+            raise ValueError(
+                f"irreps_last: {layers} layers of lmax {lmax} reach {features} of {last}; add layers, or "
+                "leave the others out"
+            )
+        self.layers = nn.ModuleList(layer_list)
+        self.irreps_features = features
+        self.n_scalars = features[0].mul
+        self.readout = MLP(self.n_scalars, max(self.n_scalars // 2, 1), 1)
+        self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
+
+    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
+        """Features of each point after the last layer, of irreps `irreps_features`, in the `ir_mul` layout.
+
+        Raises:
+            ValueError: the graph has no field `features` of irreps `irreps_input`.
+        """
+        species, edges = self.species_index(graph.z), self.edges(graph)
+        features = self.embedding[species]
+        if self.input is not None and self.irreps_input is not None:
+            given = graph.get("features")
+            shape = (len(graph.z), self.irreps_input.dim)
+            if given is None or tuple(given.shape) != shape:
+                got = "none" if given is None else f"shape {tuple(given.shape)}"
+                raise ValueError(
+                    f"features: expected shape {shape} for irreps_input {self.irreps_input}, got {got}; "
+                    "build the graph with point_cloud(..., features=...)"
+                )
+            rows = from_e3nn(given.to(features.dtype), self.irreps_input)
+            features = self.input(torch.cat([features, rows], dim=1))
+        for layer in self.layers:
+            features = layer(features, edges, graph.edge_index, species)
+        return features
+
+    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
+        """Energy of each atom in eV, float64."""
+        scalars = self.node_features(graph)[:, : self.n_scalars]
+        return self.atomic_energy(self.readout(scalars).squeeze(-1), self.species_index(graph.z))
