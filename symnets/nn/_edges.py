@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph
-from symnets.nn._radial import BesselBasis
+from symnets.nn._radial import BesselBasis, polynomial_envelope
 from symnets.ops import pairs
 
 
@@ -23,6 +23,8 @@ class Edges(NamedTuple):
     """Spherical harmonics of the direction, by which convolutions multiply features."""
     pair: Int[Tensor, " edges"] | None = None
     """Row of `basis` of each edge; None if each edge has its own."""
+    envelope: Float[Tensor, " edges"] | None = None
+    """Smooth cutoff function of the length, for attention."""
 
 
 class EdgeGeometry(nn.Module):
@@ -39,15 +41,24 @@ class EdgeGeometry(nn.Module):
             built on them is equivariant under rotations but not under reflections.
         basis: module of radial functions, from distances (pairs,) in Å to (pairs, n_basis); by default
             `BesselBasis`.
+        envelope: whether to compute `polynomial_envelope` of the length, which `Attention` needs.
     """
 
     def __init__(
-        self, cutoff: float, lmax: int, n_basis: int, *, parity: bool = True, basis: nn.Module | None = None
+        self,
+        cutoff: float,
+        lmax: int,
+        n_basis: int,
+        *,
+        parity: bool = True,
+        basis: nn.Module | None = None,
+        envelope: bool = False,
     ) -> None:
         super().__init__()
         self.basis = basis or BesselBasis(cutoff, n_basis)
         self.irreps_filter = o3.Irreps.spherical_harmonics(lmax, -1 if parity else 1)
         self.degrees = list(range(lmax + 1))
+        self.envelope_cutoff = cutoff if envelope else None
 
     def forward(self, graph: AtomGraph) -> Edges:
         """Radial basis and spherical harmonics of the edges of a graph.
@@ -63,4 +74,7 @@ class EdgeGeometry(nn.Module):
             self.degrees, vectors / distances[:, None], normalize=False, normalization="component"
         )
         pair_of_edge, edge_of_pair = pairs(graph.edge_index, graph.edge_shift)
-        return Edges(self.basis(distances.index_select(0, edge_of_pair)), filters, pair_of_edge)
+        basis = self.basis(distances.index_select(0, edge_of_pair))
+        if self.envelope_cutoff is None:
+            return Edges(basis, filters, pair_of_edge)
+        return Edges(basis, filters, pair_of_edge, polynomial_envelope(distances / self.envelope_cutoff))

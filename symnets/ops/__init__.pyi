@@ -1,4 +1,8 @@
 from ._adjacency import pairs as pairs
+from ._attention_product import AttentionLogits as AttentionLogits
+from ._attention_product import AttentionProduct as AttentionProduct
+from ._attention_product import AttentionSum as AttentionSum
+from ._channel_product import ChannelProduct as ChannelProduct
 from ._cuequivariance import has_cuequivariance as has_cuequivariance
 from ._cuequivariance import has_cuequivariance_kernels as has_cuequivariance_kernels
 from ._grouped_linear import Block as Block
@@ -19,7 +23,11 @@ from ._tabulated_product import TabulatedProductScatter as TabulatedProductScatt
 from ._tensor_product_scatter import TensorProductScatter as TensorProductScatter
 
 __all__ = [
+    "AttentionLogits",
+    "AttentionProduct",
+    "AttentionSum",
     "Block",
+    "ChannelProduct",
     "LinearWeights",
     "Path",
     "Plan",

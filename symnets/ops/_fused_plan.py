@@ -30,6 +30,7 @@ from symnets.ops._adjacency import Adjacency
 from symnets.ops._edge_code import EdgeSum, write_edge_sum
 from symnets.ops._node_code import NodeSum, write_node_sum
 from symnets.ops._paths import Plan, Term
+from symnets.ops._scaled_code import ScaledSum, write_scaled_sum
 from symnets.ops._vector_code import CompiledModule, LoopCall
 from symnets.ops._weight_code import WeightRows, Weights, WeightSplines
 from symnets.threads import run
@@ -83,7 +84,10 @@ class GivenCotangents(NamedTuple):
         return EdgeSum(tuple(d_filters), (*d_weights, *[((0, 0),)] * first))
 
 
-def product_code(plan: Plan, dtype: str, weights: Weights, loop: NodeSum | EdgeSum) -> ir.Module:
+Loop = NodeSum | EdgeSum | ScaledSum
+
+
+def product_code(plan: Plan, dtype: str, weights: Weights, loop: Loop) -> ir.Module:
     """LLVM module of one loop, with the public function `loop`.
 
     Args:
@@ -96,6 +100,8 @@ def product_code(plan: Plan, dtype: str, weights: Weights, loop: NodeSum | EdgeS
     groups = list(_groups(plan))
     if isinstance(loop, NodeSum):
         write_node_sum(module, plan, groups, dtype, weights, loop)
+    elif isinstance(loop, ScaledSum):  # its weights are rows
+        write_scaled_sum(module, plan, groups, dtype, loop)
     else:
         write_edge_sum(module, plan, groups, dtype, weights, loop)
     return module
@@ -132,7 +138,7 @@ class CompiledPlan:
 
     def __init__(self, plan: Plan, weights: WeightsType) -> None:
         self.plan, self.weights = plan, weights
-        self._modules: dict[tuple[NodeSum | EdgeSum, torch.dtype], CompiledModule] = {}
+        self._modules: dict[tuple[Loop, torch.dtype], CompiledModule] = {}
 
     def __deepcopy__(self, memo: object) -> "CompiledPlan":
         return self
@@ -140,7 +146,7 @@ class CompiledPlan:
     def __reduce__(self) -> tuple[type["CompiledPlan"], tuple[Plan, WeightsType]]:
         return CompiledPlan, (self.plan, self.weights)
 
-    def function(self, loop: NodeSum | EdgeSum, dtype: torch.dtype) -> Callable[..., None]:
+    def function(self, loop: Loop, dtype: torch.dtype) -> Callable[..., None]:
         """Compiled function of a loop, see `product_code`."""
         module = self._modules.get((loop, dtype))
         if module is None:

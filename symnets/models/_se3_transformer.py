@@ -1,0 +1,239 @@
+"""SE3Transformer: a network of equivariant attention for molecules, crystals and point clouds."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from e3nn import o3
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.data import AtomGraph
+from symnets.models._energy_model import (
+    Count,
+    Cutoff,
+    Degree,
+    EnergyModel,
+    PerSpecies,
+    Widths,
+    features_after_last_layer,
+)
+from symnets.nn import (
+    MLP,
+    AtomicEnergy,
+    Attention,
+    EdgeGeometry,
+    Edges,
+    Gate,
+    Linear,
+    NormActivation,
+    SpeciesLinear,
+)
+from symnets.ops import from_e3nn
+
+Nonlinearity = Literal["gate", "norm"]
+"""`Gate` or `NormActivation`."""
+
+
+class AttentionLayer(nn.Module):
+    """One layer of an SE(3)-Transformer, attention and self-interaction followed by a nonlinearity:
+
+        x ← nonlinearity( attention(x) + self_interaction(x, species) ).
+
+    Args:
+        irreps_in: irreps of the features x.
+        irreps_filter: irreps of the spherical harmonics.
+        targets: irreps of the features to compute; those that no path reaches are left out.
+        n_species: number of species; each has its own matrices in the self-interaction.
+        heads: number of heads, which divides the channels of every irrep of x.
+        nonlinearity: "gate" or "norm".
+        n_basis: size of the radial basis.
+        radial_hidden: widths of the hidden layers of the radial MLPs.
+        mean_neighbors: average number of neighbours in the training data.
+
+    Attributes:
+        irreps_out: irreps of the result.
+    """
+
+    def __init__(
+        self,
+        irreps_in: o3.Irreps,
+        irreps_filter: o3.Irreps,
+        targets: o3.Irreps,
+        *,
+        n_species: int,
+        heads: int,
+        nonlinearity: Nonlinearity,
+        n_basis: int,
+        radial_hidden: Sequence[int],
+        mean_neighbors: float,
+    ) -> None:
+        super().__init__()
+        reachable = {out for _, a in irreps_in for _, b in irreps_filter for out in a * b}
+        self.irreps_in, self.irreps_out = irreps_in, o3.Irreps([t for t in targets if t.ir in reachable])
+        self.nonlinearity = (Gate if nonlinearity == "gate" else NormActivation)(self.irreps_out)
+        summed = self.nonlinearity.irreps_in
+        self.attention = Attention(
+            irreps_in,
+            irreps_filter,
+            summed,
+            heads=heads,
+            n_basis=n_basis,
+            radial_hidden=radial_hidden,
+            mean_neighbors=mean_neighbors,
+        )
+        self.self_interaction = SpeciesLinear(irreps_in, summed, n_species)
+
+    def forward(
+        self,
+        features: Float[Tensor, "nodes dim_in"],
+        edges: Edges,
+        edge_index: Int[Tensor, "2 edges"],
+        species: Int[Tensor, " nodes"],
+    ) -> Float[Tensor, "nodes dim_out"]:
+        """Features after the layer."""
+        received = self.attention(features, edges, edge_index)
+        return self.nonlinearity(received + self.self_interaction(features, species))
+
+
+class SE3Transformer(EnergyModel):
+    """SE(3)-Transformer: message passing by equivariant attention.
+
+    The species embedding (scalars) is followed by `layers` layers, each of multi-head attention and a
+    self-interaction, whose sum goes through a nonlinearity. An MLP reads atomic energies from the scalars
+    after the last layer.
+
+    Differences from the paper: features have the parity (-1)^l of the spherical harmonics, or both parities,
+    so that the network is equivariant under reflections too; radial functions belong to channels and paths,
+    and linear layers mix the channels; the attention of a neighbour goes to zero at the cutoff (`Attention`);
+    the self-interaction has a matrix for each species; the nonlinearity is a gate, unless `nonlinearity` is
+    "norm", as in the paper. The paper's attentive self-interaction is left out.
+
+    Source: Fuchs et al. 2020, NeurIPS 33 (arXiv:2006.10503).
+
+    Args:
+        species: elements, as symbols or atomic numbers.
+        cutoff: Å; edges are between atoms closer than this.
+        lmax: highest degree of features and spherical harmonics.
+        channels: number of channels of each irrep.
+        heads: number of heads of the attention, which divides `channels`.
+        layers: number of layers.
+        parity: whether features have both parities for every l; otherwise only p = (-1)^l.
+        nonlinearity: "gate" (`Gate`) or "norm" (`NormActivation`).
+        n_basis: number of radial basis functions.
+        radial_hidden: widths of the hidden layers of the radial networks.
+        irreps_input: irreps of the field `features` of the graphs, in e3nn's order, such as "2x0e+1x1o"; None
+            if atoms have no features but their species.
+        irreps_last: irreps of the features after the last layer, even scalars first, such as "64x0e+16x1o",
+            for `Tensors`; None: scalars alone, which suffice for energies.
+        mean_neighbors: average number of neighbours; it normalises the sums over neighbours.
+        shift: eV, energy of each atom without the contribution of the network, about that of an isolated
+            atom: one number for all species or one for each.
+        scale: eV, factor of the network's contribution: one number for all species or one for each, such as
+            the RMS of force components times 1 Å.
+
+    Raises:
+        ValueError: `heads` does not divide `channels`, or no path leads to an irrep of `irreps_last`.
+    """
+
+    def __init__(
+        self,
+        species: Sequence[str | int],
+        *,
+        cutoff: Cutoff = 5.0,
+        lmax: Degree = 2,
+        channels: Count = 32,
+        heads: Count = 4,
+        layers: Count = 4,
+        parity: bool = False,
+        nonlinearity: Nonlinearity = "gate",
+        n_basis: Count = 8,
+        radial_hidden: Widths = (64, 64),
+        irreps_input: str | None = None,
+        irreps_last: str | None = None,
+        mean_neighbors: float = 12.0,
+        shift: PerSpecies = 0.0,
+        scale: PerSpecies = 1.0,
+    ) -> None:
+        super().__init__(
+            species,
+            cutoff,
+            width=channels,
+            mean_neighbors=mean_neighbors,
+            shift=shift,
+            scale=scale,
+            options={
+                "lmax": lmax,
+                "channels": channels,
+                "heads": heads,
+                "layers": layers,
+                "parity": parity,
+                "nonlinearity": nonlinearity,
+                "n_basis": n_basis,
+                "radial_hidden": tuple(radial_hidden),
+                "irreps_input": irreps_input,
+                "irreps_last": irreps_last,
+            },
+        )
+        if channels % heads:
+            raise ValueError(f"heads: expected a divisor of channels={channels}, got {heads}")
+        self.edges = EdgeGeometry(cutoff, lmax, n_basis, envelope=True)
+        parities = (1, -1) if parity else (None,)
+        irreps = [o3.Irrep(l, p or (-1) ** l) for l in range(lmax + 1) for p in parities]  # noqa: E741
+        hidden, scalars = o3.Irreps([(channels, ir) for ir in irreps]), o3.Irreps(f"{channels}x0e")
+        last = features_after_last_layer(irreps_last, scalars)
+        self.irreps_input = None if irreps_input is None else o3.Irreps(irreps_input)
+        self.input, features = None, scalars
+        if self.irreps_input is not None:
+            given = scalars + self.irreps_input
+            features = o3.Irreps([(channels, ir) for ir in sorted({ir for _, ir in given})])
+            self.input = Linear(given, features)
+        attention_layers = []
+        for layer in range(layers):
+            attention_layers.append(
+                AttentionLayer(
+                    features,
+                    self.edges.irreps_filter,
+                    last if layer == layers - 1 else hidden,
+                    n_species=len(self.species),
+                    heads=heads,
+                    nonlinearity=nonlinearity,
+                    n_basis=n_basis,
+                    radial_hidden=radial_hidden,
+                    mean_neighbors=mean_neighbors,
+                )
+            )
+            features = attention_layers[-1].irreps_out
+        if features != last:
+            raise ValueError(f"irreps_last: no path leads to some of {last}, only to {features}")
+        self.irreps_features = features
+        self.layers = nn.ModuleList(attention_layers)
+        self.n_scalars = features[0].mul
+        self.readout = MLP(self.n_scalars, max(self.n_scalars // 2, 1), 1)
+        self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
+
+    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
+        """Features of each atom after the last layer, of irreps `irreps_features`, in the `ir_mul` layout.
+
+        Raises:
+            ValueError: the graph has no field `features` of irreps `irreps_input`.
+        """
+        species, edges = self.species_index(graph.z), self.edges(graph)
+        features = self.embedding[species]
+        if self.input is not None and self.irreps_input is not None:
+            given, shape = graph.get("features"), (len(graph.z), self.irreps_input.dim)
+            if given is None or given.shape != shape:
+                raise ValueError(
+                    f"features: expected shape {shape} for irreps_input={self.irreps_input}, got "
+                    f"{None if given is None else tuple(given.shape)}"
+                )
+            rows = from_e3nn(given.to(features.dtype), self.irreps_input)
+            features = self.input(torch.cat([features, rows], dim=1))
+        for layer in self.layers:
+            features = layer(features, edges, graph.edge_index, species)
+        return features
+
+    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
+        """Energy of each atom in eV, float64."""
+        scalars = self.node_features(graph)[:, : self.n_scalars]
+        return self.atomic_energy(self.readout(scalars).squeeze(-1), self.species_index(graph.z))

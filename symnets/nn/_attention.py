@@ -1,0 +1,126 @@
+"""Attention: equivariant attention to neighbours, which goes smoothly to zero at the cutoff."""
+
+from collections.abc import Sequence
+
+from e3nn import o3
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.nn._edges import Edges
+from symnets.nn._linear import Linear
+from symnets.nn._mlp import MLP
+from symnets.ops import AttentionLogits, AttentionSum, all_paths
+
+
+class Attention(nn.Module):
+    """Equivariant attention: messages of neighbours, weighted by a softmax of invariant logits in each head:
+
+        q_i = Q x_i,     k_ij = (S x_j) ⊗_{w(r_ij)} Y(r̂_ij),     v_ij = (S x_j) ⊗_{w'(r_ij)} Y(r̂_ij)
+        s_ij = d^(-1/2) <q_i, k_ij>,     α_ij = u(r_ij) exp(s_ij) / (1 + Σ_j' u(r_ij') exp(s_ij'))
+        out_i = O (mean_neighbors^(1/2) Σ_j α_ij v_ij)
+
+    with linear layers Q, S and O that mix channels, spherical harmonics Y of the direction from the receiver
+    i to the sender j, and MLPs w and w' of the radial basis. The channels of every irrep are divided into
+    heads. Each head has its own s and α: the inner product is over the d components of q and k in the
+    channels of the head, and α multiplies v in these channels.
+
+    The envelope u is 1 at r = 0 and zero with two derivatives at the cutoff, and so are w and w'. The 1 in
+    the denominator is a neighbour of logit 0 and value 0 that is always there. A neighbour that crosses the
+    cutoff therefore has α = 0, even if it is the only one, and out is twice differentiable. Nodes without
+    neighbours get zeros. With random weights α is about 1 / mean_neighbors, and the sum has unit variance.
+
+    Keys and values are computed by fused loops (`AttentionLogits`, `AttentionSum`) and not stored.
+
+    Source: Fuchs et al. 2020, arXiv:2006.10503, section 3.2. There every pair of channels has a radial
+    function, here every channel and path has one, between linear layers; there α is a softmax over the
+    neighbours alone, which jumps if one crosses the cutoff.
+
+    Args:
+        irreps_in: irreps of the features x, each irrep once.
+        irreps_filter: irreps of the spherical harmonics Y.
+        targets: irreps to compute, each once; those that no path reaches are left out.
+        heads: number of heads, which divides the channels of every irrep of x.
+        n_basis: size of the radial basis.
+        radial_hidden: widths of the hidden layers of the radial MLPs.
+        mean_neighbors: average number of neighbours in the training data.
+
+    Attributes:
+        irreps_out: irreps of the result.
+
+    Raises:
+        ValueError: heads that do not divide the channels, or no path to `targets`.
+    """
+
+    def __init__(
+        self,
+        irreps_in: o3.Irreps | str,
+        irreps_filter: o3.Irreps | str,
+        targets: o3.Irreps | str,
+        *,
+        heads: int,
+        n_basis: int,
+        radial_hidden: Sequence[int],
+        mean_neighbors: float,
+    ) -> None:
+        super().__init__()
+        self.irreps_in, self.irreps_filter = o3.Irreps(irreps_in), o3.Irreps(irreps_filter)
+        key_slots, key_paths = all_paths(irreps_in, irreps_filter, irreps_in)
+        value_slots, value_paths = all_paths(irreps_in, irreps_filter, targets)
+        if not key_paths or not value_paths:
+            raise ValueError(
+                f"Attention: no path leads from {irreps_in} ⊗ {irreps_filter} to {targets} and {irreps_in}"
+            )
+        self.irreps_out = o3.Irreps(
+            [(mul, ir) for mul, ir in o3.Irreps(targets) if any(ir == slot.ir for slot in value_slots)]
+        )
+        self.logits = AttentionLogits(irreps_in, irreps_filter, key_slots, key_paths, heads=heads)
+        self.sum = AttentionSum(irreps_in, irreps_filter, value_slots, value_paths, heads=heads)
+        self.query = Linear(irreps_in, self.logits.irreps_out)
+        self.sender = Linear(irreps_in, irreps_in)
+        self.output = Linear(self.sum.irreps_out, self.irreps_out)
+        self.key_radial = MLP(n_basis, *radial_hidden, self.logits.weight_numel)
+        self.value_radial = MLP(n_basis, *radial_hidden, self.sum.weight_numel)
+        self.heads = heads
+        self.logit_scale = (self.logits.irreps_out.dim / heads) ** -0.5
+        self.norm = mean_neighbors**0.5
+
+    def forward(
+        self,
+        features: Float[Tensor, "nodes dim_in"],
+        edges: Edges,
+        edge_index: Int[Tensor, "2 edges"],
+    ) -> Float[Tensor, "nodes dim_out"]:
+        """Features that each node receives.
+
+        Raises:
+            ValueError: `edges` has no envelope; make it with `EdgeGeometry(..., envelope=True)`.
+        """
+        if edges.envelope is None:
+            raise ValueError("edges: expected an envelope; use EdgeGeometry(..., envelope=True)")
+        n_nodes = len(features)
+        senders, filters, pair = self.sender(features), edges.filters, edges.pair
+        weights = self.key_radial(edges.basis)
+        logits = self.logits(self.query(features), senders, filters, weights, edge_index, pair)
+        attention = softmax_over_neighbors(self.logit_scale * logits, edges.envelope, edge_index[1], n_nodes)
+        weights = self.value_radial(edges.basis)
+        messages = self.sum(senders, filters, weights, self.norm * attention, edge_index, n_nodes, pair)
+        return self.output(messages)
+
+
+def softmax_over_neighbors(
+    logits: Float[Tensor, "edges heads"],
+    envelope: Float[Tensor, " edges"],
+    receiver: Int[Tensor, " edges"],
+    n_nodes: int,
+) -> Float[Tensor, "edges heads"]:
+    """Softmax s over the edges of each receiver with an envelope u, and one more logit, of zero:
+
+    α_e = u_e exp(s_e) / (1 + Σ_{e': receiver(e') = receiver(e)} u_e' exp(s_e')).
+    """
+    # The largest exponent of each node is subtracted from all of them; the result does not depend on it.
+    largest = logits.new_zeros(n_nodes, logits.shape[1]).scatter_reduce(
+        0, receiver[:, None].expand_as(logits), logits.detach(), "amax"
+    )
+    terms = envelope[:, None] * (logits - largest.index_select(0, receiver)).exp()
+    total = (-largest).exp().index_add(0, receiver, terms)
+    return terms / total.index_select(0, receiver)

@@ -1,0 +1,355 @@
+"""Machine code for a tensor product whose weights have a factor for each edge and channel.
+
+The form is that of `_fused_plan` with one argument more,
+
+    L(g, x, Y, w, a) = Σ_{edges e} Σ_{paths p} Σ_{a, b, k, c} CG^p_abk g[receiver(e), k, c] x[sender(e), a, c]
+                       Y[e, b] w[pair(e), p, c] a[e, c],
+
+linear in each of its five arguments. A loop computes first partial derivatives of a sum of such forms, in
+which some arguments are replaced by their cotangents: version 0 of an argument is the argument, version 1 its
+cotangent. Paths with equal numbers of channels share the columns of a.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from llvmlite import ir
+
+from symnets.ops._node_code import Group
+from symnets.ops._paths import Plan
+from symnets.ops._vector_code import Value, VectorCode
+from symnets.ops._weight_code import Weights
+
+G, X, Y, W, A = range(5)
+"""The arguments of L."""
+Input = tuple[int, int]
+"""An argument and its version."""
+Versions = dict[int, int]
+"""Version of each argument of a term, without the argument by which it is differentiated."""
+
+
+def factor_starts(plan: Plan) -> dict[int, int]:
+    """First column of a for the paths of each number of channels."""
+    starts, columns = {}, 0
+    for channels in sorted({plan.channels(number) for number in range(len(plan.paths))}):
+        starts[channels] = columns
+        columns += channels
+    return starts
+
+
+def factor_columns(plan: Plan) -> int:
+    """Number of columns of a."""
+    return sum(factor_starts(plan))
+
+
+class ScaledSum(NamedTuple):
+    """Loop that computes derivatives of Σ_n L(..., cotangent n, ...), or of L if no cotangent is given.
+
+    Derivatives in g or x are sums over the edges of each node, in loops of their own. One loop computes those
+    in Y (edges), w (pairs of edges) and a (edges).
+    """
+
+    given: tuple[bool, ...]
+    """Whether the cotangent of each argument is given."""
+    outputs: tuple[int, ...]
+    """Arguments by which to differentiate: (G,), (X,), or some of Y, W and A in this order."""
+
+    def terms(self, output: int) -> list[Versions]:
+        """Terms of the derivative by an argument."""
+        others = [n for n in range(5) if n != output]
+        given = [n for n in others if self.given[n]] if any(self.given) else [-1]
+        return [{n: int(n == replaced) for n in others} for replaced in given]
+
+    @property
+    def inputs(self) -> list[Input]:
+        """Tables that the loop reads, in the order of its arguments."""
+        return sorted(
+            {item for output in self.outputs for term in self.terms(output) for item in term.items()}
+        )
+
+    def signature(self, weights: Weights) -> str:
+        """Argument types of the function `loop`, in the letters of `VectorCode`.
+
+        The arguments are: outputs; inputs; for sums at nodes the node at the other end and the pair of each
+        edge, else its sender and receiver; edges sorted by node or pair, position of the first edge of each;
+        first node or pair, last + 1.
+        """
+        return "r" * (len(self.outputs) + len(self.inputs)) + "iiiinn"
+
+
+def write_scaled_sum(module: ir.Module, plan: Plan, groups: list[Group], dtype: str, loop: ScaledSum) -> None:
+    """Write the function `loop`, which adds to rows of dg or dx, or overwrites rows of dY, dw and da."""
+    code = VectorCode(module, "loop", dtype, loop.signature(None), public=True)  # pyright: ignore
+    n_outputs = len(loop.outputs)
+    outputs, tables = code.arguments[:n_outputs], code.arguments[n_outputs:-6]
+    columns = [plan.irreps_out.dim, plan.irreps_in.dim, plan.irreps_filter.dim, plan.weight_numel]
+    columns.append(factor_columns(plan))
+
+    def rows(index: Sequence[Value]) -> list[Value]:
+        """Pointers to the rows of an edge in all inputs, from its row in each argument."""
+        pairs = zip(loop.inputs, tables, strict=True)
+        return [code.row_pointer(table, index[n], columns[n]) for (n, _), table in pairs]
+
+    if loop.outputs[0] in (G, X):
+        parts = [_node_part(module, plan, group, f"part_{k}", dtype, loop) for k, group in enumerate(groups)]
+        end, pair, order, start, low, high = code.arguments[-6:]
+        with code.loop(low, high) as node:
+            total = code.row_pointer(outputs[0], node, columns[loop.outputs[0]])
+            first, last = code.load_int(start, node), code.load_int(start, code.add_int(node, 1))
+            with code.loop(first, last) as position:
+                edge = code.load_int(order, position)
+                other = code.load_int(end, edge)
+                inputs = rows([other, other, edge, code.load_int(pair, edge), edge])
+                for part in parts:
+                    code.build.call(part, [total, *inputs])
+        code.build.ret_void()
+        return
+
+    parts = [_edge_part(module, plan, group, f"part_{k}", dtype, loop) for k, group in enumerate(groups)]
+    sender, receiver, order, start, low, high = code.arguments[-6:]
+    out = dict(zip(loop.outputs, outputs, strict=True))
+    # A register for each column of an edge's dY.
+    sums = code.allocate(max(columns[Y] * code.width, 1))
+
+    def clear(row: Value, n: int) -> None:
+        code.for_channels(
+            n, lambda first, lanes: code.store(code.constant(0.0, lanes), code.offset(row, first), lanes)
+        )
+
+    with code.loop(low, high) as pair:
+        d_weights = code.row_pointer(out[W], pair, columns[W]) if W in out else sums
+        if W in out:
+            clear(d_weights, columns[W])
+        with code.loop(code.load_int(start, pair), code.load_int(start, code.add_int(pair, 1))) as position:
+            edge = code.load_int(order, position)
+            ends = code.load_int(receiver, edge), code.load_int(sender, edge)
+            d_factors = code.row_pointer(out[A], edge, columns[A]) if A in out else sums
+            if A in out:
+                clear(d_factors, columns[A])
+            if Y in out:
+                clear(sums, columns[Y] * code.width)
+            inputs = rows([*ends, edge, pair, edge])
+            for part in parts:
+                code.build.call(part, [sums, d_weights, d_factors, *inputs])
+            if Y in out:
+                d_y = code.row_pointer(out[Y], edge, columns[Y])
+                for b in range(columns[Y]):
+                    code.store(code.sum_lanes(code.offset(sums, b * code.width)), code.offset(d_y, b))
+    code.build.ret_void()
+
+
+class _Part:
+    """Writer of a function for one edge and a group of paths, with what its kinds have in common.
+
+    Args:
+        outputs: number of pointers to outputs, before those to the inputs of the loop.
+    """
+
+    def __init__(
+        self,
+        module: ir.Module,
+        plan: Plan,
+        group: Group,
+        name: str,
+        dtype: str,
+        loop: ScaledSum,
+        outputs: int,
+    ) -> None:
+        self.code = VectorCode(module, name, dtype, "r" * (outputs + len(loop.inputs)), public=False)
+        self.plan, self.group = plan, group
+        self.outputs = self.code.arguments[:outputs]
+        self.input = dict(zip(loop.inputs, self.code.arguments[outputs:], strict=True))
+        self.channels = plan.channels(group[0][0])
+        self.first_factor = factor_starts(plan)[self.channels]
+
+    def couplings(self, filters: Iterable[int]) -> dict[tuple[int, int, int, int], Value]:
+        """Pointers to Σ_b CG_abk Y_b for each path, version of Y, and pair of columns (k of g, a of x).
+
+        These sums do not depend on the channel: they are computed first and stored.
+        """
+        code = self.code
+        sums: dict[tuple[int, int, int, int], Value] = {}
+        for number, terms in self.group:
+            for term in terms:
+                for version in filters:
+                    key = number, version, term.out, term.inp
+                    value = code.load(code.offset(self.input[Y, version], term.filter))
+                    sums[key] = code.fma(sums.get(key), code.constant(term.value), value)
+        memory = code.allocate(max(len(sums), 1))
+        places = {key: code.offset(memory, place) for place, key in enumerate(sums)}
+        for key, value in sums.items():
+            code.store(value, places[key])
+        return places
+
+    def finish(self) -> ir.Function:
+        """End the function."""
+        self.code.build.ret_void()
+        return self.code.function
+
+
+class _Registers:
+    """Numbers of some channels of the rows of an edge, each loaded once."""
+
+    def __init__(self, part: _Part, first: Value, lanes: int) -> None:
+        self.part, self.code, self.first, self.lanes = part, part.code, first, lanes
+        self._loaded: dict[tuple[int, int, int], Value] = {}
+        self.at_channel = {key: part.code.offset(p, first) for key, p in part.input.items() if key[0] != Y}
+
+    def load(self, argument: int, version: int, column: int) -> Value:
+        """Numbers of an argument from a column of channel 0 on."""
+        key = argument, version, column
+        if key not in self._loaded:
+            pointer = self.code.offset(self.at_channel[argument, version], column)
+            self._loaded[key] = self.code.load(pointer, self.lanes)
+        return self._loaded[key]
+
+    def weight(self, number: int, version: int) -> Value:
+        """Weights w of a path."""
+        return self.load(W, version, self.part.plan.weight_starts[number])
+
+    def factor(self, version: int) -> Value:
+        """Factors a of the channels."""
+        return self.load(A, version, self.part.first_factor)
+
+    def scaled(self, number: int, products: Iterable[tuple[int, int]]) -> Value:
+        """Σ w a over versions of w and a."""
+        total: Value | None = None
+        for w, a in products:
+            total = self.code.fma(total, self.weight(number, w), self.factor(a))
+        return total
+
+
+def _node_part(
+    module: ir.Module, plan: Plan, group: Group, name: str, dtype: str, loop: ScaledSum
+) -> ir.Function:
+    """Write a function (row of dg or dx, inputs)."""
+    part = _Part(module, plan, group, name, dtype, loop, 1)
+    code, (output,) = part.code, loop.outputs
+    source = X if output == G else G
+    terms = loop.terms(output)
+    # Terms with the same source and filter differ in their weights, which are added first.
+    products: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for term in terms:
+        products.setdefault((term[source], term[Y]), []).append((term[W], term[A]))
+    by_weight: dict[tuple[tuple[int, int], ...], list[tuple[int, int]]] = {}
+    for key, pairs in products.items():
+        by_weight.setdefault(tuple(pairs), []).append(key)
+    places = part.couplings(sorted({term[Y] for term in terms}))
+
+    def body(first: Value, lanes: int) -> None:
+        registers, row = _Registers(part, first, lanes), code.offset(part.outputs[0], first)
+        sums: dict[int, Value] = {}
+        for number, _ in group:
+            own = [(key[1:], place) for key, place in places.items() if key[0] == number]
+            for pairs, keys in by_weight.items():
+                path_sums: dict[int, Value] = {}
+                for (filter_version, k, a), place in own:
+                    to, origin = (k, a) if output == G else (a, k)
+                    for s in (s for s, f in keys if f == filter_version):
+                        factor, value = code.broadcast(place, lanes), registers.load(source, s, origin)
+                        path_sums[to] = code.fma(path_sums.get(to), factor, value)
+                weight = registers.scaled(number, pairs)
+                for to, value in path_sums.items():
+                    if to not in sums:
+                        sums[to] = code.load(code.offset(row, to), lanes)
+                    sums[to] = code.fma(sums[to], weight, value)
+        for to, value in sums.items():
+            code.store(value, code.offset(row, to), lanes)
+
+    code.for_channels(part.channels, body)
+    return part.finish()
+
+
+def _edge_part(
+    module: ir.Module, plan: Plan, group: Group, name: str, dtype: str, loop: ScaledSum
+) -> ir.Function:
+    """Write a function (sums of dY, row of dw, row of da, inputs).
+
+    With D = dL/d(w a) of a path and channel,
+
+        dw = Σ_{edges of the pair} D a,     da = Σ_p D w,     D = Σ_b Y_b h_b,     dY_b = Σ_c w a h_b,
+
+    and h_b = Σ_ak CG_abk g_k x_a. Without dY, D = Σ_k g_k Σ_a (Σ_b CG_abk Y_b) x_a needs fewer products.
+    """
+    part = _Part(module, plan, group, name, dtype, loop, 3)
+    code = part.code
+    sums, d_weights, d_factors = part.outputs
+    # For dw the versions of (g, x, Y) that each version of a multiplies, and for da those of w.
+    multiplied: dict[int, dict[int, list[tuple[int, int, int]]]] = {W: {}, A: {}}
+    for output, other in ((W, A), (A, W)):
+        for term in loop.terms(output) if output in loop.outputs else ():
+            multiplied[output].setdefault(term[other], []).append((term[G], term[X], term[Y]))
+    # For dY the products of weights and factors that multiply h of each version of (g, x).
+    products: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for term in loop.terms(Y) if Y in loop.outputs else ():
+        products.setdefault((term[G], term[X]), []).append((term[W], term[A]))
+    triples = {t for groups in multiplied.values() for versions in groups.values() for t in versions}
+    places = {} if products else part.couplings(sorted({filter_version for _, _, filter_version in triples}))
+
+    def body(first: Value, lanes: int) -> None:
+        registers = _Registers(part, first, lanes)
+        load, d_y, da = registers.load, {}, None
+        gx_products: dict[tuple[int, int, int, int], Value] = {}
+        for number, terms in group:
+            if products:
+                h: dict[tuple[int, int, int], Value] = {}
+                for g, x in sorted({*products, *((g, x) for g, x, _ in triples)}):
+                    for term in terms:
+                        key = g, x, term.out, term.inp
+                        if key not in gx_products:
+                            gx_products[key] = code.mul(load(G, g, term.out), load(X, x, term.inp))
+                        value = code.constant(term.value, lanes)
+                        h[g, x, term.filter] = code.fma(h.get((g, x, term.filter)), value, gx_products[key])
+                for (g, x), pairs in products.items():
+                    weight = registers.scaled(number, pairs)
+                    for b in sorted({term.filter for term in terms}):
+                        d_y[b] = code.fma(d_y.get(b), weight, h[g, x, b])
+            else:
+                h = {}
+
+            messages: dict[tuple[int, int], dict[int, Value]] = {}
+
+            def message(x: int, y: int, number: int = number, messages: dict = messages) -> dict[int, Value]:
+                """Σ_a (Σ_b CG_abk Y_b) x_a for each column k."""
+                if (x, y) not in messages:
+                    total: dict[int, Value] = {}
+                    for (owner, version, k, a), place in places.items():
+                        if (owner, version) == (number, y):
+                            total[k] = code.fma(total.get(k), code.broadcast(place, lanes), load(X, x, a))
+                    messages[x, y] = total
+                return messages[x, y]
+
+            def derivative(versions: list[tuple[int, int, int]], h: dict = h, message=message) -> Value:
+                """Sum of D over versions of (g, x, Y)."""
+                total: Value | None = None
+                for g, x, y in versions:
+                    if h:
+                        for b in sorted({b for *gx, b in h if gx == [g, x]}):
+                            filter_value = code.broadcast(code.offset(part.input[Y, y], b), lanes)
+                            total = code.fma(total, filter_value, h[g, x, b])
+                    else:
+                        for k, value in message(x, y).items():
+                            total = code.fma(total, load(G, g, k), value)
+                return total
+
+            known: dict[tuple[tuple[int, int, int], ...], Value] = {}
+            dw: Value | None = None
+            for output in (W, A):
+                for other, versions in multiplied[output].items():
+                    if tuple(versions) not in known:
+                        known[tuple(versions)] = derivative(versions)
+                    value = known[tuple(versions)]
+                    if output == W:
+                        dw = code.fma(dw, registers.factor(other), value)
+                    else:
+                        da = code.fma(da, registers.weight(number, other), value)
+            if dw is not None:
+                column = code.add_int(first, plan.weight_starts[number])
+                code.add_to(code.offset(d_weights, column), dw, lanes)
+        if da is not None:
+            code.add_to(code.offset(d_factors, code.add_int(first, part.first_factor)), da, lanes)
+        for b, value in d_y.items():
+            code.add_to(code.offset(sums, b * code.width), value, lanes)
+
+    code.for_channels(part.channels, body)
+    return part.finish()

@@ -1,0 +1,133 @@
+"""The fused tensor product with a factor for each edge and channel, as an autograd function of any order."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from symnets.ops._adjacency import Adjacency
+from symnets.ops._fused import needed_grads
+from symnets.ops._fused_plan import CompiledPlan, empty_hugepages
+from symnets.ops._paths import Plan
+from symnets.ops._scaled_code import A, G, ScaledSum, W, X, Y, factor_columns
+from symnets.ops._vector_code import LoopCall
+from symnets.ops._weight_code import WeightRows
+from symnets.threads import run
+
+Tensors = tuple[Tensor, ...]
+Optional = tuple[Tensor | None, ...]
+
+
+class ScaledPlan:
+    """Partial derivatives of the 5-linear form L(g, x, Y, w, a) of `_scaled_code`, by compiled loops.
+
+    Args:
+        plan: the product.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.n_factors, self.compiled = plan, factor_columns(plan), CompiledPlan(plan, WeightRows)
+
+    def partials(
+        self, edges: Adjacency, arguments: Tensors, cotangents: Optional, needs: tuple[bool, ...]
+    ) -> list[Tensor | None]:
+        """Derivatives of Σ_n L(..., cotangent n, ...), or of L if no cotangent is given.
+
+        Args:
+            edges: adjacency of the graph.
+            arguments: g, x, Y, w and a.
+            cotangents: of each argument, or None.
+            needs: whether the derivative in each argument is needed; it must not be zero.
+        """
+        given = tuple(cotangent is not None for cotangent in cotangents)
+        result: list[Tensor | None] = [None] * 5
+        for output in (G, X):
+            if needs[output]:
+                loop = ScaledSum(given, (output,))
+                other, (order, start) = (
+                    (edges.sender, edges.by_receiver) if output == G else (edges.receiver, edges.by_sender)
+                )
+                columns = (self.plan.irreps_out if output == G else self.plan.irreps_in).dim
+                result[output] = arguments[Y].new_zeros(len(start) - 1, columns)
+                self._run(loop, result, arguments, cotangents, (other, edges.pair, order, start))
+        on_edges = tuple(output for output in (Y, W, A) if needs[output])
+        if on_edges:
+            order, start = edges.by_pair
+            n_edges, like = len(edges.sender), arguments[X]
+            shapes = {
+                Y: (n_edges, self.plan.irreps_filter.dim),
+                W: (len(start) - 1, self.plan.weight_numel),
+                A: (n_edges, self.n_factors),
+            }
+            for output in on_edges:
+                result[output] = empty_hugepages(*shapes[output], like)
+            loop = ScaledSum(given, on_edges)
+            self._run(loop, result, arguments, cotangents, (edges.sender, edges.receiver, order, start))
+        return result
+
+    def _run(
+        self,
+        loop: ScaledSum,
+        result: list[Tensor | None],
+        arguments: Tensors,
+        cotangents: Optional,
+        graph: Any,
+    ) -> None:
+        outputs = [result[output] for output in loop.outputs]
+        inputs = [(cotangents if version else arguments)[n] for n, version in loop.inputs]
+        function = self.compiled.function(loop, inputs[0].dtype)  # pyright: ignore[reportOptionalMemberAccess]
+        run(LoopCall(function, *outputs, *inputs, *graph), graph[-1] * self.plan.work)  # pyright: ignore
+
+
+class ScaledPartials(torch.autograd.Function):
+    """Autograd function of partial derivatives of L at (g, x, Y, w, a); None for those not needed.
+
+    The gradient of Σ_n <t_n, dL/dn> is that of Σ_n L(..., t_n, ...): the function is its own derivative.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        g: Tensor,
+        x: Tensor,
+        y: Tensor,
+        w: Tensor,
+        a: Tensor,
+        plan: ScaledPlan,
+        edges: Adjacency,
+        needs: tuple[bool, ...],
+    ) -> Optional:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(g, x, y, w, a)
+        ctx.plan, ctx.edges = plan, edges
+        return tuple(plan.partials(edges, (g, x, y, w, a), (None,) * 5, needs))
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> Optional:  # pyright: ignore[reportIncompatibleMethodOverride]
+        plan, edges, arguments, needs = ctx.plan, ctx.edges, ctx.saved_tensors, needed_grads(ctx)[:5]
+        given = [n for n, cotangent in enumerate(cotangents) if cotangent is not None]
+        if len(given) > 1 and not torch.is_grad_enabled():
+            return (*plan.partials(edges, arguments, cotangents, needs), None, None, None)
+        gradients: list[Tensor | None] = [None] * 5
+        for n in given:
+            replaced = [cotangents[n] if m == n else argument for m, argument in enumerate(arguments)]
+            others = tuple(need and m != n for m, need in enumerate(needs))
+            if any(others):
+                terms: Any = ScaledPartials.apply(*replaced, plan, edges, others)
+                for m, term in enumerate(terms):
+                    before = gradients[m]
+                    if term is not None:
+                        gradients[m] = term if before is None else before + term
+        return (*gradients, None, None, None)
+
+
+def scaled_sum(plan: ScaledPlan, x: Tensor, y: Tensor, w: Tensor, a: Tensor, edges: Adjacency) -> Tensor:
+    """dL/dg (x, Y, w, a): the product with weights w a, summed over the edges of each receiver."""
+    needs = (True, False, False, False, False)
+    return ScaledPartials.apply(x.new_empty(0), x, y, w, a, plan, edges, needs)[G]  # pyright: ignore
+
+
+def scaled_overlaps(plan: ScaledPlan, g: Tensor, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
+    """dL/da (g, x, Y, w): inner products of g at the receiver and the product of the edge, a channel each."""
+    needs = (False, False, False, False, True)
+    return ScaledPartials.apply(g, x, y, w, x.new_empty(0), plan, edges, needs)[A]  # pyright: ignore
