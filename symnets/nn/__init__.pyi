@@ -1,11 +1,17 @@
 from ._activations import Gate as Gate
 from ._activations import NormActivation as NormActivation
 from ._attention import Attention as Attention
+from ._circular_convolution import CircularConvolution as CircularConvolution
+from ._circular_convolution import MagnitudeActivation as MagnitudeActivation
+from ._circular_convolution import Magnitudes as Magnitudes
 from ._convolution import Convolution as Convolution
 from ._convolution import tabulate as tabulate
 from ._dropout import Dropout as Dropout
 from ._edges import EdgeGeometry as EdgeGeometry
 from ._edges import Edges as Edges
+from ._envelopes import cosine_envelope as cosine_envelope
+from ._envelopes import polynomial_envelope as polynomial_envelope
+from ._envelopes import xplor_envelope as xplor_envelope
 from ._interaction import Interaction as Interaction
 from ._linear import Linear as Linear
 from ._linear import SpeciesLinear as SpeciesLinear
@@ -20,9 +26,9 @@ from ._norms import RMSNorm as RMSNorm
 from ._pair_interaction import PairEmbedding as PairEmbedding
 from ._pair_interaction import PairInteraction as PairInteraction
 from ._radial import BesselBasis as BesselBasis
+from ._radial import ChebyshevBasis as ChebyshevBasis
+from ._radial import GaussianBasis as GaussianBasis
 from ._radial import SineBasis as SineBasis
-from ._radial import polynomial_envelope as polynomial_envelope
-from ._radial import xplor_envelope as xplor_envelope
 from ._species import AtomicEnergy as AtomicEnergy
 from ._species import SpeciesIndex as SpeciesIndex
 from ._species import species_numbers as species_numbers
@@ -34,14 +40,19 @@ __all__ = [
     "Attention",
     "BatchNorm",
     "BesselBasis",
+    "ChebyshevBasis",
+    "CircularConvolution",
     "Convolution",
     "Dropout",
     "EdgeGeometry",
     "Edges",
     "Gate",
+    "GaussianBasis",
     "Interaction",
     "LayerNorm",
     "Linear",
+    "MagnitudeActivation",
+    "Magnitudes",
     "ManyBodyInteraction",
     "ManyBodyProduct",
     "NormActivation",
@@ -51,6 +62,7 @@ __all__ = [
     "SineBasis",
     "SpeciesIndex",
     "SpeciesLinear",
+    "cosine_envelope",
     "modification",
     "polynomial_envelope",
     "species_numbers",

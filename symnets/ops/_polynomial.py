@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symnets.ops._contraction_plan import ContractionPlan
-from symnets.ops._polynomial_code import Needed, arguments, polynomial_loops, widths
+from symnets.ops._polynomial_code import Needed, PolynomialPlan, arguments, polynomial_loops, widths
 from symnets.ops._vector_code import CompiledModule, LoopCall
 from symnets.threads import run
 
@@ -27,14 +26,14 @@ class SpeciesOrder:
 class FusedPolynomial:
     """Compiled loops for the polynomial of a plan and its partial derivatives, each compiled at first use."""
 
-    def __init__(self, plan: ContractionPlan) -> None:
+    def __init__(self, plan: PolynomialPlan) -> None:
         self.plan = plan
         self._modules: dict[tuple[str, int, Needed], CompiledModule] = {}
 
     def __deepcopy__(self, memo: object) -> "FusedPolynomial":
         return self  # immutable, and machine code cannot be copied
 
-    def __reduce__(self) -> tuple[type["FusedPolynomial"], tuple[ContractionPlan]]:
+    def __reduce__(self) -> tuple[type["FusedPolynomial"], tuple[PolynomialPlan]]:
         return FusedPolynomial, (self.plan,)
 
     def partials(
@@ -53,7 +52,7 @@ class FusedPolynomial:
             kinds = {width.name: arguments(len(directions)) for width in functions}
             self._modules[key] = CompiledModule(polynomial_loops(self.plan, *key), kinds)
         outputs = (
-            x.new_empty(x.shape[0], self.plan.irreps_out.dim) if needed.by_g else None,
+            x.new_empty(x.shape[0], self.plan.outputs.dim * self.plan.channels) if needed.by_g else None,
             torch.zeros_like(c, memory_format=torch.contiguous_format) if needed.by_c else None,
             x.new_empty(x.shape) if needed.by_x else None,
         )

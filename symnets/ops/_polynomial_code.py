@@ -15,15 +15,29 @@ different memory, so that threads can share the work.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from e3nn import o3
 from llvmlite import ir
 
-from symnets.ops._contraction_plan import ContractionPlan
+from symnets.ops._contraction_plan import Monomial
 from symnets.ops._vector_code import I64, REALS, REGISTER, Value, VectorCode
 
 Parts = dict[int, Value]
 """Parts v_S of a dual number by the set S, encoded as a bit mask."""
+
+
+class PolynomialPlan(Protocol):
+    """Protocol of a polynomial: its channels, irreps and terms."""
+
+    channels: int
+    """Number of channels; they are independent of each other."""
+    variables: o3.Irreps
+    """Irreps of one channel of x."""
+    outputs: o3.Irreps
+    """Irreps of one channel of the result."""
+    terms: list[Monomial]
+    """Monomials of the components of x, each once for each component of the result."""
 
 
 class Needed(NamedTuple):
@@ -72,7 +86,7 @@ class PolynomialCode:
     def __init__(
         self,
         code: VectorCode,
-        plan: ContractionPlan,
+        plan: PolynomialPlan,
         lanes: int,
         needed: Needed,
         *,
@@ -178,7 +192,7 @@ def arguments(directions: int) -> str:
     return "rrrrrr" + "r" * directions + "iinn"
 
 
-def polynomial_loops(plan: ContractionPlan, dtype: str, directions: int, needed: Needed) -> ir.Module:
+def polynomial_loops(plan: PolynomialPlan, dtype: str, directions: int, needed: Needed) -> ir.Module:
     """LLVM module with one public function for each of the `widths`."""
     module = ir.Module("polynomial")
     length = max(1, MAX_TERMS // 3**directions)
@@ -207,7 +221,7 @@ def polynomial_loops(plan: ContractionPlan, dtype: str, directions: int, needed:
 
 
 def _write_part(
-    code: VectorCode, plan: ContractionPlan, lanes: int, needed: Needed, terms: range
+    code: VectorCode, plan: PolynomialPlan, lanes: int, needed: Needed, terms: range
 ) -> ir.Function:
     """Write a function of a chunk of terms for the nodes of one species.
 

@@ -14,6 +14,7 @@ SPECIES = (1, 6, 8)
 SMALL = {"cutoff": 4.0, "channels": 4, "layers": 4, "radial_hidden": (8,), "mean_neighbors": 20.0}
 """Four layers: with fewer, the features that `parity` adds cannot reach the energy."""
 OWN = {
+    "Allegro": {"layers": 3, "latent": 8, "hidden": (8,)},
     "MACE": {"layers": 2},
     "SevenNet": {"irreps": ("4x0e", *["4x0e+3x1o+2x2e"] * 3, "4x0e"), "parity": True, "switch_on": 3.0},
 }

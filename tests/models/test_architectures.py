@@ -12,7 +12,7 @@ from symnets.potentials import ModelConfig
 
 
 def test_all_energy_models_are_found_and_nothing_else():
-    assert set(architectures()) == {"Invariant", "MACE", "NequIP", "SevenNet"}
+    assert set(architectures()) == {"Allegro", "Invariant", "MACE", "NequIP", "SevenNet"}
 
 
 @pytest.mark.parametrize("name", architectures())
