@@ -47,6 +47,7 @@ from ._size import Size as Size
 from ._size import count_weights as count_weights
 from ._size import size as size
 from ._tensor_field_network import TensorFieldNetwork as TensorFieldNetwork
+from ._tensors import Tensors as Tensors
 from ._vgg import VGG as VGG
 from ._zbl import WithZBL as WithZBL
 
@@ -82,6 +83,7 @@ __all__ = [
     "Signals",
     "Size",
     "TensorFieldNetwork",
+    "Tensors",
     "WithZBL",
     "alpha_tilde",
     "architectures",

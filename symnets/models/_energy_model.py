@@ -104,7 +104,7 @@ def features_after_last_layer(irreps_last: str | None, scalars: o3.Irreps) -> o3
     if irreps_last is None:
         return scalars
     try:
-        irreps = o3.Irreps(irreps_last).remove_zero_multiplicities()
+        irreps = o3.Irreps([(mul, ir) for mul, ir in o3.Irreps(irreps_last) if mul])
     except ValueError as error:
         raise ValueError(f"irreps_last: expected irreps such as 32x0e+16x1o, got {irreps_last!r}") from error
     if not irreps or irreps[0].ir != o3.Irrep("0e") or len({ir for _, ir in irreps}) < len(irreps):
