@@ -9,6 +9,7 @@ from ._cloud_classifier import CloudClassifier as CloudClassifier
 from ._convolutional import Convolutional as Convolutional
 from ._dense import Dense as Dense
 from ._efficientnet import EfficientNet as EfficientNet
+from ._egnn import EGNN as EGNN
 from ._energy_model import EnergyModel as EnergyModel
 from ._ensemble import Ensemble as Ensemble
 from ._force_field import Compiled as Compiled
@@ -36,6 +37,7 @@ from ._nequip import NequIP as NequIP
 from ._parametrization import Conversion as Conversion
 from ._parametrization import alpha_tilde as alpha_tilde
 from ._parametrization import convert as convert
+from ._plain_point_net import PlainPointNet as PlainPointNet
 from ._resnet import BasicBlock as BasicBlock
 from ._resnet import ResNet as ResNet
 from ._scaled import Scaled as Scaled
@@ -52,6 +54,7 @@ from ._vgg import VGG as VGG
 from ._zbl import WithZBL as WithZBL
 
 __all__ = [
+    "EGNN",
     "FROM_DATA",
     "IMAGE_NETS",
     "MACE",
@@ -76,6 +79,7 @@ __all__ = [
     "LeNet",
     "Linearized",
     "NequIP",
+    "PlainPointNet",
     "ResNet",
     "SE3Transformer",
     "Scaled",

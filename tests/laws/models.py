@@ -17,6 +17,7 @@ OWN = {
     "Allegro": {"layers": 3, "latent": 8, "hidden": (8,)},
     "MACE": {"layers": 2},
     "SevenNet": {"irreps": ("4x0e", *["4x0e+3x1o+2x2e"] * 3, "4x0e"), "parity": True, "switch_on": 3.0},
+    "TensorFieldNetwork": {"lmax": 1},
 }
 """Options of single architectures."""
 UNEVEN = {"shift": (-13.6, -1029.1, -2043.2), "scale": (0.5, 1.0, 2.0)}
