@@ -9,6 +9,7 @@ from torch import nn
 from symnets.models._alexnet import AlexNet
 from symnets.models._efficientnet import EfficientNet
 from symnets.models._fully_connected import FullyConnected
+from symnets.models._harmonic_network import HarmonicNetwork2D
 from symnets.models._lenet import LeNet
 from symnets.models._resnet import ResNet
 from symnets.models._vgg import VGG
@@ -34,6 +35,9 @@ _NETS = {
     "resnet": _NamedNet(ResNet, "ResNet-18 made narrower: 8 residual blocks with batch normalisation"),
     "efficientnet": _NamedNet(
         EfficientNet, "EfficientNet-B0 made shorter and narrower: 7 inverted residuals"
+    ),
+    "harmonic": _NamedNet(
+        HarmonicNetwork2D, "harmonic network: 5 convolutions by circular harmonics, invariant under rotations"
     ),
 }
 IMAGE_NETS = {name: net.description for name, net in _NETS.items()}
