@@ -58,13 +58,13 @@ from ._packing import relax_packing as relax_packing
 from ._packing_averages import PackingAverages as PackingAverages
 from ._packing_averages import average_packings as average_packings
 from ._packing_averages import jamming_threshold as jamming_threshold
+from ._regime_config import RegimeConfig as RegimeConfig
+from ._regime_config import RegimeLoss as RegimeLoss
 from ._regime_descent import descend_regime as descend_regime
 from ._regime_kernels import regime_kernels as regime_kernels
-from ._regimes import RegimeConfig as RegimeConfig
-from ._regimes import RegimeLoss as RegimeLoss
+from ._regime_start import regime_net as regime_net
+from ._regime_start import regime_patterns as regime_patterns
 from ._regimes import TrainedRegime as TrainedRegime
-from ._regimes import regime_net as regime_net
-from ._regimes import regime_patterns as regime_patterns
 from ._regimes import train_regime as train_regime
 from ._regimes import weight_change as weight_change
 

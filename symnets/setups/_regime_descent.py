@@ -10,14 +10,9 @@ from symnets.data import Batch
 from symnets.device import usable_device
 from symnets.models import Scaled
 from symnets.setups._dense_nets import LOSSES, ReportProgress
-from symnets.setups._regimes import (
-    RegimeConfig,
-    Rescaled,
-    TrainedRegime,
-    _inputs,
-    regime_net,
-    regime_patterns,
-)
+from symnets.setups._regime_config import RegimeConfig
+from symnets.setups._regime_start import regime_inputs, regime_net, regime_patterns
+from symnets.setups._regimes import Rescaled, TrainedRegime
 from symnets.sweeps import checkpoint
 from symnets.training import (
     MSE,
@@ -52,8 +47,8 @@ def descend_regime(
     first = configs[0]
     device, dtype = usable_device(first.device), getattr(torch, first.dtype)
     tasks = [regime_patterns(config) for config in configs]
-    train = Batch(_inputs(first, [t.x_train for t in tasks]), torch.stack([t.y_train for t in tasks]))
-    test = Batch(_inputs(first, [t.x_test for t in tasks]), torch.stack([t.y_test for t in tasks]))
+    train = Batch(regime_inputs(first, [t.x_train for t in tasks]), torch.stack([t.y_train for t in tasks]))
+    test = Batch(regime_inputs(first, [t.x_test for t in tasks]), torch.stack([t.y_test for t in tasks]))
     nets: Any = [regime_net(config, train.inputs.shape[2:]) for config in configs]
     model = type(nets[0]).stack(nets).to(device, dtype)
     predictor = Scaled(model, first.alpha_tilde, keep_start=True)
