@@ -1,6 +1,8 @@
 from ._activations import Gate as Gate
 from ._activations import NormActivation as NormActivation
 from ._attention import Attention as Attention
+from ._cartesian import irreps_to_matrix as irreps_to_matrix
+from ._cartesian import matrix_to_irreps as matrix_to_irreps
 from ._circular_convolution import CircularConvolution as CircularConvolution
 from ._circular_convolution import MagnitudeActivation as MagnitudeActivation
 from ._circular_convolution import Magnitudes as Magnitudes
@@ -29,9 +31,14 @@ from ._radial import BesselBasis as BesselBasis
 from ._radial import ChebyshevBasis as ChebyshevBasis
 from ._radial import GaussianBasis as GaussianBasis
 from ._radial import SineBasis as SineBasis
+from ._rotations import SO3Grid as SO3Grid
 from ._species import AtomicEnergy as AtomicEnergy
 from ._species import SpeciesIndex as SpeciesIndex
 from ._species import species_numbers as species_numbers
+from ._sphere import S2Grid as S2Grid
+from ._sphere_convolution import S2Convolution as S2Convolution
+from ._sphere_convolution import SO3Activation as SO3Activation
+from ._sphere_convolution import SO3Convolution as SO3Convolution
 
 __all__ = [
     "HOOKS",
@@ -59,10 +66,17 @@ __all__ = [
     "PairEmbedding",
     "PairInteraction",
     "RMSNorm",
+    "S2Convolution",
+    "S2Grid",
+    "SO3Activation",
+    "SO3Convolution",
+    "SO3Grid",
     "SineBasis",
     "SpeciesIndex",
     "SpeciesLinear",
     "cosine_envelope",
+    "irreps_to_matrix",
+    "matrix_to_irreps",
     "modification",
     "polynomial_envelope",
     "species_numbers",

@@ -1,23 +1,17 @@
-"""Radial functions of an edge: Bessel bases, and envelopes that go smoothly to zero at the cutoff."""
+"""Radial functions of an edge: bases of Bessel functions, Gaussians and Chebyshev polynomials."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from symnets.nn._envelopes import polynomial_envelope, xplor_envelope
 
-def polynomial_envelope(x: Float[Tensor, "..."], p: int = 6) -> Float[Tensor, "..."]:
-    """Smooth cutoff function of x = r / r_c: 1 at 0, and 0 from 1 on, where two derivatives vanish.
-
-        u(x) = 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2)     for x < 1.
-
-    Source: Gasteiger et al. 2020, arXiv:2003.03123, eq. 8.
-    """
-    clamped = x.clamp(max=1.0)
-    power = clamped**p
-    a, b, c = (p + 1) * (p + 2) / 2, p * (p + 2), p * (p + 1) / 2
-    return 1 - power * (a - clamped * (b - c * clamped))
+Envelope = Callable[[Tensor], Tensor]
+"""Function of r / r_c that goes smoothly to zero at 1, such as `polynomial_envelope`."""
 
 
 class BesselBasis(nn.Module):
@@ -31,11 +25,15 @@ class BesselBasis(nn.Module):
         cutoff: r_c in Å.
         n_basis: number of functions.
         p: order of `polynomial_envelope`.
+        envelope: function u of r / r_c in its place, such as `cosine_envelope`.
     """
 
-    def __init__(self, cutoff: float, n_basis: int = 8, p: int = 6) -> None:
+    def __init__(
+        self, cutoff: float, n_basis: int = 8, p: int | float = 6, *, envelope: Envelope | None = None
+    ) -> None:
         super().__init__()
         self.cutoff, self.p = cutoff, p
+        self.envelope = envelope or partial(polynomial_envelope, p=p)
         self.frequencies = nn.Parameter(
             math.pi * torch.arange(1, n_basis + 1, dtype=torch.get_default_dtype())
         )
@@ -43,22 +41,8 @@ class BesselBasis(nn.Module):
     def forward(self, distances: Float[Tensor, " edges"]) -> Float[Tensor, "edges n_basis"]:
         """Basis functions at distances in Å."""
         x = distances / self.cutoff
-        amplitude = 2 / self.cutoff * polynomial_envelope(x, self.p) / distances
+        amplitude = 2 / self.cutoff * self.envelope(x) / distances
         return torch.sin(x[:, None] * self.frequencies) * amplitude[:, None]
-
-
-def xplor_envelope(r: Float[Tensor, "..."], on: float, cutoff: float) -> Float[Tensor, "..."]:
-    """Smooth cutoff function of r: 1 below `on`, 0 above `cutoff`, and a polynomial in r² between them.
-
-        u(r) = (c² - r²)² (c² + 2 r² - 3 on²) / (c² - on²)³,     c = cutoff,
-
-    with all lengths in one unit. Its slope vanishes at both ends, where its second derivative jumps. With
-    s = (r² - on²) / (c² - on²) it is (1 - s)² (1 + 2 s).
-
-    Source: the smoothing function of X-PLOR, as HOOMD-blue's documentation of pair potentials states it.
-    """
-    s = (r.clamp(on, cutoff) ** 2 - on**2) / (cutoff**2 - on**2)
-    return (1 - s) ** 2 * (1 + 2 * s)
 
 
 class SineBasis(nn.Module):
@@ -99,3 +83,59 @@ class SineBasis(nn.Module):
             envelope = xplor_envelope(distances, self.switch_on, self.cutoff)
         amplitude = 2 / self.cutoff * envelope / distances
         return torch.sin(distances[:, None] * self.wave_numbers) * amplitude[:, None]
+
+
+class GaussianBasis(nn.Module):
+    """Radial basis of Gaussians at equal distances, times an envelope:
+
+        b_n(r) = exp(-((r - μ_n) / Δ)²) / 1.12 · u(r / r_c),     μ_n = nΔ,     Δ = r_c / (N + 1),
+
+    for n = 1 ... N. Without u the sum of squares is about 1 between the first and the last μ_n. Up to u these
+    are the functions of `e3nn.math.soft_one_hot_linspace`.
+
+    Source: Schütt et al. 2017, SchNet, arXiv:1706.08566.
+
+    Args:
+        cutoff: r_c in Å.
+        n_basis: number of functions N.
+        envelope: function u of r / r_c.
+    """
+
+    def __init__(self, cutoff: float, n_basis: int = 8, *, envelope: Envelope = polynomial_envelope) -> None:
+        super().__init__()
+        self.cutoff, self.n_basis, self.envelope = cutoff, n_basis, envelope
+
+    def forward(self, distances: Float[Tensor, " edges"]) -> Float[Tensor, "edges n_basis"]:
+        """Basis functions at distances in Å."""
+        x = distances[:, None] / self.cutoff
+        n = torch.arange(1, self.n_basis + 1, dtype=x.dtype, device=x.device)
+        return torch.exp(-(((self.n_basis + 1) * x - n) ** 2)) * (self.envelope(x) / 1.12)
+
+
+class ChebyshevBasis(nn.Module):
+    """Radial basis of Chebyshev polynomials, times an envelope:
+
+        b_n(r) = T_n(2 r / r_c - 1) u(r / r_c),     T_n(cos θ) = cos(nθ),
+
+    for n = 0 ... N-1, by T_n+1(t) = 2t T_n(t) - T_n-1(t). Without u, |b_n| <= 1.
+
+    Source: Shapeev 2016, moment tensor potentials, arXiv:1512.06054.
+
+    Args:
+        cutoff: r_c in Å.
+        n_basis: number of functions N.
+        envelope: function u of r / r_c.
+    """
+
+    def __init__(self, cutoff: float, n_basis: int = 8, *, envelope: Envelope = polynomial_envelope) -> None:
+        super().__init__()
+        self.cutoff, self.n_basis, self.envelope = cutoff, n_basis, envelope
+
+    def forward(self, distances: Float[Tensor, " edges"]) -> Float[Tensor, "edges n_basis"]:
+        """Basis functions at distances in Å."""
+        x = distances / self.cutoff
+        t = 2 * x - 1
+        functions = [torch.ones_like(t), t]
+        while len(functions) < self.n_basis:
+            functions.append(2 * t * functions[-1] - functions[-2])
+        return torch.stack(functions[: self.n_basis], dim=1) * self.envelope(x)[:, None]
