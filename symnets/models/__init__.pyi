@@ -48,7 +48,11 @@ from ._signals import signals as signals
 from ._size import Size as Size
 from ._size import count_weights as count_weights
 from ._size import size as size
+from ._spherical_cnn import SphericalCNN as SphericalCNN
 from ._tensor_field_network import TensorFieldNetwork as TensorFieldNetwork
+from ._tensor_model import TensorModel as TensorModel
+from ._tensor_model import TensorPrediction as TensorPrediction
+from ._tensor_output import TensorOutput as TensorOutput
 from ._tensors import Tensors as Tensors
 from ._vgg import VGG as VGG
 from ._zbl import WithZBL as WithZBL
@@ -86,7 +90,11 @@ __all__ = [
     "SevenNet",
     "Signals",
     "Size",
+    "SphericalCNN",
     "TensorFieldNetwork",
+    "TensorModel",
+    "TensorOutput",
+    "TensorPrediction",
     "Tensors",
     "WithZBL",
     "alpha_tilde",

@@ -1,6 +1,7 @@
 """Model files: weights and the recipe that rebuilds a model, in one checked file that runs no code.
 
-A file holds a force field (its kind is "model") or an image net ("image net").
+A file holds a force field (its kind is "model"), a tensor model ("tensor model") or an image net ("image
+net").
 """
 
 import os
@@ -20,6 +21,8 @@ from symnets.models._force_field import Compiled, ForceField
 from symnets.models._import_path import import_object
 from symnets.models._linearized import Linearized
 from symnets.models._scaled import Scaled
+from symnets.models._tensor_model import TensorModel
+from symnets.models._tensors import Tensors
 from symnets.models._zbl import WithZBL
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -27,33 +30,36 @@ Classes = Mapping[str, type[nn.Module]]
 
 CLASSES = "SYMNETS_CLASSES"
 """Environment variable with import paths of classes that model files may name, separated by commas."""
-FORCE_FIELD, IMAGE_NET = "model", "image net"
+FORCE_FIELD, TENSOR_MODEL, IMAGE_NET = KINDS = "model", "tensor model", "image net"
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
 def save(model: nn.Module, path: str | Path, *, extra: Mapping[str, Any] | None = None) -> None:
-    """Write a force field or an image net, with its buffers, to one file, atomically.
+    """Write a force field, a tensor model or an image net, with its buffers, to one file, atomically.
 
     A model of a class of your own is saved too, if its `config` has the arguments of its constructor by name;
     pass the class to `load`.
 
     Args:
-        model: a `ForceField`, or an image net such as `image_net` makes.
+        model: a `ForceField`, a `TensorModel` or `Tensors`, or an image net such as `image_net` makes.
         path: such as "model.safetensors".
         extra: more to keep in the header, anything JSON can hold: the training configuration, or the data set
             and how its pixels were normalised.
 
     Raises:
-        ValueError: the model is neither, or has no `config`; or its class has the name of one of symnets.
+        ValueError: the model is none of these, or has no `config`; or its class has the name of one of
+            symnets.
     """
     if isinstance(model, ForceField):
         kind = FORCE_FIELD
+    elif isinstance(model, TensorModel | Tensors):
+        kind = TENSOR_MODEL
     elif is_image_net(type(model)):
         kind = IMAGE_NET
     else:
         raise ValueError(
-            f"model: expected a ForceField or an image net, got {type(model).__name__}; wrap an energy "
-            "model, ForceField(model); save the state_dict of other models yourself"
+            f"model: expected a ForceField, a TensorModel or an image net, got {type(model).__name__}; wrap "
+            "an energy model, ForceField(model); save the state_dict of other models yourself"
         )
     recipe = _recipe(model, _known(kind))
     dtype = str(next(p.dtype for p in model.parameters() if p.is_floating_point())).removeprefix("torch.")
@@ -97,7 +103,7 @@ def load(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
 ) -> nn.Module:
-    """Read a force field or an image net, in eval mode.
+    """Read a force field, a tensor model or an image net, in eval mode.
 
     No code of the file is run: it can only name classes of symnets, those in `classes`, and those whose
     import paths, such as "mine.nets:MyNet", are in the environment variable SYMNETS_CLASSES, separated by
@@ -105,7 +111,8 @@ def load(
 
     Args:
         path: a file written by `save`.
-        expected: class that the model must have, such as `ForceField`.
+        expected: class that the model must have, such as `ForceField`; of a tensor model with energies it is
+            the force field.
         classes: your own classes that the file may name.
         device: where to put the model, such as "cuda".
         dtype: of weights and arithmetic; by default as saved.
@@ -119,9 +126,11 @@ def load(
         force_field = load("model.safetensors", ForceField)
     """
     path, device = Path(path), usable_device(device)
-    kind = read_kind(path, FORCE_FIELD, IMAGE_NET)
+    kind = read_kind(path, *KINDS)
     with torch.inference_mode(False), on_device("cpu"):  # whatever the caller has set
         model = _read(path, kind, classes).to(device=device, dtype=dtype).eval()
+    if isinstance(model, TensorModel) and expected is ForceField and model.force_field is not None:
+        return model.force_field
     if not isinstance(model, expected):
         article = "an" if kind == IMAGE_NET else "a"
         name = "force field" if kind == FORCE_FIELD else kind
@@ -139,7 +148,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: the file is cut short, altered, or no symnets model.
     """
-    return _checked(path, read_header(path, read_kind(path, FORCE_FIELD, IMAGE_NET)))
+    return _checked(path, read_header(path, read_kind(path, *KINDS)))
 
 
 def _known(kind: str, classes: Iterable[type[nn.Module]] = ()) -> Classes:
@@ -147,7 +156,7 @@ def _known(kind: str, classes: Iterable[type[nn.Module]] = ()) -> Classes:
     if kind == IMAGE_NET:
         known = dict(image_net_classes())
     else:
-        wrappers = (Compiled, ForceField, Linearized, Scaled, WithZBL)
+        wrappers = (Compiled, ForceField, Linearized, Scaled, TensorModel, Tensors, WithZBL)
         known = {cls.__name__: cls for cls in wrappers} | architectures()
     for cls in classes:
         if known.setdefault(cls.__name__, cls) is not cls:
@@ -181,13 +190,17 @@ def _build(recipe: Mapping[str, Any], known: Classes) -> nn.Module:
     arguments = recipe.get("arguments")
     if not isinstance(arguments, Mapping):
         raise ValueError(f"the file's arguments of {name}: expected names and values, got {arguments!r:.80}")
-    arguments = {k: _build(v, known) if isinstance(v, dict) else v for k, v in arguments.items()}
+    arguments = {k: _build(v, known) if _is_recipe(v) else v for k, v in arguments.items()}
     try:
         return cls(**arguments)
-    except TypeError as error:
+    except (AttributeError, TypeError) as error:
         raise ValueError(
             f"the file's arguments do not fit {name}: {error}; was it saved by a newer symnets?"
         ) from error
+
+
+def _is_recipe(value: Any) -> bool:
+    return isinstance(value, dict) and "class" in value
 
 
 def _own_class(name: str) -> type[nn.Module] | None:

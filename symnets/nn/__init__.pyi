@@ -27,6 +27,9 @@ from ._norms import LayerNorm as LayerNorm
 from ._norms import RMSNorm as RMSNorm
 from ._pair_interaction import PairEmbedding as PairEmbedding
 from ._pair_interaction import PairInteraction as PairInteraction
+from ._products import FullyConnectedTensorProduct as FullyConnectedTensorProduct
+from ._products import SelfInteraction as SelfInteraction
+from ._products import TensorSquare as TensorSquare
 from ._radial import BesselBasis as BesselBasis
 from ._radial import ChebyshevBasis as ChebyshevBasis
 from ._radial import GaussianBasis as GaussianBasis
@@ -53,6 +56,7 @@ __all__ = [
     "Dropout",
     "EdgeGeometry",
     "Edges",
+    "FullyConnectedTensorProduct",
     "Gate",
     "GaussianBasis",
     "Interaction",
@@ -71,9 +75,11 @@ __all__ = [
     "SO3Activation",
     "SO3Convolution",
     "SO3Grid",
+    "SelfInteraction",
     "SineBasis",
     "SpeciesIndex",
     "SpeciesLinear",
+    "TensorSquare",
     "cosine_envelope",
     "irreps_to_matrix",
     "matrix_to_irreps",

@@ -1,0 +1,97 @@
+"""TensorModel: a graph network with several named tensor outputs, and energies and forces if wanted."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.data import AtomGraph
+from symnets.models._force_field import ForceField
+from symnets.models._tensor_output import TensorOutput
+
+
+class TensorPrediction(NamedTuple):
+    """Prediction of a tensor model for a batch of structures; None for what it does not predict."""
+
+    tensors: dict[str, Tensor]
+    """Outputs by name, each (structures, ...) or (atoms, ...)."""
+    energy: Float[Tensor, " graphs"] | None = None
+    """As in `EnergyForces`, and so are the others."""
+    forces: Float[Tensor, "atoms 3"] | None = None
+    stress: Float[Tensor, "graphs 3 3"] | None = None
+    node_energy: Float[Tensor, " atoms"] | None = None
+
+
+class TensorModel(nn.Module):
+    """Several named tensor outputs of one graph network, which are trained together.
+
+    Args:
+        model: a graph network with `node_features`, such as `NequIP`; or a `ForceField` of one, whose
+            energies and forces are then predicted, too, at the cost of a second pass through the network.
+        outputs: a `TensorOutput`, or its fields, for each name.
+
+    Raises:
+        ValueError: no output, or the features of the network lack an irrep of one; the message names it.
+
+    Example:
+        net = NequIP(["H", "C"], irreps_last="64x0e+64x1o+64x2e")
+        outputs = {"dipole": TensorOutput("dipole"), "quadrupole": TensorOutput(irreps="1x2e")}
+        TensorModel(net, outputs)(graph).tensors["dipole"]  # (structures, 3)
+    """
+
+    def __init__(self, model: nn.Module, outputs: Mapping[str, TensorOutput | Mapping[str, Any]]) -> None:
+        super().__init__()
+        if not outputs:
+            raise ValueError('outputs: expected at least one, such as {"dipole": TensorOutput("dipole")}')
+        self.outputs = {
+            name: output if isinstance(output, TensorOutput) else TensorOutput(**output)
+            for name, output in outputs.items()
+        }
+        self.config = {
+            "model": model,
+            "outputs": {name: asdict(output) for name, output in self.outputs.items()},
+        }
+        self.model = model
+        self.species: tuple[int, ...] = tuple(model.species)  # pyright: ignore
+        self.cutoff: float = float(model.cutoff)  # pyright: ignore
+        self.readouts = nn.ModuleList()
+        for name, output in self.outputs.items():
+            try:
+                self.readouts.append(output.readout(self.network.irreps_features, self.species))  # pyright: ignore
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+
+    @property
+    def force_field(self) -> ForceField | None:
+        """The force field with whose energies the tensors are predicted, if any."""
+        return self.model if isinstance(self.model, ForceField) else None
+
+    @property
+    def network(self) -> nn.Module:
+        """The graph network whose features are read out."""
+        network = self.model
+        while not hasattr(network, "node_features"):  # within a ForceField or WithZBL
+            inner = getattr(network, "energy_model", None)
+            if inner is None:
+                raise ValueError(
+                    f"model: expected a graph network with node_features, got {type(network).__name__}; "
+                    "choose NequIP, MACE or another of symnets.models.architectures()"
+                )
+            network = inner
+        return network
+
+    def forward(self, graph: AtomGraph) -> TensorPrediction:
+        """All outputs of every structure of the batch."""
+        tensors = self.tensors(graph)
+        if self.force_field is None:
+            return TensorPrediction(tensors)
+        return TensorPrediction(tensors, **self.force_field(graph)._asdict())
+
+    def tensors(self, graph: AtomGraph) -> dict[str, Tensor]:
+        """Tensor outputs by name, without energies and forces."""
+        features = self.network.node_features(graph)  # pyright: ignore[reportCallIssue]
+        return {
+            name: readout(features, graph) for name, readout in zip(self.outputs, self.readouts, strict=True)
+        }
