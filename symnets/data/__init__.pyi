@@ -17,6 +17,7 @@ from ._gaussian_field import covariance_matrix as covariance_matrix
 from ._gaussian_field import gaussian_field as gaussian_field
 from ._generate import generate as generate
 from ._generate import sample_trajectory as sample_trajectory
+from ._graph import TENSOR as TENSOR
 from ._graph import AtomGraph as AtomGraph
 from ._graph import labels as labels
 from ._image_files import check_image_shape as check_image_shape
@@ -29,7 +30,6 @@ from ._image_formats import read_idx as read_idx
 from ._images import IMAGE_DATASETS as IMAGE_DATASETS
 from ._images import Images as Images
 from ._images import load_images as load_images
-from ._images import local_folder as local_folder
 from ._inspect import DatasetSummary as DatasetSummary
 from ._inspect import summarize as summarize
 from ._labels import balanced_subset as balanced_subset
@@ -66,6 +66,10 @@ from ._read import is_isolated_atom as is_isolated_atom
 from ._read import keys_present as keys_present
 from ._read import read_structures as read_structures
 from ._sparse_hierarchy import SparseHierarchy as SparseHierarchy
+from ._sphere import Latitudes as Latitudes
+from ._sphere import latitudes as latitudes
+from ._sphere import on_sphere as on_sphere
+from ._sphere import sphere_grid as sphere_grid
 from ._statistics import Statistics as Statistics
 from ._statistics import isolated_atoms as isolated_atoms
 from ._statistics import statistics as statistics
@@ -75,12 +79,15 @@ from ._structure_file import write_structures as write_structures
 from ._structures import build_graphs as build_graphs
 from ._structures import from_ase as from_ase
 from ._structures import to_ase as to_ase
+from ._tensor_labels import TensorColumn as TensorColumn
+from ._tensor_labels import add_tensor_labels as add_tensor_labels
 
 __all__ = [
     "IMAGE_CLASSES",
     "IMAGE_DATASETS",
     "MIN_SEPARATION",
     "POINT_TASKS",
+    "TENSOR",
     "AtomGraph",
     "Batch",
     "BinaryTask",
@@ -90,6 +97,7 @@ __all__ = [
     "HierarchySample",
     "Images",
     "Labels",
+    "Latitudes",
     "Loader",
     "Neighbors",
     "PrincipalComponents",
@@ -98,8 +106,10 @@ __all__ = [
     "SparseHierarchy",
     "Statistics",
     "StructureFile",
+    "TensorColumn",
     "TensorPairs",
     "Transform",
+    "add_tensor_labels",
     "balanced_subset",
     "binary_task",
     "build_graphs",
@@ -124,10 +134,11 @@ __all__ = [
     "keys_present",
     "labels",
     "largest_balanced_subset",
+    "latitudes",
     "load_images",
-    "local_folder",
     "near_origin",
     "neighbors",
+    "on_sphere",
     "parity_labels",
     "pca",
     "point_cloud",
@@ -143,6 +154,7 @@ __all__ = [
     "read_kind",
     "read_structures",
     "sample_trajectory",
+    "sphere_grid",
     "sphere_points",
     "split",
     "statistics",

@@ -1,0 +1,208 @@
+"""Convolutions of signals on the sphere and on rotations, with local filters, and activations."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from e3nn import o3
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.nn._rotations import SO3Grid, wigner_blocks
+from symnets.nn._sphere import ExactTables
+
+
+class S2Convolution(ExactTables):
+    """Convolution of a signal on the sphere with local filters; the result is a signal on rotations.
+
+    With channels i in and o out (Cohen et al. 2018, arXiv:1801.10130, eq. 4 and 7),
+
+        out_o(R) = Σ_i ∫ f_i(x) ψ_io(R⁻¹ x) dx + b_o,
+
+    or, in coefficients of `S2Grid` and `SO3Grid`, out_o,lmk = Σ_i f_i,lm ψ_io,lk / √(2l + 1): an equivariant
+    linear map, which acts on channels and k, and not on m. The filter is a sum of delta functions, one for
+    each learned weight, at the north pole and on rings around it,
+
+        ψ_io = (C_in n_points)^(-1/2) Σ_g w_io,g δ(x, x_g),
+
+    where x_g has the polar angle β = i · max_beta / n_rings, i = 0, 1, ..., n_rings, and n_alpha longitudes
+    on each ring. Weights are drawn from N(0, 1), which keeps the mean square of a signal.
+
+    Args:
+        channels_in: number of channels of the input, on the sphere.
+        channels_out: number of channels of the output, on rotations.
+        lmax: highest degree of both.
+        max_beta: polar angle of the outermost ring. By default rings are π / (lmax + 1) apart.
+        n_rings: number of rings around the pole.
+        n_alpha: number of points on each ring.
+    """
+
+    filters: Tensor
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        lmax: int,
+        *,
+        max_beta: float | None = None,
+        n_rings: int = 2,
+        n_alpha: int = 8,
+    ) -> None:
+        self.channels_in, self.channels_out, self.lmax = channels_in, channels_out, lmax
+        self.max_beta = _outermost(lmax, n_rings, max_beta)
+        self.n_rings, self.n_alpha = n_rings, n_alpha
+        super().__init__()
+        self.irreps_in = o3.Irreps([(channels_in, ir) for _, ir in o3.Irreps.spherical_harmonics(lmax)])
+        self.irreps_out = _so3_irreps(channels_out, lmax)
+        n_points = 1 + n_rings * n_alpha
+        self.weight = nn.Parameter(torch.randn(channels_in, channels_out, n_points))
+        self.bias = nn.Parameter(torch.zeros(channels_out))
+
+    def _tables(self) -> dict[str, Tensor]:
+        alpha, beta = _rings(self.max_beta, self.n_rings, self.n_alpha)
+        # Y_l(x_g) = √(2l + 1) × the column m = 0 of D^l(α, β, 0).
+        columns = [d[:, :, d.shape[-1] // 2] for d in wigner_blocks(self.lmax, alpha, beta, 0 * alpha)]
+        return {"filters": torch.cat(columns, dim=1) * (self.channels_in * len(alpha)) ** -0.5}
+
+    def forward(
+        self, signal: Float[Tensor, "n channels_in dim_in"]
+    ) -> Float[Tensor, "n channels_out dim_out"]:
+        """Coefficients on rotations, of coefficients on the sphere."""
+        filters = self.weight @ self.filters  # [i, o, (l, k)]
+        blocks = []
+        for l in range(self.lmax + 1):  # noqa: E741
+            part = slice(l**2, (l + 1) ** 2)
+            # [(n, m), i] times [i, (o, k)]
+            mixed = signal[..., part].transpose(1, 2) @ filters[..., part].flatten(1)
+            blocks.append(mixed.unflatten(-1, (self.channels_out, -1)).transpose(1, 2).flatten(2))
+        return _join(blocks, self.bias)
+
+
+class SO3Convolution(ExactTables):
+    """Convolution of a signal on rotations with local filters.
+
+    With channels i in and o out (Cohen et al. 2018, arXiv:1801.10130, eq. 5 and 8),
+
+        out_o(R) = Σ_i ∫ f_i(Q) ψ_io(R⁻¹ Q) dQ + b_o,
+
+    or, in coefficients of `SO3Grid`, out_o,lmk = Σ_i,n f_i,lmn ψ_io,lkn / √(2l + 1): one product of matrices
+    for each l, which is the `Linear` layer of the irreps (2l + 1) C x l with fewer, local, weights. The
+    filter is a sum of delta functions at the rotations R(α, β, γ - α), with (α, β) as of `S2Convolution` and
+    n_gamma equidistant angles γ. Weights are drawn from N(0, 1), which keeps the mean square of a signal.
+
+    Args:
+        channels_in: number of channels of the input.
+        channels_out: number of channels of the output.
+        lmax: highest degree of both.
+        max_beta: polar angle of the outermost ring. By default rings are π / (lmax + 1) apart.
+        n_rings: number of rings around the identity.
+        n_alpha: number of points on each ring.
+        n_gamma: number of rotations about each point.
+    """
+
+    filters: Tensor
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        lmax: int,
+        *,
+        max_beta: float | None = None,
+        n_rings: int = 1,
+        n_alpha: int = 8,
+        n_gamma: int = 6,
+    ) -> None:
+        self.channels_in, self.channels_out, self.lmax = channels_in, channels_out, lmax
+        self.max_beta = _outermost(lmax, n_rings, max_beta)
+        self.n_rings, self.n_alpha, self.n_gamma = n_rings, n_alpha, n_gamma
+        super().__init__()
+        self.irreps_in = _so3_irreps(channels_in, lmax)
+        self.irreps_out = _so3_irreps(channels_out, lmax)
+        n_points = (1 + n_rings * n_alpha) * n_gamma
+        self.weight = nn.Parameter(torch.randn(channels_in, channels_out, n_points))
+        self.bias = nn.Parameter(torch.zeros(channels_out))
+
+    def _tables(self) -> dict[str, Tensor]:
+        alpha, beta = (a.repeat(self.n_gamma) for a in _rings(self.max_beta, self.n_rings, self.n_alpha))
+        steps = torch.arange(self.n_gamma).repeat_interleave(len(alpha) // self.n_gamma)
+        gamma = 2 * torch.pi * steps.double() / self.n_gamma - alpha
+        # Transposed: [n, k], as the products below need it.
+        blocks = [d.mT.flatten(1) for d in wigner_blocks(self.lmax, alpha, beta, gamma)]
+        return {"filters": torch.cat(blocks, dim=1) * (self.channels_in * len(alpha)) ** -0.5}
+
+    def forward(self, signal: Float[Tensor, "n channels_in dim"]) -> Float[Tensor, "n channels_out dim"]:
+        """Coefficients of the result."""
+        filters = self.weight @ self.filters  # [i, o, (l, n, k)]
+        blocks, start = [], 0
+        for l in range(self.lmax + 1):  # noqa: E741
+            dim = 2 * l + 1
+            part = slice(start, start + dim**2)
+            f = signal[..., part].unflatten(-1, (dim, dim)).transpose(1, 2).flatten(2)  # [n, m, (i, n)]
+            psi = filters[..., part].unflatten(-1, (dim, dim)).transpose(1, 2)  # [i, n, o, k]
+            mixed = f @ psi.flatten(2).flatten(0, 1)
+            blocks.append(mixed.unflatten(-1, (self.channels_out, dim)).transpose(1, 2).flatten(2))
+            start += dim**2
+        return _join(blocks, self.bias)
+
+
+class SO3Activation(nn.Module):
+    """Activation of a signal on rotations: sampled on a grid, transformed, and projected back.
+
+        out_lmn = √(2l + 1) ∫ φ(f(R)) D^l_mn(R) dR,   l ≤ lmax_out,
+
+    the integral by quadrature on the grid. φ makes degrees above those of f, which no grid resolves: the
+    layer is equivariant up to an error that falls with the size of the grid. For lmax_out = 0 the output is
+    the mean over all rotations, an invariant. Rotations about the polar axis by multiples of 2π / n_alpha are
+    exact.
+
+    Args:
+        lmax_in: highest degree of the input.
+        lmax_out: highest degree of the output.
+        shape: numbers of angles (α, β, γ) of the grid.
+        activation: φ.
+    """
+
+    def __init__(
+        self,
+        lmax_in: int,
+        lmax_out: int,
+        shape: Sequence[int],
+        activation: Callable[[Tensor], Tensor] = torch.relu,
+    ) -> None:
+        super().__init__()
+        self.synthesis, self.analysis = SO3Grid(lmax_in, shape), SO3Grid(lmax_out, shape)
+        self.irreps_in, self.irreps_out = self.synthesis.irreps, self.analysis.irreps
+        self.activation = activation
+
+    def forward(self, signal: Float[Tensor, "n channels dim_in"]) -> Float[Tensor, "n channels dim_out"]:
+        """Coefficients of the activated signal."""
+        return self.analysis.from_grid(self.activation(self.synthesis.to_grid(signal)))
+
+
+def _outermost(lmax: int, n_rings: int, max_beta: float | None) -> float:
+    """Polar angle of the outermost ring of a filter, in (0, π)."""
+    if max_beta is None:
+        max_beta = min(n_rings / (lmax + 1), 0.9) * torch.pi
+    if not 0 < max_beta < torch.pi:
+        raise ValueError(f"max_beta: expected an angle between 0 and π, got {max_beta}")
+    return max_beta
+
+
+def _rings(max_beta: float, n_rings: int, n_alpha: int) -> tuple[Tensor, Tensor]:
+    """Angles (α, β) of the pole and of points on rings around it."""
+    ring, point = torch.arange(1, n_rings + 1).double(), torch.arange(n_alpha).double()
+    beta = (max_beta * ring / n_rings).repeat_interleave(n_alpha)
+    alpha = (2 * torch.pi * point / n_alpha).repeat(n_rings)
+    zero = torch.zeros(1, dtype=torch.float64)
+    return torch.cat([zero, alpha]), torch.cat([zero, beta])
+
+
+def _so3_irreps(channels: int, lmax: int) -> o3.Irreps:
+    """Irreps of a signal on rotations: for each channel, 2l + 1 times l."""
+    return o3.Irreps([(channels * (2 * l + 1), (l, (-1) ** l)) for l in range(lmax + 1)])  # noqa: E741
+
+
+def _join(blocks: list[Tensor], bias: Tensor) -> Tensor:
+    """Coefficients of all l, with a constant function added."""
+    return torch.cat([blocks[0] + bias[:, None], *blocks[1:]], dim=-1)
