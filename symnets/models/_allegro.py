@@ -26,7 +26,6 @@ from symnets.nn import (
     Linear,
     PairEmbedding,
     PairInteraction,
-    polynomial_envelope,
 )
 from symnets.ops import blocks, join
 
@@ -45,7 +44,7 @@ class BasisAndEnvelope(nn.Module):
 
     def forward(self, distances: Float[Tensor, " pairs"]) -> Float[Tensor, "pairs columns"]:
         """Basis functions and the envelope at distances in Å."""
-        envelope = polynomial_envelope(distances / self.bessel.cutoff, self.bessel.p)
+        envelope = self.bessel.envelope(distances / self.bessel.cutoff)
         return torch.cat([self.bessel(distances), envelope[:, None]], dim=1)
 
 
