@@ -14,6 +14,7 @@ from ._field import FoldingWarning as FoldingWarning
 from ._gaussian_field import GaussianField as GaussianField
 from ._molecules import deform_atoms as deform_atoms
 from ._molecules import deform_graph as deform_graph
+from ._point_field import PointField as PointField
 from ._random_diffeo import RandomDiffeo as RandomDiffeo
 from ._sine_field import SineField as SineField
 from ._temperature import CutoffRule as CutoffRule
@@ -32,6 +33,7 @@ __all__ = [
     "FoldingWarning",
     "GaussianField",
     "Inverse",
+    "PointField",
     "RandomDiffeo",
     "SineField",
     "deform_atoms",

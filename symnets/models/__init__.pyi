@@ -15,6 +15,8 @@ from ._ensemble import Ensemble as Ensemble
 from ._force_field import Compiled as Compiled
 from ._force_field import EnergyForces as EnergyForces
 from ._force_field import ForceField as ForceField
+from ._from_nequix import NEQUIX as NEQUIX
+from ._from_nequix import from_nequix as from_nequix
 from ._from_sevennet import from_sevennet as from_sevennet
 from ._fully_connected import FullyConnected as FullyConnected
 from ._harmonic_network import HarmonicNetwork2D as HarmonicNetwork2D
@@ -34,6 +36,8 @@ from ._model_file import describe as describe
 from ._model_file import load as load
 from ._model_file import save as save
 from ._nequip import NequIP as NequIP
+from ._nequix import Nequix as Nequix
+from ._on_clouds import OnClouds as OnClouds
 from ._parametrization import Conversion as Conversion
 from ._parametrization import alpha_tilde as alpha_tilde
 from ._parametrization import convert as convert
@@ -49,9 +53,11 @@ from ._size import Size as Size
 from ._size import count_weights as count_weights
 from ._size import size as size
 from ._spherical_cnn import SphericalCNN as SphericalCNN
+from ._steerable_cnn3d import SteerableCNN3D as SteerableCNN3D
 from ._tensor_field_network import TensorFieldNetwork as TensorFieldNetwork
 from ._tensor_model import TensorModel as TensorModel
 from ._tensor_model import TensorPrediction as TensorPrediction
+from ._tensor_output import PHYSICAL as PHYSICAL
 from ._tensor_output import TensorOutput as TensorOutput
 from ._tensors import Tensors as Tensors
 from ._vgg import VGG as VGG
@@ -62,6 +68,8 @@ __all__ = [
     "FROM_DATA",
     "IMAGE_NETS",
     "MACE",
+    "NEQUIX",
+    "PHYSICAL",
     "VGG",
     "Activation",
     "AlexNet",
@@ -83,6 +91,8 @@ __all__ = [
     "LeNet",
     "Linearized",
     "NequIP",
+    "Nequix",
+    "OnClouds",
     "PlainPointNet",
     "ResNet",
     "SE3Transformer",
@@ -91,6 +101,7 @@ __all__ = [
     "Signals",
     "Size",
     "SphericalCNN",
+    "SteerableCNN3D",
     "TensorFieldNetwork",
     "TensorModel",
     "TensorOutput",
@@ -104,6 +115,7 @@ __all__ = [
     "describe",
     "find_activation",
     "find_architecture",
+    "from_nequix",
     "from_sevennet",
     "image_net",
     "import_model",

@@ -47,7 +47,13 @@ from ._tangent_kernel._force_field import potential_tangent_kernel as potential_
 from ._tangent_kernel._kernel import tangent_kernel as tangent_kernel
 from ._tangent_kernel._members import single_nets as single_nets
 from ._tangent_kernel._operator import TangentKernelOperator as TangentKernelOperator
+from ._tangent_kernel._points import n_points as n_points
+from ._tangent_kernel._points import take_points as take_points
 from ._tangent_kernel._write import write_tangent_kernel as write_tangent_kernel
+from ._tensor_errors import TensorError as TensorError
+from ._tensor_errors import TensorValues as TensorValues
+from ._tensor_errors import tensor_error as tensor_error
+from ._tensor_errors import tensor_predictions as tensor_predictions
 
 __all__ = [
     "OUTPUT",
@@ -71,6 +77,8 @@ __all__ = [
     "ShiftConsistency",
     "Stability",
     "TangentKernelOperator",
+    "TensorError",
+    "TensorValues",
     "amplification",
     "as_found",
     "attractors",
@@ -86,6 +94,7 @@ __all__ = [
     "infinite_width",
     "margins",
     "merge_neurons",
+    "n_points",
     "neurons",
     "own_copy",
     "potential_tangent_kernel",
@@ -98,6 +107,9 @@ __all__ = [
     "shift_consistency",
     "single_nets",
     "stability",
+    "take_points",
     "tangent_kernel",
+    "tensor_error",
+    "tensor_predictions",
     "write_tangent_kernel",
 ]

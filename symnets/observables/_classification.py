@@ -2,13 +2,15 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from symnets.loss import class_labels
 from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._tangent_kernel._points import n_points, take_points
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class ClassificationError:
 @torch.no_grad()
 def classification_error(
     model: nn.Module,
-    images: Shaped[Tensor, "n *shape"],
+    images: Any,
     labels: Int[Tensor, " n"],
     *,
     batch_size: int = 500,
@@ -39,7 +41,7 @@ def classification_error(
 
     Args:
         model: any module with outputs (n, classes).
-        images: images, or any other inputs of the model.
+        images: images (n, ...), or any other inputs of the model: a tensor, or a batch of n graphs.
         labels: indices of the classes, integers (n,) or (n, 1).
         batch_size: examples in a forward pass.
 
@@ -48,23 +50,24 @@ def classification_error(
             that are not classes of the model.
     """
     n = len(labels) if labels.ndim else 0
-    if n == 0 or len(images) != n:
+    if n == 0 or n_points(images) != n:
         raise ValueError(
-            f"images, labels: expected equal numbers, at least one of each, got {len(images)} and {n}"
+            f"images, labels: expected equal numbers, at least one of each, got {n_points(images)} and {n}"
         )
     labels = class_labels(labels, n)
     if batch_size < 1:
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
-    device = next((parameter.device for parameter in model.parameters()), images.device)
+    device = next((parameter.device for parameter in model.parameters()), labels.device)
     low, high = int(labels.min()), int(labels.max())
     n_wrong, labels = torch.zeros((), dtype=torch.int64, device=device), labels.to(device)
     with as_found(model):
         model.eval()
-        for inputs, expected in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-            outputs = model(own_copy(inputs).to(device))
-            if outputs.ndim != 2 or len(outputs) != len(inputs):
+        for start in range(0, n, batch_size):
+            few, expected = slice(start, start + batch_size), labels[start : start + batch_size]
+            outputs = model(own_copy(take_points(images, few)).to(device))
+            if outputs.ndim != 2 or len(outputs) != len(expected):
                 raise ValueError(
-                    f"model: expected outputs ({len(inputs)}, classes), got {tuple(outputs.shape)}"
+                    f"model: expected outputs ({len(expected)}, classes), got {tuple(outputs.shape)}"
                 )
             if low < 0 or high >= outputs.shape[1]:
                 raise ValueError(

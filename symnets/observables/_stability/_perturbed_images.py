@@ -30,6 +30,8 @@ class DeformationField(Protocol):
 def check_images(images: Any, field: DeformationField) -> None:
     """Checks that images are a floating-point tensor (n, channels, *field.shape) with finite pixels.
 
+    A `symnets.diffeo.PointField` of shape (3,) takes clouds (n, points, 3).
+
     Raises:
         TypeError: not a floating-point tensor.
         ValueError: no image, another layout, or NaN or infinite pixels.
@@ -37,6 +39,8 @@ def check_images(images: Any, field: DeformationField) -> None:
     check_pixels(images)
     shape = tuple(images.shape)
     grid = getattr(field, "shape", None)
+    if grid is None and len(shape) == 3:  # images without channels, not clouds
+        grid = shape[1:]
     _check_layout(shape, shape[2:] if grid is None else tuple(grid))
 
 
@@ -62,7 +66,7 @@ def check_strength(temperature: float | None, delta: float | None) -> dict[str, 
 
 def _check_layout(shape: Sequence[int], grid: Sequence[int]) -> None:
     grid = tuple(grid)
-    if len(shape) == 2 + len(grid) >= 4 and tuple(shape[2:]) == grid:
+    if len(shape) == 2 + len(grid) >= 3 and tuple(shape[2:]) == grid:
         return
     axes = ", ".join(map(str, grid)) or "rows, columns"
     message = f"images: expected shape (n, channels, {axes}) as for the field, got {tuple(shape)}"
@@ -137,6 +141,8 @@ class Perturbations:
             parts = x.split(self.sizes[blocks.start : blocks.stop])
             diffeos = [one.to(device=self.device) if hasattr(one, "to") else one for one in diffeos]
             deformed = torch.cat([one.warp(part) for one, part in zip(diffeos, parts, strict=True)])
+        if x.ndim == 3:  # points are moved, not interpolated
+            return deformed
         # Interpolation of equal values may round; constant images are returned unchanged.
         return torch.where(_constant(x).reshape(-1, *[1] * (x.ndim - 1)), x, deformed)
 

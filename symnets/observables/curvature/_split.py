@@ -13,7 +13,7 @@ from symnets.loss import Loss, matched
 from symnets.memory import check_memory
 from symnets.models import Dense
 from symnets.nn import modification
-from symnets.observables import as_found, own_copy, scalar_outputs, single_nets, tangent_kernel
+from symnets.observables import as_found, own_copy, scalar_outputs, single_nets, take_points, tangent_kernel
 from symnets.observables.curvature._batches import Batches, joined, list_batches, loss_derivatives
 from symnets.observables.curvature._dense_split import add_dense_split
 from symnets.observables.curvature._model_copy import check_parameters, second_derivatives
@@ -181,7 +181,7 @@ def h0_spectrum(model: nn.Module, loss: Loss, batch: Batches) -> Spectrum:
     Args:
         model: one output a pattern, no members; in its current mode, left as found.
         loss: per example or a mean, and convex.
-        batch: inputs and targets as tensors, or an iterable of such pairs.
+        batch: inputs and targets, a tensor or graphs and a tensor; or an iterable of pairs of tensors.
 
     Raises:
         ValueError: members, several outputs, a loss that is neither per example nor a mean, or ℓ'' < 0 at a
@@ -204,6 +204,6 @@ def h0_spectrum(model: nn.Module, loss: Loss, batch: Batches) -> Spectrum:
     if len(active) == 0:
         return Spectrum(outputs.new_zeros(0))
     root = (d2[active] / len(d2)).sqrt()
-    kernel = tangent_kernel(model, batch.inputs[active]) * root[:, None] * root
+    kernel = tangent_kernel(model, take_points(batch.inputs, active)) * root[:, None] * root
     n_params = sum(p.numel() for p in parameters)
     return Spectrum(torch.linalg.eigvalsh(kernel)[-n_params:])

@@ -1,0 +1,33 @@
+"""OnClouds: a graph network as a function of tensors of positions."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.data import collate, point_cloud
+
+
+class OnClouds(nn.Module):
+    """Graph network as a function of the positions of clouds, a tensor (clouds, points, 3).
+
+    Every call computes the edges anew. Observables that take tensors then take the network, such as
+    `symnets.observables.stability` under the deformations of a `symnets.diffeo.PointField`; and outputs can
+    be differentiated in the positions.
+
+    Args:
+        model: network with a row of outputs for each cloud, such as `CloudClassifier`, or for each point.
+        radius: of the edges, as in `symnets.data.point_cloud`.
+        kinds: of the points, the same in all clouds; 0 for all if None.
+    """
+
+    def __init__(self, model: nn.Module, radius: float, *, kinds: Any = None) -> None:
+        super().__init__()
+        self.config = {"model": model, "radius": radius, "kinds": kinds}
+        self.model, self.radius = model, radius
+        self.kinds = None if kinds is None else torch.as_tensor(kinds).tolist()
+
+    def forward(self, positions: Float[Tensor, "clouds points 3"]) -> Tensor:
+        """Outputs of the network for the graphs of the clouds."""
+        return self.model(collate([point_cloud(p, self.radius, kinds=self.kinds) for p in positions]).inputs)
