@@ -20,32 +20,12 @@ from symnets.models._energy_model import (
 from symnets.nn import (
     MLP,
     AtomicEnergy,
-    BesselBasis,
     EdgeGeometry,
-    Edges,
     Linear,
     PairEmbedding,
     PairInteraction,
 )
 from symnets.ops import blocks, join
-
-
-class BasisAndEnvelope(nn.Module):
-    """Bessel basis of a distance, and in a last column the envelope u(r / r_c).
-
-    Args:
-        cutoff: r_c in Å.
-        n_basis: number of Bessel functions.
-    """
-
-    def __init__(self, cutoff: float, n_basis: int) -> None:
-        super().__init__()
-        self.bessel = BesselBasis(cutoff, n_basis)
-
-    def forward(self, distances: Float[Tensor, " pairs"]) -> Float[Tensor, "pairs columns"]:
-        """Basis functions and the envelope at distances in Å."""
-        envelope = self.bessel.envelope(distances / self.bessel.cutoff)
-        return torch.cat([self.bessel(distances), envelope[:, None]], dim=1)
 
 
 class Allegro(EnergyModel):
@@ -129,8 +109,7 @@ class Allegro(EnergyModel):
                 "irreps_last": irreps_last,
             },
         )
-        self.n_basis = n_basis
-        self.edges = EdgeGeometry(cutoff, lmax, n_basis, basis=BasisAndEnvelope(cutoff, n_basis))
+        self.edges = EdgeGeometry(cutoff, lmax, n_basis, envelope=True)
         irreps_filter = self.edges.irreps_filter
         last = features_after_last_layer(irreps_last, o3.Irreps(f"{latent}x0e"))
         tensors_last = last[1:]
@@ -162,14 +141,10 @@ class Allegro(EnergyModel):
     def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
         """Features of each atom after the last layer, of irreps `irreps_features`, in the `ir_mul` layout."""
         species, edge_index, n_atoms = self.species_index(graph.z), graph.edge_index, len(graph.z)
-        geometry = self.edges(graph)
-        basis, envelope = geometry.basis.split([self.n_basis, 1], dim=1)
-        if geometry.pair is not None:
-            envelope = envelope.index_select(0, geometry.pair)
-        edges = Edges(basis, geometry.filters, geometry.pair)
-        scalars, tensors = self.pairs(edges, envelope, edge_index, self.embedding[species])
+        edges = self.edges(graph)
+        scalars, tensors = self.pairs(edges, edge_index, self.embedding[species])
         for layer in self.interactions:
-            scalars, tensors = layer(scalars, tensors, edges.filters, envelope, edge_index, n_atoms)
+            scalars, tensors = layer(scalars, tensors, edges, edge_index, n_atoms)
 
         def summed(features: Float[Tensor, "edges dim"]) -> Float[Tensor, "atoms dim"]:
             zeros = features.new_zeros(n_atoms, features.shape[1])

@@ -71,8 +71,7 @@ class PairInteraction(nn.Module):
         self,
         scalars: Float[Tensor, "edges latent"],
         tensors: Float[Tensor, "edges dim_in"],
-        filters: Float[Tensor, "edges dim_filter"],
-        envelope: Float[Tensor, "edges 1"],
+        edges: Edges,
         edge_index: Int[Tensor, "2 edges"],
         n_nodes: int,
     ) -> tuple[Float[Tensor, "edges latent"], Float[Tensor, "edges dim_out"]]:
@@ -81,17 +80,19 @@ class PairInteraction(nn.Module):
         Args:
             scalars: x_ij.
             tensors: V_ij.
-            filters: spherical harmonics of the direction from i to j.
-            envelope: u(r_ij).
+            edges: spherical harmonics of the direction from i to j, and the envelope u(r_ij).
             edge_index: neighbours j, then centres i.
             n_nodes: number of atoms.
+
+        Raises:
+            ValueError: the edges have no envelope.
         """
         weights = LinearWeights(scalars, self.environment_weights * self.environment_norm)
         ones = scalars.new_ones(n_nodes, self.channels)
-        environment = self.environment(ones, filters, weights, edge_index, n_nodes)
+        environment = self.environment(ones, edges.filters, weights, edge_index, n_nodes)
         products = self.product(tensors, environment, edge_index[1])
         update = self.update(torch.cat([scalars, products[:, : self.n_scalars]], dim=1))
-        scalars = (scalars + RESIDUAL * envelope * update) * (1 + RESIDUAL**2) ** -0.5
+        scalars = (scalars + RESIDUAL * envelope(edges) * update) * (1 + RESIDUAL**2) ** -0.5
         return scalars, products[:, :0] if self.mix is None else self.mix(products)
 
 
@@ -131,24 +132,32 @@ class PairEmbedding(nn.Module):
     def forward(
         self,
         edges: Edges,
-        envelope: Float[Tensor, "edges 1"],
         edge_index: Int[Tensor, "2 edges"],
         species: Float[Tensor, "nodes dim_species"],
     ) -> tuple[Float[Tensor, "edges latent"], Float[Tensor, "edges dim_out"]]:
         """Scalars and tensors of each pair.
 
         Args:
-            edges: radial basis and spherical harmonics.
-            envelope: u(r_ij).
+            edges: radial basis, spherical harmonics and the envelope u(r_ij).
             edge_index: neighbours j, then centres i.
             species: c and n of the species of each atom.
+
+        Raises:
+            ValueError: the edges have no envelope.
         """
         (as_centre, as_neighbor), (neighbor, centre) = species.chunk(2, dim=1), edge_index
         pair_species = torch.cat([as_centre[centre], as_neighbor[neighbor]], dim=1)
         radial = self.radial(edges.basis)
         radial = radial if edges.pair is None else radial.index_select(0, edges.pair)
-        scalars = envelope * self.scalars(pair_species * radial)
+        scalars = envelope(edges) * self.scalars(pair_species * radial)
         weights = self.tensors(scalars).chunk(len(self.irreps_filter), dim=1)
         filters = edges.filters.split([ir.dim for _, ir in self.irreps_filter], dim=1)
         tensors = [w[:, None] * y[:, :, None] for w, y in zip(weights, filters, strict=True)]
         return scalars, join(tensors)
+
+
+def envelope(edges: Edges) -> Float[Tensor, "edges 1"]:
+    """Envelope of each edge, as a matrix of one column."""
+    if edges.envelope is None:
+        raise ValueError("edges: expected an envelope; build them with EdgeGeometry(..., envelope=True)")
+    return edges.envelope[:, None]

@@ -4,7 +4,7 @@ import torch
 from e3nn import o3
 from torch import Tensor
 
-from symnets.nn import MLP, PairInteraction
+from symnets.nn import MLP, Edges, PairInteraction
 from symnets.nn._mlp import SILU_NORM
 from symnets.nn._pair_interaction import RESIDUAL
 from symnets.ops import to_e3nn
@@ -47,13 +47,12 @@ def pair_interaction(
     layer: PairInteraction,
     scalars: Tensor,
     tensors: Tensor,
-    filters: Tensor,
-    envelope: Tensor,
+    edges: Edges,
     edge_index: Tensor,
     n_nodes: int,
 ) -> tuple[Tensor, Tensor]:
     """Updated scalars, and tensors in e3nn's layout."""
-    environment = environments(layer, scalars, filters, edge_index[1], n_nodes)
+    environment = environments(layer, scalars, edges.filters, edge_index[1], n_nodes)
     targets = o3.Irreps("0e") + layer.irreps_out
     times = product(layer.irreps_in, layer.product.irreps_in2, targets)
     mixed = o3.Linear(times.irreps_out, layer.irreps_out) if layer.irreps_out else None
@@ -71,7 +70,7 @@ def pair_interaction(
     for edge, i in enumerate(edge_index[1].tolist()):
         t = times(tensors[edge], environment[i])
         n_even = sum(mul for mul, ir in times.irreps_out if ir == o3.Irrep("0e"))
-        update = envelope[edge] * mlp(layer.update, torch.cat([scalars[edge], t[:n_even]])[None])[0]
+        update = edges.envelope[edge] * mlp(layer.update, torch.cat([scalars[edge], t[:n_even]])[None])[0]
         new_scalars.append((scalars[edge] + RESIDUAL * update) / (1 + RESIDUAL**2) ** 0.5)
         new_tensors.append(t[:0] if mixed is None else mixed(t))
     return torch.stack(new_scalars), torch.stack(new_tensors)

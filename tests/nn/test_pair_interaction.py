@@ -26,9 +26,14 @@ def layer(irreps_in: str = "3x0e+3x1o+3x2e", irreps_out: str = "3x0e+3x1o+3x2e")
     return PairInteraction(irreps_in, FILTERS, irreps_out, latent=5, hidden=(6,), mean_neighbors=2.0)
 
 
-def inputs(irreps_in: o3.Irreps) -> tuple[torch.Tensor, ...]:
+def edges_of(filters: torch.Tensor, envelope: torch.Tensor) -> Edges:
+    return Edges(torch.zeros(len(filters), 4), filters, None, envelope)
+
+
+def inputs(irreps_in: o3.Irreps) -> tuple[torch.Tensor, torch.Tensor, Edges]:
     n = EDGE_INDEX.shape[1]
-    return torch.randn(n, 5), torch.randn(n, irreps_in.dim), torch.randn(n, FILTERS.dim), torch.rand(n, 1)
+    edges = edges_of(torch.randn(n, FILTERS.dim), torch.rand(n))
+    return torch.randn(n, 5), torch.randn(n, irreps_in.dim), edges
 
 
 @pytest.mark.parametrize(
@@ -56,7 +61,7 @@ def test_layer_is_equivariant():
 
     def updated(scalars: torch.Tensor, tensors: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         filters = o3.spherical_harmonics([0, 1, 2], vectors, normalize=True)
-        return torch.cat(ours(scalars, tensors, filters, torch.ones(n, 1), EDGE_INDEX, 4), dim=1)
+        return torch.cat(ours(scalars, tensors, edges_of(filters, torch.ones(n)), EDGE_INDEX, 4), dim=1)
 
     assert_equivariant(
         updated, ["5x0e", ours.irreps_in, "1o"], o3.Irreps("5x0e") + ours.irreps_out, n=n, tolerance=1e-11
@@ -73,8 +78,8 @@ def test_embedding_is_equivariant_and_vanishes_at_the_cutoff():
     def embedded(vectors: torch.Tensor) -> torch.Tensor:
         r = vectors.norm(dim=1)
         filters = o3.spherical_harmonics([0, 1, 2], vectors, normalize=True)
-        envelope = polynomial_envelope(r / 3.0)[:, None]
-        return torch.cat(embedding(Edges(basis(r), filters), envelope, EDGE_INDEX, species), dim=1)
+        edges = Edges(basis(r), filters, None, polynomial_envelope(r / 3.0))
+        return torch.cat(embedding(edges, EDGE_INDEX, species), dim=1)
 
     n = EDGE_INDEX.shape[1]
     assert_equivariant(embedded, ["1o"], o3.Irreps("5x0e") + embedding.irreps_out, n=n, tolerance=1e-11)
@@ -86,11 +91,11 @@ def test_embedding_is_equivariant_and_vanishes_at_the_cutoff():
 def test_pairs_of_other_centres_are_not_read():
     """Features of pairs of one centre do not depend on the pairs of another, not even in the last bit."""
     ours = layer()
-    scalars, tensors, filters, envelope = inputs(ours.irreps_in)
-    before = ours(scalars, tensors, filters, envelope, EDGE_INDEX, 4)
+    scalars, tensors, edges = inputs(ours.irreps_in)
+    before = ours(scalars, tensors, edges, EDGE_INDEX, 4)
     own = EDGE_INDEX[1] == 0
-    changed = [torch.where(own[:, None], t, torch.randn_like(t)) for t in (scalars, tensors, filters)]
-    after = ours(*changed, envelope, EDGE_INDEX, 4)
+    changed = [torch.where(own[:, None], t, torch.randn_like(t)) for t in (scalars, tensors, edges.filters)]
+    after = ours(*changed[:2], edges._replace(filters=changed[2]), EDGE_INDEX, 4)
     for x, y in zip(before, after, strict=True):
         assert torch.equal(x[own], y[own])
         assert not torch.isclose(x[~own], y[~own]).any()
@@ -98,12 +103,19 @@ def test_pairs_of_other_centres_are_not_read():
 
 def test_scalars_of_a_pair_depend_on_the_other_neighbours_of_its_centre():
     ours = layer()
-    scalars, tensors, filters, envelope = inputs(ours.irreps_in)
-    filters.requires_grad_()
-    new, _ = ours(scalars, tensors, filters, envelope, EDGE_INDEX, 4)
-    (gradient,) = torch.autograd.grad(new[0].sum(), filters)
+    scalars, tensors, edges = inputs(ours.irreps_in)
+    edges.filters.requires_grad_()
+    new, _ = ours(scalars, tensors, edges, EDGE_INDEX, 4)
+    (gradient,) = torch.autograd.grad(new[0].sum(), edges.filters)
     assert gradient[:3].abs().sum(dim=1).min() > 0
     assert not gradient[3:].any()
+
+
+def test_edges_without_an_envelope_are_refused():
+    ours = layer()
+    scalars, tensors, edges = inputs(ours.irreps_in)
+    with pytest.raises(ValueError, match=r"expected an envelope; build them with EdgeGeometry"):
+        ours(scalars, tensors, edges._replace(envelope=None), EDGE_INDEX, 4)
 
 
 def test_an_irrep_without_a_path_is_refused():
