@@ -186,7 +186,9 @@ class SE3Transformer(EnergyModel):
         self.input, features = None, scalars
         if self.irreps_input is not None:
             given = scalars + self.irreps_input
-            features = o3.Irreps([(channels, ir) for ir in sorted({ir for _, ir in given})])
+            features = o3.Irreps(
+                [(channels, ir) for ir in dict.fromkeys(ir for _, ir in given.sort().irreps)]
+            )
             self.input = Linear(given, features)
         attention_layers = []
         for layer in range(layers):
