@@ -149,6 +149,10 @@ def check_keys(cls: type, values: Mapping[Any, Any], where: str, prefix: str = "
                 raise ValueError(f"{where}: {name}.{error}") from error
         if isinstance(value, Mapping) and is_dataclass(inner):
             check_keys(inner, value, where, f"{name}.")  # pyright: ignore[reportArgumentType]
+        if isinstance(value, Mapping) and get_origin(inner) is dict and is_dataclass(get_args(inner)[1]):
+            for entry, values_of_entry in value.items():  # dataclasses by names that the user chooses
+                if isinstance(values_of_entry, Mapping):
+                    check_keys(get_args(inner)[1], values_of_entry, where, f"{name}.{entry}.")
 
 
 def write_config(config: Any, path: str | Path) -> None:

@@ -65,6 +65,9 @@ from ._read import find_structure as find_structure
 from ._read import is_isolated_atom as is_isolated_atom
 from ._read import keys_present as keys_present
 from ._read import read_structures as read_structures
+from ._solids import SOLIDS as SOLIDS
+from ._solids import Solids as Solids
+from ._solids import solids as solids
 from ._sparse_hierarchy import SparseHierarchy as SparseHierarchy
 from ._sphere import Latitudes as Latitudes
 from ._sphere import latitudes as latitudes
@@ -87,6 +90,7 @@ __all__ = [
     "IMAGE_DATASETS",
     "MIN_SEPARATION",
     "POINT_TASKS",
+    "SOLIDS",
     "TENSOR",
     "AtomGraph",
     "Batch",
@@ -103,6 +107,7 @@ __all__ = [
     "PrincipalComponents",
     "RandomHierarchy",
     "RuleName",
+    "Solids",
     "SparseHierarchy",
     "Statistics",
     "StructureFile",
@@ -154,6 +159,7 @@ __all__ = [
     "read_kind",
     "read_structures",
     "sample_trajectory",
+    "solids",
     "sphere_grid",
     "sphere_points",
     "split",

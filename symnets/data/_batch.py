@@ -45,6 +45,8 @@ class Labels(NamedTuple):
     """Structure that each atom belongs to."""
     n_atoms: Int[Tensor, " graphs"]
     """Number of atoms of each structure."""
+    tensors: Mapping[str, Tensor] | None = None
+    """Tensor labels by name, (graphs, ...) or (atoms, ...), see `add_tensor_labels`."""
 
 
 class Batch(NamedTuple):

@@ -10,7 +10,10 @@ from torch_geometric.data import Data
 from symnets.data._batch import Labels, has_stress
 
 # Fields with one row for each graph: joined along the first axis, without offset.
-_PER_GRAPH = ("cell", "pbc", "energy", "stress")
+_PER_GRAPH = ("cell", "pbc", "charge", "energy", "stress")
+
+TENSOR = "tensor "
+"""Beginning of the names of fields with tensor labels, whatever their names are."""
 
 
 class AtomGraph(Data):
@@ -25,9 +28,11 @@ class AtomGraph(Data):
     | `edge_index` | (2, edges) int64 | row 0 the sender j, row 1 the receiver i, sorted by receiver |
     | `edge_shift` | (edges, 3) | cell units, whole numbers in the dtype of `pos` |
     | `batch` | (atoms,) int64 | graph of each atom; absent in a single structure, see `owner` |
+    | `charge` | (graphs,) float64 | e, optional; for models of charges and dipoles, which conserve it |
     | `energy` | (graphs,) float64 | eV, optional label |
     | `forces` | (atoms, 3) | eV/Å, optional label |
     | `stress` | (graphs, 3, 3) | eV/Å³, ASE's sign: (1/V) dE/dstrain; optional label |
+    | `tensor NAME` | (graphs, ...) or (atoms, ...) | optional labels, see `add_tensor_labels` |
 
     An edge's vector points from receiver to sender:
     `pos[j] + edge_shift @ cell - pos[i]`.
@@ -42,11 +47,11 @@ class AtomGraph(Data):
 
     def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         """Axis along which PyG joins a field when it collates graphs."""
-        return 0 if key in _PER_GRAPH else super().__cat_dim__(key, value, *args, **kwargs)
+        return 0 if _has_rows(key) else super().__cat_dim__(key, value, *args, **kwargs)
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         """Offset that PyG adds to a field when it collates graphs: the number of atoms for `edge_index`."""
-        return 0 if key in _PER_GRAPH else super().__inc__(key, value, *args, **kwargs)
+        return 0 if _has_rows(key) else super().__inc__(key, value, *args, **kwargs)
 
     @property
     def n_graphs(self) -> int:
@@ -81,6 +86,11 @@ class AtomGraph(Data):
         return vectors + torch.einsum("ea,eab->eb", self.edge_shift, cell)
 
 
+def _has_rows(key: str) -> bool:
+    """Whether a field is joined along the first axis, whatever PyG would make of its name."""
+    return key in _PER_GRAPH or key.startswith(TENSOR)
+
+
 def labels(graph: AtomGraph) -> Labels:
     """Labels of a graph; a missing energy is NaN, missing forces and stress are None.
 
@@ -92,4 +102,6 @@ def labels(graph: AtomGraph) -> Labels:
     stress = graph.get("stress")
     if stress is not None:
         stress = stress.where(graph.has_stress[:, None, None], torch.nan)
-    return Labels(energy, graph.get("forces"), stress, graph.owner, graph.n_atoms)
+    keys = [key for key in graph.to_dict() if key.startswith(TENSOR)]
+    tensors = {key.removeprefix(TENSOR): graph[key] for key in keys} or None
+    return Labels(energy, graph.get("forces"), stress, graph.owner, graph.n_atoms, tensors)

@@ -89,7 +89,7 @@ def read_structures(
         results: dict[str, Any] = {}
         for name in _LABELS:
             key = keys[name] or name
-            values = recognized if keys[name] is None else _values(atoms, per_atom=name == "forces")
+            values = recognized if keys[name] is None else values_by_key(atoms, per_atom=name == "forces")
             if key not in values:
                 if name in (require or ()) and _is_due(name, atoms):
                     cure = f"; in a training that needs none, set loss.{name} to 0"
@@ -247,7 +247,7 @@ def keys_present(structures: Iterable[Atoms]) -> tuple[list[str], list[str]]:
     return sorted(per_structure - per_atom), sorted(per_atom - {"numbers", "positions"})
 
 
-def _values(atoms: Atoms, *, per_atom: bool) -> dict[str, Any]:
+def values_by_key(atoms: Atoms, *, per_atom: bool) -> dict[str, Any]:
     """All that a structure carries by its keys; of equal keys that of an array wins if `per_atom`."""
     results = atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {}
     info = {str(key): value for key, value in atoms.info.items()}

@@ -26,18 +26,20 @@ class _Physical(NamedTuple):
     per: Literal["structure", "atom"]
     shape: tuple[int, ...]
     irreps: str
+    features: str
     unit: str
 
 
 PHYSICAL = {
-    "dipole": _Physical("structure", (3,), "1x0e+1x1o", "e·Å"),
-    "dipole of charges": _Physical("structure", (3,), "1x0e", "e·Å"),
-    "charges": _Physical("atom", (), "1x0e", "e"),
-    "polarizability": _Physical("structure", (3, 3), "1x0e+1x2e", ""),
-    "atom matrix": _Physical("atom", (3, 3), "1x0e+1x1e+1x2e", ""),
-    "symmetric atom matrix": _Physical("atom", (3, 3), "1x0e+1x2e", ""),
+    "dipole": _Physical("structure", (3,), "1x1o", "1x0e+1x1o", "e·Å"),
+    "dipole of charges": _Physical("structure", (3,), "1x1o", "1x0e", "e·Å"),
+    "charges": _Physical("atom", (), "1x0e", "1x0e", "e"),
+    "polarizability": _Physical("structure", (3, 3), "1x0e+1x2e", "1x0e+1x2e", ""),
+    "atom matrix": _Physical("atom", (3, 3), "1x0e+1x1e+1x2e", "1x0e+1x1e+1x2e", ""),
+    "symmetric atom matrix": _Physical("atom", (3, 3), "1x0e+1x2e", "1x0e+1x2e", ""),
 }
-"""Physical quantities: whether each structure or atom has one, its shape, irreps it is made of, and unit."""
+"""Physical quantities: whether each structure or atom has one, its shape and irreps, irreps of the features
+that it is made of, and unit."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,14 @@ class TensorOutput:
         return (o3.Irreps(self.irreps).dim,) if self.kind == "irreps" else PHYSICAL[self.kind].shape
 
     @property
+    def irreps_out(self) -> o3.Irreps:
+        """Irreps of the output."""
+        return o3.Irreps(self.irreps if self.kind == "irreps" else PHYSICAL[self.kind].irreps)
+
+    @property
     def irreps_needed(self) -> o3.Irreps:
         """Irreps that the features of the network must have."""
-        return o3.Irreps(self.irreps if self.kind == "irreps" else PHYSICAL[self.kind].irreps)
+        return o3.Irreps(self.irreps if self.kind == "irreps" else PHYSICAL[self.kind].features)
 
     def readout(self, irreps_features: o3.Irreps, species: Sequence[int]) -> nn.Module:
         """Module (features, graph) -> output, with fresh weights.

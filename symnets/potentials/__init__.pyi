@@ -5,6 +5,7 @@ from ._config import TrainConfig as TrainConfig
 from ._data import load_data as load_data
 from ._model import build_model as build_model
 from ._model_config import ModelConfig as ModelConfig
+from ._tensor_config import TensorConfig as TensorConfig
 from ._training import train as train
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
+    "TensorConfig",
     "TrainConfig",
     "build_model",
     "load_data",

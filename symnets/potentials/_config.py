@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from symnets.config import OutOfRange, Range, Seed, at_least, between, check_annotated, more_than
 from symnets.potentials._model_config import ModelConfig
+from symnets.potentials._tensor_config import TensorConfig
 from symnets.training import Decay
 
 
@@ -51,8 +52,6 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         check_annotated("loss", self)
-        if not (self.energy or self.forces or self.stress):
-            raise OutOfRange("loss: expected a weight above 0 for energy, forces or stress, got 0 for all")
 
 
 _FRACTION = Range("more than 0 and at most 1", lambda value: 0 < value <= 1)
@@ -97,6 +96,9 @@ class TrainConfig:
     """Folder for the model, checkpoint and logs."""
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    tensors: dict[str, TensorConfig] = field(default_factory=dict)
+    """Tensors to learn, such as dipoles, by name; for a model of tensors alone set loss.energy and
+    loss.forces to 0."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     seed: Seed = 0
     """Seed of the split, the initial weights and the order of the data."""
@@ -118,3 +120,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_annotated("", self)
+        for name, tensor in self.tensors.items():
+            tensor.output(name)
+        weights = self.loss.energy, self.loss.forces, self.loss.stress
+        if not any((*weights, *(tensor.weight for tensor in self.tensors.values()))):
+            others = "energy, forces, stress or a tensor" if self.tensors else "energy, forces or stress"
+            raise OutOfRange(f"loss: expected a weight above 0 for {others}, got 0 for all")
+
+    @property
+    def has_energies(self) -> bool:
+        """Whether the model learns energies, forces or stress."""
+        return bool(self.loss.energy or self.loss.forces or self.loss.stress)

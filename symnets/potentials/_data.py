@@ -10,6 +10,7 @@ from ase.data import chemical_symbols
 from symnets.data import (
     AtomGraph,
     Statistics,
+    add_tensor_labels,
     build_graphs,
     find_data,
     has_stress,
@@ -31,8 +32,8 @@ def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], St
     Raises:
         FileNotFoundError: a file is neither here nor in the folder SYMNETS_DATA.
         ValueError: a structure lacks energy or forces, or a crystal stress, whose weight in the loss is not
-            zero; no structure to train or to validate on has a stress, though its weight is not zero; the
-            energy of an isolated atom is missing; or there are too few structures.
+            zero; no structure to train or to validate on has a stress or a tensor, though its weight is not
+            zero; the energy of an isolated atom is missing; or there are too few structures.
     """
     data, weights = config.data, asdict(config.loss)
     require = [name for name in ("energy", "forces", "stress") if weights[name]]
@@ -50,13 +51,17 @@ def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], St
         for_training, for_validation = split(len(structures), (n_train, data.n_validation), config.seed)
     names, train = zip(*(structures[i] for i in for_training), strict=True)
     validation_names, validation = zip(*(held_out[i] for i in for_validation), strict=True)
+    files = data.train, data.validation or data.train
     if "stress" in require:
-        _check_stress(data.train, "training", train)
+        _check_stress(files[0], "training", train)
     if require == ["stress"]:  # the best model is chosen by it
-        _check_stress(data.validation or data.train, "validation", validation)
+        _check_stress(files[1], "validation", validation)
     cutoff, dtype = config.model.cutoff, getattr(torch, config.dtype)
     train_graphs = build_graphs(train, cutoff, dtype=dtype, names=names)
     validation_graphs = build_graphs(validation, cutoff, dtype=dtype, names=validation_names)
+    if columns := {name: tensor.column(name) for name, tensor in config.tensors.items() if tensor.weight}:
+        add_tensor_labels(train_graphs, train, columns, source=files[0], names=names)
+        add_tensor_labels(validation_graphs, validation, columns, source=files[1], names=validation_names)
     energies = _isolated_energies(config, isolated, train)
     return train_graphs, validation_graphs, statistics(train_graphs, isolated=energies)
 

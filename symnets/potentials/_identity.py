@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from symnets.config import fingerprint
-from symnets.data import AtomGraph, Statistics, read_header
+from symnets.data import TENSOR, AtomGraph, Statistics, labels, read_header
 from symnets.potentials._config import TrainConfig
 from symnets.yaml_files import read_yaml
 
@@ -29,7 +29,8 @@ def data_digest(train: Sequence[AtomGraph], validation: Sequence[AtomGraph], sta
     for graphs in (train, validation):
         digest.update(f"{len(graphs)} structures".encode())
         for graph in graphs:
-            for name in ("z", "pos", "cell", "pbc", "energy", "forces", "stress"):
+            tensors = sorted(f"{TENSOR}{name}" for name in labels(graph).tensors or {})
+            for name in ("z", "pos", "cell", "pbc", "energy", "forces", "stress", "charge", *tensors):
                 if (value := graph.get(name)) is not None:
                     digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
                     digest.update(value.detach().cpu().contiguous().numpy().tobytes())
@@ -93,7 +94,10 @@ def _differences(checkpoint: Path, config: TrainConfig) -> list[str] | None:
 
 
 def _binding(config: TrainConfig) -> dict[str, Any]:
-    return {name: value for name, value in asdict(config).items() if name not in FREE}
+    values = {name: value for name, value in asdict(config).items() if name not in FREE}
+    if not values["tensors"]:  # configurations of older releases have none
+        del values["tensors"]
+    return values
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,19 +1,35 @@
 """A model with fresh weights and the initial state of its training, from a configuration."""
 
 import inspect
+from collections.abc import Mapping
+from typing import Any
 
 import torch
+from e3nn import o3
 from torch import nn
 
 from symnets.data import Statistics
 from symnets.device import usable_device
-from symnets.models import ForceField, WithZBL, find_architecture
+from symnets.models import ForceField, TensorModel, TensorOutput, WithZBL, find_architecture
 from symnets.potentials._config import OptimizerConfig, TrainConfig
 from symnets.training import Muon, TrainState, learning_rate, with_average
 
 
-def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
-    """A force field with fresh weights, normalised by the statistics of its data."""
+def build_model(
+    config: TrainConfig, stats: Statistics, outputs: Mapping[str, TensorOutput] | None = None
+) -> ForceField | TensorModel:
+    """A model with fresh weights, normalised by the statistics of its data.
+
+    Args:
+        config: see `TrainConfig`. If it has no `model.irreps_last`, the features after the last layer have
+            the irreps that the outputs need, with as many channels as scalars.
+        stats: of the training data.
+        outputs: tensor outputs with scale and shift; with them the model is a `TensorModel`, without energies
+            if the loss has none.
+
+    Raises:
+        ValueError: the architecture has no features of an irrep that an output needs.
+    """
     architecture = find_architecture(config.model.architecture)
     from_data = {
         "species": stats.species,
@@ -23,9 +39,23 @@ def build_model(config: TrainConfig, stats: Statistics) -> ForceField:
         "scale": stats.force_rms if stats.force_rms > 0 else 1.0,
     }
     taken = from_data.keys() & inspect.signature(architecture).parameters.keys()
-    energy_model = architecture(**{name: from_data[name] for name in taken}, **config.model.options())
+    options = {name: from_data[name] for name in taken} | config.model.options()
+    energy_model = architecture(**options | _irreps_last(options, outputs or {}))
     force_field = ForceField(WithZBL(energy_model) if config.model.zbl else energy_model)
-    return force_field.to(device=usable_device(config.device), dtype=getattr(torch, config.dtype))
+    model = force_field
+    if outputs:
+        model = TensorModel(force_field if config.has_energies else energy_model, outputs)
+    return model.to(device=usable_device(config.device), dtype=getattr(torch, config.dtype))
+
+
+def _irreps_last(options: Mapping[str, Any], outputs: Mapping[str, TensorOutput]) -> dict[str, str]:
+    """The option `irreps_last` that the outputs need, if the architecture has it and it is not set."""
+    needed = {ir: None for output in outputs.values() for _, ir in output.irreps_needed}
+    needed.pop(o3.Irrep("0e"), None)
+    if not needed or options.get("irreps_last", "") is not None:
+        return {}
+    channels = options.get("channels") or o3.Irreps(options["irreps"][-1]).dim
+    return {"irreps_last": "+".join(f"{channels}x{ir}" for ir in (o3.Irrep("0e"), *needed))}
 
 
 def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:

@@ -1,7 +1,7 @@
 """Train a potential on labelled structures: from a configuration to a model file."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,13 +17,14 @@ from symnets.potentials._config import TrainConfig
 from symnets.potentials._data import load_data
 from symnets.potentials._identity import check_identity, identity
 from symnets.potentials._model import build_model, build_state
+from symnets.potentials._tensor_statistics import TensorStatistics, tensor_statistics
 from symnets.potentials._validation import (
-    SHOW,
     BestModel,
     after_training,
     before_training,
     criterion,
     data_warnings,
+    shown,
     validation_errors,
 )
 from symnets.training import (
@@ -46,6 +47,7 @@ from symnets.training import (
     max_steps,
     no_improvement,
     stress_term,
+    tensor_term,
     wall_time,
     weighted_sum,
 )
@@ -100,7 +102,12 @@ def _train(config: TrainConfig, *, resume: bool, progress: bool, summary: bool) 
     if resuming:
         checkpoint.fingerprint = check_identity(checkpoint.path, checkpoint.fingerprint, config)
     loader = Loader(train_graphs, config.optimizer.batch_size, shuffle=True, seed=config.seed)
-    model = build_model(config, stats)
+    tensors = {
+        name: tensor_statistics(name, tensor.output(name), train_graphs, stats.species)
+        for name, tensor in config.tensors.items()
+        if tensor.weight
+    }
+    model = build_model(config, stats, {name: tensor.output for name, tensor in tensors.items()})
     state, total = build_state(config, model, len(loader))
     if resuming:
         checkpoint.restore(state)
@@ -110,7 +117,7 @@ def _train(config: TrainConfig, *, resume: bool, progress: bool, summary: bool) 
 
     console = Console(stderr=True)
     if summary:
-        _print(console, before_training(stats, len(validation_graphs), model))
+        _print(console, before_training(stats, len(validation_graphs), model, tensors))
         _print(console, [f"warning: {warning}" for warning in data_warnings(stats)], style="yellow")
     write_config(config, folder / "config.yaml")
     rules = [max_steps(total), diverged()]
@@ -123,11 +130,14 @@ def _train(config: TrainConfig, *, resume: bool, progress: bool, summary: bool) 
         state.history.reason = reason
     else:
         with _same_bits(device) if config.deterministic else nullcontext():
-            _fit(config, state, total, stop, loader, validation_graphs, checkpoint, progress=progress)
+            _fit(
+                config, state, total, stop, loader, validation_graphs, tensors, checkpoint, progress=progress
+            )
     if reason := diverged()(state):
         raise FloatingPointError(reason)
     if summary:
-        _print(console, after_training(state.history, criterion(config), folder / "model.safetensors"))
+        lines = after_training(state.history, criterion(config), folder / "model.safetensors", shown(config))
+        _print(console, lines)
     return state
 
 
@@ -159,6 +169,7 @@ def _fit(
     stop: StopRule,
     loader: Loader,
     validation_graphs: Sequence[AtomGraph],
+    tensors: Mapping[str, TensorStatistics],
     checkpoint: Checkpoint,
     *,
     progress: bool,
@@ -169,6 +180,13 @@ def _fit(
         (config.loss.energy, energy_term(config.loss.huber)),
         (config.loss.forces, forces_term(config.loss.huber)),
         (config.loss.stress, stress_term(config.loss.huber)),
+        *(
+            (
+                config.tensors[name].weight,
+                tensor_term(name, of_atoms=tensor.output.of_atoms, unit=tensor.deviation),
+            )
+            for name, tensor in tensors.items()
+        ),
     )
     dynamics = descend(state, loss, loader, clip_norm=config.optimizer.clip_norm)
     if config.optimizer.average is not None:
@@ -184,7 +202,7 @@ def _fit(
         callbacks.append(_progress(config, total, state.seconds))
     Trainer(
         stop=stop,
-        observables={"validation": lambda state: validation_errors(state, validation)},
+        observables={"validation": lambda state: validation_errors(state, validation, tensors)},
         record=every(config.validate_every or max(len(loader), 50)),
         callbacks=callbacks,
     ).fit(dynamics)
@@ -194,6 +212,6 @@ def _progress(config: TrainConfig, total: int, used: float) -> Callback:
     """A progress bar on a terminal or in a notebook, lines elsewhere; `used` seconds were in earlier jobs."""
     console = Console(stderr=True)
     if not (console.is_terminal or console.is_jupyter):
-        return ProgressLines(total, show=SHOW, console=console)
+        return ProgressLines(total, show=shown(config), console=console)
     seconds = None if config.max_minutes is None else used + 60 * config.max_minutes
-    return ProgressBar(total, seconds=seconds, show=SHOW, console=console)
+    return ProgressBar(total, seconds=seconds, show=shown(config), console=console)

@@ -4,26 +4,51 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase.data import chemical_symbols
+from torch import nn
 
 from symnets.data import Loader, Statistics
-from symnets.models import ForceField, save
-from symnets.observables import errors, predictions
+from symnets.models import ForceField, TensorModel, save
+from symnets.observables import errors, predictions, tensor_error, tensor_predictions
 from symnets.potentials._config import TrainConfig
+from symnets.potentials._tensor_statistics import TensorStatistics
 from symnets.provenance import provenance
 from symnets.training import Callback, History, TrainState
 
 
 def criterion(config: TrainConfig) -> str:
-    """Name of the error that the best model minimises: the first of forces, energy, stress with a weight."""
+    """Name of the error that the best model minimises: of the first of forces, energy, stress with a weight;
+    if none has one, the error of the tensors in units of their deviations."""
     if config.loss.forces:
         return "validation/forces_rmse"
-    return "validation/energy_per_atom_rmse" if config.loss.energy else "validation/stress_rmse"
+    if config.loss.energy:
+        return "validation/energy_per_atom_rmse"
+    return "validation/stress_rmse" if config.loss.stress else "validation/tensors_rmse"
 
 
-def validation_errors(state: TrainState, loader: Loader) -> dict[str, float]:
-    """MAE and RMSE of all labelled quantities, in eV, eV/Å and eV/Å³."""
-    measured = errors(predictions(state.ema_model, loader))
+def validation_errors(
+    state: TrainState, loader: Loader, tensors: Mapping[str, TensorStatistics] | None = None
+) -> dict[str, float]:
+    """MAE and RMSE of all labelled quantities, in eV, eV/Å, eV/Å³ and the units of the tensors' labels.
+
+    `tensors_rmse` is the root mean square of the RMSE of all tensors, each in units of its deviation.
+    """
+    model = state.ema_model
+    if not isinstance(model, TensorModel):
+        return _energy_errors(model, loader)
+    measured = {} if model.force_field is None else _energy_errors(model.force_field, loader)
+    squares = []
+    for name, values in tensor_predictions(model, loader).items():
+        if (error := tensor_error(values)) is not None and name in (tensors or {}):
+            measured |= {f"{name}_mae": error.mae, f"{name}_rmse": error.rmse}
+            squares.append((error.rmse / np.sqrt(np.mean(np.square(tensors[name].deviation)))) ** 2)
+    return measured | {"tensors_rmse": float(np.sqrt(np.mean(squares)))}
+
+
+def _energy_errors(model: nn.Module, loader: Loader) -> dict[str, float]:
+    """MAE and RMSE of energies, forces and stress, as far as they are labelled."""
+    measured = errors(predictions(model, loader))
     named = {
         "energy_per_atom": measured.energy_per_atom,
         "energy": measured.energy,
@@ -51,14 +76,15 @@ class BestModel(Callback):
     def after_record(self, state: TrainState, row: Any) -> None:
         """Save the model if its error is the lowest so far."""
         if self.criterion not in row:
-            label = self.criterion.removeprefix("validation/").split("_")[0]
+            label = self.criterion.removeprefix("validation/").rsplit("_", 1)[0]
+            label = "energy" if label == "energy_per_atom" else label
             raise ValueError(
                 f"the best model is chosen by {self.criterion}, but the validation structures have no "
                 f"{label}; label them, or give loss.{label} the weight 0"
             )
         if state.history.is_best(self.criterion):
             model = state.ema_model
-            assert isinstance(model, ForceField)
+            assert isinstance(model, ForceField | TensorModel)
             extra = {"training": self.config, "errors": dict(row), "provenance": provenance()}
             save(model, self.path, extra=extra)
 
@@ -71,22 +97,40 @@ SHOW = {
 }
 
 
-def before_training(stats: Statistics, n_validation: int, model: ForceField) -> list[str]:
+def shown(config: TrainConfig) -> dict[str, tuple[str, float, str]]:
+    """Errors to show during training, as in `SHOW`: those of the tensors, too."""
+    tensors = {
+        f"validation/{name}_rmse": (f"{name} RMSE {tensor.unit_of(name)}".rstrip(), 1.0, ".4g")
+        for name, tensor in config.tensors.items()
+        if tensor.weight
+    }
+    return (SHOW if config.has_energies else {}) | tensors
+
+
+def before_training(
+    stats: Statistics,
+    n_validation: int,
+    model: ForceField | TensorModel,
+    tensors: Mapping[str, TensorStatistics] | None = None,
+) -> list[str]:
     """Lines of text on data and model."""
     symbols = [chemical_symbols[number] for number in stats.species]
     energies = ", ".join(f"{s} {energy:.3f}" for s, energy in zip(symbols, stats.energies, strict=True))
-    labels = ", ".join(f"{name} of {n}" for name, n in stats.labelled.items() if n) or "none"
+    counts = dict(stats.labelled) | {name: tensor.n_labelled for name, tensor in (tensors or {}).items()}
+    labels = ", ".join(f"{name} of {n}" for name, n in counts.items() if n) or "none"
     if 0 < stats.n_with_stress < stats.n_structures:
         labels += f"; {stats.n_structures - stats.n_with_stress} of {stats.n_structures} can have no stress"
     n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return [
+    lines = [
         f"structures   {stats.n_structures} to train on, {n_validation} to validate on",
         f"labels       {labels}",
         f"species      {' '.join(symbols)}",
         f"parameters   {n_parameters:,}",
         f"neighbours   {stats.mean_neighbors:.1f} of an atom within {model.cutoff:g} Å, on average",
-        f"references   {energies} eV ({stats.source})",
     ]
+    if not isinstance(model, TensorModel) or model.force_field is not None:
+        lines.append(f"references   {energies} eV ({stats.source})")
+    return lines
 
 
 def data_warnings(stats: Statistics) -> list[str]:
@@ -101,11 +145,13 @@ def data_warnings(stats: Statistics) -> list[str]:
     return warnings
 
 
-def after_training(history: History, criterion: str, model: Path) -> list[str]:
+def after_training(
+    history: History, criterion: str, model: Path, show: Mapping[str, tuple[str, float, str]] = SHOW
+) -> list[str]:
     """Lines of text on the best model and its errors."""
     rows = [row for row in history.rows if criterion in row]
     if not rows:
         return ["no validation was done yet, so no model is saved"]
     best: Mapping[str, float] = min(rows, key=lambda row: row[criterion])
-    parts = [f"{label} {best[name] * by:{form}}" for name, (label, by, form) in SHOW.items() if name in best]
+    parts = [f"{label} {best[name] * by:{form}}" for name, (label, by, form) in show.items() if name in best]
     return [f"best model   {', '.join(parts)} at step {best['step']:.0f}", f"saved as     {model}"]

@@ -28,6 +28,7 @@ from ._muon import Muon as Muon
 from ._potential_losses import energy_term as energy_term
 from ._potential_losses import forces_term as forces_term
 from ._potential_losses import stress_term as stress_term
+from ._potential_losses import tensor_term as tensor_term
 from ._potential_losses import weighted_sum as weighted_sum
 from ._schedule import Decay as Decay
 from ._schedule import Record as Record
@@ -95,6 +96,7 @@ __all__ = [
     "no_improvement",
     "safe_convolutions",
     "stress_term",
+    "tensor_term",
     "wall_time",
     "weighted_sum",
     "with_average",

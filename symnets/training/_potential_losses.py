@@ -1,6 +1,6 @@
 """Loss of force fields: terms of energy, forces and stress, and their weighted sum."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -65,6 +65,29 @@ def stress_term(huber: float | None = None) -> Term:
         if outputs.stress is None:  # a batch of molecules, which have no stress
             return labels.stress.new_zeros(labels.stress.shape[0])
         return _rho(_error(outputs.stress, labels.stress), huber).flatten(1).mean(1)
+
+    return term
+
+
+def tensor_term(name: str, *, of_atoms: bool = False, unit: float | Sequence[float] = 1.0) -> Term:
+    """Term of a named tensor t: mean of ((t - t*) / unit)² over its components, and over atoms.
+
+    Args:
+        name: name of the output of a `TensorModel` and of its label.
+        of_atoms: whether each atom has one, not each structure.
+        unit: such as the standard deviation of the label; one number, or one for each component.
+    """
+
+    def term(outputs: Any, labels: Labels) -> Tensor:
+        if labels.tensors is None or name not in labels.tensors:
+            raise ValueError(f"loss: expected labels of {name}, but the data has none")
+        output = outputs.tensors[name]
+        error = _error(output, labels.tensors[name]) / torch.as_tensor(unit).to(output)
+        each = error.square().reshape(len(error), -1).mean(1)
+        if not of_atoms:
+            return each
+        total = each.new_zeros(labels.n_atoms.shape[0]).index_add(0, labels.owner, each)
+        return total / labels.n_atoms
 
     return term
 
