@@ -42,6 +42,7 @@ from ._sphere import S2Grid as S2Grid
 from ._sphere_convolution import S2Convolution as S2Convolution
 from ._sphere_convolution import SO3Activation as SO3Activation
 from ._sphere_convolution import SO3Convolution as SO3Convolution
+from ._voxel_convolution import VoxelConvolution as VoxelConvolution
 
 __all__ = [
     "HOOKS",
@@ -80,6 +81,7 @@ __all__ = [
     "SpeciesIndex",
     "SpeciesLinear",
     "TensorSquare",
+    "VoxelConvolution",
     "cosine_envelope",
     "irreps_to_matrix",
     "matrix_to_irreps",
