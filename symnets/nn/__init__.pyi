@@ -9,6 +9,9 @@ from ._circular_convolution import Magnitudes as Magnitudes
 from ._convolution import Convolution as Convolution
 from ._convolution import tabulate as tabulate
 from ._dropout import Dropout as Dropout
+from ._e3nn import as_e3nn as as_e3nn
+from ._e3nn import from_e3nn_module as from_e3nn_module
+from ._e3nn_layers import E3nnConvolution as E3nnConvolution
 from ._edges import EdgeGeometry as EdgeGeometry
 from ._edges import Edges as Edges
 from ._envelopes import cosine_envelope as cosine_envelope
@@ -55,6 +58,7 @@ __all__ = [
     "CircularConvolution",
     "Convolution",
     "Dropout",
+    "E3nnConvolution",
     "EdgeGeometry",
     "Edges",
     "FullyConnectedTensorProduct",
@@ -82,7 +86,9 @@ __all__ = [
     "SpeciesLinear",
     "TensorSquare",
     "VoxelConvolution",
+    "as_e3nn",
     "cosine_envelope",
+    "from_e3nn_module",
     "irreps_to_matrix",
     "matrix_to_irreps",
     "modification",

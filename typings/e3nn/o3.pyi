@@ -2,7 +2,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 class Irrep:
     l: int
@@ -21,6 +21,7 @@ class MulIr(NamedTuple):
 class Irreps(Sequence[MulIr]):
     dim: int
     lmax: int
+    num_irreps: int
     def __init__(self, irreps: str | Irreps | Irrep | Iterable[Any] | None = None) -> None: ...
     def __getitem__(self, index: Any) -> Any: ...
     def __len__(self) -> int: ...
@@ -31,6 +32,32 @@ class Irreps(Sequence[MulIr]):
     def D_from_matrix(self, R: Tensor) -> Tensor: ...
     @staticmethod
     def spherical_harmonics(lmax: int, p: int = -1) -> Irreps: ...
+
+class Linear(nn.Module):
+    irreps_in: Irreps
+    irreps_out: Irreps
+    instructions: list[Any]
+    internal_weights: bool
+    bias_numel: int
+    def __init__(self, irreps_in: Irreps | str, irreps_out: Irreps | str, **options: Any) -> None: ...
+    def weight_views(
+        self, weight: Tensor | None = None, yield_instruction: bool = False
+    ) -> Iterator[tuple[int, Any, Tensor]]: ...
+
+class TensorProduct(nn.Module):
+    irreps_in1: Irreps
+    irreps_in2: Irreps
+    irreps_out: Irreps
+    instructions: list[Any]
+    internal_weights: bool
+    weight_numel: int
+    def __init__(self, *irreps_and_instructions: Any, **options: Any) -> None: ...
+    def weight_views(
+        self, weight: Tensor | None = None, yield_instruction: bool = False
+    ) -> Iterator[tuple[int, Any, Tensor]]: ...
+
+class FullyConnectedTensorProduct(TensorProduct): ...
+class TensorSquare(TensorProduct): ...
 
 def wigner_3j(l1: int, l2: int, l3: int, dtype: torch.dtype | None = None) -> Tensor: ...
 def spherical_harmonics(

@@ -1,0 +1,132 @@
+"""Weights of linear layers and tensor products, and those of the modules of e3nn that compute the same."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from e3nn import o3
+from torch import Tensor, nn
+
+from symnets.nn._linear import Linear, SpeciesLinear
+from symnets.nn._products import FullyConnectedTensorProduct, TensorSquare
+
+Views = Iterator[tuple[Tensor, Tensor, float]]
+"""Weights of a block, the same weights of the module of e3nn, and the factor: ours = factor · theirs."""
+
+
+class Counterpart(NamedTuple):
+    """Class of blocks, the equal class of e3nn, and how to build one from the other."""
+
+    block: type[nn.Module]
+    module: type[nn.Module]
+    to_module: Callable[[Any], nn.Module]
+    to_block: Callable[[Any], nn.Module]
+    views: Callable[[Any, Any], Views]
+
+
+def refuse(name: str, **problems: bool) -> None:
+    """Raise ValueError for the options of a module that its counterpart lacks."""
+    if found := [problem.replace("_", " ") for problem, is_so in problems.items() if is_so]:
+        raise ValueError(f"module: this {name} has no counterpart in symnets.nn: {', '.join(found)}")
+
+
+def _linear(module: o3.Linear) -> Linear:
+    complete = sum(a.ir == b.ir for a in module.irreps_in for b in module.irreps_out)
+    refuse(
+        "Linear",
+        it_has_biases=module.bias_numel > 0,
+        its_weights_are_external=not module.internal_weights,
+        it_leaves_out_paths=len(module.instructions) != complete,
+    )
+    return Linear(module.irreps_in, module.irreps_out)
+
+
+def _linear_views(block: Linear, module: o3.Linear) -> Views:
+    rows = [[block.irreps_in[i].mul for i in slots] for slots in block.slots]
+    for _, path, theirs in module.weight_views(yield_instruction=True):
+        ours, place = block.weights[path.i_out], block.slots[path.i_out].index(path.i_in)
+        scale = path.path_weight * ours.shape[0] ** 0.5
+        yield ours.split(rows[path.i_out])[place], theirs, scale
+
+
+def _check_product(module: o3.TensorProduct) -> None:
+    fresh = type(module)(*_operands(module), compile_left_right=False, compile_right=False)
+    mine, full = ([i[:5] for i in tp.instructions] for tp in (module, fresh))
+    refuse(
+        type(module).__name__,
+        its_weights_are_external=not module.internal_weights,
+        it_leaves_out_paths=mine != full,
+    )
+
+
+def _operands(module: o3.TensorProduct) -> list[o3.Irreps]:
+    second = [] if isinstance(module, o3.TensorSquare) else [module.irreps_in2]
+    return [module.irreps_in1, *second, module.irreps_out]
+
+
+def _product(module: o3.FullyConnectedTensorProduct) -> FullyConnectedTensorProduct:
+    _check_product(module)
+    return FullyConnectedTensorProduct(*_operands(module))
+
+
+def _square(module: o3.TensorSquare) -> TensorSquare:
+    _check_product(module)
+    return TensorSquare(*_operands(module))
+
+
+def _product_views(block: FullyConnectedTensorProduct | TensorSquare, module: o3.TensorProduct) -> Views:
+    linear, slots = block.linear, {}
+    for pair in block.pairs:
+        diagonal = isinstance(block, TensorSquare) and pair.i == pair.j and torch.equal(pair.u, pair.v)
+        for ir, factor in pair.outputs:
+            slots[pair.i, pair.j, diagonal, ir] = len(slots), factor
+    rows = [[linear.irreps_in[s].mul for s in members] for members in linear.slots]
+    for _, path, theirs in module.weight_views(yield_instruction=True):
+        key = path.i_in1, path.i_in2, path.connection_mode == "uuw", module.irreps_out[path.i_out].ir
+        slot, factor = slots[key]
+        weight, place = linear.weights[path.i_out], linear.slots[path.i_out].index(slot)
+        scale = path.path_weight * weight.shape[0] ** 0.5 / factor
+        yield weight.split(rows[path.i_out])[place].view_as(theirs), theirs, scale
+
+
+def _species_product(block: SpeciesLinear) -> o3.FullyConnectedTensorProduct:
+    return o3.FullyConnectedTensorProduct(block.irreps_in, f"{block.n_species}x0e", block.irreps_out)
+
+
+def _species_linear(module: o3.FullyConnectedTensorProduct) -> SpeciesLinear:
+    _check_product(module)
+    species = module.irreps_in2
+    refuse("product", its_second_input_is_not_one_block_of_0e=[ir for _, ir in species] != [o3.Irrep("0e")])
+    return SpeciesLinear(module.irreps_in1, module.irreps_out, species[0].mul)
+
+
+def _species_views(block: SpeciesLinear, module: o3.FullyConnectedTensorProduct) -> Views:
+    for _, path, theirs in module.weight_views(yield_instruction=True):
+        mul, ir = block.irreps_in[path.i_in1]
+        # wigner_3j(l, 0, l) is the identity over (2l+1)^(1/2).
+        scale = path.path_weight * (mul / ir.dim) ** 0.5
+        yield block.weights[path.i_out], theirs.transpose(0, 1), scale
+
+
+PRODUCTS = [
+    Counterpart(
+        Linear, o3.Linear, lambda block: o3.Linear(block.irreps_in, block.irreps_out), _linear, _linear_views
+    ),
+    Counterpart(
+        FullyConnectedTensorProduct,
+        o3.FullyConnectedTensorProduct,
+        lambda b: o3.FullyConnectedTensorProduct(b.irreps_in1, b.irreps_in2, b.irreps_out),
+        _product,
+        _product_views,
+    ),
+    Counterpart(
+        TensorSquare,
+        o3.TensorSquare,
+        lambda b: o3.TensorSquare(b.irreps_in, b.irreps_out),
+        _square,
+        _product_views,
+    ),
+    Counterpart(
+        SpeciesLinear, o3.FullyConnectedTensorProduct, _species_product, _species_linear, _species_views
+    ),
+]
