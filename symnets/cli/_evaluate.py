@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,12 +16,30 @@ from rich.markup import escape
 from rich.progress import track
 from tyro.conf import Positional
 
-from symnets.data import Loader, build_graphs, find_data, keys_present, read_structures, suspicious_labels
+from symnets.cli._evaluate_tensors import TensorEvaluation, evaluate_tensors
+from symnets.data import (
+    AtomGraph,
+    Loader,
+    build_graphs,
+    find_data,
+    keys_present,
+    read_structures,
+    suspicious_labels,
+)
 from symnets.device import usable_device
 from symnets.files import claim, own_folder, read_report
-from symnets.models import ForceField, load
+from symnets.models import ForceField, TensorModel, load
 from symnets.observables import Errors, Predictions, errors, predictions
-from symnets.report import Table, error_table, parity, save_picture, terminal_table, write
+from symnets.report import (
+    Table,
+    error_table,
+    parity,
+    save_picture,
+    tensor_parity,
+    tensor_table,
+    terminal_table,
+    write,
+)
 from symnets.threads import set_threads
 
 UNITS = {"energy": "eV", "energy_per_atom": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
@@ -32,8 +50,9 @@ class Evaluate:
     """Measure the errors of a potential on labelled structures.
 
     Prints a table and writes a parity plot (parity.png) and errors.json: MAE and RMSE of the energy per
-    atom and per structure, of force components in total and per element, and of stress. Quantities
-    without labels are left out, with a note. With --json nothing is written, unless --output names a folder.
+    atom and per structure, of force components in total and per element, and of stress. For tensors, such as
+    dipoles, it prints MAE, RMSE and R², and writes tensors.png. Quantities without labels are left out, with
+    a note. With --json nothing is written, unless --output names a folder.
 
     Example:
         symnets evaluate runs/acac/model.safetensors acac/test_MD_300K.xyz
@@ -59,6 +78,8 @@ class Evaluate:
     """Key of the stress in the file; by default the one ASE recognises."""
     virial_key: str | None = None
     """Key of the virial, -volume times stress in eV, from which the stress is computed."""
+    tensor_keys: dict[str, str] = field(default_factory=dict)
+    """Keys of tensors in the file by name, such as `dipole mu`; by default those of the training."""
     stress_convention: Literal["ase", "vasp"] = "ase"
     """Convention of the stress in the file: ase (eV/Å³, positive under tension) or vasp (kbar, positive
     under compression, order xx yy zz xy yz zx)."""
@@ -77,7 +98,10 @@ class Evaluate:
         dtype = None if self.dtype is None else getattr(torch, self.dtype)
         data = find_data(str(self.data))
         folder = self._folder(data)
-        model = load(self.model, ForceField, device=device, dtype=dtype)
+        model = load(self.model, device=device, dtype=dtype)
+        if not isinstance(model, ForceField | TensorModel):
+            load(self.model, ForceField)  # raises ValueError, with the class of the model
+            raise AssertionError
         structures = read_structures(
             data,
             energy_key=self.energy_key,
@@ -86,17 +110,28 @@ class Evaluate:
             virial_key=self.virial_key,
             stress_convention=self.stress_convention,
         )
-        labels = labelled(structures, data)
+        force_field = model if isinstance(model, ForceField) else model.force_field
+        labels = (
+            set() if force_field is None else labelled(structures, data, tensors=force_field is not model)
+        )
         for sentence in suspicious_labels(structures):
             Console(stderr=True).print(f"[yellow]warning:[/] {escape(f'{data}: {sentence}')}", soft_wrap=True)
-        predicted = self._predict(model, structures)
-        if not predicted.finite.all():
+        weights = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+        graphs = build_graphs(structures, model.cutoff, dtype=weights)
+        tensors = None
+        if isinstance(model, TensorModel):
+            options = {"source": data, "batch_size": self.batch_size}
+            tensors = evaluate_tensors(self.model, model, structures, graphs, self.tensor_keys, **options)
+        predicted = None if force_field is None else self._predict(force_field, graphs)
+        if predicted is not None and not predicted.finite.all():
             bad = np.flatnonzero(~predicted.finite)
             raise ValueError(
                 f"{self.model}: predicts NaN or infinity for {len(bad)} of {len(structures)} structures of "
                 f"{data}, the first is frame {bad[0]}; check that frame, or train the model again"
             )
-        result, missing = errors(predicted), [name for name in ("energy", "forces") if name not in labels]
+        result = None if predicted is None else errors(predicted)
+        missing = [] if result is None else [name for name in ("energy", "forces") if name not in labels]
+        missing += [] if tensors is None else tensors.missing
         try:
             if folder is not None:
                 inputs = self._inputs(data).items()
@@ -104,14 +139,17 @@ class Evaluate:
                     folder = own_folder(
                         folder, lambda place: inputs <= read_report(place / "errors.json").items()
                     )
-                text = self._report(data, result, missing, folder)
+                text = self._report(data, result, tensors, missing, folder)
                 write(folder / "errors.json", f"{text}\n".encode())
-                save_picture(parity(predicted), folder / "parity.png")
+                if predicted is not None and labels:
+                    save_picture(parity(predicted), folder / "parity.png")
+                if tensors is not None and tensors.errors:
+                    save_picture(tensor_parity(tensors.values, tensors.units), folder / "tensors.png")
         finally:  # results are printed even if the disk is full
             if self.json:
-                print(self._report(data, result, missing, folder))
+                print(self._report(data, result, tensors, missing, folder))
             else:
-                self._print(data, result, missing, folder)
+                self._print(data, len(structures), result, tensors, missing, folder)
 
     def _folder(self, data: Path) -> Path | None:
         """Folder for the files, checked before the work; None if there will be no files."""
@@ -123,10 +161,9 @@ class Evaluate:
     def _inputs(self, data: Path) -> dict[str, str]:
         return {"model": os.path.abspath(self.model), "data": os.path.abspath(data)}
 
-    def _predict(self, model: ForceField, structures: Sequence[Atoms]) -> Predictions:
-        """Predictions in the dtype of the model, with a progress bar on standard error."""
-        dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-        loader = Loader(build_graphs(structures, model.cutoff, dtype=dtype), self.batch_size)
+    def _predict(self, model: ForceField, graphs: Sequence[AtomGraph]) -> Predictions:
+        """Predictions with a progress bar on standard error."""
+        loader = Loader(graphs, self.batch_size)
         batches = track(
             loader,
             "predicting",
@@ -137,35 +174,68 @@ class Evaluate:
         )
         return predictions(model, batches)
 
-    def _report(self, data: Path, result: Errors, missing: list[str], folder: Path | None) -> str:
+    def _report(
+        self,
+        data: Path,
+        result: Errors | None,
+        tensors: TensorEvaluation | None,
+        missing: list[str],
+        folder: Path | None,
+    ) -> str:
         report = self._inputs(data) | {
             "units": UNITS,
             "not_labelled": missing,
-            "errors": asdict(result),
+            "errors": None if result is None else asdict(result),
             "parity": None if folder is None else str(folder / "parity.png"),
         }
+        if tensors is not None:
+            report["tensors"] = {
+                name: {"unit": tensors.units[name], **asdict(error)} for name, error in tensors.errors.items()
+            }
         return json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False)
 
-    def _print(self, data: Path, result: Errors, missing: list[str], folder: Path | None) -> None:
+    def _print(
+        self,
+        data: Path,
+        n_structures: int,
+        result: Errors | None,
+        tensors: TensorEvaluation | None,
+        missing: list[str],
+        folder: Path | None,
+    ) -> None:
         console = Console()
-        table = Table(("", "MAE", "RMSE", "unit", "count"), error_table(result))
-        title = f"{self.model.name} on {data.name}: {result.n_structures:,} structures"
-        console.print(terminal_table(table, title))
+        title, pictures = f"{self.model.name} on {data.name}: {n_structures:,} structures", []
+        if result is not None and (rows := error_table(result)):
+            table = Table(("", "MAE", "RMSE", "unit", "count"), rows)
+            console.print(terminal_table(table, title))
+            pictures.append("parity.png")
+        if tensors is not None and tensors.errors:
+            rows = tensor_table(tensors.errors, tensors.units)
+            table = Table(("", "MAE", "RMSE", "unit", "R²", "components"), rows)
+            console.print(terminal_table(table, title))
+            pictures.append("tensors.png")
         if missing:
             console.print(
                 f"[yellow]{data.name} has no labels of {' and '.join(missing)}: their errors are unknown[/]"
             )
-        console.print(f"{folder}/parity.png, {folder}/errors.json", soft_wrap=True)
+        files = ", ".join(f"{folder}/{name}" for name in (*pictures, "errors.json"))
+        console.print(files, soft_wrap=True)
 
 
-def labelled(structures: Sequence[Atoms], source: Path) -> set[str]:
+def labelled(structures: Sequence[Atoms], source: Path, *, tensors: bool = False) -> set[str]:
     """Names of the results (energy, forces, stress, ...) that at least one structure has as labels.
+
+    Args:
+        structures: of the file.
+        source: the file, for the message.
+        tensors: whether there are other labels, so that these may be missing.
 
     Raises:
         ValueError: no structure has energy, forces or stress; the message lists the keys of the file.
     """
     names = {name for atoms in structures if atoms.calc is not None for name in atoms.calc.results}
-    if not names & {"energy", "forces", "stress"}:
+    names &= {"energy", "forces", "stress"}
+    if not names and not tensors:
         per_structure, per_atom = (", ".join(keys) or "none" for keys in keys_present(structures))
         raise ValueError(
             f"{source}: expected labels of energy, forces or stress, found none in "

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from symnets.models import ForceField, describe, load
+from symnets.models import ForceField, TensorModel, TensorOutput, Tensors, describe, load
 from symnets.report import three_digits
 
 
@@ -21,8 +21,8 @@ from symnets.report import three_digits
 class Info:
     """Print the contents of a model file: architecture, size, dtype and versions.
 
-    For a potential also its elements, the errors and the configuration of its training; for an image net the
-    shape of its images and the notes saved with it.
+    For a potential also its elements, its tensor outputs, the errors and the configuration of its training;
+    for an image net the shape of its images and the notes saved with it.
 
     The file is read in full and its checksum compared: a file that `info` accepts will load.
 
@@ -78,7 +78,11 @@ def contents(path: Path) -> dict[str, Any]:
         "versions": header["versions"] | (header["extra"].get("provenance") or {}),
         "extra": header["extra"],
     }
-    if isinstance(model, ForceField):
+    if isinstance(model, TensorModel):
+        content["outputs"] = {name: asdict(output) for name, output in model.outputs.items()}
+    elif isinstance(model, Tensors):
+        content["outputs"] = {"": asdict(model.output)}
+    if isinstance(model, ForceField | TensorModel | Tensors):
         species = [chemical_symbols[number] for number in model.species]
         return content | {"species": species, "cutoff": model.cutoff}
     return content | {"images": list(recipe["arguments"]["shape"])}
@@ -92,6 +96,7 @@ def rows(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("architecture", " of ".join([*content["wrappers"], content["architecture"]])),
         *_inputs(content),
+        *_outputs(content),
         ("settings", ", ".join(f"{name} {_short(value)}" for name, value in settings.items())),
         ("parameters", f"{content['n_parameters']:,}"),
         ("dtype", content["dtype"]),
@@ -108,6 +113,19 @@ def _inputs(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         channels, *sides = content["images"]
         return [("images", f"{channels} x {' x '.join(map(str, sides))} (channels, rows, columns)")]
     return [("elements", " ".join(content["species"])), ("cutoff", f"{content['cutoff']:g} Å")]
+
+
+def _outputs(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A line for each tensor output: its kind or irreps, and whether each structure or atom has one."""
+    lines = []
+    for name, fields in content.get("outputs", {}).items():
+        output = TensorOutput(**fields)
+        what = output.irreps if output.irreps is not None else output.kind
+        per = "atom" if output.of_atoms else "structure"
+        lines.append(
+            (f"output {name}".rstrip(), f"{what}, {' x '.join(map(str, output.shape)) or 1} per {per}")
+        )
+    return lines
 
 
 def _short(value: Any) -> str:

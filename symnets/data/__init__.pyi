@@ -84,6 +84,7 @@ from ._structures import from_ase as from_ase
 from ._structures import to_ase as to_ase
 from ._tensor_labels import TensorColumn as TensorColumn
 from ._tensor_labels import add_tensor_labels as add_tensor_labels
+from ._tensor_labels import has_tensor as has_tensor
 
 __all__ = [
     "IMAGE_CLASSES",
@@ -133,6 +134,7 @@ __all__ = [
     "generate",
     "group_labels",
     "has_stress",
+    "has_tensor",
     "image_files",
     "is_isolated_atom",
     "isolated_atoms",

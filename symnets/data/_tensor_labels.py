@@ -27,6 +27,11 @@ class TensorColumn(NamedTuple):
     about the centre of mass, μ - Q R, with the charge Q."""
 
 
+def has_tensor(structures: Sequence[Atoms], column: TensorColumn) -> bool:
+    """Whether some structure has the key of a column."""
+    return any(column.key in values_by_key(atoms, per_atom=column.of_atoms) for atoms in structures)
+
+
 def add_tensor_labels(
     graphs: Sequence[AtomGraph],
     structures: Sequence[Atoms],

@@ -47,7 +47,7 @@ class TensorModel(nn.Module):
             raise ValueError('outputs: expected at least one, such as {"dipole": TensorOutput("dipole")}')
         self.outputs = {
             name: output if isinstance(output, TensorOutput) else TensorOutput(**output)
-            for name, output in outputs.items()
+            for name, output in sorted(outputs.items())  # files do not keep an order
         }
         self.config = {
             "model": model,

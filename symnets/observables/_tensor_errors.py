@@ -29,8 +29,8 @@ class TensorError:
     """Mean of |δ|."""
     rmse: float
     """Square root of the mean of δ²."""
-    r2: float
-    """1 - Σ δ² / Σ (label - mean label)², with a mean for each component; NaN if all labels are equal."""
+    r2: float | None
+    """1 - Σ δ² / Σ (label - mean label)², with a mean for each component; None if all labels are equal."""
     n: int
     """Number of components compared."""
     n_labelled: int
@@ -81,7 +81,7 @@ def tensor_error(pairs: TensorValues) -> TensorError | None:
     return TensorError(
         mae=float(np.abs(difference[known]).mean()),
         rmse=float(np.sqrt(squares / known.sum())),
-        r2=float(1 - squares / spread) if spread > 0 else float("nan"),
+        r2=float(1 - squares / spread) if spread > 0 else None,
         n=int(known.sum()),
         n_labelled=int(known.any(1).sum()),
     )

@@ -26,6 +26,8 @@ from ._style import save_picture as save_picture
 from ._style import style as style
 from ._style import svg as svg
 from ._style import write as write
+from ._tensor_errors import tensor_parity as tensor_parity
+from ._tensor_errors import tensor_table as tensor_table
 from ._terminal import terminal_table as terminal_table
 from ._ticks import mark_values as mark_values
 
@@ -57,6 +59,8 @@ __all__ = [
     "stability_figure",
     "style",
     "svg",
+    "tensor_parity",
+    "tensor_table",
     "terminal_table",
     "three_digits",
     "write",

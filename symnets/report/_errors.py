@@ -88,7 +88,7 @@ def _energy(upper: Axes, lower: Axes, data: Predictions) -> None:
     size = np.ones_like(data.n_atoms) if equal_size else data.n_atoms
     label, predicted = data.energy_label / size, data.energy / size
     mean = np.nanmean(label)
-    _panel(upper, lower, label - mean, predicted - mean, unit=unit)
+    panel(upper, lower, label - mean, predicted - mean, unit=unit)
     upper.set_title("Energy" if equal_size else "Energy per atom")
     upper.set_ylabel(f"prediction − mean label ({unit})")
     lower.set_xlabel(f"label − mean label ({unit})")
@@ -99,7 +99,7 @@ def _forces(upper: Axes, lower: Axes, data: Predictions) -> None:
     kinds = np.unique(data.species)
     palette = colors(len(kinds))
     color = np.asarray(palette)[np.searchsorted(kinds, species)]
-    _panel(upper, lower, data.forces_label, data.forces, unit="eV/Å", color=color)
+    panel(upper, lower, data.forces_label, data.forces, unit="eV/Å", color=color)
     upper.set_title("Force components")
     lower.set_xlabel("label (eV/Å)")
     if len(kinds) > 1:
@@ -109,15 +109,22 @@ def _forces(upper: Axes, lower: Axes, data: Predictions) -> None:
 
 
 def _stress(upper: Axes, lower: Axes, data: Predictions) -> None:
-    _panel(upper, lower, data.stress_label, data.stress, unit="eV/Å³")
+    panel(upper, lower, data.stress_label, data.stress, unit="eV/Å³")
     upper.set_title("Stress components")
     lower.set_xlabel("label (eV/Å³)")
 
 
-def _panel(
-    upper: Axes, lower: Axes, label: ndarray, predicted: ndarray, *, unit: str, color: ndarray | None = None
+def panel(
+    upper: Axes,
+    lower: Axes,
+    label: ndarray,
+    predicted: ndarray,
+    *,
+    unit: str,
+    factor: float = 1000.0,
+    color: ndarray | None = None,
 ) -> None:
-    """Predictions against labels, and their differences below.
+    """Predictions against labels, and their differences below; errors times `factor`, 1000 for milli-units.
 
     Points are drawn in random order, so that no element systematically hides another.
     """
@@ -127,13 +134,15 @@ def _panel(
     x, y = label.ravel()[points], predicted.ravel()[points]
     c = colors(1)[0] if color is None else color.ravel()[points]
     alpha = float(np.clip(40 / np.sqrt(len(x)), 0.25, 0.8))
-    for axes, height in ((upper, y), (lower, 1000 * (y - x))):
+    for axes, height in ((upper, y), (lower, factor * (y - x))):
         axes.scatter(x, height, s=9, c=c, alpha=alpha, linewidths=0, rasterized=True)
     upper.axline((0, 0), slope=1, color=FAINT, linewidth=1, zorder=0)
     lower.axhline(0, color=FAINT, linewidth=1, zorder=0)
     lower.xaxis.set_major_locator(MaxNLocator(5))
-    upper.set_ylabel(f"prediction ({unit})")
-    lower.set_ylabel(f"prediction − label\n(m{unit})")
+    small = f"m{unit}" if factor == 1000 else unit
+    upper.set_ylabel(f"prediction ({unit})" if unit else "prediction")
+    lower.set_ylabel("prediction − label" + (f"\n({small})" if small else ""))
     if error is not None:
-        text = f"RMSE {three_digits(1000 * error.rmse)} m{unit}\nMAE {three_digits(1000 * error.mae)} m{unit}"
+        rmse, mae = (three_digits(factor * value) for value in (error.rmse, error.mae))
+        text = f"RMSE {rmse} {small}\nMAE {mae} {small}"
         upper.text(0.04, 0.96, text, transform=upper.transAxes, va="top", fontsize=9, bbox=_TEXT_BOX)

@@ -1,4 +1,4 @@
-"""SymnetsCalculator: a force field as an ASE calculator."""
+"""SymnetsCalculator: a force field or tensor model as an ASE calculator."""
 
 import copy
 import os
@@ -14,20 +14,22 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from symnets.data import AtomGraph
 from symnets.device import on_device, usable_device
-from symnets.models import ForceField
+from symnets.models import ForceField, TensorModel
 from symnets.simulate._skin import SkinnedNeighbors
 
 
 class SymnetsCalculator(Calculator):
-    """ASE calculator of a force field.
+    """ASE calculator of a force field, or of a model of tensors.
 
     Results: `energy` and `free_energy` (eV, equal), `energies` (eV, of each atom), `forces` (eV/Å), and
     for periodic structures whose cell has volume `stress` (eV/Å³, Voigt order xx yy zz yz xz xy, ASE's
-    sign: (1/V) dE/dstrain).
+    sign: (1/V) dE/dstrain). A `TensorModel` with an output of the kind dipole or charges gives `dipole` (e·Å)
+    or `charges` (e), for the charge `atoms.info["charge"]` of the structure, zero by default; and the results
+    above only if it has energies.
 
     Args:
-        model: a force field, or the path of a saved one. A force field is copied, so that training it or
-            moving it to another device does not change the calculator.
+        model: a force field or tensor model, or the path of a saved one. A model is copied, so that training
+            it or moving it to another device does not change the calculator.
         device: where the model runs, see `usable_device`; by default the device of the force field, and the
             CPU for a saved one.
         dtype: of the model's weights and arithmetic; by default the model's. Positions and neighbour
@@ -50,28 +52,35 @@ class SymnetsCalculator(Calculator):
 
     def __init__(
         self,
-        model: ForceField | str | os.PathLike[str],
+        model: ForceField | TensorModel | str | os.PathLike[str],
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         skin: float = 0.5,
     ) -> None:
         super().__init__()
+        path = None
         if device is not None:
             device = usable_device(device)
         if isinstance(model, str | os.PathLike):
             from symnets.models import load
 
-            model = load(model, ForceField, device=device or "cpu", dtype=dtype)
-        elif not isinstance(model, ForceField):
+            path, model = model, load(model, device=device or "cpu", dtype=dtype)
+            if not isinstance(model, ForceField | TensorModel):
+                load(path, ForceField)  # raises ValueError, with the class of the model
+        if not isinstance(model, ForceField | TensorModel):
             raise ValueError(
                 f"model: expected a ForceField or the path of a saved one, got {type(model).__name__}; "
                 "wrap a model of atomic energies as ForceField(model)"
             )
-        else:
+        if path is None:
             with torch.inference_mode(False):  # copies of weights that can be differentiated
                 model = copy.deepcopy(model).to(device=device, dtype=dtype)
         self.model = model.eval().requires_grad_(False)
+        self.tensors = self._tensors()
+        if isinstance(self.model, TensorModel):
+            energies = [] if self.model.force_field is None else self.implemented_properties
+            self.implemented_properties = [*energies, *self.tensors]  # pyright: ignore
         tensors = (*self.model.parameters(), *self.model.buffers())
         self.device = tensors[0].device if tensors else torch.device(device or "cpu")
         weights = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
@@ -84,14 +93,29 @@ class SymnetsCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = all_changes,
     ) -> None:
-        """Compute all results in one pass of the force field."""
+        """Compute energy and all that follows from it in one pass; or dipole and charges if asked for."""
         super().calculate(atoms, properties, system_changes)
         assert isinstance(self.atoms, Atoms)
         self._check(self.atoms)
+        if system_changes:
+            self.results = {}
+        wanted = {name: self.tensors[name] for name in properties if name in self.tensors}
+        force_field = self.model if isinstance(self.model, ForceField) else self.model.force_field
         with on_device(self.device):
-            prediction = self.model(self._graph(self.atoms))
+            graph = self._graph(self.atoms)
+            if wanted and isinstance(self.model, TensorModel):
+                charge = float(self.atoms.info.get("charge", 0))
+                graph.charge = torch.tensor([charge], dtype=torch.float64, device=self.device)
+                with torch.no_grad():
+                    found = self.model.tensors(graph)
+                for name, output in wanted.items():
+                    value = found[output].double().numpy(force=True)
+                    self.results[name] = value[0] if name == "dipole" else value
+            if force_field is None or len(wanted) == len(properties):
+                return
+            prediction = force_field(graph)
         energy = float(prediction.energy)
-        self.results = {
+        self.results |= {
             "energy": energy,
             "free_energy": energy,
             "energies": prediction.node_energy.numpy(force=True),
@@ -100,6 +124,16 @@ class SymnetsCalculator(Calculator):
         if prediction.stress is not None:
             stress = prediction.stress[0].double().numpy(force=True)
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
+
+    def _tensors(self) -> dict[str, str]:
+        """Names of the model's outputs that are ASE's `dipole` and `charges`."""
+        names = {}
+        if isinstance(self.model, TensorModel):
+            for name, output in self.model.outputs.items():
+                kind = "dipole" if output.kind.startswith("dipole") else output.kind
+                if kind in ("dipole", "charges"):
+                    names.setdefault(kind, name)
+        return names
 
     def _check(self, atoms: Atoms) -> None:
         if len(atoms) == 0:

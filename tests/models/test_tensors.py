@@ -127,7 +127,11 @@ def test_every_graph_network_gives_a_dipole_of_its_features(name):
         with pytest.raises(ValueError, match="the output has 1o, but the model's features"):
             Tensors(net, kind="dipole")
     kind = "dipole" if o3.Irrep("1o") in net.irreps_features else "dipole of charges"
-    model, structures, matrix = Tensors(net, kind=kind).double(), molecules(), random_rotation(2, improper=True)
+    model, structures, matrix = (
+        Tensors(net, kind=kind).double(),
+        molecules(),
+        random_rotation(2, improper=True),
+    )
     expected = rotated(predict(model, structures), model.output, matrix)
     assert error(predict(model, [moved(a, matrix) for a in structures]), expected) < TOLERANCE
     assert model.model(build_graphs(structures, 4.0, dtype=torch.float64)[0]).shape == (4,)
@@ -231,7 +235,9 @@ def test_tensors_are_saved_and_loaded(tmp_path):
     graph.pbc = torch.zeros_like(graph.pbc)
     for name, value in model(graph).tensors.items():
         assert torch.equal(again(graph).tensors[name], value)
-    with pytest.raises(ValueError, match="expected a model of class ForceField, got a tensor model, TensorModel"):
+    with pytest.raises(
+        ValueError, match="expected a model of class ForceField, got a tensor model, TensorModel"
+    ):
         load(tmp_path / "model.safetensors", ForceField)
     one = Tensors(network(), "1x1o").eval()
     save(one, tmp_path / "one.safetensors")

@@ -1,0 +1,84 @@
+"""Errors of the outputs of a tensor model on labelled structures, for `symnets evaluate`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ase import Atoms
+
+from symnets.data import AtomGraph, Loader, add_tensor_labels, has_tensor, keys_present
+from symnets.models import TensorModel, describe
+from symnets.observables import TensorError, TensorValues, tensor_error, tensor_predictions
+from symnets.potentials import TensorConfig
+
+
+@dataclass(frozen=True)
+class TensorEvaluation:
+    """Predictions, errors and units of the outputs of a tensor model that have labels."""
+
+    values: dict[str, TensorValues]
+    errors: dict[str, TensorError]
+    units: dict[str, str]
+    missing: list[str]
+    """Outputs without labels."""
+
+
+def evaluate_tensors(
+    path: Path,
+    model: TensorModel,
+    structures: Sequence[Atoms],
+    graphs: Sequence[AtomGraph],
+    keys: Mapping[str, str],
+    *,
+    source: Path,
+    batch_size: int,
+) -> TensorEvaluation:
+    """Errors of the outputs of a tensor model.
+
+    Args:
+        path: file of the model, which has the keys and units of its training.
+        model: the model of this file.
+        structures: labelled structures.
+        graphs: their graphs, which are given the labels.
+        keys: keys of labels in the data, by name of the output, where they differ from those of the training.
+        source: file of the structures, for messages.
+        batch_size: structures per batch.
+
+    Raises:
+        ValueError: a name in `keys` is none of the outputs; or no output has labels, and the model has no
+            energies.
+    """
+    if unknown := sorted(keys.keys() - model.outputs.keys()):
+        raise ValueError(
+            f"tensor_keys: expected outputs of the model, {', '.join(model.outputs)}, got {unknown[0]}"
+        )
+    configs = tensor_configs(path, model)
+    columns = {
+        name: replace(config, key=keys.get(name, config.key)).column(name) for name, config in configs.items()
+    }
+    present = {name: column for name, column in columns.items() if has_tensor(structures, column)}
+    missing = [name for name in columns if name not in present]
+    if not present and model.force_field is None:
+        per_structure, per_atom = (", ".join(found) or "none" for found in keys_present(structures))
+        names = ", ".join(f"{name} (key {column.key!r})" for name, column in columns.items())
+        raise ValueError(
+            f"{source}: expected labels of {names}, found none in {len(structures)} structures; if they have "
+            f"other keys, pass --tensor-keys NAME KEY. Keys present: per structure {per_structure}; per atom "
+            f"{per_atom}"
+        )
+    add_tensor_labels(graphs, structures, present, source=str(source))
+    values = tensor_predictions(model, Loader(graphs, batch_size)) if present else {}
+    errors = {name: e for name, pairs in values.items() if (e := tensor_error(pairs)) is not None}
+    units = {name: config.unit_of(name) for name, config in configs.items()}
+    return TensorEvaluation(values, errors, units, missing)
+
+
+def tensor_configs(path: Path, model: TensorModel) -> dict[str, TensorConfig]:
+    """Configurations of the outputs: those of the training in the file, else what the outputs say."""
+    trained = describe(path)["extra"].get("training", {}).get("tensors", {})
+    return {
+        name: TensorConfig(**trained[name])
+        if name in trained
+        else TensorConfig(output.kind, output.irreps, output.per, output.pool, output.origin)
+        for name, output in model.outputs.items()
+    }
