@@ -38,9 +38,10 @@ class NormNonlinearity(nn.Module):
 
         s_c ← η(s_c + b_c),     v_c ← η(|v_c| + b_c) v_c,     |v_c| = (Σ_m v_cm² / (2l+1) + ε²)^(1/2),
 
-    for even scalars s and features v of other irreps, with η = silu and trained b_c for each channel c. The
-    result is smooth at v = 0, as energies of symmetric surroundings need; `symnets.nn.NormActivation` has a
-    step there, whose width is its ε.
+    for even scalars s and features v of other irreps, with η = silu and trained b_c for each channel c. It is
+    smooth at v = 0, as energies of symmetric surroundings need; `symnets.nn.NormActivation` has a step there,
+    whose width is its ε. b_c is 0 for scalars at the start and 1 for the others, so that η(b_c) ≠ 0 and small
+    vectors pass.
 
     Source: Thomas et al. 2018, arXiv:1802.08219, section 4.3.
     """
@@ -48,7 +49,9 @@ class NormNonlinearity(nn.Module):
     def __init__(self, irreps: o3.Irreps) -> None:
         super().__init__()
         self.irreps_in = self.irreps_out = irreps
-        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(mul)) for mul, _ in irreps)
+        self.biases = nn.ParameterList(
+            nn.Parameter(torch.full((mul,), 0.0 if ir == EVEN else 1.0)) for mul, ir in irreps
+        )
 
     def forward(self, features: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
         """Features after the nonlinearity."""
