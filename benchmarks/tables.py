@@ -305,6 +305,30 @@ def tangent(document: dict, _: str, __: Path) -> str:
     return table(head, rows)
 
 
+def architectures(document: dict, _: str, __: Path) -> str:
+    """Errors, size and time of potentials that were trained for the same time."""
+    names = list(document["models"])
+    models = document["models"].values()
+
+    def errors(test: str, kind: str) -> list[str]:
+        pairs = [model["errors_eV"][test][kind] for model in models]
+        return [" / ".join(f"{1e3 * pair[key]:.2f}" for key in ("rmse", "mae")) for pair in pairs]
+
+    last = [list(model["validation_forces_rmse_meV"].values())[-1] for model in models]
+    rows = [
+        ["300 K, forces, meV/Å", *errors("test_MD_300K", "forces")],
+        ["300 K, energy, meV", *errors("test_MD_300K", "energy")],
+        ["600 K, forces, meV/Å", *errors("test_MD_600K", "forces")],
+        ["600 K, energy, meV", *errors("test_MD_600K", "energy")],
+        ["validation, forces, meV/Å", *(f"{value:.2f}" for value in last)],
+        ["parameters", *(number(model["parameters"], 9) for model in models)],
+        ["ms a step", *(number(model["ms_per_step"]) for model in models)],
+        ["steps", *(number(model["steps"], 9) for model in models)],
+        ["minutes", *(f"{model['seconds'] / 60:.1f}" for model in models)],
+    ]
+    return table(["RMSE / MAE", *(f"`{name}`" for name in names)], rows)
+
+
 TABLES: dict[str, Callable[[dict, str, Path], str]] = {
     "force_field": force_field,
     "scaling": scaling,
@@ -317,10 +341,11 @@ TABLES: dict[str, Callable[[dict, str, Path], str]] = {
     "fraction": fraction,
     "where": where,
     "tangent": tangent,
+    "architectures": architectures,
 }
 FILES = dict.fromkeys(("convolution", "memory", "turns", "harmonics", "contraction"), "ops")
 FILES |= {"force_field": "force_field", "scaling": "scaling", "limits": "roofline", "fraction": "roofline"}
-FILES |= {"where": "where_time_goes", "tangent": "tangent"}
+FILES |= {"where": "where_time_goes", "tangent": "tangent", "architectures": "acac_models"}
 FILES |= dict.fromkeys(GPU_TABLES, "gpu")
 
 
