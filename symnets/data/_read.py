@@ -24,6 +24,7 @@ from ase.units import GPa
 from ase.utils import string2index
 
 from symnets.data._batch import has_stress
+from symnets.data._read_hdf5 import read_hdf5
 from symnets.data._structure_text import check_extxyz, encoding_of, open_text
 from symnets.files import expanded
 from symnets.names import nearest
@@ -51,7 +52,7 @@ def read_structures(
     of a stress that does not exist is dropped, see `has_stress`.
 
     Args:
-        path: file of any format that ASE reads.
+        path: file of any format that ASE reads; or HDF5 (.h5, .hdf5), see `read_hdf5`.
         index: frames in ASE's syntax: `":"` all, `"::10"` every tenth, `-1` the last.
         energy_key: key of the energy in the file, in eV; None for the one that ASE recognises.
         forces_key: key of the forces, eV/Å.
@@ -140,6 +141,11 @@ def _read(path: Path, index: str | int, *, in_kbar: bool) -> tuple[str, list[Ato
     """Name of the format, and the structures as ASE reads them."""
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty; expected at least one structure")
+    if path.suffix in (".h5", ".hdf5"):
+        try:
+            return "hdf5", _chosen(read_hdf5(path), index)
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read as HDF5: {error}") from error
     try:
         kind = filetype(str(path))
         if kind not in ioformats:
@@ -187,6 +193,11 @@ def _read_database(path: Path, index: str | int) -> list[Atoms]:
             atoms = row.toatoms()
             atoms.info.update({**row.data, **row.key_value_pairs})
             structures.append(atoms)
+    return _chosen(structures, index)
+
+
+def _chosen(structures: list[Atoms], index: str | int) -> list[Atoms]:
+    """The structures that an index in ASE's syntax selects."""
     chosen: Any = string2index(index) if isinstance(index, str) else index
     return structures[chosen] if isinstance(chosen, slice) else [structures[chosen]]
 

@@ -124,8 +124,9 @@ class TrainConfig:
             tensor.output(name)
         weights = self.loss.energy, self.loss.forces, self.loss.stress
         if not any((*weights, *(tensor.weight for tensor in self.tensors.values()))):
-            others = "energy, forces, stress or a tensor" if self.tensors else "energy, forces or stress"
-            raise OutOfRange(f"loss: expected a weight above 0 for {others}, got 0 for all")
+            raise OutOfRange(
+                "loss: expected a weight above 0 for energy, forces or stress, or for a tensor, got 0 for all"
+            )
 
     @property
     def has_energies(self) -> bool:

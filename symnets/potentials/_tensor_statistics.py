@@ -70,7 +70,7 @@ def tensor_statistics(
 def _labels(
     name: str, output: TensorOutput, graphs: Sequence[AtomGraph], species: Sequence[int]
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """Labels as irreps (rows, dim), share of each species in them (rows, species), and sizes of structures."""
+    """Labels as irreps (rows, dim), share of each species in them (rows, species), sizes of structures."""
     rows, shares, sizes = [], [], []
     for graph in graphs:
         found: Labels = labels(graph)

@@ -176,7 +176,7 @@ def test_missing_columns_are_named_with_those_present(file, capsys):
         ({"mu": {"irrep": "1x1o"}}, "unknown key 'tensors.mu.irrep'; did you mean 'irreps'"),
         (
             {"mu": {"kind": "dipole", "weight": 0}},
-            "expected a weight above 0 for energy, forces, stress or a tensor",
+            "expected a weight above 0 for energy, forces or stress, or for a tensor",
         ),
         ({"mu": {"kind": "dipole", "weight": -1}}, "weight: expected at least 0"),
     ],
