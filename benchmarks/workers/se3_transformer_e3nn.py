@@ -1,5 +1,7 @@
 """The SE(3)-Transformer of attention.py in plain e3nn: a tensor product for each edge, then a scatter."""
 
+import itertools
+
 import torch
 from e3nn import nn as e3nn_nn
 from e3nn import o3
@@ -11,18 +13,17 @@ from symnets.nn import MLP, AtomicEnergy, BesselBasis, SpeciesIndex, polynomial_
 
 
 class Product(nn.Module):
-    """Paths 'uvu' of features of the sender and spherical harmonics, each to its own slot, with radial weights.
+    """Paths 'uvu' of features of the sender and spherical harmonics, each to its own slot.
 
     Args:
         irreps_in: irreps of the features.
         irreps_filter: irreps of the spherical harmonics.
         targets: irreps to compute.
-        sizes: numbers of inputs and of units of the hidden layers of the radial network.
         heads: number of heads.
     """
 
     def __init__(
-        self, irreps_in: o3.Irreps, irreps_filter: o3.Irreps, targets: o3.Irreps, sizes: list[int], heads: int
+        self, irreps_in: o3.Irreps, irreps_filter: o3.Irreps, targets: o3.Irreps, heads: int
     ) -> None:
         super().__init__()
         paths = [
@@ -42,13 +43,14 @@ class Product(nn.Module):
             shared_weights=False,
             internal_weights=False,
         )
-        self.radial = e3nn_nn.FullyConnectedNet([*sizes, self.product.weight_numel], nn.functional.silu)
         head_of_weight = [torch.arange(mul) // (mul // heads) for mul, _ in self.irreps_out]
         self.register_buffer("head_of_weight", torch.cat(head_of_weight))
         head_of_column = [
             h.repeat_interleave(ir.dim) for h, (_, ir) in zip(head_of_weight, self.irreps_out, strict=True)
         ]
-        self.register_buffer("heads_of_columns", nn.functional.one_hot(torch.cat(head_of_column), heads) * 1.0)
+        self.register_buffer(
+            "heads_of_columns", nn.functional.one_hot(torch.cat(head_of_column), heads) * 1.0
+        )
 
 
 class Attention(nn.Module):
@@ -64,8 +66,10 @@ class Attention(nn.Module):
         mean_neighbors: float,
     ) -> None:
         super().__init__()
-        self.keys = Product(irreps_in, irreps_filter, irreps_in, sizes, heads)
-        self.values = Product(irreps_in, irreps_filter, targets, sizes, heads)
+        self.keys = Product(irreps_in, irreps_filter, irreps_in, heads)
+        self.values = Product(irreps_in, irreps_filter, targets, heads)
+        self.numels = [self.keys.product.weight_numel, self.values.product.weight_numel]
+        self.radial = e3nn_nn.FullyConnectedNet([*sizes, sum(self.numels)], nn.functional.silu)
         self.query = o3.Linear(irreps_in, self.keys.irreps_out)
         self.sender = o3.Linear(irreps_in, irreps_in)
         self.output = o3.Linear(self.values.irreps_out, targets)
@@ -75,7 +79,8 @@ class Attention(nn.Module):
         """Features that each node receives."""
         sender, receiver = index
         features = self.sender(x)[sender]
-        keys = self.keys.product(features, filters, self.keys.radial(basis))
+        key_weights, value_weights = self.radial(basis).split(self.numels, dim=1)
+        keys = self.keys.product(features, filters, key_weights)
         logits = self.scale * ((self.query(x)[receiver] * keys) @ self.keys.heads_of_columns)
         largest = logits.new_zeros(len(x), logits.shape[1]).scatter_reduce(
             0, receiver[:, None].expand_as(logits), logits.detach(), "amax"
@@ -83,7 +88,7 @@ class Attention(nn.Module):
         terms = envelope[:, None] * (logits - largest[receiver]).exp()
         attention = self.norm * terms / (-largest).exp().index_add(0, receiver, terms)[receiver]
         # There are fewer weights than components of the values, so that they are cheaper to multiply.
-        weights = self.values.radial(basis) * attention[:, self.values.head_of_weight]
+        weights = value_weights * attention[:, self.values.head_of_weight]
         values = self.values.product(features, filters, weights)
         return self.output(values.new_zeros(len(x), values.shape[1]).index_add(0, receiver, values))
 
@@ -138,7 +143,7 @@ class E3nnSE3Transformer(nn.Module):
         sizes = [c["n_basis"], *c["radial_hidden"]]
         self.layers = nn.ModuleList(
             Layer(before, filters, after, n_species, sizes, c["heads"], c["mean_neighbors"])
-            for before, after in zip(ends[:-1], ends[1:], strict=True)
+            for before, after in itertools.pairwise(ends)
         )
         self.readout = MLP(channels, max(channels // 2, 1), 1)
         self.atomic_energy = AtomicEnergy(c["shift"], c["scale"])

@@ -48,7 +48,7 @@ class AttentionLayer(nn.Module):
         heads: number of heads, which divides the channels of every irrep of x.
         nonlinearity: "gate" or "norm".
         n_basis: size of the radial basis.
-        radial_hidden: widths of the hidden layers of the radial MLPs.
+        radial_hidden: widths of the hidden layers of the radial MLP.
         mean_neighbors: average number of neighbours in the training data.
 
     Attributes:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from symnets.nn._edges import Edges
 from symnets.nn._linear import Linear
 from symnets.nn._mlp import MLP
+from symnets.nn._modification import modification
 from symnets.ops import AttentionLogits, AttentionSum, all_paths
 
 
@@ -20,7 +21,7 @@ class Attention(nn.Module):
         out_i = O (mean_neighbors^(1/2) Σ_j α_ij v_ij)
 
     with linear layers Q, S and O that mix channels, spherical harmonics Y of the direction from the receiver
-    i to the sender j, and MLPs w and w' of the radial basis. The channels of every irrep are divided into
+    i to the sender j, and an MLP (w, w') of the radial basis. The channels of every irrep are divided into
     heads. Each head has its own s and α: the inner product is over the d components of q and k in the
     channels of the head, and α multiplies v in these channels.
 
@@ -41,7 +42,7 @@ class Attention(nn.Module):
         targets: irreps to compute, each once; those that no path reaches are left out.
         heads: number of heads, which divides the channels of every irrep of x.
         n_basis: size of the radial basis.
-        radial_hidden: widths of the hidden layers of the radial MLPs.
+        radial_hidden: widths of the hidden layers of the radial MLP.
         mean_neighbors: average number of neighbours in the training data.
 
     Attributes:
@@ -78,8 +79,9 @@ class Attention(nn.Module):
         self.query = Linear(irreps_in, self.logits.irreps_out)
         self.sender = Linear(irreps_in, irreps_in)
         self.output = Linear(self.sum.irreps_out, self.irreps_out)
-        self.key_radial = MLP(n_basis, *radial_hidden, self.logits.weight_numel)
-        self.value_radial = MLP(n_basis, *radial_hidden, self.sum.weight_numel)
+        # One network for the weights of keys and of values, which differ in its last matrix.
+        self.numels = [self.logits.weight_numel, self.sum.weight_numel]
+        self.radial = MLP(n_basis, *radial_hidden, sum(self.numels))
         self.heads = heads
         self.logit_scale = (self.logits.irreps_out.dim / heads) ** -0.5
         self.norm = mean_neighbors**0.5
@@ -99,11 +101,16 @@ class Attention(nn.Module):
             raise ValueError("edges: expected an envelope; use EdgeGeometry(..., envelope=True)")
         n_nodes = len(features)
         senders, filters, pair = self.sender(features), edges.filters, edges.pair
-        weights = self.key_radial(edges.basis)
-        logits = self.logits(self.query(features), senders, filters, weights, edge_index, pair)
+        # The products of matrices give contiguous rows; a hook on the MLP would not see them.
+        if modification(self.radial, MLP) is None:
+            hidden, matrix = self.radial.last_layer(edges.basis)
+            key_weights, value_weights = (hidden @ part for part in matrix.split(self.numels, dim=1))
+        else:
+            key_weights, value_weights = self.radial(edges.basis).split(self.numels, dim=1)
+        logits = self.logits(self.query(features), senders, filters, key_weights, edge_index, pair)
         attention = softmax_over_neighbors(self.logit_scale * logits, edges.envelope, edge_index[1], n_nodes)
-        weights = self.value_radial(edges.basis)
-        messages = self.sum(senders, filters, weights, self.norm * attention, edge_index, n_nodes, pair)
+        attention = self.norm * attention
+        messages = self.sum(senders, filters, value_weights, attention, edge_index, n_nodes, pair)
         return self.output(messages)
 
 

@@ -197,4 +197,4 @@ class AttentionSum(AttentionProduct):
     def _of_channels(self, attention: Tensor, channels: list[int]) -> Tensor:
         """Attention of each channel, for paths of these numbers of channels."""
         parts = {n: attention[:, :, None].expand(-1, -1, n // self.heads).flatten(1) for n in set(channels)}
-        return torch.cat([parts[n] for n in channels], dim=1)
+        return torch.cat([parts[n] for n in channels], dim=1) if len(channels) > 1 else parts[channels[0]]

@@ -1,5 +1,6 @@
 """The fused tensor product and scatter as a torch autograd function, differentiable to any order."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,14 +17,19 @@ from symnets.ops._fused_plan import (
 )
 
 
-def needed_grads(ctx: Any) -> tuple[bool, ...]:
+def needed_grads(ctx: Any, places: Sequence[int] | None = None) -> tuple[bool, ...]:
     """For each tensor argument of a custom function, whether the current backward pass uses its derivative.
 
     `ctx.needs_input_grad` is true for all that require a gradient: for the network's weights too when only
     forces, derivatives in the positions, are computed. The autograd engine has the exact answer.
+
+    Args:
+        ctx: context of the function.
+        places: positions of the tensors among the arguments; None if they are the first ones.
     """
     nodes = [node for node, _ in ctx.next_functions]
-    return tuple(need and _executed(node) for need, node in zip(ctx.needs_input_grad, nodes, strict=False))
+    needs = ctx.needs_input_grad if places is None else [ctx.needs_input_grad[place] for place in places]
+    return tuple(need and _executed(node) for need, node in zip(needs, nodes, strict=False))
 
 
 def _executed(node: Any) -> bool:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symnets.ops._adjacency import cache_last
+from symnets.ops._fused import needed_grads
 
 
 class Block(NamedTuple):
@@ -103,7 +104,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, *weights = ctx.saved_tensors
-        needs_x, _, _, _, *needs = ctx.needs_input_grad
+        needs_x, *needs = needed_grads(ctx, [0, *range(4, 4 + len(weights))])
         dx, d_weights = None, (None,) * len(weights)
         if needs_x:
             swapped = tuple(Block(c, first_out, first_in) for c, first_in, first_out in ctx.blocks)

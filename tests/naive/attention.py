@@ -69,8 +69,9 @@ def attention(
     """The block `Attention` on features in e3nn's layout, each edge with its own row of the basis."""
     (sender, receiver), heads = edge_index, block.heads
     features = linear(block.sender, x)
-    keys = messages(block.logits, features, y, block.key_radial(basis), sender)
-    values = messages(block.sum, features, y, block.value_radial(basis), sender)
+    key_weights, value_weights = block.radial(basis).split(block.numels, dim=1)
+    keys = messages(block.logits, features, y, key_weights, sender)
+    values = messages(block.sum, features, y, value_weights, sender)
     queries, key_irreps = linear(block.query, x)[receiver], block.logits.plan.slots
     pairs = zip(by_heads(queries, key_irreps, heads), by_heads(keys, key_irreps, heads), strict=True)
     width = key_irreps.dim / heads
