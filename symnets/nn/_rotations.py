@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symnets.data import Latitudes, latitudes
-from symnets.nn._sphere import ExactTables, check_grid, circular_waves
+from symnets.nn._sphere import ExactTables, check_grid, circular_waves, reorder
 
 
 class SO3Grid(ExactTables):
@@ -80,7 +80,7 @@ class SO3Grid(ExactTables):
     def to_grid(self, coefficients: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch alpha beta gamma"]:
         """Values on the grid."""
         batch, n, (n_alpha, n_beta, n_gamma) = coefficients.shape[:-1], self.lmax + 1, self.shape
-        rows = coefficients.reshape(-1, coefficients.shape[-1]).T[self.gather]
+        rows = reorder(coefficients.reshape(-1, coefficients.shape[-1]).T, 0, self.gather, self.scatter)
         pp, mm, pm, mp = rows.view(4, n * n, n, -1)  # signs of m and n; [(|m|, |n|), l, batch]
         halves = torch.cat([torch.cat([pp + mm, mp - pm], -1), torch.cat([pp - mm, mp + pm], -1)])
         first, second = torch.bmm(self.synthesis, halves).view(2, n, n, n_beta, 2, -1)
@@ -102,7 +102,7 @@ class SO3Grid(ExactTables):
         halves = torch.cat([total + difference, total - difference]).view(2 * n * n, n_beta, -1)
         (u, w), (v, z) = torch.bmm(self.analysis, halves).view(2, n * n, n, 2, -1).permute(0, 3, 1, 2, 4)
         rows = torch.stack([u + v, u - v, z - w, w + z]).view(4 * n**3, -1)
-        return rows[self.scatter].T.reshape(*batch, -1)
+        return reorder(rows, 0, self.scatter, self.gather).T.reshape(*batch, -1)
 
     def extra_repr(self) -> str:
         """Sizes."""
@@ -117,7 +117,7 @@ def wigner_d(l: int, beta: Float[Tensor, " angles"]) -> Float[Tensor, "angles di
     """
     m = np.arange(-l, l)
     raising = np.diag(-np.sqrt(l * (l + 1.0) - m * (m + 1.0)), -1)
-    basis = change_basis_real_to_complex(l, torch.float64).numpy()
+    basis = change_basis_real_to_complex(l, torch.float64).numpy()  # pyright: ignore[reportCallIssue]
     generator = (basis.conj().T @ ((raising - raising.T) / 2) @ basis).real
     values, vectors = np.linalg.eigh(-1j * generator)
     phases = np.exp(1j * np.outer(beta.numpy(), np.round(values)))

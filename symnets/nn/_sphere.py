@@ -1,6 +1,7 @@
 """S2Grid: harmonic transforms between samples of a signal on the sphere and its coefficients."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,45 @@ class ExactTables(nn.Module):
             for name, table in self._tables().items():
                 setattr(self, name, table.to(after[name]))
         return self
+
+
+class Reorder(torch.autograd.Function):
+    """Coefficients in another order, x.index_select(dim, places), for a linear map whose tables are constant.
+
+    `back` has the places of the opposite reordering, which the gradient takes: no sum over repeated places is
+    needed, since the tables annihilate coefficients that do not exist.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, dim: int, places: Tensor, back: Tensor) -> Tensor:  # pyright: ignore
+        """Take the places."""
+        return x.index_select(dim, places)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int, Tensor, Tensor], output: Tensor) -> None:
+        """Keep the places."""
+        _, ctx.dim, places, back = inputs
+        ctx.save_for_backward(places, back)
+        ctx.save_for_forward(places, back)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
+        """Take the opposite places."""
+        places, back = ctx.saved_tensors
+        return Reorder.apply(grad, ctx.dim, back, places), None, None, None  # pyright: ignore
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:  # pyright: ignore
+        """Take the places of the tangent."""
+        places, back = ctx.saved_tensors
+        return Reorder.apply(tangent, ctx.dim, places, back)  # pyright: ignore
+
+
+def reorder(x: Tensor, dim: int, places: Tensor, back: Tensor) -> Tensor:
+    """See `Reorder`."""
+    return Reorder.apply(x, dim, places, back)  # pyright: ignore[reportReturnType]
 
 
 class S2Grid(ExactTables):
@@ -101,7 +141,7 @@ class S2Grid(ExactTables):
     def to_grid(self, coefficients: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch lat lon"]:
         """Values on the grid of coefficients in e3nn's order, l² + l + m, (lmax + 1)² in all."""
         batch, n, (n_lat, n_lon) = coefficients.shape[:-1], self.lmax + 1, self.shape
-        rows = coefficients.reshape(-1, n * n)[:, self.gather]
+        rows = reorder(coefficients.reshape(-1, n * n), 1, self.gather, self.scatter)
         rows = rows.view(-1, n, 2, n).permute(1, 2, 0, 3).reshape(n, -1, n)  # [|m|, (sign, batch), l]
         circles = torch.bmm(rows, self.legendre).view(2 * n, -1)  # [(|m|, sign), (batch, latitude)]
         return (circles.T @ self.waves).view(*batch, n_lat, n_lon)
@@ -112,7 +152,7 @@ class S2Grid(ExactTables):
         circles = self.waves @ signal.reshape(-1, n_lon).T  # [(|m|, sign), (batch, latitude)]
         rows = torch.bmm(circles.view(n, -1, n_lat), self.analysis)  # [|m|, (sign, batch), l]
         rows = rows.view(2 * n, -1, n).transpose(0, 1).reshape(-1, 2 * n * n)
-        return rows[:, self.scatter].view(*batch, n * n)
+        return reorder(rows, 1, self.scatter, self.gather).view(*batch, n * n)
 
     def extra_repr(self) -> str:
         """Sizes."""

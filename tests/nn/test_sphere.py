@@ -152,6 +152,11 @@ def test_gradients_and_vmap(make):
     assert torch.autograd.gradcheck(grid.to_grid, coefficients)
     singles = torch.func.vmap(lambda c: grid.from_grid(grid.to_grid(c)))(coefficients)
     torch.testing.assert_close(singles, coefficients, **EXACT)
+    assert torch.autograd.gradgradcheck(lambda c: grid.to_grid(c).square(), coefficients)
+    there = torch.func.jacfwd(grid.to_grid)(coefficients.detach()[0])
+    back = torch.func.jacrev(grid.from_grid)(signal.detach()[0])
+    both = torch.tensordot(back, there, len(grid.shape))
+    torch.testing.assert_close(both, torch.eye(len(both)), **EXACT)
 
 
 def test_convolution_of_the_sphere_is_the_integral_with_turned_filters():
