@@ -9,17 +9,17 @@ from torch import Tensor, nn
 from symnets.models._image_net_layers import check_images, check_sizes, init_weights, scaled
 from symnets.nn import CircularConvolution, MagnitudeActivation, Magnitudes
 
-BLOCKS = ((1, 1), (1, 2), (2, 1), (2, 2), (4, 1))
+BLOCKS = ((1, 2), (1, 1), (2, 2), (4, 1))
 """Channels of each order relative to the first convolution, and stride."""
 
 
 class HarmonicNetwork2D(nn.Module):
     """Harmonic network (Worrall et al. 2017, arXiv:1612.04642): logits that are invariant under rotations.
 
-    Five convolutions by circular harmonics between fields of rotation orders 0 to `max_order`, each followed
+    Four convolutions by circular harmonics between fields of rotation orders 0 to `max_order`, each followed
     by batch normalisation and ReLU of magnitudes; then the magnitudes of all fields, their average over
-    pixels, and a linear readout. The second and the fourth convolution halve the maps, rounded up, if they
-    have at least 7 pixels:
+    pixels, and a linear readout. The first and the third convolution halve the maps, rounded up, if they have
+    at least 7 pixels:
 
         32 -> 16 -> 8,   28 -> 14 -> 7,   8 -> 4.
 
@@ -30,7 +30,7 @@ class HarmonicNetwork2D(nn.Module):
     Args:
         shape: (channels, rows, columns) of an image, at least 4 x 4.
         n_classes: number of logits.
-        width: factor of the numbers of channels of each order, 8, 8, 16, 16 and 32.
+        width: factor of the numbers of channels of each order, 8, 8, 16 and 32.
         max_order: largest rotation order of fields; 0 gives isotropic filters.
         reflections: whether reflected images have the same logits; phases of filters are then 0.
     """
@@ -61,7 +61,7 @@ class HarmonicNetwork2D(nn.Module):
         for number, (factor, stride) in enumerate(BLOCKS, start=1):
             stride = stride if min(rows, columns) >= 7 else 1
             # Kernels that halve maps of even and odd sizes symmetrically.
-            kernel = (8 + rows % 2, 8 + columns % 2) if stride == 2 else (5, 5)
+            kernel = (6 + rows % 2, 6 + columns % 2) if stride == 2 else (5, 5)
             out = (scaled(8 * factor, width),) * (max_order + 1)
             conv = CircularConvolution(fields, out, kernel, stride=stride, phases=not reflections)
             layers += [(f"conv{number}", conv), (f"activation{number}", MagnitudeActivation(out))]

@@ -37,7 +37,7 @@ _NETS = {
         EfficientNet, "EfficientNet-B0 made shorter and narrower: 7 inverted residuals"
     ),
     "harmonic": _NamedNet(
-        HarmonicNetwork2D, "harmonic network: 5 convolutions by circular harmonics, invariant under rotations"
+        HarmonicNetwork2D, "harmonic network: 4 convolutions by circular harmonics, invariant under rotations"
     ),
 }
 IMAGE_NETS = {name: net.description for name, net in _NETS.items()}

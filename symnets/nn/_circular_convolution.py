@@ -10,8 +10,6 @@ from jaxtyping import Float
 from scipy.special import ive
 from torch import Tensor, nn
 
-WIDTH = 2 / 3
-"""Width of the rings of a filter of stride 1, pixels."""
 MARGIN = 1.5
 """Widths between the largest ring and the border of the window, where a filter is cut off."""
 
@@ -33,8 +31,8 @@ class CircularConvolution(nn.Module):
         B_kj(r) e^{ikφ}  ~  exp(-(r² + r_j²) / (2σ²)) I_k(r r_j / σ²) e^{ikφ},
 
     with the modified Bessel function I_k, sampled at pixels and divided by their norm. They are smooth at
-    r = 0, and the Gaussian makes angular frequencies small that pixels cannot resolve. With stride s,
-    σ = 2/3 s pixels, so that the filter itself averages over the pixels that are left out.
+    r = 0, and the Gaussian makes angular frequencies small that pixels cannot resolve. The width is
+    σ = (1 + s) / 3 pixels for stride s, so that a filter averages over the pixels between its outputs.
 
     Quarter turns are exact if the border is the same on all sides: if the stride divides
     size + 2 padding - kernel along each axis. Other rotations are as good as the filters are sampled; the
@@ -90,7 +88,7 @@ class CircularConvolution(nn.Module):
         )
         filter_orders = orders_out[:, None] - orders_in
         distinct = filter_orders.unique()
-        harmonics = ring_harmonics(distinct.tolist(), self.kernel, rings, WIDTH * stride)
+        harmonics = ring_harmonics(distinct.tolist(), self.kernel, rings, (1 + stride) / 3)
         harmonics = torch.view_as_real(harmonics).movedim(-1, 2)  # (orders, rings, 2, rows, columns)
         basis = harmonics.flatten(0, 1).flatten(1).to(torch.get_default_dtype())
         self.register_buffer("basis", basis, persistent=False)

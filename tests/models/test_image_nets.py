@@ -11,7 +11,7 @@ from symnets.data import Loader, TensorPairs
 from symnets.models import IMAGE_NETS, VGG, EfficientNet, FullyConnected, LeNet, ResNet, image_net
 from symnets.training import Trainer, TrainState, cross_entropy, descend, max_steps
 
-WITH_BATCH_NORM = ("vgg_bn", "resnet", "efficientnet")
+WITH_BATCH_NORM = ("vgg_bn", "resnet", "efficientnet", "harmonic")
 
 
 def small(name: str, side: int = 8, **arguments) -> nn.Module:
