@@ -1,7 +1,6 @@
 """Charges, dipoles, polarizabilities and tensors of atoms, from the features of atoms."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from ase.data import atomic_masses
@@ -77,7 +76,7 @@ class Dipole(nn.Module):
         *,
         scale: float = 1.0,
         atomic: bool = True,
-        origin: Literal["mass", "nuclear charge"] = "mass",
+        origin: str = "mass",
     ) -> None:
         super().__init__()
         self.charges = Charges(irreps_in, species, scale=scale)

@@ -198,7 +198,7 @@ class TensorFieldNetwork(EnergyModel):
         features, layer_list, self.input = scalars, [], None
         if self.irreps_input is not None:
             given = scalars + self.irreps_input
-            features = o3.Irreps([(channels, ir) for ir in sorted({ir for _, ir in given})])
+            features = o3.Irreps([(channels, ir) for ir in dict.fromkeys(ir for _, ir in given)])
             self.input = Linear(given, features)
         for layer in range(layers):
             layer_list.append(

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph
 from symnets.models._force_field import ForceField
 from symnets.models._tensor_output import TensorOutput
+from symnets.models._tensors import graph_network
 
 
 class TensorPrediction(NamedTuple):
@@ -56,10 +58,11 @@ class TensorModel(nn.Module):
         self.model = model
         self.species: tuple[int, ...] = tuple(model.species)  # pyright: ignore
         self.cutoff: float = float(model.cutoff)  # pyright: ignore
+        irreps_features: o3.Irreps = graph_network(model).irreps_features  # pyright: ignore
         self.readouts = nn.ModuleList()
         for name, output in self.outputs.items():
             try:
-                self.readouts.append(output.readout(self.network.irreps_features, self.species))  # pyright: ignore
+                self.readouts.append(output.readout(irreps_features, self.species))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from error
 
@@ -67,20 +70,6 @@ class TensorModel(nn.Module):
     def force_field(self) -> ForceField | None:
         """The force field with whose energies the tensors are predicted, if any."""
         return self.model if isinstance(self.model, ForceField) else None
-
-    @property
-    def network(self) -> nn.Module:
-        """The graph network whose features are read out."""
-        network = self.model
-        while not hasattr(network, "node_features"):  # within a ForceField or WithZBL
-            inner = getattr(network, "energy_model", None)
-            if inner is None:
-                raise ValueError(
-                    f"model: expected a graph network with node_features, got {type(network).__name__}; "
-                    "choose NequIP, MACE or another of symnets.models.architectures()"
-                )
-            network = inner
-        return network
 
     def forward(self, graph: AtomGraph) -> TensorPrediction:
         """All outputs of every structure of the batch."""
@@ -91,7 +80,7 @@ class TensorModel(nn.Module):
 
     def tensors(self, graph: AtomGraph) -> dict[str, Tensor]:
         """Tensor outputs by name, without energies and forces."""
-        features = self.network.node_features(graph)  # pyright: ignore[reportCallIssue]
+        features = graph_network(self.model).node_features(graph)  # pyright: ignore[reportCallIssue]
         return {
             name: readout(features, graph) for name, readout in zip(self.outputs, self.readouts, strict=True)
         }

@@ -10,17 +10,6 @@ from torch import nn
 from symnets.models._physical_outputs import AtomMatrix, Charges, Dipole, Polarizability
 from symnets.models._tensor_readout import TensorReadout
 
-Kind = Literal[
-    "irreps",
-    "dipole",
-    "dipole of charges",
-    "charges",
-    "polarizability",
-    "atom matrix",
-    "symmetric atom matrix",
-]
-"""What an output is: any irreps, or a physical quantity in Cartesian components."""
-
 
 class _Physical(NamedTuple):
     per: Literal["structure", "atom"]
@@ -42,6 +31,9 @@ PHYSICAL = {
 that it is made of, and unit."""
 
 
+_CHOICES = {"per": ("structure", "atom"), "pool": ("sum", "mean"), "origin": ("mass", "nuclear charge")}
+
+
 @dataclass(frozen=True)
 class TensorOutput:
     """An output of a tensor model.
@@ -58,20 +50,23 @@ class TensorOutput:
             is added to the output of an atom; None for no shift. Dipoles have none.
 
     Raises:
-        ValueError: an unknown kind, irreps that cannot be read, or irreps of another kind.
+        ValueError: an unknown kind or other option, irreps that cannot be read, or irreps of another kind.
     """
 
-    kind: Kind = "irreps"
+    kind: str = "irreps"
     irreps: str | None = None
-    per: Literal["structure", "atom"] = "structure"
-    pool: Literal["sum", "mean"] = "sum"
-    origin: Literal["mass", "nuclear charge"] = "mass"
+    per: str = "structure"
+    pool: str = "sum"
+    origin: str = "mass"
     scale: float | Sequence[float] = 1.0
     shift: Sequence[Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
         if self.kind != "irreps" and self.kind not in PHYSICAL:
             raise ValueError(f"kind: expected irreps, {', '.join(PHYSICAL)}, got {self.kind!r}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: expected {' or '.join(choices)}, got {getattr(self, name)!r}")
         if (self.irreps is None) == (self.kind == "irreps"):
             raise ValueError(
                 f"irreps: expected for kind irreps only, such as 1x0e+1x1o, got {self.irreps} for {self.kind}"

@@ -1,7 +1,6 @@
 """TensorReadout: outputs of any irreps, per structure or per atom, from the features of atoms."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from e3nn import o3
@@ -50,16 +49,12 @@ class TensorReadout(nn.Module):
         species: Sequence[int],
         irreps_out: o3.Irreps | str,
         *,
-        per: Literal["structure", "atom"] = "structure",
-        pool: Literal["sum", "mean"] = "sum",
+        per: str = "structure",
+        pool: str = "sum",
         scale: float | Sequence[float] = 1.0,
         shift: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
-        if per not in ("structure", "atom") or pool not in ("sum", "mean"):
-            raise ValueError(
-                f'per, pool: expected "structure" or "atom", and "sum" or "mean", got {per!r}, {pool!r}'
-            )
         self.irreps_in, self.irreps_out = o3.Irreps(irreps_in), o3.Irreps(irreps_out)
         self.per, self.pool = per, pool
         self.species_index = SpeciesIndex(species)

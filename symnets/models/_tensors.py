@@ -52,9 +52,28 @@ class Tensors(nn.Module):
         self.model = model
         self.species: tuple[int, ...] = tuple(model.species)  # pyright: ignore
         self.cutoff: float = float(model.cutoff)  # pyright: ignore
-        irreps_features: o3.Irreps = model.irreps_features  # pyright: ignore
+        irreps_features: o3.Irreps = graph_network(model).irreps_features  # pyright: ignore
         self.readout = self.output.readout(irreps_features, self.species)
 
     def forward(self, graph: AtomGraph) -> Float[Tensor, "n *shape"]:
         """The output of each structure or atom; float64 with a shift, else in the dtype of the model."""
-        return self.readout(self.model.node_features(graph), graph)  # pyright: ignore[reportCallIssue]
+        features = graph_network(self.model).node_features(graph)  # pyright: ignore[reportCallIssue]
+        return self.readout(features, graph)
+
+
+def graph_network(model: nn.Module) -> nn.Module:
+    """The graph network with `node_features` within a model, such as a `ForceField` or `WithZBL`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    network = model
+    while not hasattr(network, "irreps_features"):
+        inner = getattr(network, "energy_model", None)
+        if not isinstance(inner, nn.Module):
+            raise ValueError(
+                f"model: expected a graph network with node_features, got {type(network).__name__}; choose "
+                "NequIP, MACE or another of symnets.models.architectures()"
+            )
+        network = inner
+    return network

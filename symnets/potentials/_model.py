@@ -82,7 +82,7 @@ def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.O
     )
 
 
-def build_state(config: TrainConfig, model: ForceField, batches: int) -> tuple[TrainState, int]:
+def build_state(config: TrainConfig, model: nn.Module, batches: int) -> tuple[TrainState, int]:
     """The state at step 0, and the number of steps of the whole training."""
     options = config.optimizer
     optimizer = build_optimizer(options, model)

@@ -50,7 +50,7 @@ class TensorConfig:
         kind = self.kind or ("irreps" if self.irreps is not None or name not in PHYSICAL else name)
         origin = "mass" if self.origin == "coordinates" else self.origin
         try:
-            return TensorOutput(kind, self.irreps, self.per, self.pool, origin)  # pyright: ignore
+            return TensorOutput(kind, self.irreps, self.per, self.pool, origin)
         except ValueError as error:
             raise ValueError(f"tensors.{name}.{error}") from error
 

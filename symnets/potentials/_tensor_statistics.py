@@ -60,7 +60,7 @@ def tensor_statistics(
     return TensorStatistics(
         output=replace(output, **options),
         n_labelled=int(known.sum()),
-        n=len(known),
+        n=int(known.size),
         deviation=tuple(map(float, components))
         if output.kind == "irreps"
         else float(np.sqrt((components**2).mean())),

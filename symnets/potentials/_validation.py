@@ -40,7 +40,7 @@ def validation_errors(
     measured = {} if model.force_field is None else _energy_errors(model.force_field, loader)
     squares = []
     for name, values in tensor_predictions(model, loader).items():
-        if (error := tensor_error(values)) is not None and name in (tensors or {}):
+        if (error := tensor_error(values)) is not None and tensors is not None:
             measured |= {f"{name}_mae": error.mae, f"{name}_rmse": error.rmse}
             squares.append((error.rmse / np.sqrt(np.mean(np.square(tensors[name].deviation)))) ** 2)
     return measured | {"tensors_rmse": float(np.sqrt(np.mean(squares)))}

@@ -59,24 +59,19 @@ class SymnetsCalculator(Calculator):
         skin: float = 0.5,
     ) -> None:
         super().__init__()
-        path = None
         if device is not None:
             device = usable_device(device)
         if isinstance(model, str | os.PathLike):
-            from symnets.models import load
-
-            path, model = model, load(model, device=device or "cpu", dtype=dtype)
-            if not isinstance(model, ForceField | TensorModel):
-                load(path, ForceField)  # raises ValueError, with the class of the model
-        if not isinstance(model, ForceField | TensorModel):
+            own = _loaded(model, device=device or "cpu", dtype=dtype)
+        elif not isinstance(model, ForceField | TensorModel):
             raise ValueError(
                 f"model: expected a ForceField or the path of a saved one, got {type(model).__name__}; "
                 "wrap a model of atomic energies as ForceField(model)"
             )
-        if path is None:
+        else:
             with torch.inference_mode(False):  # copies of weights that can be differentiated
-                model = copy.deepcopy(model).to(device=device, dtype=dtype)
-        self.model = model.eval().requires_grad_(False)
+                own = copy.deepcopy(model).to(device=device, dtype=dtype)
+        self.model: ForceField | TensorModel = own.eval().requires_grad_(False)
         self.tensors = self._tensors()
         if isinstance(self.model, TensorModel):
             energies = [] if self.model.force_field is None else self.implemented_properties
@@ -161,6 +156,18 @@ class SymnetsCalculator(Calculator):
             edge_index=edge_index,
             edge_shift=edge_shift.to(self.dtype),
         )
+
+
+def _loaded(
+    path: str | os.PathLike[str], *, device: torch.device | str, dtype: torch.dtype | None
+) -> ForceField | TensorModel:
+    """The model of a file; another than a force field or tensor model is a ValueError."""
+    from symnets.models import load
+
+    model = load(path, device=device, dtype=dtype)
+    if isinstance(model, ForceField | TensorModel):
+        return model
+    return load(path, ForceField)  # raises ValueError with the class of the model
 
 
 def _listed(atoms: Atoms, indices: np.ndarray) -> str:

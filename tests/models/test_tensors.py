@@ -27,6 +27,7 @@ from symnets.models import (
 from symnets.testing import random_molecule
 from symnets.testing._layers import transform
 from symnets.testing._structures import random_rotation
+from tests.laws.toys import EmbeddedAtom
 from tests.models.small import MODELS, batch
 
 SPECIES = (1, 6, 8)
@@ -121,7 +122,7 @@ def test_every_graph_network_gives_a_dipole_of_its_features(name):
     if not vectors:
         options.pop("irreps_last")
     torch.manual_seed(0)
-    net = architecture(SPECIES, **options)
+    net: Any = architecture(SPECIES, **options)
     assert net.irreps_features[0].ir == o3.Irrep("0e")
     if not vectors and o3.Irrep("1o") not in net.irreps_features:
         with pytest.raises(ValueError, match="the output has 1o, but the model's features"):
@@ -201,7 +202,7 @@ def test_features_without_an_irrep_are_refused_with_the_argument_to_pass():
         ({"kind": "dipole", "irreps": "1x1o"}, "irreps: expected for kind irreps only"),
         ({"irreps": "1x9z"}, "irreps: expected irreps such as 1x0e"),
         ({"kind": "dipole", "shift": SHIFT}, "expected one number and None for a dipole"),
-        ({"irreps": "1x0e", "per": "bond"}, 'per, pool: expected "structure" or "atom"'),
+        ({"irreps": "1x0e", "per": "bond"}, "per: expected structure or atom"),
         ({"irreps": "1x0e", "scale": (1.0, 2.0)}, "scale: expected one number or 1"),
         ({"irreps": "1x0e", "shift": [[1.0]]}, r"shift: expected 3 rows \(one a species\) of 1 numbers"),
     ],
@@ -214,7 +215,7 @@ def test_wrong_outputs_are_refused(options, message):
 @pytest.mark.parametrize("name", MODELS)
 def test_configuration_without_irreps_last_loads(name):
     """Files of older releases have no such key."""
-    model = MODELS[name]()
+    model: Any = MODELS[name]()
     config = dict(model.config)
     if isinstance(model, WithZBL):
         return
@@ -242,6 +243,11 @@ def test_tensors_are_saved_and_loaded(tmp_path):
     one = Tensors(network(), "1x1o").eval()
     save(one, tmp_path / "one.safetensors")
     assert load(tmp_path / "one.safetensors", Tensors).config["irreps"] == "1x1o"
+
+
+def test_other_models_are_refused():
+    with pytest.raises(ValueError, match="expected a graph network with node_features, got EmbeddedAtom"):
+        Tensors(EmbeddedAtom(), "1x0e")
 
 
 def test_force_field_with_tensors_is_the_same_force_field(tmp_path):

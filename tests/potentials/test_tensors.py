@@ -1,6 +1,7 @@
 """Tensors are learnt from columns of files, with or without energies, and evaluated."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from symnets.cli import main
 from symnets.config import parse_config, read_config, write_config
 from symnets.data import TensorColumn, add_tensor_labels, build_graphs, collate, read_structures
 from symnets.models import ForceField, TensorModel, TensorOutput, load
+from symnets.models._tensors import graph_network
 from symnets.observables import TensorValues, tensor_error
 from symnets.potentials import TensorConfig, TrainConfig, train
 from symnets.potentials._tensor_statistics import tensor_statistics
@@ -39,7 +41,7 @@ def water(n: int, *, energies: bool = False, seed: int = 0) -> list[Atoms]:
         atoms.calc = SinglePointCalculator(atoms, **results)
         atoms.arrays["q"] = q
         atoms.info["index"] = index
-        if index % 2 == 0:
+        if index != 1:
             atoms.info["alpha"] = 3 * np.eye(3) + r.T @ r
         structures.append(atoms)
     return structures
@@ -69,7 +71,8 @@ def configuration(file: Path, **changes: object) -> TrainConfig:
 def test_tensors_are_trained_evaluated_and_calculated_without_energies(file, capsys):
     config = configuration(file)
     state = train(config, progress=False, summary=True)
-    assert "dipole of 6, charges of 18, alpha of 3" in capsys.readouterr().err.replace("\n", " ")
+    printed = capsys.readouterr().err
+    assert re.search("dipole of 6, charges of 18, alpha of [56]", printed)
     row = state.history.rows[-1]
     expected = {
         "dipole_mae",
@@ -84,7 +87,7 @@ def test_tensors_are_trained_evaluated_and_calculated_without_energies(file, cap
     path = Path(config.output) / "model.safetensors"
     model = load(path, TensorModel)
     assert model.force_field is None
-    assert str(model.network.irreps_features) == "2x0e+2x1o+2x2e"
+    assert str(graph_network(model.model).irreps_features) == "2x0e+2x1o+2x2e"
     assert model.outputs["dipole"].kind == "dipole"
     with pytest.raises(ValueError, match="expected a model of class ForceField, got a tensor model"):
         load(path, ForceField)
@@ -98,10 +101,10 @@ def test_tensors_are_trained_evaluated_and_calculated_without_energies(file, cap
         atoms.calc = SymnetsCalculator(path)
         calculated.append(atoms.get_dipole_moment())
         assert abs(atoms.get_charges().sum()) < 1e-12
-    labels = np.array([atoms.calc.results["dipole"] for atoms in read_structures(file)])
+    labels = np.array([atoms.calc.results["dipole"] for atoms in read_structures(file)])  # pyright: ignore
     rmse = float(np.sqrt(np.mean((np.array(calculated) - labels) ** 2)))
     assert report["tensors"]["dipole"]["rmse"] == pytest.approx(rmse, rel=1e-6)
-    assert report["tensors"]["alpha"]["n_labelled"] == 4
+    assert report["tensors"]["alpha"]["n_labelled"] == 7
     assert report["tensors"]["alpha"]["unit"] == "Å³"
 
     assert main(["evaluate", str(path), str(file)]) == 0
@@ -115,6 +118,7 @@ def test_tensors_are_trained_evaluated_and_calculated_without_energies(file, cap
     assert "polarizability, 3 x 3 per structure" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_fixed_charges_are_learnt(file):
     """The labels are of the form of the model: charges of each species."""
     config = configuration(file, tensors={"dipole": {"kind": "dipole of charges"}, "charges": {"key": "q"}})
@@ -141,6 +145,7 @@ def test_energies_and_tensors_are_learnt_together(tmp_path, capsys):
     file = tmp_path / "water.xyz"
     ase.io.write(file, water(8, energies=True), format="extxyz")
     config = configuration(file, loss={"energy": 1, "forces": 1}, tensors={"dipole": {"weight": 2.0}})
+    config = replace(config, optimizer=replace(config.optimizer, epochs=1))
     state = train(config, progress=False)
     assert {"validation/forces_rmse", "validation/dipole_rmse"} <= state.history.rows[-1].keys()
     path = Path(config.output) / "model.safetensors"
@@ -226,7 +231,7 @@ def test_statistics_take_contributions_of_species_from_scalars():
     output = TensorOutput(irreps="1x0e+1x1o")
     add_tensor_labels(graphs, structures, {"t": TensorColumn("t", (4,), False)})
     found = tensor_statistics("t", output, graphs, (1, 8))
-    np.testing.assert_allclose(found.output.shift, [[2.0], [5.0]])
+    np.testing.assert_allclose(np.array(found.output.shift), [[2.0], [5.0]])
     np.testing.assert_allclose(found.deviation[1:], 3**0.5)  # pyright: ignore
     np.testing.assert_allclose(found.output.scale[1], 3**0.5 / (7 / 3) ** 0.5)  # pyright: ignore
 
