@@ -1,6 +1,5 @@
 """Labelled images, and image data sets by name."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,15 +11,8 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from symnets.data._image_formats import FOLDER, read_cifar, read_cifar_archive, read_idx
-from symnets.data._published_images import (
-    CIFAR10,
-    CIFAR10_FILES,
-    IDX,
-    IMAGE_CLASSES,
-    Published,
-    cache,
-    download,
-)
+from symnets.data._published_images import CIFAR10, CIFAR10_FILES, IDX, IMAGE_CLASSES
+from symnets.downloads import Published, cache, download, local_folder
 from symnets.names import did_you_mean, nearest
 
 
@@ -149,13 +141,6 @@ def load_images(name: str = "digits", split: Literal["train", "test", "all"] = "
         name,
         loaded[0].max_value,
     )
-
-
-def local_folder(name: str) -> Path | None:
-    """Folder of a data set in SYMNETS_DATA; None if there is none."""
-    root = os.environ.get("SYMNETS_DATA")
-    folder = Path(root) / name if root else None
-    return folder if folder is not None and folder.is_dir() else None
 
 
 def _idx(name: str, part: str) -> Images:

@@ -1,26 +1,13 @@
-"""URLs and checksums of published image data sets, and their download into the user's cache.
+"""URLs and checksums of published image data sets.
 
 The sha256 are those of TensorFlow Datasets, from the files
 `tensorflow_datasets/url_checksums/{mnist,fashion_mnist,cifar10}.txt` of
 [tensorflow/datasets](https://github.com/tensorflow/datasets).
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
-import pooch
-
-
-class Published(NamedTuple):
-    """URL of a file, with the sha256 of its content."""
-
-    url: str
-    sha256: str
-
-    @property
-    def file(self) -> str:
-        """Name of the file."""
-        return self.url.rpartition("/")[2]
+from symnets.downloads import Published
 
 
 class IdxPair(NamedTuple):
@@ -112,34 +99,3 @@ IMAGE_CLASSES = {
         "truck",
     ),
 }
-
-
-def cache() -> Path:
-    """Folder for downloads: `symnets` in the system's cache folder, on Linux XDG_CACHE_HOME or `~/.cache`."""
-    return Path(pooch.os_cache("symnets"))
-
-
-def download(published: Published, folder: Path) -> Path:
-    """Path of a file in `folder`, downloaded if it is missing or its sha256 differs.
-
-    A download with another sha256 is deleted.
-
-    Raises:
-        ValueError: the download has the wrong sha256.
-        OSError: the download failed, or cannot be written.
-    """
-    by_hand = f"or put the file as {published.file} into a folder of SYMNETS_DATA (docs: Images)"
-    try:
-        path = pooch.retrieve(
-            published.url, known_hash=f"sha256:{published.sha256}", fname=published.file, path=folder
-        )
-    except OSError as error:  # `requests` raises it too
-        raise OSError(
-            f"{published.url}: download to {folder} failed: {error}. Try again, {by_hand}"
-        ) from error
-    except ValueError as error:
-        raise ValueError(
-            f"{published.file} from {published.url} has the wrong checksum and was not kept. {error} "
-            f"Try again later, {by_hand}"
-        ) from error
-    return Path(path)

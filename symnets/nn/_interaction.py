@@ -1,6 +1,6 @@
 """Interaction: one layer of an equivariant message-passing network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from e3nn import o3
 from jaxtyping import Float, Int
@@ -27,6 +27,7 @@ class Interaction(nn.Module):
         n_basis: size of the radial basis.
         radial_hidden: widths of the hidden layers of the radial MLP.
         mean_neighbors: average number of neighbours in the training data.
+        norm: makes the normalisation before the gate, such as `RMSNorm`, from irreps; None for no such layer.
 
     Attributes:
         irreps_out: irreps of the result.
@@ -42,6 +43,7 @@ class Interaction(nn.Module):
         n_basis: int,
         radial_hidden: Sequence[int],
         mean_neighbors: float,
+        norm: Callable[[o3.Irreps], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.irreps_in = o3.Irreps(irreps_in)
@@ -59,6 +61,7 @@ class Interaction(nn.Module):
         )
         self.after = Linear(self.convolution.irreps_out, self.gate.irreps_in)
         self.self_connection = SpeciesLinear(irreps_in, self.gate.irreps_in, n_species)
+        self.norm = None if norm is None else norm(self.gate.irreps_in)
 
     def forward(
         self,
@@ -69,4 +72,5 @@ class Interaction(nn.Module):
     ) -> Float[Tensor, "nodes dim_out"]:
         """Features after one step of message passing."""
         messages = self.convolution(self.before(features), edges, edge_index)
-        return self.gate(self.after(messages) + self.self_connection(features, species))
+        updated = self.after(messages) + self.self_connection(features, species)
+        return self.gate(updated if self.norm is None else self.norm(updated))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from symnets.data import _published_images as module
-from symnets.data._published_images import IDX, Published, cache, download
+from symnets import downloads as module
+from symnets.data._published_images import IDX
+from symnets.downloads import Published, cache, download
 
 CONTENT = b"sixteen by eight"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

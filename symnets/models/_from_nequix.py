@@ -1,0 +1,186 @@
+"""from_nequix: published weights of Nequix as symnets force fields."""
+
+import io
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from symnets.downloads import Published, cache, download, local_folder
+from symnets.files import expanded
+from symnets.models._force_field import ForceField
+from symnets.models._nequix import Nequix
+from symnets.names import did_you_mean
+from symnets.nn import Interaction, RMSNorm
+from symnets.nn._mlp import SILU_NORM
+
+_URL = "https://github.com/atomicarchitects/nequix/raw"
+_MP, _OMAT = "7c2854de8e754b1a60274c7d9d2e014989ed632e", "9c852a9c4cce69ae5e75bc5a2cf670be21ff8c28"
+NEQUIX = {
+    name: Published(f"{_URL}/{commit}/models/{name}.nqx", sha256)
+    for name, commit, sha256 in (
+        ("nequix-mp-1", _MP, "1647af8e627e1afa11e2bfadeab0797326513a521afd7dd01606a96f56783eee"),
+        ("nequix-mp-1-pft", _MP, "a88aeaed71fd447572dc57af21d469207d7737b85a6dbb66f8c38156f175c5f1"),
+        ("nequix-omat-1", _OMAT, "2d0802ae7f5915cb488c44d25649d98404a103697e6500abb40f515e003a46a6"),
+        ("nequix-oam-1", _OMAT, "6a43475eaeb32a7a049f36c1306d78aa1e7a17e8af37aeda7901c8fec0ca845c"),
+        ("nequix-oam-1-pft", _OMAT, "4ce693d68886512aab50c84ea2400efd68163e11155f7c7babe98e695177e809"),
+    )
+}
+"""The published files, by name. Sources: arXiv:2508.16067, arXiv:2601.07742; MIT licence."""
+_GATE_NORM = 1.6765620560798837
+"""Factor of silu in the gates of e3nn-jax: 1 / rms of silu at 1,000,001 quantiles of N(0, 1). `Gate` has
+`SILU_NORM`, the factor of e3nn, from random numbers."""
+_AFTER_GATE = _GATE_NORM / SILU_NORM
+"""Factor of the linear layers that read the result of a gate, by which all its channels are multiplied."""
+_REQUIRED = {"layer_norm": True, "index_weights": False}
+"""Settings of Nequix of which `Nequix` represents one value only."""
+
+
+def from_nequix(name_or_path: str | Path, *, dtype: torch.dtype = torch.float32) -> ForceField:
+    """Read the weights of a Nequix model, in evaluation mode. No code of the file or of others is run.
+
+    A name is sought in the folder `nequix` of SYMNETS_DATA, then downloaded once into the user's cache; its
+    sha256 must be that of the published file. A path needs no network. `save` writes the force field to a
+    symnets file. In float64 energies and forces are those of Nequix up to its rounding.
+
+    Args:
+        name_or_path: one of `NEQUIX`, such as "nequix-oam-1", or the path of an `.nqx` file.
+        dtype: dtype of weights and arithmetic; published weights are float32, which float64 represents
+            exactly.
+
+    Raises:
+        ValueError: an unknown name; a file that is cut, altered or of another kind; a model that `Nequix`
+            cannot represent.
+        FileNotFoundError: there is no such file.
+        OSError: the download failed; the message says where to put the file.
+
+    Example:
+        force_field = from_nequix("nequix-oam-1")
+        save(force_field, "nequix-oam-1.safetensors")
+    """
+    settings, arrays = read_nequix(_find(name_or_path))
+    return ForceField(_model(settings, arrays, str(name_or_path)).to(dtype)).eval()
+
+
+def _find(name_or_path: str | Path) -> Path:
+    """Path of a published or a local file."""
+    if str(name_or_path) in NEQUIX:
+        published = NEQUIX[str(name_or_path)]
+        folder = local_folder("nequix")
+        if folder is not None and (folder / published.file).is_file():
+            return download(published, folder)
+        return download(published, cache() / "nequix")
+    path = expanded(name_or_path)
+    if path.is_file():
+        return path
+    if path.suffix or path.parent != Path():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    raise ValueError(
+        f"nequix: unknown model {str(name_or_path)!r}; {did_you_mean(str(name_or_path), NEQUIX)}"
+    )
+
+
+def read_nequix(path: Path) -> tuple[dict[str, Any], Iterator[NDArray[Any]]]:
+    """Settings and arrays of an `.nqx` file: a line of JSON, then arrays in NumPy's format, without pickles.
+
+    Raises:
+        ValueError: the file is of another kind; or, from the iterator, an array is cut or has objects.
+    """
+    line, _, rest = path.read_bytes().partition(b"\n")
+    try:
+        settings = json.loads(line)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: expected a Nequix file, which begins with a line of JSON; pickles, such as files of "
+            "Nequix for torch, are not read, since loading one runs the code in it"
+        ) from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path}: expected settings as a JSON object, got {type(settings).__name__}")
+
+    def arrays() -> Iterator[NDArray[Any]]:
+        stream = io.BytesIO(rest)
+        for number in itertools.count():
+            try:
+                yield np.lib.format.read_array(stream, allow_pickle=False)
+            except (ValueError, EOFError, SyntaxError, TokenError, MemoryError, OverflowError) as error:
+                raise ValueError(f"{path}: array {number} is damaged or missing: {error}") from error
+
+    return settings, arrays()
+
+
+@torch.no_grad()
+def _model(settings: Mapping[str, Any], arrays: Iterator[NDArray[Any]], name: str) -> Nequix:
+    """The symnets model with the weights of a file."""
+    for key, value in _REQUIRED.items():
+        if settings.get(key) != value:
+            raise ValueError(
+                f"{name}: expected {key} = {value}, got {settings.get(key)}, which symnets cannot represent"
+            )
+    try:
+        species = [int(number) for number in settings["atomic_numbers"]]
+        references = _checked(next(arrays), (len(species),), f"{name}: array 0")
+        model = Nequix(
+            species,
+            cutoff=float(settings["cutoff"]),
+            irreps=str(settings["hidden_irreps"]).replace(" ", ""),
+            lmax=int(settings["lmax"]),
+            layers=int(settings["n_layers"]),
+            n_basis=int(settings["radial_basis_size"]),
+            radial_hidden=(int(settings["radial_mlp_size"]),) * int(settings["radial_mlp_layers"]),
+            envelope_order=int(settings["radial_polynomial_p"]),
+            mean_neighbors=float(settings["avg_n_neighbors"]),
+            shift=(float(settings["shift"]) + references).tolist(),
+            scale=float(settings["scale"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{name}: the settings lack {error}, or have a value of a wrong kind") from error
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    if species != list(model.species):
+        raise ValueError(f"{name}: expected atomic numbers in increasing order, got {species}")
+    # The file has the arrays in the order of Nequix's fields: references, layers, readout. What follows in
+    # some files is read by nobody.
+    layers = zip(model.interactions, [1.0, *[_AFTER_GATE] * (len(model.interactions) - 1)], strict=True)
+    places = [place for layer, factor in layers for place in _places(layer, factor)]  # pyright: ignore
+    places.append((model.readout.weights[0], _AFTER_GATE))
+    for number, (place, factor) in enumerate(places, start=1):
+        array = _checked(next(arrays), tuple(place.shape), f"{name}: array {number}")
+        place.copy_(factor * torch.from_numpy(array))
+    return model
+
+
+def _checked(array: NDArray[Any], shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
+    """An array of finite numbers of a shape, in float64."""
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape} by the settings of the file, got {array.shape}")
+    if array.dtype.kind != "f" or not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite numbers, got NaN, infinity or {array.dtype}")
+    return array.astype(np.float64)
+
+
+def _places(layer: Interaction, factor: float) -> list[tuple[Tensor, float]]:
+    """Weights of a layer in the order of Nequix, and the factors by which those of the file are multiplied.
+
+    `factor` is that of layers that read the layer's features.
+
+    Both codes divide linear layers by the square root of their number of inputs, except radial networks:
+    Nequix has no factors there, `MLP` has those of e3nn.
+    """
+    radial = [
+        (weight, weight.shape[0] ** 0.5 / (SILU_NORM if depth else 1.0))
+        for depth, weight in enumerate(layer.convolution.radial.weights)
+    ]
+    before = [(weight, factor) for weight in layer.before.weights]
+    after = [(weight, 1.0) for weight in layer.after.weights]
+    skip = [(weight[0], factor) for weight in layer.self_connection.weights if weight.numel()]
+    assert isinstance(layer.norm, RMSNorm)
+    assert layer.norm.weight is not None
+    gains = [(gain, 1.0) for gain in layer.norm.weight.split(layer.norm.channels)]
+    return [*radial, *before, *after, *skip, *gains]
