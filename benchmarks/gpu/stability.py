@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from symnets.data import Images, balanced_subset, largest_balanced_subset, load_images
-from symnets.downloads import local_folder
 from symnets.diffeo import SineField
+from symnets.downloads import local_folder
 from symnets.estimates import fit_power_law
 from symnets.experiments import stability_vs_error
 from symnets.observables import Stability, classification_error, stability
