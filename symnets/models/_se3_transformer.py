@@ -186,9 +186,8 @@ class SE3Transformer(EnergyModel):
         self.input, features = None, scalars
         if self.irreps_input is not None:
             given = scalars + self.irreps_input
-            features = o3.Irreps(
-                [(channels, ir) for ir in dict.fromkeys(ir for _, ir in given.sort().irreps)]
-            )
+            kinds = sorted({(ir.l, ir.p) for _, ir in given}, key=lambda kind: (kind[0], -kind[1]))
+            features = o3.Irreps([(channels, kind) for kind in kinds])
             self.input = Linear(given, features)
         attention_layers = []
         for layer in range(layers):
