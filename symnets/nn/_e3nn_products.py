@@ -77,7 +77,7 @@ def _square(module: o3.TensorSquare) -> TensorSquare:
 def _product_views(block: FullyConnectedTensorProduct | TensorSquare, module: o3.TensorProduct) -> Views:
     linear, slots = block.linear, {}
     for pair in block.pairs:
-        diagonal = isinstance(block, TensorSquare) and pair.i == pair.j and torch.equal(pair.u, pair.v)
+        diagonal = pair.channels is not None and torch.equal(*pair.channels)
         for ir, factor in pair.outputs:
             slots[pair.i, pair.j, diagonal, ir] = len(slots), factor
     rows = [[linear.irreps_in[s].mul for s in members] for members in linear.slots]

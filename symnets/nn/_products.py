@@ -14,14 +14,16 @@ from symnets.ops import blocks
 
 
 class ChannelPairs(NamedTuple):
-    """Products of channels u of block i with channels v of block j, and the irreps into which they couple."""
+    """Products of channels of block i with channels of block j, and the irreps into which they couple."""
 
     i: int
     j: int
-    u: Tensor
-    v: Tensor
     outputs: list[tuple[o3.Irrep, float]]
     """Irreps, each with the factor that gives its components unit second moment."""
+    n: int
+    """Number of pairs of channels."""
+    channels: tuple[Tensor, Tensor] | None = None
+    """Channels u and v of each pair; None for all pairs of the two blocks."""
 
 
 class _ProductsThenLinear(nn.Module):
@@ -37,7 +39,7 @@ class _ProductsThenLinear(nn.Module):
         super().__init__()
         self.irreps_in1, self.irreps_in2 = irreps_in1, irreps_in2
         self.pairs = pairs
-        products = o3.Irreps([(len(pair.u), ir) for pair in pairs for ir, _ in pair.outputs])
+        products = o3.Irreps([(pair.n, ir) for pair in pairs for ir, _ in pair.outputs])
         self.linear = Linear(products, irreps_out)
         self.irreps_out = self.linear.irreps_out
         # Not buffers: coefficients that were float32 once would break equivariance in float64.
@@ -55,13 +57,22 @@ class _ProductsThenLinear(nn.Module):
     def _multiply(
         self, features1: Float[Tensor, "n dim_in1"], features2: Float[Tensor, "n dim_in2"]
     ) -> Float[Tensor, "n dim_out"]:
-        blocks1, blocks2 = blocks(features1, self.irreps_in1), blocks(features2, self.irreps_in2)
+        # Components first, so that coefficients multiply all nodes and channels in one matrix product.
+        blocks1, blocks2 = (
+            [block.transpose(0, 1) for block in blocks(x, irreps)]
+            for x, irreps in ((features1, self.irreps_in1), (features2, self.irreps_in2))
+        )
         parts = []
         for pair, coupling in zip(self.pairs, self._couplings, strict=True):
-            first = blocks1[pair.i].index_select(-1, pair.u.to(features1.device))
-            second = blocks2[pair.j].index_select(-1, pair.v.to(features1.device))
-            outer = (first[:, :, None] * second[:, None]).flatten(1, 2)
-            parts += (coupling.to(outer) @ outer).split([ir.dim for ir, _ in pair.outputs], dim=1)
+            first, second = blocks1[pair.i], blocks2[pair.j]
+            if pair.channels is None:
+                outer = first[:, None, :, :, None] * second[:, :, None]
+            else:
+                u, v = (index.to(first.device) for index in pair.channels)
+                outer = first[:, None, :, u] * second[:, :, v]
+            products = coupling.to(outer) @ outer.flatten(0, 1).flatten(1)
+            coupled = products.unflatten(1, (first.shape[1], pair.n))
+            parts += coupled.transpose(0, 1).split([ir.dim for ir, _ in pair.outputs], dim=1)
         return self.linear.mix(parts)
 
 
@@ -94,8 +105,7 @@ class FullyConnectedTensorProduct(_ProductsThenLinear):
         for i, (mul1, ir1) in enumerate(first):
             for j, (mul2, ir2) in enumerate(second):
                 if outputs := [(ir, ir.dim**0.5) for ir in ir1 * ir2 if ir in targets]:
-                    u, v = torch.cartesian_prod(torch.arange(mul1), torch.arange(mul2)).unbind(1)
-                    pairs.append(ChannelPairs(i, j, u, v, outputs))
+                    pairs.append(ChannelPairs(i, j, outputs, mul1 * mul2))
         super().__init__(first, second, irreps_out, pairs)
 
     def forward(
@@ -132,17 +142,16 @@ class TensorSquare(_ProductsThenLinear):
             for j, (mul2, ir2) in enumerate(irreps[i:], start=i):
                 outputs = [(ir, ir.dim**0.5) for ir in ir1 * ir2 if ir in targets]
                 if i != j:
-                    u, v = torch.cartesian_prod(torch.arange(mul1), torch.arange(mul2)).unbind(1)
-                    pairs.append(ChannelPairs(i, j, u, v, outputs))
+                    pairs.append(ChannelPairs(i, j, outputs, mul1 * mul2))
                     continue
                 u, v = torch.triu_indices(mul1, mul1, offset=1)
-                pairs.append(ChannelPairs(i, i, u, v, outputs))
+                pairs.append(ChannelPairs(i, i, outputs, len(u), (u, v)))
                 # For one channel of dimension d, wigner_3j x x is |x|² / d^(1/2) in the scalar, with second
                 # moment d + 2, and has 2 / dim in every component of another irrep.
                 same = [(ir, (ir.dim / (2 if ir.l else ir1.dim + 2)) ** 0.5) for ir, _ in outputs]
                 u = torch.arange(mul1)
-                pairs.append(ChannelPairs(i, i, u, u, [(ir, c) for ir, c in same if ir.l % 2 == 0]))
-        super().__init__(irreps, irreps, irreps_out, [p for p in pairs if p.outputs and len(p.u)])
+                pairs.append(ChannelPairs(i, i, [(ir, c) for ir, c in same if ir.l % 2 == 0], mul1, (u, u)))
+        super().__init__(irreps, irreps, irreps_out, [p for p in pairs if p.outputs and p.n])
         self.irreps_in = irreps
 
     def forward(self, features: Float[Tensor, "n dim_in"]) -> Float[Tensor, "n dim_out"]:
