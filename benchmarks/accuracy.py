@@ -101,13 +101,14 @@ def train(
         folder: output folder.
         minutes: time of the training. The learning rate decays to its end within it.
     """
-    config = replace(read_config(TrainConfig, CONFIG), model=MODELS[name], max_minutes=minutes)
+    config = replace(read_config(TrainConfig, CONFIG), model=MODELS[name], max_minutes=None)
     steps_per_epoch = config.data.n_train // config.optimizer.batch_size
     seconds = seconds_per_step(config)
     # The rest of the time is for validation and for the spread of the duration of steps.
     epochs = max(1, int(0.94 * 60 * minutes / seconds / steps_per_epoch))
     optimizer = replace(config.optimizer, epochs=epochs)
-    train_potential(replace(config, output=str(folder), optimizer=optimizer), progress=False)
+    config = replace(config, output=str(folder), optimizer=optimizer, max_minutes=minutes)
+    train_potential(config, progress=False)
     (folder / RESULT).write_text(json.dumps(result(folder)))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from symnets.nn._edges import Edges
 from symnets.nn._linear import Linear
 from symnets.nn._mlp import MLP
-from symnets.ops import ChannelProduct, LinearWeights, TensorProductScatter, all_paths, join
+from symnets.ops import ChannelProduct, LinearWeights, TensorProductScatter, all_paths, blocks, join
 
 RESIDUAL = 0.5
 """Factor of the new scalars in the residual update of those of a pair."""
@@ -61,8 +61,7 @@ class PairInteraction(nn.Module):
         self.environment_weights = nn.Parameter(torch.randn(latent, self.environment.weight_numel))
         targets = o3.Irreps("0e") + self.irreps_out
         self.product = ChannelProduct(self.irreps_in, self.environment.irreps_out, targets)
-        self.n_scalars = self.product.irreps_out[0].mul
-        self.update = MLP(latent + self.n_scalars, *hidden, latent)
+        self.update = MLP(latent + self.product.irreps_out[0].mul, *hidden, latent)
         self.mix = Linear(self.product.irreps_out, self.irreps_out) if self.irreps_out else None
         self.environment_norm = (latent * mean_neighbors) ** -0.5
         self.channels = channels
@@ -91,9 +90,10 @@ class PairInteraction(nn.Module):
         ones = scalars.new_ones(n_nodes, self.channels)
         environment = self.environment(ones, edges.filters, weights, edge_index, n_nodes)
         products = self.product(tensors, environment, edge_index[1])
-        update = self.update(torch.cat([scalars, products[:, : self.n_scalars]], dim=1))
+        parts = blocks(products, self.product.irreps_out)
+        update = self.update(torch.cat([scalars, parts[0].squeeze(1)], dim=1))
         scalars = (scalars + RESIDUAL * envelope(edges) * update) * (1 + RESIDUAL**2) ** -0.5
-        return scalars, products[:, :0] if self.mix is None else self.mix(products)
+        return scalars, products[:, :0] if self.mix is None else self.mix.mix(parts)
 
 
 class PairEmbedding(nn.Module):
