@@ -7,14 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from symnets.data import Batch, build_graphs, collate
-from symnets.models import MACE, ForceField, Invariant, NequIP, SevenNet, WithZBL
+from symnets.models import MACE, Allegro, ForceField, Invariant, NequIP, SevenNet, WithZBL
 from symnets.testing import random_crystal, random_molecule
 
 SPECIES = (1, 6, 8)
 SMALL = {"cutoff": 4.0, "channels": 2, "layers": 2, "radial_hidden": (4,), "mean_neighbors": 10.0}
+PAIRS = {name: value for name, value in SMALL.items() if name != "radial_hidden"}
 SEVEN = {"cutoff": 4.0, "irreps": ("2x0e", "2x0e+2x1e", "2x0e"), "lmax": 1, "radial_hidden": (4,)}
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "NequIP": partial(NequIP, SPECIES, lmax=1, **SMALL),
+    "Allegro": partial(Allegro, SPECIES, lmax=1, latent=4, hidden=(4,), **PAIRS),
     "MACE": partial(MACE, SPECIES, lmax=2, correlation=2, **SMALL),
     "Invariant": partial(Invariant, SPECIES, lmax=2, **SMALL),
     "SevenNet": partial(SevenNet, SPECIES, **SEVEN),
