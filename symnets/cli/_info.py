@@ -14,6 +14,7 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from symnets.models import ForceField, TensorModel, TensorOutput, Tensors, describe, load
+from symnets.potentials import TensorConfig
 from symnets.report import three_digits
 
 
@@ -105,7 +106,7 @@ def rows(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     if "images" in content:
         return lines + [(name, _short(value)) for name, value in content["extra"].items()]
-    return lines + _errors(content["extra"].get("errors") or {})
+    return lines + _errors(content["extra"].get("errors") or {}) + _tensor_errors(content)
 
 
 def _inputs(content: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -126,6 +127,18 @@ def _outputs(content: Mapping[str, Any]) -> list[tuple[str, str]]:
             (f"output {name}".rstrip(), f"{what}, {' x '.join(map(str, output.shape)) or 1} per {per}")
         )
     return lines
+
+
+def _tensor_errors(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Validation errors of tensors at the time of saving, in the units of their labels."""
+    errors = content["extra"].get("errors") or {}
+    training = (content["extra"].get("training") or {}).get("tensors") or {}
+    return [
+        (f"validation {name} {kind.upper()}", f"{value:.4g} {TensorConfig(**options).unit_of(name)}".rstrip())
+        for name, options in training.items()
+        for kind in ("mae", "rmse")
+        if (value := errors.get(f"validation/{name}_{kind}")) is not None
+    ]
 
 
 def _short(value: Any) -> str:

@@ -54,7 +54,9 @@ def _irreps_last(options: Mapping[str, Any], outputs: Mapping[str, TensorOutput]
     needed.pop(o3.Irrep("0e"), None)
     if not needed or options.get("irreps_last", "") is not None:
         return {}
-    channels = options.get("channels") or o3.Irreps(options["irreps"][-1]).dim
+    irreps = options.get("irreps", ())
+    scalars = o3.Irreps(irreps if isinstance(irreps, str) else irreps[-1]) if irreps else ()
+    channels = scalars[0].mul if scalars else options["channels"]
     return {"irreps_last": "+".join(f"{channels}x{ir}" for ir in (o3.Irrep("0e"), *needed))}
 
 

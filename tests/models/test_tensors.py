@@ -27,6 +27,7 @@ from symnets.models import (
 from symnets.testing import random_molecule
 from symnets.testing._layers import transform
 from symnets.testing._structures import random_rotation
+from tests.laws.models import OWN
 from tests.laws.toys import EmbeddedAtom
 from tests.models.small import MODELS, batch
 
@@ -112,15 +113,12 @@ def test_outputs_rotate_and_reflect_and_know_neither_origin_nor_order_nor_batch(
 def test_every_graph_network_gives_a_dipole_of_its_features(name):
     architecture = architectures()[name]
     takes = inspect.signature(architecture).parameters
-    options = {key: value for key, value in SMALL.items() if key in takes} | {
-        "irreps_last": "4x0e+1x1o" if name == "EGNN" else "4x0e+4x1o"
-    }
-    if name == "SevenNet":
-        options |= {"irreps": ("4x0e", "4x0e+4x1o+4x2e", "4x0e"), "parity": True}
-        options = {key: value for key, value in options.items() if key in takes}
+    options = {key: value for key, value in SMALL.items() if key in takes} | OWN.get(name, {})
+    if name == "Nequix":
+        options |= {"irreps": "4x0e+4x1o", "lmax": 1}
     vectors = "irreps_last" in takes
-    if not vectors:
-        options.pop("irreps_last")
+    if vectors:
+        options["irreps_last"] = "4x0e+1x1o" if name == "EGNN" else "4x0e+4x1o"
     torch.manual_seed(0)
     net: Any = architecture(SPECIES, **options)
     assert net.irreps_features[0].ir == o3.Irrep("0e")

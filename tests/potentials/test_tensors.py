@@ -115,7 +115,9 @@ def test_tensors_are_trained_evaluated_and_calculated_without_energies(file, cap
     assert (folder / "tensors.png").exists()
     assert not (folder / "parity.png").exists()
     assert main(["info", str(path)]) == 0
-    assert "polarizability, 3 x 3 per structure" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "polarizability, 3 x 3 per structure" in printed
+    assert "validation charges MAE" in printed
 
 
 @pytest.mark.slow
