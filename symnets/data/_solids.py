@@ -40,8 +40,8 @@ def solids(
     seed: int = 0,
     orientation: Literal["random", "upright"] = "random",
     rotation: Float[Tensor, "3 3"] | None = None,
-    radius: tuple[float, float] = (0.35, 0.5),
-    shift: float = 0.15,
+    radius: tuple[float, float] = (0.3, 0.4),
+    shift: float = 0.1,
     edge: float | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Solids:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from itertools import product
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -39,12 +39,14 @@ class VoxelConvolution(nn.Module):
     confined to r < σ (2 degree + 3)^(1/2) in space and to k < (2 degree + 3)^(1/2) / σ in frequency. With the
     defaults for size 5 these are 2.1 voxels, of 2.5, and 3.3, where the grid resolves π.
 
-    **Symmetric grid.** Voxels outside of the field are 0. The output has ceil(size of the axis / stride)
-    voxels along each axis, at distances of `stride` and centred on the input. So the 48 rotations and
-    reflections of the cube are exact for every size and stride, whereas torch's conv3d with a stride is
-    symmetric only if size - 1 is divisible by it; then, and only then, the output voxels are voxels of the
-    input. A stride is preceded by a low-pass: a Gaussian of standard deviation ((stride² - 1) / 4)^(1/2). For
-    the size of errors at other angles see docs/how-to/voxels.md.
+    **Symmetric grid.** The output has ceil(voxels / stride) voxels along each axis, at distances of `stride`
+    and centred on the input. So the 48 rotations and reflections of the cube are exact for grids of any size,
+    whereas torch's conv3d is symmetric only if voxels - 1 is divisible by the stride. In this case output
+    voxels are voxels of the input; otherwise they may be halfway between two.
+
+    **Anti-aliasing.** A stride s is preceded by a low-pass, a Gaussian of variance (s² - 1) σ². Together with
+    that of the kernel its width is s σ, in output voxels the same as without a stride. Errors at rotations
+    other than those of the cube are measured in docs/how-to/voxels.md.
 
     **Cost.** A product of polynomials and a Gaussian is separable. For more than a few channels the field is
     convolved along each axis by small matrices, and channels are mixed once for each of the (degree + 3
@@ -58,6 +60,8 @@ class VoxelConvolution(nn.Module):
         irreps_out: irreps of the output field.
         size: number of voxels along an edge of the kernel, odd.
         stride: distance of output voxels.
+        padding: whether voxels outside of the field are those of its border, or zero. With zeros the border
+            of the box is seen wherever the background is not 0, and it does not turn with an object.
         degree: largest degree of polynomials; by default size - 3, and at least 2. Functions of higher degree
             do not fit into the kernel.
         sigma: width σ of the Gaussian in voxels; by default 0.9 (size / 2π)^(1/2): 0.62, 0.80, 0.95.
@@ -81,16 +85,19 @@ class VoxelConvolution(nn.Module):
         size: int = 5,
         *,
         stride: int = 1,
+        padding: Literal["replicate", "zeros"] = "replicate",
         degree: int | None = None,
         sigma: float | None = None,
     ) -> None:
         super().__init__()
         self.irreps_in, self.irreps_out = o3.Irreps(irreps_in), o3.Irreps(irreps_out)
-        self.size, self.stride = size, stride
+        self.size, self.stride, self.padding = size, stride, padding
         if size < 1 or size % 2 == 0:
             raise ValueError(f"size: expected an odd number of voxels, got {size}")
         if stride < 1:
             raise ValueError(f"stride: expected at least 1, got {stride}")
+        if padding not in ("replicate", "zeros"):
+            raise ValueError(f"padding: expected 'replicate' or 'zeros', got {padding!r}")
         self.degree = max(2, size - 3) if degree is None else degree
         self.sigma = 0.9 * math.sqrt(size / (2 * math.pi)) if sigma is None else float(sigma)
         if self.degree < 0 or not self.sigma > 0:
@@ -134,12 +141,11 @@ class VoxelConvolution(nn.Module):
         bases, axes = self._table(fields)
         mixing = self._mixing(bases)
         grid, out = fields.shape[2:], [axis.filters.shape[1] for axis in axes]
-        if min(axis.padding for axis in axes) >= 0 and self._is_dense(grid, out):
-            for dim, axis in enumerate(axes, start=2):
-                if axis.low_pass is not None:
-                    fields = (axis.low_pass @ fields.movedim(dim, -2)).movedim(-2, dim)
-            padding = [axis.padding for axis in axes]
-            return F.conv3d(fields, self._assemble(mixing, axes), stride=self.stride, padding=padding)
+        if self._is_dense(grid, out):
+            d, r, c = (axis.extension for axis in axes)
+            extended = r @ (fields @ c.mT)
+            extended = (d @ extended.flatten(3)).unflatten(3, extended.shape[3:])
+            return F.conv3d(extended, self._assemble(mixing, axes), stride=self.stride)
         x = fields.permute(0, 2, 3, 4, 1).contiguous()
         filters = [axis.filters for axis in axes]
         mix_first = self.stride == 1 and self.irreps_out.dim <= 2 * self.irreps_in.dim
@@ -235,7 +241,8 @@ class VoxelConvolution(nn.Module):
         if key not in self._tables:
             with torch.inference_mode(False):  # tensors made in inference mode cannot be used in training
                 bases = [[None if b is None else b.to(like) for b in row] for row in self._bases]
-                axes = [_axis(n, self.size, self.stride, self.degree, self.sigma).to(like) for n in grid]
+                options = self.size, self.stride, self.degree, self.sigma, self.padding
+                axes = [_axis(n, *options).to(like) for n in grid]
             if is_traced():  # tensors made within a torch.func transform cannot be used after it
                 return bases, axes
             self._tables[key] = bases, axes
@@ -251,21 +258,18 @@ class _Axis(NamedTuple):
     """Filters along an axis.
 
     Attributes:
-        filters: matrix of each filter from the voxels of the input to those of the output, low-pass included.
-        taps: the filters themselves.
-        padding: of the input, for conv3d.
-        low_pass: the matrix of the low-pass before a stride.
+        filters: matrix of each filter from the voxels of the input to those of the output.
+        taps: the filters themselves, for conv3d.
+        extension: matrix from the voxels of the input to those that conv3d reads: padding and low-pass.
     """
 
     filters: Float[Tensor, "filters n_out n"]
     taps: Float[Tensor, "filters taps"]
-    padding: int
-    low_pass: Float[Tensor, "n n"] | None
+    extension: Float[Tensor, "n_extended n"]
 
     def to(self, like: Tensor) -> "_Axis":
         """The same in the dtype and on the device of a tensor."""
-        low_pass = None if self.low_pass is None else self.low_pass.to(like)
-        return _Axis(self.filters.to(like), self.taps.to(like), self.padding, low_pass)
+        return _Axis(*(table.to(like) for table in self))
 
 
 def _along(matrix: Tensor, x: Float[Tensor, "batch n m"], total: Tensor | None = None) -> Tensor:
@@ -275,28 +279,26 @@ def _along(matrix: Tensor, x: Float[Tensor, "batch n m"], total: Tensor | None =
 
 
 @cache
-def _axis(n: int, size: int, stride: int, degree: int, sigma: float) -> _Axis:
+def _axis(n: int, size: int, stride: int, degree: int, sigma: float, padding: str) -> _Axis:
     """Filters along an axis of n voxels, in float64."""
     n_out = -(-n // stride)
-    voxels = np.arange(n)
-    out = (n - 1) / 2 + stride * (np.arange(n_out) - (n_out - 1) / 2)
-    offset = voxels - out[:, None]
-    filters = np.where(np.abs(offset) <= size / 2, _hermite(offset, size, degree, sigma), 0.0)
-    taps = size + 1 if out[0] % 1 else size
-    low_pass = None
-    if stride > 1:
-        distance = np.abs(voxels - voxels[:, None])
-        variance = (stride**2 - 1) / 4
-        reach = math.ceil(3 * variance**0.5)
-        low_pass = np.exp(-(distance**2) / (2 * variance)) * (distance <= reach)
-        low_pass /= np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * variance)).sum()
-        filters = filters @ low_pass
-    return _Axis(
-        torch.from_numpy(filters),
-        torch.from_numpy(_hermite(np.arange(taps) - (taps - 1) / 2, size, degree, sigma)),
-        round((taps - 1) / 2 - out[0]),
-        None if low_pass is None else torch.from_numpy(low_pass),
-    )
+    first = (n - 1 - stride * (n_out - 1)) / 2  # the first output voxel: a voxel, or halfway between two
+    n_taps = size + 1 if first % 1 else size
+    taps = _hermite(np.arange(n_taps) - (n_taps - 1) / 2, size, degree, sigma)
+    extended = round(first - (n_taps - 1) / 2) + np.arange(stride * (n_out - 1) + n_taps)
+    variance = (stride**2 - 1) * sigma**2
+    reach = math.ceil(3 * variance**0.5)
+    steps = np.arange(-reach, reach + 1)
+    low_pass = np.exp(-(steps**2) / (2 * variance or 1.0))
+    extension = np.zeros((len(extended), n))
+    for step, weight in zip(steps, low_pass / low_pass.sum(), strict=True):
+        voxels = extended + step
+        inside = (voxels >= 0) & (voxels < n) | (padding == "replicate")
+        extension[np.flatnonzero(inside), voxels.clip(0, n - 1)[inside]] += weight
+    filters = np.zeros((degree + 1, n_out, len(extended)))
+    for row in range(n_out):
+        filters[:, row, row * stride : row * stride + n_taps] = taps
+    return _Axis(*(torch.from_numpy(table) for table in (filters @ extension, taps, extension)))
 
 
 def _hermite(x: np.ndarray, size: int, degree: int, sigma: float) -> np.ndarray:

@@ -60,9 +60,17 @@ def test_products_along_axes_are_a_convolution(grid, stride, size, monkeypatch):
 
 
 def test_convolution_is_conv3d_with_its_kernel():
-    conv = VoxelConvolution(IRREPS_IN, IRREPS_OUT, 3)
+    conv = VoxelConvolution(IRREPS_IN, IRREPS_OUT, 3, padding="zeros")
     fields = torch.randn(2, conv.irreps_in.dim, 4, 5, 6)
     torch.testing.assert_close(conv(fields), F.conv3d(fields, conv.kernel(), padding=1))
+
+
+def test_constant_scalars_remain_constant():
+    """The border of the box is not seen, also with a stride; vectors of a constant are 0."""
+    conv = VoxelConvolution("1x0e", "1x0e+1x1o+1x2e", 5, stride=2)
+    out = conv(torch.ones(1, 1, 6, 8, 10))
+    torch.testing.assert_close(out[:, :1], out[0, 0, 1, 1, 1].expand(1, 1, 3, 4, 5))
+    assert out[:, 1:].abs().max() < 1e-12
 
 
 def slow_kernel(conv: VoxelConvolution) -> Tensor:
