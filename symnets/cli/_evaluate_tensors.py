@@ -76,9 +76,8 @@ def evaluate_tensors(
 def tensor_configs(path: Path, model: TensorModel) -> dict[str, TensorConfig]:
     """Configurations of the outputs: those of the training in the file, else what the outputs say."""
     trained = describe(path)["extra"].get("training", {}).get("tensors", {})
+    fields = ("kind", "irreps", "per", "pool", "origin")
     return {
-        name: TensorConfig(**trained[name])
-        if name in trained
-        else TensorConfig(output.kind, output.irreps, output.per, output.pool, output.origin)
+        name: TensorConfig(**trained.get(name) or {field: getattr(output, field) for field in fields})
         for name, output in model.outputs.items()
     }
