@@ -6,19 +6,19 @@ Cases, float32, fields of orders 0, 1 and 2 (irreps of SO(2) of these frequencie
 
 - layer: one convolution of 16 to 16 channels of each order, on 32 maps of 28 x 28;
 - wide: the same of 32 to 32 channels, on 32 maps of 14 x 14;
-- net: three blocks of convolution, batch normalisation and nonlinearity of magnitudes, from images to 8, 8 and
-  16 channels of each order, the last two with stride 2; magnitudes, averaged over pixels, and a linear map; on
-  32 images of 29 x 29.
+- net: three blocks of convolution, batch normalisation and nonlinearity of magnitudes, from images to 8, 8
+  and 16 channels of each order, the last two with stride 2; magnitudes, averaged over pixels, and a linear
+  map; on 32 images of 29 x 29.
 
 Forward passes are in eval mode without gradients, where escnn keeps its filters from the last training step.
 Steps are a forward pass in training mode, cross-entropy or the mean of squares, gradients, and AdamW. Fields,
-sizes of filters and numbers of maps are equal, hence the operations of the convolutions too; numbers of weights
-are not: escnn has more filters between orders (also of order n + m). Its layers are `R2Conv`, `GNormBatchNorm`
-and `NormNonLinearity`.
+sizes of filters and numbers of maps are equal, hence the operations of the convolutions too; numbers of
+weights are not: escnn has more filters between orders (also of order n + m). Its layers are `R2Conv`,
+`GNormBatchNorm` and `NormNonLinearity`.
 
 escnn runs in a process of its own, which waits while symnets runs, turn by turn. A ratio is the median over
-rounds of its time divided by symnets' time in the same round. Environment of escnn, without its optional py3nj:
-`pip install torch==2.13.0 "numpy<2" "scipy<1.15" lie_learn pymanopt joblib autograd`, then
+rounds of its time divided by symnets' time in the same round. Environment of escnn, without its optional
+py3nj: `pip install torch==2.13.0 "numpy<2" "scipy<1.15" lie_learn pymanopt joblib autograd`, then
 `pip install --no-deps escnn==1.0.11`.
 """
 
@@ -57,7 +57,7 @@ class Benchmark:
         rows, versions = [], {"torch": torch.__version__}
         for name, case in CASES.items():
             for what in ("forward", "step"):
-                request = case | {"batch": 32, "what": what, "threads": torch.get_num_threads()}
+                request: dict = case | {"batch": 32, "what": what, "threads": torch.get_num_threads()}
                 module = network(case["fields"], case["strides"]) if name == "net" else layer(case["fields"])
                 turn = step_timer(module, inputs(request), what)
                 peer = Peer(self.escnn, "plane_escnn.py", request) if self.escnn else None
@@ -68,7 +68,7 @@ class Benchmark:
                         seconds = once()
                         if number >= 2:  # after the first calls
                             times[method].append(seconds)
-                row = {"case": name, "what": what}
+                row: dict = {"case": name, "what": what}
                 row["milliseconds"] = {m: round(1e3 * statistics.median(ts), 2) for m, ts in times.items()}
                 row["n_weights"] = {"symnets": sum(p.numel() for p in module.parameters())}
                 if peer:
@@ -92,7 +92,7 @@ def inputs(request: dict) -> torch.Tensor:
 
 def layer(fields: list[list[int]]) -> torch.nn.Module:
     """One convolution."""
-    return CircularConvolution(*fields)
+    return CircularConvolution(fields[0], fields[1])
 
 
 def network(fields: list[list[int]], strides: list[int]) -> torch.nn.Module:

@@ -18,7 +18,8 @@ import json
 import statistics
 import sys
 import time
-from dataclasses import asdict, dataclass
+from bisect import bisect_left
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -86,7 +87,7 @@ class Example:
                 delta=0.6 if data == "digits" else 1.0,
             )
             steps = max(2, int(self.seconds / seconds_per_step(config)))
-            config = DeformedConfig(**asdict(config) | {"min_steps": steps, "max_steps": steps})
+            config = replace(config, min_steps=steps, max_steps=steps)
             bar = ProgressBar(steps)
             print(title, file=sys.stderr)
             start = time.process_time()
@@ -155,7 +156,9 @@ def equal_width(shape: tuple[int, ...], width: float) -> float:
     with torch.random.fork_rng(devices=[]):
         wanted = n_weights("harmonic", width)
         widths = [k / 64 for k in range(4, 129)]
-        return min(widths, key=lambda w: abs(n_weights("vgg_bn", w) - wanted))
+        above = bisect_left(widths, wanted, key=lambda w: n_weights("vgg_bn", w))
+        near = widths[max(above - 1, 0) : above + 1]
+        return min(near, key=lambda w: abs(n_weights("vgg_bn", w) - wanted))
 
 
 class Clock(Callback):
@@ -172,8 +175,8 @@ class Clock(Callback):
 def seconds_per_step(config: DeformedConfig, n: int = 20) -> float:
     """Processor time of a training step, the median of a short training."""
     clock = Clock()
-    short = asdict(config) | {"n_train": 320, "n_test": 10, "n_images": 10, "min_steps": n, "max_steps": n}
-    train_classifier(DeformedConfig(**short), [clock])
+    short = replace(config, n_train=320, n_test=10, n_images=10, min_steps=n, max_steps=n)
+    train_classifier(short, [clock])
     return statistics.median(after - before for before, after in pairwise(clock.times))
 
 

@@ -8,7 +8,7 @@ Training lowers it, in good nets by orders of magnitude, and across architecture
 \sqrt{R}$ for the test error $\epsilon$; $D$ alone does not predict it. Petrini et al. 2021
 (arXiv:2105.02468), 15 architectures on CIFAR-10.
 
-**How.** Eight architectures (`symnets.models.IMAGE_NETS`) of a size that a CPU core trains in seconds,
+**How.** Eight architectures of `symnets.models.IMAGE_NETS`, of a size that a CPU core trains in seconds,
 several seeds and $P$. Cross-entropy, AdamW, random shifts by up to an eighth of the image, a number of steps
 that fits the training set (`symnets.setups.ClassifierConfig`). Logits of 500 test images, four deformations
 and noises each, with the published convention of $\delta = 1$ pixel at $c = 3$ (5 on CIFAR-10; 0.6 pixels at

@@ -9,6 +9,7 @@ from torch.func import functional_call, hessian, jacrev
 from symnets.data import Batch
 from symnets.diffeo import SineField
 from symnets.models import HarmonicNetwork2D
+from symnets.nn import CircularConvolution
 from symnets.observables import margins, stability, tangent_kernel
 from symnets.observables.curvature import hessian_split
 from symnets.training import QuadraticHinge
@@ -58,7 +59,9 @@ def test_reflections_change_logits_unless_phases_are_zero():
 
 
 def test_largest_order_zero_has_isotropic_filters():
-    filters = net(8, max_order=0).get_submodule("features.conv2").filters()
+    layer = net(8, max_order=0).get_submodule("features.conv2")
+    assert isinstance(layer, CircularConvolution)
+    filters = layer.filters()
     torch.testing.assert_close(filters, filters.rot90(1, (2, 3)))
     torch.testing.assert_close(filters, filters.mT)
     with pytest.raises(ValueError, match="max_order: expected at least 0, got -1"):

@@ -89,6 +89,7 @@ def test_filters_are_those_of_the_formula():
     width, side = 2 / 3, np.arange(5) - 2
     x, y = np.meshgrid(side, -side)  # y upwards
     r, angle = np.hypot(x, y), np.arctan2(y, x)
+    assert layer.phase is not None
     phase = torch.zeros(len(orders(OUT)), len(orders(IN)))
     phase.view(-1)[layer.phased] = layer.phase.detach()
     assert (phase == 0).sum() == OUT[0] * IN[0]
@@ -116,6 +117,7 @@ def test_reflections_change_the_sign_of_phases():
     layer, x = CircularConvolution(IN, OUT, 5), fields(IN)
     expected = reflected(layer(x), OUT)
     assert error(layer(reflected(x, IN)), expected) > 0.1
+    assert layer.phase is not None
     layer.phase.data *= -1
     assert error(layer(reflected(x, IN)), expected) < 1e-13
 
@@ -161,6 +163,7 @@ def test_the_activation_changes_magnitudes_only(batch_norm):
 
 def test_the_activation_has_its_closed_form():
     activation = MagnitudeActivation((1, 1), batch_norm=False, eps=0.25)
+    assert activation.bias is not None
     activation.bias.data = torch.tensor([-1.0, -2.0])[:, None, None]
     x = torch.tensor([3.0, 1.2, 1.6]).view(1, 3, 1, 1)
     rho = math.sqrt(4 + 0.25)
