@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from symnets.data import Latitudes
 from symnets.models._activation import find_activation
 from symnets.models._image_net_layers import check_images, check_sizes
-from symnets.nn import S2Convolution, S2Grid, SO3Activation, SO3Convolution
+from symnets.nn import S2Convolution, S2Grid, SO3Activation, SO3BatchNorm, SO3Convolution
 
 
 class SphericalCNN(nn.Module):
@@ -21,7 +21,9 @@ class SphericalCNN(nn.Module):
         coefficients of spherical harmonics up to lmax[0]
         -> convolution of the sphere with filters: signals on the group of rotations
         -> activation on a grid of rotations, projected to lmax[1] -> convolution on the group -> ...
-        -> activation, mean over all rotations -> linear readout.
+        -> activation, mean over all rotations -> linear readout,
+
+    with batch normalisation after each convolution and after the mean.
 
     Convolutions are exactly equivariant. The activation makes degrees that its grid does not resolve: the
     logits are as invariant as `oversampling` makes them, and as the input is sampled finely. They are exactly
@@ -38,6 +40,8 @@ class SphericalCNN(nn.Module):
         activation: name of the activation, such as "relu" or "swish".
         kind: kind of the input's latitudes: "equiangular" or "gauss", from north to south.
         steps: number of rotations about the polar axis that are exact.
+        batch_norm: whether signals are normalised after each convolution, and the means before the readout.
+            Without it training is slow: means over rotations differ little between signals.
 
     Raises:
         ValueError: the sizes do not fit.
@@ -58,6 +62,7 @@ class SphericalCNN(nn.Module):
         activation: str = "relu",
         kind: Latitudes = "equiangular",
         steps: int = 4,
+        batch_norm: bool = True,
     ) -> None:
         super().__init__()
         self.shape = check_sizes(shape, n_classes, 1.0, smallest=1)
@@ -70,6 +75,7 @@ class SphericalCNN(nn.Module):
             "activation": activation,
             "kind": kind,
             "steps": steps,
+            "batch_norm": batch_norm,
         }
         if not len(lmax) == len(channels) > 0:
             raise ValueError(f"lmax, channels: expected one of each a convolution, got {lmax}, {channels}")
@@ -82,12 +88,16 @@ class SphericalCNN(nn.Module):
         previous = self.shape[0]
         for k, (degree, width, following) in enumerate(zip(lmax, channels, [*lmax[1:], 0], strict=True)):
             convolution = SO3Convolution if k else S2Convolution
-            layers.append((f"conv{k + 1}", convolution(previous, width, degree)))
+            layers.append((f"conv{k + 1}", convolution(previous, width, degree, bias=not batch_norm)))
+            if batch_norm:
+                layers.append((f"norm{k + 1}", SO3BatchNorm(width)))
             grid = _rotations(degree, oversampling, steps)
             layers.append(
                 (f"act{k + 1}", SO3Activation(degree, following, grid, find_activation(activation)))
             )
             previous = width
+        if batch_norm:
+            layers.append(("norm", SO3BatchNorm(previous)))
         layers.append(("flatten", nn.Flatten()))
         self.features = nn.Sequential(OrderedDict(layers))
         self.readout = nn.Linear(previous, n_classes)

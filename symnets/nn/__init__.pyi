@@ -44,6 +44,7 @@ from ._species import species_numbers as species_numbers
 from ._sphere import S2Grid as S2Grid
 from ._sphere_convolution import S2Convolution as S2Convolution
 from ._sphere_convolution import SO3Activation as SO3Activation
+from ._sphere_convolution import SO3BatchNorm as SO3BatchNorm
 from ._sphere_convolution import SO3Convolution as SO3Convolution
 from ._voxel_convolution import VoxelConvolution as VoxelConvolution
 
@@ -78,6 +79,7 @@ __all__ = [
     "S2Convolution",
     "S2Grid",
     "SO3Activation",
+    "SO3BatchNorm",
     "SO3Convolution",
     "SO3Grid",
     "SelfInteraction",

@@ -34,6 +34,7 @@ class S2Convolution(ExactTables):
         max_beta: polar angle of the outermost ring. By default rings are π / (lmax + 1) apart.
         n_rings: number of rings around the pole.
         n_alpha: number of points on each ring.
+        bias: whether there is a bias b.
     """
 
     filters: Tensor
@@ -47,6 +48,7 @@ class S2Convolution(ExactTables):
         max_beta: float | None = None,
         n_rings: int = 2,
         n_alpha: int = 8,
+        bias: bool = True,
     ) -> None:
         self.channels_in, self.channels_out, self.lmax = channels_in, channels_out, lmax
         self.max_beta = _outermost(lmax, n_rings, max_beta)
@@ -56,7 +58,7 @@ class S2Convolution(ExactTables):
         self.irreps_out = _so3_irreps(channels_out, lmax)
         n_points = 1 + n_rings * n_alpha
         self.weight = nn.Parameter(torch.randn(channels_in, channels_out, n_points))
-        self.bias = nn.Parameter(torch.zeros(channels_out))
+        self.bias = nn.Parameter(torch.zeros(channels_out)) if bias else None
 
     def _tables(self) -> dict[str, Tensor]:
         alpha, beta = _rings(self.max_beta, self.n_rings, self.n_alpha)
@@ -98,6 +100,7 @@ class SO3Convolution(ExactTables):
         n_rings: number of rings around the identity.
         n_alpha: number of points on each ring.
         n_gamma: number of rotations about each point.
+        bias: whether there is a bias b.
     """
 
     filters: Tensor
@@ -112,6 +115,7 @@ class SO3Convolution(ExactTables):
         n_rings: int = 1,
         n_alpha: int = 8,
         n_gamma: int = 6,
+        bias: bool = True,
     ) -> None:
         self.channels_in, self.channels_out, self.lmax = channels_in, channels_out, lmax
         self.max_beta = _outermost(lmax, n_rings, max_beta)
@@ -121,7 +125,7 @@ class SO3Convolution(ExactTables):
         self.irreps_out = _so3_irreps(channels_out, lmax)
         n_points = (1 + n_rings * n_alpha) * n_gamma
         self.weight = nn.Parameter(torch.randn(channels_in, channels_out, n_points))
-        self.bias = nn.Parameter(torch.zeros(channels_out))
+        self.bias = nn.Parameter(torch.zeros(channels_out)) if bias else None
 
     def _tables(self) -> dict[str, Tensor]:
         alpha, beta = (a.repeat(self.n_gamma) for a in _rings(self.max_beta, self.n_rings, self.n_alpha))
@@ -144,6 +148,47 @@ class SO3Convolution(ExactTables):
             blocks.append(mixed.unflatten(-1, (self.channels_out, dim)).transpose(1, 2).flatten(2))
             start += dim**2
         return _join(blocks, self.bias)
+
+
+class SO3BatchNorm(nn.Module):
+    """Batch normalisation of signals on rotations (Ioffe and Szegedy 2015, arXiv:1502.03167).
+
+    For each channel, with the mean and the variance over rotations and over the batch,
+
+        out = gain (f - mean) / √(variance + eps) + bias,   mean = <f_000>,   variance = <|f|²> - mean².
+
+    Both are invariant, so that the layer is exactly equivariant. In eval mode running averages take the place
+    of those over the batch.
+
+    Args:
+        channels: number of channels.
+        eps: added to the variance.
+        momentum: weight of a batch in the running averages.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, signal: Float[Tensor, "n channels dim"]) -> Float[Tensor, "n channels dim"]:
+        """Coefficients of the normalised signal."""
+        mean, variance = self.running_mean, self.running_var
+        if self.training:
+            mean = signal[..., 0].mean(0)
+            variance = (signal[..., 0] - mean).square().mean(0) + signal[..., 1:].square().sum(-1).mean(0)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean.detach(), self.momentum)
+                self.running_var.lerp_(variance.detach(), self.momentum)
+        factor = self.gain * (variance + self.eps).rsqrt()
+        scaled = signal * factor[:, None]
+        return torch.cat([scaled[..., :1] + (self.bias - factor * mean)[:, None], scaled[..., 1:]], dim=-1)
 
 
 class SO3Activation(nn.Module):
@@ -203,6 +248,7 @@ def _so3_irreps(channels: int, lmax: int) -> o3.Irreps:
     return o3.Irreps([(channels * (2 * l + 1), (l, (-1) ** l)) for l in range(lmax + 1)])  # noqa: E741
 
 
-def _join(blocks: list[Tensor], bias: Tensor) -> Tensor:
+def _join(blocks: list[Tensor], bias: Tensor | None) -> Tensor:
     """Coefficients of all l, with a constant function added."""
-    return torch.cat([blocks[0] + bias[:, None], *blocks[1:]], dim=-1)
+    first = blocks[0] if bias is None else blocks[0] + bias[:, None]
+    return torch.cat([first, *blocks[1:]], dim=-1)

@@ -11,7 +11,7 @@ from e3nn import o3
 from torch import Tensor
 
 from symnets.data import latitudes
-from symnets.nn import S2Convolution, S2Grid, SO3Activation, SO3Convolution, SO3Grid
+from symnets.nn import S2Convolution, S2Grid, SO3Activation, SO3BatchNorm, SO3Convolution, SO3Grid
 
 EXACT = {"rtol": 0.0, "atol": 1e-12}
 """Sums of some hundred products of numbers near 1."""
@@ -203,6 +203,17 @@ def test_convolutions_are_equivariant(sphere):
         angles = o3.rand_angles()
         first, last = layer(turned(f, angles, not sphere)), turned(layer(f), angles, True)
         assert (first - last).norm() < 1e-11 * last.norm()
+
+
+def test_batch_norm_gives_each_channel_mean_zero_and_variance_one():
+    """Mean and variance over rotations and the batch; turned signals have the same ones."""
+    layer, f = SO3BatchNorm(2, eps=0.0, momentum=1.0), 1 + torch.randn(5, 2, size(2))
+    torch.testing.assert_close(layer(f)[..., 0].mean(0), torch.zeros(2), **EXACT)
+    torch.testing.assert_close(layer(f).square().sum(-1).mean(0), torch.ones(2), **EXACT)
+    angles = o3.rand_angles()
+    torch.testing.assert_close(layer(turned(f, angles, True)), turned(layer(f), angles, True), **EXACT)
+    trained = layer(f)
+    torch.testing.assert_close(layer.eval()(f), trained, **EXACT)  # momentum 1: running averages are the last
 
 
 def test_convolutions_state_their_irreps():
