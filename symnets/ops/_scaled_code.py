@@ -16,7 +16,7 @@ from typing import NamedTuple
 from llvmlite import ir
 
 from symnets.ops._node_code import Group
-from symnets.ops._paths import Plan
+from symnets.ops._paths import Plan, Term
 from symnets.ops._vector_code import Value, VectorCode
 from symnets.ops._weight_code import Weights
 
@@ -26,6 +26,10 @@ Input = tuple[int, int]
 """An argument and its version."""
 Versions = dict[int, int]
 """Version of each argument of a term, without the argument by which it is differentiated."""
+Triple = tuple[int, int, int]
+"""Versions of g, x and Y."""
+Coupling = tuple[int, int, int, int]
+"""Path, version of Y, column k of g, column a of x."""
 
 
 def factor_starts(plan: Plan) -> dict[int, int]:
@@ -67,7 +71,7 @@ class ScaledSum(NamedTuple):
             {item for output in self.outputs for term in self.terms(output) for item in term.items()}
         )
 
-    def signature(self, weights: Weights) -> str:
+    def signature(self, weights: Weights | None = None) -> str:
         """Argument types of the function `loop`, in the letters of `VectorCode`.
 
         The arguments are: outputs; inputs; for sums at nodes the node at the other end and the pair of each
@@ -79,7 +83,7 @@ class ScaledSum(NamedTuple):
 
 def write_scaled_sum(module: ir.Module, plan: Plan, groups: list[Group], dtype: str, loop: ScaledSum) -> None:
     """Write the function `loop`, which adds to rows of dg or dx, or overwrites rows of dY, dw and da."""
-    code = VectorCode(module, "loop", dtype, loop.signature(None), public=True)  # pyright: ignore
+    code = VectorCode(module, "loop", dtype, loop.signature(), public=True)
     n_outputs = len(loop.outputs)
     outputs, tables = code.arguments[:n_outputs], code.arguments[n_outputs:-6]
     columns = [plan.irreps_out.dim, plan.irreps_in.dim, plan.irreps_filter.dim, plan.weight_numel]
@@ -162,13 +166,13 @@ class _Part:
         self.channels = plan.channels(group[0][0])
         self.first_factor = factor_starts(plan)[self.channels]
 
-    def couplings(self, filters: Iterable[int]) -> dict[tuple[int, int, int, int], Value]:
+    def couplings(self, filters: Iterable[int]) -> dict[Coupling, Value]:
         """Pointers to Σ_b CG_abk Y_b for each path, version of Y, and pair of columns (k of g, a of x).
 
         These sums do not depend on the channel: they are computed first and stored.
         """
         code = self.code
-        sums: dict[tuple[int, int, int, int], Value] = {}
+        sums: dict[Coupling, Value] = {}
         for number, terms in self.group:
             for term in terms:
                 for version in filters:
@@ -193,6 +197,7 @@ class _Registers:
     def __init__(self, part: _Part, first: Value, lanes: int) -> None:
         self.part, self.code, self.first, self.lanes = part, part.code, first, lanes
         self._loaded: dict[tuple[int, int, int], Value] = {}
+        self._products: dict[tuple[int, int, int, int], Value] = {}
         self.at_channel = {key: part.code.offset(p, first) for key, p in part.input.items() if key[0] != Y}
 
     def load(self, argument: int, version: int, column: int) -> Value:
@@ -202,6 +207,13 @@ class _Registers:
             pointer = self.code.offset(self.at_channel[argument, version], column)
             self._loaded[key] = self.code.load(pointer, self.lanes)
         return self._loaded[key]
+
+    def product(self, g: int, k: int, x: int, a: int) -> Value:
+        """Product of a column of g and one of x."""
+        key = g, k, x, a
+        if key not in self._products:
+            self._products[key] = self.code.mul(self.load(G, g, k), self.load(X, x, a))
+        return self._products[key]
 
     def weight(self, number: int, version: int) -> Value:
         """Weights w of a path."""
@@ -260,6 +272,64 @@ def _node_part(
     return part.finish()
 
 
+class _Path:
+    """D = dL/d(w a) of a path for some channels of an edge, see `_edge_part`, with each part written once.
+
+    Args:
+        registers: numbers of the channels.
+        number: index of the path.
+        terms: its coefficients.
+        places: see `_Part.couplings`; None to use h, which dY needs too.
+    """
+
+    def __init__(
+        self, registers: _Registers, number: int, terms: list[Term], places: dict[Coupling, Value] | None
+    ) -> None:
+        self.registers, self.code, self.lanes = registers, registers.code, registers.lanes
+        self.number, self.terms, self.places = number, terms, places
+        self._h: dict[tuple[int, int], dict[int, Value]] = {}
+        self._messages: dict[tuple[int, int], dict[int, Value]] = {}
+        self._derivatives: dict[tuple[Triple, ...], Value] = {}
+
+    def h(self, g: int, x: int) -> dict[int, Value]:
+        """h_b = Σ_ak CG_abk g_k x_a for each column b, of versions of g and x."""
+        if (g, x) not in self._h:
+            total: dict[int, Value] = {}
+            for term in self.terms:
+                product = self.registers.product(g, term.out, x, term.inp)
+                value = self.code.constant(term.value, self.lanes)
+                total[term.filter] = self.code.fma(total.get(term.filter), value, product)
+            self._h[g, x] = total
+        return self._h[g, x]
+
+    def message(self, x: int, y: int) -> dict[int, Value]:
+        """Σ_a (Σ_b CG_abk Y_b) x_a for each column k, of versions of x and Y."""
+        if (x, y) not in self._messages:
+            total: dict[int, Value] = {}
+            for (owner, version, k, a), place in (self.places or {}).items():
+                if (owner, version) == (self.number, y):
+                    value = self.registers.load(X, x, a)
+                    total[k] = self.code.fma(total.get(k), self.code.broadcast(place, self.lanes), value)
+            self._messages[x, y] = total
+        return self._messages[x, y]
+
+    def derivative(self, versions: tuple[Triple, ...]) -> Value:
+        """Sum of D over versions of (g, x, Y)."""
+        if versions not in self._derivatives:
+            total: Value | None = None
+            for g, x, y in versions:
+                if self.places is None:
+                    filters = self.registers.part.input[Y, y]
+                    for b, value in self.h(g, x).items():
+                        y_b = self.code.broadcast(self.code.offset(filters, b), self.lanes)
+                        total = self.code.fma(total, y_b, value)
+                else:
+                    for k, value in self.message(x, y).items():
+                        total = self.code.fma(total, self.registers.load(G, g, k), value)
+            self._derivatives[versions] = total
+        return self._derivatives[versions]
+
+
 def _edge_part(
     module: ir.Module, plan: Plan, group: Group, name: str, dtype: str, loop: ScaledSum
 ) -> ir.Function:
@@ -275,7 +345,7 @@ def _edge_part(
     code = part.code
     sums, d_weights, d_factors = part.outputs
     # For dw the versions of (g, x, Y) that each version of a multiplies, and for da those of w.
-    multiplied: dict[int, dict[int, list[tuple[int, int, int]]]] = {W: {}, A: {}}
+    multiplied: dict[int, dict[int, list[Triple]]] = {W: {}, A: {}}
     for output, other in ((W, A), (A, W)):
         for term in loop.terms(output) if output in loop.outputs else ():
             multiplied[output].setdefault(term[other], []).append((term[G], term[X], term[Y]))
@@ -283,66 +353,23 @@ def _edge_part(
     products: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for term in loop.terms(Y) if Y in loop.outputs else ():
         products.setdefault((term[G], term[X]), []).append((term[W], term[A]))
-    triples = {t for groups in multiplied.values() for versions in groups.values() for t in versions}
-    places = {} if products else part.couplings(sorted({filter_version for _, _, filter_version in triples}))
+    filters = {y for by_other in multiplied.values() for triples in by_other.values() for _, _, y in triples}
+    places = {} if products else part.couplings(sorted(filters))
 
     def body(first: Value, lanes: int) -> None:
         registers = _Registers(part, first, lanes)
-        load, d_y, da = registers.load, {}, None
-        gx_products: dict[tuple[int, int, int, int], Value] = {}
+        d_y: dict[int, Value] = {}
+        da: Value | None = None
         for number, terms in group:
-            if products:
-                h: dict[tuple[int, int, int], Value] = {}
-                for g, x in sorted({*products, *((g, x) for g, x, _ in triples)}):
-                    for term in terms:
-                        key = g, x, term.out, term.inp
-                        if key not in gx_products:
-                            gx_products[key] = code.mul(load(G, g, term.out), load(X, x, term.inp))
-                        value = code.constant(term.value, lanes)
-                        h[g, x, term.filter] = code.fma(h.get((g, x, term.filter)), value, gx_products[key])
-                for (g, x), pairs in products.items():
-                    weight = registers.scaled(number, pairs)
-                    for b in sorted({term.filter for term in terms}):
-                        d_y[b] = code.fma(d_y.get(b), weight, h[g, x, b])
-            else:
-                h = {}
-
-            messages: dict[tuple[int, int], dict[int, Value]] = {}
-
-            def message(x: int, y: int, number: int = number, messages: dict = messages) -> dict[int, Value]:
-                """Σ_a (Σ_b CG_abk Y_b) x_a for each column k."""
-                if (x, y) not in messages:
-                    total: dict[int, Value] = {}
-                    for (owner, version, k, a), place in places.items():
-                        if (owner, version) == (number, y):
-                            total[k] = code.fma(total.get(k), code.broadcast(place, lanes), load(X, x, a))
-                    messages[x, y] = total
-                return messages[x, y]
-
-            def derivative(versions: list[tuple[int, int, int]], h: dict = h, message=message) -> Value:
-                """Sum of D over versions of (g, x, Y)."""
-                total: Value | None = None
-                for g, x, y in versions:
-                    if h:
-                        for b in sorted({b for *gx, b in h if gx == [g, x]}):
-                            filter_value = code.broadcast(code.offset(part.input[Y, y], b), lanes)
-                            total = code.fma(total, filter_value, h[g, x, b])
-                    else:
-                        for k, value in message(x, y).items():
-                            total = code.fma(total, load(G, g, k), value)
-                return total
-
-            known: dict[tuple[tuple[int, int, int], ...], Value] = {}
-            dw: Value | None = None
-            for output in (W, A):
-                for other, versions in multiplied[output].items():
-                    if tuple(versions) not in known:
-                        known[tuple(versions)] = derivative(versions)
-                    value = known[tuple(versions)]
-                    if output == W:
-                        dw = code.fma(dw, registers.factor(other), value)
-                    else:
-                        da = code.fma(da, registers.weight(number, other), value)
+            path, dw = _Path(registers, number, terms, None if products else places), None
+            for gx, pairs in products.items():
+                weight = registers.scaled(number, pairs)
+                for b, value in path.h(*gx).items():
+                    d_y[b] = code.fma(d_y.get(b), weight, value)
+            for version, triples in multiplied[W].items():
+                dw = code.fma(dw, registers.factor(version), path.derivative(tuple(triples)))
+            for version, triples in multiplied[A].items():
+                da = code.fma(da, registers.weight(number, version), path.derivative(tuple(triples)))
             if dw is not None:
                 column = code.add_int(first, plan.weight_starts[number])
                 code.add_to(code.offset(d_weights, column), dw, lanes)

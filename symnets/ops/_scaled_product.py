@@ -15,7 +15,7 @@ from symnets.ops._weight_code import WeightRows
 from symnets.threads import run
 
 Tensors = tuple[Tensor, ...]
-Optional = tuple[Tensor | None, ...]
+SomeTensors = tuple[Tensor | None, ...]
 
 
 class ScaledPlan:
@@ -29,7 +29,7 @@ class ScaledPlan:
         self.plan, self.n_factors, self.compiled = plan, factor_columns(plan), CompiledPlan(plan, WeightRows)
 
     def partials(
-        self, edges: Adjacency, arguments: Tensors, cotangents: Optional, needs: tuple[bool, ...]
+        self, edges: Adjacency, arguments: Tensors, cotangents: SomeTensors, needs: tuple[bool, ...]
     ) -> list[Tensor | None]:
         """Derivatives of Σ_n L(..., cotangent n, ...), or of L if no cotangent is given.
 
@@ -70,7 +70,7 @@ class ScaledPlan:
         loop: ScaledSum,
         result: list[Tensor | None],
         arguments: Tensors,
-        cotangents: Optional,
+        cotangents: SomeTensors,
         graph: Any,
     ) -> None:
         outputs = [result[output] for output in loop.outputs]
@@ -96,14 +96,14 @@ class ScaledPartials(torch.autograd.Function):
         plan: ScaledPlan,
         edges: Adjacency,
         needs: tuple[bool, ...],
-    ) -> Optional:
+    ) -> SomeTensors:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(g, x, y, w, a)
         ctx.plan, ctx.edges = plan, edges
         return tuple(plan.partials(edges, (g, x, y, w, a), (None,) * 5, needs))
 
     @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor | None) -> Optional:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *cotangents: Tensor | None) -> SomeTensors:  # pyright: ignore[reportIncompatibleMethodOverride]
         plan, edges, arguments, needs = ctx.plan, ctx.edges, ctx.saved_tensors, needed_grads(ctx)[:5]
         given = [n for n, cotangent in enumerate(cotangents) if cotangent is not None]
         if len(given) > 1 and not torch.is_grad_enabled():
