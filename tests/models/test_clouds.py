@@ -16,8 +16,10 @@ from symnets.models import (
     Tensors,
 )
 from symnets.models._tensor_field_network import NormNonlinearity
+from symnets.ops import to_e3nn
 from symnets.testing import assert_equivariant, random_rotation
 from symnets.testing._layers import transform
+from tests.naive.clouds import egnn_features, tensor_field_layer
 
 RADIUS = 1.3
 """Neighbouring cubes of tetris are at a distance of 1, the next at √2."""
@@ -161,6 +163,29 @@ def test_egnn_moves_points_by_a_vector() -> None:
     assert close(after[:, 3:], before[:, 3:] @ matrix.T)
     assert bool(before[:, 3:].any())
     assert "layers.2.step" not in str(list(EGNN(("H",), **SMALL).state_dict()))  # energies need no last step
+
+
+def test_egnn_is_that_of_the_paper() -> None:
+    net = EGNN((1, 2), **SMALL | {"irreps_last": "3x0e+1x1o"})
+    graph = point_cloud(torch.randn(6, 3), RADIUS, kinds=[0, 1, 1, 0, 1, 0])
+    assert 0 < graph.edge_index.shape[1] < 30  # some pairs are beyond the radius
+    found = net.node_features(graph).detach()
+    h, u = egnn_features(net, graph)
+    assert close(found, torch.cat([h, u], dim=1).detach(), 1e-12)
+
+
+def test_tensor_field_layers_are_sums_of_tensor_products_of_e3nn() -> None:
+    net = TensorFieldNetwork((1, 2), **TENSORS | {"layers": 2, "irreps_last": "2x0e+2x1o+1x1e"})
+    graph = point_cloud(torch.randn(6, 3), RADIUS, kinds=[0, 1, 1, 0, 1, 0])
+    species, edges = net.species_index(graph.z), net.edges(graph)
+    features = net.embedding[species]
+    for layer in net.layers:
+        for bias in layer.nonlinearity.biases:
+            nn.init.normal_(bias)
+        found = layer(features, edges, graph.edge_index, species)
+        expected = tensor_field_layer(layer, features, edges, graph.edge_index, species)
+        assert close(to_e3nn(found, layer.irreps_out).detach(), expected.detach(), 1e-12)
+        features = found
 
 
 def test_plain_net_is_invariant_under_permutations_and_translations_alone() -> None:
