@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import torch
 from e3nn import o3
 from torch import Tensor, nn
 
@@ -75,18 +74,9 @@ def _square(module: o3.TensorSquare) -> TensorSquare:
 
 
 def _product_views(block: FullyConnectedTensorProduct | TensorSquare, module: o3.TensorProduct) -> Views:
-    linear, slots = block.linear, {}
-    for pair in block.pairs:
-        diagonal = pair.channels is not None and torch.equal(*pair.channels)
-        for ir, factor in pair.outputs:
-            slots[pair.i, pair.j, diagonal, ir] = len(slots), factor
-    rows = [[linear.irreps_in[s].mul for s in members] for members in linear.slots]
-    for _, path, theirs in module.weight_views(yield_instruction=True):
-        key = path.i_in1, path.i_in2, path.connection_mode == "uuw", module.irreps_out[path.i_out].ir
-        slot, factor = slots[key]
-        weight, place = linear.weights[path.i_out], linear.slots[path.i_out].index(slot)
-        scale = path.path_weight * weight.shape[0] ** 0.5 / factor
-        yield weight.split(rows[path.i_out])[place].view_as(theirs), theirs, scale
+    views = module.weight_views(yield_instruction=True)
+    for ours, coefficient, (_, path, theirs) in zip(block.weights, block.coefficients, views, strict=True):
+        yield ours, theirs, path.path_weight / coefficient
 
 
 def _species_product(block: SpeciesLinear) -> o3.FullyConnectedTensorProduct:

@@ -1,7 +1,7 @@
 """Tensor products of a node's features with others or with themselves, with trained weights."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from e3nn import o3
@@ -10,88 +10,111 @@ from torch import Tensor, nn
 
 from symnets.nn._linear import Linear
 from symnets.nn._many_body import ManyBodyProduct
-from symnets.ops import blocks
+from symnets.ops import blocks, join
 
 
-class ChannelPairs(NamedTuple):
-    """Products of channels of block i with channels of block j, and the irreps into which they couple."""
+class WeightedPath(NamedTuple):
+    """Products of channels u of block i of x with channels v of block j of y, into block k of z."""
 
     i: int
     j: int
-    outputs: list[tuple[o3.Irrep, float]]
-    """Irreps, each with the factor that gives its components unit second moment."""
-    n: int
-    """Number of pairs of channels."""
-    channels: tuple[Tensor, Tensor] | None = None
-    """Channels u and v of each pair; None for all pairs of the two blocks."""
+    k: int
+    mode: Literal["uvw", "u<vw", "uuw"]
+    """Pairs of channels: all, those with u < v, or those with u = v; each has a weight for each channel w."""
+    factor: float
+    """Factor of `wigner_3j` that gives a product of channels of N(0, 1) unit second moment."""
 
 
-class _ProductsThenLinear(nn.Module):
-    """Clebsch-Gordan products of pairs of channels, then a linear layer, which has all the weights."""
+class _WeightedProduct(nn.Module):
+    """Sum over paths of products of pairs of channels, with trained weights.
+
+    The weights of a path multiply x, the Clebsch-Gordan coefficients y, and one matrix product for each node
+    does the rest, so that the products of all pairs of channels are never stored.
+    """
 
     def __init__(
         self,
         irreps_in1: o3.Irreps,
         irreps_in2: o3.Irreps,
-        irreps_out: o3.Irreps | str,
-        pairs: Sequence[ChannelPairs],
+        irreps_out: o3.Irreps,
+        paths: Sequence[WeightedPath],
     ) -> None:
         super().__init__()
-        self.irreps_in1, self.irreps_in2 = irreps_in1, irreps_in2
-        self.pairs = pairs
-        products = o3.Irreps([(pair.n, ir) for pair in pairs for ir, _ in pair.outputs])
-        self.linear = Linear(products, irreps_out)
-        self.irreps_out = self.linear.irreps_out
-        # Not buffers: coefficients that were float32 once would break equivariance in float64.
-        self._couplings = [
-            torch.cat(
-                [
-                    factor * o3.wigner_3j(first.l, second.l, ir.l, dtype=torch.float64).flatten(0, 1).mT
-                    for ir, factor in pair.outputs
-                ]
-            )
-            for pair in pairs
-            for first, second in [(irreps_in1[pair.i].ir, irreps_in2[pair.j].ir)]
+        self.irreps_in1, self.irreps_in2, self.irreps_out = irreps_in1, irreps_in2, irreps_out
+        shapes = []
+        for path in paths:
+            first, second = irreps_in1[path.i].mul, irreps_in2[path.j].mul
+            pairs = {"uvw": [first, second], "u<vw": [first * (first - 1) // 2], "uuw": [first]}
+            shapes.append(torch.Size([*pairs[path.mode], irreps_out[path.k].mul]))
+        kept = [(path, shape) for path, shape in zip(paths, shapes, strict=True) if shape.numel()]
+        n_terms = [
+            sum(shape[:-1].numel() for path, shape in kept if path.k == k) for k in range(len(irreps_out))
         ]
+        if 0 in n_terms:
+            ir = irreps_out[n_terms.index(0)].ir
+            raise ValueError(
+                f"{type(self).__name__}: output irrep {ir} is in no product of {irreps_in1} and {irreps_in2}"
+            )
+        self.paths = [path for path, _ in kept]
+        self.coefficients = [path.factor * n_terms[path.k] ** -0.5 for path in self.paths]
+        self.weights = nn.ParameterList(nn.Parameter(torch.randn(shape)) for _, shape in kept)
+        # Not buffers: coefficients that were float32 once would break equivariance in float64.
+        self._couplings = {
+            (i, j, k): coupling(irreps_out[k].ir, irreps_in1[i].ir, irreps_in2[j].ir)
+            for i, j, k in dict.fromkeys(path[:3] for path in self.paths)
+        }
 
     def _multiply(
         self, features1: Float[Tensor, "n dim_in1"], features2: Float[Tensor, "n dim_in2"]
     ) -> Float[Tensor, "n dim_out"]:
-        # Components first, so that coefficients multiply all nodes and channels in one matrix product.
-        blocks1, blocks2 = (
-            [block.transpose(0, 1) for block in blocks(x, irreps)]
-            for x, irreps in ((features1, self.irreps_in1), (features2, self.irreps_in2))
-        )
-        parts = []
-        for pair, coupling in zip(self.pairs, self._couplings, strict=True):
-            first, second = blocks1[pair.i], blocks2[pair.j]
-            if pair.channels is None:
-                outer = first[:, None, :, :, None] * second[:, :, None]
+        blocks1, blocks2 = blocks(features1, self.irreps_in1), blocks(features2, self.irreps_in2)
+        sums: list[Tensor | None] = [None] * len(self.irreps_out)
+        for (i, j, k), table in self._couplings.items():
+            weights = self._matrix(i, j, k)
+            weighted = (blocks1[i] @ weights.flatten(1)).unflatten(2, weights.shape[1:])
+            coupled = (blocks2[j].mT @ table.to(features2)).unflatten(2, (-1, weighted.shape[1]))
+            product = coupled.permute(0, 2, 3, 1).flatten(2) @ weighted.flatten(1, 2)
+            before = sums[k]
+            sums[k] = product if before is None else before + product
+        return join([part for part in sums if part is not None])
+
+    def _matrix(self, i: int, j: int, k: int) -> Float[Tensor, "u v w"]:
+        """Weights of all pairs of channels of two blocks, with their coefficients."""
+        matrix = None
+        for path, coefficient, weight in zip(self.paths, self.coefficients, self.weights, strict=True):
+            if path[:3] != (i, j, k):
+                continue
+            if path.mode == "uvw":
+                return weight * coefficient
+            mul = self.irreps_in1[i].mul
+            if path.mode == "uuw":
+                u = v = torch.arange(mul, device=weight.device)
             else:
-                u, v = (index.to(first.device) for index in pair.channels)
-                outer = first[:, None, :, u] * second[:, :, v]
-            products = coupling.to(outer) @ outer.flatten(0, 1).flatten(1)
-            coupled = products.unflatten(1, (first.shape[1], pair.n))
-            parts += coupled.transpose(0, 1).split([ir.dim for ir, _ in pair.outputs], dim=1)
-        return self.linear.mix(parts)
+                u, v = torch.triu_indices(mul, mul, offset=1, device=weight.device)
+            matrix = weight.new_zeros(mul, mul, weight.shape[-1]) if matrix is None else matrix
+            matrix = matrix.index_put((u, v), weight * coefficient)
+        assert matrix is not None
+        return matrix
 
 
-class FullyConnectedTensorProduct(_ProductsThenLinear):
+class FullyConnectedTensorProduct(_WeightedProduct):
     """Tensor product of two sets of features with a trained weight for each path and triple of channels:
 
         z_w = n^(-1/2) Σ_{p, u, v} W_p[u, v, w] (x_u ⊗ y_v)_p,
 
     summed over the paths p = (irrep of x, irrep of y -> irrep of z) and their channels u and v. n is the
     number of terms of the sum, and products have components of unit variance if x and y have. This is
-    `e3nn.o3.FullyConnectedTensorProduct`, in the `ir_mul` layout. All products of channels are formed first,
-    then one matrix product for each irrep of z mixes them.
+    `e3nn.o3.FullyConnectedTensorProduct`, in the `ir_mul` layout.
 
     Source: Thomas et al. 2018, arXiv:1802.08219; Geiger and Smidt 2022, arXiv:2207.09453.
 
     Args:
         irreps_in1: irreps of x.
         irreps_in2: irreps of y.
-        irreps_out: irreps of z, each once.
+        irreps_out: irreps of z.
+
+    Attributes:
+        weights: W_p of each path, in e3nn's order.
 
     Raises:
         ValueError: an irrep of z is in no product of x and y; it would be zero.
@@ -100,13 +123,15 @@ class FullyConnectedTensorProduct(_ProductsThenLinear):
     def __init__(
         self, irreps_in1: o3.Irreps | str, irreps_in2: o3.Irreps | str, irreps_out: o3.Irreps | str
     ) -> None:
-        first, second, targets = o3.Irreps(irreps_in1), o3.Irreps(irreps_in2), irreps_of(irreps_out)
-        pairs = []
-        for i, (mul1, ir1) in enumerate(first):
-            for j, (mul2, ir2) in enumerate(second):
-                if outputs := [(ir, ir.dim**0.5) for ir in ir1 * ir2 if ir in targets]:
-                    pairs.append(ChannelPairs(i, j, outputs, mul1 * mul2))
-        super().__init__(first, second, irreps_out, pairs)
+        first, second, out = o3.Irreps(irreps_in1), o3.Irreps(irreps_in2), o3.Irreps(irreps_out)
+        paths = [
+            WeightedPath(i, j, k, "uvw", ir.dim**0.5)
+            for i, (_, ir1) in enumerate(first)
+            for j, (_, ir2) in enumerate(second)
+            for k, (_, ir) in enumerate(out)
+            if ir in ir1 * ir2
+        ]
+        super().__init__(first, second, out, paths)
 
     def forward(
         self, features1: Float[Tensor, "n dim_in1"], features2: Float[Tensor, "n dim_in2"]
@@ -115,7 +140,7 @@ class FullyConnectedTensorProduct(_ProductsThenLinear):
         return self._multiply(features1, features2)
 
 
-class TensorSquare(_ProductsThenLinear):
+class TensorSquare(_WeightedProduct):
     """Tensor product of features with themselves, with a trained weight for each path and pair of channels:
 
         z_w = n^(-1/2) Σ_{p, u <= v} W_p[u, v, w] c (x_u ⊗ x_v)_p,
@@ -123,35 +148,36 @@ class TensorSquare(_ProductsThenLinear):
     summed over each unordered pair of channels once. The factor c gives the components of the product unit
     second moment for x from N(0, 1), and n is the number of terms. The product of a channel with itself has
     even l only. This is `e3nn.o3.TensorSquare` with `irreps_out`, in the `ir_mul` layout. The cost grows as
-    the square of the number of channels; that of `SelfInteraction` does not.
+    the cube of the number of channels; that of `SelfInteraction` does not.
 
     Args:
         irreps_in: irreps of x, each once.
-        irreps_out: irreps of z, each once.
+        irreps_out: irreps of z.
+
+    Attributes:
+        weights: W_p of each path, in e3nn's order; u < v and u = v are different paths.
 
     Raises:
         ValueError: an irrep of x is repeated; an irrep of z is in no product of x with itself.
     """
 
     def __init__(self, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str) -> None:
-        irreps, targets = o3.Irreps(irreps_in), irreps_of(irreps_out)
+        irreps, out = o3.Irreps(irreps_in), o3.Irreps(irreps_out)
         if len(irreps_of(irreps)) < len(irreps):
             raise ValueError(f"TensorSquare: expected each irrep once, got {irreps}")
-        pairs = []
-        for i, (mul1, ir1) in enumerate(irreps):
-            for j, (mul2, ir2) in enumerate(irreps[i:], start=i):
-                outputs = [(ir, ir.dim**0.5) for ir in ir1 * ir2 if ir in targets]
-                if i != j:
-                    pairs.append(ChannelPairs(i, j, outputs, mul1 * mul2))
-                    continue
-                u, v = torch.triu_indices(mul1, mul1, offset=1)
-                pairs.append(ChannelPairs(i, i, outputs, len(u), (u, v)))
-                # For one channel of dimension d, wigner_3j x x is |x|² / d^(1/2) in the scalar, with second
-                # moment d + 2, and has 2 / dim in every component of another irrep.
-                same = [(ir, (ir.dim / (2 if ir.l else ir1.dim + 2)) ** 0.5) for ir, _ in outputs]
-                u = torch.arange(mul1)
-                pairs.append(ChannelPairs(i, i, [(ir, c) for ir, c in same if ir.l % 2 == 0], mul1, (u, u)))
-        super().__init__(irreps, irreps, irreps_out, [p for p in pairs if p.outputs and p.n])
+        paths = []
+        for i, (_, ir1) in enumerate(irreps):
+            for j, (_, ir2) in enumerate(irreps[i:], start=i):
+                for k, (_, ir) in enumerate(out):
+                    if ir not in ir1 * ir2:
+                        continue
+                    paths.append(WeightedPath(i, j, k, "uvw" if i < j else "u<vw", ir.dim**0.5))
+                    if i == j and ir.l % 2 == 0:
+                        # For one channel of dimension d, wigner_3j x x is |x|² / d^(1/2) in the scalar, with
+                        # second moment d + 2, and has 2 / dim in every component of another irrep.
+                        factor = (ir.dim / 2 if ir.l else 1 / (ir1.dim + 2)) ** 0.5
+                        paths.append(WeightedPath(i, i, k, "uuw", factor))
+        super().__init__(irreps, irreps, out, paths)
         self.irreps_in = irreps
 
     def forward(self, features: Float[Tensor, "n dim_in"]) -> Float[Tensor, "n dim_out"]:
@@ -206,3 +232,8 @@ class SelfInteraction(nn.Module):
 def irreps_of(irreps: o3.Irreps | str) -> list[o3.Irrep]:
     """Irreps without multiplicities, each once, in their order."""
     return list(dict.fromkeys(ir for _, ir in o3.Irreps(irreps)))
+
+
+def coupling(out: o3.Irrep, first: o3.Irrep, second: o3.Irrep) -> Float[Tensor, "dim_second dims"]:
+    """Clebsch-Gordan coefficients with a row for each component of the second irrep, in float64."""
+    return o3.wigner_3j(out.l, first.l, second.l, dtype=torch.float64).flatten(0, 1).mT.contiguous()

@@ -42,29 +42,14 @@ def test_components_of_products_have_unit_second_moment(kind):
     torch.testing.assert_close(means, torch.ones(2), atol=0.1, rtol=0)
 
 
-def test_fully_connected_product_is_that_of_e3nn():
-    """Weights of e3nn: for each input pair and output, (u, v, w)."""
-    ours = FullyConnectedTensorProduct("3x0e+2x1o", "1x0e+2x1o", "2x0e+3x1o")
-    theirs = o3.FullyConnectedTensorProduct("3x0e+2x1o", "1x0e+2x1o", "2x0e+3x1o")
-    to_scalars, to_vectors = ours.linear.weights
-    weights = [to_scalars[:3], to_vectors[:6], to_vectors[6:8], to_scalars[3:]]
-    theirs.weight.data.copy_(torch.cat([weight.flatten() for weight in weights]))
-    x, y = torch.randn(5, 9), torch.randn(5, 7)
-    out = ours(from_e3nn(x, ours.irreps_in1), from_e3nn(y, ours.irreps_in2))
-    torch.testing.assert_close(to_e3nn(out, ours.irreps_out), theirs(x, y))
-
-
-def test_tensor_square_is_that_of_e3nn():
-    """Weights of e3nn: 0e0e u<v and u=u, 0e1o, 1o1o u<v (0e, 1e) and u=u (0e)."""
-    ours = TensorSquare("3x0e+2x1o", "2x0e+3x1o+1x1e")
-    theirs = o3.TensorSquare("3x0e+2x1o", "2x0e+3x1o+1x1e")
-    to_scalars, to_vectors, to_pseudovectors = ours.linear.weights
-    pieces = [to_scalars[:3], to_scalars[3:6], to_vectors, to_scalars[6:7], to_scalars[7:], to_pseudovectors]
-    modes = [i.connection_mode for i in theirs.instructions]
-    assert modes == ["u<vw", "uuw", "uvw", "u<vw", "uuw", "u<vw"]
-    theirs.weight.data.copy_(torch.cat([piece.flatten() for piece in pieces]))
-    x = torch.randn(5, 9)
-    torch.testing.assert_close(to_e3nn(ours(from_e3nn(x, ours.irreps_in)), ours.irreps_out), theirs(x))
+@pytest.mark.parametrize("kind", [FullyConnectedTensorProduct, TensorSquare])
+def test_products_are_those_of_e3nn_with_equal_weights(kind):
+    operands = ["3x0e+2x1o+1x1e"] * (1 if kind is TensorSquare else 2)
+    ours, theirs = kind(*operands, OUT), getattr(o3, kind.__name__)(*operands, OUT)
+    theirs.weight.data.copy_(torch.cat([weight.flatten() for weight in ours.weights]))
+    x = [torch.randn(5, 12) for _ in operands]
+    out = ours(*(from_e3nn(part, o3.Irreps(operands[0])) for part in x))
+    torch.testing.assert_close(to_e3nn(out, ours.irreps_out), theirs(*x))
 
 
 def test_self_interaction_spans_the_squares_of_e3nn():
@@ -81,7 +66,7 @@ def test_self_interaction_spans_the_squares_of_e3nn():
 
 
 def test_products_refuse_what_they_cannot_reach():
-    with pytest.raises(ValueError, match="output irrep 1e is in none of the inputs"):
+    with pytest.raises(ValueError, match="output irrep 1e is in no product of 3x0e and 2x1o"):
         FullyConnectedTensorProduct("3x0e", "2x1o", "1x1o+1x1e")
     with pytest.raises(ValueError, match="expected each irrep once, got 1x0e\\+1x0e"):
         TensorSquare("1x0e+1x0e", "1x0e")
