@@ -194,7 +194,7 @@ def figure(result: dict, samples: list[Tensor]) -> Figure:
     fig = Figure(figsize=(8.2, 2.9), layout="constrained")
     *maps, axes = fig.subplots(1, 3, width_ratios=[1, 1, 1.5])
     for ax, sample, title in zip(maps, samples, ("upright", "rotated"), strict=True):
-        ax.imshow(sample, cmap="gray", extent=(0, 360, 180, 0), aspect="auto")
+        ax.imshow(sample.numpy(), cmap="gray", extent=(0, 360, 180, 0), aspect="auto")
         ax.set(title=title, xlabel="longitude, degrees", xticks=[0, 180, 360], yticks=[0, 90, 180])
     maps[0].set_ylabel("polar angle, degrees")
     kinds = [("upright", 0), ("rotated", 0), ("upright", 1), ("rotated", 1)]
