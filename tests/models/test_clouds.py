@@ -14,6 +14,7 @@ from symnets.models import (
     SE3Transformer,
     TensorFieldNetwork,
     Tensors,
+    architectures,
 )
 from symnets.models._tensor_field_network import NormNonlinearity
 from symnets.ops import to_e3nn
@@ -201,6 +202,7 @@ def test_plain_net_is_invariant_under_permutations_and_translations_alone() -> N
     assert close(outputs(points + torch.tensor([1.0, -2.0, 3.0]), kinds), expected)
     assert not close(outputs(points @ rotation().T, kinds), expected, 1e-3)
     assert not close(outputs(points, 1 - kinds), expected, 1e-3)
+    assert "PlainPointNet" not in architectures()  # no energies, which would have to obey the laws
 
 
 def test_clouds_of_a_batch_do_not_interact() -> None:
