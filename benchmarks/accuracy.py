@@ -86,8 +86,13 @@ def models(
             subprocess.run(command, env=os.environ | threads, check=True)
             return json.loads((place / RESULT).read_text())
 
-        for name, row in zip(names, pool.map(run, names), strict=True):
-            document["models"][name] = {"minutes": minutes, **row}
+        trainings = [(name, pool.submit(run, name)) for name in names]
+        for name, future in trainings:
+            try:
+                document["models"][name] = {"minutes": minutes, **future.result()}
+            except subprocess.CalledProcessError as error:
+                print(f"{name}: {error}; the others go on", file=sys.stderr)
+                continue
             output.write_text(json.dumps(document, indent=1) + "\n")
 
 

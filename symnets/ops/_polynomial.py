@@ -43,27 +43,39 @@ class FusedPolynomial:
 
         F is defined in `_polynomial_code`; `vectors` are x, a1 ... ak. g may be None if only dF/dg is
         needed, which does not depend on it.
+
+        Each partial has a loop of its own. One loop for several takes up to twice the time: their sums do
+        not fit into the registers together.
         """
+        places = [place for place, is_needed in enumerate(needed) if is_needed]
+        found = {place: self._partial(place, g, c, vectors, nodes) for place in places}
+        return tuple(found.get(place) for place in range(len(needed)))
+
+    def _partial(
+        self, place: int, g: Tensor | None, c: Tensor, vectors: Sequence[Tensor], nodes: SpeciesOrder
+    ) -> Tensor:
+        """Partial in g, C or x, for place 0, 1 or 2."""
         x, *directions = vectors
         dtype = str(x.dtype).removeprefix("torch.")
-        key = (dtype, len(directions), needed)
+        key = (dtype, len(directions), Needed(*(n == place for n in range(3))))
         functions = widths(self.plan.channels, dtype)
         if key not in self._modules:
             kinds = {width.name: arguments(len(directions)) for width in functions}
             self._modules[key] = CompiledModule(polynomial_loops(self.plan, *key), kinds)
-        outputs = (
-            x.new_empty(x.shape[0], self.plan.outputs.dim * self.plan.channels) if needed.by_g else None,
-            torch.zeros_like(c, memory_format=torch.contiguous_format) if needed.by_c else None,
-            x.new_empty(x.shape) if needed.by_x else None,
-        )
+        if place == 0:
+            result = x.new_empty(x.shape[0], self.plan.outputs.dim * self.plan.channels)
+        elif place == 1:
+            result = torch.zeros_like(c, memory_format=torch.contiguous_format)
+        else:
+            result = x.new_empty(x.shape)
         # Any tensor serves as an argument that a loop does not use.
-        tables = [x if table is None else table for table in (*outputs, g)]
+        tables = [*(result if n == place else x for n in range(3)), x if g is None else g]
         for width in functions:
             function = self._modules[key].functions[width.name]
             call = LoopCall(function, *tables, c, x, *directions, nodes.order, nodes.start)
             work = np.repeat(nodes.counts, width.times) * len(self.plan.terms) * width.lanes
             run(call, np.concatenate([[0], np.cumsum(work)]))
-        return outputs
+        return result
 
 
 class Partials(torch.autograd.Function):
