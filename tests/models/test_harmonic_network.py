@@ -30,6 +30,7 @@ def images(n: int, side: int) -> torch.Tensor:
 
 def change(found: torch.Tensor, expected: torch.Tensor) -> float:
     """Relative to the spread of logits over images."""
+    found, expected = found.detach(), expected.detach()
     return float((found - expected).norm() / (expected - expected.mean(0)).norm())
 
 
