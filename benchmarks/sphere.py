@@ -8,7 +8,8 @@ same transform; to the grid, from the grid, and there and back with gradients. C
 ones in symnets and complex ones in torch-harmonics, and neither time includes a conversion. e3nn's `ToS2Grid`
 and `FromS2Grid` have equiangular latitudes only, and are compared with symnets on their grid, 2 (lmax + 1)
 latitudes and (2 lmax + 1) longitudes; above lmax 64 their matrices take gigabytes and they are left out. On
-rotations, `SO3Grid` beside e3nn's, whose matrix is dense, on e3nn's grid.
+rotations, `SO3Grid` beside e3nn's, whose matrix is dense, on e3nn's grid. Values are in the layout in which a
+method itself returns them: on rotations that of symnets is not the order of the indices.
 
 All methods run alternately in one process. A ratio is the median over rounds of a peer's time divided by
 symnets' time in the same round. Needs the extra `bench` and an environment with torch-harmonics 0.9.3;
@@ -116,12 +117,13 @@ def peers(domain: str, lmax: int, shape: tuple[int, ...], kind: str) -> dict[str
 def turn(what: str, transforms: Transforms, signal: Tensor) -> Callable[[], object]:
     """What is timed."""
     analysis, synthesis = transforms
+    coefficients = analysis(signal)
+    values = synthesis(coefficients)
     if what == "from_grid":
-        return lambda: analysis(signal)
+        return lambda: analysis(values)
     if what == "to_grid":
-        coefficients = analysis(signal)
         return lambda: synthesis(coefficients)
-    inputs = signal.clone().requires_grad_()
+    inputs = values.clone().requires_grad_()
     return lambda: torch.autograd.grad(synthesis(analysis(inputs)).square().sum(), inputs)
 
 
