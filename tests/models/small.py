@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from symnets.data import Batch, build_graphs, collate
-from symnets.models import MACE, Allegro, ForceField, Invariant, NequIP, SevenNet, WithZBL
+from symnets.models import MACE, Allegro, ForceField, Invariant, NequIP, SE3Transformer, SevenNet, WithZBL
 from symnets.testing import random_crystal, random_molecule
 
 SPECIES = (1, 6, 8)
@@ -19,6 +19,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "Allegro": partial(Allegro, SPECIES, lmax=1, latent=4, hidden=(4,), **PAIRS),
     "MACE": partial(MACE, SPECIES, lmax=2, correlation=2, **SMALL),
     "Invariant": partial(Invariant, SPECIES, lmax=2, **SMALL),
+    "SE3Transformer": partial(SE3Transformer, SPECIES, lmax=1, heads=2, **SMALL),
     "SevenNet": partial(SevenNet, SPECIES, **SEVEN),
     "SevenNet, xplor": partial(SevenNet, SPECIES, switch_on=3.0, species_self_connection=True, **SEVEN),
     "WithZBL": lambda: WithZBL(NequIP(SPECIES, lmax=1, **SMALL)),

@@ -12,7 +12,8 @@ from symnets.potentials import ModelConfig
 
 
 def test_all_energy_models_are_found_and_nothing_else():
-    assert set(architectures()) == {"Allegro", "Invariant", "MACE", "NequIP", "SevenNet"}
+    expected = {"Allegro", "EGNN", "Invariant", "MACE", "NequIP", "Nequix", "SE3Transformer", "SevenNet"}
+    assert set(architectures()) == expected | {"TensorFieldNetwork"}
 
 
 @pytest.mark.parametrize("name", architectures())
@@ -24,7 +25,7 @@ def test_configuration_has_the_options_and_defaults_of_the_constructor(name):
 
 @pytest.mark.parametrize("name", architectures())
 def test_model_holds_all_arguments_of_its_constructor(name):
-    options = {"irreps": ("2x0e", "2x0e")} if name == "SevenNet" else {"channels": 2, "layers": 1, "lmax": 1}
+    options = {"irreps": ("2x0e", "2x0e")} if name == "SevenNet" else {"channels": 4, "layers": 1, "lmax": 1}
     model = architectures()[name](["H", "O"], **options)
     again = type(model)(**model.config)
     assert again.config == model.config
