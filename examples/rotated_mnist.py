@@ -52,15 +52,15 @@ class Example:
     """Folder of results.json and errors.png."""
     data: str = "mnist"
     """Images: mnist, fashion-mnist or digits."""
-    seconds: float = 90.0
+    seconds: float = 75.0
     """Processor time of each training."""
-    width: float = 0.75
+    width: float = 0.6
     """Width of the harmonic network; the other one gets the same number of weights."""
     rate: float = 8e-3
     """Largest learning rate."""
     n_train: int = 20_000
     """Number of training images."""
-    n_test: int = 5000
+    n_test: int = 4000
     """Number of test images."""
     n_angle: int = 500
     """Number of test images at each angle of the figure."""
