@@ -58,7 +58,7 @@ class VoxelConvolution(nn.Module):
     Args:
         irreps_in: irreps of the input field.
         irreps_out: irreps of the output field.
-        size: number of voxels along an edge of the kernel, odd.
+        size: number of voxels along an edge of the kernel, odd, at least 3.
         stride: distance of output voxels.
         padding: whether voxels outside of the field are those of its border, or zero. With zeros the border
             of the box is seen wherever the background is not 0, and it does not turn with an object.
@@ -92,8 +92,8 @@ class VoxelConvolution(nn.Module):
         super().__init__()
         self.irreps_in, self.irreps_out = o3.Irreps(irreps_in), o3.Irreps(irreps_out)
         self.size, self.stride, self.padding = size, stride, padding
-        if size < 1 or size % 2 == 0:
-            raise ValueError(f"size: expected an odd number of voxels, got {size}")
+        if size < 3 or size % 2 == 0:
+            raise ValueError(f"size: expected an odd number of voxels, at least 3, got {size}")
         if stride < 1:
             raise ValueError(f"stride: expected at least 1, got {stride}")
         if padding not in ("replicate", "zeros"):

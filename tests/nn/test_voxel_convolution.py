@@ -173,7 +173,7 @@ def test_float32_layer_becomes_an_exact_float64_layer():
 
 
 def test_what_cannot_be_built():
-    with pytest.raises(ValueError, match="size: expected an odd number of voxels, got 4"):
+    with pytest.raises(ValueError, match="size: expected an odd number of voxels, at least 3, got 4"):
         VoxelConvolution("0e", "0e", 4)
     with pytest.raises(ValueError, match="stride: expected at least 1, got 0"):
         VoxelConvolution("0e", "0e", 3, stride=0)
