@@ -196,6 +196,7 @@ def figure(result: dict, samples: list[Tensor]) -> Figure:
     *maps, axes = fig.subplots(1, 3, width_ratios=[1, 1, 1.5])
     for ax, sample, title in zip(maps, samples, ("upright", "rotated"), strict=True):
         ax.imshow(sample.numpy(), cmap="gray", extent=(0, 360, 180, 0), aspect="auto")
+        ax.grid(visible=False)
         ax.set(title=title, xlabel="longitude, degrees", xticks=[0, 180, 360], yticks=[0, 90, 180])
     maps[0].set_ylabel("polar angle, degrees")
     kinds = [("upright", 0), ("rotated", 0), ("upright", 1), ("rotated", 1)]
@@ -204,8 +205,9 @@ def figure(result: dict, samples: list[Tensor]) -> Figure:
         axes.bar(places, [100 * row[kind][j] for kind, j in kinds], 0.38, color=color, label=NETS[name])
     labels = ["upright", "rotated", "upright\n6 = 9", "rotated\n6 = 9"]
     axes.set_xticks(range(4), labels)
-    axes.set(ylabel="test error, %", title=f"trained upright, {result['data']}", yscale="log")
-    axes.legend()
+    axes.set(ylabel="test error, %", title=f"trained upright, {result['data']}", ylim=(0, 120))
+    axes.set_yticks([0, 20, 40, 60, 80, 100])
+    axes.legend(ncols=2, loc="upper left")
     return fig
 
 
