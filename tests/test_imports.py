@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "symnets"
 FLOORS = [
-    {"device", "files", "interrupt", "memory", "names", "provenance", "threads", "yaml_files"},
+    {"device", "downloads", "files", "interrupt", "memory", "names", "provenance", "threads", "yaml_files"},
     {"config"},
     {"data", "ops"},
     {"diffeo", "loss"},

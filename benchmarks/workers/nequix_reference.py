@@ -35,6 +35,9 @@ def structures() -> dict[str, Atoms]:
     }
     for seed, atoms in enumerate(made.values()):
         atoms.rattle(0.05, seed=seed)
+        # Nequix rounds positions and cells to float32, whatever the dtype of its arithmetic.
+        atoms.set_cell(atoms.cell.array.astype(numpy.float32))
+        atoms.positions = atoms.positions.astype(numpy.float32)
     return made
 
 

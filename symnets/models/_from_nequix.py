@@ -9,6 +9,7 @@ from tokenize import TokenError
 from typing import Any
 
 import numpy as np
+import pooch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -18,8 +19,7 @@ from symnets.files import expanded
 from symnets.models._force_field import ForceField
 from symnets.models._nequix import Nequix
 from symnets.names import did_you_mean
-from symnets.nn import Interaction, RMSNorm
-from symnets.nn._mlp import SILU_NORM
+from symnets.nn import SILU_NORM, Interaction, RMSNorm
 
 _URL = "https://github.com/atomicarchitects/nequix/raw"
 _MP, _OMAT = "7c2854de8e754b1a60274c7d9d2e014989ed632e", "9c852a9c4cce69ae5e75bc5a2cf670be21ff8c28"
@@ -74,8 +74,13 @@ def _find(name_or_path: str | Path) -> Path:
     if str(name_or_path) in NEQUIX:
         published = NEQUIX[str(name_or_path)]
         folder = local_folder("nequix")
-        if folder is not None and (folder / published.file).is_file():
-            return download(published, folder)
+        if folder is not None and (path := folder / published.file).is_file():
+            if (found := pooch.file_hash(str(path))) != published.sha256:
+                raise ValueError(
+                    f"{path}: expected the published file with the sha256 {published.sha256}, got {found}; "
+                    "replace or remove it, or give its path in place of the name"
+                )
+            return path
         return download(published, cache() / "nequix")
     path = expanded(name_or_path)
     if path.is_file():

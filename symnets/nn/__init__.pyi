@@ -23,6 +23,7 @@ from ._linear import SpeciesLinear as SpeciesLinear
 from ._many_body import ManyBodyInteraction as ManyBodyInteraction
 from ._many_body import ManyBodyProduct as ManyBodyProduct
 from ._mlp import MLP as MLP
+from ._mlp import SILU_NORM as SILU_NORM
 from ._modification import HOOKS as HOOKS
 from ._modification import modification as modification
 from ._norms import BatchNorm as BatchNorm
@@ -51,6 +52,7 @@ from ._voxel_convolution import VoxelConvolution as VoxelConvolution
 __all__ = [
     "HOOKS",
     "MLP",
+    "SILU_NORM",
     "AtomicEnergy",
     "Attention",
     "BatchNorm",

@@ -1,0 +1,141 @@
+"""Published Nequix weights: energies, forces and stress of Nequix itself, and files that are refused."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from symnets.data import from_ase
+from symnets.models import NEQUIX, Nequix, from_nequix, load, save
+from symnets.models._from_nequix import _places
+
+REFERENCE = json.loads((Path(__file__).parent / "nequix_reference.json").read_text("utf-8"))
+"""Written by benchmarks/workers/nequix_reference.py."""
+FOLDER = Path(os.environ.get("SYMNETS_DATA", "/nonexistent")) / "nequix"
+needs_weights = pytest.mark.skipif(not FOLDER.is_dir(), reason="SYMNETS_DATA has no folder nequix")
+SETTINGS = {
+    "atomic_numbers": [1, 8],
+    "cutoff": 4.0,
+    "avg_n_neighbors": 9.0,
+    "scale": 0.5,
+    "shift": -1.0,
+    "hidden_irreps": "4x0e + 3x1o + 2x2e",
+    "lmax": 2,
+    "n_layers": 3,
+    "radial_basis_size": 4,
+    "radial_mlp_size": 8,
+    "radial_mlp_layers": 2,
+    "radial_polynomial_p": 5.0,
+    "index_weights": False,
+    "layer_norm": True,
+}
+
+
+def small_file(path: Path, *, settings: dict | None = None, change=lambda arrays: arrays) -> Path:
+    """A file of a small model with random weights, in the format of Nequix."""
+    model = Nequix(
+        (1, 8), cutoff=4.0, irreps="4x0e+3x1o+2x2e", lmax=2, layers=3, n_basis=4, radial_hidden=(8, 8)
+    )
+    arrays = [np.array([-3.0, -5.0], np.float32)]
+    arrays += [place.detach().numpy() for layer in model.interactions for place, _ in _places(layer, 1.0)]
+    arrays.append(model.readout.weights[0].detach().numpy())
+    stream = io.BytesIO()
+    for array in change(arrays):
+        np.lib.format.write_array(stream, np.asarray(array), allow_pickle=True)
+    path.write_bytes(json.dumps(SETTINGS | (settings or {})).encode() + b"\n" + stream.getvalue())
+    return path
+
+
+@needs_weights
+@pytest.mark.parametrize("name", REFERENCE["models"])
+def test_published_models_have_the_energies_forces_and_stress_of_nequix(name: str) -> None:
+    force_field = from_nequix(name, dtype=torch.float64)
+    for structure, expected in REFERENCE["models"][name].items():
+        atoms = Atoms(**REFERENCE["structures"][structure])
+        found = force_field(from_ase(atoms, cutoff=force_field.cutoff, dtype=torch.float64))
+        assert abs(float(found.energy) - expected["energy"]) < 1e-5, structure  # eV
+        assert np.abs(found.forces.numpy() - expected["forces"]).max() < 1e-5, structure  # eV/Å
+        if expected["stress"] is not None:
+            assert np.abs(found.stress[0].numpy() - expected["stress"]).max() < 1e-6, structure  # eV/Å³
+
+
+@needs_weights
+def test_all_published_names_are_compared_and_their_checksums_checked(tmp_path, monkeypatch) -> None:
+    assert set(REFERENCE["models"]) == set(NEQUIX)
+    (tmp_path / "nequix").mkdir()
+    altered = bytearray((FOLDER / "nequix-mp-1.nqx").read_bytes())
+    altered[-100] ^= 1
+    (tmp_path / "nequix" / "nequix-mp-1.nqx").write_bytes(altered)
+    monkeypatch.setenv("SYMNETS_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match="sha256"):
+        from_nequix("nequix-mp-1")
+    assert (tmp_path / "nequix" / "nequix-mp-1.nqx").read_bytes() == altered
+
+
+def test_a_file_becomes_a_force_field_that_is_saved_and_loaded(tmp_path) -> None:
+    force_field = from_nequix(small_file(tmp_path / "small.nqx"), dtype=torch.float64)
+    assert force_field.species == (1, 8)
+    assert force_field.cutoff == 4.0
+    energies = force_field.energy_model.atomic_energy.shift
+    torch.testing.assert_close(energies, torch.tensor([-4.0, -6.0], dtype=torch.float64))
+    graph = from_ase(Atoms("OH", [[0, 0, 0], [0, 0.6, 0.8]]), cutoff=4.0, dtype=torch.float64)
+    save(force_field, tmp_path / "small.safetensors")
+    again = load(tmp_path / "small.safetensors").double()
+    assert torch.equal(again(graph).energy, force_field(graph).energy)
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "message"),
+    [
+        ({"index_weights": True}, None, "index_weights = False, got True"),
+        ({"layer_norm": False}, None, "layer_norm = True, got False"),
+        ({"hidden_irreps": "4x0e + 3x1o"}, None, "expected shape"),
+        ({"hidden_irreps": "cats"}, None, "cats"),
+        ({"cutoff": None}, None, "wrong kind"),
+        ({"atomic_numbers": [8, 1]}, None, "increasing order"),
+        ({}, lambda arrays: arrays[:-1], "damaged or missing"),
+        ({}, lambda arrays: [*arrays[:-1], np.full((4, 1), np.nan, np.float32)], "finite"),
+        ({}, lambda arrays: [*arrays[:-1], np.array([{"a": 1}], object)], "damaged or missing"),
+        ({}, lambda arrays: [arrays[0], *arrays[2:]], "expected shape"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(tmp_path, settings, change, message) -> None:
+    path = small_file(tmp_path / "m.nqx", settings=settings, change=change or (lambda arrays: arrays))
+    with pytest.raises(ValueError, match=message):
+        from_nequix(path)
+
+
+@pytest.mark.parametrize("kept", [10, 700, 3000])
+def test_a_cut_file_is_refused(tmp_path, kept: int) -> None:
+    path = small_file(tmp_path / "m.nqx")
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"m\.nqx"):
+        from_nequix(path)
+
+
+def test_pickles_unknown_names_and_missing_files_are_refused(tmp_path) -> None:
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="pickles"):
+        from_nequix(tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="nequix-oam-1"):
+        from_nequix("nequix-oam-2")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        from_nequix(tmp_path / "none.nqx")
+
+
+def test_without_network_and_cache_the_message_names_the_file_to_put_there(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("SYMNETS_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("pooch.retrieve", offline)
+    with pytest.raises(OSError, match=r"nequix-mp-1\.nqx into the folder nequix of the folder SYMNETS_DATA"):
+        from_nequix("nequix-mp-1")
+
+
+def offline(*_: object, **__: object) -> str:
+    """A download without a network."""
+    raise OSError("no network")
