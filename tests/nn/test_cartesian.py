@@ -1,6 +1,7 @@
 """Matrices as irreps: e3nn's basis, and the law of rotation."""
 
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ def test_irreps_are_those_of_e3nn(formula, symmetric):
         warnings.simplefilter("ignore")  # e3nn's, on TorchScript
         from e3nn.io import CartesianTensor
 
-        tensor = CartesianTensor(formula)
+        tensor: Any = CartesianTensor(formula)
         matrix = MATRIX + MATRIX.mT if symmetric else MATRIX
         expected = tensor.from_cartesian(matrix.float())
     found = matrix_to_irreps(matrix, symmetric=symmetric).float()
