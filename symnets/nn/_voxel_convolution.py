@@ -19,6 +19,8 @@ from symnets.ops import is_traced
 
 SEPARABLE_COST = 2.5
 """Time of an operation of the products along axes, relative to one of torch's conv3d (measured on CPUs)."""
+FEW_CHANNELS = 8
+"""Below it products along axes are slow, because channels are the columns of their matrices."""
 
 
 class VoxelConvolution(nn.Module):
@@ -195,7 +197,8 @@ class VoxelConvolution(nn.Module):
         along_axes += (self.degree + 1) * (self.degree + 2) // 2 * math.prod(out[:2]) * math.prod(grid[1:])
         along_axes += n_jets * math.prod(out) * grid[2]
         mixing = n_jets * n_in * n_out * math.prod(out)
-        return dense < SEPARABLE_COST * (along_axes * min(n_in, n_out) + mixing)
+        separable = SEPARABLE_COST * (along_axes * min(n_in, n_out) + mixing)
+        return min(n_in, n_out) < FEW_CHANNELS or dense < separable
 
     def _filter_and_mix(self, x: Tensor, mixing: Tensor, filters: list[Tensor]) -> Tensor:
         """Filters along depth, rows and columns, then mixing of channels, in channels-last layout."""
