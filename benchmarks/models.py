@@ -14,7 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -115,6 +115,27 @@ IMAGE = Kind(
         "reflections": lambda x: x.flip(-1),
     },
 )
+SPHERE = Kind(
+    "signals on the sphere (n, channels, latitudes, longitudes)",
+    "logits (n, classes)",
+    "point of the grid",
+    tensor_sample(8, 1, 20, 40),
+    {
+        "quarter turns about the axis": lambda x: x.roll(10, -1),
+        "shifts by a latitude": lambda x: x.roll(1, -2),
+    },
+)
+VOXELS = Kind(
+    "voxels (n, channels, depth, rows, columns)",
+    "logits (n, classes)",
+    "voxel",
+    tensor_sample(2, 1, 17, 17, 17),
+    {
+        "cyclic shifts by a voxel": lambda x: x.roll(1, -1),
+        "quarter turns about any axis": lambda x: x.rot90(1, (-3, -1)).rot90(1, (-2, -1)),
+        "reflections": lambda x: x.flip(-1),
+    },
+)
 POINTS = Kind(
     "vectors (n, d), or images of d pixels",
     "numbers (n, outputs)",
@@ -122,6 +143,11 @@ POINTS = Kind(
     tensor_sample(64, 28 * 28),
     {"permutations of the components": lambda x: x.flip(-1)},
 )
+
+
+CLOUD = replace(GRAPH, outputs="logits (graphs, classes)", output=lambda logits: logits)
+SHAPES = {"SphericalCNN": (SPHERE, (1, 20, 40)), "SteerableCNN3D": (VOXELS, (1, 17, 17, 17))}
+"""What networks take whose inputs are no images."""
 
 
 def main(only: tuple[str, ...] = (), output: Path = HERE / "results" / "models.json") -> None:
@@ -146,7 +172,9 @@ def networks() -> dict[str, tuple[Kind, Callable[[], nn.Module]]]:
     for name in models.__all__:
         cls = getattr(models, name)
         if inspect.isclass(cls) and list(inspect.signature(cls).parameters)[:2] == ["shape", "n_classes"]:
-            found[name] = IMAGE, lambda cls=cls: cls((1, 28, 28), 10)
+            kind, shape = SHAPES.get(name, (IMAGE, (1, 28, 28)))
+            found[name] = kind, lambda cls=cls, shape=shape: cls(shape, 10)
+    found["PlainPointNet"] = CLOUD, lambda: models.PlainPointNet(10, kinds=8)
     found["Dense"] = POINTS, lambda: models.Dense(28 * 28, 100, 3)
     return found
 

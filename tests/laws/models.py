@@ -72,3 +72,10 @@ MODELS: dict[str, Callable[[], ForceField]] = {
     "NequIP without kernels": partial(plain, nequip(1, True)),
     "MACE without kernels": partial(plain, mace(lmax=2)),
 }
+SLOW = {
+    "NequIP, lmax 2, parity off",
+    "NequIP, lmax 3, parity on",
+    "NequIP, lmax 3, parity off",
+    "MACE, correlation 2, features of l 2",
+}
+"""Models whose kernels take seconds to compile, and whose shorter siblings are checked in every run."""

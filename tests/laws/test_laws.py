@@ -10,7 +10,7 @@ from symnets.data import build_graphs
 from symnets.models import ForceField
 from symnets.testing import LAWS, Law, equivariance_error
 from symnets.testing._structures import sample_structures
-from tests.laws.models import MODELS, NEQUIPS
+from tests.laws.models import MODELS, NEQUIPS, SLOW
 
 
 @cache
@@ -20,7 +20,9 @@ def model(name: str) -> ForceField:
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in MODELS]
+)
 def test_law(name: str, law: Law) -> None:
     law(model(name))
 

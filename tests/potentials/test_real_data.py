@@ -16,7 +16,7 @@ SMALL = {"channels": 8, "layers": 2, "lmax": 1, "radial_hidden": (16,)}
 @pytest.mark.parametrize(
     ("name", "architecture"),
     [
-        ("acac", "NequIP"),
+        pytest.param("acac", "NequIP", marks=pytest.mark.slow),
         pytest.param("germanium", "Invariant", marks=pytest.mark.slow),
         pytest.param("acac", "MACE", marks=pytest.mark.slow),
         pytest.param("acac", "Invariant", marks=pytest.mark.slow),
