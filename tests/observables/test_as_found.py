@@ -33,6 +33,7 @@ from symnets.observables import (
     shift_consistency,
     stability,
     tangent_kernel,
+    tensor_predictions,
 )
 from symnets.observables.curvature import (
     GaussNewtonOperator,
@@ -99,6 +100,13 @@ class Potential(nn.Module):
         return EnergyForces(
             energy=energy, forces=torch.zeros_like(graph.pos), stress=None, node_energy=energy
         )
+
+
+class RestlessTensors(Potential):
+    """One tensor of a structure from a `Restless` net."""
+
+    def tensors(self, graph: Any) -> dict[str, Tensor]:
+        return {"dipole": self(graph).energy[:, None].expand(1, 3)}
 
 
 class AtomicPotential(Potential):
@@ -232,6 +240,15 @@ def test_predictions_leave_the_model_as_found() -> None:
     assert torch.equal(graphs[0][0].pos, positions)
 
 
+def test_predictions_of_tensors_leave_the_model_as_found() -> None:
+    graph, labels = structures()[0]
+    dipole = {"dipole": torch.zeros(1, 3, dtype=torch.float64)}
+    labelled = [(graph, labels._replace(tensors=dipole))]
+    positions, model = graph.pos.clone(), RestlessTensors()
+    check_unchanged(model, lambda model: tensor_predictions(model, labelled))  # pyright: ignore
+    assert torch.equal(graph.pos, positions)
+
+
 def test_kernels_of_forces_leave_the_model_as_found() -> None:
     graph = structures()[0][0]
     positions, model = graph.pos.clone(), AtomicPotential()
@@ -287,6 +304,7 @@ def test_no_public_observable_is_forgotten() -> None:
         "as_found",
         "potential_tangent_kernel",
         "predictions",
+        "tensor_predictions",
     }
     # A base class, a function of ensembles only, one that reads weights without calling the model, and one
     # that calls `tangent_kernel`, but refuses modules in training mode.
