@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -25,11 +24,10 @@ from symnets.nn import (
     EdgeGeometry,
     Edges,
     Gate,
-    Linear,
+    InputFeatures,
     NormActivation,
     SpeciesLinear,
 )
-from symnets.ops import from_e3nn
 
 Nonlinearity = Literal["gate", "norm"]
 """`Gate` or `NormActivation`."""
@@ -182,13 +180,8 @@ class SE3Transformer(EnergyModel):
         irreps = [o3.Irrep(l, p or (-1) ** l) for l in range(lmax + 1) for p in parities]  # noqa: E741
         hidden, scalars = o3.Irreps([(channels, ir) for ir in irreps]), o3.Irreps(f"{channels}x0e")
         last = features_after_last_layer(irreps_last, scalars)
-        self.irreps_input = None if irreps_input is None else o3.Irreps(irreps_input)
-        self.input, features = None, scalars
-        if self.irreps_input is not None:
-            given = scalars + self.irreps_input
-            kinds = sorted({(ir.l, ir.p) for _, ir in given}, key=lambda kind: (kind[0], -kind[1]))
-            features = o3.Irreps([(channels, kind) for kind in kinds])
-            self.input = Linear(given, features)
+        self.first_features = InputFeatures(channels, irreps_input)
+        features = self.first_features.irreps_out
         attention_layers = []
         for layer in range(layers):
             attention_layers.append(
@@ -220,16 +213,7 @@ class SE3Transformer(EnergyModel):
             ValueError: the graph has no field `features` of irreps `irreps_input`.
         """
         species, edges = self.species_index(graph.z), self.edges(graph)
-        features = self.embedding[species]
-        if self.input is not None and self.irreps_input is not None:
-            given, shape = graph.get("features"), (len(graph.z), self.irreps_input.dim)
-            if given is None or given.shape != shape:
-                raise ValueError(
-                    f"features: expected shape {shape} for irreps_input={self.irreps_input}, got "
-                    f"{None if given is None else tuple(given.shape)}"
-                )
-            rows = from_e3nn(given.to(features.dtype), self.irreps_input)
-            features = self.input(torch.cat([features, rows], dim=1))
+        features = self.first_features(self.embedding[species], graph)
         for layer in self.layers:
             features = layer(features, edges, graph.edge_index, species)
         return features

@@ -23,10 +23,11 @@ from symnets.nn import (
     Convolution,
     EdgeGeometry,
     Edges,
+    InputFeatures,
     Linear,
     SpeciesLinear,
 )
-from symnets.ops import blocks, from_e3nn, join
+from symnets.ops import blocks, join
 
 EVEN = o3.Irrep("0e")
 SMOOTHING = 1e-2
@@ -194,12 +195,8 @@ class TensorFieldNetwork(EnergyModel):
         hidden = o3.Irreps([(channels, (l, p)) for l in range(lmax + 1) for p in parities])  # noqa: E741
         scalars = o3.Irreps(f"{channels}x0e")
         last = features_after_last_layer(irreps_last, scalars)
-        self.irreps_input = None if irreps_input is None else o3.Irreps(irreps_input)
-        features, layer_list, self.input = scalars, [], None
-        if self.irreps_input is not None:
-            given = scalars + self.irreps_input
-            features = o3.Irreps([(channels, ir) for ir in dict.fromkeys(ir for _, ir in given)])
-            self.input = Linear(given, features)
+        self.first_features = InputFeatures(channels, irreps_input)
+        features, layer_list = self.first_features.irreps_out, []
         for layer in range(layers):
             layer_list.append(
                 TensorFieldLayer(
@@ -231,18 +228,7 @@ class TensorFieldNetwork(EnergyModel):
             ValueError: the graph has no field `features` of irreps `irreps_input`.
         """
         species, edges = self.species_index(graph.z), self.edges(graph)
-        features = self.embedding[species]
-        if self.input is not None and self.irreps_input is not None:
-            given = graph.get("features")
-            shape = (len(graph.z), self.irreps_input.dim)
-            if given is None or tuple(given.shape) != shape:
-                got = "none" if given is None else f"shape {tuple(given.shape)}"
-                raise ValueError(
-                    f"features: expected shape {shape} for irreps_input {self.irreps_input}, got {got}; "
-                    "build the graph with point_cloud(..., features=...)"
-                )
-            rows = from_e3nn(given.to(features.dtype), self.irreps_input)
-            features = self.input(torch.cat([features, rows], dim=1))
+        features = self.first_features(self.embedding[species], graph)
         for layer in self.layers:
             features = layer(features, edges, graph.edge_index, species)
         return features

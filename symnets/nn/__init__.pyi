@@ -17,6 +17,7 @@ from ._edges import Edges as Edges
 from ._envelopes import cosine_envelope as cosine_envelope
 from ._envelopes import polynomial_envelope as polynomial_envelope
 from ._envelopes import xplor_envelope as xplor_envelope
+from ._input_features import InputFeatures as InputFeatures
 from ._interaction import Interaction as Interaction
 from ._linear import Linear as Linear
 from ._linear import SpeciesLinear as SpeciesLinear
@@ -67,6 +68,7 @@ __all__ = [
     "FullyConnectedTensorProduct",
     "Gate",
     "GaussianBasis",
+    "InputFeatures",
     "Interaction",
     "LayerNorm",
     "Linear",
