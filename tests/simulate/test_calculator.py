@@ -8,7 +8,6 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 
 import symnets.models
-from symnets.models import ForceField
 from symnets.simulate import SymnetsCalculator
 
 
@@ -116,13 +115,13 @@ def test_the_calculator_is_a_snapshot_of_the_model(field, cluster):
 def test_a_path_is_loaded(field, cluster, monkeypatch):
     calls = []
 
-    def load(path, expected, *, device, dtype):
-        calls.append((Path(path), expected, device, dtype))
+    def load(path, *, device, dtype):
+        calls.append((Path(path), device, dtype))
         return field
 
     monkeypatch.setattr(symnets.models, "load", load, raising=False)
     SymnetsCalculator("model.safetensors", dtype=torch.float64).get_potential_energy(cluster)
-    assert calls == [(Path("model.safetensors"), ForceField, "cpu", torch.float64)]
+    assert calls == [(Path("model.safetensors"), "cpu", torch.float64)]
 
 
 def test_other_models_are_refused_by_name(unchecked, field):
