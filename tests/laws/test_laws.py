@@ -30,7 +30,9 @@ def test_law(name: str, law: Law) -> None:
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["float64", "float32"]
 )
-@pytest.mark.parametrize("name", NEQUIPS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NEQUIPS]
+)
 def test_equivariance_is_exact_to_rounding(name: str, dtype: torch.dtype, tolerance: float) -> None:
     force_field = MODELS[name]().to(dtype).eval()
     for seed in range(3):

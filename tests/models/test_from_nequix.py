@@ -52,7 +52,9 @@ def small_file(path: Path, *, settings: dict | None = None, change=lambda arrays
 
 
 @needs_weights
-@pytest.mark.parametrize("name", REFERENCE["models"])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "nequix-mp-1")) for n in REFERENCE["models"]]
+)
 def test_published_models_have_the_energies_forces_and_stress_of_nequix(name: str) -> None:
     force_field = from_nequix(name, dtype=torch.float64)
     for structure, expected in REFERENCE["models"][name].items():

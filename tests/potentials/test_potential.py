@@ -29,7 +29,10 @@ def weights(path, kind="checkpoint"):
     return tensors
 
 
-@pytest.mark.parametrize("architecture", ["NequIP", "MACE", "Invariant"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["NequIP", *(pytest.param(name, marks=pytest.mark.slow) for name in ("MACE", "Invariant"))],
+)
 def test_training_lowers_every_error_and_leaves_a_model(config, architecture, tmp_path):
     small = ModelConfig(architecture, cutoff=3.0, channels=4, layers=2, lmax=1, radial_hidden=(8,))
     state = train(replace(config, model=small), progress=False)

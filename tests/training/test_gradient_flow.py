@@ -163,7 +163,7 @@ def test_satisfied_members_satisfy_all_patterns_and_stay_fixed():
             assert torch.equal(p[s], q)
 
 
-@pytest.mark.parametrize("loss", [QuadraticHinge(), Hinge()], ids=str)
+@pytest.mark.parametrize("loss", [pytest.param(QuadraticHinge(), marks=pytest.mark.slow), Hinge()], ids=str)
 def test_relu_and_hinge_cross_kinks_and_do_not_stall(loss):
     """On average a step takes a time far above rounding; kinks passed are counted, and the loss falls."""
     state = TrainState(net("relu"))
