@@ -9,7 +9,6 @@ outputs for a transformed input are compared in float64, and a symmetry is liste
 number of edges, points, pixels or voxels. Writes results/models.json and docs/images/models/NAME.svg.
 """
 
-import inspect
 import json
 import statistics
 import time
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 import symnets.models as models
 from symnets.data import AtomGraph, from_ase
 from symnets.models import architectures
+from symnets.models._architectures import image_net_classes
 from symnets.testing import random_rotation
 
 HERE = Path(__file__).parent
@@ -169,11 +169,9 @@ def networks() -> dict[str, tuple[Kind, Callable[[], nn.Module]]]:
     found: dict[str, tuple[Kind, Callable[[], nn.Module]]] = {}
     for name, cls in architectures().items():
         found[name] = GRAPH, lambda cls=cls: cls((1, 6, 8))
-    for name in models.__all__:
-        cls = getattr(models, name)
-        if inspect.isclass(cls) and list(inspect.signature(cls).parameters)[:2] == ["shape", "n_classes"]:
-            kind, shape = SHAPES.get(name, (IMAGE, (1, 28, 28)))
-            found[name] = kind, lambda cls=cls, shape=shape: cls(shape, 10)
+    for name, cls in image_net_classes().items():
+        kind, shape = SHAPES.get(name, (IMAGE, (1, 28, 28)))
+        found[name] = kind, lambda cls=cls, shape=shape: cls(shape, 10)
     found["PlainPointNet"] = CLOUD, lambda: models.PlainPointNet(10, kinds=8)
     found["Dense"] = POINTS, lambda: models.Dense(28 * 28, 100, 3)
     return found
