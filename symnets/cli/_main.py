@@ -16,7 +16,7 @@ from symnets.names import nearest
 
 
 class Entry(NamedTuple):
-    """Where the class of a command is, and what the command does in one line."""
+    """A command: room and name of its class, and a summary in one line."""
 
     room: str
     name: str

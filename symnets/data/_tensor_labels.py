@@ -13,7 +13,7 @@ from symnets.data._read import keys_present, values_by_key
 
 
 class TensorColumn(NamedTuple):
-    """Where a tensor label stands in a file, and its shape."""
+    """Key of a tensor label in a file, and its shape."""
 
     key: str
     """Key in `atoms.info`, `atoms.arrays` or the calculator's results."""

@@ -163,7 +163,7 @@ class Affine(Diffeo):
         return Affine(self._inverse, shift, shape=self.grid_shape)
 
     def compose(self, other: Diffeo) -> Diffeo:
-        """This deformation after another; the composition of two affine maps is affine."""
+        """Composition: `other` first, then this deformation; of two affine maps it is affine."""
         if not isinstance(other, Affine) or other.shape != self.shape or self.n != other.n:
             return super().compose(other)
         shift = (self.matrix @ other.shift[..., None])[..., 0] + self.shift

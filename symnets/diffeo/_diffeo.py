@@ -175,8 +175,10 @@ class Diffeo(ABC):
         return Inverse(self, tol)
 
     def compose(self, other: "Diffeo") -> "Diffeo":
-        """This deformation after `other`: `a.compose(b).warp(x)` is `a.warp(b.warp(x))` interpolated once."""
+        """Composition: `other` first, then this deformation.
 
+        `a.compose(b).warp(x)` is `a.warp(b.warp(x))`, but interpolated once.
+        """
         return Composition(self, other)
 
     def warp(

@@ -10,7 +10,7 @@ from symnets.estimates._estimate import Estimate
 
 
 def crossing(x: ArrayLike, fraction: ArrayLike) -> float:
-    """Where a fraction that grows from below ½ to above ½ crosses ½, interpolated linearly.
+    """The x at which a fraction that grows from below ½ to above ½ crosses ½, interpolated linearly.
 
     If there are several crossings, the middle between the first and the last; NaN if there is none.
     """

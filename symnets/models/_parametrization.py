@@ -98,7 +98,7 @@ def stacked(models: Sequence[Net]) -> Net:
 
 
 def _traits(net: Any) -> dict[str, Any]:
-    """What nets that are stacked have in common."""
+    """Attributes that must be equal in all nets that are stacked."""
     parameters = list(net.parameters())
     return {
         "members": net.members,

@@ -124,7 +124,7 @@ def infinite_width(
 
 @dataclass(frozen=True)
 class _Moments:
-    """What a layer needs of each pattern alone: its variance and expectations of φ and φ'.
+    """Variance of the preactivation, and expectations of φ and φ', for each pattern of a layer.
 
     Attributes:
         q: variance of the preactivation.

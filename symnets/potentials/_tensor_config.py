@@ -55,7 +55,7 @@ class TensorConfig:
             raise ValueError(f"tensors.{name}.{error}") from error
 
     def column(self, name: str) -> TensorColumn:
-        """Where its label stands in a file."""
+        """Key and shape of its label in a file."""
         output = self.output(name)
         about_origin = self.origin == "coordinates" and output.kind.startswith("dipole")
         return TensorColumn(self.key or name, output.shape, output.of_atoms, about_origin)

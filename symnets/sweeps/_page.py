@@ -106,7 +106,7 @@ def _section(place: Path, name: str, table: pd.DataFrame, note: str | None) -> S
 
 
 def _read_write_up(place: Path, name: str) -> dict[str, Any]:
-    """What `write_up` wrote on an experiment, with empty fields if it wrote nothing."""
+    """The summary that `write_up` wrote for an experiment; empty fields if there is none."""
     empty = {"experiment": None, "about": "", "runs": 0, "findings": []}
     path = place / FINDINGS
     if not path.is_file():

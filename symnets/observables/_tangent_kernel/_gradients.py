@@ -112,7 +112,7 @@ class Gradients:
         return {name: p.detach() for name, p in self.trained.items()}
 
     def _one(self, parameters: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-        """What is differentiated of one point, (outputs,), and the outputs."""
+        """Functions whose gradients make the kernel, (outputs,), and the outputs, of one point."""
         f = _shaped(functional_call(self.model, parameters, (x[None],)), x[None])
         return _columns(f, self.outputs)[0], f[0]
 
@@ -165,7 +165,7 @@ def differentiable(model: nn.Module) -> nn.Module:
 
 
 def scalar_product_outputs(outputs: Any, x: Any, convention: Outputs) -> Float[Tensor, "n outputs"]:
-    """What is differentiated for a kernel: the outputs of a module, or Σ_c f_c / √C."""
+    """Functions whose gradients make the kernel: the outputs of a module, or Σ_c f_c / √C."""
     return _columns(_shaped(outputs, x), convention)
 
 

@@ -34,7 +34,7 @@ class Outer:
 
 @dataclass(frozen=True)
 class Factors:
-    """What the kernel of a block of patterns is made of: gradients, and products that are not formed."""
+    """Factors of the kernel of a block of patterns: gradients, and outer products that are not formed."""
 
     gradients: Float[Tensor, "n C N"]
     outer: tuple[Outer, ...]
