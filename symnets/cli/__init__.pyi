@@ -7,6 +7,7 @@ from ._list import List as List
 from ._main import COMMANDS as COMMANDS
 from ._main import main as main
 from ._md import Md as Md
+from ._models import Models as Models
 from ._relax import Relax as Relax
 from ._results import Figure as Figure
 from ._results import Report as Report
@@ -27,6 +28,7 @@ __all__ = [
     "List",
     "Md",
     "MeasureStability",
+    "Models",
     "Relax",
     "Report",
     "Run",

@@ -27,7 +27,7 @@ class Compile:
     """
 
     model: Annotated[Positional[Path], tyro.conf.arg(metavar="MODEL")]
-    """Model file written by `symnets train`."""
+    """Model file written by `symnets train`, or the name of a published model in `symnets models`."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """File to write; by default MODEL-compiled.safetensors beside the model."""
     tolerance: float = 1e-4

@@ -28,7 +28,7 @@ from symnets.data import (
 )
 from symnets.device import usable_device
 from symnets.files import claim, own_folder, read_report
-from symnets.models import ForceField, TensorModel, load
+from symnets.models import FOUNDATION_MODELS, ForceField, TensorModel, load
 from symnets.observables import Errors, Predictions, errors, predictions
 from symnets.report import (
     Table,
@@ -59,7 +59,7 @@ class Evaluate:
     """
 
     model: Annotated[Positional[Path], tyro.conf.arg(metavar="MODEL")]
-    """Model file written by `symnets train`."""
+    """Model file written by `symnets train`, or the name of a published model in `symnets models`."""
     data: Annotated[Positional[Path], tyro.conf.arg(metavar="DATA")]
     """Labelled structures in a format that ASE reads; a relative path is also looked up in the folder that
     the environment variable SYMNETS_DATA names."""
@@ -159,7 +159,9 @@ class Evaluate:
         return claim(folder / "errors.json", overwrite=True, option="--output").parent
 
     def _inputs(self, data: Path) -> dict[str, str]:
-        return {"model": os.path.abspath(self.model), "data": os.path.abspath(data)}
+        model = str(self.model)
+        model = model if model in FOUNDATION_MODELS else os.path.abspath(model)
+        return {"model": model, "data": os.path.abspath(data)}
 
     def _predict(self, model: ForceField, graphs: Sequence[AtomGraph]) -> Predictions:
         """Predictions with a progress bar on standard error."""

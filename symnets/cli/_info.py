@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from symnets.models import ForceField, TensorModel, TensorOutput, Tensors, describe, load
+from symnets.models import ForceField, TensorModel, TensorOutput, Tensors, describe, foundation_file, load
 from symnets.potentials import TensorConfig
 from symnets.report import three_digits
 
@@ -30,10 +30,12 @@ class Info:
     Example:
         symnets info runs/acac/model.safetensors
         symnets info vgg.safetensors
+        symnets info nequix-oam-1
     """
 
     model: Annotated[Positional[Path], tyro.conf.arg(metavar="MODEL")]
-    """A model file, written by `symnets train` or `symnets.models.save`."""
+    """A model file, written by `symnets train` or `symnets.models.save`, or the name of a published model in
+    `symnets models`."""
     json: bool = False
     """Print JSON alone, in eV and Å, for other programs to read."""
 
@@ -70,7 +72,7 @@ def contents(path: Path) -> dict[str, Any]:
         recipe = inner[0]
     content = {
         "file": str(path),
-        "bytes": path.stat().st_size,
+        "bytes": foundation_file(path).stat().st_size,
         "architecture": recipe["class"],
         "wrappers": wrappers,
         "arguments": recipe["arguments"],
@@ -106,6 +108,8 @@ def rows(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     if "images" in content:
         return lines + [(name, _short(value)) for name, value in content["extra"].items()]
+    origin = content["extra"].get("foundation_model") or {}
+    lines += [(name.replace("_", " "), value) for name, value in origin.items()]
     return lines + _errors(content["extra"].get("errors") or {}) + _tensor_errors(content)
 
 

@@ -50,7 +50,7 @@ class List:
 def _models() -> dict[str, Lines]:
     from torch import nn
 
-    from symnets.models import IMAGE_NETS
+    from symnets.models import FOUNDATION_MODELS, IMAGE_NETS
 
     room = importlib.import_module("symnets.models")
     classes = [name for name in room.__all__ if inspect.isclass(getattr(room, name))]
@@ -58,6 +58,9 @@ def _models() -> dict[str, Lines]:
     return {
         "Networks and wrappers: from symnets.models import NAME": _first_lines("symnets.models", networks),
         'Networks for images: symnets.models.image_net("NAME", shape)': dict(IMAGE_NETS),
+        "Published weights: symnets models NAME": {
+            model.name: f"trained on {model.training_set}" for model in FOUNDATION_MODELS.values()
+        },
     }
 
 

@@ -48,6 +48,7 @@ GROUPS = {
     "General": {
         "demo": Entry("symnets.demo", "Demo", "See all three subjects at work in about five minutes"),
         "list": Entry("symnets.cli", "List", "List models, datasets, experiments or observables"),
+        "models": Entry("symnets.cli", "Models", "List published foundation models, or show one"),
         "info": Entry("symnets.cli", "Info", "Show what a model file contains"),
     },
 }

@@ -27,7 +27,7 @@ class Relax:
     """
 
     model: Positional[Path]
-    """Model file written by `symnets train`."""
+    """Model file written by `symnets train`, or the name of a published model in `symnets models`."""
     structure: Positional[str]
     """File that ASE reads (its last structure is taken), or the name of a molecule in ase.build.molecule."""
     optimizer: OptimizerName = "lbfgs"

@@ -15,11 +15,18 @@ from ._ensemble import Ensemble as Ensemble
 from ._force_field import Compiled as Compiled
 from ._force_field import EnergyForces as EnergyForces
 from ._force_field import ForceField as ForceField
+from ._foundation_list import FOUNDATION_MODELS as FOUNDATION_MODELS
+from ._foundation_list import FoundationModel as FoundationModel
+from ._foundation_model import foundation_file as foundation_file
+from ._foundation_model import foundation_model as foundation_model
 from ._from_nequix import NEQUIX as NEQUIX
 from ._from_nequix import from_nequix as from_nequix
 from ._from_sevennet import from_sevennet as from_sevennet
 from ._fully_connected import FullyConnected as FullyConnected
 from ._harmonic_network import HarmonicNetwork2D as HarmonicNetwork2D
+from ._heads import Heads as Heads
+from ._heads import energy_network as energy_network
+from ._heads import readout_parts as readout_parts
 from ._image_net import IMAGE_NETS as IMAGE_NETS
 from ._image_net import image_net as image_net
 from ._image_net_layers import init_weights as init_weights
@@ -61,10 +68,12 @@ from ._tensor_output import PHYSICAL as PHYSICAL
 from ._tensor_output import TensorOutput as TensorOutput
 from ._tensors import Tensors as Tensors
 from ._vgg import VGG as VGG
+from ._weight_updates import WeightUpdates as WeightUpdates
 from ._zbl import WithZBL as WithZBL
 
 __all__ = [
     "EGNN",
+    "FOUNDATION_MODELS",
     "FROM_DATA",
     "IMAGE_NETS",
     "MACE",
@@ -85,8 +94,10 @@ __all__ = [
     "EnergyModel",
     "Ensemble",
     "ForceField",
+    "FoundationModel",
     "FullyConnected",
     "HarmonicNetwork2D",
+    "Heads",
     "Invariant",
     "LeNet",
     "Linearized",
@@ -107,14 +118,18 @@ __all__ = [
     "TensorOutput",
     "TensorPrediction",
     "Tensors",
+    "WeightUpdates",
     "WithZBL",
     "alpha_tilde",
     "architectures",
     "convert",
     "count_weights",
     "describe",
+    "energy_network",
     "find_activation",
     "find_architecture",
+    "foundation_file",
+    "foundation_model",
     "from_nequix",
     "from_sevennet",
     "image_net",
@@ -124,6 +139,7 @@ __all__ = [
     "load",
     "load_weights",
     "n_poolings",
+    "readout_parts",
     "save",
     "scaled",
     "signals",

@@ -9,29 +9,22 @@ from tokenize import TokenError
 from typing import Any
 
 import numpy as np
-import pooch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from symnets.downloads import Published, cache, download, local_folder
 from symnets.files import expanded
 from symnets.models._force_field import ForceField
+from symnets.models._foundation_list import FOUNDATION_MODELS
+from symnets.models._foundation_model import foundation_file
 from symnets.models._nequix import Nequix
 from symnets.names import did_you_mean
 from symnets.nn import SILU_NORM, Interaction, RMSNorm
 
-_URL = "https://github.com/atomicarchitects/nequix/raw"
-_MP, _OMAT = "7c2854de8e754b1a60274c7d9d2e014989ed632e", "9c852a9c4cce69ae5e75bc5a2cf670be21ff8c28"
 NEQUIX = {
-    name: Published(f"{_URL}/{commit}/models/{name}.nqx", sha256)
-    for name, commit, sha256 in (
-        ("nequix-mp-1", _MP, "1647af8e627e1afa11e2bfadeab0797326513a521afd7dd01606a96f56783eee"),
-        ("nequix-mp-1-pft", _MP, "a88aeaed71fd447572dc57af21d469207d7737b85a6dbb66f8c38156f175c5f1"),
-        ("nequix-omat-1", _OMAT, "2d0802ae7f5915cb488c44d25649d98404a103697e6500abb40f515e003a46a6"),
-        ("nequix-oam-1", _OMAT, "6a43475eaeb32a7a049f36c1306d78aa1e7a17e8af37aeda7901c8fec0ca845c"),
-        ("nequix-oam-1-pft", _OMAT, "4ce693d68886512aab50c84ea2400efd68163e11155f7c7babe98e695177e809"),
-    )
+    name: model.published
+    for name, model in FOUNDATION_MODELS.items()
+    if model.family == "nequix" and model.published
 }
 """The published files, by name. Sources: arXiv:2508.16067, arXiv:2601.07742; MIT licence."""
 _GATE_NORM = 1.6765620560798837
@@ -72,16 +65,7 @@ def from_nequix(name_or_path: str | Path, *, dtype: torch.dtype = torch.float32)
 def _find(name_or_path: str | Path) -> Path:
     """Path of a published or a local file."""
     if str(name_or_path) in NEQUIX:
-        published = NEQUIX[str(name_or_path)]
-        folder = local_folder("nequix")
-        if folder is not None and (path := folder / published.file).is_file():
-            if (found := pooch.file_hash(str(path))) != published.sha256:
-                raise ValueError(
-                    f"{path}: expected the published file with the sha256 {published.sha256}, got {found}; "
-                    "replace or remove it, or give its path in place of the name"
-                )
-            return path
-        return download(published, cache() / "nequix")
+        return foundation_file(name_or_path)
     path = expanded(name_or_path)
     if path.is_file():
         return path

@@ -18,6 +18,9 @@ from symnets.data import read_archive, read_header, read_kind, write_archive
 from symnets.device import on_device, usable_device
 from symnets.models._architectures import architectures, image_net_classes, is_image_net
 from symnets.models._force_field import Compiled, ForceField
+from symnets.models._foundation_list import FOUNDATION_MODELS
+from symnets.models._foundation_model import NQX, foundation_file
+from symnets.models._from_nequix import from_nequix
 from symnets.models._import_path import import_object
 from symnets.models._linearized import Linearized
 from symnets.models._scaled import Scaled
@@ -61,17 +64,7 @@ def save(model: nn.Module, path: str | Path, *, extra: Mapping[str, Any] | None 
             f"model: expected a ForceField, a TensorModel or an image net, got {type(model).__name__}; wrap "
             "an energy model, ForceField(model); save the state_dict of other models yourself"
         )
-    recipe = _recipe(model, _known(kind))
-    dtype = str(next(p.dtype for p in model.parameters() if p.is_floating_point())).removeprefix("torch.")
-    if dtype not in _DTYPES:
-        raise ValueError(f"model: expected weights of {sorted(_DTYPES)}, got {dtype}")
-    header = {
-        "recipe": recipe,
-        "dtype": dtype,
-        "versions": {"symnets": symnets.__version__, "torch": torch.__version__},
-        "extra": dict(extra or {}),
-    }
-    write_archive(path, kind, model.state_dict(), header)
+    write_archive(path, kind, model.state_dict(), _header(model, kind, extra or {}))
 
 
 @overload
@@ -105,12 +98,13 @@ def load(
 ) -> nn.Module:
     """Read a force field, a tensor model or an image net, in eval mode.
 
-    No code of the file is run: it can only name classes of symnets, those in `classes`, and those whose
+    A published foundation model is loaded by its name, see `foundation_model`, and a file of Nequix by its
+    path. No code of the file is run: it can only name classes of symnets, those in `classes`, and those whose
     import paths, such as "mine.nets:MyNet", are in the environment variable SYMNETS_CLASSES, separated by
     commas; a module is imported only if the file names its class. torch's random state is left as found.
 
     Args:
-        path: a file written by `save`.
+        path: a file written by `save`, an `.nqx` file of Nequix, or a name in `FOUNDATION_MODELS`.
         expected: class that the model must have, such as `ForceField`; of a tensor model with energies it is
             the force field.
         classes: your own classes that the file may name.
@@ -125,10 +119,11 @@ def load(
     Example:
         force_field = load("model.safetensors", ForceField)
     """
-    path, device = Path(path), usable_device(device)
-    kind = read_kind(path, *KINDS)
+    path, device = foundation_file(path), usable_device(device)
+    kind = FORCE_FIELD if path.suffix == NQX else read_kind(path, *KINDS)
     with torch.inference_mode(False), on_device("cpu"):  # whatever the caller has set
-        model = _read(path, kind, classes).to(device=device, dtype=dtype).eval()
+        model = from_nequix(path) if path.suffix == NQX else _read(path, kind, classes)
+        model = model.to(device=device, dtype=dtype).eval()
     if isinstance(model, TensorModel) and expected is ForceField and model.force_field is not None:
         return model.force_field
     if not isinstance(model, expected):
@@ -144,11 +139,33 @@ def load(
 def describe(path: str | Path) -> dict[str, Any]:
     """Header of a model file: recipe, dtype, versions, extra. Weights are not read or checked.
 
+    The header of a published model, or of a file of Nequix, is that of the symnets file `save` would write;
+    its `extra` has the name, training set, level of theory, licence and citation of a published model as
+    "foundation_model".
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is cut short, altered, or no symnets model.
     """
-    return _checked(path, read_header(path, read_kind(path, *KINDS)))
+    model, path = FOUNDATION_MODELS.get(str(path)), foundation_file(path)
+    extra = {} if model is None else {"foundation_model": model.origin()}
+    if path.suffix == NQX:
+        return _header(from_nequix(path), FORCE_FIELD, extra)
+    header = _checked(path, read_header(path, read_kind(path, *KINDS)))
+    return header | {"extra": header["extra"] | extra}
+
+
+def _header(model: nn.Module, kind: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model file says of its model beside the weights."""
+    dtype = str(next(p.dtype for p in model.parameters() if p.is_floating_point())).removeprefix("torch.")
+    if dtype not in _DTYPES:
+        raise ValueError(f"model: expected weights of {sorted(_DTYPES)}, got {dtype}")
+    return {
+        "recipe": _recipe(model, _known(kind)),
+        "dtype": dtype,
+        "versions": {"symnets": symnets.__version__, "torch": torch.__version__},
+        "extra": dict(extra),
+    }
 
 
 def _known(kind: str, classes: Iterable[type[nn.Module]] = ()) -> Classes:

@@ -28,7 +28,8 @@ class SymnetsCalculator(Calculator):
     above only if it has energies.
 
     Args:
-        model: a force field or tensor model, or the path of a saved one. A model is copied, so that training
+        model: a force field or tensor model, the path of a saved one, or the name of a published one, see
+            `foundation_model`. A model is copied, so that training
             it or moving it to another device does not change the calculator.
         device: where the model runs, see `usable_device`; by default the device of the force field, and the
             CPU for a saved one.

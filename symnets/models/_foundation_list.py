@@ -1,0 +1,135 @@
+"""Published foundation models by name: training set, licence and citation, and where their files are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from symnets.downloads import Published, cache, local_folder
+
+Obtained = Literal["downloaded", "inside the sevenn wheel", "converted once from a file of mace-torch"]
+"""How the weights come to the user's machine."""
+
+MATERIALS = (*range(1, 84), *range(89, 95))
+"""Atomic numbers of the 89 elements of the Materials Project: H to Bi and Ac to Pu."""
+
+
+@dataclass(frozen=True)
+class FoundationModel:
+    """A published model that `foundation_model` loads by its name."""
+
+    name: str
+    family: str
+    """Architecture in lower case, also the folder of the file: nequix, sevennet or mace."""
+    species: tuple[int, ...]
+    """Atomic numbers of its elements."""
+    training_set: str
+    theory: str
+    """Level of theory of the training set."""
+    license: str
+    """Licence of the weights."""
+    citation: str
+    n_weights: int
+    megabytes: float
+    """Size of the file that is read, in MB."""
+    obtained: Obtained
+    published: Published | None = None
+    """The file and its sha256, for models that are downloaded."""
+    source: str = ""
+    """For converted models: what the converter reads, a name or the published file's address."""
+
+    @property
+    def file(self) -> str:
+        """Name of the file that symnets reads: the published one, or a symnets model file."""
+        return self.published.file if self.published else f"{self.name}.safetensors"
+
+    def origin(self) -> dict[str, str]:
+        """What a file made from this model says of it."""
+        names = ("name", "training_set", "theory", "license", "citation")
+        return {name: getattr(self, name) for name in names}
+
+    def places(self) -> tuple[Path, ...]:
+        """Paths at which the file is sought: in the folder SYMNETS_DATA, then in the user's cache."""
+        folder = local_folder(self.family)
+        return (*([folder / self.file] if folder else []), cache() / self.family / self.file)
+
+    @property
+    def cached(self) -> Path | None:
+        """Path of the file on this machine; None before it is downloaded or converted."""
+        return next((path for path in self.places() if path.is_file()), None)
+
+
+_NEQUIX = "https://github.com/atomicarchitects/nequix/raw"
+_FIRST, _SECOND = "7c2854de8e754b1a60274c7d9d2e014989ed632e", "9c852a9c4cce69ae5e75bc5a2cf670be21ff8c28"
+_KOKER_2025, _KOKER_2026 = "Koker et al. 2025, arXiv:2508.16067", "Koker et al. 2026, arXiv:2601.07742"
+
+
+def _nequix(
+    name: str, commit: str, sha256: str, training_set: str, theory: str, citation: str, megabytes: float
+) -> FoundationModel:
+    """A model of Nequix: all five have the same elements, licence and number of weights."""
+    return FoundationModel(
+        name=name,
+        family="nequix",
+        species=MATERIALS,
+        training_set=training_set,
+        theory=theory,
+        license="MIT",
+        citation=citation,
+        n_weights=707_712,
+        megabytes=megabytes,
+        obtained="downloaded",
+        published=Published(f"{_NEQUIX}/{commit}/models/{name}.nqx", sha256),
+    )
+
+
+FOUNDATION_MODELS = {
+    model.name: model
+    for model in (
+        _nequix(
+            "nequix-mp-1",
+            _FIRST,
+            "1647af8e627e1afa11e2bfadeab0797326513a521afd7dd01606a96f56783eee",
+            "MPtrj",
+            "PBE+U",
+            _KOKER_2025,
+            2.84,
+        ),
+        _nequix(
+            "nequix-mp-1-pft",
+            _FIRST,
+            "a88aeaed71fd447572dc57af21d469207d7737b85a6dbb66f8c38156f175c5f1",
+            "MPtrj, then MDR phonons",
+            "PBE+U",
+            _KOKER_2026,
+            2.84,
+        ),
+        _nequix(
+            "nequix-omat-1",
+            _SECOND,
+            "2d0802ae7f5915cb488c44d25649d98404a103697e6500abb40f515e003a46a6",
+            "OMat24",
+            "PBE+U, VASP 54",
+            _KOKER_2026,
+            2.84,
+        ),
+        _nequix(
+            "nequix-oam-1",
+            _SECOND,
+            "6a43475eaeb32a7a049f36c1306d78aa1e7a17e8af37aeda7901c8fec0ca845c",
+            "OMat24, then sAlex and MPtrj",
+            "PBE+U",
+            _KOKER_2026,
+            2.87,
+        ),
+        _nequix(
+            "nequix-oam-1-pft",
+            _SECOND,
+            "4ce693d68886512aab50c84ea2400efd68163e11155f7c7babe98e695177e809",
+            "OMat24, sAlex, MPtrj, then MDR phonons",
+            "PBE+U",
+            _KOKER_2026,
+            2.84,
+        ),
+    )
+}
+"""Foundation models by name."""
