@@ -226,8 +226,8 @@ def figure(result: dict) -> Figure:
     axes = fig.subplots()
     for (name, row), color in zip(result["nets"].items(), colors(len(NETS)), strict=True):
         axes.plot(result["angles"], [100 * e for e in row["by_angle"]], "o-", color=color, label=NETS[name])
-    axes.set(xlabel="rotation of test images, degrees", ylabel="test error, %", yscale="log")
-    axes.set_title(f"trained upright, {result['data']}")
+    axes.set(xlabel="rotation of test images, degrees", ylabel="test error, %", ylim=(0, 100))
+    axes.set_title(f"Trained on upright images of {result['data']}")
     axes.set_xticks([0, 45, 90, 135, 180])
     axes.legend()
     return fig
