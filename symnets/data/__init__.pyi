@@ -12,6 +12,9 @@ from ._binary_task import random_task as random_task
 from ._decision_rule import DecisionRule as DecisionRule
 from ._decision_rule import RuleName as RuleName
 from ._decision_rule import decision_rule as decision_rule
+from ._find import find_data as find_data
+from ._find import find_data_files as find_data_files
+from ._find import find_structure as find_structure
 from ._gaussian_field import Covariance as Covariance
 from ._gaussian_field import covariance_matrix as covariance_matrix
 from ._gaussian_field import gaussian_field as gaussian_field
@@ -60,10 +63,6 @@ from ._points import uniform_cloud as uniform_cloud
 from ._published_images import IMAGE_CLASSES as IMAGE_CLASSES
 from ._random_hierarchy import HierarchySample as HierarchySample
 from ._random_hierarchy import RandomHierarchy as RandomHierarchy
-from ._read import find_data as find_data
-from ._read import find_structure as find_structure
-from ._read import is_isolated_atom as is_isolated_atom
-from ._read import keys_present as keys_present
 from ._read import read_structures as read_structures
 from ._solids import SOLIDS as SOLIDS
 from ._solids import Solids as Solids
@@ -79,6 +78,8 @@ from ._statistics import statistics as statistics
 from ._statistics import suspicious_labels as suspicious_labels
 from ._structure_file import StructureFile as StructureFile
 from ._structure_file import write_structures as write_structures
+from ._structure_keys import is_isolated_atom as is_isolated_atom
+from ._structure_keys import keys_present as keys_present
 from ._structures import build_graphs as build_graphs
 from ._structures import from_ase as from_ase
 from ._structures import to_ase as to_ase
@@ -127,6 +128,7 @@ __all__ = [
     "covariance_matrix",
     "decision_rule",
     "find_data",
+    "find_data_files",
     "find_structure",
     "from_ase",
     "gaussian_cloud",

@@ -47,6 +47,8 @@ class Labels(NamedTuple):
     """Number of atoms of each structure."""
     tensors: Mapping[str, Tensor] | None = None
     """Tensor labels by name, (graphs, ...) or (atoms, ...), see `add_tensor_labels`."""
+    weight: Float[Tensor, " graphs"] | None = None
+    """Weight of each structure in the loss, float64; None for equal weights."""
 
 
 class Batch(NamedTuple):

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from symnets.data._batch import Labels, has_stress
 
 # Fields with one row for each graph: joined along the first axis, without offset.
-_PER_GRAPH = ("cell", "pbc", "charge", "energy", "stress")
+_PER_GRAPH = ("cell", "pbc", "charge", "weight", "energy", "stress")
 
 TENSOR = "tensor "
 """Beginning of the names of fields with tensor labels, whatever their names are."""
@@ -29,12 +29,14 @@ class AtomGraph(Data):
     | `edge_shift` | (edges, 3) | cell units, whole numbers in the dtype of `pos` |
     | `batch` | (atoms,) int64 | graph of each atom; absent in a single structure, see `owner` |
     | `charge` | (graphs,) float64 | e, optional; for models of charges and dipoles, which conserve it |
+    | `weight` | (graphs,) float64 | optional; of the structure in the loss, 1 by default |
     | `energy` | (graphs,) float64 | eV, optional label |
     | `forces` | (atoms, 3) | eV/Å, optional label |
     | `stress` | (graphs, 3, 3) | eV/Å³, ASE's sign: (1/V) dE/dstrain; optional label |
     | `tensor NAME` | (graphs, ...) or (atoms, ...) | optional labels, see `add_tensor_labels` |
 
-    An edge's vector points from receiver to sender:
+    A label that is missing in some structures of a data set is NaN there, so that all graphs have the same
+    fields, see `build_graphs`. An edge's vector points from receiver to sender:
     `pos[j] + edge_shift @ cell - pos[i]`.
     """
 
@@ -104,4 +106,5 @@ def labels(graph: AtomGraph) -> Labels:
         stress = stress.where(graph.has_stress[:, None, None], torch.nan)
     keys = [key for key in graph.to_dict() if key.startswith(TENSOR)]
     tensors = {key.removeprefix(TENSOR): graph[key] for key in keys} or None
-    return Labels(energy, graph.get("forces"), stress, graph.owner, graph.n_atoms, tensors)
+    forces, weight = graph.get("forces"), graph.get("weight")
+    return Labels(energy, forces, stress, graph.owner, graph.n_atoms, tensors, weight)

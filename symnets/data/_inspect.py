@@ -10,8 +10,8 @@ from ase import Atoms
 
 from symnets.data._batch import has_stress
 from symnets.data._neighbors import neighbors
-from symnets.data._read import is_isolated_atom, keys_present
 from symnets.data._statistics import suspicious_labels
+from symnets.data._structure_keys import is_isolated_atom, keys_present
 from symnets.data._structures import read_labels
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from symnets.data._graph import AtomGraph
 from symnets.data._neighbors import neighbors
-from symnets.data._read import is_isolated_atom
+from symnets.data._structure_keys import is_isolated_atom
 from symnets.data._structures import read_labels
 
 _MAX_STRESS = 3.0  # eV/Å³, 480 GPa: more than the pressure in the centre of the Earth

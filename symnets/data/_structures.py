@@ -9,6 +9,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
 from symnets.data._batch import has_stress
+from symnets.data._frame_labels import LABELS
 from symnets.data._graph import AtomGraph
 from symnets.data._neighbors import near_origin, neighbors
 
@@ -147,14 +148,19 @@ def build_graphs(
             raise ValueError(f"{name} ({atoms.symbols}): {error}") from error
     if not graphs:
         raise ValueError("structures: expected at least one, got none")
-    present = {name for graph in graphs for name in ("energy", "forces", "stress") if name in graph}
+    mark_missing(graphs, {name for graph in graphs for name in LABELS if name in graph})
+    return graphs
+
+
+def mark_missing(graphs: Iterable[AtomGraph], names: Iterable[str] = LABELS) -> None:
+    """Give graphs the labels of these names that they lack, as NaN, so that they can be joined in a batch."""
+    names = sorted(names)
     for graph in graphs:
         absent = {
-            "energy": torch.full((1,), torch.nan, dtype=torch.float64, device="cpu"),
+            "energy": torch.full((graph.n_graphs,), torch.nan, dtype=torch.float64, device="cpu"),
             "forces": torch.full_like(graph.pos, torch.nan),
             "stress": torch.full_like(graph.cell, torch.nan),
         }
-        for name in sorted(present):
+        for name in names:
             if name not in graph:
                 graph[name] = absent[name]
-    return graphs

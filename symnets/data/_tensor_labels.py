@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from symnets.data._graph import TENSOR, AtomGraph
-from symnets.data._read import keys_present, values_by_key
+from symnets.data._structure_keys import keys_present, values_by_key
 
 
 class TensorColumn(NamedTuple):

@@ -1,4 +1,8 @@
-"""Loss of force fields: terms of energy, forces and stress, and their weighted sum."""
+"""Loss of force fields: terms of energy, forces and stress, and their weighted sum.
+
+A term is the mean over the labels that a structure has, and zero, with zero gradient, for a structure that
+has none: NaN marks a missing label.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +18,12 @@ Term = Callable[[Any, Labels], Float[Tensor, " graphs"]]
 
 
 def weighted_sum(*terms: tuple[float, Term]) -> Term:
-    """Loss Σ weight · term of force fields, one value a structure; terms of weight zero are not computed.
+    """Loss of force fields, one value a structure; terms of weight zero are not computed.
+
+    The loss of structure g is w_g Σ_k λ_k e_kg, with the weights λ_k and the terms e_kg, which are zero where
+    the structure has no label k, and with the weight w_g of the structure, `Labels.weight`, 1 if there is
+    none. The mean of e_kg over N structures of which n have the label is thus n/N of the mean over the n:
+    for the latter give the term the weight λ_k N/n, as `symnets.potentials.training_loss` does.
 
     Raises:
         ValueError: no term has a weight other than zero.
@@ -25,7 +34,8 @@ def weighted_sum(*terms: tuple[float, Term]) -> Term:
 
     def loss(outputs: Any, labels: Labels) -> Tensor:
         first, *rest = [weight * term(outputs, labels) for weight, term in kept]
-        return sum(rest, first)
+        total = sum(rest, first)
+        return total if labels.weight is None else total * labels.weight
 
     return loss
 
@@ -44,14 +54,13 @@ def energy_term(huber: float | None = None) -> Term:
 
 
 def forces_term(huber: float | None = None) -> Term:
-    """Forces term: mean of ρ(F - F*) over atoms and components, F in eV/Å; ρ as in `energy_term`."""
+    """Forces term: mean of ρ(F - F*) over labelled components of atoms, F in eV/Å; ρ as in `energy_term`."""
 
     def term(outputs: Any, labels: Labels) -> Tensor:
         if labels.forces is None:
             raise ValueError("loss: the weight of forces is not 0, but the data has no forces; set it to 0")
-        each = _rho(_error(outputs.forces, labels.forces), huber).mean(1)
-        total = each.new_zeros(labels.n_atoms.shape[0]).index_add(0, labels.owner, each)
-        return total / labels.n_atoms
+        each = _rho(_error(outputs.forces, labels.forces), huber)
+        return _mean_of_labelled(each, labels.forces, labels, of_atoms=True)
 
     return term
 
@@ -64,13 +73,13 @@ def stress_term(huber: float | None = None) -> Term:
             raise ValueError("loss: the weight of stress is not 0, but the data has no stress; set it to 0")
         if outputs.stress is None:  # a batch of molecules, which have no stress
             return labels.stress.new_zeros(labels.stress.shape[0])
-        return _rho(_error(outputs.stress, labels.stress), huber).flatten(1).mean(1)
+        return _mean_of_labelled(_rho(_error(outputs.stress, labels.stress), huber), labels.stress, labels)
 
     return term
 
 
 def tensor_term(name: str, *, of_atoms: bool = False, unit: float | Sequence[float] = 1.0) -> Term:
-    """Term of a named tensor t: mean of ((t - t*) / unit)² over its components, and over atoms.
+    """Term of a named tensor t: mean of ((t - t*) / unit)² over its labelled components, and over atoms.
 
     Args:
         name: name of the output of a `TensorModel` and of its label.
@@ -81,13 +90,9 @@ def tensor_term(name: str, *, of_atoms: bool = False, unit: float | Sequence[flo
     def term(outputs: Any, labels: Labels) -> Tensor:
         if labels.tensors is None or name not in labels.tensors:
             raise ValueError(f"loss: expected labels of {name}, but the data has none")
-        output = outputs.tensors[name]
-        error = _error(output, labels.tensors[name]) / torch.as_tensor(unit).to(output)
-        each = error.square().reshape(len(error), -1).mean(1)
-        if not of_atoms:
-            return each
-        total = each.new_zeros(labels.n_atoms.shape[0]).index_add(0, labels.owner, each)
-        return total / labels.n_atoms
+        output, label = outputs.tensors[name], labels.tensors[name]
+        error = _error(output, label) / torch.as_tensor(unit).to(output)
+        return _mean_of_labelled(error.square(), label, labels, of_atoms=of_atoms)
 
     return term
 
@@ -95,6 +100,26 @@ def tensor_term(name: str, *, of_atoms: bool = False, unit: float | Sequence[flo
 def _error(prediction: Tensor, label: Tensor) -> Tensor:
     """Prediction minus label, zero where there is no label (NaN)."""
     return torch.where(label.isnan(), 0.0, prediction - label)
+
+
+def _mean_of_labelled(
+    each: Tensor, label: Tensor, labels: Labels, *, of_atoms: bool = False
+) -> Float[Tensor, " graphs"]:
+    """Mean over the labelled components of each structure, zero if there are none.
+
+    Args:
+        each: of rows of structures, or of atoms; zero where there is no label.
+        label: of the same shape, NaN where it is missing.
+        labels: of the batch.
+        of_atoms: whether rows are atoms.
+    """
+    total = each.reshape(len(each), -1).sum(1)
+    count = (~label.isnan()).reshape(len(each), -1).sum(1)
+    if of_atoms:
+        n = labels.n_atoms.shape[0]
+        total = total.new_zeros(n).index_add(0, labels.owner, total)
+        count = count.new_zeros(n).index_add(0, labels.owner, count)
+    return total / count.clamp(min=1)
 
 
 def _rho(error: Tensor, huber: float | None) -> Tensor:

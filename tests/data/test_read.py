@@ -328,7 +328,13 @@ class TestRefuses:
         with pytest.raises(ValueError, match=r"frame 0: forces \(forces\): expected finite numbers.* row 1"):
             read_structures(write(FRAME.replace("-0.1", "nan")))
         with pytest.raises(ValueError, match=r"frame 0: energy \(energy\): expected finite numbers"):
-            read_structures(write(FRAME.replace("energy=-1.5", "energy=nan")))
+            read_structures(write(FRAME.replace("energy=-1.5", "energy=inf")))
+
+    def test_a_label_that_is_nan_throughout_is_missing(self, write):
+        (atoms,) = read_structures(write(text := FRAME.replace("energy=-1.5", "energy=nan")))
+        assert "energy" not in atoms.calc.results
+        with pytest.raises(ValueError, match=r"frame 0: energy \(energy\): expected a number, got NaN"):
+            read_structures(write(text), require=("energy",))
 
     def test_an_empty_structure(self, write):
         with pytest.raises(ValueError, match="frame 0: the structure is empty; expected at least one atom"):

@@ -1,0 +1,116 @@
+"""Where structures are: files, globs, folders, and molecules by name."""
+
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import ase.build
+from ase import Atoms
+from ase.collections import g2
+
+from symnets.data._read import read_structures
+from symnets.files import expanded
+from symnets.names import nearest
+
+_ENDINGS = (".xyz", ".extxyz", ".traj", ".db", ".aselmdb", ".json", ".h5", ".hdf5")
+_COMPRESSED = (".gz", ".bz2", ".xz")
+
+
+def find_structure(name: str | os.PathLike[str]) -> Atoms:
+    """Last structure of a file, or a molecule by its name in `ase.build.molecule`.
+
+    Raises:
+        FileNotFoundError: neither a file nor a molecule; the message gives the nearest names.
+        ValueError: a file that cannot be read.
+    """
+    if Path(name).exists():
+        return read_structures(name, index="-1")[0]
+    try:
+        return ase.build.molecule(str(name))
+    except KeyError:
+        raise FileNotFoundError(
+            f"structure: {name} is neither a file nor a molecule of ase.build.molecule; "
+            f"the nearest molecules are {', '.join(nearest(name, g2.names, n=3))}"
+        ) from None
+
+
+def find_data(path: str) -> Path:
+    """Path of a file in the current folder or in the folder SYMNETS_DATA.
+
+    `~` and environment variables in it are replaced, see `symnets.files.expanded`. The folder is that which
+    the environment variable SYMNETS_DATA names, if it is set.
+
+    Raises:
+        FileNotFoundError: the file is in neither.
+        ValueError: an environment variable in the path is not set.
+    """
+    if expanded(path).is_dir():
+        raise FileNotFoundError(f"{path}: expected a file, got a folder")
+    for place in _places(path):
+        if place.is_file():
+            return place
+    raise FileNotFoundError(f"{path}: there is no such file{_sought(path)}")
+
+
+def find_data_files(paths: str | Sequence[str]) -> list[Path]:
+    """Files of structures, each given by its path, by a glob such as `runs/*/OUTCAR`, or by its folder.
+
+    Each is sought like a file by `find_data`. The files of a glob, in which `**` stands for any folders, are
+    in alphabetical order, and so are those of a folder: the files in it, not in folders below, whose names
+    end with .xyz, .extxyz, .traj, .db, .aselmdb, .json, .h5 or .hdf5, compressed or not. Hidden files are
+    left out, and a file that occurs again is taken once.
+
+    Raises:
+        FileNotFoundError: there is no such file, no file matches a glob, or a folder contains none.
+        ValueError: no path, or an environment variable in a path is not set.
+    """
+    if not paths:
+        raise ValueError("paths: expected at least one file, folder or glob, got none")
+    files: list[Path] = []
+    for path in [paths] if isinstance(paths, str) else paths:
+        files += _files(path)
+    return list({file.resolve(): file for file in reversed(files)}.values())[::-1]
+
+
+def _files(path: str) -> list[Path]:
+    """Files that one path means."""
+    for place in _places(path):
+        if place.is_file():
+            return [place]
+        if place.is_dir():
+            if files := sorted(file for file in place.iterdir() if _has_structures(file)):
+                return files
+            raise FileNotFoundError(
+                f"{path}: the folder has no file that ends with {', '.join(_ENDINGS)}, compressed or not; "
+                f"name its files by a glob such as {Path(path) / '*'}"
+            )
+        if glob.has_magic(path):
+            matches = map(Path, sorted(glob.glob(str(place), recursive=True)))
+            # LMDB has a file of locks beside each database.
+            if files := [file for file in matches if file.is_file() and file.suffix != ".aselmdb-lock"]:
+                return files
+    what = "no file matches it" if glob.has_magic(path) else "there is no such file or folder"
+    raise FileNotFoundError(f"{path}: {what}{_sought(path)}")
+
+
+def _has_structures(file: Path) -> bool:
+    """Whether the name of a file in a folder is that of structures."""
+    name = file.name.lower()
+    for ending in _COMPRESSED:
+        name = name.removesuffix(ending)
+    return name.endswith(_ENDINGS) and not name.startswith(".") and file.is_file()
+
+
+def _places(path: str) -> list[Path]:
+    """Where a path may be: here, and in the folder SYMNETS_DATA."""
+    place, root = expanded(path), os.environ.get("SYMNETS_DATA")
+    return [place] if place.is_absolute() or not root else [place, expanded(root) / place]
+
+
+def _sought(path: str) -> str:
+    """End of the message that a path was not found."""
+    if expanded(path).is_absolute():
+        return ""
+    root = os.environ.get("SYMNETS_DATA")
+    return f" in the current folder, {Path.cwd()}" + (f", or in SYMNETS_DATA, {root}" if root else "")

@@ -1,0 +1,165 @@
+"""Labels of one frame of a file: taken from their keys, checked, converted to eV, Å and ASE's signs."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import chemical_symbols
+from ase.units import GPa
+
+from symnets.data._batch import has_stress
+from symnets.data._structure_keys import is_isolated_atom, keys_present, missing_label, values_by_key
+
+LABELS = ("energy", "forces", "stress")
+"""Names of the labels of energies and their derivatives."""
+
+
+@dataclass(frozen=True)
+class LabelKeys:
+    """Keys and convention of the labels of a file, as in `read_structures`.
+
+    Raises:
+        ValueError: an unknown convention, or keys that contradict each other.
+    """
+
+    energy_key: str | None = None
+    forces_key: str | None = None
+    stress_key: str | None = None
+    virial_key: str | None = None
+    stress_convention: Literal["ase", "vasp"] = "ase"
+
+    def __post_init__(self) -> None:
+        stress_key, convention = self.stress_key, self.stress_convention
+        if convention not in ("ase", "vasp"):
+            raise ValueError(f'stress_convention: expected "ase" or "vasp", got {convention!r}')
+        if stress_key is not None and "virial" in stress_key.lower() and "stress" not in stress_key.lower():
+            raise ValueError(
+                f"stress_key: {stress_key!r} is the name of a virial, an energy in eV; pass it as "
+                "virial_key, or rename it in the file if it is a stress"
+            )
+        if self.virial_key is not None and (stress_key is not None or convention != "ase"):
+            other = "stress_key" if stress_key is not None else f"stress_convention {convention}"
+            raise ValueError(
+                f"virial_key: expected without {other}; the stress is -virial / volume, with the virial in eV"
+            )
+
+    @property
+    def given(self) -> dict[str, str | None]:
+        """Key of each label, by its name; None for the one that ASE recognises."""
+        return {
+            "energy": self.energy_key,
+            "forces": self.forces_key,
+            "stress": self.virial_key or self.stress_key,
+        }
+
+
+def label_frame(
+    atoms: Atoms, keys: LabelKeys, *, where: str, kind: str = "", require: Collection[str] = ()
+) -> set[str]:
+    """Check a frame as ASE read it, and give it its labels in a new `SinglePointCalculator`.
+
+    A label that is NaN throughout is missing.
+
+    Args:
+        atoms: the frame, which is changed.
+        keys: where its labels are.
+        where: name of the frame for error messages.
+        kind: ASE's name of the format.
+        require: labels that it must have, see `read_structures`.
+
+    Returns:
+        names of the labels that the frame has; also that of a stress that is dropped, see `has_stress`.
+
+    Raises:
+        ValueError: see `read_structures`.
+    """
+    _check_frame(where, atoms)
+    recognized = atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {}
+    results: dict[str, Any] = {}
+    found: set[str] = set()
+    for name, given in keys.given.items():
+        key = given or name
+        values = recognized if given is None else values_by_key(atoms, per_atom=name == "forces")
+        if name == "stress" and key in values and not has_stress(atoms.cell.array, atoms.pbc):
+            found.add(name)  # whatever it is
+            continue
+        value = _label(where, len(atoms), name, key, values[key]) if key in values else None
+        if value is None:
+            if name in require and _is_due(name, atoms):
+                reason = missing_label(name, key, keys_present([atoms]))
+                if key in values:
+                    reason = f"{name} ({key}): expected a number, got NaN"
+                raise ValueError(f"{where}: {reason}; in a training that needs none, set loss.{name} to 0")
+            continue
+        found.add(name)
+        if name == "stress":
+            if keys.virial_key is not None:
+                value = -value / atoms.cell.volume
+            elif keys.stress_convention == "vasp":
+                if key in recognized and kind != "extxyz":
+                    raise ValueError(
+                        f"{where}: expected a stress in VASP's convention, but ASE has converted that of the "
+                        f"format {kind} to eV/Å³ and its own sign; leave stress_convention at ase"
+                    )
+                value = _from_vasp(value)
+        results[name] = float(value) if name == "energy" else value
+    others = {name: value for name, value in recognized.items() if name not in LABELS}
+    atoms.calc = SinglePointCalculator(atoms, **results) if results or others else None
+    if atoms.calc is not None:
+        atoms.calc.results.update(others)  # some have names that its constructor does not take
+    return found
+
+
+def _check_frame(where: str, atoms: Atoms) -> None:
+    if len(atoms) == 0:
+        raise ValueError(f"{where}: the structure is empty; expected at least one atom")
+    if len(atoms) > 1 and is_isolated_atom(atoms):
+        raise ValueError(
+            f"{where}: expected one atom, since config_type is {atoms.info['config_type']}, got {len(atoms)}"
+        )
+    highest = len(chemical_symbols) - 1
+    if wrong := [int(number) for number in atoms.numbers if not 0 <= number <= highest]:
+        raise ValueError(f"{where}: atomic numbers: expected 0 to {highest}, got {wrong[0]}")
+    _check_finite(where, "positions", atoms.positions)
+    _check_finite(where, "cell", atoms.cell.array)
+
+
+def _is_due(name: str, atoms: Atoms) -> bool:
+    """Whether a structure must have a label that is required."""
+    if is_isolated_atom(atoms):
+        return name == "energy"
+    # Slabs and wires have a stress too, but many codes do not print it.
+    return name != "stress" or bool(atoms.pbc.all() and has_stress(atoms.cell.array, atoms.pbc))
+
+
+def _label(where: str, n_atoms: int, name: str, key: str, given: Any) -> np.ndarray | None:
+    """A label as an array of shape (), (atoms, 3), (6,) or (3, 3); None if it is NaN throughout."""
+    try:
+        value = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {name} ({key}): expected numbers, got {given!r}") from error
+    sizes = {"energy": (1,), "forces": (3 * n_atoms,), "stress": (6, 9)}[name]
+    if value.size not in sizes:
+        expected = " or ".join(map(str, sizes))
+        raise ValueError(f"{where}: {name} ({key}): expected {expected} numbers, got shape {value.shape}")
+    if np.isnan(value).all():
+        return None
+    _check_finite(where, f"{name} ({key})", value)
+    if name == "energy":
+        return value.reshape(())
+    return value.reshape(6) if name == "stress" and value.size == 6 else value.reshape(-1, 3)
+
+
+def _from_vasp(stress: np.ndarray) -> np.ndarray:
+    """Convert VASP's stress to ASE's unit, sign and order."""
+    order = [0, 1, 2, 4, 5, 3] if stress.size == 6 else slice(None)
+    return -0.1 * GPa * stress[order]
+
+
+def _check_finite(where: str, name: str, value: np.ndarray) -> None:
+    if not np.isfinite(value).all():
+        row = f" in row {int(np.argwhere(~np.isfinite(value))[0, 0])}" if value.ndim > 1 else ""
+        raise ValueError(f"{where}: {name}: expected finite numbers, got NaN or infinity{row}")
