@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from e3nn import o3
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph
@@ -134,13 +134,13 @@ class Allegro(EnergyModel):
         self.irreps_features = last
         self.scalars_last = None if irreps_last is None else Linear(f"{latent}x0e", last[:1])
         self.gates_last = MLP(latent, tensors_last.num_irreps) if tensors_last else None
-        self.n_scalars = last[0].mul
-        self.readout = MLP(self.n_scalars, 1)
+        n_scalars = last[0].mul
+        self.readout = MLP(n_scalars, 1)
         self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
 
-    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
+    def features(self, graph: AtomGraph, species: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms dim"]:
         """Features of each atom after the last layer, of irreps `irreps_features`, in the `ir_mul` layout."""
-        species, edge_index, n_atoms = self.species_index(graph.z), graph.edge_index, len(graph.z)
+        edge_index, n_atoms = graph.edge_index, len(graph.z)
         edges = self.edges(graph)
         scalars, tensors = self.pairs(edges, edge_index, self.embedding[species])
         for layer in self.interactions:
@@ -159,11 +159,6 @@ class Allegro(EnergyModel):
         gates = self.gates_last(scalars).split([mul for mul, _ in irreps], dim=1)
         parts = [part * gate[:, None] for part, gate in zip(blocks(tensors, irreps), gates, strict=True)]
         return torch.cat([even, summed(join(parts))], dim=1)
-
-    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
-        """Energy of each atom in eV, float64."""
-        scalars = self.node_features(graph)[:, : self.n_scalars]
-        return self.atomic_energy(self.readout(scalars).squeeze(-1), self.species_index(graph.z))
 
 
 def hidden_irreps(

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from symnets.models._energy_model import EnergyModel
 from symnets.models._import_path import import_object
 from symnets.names import did_you_mean
 
@@ -40,8 +41,8 @@ def find_architecture(name: str) -> type[nn.Module]:
         cls = import_object(name)
         if not is_energy_model(cls):
             raise ValueError(
-                f"{name}: expected a torch.nn.Module with forward(graph) whose constructor takes species "
-                "first, and cutoff"
+                f"{name}: expected a torch.nn.Module with forward(graph), or an EnergyModel with "
+                "features(graph, species), whose constructor takes species first, and cutoff"
             )
         return cls
     if name not in (known := architectures()):
@@ -53,9 +54,16 @@ def find_architecture(name: str) -> type[nn.Module]:
 
 
 def is_energy_model(cls: Any) -> bool:
-    """Whether a class is a module with `forward` whose constructor takes `species` first, and `cutoff`."""
+    """Whether a class is an architecture: a module whose constructor takes `species` first, and `cutoff`.
+
+    It defines `forward`, or `features`, from which the `forward` of `EnergyModel` computes energies.
+    """
     arguments = _arguments(cls)
-    return arguments[:1] == ["species"] and "cutoff" in arguments and cls.forward is not nn.Module.forward
+    if arguments[:1] != ["species"] or "cutoff" not in arguments:
+        return False
+    if cls.forward is EnergyModel.forward:
+        return cls.features is not EnergyModel.features
+    return cls.forward is not nn.Module.forward
 
 
 def is_image_net(cls: Any) -> bool:

@@ -154,7 +154,7 @@ class EGNN(EnergyModel):
         self.readout = MLP(channels, max(channels // 2, 1), 1)
         self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
 
-    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
+    def features(self, graph: AtomGraph, species: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms dim"]:
         """Features of each atom after the last layer, of irreps `irreps_features`."""
         vectors = graph.edge_vectors()
         distances = vectors.norm(dim=1)
@@ -164,12 +164,7 @@ class EGNN(EnergyModel):
             self.basis(distances),
             polynomial_envelope(distances / self.cutoff)[:, None],
         )
-        h, u = self.embedding[self.species_index(graph.z)], torch.zeros_like(graph.pos)
+        h, u = self.embedding[species], torch.zeros_like(graph.pos)
         for layer in self.layers:
             h, u = layer(h, u, edges)
         return torch.cat([h, u], dim=1) if self.has_vector else h
-
-    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
-        """Energy of each atom in eV, float64."""
-        scalars = self.node_features(graph)[:, : self.irreps_features[0].mul]
-        return self.atomic_energy(self.readout(scalars).squeeze(-1), self.species_index(graph.z))

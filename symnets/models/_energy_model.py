@@ -4,17 +4,17 @@ The types contain the allowed ranges, which constructors, YAML files and the com
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
 from e3nn import o3
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.config import annotated_ranges, at_least, check_values, more_than, within
 from symnets.data import AtomGraph
-from symnets.nn import SpeciesIndex, species_numbers
+from symnets.nn import AtomicEnergy, SpeciesIndex, species_numbers
 
 Cutoff = Annotated[float, more_than(0)]
 """A distance in Å."""
@@ -29,10 +29,14 @@ PerSpecies = float | Sequence[float]
 
 
 class EnergyModel(nn.Module):
-    """Base class of potentials: elements, cutoff, species embedding, and arguments for the model file.
+    """Base class of potentials: elements, cutoff, species embedding, readout, arguments for the model file.
+
+    The constructor of an architecture passes all its arguments to this constructor, then builds the layers.
+    The architecture defines `features(graph, species)` and sets `irreps_features`, `readout` and
+    `atomic_energy`: the energy of an atom is the scaled and shifted `readout` of its even scalars. One with
+    another readout overrides `energy_and_features`; one without features overrides `forward`.
 
     The base class is optional: `ForceField` takes any module with `species`, `cutoff` and `forward(graph)`.
-    The constructor of an architecture passes all its arguments to this constructor, then builds the layers.
 
     Args:
         species: elements, as symbols or atomic numbers.
@@ -46,6 +50,8 @@ class EnergyModel(nn.Module):
 
     Attributes:
         irreps_features: irreps of the features of an atom after the last layer, even scalars first.
+        readout: module from the even scalars of an atom to one number.
+        atomic_energy: scale and shift of that number, for each species.
         config: all arguments of the architecture's constructor, as the model file stores them.
         species: atomic numbers in increasing order.
         species_index: `SpeciesIndex`, from atomic numbers to indices into `species`.
@@ -57,6 +63,8 @@ class EnergyModel(nn.Module):
     """
 
     irreps_features: o3.Irreps
+    readout: nn.Module
+    atomic_energy: AtomicEnergy
 
     def __init__(
         self,
@@ -90,9 +98,32 @@ class EnergyModel(nn.Module):
         self.species_index = SpeciesIndex(self.species)
         self.embedding = nn.Parameter(torch.randn(len(self.species), width))
 
+    def features(self, graph: AtomGraph, species: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms dim"]:
+        """Features of each atom after the last layer, of irreps `irreps_features`, in the `ir_mul` layout.
+
+        Args:
+            graph: structures.
+            species: index of the species of each atom, `species_index(graph.z)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method features(graph, species)")
+
     def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
         """Features of each atom after the last layer, of irreps `irreps_features`, in the `ir_mul` layout."""
-        raise NotImplementedError(f"{type(self).__name__} has no node_features")
+        return self.features(graph, self.species_index(graph.z))
+
+    def energy_and_features(
+        self, graph: AtomGraph
+    ) -> tuple[Float[Tensor, " atoms"], Float[Tensor, "atoms dim"]]:
+        """Energy of each atom in eV, float64, and its features, in one pass through the layers."""
+        species = self.species_index(graph.z)
+        features = self.features(graph, species)
+        output = self.readout(features[:, : self.irreps_features[0].dim])
+        return self.atomic_energy(output.squeeze(-1), species), features
+
+    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
+        """Energy of each atom in eV, float64."""
+        energy, _ = self.energy_and_features(graph)
+        return energy
 
 
 def features_after_last_layer(irreps_last: str | None, scalars: o3.Irreps) -> o3.Irreps:
@@ -113,6 +144,44 @@ def features_after_last_layer(irreps_last: str | None, scalars: o3.Irreps) -> o3
             f"{irreps_last!r}"
         )
     return irreps
+
+
+def hidden_irreps(channels: int, irreps_filter: o3.Irreps, *, parity: bool) -> o3.Irreps:
+    """`channels` of each irrep of the spherical harmonics and, with `parity`, of the other parity."""
+    degrees = [(ir.l, (1, -1) if parity else (ir.p,)) for _, ir in irreps_filter]
+    return o3.Irreps([(channels, (l, p)) for l, parities in degrees for p in parities])  # noqa: E741
+
+
+def stacked_layers(
+    layer: Callable[[o3.Irreps, o3.Irreps], nn.Module],
+    irreps_in: o3.Irreps,
+    hidden: o3.Irreps,
+    last: o3.Irreps,
+    n_layers: int,
+) -> nn.ModuleList:
+    """Layers of which each reads the features of the one before, from `irreps_in` to `last`.
+
+    Args:
+        layer: (irreps of the input, irreps to compute) -> a layer, whose `irreps_out` are those that it
+            reaches.
+        irreps_in: irreps of the input of the first layer.
+        hidden: irreps to compute after each layer but the last.
+        last: irreps after the last layer.
+        n_layers: number of layers.
+
+    Raises:
+        ValueError: no path leads to an irrep of `last`.
+    """
+    layers, irreps = nn.ModuleList(), irreps_in
+    for number in range(n_layers):
+        layers.append(layer(irreps, last if number == n_layers - 1 else hidden))
+        irreps = layers[-1].irreps_out
+    if irreps != last:
+        raise ValueError(
+            f"irreps_last: no path leads to some of {last}, only to {irreps}; add to the {n_layers} layers, "
+            "or leave the others out"
+        )
+    return layers
 
 
 def per_species(name: str, value: PerSpecies, n_species: int) -> tuple[float, ...]:

@@ -140,16 +140,10 @@ class Invariant(EnergyModel):
         self.readout = MLP(channels, max(channels // 2, 1), 1)
         self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
 
-    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms channels"]:
+    def features(self, graph: AtomGraph, species: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms channels"]:
         """Scalar features of each atom after the last layer."""
-        species = self.species_index(graph.z)
         edges = self.edges(graph)
         features = self.embedding[species]
         for layer in self.exchanges:
             features = layer(features, edges, graph.edge_index, species)
         return features
-
-    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
-        """Energy of each atom in eV, float64."""
-        output = self.readout(self.node_features(graph)).squeeze(-1)
-        return self.atomic_energy(output, self.species_index(graph.z))

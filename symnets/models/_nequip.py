@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from e3nn import o3
-from jaxtyping import Float
-from torch import Tensor, nn
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from symnets.data import AtomGraph
 from symnets.models._energy_model import (
@@ -15,6 +15,8 @@ from symnets.models._energy_model import (
     PerSpecies,
     Widths,
     features_after_last_layer,
+    hidden_irreps,
+    stacked_layers,
 )
 from symnets.nn import MLP, AtomicEnergy, EdgeGeometry, Interaction
 
@@ -85,43 +87,31 @@ class NequIP(EnergyModel):
             },
         )
         self.edges = EdgeGeometry(cutoff, lmax, n_basis)
-        parities = (1, -1) if parity else (None,)
-        irreps = [o3.Irrep(l, p or (-1) ** l) for l in range(lmax + 1) for p in parities]  # noqa: E741
-        hidden = o3.Irreps([(channels, ir) for ir in irreps])
         scalars = o3.Irreps(f"{channels}x0e")
-        last = features_after_last_layer(irreps_last, scalars)
-        features, interactions = scalars, []
-        for layer in range(layers):
-            interactions.append(
-                Interaction(
-                    features,
-                    self.edges.irreps_filter,
-                    last if layer == layers - 1 else hidden,
-                    n_species=len(self.species),
-                    n_basis=n_basis,
-                    radial_hidden=radial_hidden,
-                    mean_neighbors=mean_neighbors,
-                )
-            )
-            features = interactions[-1].irreps_out
-        if features != last:
-            raise ValueError(f"irreps_last: no path leads to some of {last}, only to {features}")
-        self.irreps_features = features
-        self.interactions = nn.ModuleList(interactions)
-        self.n_scalars = features[0].mul
-        self.readout = MLP(self.n_scalars, max(self.n_scalars // 2, 1), 1)
+        self.irreps_features = features_after_last_layer(irreps_last, scalars)
+        self.interactions = stacked_layers(
+            lambda irreps_in, targets: Interaction(
+                irreps_in,
+                self.edges.irreps_filter,
+                targets,
+                n_species=len(self.species),
+                n_basis=n_basis,
+                radial_hidden=radial_hidden,
+                mean_neighbors=mean_neighbors,
+            ),
+            scalars,
+            hidden_irreps(channels, self.edges.irreps_filter, parity=parity),
+            self.irreps_features,
+            layers,
+        )
+        n_scalars = self.irreps_features[0].mul
+        self.readout = MLP(n_scalars, max(n_scalars // 2, 1), 1)
         self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
 
-    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
+    def features(self, graph: AtomGraph, species: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms dim"]:
         """Features of each atom after the last layer, of irreps `irreps_features`, in the `ir_mul` layout."""
-        species = self.species_index(graph.z)
         edges = self.edges(graph)
         features = self.embedding[species]
         for interaction in self.interactions:
             features = interaction(features, edges, graph.edge_index, species)
         return features
-
-    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
-        """Energy of each atom in eV, float64."""
-        scalars = self.node_features(graph)[:, : self.n_scalars]
-        return self.atomic_energy(self.readout(scalars).squeeze(-1), self.species_index(graph.z))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from e3nn import o3
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph
@@ -110,20 +110,13 @@ class Nequix(EnergyModel):
             features = output
         self.interactions = nn.ModuleList(interactions)
         self.irreps_features = last
-        self.n_scalars = last[0].mul
         self.readout = Linear(last[:1], "1x0e")
         self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
 
-    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
+    def features(self, graph: AtomGraph, species: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms dim"]:
         """Features of each atom after the last layer, of irreps `irreps_features`, in the `ir_mul` layout."""
-        species = self.species_index(graph.z)
         edges = self.edges(graph)
         features = self.embedding[species]
         for interaction in self.interactions:
             features = interaction(features, edges, graph.edge_index, species)
         return features
-
-    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
-        """Energy of each atom in eV, float64."""
-        scalars = self.node_features(graph)[:, : self.n_scalars]
-        return self.atomic_energy(self.readout(scalars).squeeze(-1), self.species_index(graph.z))

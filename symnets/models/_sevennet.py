@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from e3nn import o3
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.config import at_least
@@ -137,22 +137,16 @@ class SevenNet(EnergyModel):
         self.interactions = nn.ModuleList(interactions)
         self.irreps_features = features[-1]
         scalars = self.irreps_features[:1]
-        self.n_scalars = scalars.dim
-        hidden = o3.Irreps(f"{max(self.n_scalars // 2, 1)}x0e")
+        n_scalars = scalars.dim
+        hidden = o3.Irreps(f"{max(n_scalars // 2, 1)}x0e")
         self.readout = nn.Sequential(Linear(scalars, hidden), Linear(hidden, "1x0e"))
         self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
 
-    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
+    def features(self, graph: AtomGraph, species: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms dim"]:
         """Features of each atom after the last layer, of irreps `irreps_features`, in the `ir_mul` layout."""
-        species = self.species_index(graph.z)
         edges = self.edges(graph)
         # A linear layer on the one-hot species, with the factor fan_in^(-1/2) of every linear layer.
         features = self.embedding[species] * self.embedding.shape[0] ** -0.5
         for interaction in self.interactions:
             features = interaction(features, edges, graph.edge_index, species)
         return features
-
-    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
-        """Energy of each atom in eV, float64."""
-        scalars = self.node_features(graph)[:, : self.n_scalars]
-        return self.atomic_energy(self.readout(scalars).squeeze(-1), self.species_index(graph.z))

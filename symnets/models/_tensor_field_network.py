@@ -16,6 +16,8 @@ from symnets.models._energy_model import (
     PerSpecies,
     Widths,
     features_after_last_layer,
+    hidden_irreps,
+    stacked_layers,
 )
 from symnets.nn import (
     MLP,
@@ -191,49 +193,35 @@ class TensorFieldNetwork(EnergyModel):
             },
         )
         self.edges = EdgeGeometry(cutoff, lmax, n_basis, parity=parity)
-        parities = (1, -1) if parity else (1,)
-        hidden = o3.Irreps([(channels, (l, p)) for l in range(lmax + 1) for p in parities])  # noqa: E741
-        scalars = o3.Irreps(f"{channels}x0e")
-        last = features_after_last_layer(irreps_last, scalars)
+        self.irreps_features = features_after_last_layer(irreps_last, o3.Irreps(f"{channels}x0e"))
         self.first_features = InputFeatures(channels, irreps_input)
-        features, layer_list = self.first_features.irreps_out, []
-        for layer in range(layers):
-            layer_list.append(
-                TensorFieldLayer(
-                    features,
-                    self.edges.irreps_filter,
-                    last if layer == layers - 1 else hidden,
-                    n_species=len(self.species),
-                    n_basis=n_basis,
-                    radial_hidden=radial_hidden,
-                    mean_neighbors=mean_neighbors,
-                )
-            )
-            features = layer_list[-1].irreps_out
-        if features != last:
-            raise ValueError(
-                f"irreps_last: {layers} layers of lmax {lmax} reach {features} of {last}; add layers, or "
-                "leave the others out"
-            )
-        self.layers = nn.ModuleList(layer_list)
-        self.irreps_features = features
-        self.n_scalars = features[0].mul
-        self.readout = MLP(self.n_scalars, max(self.n_scalars // 2, 1), 1)
+        self.layers = stacked_layers(
+            lambda irreps_in, targets: TensorFieldLayer(
+                irreps_in,
+                self.edges.irreps_filter,
+                targets,
+                n_species=len(self.species),
+                n_basis=n_basis,
+                radial_hidden=radial_hidden,
+                mean_neighbors=mean_neighbors,
+            ),
+            self.first_features.irreps_out,
+            hidden_irreps(channels, self.edges.irreps_filter, parity=parity),
+            self.irreps_features,
+            layers,
+        )
+        n_scalars = self.irreps_features[0].mul
+        self.readout = MLP(n_scalars, max(n_scalars // 2, 1), 1)
         self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
 
-    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
+    def features(self, graph: AtomGraph, species: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms dim"]:
         """Features of each point after the last layer, of irreps `irreps_features`, in the `ir_mul` layout.
 
         Raises:
             ValueError: the graph has no field `features` of irreps `irreps_input`.
         """
-        species, edges = self.species_index(graph.z), self.edges(graph)
+        edges = self.edges(graph)
         features = self.first_features(self.embedding[species], graph)
         for layer in self.layers:
             features = layer(features, edges, graph.edge_index, species)
         return features
-
-    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
-        """Energy of each atom in eV, float64."""
-        scalars = self.node_features(graph)[:, : self.n_scalars]
-        return self.atomic_energy(self.readout(scalars).squeeze(-1), self.species_index(graph.z))
