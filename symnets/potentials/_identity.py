@@ -15,12 +15,15 @@ from symnets.yaml_files import read_yaml
 # Options that do not decide the weights; the device changes rounding alone.
 FREE = ("output", "max_minutes", "patience", "checkpoint_every", "device", "deterministic")
 
+FREE_OF_DATA = ("require_all", "in_memory", "workers")
+
 
 def identity(
     config: TrainConfig, train: Sequence[AtomGraph], validation: Sequence[AtomGraph], stats: Statistics
 ) -> str:
-    """Hash of the configuration without the options in `FREE`, and hash of the data, joined by a dash."""
-    return f"{fingerprint(_binding(config))}-{data_digest(train, validation, stats)}"
+    """Hash of the configuration without the options in `FREE` and `FREE_OF_DATA`, and hash of the data, joined
+    by a dash."""
+    return f"{fingerprint(_binding(asdict(config)))}-{data_digest(train, validation, stats)}"
 
 
 def data_digest(train: Sequence[AtomGraph], validation: Sequence[AtomGraph], stats: Statistics) -> str:
@@ -30,7 +33,7 @@ def data_digest(train: Sequence[AtomGraph], validation: Sequence[AtomGraph], sta
         digest.update(f"{len(graphs)} structures".encode())
         for graph in graphs:
             tensors = sorted(f"{TENSOR}{name}" for name in labels(graph).tensors or {})
-            for name in ("z", "pos", "cell", "pbc", "energy", "forces", "stress", "charge", *tensors):
+            for name in ("z", "pos", "cell", "pbc", "energy", "forces", "stress", "charge", "weight", *tensors):
                 if (value := graph.get(name)) is not None:
                     digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
                     digest.update(value.detach().cpu().contiguous().numpy().tobytes())
@@ -63,13 +66,20 @@ def check_identity(checkpoint: Path, expected: str, config: TrainConfig) -> str:
             which = f": {', '.join(differences)}" if differences else ""
             raise ValueError(f"{checkpoint}: the checkpoint is of another configuration{which}; {advice}")
     if stored.partition("-")[2] != expected.partition("-")[2]:
-        files = [config.data.train, config.data.validation, config.data.isolated_atoms]
-        named = ", ".join(file for file in files if file is not None)
+        named = ", ".join(_files(config))
         older = "" if differences is None else ", or an older symnets read them otherwise"
         raise ValueError(
             f"{checkpoint}: the data files changed since it was written{older} ({named}); {advice}"
         )
     return stored
+
+
+def _files(config: TrainConfig) -> list[str]:
+    """Paths of the data, as configured."""
+    files = []
+    for paths in (config.data.train, config.data.validation, config.data.isolated_atoms):
+        files += [paths] if isinstance(paths, str) else paths or []
+    return files
 
 
 def _differences(checkpoint: Path, config: TrainConfig) -> list[str] | None:
@@ -81,10 +91,10 @@ def _differences(checkpoint: Path, config: TrainConfig) -> list[str] | None:
     try:
         # As plain values: a configuration can name a module to import.
         stored = read_yaml(checkpoint.with_name("config.yaml"))
-        before = dict(_flat({name: stored[name] for name in _binding(config) if name in stored}))
+        before = dict(_flat(_binding(stored)))
     except (OSError, ValueError, KeyError, TypeError):  # lost or edited
         return None
-    now = dict(_flat(json.loads(json.dumps(_binding(config)))))
+    now = dict(_flat(json.loads(json.dumps(_binding(asdict(config))))))
     differences = [
         f"{name} was {before.get(name)} and is {now.get(name)} now"
         for name in {**before, **now}
@@ -93,10 +103,17 @@ def _differences(checkpoint: Path, config: TrainConfig) -> list[str] | None:
     return None if not differences and before.keys() == now.keys() else differences
 
 
-def _binding(config: TrainConfig) -> dict[str, Any]:
-    values = {name: value for name, value in asdict(config).items() if name not in FREE}
-    if not values["tensors"]:  # configurations of older releases have none
-        del values["tensors"]
+def _binding(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that decide the weights; those that configurations of older releases lack only where set."""
+    values = {name: value for name, value in config.items() if name not in FREE}
+    for name in ("tensors", "finetune"):
+        if not values.get(name):
+            values.pop(name, None)
+    values["data"] = {
+        name: value
+        for name, value in dict(values["data"]).items()
+        if name not in FREE_OF_DATA and (name not in ("weight_key", "config_type_weights") or value)
+    }
     return values
 
 

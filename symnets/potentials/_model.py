@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -61,7 +62,7 @@ def _irreps_last(options: Mapping[str, Any], outputs: Mapping[str, TensorOutput]
 
 
 def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Optimizer of a model's parameters."""
+    """Optimizer of a model's parameters; those that are frozen get no gradient and stay."""
     if options.method == "Muon":
         # Rows of an embedding are looked up one by one, so it is no linear map. Weights of MACE's products,
         # a matrix of paths and channels a species, are none either, but learn as well by Muon as by Adam.
@@ -87,6 +88,8 @@ def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.O
 def build_state(config: TrainConfig, model: nn.Module, batches: int) -> tuple[TrainState, int]:
     """The state at step 0, and the number of steps of the whole training."""
     options = config.optimizer
+    if config.finetune is not None:  # of updates of weights, which start at 0
+        options = replace(options, weight_decay=config.finetune.decay_to_start)
     optimizer = build_optimizer(options, model)
     total = options.epochs * batches
     schedule = learning_rate(

@@ -1,0 +1,229 @@
+"""Replay: structures with labels of the foundation model that are mixed into training on other data."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import chemical_symbols
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from symnets.data import (
+    AtomGraph,
+    Loader,
+    build_graphs,
+    find_data,
+    is_isolated_atom,
+    read_structures,
+    split,
+    write_structures,
+)
+from symnets.models import ForceField
+from symnets.observables import predictions
+from symnets.potentials._finetune_config import GENERATED, FinetuneConfig
+from symnets.potentials._generated import generated_structures
+
+TRAIN, TEST = "replay.xyz", "replay_test.xyz"
+"""Files of replayed structures in the folder of the training."""
+_STRONGEST, _TENSEST = 15.0, 0.6
+"""Largest force component in eV/Å and stress component in eV/Å³ of generated structures."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Replayed structures to train on and to measure forgetting on, as graphs with labels."""
+
+    train: list[AtomGraph]
+    test: list[AtomGraph]
+    source: str
+    """Where the structures come from, in words."""
+
+
+def write_replay(
+    finetune: FinetuneConfig, force_field: ForceField, elements: Sequence[int], folder: Path, seed: int
+) -> None:
+    """Write the replayed structures of a training with a model's energies, forces and stress to its folder.
+
+    Without `finetune.replay` there are only those to test on. Files that are there already are kept: a
+    resumed training reads them again.
+
+    Args:
+        finetune: see `FinetuneConfig`.
+        force_field: the model that labels them.
+        elements: atomic numbers of generated structures.
+        folder: of the training.
+        seed: the structures are a function of the elements and the seed.
+
+    Raises:
+        ValueError: the file of the user has an element that the model lacks, or too few structures.
+    """
+    sizes = _sizes(finetune)
+    paths = {name: folder / name for name, size in sizes.items() if size}
+    if all(path.exists() for path in paths.values()):
+        return
+    if finetune.replay in (None, GENERATED):
+        made = _accepted(force_field, generated_structures(elements, seed))
+        parts = {TEST: list(islice(made, sizes[TEST])), TRAIN: list(islice(made, sizes[TRAIN]))}
+    else:
+        parts = _of_file(str(finetune.replay), force_field, sizes, seed)
+    for name, path in paths.items():
+        write_structures(path, parts[name])
+
+
+def read_replay(finetune: FinetuneConfig, force_field: ForceField, folder: Path) -> Replay:
+    """The structures that `write_replay` wrote, as graphs for the model."""
+    graphs = {
+        name: _graphs(read_structures(folder / name), force_field) if size else []
+        for name, size in _sizes(finetune).items()
+    }
+    generated = finetune.replay in (None, GENERATED)
+    source = "generated crystals and molecules" if generated else f"structures of {finetune.replay}"
+    return Replay(graphs[TRAIN], graphs[TEST], source)
+
+
+def _sizes(finetune: FinetuneConfig) -> dict[str, int]:
+    n_train = 0 if finetune.replay is None else finetune.n_replay
+    return {TRAIN: n_train, TEST: finetune.n_replay_test}
+
+
+class MixedExamples(Sequence[AtomGraph]):
+    """Graphs of the data, then replayed graphs, all with the fields of the former.
+
+    Fields that replayed graphs lack are NaN labels, and weights of 1.
+
+    Args:
+        own: graphs of the data.
+        replayed: graphs with labels of the foundation model.
+        heads: whether to number the heads: 0 of the data, 1 of the foundation model.
+    """
+
+    def __init__(self, own: Sequence[AtomGraph], replayed: Sequence[AtomGraph], *, heads: bool) -> None:
+        self.own, self.heads = own, heads
+        self.replayed = [_like(own[0], graph) for graph in replayed]
+
+    def __len__(self) -> int:
+        return len(self.own) + len(self.replayed)
+
+    def __getitem__(self, index: int) -> AtomGraph:  # pyright: ignore[reportIncompatibleMethodOverride]
+        n_own = len(self.own)
+        graph = self.own[index] if index < n_own else self.replayed[index - n_own]
+        return with_head(graph, int(index >= n_own)) if self.heads else graph
+
+
+class MixedLoader(Loader):
+    """Loader whose epochs have all graphs of the data, and of the replayed ones as many as a ratio says.
+
+    Replayed graphs are drawn anew for each epoch; all are drawn equally often.
+
+    Args:
+        examples: the graphs.
+        batch_size: graphs of a batch.
+        ratio: replayed graphs in an epoch for each graph of the data.
+        seed: of the random orders.
+        part: as of a `Loader`.
+    """
+
+    def __init__(
+        self,
+        examples: MixedExamples,
+        batch_size: int,
+        *,
+        ratio: float,
+        seed: int,
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
+        super().__init__(examples, batch_size, shuffle=True, seed=seed, part=part)
+        self.n_own, self.n_replayed = len(examples.own), len(examples.replayed)
+        self.drawn = round(ratio * self.n_own) if self.n_replayed else 0
+
+    def __len__(self) -> int:
+        return -(-(self.n_own + self.drawn) // self.batch_size)
+
+    def order(self, number: int) -> list[int]:
+        """Indices of the examples in the order of an epoch, given by its number."""
+        random = np.random.default_rng([self.seed, number])
+        # One endless sequence of permutations, of which each epoch has the next piece.
+        places = np.arange(number * self.drawn, (number + 1) * self.drawn)
+        passes = {
+            turn: np.random.default_rng([self.seed, turn, 1]).permutation(self.n_replayed)
+            for turn in np.unique(places // max(self.n_replayed, 1)).tolist()
+        }
+        drawn = [self.n_own + int(passes[p // self.n_replayed][p % self.n_replayed]) for p in places.tolist()]
+        return random.permutation([*range(self.n_own), *drawn]).tolist()
+
+
+def with_head(graph: AtomGraph, head: int) -> AtomGraph:
+    """A shallow copy of a graph with the number of its head."""
+    graph = copy.copy(graph)
+    graph.head = torch.full((graph.n_graphs,), head)
+    return graph
+
+
+def _like(first: AtomGraph, graph: AtomGraph) -> AtomGraph:
+    """A graph with the fields of another one."""
+    graph = copy.copy(graph)
+    for name in set(graph.keys()) - set(first.keys()):
+        del graph[name]
+    for name, value in first.to_dict().items():
+        if name in graph:
+            continue
+        per_atom = value.shape[:1] == first.z.shape and value.ndim > 1
+        shape = (len(graph.z) if per_atom else 1, *value.shape[1:])
+        graph[name] = torch.full(shape, 1.0 if name == "weight" else torch.nan, dtype=value.dtype)
+    return graph
+
+
+def _accepted(force_field: ForceField, structures: Iterator[Atoms]) -> Iterator[Atoms]:
+    """The structures with labels of a model, without those of extreme forces or stress."""
+    while True:
+        for atoms in labelled_by(force_field, list(islice(structures, 16))):
+            stress = np.abs(atoms.calc.results.get("stress", np.zeros(1))).max()  # pyright: ignore
+            forces = np.abs(atoms.calc.results["forces"]).max()  # pyright: ignore
+            if forces < _STRONGEST and stress < _TENSEST:
+                yield atoms
+
+
+def _of_file(path: str, force_field: ForceField, sizes: dict[str, int], seed: int) -> dict[str, list[Atoms]]:
+    """Structures of a file for training and test, with labels of a model."""
+    structures = [atoms for atoms in read_structures(find_data(path)) if not is_isolated_atom(atoms)]
+    if len(structures) < 2:
+        raise ValueError(f"{path}: expected two or more structures to replay, got {len(structures)}")
+    unknown = {int(z) for atoms in structures for z in atoms.numbers} - set(force_field.species)
+    if unknown:
+        symbols = ", ".join(chemical_symbols[z] for z in sorted(unknown))
+        raise ValueError(f"{path}: has {symbols}, which the foundation model lacks; leave those frames out")
+    n_test = min(sizes[TEST], max(len(structures) // 5, 1))
+    n_train = min(sizes[TRAIN], len(structures) - n_test)
+    parts = split(len(structures), (n_test, n_train), seed)
+    test, train = (labelled_by(force_field, [structures[int(i)] for i in part]) for part in parts)
+    return {TRAIN: train, TEST: test}
+
+
+def labelled_by(force_field: ForceField, structures: Sequence[Atoms]) -> list[Atoms]:
+    """Copies of structures with energy, forces and stress of a model as labels."""
+    if not structures:
+        return []
+    predicted = predictions(force_field, Loader(_graphs(structures, force_field), 8))
+    forces = np.split(predicted.forces, np.cumsum(predicted.n_atoms)[:-1])
+    labelled = []
+    for index, atoms in enumerate(structures):
+        made = {name: value for name, value in atoms.info.items() if name == "made"}
+        atoms = Atoms(
+            numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=made
+        )
+        results = {"energy": float(predicted.energy[index]), "forces": forces[index].astype(float)}
+        if np.isfinite(predicted.stress[index]).all():
+            results["stress"] = full_3x3_to_voigt_6_stress(predicted.stress[index].astype(float))
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        labelled.append(atoms)
+    return labelled
+
+
+def _graphs(structures: Sequence[Atoms], force_field: ForceField) -> list[AtomGraph]:
+    dtype = next(p.dtype for p in force_field.parameters() if p.is_floating_point())
+    return build_graphs(structures, force_field.cutoff, dtype=dtype)
