@@ -13,7 +13,7 @@ from symnets.cli._parse import parse
 from symnets.config import read_config
 from symnets.files import expanded
 from symnets.potentials import DataConfig, ModelConfig, TrainConfig, train
-from symnets.training import INTERRUPTED
+from symnets.training import INTERRUPTED, is_first_process
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,11 @@ class Train:
     def run(self) -> int:
         """Train with progress on standard error; returns 0 when done, 130 if interrupted."""
         state = train(self.settings, resume=self.resume, summary=True)
+        interrupted = state.history.reason == INTERRUPTED
+        if not is_first_process():
+            return 130 if interrupted else 0
         console, folder = Console(stderr=True), expanded(self.settings.output)
         console.print(f"stopped at step {state.step}: {state.history.reason}; see {folder}", soft_wrap=True)
-        interrupted = state.history.reason == INTERRUPTED
         if interrupted or "wall time" in state.history.reason:
             console.print("pass --resume to the same command to continue", soft_wrap=True)
         return 130 if interrupted else 0

@@ -129,9 +129,12 @@ class Loader:
         batch_size: number of examples of a batch; the last batch of an epoch may be smaller.
         shuffle: whether each epoch has a new random order; if not, the examples keep their order.
         seed: of the random orders.
+        part: (r, n) for part r of n of each batch, for process r of n that train together. The parts of a
+            batch differ in size by one example at most. In place of a part of no example, of a last batch of
+            fewer than n, comes the batch's first example, with a `share` of 0.
 
     Raises:
-        ValueError: no examples, batch_size below 1, or a negative seed.
+        ValueError: no examples, batch_size below 1 or below the number of parts, or a negative seed.
     """
 
     def __init__(
@@ -141,6 +144,7 @@ class Loader:
         *,
         shuffle: bool = False,
         seed: int = 0,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if len(examples) == 0:
             raise ValueError("examples: expected at least one, got none")
@@ -148,7 +152,12 @@ class Loader:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         if seed < 0:
             raise ValueError(f"seed: expected a number >= 0, got {seed}")
+        if batch_size < part[1]:
+            raise ValueError(
+                f"batch_size: expected at least {part[1]}, one example for each process, got {batch_size}"
+            )
         self.examples, self.batch_size, self.shuffle, self.seed = examples, batch_size, shuffle, seed
+        self.part = part
 
     def __len__(self) -> int:
         """Number of batches of an epoch."""
@@ -165,11 +174,28 @@ class Loader:
         generator = _generator(np.random.SeedSequence([self.seed, number]))
         return torch.randperm(len(self.examples), generator=generator, device="cpu").tolist()
 
+    def share(self, batch: int) -> float:
+        """Examples of the own part of a batch, divided by those of the whole batch."""
+        size = min(self.batch_size, len(self.examples) - batch * self.batch_size)
+        first, last = self._own(size)
+        return (last - first) / size
+
+    def _own(self, size: int) -> tuple[int, int]:
+        """Index of the first example and of that after the last of the own part of a batch."""
+        own, parts = self.part
+        return size * own // parts, size * (own + 1) // parts
+
+    def _rows(self, order: Sequence[int], batch: int) -> Sequence[int]:
+        """Examples of the own part of a batch; of an empty part one example of the batch."""
+        rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        first, last = self._own(len(rows))
+        return rows[first:last] or rows[:1]
+
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """Batches `start`, `start + 1`, ... of an epoch; earlier batches are not collated."""
+        """Batches `start`, `start + 1`, ... of an epoch, or the part of each; earlier ones are not collated."""
         order = self.order(number)
         for batch in range(start, len(self)):
-            rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            rows = self._rows(order, batch)
             if isinstance(self.examples, TensorPairs) and type(self.examples).__getitem__ is _PAIR:
                 yield Batch(*self.examples.batch(rows, partial(self.generator, number, batch)))
             else:

@@ -2,19 +2,22 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, replace
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from symnets.config import write_config
-from symnets.data import AtomGraph, Loader
+from symnets.data import AtomGraph, Loader, Statistics
 from symnets.device import usable_device
 from symnets.files import expanded, locked
+from symnets.models import ForceField
 from symnets.potentials._config import TrainConfig
 from symnets.potentials._data import load_data
+from symnets.potentials._finetune import BestFinetuned, Start, load_foundation, start_finetuning
+from symnets.potentials._finetune_report import finetune_report
 from symnets.potentials._identity import check_identity, identity
 from symnets.potentials._model import build_model, build_state
 from symnets.potentials._tensor_statistics import TensorStatistics, tensor_statistics
@@ -27,10 +30,14 @@ from symnets.potentials._validation import (
     shown,
     validation_errors,
 )
+from symnets.report import terminal_table
 from symnets.training import (
+    INTERRUPTED,
     Callback,
     Checkpoint,
     CSVLog,
+    Observable,
+    Processes,
     ProgressBar,
     ProgressLines,
     StopRule,
@@ -44,6 +51,7 @@ from symnets.training import (
     every,
     first_of,
     forces_term,
+    joined_processes,
     max_steps,
     no_improvement,
     stress_term,
@@ -64,6 +72,9 @@ def train(
     - `checkpoint.safetensors`: the last state of the training, from which `resume` continues,
     - `config.yaml`, `history.csv`, `tensorboard/`.
 
+    Started by torchrun, several processes train one model, see `Processes`: each takes a part of every batch,
+    and the first writes the files.
+
     Args:
         config: see `TrainConfig`.
         resume: continue from the checkpoint, if there is one.
@@ -78,49 +89,110 @@ def train(
         ValueError: the checkpoint is of another configuration or other data, see `check_identity`; the
             data are too few or lack labels, see `load_data`; the device cannot be used.
         FloatingPointError: the loss is no longer finite.
+        ConnectionError: another process of this training ended.
     """
     config = replace(config, output=str(expanded(config.output)))
-    with locked(config.output):
-        return _train(config, resume=resume, progress=progress, summary=summary)
+    with joined_processes(config.device) as processes, ExitStack() as stack:
+        with processes.together():
+            if processes.first:
+                stack.enter_context(locked(config.output))
+                if not resume:
+                    _check_new(Path(config.output))
+        with processes.together():
+            foundation = None
+            if config.finetune is not None:
+                foundation, config = load_foundation(config)
+            prepared = _prepare(config, foundation, processes, resume=resume)
+        return _train(config, prepared, processes, progress=progress, summary=summary)
 
 
-def _train(config: TrainConfig, *, resume: bool, progress: bool, summary: bool) -> TrainState:
-    """Train in a folder that is locked."""
-    folder = Path(config.output)
-    checkpoint = Checkpoint(folder / "checkpoint.safetensors", config.checkpoint_every)
-    if not resume and (checkpoint.path.exists() or (folder / "model.safetensors").exists()):
+def _check_new(folder: Path) -> None:
+    """Raise FileExistsError if a folder contains a training."""
+    if any((folder / name).exists() for name in ("checkpoint.safetensors", "model.safetensors")):
         raise FileExistsError(
             f"{folder} already contains a training; pass --resume to continue it, or choose another --output"
         )
-    device = usable_device(config.device)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """All that a training starts from."""
+
+    state: TrainState
+    total: int
+    """Steps of the whole training."""
+    loader: Loader
+    validation: Sequence[AtomGraph]
+    stats: Statistics
+    tensors: Mapping[str, TensorStatistics]
+    checkpoint: Checkpoint
+    start: Start | None
+    """Start of a fine-tuning."""
+
+
+def _prepare(
+    config: TrainConfig, foundation: ForceField | None, processes: Processes, *, resume: bool
+) -> _Prepared:
+    """Data, model and state, from the checkpoint if there is one to resume from."""
+    checkpoint = Checkpoint(Path(config.output) / "checkpoint.safetensors", config.checkpoint_every)
+    usable_device(config.device)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     train_graphs, validation_graphs, stats = load_data(config)
-    checkpoint.fingerprint = today = identity(config, train_graphs, validation_graphs, stats)
+    start, decisive = None, train_graphs
+    if foundation is not None:
+        start = start_finetuning(config, foundation, train_graphs, stats)
+        decisive = [*train_graphs, *start.replay.train]
+    checkpoint.fingerprint = today = identity(config, decisive, validation_graphs, stats)
     resuming = resume and checkpoint.path.exists()
     if resuming:
         checkpoint.fingerprint = check_identity(checkpoint.path, checkpoint.fingerprint, config)
-    loader = Loader(train_graphs, config.optimizer.batch_size, shuffle=True, seed=config.seed)
+    loader = Loader(
+        train_graphs,
+        config.optimizer.batch_size,
+        shuffle=True,
+        seed=config.seed,
+        part=(processes.rank, processes.size),
+    )
+    if start is not None:
+        loader = start.loader(processes)
     tensors = {
         name: tensor_statistics(name, tensor.output(name), train_graphs, stats.species)
         for name, tensor in config.tensors.items()
         if tensor.weight
     }
-    model = build_model(config, stats, {name: tensor.output for name, tensor in tensors.items()})
+    if start is None:
+        model = build_model(config, stats, {name: tensor.output for name, tensor in tensors.items()})
+    else:
+        model, stats = start.model, start.statistics(stats)
     state, total = build_state(config, model, len(loader))
     if resuming:
         checkpoint.restore(state)
         if checkpoint.fingerprint != today:  # written by an older symnets
             checkpoint.fingerprint = today
-            checkpoint.write(state)
+            if processes.first:
+                checkpoint.write(state)
+    return _Prepared(state, total, loader, validation_graphs, stats, tensors, checkpoint, start)
 
-    console = Console(stderr=True)
+
+def _train(
+    config: TrainConfig, prepared: _Prepared, processes: Processes, *, progress: bool, summary: bool
+) -> TrainState:
+    """Train in a folder that is locked; of several processes, only the first writes and prints."""
+    state, console, folder = prepared.state, Console(stderr=True), Path(config.output)
+    summary = summary and processes.first
+    processes.check_same_start(state.step, state.model, *([state.averaged] if state.averaged else []))
     if summary:
-        _print(console, before_training(stats, len(validation_graphs), model, tensors))
-        _print(console, [f"warning: {warning}" for warning in data_warnings(stats)], style="yellow")
-    write_config(config, folder / "config.yaml")
-    rules = [max_steps(total), diverged()]
+        lines = before_training(prepared.stats, len(prepared.validation), state.model, prepared.tensors)
+        _print(console, lines if prepared.start is None else [*lines, *prepared.start.lines()])
+        warnings = [f"warning: {warning}" for warning in data_warnings(prepared.stats)]
+        if prepared.start is not None:
+            warnings += [f"warning: {warning}" for warning in prepared.start.references.warnings]
+        _print(console, warnings, style="yellow")
+    if processes.first:
+        write_config(config, folder / "config.yaml")
+    rules = [max_steps(prepared.total), diverged()]
     if config.max_minutes is not None:
         rules.append(wall_time(60 * config.max_minutes, since=state.seconds))
     if config.patience is not None:
@@ -129,15 +201,19 @@ def _train(config: TrainConfig, *, resume: bool, progress: bool, summary: bool) 
     if reason := stop(state):
         state.history.reason = reason
     else:
-        with _same_bits(device) if config.deterministic else nullcontext():
-            _fit(
-                config, state, total, stop, loader, validation_graphs, tensors, checkpoint, progress=progress
-            )
-    if reason := diverged()(state):
-        raise FloatingPointError(reason)
+        with _same_bits(state.device) if config.deterministic else nullcontext():
+            _fit(config, prepared, stop, processes, progress=progress)
+    with processes.together():
+        if reason := diverged()(state):
+            raise FloatingPointError(reason)
     if summary:
         lines = after_training(state.history, criterion(config), folder / "model.safetensors", shown(config))
         _print(console, lines)
+    whole = state.history.reason != INTERRUPTED and (folder / "model.safetensors").exists()
+    if prepared.start is not None and processes.first and whole:
+        table = finetune_report(prepared.start, prepared.validation, folder)
+        if summary:
+            console.print(terminal_table(table, "before and after"))
     return state
 
 
@@ -163,18 +239,10 @@ def _print(console: Console, lines: Iterable[str], style: str | None = None) -> 
 
 
 def _fit(
-    config: TrainConfig,
-    state: TrainState,
-    total: int,
-    stop: StopRule,
-    loader: Loader,
-    validation_graphs: Sequence[AtomGraph],
-    tensors: Mapping[str, TensorStatistics],
-    checkpoint: Checkpoint,
-    *,
-    progress: bool,
+    config: TrainConfig, prepared: _Prepared, stop: StopRule, processes: Processes, *, progress: bool
 ) -> None:
     """Train until the stop rule holds; model, checkpoint and logs are written to the folder."""
+    state, loader, tensors = prepared.state, prepared.loader, prepared.tensors
     folder = Path(config.output)
     loss = weighted_sum(
         (config.loss.energy, energy_term(config.loss.huber)),
@@ -188,23 +256,34 @@ def _fit(
             for name, tensor in tensors.items()
         ),
     )
-    dynamics = descend(state, loss, loader, clip_norm=config.optimizer.clip_norm)
+    dynamics = descend(state, loss, loader, clip_norm=config.optimizer.clip_norm, processes=processes)
     if config.optimizer.average is not None:
         dynamics = averaged(dynamics, config.optimizer.average)
-    validation = Loader(validation_graphs, max(config.optimizer.batch_size, 25))
+    validation = Loader(processes.part(prepared.validation), max(config.optimizer.batch_size, 25))
+    best = BestModel(folder / "model.safetensors", criterion(config), asdict(config))
+    if prepared.start is not None:
+        best = BestFinetuned(best.path, best.criterion, best.config, prepared.start.facts())
     callbacks: list[Callback] = [
-        BestModel(folder / "model.safetensors", criterion(config), asdict(config)),
+        best,
         CSVLog(folder / "history.csv"),
         TensorBoardLog(folder / "tensorboard"),
-        checkpoint,
+        prepared.checkpoint,
     ]
     if progress:
-        callbacks.append(_progress(config, total, state.seconds))
+        callbacks.append(_progress(config, prepared.total, state.seconds))
+    together = processes if len(prepared.validation) >= processes.size else Processes()
+    observables: dict[str, Observable] = {
+        "validation": lambda state: validation_errors(state, validation, tensors, together)
+    }
+    if prepared.start is not None and prepared.start.tests:
+        replayed = Loader(prepared.start.tests, max(config.optimizer.batch_size, 25))
+        observables["replay"] = lambda state: validation_errors(state, replayed)
     Trainer(
         stop=stop,
-        observables={"validation": lambda state: validation_errors(state, validation, tensors)},
+        observables=observables,
         record=every(config.validate_every or max(len(loader), 50)),
-        callbacks=callbacks,
+        callbacks=callbacks if processes.first else [],
+        processes=processes,
     ).fit(dynamics)
 
 

@@ -14,7 +14,7 @@ from symnets.observables import errors, predictions, tensor_error, tensor_predic
 from symnets.potentials._config import TrainConfig
 from symnets.potentials._tensor_statistics import TensorStatistics
 from symnets.provenance import provenance
-from symnets.training import Callback, History, TrainState
+from symnets.training import Callback, History, Processes, TrainState
 
 
 def criterion(config: TrainConfig) -> str:
@@ -28,27 +28,31 @@ def criterion(config: TrainConfig) -> str:
 
 
 def validation_errors(
-    state: TrainState, loader: Loader, tensors: Mapping[str, TensorStatistics] | None = None
+    state: TrainState,
+    loader: Loader,
+    tensors: Mapping[str, TensorStatistics] | None = None,
+    processes: Processes = Processes(),  # noqa: B008 (it cannot be changed)
 ) -> dict[str, float]:
     """MAE and RMSE of all labelled quantities, in eV, eV/Å, eV/Å³ and the units of the tensors' labels.
 
-    `tensors_rmse` is the root mean square of the RMSE of all tensors, each in units of its deviation.
+    `tensors_rmse` is the root mean square of the RMSE of all tensors, each in units of its deviation. Each of
+    several processes has a loader of its part of the structures; all get the errors over all structures.
     """
     model = state.ema_model
     if not isinstance(model, TensorModel):
-        return _energy_errors(model, loader)
-    measured = {} if model.force_field is None else _energy_errors(model.force_field, loader)
+        return _energy_errors(model, loader, processes)
+    measured = {} if model.force_field is None else _energy_errors(model.force_field, loader, processes)
     squares = []
     for name, values in tensor_predictions(model, loader).items():
-        if (error := tensor_error(values)) is not None and tensors is not None:
+        if (error := tensor_error(processes.gathered(values))) is not None and tensors is not None:
             measured |= {f"{name}_mae": error.mae, f"{name}_rmse": error.rmse}
             squares.append((error.rmse / np.sqrt(np.mean(np.square(tensors[name].deviation)))) ** 2)
     return measured | {"tensors_rmse": float(np.sqrt(np.mean(squares)))}
 
 
-def _energy_errors(model: nn.Module, loader: Loader) -> dict[str, float]:
+def _energy_errors(model: nn.Module, loader: Loader, processes: Processes) -> dict[str, float]:
     """MAE and RMSE of energies, forces and stress, as far as they are labelled."""
-    measured = errors(predictions(model, loader))
+    measured = errors(processes.gathered(predictions(model, loader)))
     named = {
         "energy_per_atom": measured.energy_per_atom,
         "energy": measured.energy,
@@ -86,7 +90,11 @@ class BestModel(Callback):
             model = state.ema_model
             assert isinstance(model, ForceField | TensorModel)
             extra = {"training": self.config, "errors": dict(row), "provenance": provenance()}
-            save(model, self.path, extra=extra)
+            self.write(model, extra)
+
+    def write(self, model: ForceField | TensorModel, extra: Mapping[str, Any]) -> None:
+        """Write the model to its file."""
+        save(model, self.path, extra=extra)
 
 
 # Errors by name of the observable: label, factor, format.
@@ -104,7 +112,8 @@ def shown(config: TrainConfig) -> dict[str, tuple[str, float, str]]:
         for name, tensor in config.tensors.items()
         if tensor.weight
     }
-    return (SHOW if config.has_energies else {}) | tensors
+    forgotten = {} if config.finetune is None else {"replay/forces_rmse": ("replay F RMSE", 1000.0, ".1f")}
+    return (SHOW if config.has_energies else {}) | tensors | forgotten
 
 
 def before_training(

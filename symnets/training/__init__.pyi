@@ -7,6 +7,9 @@ from ._checkpoint import Checkpoint as Checkpoint
 from ._checkpoint import Stateful as Stateful
 from ._dense_output import DenseOutput as DenseOutput
 from ._descend_members import descend_members as descend_members
+from ._distributed import Processes as Processes
+from ._distributed import is_first_process as is_first_process
+from ._distributed import joined_processes as joined_processes
 from ._dynamics import averaged as averaged
 from ._dynamics import descend as descend
 from ._dynamics import safe_convolutions as safe_convolutions
@@ -66,6 +69,7 @@ __all__ = [
     "Muon",
     "Observable",
     "PointwiseLoss",
+    "Processes",
     "ProgressBar",
     "ProgressLines",
     "QuadraticHinge",
@@ -89,6 +93,8 @@ __all__ = [
     "first_of",
     "forces_term",
     "gradient_flow",
+    "is_first_process",
+    "joined_processes",
     "learning_rate",
     "levenberg_marquardt",
     "log_spaced",

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from symnets.data import Batch, Loader
 from symnets.loss import Loss, mean_loss
+from symnets.training._distributed import Processes
 from symnets.training._state import TrainState
 
 
@@ -35,7 +36,12 @@ def safe_convolutions() -> Iterator[None]:
 
 
 def descend(
-    state: TrainState, loss: Loss, loader: Loader, *, clip_norm: float | None = None
+    state: TrainState,
+    loss: Loss,
+    loader: Loader,
+    *,
+    clip_norm: float | None = None,
+    processes: Processes = Processes(),  # noqa: B008 (it cannot be changed)
 ) -> Iterator[TrainState]:
     """Stochastic gradient descent: one step of the optimiser a batch, on the mean loss of its examples.
 
@@ -51,8 +57,10 @@ def descend(
         loss: per example, or a mean such as `nn.CrossEntropyLoss()`.
         loader: examples.
         clip_norm: largest norm of the gradient (Euclidean, over all weights).
+        processes: that train the model together; the loader of each yields its part of the batches.
 
     Raises:
+        ConnectionError: another process ended, see `Processes`.
         ValueError: no optimiser of the model, one that needs a closure (LBFGS), a scheduler that needs a
             metric (ReduceLROnPlateau), another loader, or a loss that is neither per example nor a mean.
     """
@@ -63,16 +71,20 @@ def descend(
     device = weights[0].device
     while True:
         number, start = divmod(state.step, len(loader))
-        for batch in loader.epoch(number, start):
+        for index, batch in enumerate(loader.epoch(number, start), start):
             model.train()
             optimizer.zero_grad()
             inputs, targets = Batch.of(batch).to(device)
             with safe_convolutions():
                 each = mean_loss(loss, model(inputs), targets, members=members)
+                if processes.size > 1:
+                    each = each * loader.share(index)
                 # The sum over members gives each the gradient of its own mean. Only the weights get
                 # gradients: positions are differentiable, too, where there are forces, and theirs would cost
                 # time.
                 each.sum().backward(inputs=weights)
+            processes.sum_gradients(weights)
+            last_loss = _mean(processes.sum(each.detach()))
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, clip_norm)
             state.learning_rate = float(optimizer.param_groups[0]["lr"])
@@ -81,7 +93,6 @@ def descend(
                 state.scheduler.step()
             state.step += 1
             state.epoch = state.step / len(loader)
-            last_loss = _mean(each.detach())
             # Left on the GPU, so that the next batch is made while the GPU works.
             state.last_loss = last_loss if device.type == "cuda" else float(last_loss)
             yield state

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from symnets.interrupt import interruptible
 from symnets.training._callbacks import Callback
+from symnets.training._distributed import Processes
 from symnets.training._schedule import Record, every
 from symnets.training._state import History, TrainState
 from symnets.training._stopping import StopRule
@@ -26,8 +27,8 @@ class Trainer:
     """Run dynamics until a rule stops them; measure, record, and call the callbacks.
 
     Ctrl-C or SIGTERM ends the training after the current step, with the reason "interrupted"; a second one
-    ends it at once. The callbacks run to their end, so that a checkpoint is written; with
-    `on_interrupt="raise"` `fit` then raises KeyboardInterrupt.
+    ends it at once. Of several processes, all end when one of them is interrupted. The callbacks run to their
+    end, so that a checkpoint is written; with `on_interrupt="raise"` `fit` then raises KeyboardInterrupt.
 
     A step on a GPU may still be running when it is counted. Every record waits for the GPU, so `seconds` lags
     behind by a few steps at most.
@@ -38,6 +39,8 @@ class Trainer:
         record: after which steps to measure; the last step is always recorded.
         callbacks: called after every step, after every record, and at the end.
         on_interrupt: "stop" returns the history of an interrupted training, "raise" raises KeyboardInterrupt.
+        processes: that train together; give callbacks that write to the first alone. All have the seconds of
+            the first, and measure alike, so that stop rules agree.
 
     Raises:
         ValueError: another value of `on_interrupt`.
@@ -48,6 +51,7 @@ class Trainer:
     record: Record = field(default_factory=lambda: every(100))
     callbacks: Sequence[Callback] = ()
     on_interrupt: Literal["stop", "raise"] = "stop"
+    processes: Processes = Processes()  # noqa: RUF009 (it cannot be changed)
 
     def __post_init__(self) -> None:
         if self.on_interrupt not in ("stop", "raise"):
@@ -71,9 +75,10 @@ class Trainer:
                 clock = time.perf_counter()
                 for state in dynamics:
                     now = time.perf_counter()
-                    state.seconds += now - clock
+                    elapsed, stopped = self.processes.agree(now - clock, interrupted())
+                    state.seconds += elapsed
                     clock, history = now, state.history
-                    history.reason = self._after_step(state, interrupted()) or ""
+                    history.reason = self._after_step(state, stopped) or ""
                     for callback in self.callbacks:
                         callback.after_step(state)
                     if history.reason:
