@@ -1,11 +1,14 @@
 """WithZBL: an energy model plus the screened Coulomb repulsion of nuclei."""
 
+from collections.abc import Sequence
+
 import torch
 from ase.data import covalent_radii
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph
+from symnets.models._graph_network import energy_and_features
 from symnets.nn import polynomial_envelope
 
 # c_n and d_n of the universal screening function: Ziegler, Biersack, Littmark 1985.
@@ -20,31 +23,67 @@ _BOHR = 0.529177210903
 class WithZBL(nn.Module):
     """An energy model plus the Ziegler-Biersack-Littmark repulsion of close nuclei:
 
-        E_ij = e²/(4πε₀) Z_i Z_j / r Σ_n c_n exp(-d_n r / a) · u(r / r_s),
-        a = 0.8854 a_0 / (Z_i^0.23 + Z_j^0.23),
+        E_ij = s e²/(4πε₀) Z_i Z_j / r Σ_n c_n exp(-d_n r / a) · u(r / r_s),
+        a = l / (Z_i^x + Z_j^x),     l = 0.8854 a_0,     x = 0.23,
 
     with atomic numbers Z and the Bohr radius a_0. Each atom of a pair has half of E_ij. The envelope u
     (`polynomial_envelope`) takes it to zero at r_s, the sum of the covalent radii (at most the cutoff), so
     that bonds at equilibrium hardly change.
 
+    The constants are options, since other programs round them, or take others: `from_mace` sets those of
+    MACE.
+
     Source: Ziegler, Biersack and Littmark 1985, The Stopping and Range of Ions in Solids.
 
     Args:
         energy_model: model of atomic energies in eV, with `species` and `cutoff`.
+        scale: factor s of the repulsion.
+        order: order of the envelope u.
+        coulomb: e²/(4πε₀) in eV Å.
+        length: l in Å.
+        exponent: x.
+        decays: the four d_n.
     """
 
-    def __init__(self, energy_model: nn.Module) -> None:
+    def __init__(
+        self,
+        energy_model: nn.Module,
+        *,
+        scale: float = 1.0,
+        order: int = 6,
+        coulomb: float = _COULOMB,
+        length: float = 0.8854 * _BOHR,
+        exponent: float = 0.23,
+        decays: Sequence[float] = _DECAYS,
+    ) -> None:
         super().__init__()
-        self.config = {"energy_model": energy_model}
+        options = {
+            "scale": scale,
+            "order": order,
+            "coulomb": coulomb,
+            "length": length,
+            "exponent": exponent,
+            "decays": tuple(decays),
+        }
+        self.config = {"energy_model": energy_model, **options}
         self.energy_model = energy_model
         self.species: tuple[int, ...] = tuple(energy_model.species)  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
         self.cutoff: float = float(energy_model.cutoff)  # pyright: ignore[reportArgumentType]
         self._radii: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+        self.scale, self.order, self.coulomb = scale, order, coulomb
+        self.length, self.exponent, self.decays = length, exponent, tuple(decays)
 
     def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
         """Energy of each atom in eV."""
         energy = self.energy_model(graph)
         return energy + self.repulsion(graph).to(energy.dtype)
+
+    def energy_and_features(
+        self, graph: AtomGraph
+    ) -> tuple[Float[Tensor, " atoms"], Float[Tensor, "atoms dim"]]:
+        """Energy of each atom in eV, and the features of the energy model, in one pass."""
+        energy, features = energy_and_features(self.energy_model, graph)
+        return energy + self.repulsion(graph).to(energy.dtype), features
 
     def repulsion(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
         """ZBL energy of each atom in eV."""
@@ -53,12 +92,14 @@ class WithZBL(nn.Module):
         z = graph.z.to(r.dtype)
         radii = self._covalent_radii(r)[graph.z]
         r_stop = (radii[sender] + radii[receiver]).clamp(max=self.cutoff)
-        screening_length = 0.8854 * _BOHR / (z[sender] ** 0.23 + z[receiver] ** 0.23)
+        screening_length = self.length / (z[sender] ** self.exponent + z[receiver] ** self.exponent)
         screening = sum(
-            c * torch.exp(-d * r / screening_length) for c, d in zip(_AMPLITUDES, _DECAYS, strict=True)
+            c * torch.exp(-d * r / screening_length) for c, d in zip(_AMPLITUDES, self.decays, strict=True)
         )
-        pair_energy = _COULOMB * z[sender] * z[receiver] / r * screening * polynomial_envelope(r / r_stop)
-        return r.new_zeros(graph.z.shape[0]).index_add(0, receiver, pair_energy / 2)
+        envelope = polynomial_envelope(r / r_stop, self.order)
+        pair_energy = self.coulomb * z[sender] * z[receiver] / r * screening * envelope
+        half = self.scale * pair_energy / 2
+        return r.new_zeros(graph.z.shape[0]).index_add(0, receiver, half)
 
     def _covalent_radii(self, like: Tensor) -> Float[Tensor, " elements"]:
         """Covalent radii in Å, in the dtype and on the device of a tensor; copied there once."""

@@ -8,6 +8,7 @@ from ._circular_convolution import MagnitudeActivation as MagnitudeActivation
 from ._circular_convolution import Magnitudes as Magnitudes
 from ._convolution import Convolution as Convolution
 from ._convolution import tabulate as tabulate
+from ._density import Density as Density
 from ._dropout import Dropout as Dropout
 from ._e3nn import as_e3nn as as_e3nn
 from ._e3nn import from_e3nn_module as from_e3nn_module
@@ -48,12 +49,17 @@ from ._sphere_convolution import S2Convolution as S2Convolution
 from ._sphere_convolution import SO3Activation as SO3Activation
 from ._sphere_convolution import SO3BatchNorm as SO3BatchNorm
 from ._sphere_convolution import SO3Convolution as SO3Convolution
+from ._transformed_radial import AgnesiTransform as AgnesiTransform
+from ._transformed_radial import PairKinds as PairKinds
+from ._transformed_radial import SoftTransform as SoftTransform
+from ._transformed_radial import TransformedBasis as TransformedBasis
 from ._voxel_convolution import VoxelConvolution as VoxelConvolution
 
 __all__ = [
     "HOOKS",
     "MLP",
     "SILU_NORM",
+    "AgnesiTransform",
     "AtomicEnergy",
     "Attention",
     "BatchNorm",
@@ -61,6 +67,7 @@ __all__ = [
     "ChebyshevBasis",
     "CircularConvolution",
     "Convolution",
+    "Density",
     "Dropout",
     "E3nnConvolution",
     "EdgeGeometry",
@@ -79,6 +86,7 @@ __all__ = [
     "NormActivation",
     "PairEmbedding",
     "PairInteraction",
+    "PairKinds",
     "RMSNorm",
     "S2Convolution",
     "S2Grid",
@@ -88,9 +96,11 @@ __all__ = [
     "SO3Grid",
     "SelfInteraction",
     "SineBasis",
+    "SoftTransform",
     "SpeciesIndex",
     "SpeciesLinear",
     "TensorSquare",
+    "TransformedBasis",
     "VoxelConvolution",
     "as_e3nn",
     "cosine_envelope",

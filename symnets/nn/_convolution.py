@@ -8,9 +8,11 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symnets.nn._density import Density, TabulatedDensity
 from symnets.nn._edges import EdgeGeometry, Edges
 from symnets.nn._mlp import MLP
 from symnets.nn._modification import modification
+from symnets.nn._transformed_radial import PairKinds
 from symnets.ops import LinearWeights, RadialTable, TabulatedProductScatter, TensorProductScatter, all_paths
 
 
@@ -77,9 +79,19 @@ class Convolution(nn.Module):
 
 
 class Distance(nn.Module):
-    """Identity in place of a radial basis: tabulated convolutions read the distances themselves, in Å."""
+    """Identity in place of a radial basis: tabulated layers read the distances themselves, in Å.
 
-    def forward(self, distances: Float[Tensor, " edges"]) -> Float[Tensor, "edges 1"]:
+    Args:
+        kinds: kinds of pairs, if each has its own functions.
+    """
+
+    def __init__(self, kinds: PairKinds | None = None) -> None:
+        super().__init__()
+        self.kinds = kinds
+
+    def forward(
+        self, distances: Float[Tensor, " edges"], kind: Int[Tensor, " edges"] | None = None
+    ) -> Float[Tensor, "edges 1"]:
         """Distances as a matrix of one column."""
         return distances[:, None]
 
@@ -90,26 +102,14 @@ class TabulatedConvolution(nn.Module):
     The compiled loops interpolate the weights of each edge and do not store them.
 
     Args:
-        convolution: trained convolution; its dtype and device are kept.
-        basis: radial basis that it was trained with, which the splines include.
-        cutoff: Å.
-        n_knots: number of intervals of the splines.
+        convolution: trained convolution.
+        table: its weights as functions of the distance.
     """
 
-    def __init__(self, convolution: Convolution, basis: nn.Module, cutoff: float, n_knots: int) -> None:
+    def __init__(self, convolution: Convolution, table: RadialTable) -> None:
         super().__init__()
         self.irreps_in, self.irreps_out = convolution.irreps_in, convolution.irreps_out
-        # The values at the knots are computed on the CPU in float64, whatever the model's device and dtype.
-        exact_basis, exact_radial = (
-            copy.deepcopy(part).to("cpu", torch.float64) for part in (basis, convolution.radial)
-        )
-
-        def weights(r: Float[Tensor, " points"]) -> Float[Tensor, "points functions"]:
-            return convolution.norm * exact_radial(exact_basis(r))
-
-        like = next(convolution.parameters())
-        table = RadialTable(weights, cutoff, n_knots, dtype=like.dtype)
-        self.product = TabulatedProductScatter(convolution.product.plan, table).to(like.device)
+        self.product = TabulatedProductScatter(convolution.product.plan, table)
 
     def forward(
         self,
@@ -119,12 +119,18 @@ class TabulatedConvolution(nn.Module):
     ) -> Float[Tensor, "nodes dim_out"]:
         """Convolved features; `edges.basis` holds the distances."""
         return self.product(
-            features, edges.filters, edges.basis[:, 0], edge_index, features.shape[0], edges.pair
+            features, edges.filters, edges.basis[:, 0], edge_index, len(features), edges.pair, edges.kind
         )
 
 
+MAX_TABLES = 2**31
+"""Largest size of the tables of a model in bytes."""
+
+
 def tabulate(model: nn.Module, cutoff: float, n_knots: int) -> None:
-    """Replace the radial networks of all convolutions of a model by tables, in place.
+    """Replace the radial networks of all convolutions and densities of a model by tables, in place.
+
+    A basis that depends on the elements of a pair (`TransformedBasis`) has tables for each pair of elements.
 
     Args:
         model: network of `Convolution` layers with one `EdgeGeometry`.
@@ -133,25 +139,58 @@ def tabulate(model: nn.Module, cutoff: float, n_knots: int) -> None:
 
     Raises:
         ValueError: the model has no convolution, or not exactly one `EdgeGeometry`; or one of these layers is
-            an instance of a subclass, has hooks or is modified, which a table could not reproduce.
+            an instance of a subclass, has hooks or is modified, which a table could not reproduce; or the
+            tables of all pairs of elements are larger than 2 GiB.
     """
     geometries = [module for module in model.modules() if isinstance(module, EdgeGeometry)]
-    convolutions = [
+    layers = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
-        if isinstance(child, Convolution)
+        if isinstance(child, Convolution | Density)
     ]
+    convolutions = [layer for _, _, layer in layers if isinstance(layer, Convolution)]
     if len(geometries) != 1 or not convolutions:
         raise ValueError(
             f"expected a model of symnets.nn.Convolution layers with one EdgeGeometry, got "
             f"{len(convolutions)} convolutions and {len(geometries)} geometries in {type(model).__name__}"
         )
     for name, module in model.named_modules():
-        for cls in (Convolution, EdgeGeometry):
+        for cls in (Convolution, Density, EdgeGeometry):
             if isinstance(module, cls) and (problem := modification(module, cls)):
                 raise ValueError(f"{name}: expected a {cls.__name__} as its class makes it, but {problem}")
     basis = geometries[0].basis
-    for parent, name, convolution in convolutions:
-        setattr(parent, name, TabulatedConvolution(convolution, basis, cutoff, n_knots))
-    geometries[0].basis = Distance()
+    kinds = getattr(basis, "kinds", None)
+    if kinds is not None:
+        numbers = sum(convolution.product.weight_numel for convolution in convolutions)
+        size = kinds.n_kinds * (n_knots + 2) * 2 * numbers * next(model.parameters()).element_size()
+        if size > MAX_TABLES:
+            raise ValueError(
+                f"a radial network for each of the {kinds.n_kinds} pairs of {len(kinds.species)} elements: "
+                f"its tables would take {size / 2**30:.0f} GiB; keep the elements that you need"
+            )
+    for parent, name, layer in layers:
+        table = _table(layer, basis, cutoff, n_knots)
+        tabulated = TabulatedDensity(table)
+        if isinstance(layer, Convolution):
+            tabulated = TabulatedConvolution(layer, table)
+        setattr(parent, name, tabulated.to(next(layer.parameters()).device))
+    geometries[0].basis = Distance(kinds)
+
+
+def _table(layer: Convolution | Density, basis: nn.Module, cutoff: float, n_knots: int) -> RadialTable:
+    """Functions of a layer at the knots, computed on the CPU in float64, in the layer's dtype."""
+    exact_basis, exact_layer = (copy.deepcopy(part).to("cpu", torch.float64) for part in (basis, layer))
+
+    def values(r: Float[Tensor, " points"], *kind: Tensor) -> Float[Tensor, "points functions"]:
+        of_basis = exact_basis(r, *kind)
+        if isinstance(exact_layer, Density):
+            return exact_layer.of_basis(of_basis)
+        return exact_layer.norm * exact_layer.radial(of_basis)
+
+    kinds, dtype = getattr(basis, "kinds", None), next(layer.parameters()).dtype
+    functions = values
+    if kinds is not None:
+        at_knots = torch.zeros(n_knots + 1, dtype=torch.long)
+        functions = [lambda r, kind=k: values(r, at_knots + kind) for k in range(kinds.n_kinds)]
+    return RadialTable(functions, cutoff, n_knots, dtype=dtype)

@@ -25,6 +25,8 @@ class Edges(NamedTuple):
     """Row of `basis` of each edge; None if each edge has its own."""
     envelope: Float[Tensor, " edges"] | None = None
     """Smooth cutoff function of the length, for attention."""
+    kind: Int[Tensor, " pairs"] | None = None
+    """Number of the pair of elements of each row of `basis`, if the basis depends on the elements."""
 
 
 class EdgeGeometry(nn.Module):
@@ -40,7 +42,7 @@ class EdgeGeometry(nn.Module):
         parity: whether the harmonics have their parity (-1)^l; otherwise all are declared even, and a network
             built on them is equivariant under rotations but not under reflections.
         basis: module of radial functions, from distances (pairs,) in Å to (pairs, n_basis); by default
-            `BesselBasis`.
+            `BesselBasis`. One whose attribute `kinds` is a `PairKinds` gets the kinds (pairs,), too.
         envelope: whether to compute `polynomial_envelope` of the length, which `Attention` needs.
     """
 
@@ -74,7 +76,12 @@ class EdgeGeometry(nn.Module):
             self.degrees, vectors / distances[:, None], normalize=False, normalization="component"
         )
         pair_of_edge, edge_of_pair = pairs(graph.edge_index, graph.edge_shift)
-        basis = self.basis(distances.index_select(0, edge_of_pair))
+        of_pairs, kind = (distances.index_select(0, edge_of_pair),), None
+        if (kinds := getattr(self.basis, "kinds", None)) is not None:
+            kind = kinds(graph.z[graph.edge_index[:, edge_of_pair]])
+            of_pairs = (*of_pairs, kind)
+        basis = self.basis(*of_pairs)
         if self.envelope_cutoff is None:
-            return Edges(basis, filters, pair_of_edge)
-        return Edges(basis, filters, pair_of_edge, polynomial_envelope(distances / self.envelope_cutoff))
+            return Edges(basis, filters, pair_of_edge, kind=kind)
+        envelope = polynomial_envelope(distances / self.envelope_cutoff)
+        return Edges(basis, filters, pair_of_edge, envelope, kind)

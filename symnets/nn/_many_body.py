@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.nn._convolution import Convolution
+from symnets.nn._density import Density
 from symnets.nn._edges import Edges
 from symnets.nn._linear import Linear, SpeciesLinear
 from symnets.ops import SymmetricContraction
@@ -58,9 +59,12 @@ class ManyBodyInteraction(nn.Module):
         A ← linear( convolution( linear(x) ) ),
         x ← linear( product(A, species) ) + self_connection(x, species).
 
-    The products (`ManyBodyProduct`) are the only operation that is nonlinear in the features.
+    The products (`ManyBodyProduct`) are the only operation that is nonlinear in the features. Without a
+    self-connection, and with a density ρ,
 
-    Source: Batatia et al. 2022, arXiv:2206.07697.
+        A ← linear_species( convolution( linear(x) ) ) / (1 + ρ),     x ← linear( product(A, species) ).
+
+    Source: Batatia et al. 2022, arXiv:2206.07697; densities: Batatia et al. 2024, arXiv:2401.00096.
 
     Args:
         irreps_in: irreps of the features x.
@@ -71,6 +75,10 @@ class ManyBodyInteraction(nn.Module):
         n_basis: size of the radial basis.
         radial_hidden: widths of the hidden layers of the radial MLP.
         mean_neighbors: average number of neighbours in the training data.
+        self_connection: whether x, mixed by weights for each species, is added. Otherwise the sums over
+            neighbours are mixed by weights for each species, and an atom without neighbours has x = 0.
+        density: whether sums over neighbours are divided by 1 plus the trained `Density`, instead of
+            √mean_neighbors.
     """
 
     def __init__(
@@ -84,24 +92,32 @@ class ManyBodyInteraction(nn.Module):
         n_basis: int,
         radial_hidden: Sequence[int],
         mean_neighbors: float,
+        self_connection: bool = True,
+        density: bool = False,
     ) -> None:
         super().__init__()
         self.irreps_in, self.irreps_out = o3.Irreps(irreps_in), o3.Irreps(irreps_out)
         channels = self.irreps_out[0].mul
-        density = o3.Irreps([(channels, ir) for _, ir in o3.Irreps(irreps_filter)])
+        irreps_sum = o3.Irreps([(channels, ir) for _, ir in o3.Irreps(irreps_filter)])
         self.before = Linear(irreps_in, irreps_in)
         self.convolution = Convolution(
             irreps_in,
             irreps_filter,
-            density,
+            irreps_sum,
             n_basis=n_basis,
             radial_hidden=radial_hidden,
-            mean_neighbors=mean_neighbors,
+            mean_neighbors=1.0 if density else mean_neighbors,
         )
-        self.after = Linear(self.convolution.irreps_out, density)
-        self.product = ManyBodyProduct(density, self.irreps_out, correlation, n_species)
+        mixed = self.convolution.irreps_out
+        self.after = (
+            Linear(mixed, irreps_sum) if self_connection else SpeciesLinear(mixed, irreps_sum, n_species)
+        )
+        self.product = ManyBodyProduct(irreps_sum, self.irreps_out, correlation, n_species)
         self.mix = Linear(self.irreps_out, self.irreps_out)
-        self.self_connection = SpeciesLinear(irreps_in, self.irreps_out, n_species)
+        self.self_connection = (
+            SpeciesLinear(irreps_in, self.irreps_out, n_species) if self_connection else None
+        )
+        self.density = Density(n_basis) if density else None
 
     def forward(
         self,
@@ -111,5 +127,11 @@ class ManyBodyInteraction(nn.Module):
         species: Int[Tensor, " nodes"],
     ) -> Float[Tensor, "nodes dim_out"]:
         """Features after one step of message passing."""
-        density = self.after(self.convolution(self.before(features), edges, edge_index))
-        return self.mix(self.product(density, species)) + self.self_connection(features, species)
+        sums = self.convolution(self.before(features), edges, edge_index)
+        sums = self.after(sums, species) if isinstance(self.after, SpeciesLinear) else self.after(sums)
+        if self.density is not None:
+            sums = sums / (1 + self.density(edges, edge_index, len(features)))
+        updated = self.mix(self.product(sums, species))
+        if self.self_connection is None:
+            return updated
+        return updated + self.self_connection(features, species)

@@ -91,24 +91,41 @@ class GaussianBasis(nn.Module):
         b_n(r) = exp(-((r - μ_n) / Δ)²) / 1.12 · u(r / r_c),     μ_n = nΔ,     Δ = r_c / (N + 1),
 
     for n = 1 ... N. Without u the sum of squares is about 1 between the first and the last μ_n. Up to u these
-    are the functions of `e3nn.math.soft_one_hot_linspace`.
+    are the functions of `e3nn.math.soft_one_hot_linspace`. With `wide`, those of MACE:
+
+        b_n(r) = exp(-((r - μ_n) / Δ)² / 2) · u(r / r_c),     μ_n = (n - 1) Δ,     Δ = r_c / (N - 1).
 
     Source: Schütt et al. 2017, SchNet, arXiv:1706.08566.
 
     Args:
         cutoff: r_c in Å.
-        n_basis: number of functions N.
+        n_basis: number of functions N; at least 2 with `wide`.
         envelope: function u of r / r_c.
+        wide: whether the centres μ_n include 0 and r_c, and the functions are wider.
+
+    Raises:
+        ValueError: `wide` with one function.
     """
 
-    def __init__(self, cutoff: float, n_basis: int = 8, *, envelope: Envelope = polynomial_envelope) -> None:
+    def __init__(
+        self,
+        cutoff: float,
+        n_basis: int = 8,
+        *,
+        envelope: Envelope = polynomial_envelope,
+        wide: bool = False,
+    ) -> None:
         super().__init__()
-        self.cutoff, self.n_basis, self.envelope = cutoff, n_basis, envelope
+        if wide and n_basis < 2:
+            raise ValueError(f"n_basis: expected at least 2 Gaussians from 0 to the cutoff, got {n_basis}")
+        self.cutoff, self.n_basis, self.envelope, self.wide = cutoff, n_basis, envelope, wide
 
     def forward(self, distances: Float[Tensor, " edges"]) -> Float[Tensor, "edges n_basis"]:
         """Basis functions at distances in Å."""
         x = distances[:, None] / self.cutoff
         n = torch.arange(1, self.n_basis + 1, dtype=x.dtype, device=x.device)
+        if self.wide:
+            return torch.exp(-(((self.n_basis - 1) * x - (n - 1)) ** 2) / 2) * self.envelope(x)
         return torch.exp(-(((self.n_basis + 1) * x - n) ** 2)) * (self.envelope(x) / 1.12)
 
 

@@ -168,7 +168,8 @@ class FusedPlan:
 
     Args:
         plan: the product.
-        weights: `WeightRows`, or `WeightSplines`, whose arguments are distances, table and inverse step.
+        weights: `WeightRows`, or `WeightSplines`, whose arguments are distances, table, inverse step and the
+            first row of each distance.
     """
 
     def __init__(self, plan: Plan, weights: WeightsType = WeightRows) -> None:

@@ -1,6 +1,6 @@
 """Splines of functions of the distance, and the tensor product and scatter with weights from such a table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,9 @@ from symnets.ops._paths import Plan
 from symnets.ops._plain import PlainPlan, plain
 from symnets.ops._weight_code import WeightSplines
 
+RadialFunctions = Callable[[Float[Tensor, " points"]], Float[Tensor, "points functions"]]
+"""Functions of the distance, r -> w(r)."""
+
 
 class RadialTable(nn.Module):
     """Cubic Hermite splines of functions w(r) of a distance, with knots at n h, h = r_c / N, from 0 to r_c:
@@ -24,7 +27,8 @@ class RadialTable(nn.Module):
     autograd are exactly those of the spline.
 
     Args:
-        functions: r -> w(r), (points,) -> (points, functions), smooth, and zero with its derivative at r_c.
+        functions: r -> w(r), (points,) -> (points, functions), smooth, and zero with its derivative at r_c;
+            or several w, one for each kind of pairs, with equal numbers of functions.
         cutoff: r_c in Å.
         n_knots: N, the number of intervals.
         dtype: dtype of the table, by default torch's default; the table is computed in float64.
@@ -34,7 +38,7 @@ class RadialTable(nn.Module):
 
     def __init__(
         self,
-        functions: Callable[[Float[Tensor, " points"]], Float[Tensor, "points functions"]],
+        functions: RadialFunctions | Sequence[RadialFunctions],
         cutoff: float,
         n_knots: int,
         *,
@@ -46,12 +50,16 @@ class RadialTable(nn.Module):
         self.cutoff, self.n_knots = float(cutoff), n_knots
         r = torch.arange(n_knots + 1, dtype=torch.float64) * self.step
         r[0] = 1e-6 * self.step  # w may divide by r
-        with torch.no_grad():
-            values, slopes = torch.func.jvp(functions, (r,), (torch.ones_like(r),))  # pyright: ignore
-        table = torch.cat([values, self.step * slopes], dim=1)
-        # One more knot, because rounding may give distances slightly beyond the cutoff.
-        table = torch.cat([table, torch.zeros_like(table[:1])])
-        self.register_buffer("table", table.to(dtype or torch.get_default_dtype()))
+        kinds = [functions] if callable(functions) else list(functions)
+        self.n_kinds, tables = len(kinds), []
+        for w in kinds:
+            with torch.no_grad():
+                values, slopes = torch.func.jvp(w, (r,), (torch.ones_like(r),))  # pyright: ignore
+            table = torch.cat([values, self.step * slopes], dim=1)
+            # One more knot, because rounding may give distances slightly beyond the cutoff.
+            table = torch.cat([table, torch.zeros_like(table[:1])])
+            tables.append(table.to(dtype or torch.get_default_dtype()))
+        self.register_buffer("table", torch.cat(tables))
 
     @property
     def step(self) -> float:
@@ -63,12 +71,14 @@ class RadialTable(nn.Module):
         """Number of functions."""
         return self.table.shape[1] // 2
 
-    def check(self, r: Float[Tensor, " points"]) -> None:
-        """Check that all distances are in the table.
+    def first_rows(
+        self, r: Float[Tensor, " points"], kind: Int[Tensor, " points"] | None = None
+    ) -> Int[Tensor, " points"]:
+        """Row of the knot r = 0 of each distance's functions, after a check that all are in the table.
 
         Raises:
             ValueError: a distance that is NaN, negative, or beyond the cutoff by more than the rounding of
-                large coordinates in float32.
+                large coordinates in float32; or a kind out of range.
         """
         margin = min(1e-4 * self.cutoff, self.step / 2)
         if len(r) and not bool(((r >= 0) & (r < self.cutoff + margin)).all()):
@@ -76,13 +86,26 @@ class RadialTable(nn.Module):
                 f"distances: expected 0 to {self.cutoff} Å, got {float(r.min()):.6g} to "
                 f"{float(r.max()):.6g}; are positions finite, and edges those within the model's cutoff?"
             )
+        if kind is None:
+            return torch.zeros(len(r), dtype=torch.long, device=r.device)
+        if kind.shape != r.shape or (len(kind) and not 0 <= kind.min() <= kind.max() < self.n_kinds):
+            raise ValueError(f"kind: expected {len(r)} numbers from 0 to {self.n_kinds - 1}, got {kind}")
+        return kind * (self.n_knots + 2)
 
-    def forward(self, r: Float[Tensor, " points"]) -> Float[Tensor, "points functions"]:
-        """w(r), in plain torch: differentiable, on any device."""
-        self.check(r)
+    def forward(
+        self, r: Float[Tensor, " points"], kind: Int[Tensor, " points"] | None = None
+    ) -> Float[Tensor, "points functions"]:
+        """w(r), in plain torch: differentiable, on any device.
+
+        Args:
+            r: distances in Å.
+            kind: which of several w; None for the first.
+        """
+        first_row = self.first_rows(r, kind)
         scaled = r / self.step
         knot = scaled.detach().floor().long()
         u = (scaled - knot)[:, None]
+        knot = first_row + knot
         w0, s0 = self.table[knot].chunk(2, dim=1)
         w1, s1 = self.table[knot + 1].chunk(2, dim=1)
         v = 1 - u
@@ -121,6 +144,7 @@ class TabulatedProductScatter(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
         n_nodes: int,
         pair: Int[Tensor, " edges"] | None = None,
+        kind: Int[Tensor, " rows"] | None = None,
     ) -> Float[Tensor, "n_nodes dim_out"]:
         """Sums over the edges of each receiver.
 
@@ -131,9 +155,10 @@ class TabulatedProductScatter(nn.Module):
             edge_index: senders, then receivers: rows of `features` and of the result.
             n_nodes: rows of the result.
             pair: index into `distances` of each edge; None if each edge has its own.
+            kind: which of the table's sets of functions each distance has; None for the first.
 
         Raises:
-            ValueError: wrong shapes, dtypes or devices; nodes or distances out of range.
+            ValueError: wrong shapes, dtypes or devices; nodes, distances or kinds out of range.
         """
         check_edges(edge_index, pair)
         n_edges, n_nodes_in = edge_index.shape[1], len(features)
@@ -145,10 +170,12 @@ class TabulatedProductScatter(nn.Module):
         }
         check_tensors(features, expected)
         if use_fused(self.implementation, features):
-            self.table.check(distances)
+            first_row = self.table.first_rows(distances, kind)
             edges = adjacency(edge_index, pair, (features.shape[0], n_nodes, len(distances)))
-            return _Product.apply(features, filters, distances, self.table, self._fused, edges)  # pyright: ignore
-        rows = self.table(distances)
+            return _Product.apply(  # pyright: ignore[reportReturnType]
+                features, filters, distances, first_row, self.table, self._fused, edges
+            )
+        rows = self.table(distances, kind)
         rows = rows if pair is None else rows.index_select(0, pair)
         return plain(self._plain, features, filters, rows, edge_index, n_nodes)
 
@@ -158,10 +185,17 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, y: Tensor, r: Tensor, table: RadialTable, fused: FusedPlan, edges: Adjacency
+        ctx: Any,
+        x: Tensor,
+        y: Tensor,
+        r: Tensor,
+        first_row: Tensor,
+        table: RadialTable,
+        fused: FusedPlan,
+        edges: Adjacency,
     ) -> Tensor:
         ctx.save_for_backward(x, y, r)
-        ctx.tables = table.table, table.table.new_tensor([1 / table.step])
+        ctx.tables = table.table, table.table.new_tensor([1 / table.step]), first_row.numpy()
         ctx.fused, ctx.edges = fused, edges
         return fused.at_nodes(TO_RECEIVERS, edges, x, y, r, *ctx.tables)
 
@@ -176,4 +210,4 @@ class _Product(torch.autograd.Function):
         if needs_y or needs_r:
             dy, dr = fused.on_edges(ON_EDGES, edges, g, x, y, r, *ctx.tables)
             dr = dr.view_as(r)
-        return dx, dy if needs_y else None, dr if needs_r else None, None, None, None
+        return dx, dy if needs_y else None, dr if needs_r else None, None, None, None, None

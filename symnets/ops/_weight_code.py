@@ -108,10 +108,11 @@ class WeightSplines:
     The table has one row for each knot: w_n, then h w'_n. The values of a pair are the row of its knot and
     eight coefficients, four of w and four of dw/dr. The derivative of a pair is one number, dL/dr.
 
-    Arguments of the public functions: lengths, table, and a pointer to 1/h.
+    Arguments of the public functions: lengths, table, a pointer to 1/h, and the row of the knot r = 0 of each
+    pair, since there may be several sets of functions w in the table.
     """
 
-    public, internal, columns = "rrr", "rr", 1
+    public, internal, columns = "rrri", "rr", 1
 
     def __init__(self, weight_numel: int) -> None:
         self.numel = weight_numel
@@ -122,7 +123,7 @@ class WeightSplines:
 
     def of_pair(self, code: VectorCode, values: Sequence[Value], pair: Value) -> list[Value]:
         """Row of the knot below r, and the coefficients."""
-        lengths, table, inverse_step = values
+        lengths, table, inverse_step, first_row = values
         b, one = code.build, code.constant(1.0)
         inverse = code.load(inverse_step)
         scaled = b.fmul(code.load(code.offset(lengths, pair)), inverse)
@@ -143,7 +144,8 @@ class WeightSplines:
         ]
         for k, value in enumerate(basis):
             code.store(value, code.offset(self.coefficients, k))
-        return [code.row_pointer(table, knot, 2 * self.numel), self.coefficients]
+        row = b.add(code.load_int(first_row, pair), knot)
+        return [code.row_pointer(table, row, 2 * self.numel), self.coefficients]
 
     def clear(self, code: VectorCode, out: Value) -> None:
         """Write nothing: `finish` sets the derivative."""

@@ -1,0 +1,64 @@
+"""Density: a smooth count of the neighbours of each atom, by which sums over neighbours are divided."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from symnets.nn._edges import Edges
+from symnets.nn._mlp import MLP
+from symnets.ops import RadialTable
+
+
+class Density(nn.Module):
+    """Smooth number of neighbours of each atom, of which each counts between 0 and 1:
+
+        ρ_i = Σ_j tanh( (N^(-1/2) Σ_n w_n b_n(r_ij))² )
+
+    over the edges to the receiver i, with the N radial functions b_n, which vanish at the cutoff, and trained
+    weights w.
+
+    Source: the interaction blocks of that name in mace-torch; Batatia et al. 2024, arXiv:2401.00096.
+
+    Args:
+        n_basis: number of radial functions N.
+    """
+
+    def __init__(self, n_basis: int) -> None:
+        super().__init__()
+        self.network = MLP(n_basis, 1)
+
+    def forward(
+        self, edges: Edges, edge_index: Int[Tensor, "2 edges"], n_nodes: int
+    ) -> Float[Tensor, "nodes 1"]:
+        """Density at each node."""
+        return _at_receivers(self.of_basis(edges.basis), edges, edge_index, n_nodes)
+
+    def of_basis(self, basis: Float[Tensor, "pairs n_basis"]) -> Float[Tensor, "pairs 1"]:
+        """Contribution of each pair."""
+        return torch.tanh(self.network(basis) ** 2)
+
+
+class TabulatedDensity(nn.Module):
+    """`Density` for inference, with cubic splines of the distance in place of its functions.
+
+    Args:
+        table: one function of the distance, the contribution of a pair.
+    """
+
+    def __init__(self, table: RadialTable) -> None:
+        super().__init__()
+        self.table = table
+
+    def forward(
+        self, edges: Edges, edge_index: Int[Tensor, "2 edges"], n_nodes: int
+    ) -> Float[Tensor, "nodes 1"]:
+        """Density at each node; `edges.basis` holds the distances."""
+        return _at_receivers(self.table(edges.basis[:, 0], edges.kind), edges, edge_index, n_nodes)
+
+
+def _at_receivers(
+    of_pairs: Float[Tensor, "pairs 1"], edges: Edges, edge_index: Int[Tensor, "2 edges"], n_nodes: int
+) -> Float[Tensor, "nodes 1"]:
+    """Sum over the edges of each receiver."""
+    of_edges = of_pairs if edges.pair is None else of_pairs.index_select(0, edges.pair)
+    return of_pairs.new_zeros(n_nodes, 1).index_add(0, edge_index[1], of_edges)
