@@ -1,13 +1,15 @@
 """MACE: a message-passing potential of many-body products."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Literal, TypeVar
 
+import torch
 from e3nn import o3
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.config import OutOfRange, within
+from symnets.config import OutOfRange, at_least, within
 from symnets.data import AtomGraph
 from symnets.models._energy_model import (
     Count,
@@ -20,11 +22,23 @@ from symnets.models._energy_model import (
 )
 from symnets.nn import (
     MLP,
+    AgnesiTransform,
     AtomicEnergy,
+    BesselBasis,
     EdgeGeometry,
+    GaussianBasis,
     Linear,
     ManyBodyInteraction,
+    SoftTransform,
+    TransformedBasis,
+    polynomial_envelope,
 )
+
+T = TypeVar("T")
+RadialFunctions = Literal["bessel", "gaussian"]
+"""Families of radial basis functions."""
+DistanceTransform = Literal["agnesi", "soft"]
+"""Transforms of the distance, which depend on the covalent radii of the two atoms."""
 
 
 class MACE(EnergyModel):
@@ -38,20 +52,33 @@ class MACE(EnergyModel):
     Bases of the products are computed when the model is built. This takes a tenth of a second for lmax = 3
     and correlation = 3, but minutes for lmax = 6, or for lmax = 4 and correlation = 4.
 
+    `from_mace` converts models of mace-torch, published or your own.
+
     Source: Batatia et al. 2022, arXiv:2206.07697. Differences: linearly dependent paths of the products are
-    left out, the first layer has a self-connection like the others, and sums over neighbours are divided by
-    √mean_neighbors, not mean_neighbors.
+    left out, the first layer has a self-connection like the others by default, and sums over neighbours are
+    divided by √mean_neighbors, not mean_neighbors.
 
     Args:
         species: elements, as symbols or atomic numbers.
         cutoff: Å; edges are between atoms closer than this.
         lmax: highest degree of spherical harmonics, and of the sums over neighbours.
         feature_lmax: highest degree of the features between layers, which are sent to neighbours.
-        correlation: highest number of factors of a product.
+        correlation: highest number of factors of a product: one number for all layers or one for each.
         channels: number of channels of each irrep.
         layers: number of interactions.
         n_basis: number of radial basis functions.
+        radial_basis: Bessel functions (`BesselBasis`) or Gaussians (`GaussianBasis`, wide ones).
+        envelope_order: order of the polynomial envelope.
+        distance_transform: transform of the distance that the basis functions read, by the covalent radii of
+            the two atoms: `AgnesiTransform` or `SoftTransform`; None for the distance itself.
         radial_hidden: widths of the hidden layers of the radial networks.
+        self_connection: whether a layer adds its input, mixed by weights for each species. Otherwise its sums
+            over neighbours are mixed by weights for each species: one choice for all layers or one for each.
+            Without one in the first layer the energy of an isolated atom is its shift.
+        density_normalization: whether sums over neighbours are divided by 1 plus a trained smooth number of
+            neighbours (`Density`), not by √mean_neighbors: one choice for all layers or one for each.
+        readout_hidden: widths of the hidden layers of the last readout, none if it is empty and the readout
+            linear; None for one layer with half as many units as channels.
         irreps_last: irreps of the features after the last layer, even scalars first, each irrep with the same
             number of channels, such as "64x0e+64x1o", for `Tensors`; None: scalars alone, which suffice for
             energies.
@@ -72,11 +99,17 @@ class MACE(EnergyModel):
         cutoff: Cutoff = 5.0,
         lmax: Degree = 3,
         feature_lmax: Degree = 1,
-        correlation: Annotated[int, within(1, 4)] = 3,
+        correlation: Annotated[int | Sequence[int], within(1, 4)] = 3,
         channels: Count = 64,
         layers: Count = 2,
         n_basis: Count = 8,
+        radial_basis: RadialFunctions = "bessel",
+        envelope_order: Annotated[int, at_least(2)] = 6,
+        distance_transform: DistanceTransform | None = None,
         radial_hidden: Widths = (64, 64),
+        self_connection: bool | Sequence[bool] = True,
+        density_normalization: bool | Sequence[bool] = False,
+        readout_hidden: Widths | None = None,
         irreps_last: str | None = None,
         mean_neighbors: float = 12.0,
         shift: PerSpecies = 0.0,
@@ -92,15 +125,21 @@ class MACE(EnergyModel):
             options={
                 "lmax": lmax,
                 "feature_lmax": feature_lmax,
-                "correlation": correlation,
+                "correlation": _tuple(correlation),
                 "channels": channels,
                 "layers": layers,
                 "n_basis": n_basis,
+                "radial_basis": radial_basis,
+                "envelope_order": envelope_order,
+                "distance_transform": distance_transform,
                 "radial_hidden": tuple(radial_hidden),
+                "self_connection": _tuple(self_connection),
+                "density_normalization": _tuple(density_normalization),
+                "readout_hidden": _tuple(readout_hidden),
                 "irreps_last": irreps_last,
             },
         )
-        self.edges = EdgeGeometry(cutoff, lmax, n_basis)
+        self.edges = EdgeGeometry(cutoff, lmax, n_basis, basis=self._radial_basis())
         scalars = o3.Irreps(f"{channels}x0e")
         self.irreps_features = features_after_last_layer(irreps_last, scalars)
         if len({mul for mul, _ in self.irreps_features}) > 1:
@@ -109,22 +148,28 @@ class MACE(EnergyModel):
                 f"{irreps_last!r}"
             )
         hidden = o3.Irreps([(channels, (l, (-1) ** l)) for l in range(feature_lmax + 1)])  # noqa: E741
+        correlations = per_layer("correlation", correlation, layers)
+        self_connections = per_layer("self_connection", self_connection, layers)
+        densities = per_layer("density_normalization", density_normalization, layers)
         self.interactions = nn.ModuleList(
             ManyBodyInteraction(
                 hidden if layer else scalars,
                 self.edges.irreps_filter,
                 hidden if layer < layers - 1 else self.irreps_features,
-                correlation=correlation,
+                correlation=correlations[layer],
                 n_species=len(self.species),
                 n_basis=n_basis,
                 radial_hidden=radial_hidden,
                 mean_neighbors=mean_neighbors,
+                self_connection=self_connections[layer],
+                density=densities[layer],
             )
             for layer in range(layers)
         )
         self.readouts = nn.ModuleList(Linear(hidden, "1x0e") for _ in range(layers - 1))
-        self.n_scalars = self.irreps_features[0].mul
-        self.last_readout = MLP(self.n_scalars, max(self.n_scalars // 2, 1), 1)
+        n_scalars = self.irreps_features[0].mul
+        widths = (max(n_scalars // 2, 1),) if readout_hidden is None else readout_hidden
+        self.last_readout = MLP(n_scalars, *widths, 1)
         self.atomic_energy = AtomicEnergy(self.config["shift"], self.config["scale"])
 
     @staticmethod
@@ -134,29 +179,70 @@ class MACE(EnergyModel):
         Raises:
             OutOfRange: no product has the degree `feature_lmax`.
         """
-        highest = options["correlation"] * options["lmax"]
-        if options["layers"] > 1 and options["feature_lmax"] > highest:
+        layers = options["layers"]
+        for name in ("correlation", "self_connection", "density_normalization"):
+            per_layer(name, options[name], layers)
+        *correlations, _ = per_layer("correlation", options["correlation"], layers)
+        highest = min(correlations, default=0) * options["lmax"]
+        if layers > 1 and options["feature_lmax"] > highest:
             raise OutOfRange(
                 "feature_lmax: expected at most correlation * lmax, the highest degree of a product, "
                 f"{highest}, got {options['feature_lmax']}"
             )
 
-    def node_features(self, graph: AtomGraph) -> Float[Tensor, "atoms dim"]:
+    def _radial_basis(self) -> nn.Module:
+        """Radial basis of the lengths of the edges."""
+        cutoff, n_basis, p = (self.config[name] for name in ("cutoff", "n_basis", "envelope_order"))
+        transform = {"agnesi": AgnesiTransform, "soft": SoftTransform}.get(self.config["distance_transform"])
+        # A transformed distance is not that of the cutoff, where the envelope ends.
+        envelope = partial(polynomial_envelope, p=p) if transform is None else torch.ones_like
+        if self.config["radial_basis"] == "gaussian":
+            functions = GaussianBasis(cutoff, n_basis, envelope=envelope, wide=True)
+        else:
+            functions = BesselBasis(cutoff, n_basis, p, envelope=envelope)
+        if transform is None:
+            return functions
+        return TransformedBasis(functions, transform(), cutoff=cutoff, species=self.species, p=p)
+
+    def features(self, graph: AtomGraph, species: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms dim"]:
         """Features of each atom after the last layer, of irreps `irreps_features`, in the `ir_mul` layout."""
-        *_, features = self._features_by_layer(graph)
+        *_, features = self._features_by_layer(graph, species)
         return features
 
-    def forward(self, graph: AtomGraph) -> Float[Tensor, " atoms"]:
-        """Energy of each atom in eV, float64."""
-        layers, energy = self._features_by_layer(graph), graph.pos.new_zeros(len(graph.z), 1)
+    def energy_and_features(
+        self, graph: AtomGraph
+    ) -> tuple[Float[Tensor, " atoms"], Float[Tensor, "atoms dim"]]:
+        """Energy of each atom in eV, float64, a sum over the layers, and the features after the last."""
+        species = self.species_index(graph.z)
+        layers, energy = self._features_by_layer(graph, species), graph.pos.new_zeros(len(graph.z), 1)
         for readout in self.readouts:
             energy = energy + readout(next(layers))
-        energy = energy + self.last_readout(next(layers)[:, : self.n_scalars])
-        return self.atomic_energy(energy.squeeze(-1), self.species_index(graph.z))
+        features = next(layers)
+        energy = energy + self.last_readout(features[:, : self.irreps_features[0].dim])
+        return self.atomic_energy(energy.squeeze(-1), species), features
 
-    def _features_by_layer(self, graph: AtomGraph) -> Iterator[Float[Tensor, "atoms dim"]]:
-        species = self.species_index(graph.z)
+    def _features_by_layer(
+        self, graph: AtomGraph, species: Int[Tensor, " atoms"]
+    ) -> Iterator[Float[Tensor, "atoms dim"]]:
         edges, features = self.edges(graph), self.embedding[species]
         for interaction in self.interactions:
             features = interaction(features, edges, graph.edge_index, species)
             yield features
+
+
+def per_layer(name: str, value: T | Sequence[T], layers: int) -> tuple[T, ...]:
+    """`value` for each of a number of layers.
+
+    Raises:
+        OutOfRange: a sequence of another length.
+    """
+    if not isinstance(value, list | tuple):
+        return (value,) * layers  # pyright: ignore[reportReturnType]
+    if len(value) != layers:
+        raise OutOfRange(f"{name}: expected one value or {layers} (one a layer), got {len(value)}")
+    return tuple(value)
+
+
+def _tuple(value: Any) -> Any:
+    """A list, such as a model file has, as a tuple; other values as they are."""
+    return tuple(value) if isinstance(value, list) else value
