@@ -1,7 +1,8 @@
 """ForceField: energy, forces and stress from a model of atomic energies, also compiled for inference."""
 
 import copy
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -9,7 +10,10 @@ from torch import Tensor, nn
 
 from symnets.data import AtomGraph
 from symnets.device import on_device
+from symnets.models._graph_network import energy_and_features
 from symnets.nn import tabulate
+
+T = TypeVar("T")
 
 
 class EnergyForces(NamedTuple):
@@ -53,6 +57,26 @@ class ForceField(nn.Module):
 
     def forward(self, graph: AtomGraph) -> EnergyForces:
         """Energy, forces and stress of every structure of the batch."""
+        prediction, _ = self._predict(graph, lambda strained: (self.energy_model(strained), None))
+        return prediction
+
+    def with_features(self, graph: AtomGraph) -> tuple[EnergyForces, Float[Tensor, "atoms dim"]]:
+        """Energy, forces and stress, and the features of atoms, all from one pass through the network.
+
+        The features depend on the weights in training mode, but not on `graph.pos`.
+
+        Raises:
+            ValueError: the energy model has no graph network, such as `NequIP`.
+        """
+        prediction, features = self._predict(
+            graph, lambda strained: energy_and_features(self.energy_model, strained)
+        )
+        return prediction, features if self.training else features.detach()
+
+    def _predict(
+        self, graph: AtomGraph, evaluate: Callable[[AtomGraph], tuple[Tensor, T]]
+    ) -> tuple[EnergyForces, T]:
+        """Prediction from the first result of `evaluate`, energies of atoms, and the second as it is."""
         self._check_dtype(graph)
         has_stress = graph.has_stress[:, None, None]
         strained_too = bool(has_stress.any())
@@ -70,7 +94,8 @@ class ForceField(nn.Module):
                 strained.pos = pos + torch.einsum("na,nab->nb", pos, symmetric[owner])
                 strained.cell = strained.cell + strained.cell @ symmetric
                 variables.append(strain)
-            node_energy = self.energy_model(strained).double()
+            node_energy, other = evaluate(strained)
+            node_energy = node_energy.double()
             energy = node_energy.new_zeros(graph.n_graphs).index_add(0, owner, node_energy)
             gradients = torch.autograd.grad(
                 [energy.sum()],
@@ -87,7 +112,7 @@ class ForceField(nn.Module):
             stress = stress.where(has_stress, torch.nan)
         if not self.training:
             energy, node_energy = energy.detach(), node_energy.detach()
-        return EnergyForces(energy, -gradients[0], stress, node_energy)
+        return EnergyForces(energy, -gradients[0], stress, node_energy), other
 
     def _check_dtype(self, graph: AtomGraph) -> None:
         weight = next((p for p in self.parameters() if p.is_floating_point()), None)

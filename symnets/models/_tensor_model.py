@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from symnets.data import AtomGraph
 from symnets.models._force_field import ForceField
+from symnets.models._graph_network import graph_network
 from symnets.models._tensor_output import TensorOutput
-from symnets.models._tensors import graph_network
 
 
 class TensorPrediction(NamedTuple):
@@ -31,7 +31,7 @@ class TensorModel(nn.Module):
 
     Args:
         model: a graph network with `node_features`, such as `NequIP`; or a `ForceField` of one, whose
-            energies and forces are then predicted, too, at the cost of a second pass through the network.
+            energies and forces are then predicted, too, from the same pass through the network.
         outputs: a `TensorOutput`, or its fields, for each name.
 
     Raises:
@@ -72,15 +72,22 @@ class TensorModel(nn.Module):
         return self.model if isinstance(self.model, ForceField) else None
 
     def forward(self, graph: AtomGraph) -> TensorPrediction:
-        """All outputs of every structure of the batch."""
-        tensors = self.tensors(graph)
+        """All outputs of every structure of the batch.
+
+        With a force field, the tensors do not depend on `graph.pos`, and in eval mode not on the weights, as
+        is the case for energies and forces; those of `tensors` do.
+        """
         if self.force_field is None:
-            return TensorPrediction(tensors)
-        return TensorPrediction(tensors, **self.force_field(graph)._asdict())
+            return TensorPrediction(self.tensors(graph))
+        prediction, features = self.force_field.with_features(graph)
+        return TensorPrediction(self._read_out(features, graph), **prediction._asdict())
 
     def tensors(self, graph: AtomGraph) -> dict[str, Tensor]:
         """Tensor outputs by name, without energies and forces."""
         features = graph_network(self.model).node_features(graph)  # pyright: ignore[reportCallIssue]
+        return self._read_out(features, graph)
+
+    def _read_out(self, features: Float[Tensor, "atoms dim"], graph: AtomGraph) -> dict[str, Tensor]:
         return {
             name: readout(features, graph) for name, readout in zip(self.outputs, self.readouts, strict=True)
         }

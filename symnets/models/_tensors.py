@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph
+from symnets.models._graph_network import graph_network
 from symnets.models._tensor_output import TensorOutput
 
 
@@ -59,21 +60,3 @@ class Tensors(nn.Module):
         """The output of each structure or atom; float64 with a shift, else in the dtype of the model."""
         features = graph_network(self.model).node_features(graph)  # pyright: ignore[reportCallIssue]
         return self.readout(features, graph)
-
-
-def graph_network(model: nn.Module) -> nn.Module:
-    """The graph network with `node_features` within a model, such as a `ForceField` or `WithZBL`.
-
-    Raises:
-        ValueError: there is none.
-    """
-    network = model
-    while not hasattr(network, "irreps_features"):
-        inner = getattr(network, "energy_model", None)
-        if not isinstance(inner, nn.Module):
-            raise ValueError(
-                f"model: expected a graph network with node_features, got {type(network).__name__}; choose "
-                "NequIP, MACE or another of symnets.models.architectures()"
-            )
-        network = inner
-    return network

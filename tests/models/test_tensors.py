@@ -24,6 +24,7 @@ from symnets.models import (
     load,
     save,
 )
+from symnets.models._graph_network import graph_network
 from symnets.testing import random_molecule
 from symnets.testing._layers import transform
 from symnets.testing._structures import random_rotation
@@ -259,3 +260,45 @@ def test_force_field_with_tensors_is_the_same_force_field(tmp_path):
     save(model, tmp_path / "model.safetensors")
     loaded = load(tmp_path / "model.safetensors", ForceField)
     assert torch.equal(loaded(graph).energy, alone.energy)
+
+
+@pytest.mark.parametrize("name", ["NequIP", "MACE", "WithZBL"])
+def test_energies_and_tensors_come_from_one_pass_and_are_those_of_two(name):
+    """Values are equal bit for bit; gradients up to rounding, since sums have another order."""
+    torch.manual_seed(0)
+    model = TensorModel(ForceField(MODELS[name]()), {"q": TensorOutput(irreps="2x0e")}).double()
+    body: Any = graph_network(model.model)
+    graph, passes = batch().inputs, []
+    body.edges.register_forward_hook(lambda *_: passes.append(1))
+    joint = model.train()(graph)
+    assert len(passes) == 1
+    force_field: Any = model.force_field
+    alone, tensors = force_field(graph), model.tensors(graph)
+    for field in ("energy", "forces", "stress", "node_energy"):
+        assert torch.equal(getattr(joint, field).nan_to_num(), getattr(alone, field).nan_to_num())
+    assert torch.equal(joint.tensors["q"], tensors["q"])
+    weights = [p for p in model.parameters() if p.requires_grad]
+
+    def gradient(energy: Tensor, forces: Tensor, q: Tensor) -> list[Tensor]:
+        loss = energy.square().sum() + forces.square().sum() + q.square().sum()
+        return list(torch.autograd.grad(loss, weights))
+
+    found = gradient(joint.energy, joint.forces, joint.tensors["q"])
+    expected = gradient(alone.energy, alone.forces, tensors["q"])
+    assert any(float(g.norm()) > 0 for g in expected)
+    for g, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(g, other, rtol=1e-10, atol=1e-10 * float(other.abs().max() + 1e-3))
+    evaluated = model.eval()(graph)
+    assert torch.equal(evaluated.tensors["q"], tensors["q"])
+
+
+def test_network_with_a_forward_of_its_own_keeps_it_beside_tensors():
+    class Doubled(NequIP):
+        def forward(self, graph: Any) -> Tensor:
+            return 2 * super().forward(graph)
+
+    torch.manual_seed(0)
+    force_field = ForceField(WithZBL(Doubled(SPECIES, irreps_last=LAST, **SMALL))).double()
+    graph = batch().inputs
+    joint = TensorModel(force_field, {"q": TensorOutput(irreps="1x2e")}).double()(graph)
+    assert torch.equal(joint.energy, force_field(graph).energy)

@@ -16,7 +16,7 @@ from symnets.cli import main
 from symnets.config import parse_config, read_config, write_config
 from symnets.data import TensorColumn, add_tensor_labels, build_graphs, collate, read_structures
 from symnets.models import ForceField, TensorModel, TensorOutput, load
-from symnets.models._tensors import graph_network
+from symnets.models._graph_network import graph_network
 from symnets.observables import TensorValues, tensor_error
 from symnets.potentials import TensorConfig, TrainConfig, train
 from symnets.potentials._tensor_statistics import tensor_statistics
