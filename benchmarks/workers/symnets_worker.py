@@ -1,4 +1,7 @@
-"""Time a symnets force field on one graph, as trained or compiled, for force_field.py and scaling.py."""
+"""Time a symnets force field on one graph, as trained or compiled.
+
+For force_field.py, foundation_nequix.py and scaling.py.
+"""
 
 import json
 import subprocess
@@ -18,7 +21,7 @@ from symnets.simulate import compile, compile_error
 
 job = request()
 arrays = AtomGraph(**graph(job))
-if job["model"].startswith("7net"):
+if "file" in job:
     model = load(job["file"])
 else:  # NequIP beside other architectures, too
     options = {"channels": job["channels"], "mean_neighbors": job["mean_neighbors"]}
@@ -37,7 +40,9 @@ if "save_to" in job:
     print(time.perf_counter() - start)
     save(model, job["save_to"])
     sys.exit()
-if job["variant"] == "compiled":
+if job["variant"] == "compiled" and "compiled_file" in job:
+    model = load(job["compiled_file"])
+elif job["variant"] == "compiled":
     # In another process, as on the command line: the memory of this one is measured.
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/compiled.safetensors"

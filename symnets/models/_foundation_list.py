@@ -75,7 +75,7 @@ def _nequix(
         theory=theory,
         license="MIT",
         citation=citation,
-        n_weights=707_712,
+        n_weights=707_658,
         megabytes=megabytes,
         obtained="downloaded",
         published=Published(f"{_NEQUIX}/{commit}/models/{name}.nqx", sha256),
