@@ -16,5 +16,7 @@ if not os.environ.get("SYMNETS_FUZZ"):  # fuzzing meets what users meet
 
 from hypothesis import settings  # noqa: E402
 
+import symnets  # noqa: E402, F401  # before tests import e3nn, whose release 0.4 needs it
+
 settings.register_profile("symnets", deadline=None, derandomize=True, max_examples=20, database=None)
 settings.load_profile("symnets")

@@ -14,6 +14,7 @@ from symnets.nn._dropout import Dropout
 from symnets.nn._e3nn_products import Counterpart, Views, refuse
 from symnets.nn._mlp import MLP
 from symnets.nn._norms import BatchNorm
+from symnets.ops import release_sign
 
 SILU = nn.functional.silu
 
@@ -131,10 +132,11 @@ def _to_batch_norm(block: BatchNorm) -> e3nn_nn.BatchNorm:
 
 
 def _from_batch_norm(module: e3nn_nn.BatchNorm) -> BatchNorm:
+    include_bias = getattr(module, "include_bias", True)  # e3nn 0.4 always includes it
     refuse(
         "BatchNorm",
         instance_is_True=module.instance,
-        include_bias_is_False=module.affine and not module.include_bias,
+        include_bias_is_False=module.affine and not include_bias,
         normalization_is_norm=module.normalization != "component",
     )
     return BatchNorm(module.irreps, eps=module.eps, momentum=module.momentum, affine=module.affine)
@@ -174,7 +176,14 @@ def _from_e3nn_convolution(module: E3nnConvolution) -> Convolution:
 
 
 def _convolution_views(block: Convolution, module: E3nnConvolution) -> Views:
-    return _mlp_views(block.radial, module.radial)
+    *hidden, (ours, theirs, scale) = _mlp_views(block.radial, module.radial)
+    yield from hidden
+    plan = block.product.plan
+    widths = [plan.channels(n) for n in range(len(plan.paths))]
+    for path, own, other in zip(plan.paths, ours.split(widths, 1), theirs.split(widths, 1), strict=True):
+        i, j, k = path
+        degrees = plan.irreps_in[i].ir.l, plan.irreps_filter[j].ir.l, plan.slots[k].ir.l
+        yield own, other, scale * release_sign(*degrees)
 
 
 LAYERS = [

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from symnets.nn._linear import Linear, SpeciesLinear
 from symnets.nn._products import FullyConnectedTensorProduct, TensorSquare
+from symnets.ops import release_sign
 
 Views = Iterator[tuple[Tensor, Tensor, float]]
 """Weights of a block, the same weights of the module of e3nn, and the factor: ours = factor · theirs."""
@@ -76,7 +77,9 @@ def _square(module: o3.TensorSquare) -> TensorSquare:
 def _product_views(block: FullyConnectedTensorProduct | TensorSquare, module: o3.TensorProduct) -> Views:
     views = module.weight_views(yield_instruction=True)
     for ours, coefficient, (_, path, theirs) in zip(block.weights, block.coefficients, views, strict=True):
-        yield ours, theirs, path.path_weight / coefficient
+        degrees = (ir.l for _, ir in (module.irreps_in1[path.i_in1], module.irreps_in2[path.i_in2]))
+        sign = release_sign(*degrees, module.irreps_out[path.i_out].ir.l)
+        yield ours, theirs, sign * path.path_weight / coefficient
 
 
 def _species_product(block: SpeciesLinear) -> o3.FullyConnectedTensorProduct:

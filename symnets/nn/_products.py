@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from symnets.nn._linear import Linear
 from symnets.nn._many_body import ManyBodyProduct
-from symnets.ops import blocks, join
+from symnets.ops import blocks, join, wigner_3j
 
 
 class WeightedPath(NamedTuple):
@@ -236,4 +236,4 @@ def irreps_of(irreps: o3.Irreps | str) -> list[o3.Irrep]:
 
 def coupling(out: o3.Irrep, first: o3.Irrep, second: o3.Irrep) -> Float[Tensor, "dim_second dims"]:
     """Clebsch-Gordan coefficients with a row for each component of the second irrep, in float64."""
-    return o3.wigner_3j(out.l, first.l, second.l, dtype=torch.float64).flatten(0, 1).mT.contiguous()
+    return wigner_3j(out.l, first.l, second.l).flatten(0, 1).mT.contiguous()

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from e3nn import o3
-from e3nn.o3._wigner import change_basis_real_to_complex
 from jaxtyping import Float
 from torch import Tensor
 
@@ -117,12 +116,26 @@ def wigner_d(l: int, beta: Float[Tensor, " angles"]) -> Float[Tensor, "angles di
     """
     m = np.arange(-l, l)
     raising = np.diag(-np.sqrt(l * (l + 1.0) - m * (m + 1.0)), -1)
-    basis = change_basis_real_to_complex(l, torch.float64).numpy()  # pyright: ignore[reportCallIssue]
+    basis = _eigenbasis(l)
     generator = (basis.conj().T @ ((raising - raising.T) / 2) @ basis).real
     values, vectors = np.linalg.eigh(-1j * generator)
     phases = np.exp(1j * np.outer(beta.numpy(), np.round(values)))
     d = np.einsum("ik,bk,jk->bij", vectors, phases, vectors.conj(), optimize=True).real
     return torch.from_numpy(d)
+
+
+def _eigenbasis(l: int) -> np.ndarray:  # noqa: E741
+    """Eigenvectors |m> of rotations about y (rows, m = -l to l) in e3nn's real basis (columns).
+
+    The components m and -m of the real basis are √2 times real and imaginary parts.
+    """
+    basis = np.zeros((2 * l + 1, 2 * l + 1), complex)
+    basis[l, l] = 1
+    for m in range(1, l + 1):
+        basis[l - m, [l + m, l - m]] = 1, -1j
+        basis[l + m, [l + m, l - m]] = (-1) ** m, (-1) ** m * 1j
+    basis[np.arange(2 * l + 1) != l] /= np.sqrt(2)
+    return basis
 
 
 def wigner_blocks(

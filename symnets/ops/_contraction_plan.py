@@ -11,6 +11,8 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from symnets.ops._couplings import wigner_3j
+
 _NOISE = 1e-7
 """Norm after orthogonalisation below which a vector counts as linearly dependent on those before."""
 
@@ -93,7 +95,7 @@ def _candidates(irreps: o3.Irreps, degree: int, out: o3.Irrep) -> list[np.ndarra
         for (_, x), part in zip(irreps, slices, strict=True):
             if not len(below) or out not in middle * x:
                 continue
-            w3j = o3.wigner_3j(middle.l, x.l, out.l, dtype=torch.float64).numpy()
+            w3j = wigner_3j(middle.l, x.l, out.l).numpy()
             coupled = np.einsum("pam,abk->bpkm", below, w3j)
             symmetrised = np.zeros((len(below), out.dim, len(index_of)))
             for b, variable in enumerate(range(part.start, part.stop)):

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-import torch
 from e3nn import o3
 from torch import Tensor
+
+from symnets.ops._couplings import wigner_3j
 
 
 class Path(NamedTuple):
@@ -39,7 +40,7 @@ class Plan:
         slots: irreps of the output slots, into which paths are added; a slot has as many channels as the
             inputs of its paths.
         paths: see `Path`; each is allowed by O(3).
-        coefficients: for each path, the factor of e3nn's `wigner_3j`.
+        coefficients: for each path, the factor of `wigner_3j`.
 
     Attributes:
         irreps_out: irreps of a row of the result; neighbouring slots of equal irrep are one block.
@@ -73,7 +74,7 @@ class Plan:
             self.irreps_filter[path.slot_filter],
             self.slots[path.slot_out],
         )
-        return o3.wigner_3j(*(ir.l for _, ir in irreps), dtype=torch.float64)
+        return wigner_3j(*(ir.l for _, ir in irreps))
 
     @cached_property
     def slot_columns(self) -> list[tuple[int, int]]:
