@@ -12,6 +12,7 @@ from ._binary_task import random_task as random_task
 from ._decision_rule import DecisionRule as DecisionRule
 from ._decision_rule import RuleName as RuleName
 from ._decision_rule import decision_rule as decision_rule
+from ._duplicates import duplicates as duplicates
 from ._find import find_data as find_data
 from ._find import find_data_files as find_data_files
 from ._find import find_structure as find_structure
@@ -35,6 +36,8 @@ from ._images import Images as Images
 from ._images import load_images as load_images
 from ._inspect import DatasetSummary as DatasetSummary
 from ._inspect import summarize as summarize
+from ._label_counts import count_labels as count_labels
+from ._label_counts import counts_in_words as counts_in_words
 from ._labels import balanced_subset as balanced_subset
 from ._labels import check_binary_labels as check_binary_labels
 from ._labels import class_pair as class_pair
@@ -82,6 +85,7 @@ from ._structure_keys import is_isolated_atom as is_isolated_atom
 from ._structure_keys import keys_present as keys_present
 from ._structures import build_graphs as build_graphs
 from ._structures import from_ase as from_ase
+from ._structures import mark_missing as mark_missing
 from ._structures import to_ase as to_ase
 from ._tensor_labels import TensorColumn as TensorColumn
 from ._tensor_labels import add_tensor_labels as add_tensor_labels
@@ -125,8 +129,11 @@ __all__ = [
     "check_image_shape",
     "class_pair",
     "collate",
+    "count_labels",
+    "counts_in_words",
     "covariance_matrix",
     "decision_rule",
+    "duplicates",
     "find_data",
     "find_data_files",
     "find_structure",
@@ -145,6 +152,7 @@ __all__ = [
     "largest_balanced_subset",
     "latitudes",
     "load_images",
+    "mark_missing",
     "near_origin",
     "neighbors",
     "on_sphere",

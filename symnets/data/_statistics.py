@@ -10,7 +10,9 @@ from ase.data import chemical_symbols
 from jaxtyping import Float
 from torch import Tensor
 
+from symnets.data._frame_labels import LABELS
 from symnets.data._graph import AtomGraph
+from symnets.data._label_counts import count_labels
 from symnets.data._neighbors import neighbors
 from symnets.data._structure_keys import is_isolated_atom
 from symnets.data._structures import read_labels
@@ -49,10 +51,16 @@ class Statistics:
     """Origin of `energies`: "least squares", "isolated atoms", or "no energies", which are then zero."""
     labelled: Mapping[str, int] = field(default_factory=dict)
     """Numbers of structures with energy, forces and stress."""
+    label_weights: Mapping[str, float] = field(default_factory=dict)
+    """Sums of the weights of structures with energy, forces and stress; without weights their numbers."""
     n_with_stress: int = 0
     """Number of structures that have a stress, labelled or not."""
     suspicious: tuple[str, ...] = ()
     """Labels of a size that suggests a wrong unit, in words; see `suspicious_labels`."""
+    notes: tuple[str, ...] = ()
+    """What was set aside or weighted when the data were read, in words."""
+    duplicates: tuple[str, ...] = ()
+    """Warnings of structures that occur twice, in words."""
 
     def reference_energy(self, graph: AtomGraph) -> Float[Tensor, " graphs"]:
         """Sum of `energies` over the atoms of each structure in eV, float64."""
@@ -106,6 +114,7 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
     squares = torch.cat(forces).square() if forces else torch.empty(0)
     n_atoms = len(rows)
     labels = [_labels(graph) for graph in graphs]
+    weights = [graph.weight.item() if "weight" in graph else 1.0 for graph in graphs]
     return Statistics(
         species=tuple(species.tolist()),
         energies=tuple(energies.tolist()),
@@ -116,7 +125,10 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
         n_atoms=n_atoms,
         rank=int(np.linalg.matrix_rank(composition if isolated is not None else composition[known])),
         source=source,
-        labelled={name: sum(name in found for found in labels) for name in ("energy", "forces", "stress")},
+        labelled=count_labels(labels),
+        label_weights={
+            name: sum(w for w, found in zip(weights, labels, strict=True) if name in found) for name in LABELS
+        },
         n_with_stress=sum(int(graph.has_stress.sum()) for graph in graphs),
         suspicious=tuple(_suspicious(z, labels, numbered=False)),
     )

@@ -3,6 +3,9 @@ from ._config import LossConfig as LossConfig
 from ._config import OptimizerConfig as OptimizerConfig
 from ._config import TrainConfig as TrainConfig
 from ._data import load_data as load_data
+from ._finetune_config import FinetuneConfig as FinetuneConfig
+from ._finetune_plan import planned as planned
+from ._loss import training_loss as training_loss
 from ._model import build_model as build_model
 from ._model_config import ModelConfig as ModelConfig
 from ._tensor_config import TensorConfig as TensorConfig
@@ -10,6 +13,7 @@ from ._training import train as train
 
 __all__ = [
     "DataConfig",
+    "FinetuneConfig",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
@@ -17,5 +21,7 @@ __all__ = [
     "TrainConfig",
     "build_model",
     "load_data",
+    "planned",
     "train",
+    "training_loss",
 ]

@@ -1,9 +1,11 @@
 """TrainConfig: all options of the training of a potential."""
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Annotated, Literal
 
 from symnets.config import OutOfRange, Range, Seed, at_least, between, check_annotated, more_than
+from symnets.potentials._finetune_config import FinetuneConfig
 from symnets.potentials._model_config import ModelConfig
 from symnets.potentials._tensor_config import TensorConfig
 from symnets.training import Decay
@@ -13,17 +15,34 @@ from symnets.training import Decay
 class DataConfig:
     """Structures to train and validate on."""
 
-    train: str
-    """Training file, anything ASE reads; sought here, then in the folder SYMNETS_DATA."""
-    validation: str | None = None
-    """Validation file; by default `n_validation` structures are set aside from the training file."""
+    train: str | list[str]
+    """Training structures: a file that ASE reads, a folder, a glob such as `runs/*/OUTCAR`, an ASE database
+    (.db, .aselmdb), or a list of these; sought here, then in the folder SYMNETS_DATA. Any frame may lack any
+    label: losses and errors are means over what is there."""
+    validation: str | list[str] | None = None
+    """Validation structures, as `train`; by default `n_validation` structures are set aside from the training
+    structures."""
     n_train: Annotated[int | None, at_least(1)] = None
     """Structures to train on, chosen at random by the seed; by default all that are left."""
     n_validation: Annotated[int, at_least(1)] = 50
     """Structures to validate on."""
     isolated_atoms: str | None = None
-    """File of one-atom structures whose energies are subtracted; by default the structures of the training
-    file with config_type=IsolatedAtom, or least squares."""
+    """File of one-atom structures whose energies are subtracted; by default the training structures with
+    config_type=IsolatedAtom, which are not trained on, or least squares."""
+    require_all: bool = False
+    """Whether every structure must have energy and forces, and every crystal stress, if their weight in the
+    loss is not zero; by default the labels are counted."""
+    weight_key: str | None = None
+    """Name of the weight of a structure in the files, by which its terms in the loss are multiplied; 1 where
+    it is absent."""
+    config_type_weights: dict[str, float] = field(default_factory=dict)
+    """Weights by the config_type of structures, such as {Default: 1, surface: 2}; Default is that of all
+    others, 1 if it is not given. They multiply those of weight_key."""
+    in_memory: bool = True
+    """Whether all graphs are held in memory; with false they are made when they are needed, for data that are
+    larger than memory."""
+    workers: Annotated[int, at_least(0)] = 0
+    """Processes that make graphs ahead of the training with in_memory false; with 0 the training does."""
     energy_key: str | None = None
     """Name of the energy in the files; by default ASE's own."""
     forces_key: str | None = None
@@ -38,6 +57,12 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_annotated("data", self)
+        for name in ("train", "validation"):
+            if getattr(self, name) == []:
+                raise OutOfRange(f"data.{name}: expected a path or several, got an empty list")
+        for kind, weight in self.config_type_weights.items():
+            if not 0 <= weight < inf:
+                raise OutOfRange(f"data.config_type_weights.{kind}: expected at least 0, got {weight:g}")
 
 
 @dataclass(frozen=True)
@@ -95,6 +120,8 @@ class TrainConfig:
     output: str
     """Folder for the model, checkpoint and logs."""
     model: ModelConfig = field(default_factory=ModelConfig)
+    finetune: FinetuneConfig | None = None
+    """Start from a foundation model, which then decides `model`, in place of random weights."""
     loss: LossConfig = field(default_factory=LossConfig)
     tensors: dict[str, TensorConfig] = field(default_factory=dict)
     """Tensors to learn, such as dipoles, by name; for a model of tensors alone set loss.energy and
@@ -120,6 +147,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_annotated("", self)
+        if self.finetune is not None and self.optimizer.weight_decay:
+            raise OutOfRange(
+                f"optimizer.weight_decay: expected 0 in a fine-tuning, got {self.optimizer.weight_decay:g}; "
+                "set finetune.decay_to_start, which keeps the weights near those of the foundation model"
+            )
         for name, tensor in self.tensors.items():
             tensor.output(name)
         weights = self.loss.energy, self.loss.forces, self.loss.stress

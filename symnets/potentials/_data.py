@@ -1,7 +1,7 @@
 """Data of a potential: labelled graphs and their statistics, from a configuration."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from ase import Atoms
@@ -12,128 +12,221 @@ from symnets.data import (
     Statistics,
     add_tensor_labels,
     build_graphs,
+    count_labels,
+    counts_in_words,
+    duplicates,
     find_data,
+    find_data_files,
     has_stress,
     is_isolated_atom,
     isolated_atoms,
+    keys_present,
     read_structures,
     split,
     statistics,
 )
 from symnets.potentials._config import DataConfig, TrainConfig
+from symnets.potentials._frame_weights import add_weights, check_weights, frame_weights, weights_in_words
 
 
 def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], Statistics]:
     """Training graphs, validation graphs, and the statistics of the former.
 
-    Structures marked as isolated atoms (`config_type=IsolatedAtom`) are neither trained nor validated on.
-    Those of the training file give the reference energies, unless `data.isolated_atoms` does.
+    Any structure may lack any label, unless `data.require_all` is set: NaN marks a missing label, and the
+    statistics count them. Structures marked as isolated atoms (`config_type=IsolatedAtom`) are neither
+    trained nor validated on. Those among the training structures give the reference energies, unless
+    `data.isolated_atoms` does. What was set aside, and validation structures that are also trained on, are in
+    the `notes` and `duplicates` of the statistics.
 
     Raises:
-        FileNotFoundError: a file is neither here nor in the folder SYMNETS_DATA.
-        ValueError: a structure lacks energy or forces, or a crystal stress, whose weight in the loss is not
-            zero; no structure to train or to validate on has a stress or a tensor, though its weight is not
-            zero; the energy of an isolated atom is missing; or there are too few structures.
+        FileNotFoundError: a path is neither here nor in the folder SYMNETS_DATA, or a glob matches nothing.
+        ValueError: no structure to train on has a label whose weight in the loss is not zero, or none to
+            validate on has that by which the best model is chosen; with `data.require_all`, any structure
+            lacks one; the energy of an isolated atom is missing; a weight is wrong; or there are too few
+            structures.
     """
-    data, weights = config.data, asdict(config.loss)
-    require = [name for name in ("energy", "forces", "stress") if weights[name]]
-    structures, isolated = _read(data.train, data, require)
+    data = config.data
+    needed = [name for name in ("energy", "forces", "stress") if asdict(config.loss)[name]]
+    read = _read(data.train, data, needed)
+    check_weights(read.source, [atoms for _, atoms in read.structures] + read.isolated, data)
     if data.validation is not None:
-        held_out, _ = _read(data.validation, data, require)
-        n_train = len(structures) if data.n_train is None else data.n_train
-        _check_enough(data, len(structures), n_train)
-        (for_training,) = split(len(structures), (n_train,), config.seed)
-        (for_validation,) = split(len(held_out), (min(data.n_validation, len(held_out)),), config.seed)
+        other = _read(data.validation, data, needed)
+        n_train = len(read.structures) if data.n_train is None else data.n_train
+        _check_enough(data, read, n_train)
+        (for_training,) = split(len(read.structures), (n_train,), config.seed)
+        n_validation = min(data.n_validation, len(other.structures))
+        (for_validation,) = split(len(other.structures), (n_validation,), config.seed)
     else:
-        held_out = structures
-        n_train = max(len(structures) - data.n_validation, 1) if data.n_train is None else data.n_train
-        _check_enough(data, len(structures), n_train + data.n_validation)
-        for_training, for_validation = split(len(structures), (n_train, data.n_validation), config.seed)
-    names, train = zip(*(structures[i] for i in for_training), strict=True)
-    validation_names, validation = zip(*(held_out[i] for i in for_validation), strict=True)
-    files = data.train, data.validation or data.train
-    if "stress" in require:
-        _check_stress(files[0], "training", train)
-    if require == ["stress"]:  # the best model is chosen by it
-        _check_stress(files[1], "validation", validation)
-    cutoff, dtype = config.model.cutoff, getattr(torch, config.dtype)
-    train_graphs = build_graphs(train, cutoff, dtype=dtype, names=names)
-    validation_graphs = build_graphs(validation, cutoff, dtype=dtype, names=validation_names)
-    if columns := {name: tensor.column(name) for name, tensor in config.tensors.items() if tensor.weight}:
-        add_tensor_labels(train_graphs, train, columns, source=files[0], names=names)
-        add_tensor_labels(validation_graphs, validation, columns, source=files[1], names=validation_names)
-    energies = _isolated_energies(config, isolated, train)
-    return train_graphs, validation_graphs, statistics(train_graphs, isolated=energies)
+        other, n_all = read, len(read.structures)
+        n_train = max(n_all - data.n_validation, 1) if data.n_train is None else data.n_train
+        _check_enough(data, read, n_train + data.n_validation)
+        for_training, for_validation = split(n_all, (n_train, data.n_validation), config.seed)
+    chosen = [read.structures[i] for i in for_training], [other.structures[i] for i in for_validation]
+    _check_labels(config, needed, (read.source, other.source), chosen)
+
+    weights = frame_weights(chosen[0], data)
+    train = _graphs(config, chosen[0], read.source)
+    validation = _graphs(config, chosen[1], other.source)
+    add_weights(train, weights)
+    structures = [atoms for _, atoms in chosen[0]]
+    energies, references = _isolated_energies(config, read, structures)
+    stats = statistics(train, isolated=energies)
+    notes = {"validation": _validation_labels(chosen[1]), "weights": weights_in_words(weights)}
+    notes["isolated"] = _isolated_in_words(read, other, references)
+    lines = tuple(f"{name:<12} {text}" for name, text in notes.items() if text)
+    return train, validation, replace(stats, notes=lines, duplicates=_duplicates(*chosen))
 
 
-def _check_enough(data: DataConfig, available: int, requested: int) -> None:
-    """Raise ValueError if more structures are requested than the training file has."""
-    if requested > available:
+Named = Sequence[tuple[str, Atoms]]
+"""Structures with their names for messages."""
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Structures of the files of one entry of the configuration."""
+
+    source: str
+    """The files, for messages."""
+    structures: Named
+    isolated: list[Atoms]
+    """Structures marked as isolated atoms, which are not among the others."""
+
+
+def _read(paths: str | list[str], data: DataConfig, needed: Sequence[str]) -> _Files:
+    """Structures of files of the configuration."""
+    files = find_data_files(paths)
+    source = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files"
+    structures, isolated = [], []
+    for file in files:
+        frames = read_structures(
+            file,
+            energy_key=data.energy_key,
+            forces_key=data.forces_key,
+            stress_key=data.stress_key,
+            virial_key=data.virial_key,
+            stress_convention=data.stress_convention,
+            require=needed if data.require_all else (),
+        )
+        for frame, atoms in enumerate(frames):
+            if is_isolated_atom(atoms):
+                isolated.append(atoms)
+            else:
+                structures.append((f"{file}, frame {frame}", atoms))
+    if not structures:
+        raise ValueError(f"{source}: expected structures, got isolated atoms only (config_type)")
+    return _Files(source, structures, isolated)
+
+
+def _check_enough(data: DataConfig, read: _Files, requested: int) -> None:
+    """Raise ValueError if more structures are requested than there are for training."""
+    if requested > len(read.structures):
         n_train = "at least 1" if data.n_train is None else data.n_train
         shared = "" if data.validation else f" and data.n_validation = {data.n_validation}"
         raise ValueError(
-            f"{data.train}: has {available} structures, but the configuration asks for data.n_train = "
-            f"{n_train}{shared}; ask for fewer"
+            f"{read.source}: has {len(read.structures)} structures, but the configuration asks for "
+            f"data.n_train = {n_train}{shared}; ask for fewer"
             + ("" if data.validation else ", or name a file of its own with data.validation")
         )
 
 
-def _read(path: str, data: DataConfig, require: Sequence[str]) -> tuple[list[tuple[str, Atoms]], list[Atoms]]:
-    """Structures of a file of the configuration with their names, and the isolated atoms among them."""
-    structures = read_structures(
-        find_data(path),
-        energy_key=data.energy_key,
-        forces_key=data.forces_key,
-        stress_key=data.stress_key,
-        virial_key=data.virial_key,
-        stress_convention=data.stress_convention,
-        require=require,
-    )
-    isolated = [atoms for atoms in structures if is_isolated_atom(atoms)]
-    others = [
-        (f"{path}, frame {frame}", atoms)
-        for frame, atoms in enumerate(structures)
-        if not is_isolated_atom(atoms)
-    ]
-    if not others:
-        raise ValueError(f"{path}: expected structures, got isolated atoms only (config_type)")
-    return others, isolated
+def _graphs(config: TrainConfig, part: Named, source: str) -> list[AtomGraph]:
+    """Graphs of structures with their labels, those of tensors included."""
+    names, structures = zip(*part, strict=True)
+    graphs = build_graphs(structures, config.model.cutoff, dtype=getattr(torch, config.dtype), names=names)
+    if columns := {name: tensor.column(name) for name, tensor in config.tensors.items() if tensor.weight}:
+        add_tensor_labels(graphs, structures, columns, source=source, names=names)
+    return graphs
 
 
-def _check_stress(path: str, use: str, structures: Sequence[Atoms]) -> None:
-    """Raise ValueError if no structure has a stress to learn or to validate on."""
-    if any(atoms.calc is not None and "stress" in atoms.calc.results for atoms in structures):
+def _check_labels(
+    config: TrainConfig, needed: Sequence[str], sources: tuple[str, str], parts: tuple[Named, Named]
+) -> None:
+    """Raise ValueError if no structure has a label to learn, or to choose the best model by."""
+    train, validation = ([atoms for _, atoms in part] for part in parts)
+    for name in needed:
+        _check_label(sources[0], "training", name, train)
+    # The best model is chosen by the first of these.
+    for name in [name for name in ("forces", "energy", "stress") if name in needed][:1]:
+        _check_label(sources[1], "validation", name, validation)
+
+
+_KEYS = {
+    "energy": "data.energy_key",
+    "forces": "data.forces_key",
+    "stress": "data.stress_key or data.virial_key",
+}
+_WITH_ARTICLE = {"energy": "an energy", "forces": "forces", "stress": "a stress"}
+
+
+def _check_label(source: str, use: str, name: str, structures: Sequence[Atoms]) -> None:
+    if any(_has(name, atoms) for atoms in structures):
         return
-    reason, cure = "is periodic and has a volume, so none has a stress", ""
-    if any(has_stress(atoms.cell.array, atoms.pbc) for atoms in structures):
-        reason, cure = "has a stress", "name its key with data.stress_key or data.virial_key, or "
+    reason = f"has {_WITH_ARTICLE[name]}"
+    cure, keys = f"name its key with {_KEYS[name]}, choose others", ""
+    if name == "stress" and not any(has_stress(atoms.cell.array, atoms.pbc) for atoms in structures):
+        reason, cure = "is periodic and has a volume, so none has a stress", "choose others"
+    else:
+        per_structure, per_atom = (", ".join(found) or "none" for found in keys_present(structures))
+        keys = f". Keys present: per structure {per_structure}; per atom {per_atom}"
     raise ValueError(
-        f"{path}: none of the {len(structures)} structures for {use} {reason}; {cure}choose others, or set "
-        "loss.stress to 0"
+        f"{source}: none of the {len(structures)} structures for {use} {reason}; {cure}, or set loss.{name} "
+        f"to 0{keys}"
     )
+
+
+def _has(name: str, atoms: Atoms) -> bool:
+    return atoms.calc is not None and name in atoms.calc.results
 
 
 def _isolated_energies(
-    config: TrainConfig, marked: Sequence[Atoms], structures: Sequence[Atoms]
-) -> dict[int, float] | None:
-    """Energies of the isolated atoms; None for the least-squares fit."""
+    config: TrainConfig, read: _Files, structures: Sequence[Atoms]
+) -> tuple[dict[int, float] | None, str]:
+    """Energies of the isolated atoms and what they are used for; None for the least-squares fit."""
     data = config.data
     if data.isolated_atoms is not None:
-        path, marked = (
-            data.isolated_atoms,
-            read_structures(find_data(data.isolated_atoms), energy_key=data.energy_key, require=("energy",)),
+        path, use = data.isolated_atoms, f"left out, since {data.isolated_atoms} gives the reference energies"
+        marked: Sequence[Atoms] = read_structures(
+            find_data(path), energy_key=data.energy_key, require=("energy",)
         )
-    elif marked and config.loss.energy:
-        path = data.train
+    elif read.isolated and config.loss.energy:
+        path, use, marked = read.source, "their energies are the references", read.isolated
     else:
-        return None
+        return None, "left out, since no reference energies are needed"
     energies = isolated_atoms(marked, cutoff=config.model.cutoff)
     species = {int(number) for atoms in structures for number in atoms.numbers}
     if missing := sorted(species - energies.keys()):
         symbols = ", ".join(chemical_symbols[number] for number in missing)
         raise ValueError(
-            f"{path}: no isolated atom of {symbols}, which {data.train} contains; expected for each species "
+            f"{path}: no isolated atom of {symbols}, which {read.source} contains; expected for each species "
             f"a structure of one atom, without periodic image within {config.model.cutoff:g} Å or with "
             "config_type=IsolatedAtom"
         )
-    return energies
+    return energies, use
+
+
+def _isolated_in_words(read: _Files, other: _Files, references: str) -> str:
+    """What was done with structures marked as isolated atoms; empty if there are none."""
+    parts = []
+    if read.isolated:
+        symbols = " ".join(sorted({str(atoms.symbols[0]) for atoms in read.isolated}))
+        parts.append(f"{len(read.isolated)} marked atoms ({symbols}) are not trained on: {references}")
+    if other is not read and other.isolated:
+        parts.append(f"{len(other.isolated)} of the validation structures are left out")
+    return "; ".join(parts)
+
+
+def _validation_labels(part: Named) -> str:
+    labelled = [() if atoms.calc is None else atoms.calc.results for _, atoms in part]
+    return counts_in_words(count_labels(labelled), len(part))
+
+
+def _duplicates(train: Named, validation: Named) -> tuple[str, ...]:
+    """A warning of validation structures that are also trained on, if there are any."""
+    pairs = duplicates([atoms for _, atoms in validation], [atoms for _, atoms in train])
+    if not pairs:
+        return ()
+    listed = "; ".join(f"{validation[i][0]} is {train[j][0]}" for i, j in pairs[:5])
+    return (
+        f"{len(pairs)} of {len(validation)} validation structures are also trained on, which makes their "
+        f"errors too small: {listed}{'; ...' if len(pairs) > 5 else ''}",
+    )

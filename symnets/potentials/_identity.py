@@ -16,13 +16,13 @@ from symnets.yaml_files import read_yaml
 FREE = ("output", "max_minutes", "patience", "checkpoint_every", "device", "deterministic")
 
 FREE_OF_DATA = ("require_all", "in_memory", "workers")
+_FIELDS = ("z", "pos", "cell", "pbc", "energy", "forces", "stress", "charge", "weight")
 
 
 def identity(
     config: TrainConfig, train: Sequence[AtomGraph], validation: Sequence[AtomGraph], stats: Statistics
 ) -> str:
-    """Hash of the configuration without the options in `FREE` and `FREE_OF_DATA`, and hash of the data, joined
-    by a dash."""
+    """Hash of the configuration without `FREE` and `FREE_OF_DATA`, a dash, and the hash of the data."""
     return f"{fingerprint(_binding(asdict(config)))}-{data_digest(train, validation, stats)}"
 
 
@@ -33,7 +33,7 @@ def data_digest(train: Sequence[AtomGraph], validation: Sequence[AtomGraph], sta
         digest.update(f"{len(graphs)} structures".encode())
         for graph in graphs:
             tensors = sorted(f"{TENSOR}{name}" for name in labels(graph).tensors or {})
-            for name in ("z", "pos", "cell", "pbc", "energy", "forces", "stress", "charge", "weight", *tensors):
+            for name in (*_FIELDS, *tensors):
                 if (value := graph.get(name)) is not None:
                     digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
                     digest.update(value.detach().cpu().contiguous().numpy().tobytes())

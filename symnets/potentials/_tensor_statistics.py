@@ -23,6 +23,9 @@ class TensorStatistics:
     """Structures or atoms with a label."""
     n: int
     """Structures or atoms."""
+    label_weight: float
+    """Sum of the weights in the loss of structures with a label, also for one atom; without weights their
+    number."""
     deviation: float | tuple[float, ...]
     """Standard deviation of a component of the label around its mean; for irreps one for each component. The
     mean of even scalars is one for each species; that of other components is zero by symmetry."""
@@ -38,6 +41,9 @@ def tensor_statistics(
     """
     values, design, sizes = _labels(name, output, graphs, species)
     known = ~np.isnan(values).any(1)
+    owner = np.repeat(np.arange(len(graphs)), sizes if output.of_atoms else 1)
+    weights = np.array([graph.weight.item() if "weight" in graph else 1.0 for graph in graphs])
+    label_weight = float(weights[np.unique(owner[~np.isnan(values).all(1)])].sum())
     values, design = values[known], design[known]
     shift, deviations, start = [], [], 0
     for mul, ir in output.irreps_out:
@@ -61,6 +67,7 @@ def tensor_statistics(
         output=replace(output, **options),
         n_labelled=int(known.sum()),
         n=int(known.size),
+        label_weight=label_weight,
         deviation=tuple(map(float, components))
         if output.kind == "irreps"
         else float(np.sqrt((components**2).mean())),

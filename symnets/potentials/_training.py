@@ -19,6 +19,7 @@ from symnets.potentials._data import load_data
 from symnets.potentials._finetune import BestFinetuned, Start, load_foundation, start_finetuning
 from symnets.potentials._finetune_report import finetune_report
 from symnets.potentials._identity import check_identity, identity
+from symnets.potentials._loss import training_loss
 from symnets.potentials._model import build_model, build_state
 from symnets.potentials._tensor_statistics import TensorStatistics, tensor_statistics
 from symnets.potentials._validation import (
@@ -47,17 +48,12 @@ from symnets.training import (
     averaged,
     descend,
     diverged,
-    energy_term,
     every,
     first_of,
-    forces_term,
     joined_processes,
     max_steps,
     no_improvement,
-    stress_term,
-    tensor_term,
     wall_time,
-    weighted_sum,
 )
 
 
@@ -244,18 +240,7 @@ def _fit(
     """Train until the stop rule holds; model, checkpoint and logs are written to the folder."""
     state, loader, tensors = prepared.state, prepared.loader, prepared.tensors
     folder = Path(config.output)
-    loss = weighted_sum(
-        (config.loss.energy, energy_term(config.loss.huber)),
-        (config.loss.forces, forces_term(config.loss.huber)),
-        (config.loss.stress, stress_term(config.loss.huber)),
-        *(
-            (
-                config.tensors[name].weight,
-                tensor_term(name, of_atoms=tensor.output.of_atoms, unit=tensor.deviation),
-            )
-            for name, tensor in tensors.items()
-        ),
-    )
+    loss = training_loss(config, prepared.stats, tensors)
     dynamics = descend(state, loss, loader, clip_norm=config.optimizer.clip_norm, processes=processes)
     if config.optimizer.average is not None:
         dynamics = averaged(dynamics, config.optimizer.average)

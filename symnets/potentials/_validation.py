@@ -8,7 +8,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from torch import nn
 
-from symnets.data import Loader, Statistics
+from symnets.data import Loader, Statistics, counts_in_words
 from symnets.models import ForceField, TensorModel, save
 from symnets.observables import errors, predictions, tensor_error, tensor_predictions
 from symnets.potentials._config import TrainConfig
@@ -125,14 +125,20 @@ def before_training(
     """Lines of text on data and model."""
     symbols = [chemical_symbols[number] for number in stats.species]
     energies = ", ".join(f"{s} {energy:.3f}" for s, energy in zip(symbols, stats.energies, strict=True))
-    counts = dict(stats.labelled) | {name: tensor.n_labelled for name, tensor in (tensors or {}).items()}
-    labels = ", ".join(f"{name} of {n}" for name, n in counts.items() if n) or "none"
+    counts, of_atoms = dict(stats.labelled), ""
+    for name, tensor in (tensors or {}).items():
+        if tensor.output.of_atoms:
+            of_atoms += f"; {name} of {tensor.n_labelled:,} of {tensor.n:,} atoms"
+        else:
+            counts[name] = tensor.n_labelled
+    labels = counts_in_words(counts, stats.n_structures) + of_atoms
     if 0 < stats.n_with_stress < stats.n_structures:
         labels += f"; {stats.n_structures - stats.n_with_stress} of {stats.n_structures} can have no stress"
     n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     lines = [
         f"structures   {stats.n_structures} to train on, {n_validation} to validate on",
         f"labels       {labels}",
+        *stats.notes,
         f"species      {' '.join(symbols)}",
         f"parameters   {n_parameters:,}",
         f"neighbours   {stats.mean_neighbors:.1f} of an atom within {model.cutoff:g} Å, on average",
@@ -143,8 +149,9 @@ def before_training(
 
 
 def data_warnings(stats: Statistics) -> list[str]:
-    """Warnings of labels in a wrong unit, and of reference energies that the data do not determine."""
-    warnings = list(stats.suspicious)
+    """Warnings of labels in a wrong unit, of validation structures that are trained on, and of reference
+    energies that the data do not determine."""
+    warnings = [*stats.suspicious, *stats.duplicates]
     if stats.source == "least squares" and stats.rank < len(stats.species):
         warnings.append(
             f"the training structures' formulas determine only {stats.rank} combination"

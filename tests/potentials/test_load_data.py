@@ -118,10 +118,12 @@ def test_labels_without_weight_may_be_absent(over, weight, present):
     measured = {name.split("/")[1].split("_")[0] for name in row if name.startswith("validation/")}
     assert measured == set(present)
     assert np.isfinite(list(row.values())).all()
-    with pytest.raises(
-        ValueError, match=r"data.xyz, frame 0: no .* in a training that needs none, set loss\."
-    ):
+    missing = next(name for name in ("energy", "forces") if name != weight)
+    message = rf"data.xyz: none of the 4 structures for training has .*{missing}; name its key with data"
+    with pytest.raises(ValueError, match=message):
         load_data(over(structures, (1.0, 1.0, 0.0)))
+    with pytest.raises(ValueError, match=r"data.xyz, frame 0: no .* needs none, set loss\."):
+        load_data(over(structures, (1.0, 1.0, 0.0), require_all=True))
 
 
 def test_errors_name_file_and_frame(over):
