@@ -26,6 +26,7 @@ class Entry(NamedTuple):
 GROUPS = {
     "Potentials": {
         "train": Entry("symnets.cli", "Train", "Train a potential from a YAML configuration"),
+        "finetune": Entry("symnets.cli", "Finetune", "Train a foundation model further on your structures"),
         "evaluate": Entry("symnets.cli", "Evaluate", "Measure a potential's errors on labelled structures"),
         "md": Entry("symnets.cli", "Md", "Run molecular dynamics with a potential"),
         "relax": Entry("symnets.cli", "Relax", "Relax a structure, and optionally its cell"),
@@ -58,6 +59,7 @@ COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.it
 
 LESS_MEMORY = {
     "train": "lower --optimizer.batch-size",
+    "finetune": "lower --batch-size",
     "evaluate": "lower --batch-size",
     "md": "compile the model, use --dtype float32 or fewer atoms",
     "relax": "compile the model, use --dtype float32 or fewer atoms",

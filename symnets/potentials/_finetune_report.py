@@ -17,7 +17,6 @@ from symnets.report import (
     Table,
     html_report,
     parity,
-    save_picture,
     three_digits,
     write,
 )
@@ -80,17 +79,16 @@ def finetune_report(start: Start, validation: Sequence[AtomGraph], folder: Path)
             replayed[_TUNED],
             "Replay test set, fine-tuned model; the labels are those of the foundation model.",
         )
-    figures = {name: (parity(predicted), caption) for name, (predicted, caption) in pictures.items()}
-    for name, (figure, _) in figures.items():
-        save_picture(figure, folder / name)
-    blocks = [Picture(figure, caption) for figure, caption in figures.values()]
+    figures = {name: Picture(parity(predicted), caption) for name, (predicted, caption) in pictures.items()}
+    for name, picture in figures.items():
+        write(folder / name, picture.png)
     html_report(
         folder / "finetune.html",
         f"Fine-tuning of {document['foundation']}",
         [
             Section("What was done", [Table(("", ""), [_cells(line) for line in start.lines()])]),
             Section("Errors", [Facts(_facts(gains)), table]),
-            Section("Parity", blocks),
+            Section("Parity", list(figures.values())),
         ],
         lead="What was gained on validation structures, and what was lost on the replay test set.",
     )

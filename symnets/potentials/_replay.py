@@ -1,6 +1,7 @@
 """Replay: structures with labels of the foundation model that are mixed into training on other data."""
 
 import copy
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +14,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from symnets.config import fingerprint
 from symnets.data import (
     AtomGraph,
     Loader,
@@ -23,7 +25,7 @@ from symnets.data import (
     split,
     write_structures,
 )
-from symnets.models import ForceField
+from symnets.models import ForceField, energy_network
 from symnets.observables import predictions
 from symnets.potentials._finetune_config import GENERATED, FinetuneConfig
 from symnets.potentials._generated import generated_structures
@@ -64,7 +66,8 @@ def write_replay(
     """
     sizes = _sizes(finetune)
     paths = {name: folder / name for name, size in sizes.items() if size}
-    if all(path.exists() for path in paths.values()):
+    origin = _origin(finetune, force_field, elements, seed)
+    if all(path.exists() and _origin_in(path) == origin for path in paths.values()):
         return
     if finetune.replay in (None, GENERATED):
         made = _accepted(force_field, generated_structures(elements, seed))
@@ -72,7 +75,31 @@ def write_replay(
     else:
         parts = _of_file(str(finetune.replay), force_field, sizes, seed)
     for name, path in paths.items():
+        for atoms in parts[name]:
+            atoms.info["origin"] = origin
         write_structures(path, parts[name])
+
+
+def _origin(finetune: FinetuneConfig, force_field: ForceField, elements: Sequence[int], seed: int) -> str:
+    """Hash of all that decides the replayed structures and their labels."""
+    weights = hashlib.sha256()
+    for name, value in force_field.state_dict().items():
+        if not name.endswith("atomic_energy.shift"):  # fitted, and so known up to rounding
+            weights.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    shift = energy_network(force_field.energy_model).atomic_energy.shift
+    options = finetune.replay, finetune.n_replay, finetune.n_replay_test
+    values = {
+        "options": options,
+        "elements": list(elements),
+        "seed": seed,
+        "weights": weights.hexdigest(),
+        "shift": [round(value, 4) for value in shift.tolist()],
+    }
+    return f"of-{fingerprint(values)}"  # with letters, so that nobody reads a number
+
+
+def _origin_in(path: Path) -> str | None:
+    return read_structures(path, index=0)[0].info.get("origin")
 
 
 def read_replay(finetune: FinetuneConfig, force_field: ForceField, folder: Path) -> Replay:

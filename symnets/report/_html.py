@@ -68,10 +68,15 @@ class Picture:
     figure: Figure
     caption: str
 
+    @cached_property
+    def png(self) -> bytes:
+        """The PNG file."""
+        return png(self.figure)
+
     @property
     def base64(self) -> str:
         """The PNG file in base64."""
-        return b64encode(png(self.figure)).decode("ascii")
+        return b64encode(self.png).decode("ascii")
 
     @property
     def width(self) -> int:

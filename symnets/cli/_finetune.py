@@ -1,0 +1,198 @@
+"""`symnets finetune`: train a foundation model further on structures of one's own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from ase import Atoms
+from rich.console import Console
+from tyro.conf import Positional
+
+from symnets.config import at_least, between, more_than, read_config
+from symnets.data import find_data_files, is_isolated_atom, read_structures
+from symnets.files import expanded
+from symnets.potentials import (
+    DataConfig,
+    FinetuneConfig,
+    LossConfig,
+    OptimizerConfig,
+    TrainConfig,
+    planned,
+    train,
+)
+from symnets.training import INTERRUPTED
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """Train a foundation model further on structures of your own.
+
+    A tenth of the structures, at most 50, is set aside for validation. The energies of single atoms are
+    fitted to your data first. The folder --output then contains model.safetensors, an ordinary model;
+    finetune.html with what was gained on the validation structures and lost on structures that only the
+    foundation model knows, before and after, and parity plots; and the files of `symnets train`, so that
+    --resume continues. All options of training are in the YAML file that it leaves there, config.yaml.
+
+    Example:
+        symnets finetune nequix-oam-1 my_frames.xyz --output runs/ft --minutes 10 --replay generated
+    """
+
+    model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
+    """Foundation model: a name that `symnets models` lists, a model file, or an .nqx file."""
+    data: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="DATA")]
+    """Labelled structures: files that ASE reads, folders or globs."""
+    output: str = "runs/finetuned"
+    """Folder for the model, the report, the checkpoint and logs."""
+    minutes: Annotated[float, more_than(0)] = 10.0
+    """Time of the training; the number of epochs is chosen so that it fits."""
+    epochs: Annotated[int | None, at_least(1)] = None
+    """Passes through the structures, in place of a time."""
+    strategy: Literal["all", "last layers", "readout", "low rank"] = "all"
+    """Weights that are trained: all, those of the last layers and the readout, those of the readout, or
+    updates of low rank of the matrices."""
+    n_layers: Annotated[int, at_least(1)] = 1
+    """Number of last layers, for that strategy."""
+    rank: Annotated[int, at_least(1)] = 8
+    """Rank of the updates, for the strategy `low rank`."""
+    decay_to_start: Annotated[float, at_least(0)] = 0.0
+    """Weight decay towards the weights of the foundation model."""
+    references: Literal["residuals", "isolated atoms", "keep"] = "residuals"
+    """Energies of single atoms: least squares of the residuals, those of isolated atoms in the data, or as
+    they are."""
+    replay: str | None = None
+    """Structures with labels of the foundation model to train on as well: generated, or a file."""
+    replay_ratio: Annotated[float, at_least(0)] = 1.0
+    """Replayed structures for each structure of the data."""
+    n_replay: Annotated[int, at_least(1)] = 200
+    """Replayed structures to train on."""
+    n_replay_test: Annotated[int, at_least(0)] = 50
+    """Further ones on which forgetting is measured, also without --replay."""
+    replay_elements: Literal["model", "data"] = "model"
+    """Elements of generated structures: all of the model, or those of the data."""
+    heads: bool = False
+    """Give the data a readout of their own, and write the foundation model's level as a second model."""
+    learning_rate: Annotated[float, more_than(0)] = 0.002
+    """First learning rate; it decays along a cosine to a hundredth."""
+    batch_size: Annotated[int, at_least(1)] = 2
+    """Structures of a batch."""
+    energy_weight: Annotated[float, at_least(0)] = 10.0
+    """Weight of squared errors of energies per atom in eV."""
+    forces_weight: Annotated[float, at_least(0)] = 1.0
+    """Weight of squared errors of forces in eV/Å."""
+    stress_weight: Annotated[float | None, at_least(0)] = None
+    """Weight of squared errors of stress in eV/Å³; by default 100 if the data have a stress, else 0."""
+    average: Annotated[float | None, between(0, 1)] = 0.99
+    """Decay of the running average of weights; null for none."""
+    validation: tuple[str, ...] = ()
+    """Structures to validate on; by default some of DATA are set aside."""
+    n_train: Annotated[int | None, at_least(1)] = None
+    """Structures to train on, chosen at random; by default all that are left."""
+    n_validation: Annotated[int | None, at_least(1)] = None
+    """Structures to validate on; by default a tenth of DATA, at most 50."""
+    isolated_atoms: str | None = None
+    """File of isolated atoms; by default those of DATA with config_type=IsolatedAtom."""
+    energy_key: str | None = None
+    """Key of the energy (eV) in the files; by default the one ASE recognises."""
+    forces_key: str | None = None
+    """Key of the forces (eV/Å); by default the one ASE recognises."""
+    stress_key: str | None = None
+    """Key of the stress; by default the one ASE recognises."""
+    virial_key: str | None = None
+    """Key of the virial, -volume times stress in eV, from which the stress is computed."""
+    stress_convention: Literal["ase", "vasp"] = "ase"
+    """Convention of the stress: ase (eV/Å³, positive under tension) or vasp (kbar, positive under
+    compression, order xx yy zz xy yz zx)."""
+    seed: Annotated[int, at_least(0)] = 0
+    """Seed of the split, the order of the data and the generated structures."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Floating-point type of the training."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
+    threads: Annotated[int | None, at_least(1)] = None
+    """CPU threads; by default torch's choice."""
+    resume: bool = False
+    """Continue the training in --output, with the options it was started with."""
+
+    def run(self) -> int:
+        """Fine-tune with progress on standard error; returns 0 when done, 130 if interrupted."""
+        console, folder = Console(stderr=True), expanded(self.output)
+        if self.resume and (folder / "checkpoint.safetensors").exists():
+            config = read_config(TrainConfig, folder / "config.yaml")
+        else:
+            config = self._config()
+            if self.epochs is None:
+                console.print("timing a few steps ...")
+                config = planned(config, self.minutes)
+        state = train(config, resume=self.resume, summary=True)
+        console.print(f"stopped at step {state.step}: {state.history.reason}; see {folder}", soft_wrap=True)
+        return 130 if state.history.reason == INTERRUPTED else 0
+
+    def _config(self) -> TrainConfig:
+        """Configuration of the training, with defaults that the data decide."""
+        structures = self._structures(self.data)
+        n_validation = self.n_validation or min(max(len(structures) // 10, 1), 50)
+        if self.validation and self.n_validation is None:
+            n_validation = len(self._structures(self.validation))
+        stress = self.stress_weight
+        if stress is None:
+            stress = 100.0 if any("stress" in (a.calc.results if a.calc else ()) for a in structures) else 0.0
+        finetune = FinetuneConfig(
+            model=self.model,
+            references=self.references,
+            strategy=self.strategy,
+            n_layers=self.n_layers,
+            rank=self.rank,
+            decay_to_start=self.decay_to_start,
+            heads=self.heads,
+            replay=self.replay,
+            replay_ratio=self.replay_ratio,
+            n_replay=self.n_replay,
+            n_replay_test=self.n_replay_test,
+            replay_elements=self.replay_elements,
+        )
+        return TrainConfig(
+            data=DataConfig(
+                train=list(self.data),
+                validation=list(self.validation) or None,
+                n_train=self.n_train,
+                n_validation=n_validation,
+                isolated_atoms=self.isolated_atoms,
+                energy_key=self.energy_key,
+                forces_key=self.forces_key,
+                stress_key=self.stress_key,
+                virial_key=self.virial_key,
+                stress_convention=self.stress_convention,
+            ),
+            output=self.output,
+            finetune=finetune,
+            loss=LossConfig(self.energy_weight, self.forces_weight, stress),
+            optimizer=OptimizerConfig(
+                learning_rate=self.learning_rate,
+                batch_size=self.batch_size,
+                epochs=self.epochs or 1,
+                average=self.average,
+                clip_norm=10.0,
+            ),
+            seed=self.seed,
+            dtype=self.dtype,
+            device=self.device,
+            threads=self.threads,
+        )
+
+    def _structures(self, paths: Sequence[str]) -> list[Atoms]:
+        """Structures of the files, without isolated atoms."""
+        return [
+            atoms
+            for file in find_data_files(paths)
+            for atoms in read_structures(
+                Path(file),
+                energy_key=self.energy_key,
+                forces_key=self.forces_key,
+                stress_key=self.stress_key,
+                virial_key=self.virial_key,
+                stress_convention=self.stress_convention,
+            )
+            if not is_isolated_atom(atoms)
+        ]

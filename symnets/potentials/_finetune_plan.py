@@ -1,0 +1,67 @@
+"""How many epochs of a fine-tuning fit into a given time on this machine."""
+
+import math
+import time
+from dataclasses import replace
+
+from symnets.config import OutOfRange
+from symnets.data import Loader
+from symnets.files import locked
+from symnets.observables import predictions
+from symnets.potentials._config import TrainConfig
+from symnets.potentials._finetune import load_foundation
+from symnets.potentials._loss import training_loss
+from symnets.potentials._training import _prepare
+from symnets.training import Processes, descend
+
+_VALIDATIONS = 10
+_SHARE = 0.9
+"""Share of the time that is planned; the rest is for the spread of the duration of steps."""
+_LEAST_STEPS, _LEAST_SECONDS = 5, 3.0
+"""Steps are timed until there are so many of them, which took so long; the first is left out."""
+
+
+def planned(config: TrainConfig, minutes: float) -> TrainConfig:
+    """The configuration with as many epochs as fit into a time, and ten validations.
+
+    A few steps are timed with the data of the configuration, so that other programs on the machine during
+    that time make the training shorter.
+
+    Args:
+        config: of a fine-tuning.
+        minutes: time of training and validations, which `max_minutes` limits too.
+
+    Raises:
+        OutOfRange: the time is too short for one epoch.
+    """
+    with locked(config.output):
+        foundation, whole = load_foundation(config)
+        prepared = _prepare(whole, foundation, Processes(), resume=False)
+    durations, clock = [], time.perf_counter()
+    loss = training_loss(whole, prepared.stats, prepared.tensors)
+    for _ in descend(prepared.state, loss, prepared.loader):
+        now = time.perf_counter()
+        durations.append(now - clock)
+        clock = now
+        if len(durations) > _LEAST_STEPS and sum(durations[1:]) > _LEAST_SECONDS:
+            break
+    step = sum(durations[1:]) / len(durations[1:])
+    few = prepared.validation[:8]
+    clock = time.perf_counter()
+    predictions(prepared.state.model, Loader(few, len(few)))
+    validation = (time.perf_counter() - clock) * len(prepared.validation) / len(few)
+    available = _SHARE * 60 * minutes - _VALIDATIONS * validation
+    steps, batches = available / step, len(prepared.loader)
+    if steps < batches:
+        least = (batches * step + _VALIDATIONS * validation) / 60 / _SHARE
+        raise OutOfRange(
+            f"minutes: expected at least {least:.2g} for one pass through the structures, {batches} steps of "
+            f"{step:.2g} s, got {minutes:g}; train on fewer structures, or take longer"
+        )
+    epochs = int(steps / batches)
+    return replace(
+        config,
+        optimizer=replace(config.optimizer, epochs=epochs),
+        max_minutes=minutes,
+        validate_every=math.ceil(epochs * batches / _VALIDATIONS),
+    )
