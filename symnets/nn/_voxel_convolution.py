@@ -2,25 +2,25 @@
 
 import math
 from collections.abc import Sequence
-from functools import cache
-from itertools import product
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from e3nn import o3
 from jaxtyping import Float
-from numpy.polynomial import hermite
-from scipy.special import eval_genlaguerre
 from torch import Tensor, nn
 
+from symnets.nn._voxel_kernels import (
+    axis_filters,
+    hermite_functions,
+    kernel_irreps,
+    kernel_paths,
+    kernel_voxels,
+    products_of_filters,
+)
 from symnets.ops import is_traced
 
-SEPARABLE_COST = 2.5
-"""Time of an operation of the products along axes, relative to one of torch's conv3d (measured on CPUs)."""
-FEW_CHANNELS = 8
-"""Below it products along axes are slow, because channels are the columns of their matrices."""
+FEW_CHANNELS = 12
+"""Below it channels are mixed last, because they are columns of the matrices where they are mixed first."""
 
 
 class VoxelConvolution(nn.Module):
@@ -50,10 +50,10 @@ class VoxelConvolution(nn.Module):
     that of the kernel its width is s σ, in output voxels the same as without a stride. Errors at rotations
     other than those of the cube are measured in docs/how-to/voxels.md.
 
-    **Cost.** A product of polynomials and a Gaussian is separable. For more than a few channels the field is
-    convolved along each axis by small matrices, and channels are mixed once for each of the (degree + 3
-    choose 3) products, 10 in place of the 125 of a kernel of size 5. For few channels the kernel is
-    assembled for torch's conv3d. Both give the same numbers up to rounding.
+    **Cost.** A product of polynomials and a Gaussian is separable. The field is convolved along each axis by
+    small matrices, and channels are mixed once for each of the (degree + 3 choose 3) products, 10 in place of
+    the 125 of a kernel of size 5. Channels are mixed before or after the filters, whichever is faster; both
+    give the same numbers up to rounding.
 
     Source: Weiler et al. 2018, arXiv:1807.02547, with other radial functions.
 
@@ -104,13 +104,11 @@ class VoxelConvolution(nn.Module):
         self.sigma = 0.9 * math.sqrt(size / (2 * math.pi)) if sigma is None else float(sigma)
         if self.degree < 0 or not self.sigma > 0:
             raise ValueError(f"degree, sigma: expected >= 0 and > 0, got {self.degree} and {self.sigma}")
-        self.jets = [
-            (c, b, a) for c, b, a in product(range(self.degree + 1), repeat=3) if a + b + c <= self.degree
-        ]
+        self.jets = products_of_filters(self.degree)
         self._bases: list[list[Tensor | None]] = []  # of each output and input slot
         self.weights = nn.ParameterList()
         for mul_out, ir_out in self.irreps_out:
-            row = [_paths(ir, ir_out, size, self.degree, self.sigma) for _, ir in self.irreps_in]
+            row = [kernel_paths(ir, ir_out, size, self.degree, self.sigma) for _, ir in self.irreps_in]
             fan_in = sum(
                 len(basis) * mul
                 for basis, (mul, _) in zip(row, self.irreps_in, strict=True)
@@ -125,7 +123,7 @@ class VoxelConvolution(nn.Module):
             for basis, (mul_in, _) in zip(row, self.irreps_in, strict=True):
                 if basis is not None:
                     self.weights.append(nn.Parameter(torch.randn(len(basis), mul_in, mul_out)))
-        self._tables: dict[tuple, tuple[list[list[Tensor | None]], list[_Axis]]] = {}
+        self._tables: dict[tuple, tuple[list[list[Tensor | None]], list[Tensor]]] = {}
 
     def forward(
         self, fields: Float[Tensor, "n dim_in depth rows columns"]
@@ -140,24 +138,16 @@ class VoxelConvolution(nn.Module):
                 f"fields: expected (n, {self.irreps_in.dim}, depth, rows, columns) for irreps "
                 f"{self.irreps_in}, got {tuple(fields.shape)}"
             )
-        bases, axes = self._table(fields)
-        mixing = self._mixing(bases)
-        grid, out = fields.shape[2:], [axis.filters.shape[1] for axis in axes]
-        if self._is_dense(grid, out):
-            d, r, c = (axis.extension for axis in axes)
-            extended = r @ (fields @ c.mT)
-            extended = (d @ extended.flatten(3)).unflatten(3, extended.shape[3:])
-            return F.conv3d(extended, self._assemble(mixing, axes), stride=self.stride)
-        x = fields.permute(0, 2, 3, 4, 1).contiguous()
-        filters = [axis.filters for axis in axes]
-        mix_first = self.stride == 1 and self.irreps_out.dim <= 2 * self.irreps_in.dim
-        y = (self._mix_and_filter if mix_first else self._filter_and_mix)(x, mixing, filters)
-        return y.permute(0, 4, 1, 2, 3)
+        bases, filters = self._table(fields)
+        n_in, n_out = self.irreps_in.dim, self.irreps_out.dim
+        mix_first = self.stride == 1 and n_in >= FEW_CHANNELS and n_out <= 2 * n_in
+        convolved = self._mix_and_filter if mix_first else self._filter_and_mix
+        return convolved(fields, self._mixing(bases), filters)
 
     @classmethod
     def reachable(cls, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str, degree: int = 2) -> o3.Irreps:
         """Those of the output irreps to which there is a path."""
-        ends = {ir for _, ir_in in o3.Irreps(irreps_in) for f in _filters(degree) for ir in ir_in * f}
+        ends = {ir for _, ir_in in o3.Irreps(irreps_in) for f in kernel_irreps(degree) for ir in ir_in * f}
         return o3.Irreps([(mul, ir) for mul, ir in o3.Irreps(irreps_out) if ir in ends])
 
     def kernel(self) -> Float[Tensor, "dim_out dim_in size size size"]:
@@ -165,8 +155,11 @@ class VoxelConvolution(nn.Module):
 
         A stride does not change it: the low-pass comes before.
         """
-        bases, axes = self._table(self.weights[0], grid=(1, 1, 1))
-        return self._assemble(self._mixing(bases), axes)
+        bases, _ = self._table(self.weights[0], grid=())
+        taps = hermite_functions(kernel_voxels(self.size), self.size, self.degree, self.sigma)
+        taps = torch.from_numpy(taps).to(self.weights[0])
+        products = torch.stack([torch.einsum("x,y,z->xyz", *(taps[a] for a in jet)) for jet in self.jets])
+        return torch.einsum("jxyz,jio->oixyz", products, self._mixing(bases))
 
     def _mixing(self, bases: list[list[Tensor | None]]) -> Float[Tensor, "jets dim_in dim_out"]:
         """Matrix that mixes channels after each product of filters along the axes."""
@@ -182,97 +175,61 @@ class VoxelConvolution(nn.Module):
             columns.append(torch.cat(parts, dim=1))
         return torch.cat(columns, dim=2)
 
-    def _assemble(self, mixing: Tensor, axes: list["_Axis"]) -> Float[Tensor, "dim_out dim_in d r c"]:
-        """Kernel for conv3d."""
-        d, r, c = (axis.taps for axis in axes)
-        products = torch.stack([d[i][:, None, None] * r[j][:, None] * c[k] for i, j, k in self.jets], dim=-1)
-        kernel = products.flatten(0, 2) @ mixing.flatten(1)
-        return kernel.view(*products.shape[:3], *mixing.shape[1:]).permute(4, 3, 0, 1, 2)
-
-    def _is_dense(self, grid: Sequence[int], out: Sequence[int]) -> bool:
-        """Whether conv3d is the faster way: for few channels."""
-        n_in, n_out, n_jets = self.irreps_in.dim, self.irreps_out.dim, len(self.jets)
-        dense = self.size**3 * n_in * n_out * math.prod(out)
-        along_axes = (self.degree + 1) * out[0] * math.prod(grid)
-        along_axes += (self.degree + 1) * (self.degree + 2) // 2 * math.prod(out[:2]) * math.prod(grid[1:])
-        along_axes += n_jets * math.prod(out) * grid[2]
-        mixing = n_jets * n_in * n_out * math.prod(out)
-        separable = SEPARABLE_COST * (along_axes * min(n_in, n_out) + mixing)
-        return min(n_in, n_out) < FEW_CHANNELS or dense < separable
-
     def _filter_and_mix(self, x: Tensor, mixing: Tensor, filters: list[Tensor]) -> Tensor:
-        """Filters along depth, rows and columns, then mixing of channels, in channels-last layout."""
-        n, d, r, c, channels = x.shape
-        matrices, out = iter(mixing.unbind()), None
+        """Filters along columns, rows and depth, then one mixing of the channels of all products."""
+        n, channels, d, r, c = x.shape
         along_d, along_r, along_c = filters
         d_out, r_out, c_out = (f.shape[1] for f in filters)
-        for i in range(self.degree + 1):
-            u = along_d[i] @ x.view(n, d, r * c * channels)
-            for j in range(self.degree + 1 - i):
-                v = _along(along_r[j], u.view(n * d_out, r, c * channels))
-                for k in range(self.degree + 1 - i - j):
-                    w = _along(along_c[k], v.view(-1, c, channels)).view(-1, channels)
-                    matrix = next(matrices)
-                    out = w @ matrix if out is None else torch.addmm(out, w, matrix)
-        assert out is not None
-        return out.view(n, d_out, r_out, c_out, -1)
+        products = {}
+        u = _along_last(along_c, x.reshape(n * channels, d * r, c))
+        for k, u_k in enumerate(u.unbind(1)):
+            v = _along_last(along_r[: self.degree + 1 - k], u_k.view(n * channels, c_out * d, r))
+            for j, v_j in enumerate(v.unbind(1)):
+                rest = along_d[: self.degree + 1 - j - k]
+                w = _along_last(rest, v_j.view(n * channels, r_out * c_out, d))
+                for i, product in enumerate(w.unbind(1)):
+                    products[i, j, k] = product.view(n, channels, d_out * r_out * c_out)
+        stacked = torch.stack([products[jet] for jet in self.jets], dim=1).flatten(1, 2)
+        out = _along(mixing.flatten(0, 1).mT, stacked)
+        return out.view(n, mixing.shape[2], d_out, r_out, c_out)
 
     def _mix_and_filter(self, x: Tensor, mixing: Tensor, filters: list[Tensor]) -> Tensor:
-        """The same in reverse order, which keeps only x for the gradient; without a stride."""
+        """Mixing of channels for each product, then the filters, in channels-last layout, without a stride.
+
+        It keeps only x for the gradient.
+        """
+        x = x.permute(0, 2, 3, 4, 1).contiguous()
         n, d, r, c, channels = x.shape
         matrices, rows = iter(mixing.unbind()), x.view(-1, channels)
         along_d, along_r, along_c = filters
-        out = None
+        n_out, out = mixing.shape[2], None
         for i in range(self.degree + 1):
             u = None
             for j in range(self.degree + 1 - i):
                 v = None
                 for k in range(self.degree + 1 - i - j):
-                    mixed = (rows @ next(matrices)).view(n * d * r, c, -1)
+                    mixed = (rows @ next(matrices)).view(n * d * r, c, n_out)
                     v = _along(along_c[k], mixed, v)
                 assert v is not None
-                u = _along(along_r[j], v.view(n * d, r, -1), u)
+                u = _along(along_r[j], v.view(n * d, r, c * n_out), u)
             assert u is not None
-            out = _along(along_d[i], u.view(n, d, -1), out)
+            out = _along(along_d[i], u.view(n, d, r * c * n_out), out)
         assert out is not None
-        return out.view(n, d, r, c, -1)
+        return out.view(n, d, r, c, n_out).permute(0, 4, 1, 2, 3)
 
     def _table(self, like: Tensor, grid: Sequence[int] | None = None) -> tuple:
-        """Bases and axes in the dtype and on the device of a tensor, copied there once."""
+        """Bases and filters along the axes in the dtype and on the device of a tensor, copied there once."""
         grid = tuple(like.shape[2:] if grid is None else grid)
         key = (like.dtype, like.device, grid)
         if key not in self._tables:
             with torch.inference_mode(False):  # tensors made in inference mode cannot be used in training
                 bases = [[None if b is None else b.to(like) for b in row] for row in self._bases]
                 options = self.size, self.stride, self.degree, self.sigma, self.padding
-                axes = [_axis(n, *options).to(like) for n in grid]
+                filters = [axis_filters(n, *options).to(like) for n in grid]
             if is_traced():  # tensors made within a torch.func transform cannot be used after it
-                return bases, axes
-            self._tables[key] = bases, axes
+                return bases, filters
+            self._tables[key] = bases, filters
         return self._tables[key]
-
-
-def _filters(degree: int) -> list[o3.Irrep]:
-    """Irreps of the functions of a kernel."""
-    return [o3.Irrep(l, (-1) ** l) for l in range(degree + 1)]  # noqa: E741
-
-
-class _Axis(NamedTuple):
-    """Filters along an axis.
-
-    Attributes:
-        filters: matrix of each filter from the voxels of the input to those of the output.
-        taps: the filters themselves, for conv3d.
-        extension: matrix from the voxels of the input to those that conv3d reads: padding and low-pass.
-    """
-
-    filters: Float[Tensor, "filters n_out n"]
-    taps: Float[Tensor, "filters taps"]
-    extension: Float[Tensor, "n_extended n"]
-
-    def to(self, like: Tensor) -> "_Axis":
-        """The same in the dtype and on the device of a tensor."""
-        return _Axis(*(table.to(like) for table in self))
 
 
 def _along(matrix: Tensor, x: Float[Tensor, "batch n m"], total: Tensor | None = None) -> Tensor:
@@ -281,76 +238,8 @@ def _along(matrix: Tensor, x: Float[Tensor, "batch n m"], total: Tensor | None =
     return torch.bmm(matrices, x) if total is None else torch.baddbmm(total, matrices, x)
 
 
-@cache
-def _axis(n: int, size: int, stride: int, degree: int, sigma: float, padding: str) -> _Axis:
-    """Filters along an axis of n voxels, in float64."""
-    n_out = -(-n // stride)
-    first = (n - 1 - stride * (n_out - 1)) / 2  # the first output voxel: a voxel, or halfway between two
-    n_taps = size + 1 if first % 1 else size
-    taps = _hermite(np.arange(n_taps) - (n_taps - 1) / 2, size, degree, sigma)
-    extended = round(first - (n_taps - 1) / 2) + np.arange(stride * (n_out - 1) + n_taps)
-    variance = (stride**2 - 1) * sigma**2
-    reach = math.ceil(3 * variance**0.5)
-    steps = np.arange(-reach, reach + 1)
-    low_pass = np.exp(-(steps**2) / (2 * variance or 1.0))
-    extension = np.zeros((len(extended), n))
-    for step, weight in zip(steps, low_pass / low_pass.sum(), strict=True):
-        voxels = extended + step
-        inside = (voxels >= 0) & (voxels < n) | (padding == "replicate")
-        extension[np.flatnonzero(inside), voxels.clip(0, n - 1)[inside]] += weight
-    filters = np.zeros((degree + 1, n_out, len(extended)))
-    for row in range(n_out):
-        filters[:, row, row * stride : row * stride + n_taps] = taps
-    return _Axis(*(torch.from_numpy(table) for table in (filters @ extension, taps, extension)))
-
-
-def _hermite(x: np.ndarray, size: int, degree: int, sigma: float) -> np.ndarray:
-    """Hermite functions H_a(x / σ) exp(-x² / 2σ²), a <= degree, of unit norm on the voxels of a kernel."""
-    grid = np.arange(size) - (size - 1) / 2
-    found = []
-    for a in range(degree + 1):
-        of_degree = [0.0] * a + [1.0]
-        values, norms = (
-            hermite.hermval(y / sigma, of_degree) * np.exp(-((y / sigma) ** 2) / 2) for y in (x, grid)
-        )
-        found.append(values / np.linalg.norm(norms))
-    return np.stack(found)
-
-
-@cache
-def _paths(
-    ir_in: o3.Irrep, ir_out: o3.Irrep, size: int, degree: int, sigma: float
-) -> Float[Tensor, "paths jets ir_in ir_out"] | None:
-    """Kernels between two irreps for each degree l and radial function n, as sums of products of filters."""
-    found = []
-    for ir in ir_in * ir_out:
-        if ir in _filters(degree):
-            coupling = o3.wigner_3j(ir_in.l, ir.l, ir_out.l, dtype=torch.float64) * ir_out.dim**0.5
-            for n in range((degree - ir.l) // 2 + 1):
-                harmonic = _oscillator(n, ir.l, size, degree, sigma)
-                found.append(torch.einsum("imo,mj->jio", coupling, harmonic))
-    return torch.stack(found) if found else None
-
-
-@cache
-def _oscillator(n: int, l: int, size: int, degree: int, sigma: float) -> Float[Tensor, "m jets"]:  # noqa: E741
-    """Functions φ_ln Y_lm as sums of products of Hermite functions along the axes, in float64.
-
-    The mean over m of their squared norms on the voxels of the kernel is 1. Coefficients are found by least
-    squares at random points, where the solution is exact.
-    """
-    jets = [jet for jet in product(range(degree + 1), repeat=3) if sum(jet) <= degree]
-    points = sigma * np.random.default_rng(0).standard_normal((4 * len(jets), 3))
-    grid = np.arange(size) - (size - 1) / 2
-    voxels = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), axis=-1).reshape(-1, 3)
-
-    def products(x: np.ndarray) -> np.ndarray:
-        one = _hermite(x.T, size, degree, sigma)  # degree, axis, points
-        return np.stack([one[i, 0] * one[j, 1] * one[k, 2] for i, j, k in jets], axis=-1)
-
-    r2 = (points**2).sum(1) / sigma**2
-    harmonics = o3.spherical_harmonics(l, torch.from_numpy(points / sigma), normalize=False).numpy()
-    values = harmonics * (eval_genlaguerre(n, l + 0.5, r2) * np.exp(-r2 / 2))[:, None]
-    coefficients = np.linalg.lstsq(products(points), values, rcond=None)[0]
-    norm = np.linalg.norm(products(voxels) @ coefficients) / (2 * l + 1) ** 0.5
-    return torch.from_numpy(coefficients.T / norm)
+def _along_last(
+    filters: Float[Tensor, "filters n_out n"], x: Float[Tensor, "batch m n"]
+) -> Float[Tensor, "batch filters n_out m"]:
+    """Filters along the last axis, which becomes the first."""
+    return _along(filters.flatten(0, 1), x.mT).view(len(x), *filters.shape[:2], x.shape[1])

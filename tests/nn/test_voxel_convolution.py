@@ -23,17 +23,6 @@ def float64():
     torch.set_default_dtype(torch.float32)
 
 
-def both_ways(
-    conv: VoxelConvolution, fields: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Tensor, Tensor]:
-    """The field by conv3d, and by products along axes."""
-    results = []
-    for dense in (True, False):
-        monkeypatch.setattr(VoxelConvolution, "_is_dense", lambda *_, dense=dense: dense)
-        results.append(conv(fields))
-    return results[0], results[1]
-
-
 @pytest.mark.parametrize(("grid", "stride"), [(5, 1), (6, 1), (5, 2), (7, 2), (8, 2), (7, 3), (8, 3)])
 def test_rotations_and_reflections_of_the_cube_are_exact(grid, stride):
     """Of odd and even grids, whether the stride divides grid - 1 or not."""
@@ -47,22 +36,50 @@ def test_rotations_and_reflections_of_the_cube_are_exact(grid, stride):
         assert difference.norm() < 1e-12 * expected.norm()
 
 
+def slow_sum(conv: VoxelConvolution, fields: Tensor) -> Tensor:
+    """The sum over products of filters along the axes, each with its own mixing of channels."""
+    bases, filters = conv._table(fields)
+    out = torch.zeros(())
+    for (i, j, k), matrix in zip(conv.jets, conv._mixing(bases), strict=True):
+        along = filters[0][i], filters[1][j], filters[2][k]
+        out = out + torch.einsum("ndrcv,xd,yr,zc,vo->noxyz", fields.movedim(1, -1), *along, matrix)
+    return out
+
+
 @pytest.mark.parametrize(
     ("grid", "stride", "size"), [((7, 6, 5), 1, 5), ((7, 8, 5), 2, 5), ((8, 7, 9), 3, 3)]
 )
-def test_products_along_axes_are_a_convolution(grid, stride, size, monkeypatch):
-    conv = VoxelConvolution(IRREPS_IN, IRREPS_OUT, size, stride=stride, degree=2)
-    dense, separable = both_ways(conv, torch.randn(2, conv.irreps_in.dim, *grid), monkeypatch)
-    torch.testing.assert_close(separable, dense, rtol=1e-12, atol=1e-12)
-    wide = VoxelConvolution(IRREPS_IN, "9x0e+9x1o", size, stride=stride)  # mixes channels last
-    dense, separable = both_ways(wide, torch.randn(2, wide.irreps_in.dim, *grid), monkeypatch)
-    torch.testing.assert_close(separable, dense, rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize(
+    "irreps", [("2x0e+1x1o", IRREPS_OUT), (IRREPS_IN, IRREPS_OUT), (IRREPS_IN, "9x0e+9x1o")]
+)
+def test_channels_may_be_mixed_before_or_after_the_filters(irreps, grid, stride, size):
+    """Few channels, a stride or more channels out are mixed after them."""
+    conv = VoxelConvolution(*irreps, size, stride=stride, degree=2)
+    fields = torch.randn(2, conv.irreps_in.dim, *grid)
+    torch.testing.assert_close(conv(fields), slow_sum(conv, fields), rtol=1e-12, atol=1e-12)
 
 
-def test_convolution_is_conv3d_with_its_kernel():
-    conv = VoxelConvolution(IRREPS_IN, IRREPS_OUT, 3, padding="zeros")
+@pytest.mark.parametrize("irreps_in", ["1x0e+1x1o", IRREPS_IN])
+def test_convolution_is_conv3d_with_its_kernel(irreps_in):
+    conv = VoxelConvolution(irreps_in, IRREPS_OUT, 3, padding="zeros")
     fields = torch.randn(2, conv.irreps_in.dim, 4, 5, 6)
     torch.testing.assert_close(conv(fields), F.conv3d(fields, conv.kernel(), padding=1))
+
+
+def test_stride_is_a_low_pass_and_a_conv3d_with_stride():
+    """On a grid where output voxels are voxels; the border is replicated beyond the reach of both."""
+    conv = VoxelConvolution("1x0e+1x1o", "1x0e+1x1o", 5, stride=2)
+    fields = torch.randn(1, 4, 7, 5, 9)
+    reach = math.ceil(3 * math.sqrt(3) * conv.sigma)
+    steps = torch.arange(-reach, reach + 1)
+    low_pass = (-(steps**2) / (2 * 3 * conv.sigma**2)).exp()
+    low_pass /= low_pass.sum()
+    x = F.pad(fields, (reach + 2,) * 6, mode="replicate")
+    for axis in range(3):
+        shape = [1, 1, 1, 1, 1]
+        shape[2 + axis] = len(steps)
+        x = F.conv3d(x, low_pass.view(shape).expand(4, *shape[1:]), groups=4)
+    torch.testing.assert_close(conv(fields), F.conv3d(x, conv.kernel(), stride=2))
 
 
 def test_constant_scalars_remain_constant():
@@ -143,8 +160,10 @@ def test_output_has_unit_variance_on_white_noise():
         assert 0.7 < part.square().mean() < 1.4
 
 
-def test_gradients_under_transforms_of_torch():
-    conv = VoxelConvolution("2x0e+1x1o", "1x0e+1x1o", 3)
+@pytest.mark.parametrize("irreps_in", ["2x0e+1x1o", "9x0e+1x1o"])
+def test_gradients_under_transforms_of_torch(irreps_in):
+    """Whether channels are mixed after the filters, or before them."""
+    conv = VoxelConvolution(irreps_in, "1x0e+1x1o", 3)
     fields = torch.randn(3, conv.irreps_in.dim, 4, 4, 4)
     parameters = dict(conv.named_parameters())
 
@@ -156,7 +175,7 @@ def test_gradients_under_transforms_of_torch():
     for name, parameter in conv.named_parameters():
         torch.testing.assert_close(single[name].sum(0), parameter.grad)
     jacobian = jacrev(lambda x: conv(x).sum((2, 3, 4)))(fields[:1])
-    assert jacobian.shape == (1, 4, 1, 5, 4, 4, 4)
+    assert jacobian.shape == (1, 4, 1, conv.irreps_in.dim, 4, 4, 4)
     torch.autograd.gradcheck(conv, fields[:1, :, :3, :3, :3].requires_grad_(), fast_mode=True)
 
 
