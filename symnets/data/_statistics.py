@@ -127,7 +127,8 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
         source=source,
         labelled=count_labels(labels),
         label_weights={
-            name: sum(w for w, found in zip(weights, labels, strict=True) if name in found) for name in LABELS
+            name: float(sum(w for w, found in zip(weights, labels, strict=True) if name in found))
+            for name in LABELS
         },
         n_with_stress=sum(int(graph.has_stress.sum()) for graph in graphs),
         suspicious=tuple(_suspicious(z, labels, numbered=False)),
