@@ -13,7 +13,18 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from symnets.models import ForceField, TensorModel, TensorOutput, Tensors, describe, foundation_file, load
+from symnets.models import (
+    CloudClassifier,
+    ForceField,
+    OnClouds,
+    PlainPointNet,
+    TensorModel,
+    TensorOutput,
+    Tensors,
+    describe,
+    foundation_file,
+    load,
+)
 from symnets.potentials import TensorConfig
 from symnets.report import three_digits
 
@@ -23,7 +34,8 @@ class Info:
     """Print the contents of a model file: architecture, size, dtype and versions.
 
     For a potential also its elements, its tensor outputs, the errors and the configuration of its training;
-    for an image net the shape of its images and the notes saved with it.
+    for an image net the shape of its images, for a net on point clouds its points and classes, and the notes
+    saved with it.
 
     The file is read in full and its checksum compared: a file that `info` accepts will load.
 
@@ -66,9 +78,12 @@ def contents(path: Path) -> dict[str, Any]:
         ValueError: the file is cut short, altered, or no symnets model.
     """
     model, header = load(path), describe(path)
-    wrappers, recipe = [], header["recipe"]
+    wrappers, wrapper_arguments, recipe = [], {}, header["recipe"]
     while inner := [a for a in recipe["arguments"].values() if isinstance(a, dict) and "class" in a]:
         wrappers.append(recipe["class"])
+        wrapper_arguments[recipe["class"]] = {
+            n: a for n, a in recipe["arguments"].items() if a is not inner[0]
+        }
         recipe = inner[0]
     content = {
         "file": str(path),
@@ -88,6 +103,10 @@ def contents(path: Path) -> dict[str, Any]:
     if isinstance(model, ForceField | TensorModel | Tensors):
         species = [chemical_symbols[number] for number in model.species]
         return content | {"species": species, "cutoff": model.cutoff}
+    if isinstance(model, CloudClassifier | OnClouds | PlainPointNet):
+        numbers = recipe["arguments"].get("species")  # of a graph network
+        species = {} if numbers is None else {"species": [chemical_symbols[number] for number in numbers]}
+        return content | {"wrapper_arguments": wrapper_arguments} | species
     return content | {"images": list(recipe["arguments"]["shape"])}
 
 
@@ -96,17 +115,19 @@ def rows(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     elsewhere = {"species", "cutoff", "shape", "shift", "scale"}  # on lines of their own, or long
     settings = {name: value for name, value in content["arguments"].items() if name not in elsewhere}
     makers = [f"{name} {version}" for name, version in content["versions"].items() if version]
+    wrappers = content.get("wrapper_arguments", {})  # of a net on point clouds
     lines = [
         ("architecture", " of ".join([*content["wrappers"], content["architecture"]])),
         *_inputs(content),
         *_outputs(content),
-        ("settings", ", ".join(f"{name} {_short(value)}" for name, value in settings.items())),
+        *((f"settings of {name}", _listed(arguments)) for name, arguments in wrappers.items()),
+        ("settings", _listed(settings)),
         ("parameters", f"{content['n_parameters']:,}"),
         ("dtype", content["dtype"]),
         ("size", f"{content['bytes'] / 1e6:.2f} MB"),
         ("written by", ", ".join(makers)),
     ]
-    if "images" in content:
+    if "images" in content or "wrapper_arguments" in content:
         return lines + [(name, _short(value)) for name, value in content["extra"].items()]
     origin = content["extra"].get("foundation_model") or {}
     lines += [(name.replace("_", " "), value) for name, value in origin.items()]
@@ -117,6 +138,12 @@ def _inputs(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "images" in content:
         channels, *sides = content["images"]
         return [("images", f"{channels} x {' x '.join(map(str, sides))} (channels, rows, columns)")]
+    if "wrapper_arguments" in content:
+        if "species" not in content:
+            return []
+        kinds = " ".join(str(number - 1) for number in content["arguments"]["species"])
+        points = f"of kind {kinds}, or of the elements {' '.join(content['species'])}"
+        return [("points", points), ("radius of edges", f"{content['arguments']['cutoff']:g}")]
     return [("elements", " ".join(content["species"])), ("cutoff", f"{content['cutoff']:g} Å")]
 
 
@@ -143,6 +170,10 @@ def _tensor_errors(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         for kind in ("mae", "rmse")
         if (value := errors.get(f"validation/{name}_{kind}")) is not None
     ]
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_short(value)}" for name, value in settings.items())
 
 
 def _short(value: Any) -> str:

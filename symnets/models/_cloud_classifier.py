@@ -47,7 +47,7 @@ class CloudClassifier(nn.Module):
         n_classes: int,
         *,
         hidden: int = 32,
-        mirror_images: Sequence[tuple[int, int]] = (),
+        mirror_images: Sequence[Sequence[int]] = (),
     ) -> None:
         super().__init__()
         pairs = [(int(a), int(b)) for a, b in mirror_images]

@@ -1,7 +1,7 @@
 """Model files: weights and the recipe that rebuilds a model, in one checked file that runs no code.
 
-A file holds a force field (its kind is "model"), a tensor model ("tensor model") or an image net ("image
-net").
+A file holds a force field (its kind is "model"), a tensor model ("tensor model"), a net on point clouds
+("cloud net") or an image net ("image net").
 """
 
 import os
@@ -17,12 +17,15 @@ import symnets
 from symnets.data import read_archive, read_header, read_kind, write_archive
 from symnets.device import on_device, usable_device
 from symnets.models._architectures import architectures, image_net_classes, is_image_net
+from symnets.models._cloud_classifier import CloudClassifier
 from symnets.models._force_field import Compiled, ForceField
 from symnets.models._foundation_list import FOUNDATION_MODELS
 from symnets.models._foundation_model import NQX, foundation_file
 from symnets.models._from_nequix import from_nequix
 from symnets.models._import_path import import_object
 from symnets.models._linearized import Linearized
+from symnets.models._on_clouds import OnClouds
+from symnets.models._plain_point_net import PlainPointNet
 from symnets.models._scaled import Scaled
 from symnets.models._tensor_model import TensorModel
 from symnets.models._tensors import Tensors
@@ -33,18 +36,19 @@ Classes = Mapping[str, type[nn.Module]]
 
 CLASSES = "SYMNETS_CLASSES"
 """Environment variable with import paths of classes that model files may name, separated by commas."""
-FORCE_FIELD, TENSOR_MODEL, IMAGE_NET = KINDS = "model", "tensor model", "image net"
+FORCE_FIELD, CLOUD_NET, TENSOR_MODEL, IMAGE_NET = KINDS = "model", "cloud net", "tensor model", "image net"
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
 def save(model: nn.Module, path: str | Path, *, extra: Mapping[str, Any] | None = None) -> None:
-    """Write a force field, a tensor model or an image net, with its buffers, to one file, atomically.
+    """Write a force field, a tensor model, a net on clouds or an image net, with its buffers, to one file.
 
-    A model of a class of your own is saved too, if its `config` has the arguments of its constructor by name;
-    pass the class to `load`.
+    The file appears whole or not at all. A model of a class of your own is saved too, if its `config` has the
+    arguments of its constructor by name; pass the class to `load`.
 
     Args:
-        model: a `ForceField`, a `TensorModel` or `Tensors`, or an image net such as `image_net` makes.
+        model: a `ForceField`; a `TensorModel` or `Tensors`; a `CloudClassifier`, `PlainPointNet` or
+            `OnClouds`; or an image net such as `image_net` makes.
         path: such as "model.safetensors".
         extra: more to keep in the header, anything JSON can hold: the training configuration, or the data set
             and how its pixels were normalised.
@@ -57,12 +61,15 @@ def save(model: nn.Module, path: str | Path, *, extra: Mapping[str, Any] | None 
         kind = FORCE_FIELD
     elif isinstance(model, TensorModel | Tensors):
         kind = TENSOR_MODEL
+    elif isinstance(model, CloudClassifier | OnClouds | PlainPointNet):
+        kind = CLOUD_NET
     elif is_image_net(type(model)):
         kind = IMAGE_NET
     else:
         raise ValueError(
-            f"model: expected a ForceField, a TensorModel or an image net, got {type(model).__name__}; wrap "
-            "an energy model, ForceField(model); save the state_dict of other models yourself"
+            "model: expected a ForceField, a TensorModel, a CloudClassifier or an image net, got "
+            f"{type(model).__name__}; wrap an energy model, ForceField(model); save the state_dict of other "
+            "models yourself"
         )
     write_archive(path, kind, model.state_dict(), _header(model, kind, extra or {}))
 
@@ -96,7 +103,7 @@ def load(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
 ) -> nn.Module:
-    """Read a force field, a tensor model or an image net, in eval mode.
+    """Read a force field, a tensor model, a net on clouds or an image net, in eval mode.
 
     A published foundation model is loaded by its name, see `foundation_model`, and a file of Nequix by its
     path. No code of the file is run: it can only name classes of symnets, those in `classes`, and those whose
@@ -174,7 +181,8 @@ def _known(kind: str, classes: Iterable[type[nn.Module]] = ()) -> Classes:
         known = dict(image_net_classes())
     else:
         wrappers = (Compiled, ForceField, Linearized, Scaled, TensorModel, Tensors, WithZBL)
-        known = {cls.__name__: cls for cls in wrappers} | architectures()
+        on_clouds = (CloudClassifier, OnClouds, PlainPointNet)
+        known = {cls.__name__: cls for cls in (*wrappers, *on_clouds)} | architectures()
     for cls in classes:
         if known.setdefault(cls.__name__, cls) is not cls:
             raise ValueError(f"classes: symnets has a class {cls.__name__} of its own; rename yours")

@@ -24,9 +24,9 @@ class OnClouds(nn.Module):
 
     def __init__(self, model: nn.Module, radius: float, *, kinds: Any = None) -> None:
         super().__init__()
-        self.config = {"model": model, "radius": radius, "kinds": kinds}
-        self.model, self.radius = model, radius
+        self.model, self.radius = model, float(radius)
         self.kinds = None if kinds is None else torch.as_tensor(kinds).tolist()
+        self.config = {"model": model, "radius": self.radius, "kinds": self.kinds}
 
     def forward(self, positions: Float[Tensor, "clouds points 3"]) -> Tensor:
         """Outputs of the network for the graphs of the clouds."""

@@ -71,7 +71,8 @@ def test_force_fields_and_image_nets_are_not_taken_for_each_other(saved, tmp_pat
     with pytest.raises(ValueError, match="of class VGG, got a force field, ForceField"):
         load(tmp_path / "model", VGG)
     with pytest.raises(
-        ValueError, match=r"expected a ForceField, a TensorModel or an image net, got NequIP; wrap"
+        ValueError,
+        match=r"expected a ForceField, a TensorModel, a CloudClassifier or an image net, got NequIP; wrap",
     ):
         save(force_field.energy_model, tmp_path / "other")
 
