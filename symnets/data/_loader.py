@@ -192,7 +192,7 @@ class Loader:
         return rows[first:last] or rows[:1]
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """Batches `start`, `start + 1`, ... of an epoch, or the part of each; earlier ones are not collated."""
+        """Batches (or parts) `start`, `start + 1`, ... of an epoch; earlier ones are not collated."""
         order = self.order(number)
         for batch in range(start, len(self)):
             rows = self._rows(order, batch)
