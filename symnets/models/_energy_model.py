@@ -174,8 +174,9 @@ def stacked_layers(
     """
     layers, irreps = nn.ModuleList(), irreps_in
     for number in range(n_layers):
-        layers.append(layer(irreps, last if number == n_layers - 1 else hidden))
-        irreps = layers[-1].irreps_out
+        new: Any = layer(irreps, last if number == n_layers - 1 else hidden)
+        layers.append(new)
+        irreps = new.irreps_out
     if irreps != last:
         raise ValueError(
             f"irreps_last: no path leads to some of {last}, only to {irreps}; add to the {n_layers} layers, "

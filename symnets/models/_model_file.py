@@ -164,11 +164,12 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 def _header(model: nn.Module, kind: str, extra: Mapping[str, Any]) -> dict[str, Any]:
     """What a model file says of its model beside the weights."""
+    recipe = _recipe(model, _known(kind))
     dtype = str(next(p.dtype for p in model.parameters() if p.is_floating_point())).removeprefix("torch.")
     if dtype not in _DTYPES:
         raise ValueError(f"model: expected weights of {sorted(_DTYPES)}, got {dtype}")
     return {
-        "recipe": _recipe(model, _known(kind)),
+        "recipe": recipe,
         "dtype": dtype,
         "versions": {"symnets": symnets.__version__, "torch": torch.__version__},
         "extra": dict(extra),

@@ -1,4 +1,4 @@
-"""Files of nets on point clouds: the same outputs bit for bit, and a page that tells their classes and points."""
+"""Files of nets on point clouds: the same outputs bit for bit; `symnets info` tells classes and points."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from symnets.models import (
     save,
 )
 
-NETWORK = {"cutoff": 1.1, "channels": 4, "layers": 2, "mean_neighbors": 3.0}
+NETWORK: dict[str, Any] = {"cutoff": 1.1, "channels": 4, "layers": 2, "mean_neighbors": 3.0}
 
 
 def classifier() -> CloudClassifier:
