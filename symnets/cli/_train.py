@@ -52,7 +52,8 @@ class Train:
                 "`symnets train --help` lists its fields"
             )
         default = cls(file, _with_architecture(config, arguments))
-        return parse(cls, "train", arguments, default=default)
+        # Without finetune in the file there are no options for it, rather than a subcommand.
+        return parse(cls, "train", arguments, default=default, config=(tyro.conf.AvoidSubcommands,))
 
     def run(self) -> int:
         """Train with progress on standard error; returns 0 when done, 130 if interrupted."""
