@@ -19,6 +19,7 @@ from ._foundation_list import FOUNDATION_MODELS as FOUNDATION_MODELS
 from ._foundation_list import FoundationModel as FoundationModel
 from ._foundation_model import foundation_file as foundation_file
 from ._foundation_model import foundation_model as foundation_model
+from ._from_mace import from_mace as from_mace
 from ._from_nequix import NEQUIX as NEQUIX
 from ._from_nequix import from_nequix as from_nequix
 from ._from_sevennet import from_sevennet as from_sevennet
@@ -130,6 +131,7 @@ __all__ = [
     "find_architecture",
     "foundation_file",
     "foundation_model",
+    "from_mace",
     "from_nequix",
     "from_sevennet",
     "image_net",

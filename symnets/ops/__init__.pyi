@@ -3,9 +3,9 @@ from ._attention_product import AttentionLogits as AttentionLogits
 from ._attention_product import AttentionProduct as AttentionProduct
 from ._attention_product import AttentionSum as AttentionSum
 from ._channel_product import ChannelProduct as ChannelProduct
+from ._contraction_plan import symmetric_basis as symmetric_basis
 from ._couplings import release_sign as release_sign
 from ._couplings import wigner_3j as wigner_3j
-from ._contraction_plan import symmetric_basis as symmetric_basis
 from ._cuequivariance import has_cuequivariance as has_cuequivariance
 from ._cuequivariance import has_cuequivariance_kernels as has_cuequivariance_kernels
 from ._grouped_linear import Block as Block

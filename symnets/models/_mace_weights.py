@@ -1,0 +1,219 @@
+"""Weights of models of mace-torch, in arrays and settings, and the symnets model built from them."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from e3nn import o3
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symnets.models._mace import MACE
+from symnets.models._zbl import WithZBL
+from symnets.nn import BesselBasis, Linear, ManyBodyInteraction, SpeciesLinear, TransformedBasis
+from symnets.ops import symmetric_basis
+
+
+@dataclass(frozen=True)
+class MACELayer:
+    """Irreps and paths of an interaction block of mace-torch, in the order of its weight arrays."""
+
+    features: str
+    """Irreps of the input."""
+    sums: str
+    """Irreps of the sums over neighbours."""
+    out: str
+    """Irreps of the output."""
+    paths: tuple[tuple[int, int, str], ...]
+    """For each path of the convolution: index of the features' irrep, degree of the spherical harmonic, irrep
+    of the output."""
+    mean_neighbors: float
+    """Number by which sums over neighbours are divided; 1 with density normalisation."""
+
+
+@dataclass(frozen=True)
+class MACEWeights:
+    """Weights and settings of one head of a model of mace-torch."""
+
+    species: tuple[int, ...]
+    """Atomic numbers in the order of the one-hot species."""
+    arguments: Mapping[str, Any]
+    """Arguments of `MACE`, except species, shift and scale."""
+    shift: tuple[float, ...]
+    """Energy of an isolated atom of each species plus the shift of the head, eV."""
+    scale: float
+    repulsion: Mapping[str, Any] | None
+    """Arguments of `WithZBL`, if the model has a pair repulsion."""
+    layers: tuple[MACELayer, ...]
+    arrays: Mapping[str, Tensor]
+    """Weights: "embedding", "transform" and, for each layer, "0.before" and so on, see `_fill`."""
+
+    def model(self, dtype: torch.dtype, species: Sequence[int] | None = None) -> nn.Module:
+        """The symnets model with the same energies, of all or some of the species."""
+        kept = sorted(self.species if species is None else species)
+        order = [self.species.index(z) for z in kept]
+        with torch.random.fork_rng(devices=[]):  # random initial weights are replaced below
+            shift = [self.shift[i] for i in order]
+            model = MACE(kept, shift=shift, scale=self.scale, **self.arguments).double()
+        with torch.no_grad():
+            # In e3nn's layers the fan-in of products with the one-hot species includes their number.
+            model.embedding.copy_(self.arrays["embedding"][order] * len(self.species) ** -0.5)
+            model.atomic_energy.scale.fill_(self.scale)  # not rounded
+            self._fill_basis(model.edges.basis)
+            for number, interaction in enumerate(model.interactions):
+                self._fill(number, interaction, order)  # pyright: ignore[reportArgumentType]
+            for number, readout in enumerate(model.readouts):
+                (weight,) = readout.weights  # pyright: ignore[reportGeneralTypeIssues]
+                weight.copy_(self.arrays[f"{number}.readout"])
+            for depth, weight in enumerate(model.last_readout.weights):
+                weight.copy_(self.arrays[f"readout.{depth}"])
+        energy_model = model if self.repulsion is None else WithZBL(model, **self.repulsion)
+        return energy_model.to(dtype)
+
+    def _fill_basis(self, basis: nn.Module) -> None:
+        """Copy the frequencies of Bessel functions and the constants of a transform."""
+        functions = basis
+        if isinstance(basis, TransformedBasis):
+            basis.transform.constants.copy_(self.arrays["transform"])
+            functions = basis.functions
+        if isinstance(functions, BesselBasis):
+            functions.frequencies.copy_(self.arrays["frequencies"])
+
+    def _fill(self, number: int, interaction: ManyBodyInteraction, order: list[int]) -> None:
+        """Copy the weights of layer `number`."""
+        layer = self.layers[number]
+        features, sums, out = map(o3.Irreps, (layer.features, layer.sums, layer.out))
+        arrays = {
+            name.removeprefix(f"{number}."): array
+            for name, array in self.arrays.items()
+            if name.startswith(f"{number}.")
+        }
+        n_species, channels = len(self.species), features[0].mul
+        copy_blocks(interaction.before, flat_blocks(arrays["before"], features, features))
+        after = self._fill_convolution(layer, interaction, arrays)
+        skip = arrays["skip"] * n_species**-0.5  # see the embedding
+        if interaction.self_connection is None:
+            # Two layers of mace-torch in one: linear layers for all species, then for each.
+            by_species = flat_blocks(skip * channels**-0.5, sums, sums, n_species)
+            after = {ir: block @ by_species[ir].movedim(1, 0)[order] for ir, block in after.items()}
+        else:
+            by_species = flat_blocks(skip, features, out, n_species)
+            copy_blocks(
+                interaction.self_connection,
+                {ir: block.movedim(1, 0)[order] for ir, block in by_species.items()},
+            )
+        copy_blocks(interaction.after, after)
+        product = interaction.product
+        product.weights.copy_(arrays["product"][order] / product.factors)
+        copy_blocks(interaction.mix, flat_blocks(arrays["mix"], out, out))
+        if interaction.density is not None:
+            interaction.density.network.weights[0].copy_(self._radial(arrays["density"]))
+
+    def _fill_convolution(
+        self, layer: MACELayer, interaction: ManyBodyInteraction, arrays: Mapping[str, Tensor]
+    ) -> dict[o3.Irrep, Tensor]:
+        """Copy the radial weights of a layer, and return those of the linear layer that follows.
+
+        Radial weights of mace-torch are in the order of its paths, and the rows of the linear layer in that
+        of its paths into an irrep.
+        """
+        convolution, features = interaction.convolution, o3.Irreps(layer.features)
+        number_of = {(features[i].ir, degree, out): n for n, (i, degree, out) in enumerate(layer.paths)}
+        plan = convolution.product.plan
+        numbers = [
+            number_of[plan.irreps_in[i].ir, plan.irreps_filter[j].ir.l, str(plan.slots[slot].ir)]
+            for i, j, slot in plan.paths
+        ]
+        *hidden, last = convolution.radial.weights
+        for depth, weight in enumerate(hidden):
+            array = arrays[f"radial.{depth}"]
+            weight.copy_(array if depth else self._radial(array))
+        array = arrays[f"radial.{len(hidden)}"]
+        outputs = o3.Irreps([(features[i].mul, out) for i, _, out in layer.paths])
+        columns = array.split([mul for mul, _ in outputs], dim=1)
+        matrix = torch.cat([columns[n] for n in numbers], dim=1)
+        last.copy_(matrix if hidden else self._radial(matrix))
+        # MACE divides by the number of neighbours, symnets by its square root.
+        factor = layer.mean_neighbors**-0.5
+        after = {}
+        for ir, block in flat_blocks(arrays["after"], outputs.simplify(), o3.Irreps(layer.sums)).items():
+            into_ir = [n for n, out in enumerate(outputs) if out.ir == ir]
+            rows = dict(zip(into_ir, block.split([outputs[n].mul for n in into_ir]), strict=True))
+            after[ir] = factor * torch.cat([rows[n] for n in numbers if n in rows])
+        return after
+
+    def _radial(self, weights: Tensor) -> Tensor:
+        """Weights that read the radial basis: Bessel functions have the factor (2/r_c)^(1/2), here 2/r_c."""
+        if self.arguments["radial_basis"] != "bessel":
+            return weights
+        return weights * (self.arguments["cutoff"] / 2) ** 0.5
+
+
+def flat_blocks(
+    array: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps, *between: int
+) -> dict[o3.Irrep, Tensor]:
+    """e3nn's flat weights as arrays (mul_in, *between, mul_out) for each irrep of both input and output."""
+    blocks, start = {}, 0
+    for (mul_in, ir_in), (mul_out, ir_out) in itertools.product(irreps_in, irreps_out):
+        if ir_in == ir_out:
+            size = math.prod((mul_in, *between, mul_out))
+            blocks[ir_in] = array[start : start + size].view(mul_in, *between, mul_out)
+            start += size
+    if start != array.numel():
+        raise ValueError(f"expected {start} weights for {irreps_in} -> {irreps_out}, got {array.numel()}")
+    return blocks
+
+
+def copy_blocks(layer: Linear | SpeciesLinear, blocks: Mapping[o3.Irrep, Tensor]) -> None:
+    """Copy the weights of each irrep to a layer."""
+    for weight, (_, ir) in zip(layer.weights, layer.irreps_out, strict=True):
+        if ir in blocks:  # without an input of this irrep there is no weight
+            weight.copy_(blocks[ir])
+
+
+def product_weights(
+    tensors: Float[Tensor, "..."],
+    weights: Float[Tensor, "species paths channels"],
+    irreps: o3.Irreps,
+    degree: int,
+    irrep_out: o3.Irrep,
+) -> Float[Tensor, "species basis channels"]:
+    """Weights of `symmetric_basis` for the same polynomial as weights of other equivariant tensors.
+
+    MACE's tensors U are linearly dependent, or not symmetric, but each is equivariant. Symmetrised it is a
+    linear combination of the basis, whose coefficients solve a least-squares problem without residual.
+
+    Args:
+        tensors: U, (2L+1, components, ..., components, paths), without the first axis if L = 0.
+        weights: weights of U.
+        irreps: irreps of one channel of the features.
+        degree: number of axes of U that are contracted with the features.
+        irrep_out: irrep of the product.
+
+    Raises:
+        ValueError: the tensors are not equivariant.
+    """
+    n, n_paths = irreps.dim, tensors.shape[-1]
+    rounding = torch.finfo(tensors.dtype).eps
+    basis = symmetric_basis(irreps, degree, irrep_out)
+    u = tensors.double().reshape(irrep_out.dim, n**degree, n_paths)
+    # The monomial of each tuple of components, by the rank of the sorted tuple.
+    sorted_tuples = torch.cartesian_prod(*[torch.arange(n)] * degree).view(-1, degree).sort(dim=1).values
+    codes = (sorted_tuples * n ** torch.arange(degree - 1, -1, -1)).sum(1)
+    _, monomial = codes.unique(return_inverse=True)  # lexicographic, as those of the basis
+    polynomials = u.new_zeros(irrep_out.dim, basis.shape[2], n_paths).index_add(1, monomial, u).flatten(0, 1)
+    columns = basis.flatten(1).T
+    if len(basis):
+        coefficients = torch.linalg.lstsq(columns, polynomials).solution
+    else:
+        coefficients = u.new_zeros(0, n_paths)
+    residual = (columns @ coefficients - polynomials).abs().max()
+    if residual > 1e4 * rounding * polynomials.abs().max():
+        raise ValueError(
+            f"products of degree {degree} into {irrep_out}: expected equivariant tensors; the basis leaves "
+            f"{float(residual):.2g} of {float(polynomials.abs().max()):.2g}"
+        )
+    return torch.einsum("pk,skc->spc", coefficients, weights.double())
