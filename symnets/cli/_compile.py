@@ -33,6 +33,9 @@ class Compile:
     tolerance: float = 1e-4
     """Largest allowed error of a force component in eV/Å, measured on random clusters; it scales with forces
     beyond 10 eV/Å. A model with a larger error is not written."""
+    species: tuple[str, ...] | None = None
+    """Elements to keep, such as Cu O; all by default. Models with a distance transform, such as MACE-MPA-0,
+    have tables for each pair of elements."""
     overwrite: bool = False
     """Replace the output if it exists."""
 
@@ -42,7 +45,8 @@ class Compile:
         path = self.output or self.model.with_name(f"{self.model.stem}-compiled.safetensors")
         with locked(path, file=True):
             path = claim(path, overwrite=self.overwrite, option="--output")
-            compiled = compile(load(self.model, ForceField), tolerance=self.tolerance)
+            model = load(self.model, ForceField)
+            compiled = compile(model, tolerance=self.tolerance, species=self.species)
             save(compiled, path, extra=describe(self.model)["extra"])
         Console().print(
             f"{path}: tables of {compiled.n_knots} knots, forces exact to {self.tolerance:g} eV/Å "

@@ -37,6 +37,7 @@ from ._import_path import import_model as import_model
 from ._import_path import import_object as import_object
 from ._import_path import load_weights as load_weights
 from ._invariant import Invariant as Invariant
+from ._keep_species import keep_species as keep_species
 from ._lenet import LeNet as LeNet
 from ._linearized import Linearized as Linearized
 from ._mace import MACE as MACE
@@ -138,6 +139,7 @@ __all__ = [
     "import_model",
     "import_object",
     "init_weights",
+    "keep_species",
     "load",
     "load_weights",
     "n_poolings",

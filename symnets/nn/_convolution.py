@@ -167,7 +167,7 @@ def tabulate(model: nn.Module, cutoff: float, n_knots: int) -> None:
         if size > MAX_TABLES:
             raise ValueError(
                 f"a radial network for each of the {kinds.n_kinds} pairs of {len(kinds.species)} elements: "
-                f"its tables would take {size / 2**30:.0f} GiB; keep the elements that you need"
+                f"its tables would take {size / 2**30:.0f} GiB; keep the elements that you need (`species`)"
             )
     for parent, name, layer in layers:
         table = _table(layer, basis, cutoff, n_knots)

@@ -1,6 +1,7 @@
 """Compilation of a force field for inference: radial networks become tables, with a measured error."""
 
 import copy
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from ase.data import covalent_radii
 
 from symnets.data import AtomGraph, build_graphs, collate
 from symnets.device import on_device
-from symnets.models import Compiled, EnergyForces, ForceField
+from symnets.models import Compiled, EnergyForces, ForceField, keep_species
 from symnets.nn import modification
 
 KNOTS = (50, 100, 200, 500, 1000, 2000)
@@ -32,7 +33,13 @@ class CompileError(NamedTuple):
     """Largest difference of an atom's energy, eV."""
 
 
-def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Compiled:
+def compile(
+    model: ForceField,
+    *,
+    tolerance: float = 1e-4,
+    species: Sequence[str | int] | None = None,
+    seed: int = 0,
+) -> Compiled:
     """Compile a force field for inference: radial networks become tables, as coarse as the tolerance allows.
 
     The error is measured in float64 on dense random clusters of the model's elements, with no two atoms
@@ -46,6 +53,8 @@ def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Com
         model: a trained force field, which is copied.
         tolerance: largest error of a force component in eV/Å; for a force F above 10 eV/Å, largest error
             divided by |F| / (10 eV/Å).
+        species: elements to keep, see `keep_species`; all by default. Models with a distance transform have
+            tables for each pair of elements.
         seed: of the clusters.
 
     Raises:
@@ -63,6 +72,8 @@ def compile(model: ForceField, *, tolerance: float = 1e-4, seed: int = 0) -> Com
             f"model: expected a ForceField as its class makes it, but {problem}; the compiled model would "
             "not have this change"
         )
+    if species is not None:
+        model = keep_species(model, species)
     error = CompileError(np.inf, np.inf)
     with torch.inference_mode(False), on_device("cpu"):
         graph = _clusters(model, seed)

@@ -12,7 +12,7 @@ from e3nn import o3
 from safetensors import safe_open
 
 from symnets.data import from_ase
-from symnets.models import Compiled, ForceField, from_mace, load, save
+from symnets.models import Compiled, ForceField, from_mace, keep_species, load, save
 from symnets.models._mace_reader import read_weights
 from symnets.models._mace_weights import MACELayer, MACEWeights, product_weights
 from symnets.ops import SymmetricContraction, TensorProductScatter, symmetric_basis
@@ -91,6 +91,8 @@ def test_tables_have_functions_for_each_pair_of_elements():
 def test_elements_that_are_kept_have_the_same_energies():
     hydroxide = Atoms("OHH", [(0, 0, 0), (0.9, 0.1, 0), (-0.3, 1.0, 0.2)])
     whole, part = converted(AS_MPA), converted(AS_MPA, species=(1, 8))
+    again = in_plain_torch(keep_species(whole, ["O", "H"]))
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in part.state_dict().items())
     graph = from_ase(hydroxide, whole.cutoff, dtype=torch.float64)
     assert part.species == (1, 8)
     torch.testing.assert_close(part(graph).forces, whole(graph).forces, rtol=1e-12, atol=1e-12)
@@ -190,3 +192,8 @@ def test_models_of_the_installed_mace_torch(monkeypatch, tmp_path):
     two_heads = mace_reference.mace_model(**mace_reference.CASES["two heads, correlation by layer, soft"])
     with pytest.raises(ValueError, match="the model has several, choose one of one, other"):
         from_mace(two_heads)
+
+
+def test_only_elements_of_the_model_are_kept():
+    with pytest.raises(ValueError, match=r"the model has no element \[6\], only \[1, 8, 29\]"):
+        keep_species(converted("hidden scalars, no residual at first"), ["C"])

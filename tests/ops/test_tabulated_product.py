@@ -135,3 +135,28 @@ def test_invalid_tensors_are_refused_before_machine_code_reads_them(implementati
             product(*bad, 6)
     with pytest.raises(ValueError, match="implementation: expected one of"):
         TabulatedProductScatter(product.plan, product.table, implementation="Fused")  # type: ignore[arg-type]
+
+
+def test_each_kind_of_pairs_has_its_own_functions():
+    """A table of two sets of functions: row by row the values of the single tables, compiled and plain."""
+    slots, paths = all_paths("4x0e", "0e+1o", "4x0e+4x1o")
+    given = TensorProductScatter("4x0e", "0e+1o", slots, paths, layout="ir_mul")
+    first = waves(given.weight_numel)
+    kinds = [first, lambda r: 2 * first(r) + first(r / 2 + CUTOFF / 2)]
+    table = RadialTable(kinds, CUTOFF, 16, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    r = torch.rand(5, generator=generator, dtype=torch.float64) * CUTOFF
+    kind = torch.tensor([0, 1, 1, 0, 1])
+    singles = torch.stack([RadialTable(w, CUTOFF, 16, dtype=torch.float64)(r) for w in kinds])
+    assert torch.equal(table(r, kind), singles[kind, torch.arange(5)])
+    x, y = (torch.randn(5, n, generator=generator, dtype=torch.float64) for n in (4, 4))
+    edge_index = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 0, 0, 3]])
+    outputs = []
+    for name in ("fused", "plain"):
+        leaf = r.clone().requires_grad_()
+        product = TabulatedProductScatter(given.plan, table, implementation=name)
+        out = product(x, y, leaf, edge_index, 5, None, kind)
+        outputs.append((out, *torch.autograd.grad(out.square().sum(), leaf)))
+    torch.testing.assert_close(outputs[0], outputs[1])
+    with pytest.raises(ValueError, match="kind: expected 5 numbers from 0 to 1"):
+        table(r, kind + 1)

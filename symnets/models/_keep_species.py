@@ -1,0 +1,67 @@
+"""keep_species: a force field of fewer elements."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from symnets.models._energy_model import EnergyModel
+from symnets.models._force_field import ForceField
+from symnets.models._zbl import WithZBL
+from symnets.nn import species_numbers
+
+
+def keep_species(force_field: ForceField, species: Sequence[str | int]) -> ForceField:
+    """A force field of some of the elements of another, with the same energies; it is smaller.
+
+    A model with a distance transform, such as those that `from_mace` converts, is compiled to tables for each
+    pair of elements, which fit into memory for some tens of elements only.
+
+    Args:
+        force_field: a trained force field, which is left as it is.
+        species: elements to keep.
+
+    Raises:
+        ValueError: the model lacks one of the elements; or its weights are not arranged by species, as those
+            of models with one-hot features.
+
+    Example:
+        copper = keep_species(load("mace-mpa-0.safetensors", ForceField), ["Cu"])
+    """
+    kept = species_numbers(species)
+    if absent := set(kept) - set(force_field.species):
+        raise ValueError(
+            f"species: the model has no element {sorted(absent)}, only {list(force_field.species)}"
+        )
+    return ForceField(_smaller(force_field.energy_model, kept)).train(force_field.training)
+
+
+def _smaller(model: nn.Module, kept: tuple[int, ...]) -> nn.Module:
+    """An energy model of fewer species."""
+    config: dict[str, Any] = dict(model.config)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    if type(model) is WithZBL:
+        return WithZBL(_smaller(config.pop("energy_model"), kept), **config)
+    if not isinstance(model, EnergyModel):
+        raise ValueError(f"model: expected an architecture of symnets.models, got {type(model).__name__}")
+    rows = torch.tensor([model.species.index(number) for number in kept])
+    n_species = len(model.species)
+    config |= {"species": kept} | {name: tuple(config[name][i] for i in rows) for name in ("shift", "scale")}
+    with torch.random.fork_rng(devices=[]):  # random initial weights are replaced below
+        new = type(model)(**config)
+    old_state, new_state = model.state_dict(), new.state_dict()
+    if old_state.keys() != new_state.keys():
+        raise ValueError(f"model: expected a {type(model).__name__} as its class makes it")
+    like = next(p for p in model.parameters() if p.is_floating_point())
+    new.to(like)
+    for name, value in new.state_dict().items():
+        old = old_state[name]
+        by_species = old.shape[:1] == (n_species,) and value.shape[:1] == (len(kept),)
+        picked = old[rows.to(old.device)] if by_species else old
+        if picked.shape != value.shape:
+            raise ValueError(
+                f"model: {type(model).__name__} has {name} of shape {tuple(old.shape)}, not arranged "
+                "by species"
+            )
+        value.copy_(picked)
+    return new
