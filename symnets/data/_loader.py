@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from symnets.data._batch import Batch
+from symnets.data._workers import Workers
 from symnets.device import on_device
 
 if TYPE_CHECKING:
@@ -132,8 +133,13 @@ class Loader:
         part: (r, n) for part r of n of each batch, for process r of n that train together. The parts of a
             batch differ in size by one example at most. In place of a part of no example, of a last batch of
             fewer than n, comes the batch's first example, with a `share` of 0.
+        workers: number of processes that take the examples and collate batches ahead, for sequences such as
+            `GraphsOnDemand` that make an example when it is taken. Batches and their order are the same for
+            any number; 0 does it in this process. They need a sequence that can be pickled where Python does
+            not fork processes, and do not apply to `TensorPairs`.
 
     Raises:
+        ChildProcessError: a worker ended.
         ValueError: no examples, batch_size below 1 or below the number of parts, or a negative seed.
     """
 
@@ -145,6 +151,7 @@ class Loader:
         shuffle: bool = False,
         seed: int = 0,
         part: tuple[int, int] = (0, 1),
+        workers: int = 0,
     ) -> None:
         if len(examples) == 0:
             raise ValueError("examples: expected at least one, got none")
@@ -157,7 +164,8 @@ class Loader:
                 f"batch_size: expected at least {part[1]}, one example for each process, got {batch_size}"
             )
         self.examples, self.batch_size, self.shuffle, self.seed = examples, batch_size, shuffle, seed
-        self.part = part
+        self.part, self.workers = part, workers
+        self._pool: Workers | None = None
 
     def __len__(self) -> int:
         """Number of batches of an epoch."""
@@ -194,12 +202,18 @@ class Loader:
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """Batches (or parts) `start`, `start + 1`, ... of an epoch; earlier ones are not collated."""
         order = self.order(number)
+        at_once = isinstance(self.examples, TensorPairs) and type(self.examples).__getitem__ is _PAIR
+        if self.workers and not at_once:
+            if self._pool is None:
+                self._pool = Workers(partial(_collated, self.examples), self.workers)
+            yield from self._pool.map([self._rows(order, batch) for batch in range(start, len(self))])
+            return
         for batch in range(start, len(self)):
             rows = self._rows(order, batch)
-            if isinstance(self.examples, TensorPairs) and type(self.examples).__getitem__ is _PAIR:
+            if isinstance(self.examples, TensorPairs) and at_once:
                 yield Batch(*self.examples.batch(rows, partial(self.generator, number, batch)))
             else:
-                yield collate([self.examples[index] for index in rows])
+                yield _collated(self.examples, rows)
 
     def generator(self, number: int, batch: int) -> torch.Generator:
         """Random generator of the transform of a batch, on the CPU; a function of seed, epoch and batch."""
@@ -209,6 +223,11 @@ class Loader:
 
 def _generator(seed: np.random.SeedSequence) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+
+def _collated(examples: Sequence[Example], rows: Sequence[int]) -> Batch:
+    """The batch of some rows."""
+    return collate([examples[index] for index in rows])
 
 
 def collate(examples: Sequence[Example]) -> Batch:

@@ -3,7 +3,7 @@
 import lzma
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,49 +69,68 @@ def read_structures(
     if path.is_dir():
         raise ValueError(f"{path}: expected a file, got a directory")
     keys = LabelKeys(energy_key, forces_key, stress_key, virial_key, stress_convention)
-    kind, structures = _read(path, index, in_kbar=stress_convention == "vasp")
-    present, found = keys_present(structures), set[str]()
-    for frame, atoms in enumerate(structures):
-        where = f"{path}, frame {frame}"
-        found |= label_frame(atoms, keys, where=where, kind=kind, require=tuple(require or ()))
+    return [atoms for _, atoms in _read_files([path], index, keys, require)]
+
+
+def read_files(
+    paths: Sequence[Path],
+    *,
+    energy_key: str | None = None,
+    forces_key: str | None = None,
+    stress_key: str | None = None,
+    virial_key: str | None = None,
+    stress_convention: Literal["ase", "vasp"] = "ase",
+    require: Iterable[str] | None = None,
+) -> list[tuple[str, Atoms]]:
+    """All structures of several files, see `find_data_files`, with names such as "data.xyz, frame 3".
+
+    Options and errors are those of `read_structures`; a key that is given must be in some frame of some file.
+    """
+    keys = LabelKeys(energy_key, forces_key, stress_key, virial_key, stress_convention)
+    return _read_files(paths, ":", keys, require)
+
+
+def _read_files(
+    paths: Sequence[Path], index: str | int, keys: LabelKeys, require: Iterable[str] | None
+) -> list[tuple[str, Atoms]]:
+    """Structures of files with their names, labelled and checked."""
+    required = tuple(require or ())
+    structures: list[tuple[str, Atoms]] = []
+    found, present = set[str](), (set[str](), set[str]())
+    for path in paths:
+        kind, frames = read_frames(path, index, in_kbar=keys.stress_convention == "vasp")
+        for known, new in zip(present, keys_present(frames), strict=True):
+            known.update(new)
+        for frame, atoms in enumerate(frames):
+            name = f"{path}, frame {frame}"
+            found |= label_frame(atoms, keys, where=name, kind=kind, require=required)
+            structures.append((name, atoms))
     for name, key in keys.given.items():
         if key is not None and require is None and name not in found:
-            everywhere = f"{path}, {len(structures)} frames" if len(structures) > 1 else f"{path}"
-            raise ValueError(f"{everywhere}: {missing_label(name, key, present)}")
+            frames = f", {len(structures)} frames" if len(structures) > 1 else ""
+            per_structure, per_atom = map(sorted, present)
+            reason = missing_label(name, key, (per_structure, per_atom))
+            raise ValueError(f"{', '.join(map(str, paths))}{frames}: {reason}")
     return structures
 
 
-def _read(path: Path, index: str | int, *, in_kbar: bool) -> tuple[str, list[Atoms]]:
-    """Name of the format, and the structures as ASE reads them."""
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path}: the file is empty; expected at least one structure")
-    if path.suffix in (".h5", ".hdf5"):
+def read_frames(path: Path, index: str | int, *, in_kbar: bool) -> tuple[str, list[Atoms]]:
+    """Name of the format, and the structures as ASE reads them, without their labels being checked."""
+    kind = format_of(path)
+    if kind == "hdf5":
         try:
-            return "hdf5", _chosen(read_hdf5(path), index)
+            return kind, _chosen(read_hdf5(path), index)
         except OSError as error:
             raise ValueError(f"{path}: cannot be read as HDF5: {error}") from error
     try:
-        kind = "aselmdb" if path.suffix == ".aselmdb" else filetype(str(path))
-        if kind in DATABASES:
-            check_database(path)
-            form = None
-        elif kind not in ioformats:
-            raise UnknownFileTypeError(kind)
-        else:
-            form = ioformats[kind]
+        form = None if kind in DATABASES else ioformats[kind]
         is_text = form is not None and form.acceptsfd and not form.isbinary and not kind.endswith("xml")
         encoding = encoding_of(path) if is_text else None
         if kind == "extxyz":
             check_extxyz(path)
-    except UnknownFileTypeError as error:
-        raise ValueError(
-            f"{path}: unknown format; expected one that ASE reads, for example extended XYZ (.xyz)"
-        ) from error
     except (EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(
-            f"{path}: cannot be decompressed: {error}; the file is truncated or damaged"
-        ) from error
-    options: dict[str, Any] = {"properties_parser": _parse_vasp} if in_kbar and kind == "extxyz" else {}
+        raise _damaged(path, error) from error
+    options = extxyz_options(in_kbar=in_kbar) if kind == "extxyz" else {}
     try:
         if kind in DATABASES:
             frames = _chosen(read_database(path), index)
@@ -128,10 +147,44 @@ def _read(path: Path, index: str | int, *, in_kbar: bool) -> tuple[str, list[Ato
     return kind, structures
 
 
+def format_of(path: Path) -> str:
+    """ASE's name of the format of a file, or "hdf5"; databases are checked, see `check_database`.
+
+    Raises:
+        ValueError: an empty file, an unknown format, or a damaged or locked file.
+    """
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty; expected at least one structure")
+    if path.suffix in (".h5", ".hdf5"):
+        return "hdf5"
+    try:
+        kind = "aselmdb" if path.suffix == ".aselmdb" else filetype(str(path))
+        if kind in DATABASES:
+            check_database(path)
+        elif kind not in ioformats:
+            raise UnknownFileTypeError(kind)
+    except UnknownFileTypeError as error:
+        raise ValueError(
+            f"{path}: unknown format; expected one that ASE reads, for example extended XYZ (.xyz)"
+        ) from error
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
+        raise _damaged(path, error) from error
+    return kind
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path}: cannot be decompressed: {error}; the file is truncated or damaged")
+
+
 def _chosen(structures: list[Atoms], index: str | int) -> list[Atoms]:
     """The structures that an index in ASE's syntax selects."""
     chosen: Any = string2index(index) if isinstance(index, str) else index
     return structures[chosen] if isinstance(chosen, slice) else [structures[chosen]]
+
+
+def extxyz_options(*, in_kbar: bool) -> dict[str, Any]:
+    """Options of ASE's reader of extended XYZ, for a stress in VASP's convention if `in_kbar`."""
+    return {"properties_parser": _parse_vasp} if in_kbar else {}
 
 
 def _parse_vasp(comment: str) -> dict[str, Any]:

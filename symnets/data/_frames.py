@@ -1,0 +1,236 @@
+"""Frames of structure files, read one at a time: for data that are larger than memory."""
+
+import io
+import os
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any, Protocol, overload
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.io.formats import get_compression
+from ase.io.trajectory import Trajectory
+from numpy.typing import NDArray
+
+from symnets.data._frame_labels import LabelKeys, label_frame
+from symnets.data._read import extxyz_options, format_of, read_frames
+from symnets.data._read_database import DATABASES, open_database, row_to_atoms
+from symnets.data._structure_keys import is_isolated_atom
+from symnets.data._structure_text import check_extxyz, encoding_of
+
+
+class _File(Protocol):
+    """A file whose frames are read one at a time."""
+
+    kind: str
+    sizes: NDArray[np.int32] | None
+    """Number of atoms of each frame; None if that is not known without reading the frames."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> Atoms:
+        """A frame as ASE reads it."""
+        ...
+
+
+class Frames(Sequence[Atoms]):
+    """Structures of files, read one at a time as `read_files` reads them all, with their labels.
+
+    Only where frames begin is held in memory, 12 bytes a frame. Extended XYZ files are read once to find
+    this; databases are asked for their rows; trajectories of ASE have an index of their own. Of files in
+    other formats each is read when it is needed and must hold one structure.
+
+    A sequence can be used in several processes at once: each opens the files for itself.
+
+    Args:
+        paths: files, see `find_data_files`.
+        keys: keys and convention of the labels.
+        require: labels that every frame must have, see `read_structures`.
+
+    Raises:
+        ValueError: a file that `read_structures` does not accept, one that is compressed, or one of several
+            structures in a format without an index.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], keys: LabelKeys | None = None, *, require: Collection[str] = ()
+    ) -> None:
+        self.paths, self.keys, self.require = list(paths), keys or LabelKeys(), tuple(require)
+        self._files = [_opened(path, in_kbar=self.keys.stress_convention == "vasp") for path in self.paths]
+        self._ends = np.cumsum([len(file) for file in self._files])
+
+    def __len__(self) -> int:
+        """Number of frames of all files."""
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Atoms: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Atoms]: ...
+    def __getitem__(self, index: int | slice) -> Atoms | list[Atoms]:
+        """Read a frame, or the frames of a slice, with labels.
+
+        Raises:
+            ValueError: the frame is damaged or lacks a required label; the message has its name.
+        """
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        file, row = self._place(index)
+        where = self.name(index)
+        try:
+            atoms = self._files[file].read(row)
+        except Exception as error:  # ASE has a hundred readers with different errors
+            raise ValueError(f"{where}: cannot be read: {type(error).__name__}: {error}") from error
+        label_frame(atoms, self.keys, where=where, kind=self._files[file].kind, require=self.require)
+        return atoms
+
+    def name(self, index: int) -> str:
+        """Name of a frame in messages, such as "data.xyz, frame 3"."""
+        file, row = self._place(index)
+        return f"{self.paths[file]}, frame {row}"
+
+    def isolated(self) -> NDArray[np.int64]:
+        """Indices of the frames that are marked as isolated atoms.
+
+        Only frames of one atom are read; of formats that do not tell the numbers of atoms, all frames.
+        """
+        marked, start = [], 0
+        for file in self._files:
+            rows = range(len(file)) if file.sizes is None else np.flatnonzero(file.sizes == 1).tolist()
+            marked += [start + row for row in rows if is_isolated_atom(file.read(row))]
+            start += len(file)
+        return np.array(marked, dtype=np.int64)
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """File of a frame, and its row there."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        index = int(index) % len(self)
+        file = bisect_right(self._ends, index)
+        return file, index - (int(self._ends[file - 1]) if file else 0)
+
+
+def _opened(path: Path, *, in_kbar: bool) -> _File:
+    """The frames of a file.
+
+    Raises:
+        ValueError: see `Frames`.
+    """
+    if get_compression(path.name)[1] is not None:
+        raise ValueError(f"{path}: a compressed file cannot be read frame by frame; decompress it first")
+    kind = format_of(path)
+    if kind == "extxyz":
+        return _Extxyz(path, in_kbar=in_kbar)
+    if kind in DATABASES:
+        return _Database(path, kind)
+    if kind == "traj":
+        return _Trajectory(path)
+    return _Single(path, in_kbar=in_kbar)
+
+
+class _Extxyz:
+    """Extended XYZ, by the places where its frames begin."""
+
+    kind = "extxyz"
+
+    def __init__(self, path: Path, *, in_kbar: bool) -> None:
+        self.path, self.options = path, extxyz_options(in_kbar=in_kbar)
+        n_frames, self.encoding = check_extxyz(path), encoding_of(path) or "ascii"
+        if self.encoding == "utf-16":
+            raise ValueError(f"{path}: UTF-16 text cannot be read frame by frame; convert it to UTF-8")
+        starts, sizes = np.zeros(n_frames + 1, np.int64), np.zeros(n_frames, np.int32)
+        frame = 0
+        with path.open("rb") as file:
+            while frame < n_frames:
+                starts[frame] = file.tell()
+                header = file.readline()
+                if header.lstrip().startswith(b"VEC"):  # lattice vectors of the frame before
+                    continue
+                sizes[frame] = int(header.decode(self.encoding))
+                for _ in range(sizes[frame] + 1):
+                    file.readline()
+                frame += 1
+            starts[frame] = file.tell() + len(file.read())
+        self.starts, self.sizes = starts, sizes
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def read(self, index: int) -> Atoms:
+        with self.path.open("rb") as file:
+            file.seek(self.starts[index])
+            content = file.read(int(self.starts[index + 1] - self.starts[index]))
+        text: Any = io.StringIO(content.decode(self.encoding).replace("\r\n", "\n"))
+        atoms: Any = ase.io.read(text, 0, format="extxyz", **self.options)
+        return atoms
+
+
+class _Database:
+    """A database of ASE, by the numbers of its rows."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self.path, self.kind, self._connections = path, kind, {}
+        if kind == "db":  # without reading the structures
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
+                rows = file.execute("select id, natoms from systems order by id").fetchall()
+        else:
+            with open_database(path) as database:
+                rows = [(row.id, row.natoms) for row in database.select()]
+        self.ids, sizes = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+        self.sizes = sizes.astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(self, index: int) -> Atoms:
+        # A connection made before a process was forked must neither be used nor closed in it.
+        if os.getpid() not in self._connections:
+            stack = ExitStack()
+            self._connections[os.getpid()] = stack, stack.enter_context(open_database(self.path))
+        _, database = self._connections[os.getpid()]
+        return row_to_atoms(database.get(id=int(self.ids[index])))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_connections": {}}
+
+
+class _Trajectory:
+    """A trajectory of ASE, which has an index of its own."""
+
+    kind, sizes = "traj", None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with Trajectory(str(path)) as frames:
+            self.length = len(frames)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def read(self, index: int) -> Atoms:
+        with Trajectory(str(self.path)) as frames:
+            return frames[index]
+
+
+class _Single:
+    """A file of one structure in any other format that ASE reads."""
+
+    def __init__(self, path: Path, *, in_kbar: bool) -> None:
+        self.path, self.in_kbar = path, in_kbar
+        self.kind, frames = read_frames(path, ":", in_kbar=in_kbar)
+        if len(frames) > 1:
+            raise ValueError(
+                f"{path}: {len(frames)} structures in the format {self.kind}, which cannot be read frame by "
+                "frame; convert the file to extended XYZ or a database of ASE, or set data.in_memory to true"
+            )
+        self.sizes = np.array([len(frames[0])], dtype=np.int32)
+
+    def __len__(self) -> int:
+        return 1
+
+    def read(self, index: int) -> Atoms:
+        return read_frames(self.path, ":", in_kbar=self.in_kbar)[1][index]
