@@ -10,6 +10,8 @@ from jaxtyping import Float
 from scipy.special import ive
 from torch import Tensor, nn
 
+from symnets.ops import is_traced
+
 MARGIN = 1.5
 """Widths between the largest ring and the border of the window, where a filter is cut off."""
 
@@ -89,40 +91,64 @@ class CircularConvolution(nn.Module):
         filter_orders = orders_out[:, None] - orders_in
         distinct = filter_orders.unique()
         harmonics = ring_harmonics(distinct.tolist(), self.kernel, rings, (1 + stride) / 3)
+        # A phase of a real filter between real fields would be one more factor of its weights.
+        phased = ((orders_out[:, None] > 0) | (orders_in > 0)).flatten().nonzero().flatten()
+        self.register_buffer("phased", phased, persistent=False)
+        n_in, n_out = len(orders_in), len(orders_out)
+        self.weight = nn.Parameter(math.sqrt(2 / (n_in * rings)) * torch.randn(n_out, n_in, rings))
+        self.phase = (
+            nn.Parameter(math.pi * (2 * torch.rand(len(phased)) - 1)) if phases and len(phased) else None
+        )
+        if self.phase is not None:  # of w cos β, and of w sin β
+            harmonics = torch.cat([harmonics, 1j * harmonics], dim=1)
         harmonics = torch.view_as_real(harmonics).movedim(-1, 2)  # (orders, rings, 2, rows, columns)
         basis = harmonics.flatten(0, 1).flatten(1).to(torch.get_default_dtype())
         self.register_buffer("basis", basis, persistent=False)
         select = (filter_orders[..., None] == distinct).to(basis)
         self.register_buffer("select", select[..., None], persistent=False)
-        n_in, n_out = len(orders_in), len(orders_out)
-        self.weight = nn.Parameter(math.sqrt(2 / (n_in * rings)) * torch.randn(n_out, n_in, rings))
-        # A phase of a real filter between real fields would be one more factor of its weights.
-        phased = ((orders_out[:, None] > 0) | (orders_in > 0)).flatten().nonzero().flatten()
-        self.register_buffer("phased", phased, persistent=False)
-        self.phase = (
-            nn.Parameter(math.pi * (2 * torch.rand(len(phased)) - 1)) if phases and len(phased) else None
-        )
+        self._kept: tuple[list[Tensor], Tensor] | None = None
 
     def forward(
         self, fields: Float[Tensor, "n dim_in rows columns"]
     ) -> Float[Tensor, "n dim_out rows_out columns_out"]:
         """Filtered fields."""
-        return F.conv2d(fields, self.filters(), stride=self.stride, padding=self.padding)
+        return F.conv2d(fields, self._kept_filters(), stride=self.stride, padding=self.padding)
 
     def filters(self) -> Float[Tensor, "dim_out dim_in kernel_rows kernel_columns"]:
         """Filters between real maps: those of complex fields are the matrices (Re W, -Im W; Im W, Re W)."""
         n_out, n_in, _ = self.weight.shape
-        coefficients = (self.weight[:, :, None] * self.select).flatten(0, 1).flatten(1)
-        real, imaginary = (coefficients @ self.basis).unflatten(1, (2, -1)).unbind(1)
+        factors = self.weight
         if self.phase is not None:
-            phase = self.phase.new_zeros(n_out * n_in).index_copy(0, self.phased, self.phase)[:, None]
-            cos, sin = phase.cos(), phase.sin()
-            real, imaginary = cos * real - sin * imaginary, sin * real + cos * imaginary
-        real, imaginary = (part.view(n_out, n_in, *self.kernel) for part in (real, imaginary))
+            phase = self.phase.new_zeros(n_out * n_in).index_copy(0, self.phased, self.phase)
+            phase = phase.view(n_out, n_in, 1)
+            factors = torch.cat([factors * phase.cos(), factors * phase.sin()], dim=2)
+        factors = (factors[:, :, None] * self.select).view(n_out * n_in, -1)
+        parts = (factors @ self.basis).view(n_out, n_in, 2, *self.kernel)
+        real, imaginary = parts.unbind(2)
         a, b = self.channels_out[0], self.channels_in[0]  # where complex channels begin
         upper = torch.cat([real, -imaginary[:, b:]], dim=1)
         lower = torch.cat([imaginary[a:], real[a:, b:]], dim=1)
         return torch.cat([upper, lower])
+
+    def _kept_filters(self) -> Tensor:
+        """Filters; in evaluation without gradients those of the last call, if all weights are what they were.
+
+        Comparing weights costs much less than making filters, and notices all changes: steps of an
+        optimizer, changes in place, of `data`, of the dtype, other weights by `functional_call`.
+        """
+        weights = [weight for weight in (self.weight, self.phase) if weight is not None]
+        on_cpu = all(weight.device.type == "cpu" for weight in weights)  # elsewhere comparing would wait
+        evaluating = not (self.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        if not (evaluating and on_cpu) or is_traced():
+            return self.filters()
+        if self._kept is None or not all(map(_is_same, weights, self._kept[0])):
+            self._kept = [weight.clone() for weight in weights], self.filters()
+        return self._kept[1]
+
+
+def _is_same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of equal shape have the same dtype and values."""
+    return a.dtype == b.dtype and torch.equal(a, b)
 
 
 class MagnitudeActivation(nn.Module):

@@ -17,7 +17,7 @@ from symnets.ops import wigner_3j
 
 def products_of_filters(degree: int) -> list[tuple[int, int, int]]:
     """Degrees of the Hermite functions along depth, rows and columns in each product, in rising order."""
-    return [jet for jet in product(range(degree + 1), repeat=3) if sum(jet) <= degree]
+    return [(i, j, k) for i, j, k in product(range(degree + 1), repeat=3) if i + j + k <= degree]
 
 
 def kernel_irreps(degree: int) -> list[o3.Irrep]:

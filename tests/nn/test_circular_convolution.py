@@ -198,6 +198,44 @@ def test_layers_work_under_transforms_of_functions():
         torch.testing.assert_close(found[name][1], expected)
 
 
+def test_filters_kept_in_evaluation_are_those_of_the_weights():
+    """After each way to change weights, also those that torch's version counters do not count."""
+    layer, x = CircularConvolution(IN, OUT, 3).eval(), fields(IN, 2)
+    other = {name: torch.randn_like(p) for name, p in layer.named_parameters()}
+
+    def in_place() -> None:
+        layer.weight.mul_(2)
+
+    def of_data() -> None:
+        layer.phase.data += 1
+
+    def of_one_element() -> None:
+        layer.weight.numpy(force=True)[0, 0, 0] += 1
+
+    def replaced() -> None:
+        layer.weight = torch.nn.Parameter(layer.weight + 1)
+
+    def loaded() -> None:
+        layer.load_state_dict(other)
+
+    with torch.no_grad():
+        previous = layer(x)
+        assert torch.equal(layer(x), previous)
+        for change in (in_place, of_data, of_one_element, replaced, loaded):
+            change()
+            found = layer(x)
+            torch.testing.assert_close(found, F.conv2d(x, layer.filters(), padding=1), rtol=1e-14, atol=1e-14)
+            assert (found - previous).norm() > 1e-3 * found.norm()
+            previous = found
+        halves = {name: p / 2 for name, p in layer.named_parameters()}
+        found = torch.func.functional_call(layer, halves, (x,))
+        assert (found - previous).norm() > 1e-3 * found.norm()
+        assert torch.equal(layer(x), previous)
+        layer.float()
+        assert layer(x.float()).dtype == torch.float32
+    assert torch.autograd.grad(layer(x.float()).sum(), layer.weight)[0].norm() > 0
+
+
 def test_what_makes_no_sense():
     with pytest.raises(ValueError, match=r"expected at least 3 rows and columns for rings of width 0\.667"):
         CircularConvolution((1,), (1,), 2)
