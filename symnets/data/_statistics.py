@@ -12,6 +12,7 @@ from torch import Tensor
 
 from symnets.data._frame_labels import LABELS
 from symnets.data._graph import AtomGraph
+from symnets.data._graph_summary import GraphSummary
 from symnets.data._label_counts import count_labels
 from symnets.data._neighbors import neighbors
 from symnets.data._structure_keys import is_isolated_atom
@@ -88,15 +89,22 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
     Raises:
         ValueError: no graph, or a species missing from `isolated`.
     """
+    return statistics_of_summaries([GraphSummary.of(graph) for graph in graphs], isolated=isolated)
+
+
+def statistics_of_summaries(
+    graphs: Sequence[GraphSummary], *, isolated: Mapping[int, float] | None = None
+) -> Statistics:
+    """Statistics of graphs of which only summaries are at hand; otherwise as `statistics`."""
     if not graphs:
         raise ValueError("graphs: expected at least one, got none")
-    z = [graph.z.cpu().numpy() for graph in graphs]
-    species, columns = np.unique(np.concatenate(z), return_inverse=True)
-    rows = np.repeat(np.arange(len(graphs)), [len(numbers) for numbers in z])
+    species = np.array(sorted({number for graph in graphs for number in graph.species}))
+    column = {int(number): index for index, number in enumerate(species)}
     composition = np.zeros((len(graphs), len(species)))
-    np.add.at(composition, (rows, columns), 1.0)
+    for row, graph in zip(composition, graphs, strict=True):
+        row[[column[number] for number in graph.species]] = graph.counts
 
-    totals = np.array([np.nan if "energy" not in graph else graph.energy.item() for graph in graphs])
+    totals = np.array([graph.energy for graph in graphs])
     known = np.isfinite(totals)
 
     if isolated is not None:
@@ -110,45 +118,45 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
         energies, source = np.linalg.lstsq(composition[known], totals[known])[0], "least squares"
 
     bonding = (totals - composition @ energies)[known] / composition[known].sum(1)
-    forces = [graph.forces.double().flatten() for graph in graphs if "forces" in graph]
-    squares = torch.cat(forces).square() if forces else torch.empty(0)
-    n_atoms = len(rows)
-    labels = [_labels(graph) for graph in graphs]
-    weights = [graph.weight.item() if "weight" in graph else 1.0 for graph in graphs]
+    n_atoms, n_components = int(composition.sum()), sum(graph.force_components for graph in graphs)
+    squares = float(np.sum([graph.force_squares for graph in graphs]))
+    labels = [graph.extremes for graph in graphs]
     return Statistics(
         species=tuple(species.tolist()),
         energies=tuple(energies.tolist()),
         cohesion=float(bonding.mean()) if known.any() else 0.0,
-        force_rms=squares.nanmean().sqrt().item(),
-        mean_neighbors=sum(graph.edge_index.shape[1] for graph in graphs) / n_atoms,
+        force_rms=float(np.sqrt(squares / n_components)) if n_components else float("nan"),
+        mean_neighbors=sum(graph.n_edges for graph in graphs) / n_atoms,
         n_structures=len(graphs),
         n_atoms=n_atoms,
         rank=int(np.linalg.matrix_rank(composition if isolated is not None else composition[known])),
         source=source,
         labelled=count_labels(labels),
         label_weights={
-            name: float(sum(w for w, found in zip(weights, labels, strict=True) if name in found))
-            for name in LABELS
+            name: float(sum(graph.weight for graph in graphs if name in graph.extremes)) for name in LABELS
         },
-        n_with_stress=sum(int(graph.has_stress.sum()) for graph in graphs),
-        suspicious=tuple(_suspicious(z, labels, numbered=False)),
+        n_with_stress=sum(graph.has_stress for graph in graphs),
+        suspicious=tuple(
+            _suspicious(
+                [np.repeat(graph.species, graph.counts) for graph in graphs],
+                [{name: np.array([size]) for name, size in found.items()} for found in labels],
+            )
+        ),
     )
 
 
-def _labels(graph: AtomGraph) -> dict[str, np.ndarray]:
-    """Energy, forces and stress of a single structure, as far as it has them."""
-    found = {name: graph[name].cpu().numpy() for name in ("energy", "forces", "stress") if name in graph}
-    return {name: value for name, value in found.items() if not np.isnan(value).all()}
-
-
-def suspicious_labels(structures: Sequence[Atoms]) -> list[str]:
-    """Sentences on labels whose size is implausible in eV and Å, with the index of the worst structure."""
+def suspicious_labels(structures: Sequence[Atoms], names: Sequence[str] | None = None) -> list[str]:
+    """Sentences on labels whose size is implausible in eV and Å, with the index or name of the worst."""
     labels = [read_labels(atoms) for atoms in structures]
-    return _suspicious([atoms.numbers for atoms in structures], labels, numbered=True)
+    names = names or [f"structure {index}" for index in range(len(structures))]
+    return _suspicious([atoms.numbers for atoms in structures], labels, names=names)
 
 
 def _suspicious(
-    numbers: Sequence[np.ndarray], labels: Sequence[Mapping[str, np.ndarray]], *, numbered: bool
+    numbers: Sequence[np.ndarray],
+    labels: Sequence[Mapping[str, np.ndarray]],
+    *,
+    names: Sequence[str] | None = None,
 ) -> list[str]:
     sizes, limits = {"energy": [], "forces": [], "stress": []}, []
     for z, known in zip(numbers, labels, strict=True):
@@ -172,7 +180,7 @@ def _suspicious(
         beyond = np.flatnonzero(size > limit)
         if len(beyond):
             worst = beyond[size[beyond].argmax()]
-            where = f" in structure {worst}" if numbered else ""
+            where = f" in {names[worst]}" if names else ""
             sentences.append(
                 f"{name} of implausible size in {len(beyond)} of {len(size)} structures, up to "
                 f"{size[worst]:.4g} {unit}{where}: {cure}"
