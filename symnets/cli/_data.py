@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+import tyro
 from ase import Atoms
 from ase.units import GPa
 from rich.console import Console
@@ -17,9 +18,11 @@ from symnets.config import Seed
 from symnets.data import (
     DatasetSummary,
     StructureFile,
+    counts_in_words,
+    find_data_files,
     find_structure,
     is_isolated_atom,
-    read_structures,
+    read_files,
     sample_trajectory,
     summarize,
 )
@@ -85,14 +88,18 @@ class Generate:
 
 @dataclass(frozen=True)
 class Inspect:
-    """Summarise a file of structures: counts, labels, ranges, neighbours and suspicious structures.
+    """Summarise files of structures: counts, labels, ranges, neighbours and suspicious structures.
+
+    Structures that occur twice are listed, also in two files, as in a training and a test set.
 
     Example:
-        symnets data inspect ethanol.xyz --cutoff 4
+        symnets data inspect train.xyz test.xyz --cutoff 4
     """
 
-    path: Positional[Path]
-    """File of structures in any format that ASE reads."""
+    data: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="DATA [DATA ...]")]
+    """Structures: files that ASE reads, folders, globs in quotes such as "runs/*/OUTCAR", or ASE databases
+    (.db, .aselmdb); a relative path is also looked up in the folder that the environment variable
+    SYMNETS_DATA names."""
     cutoff: float = 5.0
     """Radius in Å within which neighbours are counted."""
     energy_key: str | None = None
@@ -111,16 +118,20 @@ class Inspect:
 
     def run(self) -> None:
         """Print the summary."""
-        structures = read_structures(
-            self.path,
+        files = find_data_files(self.data)
+        read = read_files(
+            files,
             energy_key=self.energy_key,
             forces_key=self.forces_key,
             stress_key=self.stress_key,
             virial_key=self.virial_key,
             stress_convention=self.stress_convention,
         )
-        summary = summarize(structures, self.cutoff, too_close=self.too_close)
-        table = _table(self.path, summary, self.cutoff, self.too_close)
+        structures, names = [atoms for _, atoms in read], [name for name, _ in read]
+        if len(files) == 1:
+            names = [name.rpartition(", ")[2] for name in names]
+        summary = summarize(structures, self.cutoff, too_close=self.too_close, names=names)
+        table = _table(", ".join(map(str, files)), names, summary, self.cutoff, self.too_close)
         table.add_row("reference energies", _reference_energies(structures))
         Console().print(table)
 
@@ -142,8 +153,10 @@ def _reference_energies(structures: Sequence[Atoms]) -> str:
     )
 
 
-def _table(path: Path, summary: DatasetSummary, cutoff: float, too_close: float) -> Table:
-    table = Table("", "", title=str(path), show_header=False, title_justify="left")
+def _table(
+    title: str, names: Sequence[str], summary: DatasetSummary, cutoff: float, too_close: float
+) -> Table:
+    table = Table("", "", title=title, show_header=False, title_justify="left")
     table.add_row("structures", f"{summary.n_structures}")
     smallest, largest = summary.n_atoms
     table.add_row("atoms per structure", f"{smallest}" if smallest == largest else f"{smallest} to {largest}")
@@ -152,14 +165,15 @@ def _table(path: Path, summary: DatasetSummary, cutoff: float, too_close: float)
     more = f", and {len(formulas) - 8} more" if len(formulas) > 8 else ""
     table.add_row("formulas (structures)", ", ".join(formulas[:8]) + more)
     table.add_row("periodic along", ", ".join(f"{axes} ({n})" for axes, n in summary.periodic.items()))
-    table.add_row(
-        "structures with", ", ".join(f"{name} ({n})" for name, n in summary.labelled.items()) or "no label"
-    )
+    table.add_row("labels", counts_in_words(summary.labelled, summary.n_structures))
+    if summary.config_types.keys() != {"none"}:
+        table.add_row("config_type", ", ".join(f"{kind} ({n})" for kind, n in summary.config_types.items()))
     if 0 < summary.n_with_stress < summary.n_structures:
         none = summary.n_structures - summary.n_with_stress
         table.add_row("no stress possible", f"{none} structures that are not periodic or have no volume")
     if summary.isolated:
-        table.add_row("isolated atoms", f"{', '.join(summary.isolated)} (marked by config_type)")
+        atoms = ", ".join(f"{symbol} ({n})" for symbol, n in summary.isolated.items())
+        table.add_row("isolated atoms", f"{atoms}: references, not trained on (config_type)")
     table.add_row("keys per structure", ", ".join(summary.structure_keys) or "none")
     table.add_row("keys per atom", ", ".join(summary.atom_keys) or "none")
     if np.isfinite(summary.energy_per_atom).all():
@@ -179,15 +193,18 @@ def _table(path: Path, summary: DatasetSummary, cutoff: float, too_close: float)
     table.add_row(
         "shortest distance", f"{summary.shortest:.3f} Å" if np.isfinite(summary.shortest) else "no pair"
     )
+    if summary.duplicates:
+        pairs = [f"{names[index]} is {names[other]}" for index, other in summary.duplicates]
+        more = "; ..." if len(pairs) > 8 else ""
+        table.add_row("[yellow]duplicates[/]", f"{len(pairs)}: {'; '.join(pairs[:8])}{more}")
     for name, indices in (
-        ("duplicates", summary.duplicates),
         (f"atoms closer than {too_close:g} Å", summary.too_close),
         ("isolated atoms inside", summary.disconnected),
         ("refused", summary.refused),
     ):
         if indices:
-            listed = ", ".join(map(str, indices[:8])) + (", ..." if len(indices) > 8 else "")
-            table.add_row(f"[yellow]{name}[/]", f"{len(indices)}: structures {listed}")
+            listed = "; ".join(names[index] for index in indices[:8]) + ("; ..." if len(indices) > 8 else "")
+            table.add_row(f"[yellow]{name}[/]", f"{len(indices)}: {listed}")
     if summary.first_refusal:
         table.add_row("[yellow]first refusal[/]", summary.first_refusal)
     return table

@@ -5,27 +5,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 import tyro
-from ase import Atoms
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 from tyro.conf import Positional
 
 from symnets.cli._evaluate_tensors import TensorEvaluation, evaluate_tensors
-from symnets.data import (
-    AtomGraph,
-    Loader,
-    build_graphs,
-    find_data,
-    keys_present,
-    read_structures,
-    suspicious_labels,
-)
+from symnets.cli._evaluation_data import EvaluationData
+from symnets.data import AtomGraph, Loader, build_graphs, find_data_files, read_files, suspicious_labels
 from symnets.device import usable_device
 from symnets.files import claim, own_folder, read_report
 from symnets.models import FOUNDATION_MODELS, ForceField, TensorModel, load
@@ -51,8 +43,9 @@ class Evaluate:
 
     Prints a table and writes a parity plot (parity.png) and errors.json: MAE and RMSE of the energy per
     atom and per structure, of force components in total and per element, and of stress. For tensors, such as
-    dipoles, it prints MAE, RMSE and R², and writes tensors.png. Quantities without labels are left out, with
-    a note. With --json nothing is written, unless --output names a folder.
+    dipoles, it prints MAE, RMSE and R², and writes tensors.png. Any structure may lack any label: errors are
+    means over what is there, and it is counted. Structures with config_type=IsolatedAtom are left out. With
+    --json nothing is written, unless --output names a folder.
 
     Example:
         symnets evaluate runs/acac/model.safetensors acac/test_MD_300K.xyz
@@ -60,9 +53,10 @@ class Evaluate:
 
     model: Annotated[Positional[Path], tyro.conf.arg(metavar="MODEL")]
     """Model file written by `symnets train`, or the name of a published model in `symnets models`."""
-    data: Annotated[Positional[Path], tyro.conf.arg(metavar="DATA")]
-    """Labelled structures in a format that ASE reads; a relative path is also looked up in the folder that
-    the environment variable SYMNETS_DATA names."""
+    data: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="DATA [DATA ...]")]
+    """Labelled structures: files that ASE reads, folders, globs in quotes such as "runs/*/OUTCAR", or ASE
+    databases (.db, .aselmdb); a relative path is also looked up in the folder that the environment variable
+    SYMNETS_DATA names."""
     output: Path | None = None
     """Folder for parity.png and errors.json; by default evaluation/NAME-OF-DATA beside the model, followed by
     -2, -3, ... for other models and data of the same name."""
@@ -96,42 +90,50 @@ class Evaluate:
         if self.threads is not None:
             set_threads(self.threads)
         dtype = None if self.dtype is None else getattr(torch, self.dtype)
-        data = find_data(str(self.data))
-        folder = self._folder(data)
+        files = find_data_files(self.data)
+        folder = self._folder(files)
         model = load(self.model, device=device, dtype=dtype)
         if not isinstance(model, ForceField | TensorModel):
             load(self.model, ForceField)  # raises ValueError, with the class of the model
             raise AssertionError
-        structures = read_structures(
-            data,
+        read = read_files(
+            files,
             energy_key=self.energy_key,
             forces_key=self.forces_key,
             stress_key=self.stress_key,
             virial_key=self.virial_key,
             stress_convention=self.stress_convention,
         )
+        data = EvaluationData.of(files, read)
         force_field = model if isinstance(model, ForceField) else model.force_field
-        labels = (
-            set() if force_field is None else labelled(structures, data, tensors=force_field is not model)
-        )
-        for sentence in suspicious_labels(structures):
-            Console(stderr=True).print(f"[yellow]warning:[/] {escape(f'{data}: {sentence}')}", soft_wrap=True)
+        if force_field is model:
+            data.check_labels()
+        for sentence in suspicious_labels(data.structures, data.names):
+            Console(stderr=True).print(f"[yellow]warning:[/] {escape(sentence)}", soft_wrap=True)
         weights = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-        graphs = build_graphs(structures, model.cutoff, dtype=weights)
+        graphs = build_graphs(data.structures, model.cutoff, dtype=weights)
         tensors = None
         if isinstance(model, TensorModel):
-            options = {"source": data, "batch_size": self.batch_size}
-            tensors = evaluate_tensors(self.model, model, structures, graphs, self.tensor_keys, **options)
+            options = {"source": data.title, "batch_size": self.batch_size}
+            tensors = evaluate_tensors(
+                self.model, model, data.structures, graphs, self.tensor_keys, **options
+            )
         predicted = None if force_field is None else self._predict(force_field, graphs)
         if predicted is not None and not predicted.finite.all():
             bad = np.flatnonzero(~predicted.finite)
             raise ValueError(
-                f"{self.model}: predicts NaN or infinity for {len(bad)} of {len(structures)} structures of "
-                f"{data}, the first is frame {bad[0]}; check that frame, or train the model again"
+                f"{self.model}: predicts NaN or infinity for {len(bad)} of {len(predicted.energy)} "
+                f"structures, the first is {data.names[bad[0]]}; check that frame, or train the model again"
             )
         result = None if predicted is None else errors(predicted)
-        missing = [] if result is None else [name for name in ("energy", "forces") if name not in labels]
-        missing += [] if tensors is None else tensors.missing
+        counts, missing = {}, []
+        if result is not None:
+            counts |= data.counts
+            missing += [name for name in ("energy", "forces") if not counts[name]]
+        if tensors is not None:
+            counts |= tensors.counts
+            missing += tensors.missing
+        found = _Found(data, counts, missing, result, tensors)
         try:
             if folder is not None:
                 inputs = self._inputs(data).items()
@@ -139,29 +141,30 @@ class Evaluate:
                     folder = own_folder(
                         folder, lambda place: inputs <= read_report(place / "errors.json").items()
                     )
-                text = self._report(data, result, tensors, missing, folder)
+                text = self._report(found, folder)
                 write(folder / "errors.json", f"{text}\n".encode())
-                if predicted is not None and labels:
+                if predicted is not None and any(data.counts.values()):
                     save_picture(parity(predicted), folder / "parity.png")
                 if tensors is not None and tensors.errors:
                     save_picture(tensor_parity(tensors.values, tensors.units), folder / "tensors.png")
         finally:  # results are printed even if the disk is full
             if self.json:
-                print(self._report(data, result, tensors, missing, folder))
+                print(self._report(found, folder))
             else:
-                self._print(data, len(structures), result, tensors, missing, folder)
+                self._print(found, folder)
 
-    def _folder(self, data: Path) -> Path | None:
+    def _folder(self, files: Sequence[Path]) -> Path | None:
         """Folder for the files, checked before the work; None if there will be no files."""
         if self.json and self.output is None:
             return None
-        folder = self.output or self.model.parent / "evaluation" / data.stem
+        others = f"-and-{len(files) - 1}-more" if len(files) > 1 else ""
+        folder = self.output or self.model.parent / "evaluation" / f"{files[0].stem}{others}"
         return claim(folder / "errors.json", overwrite=True, option="--output").parent
 
-    def _inputs(self, data: Path) -> dict[str, str]:
+    def _inputs(self, data: EvaluationData) -> dict[str, Any]:
         model = str(self.model)
         model = model if model in FOUNDATION_MODELS else os.path.abspath(model)
-        return {"model": model, "data": os.path.abspath(data)}
+        return {"model": model, "data": data.paths}
 
     def _predict(self, model: ForceField, graphs: Sequence[AtomGraph]) -> Predictions:
         """Predictions with a progress bar on standard error."""
@@ -176,18 +179,15 @@ class Evaluate:
         )
         return predictions(model, batches)
 
-    def _report(
-        self,
-        data: Path,
-        result: Errors | None,
-        tensors: TensorEvaluation | None,
-        missing: list[str],
-        folder: Path | None,
-    ) -> str:
-        report = self._inputs(data) | {
+    def _report(self, found: "_Found", folder: Path | None) -> str:
+        tensors = found.tensors
+        report = self._inputs(found.data) | {
             "units": UNITS,
-            "not_labelled": missing,
-            "errors": None if result is None else asdict(result),
+            "n_structures": len(found.data.structures),
+            "n_isolated_atoms": found.data.n_isolated,
+            "labelled": found.counts,
+            "not_labelled": found.missing,
+            "errors": None if found.result is None else asdict(found.result),
             "parity": None if folder is None else str(folder / "parity.png"),
         }
         if tensors is not None:
@@ -196,18 +196,10 @@ class Evaluate:
             }
         return json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False)
 
-    def _print(
-        self,
-        data: Path,
-        n_structures: int,
-        result: Errors | None,
-        tensors: TensorEvaluation | None,
-        missing: list[str],
-        folder: Path | None,
-    ) -> None:
-        console = Console()
-        title, pictures = f"{self.model.name} on {data.name}: {n_structures:,} structures", []
-        if result is not None and (rows := error_table(result)):
+    def _print(self, found: "_Found", folder: Path | None) -> None:
+        console, data, tensors = Console(), found.data, found.tensors
+        title, pictures = f"{self.model.name} on {data.title}: {len(data.structures):,} structures", []
+        if found.result is not None and (rows := error_table(found.result)):
             table = Table(("", "MAE", "RMSE", "unit", "count"), rows)
             console.print(terminal_table(table, title))
             pictures.append("parity.png")
@@ -216,32 +208,22 @@ class Evaluate:
             table = Table(("", "MAE", "RMSE", "unit", "R²", "components"), rows)
             console.print(terminal_table(table, title))
             pictures.append("tensors.png")
-        if missing:
-            console.print(
-                f"[yellow]{data.name} has no labels of {' and '.join(missing)}: their errors are unknown[/]"
-            )
+        console.print(data.sentence(found.counts), soft_wrap=True, highlight=False)
+        if found.missing:
+            missing = " and ".join(found.missing)
+            console.print(f"[yellow]{data.title} has no labels of {missing}: their errors are unknown[/]")
         files = ", ".join(f"{folder}/{name}" for name in (*pictures, "errors.json"))
         console.print(files, soft_wrap=True)
 
 
-def labelled(structures: Sequence[Atoms], source: Path, *, tensors: bool = False) -> set[str]:
-    """Names of the results (energy, forces, stress, ...) that at least one structure has as labels.
+@dataclass(frozen=True)
+class _Found:
+    """What was measured."""
 
-    Args:
-        structures: of the file.
-        source: the file, for the message.
-        tensors: whether there are other labels, so that these may be missing.
-
-    Raises:
-        ValueError: no structure has energy, forces or stress; the message lists the keys of the file.
-    """
-    names = {name for atoms in structures if atoms.calc is not None for name in atoms.calc.results}
-    names &= {"energy", "forces", "stress"}
-    if not names and not tensors:
-        per_structure, per_atom = (", ".join(keys) or "none" for keys in keys_present(structures))
-        raise ValueError(
-            f"{source}: expected labels of energy, forces or stress, found none in "
-            f"{len(structures)} structures; if they have other keys, pass --energy-key, --forces-key, "
-            f"--stress-key or --virial-key. Keys present: per structure {per_structure}; per atom {per_atom}"
-        )
-    return names
+    data: EvaluationData
+    counts: dict[str, int]
+    """Numbers of structures with each label."""
+    missing: list[str]
+    """Quantities without labels."""
+    result: Errors | None
+    tensors: TensorEvaluation | None

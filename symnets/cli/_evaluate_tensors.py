@@ -21,6 +21,8 @@ class TensorEvaluation:
     units: dict[str, str]
     missing: list[str]
     """Outputs without labels."""
+    counts: dict[str, int]
+    """Numbers of structures with labels."""
 
 
 def evaluate_tensors(
@@ -30,7 +32,7 @@ def evaluate_tensors(
     graphs: Sequence[AtomGraph],
     keys: Mapping[str, str],
     *,
-    source: Path,
+    source: str,
     batch_size: int,
 ) -> TensorEvaluation:
     """Errors of the outputs of a tensor model.
@@ -41,7 +43,7 @@ def evaluate_tensors(
         structures: labelled structures.
         graphs: their graphs, which are given the labels.
         keys: keys of labels in the data, by name of the output, where they differ from those of the training.
-        source: file of the structures, for messages.
+        source: name of the structures' files, for messages.
         batch_size: structures per batch.
 
     Raises:
@@ -66,11 +68,11 @@ def evaluate_tensors(
             f"other keys, pass --tensor-keys NAME KEY. Keys present: per structure {per_structure}; per atom "
             f"{per_atom}"
         )
-    add_tensor_labels(graphs, structures, present, source=str(source))
+    counts = add_tensor_labels(graphs, structures, present, source=source)
     values = tensor_predictions(model, Loader(graphs, batch_size)) if present else {}
     errors = {name: e for name, pairs in values.items() if (e := tensor_error(pairs)) is not None}
     units = {name: config.unit_of(name) for name, config in configs.items()}
-    return TensorEvaluation(values, errors, units, missing)
+    return TensorEvaluation(values, errors, units, missing, counts)
 
 
 def tensor_configs(path: Path, model: TensorModel) -> dict[str, TensorConfig]:

@@ -66,6 +66,7 @@ from ._points import uniform_cloud as uniform_cloud
 from ._published_images import IMAGE_CLASSES as IMAGE_CLASSES
 from ._random_hierarchy import HierarchySample as HierarchySample
 from ._random_hierarchy import RandomHierarchy as RandomHierarchy
+from ._read import read_files as read_files
 from ._read import read_structures as read_structures
 from ._solids import SOLIDS as SOLIDS
 from ._solids import Solids as Solids
@@ -164,6 +165,7 @@ __all__ = [
     "read_archive",
     "read_cifar",
     "read_cifar_archive",
+    "read_files",
     "read_header",
     "read_idx",
     "read_image_array",

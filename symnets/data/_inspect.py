@@ -1,6 +1,5 @@
 """Summary of a data set of structures, with suspicious structures listed."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,8 @@ import numpy as np
 from ase import Atoms
 
 from symnets.data._batch import has_stress
+from symnets.data._duplicates import duplicates
+from symnets.data._label_counts import count_labels
 from symnets.data._neighbors import neighbors
 from symnets.data._statistics import suspicious_labels
 from symnets.data._structure_keys import is_isolated_atom, keys_present
@@ -30,10 +31,12 @@ class DatasetSummary:
     """Number of structures by periodic lattice vectors: "abc", "ab", ..., "none"."""
     labelled: dict[str, int]
     """Numbers of structures with energy, forces and stress."""
+    config_types: dict[str, int]
+    """Number of structures by the entry `config_type` of their `info`; "none" without it."""
     n_with_stress: int
     """Number of structures that have a stress, labelled or not, see `has_stress`."""
-    isolated: tuple[str, ...]
-    """Symbols of the atoms marked as isolated, see `is_isolated_atom`."""
+    isolated: dict[str, int]
+    """Number of structures marked as isolated atoms by their symbol, see `is_isolated_atom`."""
     structure_keys: tuple[str, ...]
     """Keys of data for each structure, present in any structure."""
     atom_keys: tuple[str, ...]
@@ -52,8 +55,8 @@ class DatasetSummary:
     """Mean, minimum and maximum number of neighbours of an atom."""
     shortest: float
     """Shortest distance between neighbours, Å; infinite if there are none."""
-    duplicates: list[int] = field(default_factory=list)
-    """Structures with species, positions (to 1e-6 Å), cell and pbc of an earlier one."""
+    duplicates: list[tuple[int, int]] = field(default_factory=list)
+    """Structures that equal an earlier one, and that one, see `symnets.data.duplicates`."""
     too_close: list[int] = field(default_factory=list)
     """Structures with a pair of atoms closer than a limit."""
     disconnected: list[int] = field(default_factory=list)
@@ -66,13 +69,20 @@ class DatasetSummary:
     """Labels of a size that suggests a wrong unit, in words, see `suspicious_labels`."""
 
 
-def summarize(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 0.5) -> DatasetSummary:
+def summarize(
+    structures: Sequence[Atoms],
+    cutoff: float,
+    *,
+    too_close: float = 0.5,
+    names: Sequence[str] | None = None,
+) -> DatasetSummary:
     """Summarise structures, including those that `neighbors` does not accept.
 
     Args:
         structures: as returned by `read_structures`.
         cutoff: cutoff of neighbours, Å.
         too_close: distance in Å below which two atoms are suspicious.
+        names: names of the structures in sentences; by default their indices.
     """
     labels = [read_labels(atoms) for atoms in structures]
     per_structure, per_atom = keys_present(structures)
@@ -85,14 +95,9 @@ def summarize(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 
         np.concatenate([found[name].ravel() for found in labels if name in found] or [np.full(1, np.nan)])
         for name in ("forces", "stress")
     )
-    seen: set[bytes] = set()
-    suspects: dict[str, list[int]] = {"duplicates": [], "too_close": [], "disconnected": [], "refused": []}
+    suspects: dict[str, list[int]] = {"too_close": [], "disconnected": [], "refused": []}
     counts, shortest, first_refusal = [], np.inf, ""
     for index, atoms in enumerate(structures):
-        key = _fingerprint(atoms)
-        if key in seen:
-            suspects["duplicates"].append(index)
-        seen.add(key)
         try:
             (sender, receiver), shift = neighbors(atoms.positions, atoms.cell.array, atoms.pbc, cutoff)
         except ValueError as error:
@@ -117,9 +122,12 @@ def summarize(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 
         species=dict(sorted(Counter(symbol for atoms in structures for symbol in atoms.symbols).items())),
         formulas=dict(Counter(atoms.get_chemical_formula() for atoms in structures).most_common()),
         periodic=dict(Counter(_axes(atoms) for atoms in structures).most_common()),
-        labelled={n: k for n in ("energy", "forces", "stress") if (k := sum(n in found for found in labels))},
+        labelled=count_labels(labels),
+        config_types=dict(Counter(str(atoms.info.get("config_type", "none")) for atoms in structures)),
         n_with_stress=sum(bool(has_stress(atoms.cell.array, atoms.pbc)) for atoms in structures),
-        isolated=tuple(sorted({str(atoms.symbols[0]) for atoms in structures if is_isolated_atom(atoms)})),
+        isolated=dict(
+            sorted(Counter(str(atoms.symbols[0]) for atoms in structures if is_isolated_atom(atoms)).items())
+        ),
         structure_keys=tuple(per_structure),
         atom_keys=tuple(per_atom),
         energy_per_atom=(min(energies, default=np.nan), max(energies, default=np.nan)),
@@ -130,17 +138,11 @@ def summarize(structures: Sequence[Atoms], cutoff: float, *, too_close: float = 
         neighbors=(float(all_counts.mean()), int(all_counts.min()), int(all_counts.max())),
         shortest=shortest,
         first_refusal=first_refusal,
-        suspicious=suspicious_labels(structures),
+        duplicates=duplicates(structures),
+        suspicious=suspicious_labels(structures, names),
         **suspects,
     )
 
 
 def _axes(atoms: Atoms) -> str:
     return "".join(axis for axis, periodic in zip("abc", atoms.pbc, strict=True) if periodic) or "none"
-
-
-def _fingerprint(atoms: Atoms) -> bytes:
-    digest = hashlib.sha256()
-    for array in (atoms.numbers, atoms.positions.round(6) + 0.0, atoms.cell.array.round(6) + 0.0, atoms.pbc):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.digest()

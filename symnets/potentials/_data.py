@@ -21,6 +21,7 @@ from symnets.data import (
     is_isolated_atom,
     isolated_atoms,
     keys_present,
+    read_files,
     read_structures,
     split,
     statistics,
@@ -96,22 +97,17 @@ def _read(paths: str | list[str], data: DataConfig, needed: Sequence[str]) -> _F
     """Structures of files of the configuration."""
     files = find_data_files(paths)
     source = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files"
-    structures, isolated = [], []
-    for file in files:
-        frames = read_structures(
-            file,
-            energy_key=data.energy_key,
-            forces_key=data.forces_key,
-            stress_key=data.stress_key,
-            virial_key=data.virial_key,
-            stress_convention=data.stress_convention,
-            require=needed if data.require_all else (),
-        )
-        for frame, atoms in enumerate(frames):
-            if is_isolated_atom(atoms):
-                isolated.append(atoms)
-            else:
-                structures.append((f"{file}, frame {frame}", atoms))
+    read = read_files(
+        files,
+        energy_key=data.energy_key,
+        forces_key=data.forces_key,
+        stress_key=data.stress_key,
+        virial_key=data.virial_key,
+        stress_convention=data.stress_convention,
+        require=needed if data.require_all else (),
+    )
+    structures = [(name, atoms) for name, atoms in read if not is_isolated_atom(atoms)]
+    isolated = [atoms for _, atoms in read if is_isolated_atom(atoms)]
     if not structures:
         raise ValueError(f"{source}: expected structures, got isolated atoms only (config_type)")
     return _Files(source, structures, isolated)

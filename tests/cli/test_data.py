@@ -52,10 +52,10 @@ def test_inspect_summarises_a_file(tmp_path, capsys):
     out = capsys.readouterr().out
     for word in (
         "Cu (1), H (4), O (2)",
-        "energy (2), forces (2)",
+        "energies of 2 of 3 frames, forces of 2",
         "RMS 1.000",
         "mean 3.4",
-        "duplicates",
+        "1: frame 1 is frame 0",
         "0.969",
     ):
         assert word in out
@@ -79,13 +79,13 @@ def test_inspect_shows_magnitudes_and_what_is_isolated_or_without_stress(tmp_pat
     assert main(["data", "inspect", str(tmp_path / "data.xyz"), "--cutoff", "3"]) == 0
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for words in (
-        "energy (3), stress (1)",
+        "energies of 3 of 3 frames, stress of 1",
         "no stress possible 1 structures",
-        "isolated atoms Cu",
+        "isolated atoms Cu (1): references, not trained on",
         "config_type, energy, stress",
         "magmoms",
         "RMS 25, largest 25 eV/Å³",
-        "up to 25 eV/Å³ in structure 0",
+        "up to 25 eV/Å³ in frame 0",
     ):
         assert words in out
 
@@ -112,7 +112,7 @@ def test_contents_lists_suspicious_structures():
     assert summary.too_close == [0, 4]
     assert summary.refused == [1, 3]
     assert summary.disconnected == [2]
-    assert summary.duplicates == [4]
+    assert summary.duplicates == [(4, 0)]
     assert "same place" in summary.first_refusal
     assert summary.periodic == {"none": 4, "abc": 1}
     assert summary.shortest == pytest.approx(0.3)
