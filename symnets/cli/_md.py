@@ -52,10 +52,11 @@ class Md:
     keep_momenta: bool = False
     """Start with the momenta in the structure file, to continue an earlier run."""
     trajectory: Path = Path("md.xyz")
-    """File for the frames: positions, momenta, energy, forces, and what the structure carries. Its name
-    determines the format (.xyz, .xyz.gz, .traj, .db, ...)."""
+    """File for the frames: positions, momenta, energy, forces, the dipole and other tensors of the structure
+    if the model has them, and what the structure carries. Its name determines the format (.xyz, .xyz.gz,
+    .traj, .db, ...)."""
     log: Path = Path("md.csv")
-    """File for the table of energies and temperature."""
+    """File for the table of energies and temperature, and of the tensors of the structure."""
     save_every: int = 20
     """Steps between frames."""
     log_every: int = 10
@@ -108,7 +109,7 @@ class Md:
             console.print(f"[yellow]stopped by Ctrl-C after {result.n_steps} of {steps} steps[/yellow]")
         table = Table("", "mean", "std", title=f"{result.n_steps} steps of {self.timestep:g} fs")
         units = {"potential_energy": "eV", "total_energy": "eV", "temperature": "K"}
-        units |= {"pressure": "GPa", "volume": "Å³"}
+        units |= {"pressure": "GPa", "volume": "Å³"} | {f"dipole_{axis}": "e·Å" for axis in "xyz"}
         for name, unit in units.items():
             if name in result.log:
                 column = result.log[name]

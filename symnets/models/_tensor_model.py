@@ -1,6 +1,6 @@
 """TensorModel: a graph network with several named tensor outputs, and energies and forces if wanted."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -80,14 +80,15 @@ class TensorModel(nn.Module):
         if self.force_field is None:
             return TensorPrediction(self.tensors(graph))
         prediction, features = self.force_field.with_features(graph)
-        return TensorPrediction(self._read_out(features, graph), **prediction._asdict())
+        return TensorPrediction(self._read_out(features, graph, self.outputs), **prediction._asdict())
 
-    def tensors(self, graph: AtomGraph) -> dict[str, Tensor]:
-        """Tensor outputs by name, without energies and forces."""
+    def tensors(self, graph: AtomGraph, names: Collection[str] | None = None) -> dict[str, Tensor]:
+        """Tensor outputs by name, without energies and forces: all, or those of `names`."""
         features = graph_network(self.model).node_features(graph)  # pyright: ignore[reportCallIssue]
-        return self._read_out(features, graph)
+        return self._read_out(features, graph, self.outputs if names is None else names)
 
-    def _read_out(self, features: Float[Tensor, "atoms dim"], graph: AtomGraph) -> dict[str, Tensor]:
-        return {
-            name: readout(features, graph) for name, readout in zip(self.outputs, self.readouts, strict=True)
-        }
+    def _read_out(
+        self, features: Float[Tensor, "atoms dim"], graph: AtomGraph, names: Collection[str]
+    ) -> dict[str, Tensor]:
+        readouts = zip(self.outputs, self.readouts, strict=True)
+        return {name: readout(features, graph) for name, readout in readouts if name in names}

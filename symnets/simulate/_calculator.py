@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator, all_changes, all_properties
 from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
@@ -24,8 +24,9 @@ class SymnetsCalculator(Calculator):
     Results: `energy` and `free_energy` (eV, equal), `energies` (eV, of each atom), `forces` (eV/Å), and
     for periodic structures whose cell has volume `stress` (eV/Å³, Voigt order xx yy zz yz xz xy, ASE's
     sign: (1/V) dE/dstrain). A `TensorModel` with an output of the kind dipole or charges gives `dipole` (e·Å)
-    or `charges` (e), for the charge `atoms.info["charge"]` of the structure, zero by default; and the results
-    above only if it has energies.
+    or `charges` (e), for the charge `atoms.info["charge"]` of the structure, zero by default; all other
+    outputs under their own names, in the units of the training data, by `get_property(name, atoms)`; and the
+    results above only if it has energies.
 
     Args:
         model: a force field or tensor model, the path of a saved one, or the name of a published one, see
@@ -89,7 +90,7 @@ class SymnetsCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = all_changes,
     ) -> None:
-        """Compute energy and all that follows from it in one pass; or dipole and charges if asked for."""
+        """Compute energy and all that follows from it in one pass; or tensors if asked for."""
         super().calculate(atoms, properties, system_changes)
         assert isinstance(self.atoms, Atoms)
         self._check(self.atoms)
@@ -103,10 +104,10 @@ class SymnetsCalculator(Calculator):
                 charge = float(self.atoms.info.get("charge", 0))
                 graph.charge = torch.tensor([charge], dtype=torch.float64, device=self.device)
                 with torch.no_grad():
-                    found = self.model.tensors(graph)
+                    found = self.model.tensors(graph, wanted.values())
                 for name, output in wanted.items():
                     value = found[output].double().numpy(force=True)
-                    self.results[name] = value[0] if name == "dipole" else value
+                    self.results[name] = value if self.model.outputs[output].of_atoms else value[0]
             if force_field is None or len(wanted) == len(properties):
                 return
             prediction = force_field(graph)
@@ -121,14 +122,33 @@ class SymnetsCalculator(Calculator):
             stress = prediction.stress[0].double().numpy(force=True)
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
 
+    def structure_tensors(self, atoms: Atoms) -> list[str]:
+        """Names of the properties that are tensors of a structure, such as `dipole`, where they are defined.
+
+        A structure with periodic boundaries has no dipole.
+        """
+        if not isinstance(self.model, TensorModel):
+            return []
+        outputs = {name: self.model.outputs[output] for name, output in self.tensors.items()}
+        return [
+            name
+            for name, output in outputs.items()
+            if not output.of_atoms and not (output.kind.startswith("dipole") and atoms.pbc.any())
+        ]
+
     def _tensors(self) -> dict[str, str]:
-        """Names of the model's outputs that are ASE's `dipole` and `charges`."""
+        """Names of the model's outputs by property: ASE's `dipole` and `charges`, and those with other names.
+
+        An output whose name is another property of ASE has none.
+        """
         names = {}
         if isinstance(self.model, TensorModel):
             for name, output in self.model.outputs.items():
                 kind = "dipole" if output.kind.startswith("dipole") else output.kind
-                if kind in ("dipole", "charges"):
-                    names.setdefault(kind, name)
+                if kind in ("dipole", "charges") and kind not in names:
+                    names[kind] = name
+                elif name not in all_properties:
+                    names[name] = name
         return names
 
     def _check(self, atoms: Atoms) -> None:

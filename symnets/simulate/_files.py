@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,16 @@ def _is_label(name: str, value: Any, n_atoms: int) -> bool:
     return name == "charges" or bool(words and words[-1] in _RESULTS)
 
 
-def snapshot(atoms: Atoms, **info: int | float) -> Atoms:
-    """Copy of a structure with energy, forces and stress of its calculator, and additional `info`."""
-    frame = atoms.copy()
-    frame.info.update(info)
+def snapshot(atoms: Atoms, tensors: Mapping[str, np.ndarray] | None = None, **info: int | float) -> Atoms:
+    """Copy of a structure with energy, forces and stress of its calculator, and additional `info`.
+
+    Of `tensors` the `dipole` becomes a result of the calculator, as ASE has it; the others are `info`.
+    """
+    frame, tensors = atoms.copy(), dict(tensors or {})
+    dipole = {name: tensors.pop(name) for name in ("dipole",) if name in tensors}
+    frame.info.update(info | tensors)
     if atoms.calc is not None:
         kept = ("energy", "forces", "stress")
-        results = {name: value for name, value in atoms.calc.results.items() if name in kept}
+        results = {name: value for name, value in atoms.calc.results.items() if name in kept} | dipole
         frame.calc = SinglePointCalculator(frame, **results)
     return frame

@@ -18,12 +18,14 @@ from ase.md.verlet import VelocityVerlet
 from symnets.data import StructureFile
 from symnets.files import claim, locked
 from symnets.interrupt import interruptible
+from symnets.simulate._calculator import SymnetsCalculator
 from symnets.simulate._files import different, snapshot, without_labels
 from symnets.simulate._thermodynamics import (
     EnergyDrift,
     MDLog,
     degrees_of_freedom,
     energy_drift,
+    tensors_of,
     thermal_momenta,
 )
 from symnets.simulate._unstable import Unstable, check_finite, check_motion, progress_bar
@@ -100,7 +102,8 @@ class MDRun:
     """Last structure, with momenta, energy and forces, and all that the given one carried but old labels."""
     log: pd.DataFrame
     """Columns `step`, `time_ps`, `potential_energy`, `kinetic_energy`, `total_energy` (eV), `temperature`
-    (K), and for periodic structures `pressure` (GPa) and `volume` (Å³)."""
+    (K), for periodic structures `pressure` (GPa) and `volume` (Å³), and components of the tensors that the
+    model has, such as `dipole_x` (e·Å); see `MDLog`."""
     drift: EnergyDrift
     """Drift of the total energy; meaningful for `nve` only."""
     n_steps: int
@@ -140,7 +143,8 @@ def run_md(
 
     Args:
         atoms: initial structure.
-        calculator: of energy and forces.
+        calculator: of energy and forces. Tensors of the structure that a `SymnetsCalculator` has besides,
+            such as the dipole of a molecule, are written to trajectory and log.
         steps: number of time steps.
         ensemble: `nve` (velocity Verlet), `nvt` (Langevin), `nvt-nose-hoover` (chain of 3) or `npt`
             (isotropic Martyna-Tobias-Klein).
@@ -150,9 +154,9 @@ def run_md(
         thermostat_time, barostat_time: relaxation times of temperature and pressure, fs.
         seed: of initial momenta and of the Langevin noise.
         keep_momenta: start from the momenta of the given atoms.
-        trajectory: file with a frame (energy, forces, momenta, and all that the given structure carried but
-            old labels) every `save_every` steps, in the format of its name: `.xyz`, `.xyz.gz`, `.traj`,
-            `.db`, ... A warning tells what that format does not hold.
+        trajectory: file with a frame (energy, forces, momenta, tensors, and all that the given structure
+            carried but old labels) every `save_every` steps, in the format of its name: `.xyz`, `.xyz.gz`,
+            `.traj`, `.db`, ... A warning tells what that format does not hold.
         log: CSV file, with a row of the table `MDRun.log` every `log_every` steps.
         save_every: see `trajectory`.
         log_every: see `log`.
@@ -175,6 +179,13 @@ def run_md(
         )
     atoms = without_labels(atoms)
     atoms.calc = calculator
+    tensors = []
+    if isinstance(calculator, SymnetsCalculator):
+        if "forces" not in calculator.implemented_properties:
+            raise ValueError(
+                "calculator: expected a model with energies and forces, got one of tensors alone"
+            )
+        tensors = calculator.structure_tensors(atoms)
     check_finite(atoms, "the initial structure")
     generator = np.random.default_rng(seed)
     n_dof = degrees_of_freedom(atoms, at_rest=ensemble == "nve" and not keep_momenta)
@@ -198,14 +209,14 @@ def run_md(
             stack.enter_context(locked(path, file=True, option=option))
         frames = log_path = None
         if trajectory is not None:
-            first = snapshot(atoms, step=0, time_ps=0.0)
+            first = snapshot(atoms, tensors_of(atoms, tensors), step=0, time_ps=0.0)
             frames = StructureFile(trajectory, first, several=True, overwrite=overwrite, option="trajectory")
             stack.enter_context(frames)
             if frames.note:
                 warnings.warn(frames.note, stacklevel=2)
         if log is not None:
             log_path = claim(log, overwrite=overwrite, option="log")
-        rows = MDLog(log_path, n_dof)
+        rows = MDLog(log_path, n_dof, tensors)
         show = stack.enter_context(progress_bar(f"md {ensemble}", steps, enabled=progress))
         stop_requested = stack.enter_context(interruptible())
         stack.enter_context(one_blas_thread())
@@ -222,7 +233,7 @@ def run_md(
                     row = rows.write(atoms, step, time)
                     show(step, f"{row['temperature']:.0f} K, {row['total_energy']:.3f} eV")
                 if frames is not None and step % save_every == 0:
-                    frames.append(snapshot(atoms, step=step, time_ps=time))
+                    frames.append(snapshot(atoms, tensors_of(atoms, tensors), step=step, time_ps=time))
                 if stop_requested() and step < steps:
                     interrupted = True
                     break
@@ -231,7 +242,8 @@ def run_md(
         except ValueError as error:  # the calculator refuses the structure that was reached
             raise Unstable(f"after step {step} ({step * timestep / 1000:g} ps): {error}") from error
     table = rows.table
-    return MDRun(snapshot(atoms), table, energy_drift(table, len(atoms)), step, interrupted)
+    final = snapshot(atoms, tensors_of(atoms, tensors))
+    return MDRun(final, table, energy_drift(table, len(atoms)), step, interrupted)
 
 
 def _check(atoms: Atoms, steps: int, timestep: float, temperature: float, *positive: int | float) -> None:

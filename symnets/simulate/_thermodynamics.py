@@ -1,7 +1,9 @@
 """Thermodynamics of molecular dynamics: initial momenta, temperature, the log of a run, energy drift."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -130,15 +132,18 @@ class MDLog:
     | `temperature` | K, kinetic |
     | `pressure` | GPa, kinetic part included; periodic structures only |
     | `volume` | Å³; periodic structures only |
+    | `dipole_x`, `dipole_y`, `dipole_z` | e·Å |
+    | `NAME_xx`, ..., `NAME_zz` of a matrix, else `NAME_0`, `NAME_1`, ... | of the tensor NAME |
 
     Args:
         path: CSV file, to which each row is appended; None keeps the rows in memory only.
         n_dof: number of degrees of freedom for the temperature.
+        tensors: names of properties of the calculator that are tensors of the structure.
     """
 
-    def __init__(self, path: Path | None, n_dof: int) -> None:
+    def __init__(self, path: Path | None, n_dof: int, tensors: Sequence[str] = ()) -> None:
         self.rows: list[dict[str, int | float]] = []
-        self._n_dof = n_dof
+        self._n_dof, self._tensors = n_dof, tensors
         self._path = path
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,6 +164,8 @@ class MDLog:
             stress = atoms.get_stress(voigt=False, include_ideal_gas=True)
             row["pressure"] = float(-stress.trace() / 3 / units.GPa)
             row["volume"] = float(atoms.get_volume())
+        for name, value in tensors_of(atoms, self._tensors).items():
+            row |= _components(name, value)
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
                 pd.DataFrame([row]).to_csv(file, index=False, header=not self.rows)
@@ -169,3 +176,20 @@ class MDLog:
     def table(self) -> pd.DataFrame:
         """The rows so far."""
         return pd.DataFrame(self.rows)
+
+
+def tensors_of(atoms: Atoms, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Properties of a structure's calculator by name."""
+    calculator: Any = atoms.calc
+    return {name: calculator.get_property(name, atoms) for name in names}
+
+
+def _components(name: str, value: np.ndarray) -> dict[str, float]:
+    """Components of a tensor by name of the column: Cartesian ones of dipoles and matrices, else numbered."""
+    if name == "dipole":
+        indices = list("xyz")
+    elif value.shape == (3, 3):
+        indices = [a + b for a in "xyz" for b in "xyz"]
+    else:
+        indices = list(map(str, range(value.size)))
+    return {f"{name}_{index}": float(x) for index, x in zip(indices, value.ravel(), strict=True)}
