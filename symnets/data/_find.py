@@ -67,10 +67,11 @@ def find_data_files(paths: str | Sequence[str]) -> list[Path]:
     """
     if not paths:
         raise ValueError("paths: expected at least one file, folder or glob, got none")
-    files: list[Path] = []
+    files: dict[Path, Path] = {}
     for path in [paths] if isinstance(paths, str) else paths:
-        files += _files(path)
-    return list({file.resolve(): file for file in reversed(files)}.values())[::-1]
+        for file in _files(path):
+            files.setdefault(file.resolve(), file)
+    return list(files.values())
 
 
 def _files(path: str) -> list[Path]:
