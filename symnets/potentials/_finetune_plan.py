@@ -55,7 +55,7 @@ def planned(config: TrainConfig, minutes: float) -> TrainConfig:
     if steps < batches:
         least = (batches * step + _VALIDATIONS * validation) / 60 / _SHARE
         raise OutOfRange(
-            f"minutes: expected at least {least:.2g} for one pass through the structures, {batches} steps of "
+            f"minutes: expected at least {least:.2g} for one pass, {batches} steps of "
             f"{step:.2g} s, got {minutes:g}; train on fewer structures, or take longer"
         )
     epochs = int(steps / batches)
