@@ -16,6 +16,8 @@ from ._duplicates import duplicates as duplicates
 from ._find import find_data as find_data
 from ._find import find_data_files as find_data_files
 from ._find import find_structure as find_structure
+from ._frame_labels import LabelKeys as LabelKeys
+from ._frames import Frames as Frames
 from ._gaussian_field import Covariance as Covariance
 from ._gaussian_field import covariance_matrix as covariance_matrix
 from ._gaussian_field import gaussian_field as gaussian_field
@@ -24,6 +26,8 @@ from ._generate import sample_trajectory as sample_trajectory
 from ._graph import TENSOR as TENSOR
 from ._graph import AtomGraph as AtomGraph
 from ._graph import labels as labels
+from ._graph_summary import GraphSummary as GraphSummary
+from ._graphs_on_demand import GraphsOnDemand as GraphsOnDemand
 from ._image_files import check_image_shape as check_image_shape
 from ._image_files import image_files as image_files
 from ._image_files import read_image_array as read_image_array
@@ -79,6 +83,7 @@ from ._sphere import sphere_grid as sphere_grid
 from ._statistics import Statistics as Statistics
 from ._statistics import isolated_atoms as isolated_atoms
 from ._statistics import statistics as statistics
+from ._statistics import statistics_of_summaries as statistics_of_summaries
 from ._statistics import suspicious_labels as suspicious_labels
 from ._structure_file import StructureFile as StructureFile
 from ._structure_file import write_structures as write_structures
@@ -91,6 +96,7 @@ from ._structures import to_ase as to_ase
 from ._tensor_labels import TensorColumn as TensorColumn
 from ._tensor_labels import add_tensor_labels as add_tensor_labels
 from ._tensor_labels import has_tensor as has_tensor
+from ._workers import Workers as Workers
 
 __all__ = [
     "IMAGE_CLASSES",
@@ -105,8 +111,12 @@ __all__ = [
     "Covariance",
     "DatasetSummary",
     "DecisionRule",
+    "Frames",
+    "GraphSummary",
+    "GraphsOnDemand",
     "HierarchySample",
     "Images",
+    "LabelKeys",
     "Labels",
     "Latitudes",
     "Loader",
@@ -121,6 +131,7 @@ __all__ = [
     "TensorColumn",
     "TensorPairs",
     "Transform",
+    "Workers",
     "add_tensor_labels",
     "balanced_subset",
     "binary_task",
@@ -178,6 +189,7 @@ __all__ = [
     "sphere_points",
     "split",
     "statistics",
+    "statistics_of_summaries",
     "summarize",
     "suspicious_labels",
     "tetris",

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, Protocol, overload, runtime_checkable
 
 import ase.io
 import numpy as np
@@ -23,6 +23,7 @@ from symnets.data._structure_keys import is_isolated_atom
 from symnets.data._structure_text import check_extxyz, encoding_of
 
 
+@runtime_checkable
 class _File(Protocol):
     """A file whose frames are read one at a time."""
 
@@ -57,9 +58,13 @@ class Frames(Sequence[Atoms]):
     """
 
     def __init__(
-        self, paths: Sequence[Path], keys: LabelKeys | None = None, *, require: Collection[str] = ()
+        self, paths: Sequence[str | Path], keys: LabelKeys | None = None, *, require: Collection[str] = ()
     ) -> None:
-        self.paths, self.keys, self.require = list(paths), keys or LabelKeys(), tuple(require)
+        self.paths, self.keys, self.require = (
+            [Path(path) for path in paths],
+            keys or LabelKeys(),
+            tuple(require),
+        )
         self._files = [_opened(path, in_kbar=self.keys.stress_convention == "vasp") for path in self.paths]
         self._ends = np.cumsum([len(file) for file in self._files])
 

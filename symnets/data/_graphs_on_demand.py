@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import overload
 
+import numpy as np
 import torch
 from ase import Atoms
+from numpy.typing import NDArray
 
 from symnets.data._frames import Frames
 from symnets.data._graph import AtomGraph
@@ -28,13 +30,13 @@ class GraphsOnDemand(Sequence[AtomGraph]):
     def __init__(
         self,
         frames: Frames,
-        rows: Sequence[int],
+        rows: Sequence[int] | NDArray[np.int64],
         cutoff: float,
         *,
         dtype: torch.dtype | None = None,
         weight: Callable[[str, Atoms], float] | None = None,
     ) -> None:
-        self.frames, self.rows, self.cutoff = frames, rows, cutoff
+        self.frames, self.rows, self.cutoff = frames, np.asarray(rows, dtype=np.int64), cutoff
         self.dtype, self.weight = dtype or torch.get_default_dtype(), weight
 
     def __len__(self) -> int:

@@ -1,14 +1,17 @@
 """Data of a potential: labelled graphs and their statistics, from a configuration."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
+import numpy as np
 import torch
 from ase import Atoms
 from ase.data import chemical_symbols
+from numpy.typing import NDArray
 
 from symnets.data import (
     AtomGraph,
+    Frames,
     Statistics,
     add_tensor_labels,
     build_graphs,
@@ -25,12 +28,14 @@ from symnets.data import (
     read_structures,
     split,
     statistics,
+    statistics_of_summaries,
 )
 from symnets.potentials._config import DataConfig, TrainConfig
+from symnets.potentials._data_on_demand import Looked, equal_structures, look_through, open_frames
 from symnets.potentials._frame_weights import add_weights, check_weights, frame_weights, weights_in_words
 
 
-def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], Statistics]:
+def load_data(config: TrainConfig) -> tuple[Sequence[AtomGraph], Sequence[AtomGraph], Statistics]:
     """Training graphs, validation graphs, and the statistics of the former.
 
     Any structure may lack any label, unless `data.require_all` is set: NaN marks a missing label, and the
@@ -38,6 +43,9 @@ def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], St
     trained nor validated on. Those among the training structures give the reference energies, unless
     `data.isolated_atoms` does. What was set aside, and validation structures that are also trained on, are in
     the `notes` and `duplicates` of the statistics.
+
+    With `data.in_memory` false the graphs are made when they are taken, see `GraphsOnDemand`; they are looked
+    through once for the statistics, and only equal bits count as duplicates.
 
     Raises:
         FileNotFoundError: a path is neither here nor in the folder SYMNETS_DATA, or a glob matches nothing.
@@ -49,19 +57,23 @@ def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], St
     data = config.data
     needed = [name for name in ("energy", "forces", "stress") if asdict(config.loss)[name]]
     read = _read(data.train, data, needed)
-    check_weights(read.source, [atoms for _, atoms in read.structures] + read.isolated, data)
+    if read.frames is None:
+        check_weights(read.source, [atoms for _, atoms in read.structures] + read.isolated, data)
     if data.validation is not None:
         other = _read(data.validation, data, needed)
-        n_train = len(read.structures) if data.n_train is None else data.n_train
+        n_train = read.n if data.n_train is None else data.n_train
         _check_enough(data, read, n_train)
-        (for_training,) = split(len(read.structures), (n_train,), config.seed)
-        n_validation = min(data.n_validation, len(other.structures))
-        (for_validation,) = split(len(other.structures), (n_validation,), config.seed)
+        (for_training,) = split(read.n, (n_train,), config.seed)
+        n_validation = min(data.n_validation, other.n)
+        (for_validation,) = split(other.n, (n_validation,), config.seed)
     else:
-        other, n_all = read, len(read.structures)
+        other, n_all = read, read.n
         n_train = max(n_all - data.n_validation, 1) if data.n_train is None else data.n_train
         _check_enough(data, read, n_train + data.n_validation)
         for_training, for_validation = split(n_all, (n_train, data.n_validation), config.seed)
+    if read.frames is not None and other.frames is not None:
+        parts = (read.frames, read.rows[for_training]), (other.frames, other.rows[for_validation])
+        return _on_demand(config, needed, (read, other), look_through(config, parts))
     chosen = [read.structures[i] for i in for_training], [other.structures[i] for i in for_validation]
     _check_labels(config, needed, (read.source, other.source), chosen)
 
@@ -72,10 +84,37 @@ def load_data(config: TrainConfig) -> tuple[list[AtomGraph], list[AtomGraph], St
     structures = [atoms for _, atoms in chosen[0]]
     energies, references = _isolated_energies(config, read, structures)
     stats = statistics(train, isolated=energies)
-    notes = {"validation": _validation_labels(chosen[1]), "weights": weights_in_words(weights)}
-    notes["isolated"] = _isolated_in_words(read, other, references)
-    lines = tuple(f"{name:<12} {text}" for name, text in notes.items() if text)
-    return train, validation, replace(stats, notes=lines, duplicates=_duplicates(*chosen))
+    notes = _notes(chosen[1], weights, _isolated_in_words(read, other, references))
+    return train, validation, replace(stats, notes=notes, duplicates=_duplicates(*chosen))
+
+
+def _on_demand(
+    config: TrainConfig,
+    needed: Sequence[str],
+    files: tuple["_Files", "_Files"],
+    looked: tuple[Looked, Looked],
+) -> tuple[Sequence[AtomGraph], Sequence[AtomGraph], Statistics]:
+    """Graphs made on demand and statistics, with the checks of structures in memory."""
+    if any(tensor.weight for tensor in config.tensors.values()):
+        raise ValueError("tensors: expected with data.in_memory, which reads their labels, got false")
+    (read, other), (train, validation) = files, looked
+    examples = [atoms for _, atoms in train.examples]
+    if read.frames is not None and len(train.graphs) + len(validation.graphs) == len(read.rows):
+        check_weights(read.source, [*examples, *(atoms for _, atoms in validation.examples)], config.data)
+    _check_labels(config, needed, (read.source, other.source), (train.examples, validation.examples))
+    energies, references = _isolated_energies(config, read, examples)
+    stats = statistics_of_summaries(train.summaries, isolated=energies)
+    weights = None if train.graphs.weight is None else [summary.weight for summary in train.summaries]
+    notes = _notes(validation.examples, weights, _isolated_in_words(read, other, references))
+    stats = replace(stats, notes=notes, duplicates=equal_structures(train, validation))
+    return train.graphs, validation.graphs, stats
+
+
+def _notes(validation: "Named", weights: Sequence[float] | None, isolated: str) -> tuple[str, ...]:
+    """Lines on the labels of the validation structures, on weights and on isolated atoms."""
+    notes = {"validation": _validation_labels(validation), "weights": weights_in_words(weights)}
+    notes["isolated"] = isolated
+    return tuple(f"{name:<12} {text}" for name, text in notes.items() if text)
 
 
 Named = Sequence[tuple[str, Atoms]]
@@ -91,12 +130,28 @@ class _Files:
     structures: Named
     isolated: list[Atoms]
     """Structures marked as isolated atoms, which are not among the others."""
+    frames: Frames | None = None
+    """Frames of the files, if they are read on demand; then `structures` is empty."""
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Of these frames, those that are not isolated atoms."""
+
+    @property
+    def n(self) -> int:
+        """Number of structures other than isolated atoms."""
+        return len(self.structures) if self.frames is None else len(self.rows)
 
 
 def _read(paths: str | list[str], data: DataConfig, needed: Sequence[str]) -> _Files:
     """Structures of files of the configuration."""
     files = find_data_files(paths)
     source = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files"
+    if not data.in_memory:
+        frames = open_frames(files, data, needed)
+        marked = frames.isolated()
+        rows = np.setdiff1d(np.arange(len(frames)), marked)
+        if not len(rows):
+            raise ValueError(f"{source}: expected structures, got isolated atoms only (config_type)")
+        return _Files(source, [], [frames[int(row)] for row in marked], frames, rows)
     read = read_files(
         files,
         energy_key=data.energy_key,
@@ -115,11 +170,11 @@ def _read(paths: str | list[str], data: DataConfig, needed: Sequence[str]) -> _F
 
 def _check_enough(data: DataConfig, read: _Files, requested: int) -> None:
     """Raise ValueError if more structures are requested than there are for training."""
-    if requested > len(read.structures):
+    if requested > read.n:
         n_train = "at least 1" if data.n_train is None else data.n_train
         shared = "" if data.validation else f" and data.n_validation = {data.n_validation}"
         raise ValueError(
-            f"{read.source}: has {len(read.structures)} structures, but the configuration asks for "
+            f"{read.source}: has {read.n} structures, but the configuration asks for "
             f"data.n_train = {n_train}{shared}; ask for fewer"
             + ("" if data.validation else ", or name a file of its own with data.validation")
         )

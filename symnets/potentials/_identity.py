@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from symnets.config import fingerprint
-from symnets.data import TENSOR, AtomGraph, Statistics, labels, read_header
+from symnets.data import AtomGraph, Statistics, read_header
 from symnets.potentials._config import TrainConfig
+from symnets.potentials._data_on_demand import TrainingGraphs
+from symnets.potentials._graph_content import graph_content
 from symnets.yaml_files import read_yaml
 
 # Options that do not decide the weights; the device changes rounding alone.
 FREE = ("output", "max_minutes", "patience", "checkpoint_every", "device", "deterministic")
 
 FREE_OF_DATA = ("require_all", "in_memory", "workers")
-_FIELDS = ("z", "pos", "cell", "pbc", "energy", "forces", "stress", "charge", "weight")
 
 
 def identity(
@@ -27,16 +28,18 @@ def identity(
 
 
 def data_digest(train: Sequence[AtomGraph], validation: Sequence[AtomGraph], stats: Statistics) -> str:
-    """Hash of structures and labels in their order, and of the energies of isolated atoms."""
-    digest = hashlib.sha256()
-    for graphs in (train, validation):
-        digest.update(f"{len(graphs)} structures".encode())
-        for graph in graphs:
-            tensors = sorted(f"{TENSOR}{name}" for name in labels(graph).tensors or {})
-            for name in (*_FIELDS, *tensors):
-                if (value := graph.get(name)) is not None:
-                    digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-                    digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    """Hash of structures and labels in their order, and of the energies of isolated atoms.
+
+    Graphs made on demand have been hashed when their statistics were computed.
+    """
+    if isinstance(train, TrainingGraphs):
+        digest = train.digest.copy()
+    else:
+        digest = hashlib.sha256()
+        for graphs in (train, validation):
+            digest.update(f"{len(graphs)} structures".encode())
+            for graph in graphs:
+                digest.update(graph_content(graph))
     if stats.source == "isolated atoms":  # least squares follow from the labels
         digest.update(repr(stats.energies).encode())
     return digest.hexdigest()[:16]

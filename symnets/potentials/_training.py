@@ -150,6 +150,7 @@ def _prepare(
         shuffle=True,
         seed=config.seed,
         part=(processes.rank, processes.size),
+        workers=0 if config.data.in_memory else config.data.workers,
     )
     if start is not None:
         loader = start.loader(processes)
