@@ -15,25 +15,28 @@ arrays = graph(job)
 species = arrays["z"].unique()
 n_graphs = len(arrays["cell"])
 channels = job["channels"]
-model = ScaleShiftMACE(
-    r_max=5.0,
-    num_bessel=8,
-    num_polynomial_cutoff=5,
-    max_ell=3,
-    interaction_cls=interaction_classes["RealAgnosticResidualInteractionBlock"],
-    interaction_cls_first=interaction_classes["RealAgnosticInteractionBlock"],
-    num_interactions=2,
-    num_elements=len(species),
-    hidden_irreps=o3.Irreps(f"{channels}x0e + {channels}x1o"),
-    MLP_irreps=o3.Irreps("16x0e"),
-    atomic_energies=np.zeros(len(species)),
-    avg_num_neighbors=float(job["mean_neighbors"]),
-    atomic_numbers=species.tolist(),
-    correlation=3,
-    gate=torch.nn.functional.silu,
-    atomic_inter_scale=1.0,
-    atomic_inter_shift=0.0,
-)
+if "mace_file" in job:  # made by mace_prepare.py
+    model = torch.load(job["mace_file"], weights_only=False)
+else:
+    model = ScaleShiftMACE(
+        r_max=5.0,
+        num_bessel=8,
+        num_polynomial_cutoff=5,
+        max_ell=3,
+        interaction_cls=interaction_classes["RealAgnosticResidualInteractionBlock"],
+        interaction_cls_first=interaction_classes["RealAgnosticInteractionBlock"],
+        num_interactions=2,
+        num_elements=len(species),
+        hidden_irreps=o3.Irreps(f"{channels}x0e + {channels}x1o"),
+        MLP_irreps=o3.Irreps("16x0e"),
+        atomic_energies=np.zeros(len(species)),
+        avg_num_neighbors=float(job["mean_neighbors"]),
+        atomic_numbers=species.tolist(),
+        correlation=3,
+        gate=torch.nn.functional.silu,
+        atomic_inter_scale=1.0,
+        atomic_inter_shift=0.0,
+    )
 owner = arrays["batch"][arrays["edge_index"][0]]
 data = {
     "positions": arrays["pos"],

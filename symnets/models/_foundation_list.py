@@ -82,6 +82,49 @@ def _nequix(
     )
 
 
+_MACE_MP, _MACE_OFF = (
+    "https://github.com/ACEsuit/mace-mp/releases/download",
+    "https://raw.githubusercontent.com/ACEsuit/mace-off/main/mace_off23",
+)
+_MPA, _OMAT = "MPtrj and sAlex", "OMat24"
+_BATATIA, _KOVACS = "Batatia et al. 2024, arXiv:2401.00096", "Kovács et al. 2023, arXiv:2312.15211"
+_ORGANIC = (1, 6, 7, 8, 9, 15, 16, 17, 35, 53)
+"""Atomic numbers of H, C, N, O, F, P, S, Cl, Br and I."""
+
+
+def _mace(name: str, source: str, n_weights: int, training_set: str = "MPtrj") -> FoundationModel:
+    """A model of MACE; its number of weights is that of the symnets model."""
+    organic, mit = training_set.startswith("SPICE"), training_set in ("MPtrj", _MPA)
+    theory = "ωB97M-D3(BJ)/def2-TZVPPD" if organic else "PBE+U"
+    return FoundationModel(
+        name=name,
+        family="mace",
+        species=_ORGANIC if organic else MATERIALS,
+        training_set=training_set,
+        theory="PBE+U, VASP 54" if training_set == _OMAT else theory,
+        license="MIT" if mit else "ASL (academic use)",
+        citation=_KOVACS if organic else _BATATIA,
+        n_weights=n_weights,
+        megabytes=round(4e-6 * n_weights, 1),
+        obtained="converted once from a file of mace-torch",
+        source=source,
+    )
+
+
+_MACE = (
+    _mace(
+        "mace-mp-0-small", f"{_MACE_MP}/mace_mp_0/2023-12-10-mace-128-L0_energy_epoch-249.model", 3_506_035
+    ),
+    _mace("mace-mp-0-medium", f"{_MACE_MP}/mace_mp_0/2023-12-03-mace-128-L1_epoch-199.model", 3_868_531),
+    _mace("mace-mp-0-large", f"{_MACE_MP}/mace_mp_0/MACE_MPtrj_2022.9.model", 4_301_171),
+    _mace("mace-mpa-0-medium", f"{_MACE_MP}/mace_mpa_0/mace-mpa-0-medium.model", 8_177_546, _MPA),
+    _mace("mace-omat-0-small", f"{_MACE_MP}/mace_omat_0/mace-omat-0-small.model", 7_815_050, _OMAT),
+    _mace("mace-omat-0-medium", f"{_MACE_MP}/mace_omat_0/mace-omat-0-medium.model", 8_177_546, _OMAT),
+    _mace("mace-off23-small", f"{_MACE_OFF}/MACE-OFF23_small.model", 389_058, "SPICE 1 and QMugs"),
+    _mace("mace-off23-medium", f"{_MACE_OFF}/MACE-OFF23_medium.model", 844_706, "SPICE 1 and QMugs"),
+    _mace("mace-off23-large", f"{_MACE_OFF}/MACE-OFF23_large.model", 2_206_050, "SPICE 1 and QMugs"),
+)
+
 FOUNDATION_MODELS = {
     model.name: model
     for model in (
@@ -130,6 +173,7 @@ FOUNDATION_MODELS = {
             _KOKER_2026,
             2.84,
         ),
+        *_MACE,
     )
 }
 """Foundation models by name."""

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -43,7 +44,7 @@ def nequip(lmax: int, parity: bool) -> Callable[[], ForceField]:
     return partial(build, partial(NequIP, SPECIES, lmax=lmax, parity=parity, **SMALL))
 
 
-def mace(**options: int) -> Callable[[], ForceField]:
+def mace(**options: Any) -> Callable[[], ForceField]:
     """A small MACE."""
     return partial(build, partial(MACE, SPECIES, **SMALL | {"layers": 2} | options))
 
@@ -68,6 +69,16 @@ MODELS: dict[str, Callable[[], ForceField]] = {
     "NequIP with references": partial(build, partial(NequIP, SPECIES, lmax=1, **SMALL, **UNEVEN)),
     **{name: small(architecture) for name, architecture in architectures().items() if name != "NequIP"},
     "MACE, correlation 2, features of l 2": mace(correlation=2, feature_lmax=2),
+    "MACE, densities and Agnesi": mace(
+        self_connection=(False, True),
+        density_normalization=True,
+        distance_transform="agnesi",
+        correlation=(2, 1),
+        readout_hidden=(),
+    ),
+    "MACE, soft Gaussians": mace(
+        self_connection=False, radial_basis="gaussian", distance_transform="soft", correlation=2
+    ),
     "WithZBL": partial(build, lambda: WithZBL(NequIP(SPECIES, lmax=1, **SMALL))),
     "NequIP without kernels": partial(plain, nequip(1, True)),
     "MACE without kernels": partial(plain, mace(lmax=2)),
@@ -77,5 +88,7 @@ SLOW = {
     "NequIP, lmax 3, parity on",
     "NequIP, lmax 3, parity off",
     "MACE, correlation 2, features of l 2",
+    "MACE, densities and Agnesi",
+    "MACE, soft Gaussians",
 }
 """Models whose kernels take seconds to compile, and whose shorter siblings are checked in every run."""
