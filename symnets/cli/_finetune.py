@@ -73,8 +73,8 @@ class Finetune:
     """Elements of generated structures: all of the model, or those of the data."""
     heads: bool = False
     """Give the data a readout of their own, and write the foundation model's level as a second model."""
-    learning_rate: Annotated[float, more_than(0)] = 0.002
-    """First learning rate; it decays along a cosine to a hundredth."""
+    learning_rate: Annotated[float, more_than(0)] = 3e-4
+    """Largest learning rate, reached after 20 steps; it decays along a cosine to a hundredth."""
     batch_size: Annotated[int, at_least(1)] = 2
     """Structures of a batch."""
     energy_weight: Annotated[float, at_least(0)] = 10.0
@@ -138,6 +138,10 @@ class Finetune:
         stress = self.stress_weight
         if stress is None:
             stress = 100.0 if any("stress" in (a.calc.results if a.calc else ()) for a in structures) else 0.0
+        warmup = 20
+        if self.epochs is not None:
+            n_train = self.n_train or max(len(structures) - n_validation, 1)
+            warmup = min(20, self.epochs * n_train // self.batch_size // 20)
         finetune = FinetuneConfig(
             model=self.model,
             references=self.references,
@@ -172,6 +176,7 @@ class Finetune:
                 learning_rate=self.learning_rate,
                 batch_size=self.batch_size,
                 epochs=self.epochs or 1,
+                warmup=warmup,
                 average=self.average,
                 clip_norm=10.0,
             ),

@@ -1,4 +1,4 @@
-"""How many epochs of a fine-tuning fit into a given time on this machine."""
+"""How many epochs of a training fit into a given time on this machine."""
 
 import math
 import time
@@ -11,7 +11,7 @@ from symnets.observables import predictions
 from symnets.potentials._config import TrainConfig
 from symnets.potentials._finetune import load_foundation
 from symnets.potentials._loss import training_loss
-from symnets.potentials._training import _prepare
+from symnets.potentials._training import prepare
 from symnets.training import Processes, descend
 
 _VALIDATIONS = 10
@@ -24,34 +24,38 @@ _LEAST_STEPS, _LEAST_SECONDS = 5, 3.0
 def planned(config: TrainConfig, minutes: float) -> TrainConfig:
     """The configuration with as many epochs as fit into a time, and ten validations.
 
+    The warm-up becomes a tenth of the steps at most.
+
     A few steps are timed with the data of the configuration, so that other programs on the machine during
     that time make the training shorter.
 
     Args:
-        config: of a fine-tuning.
+        config: of a training or a fine-tuning.
         minutes: time of training and validations, which `max_minutes` limits too.
 
     Raises:
         OutOfRange: the time is too short for one epoch.
     """
     with locked(config.output):
-        foundation, whole = load_foundation(config)
-        prepared = _prepare(whole, foundation, Processes(), resume=False)
+        foundation, whole = None, replace(config, optimizer=replace(config.optimizer, epochs=1, warmup=0))
+        if config.finetune is not None:
+            foundation, whole = load_foundation(whole)
+        start = prepare(whole, foundation, Processes(), resume=False)
     durations, clock = [], time.perf_counter()
-    loss = training_loss(whole, prepared.stats, prepared.tensors)
-    for _ in descend(prepared.state, loss, prepared.loader):
+    loss = training_loss(whole, start.stats, start.tensors)
+    for _ in descend(start.state, loss, start.loader):
         now = time.perf_counter()
         durations.append(now - clock)
         clock = now
         if len(durations) > _LEAST_STEPS and sum(durations[1:]) > _LEAST_SECONDS:
             break
     step = sum(durations[1:]) / len(durations[1:])
-    few = prepared.validation[:8]
+    few = start.validation[:8]
     clock = time.perf_counter()
-    predictions(prepared.state.model, Loader(few, len(few)))
-    validation = (time.perf_counter() - clock) * len(prepared.validation) / len(few)
+    predictions(start.state.model, Loader(few, len(few)))
+    validation = (time.perf_counter() - clock) * len(start.validation) / len(few)
     available = _SHARE * 60 * minutes - _VALIDATIONS * validation
-    steps, batches = available / step, len(prepared.loader)
+    steps, batches = available / step, len(start.loader)
     if steps < batches:
         least = (batches * step + _VALIDATIONS * validation) / 60 / _SHARE
         raise OutOfRange(
@@ -59,9 +63,10 @@ def planned(config: TrainConfig, minutes: float) -> TrainConfig:
             f"{step:.2g} s, got {minutes:g}; train on fewer structures, or take longer"
         )
     epochs = int(steps / batches)
+    warmup = min(config.optimizer.warmup, epochs * batches // 10)
     return replace(
         config,
-        optimizer=replace(config.optimizer, epochs=epochs),
+        optimizer=replace(config.optimizer, epochs=epochs, warmup=warmup),
         max_minutes=minutes,
         validate_every=math.ceil(epochs * batches / _VALIDATIONS),
     )

@@ -98,7 +98,7 @@ def train(
             foundation = None
             if config.finetune is not None:
                 foundation, config = load_foundation(config)
-            prepared = _prepare(config, foundation, processes, resume=resume)
+            prepared = prepare(config, foundation, processes, resume=resume)
         return _train(config, prepared, processes, progress=progress, summary=summary)
 
 
@@ -111,7 +111,7 @@ def _check_new(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """All that a training starts from."""
 
     state: TrainState
@@ -126,9 +126,9 @@ class _Prepared:
     """Start of a fine-tuning."""
 
 
-def _prepare(
+def prepare(
     config: TrainConfig, foundation: ForceField | None, processes: Processes, *, resume: bool
-) -> _Prepared:
+) -> Prepared:
     """Data, model and state, from the checkpoint if there is one to resume from."""
     checkpoint = Checkpoint(Path(config.output) / "checkpoint.safetensors", config.checkpoint_every)
     usable_device(config.device)
@@ -170,11 +170,11 @@ def _prepare(
             checkpoint.fingerprint = today
             if processes.first:
                 checkpoint.write(state)
-    return _Prepared(state, total, loader, validation_graphs, stats, tensors, checkpoint, start)
+    return Prepared(state, total, loader, validation_graphs, stats, tensors, checkpoint, start)
 
 
 def _train(
-    config: TrainConfig, prepared: _Prepared, processes: Processes, *, progress: bool, summary: bool
+    config: TrainConfig, prepared: Prepared, processes: Processes, *, progress: bool, summary: bool
 ) -> TrainState:
     """Train in a folder that is locked; of several processes, only the first writes and prints."""
     state, console, folder = prepared.state, Console(stderr=True), Path(config.output)
@@ -236,7 +236,7 @@ def _print(console: Console, lines: Iterable[str], style: str | None = None) -> 
 
 
 def _fit(
-    config: TrainConfig, prepared: _Prepared, stop: StopRule, processes: Processes, *, progress: bool
+    config: TrainConfig, prepared: Prepared, stop: StopRule, processes: Processes, *, progress: bool
 ) -> None:
     """Train until the stop rule holds; model, checkpoint and logs are written to the folder."""
     state, loader, tensors = prepared.state, prepared.loader, prepared.tensors
