@@ -52,6 +52,9 @@ class SevenNet(EnergyModel):
         envelope_order: order of the polynomial envelope.
         radial_hidden: widths of the hidden layers of the radial networks.
         species_self_connection: whether each species has its own weights in the self-connection.
+        solid_harmonics: whether filters are solid harmonics r^l Y_lm, as in the SevenNet-0 of 22 May 2024.
+        bias: whether the linear layers around the convolutions add trained constants to even scalars, as
+            those of a network of several fidelities do for each of them.
         irreps_last: irreps of the features after the last layer, in place of the last of `irreps`, even
             scalars first, such as "64x0e+16x1e", for `Tensors`; None: scalars alone, which suffice for
             energies.
@@ -79,6 +82,8 @@ class SevenNet(EnergyModel):
         envelope_order: Count = 6,
         radial_hidden: Widths = (64, 64),
         species_self_connection: bool = False,
+        solid_harmonics: bool = False,
+        bias: bool = False,
         irreps_last: str | None = None,
         mean_neighbors: float | Sequence[float] = 36.0,
         shift: PerSpecies = 0.0,
@@ -113,11 +118,15 @@ class SevenNet(EnergyModel):
                 "envelope_order": envelope_order,
                 "radial_hidden": tuple(radial_hidden),
                 "species_self_connection": species_self_connection,
+                "solid_harmonics": solid_harmonics,
+                "bias": bias,
                 "irreps_last": irreps_last,
             },
         )
         basis = SineBasis(self.cutoff, n_basis, switch_on=switch_on, p=envelope_order)
-        self.edges = EdgeGeometry(self.cutoff, lmax, n_basis, parity=parity, basis=basis)
+        self.edges = EdgeGeometry(
+            self.cutoff, lmax, n_basis, parity=parity, basis=basis, solid=solid_harmonics
+        )
         features[-1] = features_after_last_layer(irreps_last, features[-1])
         interactions = []
         for incoming, outgoing, neighbors in zip(features[:-1], features[1:], mean_neighbors, strict=True):
@@ -130,6 +139,7 @@ class SevenNet(EnergyModel):
                     n_basis=n_basis,
                     radial_hidden=radial_hidden,
                     mean_neighbors=neighbors,
+                    bias=bias,
                 )
             )
             if interactions[-1].irreps_out != outgoing:

@@ -30,23 +30,29 @@ def refuse(name: str, **problems: bool) -> None:
         raise ValueError(f"module: this {name} has no counterpart in symnets.nn: {', '.join(found)}")
 
 
+def _to_linear(block: Linear) -> o3.Linear:
+    return o3.Linear(block.irreps_in, block.irreps_out, biases=block.bias is not None)
+
+
 def _linear(module: o3.Linear) -> Linear:
     complete = sum(a.ir == b.ir for a in module.irreps_in for b in module.irreps_out)
     refuse(
         "Linear",
-        it_has_biases=module.bias_numel > 0,
         its_weights_are_external=not module.internal_weights,
-        it_leaves_out_paths=len(module.instructions) != complete,
+        it_leaves_out_paths=sum(path.i_in >= 0 for path in module.instructions) != complete,
     )
-    return Linear(module.irreps_in, module.irreps_out)
+    return Linear(module.irreps_in, module.irreps_out, bias=module.bias_numel > 0)
 
 
 def _linear_views(block: Linear, module: o3.Linear) -> Views:
     rows = [[block.irreps_in[i].mul for i in slots] for slots in block.slots]
-    for _, path, theirs in module.weight_views(yield_instruction=True):
+    n_paths = range(sum(map(len, block.slots)))  # instructions of biases follow, for which e3nn has no views
+    for _, (_, path, theirs) in zip(n_paths, module.weight_views(yield_instruction=True), strict=False):
         ours, place = block.weights[path.i_out], block.slots[path.i_out].index(path.i_in)
         scale = path.path_weight * ours.shape[0] ** 0.5
         yield ours.split(rows[path.i_out])[place], theirs, scale
+    if block.bias is not None:
+        yield block.bias, module.bias, 1.0
 
 
 def _check_product(module: o3.TensorProduct) -> None:
@@ -102,9 +108,7 @@ def _species_views(block: SpeciesLinear, module: o3.FullyConnectedTensorProduct)
 
 
 PRODUCTS = [
-    Counterpart(
-        Linear, o3.Linear, lambda block: o3.Linear(block.irreps_in, block.irreps_out), _linear, _linear_views
-    ),
+    Counterpart(Linear, o3.Linear, _to_linear, _linear, _linear_views),
     Counterpart(
         FullyConnectedTensorProduct,
         o3.FullyConnectedTensorProduct,

@@ -43,6 +43,7 @@ class EdgeGeometry(nn.Module):
             built on them is equivariant under rotations but not under reflections.
         basis: module of radial functions, from distances (pairs,) in Å to (pairs, n_basis); by default
             `BesselBasis`. One whose attribute `kinds` is a `PairKinds` gets the kinds (pairs,), too.
+        solid: whether the harmonics are solid ones, r^l Y_lm of the vector in Å, in place of Y_lm.
         envelope: whether to compute `polynomial_envelope` of the length, which `Attention` needs.
     """
 
@@ -54,12 +55,13 @@ class EdgeGeometry(nn.Module):
         *,
         parity: bool = True,
         basis: nn.Module | None = None,
+        solid: bool = False,
         envelope: bool = False,
     ) -> None:
         super().__init__()
         self.basis = basis or BesselBasis(cutoff, n_basis)
         self.irreps_filter = o3.Irreps.spherical_harmonics(lmax, -1 if parity else 1)
-        self.degrees = list(range(lmax + 1))
+        self.degrees, self.solid = list(range(lmax + 1)), solid
         self.envelope_cutoff = cutoff if envelope else None
 
     def forward(self, graph: AtomGraph) -> Edges:
@@ -73,7 +75,10 @@ class EdgeGeometry(nn.Module):
         if bool((distances == 0).any()):
             raise ValueError("two atoms are at the same place (distance 0): remove one of them")
         filters = o3.spherical_harmonics(
-            self.degrees, vectors / distances[:, None], normalize=False, normalization="component"
+            self.degrees,
+            vectors if self.solid else vectors / distances[:, None],
+            normalize=False,
+            normalization="component",
         )
         pair_of_edge, edge_of_pair = pairs(graph.edge_index, graph.edge_shift)
         of_pairs, kind = (distances.index_select(0, edge_of_pair),), None

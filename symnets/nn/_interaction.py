@@ -27,6 +27,7 @@ class Interaction(nn.Module):
         n_basis: size of the radial basis.
         radial_hidden: widths of the hidden layers of the radial MLP.
         mean_neighbors: average number of neighbours in the training data.
+        bias: whether both linear layers add trained constants to even scalars.
         norm: makes the normalisation before the gate, such as `RMSNorm`, from irreps; None for no such layer.
 
     Attributes:
@@ -43,6 +44,7 @@ class Interaction(nn.Module):
         n_basis: int,
         radial_hidden: Sequence[int],
         mean_neighbors: float,
+        bias: bool = False,
         norm: Callable[[o3.Irreps], nn.Module] | None = None,
     ) -> None:
         super().__init__()
@@ -50,7 +52,7 @@ class Interaction(nn.Module):
         reachable = {out for _, a in self.irreps_in for _, b in o3.Irreps(irreps_filter) for out in a * b}
         self.irreps_out = o3.Irreps([(mul, ir) for mul, ir in o3.Irreps(targets) if ir in reachable])
         self.gate = Gate(self.irreps_out)
-        self.before = Linear(irreps_in, irreps_in)
+        self.before = Linear(irreps_in, irreps_in, bias=bias)
         self.convolution = Convolution(
             irreps_in,
             irreps_filter,
@@ -59,7 +61,7 @@ class Interaction(nn.Module):
             radial_hidden=radial_hidden,
             mean_neighbors=mean_neighbors,
         )
-        self.after = Linear(self.convolution.irreps_out, self.gate.irreps_in)
+        self.after = Linear(self.convolution.irreps_out, self.gate.irreps_in, bias=bias)
         self.self_connection = SpeciesLinear(irreps_in, self.gate.irreps_in, n_species)
         self.norm = None if norm is None else norm(self.gate.irreps_in)
 

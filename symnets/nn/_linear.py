@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from symnets.ops import Block, blocks, group_rows, grouped_linear, is_traced, join
 
+EVEN = o3.Irrep("0e")
+
 
 class Linear(nn.Module):
     """Equivariant linear layer, which mixes the channels of equal irreps.
@@ -16,17 +18,20 @@ class Linear(nn.Module):
         out[n, m, c] = fan_in^(-1/2) Σ_{slots, c'} x[n, m, (slot, c')] W[(slot, c'), c],
 
     summed over the slots (entries of `irreps_in`) of the same irrep: the only linear equivariant map. This is
-    `e3nn.o3.Linear` (weights drawn from N(0, 1), no bias) in the `ir_mul` layout.
+    `e3nn.o3.Linear` (weights drawn from N(0, 1)) in the `ir_mul` layout.
 
     Args:
         irreps_in: input irreps; an irrep may have several slots.
         irreps_out: output irreps, each irrep once.
+        bias: whether to add trained constants, 0 at the start, to the even scalars of the output.
 
     Raises:
-        ValueError: an output irrep is not in the input; it would be zero.
+        ValueError: an output irrep is not in the input, and would be zero; `bias` without even scalars.
     """
 
-    def __init__(self, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str) -> None:
+    def __init__(
+        self, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str, *, bias: bool = False
+    ) -> None:
         super().__init__()
         self.irreps_in, self.irreps_out = o3.Irreps(irreps_in), o3.Irreps(irreps_out)
         self.slots = [
@@ -39,6 +44,13 @@ class Linear(nn.Module):
             nn.Parameter(torch.randn(sum(self.irreps_in[i].mul for i in slots), mul))
             for slots, (mul, _) in zip(self.slots, self.irreps_out, strict=True)
         )
+        outputs = [ir for _, ir in self.irreps_out]
+        if bias and EVEN not in outputs:
+            raise ValueError(f"Linear: bias needs even scalars in the output, got {self.irreps_out}")
+        self.biased = outputs.index(EVEN) if bias else None
+        self.bias = (
+            None if self.biased is None else nn.Parameter(torch.zeros(self.irreps_out[self.biased].mul))
+        )
 
     def forward(self, features: Float[Tensor, "n dim_in"]) -> Float[Tensor, "n dim_out"]:
         """Mixed features."""
@@ -47,11 +59,11 @@ class Linear(nn.Module):
     def mix(self, parts: list[Float[Tensor, "n _ir _mul"]]) -> Float[Tensor, "n dim_out"]:
         """Mixed features from separate blocks (n, 2l+1, channels) of the input."""
         out = []
-        for slots, weight in zip(self.slots, self.weights, strict=True):
+        for number, (slots, weight) in enumerate(zip(self.slots, self.weights, strict=True)):
             x = parts[slots[0]] if len(slots) == 1 else torch.cat([parts[i] for i in slots], dim=-1)
             # 2l+1 products with a row for each atom are faster than small products for each atom.
             mixed = x.transpose(0, 1) @ (weight * weight.shape[0] ** -0.5)
-            out.append(mixed.transpose(0, 1))
+            out.append(mixed.transpose(0, 1) + self.bias if number == self.biased else mixed.transpose(0, 1))
         return join(out)
 
 

@@ -12,12 +12,20 @@ from ase.build import molecule
 
 from symnets.data import from_ase
 from symnets.models import ForceField, SevenNet, from_sevennet, load, save
-from symnets.models._from_sevennet import SevenNetLayer, SevenNetWeights
+from symnets.models._sevennet_weights import SevenNetLayer, SevenNetWeights
 from symnets.testing import assert_lawful
 from tests.models.sevennet_reference.structures import STRUCTURES, TINY
 
 REFERENCE = Path(__file__).parent / "sevennet_reference"
-NETS = ("uneven widths", "polynomial envelope", "parity, species")
+NETS = (
+    "uneven widths",
+    "polynomial envelope",
+    "parity, species",
+    "solid harmonics",
+    "fidelities",
+    "universal, parity, fidelities",
+)
+PUBLISHED = ("7net-0", "7net-0_22may2024", "7net-l3i5", "7net-mf-0, PBE", "7net-mf-0, R2SCAN")
 SMALL = {"cutoff": 4.0, "irreps": ("4x0e", "4x0e+3x1e+2x2e", "4x0e"), "radial_hidden": (8,)}
 
 
@@ -38,10 +46,12 @@ def tiny(name: str) -> SevenNetWeights:
     file = reference("tiny.npz")
     net, start = file["header"]["nets"][name], f"{name}/weights/"
     return SevenNetWeights(
-        tuple(file["header"]["species"]),
+        tuple(net["species"]),
         net["arguments"],
         tuple(layer(**fields) for fields in net["layers"]),
         {key.removeprefix(start): torch.from_numpy(file[key]) for key in file if key.startswith(start)},
+        net["modality"],
+        net["n_modalities"],
     )
 
 
@@ -67,11 +77,16 @@ def test_small_nets_agree_with_sevennet(name: str, structure: str) -> None:
     assert_agrees(tiny_force_field(name), TINY[structure], reference("tiny.npz"), f"{name}/{structure}")
 
 
-@pytest.mark.parametrize("model", ["7net-0", "7net-l3i5"])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", PUBLISHED)
 def test_published_potentials_agree_with_sevennet(model: str, tmp_path: Path) -> None:
     pytest.importorskip("sevenn", reason="only SevenNet can read its checkpoints: symnets[sevennet]")
-    save(from_sevennet(model), tmp_path / "model")
-    force_field = load(tmp_path / "model", dtype=torch.float64)  # float32 holds every bit of the weights
+    checkpoint, _, modality = model.partition(", ")
+    if modality:  # its fan-in includes the fidelities: weights are float32 times a factor
+        force_field = from_sevennet(checkpoint, modality=modality, dtype=torch.float64)
+    else:
+        save(from_sevennet(checkpoint), tmp_path / "model")
+        force_field = load(tmp_path / "model", dtype=torch.float64)  # float32 holds every bit of the weights
     for structure, atoms in STRUCTURES.items():
         assert_agrees(force_field, atoms, reference("published.npz"), f"{model}/{structure}")
 
@@ -83,8 +98,10 @@ def test_conversion_says_what_it_needs() -> None:
         with pytest.raises(ModuleNotFoundError, match=r"pip install 'symnets\[sevennet\]'"):
             from_sevennet("7net-0")
     else:
-        with pytest.raises(ValueError, match="multi-fidelity"):
+        with pytest.raises(ValueError, match="modality: this network has the fidelities R2SCAN, PBE; choose"):
             from_sevennet("7net-mf-0")
+        with pytest.raises(ValueError, match="modality: this network has no fidelities to choose from"):
+            from_sevennet("7net-0", modality="PBE")
 
 
 @pytest.mark.parametrize("parity", [False, True])

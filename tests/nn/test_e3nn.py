@@ -46,6 +46,7 @@ def trained(block: nn.Module) -> nn.Module:
 
 BLOCKS = {
     "Linear": lambda: Linear(IRREPS + IRREPS[:1], OUT),
+    "Linear with biases": lambda: Linear(IRREPS, OUT, bias=True),
     "FullyConnectedTensorProduct": lambda: FullyConnectedTensorProduct(IRREPS, "2x0e+1x1o", OUT),
     "TensorSquare": lambda: TensorSquare(IRREPS, OUT),
     "MLP": lambda: MLP(4, 8, 8, 3),
@@ -150,7 +151,6 @@ def test_gate_with_odd_scalars_keeps_e3nns_order():
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (lambda: o3.Linear("2x0e", "2x0e", biases=True), "it has biases"),
         (lambda: o3.Linear("1x0e", "1x0e", internal_weights=False), "its weights are external"),
         (lambda: o3.Linear("1x0e+1x0e", "1x0e", instructions=[(0, 0)]), "it leaves out paths"),
         (lambda: e3nn_nn.FullyConnectedNet([2, 3, 1], torch.tanh), "an activation is not silu"),

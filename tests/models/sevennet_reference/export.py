@@ -27,7 +27,14 @@ from tests.models.sevennet_reference.structures import STRUCTURES, TINY
 
 HERE = Path(__file__).parent
 SPECIES = (8, 1, 6)  # not in order, as SevenNet's alphabetical lists
-PUBLISHED = ("7net-0", "7net-l3i5")
+PUBLISHED = {
+    "7net-0": None,
+    "7net-0_22may2024": None,
+    "7net-l3i5": None,
+    "7net-mf-0, PBE": "PBE",
+    "7net-mf-0, R2SCAN": "R2SCAN",
+}
+"""Potentials inside SevenNet's package, and the fidelity."""
 SHARED = {
     "cutoff": 4.0,
     "channel": 4,
@@ -45,7 +52,20 @@ SHARED = {
     "_type_map": {z: i for i, z in enumerate(SPECIES)},
     "_normalize_sph": True,
 }
+FIDELITIES = {
+    "use_modality": True,
+    "_modal_map": {"low": 0, "high": 1},
+    "_number_of_modalities": 2,
+    "use_modal_self_inter_intro": True,
+    "use_modal_self_inter_outro": True,
+    "use_modal_output_block": True,
+    "use_modal_wise_shift": True,
+    "use_modal_wise_scale": False,
+}
+UNIVERSAL = {z: z for z in range(10)}
+"""Elements up to fluorine; index 0 belongs to no element, as in SevenNet's universal lists."""
 UNEVEN = ["4x0e", "4x0e+3x1e+2x2e", "3x0e+2x1e+2x2e", "4x0e"]
+BOTH_PARITIES = ["3x0e", "3x0e+2x1o+2x2e", "3x0e+2x1o+2x1e+2x2e", "2x0o+3x0e+2x1o+2x1e+2x2e", "3x0e"]
 NETS = {
     "uneven widths": {"irreps_manual": UNEVEN},
     "polynomial envelope": {
@@ -54,6 +74,26 @@ NETS = {
         "channel": 3,
     },
     "parity, species": {"is_parity": True, "self_connection_type": "nequip", "lmax": 1},
+    "solid harmonics": {"irreps_manual": UNEVEN, "_normalize_sph": False},
+    "fidelities": {
+        **FIDELITIES,
+        "irreps_manual": UNEVEN,
+        "shift": [[-4.0, -1.5, -6.0], [-4.2, -1.6, -6.5]],
+    },
+    "universal, parity, fidelities": {
+        **FIDELITIES,
+        "use_modal_node_embedding": True,
+        "use_modal_wise_scale": True,
+        "is_parity": True,
+        "self_connection_type": "nequip",
+        "irreps_manual": BOTH_PARITIES,
+        "num_convolution_layer": 4,
+        "conv_denominator": [3.0, 2.5, 3.5, 2.0],
+        "_type_map": UNIVERSAL,
+        "_number_of_species": len(UNIVERSAL),
+        "shift": [[-0.5 * z for z in UNIVERSAL], [-0.6 * z for z in UNIVERSAL]],
+        "scale": [[0.8] * len(UNIVERSAL), [1.2] * len(UNIVERSAL)],
+    },
 }
 
 
@@ -76,13 +116,17 @@ def _double(data: AtomGraphData) -> AtomGraphData:
     return data
 
 
-def evaluate(net: torch.nn.Module, atoms: Atoms, cutoff: float) -> dict[str, np.ndarray]:
+def evaluate(
+    net: torch.nn.Module, atoms: Atoms, cutoff: float, modality: str | None = None
+) -> dict[str, np.ndarray]:
     """Energy, forces and stress of a structure."""
     raw = unlabeled_atoms_to_graph(atoms, cutoff)
     data = AtomGraphData.from_numpy_dict(dict(raw))
     for key, value in data.to_dict().items():
         if isinstance(value, torch.Tensor) and value.is_floating_point():  # rounded to float32
             data[key] = torch.as_tensor(raw[key], dtype=torch.float64)
+    if modality is not None:
+        data["data_modality"] = modality
     out = net(data)
     numbers = {"energy": out["inferred_total_energy"], "forces": out["inferred_force"]}
     if atoms.cell.rank == 3:
@@ -101,10 +145,10 @@ def write(name: str, arrays: dict[str, np.ndarray], **header: object) -> None:
 def published() -> None:
     """Numbers of the published potentials."""
     arrays = {}
-    for model in PUBLISHED:
-        net = exact(load_checkpoint(model).build_model())
+    for model, modality in PUBLISHED.items():
+        net = exact(load_checkpoint(model.partition(",")[0]).build_model())
         for structure, atoms in STRUCTURES.items():
-            for key, value in evaluate(net, atoms, 5.0).items():
+            for key, value in evaluate(net, atoms, 5.0, modality).items():
                 arrays[f"{model}/{structure}/{key}"] = value
             print(model, structure, arrays[f"{model}/{structure}/energy"])
     write("published.npz", arrays)
@@ -112,22 +156,26 @@ def published() -> None:
 
 def tiny() -> None:
     """Small nets, their weights and their numbers."""
-    arrays, layers = {}, {}
+    arrays, nets = {}, {}
     for seed, (name, settings) in enumerate(NETS.items()):
         torch.manual_seed(seed)
         config = {**_const.DEFAULT_E3_EQUIVARIANT_MODEL_CONFIG, **SHARED, **settings}
         net = build_E3_equivariant_model(config)
         with torch.no_grad():
             net._modules["edge_embedding"].basis_function.coeffs.mul_(1.05)
-        weights = read_weights(net, config)
+        modality = len(config.get("_modal_map", {})) - 1  # the last of several
+        weights = read_weights(net, config, max(modality, 0))
         for key, value in weights.arrays.items():
             arrays[f"{name}/weights/{key}"] = value.numpy()
-        layers[name] = {"arguments": weights.arguments, "layers": [asdict(layer) for layer in weights.layers]}
+        fields = ("species", "arguments", "modality", "n_modalities")
+        nets[name] = {field: getattr(weights, field) for field in fields}
+        nets[name]["layers"] = [asdict(layer) for layer in weights.layers]
         net = exact(net)
         for structure, atoms in TINY.items():
-            for key, value in evaluate(net, atoms, SHARED["cutoff"]).items():
+            chosen = "high" if weights.n_modalities else None
+            for key, value in evaluate(net, atoms, SHARED["cutoff"], chosen).items():
                 arrays[f"{name}/{structure}/{key}"] = value
-    write("tiny.npz", arrays, species=SPECIES, nets=layers)
+    write("tiny.npz", arrays, nets=nets)
 
 
 if __name__ == "__main__":
