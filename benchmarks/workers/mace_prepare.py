@@ -1,7 +1,11 @@
-"""Make a model of mace-torch of random weights and its symnets file; run in mace-torch's environment."""
+"""Make a model of mace-torch of random weights, its symnets file and, if asked for, that of symmetrix-xl.
+
+Run in mace-torch's environment.
+"""
 
 import json
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,4 +40,9 @@ model = ScaleShiftMACE(
 )
 torch.save(model, job["mace_file"])
 save(from_mace(model), job["symnets_file"])
+if "symmetrix_file" in job:
+    from symmetrix.extract_mace_data import extract_mace_data
+
+    extracted = extract_mace_data(job["mace_file"])
+    Path(job["symmetrix_file"]).write_text(json.dumps(extracted))
 print(json.dumps({name: version(name) for name in ("mace-torch", "e3nn", "torch")}))

@@ -68,6 +68,8 @@ def train() -> None:
 
 
 result = measure({"evaluate": evaluate, "train": train}[job["mode"]], job["seconds"])
+if job["mode"] == "evaluate":
+    result["energy"] = float(model(data)["energy"].sum())
 result["parameters"] = sum(p.numel() for p in model.parameters())
 result["versions"] = {name: version(name) for name in ("mace-torch", "e3nn", "torch")}
 print(json.dumps(result))
