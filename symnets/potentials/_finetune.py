@@ -38,7 +38,6 @@ from symnets.potentials._replay import (
 )
 from symnets.potentials._strategies import ordinary, prepared
 from symnets.potentials._validation import BestModel
-from symnets.training import Processes
 
 FOUNDATION_LEVEL = "model-foundation-level.safetensors"
 """File of the model with the head of the foundation model, beside that with the head of the data."""
@@ -98,14 +97,13 @@ class Start:
     """Structures of the data, and replayed ones."""
     replay: Replay
 
-    def loader(self, processes: Processes) -> Loader:
-        """Loader of the training."""
+    def loader(self, *, part: tuple[int, int], workers: int) -> Loader:
+        """Loader of the training, for one of several processes, with processes that make graphs ahead."""
         size, seed = self.config.optimizer.batch_size, self.config.seed
-        part = (processes.rank, processes.size)
         if not isinstance(self.examples, MixedExamples):
-            return Loader(self.examples, size, shuffle=True, seed=seed, part=part)
+            return Loader(self.examples, size, shuffle=True, seed=seed, part=part, workers=workers)
         ratio = _options(self.config).replay_ratio
-        return MixedLoader(self.examples, size, ratio=ratio, seed=seed, part=part)
+        return MixedLoader(self.examples, size, ratio=ratio, seed=seed, part=part, workers=workers)
 
     @property
     def heads(self) -> bool:

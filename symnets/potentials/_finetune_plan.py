@@ -50,7 +50,7 @@ def planned(config: TrainConfig, minutes: float) -> TrainConfig:
         if len(durations) > _LEAST_STEPS and sum(durations[1:]) > _LEAST_SECONDS:
             break
     step = sum(durations[1:]) / len(durations[1:])
-    few = start.validation[:8]
+    few = [start.validation[index] for index in range(min(8, len(start.validation)))]
     clock = time.perf_counter()
     predictions(start.state.model, Loader(few, len(few)))
     validation = (time.perf_counter() - clock) * len(start.validation) / len(few)

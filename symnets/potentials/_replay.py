@@ -152,7 +152,7 @@ class MixedLoader(Loader):
         batch_size: graphs of a batch.
         ratio: replayed graphs in an epoch for each graph of the data.
         seed: of the random orders.
-        part: as of a `Loader`.
+        part, workers: as of a `Loader`.
     """
 
     def __init__(
@@ -163,13 +163,20 @@ class MixedLoader(Loader):
         ratio: float,
         seed: int,
         part: tuple[int, int] = (0, 1),
+        workers: int = 0,
     ) -> None:
-        super().__init__(examples, batch_size, shuffle=True, seed=seed, part=part)
+        super().__init__(examples, batch_size, shuffle=True, seed=seed, part=part, workers=workers)
         self.n_own, self.n_replayed = len(examples.own), len(examples.replayed)
         self.drawn = round(ratio * self.n_own) if self.n_replayed else 0
 
     def __len__(self) -> int:
         return -(-(self.n_own + self.drawn) // self.batch_size)
+
+    def share(self, batch: int) -> float:
+        """Examples of the own part of a batch, divided by those of the whole batch."""
+        size = min(self.batch_size, self.n_own + self.drawn - batch * self.batch_size)
+        first, last = self._own(size)
+        return (last - first) / size
 
     def order(self, number: int) -> list[int]:
         """Indices of the examples in the order of an epoch, given by its number."""

@@ -136,24 +136,21 @@ def prepare(
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     train_graphs, validation_graphs, stats = load_data(config)
-    start, decisive = None, train_graphs
+    start, hashed = None, validation_graphs
     if foundation is not None:
         start = start_finetuning(config, foundation, train_graphs, stats)
-        decisive = [*train_graphs, *start.replay.train]
-    checkpoint.fingerprint = today = identity(config, decisive, validation_graphs, stats)
+        if config.data.in_memory:  # otherwise all graphs have been hashed, and the replayed follow from them
+            hashed = [*validation_graphs, *start.replay.train]
+    checkpoint.fingerprint = today = identity(config, train_graphs, hashed, stats)
     resuming = resume and checkpoint.path.exists()
     if resuming:
         checkpoint.fingerprint = check_identity(checkpoint.path, checkpoint.fingerprint, config)
-    loader = Loader(
-        train_graphs,
-        config.optimizer.batch_size,
-        shuffle=True,
-        seed=config.seed,
-        part=(processes.rank, processes.size),
-        workers=0 if config.data.in_memory else config.data.workers,
-    )
-    if start is not None:
-        loader = start.loader(processes)
+    part, workers = (processes.rank, processes.size), 0 if config.data.in_memory else config.data.workers
+    if start is None:
+        size, seed = config.optimizer.batch_size, config.seed
+        loader = Loader(train_graphs, size, shuffle=True, seed=seed, part=part, workers=workers)
+    else:
+        loader = start.loader(part=part, workers=workers)
     tensors = {
         name: tensor_statistics(name, tensor.output(name), train_graphs, stats.species)
         for name, tensor in config.tensors.items()
