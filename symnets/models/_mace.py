@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import torch
 from e3nn import o3
@@ -89,7 +89,8 @@ class MACE(EnergyModel):
             the RMS of force components times 1 Å.
 
     Raises:
-        ValueError: `irreps_last` has different numbers of channels, or an irrep that no product has.
+        ValueError: `irreps_last` has different numbers of channels, or an irrep that no product has; unknown
+            radial functions, or an unknown transform.
     """
 
     def __init__(
@@ -139,6 +140,9 @@ class MACE(EnergyModel):
                 "irreps_last": irreps_last,
             },
         )
+        for name, known in (("radial_basis", RadialFunctions), ("distance_transform", DistanceTransform)):
+            if (value := self.config[name]) is not None and value not in get_args(known):
+                raise ValueError(f"{name}: expected one of {', '.join(get_args(known))}, got {value!r}")
         self.edges = EdgeGeometry(cutoff, lmax, n_basis, basis=self._radial_basis())
         scalars = o3.Irreps(f"{channels}x0e")
         self.irreps_features = features_after_last_layer(irreps_last, scalars)

@@ -101,6 +101,25 @@ def test_options_out_of_range_are_refused_by_the_constructor(wrong, expected):
         MACE(["H"], **wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"correlation": (3, 2, 1)}, "correlation: expected one value or 2"),
+        ({"self_connection": (True,)}, "self_connection: expected one value or 2"),
+        ({"correlation": (1, 3), "feature_lmax": 2, "lmax": 1}, "output irrep 2e is in no product"),
+    ],
+)
+def test_options_by_layer_have_one_value_for_each(wrong, expected):
+    with pytest.raises(ValueError, match=expected):
+        MACE(["H"], channels=2, **wrong)
+
+
+def test_the_first_layer_without_a_self_connection_leaves_an_isolated_atom_its_shift():
+    torch.manual_seed(0)
+    model = MACE(["H"], channels=4, layers=1, correlation=2, self_connection=False, shift=-13.6)
+    assert ForceField(model).eval()(from_ase(Atoms("H"), 5.0)).energy.item() == -13.6
+
+
 def test_without_neighbours_only_the_self_connections_are_left():
     torch.manual_seed(0)
     model = ForceField(MACE(["H"], channels=4)).eval()

@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.data import covalent_radii
 
 from symnets.data import from_ase
+from symnets.models import MACE
 from symnets.nn import (
     AgnesiTransform,
     BesselBasis,
@@ -17,6 +18,7 @@ from symnets.nn import (
     PairKinds,
     SoftTransform,
     TransformedBasis,
+    tabulate,
 )
 
 SPECIES = (1, 8, 29)
@@ -49,7 +51,7 @@ def test_agnesi_transform_at_its_limits_and_at_the_bond_length():
 def test_soft_transform_is_constant_below_and_the_distance_above_the_bond_length():
     length = torch.tensor([1.2, 1.2], dtype=torch.float64)
     r = torch.tensor([0.05, 3.5], dtype=torch.float64)
-    low, far = SoftTransform().double()(r, length)
+    low, far = SoftTransform().double()(r, length).tolist()
     assert math.isclose(low, 0.75 * 1.2, rel_tol=1e-2)
     assert math.isclose(far, 3.5, rel_tol=1e-6)
 
@@ -85,3 +87,11 @@ def test_density_counts_neighbours_smoothly():
     torch.testing.assert_close(found, torch.full((3, 1), 2.0, dtype=torch.float64), rtol=1e-6, atol=0)
     at_the_cutoff = from_ase(Atoms("H2", [(0, 0, 0), (0, 0, CUTOFF - 1e-4)]), CUTOFF, dtype=torch.float64)
     assert density(edges(at_the_cutoff), at_the_cutoff.edge_index, 2).abs().max() < 1e-6
+
+
+def test_tables_of_too_many_pairs_of_elements_are_refused():
+    model = MACE(
+        range(1, 90), lmax=1, correlation=1, channels=64, radial_hidden=(4,), distance_transform="agnesi"
+    )
+    with pytest.raises(ValueError, match=r"4005 pairs of 89 elements: its tables would take .* GiB; keep"):
+        tabulate(model, CUTOFF, 2000)

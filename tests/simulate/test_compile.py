@@ -48,6 +48,20 @@ def test_forces_are_those_of_the_model_to_the_tolerance(model):
     assert compile_error(model, finer, graph()).forces < 1e-6
 
 
+@pytest.mark.slow
+def test_tables_for_each_pair_of_the_elements_that_are_kept():
+    torch.manual_seed(1)
+    options = {
+        "distance_transform": "agnesi",
+        "density_normalization": True,
+        "self_connection": (False, True),
+    }
+    model = ForceField(MACE(["H", "C", "O", "Cu", "Zn"], correlation=2, **SMALL, **options)).eval()
+    compiled = compile(model, species=["H", "C", "O", "Cu"])
+    assert compiled.species == (1, 6, 8, 29)
+    assert compile_error(model, compiled, graph()).forces < 1e-4
+
+
 def test_the_error_falls_as_the_third_power_of_the_knot_spacing():
     model = nequip().double()
     errors = [compile_error(model, Compiled(model.energy_model, n), graph()).forces for n in (100, 400)]
