@@ -178,6 +178,7 @@ def _train(
     summary = summary and processes.first
     processes.check_same_start(state.step, state.model, *([state.averaged] if state.averaged else []))
     if summary:
+        assert isinstance(state.model, ForceField | TensorModel)
         lines = before_training(prepared.stats, len(prepared.validation), state.model, prepared.tensors)
         _print(console, lines if prepared.start is None else [*lines, *prepared.start.lines()])
         warnings = [f"warning: {warning}" for warning in data_warnings(prepared.stats)]
