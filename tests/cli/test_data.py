@@ -90,6 +90,24 @@ def test_inspect_shows_magnitudes_and_what_is_isolated_or_without_stress(tmp_pat
         assert words in out
 
 
+def test_inspect_names_the_duplicates_of_two_files(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = [molecule("H2O"), molecule("CH4"), molecule("H2O")]
+    frames[2].positions[0] += 1e-3
+    for atoms, kind in zip(frames, ["liquid", "gas", "liquid"], strict=True):
+        atoms.info["config_type"] = kind
+    write_structures(tmp_path / "train.xyz", frames)
+    write_structures(tmp_path / "test.xyz", [frames[1][[1, 0, 2, 3, 4]]])
+    assert main(["data", "inspect", "t*.xyz"]) == 0
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for words in (
+        "1: train.xyz, frame 1 is test.xyz, frame 0",
+        "config_type gas (2), liquid (2)",
+        "labels none in 4 frames",
+    ):
+        assert words in out
+
+
 def test_inspect_converts_the_stress_of_vasp(tmp_path, capsys, monkeypatch):
     atoms = bulk("Cu")
     atoms.info["kilobar"] = np.arange(6.0)

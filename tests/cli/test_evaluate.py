@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from safetensors.torch import save_file
 from threadpoolctl import threadpool_info
 
@@ -169,6 +171,31 @@ def test_some_frames_may_lack_a_label(model: Path, tmp_path: Path, capsys: pytes
     found = evaluated(capsys, model, written(tmp_path / "mixed.xyz", structures))["errors"]
     assert found["energy"]["n"] == 4
     assert found["forces"]["n"] == 27
+
+
+def test_several_files_and_globs_are_one_set(model: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+    """Structures marked as isolated atoms are left out; results are in a folder of their own."""
+    atom = Atoms("O", info={"config_type": "IsolatedAtom"})
+    atom.calc = SinglePointCalculator(atom, energy=-400.0)
+    more = label(water(1, seed=1), model, no_energy=True)
+    (data.parent / "wet").mkdir()
+    other = written(data.parent / "wet" / "more.xyz", [atom, *more])
+    report = evaluated(capsys, model, data, f"{data.parent}/wet/*.xyz")
+    assert report["data"] == [str(data), str(other)]
+    assert (report["n_structures"], report["n_isolated_atoms"]) == (6, 1)
+    assert report["labelled"] == {"energy": 5, "forces": 6, "stress": 0}
+    assert report["errors"]["energy"]["rmse"] == pytest.approx(0.3, abs=RESOLUTION)
+    for _ in range(2):  # the second time in the same folder
+        assert main(["evaluate", str(model), str(data), f"{data.parent}/wet"]) == 0
+    assert [folder.name for folder in (model.parent / "evaluation").iterdir()] == ["water-and-1-more"]
+    out = " ".join(capsys.readouterr().out.split())
+    assert "water.xyz and 1 more: 6 structures" in out
+    assert (
+        "energies of 5 of 6 frames, forces of 6; 1 isolated atom (config_type=IsolatedAtom) left out" in out
+    )
+    assert "no file matches it" in error_message(capsys, model, f"{data.parent}/*.traj")
+    written(other, [atom])
+    assert "isolated atoms only" in error_message(capsys, model, other)
 
 
 def test_periodic_structures_have_stress(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
