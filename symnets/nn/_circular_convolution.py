@@ -40,8 +40,8 @@ class CircularConvolution(nn.Module):
     size + 2 padding - kernel along each axis. Other rotations are as good as the filters are sampled; the
     error grows with the order (`docs/how-to/plane.md`).
 
-    In eval mode, without gradients and on a CPU, filters are made once and kept as long as the weights have the
-    same values.
+    In eval mode, without gradients and on a CPU, filters are made once and kept as long as the weights have
+    the same values.
 
     Fields have the channels: order 0; the real parts of orders 1, 2, ...; their imaginary parts in the same
     order. For the numbers (a, b, c) of channels of orders 0, 1, 2 these are a + 2 (b + c) real maps.
