@@ -1,7 +1,7 @@
 """keep_species: a force field of fewer elements."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -39,7 +39,7 @@ def keep_species(force_field: ForceField, species: Sequence[str | int]) -> Force
 
 def _smaller(model: nn.Module, kept: tuple[int, ...]) -> nn.Module:
     """An energy model of fewer species."""
-    config: dict[str, Any] = dict(model.config)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    config = dict(cast("Mapping[str, Any]", model.config))
     if type(model) is WithZBL:
         return WithZBL(_smaller(config.pop("energy_model"), kept), **config)
     if not isinstance(model, EnergyModel):

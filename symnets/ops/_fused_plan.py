@@ -100,8 +100,8 @@ def product_code(plan: Plan, dtype: str, weights: Weights, loop: Loop) -> ir.Mod
     groups = list(_groups(plan))
     if isinstance(loop, NodeSum):
         write_node_sum(module, plan, groups, dtype, weights, loop)
-    elif isinstance(loop, ScaledSum):  # its weights are rows
-        write_scaled_sum(module, plan, groups, dtype, loop)
+    elif isinstance(loop, ScaledSum):
+        write_scaled_sum(module, plan, groups, dtype, weights, loop)
     else:
         write_edge_sum(module, plan, groups, dtype, weights, loop)
     return module
@@ -176,16 +176,19 @@ class FusedPlan:
         self.plan, self.compiled = plan, CompiledPlan(plan, weights)
         self._row = plan.weight_numel if weights is WeightRows else 1
 
-    def at_nodes(self, loop: NodeSum, edges: Adjacency, *arguments: Tensor) -> Tensor:
+    def at_nodes(
+        self, loop: NodeSum, edges: Adjacency, source: Tensor, *others: Tensor | np.ndarray
+    ) -> Tensor:
         """Sums over the edges of each node."""
         other_end, (order, start) = (
             (edges.sender, edges.by_receiver) if loop.receivers else (edges.receiver, edges.by_sender)
         )
         columns = (self.plan.irreps_out if loop.receivers else self.plan.irreps_in).dim
-        total = arguments[0].new_zeros(len(start) - 1, columns)
+        total = source.new_zeros(len(start) - 1, columns)
         function = self.compiled.function(loop, total.dtype)
         run(
-            LoopCall(function, total, *arguments, other_end, edges.pair, order, start), start * self.plan.work
+            LoopCall(function, total, source, *others, other_end, edges.pair, order, start),
+            start * self.plan.work,
         )
         return total
 
@@ -194,7 +197,7 @@ class FusedPlan:
         loop: EdgeSum,
         edges: Adjacency,
         g: Tensor,
-        *arguments: Tensor,
+        *arguments: Tensor | np.ndarray,
         pairs: slice = slice(None),
         d_filters: Tensor | None = None,
     ) -> list[Tensor]:
