@@ -36,6 +36,8 @@ class FoundationModel:
     """The file and its sha256, for models that are downloaded."""
     source: str = ""
     """For converted models: what the converter reads, a name or the published file's address."""
+    modality: str | None = None
+    """For converted models of several fidelities: the chosen one."""
 
     @property
     def file(self) -> str:
@@ -125,6 +127,44 @@ _MACE = (
     _mace("mace-off23-large", f"{_MACE_OFF}/MACE-OFF23_large.model", 2_206_050, "SPICE 1 and QMugs"),
 )
 
+_PARK, _KIM = "Park et al. 2024, J. Chem. Theory Comput. 20, 4857", "Kim et al. 2024, arXiv:2409.07947"
+_TWO_LEVELS = "relaxations of the Materials Project, PBE+U and r²SCAN"
+
+
+def _sevennet(
+    name: str,
+    source: str,
+    n_weights: int,
+    training_set: str = "MPtrj",
+    theory: str = "PBE+U",
+    citation: str = _PARK,
+    modality: str | None = None,
+) -> FoundationModel:
+    """A model inside the package sevenn; its licence is that of the package from release 0.13 on."""
+    return FoundationModel(
+        name=name,
+        family="sevennet",
+        species=MATERIALS,
+        training_set=training_set,
+        theory=theory,
+        license="MIT",
+        citation=citation,
+        n_weights=n_weights,
+        megabytes=round(4e-6 * n_weights, 1),
+        obtained="inside the sevenn wheel",
+        source=source,
+        modality=modality,
+    )
+
+
+_SEVENNET = (
+    _sevennet("7net-0", "7net-0", 842_529),
+    _sevennet("7net-0_22may2024", "7net-0_22may2024", 842_529, "MPF.2021.2.8 (M3GNet)"),
+    _sevennet("7net-l3i5", "7net-l3i5", 1_171_233),
+    _sevennet("7net-mf-0-pbe", "7net-mf-0", 844_193, _TWO_LEVELS, citation=_KIM, modality="PBE"),
+    _sevennet("7net-mf-0-r2scan", "7net-mf-0", 844_193, _TWO_LEVELS, "r²SCAN", _KIM, "R2SCAN"),
+)
+
 FOUNDATION_MODELS = {
     model.name: model
     for model in (
@@ -173,6 +213,7 @@ FOUNDATION_MODELS = {
             _KOKER_2026,
             2.84,
         ),
+        *_SEVENNET,
         *_MACE,
     )
 }

@@ -93,7 +93,7 @@ def _converted(model: FoundationModel) -> Path:
         from symnets.models._from_sevennet import from_sevennet
         from symnets.models._model_file import save
 
-        save(from_sevennet(model.source), path)
+        save(from_sevennet(model.source, modality=model.modality), path)
         return path
     raise FileNotFoundError(
         f"{model.name}: its weights have to be converted once. Download {model.source}, then, where "
