@@ -177,7 +177,7 @@ def test_models_of_the_installed_mace_torch(monkeypatch, tmp_path):
             torch.manual_seed(seed)
             model = mace_reference.mace_model(**options)
             heads = options.get("heads", [None])
-            force_field = from_mace(model, head=heads[-1], dtype=torch.float64)
+            force_field = in_plain_torch(from_mace(model, head=heads[-1], dtype=torch.float64))
             for atoms in STRUCTURES.values():
                 graph = from_ase(atoms, force_field.cutoff, dtype=torch.float64)
                 out = force_field(graph)
@@ -187,7 +187,7 @@ def test_models_of_the_installed_mace_torch(monkeypatch, tmp_path):
         torch.save(model, tmp_path / "saved.model")
     finally:
         torch.set_default_dtype(before)
-    again = from_mace(tmp_path / "saved.model", dtype=torch.float64)
+    again = in_plain_torch(from_mace(tmp_path / "saved.model", dtype=torch.float64))
     assert torch.equal(again(graph).energy, force_field(graph).energy)
     two_heads = mace_reference.mace_model(**mace_reference.CASES["two heads, correlation by layer, soft"])
     with pytest.raises(ValueError, match="the model has several, choose one of one, other"):
