@@ -10,7 +10,7 @@ from symnets.nn._edges import Edges
 from symnets.nn._linear import Linear
 from symnets.nn._mlp import MLP
 from symnets.nn._modification import modification
-from symnets.ops import AttentionLogits, AttentionSum, all_paths
+from symnets.ops import AttentionLogits, AttentionSum, RadialTable, SplineWeights, all_paths
 
 
 class Attention(nn.Module):
@@ -97,21 +97,65 @@ class Attention(nn.Module):
         Raises:
             ValueError: `edges` has no envelope; make it with `EdgeGeometry(..., envelope=True)`.
         """
-        if edges.envelope is None:
-            raise ValueError("edges: expected an envelope; use EdgeGeometry(..., envelope=True)")
-        n_nodes = len(features)
-        senders, filters, pair = self.sender(features), edges.filters, edges.pair
         # The products of matrices give contiguous rows; a hook on the MLP would not see them.
         if modification(self.radial, MLP) is None:
             hidden, matrix = self.radial.last_layer(edges.basis)
             key_weights, value_weights = (hidden @ part for part in matrix.split(self.numels, dim=1))
         else:
             key_weights, value_weights = self.radial(edges.basis).split(self.numels, dim=1)
+        return self.attend(features, edges, edge_index, key_weights, value_weights)
+
+    def attend(
+        self,
+        features: Float[Tensor, "nodes dim_in"],
+        edges: Edges,
+        edge_index: Int[Tensor, "2 edges"],
+        key_weights: Float[Tensor, "rows keys"] | SplineWeights,
+        value_weights: Float[Tensor, "rows values"] | SplineWeights,
+    ) -> Float[Tensor, "nodes dim_out"]:
+        """Features that each node receives, with given radial weights w and w'.
+
+        Raises:
+            ValueError: as `forward`.
+        """
+        if edges.envelope is None:
+            raise ValueError("edges: expected an envelope; use EdgeGeometry(..., envelope=True)")
+        n_nodes = len(features)
+        senders, filters, pair = self.sender(features), edges.filters, edges.pair
         logits = self.logits(self.query(features), senders, filters, key_weights, edge_index, pair)
         attention = softmax_over_neighbors(self.logit_scale * logits, edges.envelope, edge_index[1], n_nodes)
         attention = self.norm * attention
         messages = self.sum(senders, filters, value_weights, attention, edge_index, n_nodes, pair)
         return self.output(messages)
+
+
+class TabulatedAttention(nn.Module):
+    """`Attention` for inference, with cubic splines of the distance in place of its radial network.
+
+    The compiled loops interpolate the weights of each edge and do not store them.
+
+    Args:
+        attention: trained attention; its radial network is not used.
+        keys: its weights w of keys as functions of the distance.
+        values: those w' of values.
+    """
+
+    def __init__(self, attention: Attention, keys: RadialTable, values: RadialTable) -> None:
+        super().__init__()
+        self.irreps_in, self.irreps_out = attention.irreps_in, attention.irreps_out
+        self.attention, self.keys, self.values = attention, keys, values
+        del attention.radial
+
+    def forward(
+        self,
+        features: Float[Tensor, "nodes dim_in"],
+        edges: Edges,
+        edge_index: Int[Tensor, "2 edges"],
+    ) -> Float[Tensor, "nodes dim_out"]:
+        """Features that each node receives; `edges.basis` holds the distances."""
+        distances, kind = edges.basis[:, 0], edges.kind
+        weights = (SplineWeights(table, distances, kind) for table in (self.keys, self.values))
+        return self.attention.attend(features, edges, edge_index, *weights)
 
 
 def softmax_over_neighbors(

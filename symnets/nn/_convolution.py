@@ -2,12 +2,14 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symnets.nn._attention import Attention, TabulatedAttention
 from symnets.nn._density import Density, TabulatedDensity
 from symnets.nn._edges import EdgeGeometry, Edges
 from symnets.nn._mlp import MLP
@@ -128,69 +130,98 @@ MAX_TABLES = 2**31
 
 
 def tabulate(model: nn.Module, cutoff: float, n_knots: int) -> None:
-    """Replace the radial networks of all convolutions and densities of a model by tables, in place.
+    """Replace the radial networks of convolutions, attention and densities of a model by tables, in place.
 
     A basis that depends on the elements of a pair (`TransformedBasis`) has tables for each pair of elements.
 
     Args:
-        model: network of `Convolution` layers with one `EdgeGeometry`.
+        model: network of `Convolution` or `Attention` layers with one `EdgeGeometry`.
         cutoff: largest distance in the tables, in Å.
         n_knots: number of intervals of the splines.
 
     Raises:
-        ValueError: the model has no convolution, or not exactly one `EdgeGeometry`; or one of these layers is
-            an instance of a subclass, has hooks or is modified, which a table could not reproduce; or the
-            tables of all pairs of elements are larger than 2 GiB.
+        ValueError: the model has no convolution or attention, or not exactly one `EdgeGeometry`; or one of
+            these layers is an instance of a subclass, has hooks or is modified, which a table could not
+            reproduce; or the tables of all pairs of elements are larger than 2 GiB.
     """
     geometries = [module for module in model.modules() if isinstance(module, EdgeGeometry)]
     layers = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
-        if isinstance(child, Convolution | Density)
+        if isinstance(child, Attention | Convolution | Density)
     ]
-    convolutions = [layer for _, _, layer in layers if isinstance(layer, Convolution)]
-    if len(geometries) != 1 or not convolutions:
+    n_weights = [
+        layer.product.weight_numel if isinstance(layer, Convolution) else sum(layer.numels)
+        for _, _, layer in layers
+        if not isinstance(layer, Density)
+    ]
+    if not n_weights:
         raise ValueError(
-            f"expected a model of symnets.nn.Convolution layers with one EdgeGeometry, got "
-            f"{len(convolutions)} convolutions and {len(geometries)} geometries in {type(model).__name__}"
+            f"{type(model).__name__} cannot be compiled: expected symnets.nn.Convolution or Attention layers"
+            ", whose radial networks, functions of the distance alone, become tables, and it has none; "
+            "networks on edges that read features of atoms too, as in Allegro and EGNN, cannot be tables"
+        )
+    if len(geometries) != 1:
+        raise ValueError(
+            f"expected a model with one EdgeGeometry, got {len(geometries)} in {type(model).__name__}"
         )
     for name, module in model.named_modules():
-        for cls in (Convolution, Density, EdgeGeometry):
+        for cls in (Attention, Convolution, Density, EdgeGeometry):
             if isinstance(module, cls) and (problem := modification(module, cls)):
                 raise ValueError(f"{name}: expected a {cls.__name__} as its class makes it, but {problem}")
     basis = geometries[0].basis
     kinds = getattr(basis, "kinds", None)
     if kinds is not None:
-        numbers = sum(convolution.product.weight_numel for convolution in convolutions)
-        size = kinds.n_kinds * (n_knots + 2) * 2 * numbers * next(model.parameters()).element_size()
+        size = kinds.n_kinds * (n_knots + 2) * 2 * sum(n_weights) * next(model.parameters()).element_size()
         if size > MAX_TABLES:
             raise ValueError(
                 f"a radial network for each of the {kinds.n_kinds} pairs of {len(kinds.species)} elements: "
                 f"its tables would take {size / 2**30:.0f} GiB; keep the elements that you need (`species`)"
             )
     for parent, name, layer in layers:
-        table = _table(layer, basis, cutoff, n_knots)
-        tabulated = TabulatedDensity(table)
-        if isinstance(layer, Convolution):
-            tabulated = TabulatedConvolution(layer, table)
-        setattr(parent, name, tabulated.to(next(layer.parameters()).device))
+        device = next(layer.parameters()).device
+        if isinstance(layer, Attention):
+            tables = _tables(layer, basis, cutoff, n_knots, layer.numels)
+            tabulated = TabulatedAttention(layer, *tables)
+        elif isinstance(layer, Convolution):
+            tabulated = TabulatedConvolution(layer, *_tables(layer, basis, cutoff, n_knots))
+        else:
+            tabulated = TabulatedDensity(*_tables(layer, basis, cutoff, n_knots))
+        setattr(parent, name, tabulated.to(device))
     geometries[0].basis = Distance(kinds)
 
 
-def _table(layer: Convolution | Density, basis: nn.Module, cutoff: float, n_knots: int) -> RadialTable:
-    """Functions of a layer at the knots, computed on the CPU in float64, in the layer's dtype."""
-    exact_basis, exact_layer = (copy.deepcopy(part).to("cpu", torch.float64) for part in (basis, layer))
+def _tables(
+    layer: Attention | Convolution | Density,
+    basis: nn.Module,
+    cutoff: float,
+    n_knots: int,
+    parts: Sequence[int] = (),
+) -> list[RadialTable]:
+    """Functions of a layer at the knots, computed on the CPU in float64, in the layer's dtype.
+
+    They are in one table, or in several of the numbers of functions `parts`.
+    """
+    exact_basis: Any = copy.deepcopy(basis).to("cpu", torch.float64)
+    exact_layer: Any = copy.deepcopy(layer).to("cpu", torch.float64)
 
     def values(r: Float[Tensor, " points"], *kind: Tensor) -> Float[Tensor, "points functions"]:
         of_basis = exact_basis(r, *kind)
         if isinstance(exact_layer, Density):
             return exact_layer.of_basis(of_basis)
-        return exact_layer.norm * exact_layer.radial(of_basis)
+        norm = exact_layer.norm if isinstance(exact_layer, Convolution) else 1.0
+        return norm * exact_layer.radial(of_basis)
 
     kinds, dtype = getattr(basis, "kinds", None), next(layer.parameters()).dtype
-    functions = values
-    if kinds is not None:
-        at_knots = torch.zeros(n_knots + 1, dtype=torch.long)
-        functions = [lambda r, kind=k: values(r, at_knots + kind) for k in range(kinds.n_kinds)]
-    return RadialTable(functions, cutoff, n_knots, dtype=dtype)
+    at_knots, tables, first = torch.zeros(n_knots + 1, dtype=torch.long), [], 0
+    for n in parts or [None]:
+        columns = slice(first, None if n is None else first + n)
+        functions = lambda r, c=columns: values(r)[:, c]  # noqa: E731
+        if kinds is not None:
+            functions = [
+                lambda r, kind=k, c=columns: values(r, at_knots + kind)[:, c] for k in range(kinds.n_kinds)
+            ]
+        tables.append(RadialTable(functions, cutoff, n_knots, dtype=dtype))
+        first += n or 0
+    return tables

@@ -22,6 +22,7 @@ from ._paths import Plan as Plan
 from ._paths import all_paths as all_paths
 from ._symmetric_contraction import SymmetricContraction as SymmetricContraction
 from ._tabulated_product import RadialTable as RadialTable
+from ._tabulated_product import SplineWeights as SplineWeights
 from ._tabulated_product import TabulatedProductScatter as TabulatedProductScatter
 from ._tensor_product_scatter import TensorProductScatter as TensorProductScatter
 
@@ -35,6 +36,7 @@ __all__ = [
     "Path",
     "Plan",
     "RadialTable",
+    "SplineWeights",
     "SymmetricContraction",
     "TabulatedProductScatter",
     "TensorProductScatter",

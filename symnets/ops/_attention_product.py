@@ -14,6 +14,8 @@ from symnets.ops._instructions import plan_of
 from symnets.ops._plain import PlainPlan, plain
 from symnets.ops._scaled_code import factor_starts
 from symnets.ops._scaled_product import ScaledPlan, scaled_overlaps, scaled_sum
+from symnets.ops._tabulated_product import SplineWeights
+from symnets.ops._weight_code import WeightSplines
 
 
 class AttentionProduct(nn.Module):
@@ -78,24 +80,38 @@ class AttentionProduct(nn.Module):
             head_of_column[columns] = torch.arange(mul) // (mul // heads)
         self.register_buffer("_head_of_column", head_of_column, persistent=False)
         self._fused, self._plain = ScaledPlan(self.plan), PlainPlan(self.plan)
+        self._splines = ScaledPlan(self.plan, WeightSplines)
 
     def _check(
         self,
         features: Tensor,
         filters: Tensor,
-        weights: Tensor,
+        weights: Tensor | SplineWeights,
         edge_index: Tensor,
         pair: Tensor | None,
         **others: tuple[Tensor, tuple[int, int]],
     ) -> None:
         check_edges(edge_index, pair)
         n_edges = edge_index.shape[1]
-        expected = {
+        n_rows = n_edges if pair is None else _n_rows(weights)
+        expected: dict[str, tuple[Tensor, tuple[int, ...]]] = {
             "features": (features, (len(features), self.irreps_in1.dim)),
             "filters": (filters, (n_edges, self.irreps_in2.dim)),
-            "weights": (weights, (n_edges if pair is None else len(weights), self.weight_numel)),
         }
+        if isinstance(weights, SplineWeights):
+            if weights.table.n_functions != self.weight_numel:
+                raise ValueError(
+                    f"weights: expected a table of {self.weight_numel} functions, got one of "
+                    f"{weights.table.n_functions}"
+                )
+            table = weights.table.table
+            expected |= {"distances": (weights.distances, (n_rows,)), "table": (table, tuple(table.shape))}
+        else:
+            expected["weights"] = (weights, (n_rows, self.weight_numel))
         check_tensors(features, expected | others)
+
+    def _plan_for(self, weights: Tensor | SplineWeights) -> ScaledPlan:
+        return self._splines if isinstance(weights, SplineWeights) else self._fused
 
 
 class AttentionLogits(AttentionProduct):
@@ -114,7 +130,7 @@ class AttentionLogits(AttentionProduct):
         queries: Float[Tensor, "n_nodes dim_out"],
         features: Float[Tensor, "nodes dim_in1"],
         filters: Float[Tensor, "edges dim_in2"],
-        weights: Float[Tensor, "rows weight_numel"],
+        weights: Float[Tensor, "rows weight_numel"] | SplineWeights,
         edge_index: Int[Tensor, "2 edges"],
         pair: Int[Tensor, " edges"] | None = None,
     ) -> Float[Tensor, "edges heads"]:
@@ -124,7 +140,7 @@ class AttentionLogits(AttentionProduct):
             queries: q, a row of irreps `irreps_out` for each receiver.
             features: x, a row for each node that may send.
             filters: Y.
-            weights: w.
+            weights: w; or splines of the distance, with which the fused loops are differentiable once.
             edge_index: senders, then receivers.
             pair: row of weights of each edge if edges share weights, see `symnets.ops.pairs`; None if not.
 
@@ -134,13 +150,14 @@ class AttentionLogits(AttentionProduct):
         others = {"queries": (queries, (len(queries), self.irreps_out.dim))}
         self._check(features, filters, weights, edge_index, pair, **others)
         if use_fused(self.implementation, features):
-            edges = adjacency(edge_index, pair, (len(features), len(queries), len(weights)))
-            overlaps = scaled_overlaps(self._fused, queries, features, filters, weights, edges)
+            edges = adjacency(edge_index, pair, (len(features), len(queries), _n_rows(weights)))
+            overlaps = scaled_overlaps(self._plan_for(weights), queries, features, filters, weights, edges)
             parts = overlaps.split(self._channels, dim=1)
             first, *others = [part.unflatten(1, (self.heads, -1)).sum(-1) for part in parts]
             return sum(others, first)
         sender, receiver = edge_index.unbind()
-        rows = weights if pair is None else weights.index_select(0, pair)
+        rows = weights.rows() if isinstance(weights, SplineWeights) else weights
+        rows = rows if pair is None else rows.index_select(0, pair)
         itself = torch.stack([sender, torch.arange(len(sender), device=sender.device)])
         messages = plain(self._plain, features, filters, rows, itself, len(sender))
         products = queries.index_select(0, receiver) * messages
@@ -163,7 +180,7 @@ class AttentionSum(AttentionProduct):
         self,
         features: Float[Tensor, "nodes dim_in1"],
         filters: Float[Tensor, "edges dim_in2"],
-        weights: Float[Tensor, "rows weight_numel"],
+        weights: Float[Tensor, "rows weight_numel"] | SplineWeights,
         attention: Float[Tensor, "edges heads"],
         edge_index: Int[Tensor, "2 edges"],
         n_nodes: int,
@@ -174,7 +191,7 @@ class AttentionSum(AttentionProduct):
         Args:
             features: x, a row for each node that may send.
             filters: Y.
-            weights: w.
+            weights: w; or splines of the distance, with which the fused loops are differentiable once.
             attention: α.
             edge_index: senders, then receivers: rows of `features` and of the result.
             n_nodes: rows of the result.
@@ -186,10 +203,11 @@ class AttentionSum(AttentionProduct):
         others = {"attention": (attention, (edge_index.shape[1], self.heads))}
         self._check(features, filters, weights, edge_index, pair, **others)
         if use_fused(self.implementation, features):
-            edges = adjacency(edge_index, pair, (len(features), n_nodes, len(weights)))
+            edges = adjacency(edge_index, pair, (len(features), n_nodes, _n_rows(weights)))
             factors = self._of_channels(attention, self._channels)
-            return scaled_sum(self._fused, features, filters, weights, factors, edges)
-        rows = weights if pair is None else weights.index_select(0, pair)
+            return scaled_sum(self._plan_for(weights), features, filters, weights, factors, edges)
+        rows = weights.rows() if isinstance(weights, SplineWeights) else weights
+        rows = rows if pair is None else rows.index_select(0, pair)
         channels = [self.plan.channels(number) for number in range(len(self.plan.paths))]
         rows = rows * self._of_channels(attention, channels)
         return plain(self._plain, features, filters, rows, edge_index, n_nodes)
@@ -198,3 +216,7 @@ class AttentionSum(AttentionProduct):
         """Attention of each channel, for paths of these numbers of channels."""
         parts = {n: attention[:, :, None].expand(-1, -1, n // self.heads).flatten(1) for n in set(channels)}
         return torch.cat([parts[n] for n in channels], dim=1) if len(channels) > 1 else parts[channels[0]]
+
+
+def _n_rows(weights: Tensor | SplineWeights) -> int:
+    return len(weights.distances if isinstance(weights, SplineWeights) else weights)

@@ -71,31 +71,57 @@ class ScaledSum(NamedTuple):
             {item for output in self.outputs for term in self.terms(output) for item in term.items()}
         )
 
-    def signature(self, weights: Weights | None = None) -> str:
+    def signature(self, weights: Weights) -> str:
         """Argument types of the function `loop`, in the letters of `VectorCode`.
 
         The arguments are: outputs; inputs; for sums at nodes the node at the other end and the pair of each
         edge, else its sender and receiver; edges sorted by node or pair, position of the first edge of each;
         first node or pair, last + 1.
         """
-        return "r" * (len(self.outputs) + len(self.inputs)) + "iiiinn"
+        return "r" * len(self.outputs) + self.letters(weights.public) + "iiiinn"
+
+    def letters(self, of_weights: str) -> str:
+        """Types of the arguments for all inputs, of which those of weights are given."""
+        return "".join(of_weights if n == W else "r" for n, _ in self.inputs)
+
+    def by_input(self, arguments: Sequence[Value], n_of_weights: int) -> dict[Input, Sequence[Value]]:
+        """Arguments of each input; weights have `n_of_weights`."""
+        found, start = {}, 0
+        for item in self.inputs:
+            stop = start + (n_of_weights if item[0] == W else 1)
+            found[item], start = arguments[start:stop], stop
+        return found
 
 
-def write_scaled_sum(module: ir.Module, plan: Plan, groups: list[Group], dtype: str, loop: ScaledSum) -> None:
+def write_scaled_sum(
+    module: ir.Module, plan: Plan, groups: list[Group], dtype: str, weights: Weights, loop: ScaledSum
+) -> None:
     """Write the function `loop`, which adds to rows of dg or dx, or overwrites rows of dY, dw and da."""
-    code = VectorCode(module, "loop", dtype, loop.signature(), public=True)
+    code = VectorCode(module, "loop", dtype, loop.signature(weights), public=True)
     n_outputs = len(loop.outputs)
-    outputs, tables = code.arguments[:n_outputs], code.arguments[n_outputs:-6]
-    columns = [plan.irreps_out.dim, plan.irreps_in.dim, plan.irreps_filter.dim, plan.weight_numel]
+    outputs = code.arguments[:n_outputs]
+    tables = loop.by_input(code.arguments[n_outputs:-6], len(weights.public))
+    columns = [plan.irreps_out.dim, plan.irreps_in.dim, plan.irreps_filter.dim, weights.columns]
     columns.append(factor_columns(plan))
+    weights.prepare(code)
 
-    def rows(index: Sequence[Value]) -> list[Value]:
+    def of_pair(pair: Value) -> dict[Input, list[Value]]:
+        """Values of the weights of a pair."""
+        return {item: weights.of_pair(code, table, pair) for item, table in tables.items() if item[0] == W}
+
+    def rows(index: Sequence[Value], pair_values: dict[Input, list[Value]]) -> list[Value]:
         """Pointers to the rows of an edge in all inputs, from its row in each argument."""
-        pairs = zip(loop.inputs, tables, strict=True)
-        return [code.row_pointer(table, index[n], columns[n]) for (n, _), table in pairs]
+        values: list[Value] = []
+        for (n, version), table in tables.items():
+            of_weights = pair_values.get((n, version))
+            values += of_weights or [code.row_pointer(table[0], index[n], columns[n])]
+        return values
 
     if loop.outputs[0] in (G, X):
-        parts = [_node_part(module, plan, group, f"part_{k}", dtype, loop) for k, group in enumerate(groups)]
+        parts = [
+            _node_part(module, plan, group, f"part_{k}", dtype, weights, loop)
+            for k, group in enumerate(groups)
+        ]
         end, pair, order, start, low, high = code.arguments[-6:]
         with code.loop(low, high) as node:
             total = code.row_pointer(outputs[0], node, columns[loop.outputs[0]])
@@ -103,17 +129,21 @@ def write_scaled_sum(module: ir.Module, plan: Plan, groups: list[Group], dtype: 
             with code.loop(first, last) as position:
                 edge = code.load_int(order, position)
                 other = code.load_int(end, edge)
-                inputs = rows([other, other, edge, code.load_int(pair, edge), edge])
+                row_of_weights = code.load_int(pair, edge)
+                inputs = rows([other, other, edge, row_of_weights, edge], of_pair(row_of_weights))
                 for part in parts:
                     code.build.call(part, [total, *inputs])
         code.build.ret_void()
         return
 
-    parts = [_edge_part(module, plan, group, f"part_{k}", dtype, loop) for k, group in enumerate(groups)]
+    parts = [
+        _edge_part(module, plan, group, f"part_{k}", dtype, weights, loop) for k, group in enumerate(groups)
+    ]
     sender, receiver, order, start, low, high = code.arguments[-6:]
     out = dict(zip(loop.outputs, outputs, strict=True))
-    # A register for each column of an edge's dY.
-    sums = code.allocate(max(columns[Y] * code.width, 1))
+    # A register for each column of an edge's dY, and one for the sum of a pair (dL/dr of splines).
+    sums = code.allocate((columns[Y] + 1) * code.width)
+    pair_sum = code.offset(sums, columns[Y] * code.width)
 
     def clear(row: Value, n: int) -> None:
         code.for_channels(
@@ -123,7 +153,9 @@ def write_scaled_sum(module: ir.Module, plan: Plan, groups: list[Group], dtype: 
     with code.loop(low, high) as pair:
         d_weights = code.row_pointer(out[W], pair, columns[W]) if W in out else sums
         if W in out:
-            clear(d_weights, columns[W])
+            weights.clear(code, d_weights)
+            clear(pair_sum, code.width)
+        pair_values = of_pair(pair)
         with code.loop(code.load_int(start, pair), code.load_int(start, code.add_int(pair, 1))) as position:
             edge = code.load_int(order, position)
             ends = code.load_int(receiver, edge), code.load_int(sender, edge)
@@ -132,13 +164,15 @@ def write_scaled_sum(module: ir.Module, plan: Plan, groups: list[Group], dtype: 
                 clear(d_factors, columns[A])
             if Y in out:
                 clear(sums, columns[Y] * code.width)
-            inputs = rows([*ends, edge, pair, edge])
+            inputs = rows([*ends, edge, pair, edge], pair_values)
             for part in parts:
                 code.build.call(part, [sums, d_weights, d_factors, *inputs])
             if Y in out:
                 d_y = code.row_pointer(out[Y], edge, columns[Y])
                 for b in range(columns[Y]):
                     code.store(code.sum_lanes(code.offset(sums, b * code.width)), code.offset(d_y, b))
+        if W in out:
+            weights.finish(code, d_weights, pair_sum)
     code.build.ret_void()
 
 
@@ -156,13 +190,17 @@ class _Part:
         group: Group,
         name: str,
         dtype: str,
+        weights: Weights,
         loop: ScaledSum,
         outputs: int,
     ) -> None:
-        self.code = VectorCode(module, name, dtype, "r" * (outputs + len(loop.inputs)), public=False)
-        self.plan, self.group = plan, group
+        letters = "r" * outputs + loop.letters(weights.internal)
+        self.code = VectorCode(module, name, dtype, letters, public=False)
+        self.plan, self.group, self.weights = plan, group, weights
         self.outputs = self.code.arguments[:outputs]
-        self.input = dict(zip(loop.inputs, self.code.arguments[outputs:], strict=True))
+        inputs = loop.by_input(self.code.arguments[outputs:], len(weights.internal))
+        self.of_weights = {version: values for (n, version), values in inputs.items() if n == W}
+        self.input = {item: values[0] for item, values in inputs.items() if item[0] != W}
         self.channels = plan.channels(group[0][0])
         self.first_factor = factor_starts(plan)[self.channels]
 
@@ -217,7 +255,15 @@ class _Registers:
 
     def weight(self, number: int, version: int) -> Value:
         """Weights w of a path."""
-        return self.load(W, version, self.part.plan.weight_starts[number])
+        key = W, version, number
+        if key not in self._loaded:
+            column, values = self.column(number), self.part.of_weights[version]
+            self._loaded[key] = self.part.weights.value(self.code, values, column, self.lanes)
+        return self._loaded[key]
+
+    def column(self, number: int) -> Value:
+        """Column of the weights of a path for the first of the channels."""
+        return self.code.add_int(self.first, self.part.plan.weight_starts[number])
 
     def factor(self, version: int) -> Value:
         """Factors a of the channels."""
@@ -232,10 +278,10 @@ class _Registers:
 
 
 def _node_part(
-    module: ir.Module, plan: Plan, group: Group, name: str, dtype: str, loop: ScaledSum
+    module: ir.Module, plan: Plan, group: Group, name: str, dtype: str, weights: Weights, loop: ScaledSum
 ) -> ir.Function:
     """Write a function (row of dg or dx, inputs)."""
-    part = _Part(module, plan, group, name, dtype, loop, 1)
+    part = _Part(module, plan, group, name, dtype, weights, loop, 1)
     code, (output,) = part.code, loop.outputs
     source = X if output == G else G
     terms = loop.terms(output)
@@ -331,7 +377,7 @@ class _Path:
 
 
 def _edge_part(
-    module: ir.Module, plan: Plan, group: Group, name: str, dtype: str, loop: ScaledSum
+    module: ir.Module, plan: Plan, group: Group, name: str, dtype: str, weights: Weights, loop: ScaledSum
 ) -> ir.Function:
     """Write a function (sums of dY, row of dw, row of da, inputs).
 
@@ -341,9 +387,10 @@ def _edge_part(
 
     and h_b = Σ_ak CG_abk g_k x_a. Without dY, D = Σ_k g_k Σ_a (Σ_b CG_abk Y_b) x_a needs fewer products.
     """
-    part = _Part(module, plan, group, name, dtype, loop, 3)
+    part = _Part(module, plan, group, name, dtype, weights, loop, 3)
     code = part.code
     sums, d_weights, d_factors = part.outputs
+    pair_sum = code.offset(sums, plan.irreps_filter.dim * code.width)
     # For dw the versions of (g, x, Y) that each version of a multiplies, and for da those of w.
     multiplied: dict[int, dict[int, list[Triple]]] = {W: {}, A: {}}
     for output, other in ((W, A), (A, W)):
@@ -371,8 +418,9 @@ def _edge_part(
             for version, triples in multiplied[A].items():
                 da = code.fma(da, registers.weight(number, version), path.derivative(tuple(triples)))
             if dw is not None:
-                column = code.add_int(first, plan.weight_starts[number])
-                code.add_to(code.offset(d_weights, column), dw, lanes)
+                values = part.of_weights.get(0, ())  # which the derivative of rows does not read
+                column = registers.column(number)
+                weights.differentiate(code, values, column, lanes, dw, d_weights, pair_sum)
         if da is not None:
             code.add_to(code.offset(d_factors, code.add_int(first, part.first_factor)), da, lanes)
         for b, value in d_y.items():

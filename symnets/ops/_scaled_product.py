@@ -1,5 +1,6 @@
 """The fused tensor product with a factor for each edge and channel, as an autograd function of any order."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -7,11 +8,12 @@ from torch import Tensor
 
 from symnets.ops._adjacency import Adjacency
 from symnets.ops._fused import needed_grads
-from symnets.ops._fused_plan import CompiledPlan, empty_hugepages
+from symnets.ops._fused_plan import CompiledPlan, WeightsType, empty_hugepages
 from symnets.ops._paths import Plan
 from symnets.ops._scaled_code import A, G, ScaledSum, W, X, Y, factor_columns
+from symnets.ops._tabulated_product import SplineWeights
 from symnets.ops._vector_code import LoopCall
-from symnets.ops._weight_code import WeightRows
+from symnets.ops._weight_code import WeightRows, WeightSplines
 from symnets.threads import run
 
 Tensors = tuple[Tensor, ...]
@@ -23,13 +25,16 @@ class ScaledPlan:
 
     Args:
         plan: the product.
+        weights: `WeightRows`; or `WeightSplines`, for which w is distances r, table, inverse step and first
+            row of each distance, and the derivative in w is that in r; they have no cotangents.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.n_factors, self.compiled = plan, factor_columns(plan), CompiledPlan(plan, WeightRows)
+    def __init__(self, plan: Plan, weights: WeightsType = WeightRows) -> None:
+        self.plan, self.n_factors, self.compiled = plan, factor_columns(plan), CompiledPlan(plan, weights)
+        self.splines = weights is WeightSplines
 
     def partials(
-        self, edges: Adjacency, arguments: Tensors, cotangents: SomeTensors, needs: tuple[bool, ...]
+        self, edges: Adjacency, arguments: Sequence[Any], cotangents: SomeTensors, needs: tuple[bool, ...]
     ) -> list[Tensor | None]:
         """Derivatives of Σ_n L(..., cotangent n, ...), or of L if no cotangent is given.
 
@@ -50,18 +55,20 @@ class ScaledPlan:
                 columns = (self.plan.irreps_out if output == G else self.plan.irreps_in).dim
                 result[output] = arguments[Y].new_zeros(len(start) - 1, columns)
                 self._run(loop, result, arguments, cotangents, (other, edges.pair, order, start))
-        on_edges = tuple(output for output in (Y, W, A) if needs[output])
+        on_edges = [output for output in (Y, W, A) if needs[output]]
+        if self.splines and W in on_edges and Y not in on_edges:
+            on_edges.insert(0, Y)  # the loop for dL/dr reads the table as that for dL/dY does
         if on_edges:
             order, start = edges.by_pair
             n_edges, like = len(edges.sender), arguments[X]
             shapes = {
                 Y: (n_edges, self.plan.irreps_filter.dim),
-                W: (len(start) - 1, self.plan.weight_numel),
+                W: (len(start) - 1, 1 if self.splines else self.plan.weight_numel),
                 A: (n_edges, self.n_factors),
             }
             for output in on_edges:
                 result[output] = empty_hugepages(*shapes[output], like)
-            loop = ScaledSum(given, on_edges)
+            loop = ScaledSum(given, tuple(on_edges))
             self._run(loop, result, arguments, cotangents, (edges.sender, edges.receiver, order, start))
         return result
 
@@ -69,13 +76,16 @@ class ScaledPlan:
         self,
         loop: ScaledSum,
         result: list[Tensor | None],
-        arguments: Tensors,
+        arguments: Sequence[Any],
         cotangents: SomeTensors,
         graph: Any,
     ) -> None:
         outputs = [result[output] for output in loop.outputs]
-        inputs = [(cotangents if version else arguments)[n] for n, version in loop.inputs]
-        function = self.compiled.function(loop, inputs[0].dtype)  # pyright: ignore[reportOptionalMemberAccess]
+        inputs: list[Any] = []
+        for n, version in loop.inputs:
+            given = (cotangents if version else arguments)[n]
+            inputs += given if isinstance(given, tuple) else [given]
+        function = self.compiled.function(loop, inputs[0].dtype)
         run(LoopCall(function, *outputs, *inputs, *graph), graph[-1] * self.plan.work)  # pyright: ignore
 
 
@@ -121,13 +131,69 @@ class ScaledPartials(torch.autograd.Function):
         return (*gradients, None, None, None)
 
 
-def scaled_sum(plan: ScaledPlan, x: Tensor, y: Tensor, w: Tensor, a: Tensor, edges: Adjacency) -> Tensor:
+class SplinePartial(torch.autograd.Function):
+    """Autograd function of a partial derivative of L with weights w(r) from a table, differentiable once."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        g: Tensor,
+        x: Tensor,
+        y: Tensor,
+        r: Tensor,
+        a: Tensor,
+        tables: tuple[Any, ...],
+        plan: ScaledPlan,
+        edges: Adjacency,
+        output: int,
+    ) -> Tensor:
+        ctx.save_for_backward(g, x, y, r, a)
+        ctx.tables, ctx.plan, ctx.edges, ctx.output = tables, plan, edges, output
+        needs = tuple(n == output for n in range(5))
+        found = plan.partials(edges, (g, x, y, (r, *tables), a), (None,) * 5, needs)[output]
+        assert found is not None
+        return found
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> SomeTensors:  # pyright: ignore
+        g, x, y, r, a = ctx.saved_tensors
+        arguments: list[Any] = [g, x, y, (r, *ctx.tables), a]
+        arguments[ctx.output] = cotangent.contiguous()
+        needs = tuple(need and n != ctx.output for n, need in enumerate(ctx.needs_input_grad[:5]))
+        dg, dx, dy, dr, da = ctx.plan.partials(ctx.edges, arguments, (None,) * 5, needs)
+        dr = None if dr is None else dr.view_as(r)
+        return dg, dx, dy if needs[Y] else None, dr, da, None, None, None, None
+
+
+def _partial(
+    plan: ScaledPlan,
+    g: Tensor,
+    x: Tensor,
+    y: Tensor,
+    w: Tensor | SplineWeights,
+    a: Tensor,
+    edges: Adjacency,
+    output: int,
+) -> Tensor:
+    """Derivative of L in one argument."""
+    if isinstance(w, SplineWeights):
+        first_row = w.table.first_rows(w.distances, w.kind).numpy()
+        tables = w.table.table, w.table.table.new_tensor([1 / w.table.step]), first_row
+        return SplinePartial.apply(g, x, y, w.distances, a, tables, plan, edges, output)  # pyright: ignore
+    needs = tuple(n == output for n in range(5))
+    return ScaledPartials.apply(g, x, y, w, a, plan, edges, needs)[output]  # pyright: ignore
+
+
+def scaled_sum(
+    plan: ScaledPlan, x: Tensor, y: Tensor, w: Tensor | SplineWeights, a: Tensor, edges: Adjacency
+) -> Tensor:
     """dL/dg (x, Y, w, a): the product with weights w a, summed over the edges of each receiver."""
-    needs = (True, False, False, False, False)
-    return ScaledPartials.apply(x.new_empty(0), x, y, w, a, plan, edges, needs)[G]  # pyright: ignore
+    return _partial(plan, x.new_empty(0), x, y, w, a, edges, G)
 
 
-def scaled_overlaps(plan: ScaledPlan, g: Tensor, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:
+def scaled_overlaps(
+    plan: ScaledPlan, g: Tensor, x: Tensor, y: Tensor, w: Tensor | SplineWeights, edges: Adjacency
+) -> Tensor:
     """dL/da (g, x, Y, w): inner products of g at the receiver and the product of the edge, a channel each."""
-    needs = (False, False, False, False, True)
-    return ScaledPartials.apply(g, x, y, w, x.new_empty(0), plan, edges, needs)[A]  # pyright: ignore
+    return _partial(plan, g, x, y, w, x.new_empty(0), edges, A)

@@ -1,7 +1,7 @@
 """Splines of functions of the distance, and the tensor product and scatter with weights from such a table."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -110,6 +110,21 @@ class RadialTable(nn.Module):
         w1, s1 = self.table[knot + 1].chunk(2, dim=1)
         v = 1 - u
         return v * v * (1 + 2 * u) * w0 + u * v * v * s0 + u * u * (3 - 2 * u) * w1 - u * u * v * s1
+
+
+class SplineWeights(NamedTuple):
+    """Weights w(r) of each edge, or of each pair of edges, from a table, for inference."""
+
+    table: RadialTable
+    """One function for each weight."""
+    distances: Float[Tensor, " rows"]
+    """r in Å."""
+    kind: Int[Tensor, " rows"] | None = None
+    """Which of the table's sets of functions each distance has; None for the first."""
+
+    def rows(self) -> Float[Tensor, "rows weights"]:
+        """The weights, stored."""
+        return self.table(self.distances, self.kind)
 
 
 class TabulatedProductScatter(nn.Module):

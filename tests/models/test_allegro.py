@@ -119,5 +119,7 @@ def test_fresh_network_predicts_numbers_of_order_one():
 
 def test_compilation_is_refused():
     """Its radial functions are followed by functions of other neighbours: there is nothing to tabulate."""
-    with pytest.raises(ValueError, match=r"expected a model of symnets.nn.Convolution layers.*Allegro"):
+    with pytest.raises(
+        ValueError, match=r"Allegro cannot be compiled: expected symnets\.nn\.Convolution or Attention"
+    ):
         compile(ForceField(Allegro(["H", "O"], **SMALL)))

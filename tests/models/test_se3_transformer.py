@@ -6,10 +6,11 @@ from ase.build import bulk
 from e3nn import o3
 from torch import Tensor
 
-from symnets.data import from_ase, point_cloud
+from symnets.data import build_graphs, collate, from_ase, point_cloud
 from symnets.models import ForceField, SE3Transformer
-from symnets.simulate import compile
-from symnets.testing import assert_equivariant, assert_lawful
+from symnets.ops import AttentionProduct
+from symnets.simulate import compile, compile_error
+from symnets.testing import assert_equivariant, assert_lawful, random_crystal, random_molecule
 
 SMALL = {"cutoff": 2.0, "lmax": 1, "channels": 4, "heads": 2, "layers": 2, "radial_hidden": (4,)}
 
@@ -75,9 +76,19 @@ def test_torch_func_differentiates_energies_by_weights():
         torch.testing.assert_close(gradients[name], gradient, rtol=1e-9, atol=1e-10)
 
 
-def test_compile_refuses_attention():
-    with pytest.raises(ValueError, match="expected a model of symnets"):
-        compile(ForceField(SE3Transformer(["H"], **SMALL)))
+def test_compiled_forces_agree_to_the_tolerance_and_those_of_plain_torch():
+    torch.manual_seed(0)
+    model = ForceField(SE3Transformer(["H", "O"], **SMALL | {"cutoff": 3.0})).double()
+    compiled = compile(model, tolerance=1e-3)
+    assert not [name for name, _ in compiled.named_modules() if name.endswith("attention.radial")]
+    structures = [random_molecule((1, 8), 6, seed=0), random_crystal((1, 8), 3, seed=1)]
+    graph = collate(build_graphs(structures, 3.0, dtype=torch.float64)).inputs
+    assert 0 < compile_error(model, compiled, graph).forces < 1e-3
+    fast = compiled(graph)
+    for module in compiled.modules():
+        if isinstance(module, AttentionProduct):
+            module.implementation = "plain"
+    torch.testing.assert_close(fast.forces, compiled(graph).forces, rtol=0, atol=1e-12)
 
 
 def test_options_are_checked():

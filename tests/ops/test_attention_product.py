@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from symnets.ops import AttentionLogits, AttentionSum, all_paths
+from symnets.ops import AttentionLogits, AttentionSum, RadialTable, SplineWeights, all_paths
 from tests.naive.attention import attention_logits, attention_sum
 from tests.ops.products import largest_error, relative
 
@@ -159,3 +159,32 @@ def test_heads_and_arguments_are_checked():
             torch.tensor([[0], [1]]),
             2,
         )
+
+
+@pytest.mark.parametrize("cls", [AttentionLogits, AttentionSum])
+def test_weights_from_a_table_are_interpolated(cls):
+    """Values and gradients are those of stored rows of the same splines, also if lengths alone vary."""
+    op = build(cls, "uneven channels")
+    frequencies = torch.arange(1.0, 1.0 + op.weight_numel)
+    table = RadialTable(lambda r: torch.sin(r[:, None] * frequencies) * (3 - r[:, None]) ** 2, 3.0, 20)
+    place = 2 if cls is AttentionSum else 3
+    tensors = arguments(op)
+    lengths = torch.linspace(0.3, 2.9, (EDGES + 1) // 2, requires_grad=True)
+
+    def value(weights) -> Tensor:
+        return call(op, [weights if n == place else tensor for n, tensor in enumerate(tensors)])
+
+    fused, rows = value(SplineWeights(table, lengths)), value(table(lengths))
+    assert relative(fused, rows) < 1e-12
+    variables = [lengths, *(tensor for n, tensor in enumerate(tensors) if n != place)]
+    for chosen in (variables, [lengths]):
+        found, expected = (
+            torch.autograd.grad((v**2).sum(), chosen, retain_graph=True) for v in (fused, rows)
+        )
+        assert largest_error(list(found), list(expected)) < 1e-12
+    for tensor in tensors:
+        tensor.requires_grad_(False)
+    alone = torch.autograd.grad((value(SplineWeights(table, lengths)) ** 2).sum(), lengths)
+    assert relative(alone[0], torch.autograd.grad((rows**2).sum(), lengths)[0]) < 1e-12
+    with pytest.raises(ValueError, match=f"expected a table of {op.weight_numel} functions"):
+        value(SplineWeights(RadialTable(lambda r: r[:, None], 3.0, 5), lengths.detach()))

@@ -65,7 +65,7 @@ def test_the_architecture_of_the_page_is_trained_loaded_and_lawful(
     for command in ("info FILE", "evaluate FILE mine.xyz", "relax FILE mine.xyz --steps 1 --fmax 1e9"):
         assert main(command.replace("FILE", str(path)).split()) == 0
     assert main(["compile", str(path)]) == 2  # read, but not made of the layers that can be compiled
-    assert "expected a model of symnets.nn.Convolution layers" in capsys.readouterr().err
+    assert "cannot be compiled: expected symnets.nn.Convolution" in capsys.readouterr().err
     monkeypatch.delenv("SYMNETS_CLASSES")
     names: dict[str, object] = {}
     exec(compile(blocks("python")[1], str(PAGE), "exec"), names)

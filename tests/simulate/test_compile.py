@@ -110,7 +110,7 @@ def test_models_without_convolutions_are_refused():
         def forward(self, graph):
             return (graph.pos**2).sum(1)
 
-    with pytest.raises(ValueError, match="Convolution layers"):
+    with pytest.raises(ValueError, match="Convolution or Attention layers"):
         compile(ForceField(Springs()))
 
 
