@@ -1,5 +1,6 @@
 """Frames of structure files, read one at a time: for data that are larger than memory."""
 
+import atexit
 import io
 import os
 import sqlite3
@@ -8,6 +9,7 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol, overload, runtime_checkable
+from weakref import WeakSet
 
 import ase.io
 import numpy as np
@@ -178,7 +180,9 @@ class _Database:
     """A database of ASE, by the numbers of its rows."""
 
     def __init__(self, path: Path, kind: str) -> None:
-        self.path, self.kind, self._connections = path, kind, {}
+        self.path, self.kind = path, kind
+        self._stack: ExitStack | None = None
+        self._connection: Any = None
         if kind == "db":  # without reading the structures
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
                 rows = file.execute("select id, natoms from systems order by id").fetchall()
@@ -192,15 +196,35 @@ class _Database:
         return len(self.ids)
 
     def read(self, index: int) -> Atoms:
-        # A connection made before a process was forked must neither be used nor closed in it.
-        if os.getpid() not in self._connections:
-            stack = ExitStack()
-            self._connections[os.getpid()] = stack, stack.enter_context(open_database(self.path))
-        _, database = self._connections[os.getpid()]
-        return row_to_atoms(database.get(id=int(self.ids[index])))
+        if self._stack is None:
+            self._stack = ExitStack()
+            self._connection = self._stack.enter_context(open_database(self.path))
+            _connected.add(self)
+        return row_to_atoms(self._connection.get(id=int(self.ids[index])))
+
+    def close(self) -> None:
+        """Close the connection, which the next read opens again."""
+        if self._stack is not None:
+            self._stack.close()
+            self._stack = self._connection = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_connections": {}}
+        return self.__dict__ | {"_stack": None, "_connection": None}
+
+
+_connected: WeakSet[_Database] = WeakSet()
+
+
+def _close_databases() -> None:
+    """Close all connections, since a forked process may neither use nor open again those of its parent."""
+    for database in list(_connected):
+        database.close()
+    _connected.clear()
+
+
+atexit.register(_close_databases)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_databases)
 
 
 class _Trajectory:
