@@ -17,8 +17,10 @@ def count_labels(labelled: Iterable[Collection[str]]) -> dict[str, int]:
 
 
 def counts_in_words(counts: Mapping[str, int], n_structures: int) -> str:
-    """Words such as "energies of 812 of 1,000 frames, forces of 640"; labels that no structure has are left
-    out."""
+    """Counts of labels in words, such as "energies of 812 of 1,000 frames, forces of 640".
+
+    Labels that no structure has are left out.
+    """
     present = [(_PLURAL.get(name, name), count) for name, count in counts.items() if count]
     if not present:
         return f"none in {n_structures:,} frame{'' if n_structures == 1 else 's'}"

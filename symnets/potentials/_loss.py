@@ -12,7 +12,9 @@ from symnets.training import energy_term, forces_term, stress_term, tensor_term,
 def training_loss(
     config: TrainConfig, stats: Statistics, tensors: Mapping[str, TensorStatistics] | None = None
 ) -> Loss:
-    """Loss of a structure whose mean over the training structures is
+    """Loss of each structure, whose mean is a weighted mean over the labels that are there.
+
+    The mean over the training structures is
 
         L = Σ_k λ_k (Σ_g w_g e_kg) / (Σ_g w_g),   g over the structures with label k,
 
