@@ -1,0 +1,48 @@
+"""The example from a foundation model to a compiled potential, with a small model and few steps."""
+
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from symnets.models import Compiled, ForceField, Nequix, load, save
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "foundation_to_yours.py"
+
+
+@pytest.mark.slow
+def test_the_example_ends_in_molecular_dynamics(tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("foundation_to_yours", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "foundation_to_yours", module)
+    spec.loader.exec_module(module)
+    torch.manual_seed(0)
+    small = Nequix(
+        ("O", "Cu", "Au"), cutoff=3.5, irreps="3x0e+2x1o", lmax=1, layers=2, n_basis=4, radial_hidden=(4,)
+    )
+    save(ForceField(small), tmp_path / "small.safetensors")
+    whole = module.alloy
+    monkeypatch.setattr(module, "alloy", lambda: whole(12))
+
+    def one_epoch(config, minutes):
+        return replace(config, optimizer=replace(config.optimizer, epochs=1, warmup=0))
+
+    monkeypatch.setattr(module, "planned", one_epoch)
+    options = module.Options(
+        foundation=str(tmp_path / "small.safetensors"),
+        output=tmp_path / "run",
+        steps=4,
+        n_replay=4,
+        threads=1,
+    )
+    module.main(options)
+    yours = load(tmp_path / "run" / "yours.safetensors")
+    assert isinstance(yours, Compiled)
+    assert yours.species == (29, 79)  # of the data
+    assert (tmp_path / "run" / "training" / "finetune.html").exists()
+    assert "dynamics: 4 steps of 144 atoms" in capsys.readouterr().out
