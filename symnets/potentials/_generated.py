@@ -74,7 +74,8 @@ def _crystal(numbers: Sequence[int], random: Generator) -> tuple[Atoms, str, flo
     else:
         known = reference_states[numbers[0]] or {}
         formula, lattice = symbols[0], str(known.get("symmetry"))
-        if lattice in (*_ELEMENTS, "hcp") and random.random() < 0.5:
+        simple = lattice in (*_ELEMENTS, "hcp") and known.get("basis", ()) is not None  # None: it has a basis
+        if simple and random.random() < 0.5:
             atoms = bulk(formula) if lattice == "hcp" else bulk(formula, cubic=True)
         else:
             lattice = str(random.choice(_ELEMENTS))

@@ -16,7 +16,7 @@ from symnets.models import Compiled, ForceField, Nequix, WeightUpdates, energy_n
 from symnets.observables import predictions
 from symnets.potentials import FinetuneConfig, ModelConfig, TrainConfig, _training, planned, train
 from symnets.potentials._finetune import FOUNDATION_LEVEL
-from symnets.potentials._generated import generated_structures
+from symnets.potentials._generated import _crystal, generated_structures
 from symnets.potentials._references import reference_shifts
 from symnets.potentials._replay import MixedExamples, MixedLoader, labelled_by
 from symnets.potentials._strategies import trained_names
@@ -126,6 +126,11 @@ def test_generated_structures_are_a_function_of_the_seed():
     assert {int(z) for atoms in once for z in atoms.numbers} == set(SPECIES)
     assert {bool(atoms.pbc.any()) for atoms in once} == {True, False}  # O2 is a molecule
     assert {int(z) for atoms in some(0, (29,)) for z in atoms.numbers} == {29}
+    for element in range(1, 95):  # each has lattices of its own in ASE's table
+        for seed in range(3):
+            atoms, _, _ = _crystal([element], np.random.default_rng(seed))
+            assert len(atoms) >= 4
+            assert set(atoms.numbers) == {element}
 
 
 def test_every_epoch_has_all_own_and_its_share_of_replayed_structures():
