@@ -11,8 +11,10 @@ import torch
 from ase.build import molecule
 
 from symnets.data import from_ase
-from symnets.models import ForceField, SevenNet, from_sevennet, load, save
+from symnets.models import ForceField, SevenNet, foundation_model, from_sevennet, load, save
 from symnets.models._sevennet_weights import SevenNetLayer, SevenNetWeights
+from symnets.ops import TensorProductScatter
+from symnets.simulate import compile, compile_error
 from symnets.testing import assert_lawful
 from tests.models.sevennet_reference.structures import STRUCTURES, TINY
 
@@ -57,8 +59,12 @@ def tiny(name: str) -> SevenNetWeights:
 
 @cache
 def tiny_force_field(name: str) -> ForceField:
-    """The small net in float64."""
-    return ForceField(tiny(name).model(torch.float64)).eval()
+    """The small net in float64, all but the first without kernels, which take seconds to compile."""
+    force_field = ForceField(tiny(name).model(torch.float64)).eval()
+    for module in force_field.modules():
+        if isinstance(module, TensorProductScatter) and name != NETS[0]:
+            module.implementation = "plain"
+    return force_field
 
 
 def assert_agrees(force_field: ForceField, atoms: Any, expected: dict[str, Any], start: str) -> None:
@@ -104,6 +110,30 @@ def test_conversion_says_what_it_needs() -> None:
             from_sevennet("7net-0", modality="PBE")
 
 
+def test_foundation_models_are_converted_once_for_their_fidelity(monkeypatch, tmp_path) -> None:
+    calls = []
+
+    def convert(checkpoint: str, *, modality: str | None) -> ForceField:
+        calls.append((checkpoint, modality))
+        return tiny_force_field("fidelities")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("SYMNETS_DATA", raising=False)
+    monkeypatch.setattr("symnets.models._from_sevennet.from_sevennet", convert)
+    for _ in range(2):
+        assert foundation_model("7net-mf-0-r2scan").species == (1, 6, 8)
+    assert calls == [("7net-mf-0", "R2SCAN")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["solid harmonics", "fidelities"])
+def test_compiled_nets_have_the_same_forces(name: str) -> None:
+    force_field = tiny_force_field(name)
+    compiled = compile(force_field, tolerance=1e-3)
+    graph = from_ase(TINY["crystal"], force_field.cutoff, dtype=torch.float64)
+    assert compile_error(force_field, compiled, graph).forces < 1e-3
+
+
 @pytest.mark.parametrize("parity", [False, True])
 def test_laws(parity: bool) -> None:
     """Rotations always; reflections where parity is kept."""
@@ -111,6 +141,15 @@ def test_laws(parity: bool) -> None:
     irreps = ("4x0e", "4x0e+3x1o+2x2e", "4x0e") if parity else SMALL["irreps"]
     model = SevenNet(["H", "C", "O"], **{**SMALL, "irreps": irreps}, parity=parity, switch_on=3.0)
     assert_lawful(ForceField(model).eval(), without=() if parity else ("reflection",))
+
+
+def test_laws_of_solid_harmonics_and_biases() -> None:
+    torch.manual_seed(0)
+    model = SevenNet(["H", "C", "O"], **SMALL, switch_on=3.0, solid_harmonics=True, bias=True)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter)
+    assert_lawful(ForceField(model).eval(), without=("reflection",))
 
 
 def test_without_parity_mirror_images_differ() -> None:
