@@ -17,6 +17,7 @@ SMALL = {"cutoff": 4.0, "channels": 4, "layers": 4, "radial_hidden": (8,), "mean
 OWN = {
     "Allegro": {"layers": 3, "latent": 8, "hidden": (8,)},
     "MACE": {"layers": 2},
+    "Nequix": {"irreps": "4x0e+3x1o+2x2e", "lmax": 2},
     "SE3Transformer": {"layers": 3, "heads": 2},
     "SevenNet": {"irreps": ("4x0e", *["4x0e+3x1o+2x2e"] * 3, "4x0e"), "parity": True, "switch_on": 3.0},
     "TensorFieldNetwork": {"lmax": 1},

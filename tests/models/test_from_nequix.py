@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import bulk
 
 from symnets.data import from_ase
-from symnets.models import NEQUIX, from_nequix, load, save
+from symnets.models import NEQUIX, Compiled, from_nequix, load, save
+from symnets.simulate import SymnetsCalculator, compile_error, relax
 from tests.models.small_nequix import small_file
 
 REFERENCE = json.loads((Path(__file__).parent / "nequix_reference.json").read_text("utf-8"))
@@ -32,6 +34,21 @@ def test_published_models_have_the_energies_forces_and_stress_of_nequix(name: st
         assert np.abs(found.forces.numpy() - expected["forces"]).max() < 1e-5, structure  # eV/Å
         if expected["stress"] is not None:
             assert np.abs(found.stress[0].numpy() - expected["stress"]).max() < 1e-6, structure  # eV/Å³
+
+
+@needs_weights
+@pytest.mark.slow
+def test_published_models_are_compiled_and_relax_crystals() -> None:
+    force_field = from_nequix("nequix-mp-1", dtype=torch.float64)
+    tables = Compiled(force_field.energy_model, 1000)  # `compile` may choose more: its clusters are denser
+    for structure in ("Cu", "NaCl", "benzene"):
+        atoms = Atoms(**REFERENCE["structures"][structure])
+        graph = from_ase(atoms, cutoff=force_field.cutoff, dtype=torch.float64)
+        assert compile_error(force_field, tables, graph).forces < 1e-4, structure
+    result = relax(bulk("Cu", a=3.7), SymnetsCalculator(tables), cell=True)
+    assert result.converged
+    lattice_constant = (4 * result.atoms.get_volume()) ** (1 / 3)
+    assert abs(lattice_constant - 3.632) < 0.03  # Å, of PBE (Haas, Tran and Blaha 2009)
 
 
 @needs_weights

@@ -23,7 +23,8 @@ def float64():
 def trained(norm: torch.nn.Module) -> torch.nn.Module:
     """The layer with random weights, biases and running averages."""
     for tensor in [*norm.parameters(), *norm.buffers()]:
-        tensor.data.copy_(torch.rand_like(tensor) + 0.5)
+        if tensor.is_floating_point():
+            tensor.data.copy_(torch.rand_like(tensor) + 0.5)
     return norm
 
 

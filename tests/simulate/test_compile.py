@@ -9,7 +9,7 @@ from ase.build import bulk, molecule
 
 from symnets.cli import main
 from symnets.data import build_graphs, collate
-from symnets.models import MACE, Compiled, ForceField, Invariant, NequIP, WithZBL, load, save
+from symnets.models import MACE, Compiled, ForceField, Invariant, NequIP, Nequix, WithZBL, load, save
 from symnets.nn import Convolution
 from symnets.simulate import SymnetsCalculator, compile, compile_error
 
@@ -36,8 +36,11 @@ def graph(dtype: torch.dtype = torch.float64):
         ForceField(WithZBL(nequip().energy_model)).eval(),
         ForceField(Invariant(["H", "C", "O", "Cu"], **SMALL)).eval(),
         ForceField(MACE(["H", "C", "O", "Cu"], **SMALL)).eval(),
+        ForceField(
+            Nequix(["H", "C", "O", "Cu"], cutoff=4.0, layers=2, irreps="4x0e+3x1o+2x2e", lmax=2)
+        ).eval(),
     ],
-    ids=["nequip", "no parity", "zbl", "invariant", "mace"],
+    ids=["nequip", "no parity", "zbl", "invariant", "mace", "nequix"],
 )
 def test_forces_are_those_of_the_model_to_the_tolerance(model):
     compiled = compile(model, tolerance=1e-4)
