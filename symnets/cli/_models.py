@@ -74,7 +74,8 @@ def _table(models: list[FoundationModel]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("name", style="cyan", no_wrap=True)
     for title in ("elements", "trained on", "theory", "licence", "MB", "weights", "cached"):
-        table.add_column(title, justify="right" if title in ("elements", "MB", "weights") else "left")
+        number = title in ("elements", "MB", "weights")
+        table.add_column(title, justify="right" if number else "left", no_wrap=True)
     for model in models:
         table.add_row(
             model.name,
