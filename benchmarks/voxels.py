@@ -12,9 +12,10 @@ Layers between scalars, vectors and tensors of degree 2, kernel size 5, float32,
 Forward passes are without gradients and in evaluation mode, where escnn keeps its kernel; steps are forward
 and backward with respect to weights and input. The peer is `R3Conv` of escnn 1.0.11 with SO(3), whose default
 kernels have shells at radii 0, 1 and 2 and degrees up to 4, and more weights. The methods alternate, each
-waiting for the other; a ratio is the median over rounds of escnn's time divided by ours. It needs the extra
-`bench`. Environment of escnn: `pip install torch==2.13.0 "numpy<2" "scipy<1.15" joblib autograd pymanopt`,
-then `pip install --no-deps escnn==1.0.11 lie_learn`; py3nj, which does not build here, is optional.
+waiting for the other; a ratio is the median over rounds of escnn's time divided by that of symnets, and its
+quartiles tell a tie from a difference. It needs the extra `bench`. Environment of escnn:
+`pip install torch==2.13.0 "numpy<2" "scipy<1.15" joblib autograd pymanopt`, then
+`pip install --no-deps escnn==1.0.11 lie_learn`; py3nj, which does not build here, is optional.
 """
 
 import json
@@ -46,7 +47,7 @@ class Benchmark:
 
     escnn: str | None = None
     """Python of an environment with escnn."""
-    rounds: int = 9
+    rounds: int = 15
     size: int = 5
     output: Path = HERE / "results" / "voxels.json"
 
@@ -104,6 +105,8 @@ class Benchmark:
                 row[f"{name}_escnn_seconds"] = round(statistics.median(theirs), 5)
                 ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
                 row[f"{name}_escnn_over_symnets"] = round(statistics.median(ratios), 2)
+                quartiles = statistics.quantiles(ratios)[::2]
+                row[f"{name}_quartiles_of_ratios"] = [round(quartile, 2) for quartile in quartiles]
         if peer is not None:
             assert peer.stdin is not None
             peer.stdin.close()
