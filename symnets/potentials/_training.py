@@ -13,7 +13,7 @@ from symnets.config import write_config
 from symnets.data import AtomGraph, Loader, Statistics
 from symnets.device import usable_device
 from symnets.files import expanded, locked
-from symnets.models import ForceField
+from symnets.models import ForceField, TensorModel
 from symnets.potentials._config import TrainConfig
 from symnets.potentials._data import load_data
 from symnets.potentials._finetune import BestFinetuned, Start, load_foundation, start_finetuning
