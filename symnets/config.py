@@ -147,7 +147,8 @@ def check_keys(cls: type, values: Mapping[Any, Any], where: str, prefix: str = "
                 inner = variant(value)
             except ValueError as error:
                 raise ValueError(f"{where}: {name}.{error}") from error
-        inner = next((kind for kind in get_args(inner) if is_dataclass(kind)), inner)  # such as C | None
+        if get_origin(inner) is not dict:
+            inner = next((kind for kind in get_args(inner) if is_dataclass(kind)), inner)  # such as C | None
         if isinstance(value, Mapping) and is_dataclass(inner):
             check_keys(inner, value, where, f"{name}.")  # pyright: ignore[reportArgumentType]
         if isinstance(value, Mapping) and get_origin(inner) is dict and is_dataclass(get_args(inner)[1]):

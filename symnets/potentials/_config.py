@@ -16,9 +16,9 @@ class DataConfig:
     """Structures to train and validate on."""
 
     train: str | list[str]
-    """Training structures: files that ASE reads, folders, globs such as `runs/*/OUTCAR`, or ASE databases (.db,
-    .aselmdb); sought here, then in the folder SYMNETS_DATA. Any frame may lack any label: losses and errors
-    are means over what is there."""
+    """Training structures: files that ASE reads, folders, globs such as `runs/*/OUTCAR`, or ASE databases
+    (.db, .aselmdb); sought here, then in the folder SYMNETS_DATA. Any frame may lack any label: losses and
+    errors are means over what is there."""
     validation: str | list[str] | None = None
     """Validation structures, as `train`; by default `n_validation` structures are set aside from the training
     structures."""
