@@ -1,6 +1,7 @@
 """read_weights: weights and settings of a model that mace-torch has built."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import torch
 from e3nn import o3
@@ -11,6 +12,7 @@ from symnets.names import did_you_mean
 from symnets.nn import SILU_NORM
 from symnets.ops import release_sign
 
+T = TypeVar("T")
 _MODELS = ("MACE", "ScaleShiftMACE")
 _BLOCKS = {
     "RealAgnosticInteractionBlock": (False, False),
@@ -142,7 +144,7 @@ def _arguments(model: Any) -> dict[str, Any]:
         "cutoff": float(model.r_max),
         "lmax": layers[0].irreps_out.lmax,
         "feature_lmax": irreps[0].lmax if len(layers) > 1 else 0,
-        "correlation": tuple(
+        "correlation": _one_or_each(
             int(product.symmetric_contractions.contractions[0].correlation) for product in model.products
         ),
         "channels": irreps[0][0].mul,
@@ -152,12 +154,18 @@ def _arguments(model: Any) -> dict[str, Any]:
         "envelope_order": int(embedding.cutoff_fn.p),
         "distance_transform": None if transform is None else _TRANSFORMS[type(transform).__name__],
         "radial_hidden": tuple(layers[0].conv_tp_weights.hs[1:-1]),
-        "self_connection": tuple(self_connection for self_connection, _ in kinds),
-        "density_normalization": tuple(density for _, density in kinds),
+        "self_connection": _one_or_each(self_connection for self_connection, _ in kinds),
+        "density_normalization": _one_or_each(density for _, density in kinds),
         "readout_hidden": _readout_hidden(model),
         "irreps_last": str(irreps[-1]) if len(irreps[-1]) > 1 else None,
         "mean_neighbors": float(layers[0].avg_num_neighbors),
     }
+
+
+def _one_or_each(values: Iterable[T]) -> T | tuple[T, ...]:
+    """The value that all layers have, or that of each."""
+    by_layer = tuple(values)
+    return by_layer[0] if len(set(by_layer)) == 1 else by_layer
 
 
 def _readout_hidden(model: Any) -> tuple[int, ...]:
