@@ -73,7 +73,7 @@ class SevenNetWeights:
             model.embedding.copy_(self._embedding(order))
             for number, (layer, interaction) in enumerate(zip(self.layers, model.interactions, strict=True)):
                 self._fill(number, layer, interaction, order)  # pyright: ignore[reportArgumentType]
-            for blocks, linear in zip((first, second), model.readout, strict=True):
+            for blocks, linear in zip((first, second), model.readout.children(), strict=True):
                 copy_blocks(linear, blocks)  # pyright: ignore[reportArgumentType]
         return model
 

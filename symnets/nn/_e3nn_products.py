@@ -52,7 +52,7 @@ def _linear_views(block: Linear, module: o3.Linear) -> Views:
         scale = path.path_weight * ours.shape[0] ** 0.5
         yield ours.split(rows[path.i_out])[place], theirs, scale
     if block.bias is not None:
-        yield block.bias, module.bias, 1.0
+        yield block.bias, module.get_parameter("bias"), 1.0
 
 
 def _check_product(module: o3.TensorProduct) -> None:

@@ -8,6 +8,7 @@ from symnets.nn import MLP, Edges, PairInteraction
 from symnets.nn._mlp import SILU_NORM
 from symnets.nn._pair_interaction import RESIDUAL
 from symnets.ops import to_e3nn
+from tests.naive.e3nn_signs import with_common_signs
 
 
 def mlp(net: MLP, x: Tensor) -> Tensor:
@@ -40,7 +41,7 @@ def product(irreps_in1: o3.Irreps, irreps_in2: o3.Irreps, targets: o3.Irreps) ->
                 if out in a * b:
                     instructions.append((i, j, len(slots), "uuu", False))
                     slots.append((mul, out))
-    return o3.TensorProduct(irreps_in1, irreps_in2, slots, instructions)
+    return with_common_signs(o3.TensorProduct(irreps_in1, irreps_in2, slots, instructions))
 
 
 def pair_interaction(

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from symnets.nn import Attention, Linear
 from symnets.ops import AttentionProduct, from_e3nn, to_e3nn
+from tests.naive.e3nn_signs import with_common_signs
 
 
 def messages(product: AttentionProduct, x: Tensor, y: Tensor, w: Tensor, sender: Tensor) -> Tensor:
@@ -20,7 +21,7 @@ def messages(product: AttentionProduct, x: Tensor, y: Tensor, w: Tensor, sender:
         shared_weights=False,
         internal_weights=False,
     )
-    return e3nn(x[sender], y, w)
+    return with_common_signs(e3nn)(x[sender], y, w)
 
 
 def by_heads(rows: Tensor, irreps: o3.Irreps, heads: int) -> list[Tensor]:

@@ -9,6 +9,7 @@ from symnets.models import EGNN
 from symnets.models._tensor_field_network import SMOOTHING, TensorFieldLayer
 from symnets.nn import Edges, polynomial_envelope
 from symnets.ops import to_e3nn
+from tests.naive.e3nn_signs import with_common_signs
 
 silu = torch.nn.functional.silu
 
@@ -54,6 +55,7 @@ def tensor_field_layer(
         shared_weights=False,
         internal_weights=False,
     )
+    with_common_signs(tensor_product)
     mixed = to_e3nn(layer.before(features), irreps)
     n = len(features)
     sums = [torch.zeros(n, mul, ir.dim, dtype=features.dtype) for mul, ir in plan.slots]

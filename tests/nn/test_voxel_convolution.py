@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, jacrev, vmap
 
 from symnets.nn import VoxelConvolution
+from symnets.ops import wigner_3j
 from tests.voxels import cube_group
 
 IRREPS_IN, IRREPS_OUT = "2x0e+1x0o+2x1o+1x2e", "2x0e+1x1o+1x1e+1x2e"
@@ -106,7 +107,7 @@ def slow_kernel(conv: VoxelConvolution) -> Tensor:
                 ir.l, y, normalize=False
             )
             values = values * ir.dim**0.5 / values.norm()
-            coupling = ir_out.dim**0.5 * o3.wigner_3j(ir_in.l, ir.l, ir_out.l)
+            coupling = ir_out.dim**0.5 * wigner_3j(ir_in.l, ir.l, ir_out.l)
             functions.append(next(weights) * torch.einsum("imo,xyzm->oixyz", coupling, values))
     return torch.stack(functions).sum(0) / len(functions) ** 0.5
 

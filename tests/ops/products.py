@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from symnets.ops import TensorProductScatter, from_e3nn, to_e3nn
+from tests.naive.e3nn_signs import with_common_signs
 
 Arguments = tuple[Tensor, Tensor, Tensor, Tensor, int]
 
@@ -36,6 +37,7 @@ class Case(NamedTuple):
             **self.normalizations,
         )
         torch.set_default_dtype(before)
+        with_common_signs(product)
         in1, in2, out = self.irreps
 
         def scattered(x: Tensor, y: Tensor, w: Tensor, edge_index: Tensor, n: int) -> Tensor:
