@@ -72,7 +72,7 @@ def test_tensors_are_trained_evaluated_and_calculated_without_energies(file, cap
     config = configuration(file)
     state = train(config, progress=False, summary=True)
     printed = capsys.readouterr().err
-    assert re.search("dipole of 6, charges of 18, alpha of [56]", printed)
+    assert re.search("dipole of 6 of 6 frames, alpha of [56]; charges of 18 of 18 atoms", printed)
     row = state.history.rows[-1]
     expected = {
         "dipole_mae",
@@ -171,7 +171,9 @@ def test_missing_columns_are_named_with_those_present(file, capsys):
         train(configuration(file, tensors={"q": {"irreps": "1x2e", "key": "quad"}}), progress=False)
     with pytest.raises(ValueError, match="alpha: expected 5 numbers per structure, got shape"):
         train(configuration(file, tensors={"alpha": {"irreps": "1x2e"}}), progress=False)
-    with pytest.raises(ValueError, match=r"no energy under the key 'energy'.*set loss\.energy to 0"):
+    with pytest.raises(
+        ValueError, match=r"none of the 6 structures for training has an energy.*set loss\.energy to 0"
+    ):
         train(configuration(file, loss={"energy": 1, "forces": 0}), progress=False)
 
 
