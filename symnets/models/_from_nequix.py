@@ -34,6 +34,38 @@ _AFTER_GATE = _GATE_NORM / SILU_NORM
 """Factor of the linear layers that read the result of a gate, by which all its channels are multiplied."""
 _REQUIRED = {"layer_norm": True, "index_weights": False}
 """Settings of Nequix of which `Nequix` represents one value only."""
+_READ = (
+    *(
+        "atomic_numbers",
+        "cutoff",
+        "hidden_irreps",
+        "lmax",
+        "n_layers",
+        "radial_basis_size",
+        "radial_mlp_size",
+    ),
+    *("radial_mlp_layers", "radial_polynomial_p", "avg_n_neighbors", "shift", "scale"),
+)
+"""Settings that describe the model."""
+_OF_TRAINING = {
+    *("atom_energies", "avg_n_edges", "avg_n_nodes", "batch_size", "cache_dir", "checkpoint_grad_energy"),
+    *("ema_decay", "energy_weight", "extra_energy_weight", "extra_force_weight", "extra_stress_weight"),
+    *("extra_train_path", "extra_train_steps", "extra_val_frac", "extra_val_path", "finetune_from"),
+    *(
+        "force_weight",
+        "grad_clip_norm",
+        "hessian_weight",
+        "kernel",
+        "learning_rate",
+        "log_every",
+        "loss_type",
+    ),
+    *("max_n_edges", "max_n_nodes", "mlp_init_scale", "n_epochs", "n_graph", "optimizer"),
+    *("readout_initialization", "resume_from", "state_path", "stress_weight", "train_path", "val_every"),
+    *("val_path", "valid_frac", "valid_path", "wandb_run_id", "warmup_epochs", "warmup_factor"),
+    "weight_decay",
+}
+"""Settings that do not change the model; the array of reference energies follows in the file."""
 
 
 def from_nequix(name_or_path: str | Path, *, dtype: torch.dtype = torch.float32) -> ForceField:
@@ -107,11 +139,18 @@ def read_nequix(path: Path) -> tuple[dict[str, Any], Iterator[NDArray[Any]]]:
 @torch.no_grad()
 def _model(settings: Mapping[str, Any], arrays: Iterator[NDArray[Any]], name: str) -> Nequix:
     """The symnets model with the weights of a file."""
-    for key, value in _REQUIRED.items():
-        if settings.get(key) != value:
-            raise ValueError(
-                f"{name}: expected {key} = {value}, got {settings.get(key)}, which symnets cannot represent"
-            )
+    if missing := [key for key in _READ if key not in settings]:
+        raise ValueError(f"{name}: the settings lack {', '.join(missing)}")
+    different = [
+        f"{key} = {value}, got {settings.get(key)}"
+        for key, value in _REQUIRED.items()
+        if settings.get(key) != value
+    ]
+    if different:
+        raise ValueError(f"{name}: expected {'; '.join(different)}, which symnets cannot represent")
+    if unknown := settings.keys() - {*_READ, *_REQUIRED, *_OF_TRAINING}:
+        options = ", ".join(f"{key} = {settings[key]!r:.40}" for key in sorted(unknown))
+        raise ValueError(f"{name}: the settings have options that may change the model: {options}")
     try:
         species = [int(number) for number in settings["atomic_numbers"]]
         references = _checked(next(arrays), (len(species),), f"{name}: array 0")
@@ -128,8 +167,8 @@ def _model(settings: Mapping[str, Any], arrays: Iterator[NDArray[Any]], name: st
             shift=(float(settings["shift"]) + references).tolist(),
             scale=float(settings["scale"]),
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{name}: the settings lack {error}, or have a value of a wrong kind") from error
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"{name}: a setting has a value of a wrong kind: {error}") from error
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     if species != list(model.species):
@@ -138,7 +177,7 @@ def _model(settings: Mapping[str, Any], arrays: Iterator[NDArray[Any]], name: st
     # some files is read by nobody.
     layers = zip(model.interactions, [1.0, *[_AFTER_GATE] * (len(model.interactions) - 1)], strict=True)
     places = [place for layer, factor in layers for place in _places(layer, factor)]  # pyright: ignore
-    places.append((model.readout.weights[0], _AFTER_GATE))
+    places.append((model.readout.weights[0], _AFTER_GATE))  # pyright: ignore[reportIndexIssue]
     for number, (place, factor) in enumerate(places, start=1):
         array = _checked(next(arrays), tuple(place.shape), f"{name}: array {number}")
         place.copy_(factor * torch.from_numpy(array))

@@ -81,6 +81,9 @@ def test_a_file_becomes_a_force_field_that_is_saved_and_loaded(tmp_path) -> None
     [
         ({"index_weights": True}, None, "index_weights = False, got True"),
         ({"layer_norm": False}, None, "layer_norm = True, got False"),
+        ({"layer_norm": False, "index_weights": True}, None, "True, got False; index_weights = False"),
+        ({"zbl": True, "activation": "gelu"}, None, "model: activation = 'gelu', zbl = True"),
+        ({"kernel": True, "n_epochs": 6}, lambda arrays: arrays[:-1], "damaged or missing"),
         ({"hidden_irreps": "4x0e + 3x1o"}, None, "expected shape"),
         ({"hidden_irreps": "cats"}, None, "cats"),
         ({"cutoff": None}, None, "wrong kind"),
