@@ -4,18 +4,19 @@ import atexit
 import io
 import os
 import sqlite3
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, Protocol, overload, runtime_checkable
+from typing import Any, overload
 from weakref import WeakSet
 
 import ase.io
 import numpy as np
 from ase import Atoms
 from ase.io.formats import get_compression
-from ase.io.trajectory import Trajectory
+from ase.io.trajectory import TrajectoryReader
 from numpy.typing import NDArray
 
 from symnets.data._frame_labels import LabelKeys, label_frame
@@ -25,19 +26,20 @@ from symnets.data._structure_keys import is_isolated_atom
 from symnets.data._structure_text import check_extxyz, encoding_of
 
 
-@runtime_checkable
-class _File(Protocol):
+class _File(ABC):
     """A file whose frames are read one at a time."""
 
     kind: str
-    sizes: NDArray[np.int32] | None
+    sizes: NDArray[np.int32] | None = None
     """Number of atoms of each frame; None if that is not known without reading the frames."""
 
-    def __len__(self) -> int: ...
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of frames."""
 
+    @abstractmethod
     def read(self, index: int) -> Atoms:
-        """A frame as ASE reads it."""
-        ...
+        """Read a frame as ASE reads it."""
 
 
 class Frames(Sequence[Atoms]):
@@ -139,7 +141,7 @@ def _opened(path: Path, *, in_kbar: bool) -> _File:
     return _Single(path, in_kbar=in_kbar)
 
 
-class _Extxyz:
+class _Extxyz(_File):
     """Extended XYZ, by the places where its frames begin."""
 
     kind = "extxyz"
@@ -165,7 +167,7 @@ class _Extxyz:
         self.starts, self.sizes = starts, sizes
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return len(self.starts) - 1
 
     def read(self, index: int) -> Atoms:
         with self.path.open("rb") as file:
@@ -176,7 +178,7 @@ class _Extxyz:
         return atoms
 
 
-class _Database:
+class _Database(_File):
     """A database of ASE, by the numbers of its rows."""
 
     def __init__(self, path: Path, kind: str) -> None:
@@ -227,25 +229,26 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_close_databases)
 
 
-class _Trajectory:
+class _Trajectory(_File):
     """A trajectory of ASE, which has an index of its own."""
 
-    kind, sizes = "traj", None
+    kind = "traj"
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with Trajectory(str(path)) as frames:
+        with TrajectoryReader(str(path)) as frames:
             self.length = len(frames)
 
     def __len__(self) -> int:
         return self.length
 
     def read(self, index: int) -> Atoms:
-        with Trajectory(str(self.path)) as frames:
-            return frames[index]
+        with TrajectoryReader(str(self.path)) as frames:
+            atoms: Any = frames[index]
+        return atoms
 
 
-class _Single:
+class _Single(_File):
     """A file of one structure in any other format that ASE reads."""
 
     def __init__(self, path: Path, *, in_kbar: bool) -> None:

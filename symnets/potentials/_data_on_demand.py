@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from ase import Atoms
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -51,7 +52,9 @@ def open_frames(files: Sequence[Path], data: DataConfig, needed: Collection[str]
     return Frames(files, keys, require=needed if data.require_all else ())
 
 
-def look_through(config: TrainConfig, parts: Sequence[tuple[Frames, Sequence[int]]]) -> tuple[Looked, Looked]:
+def look_through(
+    config: TrainConfig, parts: Sequence[tuple[Frames, NDArray[np.int64]]]
+) -> tuple[Looked, Looked]:
     """Training and validation graphs, made on demand, after one pass through all of them.
 
     Their summaries and hash are found by the worker processes of the configuration; a bar on a terminal shows

@@ -12,7 +12,7 @@ from symnets.potentials import load_data, train
 from symnets.potentials._identity import data_digest
 
 
-@pytest.fixture(params=["xyz", "db"])
+@pytest.fixture(params=["xyz", pytest.param("db", marks=pytest.mark.slow)])
 def lacking(copper, request, tmp_path):
     """The copper frames as extended XYZ or as a database; every third lacks the stress, one the energy."""
     frames = ase.io.read(copper, ":")
