@@ -32,8 +32,9 @@ from symnets.potentials._generated import generated_structures
 
 TRAIN, TEST = "replay.xyz", "replay_test.xyz"
 """Files of replayed structures in the folder of the training."""
-_STRONGEST, _TENSEST = 15.0, 0.6
-"""Largest force component in eV/Å and stress component in eV/Å³ of generated structures."""
+_STRONGEST, _TENSEST = 5.0, 0.15
+"""Largest force component in eV/Å and stress component in eV/Å³ of generated structures: a few that are
+further from equilibrium would decide every step of the training."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _origin(finetune: FinetuneConfig, force_field: ForceField, elements: Sequenc
         if not name.endswith("atomic_energy.shift"):  # fitted, and so known up to rounding
             weights.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     shift = energy_network(force_field.energy_model).atomic_energy.shift
-    options = finetune.replay, finetune.n_replay, finetune.n_replay_test
+    options = finetune.replay, finetune.n_replay, finetune.n_replay_test, _STRONGEST, _TENSEST
     values = {
         "options": options,
         "elements": list(elements),
