@@ -73,8 +73,13 @@ def configuration(name: str, folder: str, threads: int) -> TrainConfig:
         optimizer = OptimizerConfig(method="Muon", learning_rate=0.01, batch_size=2)
         return replace(config, model=SCRATCH, optimizer=optimizer)
     finetune = FinetuneConfig(FOUNDATION, replay="generated" if kind == "replay" else None)
+    batch_size = (1 if germanium else 4) * (2 if kind == "replay" else 1)  # of 64 atoms, and of 15
     optimizer = OptimizerConfig(
-        learning_rate=3e-4, batch_size=2 if kind == "replay" else 1, warmup=20, average=0.99, clip_norm=10.0
+        learning_rate=3e-4 if germanium else 5e-4,  # more steps fit into the time
+        batch_size=batch_size,
+        warmup=20,
+        average=0.99,
+        clip_norm=10.0,
     )
     return replace(config, finetune=finetune, optimizer=optimizer)
 
