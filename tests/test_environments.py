@@ -27,6 +27,7 @@ from mace.modules import RealAgnosticResidualInteractionBlock, ScaleShiftMACE
 from symnets.models import from_mace
 
 torch.manual_seed(0)
+torch.set_default_dtype(torch.float64)  # of its Clebsch-Gordan coefficients
 peer = ScaleShiftMACE(
     r_max=4.0, num_bessel=4, num_polynomial_cutoff=5, max_ell=2, num_interactions=2, num_elements=2,
     interaction_cls=RealAgnosticResidualInteractionBlock,
@@ -34,7 +35,7 @@ peer = ScaleShiftMACE(
     hidden_irreps=o3.Irreps("4x0e+4x1o"), MLP_irreps=o3.Irreps("4x0e"), atomic_energies=np.zeros(2),
     avg_num_neighbors=2.0, atomic_numbers=[1, 8], correlation=2, gate=torch.nn.functional.silu,
     atomic_inter_scale=1.0, atomic_inter_shift=0.0,
-).double()
+)
 converted = from_mace(peer, dtype=torch.float64)
 calculator = MACECalculator(models=[peer], device="cpu", default_dtype="float64")
 """,
