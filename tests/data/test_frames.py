@@ -46,8 +46,8 @@ def labelled(n=7):
 
 
 def written(path, frames):
-    if path.suffix == ".db":
-        with ase.db.connect(path) as database:
+    if path.suffix in (".db", ".aselmdb"):
+        with ase.db.connect(str(path), type=path.suffix[1:]) as database:
             for atoms in frames:
                 database.write(atoms, key_value_pairs={"config_type": atoms.info["config_type"]})
     else:
@@ -64,8 +64,10 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(value, other.calc.results[name])
 
 
-@pytest.mark.parametrize("kind", ["xyz", "db", "traj"])
+@pytest.mark.parametrize("kind", ["xyz", "db", "aselmdb", "traj"])
 def test_frames_are_those_that_are_read_at_once(kind, tmp_path):
+    if kind == "aselmdb":
+        pytest.importorskip("ase_db_backends")
     paths = [written(tmp_path / f"{name}.{kind}", labelled(n)) for name, n in (("a", 7), ("b", 4))]
     frames = Frames(paths)
     expected = read_files(paths)
@@ -76,6 +78,8 @@ def test_frames_are_those_that_are_read_at_once(kind, tmp_path):
         assert_equal(frames[index], atoms)
     assert [len(atoms) for atoms in frames[2:5]] == [3, 1, 4]
     assert frames.isolated().tolist() == [3, 11]
+    (there,) = Workers(lambda index: frames[index].positions, 1).map([5])  # of a file that is open here
+    np.testing.assert_array_equal(there, expected[5][1].positions)
     copy = pickle.loads(pickle.dumps(frames))  # as workers get them where Python does not fork
     assert_equal(copy[5], expected[5][1])
 
