@@ -20,6 +20,7 @@ from symnets.potentials._generated import _crystal, generated_structures
 from symnets.potentials._references import reference_shifts
 from symnets.potentials._replay import MixedExamples, MixedLoader, labelled_by
 from symnets.potentials._strategies import trained_names
+from symnets.report import Table
 from symnets.simulate import compile
 
 SPECIES = (8, 29, 79)
@@ -46,9 +47,14 @@ def config(config, foundation):
 @pytest.fixture
 def without_report(monkeypatch):
     """Training without the report, whose plots take longer than the steps."""
-    tables = []
-    monkeypatch.setattr(_training, "finetune_report", lambda *inputs: tables.append(inputs))
-    return tables
+    reports = []
+
+    def report(*inputs):
+        reports.append(inputs)
+        return Table(("RMSE",), [])
+
+    monkeypatch.setattr(_training, "finetune_report", report)
+    return reports
 
 
 def own_labels(foundation, structures):
