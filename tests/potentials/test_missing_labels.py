@@ -76,11 +76,6 @@ def test_a_file_with_all_kinds_of_missing_labels_trains_and_evaluates(over, fram
     assert report["labelled"] == {"energy": 9, "forces": 9, "stress": 5}
     assert (report["n_structures"], report["n_isolated_atoms"]) == (16, 1)
     assert [report["errors"][name]["n"] for name in ("energy", "forces", "stress")] == [9, 9 * 12, 5 * 9]
-    assert main(["evaluate", str(model), str(tmp_path / "mixed.xyz"), str(config.data.validation)]) == 0
-    out = " ".join(capsys.readouterr().out.split())
-    assert "mixed.xyz and 1 more: 32 structures" in out
-    assert "labels: energies of 25 of 32 frames, forces of 25, stress of 21" in out
-    assert "1 isolated atom (config_type=IsolatedAtom) left out" in out
 
 
 def test_strictness_on_demand(over, frames):
