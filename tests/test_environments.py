@@ -41,7 +41,9 @@ calculator = MACECalculator(models=[peer], device="cpu", default_dtype="float64"
 """,
     "nequip": """
 from nequip.model import NequIPGNNModel
+from nequip.utils.global_state import set_global_state
 
+set_global_state()
 peer = NequIPGNNModel(
     seed=0, model_dtype="float32", compile_mode="eager", r_max=4.0, type_names=["H", "O"], num_layers=2,
     l_max=1, parity=True, num_features=4, avg_num_neighbors=2.0,
