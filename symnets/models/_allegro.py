@@ -38,12 +38,13 @@ class Allegro(EnergyModel):
         A_i = Σ_k w(x_ik) Y(r̂_ik),     T_ij = V_ij ⊗ A_i,
         x_ij ← x_ij + u(r_ij) MLP(x_ij, scalars of T_ij),     V_ij ← linear(T_ij),
 
-    up to constants. The energy of an atom is a linear function of Σ_j x_ij. Features of one centre are never
-    read by another: whatever the number of layers, an atom's energy depends only on the atoms within the
-    cutoff. So atoms of one structure can be computed by different machines that know only the positions of
-    neighbours. L layers correlate up to L + 2 atoms explicitly, and all neighbours through the MLPs.
+    up to constants, with spherical harmonics Y, a linear function w and an envelope u that goes to zero at
+    the cutoff. The energy of an atom is a linear function of Σ_j x_ij. Features of one centre are never read
+    by another: whatever the number of layers, an atom's energy depends only on the atoms within the cutoff.
+    So different machines can compute the atoms of one structure if each knows the positions of their
+    neighbours. The tensor products of L layers correlate up to L + 2 atoms, the MLPs all neighbours.
 
-    The cost of an edge is higher than in message passing, whose features belong to atoms.
+    The cost of an edge is higher than in message passing, where only atoms have features.
 
     Source: Musaelian et al. 2023, Nature Communications 14, 579 (arXiv:2204.05249). Differences: vectors of
     the species of a pair multiply its radial basis instead of being further inputs of the first MLP, and the
@@ -58,7 +59,8 @@ class Allegro(EnergyModel):
         layers: number of layers.
         parity: whether V_ij has both parities for every l; otherwise only the parity of spherical harmonics,
             p = (-1)^l. The energy is invariant under O(3) in both cases. Irreps that cannot contribute to the
-            features after the last layer are left out: for energies, the additional ones need three layers.
+            features after the last layer are left out: for energies, both choices are equal with fewer than
+            three layers.
         n_basis: number of radial basis functions.
         hidden: widths of the hidden layers of the MLPs.
         irreps_last: irreps of the features after the last layer, even scalars first, such as "64x0e+16x1o",
@@ -164,11 +166,12 @@ class Allegro(EnergyModel):
 def hidden_irreps(
     irreps_filter: o3.Irreps, last: o3.Irreps, layers: int, parity: bool
 ) -> list[list[o3.Irrep]]:
-    """Irreps of the tensors after each layer but the last: those that can be computed and are needed.
+    """Irreps of the tensors after each layer but the last that can be computed and that later layers need.
 
     Args:
         irreps_filter: irreps of the spherical harmonics, and of the tensors before the first layer.
-        last: irreps of the tensors after the last layer, which computes even scalars too.
+        last: irreps of the tensors after the last layer, apart from the even scalars, which it always
+            computes.
         layers: number of layers.
         parity: whether to use both parities.
 

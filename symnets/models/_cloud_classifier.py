@@ -14,20 +14,22 @@ EVEN, ODD = o3.Irrep("0e"), o3.Irrep("0o")
 
 
 class CloudClassifier(nn.Module):
-    """Classifier of point clouds or molecules: a network of invariants of the mean features of the points.
+    """Classifier of point clouds or molecules, from invariants of features averaged over the points.
 
-    With x̄ the mean over the points of a cloud of the network's features, the invariants are
+    With the mean x̄ of the features of a graph network over the points of a cloud, the invariants are
 
         s = (scalars of x̄, |x̄_c|² / (2l+1) for each channel c of l > 0),
 
-    and the outputs (logits) are a network with one hidden layer, f(s). They are invariant under rotations,
-    and under reflections if the features are irreps of O(3): a cloud and its mirror image then have the same
-    outputs. If they are different classes a and b, name the pair in `mirror_images`. With the pseudoscalars p
-    (irrep 0o) of x̄ the outputs of the pair are
+    where |x̄_c|² is the sum over the 2l + 1 components. The outputs (logits) are f(s), by a network f with
+    one hidden layer. They are invariant under rotations, and under reflections if the features are irreps of
+    O(3): a cloud and its mirror image then have the same outputs. If their classes a and b are different,
+    pass the pair in `mirror_images`. With the vector p of pseudoscalars (irrep 0o) of x̄ and a vector g(s) of
+    weights, the outputs of the pair are
 
         f_a(s) + g(s) · p      and      f_a(s) - g(s) · p,
 
-    which a reflection exchanges. Features of SO(3), where all irreps are written as even, need no pairs.
+    which a reflection exchanges. If the features are irreps of SO(3), all declared even, pairs are not
+    needed.
 
     Args:
         model: graph network with `irreps_features`, even scalars first, and `node_features(graph)`; with
@@ -37,8 +39,8 @@ class CloudClassifier(nn.Module):
         mirror_images: pairs of different classes that are mirror images of each other.
 
     Raises:
-        ValueError: features of odd scalars are missing for `mirror_images`, or these are no pairs of
-            different classes.
+        ValueError: the features have no odd scalars, which `mirror_images` needs; `mirror_images` are not
+            pairs of different classes, or a class is in two pairs.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class CloudClassifier(nn.Module):
         self.odd = nn.Linear(hidden, len(pairs) * self.n_odd) if pairs else None
 
     def forward(self, graph: AtomGraph) -> Float[Tensor, "graphs n_classes"]:
-        """Outputs of each cloud, of which the largest is its class."""
+        """Scores of the classes for each cloud; the largest is that of the predicted class."""
         features = self.model.node_features(graph)  # pyright: ignore[reportCallIssue]
         total = features.new_zeros(graph.n_graphs, features.shape[1]).index_add(0, graph.owner, features)
         parts = blocks(total / graph.n_atoms[:, None], self.irreps)

@@ -13,7 +13,7 @@ from symnets.models._energy_model import Count, Cutoff, EnergyModel, PerSpecies,
 from symnets.nn import MLP, AtomicEnergy, BesselBasis, polynomial_envelope
 
 SMALL_STEP = 0.1
-"""Factor of the initial weights of the steps, with which points move a fraction of an edge."""
+"""Factor of the initial weights of φ_x, so that points first move by a fraction of the length of an edge."""
 
 
 class EGNNEdges(NamedTuple):
@@ -36,17 +36,18 @@ class EGNNLayer(nn.Module):
         u_i ← u_i + n^(-1/2) Σ_j w(r_ij) φ_x(m_ij) x_ij,
         h_i ← h_i + φ_h(h_i, n^(-1/2) Σ_j m_ij),
 
-    with the vectors r_ij of the edges of the graph and x_ij between the points where earlier layers moved
-    them, in units of the cutoff; an envelope w and a radial basis b; and the average number n of neighbours.
+    with networks φ; the vectors r_ij of the edges of the graph, and x_ij of the edges after earlier layers
+    moved the points, in units of the cutoff; an envelope w and a radial basis b; and the average number n of
+    neighbours.
 
-    Source: Satorras et al. 2021, arXiv:2102.09844, eqs. 3 to 6; w and b are added, for energies that are
-    smooth where neighbours come and go.
+    Source: Satorras et al. 2021, arXiv:2102.09844, eqs. 3 to 6; w and b are added, so that energies are
+    smooth where neighbours cross the cutoff.
 
     Args:
         channels: number of scalars.
         n_basis: number of radial basis functions.
         mean_neighbors: n.
-        moves: whether the points are moved.
+        moves: whether the layer moves the points, that is, updates u.
     """
 
     def __init__(self, channels: int, n_basis: int, mean_neighbors: float, *, moves: bool) -> None:
@@ -86,9 +87,9 @@ class EGNNLayer(nn.Module):
 class EGNN(EnergyModel):
     """E(n)-equivariant graph network: scalars and one vector, a displacement, for each atom or point.
 
-    Messages depend on distances alone. Equivariance under rotations and reflections costs nothing more, but
-    angles are known only through the distances after points have moved, and pseudoscalars not at all. It is a
-    baseline for networks with features of higher degree.
+    Messages depend on scalars and distances alone, so that the network is equivariant under rotations and
+    reflections without tensor products. Angles enter only through the distances after points have moved, and
+    there are no pseudoscalars. It is a baseline for networks with features of higher degree.
 
     Source: Satorras et al. 2021, arXiv:2102.09844.
 
@@ -108,7 +109,7 @@ class EGNN(EnergyModel):
             the RMS of force components times 1 Å.
 
     Raises:
-        ValueError: other irreps in `irreps_last`.
+        ValueError: `irreps_last` has irreps other than these.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from symnets.models._image_net_layers import check_images, check_sizes, init_wei
 from symnets.nn import CircularConvolution, MagnitudeActivation, Magnitudes
 
 BLOCKS = ((1, 2), (1, 1), (2, 2), (4, 1))
-"""Channels of each order relative to the first convolution, and stride."""
+"""For each convolution, the number of channels of each order relative to the first one, and the stride."""
 
 
 class HarmonicNetwork2D(nn.Module):
@@ -18,14 +18,14 @@ class HarmonicNetwork2D(nn.Module):
 
     Four convolutions by circular harmonics between fields of rotation orders 0 to `max_order`, each followed
     by batch normalisation and ReLU of magnitudes; then the magnitudes of all fields, their average over
-    pixels, and a linear readout. The first and the third convolution halve the maps, rounded up, if they have
-    at least 7 pixels:
+    pixels, and a linear readout. The first and the third convolution halve the maps, rounded up, if these
+    have at least 7 pixels along each axis:
 
         32 -> 16 -> 8,   28 -> 14 -> 7,   8 -> 4.
 
-    Logits are invariant under quarter turns of square images exactly, of any size, and under other rotations
-    as far as pixels resolve the image. Without phases (`reflections`) they are invariant under reflections
-    too.
+    Logits are exactly invariant under quarter turns of square images of any size. Under other rotations the
+    error falls as pixels resolve the image better. With `reflections=True`, logits are invariant under
+    reflections too.
 
     Args:
         shape: (channels, rows, columns) of an image, at least 4 x 4.
@@ -76,5 +76,5 @@ class HarmonicNetwork2D(nn.Module):
         init_weights(self, self.readout)
 
     def forward(self, images: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n classes"]:
-        """Logits."""
+        """Logits of each image."""
         return self.readout(self.features(check_images(images, self.shape)))

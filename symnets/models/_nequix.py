@@ -25,10 +25,10 @@ class Nequix(EnergyModel):
 
     Differences from `NequIP`: the features are divided by their root mean square (`RMSNorm.nequix`) before
     each gate, which makes the training of large models stable; each irrep has its own number of channels; the
-    self-connection has the same weights for all species; the readout is linear; the first features are the
-    species themselves, one scalar for each.
+    self-connection has the same weights for all species; the readout is linear; the first features are
+    one-hot vectors of the species.
 
-    `from_nequix` reads published weights.
+    `from_nequix` reads files of the published models.
 
     Source: Koker et al. 2025, arXiv:2508.16067.
 

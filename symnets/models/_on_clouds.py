@@ -12,14 +12,14 @@ from symnets.data import collate, point_cloud
 class OnClouds(nn.Module):
     """Graph network as a function of the positions of clouds, a tensor (clouds, points, 3).
 
-    Every call computes the edges anew. Observables that take tensors then take the network, such as
-    `symnets.observables.stability` under the deformations of a `symnets.diffeo.PointField`; and outputs can
-    be differentiated in the positions.
+    Every call computes the edges anew. Observables of functions of tensors can then be computed, such as
+    `symnets.observables.stability` under the deformations of a `symnets.diffeo.PointField`, and outputs can
+    be differentiated with respect to the positions.
 
     Args:
         model: network with a row of outputs for each cloud, such as `CloudClassifier`, or for each point.
-        radius: of the edges, as in `symnets.data.point_cloud`.
-        kinds: of the points, the same in all clouds; 0 for all if None.
+        radius: largest length of edges, in the unit of the positions, as in `symnets.data.point_cloud`.
+        kinds: kind 0, 1, ... of each point, the same in all clouds; None if all are of kind 0.
     """
 
     def __init__(self, model: nn.Module, radius: float, *, kinds: Any = None) -> None:

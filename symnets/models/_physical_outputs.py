@@ -48,23 +48,24 @@ class Charges(nn.Module):
 
 
 class Dipole(nn.Module):
-    """Dipole of a molecule in e·Å, of charges and of atomic dipoles:
+    """Dipole of a molecule in e·Å, the sum of those of atomic charges and of atomic dipoles:
 
         μ = Σ_i q_i (r_i - R) + Σ_i μ_i
 
     with conserved `Charges` q_i and a vector μ_i (1o) of each atom. The origin R is the centre of mass, or of
-    the nuclear charges. The dipole of a neutral molecule does not depend on it. That of an ion of charge Q
+    the nuclear charges. The dipole of a neutral molecule does not depend on R. That of an ion of charge Q
     relative to another origin R' is μ + Q (R - R').
 
     Args:
         irreps_in: irreps of the features, even scalars first.
         species: atomic numbers.
-        scale: factor of the network's outputs, in e and in e·Å.
+        scale: factor of the network's outputs, in e for charges and in e·Å for atomic dipoles.
         atomic: whether there are atomic dipoles, for which the features must have 1o.
         origin: "mass" or "nuclear charge".
 
     Raises:
-        ValueError: the features have no 1o. On calculation: a periodic structure, which has no dipole.
+        ValueError: the features have no 1o, which atomic dipoles need. `forward`: a structure is periodic, so
+            that its dipole is not defined.
     """
 
     weights: Tensor
@@ -103,6 +104,8 @@ class Dipole(nn.Module):
 class Polarizability(nn.Module):
     """Symmetric matrix of a structure, such as its polarizability: a sum of matrices of atoms (0e + 2e).
 
+    It is in the unit of the labels.
+
     Args:
         irreps_in: irreps of the features, even scalars first, with 2e.
         species: atomic numbers.
@@ -128,6 +131,8 @@ class Polarizability(nn.Module):
 
 class AtomMatrix(nn.Module):
     """Matrix of each atom, such as its NMR shielding: 0e + 1e + 2e, or 0e + 2e if symmetric.
+
+    It is in the unit of the labels.
 
     Args:
         irreps_in: irreps of the features, even scalars first, with 2e, and 1e unless symmetric.

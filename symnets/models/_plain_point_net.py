@@ -1,4 +1,4 @@
-"""PlainPointNet: a point-cloud net that is not equivariant, the baseline of those that are."""
+"""PlainPointNet: a point-cloud net that is not equivariant, as a baseline for equivariant ones."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,11 +13,11 @@ class PlainPointNet(nn.Module):
 
         f = φ( max_i ψ(x_i - x̄, kind_i) ),
 
-    with the positions x_i of the points, their mean x̄, networks ψ and φ, and the maximum of each channel over
-    the points. It is invariant under permutations of points and translations. Rotations and reflections
-    change its outputs: it must learn them from examples.
+    with the positions x_i of the points, their mean x̄, networks ψ and φ, and the maximum of each channel
+    over the points. It is invariant under permutations of points and translations. Rotations and reflections
+    change its outputs: it must learn from examples that these do not change the class.
 
-    Source: Qi et al. 2017, arXiv:1612.00593, without its networks that align clouds.
+    Source: PointNet (Qi et al. 2017, arXiv:1612.00593), without its networks that align clouds.
 
     Args:
         n_classes: number of outputs.
@@ -40,7 +40,7 @@ class PlainPointNet(nn.Module):
         )
 
     def forward(self, graph: AtomGraph) -> Float[Tensor, "graphs n_classes"]:
-        """Outputs of each cloud, of which the largest is its class.
+        """Scores of the classes for each cloud; the largest is that of the predicted class.
 
         Raises:
             ValueError: a point is of a kind that the net does not have.

@@ -32,7 +32,7 @@ from symnets.nn import (
 )
 
 Nonlinearity = Literal["gate", "norm"]
-"""`Gate` or `NormActivation`."""
+"""Name of a nonlinearity: "gate" for `Gate`, "norm" for `NormActivation`."""
 
 
 class AttentionLayer(nn.Module):
@@ -45,7 +45,7 @@ class AttentionLayer(nn.Module):
         irreps_filter: irreps of the spherical harmonics.
         targets: irreps of the features to compute; those that no path reaches are left out.
         n_species: number of species; each has its own matrices in the self-interaction.
-        heads: number of heads, which divides the channels of every irrep of x.
+        heads: number of heads, a divisor of the number of channels of every irrep of x.
         nonlinearity: "gate" or "norm".
         n_basis: size of the radial basis.
         radial_hidden: widths of the hidden layers of the radial MLP.
@@ -104,19 +104,20 @@ class SE3Transformer(EnergyModel):
     after the last layer.
 
     Differences from the paper: features have the parity (-1)^l of the spherical harmonics, or both parities,
-    so that the network is equivariant under reflections too; radial functions belong to channels and paths,
-    and linear layers mix the channels; the attention of a neighbour goes to zero at the cutoff (`Attention`);
-    the self-interaction has a matrix for each species; the nonlinearity is a gate, unless `nonlinearity` is
-    "norm", as in the paper. The paper's attentive self-interaction is left out.
+    so that the network is equivariant under reflections too; each channel and path has a radial function, in
+    place of each pair of channels, and linear layers mix the channels; the attention of a neighbour goes to
+    zero at the cutoff (`Attention`); the self-interaction has a matrix for each species; the nonlinearity is
+    a gate, unless `nonlinearity` is "norm", as in the paper. The paper's attentive self-interaction is left
+    out.
 
     Source: Fuchs et al. 2020, NeurIPS 33 (arXiv:2006.10503).
 
     Args:
         species: elements, as symbols or atomic numbers.
-        cutoff: Å; edges are between atoms closer than this.
+        cutoff: radius of the edges, in Å, or in the unit of the point clouds.
         lmax: highest degree of features and spherical harmonics.
         channels: number of channels of each irrep.
-        heads: number of heads of the attention, which divides `channels`.
+        heads: number of heads of the attention, a divisor of `channels`.
         layers: number of layers.
         parity: whether features have both parities for every l; otherwise only p = (-1)^l.
         nonlinearity: "gate" (`Gate`) or "norm" (`NormActivation`).
@@ -126,7 +127,8 @@ class SE3Transformer(EnergyModel):
             if atoms have no features but their species.
         irreps_last: irreps of the features after the last layer, even scalars first, such as "64x0e+16x1o",
             for `Tensors`; None: scalars alone, which suffice for energies.
-        mean_neighbors: average number of neighbours; it normalises the sums over neighbours.
+        mean_neighbors: average number of neighbours; sums weighted by attention are multiplied by its square
+            root.
         shift: eV, energy of each atom without the contribution of the network, about that of an isolated
             atom: one number for all species or one for each.
         scale: eV, factor of the network's contribution: one number for all species or one for each, such as

@@ -14,9 +14,9 @@ from symnets.nn import S2Convolution, S2Grid, SO3Activation, SO3BatchNorm, SO3Co
 
 
 class SphericalCNN(nn.Module):
-    """Spherical CNN of Cohen et al. 2018 (arXiv:1801.10130): turning the sphere keeps its logits.
+    """Spherical CNN (Cohen et al. 2018, arXiv:1801.10130): logits that are invariant under rotations.
 
-    Input are signals on a grid of latitudes and longitudes. The layers are
+    Inputs are signals on a grid of latitudes and longitudes. The layers are
 
         coefficients of spherical harmonics up to lmax[0]
         -> convolution of the sphere with filters: signals on the group of rotations
@@ -25,26 +25,26 @@ class SphericalCNN(nn.Module):
 
     with batch normalisation after each convolution and after the mean.
 
-    Convolutions are exactly equivariant. The activation makes degrees that its grid does not resolve: the
-    logits are as invariant as `oversampling` makes them, and as the input is sampled finely. They are exactly
-    invariant under rotations about the polar axis by multiples of 2π / steps that move the grid of the input
-    onto itself.
+    Convolutions are exactly equivariant. An activation creates components of higher degrees than its grid
+    resolves. The error of the invariance of the logits falls with `oversampling` and with finer sampling of
+    the input. They are exactly invariant under rotations about the polar axis by multiples of 2π / steps that
+    move the grid of the input onto itself.
 
     Args:
         shape: (channels, latitudes, longitudes) of a signal. lmax[0] needs 2 lmax[0] + 1 longitudes and, if
             equiangular, as many latitudes.
         n_classes: number of logits.
-        lmax: highest degree of each convolution, not growing.
+        lmax: highest degree of each convolution; it must not increase from one to the next.
         channels: number of channels after each convolution.
         oversampling: the grids of activations resolve degrees up to oversampling · lmax.
         activation: name of the activation, such as "relu" or "swish".
         kind: kind of the input's latitudes: "equiangular" or "gauss", from north to south.
-        steps: number of rotations about the polar axis that are exact.
+        steps: number of rotations about the polar axis under which activations are exactly equivariant.
         batch_norm: whether signals are normalised after each convolution, and the means before the readout.
-            Without it training is slow: means over rotations differ little between signals.
+            Without it training is slow, because means over rotations differ little between signals.
 
     Raises:
-        ValueError: the sizes do not fit.
+        ValueError: the grid is too coarse for lmax[0], or an argument is out of range.
 
     Example:
         >>> SphericalCNN((1, 24, 24))(torch.randn(5, 1, 24, 24)).shape
@@ -105,7 +105,7 @@ class SphericalCNN(nn.Module):
         nn.init.zeros_(self.readout.bias)
 
     def forward(self, images: Float[Tensor, "n channels lat lon"]) -> Float[Tensor, "n classes"]:
-        """Logits."""
+        """Logits of each signal."""
         return self.readout(self.features(self.grid.from_grid(check_images(images, self.shape))))
 
 

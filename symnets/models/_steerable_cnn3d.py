@@ -13,7 +13,7 @@ from symnets.nn import BatchNorm, Gate, VoxelConvolution
 from symnets.ops import from_e3nn, to_e3nn
 
 BLOCKS = ((1, 1), (1, 2), (2, 1), (2, 2))
-"""Channels of each irrep relative to the first block, and stride."""
+"""For each block, the number of channels of each irrep relative to the first block, and the stride."""
 SCALARS = 32
 """Number of scalar fields whose averages a classifier reads."""
 
@@ -21,7 +21,7 @@ SCALARS = 32
 class SteerableCNN3D(nn.Module):
     """Steerable convolutional net on voxels (Weiler et al. 2018, arXiv:1807.02547).
 
-    Four `GatedBlock`s: steerable convolution, batch normalisation, gate. They are followed either by
+    Four `GatedBlock`s (steerable convolution, batch normalisation, gate) are followed either by
 
     - a classifier: a fifth block with scalar fields only, their average over voxels, and a linear readout of
       the logits, which are invariant. The second and the fourth block halve the grid, rounded up, after a
@@ -29,18 +29,18 @@ class SteerableCNN3D(nn.Module):
     - or, with `irreps_out`, a convolution to a field of these irreps on the voxels of the input, which is
       equivariant: classes of voxels ("4x0e"), a vector for each voxel ("1x1o"). There is no stride then.
 
-    The 48 rotations and reflections of the cube are exact for grids of any size. For other rotations see
-    `VoxelConvolution` and docs/how-to/voxels.md. Fields of the input and the output are in e3nn's order,
-    channels of an irrep one after another: "2x1o" has the channels x, y, z of the first vector, then those of
-    the second, along depth, rows and columns.
+    Equivariance is exact under the 48 rotations and reflections of the cube, for grids of any size. For other
+    rotations see `VoxelConvolution` and docs/how-to/voxels.md. Fields of the input and the output are in
+    e3nn's order, channels of an irrep one after another: "2x1o" has the channels x, y, z of the first vector,
+    then those of the second, along depth, rows and columns.
 
     Args:
         shape: (channels, depth, rows, columns) of the input.
         n_classes: number of logits; unused with `irreps_out`.
         width: factor of all numbers of channels.
         irreps: irreps of the first block, each once, even scalars first; the third and fourth block have
-            twice the channels. Pseudo-scalars "0o" and pseudo-vectors "1e" may be added. They appear in the
-            first block that can make them of its input.
+            twice the channels. Pseudoscalars "0o" and pseudovectors "1e" may be added; blocks leave out
+            irreps that they cannot compute from their input.
         size: voxels along an edge of the kernels, odd.
         irreps_in: irreps of the input; scalars by default.
         irreps_out: irreps of the output field; None for a classifier.
@@ -122,10 +122,10 @@ class GatedBlock(nn.Module):
 
     Args:
         irreps_in: irreps of the input.
-        irreps_out: irreps of the output, each once, even scalars first. Irreps to which the convolution has
-            no path from the input are left out.
+        irreps_out: irreps of the output, each once, even scalars first. Irreps that no kernel of degree 2
+            reaches from the input are left out.
         size: voxels along an edge of the kernel.
-        stride: distance of output voxels.
+        stride: distance of output voxels, in voxels of the input.
     """
 
     def __init__(
@@ -147,14 +147,14 @@ class GatedBlock(nn.Module):
 def _by_voxel(
     function: Callable[..., Tensor], fields: Float[Tensor, "n dim_in d r c"], *arguments: Any
 ) -> Float[Tensor, "n dim_out d r c"]:
-    """A function of rows (points, dim), applied to all voxels of fields."""
+    """Result of a function of rows (points, dim), applied to fields with a row for each voxel."""
     n, dim, *grid = fields.shape
     rows = fields.permute(0, 2, 3, 4, 1).reshape(-1, dim)
     return function(rows, *arguments).view(n, *grid, -1).permute(0, 4, 1, 2, 3)
 
 
 def _checked(shape: Sequence[int], n_classes: int, width: float) -> tuple[int, ...]:
-    """The shape as integers."""
+    """Shape (channels, depth, rows, columns) as integers, after checks of the sizes."""
     sizes = tuple(int(size) for size in shape)
     if len(sizes) != 4 or min(sizes) < 1:
         raise ValueError(f"shape: expected (channels, depth, rows, columns), got {sizes}")

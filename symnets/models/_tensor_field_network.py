@@ -33,7 +33,7 @@ from symnets.ops import blocks, join
 
 EVEN = o3.Irrep("0e")
 SMOOTHING = 1e-2
-"""ε of the norms, much smaller than features, which are of order one."""
+"""ε of the norms in `NormNonlinearity`, much smaller than features, which are of order one."""
 
 
 class NormNonlinearity(nn.Module):
@@ -41,10 +41,10 @@ class NormNonlinearity(nn.Module):
 
         s_c ← η(s_c + b_c),     v_c ← η(|v_c| + b_c) v_c,     |v_c| = (Σ_m v_cm² / (2l+1) + ε²)^(1/2),
 
-    for even scalars s and features v of other irreps, with η = silu and trained b_c for each channel c. It is
-    smooth at v = 0, as energies of symmetric surroundings need; `symnets.nn.NormActivation` has a step there,
-    whose width is its ε. b_c is 0 for scalars at the start and 1 for the others, so that η(b_c) ≠ 0 and small
-    vectors pass.
+    for even scalars s and features v of other irreps, with η = silu and a trained bias b_c for each channel
+    c. It is smooth at v = 0, which occurs in symmetric surroundings and where energies must be smooth;
+    `symnets.nn.NormActivation` has a step there, whose width is its ε. Initially b_c is 0 for scalars and 1
+    for the others, so that η(b_c) ≠ 0 and small vectors are not suppressed.
 
     Source: Thomas et al. 2018, arXiv:1802.08219, section 4.3.
     """
@@ -75,12 +75,21 @@ class TensorFieldLayer(nn.Module):
         x ← η( self_interaction( Σ_j R(r_ij) Y(r̂_ij) ⊗ self_interaction(x_j) ) + own(x_i) ).
 
     The filters are radial networks R(r) times spherical harmonics, and ⊗ combines them with features by
-    Clebsch-Gordan coefficients; self-interactions mix the channels of each irrep. The paper sums over the
-    point i itself too, where filters of l > 0 vanish; this is own(x_i), a self-interaction for each kind of
-    point.
+    Clebsch-Gordan coefficients; self-interactions mix the channels of each irrep. In the paper the sum over j
+    includes the point i itself, where filters of l > 0 vanish; here this term is own(x_i), a self-interaction
+    with its own weights for each kind of point.
+
+    Args:
+        irreps_in: irreps of the features x.
+        irreps_filter: irreps of the spherical harmonics.
+        targets: irreps of the features to compute.
+        n_species: number of kinds of points.
+        n_basis: size of the radial basis.
+        radial_hidden: widths of the hidden layers of the radial network.
+        mean_neighbors: average number of neighbours in the training data.
 
     Attributes:
-        irreps_out: irreps of the result: those of `targets` that filters or the point itself reach.
+        irreps_out: irreps of the result: those of `targets` that are in a product of features and filters.
     """
 
     def __init__(
@@ -137,10 +146,10 @@ class TensorFieldNetwork(EnergyModel):
         cutoff: radius of the edges, in Å, or in the unit of the point clouds.
         lmax: highest degree of features and spherical harmonics.
         channels: number of channels of each irrep.
-        layers: number of layers. With three, a sum over three neighbours, features can tell mirror images
-            apart.
+        layers: number of layers. Scalars that distinguish mirror images need at least three, because a
+            pseudoscalar is a product of three vectors.
         parity: whether features are irreps of O(3), with both parities for each l; otherwise they are irreps
-            of SO(3), written as even, as in the paper: mirror images may then differ in scalars.
+            of SO(3), as in the paper, all declared even: scalars of mirror images may then differ.
         n_basis: number of radial basis functions.
         radial_hidden: widths of the hidden layers of the radial networks.
         irreps_input: irreps of the field `features` of the graphs, in e3nn's order, such as "2x0e+1x1o"; None

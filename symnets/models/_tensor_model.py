@@ -1,4 +1,4 @@
-"""TensorModel: a graph network with several named tensor outputs, and energies and forces if wanted."""
+"""TensorModel: a graph network with several named tensor outputs, and optionally energies and forces."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
@@ -20,7 +20,7 @@ class TensorPrediction(NamedTuple):
     tensors: dict[str, Tensor]
     """Outputs by name, each (structures, ...) or (atoms, ...)."""
     energy: Float[Tensor, " graphs"] | None = None
-    """As in `EnergyForces`, and so are the others."""
+    """Energy, forces, stress and atomic energies are those of `EnergyForces`."""
     forces: Float[Tensor, "atoms 3"] | None = None
     stress: Float[Tensor, "graphs 3 3"] | None = None
     node_energy: Float[Tensor, " atoms"] | None = None
@@ -68,14 +68,15 @@ class TensorModel(nn.Module):
 
     @property
     def force_field(self) -> ForceField | None:
-        """The force field with whose energies the tensors are predicted, if any."""
+        """The force field that predicts energies and forces; None if the model has tensor outputs only."""
         return self.model if isinstance(self.model, ForceField) else None
 
     def forward(self, graph: AtomGraph) -> TensorPrediction:
         """All outputs of every structure of the batch.
 
-        With a force field, the tensors do not depend on `graph.pos`, and in eval mode not on the weights, as
-        is the case for energies and forces; those of `tensors` do.
+        With a force field, the tensor outputs cannot be differentiated with respect to `graph.pos`, and in
+        eval mode not with respect to the weights; the same holds for energies and forces. To differentiate
+        the outputs, call `tensors`.
         """
         if self.force_field is None:
             return TensorPrediction(self.tensors(graph))

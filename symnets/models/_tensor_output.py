@@ -12,6 +12,8 @@ from symnets.models._tensor_readout import TensorReadout
 
 
 class _Physical(NamedTuple):
+    """Shape, irreps and unit of a physical quantity, and the irreps of the features that it is made of."""
+
     per: Literal["structure", "atom"]
     shape: tuple[int, ...]
     irreps: str
@@ -27,8 +29,7 @@ PHYSICAL = {
     "atom matrix": _Physical("atom", (3, 3), "1x0e+1x1e+1x2e", "1x0e+1x1e+1x2e", ""),
     "symmetric atom matrix": _Physical("atom", (3, 3), "1x0e+1x2e", "1x0e+1x2e", ""),
 }
-"""Physical quantities: whether each structure or atom has one, its shape and irreps, irreps of the features
-that it is made of, and unit."""
+"""Physical quantities, by the name of their kind."""
 
 
 _CHOICES = {"per": ("structure", "atom"), "pool": ("sum", "mean"), "origin": ("mass", "nuclear charge")}
@@ -36,7 +37,7 @@ _CHOICES = {"per": ("structure", "atom"), "pool": ("sum", "mean"), "origin": ("m
 
 @dataclass(frozen=True)
 class TensorOutput:
-    """An output of a tensor model.
+    """Description of one output of a tensor model: its kind, irreps, pooling, scale and shift.
 
     Args:
         kind: "irreps", for which `irreps` is given; or "dipole", "dipole of charges" (without atomic
@@ -44,13 +45,15 @@ class TensorOutput:
         irreps: irreps of the output, such as "2x0e+1x1o+1x2e", for the kind "irreps".
         per: "structure" or "atom", for the kind "irreps".
         pool: "sum" or "mean" over the atoms of a structure, for the kind "irreps".
-        origin: "mass" or "nuclear charge", the centre to which dipoles of ions are relative.
+        origin: "mass" or "nuclear charge": dipoles are relative to the centre of mass or of nuclear charge,
+            which matters for ions.
         scale: factor of the network's output: one number, or one for each channel of the irreps.
         shift: for each species, in order of atomic number, a number for each channel of even scalars, which
             is added to the output of an atom; None for no shift. Dipoles have none.
 
     Raises:
-        ValueError: an unknown kind or other option, irreps that cannot be read, or irreps of another kind.
+        ValueError: an unknown kind or other option, irreps that cannot be read, or irreps that are given for
+            another kind or missing for the kind "irreps".
     """
 
     kind: str = "irreps"
@@ -83,7 +86,7 @@ class TensorOutput:
 
     @property
     def of_atoms(self) -> bool:
-        """Whether each atom has one, not each structure."""
+        """Whether there is an output for each atom instead of each structure."""
         return (self.per if self.kind == "irreps" else PHYSICAL[self.kind].per) == "atom"
 
     @property

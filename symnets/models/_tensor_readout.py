@@ -26,8 +26,8 @@ class TensorReadout(nn.Module):
 
     Args:
         irreps_in: irreps of the features, even scalars first, in the `ir_mul` layout.
-        species: atomic numbers.
-        irreps_out: irreps of the output; they may be repeated, and come in any order.
+        species: atomic numbers in increasing order, one for each row of `shift`.
+        irreps_out: irreps of the output, which may be repeated, in any order.
         per: "structure" or "atom".
         pool: "sum" or "mean" over the atoms of a structure.
         scale: factor: one number, or one for each channel of `irreps_out`.
@@ -111,7 +111,7 @@ def sums(
 
 
 def _factors(scale: float | Sequence[float], irreps: o3.Irreps) -> Float[Tensor, " dim"]:
-    """A factor for each component, from one for all or one for each channel."""
+    """Factor of each component, from one number for all or one for each channel of `irreps`."""
     factors, n_channels = torch.as_tensor(scale, dtype=torch.get_default_dtype()), irreps.num_irreps
     if factors.numel() not in (1, n_channels):
         raise ValueError(f"scale: expected one number or {n_channels} (one a channel), got {scale}")
@@ -122,7 +122,7 @@ def _factors(scale: float | Sequence[float], irreps: o3.Irreps) -> Float[Tensor,
 def _shifts(
     shift: Sequence[Sequence[float]], species: Sequence[int], irreps: o3.Irreps
 ) -> Float[Tensor, "species dim"]:
-    """A shift for each species and component, zero but for even scalars."""
+    """Shift of each species and component, from the shifts of even scalars; zero for all other irreps."""
     given = torch.as_tensor(shift, dtype=torch.float64)
     even = torch.tensor([ir == _EVEN for mul, ir in irreps for _ in range(mul * ir.dim)])
     if given.shape != (expected := (len(species), int(even.sum()))):
@@ -136,7 +136,7 @@ def _shifts(
 
 
 def _lacking(ir: o3.Irrep, irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> str:
-    """Message on an irrep that the features lack, with the argument to pass."""
+    """Error message for an irrep that the features lack, with the argument that adds it."""
     added = {other: irreps_in[0].mul for _, other in irreps_out if other not in irreps_in}
     last = "+".join([*map(str, irreps_in), *(f"{mul}x{other}" for other, mul in added.items())])
     return (

@@ -28,8 +28,9 @@ class Tensors(nn.Module):
     | `atom matrix` | (atoms, 3, 3) | 0e + 1e + 2e |
     | `symmetric atom matrix` | (atoms, 3, 3) | 0e + 2e |
 
-    The charge of a structure is the field `charge` of the graph, zero if there is none. Dipoles are relative
-    to the centre of mass.
+    Outputs without a unit here are in the unit of their labels. The charge of a structure is the field
+    `charge` of the graph in e, zero if there is none. Dipoles are relative to the centre of mass by default
+    (`origin`).
 
     Args:
         model: graph network with `node_features` and `irreps_features`, such as `NequIP`. Features of l > 0
@@ -57,6 +58,6 @@ class Tensors(nn.Module):
         self.readout = self.output.readout(irreps_features, self.species)
 
     def forward(self, graph: AtomGraph) -> Float[Tensor, "n *shape"]:
-        """The output of each structure or atom; float64 with a shift, else in the dtype of the model."""
+        """Output of each structure or atom; float64 if it has a `shift`, else in the dtype of the model."""
         features = graph_network(self.model).node_features(graph)  # pyright: ignore[reportCallIssue]
         return self.readout(features, graph)
