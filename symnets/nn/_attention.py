@@ -21,26 +21,27 @@ class Attention(nn.Module):
         out_i = O (mean_neighbors^(1/2) Σ_j α_ij v_ij)
 
     with linear layers Q, S and O that mix channels, spherical harmonics Y of the direction from the receiver
-    i to the sender j, and an MLP (w, w') of the radial basis. The channels of every irrep are divided into
-    heads. Each head has its own s and α: the inner product is over the d components of q and k in the
-    channels of the head, and α multiplies v in these channels.
+    i to the sender j, weights w and w' of the tensor products that one MLP computes from the radial basis,
+    and the envelope u. The channels of every irrep are divided into heads. Each head has its own s and α: the
+    inner product is over the d components of q and k in the channels of the head, and α multiplies v in these
+    channels.
 
-    The envelope u is 1 at r = 0 and zero with two derivatives at the cutoff, and so are w and w'. The 1 in
-    the denominator is a neighbour of logit 0 and value 0 that is always there. A neighbour that crosses the
-    cutoff therefore has α = 0, even if it is the only one, and out is twice differentiable. Nodes without
-    neighbours get zeros. With random weights α is about 1 / mean_neighbors, and the sum has unit variance.
+    The envelope u is 1 at r = 0. At the cutoff u, w and w' vanish with their first two derivatives. The 1 in
+    the denominator acts like one more neighbour of logit 0 and value 0. A neighbour that crosses the cutoff
+    therefore has α = 0, even if it is the only one, and out is twice differentiable. Nodes without neighbours
+    get zeros. With random weights α is about 1 / mean_neighbors, and the sum has unit variance.
 
     Keys and values are computed by fused loops (`AttentionLogits`, `AttentionSum`) and not stored.
 
-    Source: Fuchs et al. 2020, arXiv:2006.10503, section 3.2. There every pair of channels has a radial
-    function, here every channel and path has one, between linear layers; there α is a softmax over the
-    neighbours alone, which jumps if one crosses the cutoff.
+    Source: Fuchs et al. 2020, arXiv:2006.10503, section 3.2. Differences: in the paper every pair of channels
+    has a radial function, here every channel and path has one, between linear layers; in the paper α is a
+    softmax over the neighbours alone, which jumps if one crosses the cutoff.
 
     Args:
         irreps_in: irreps of the features x, each irrep once.
         irreps_filter: irreps of the spherical harmonics Y.
         targets: irreps to compute, each once; those that no path reaches are left out.
-        heads: number of heads, which divides the channels of every irrep of x.
+        heads: number of heads, a divisor of the number of channels of every irrep of x.
         n_basis: size of the radial basis.
         radial_hidden: widths of the hidden layers of the radial MLP.
         mean_neighbors: average number of neighbours in the training data.
@@ -79,7 +80,7 @@ class Attention(nn.Module):
         self.query = Linear(irreps_in, self.logits.irreps_out)
         self.sender = Linear(irreps_in, irreps_in)
         self.output = Linear(self.sum.irreps_out, self.irreps_out)
-        # One network for the weights of keys and of values, which differ in its last matrix.
+        # One network computes the weights of keys and values; they share all matrices but the last.
         self.numels = [self.logits.weight_numel, self.sum.weight_numel]
         self.radial = MLP(n_basis, *radial_hidden, sum(self.numels))
         self.heads = heads
@@ -97,7 +98,7 @@ class Attention(nn.Module):
         Raises:
             ValueError: `edges` has no envelope; make it with `EdgeGeometry(..., envelope=True)`.
         """
-        # The products of matrices give contiguous rows; a hook on the MLP would not see them.
+        # Two matrix products give contiguous weights, but would bypass hooks on the MLP.
         if modification(self.radial, MLP) is None:
             hidden, matrix = self.radial.last_layer(edges.basis)
             key_weights, value_weights = (hidden @ part for part in matrix.split(self.numels, dim=1))
@@ -135,9 +136,9 @@ class TabulatedAttention(nn.Module):
     The compiled loops interpolate the weights of each edge and do not store them.
 
     Args:
-        attention: trained attention; its radial network is not used.
-        keys: its weights w of keys as functions of the distance.
-        values: those w' of values.
+        attention: trained attention; its radial network is removed from it.
+        keys: table of the weights w of keys as functions of the distance.
+        values: table of the weights w' of values.
     """
 
     def __init__(self, attention: Attention, keys: RadialTable, values: RadialTable) -> None:
@@ -164,7 +165,7 @@ def softmax_over_neighbors(
     receiver: Int[Tensor, " edges"],
     n_nodes: int,
 ) -> Float[Tensor, "edges heads"]:
-    """Softmax s over the edges of each receiver with an envelope u, and one more logit, of zero:
+    """Softmax of logits s over the edges of each receiver, with an envelope u and an additional logit 0:
 
     α_e = u_e exp(s_e) / (1 + Σ_{e': receiver(e') = receiver(e)} u_e' exp(s_e')).
     """

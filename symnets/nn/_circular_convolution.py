@@ -13,47 +13,51 @@ from torch import Tensor, nn
 from symnets.ops import is_traced
 
 MARGIN = 1.5
-"""Widths between the largest ring and the border of the window, where a filter is cut off."""
+"""Distance of the largest ring from the border of the window, where a filter is cut off, in widths σ."""
 
 
 class CircularConvolution(nn.Module):
     """Convolution between fields of rotation orders (Worrall et al. 2017, arXiv:1612.04642).
 
-    A field z of order m is complex, real for m = 0. A rotation R by θ, counterclockwise with row 0 on top,
-    moves and multiplies it: (R z)(x) = e^{imθ} z(R⁻¹ x). With filters of order k = n - m,
+    A field z of order m is a complex map, real for m = 0. A rotation R by θ, counterclockwise with row 0 on
+    top, acts on it by (R z)(x) = e^{imθ} z(R⁻¹ x). From a channel c' of order m to a channel c of order n the
+    filter has the angular order k = n - m,
 
         out_c(x) = Σ_c' Σ_y W_cc'(y) z_c'(x + y),     W(r, φ) = e^{i (kφ + β)} Σ_j w_j B_kj(r),
 
-    of learned weights w_j and phase β, the output c is of order n = k + m, which is the order of c: orders
-    add. Where n = 0 the real part is taken. Phases change sign under reflections: without phases, the layer
-    commutes with reflections too, by which fields become (S z)(x) = z(S⁻¹ x)*.
+    in polar coordinates (r, φ) of y, with learned weights w_j and a learned phase β for each pair (c, c'). Of
+    an output of order 0 the real part is taken. A reflection S acts on fields by (S z)(x) = z(S⁻¹ x)*, with
+    the complex conjugate *. It changes the sign of phases, so that a layer without phases commutes with
+    reflections too.
 
     The radial functions are rings of radius r_j, convolved with a Gaussian of width σ,
 
         B_kj(r) e^{ikφ}  ~  exp(-(r² + r_j²) / (2σ²)) I_k(r r_j / σ²) e^{ikφ},
 
     with the modified Bessel function I_k, sampled at pixels and divided by their norm. They are smooth at
-    r = 0, and the Gaussian makes angular frequencies small that pixels cannot resolve. The width is
+    r = 0, and the Gaussian damps angular frequencies that pixels cannot resolve. The width is
     σ = (1 + s) / 3 pixels for stride s, so that a filter averages over the pixels between its outputs.
 
-    Quarter turns are exact if the border is the same on all sides: if the stride divides
-    size + 2 padding - kernel along each axis. Other rotations are as good as the filters are sampled; the
-    error grows with the order (`docs/how-to/plane.md`).
+    Equivariance is exact under quarter turns if the border is the same on all sides, that is, if the stride
+    divides size + 2 padding - kernel along each axis. Under other rotations the error falls with finer
+    sampling of the filters and grows with the order (`docs/how-to/plane.md`).
 
     In eval mode, without gradients and on a CPU, filters are made once and kept as long as the weights have
     the same values.
 
-    Fields have the channels: order 0; the real parts of orders 1, 2, ...; their imaginary parts in the same
-    order. For the numbers (a, b, c) of channels of orders 0, 1, 2 these are a + 2 (b + c) real maps.
+    The channels of a tensor of fields are those of order 0, then the real parts of orders 1, 2, ..., then
+    their imaginary parts in the same order: a + 2 (b + c) real maps for a, b and c channels of orders 0, 1
+    and 2.
 
     Args:
         channels_in: numbers of channels of orders 0, 1, 2, ... of the input.
-        channels_out: those of the output.
-        kernel: rows and columns of the filters, or (rows, columns). Odd ones are centred on a pixel, even
-            ones between pixels.
-        stride: rows and columns of the input for one of the output.
-        padding: zeros on each side, or (rows, columns); (kernel - 1) // 2 by default. With stride 2, an even
-            kernel for an even size and an odd one for an odd size then halve it symmetrically, rounded up.
+        channels_out: numbers of channels of orders 0, 1, 2, ... of the output.
+        kernel: number of pixels along an edge of the filters, or (rows, columns). Odd ones are centred on a
+            pixel, even ones between pixels.
+        stride: distance of output pixels, in pixels of the input.
+        padding: number of zeros on each side, or (rows, columns); (kernel - 1) // 2 by default. With stride
+            2, maps are then halved symmetrically, rounded up, by even kernels if their size is even and by
+            odd kernels if it is odd.
         rings: number of radii r_j, evenly spaced up to kernel / 2 - 3/2 σ.
         phases: whether phases are learned; otherwise they are 0.
 
@@ -94,7 +98,7 @@ class CircularConvolution(nn.Module):
         filter_orders = orders_out[:, None] - orders_in
         distinct = filter_orders.unique()
         harmonics = ring_harmonics(distinct.tolist(), self.kernel, rings, (1 + stride) / 3)
-        # A phase of a real filter between real fields would be one more factor of its weights.
+        # Between real fields a phase would only be one more factor of the weights.
         phased = ((orders_out[:, None] > 0) | (orders_in > 0)).flatten().nonzero().flatten()
         self.register_buffer("phased", phased, persistent=False)
         n_in, n_out = len(orders_in), len(orders_out)
@@ -102,7 +106,7 @@ class CircularConvolution(nn.Module):
         self.phase = (
             nn.Parameter(math.pi * (2 * torch.rand(len(phased)) - 1)) if phases and len(phased) else None
         )
-        if self.phase is not None:  # of w cos β, and of w sin β
+        if self.phase is not None:  # basis functions of the weights w cos β, then of w sin β
             harmonics = torch.cat([harmonics, 1j * harmonics], dim=1)
         harmonics = torch.view_as_real(harmonics).movedim(-1, 2)  # (orders, rings, 2, rows, columns)
         basis = harmonics.flatten(0, 1).flatten(1).to(torch.get_default_dtype())
@@ -134,13 +138,14 @@ class CircularConvolution(nn.Module):
         return torch.cat([upper, lower])
 
     def _kept_filters(self) -> Tensor:
-        """Filters; in evaluation without gradients those of the last call, if all weights are what they were.
+        """Filters; in evaluation without gradients those of the last call, if no weight has changed since.
 
-        Comparing weights costs much less than making filters, and notices all changes: steps of an
-        optimizer, changes in place, of `data`, of the dtype, other weights by `functional_call`.
+        Comparing weights costs much less than computing filters, and detects all changes: steps of an
+        optimizer, changes in place or of `data` or of the dtype, and other weights passed by
+        `functional_call`.
         """
         weights = [weight for weight in (self.weight, self.phase) if weight is not None]
-        on_cpu = all(weight.device.type == "cpu" for weight in weights)  # elsewhere comparing would wait
+        on_cpu = all(weight.device.type == "cpu" for weight in weights)  # a GPU would be synchronised
         evaluating = not (self.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
         if not (evaluating and on_cpu) or is_traced():
             return self.filters()
@@ -159,9 +164,9 @@ class MagnitudeActivation(nn.Module):
 
         z -> φ(ρ) z / ρ,     ρ = √(|z|² + ε),     φ(ρ) = max(0, BN(ρ)),
 
-    and φ(z) for real fields of order 0, where BN is batch normalisation with a factor and a shift for each
-    channel (Worrall et al. 2017, arXiv:1612.04642). Without batch normalisation φ(ρ) = max(0, ρ + b), with
-    b = 0 at first. ε makes z / ρ smooth at z = 0.
+    and φ(z) for real fields of order 0, where BN is batch normalisation with a trained factor and shift for
+    each channel (Worrall et al. 2017, arXiv:1612.04642). Without batch normalisation φ(ρ) = max(0, ρ + b),
+    with b = 0 at first. ε makes z / ρ smooth at z = 0.
 
     Args:
         channels: numbers of channels of orders 0, 1, 2, ...
@@ -177,7 +182,7 @@ class MagnitudeActivation(nn.Module):
         self.bias = None if batch_norm else nn.Parameter(torch.zeros(n, 1, 1))
 
     def forward(self, fields: Float[Tensor, "n dim rows columns"]) -> Float[Tensor, "n dim rows columns"]:
-        """Fields of the same orders."""
+        """Fields after the activation, of the same orders."""
         rho, real = self.magnitudes(fields), self.magnitudes.channels[0]
         phi = (self.norm(rho) if self.norm is not None else rho + self.bias).relu()
         if rho.shape[1] == real:
@@ -202,7 +207,7 @@ class Magnitudes(nn.Module):
     def forward(
         self, fields: Float[Tensor, "n dim rows columns"]
     ) -> Float[Tensor, "n channels rows columns"]:
-        """One map for each channel."""
+        """Invariant maps, one for each channel."""
         scalars = fields[:, : self.channels[0]]
         if len(self.channels) == 1:
             return scalars
@@ -224,14 +229,14 @@ def n_maps(channels: Sequence[int]) -> int:
 
 
 def ring_harmonics(orders: Sequence[int], kernel: tuple[int, int], rings: int, width: float) -> Tensor:
-    """Rings of angular dependence e^{ikφ}, blurred by a Gaussian, on the pixels of a filter; unit norm.
+    """Rings with the angular dependence e^{ikφ}, blurred by a Gaussian, at the pixels of a filter; unit norm.
 
-    Pixels that a quarter turn maps to each other have exactly rotated values, also in float32. φ is the
-    angle from the columns' axis, counterclockwise with row 0 on top.
+    Pixels that a quarter turn maps to each other have exactly rotated values, also in float32. φ is the angle
+    from the direction of increasing columns, counterclockwise with row 0 on top.
 
     Args:
-        orders: k.
-        kernel: rows and columns.
+        orders: angular orders k.
+        kernel: (rows, columns) of a filter.
         rings: number of radii, evenly spaced up to `MARGIN` widths from the border.
         width: σ of the Gaussian, pixels.
 
@@ -255,7 +260,7 @@ def ring_harmonics(orders: Sequence[int], kernel: tuple[int, int], rings: int, w
     harmonics = []
     for order in orders:
         phase = np.ones_like(unit)
-        for _ in range(abs(order)):  # products keep the symmetry, of which powers lose the last digit
+        for _ in range(abs(order)):  # products are symmetric to the last bit, powers are not
             phase = phase * (unit if order > 0 else unit.conj())
         for radius in radii:
             ring = np.exp(-((r - radius) ** 2) / (2 * width**2)) * ive(order, r * radius / width**2) * phase

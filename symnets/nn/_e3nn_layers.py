@@ -1,4 +1,4 @@
-"""Modules of e3nn that compute the same as other layers than products, and their weights."""
+"""Conversion of MLPs, activations, dropout, norms and convolutions to modules of e3nn and back."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class E3nnConvolution(nn.Module):
         basis: Float[Tensor, "edges n_basis"],
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "nodes dim_out"]:
-        """Convolved features."""
+        """Sum of the messages that each node receives, (nodes, irreps_out) in e3nn's layout."""
         sender, receiver = edge_index
         messages = self.product(features[sender], filters, self.radial(basis))
         out = messages.new_zeros(len(features), messages.shape[1])
@@ -51,12 +51,12 @@ def _no_weights(block: nn.Module, module: nn.Module) -> Views:
     yield from ()
 
 
-def _network(block: MLP) -> e3nn_nn.FullyConnectedNet:
+def _to_e3nn_mlp(block: MLP) -> e3nn_nn.FullyConnectedNet:
     shapes = [weight.shape for weight in block.weights]
     return e3nn_nn.FullyConnectedNet([shapes[0][0], *(shape[1] for shape in shapes)], SILU)
 
 
-def _mlp(module: e3nn_nn.FullyConnectedNet) -> MLP:
+def _from_e3nn_mlp(module: e3nn_nn.FullyConnectedNet) -> MLP:
     *hidden, last = module
     refuse(
         "FullyConnectedNet",
@@ -143,7 +143,7 @@ def _from_batch_norm(module: e3nn_nn.BatchNorm) -> BatchNorm:
 
 
 def _same_names(block: nn.Module, module: nn.Module) -> Views:
-    """Weights of equal names and shapes."""
+    """Parameters and buffers that have the same names and shapes in both modules."""
     theirs = dict(module.named_parameters()) | dict(module.named_buffers())
     for name, ours in (*block.named_parameters(), *block.named_buffers()):
         yield ours, theirs[name], 1.0
@@ -155,11 +155,11 @@ def _to_e3nn_convolution(block: Convolution) -> E3nnConvolution:
     product = o3.TensorProduct(
         plan.irreps_in, plan.irreps_filter, plan.slots, instructions, shared_weights=False
     )
-    return E3nnConvolution(product, _network(block.radial), block.norm)
+    return E3nnConvolution(product, _to_e3nn_mlp(block.radial), block.norm)
 
 
 def _from_e3nn_convolution(module: E3nnConvolution) -> Convolution:
-    radial, product = _mlp(module.radial), module.product
+    radial, product = _from_e3nn_mlp(module.radial), module.product
     n_basis, *hidden, _ = module.radial.hs
     block = Convolution(
         product.irreps_in1,
@@ -187,7 +187,7 @@ def _convolution_views(block: Convolution, module: E3nnConvolution) -> Views:
 
 
 LAYERS = [
-    Counterpart(MLP, e3nn_nn.FullyConnectedNet, _network, _mlp, _mlp_views),
+    Counterpart(MLP, e3nn_nn.FullyConnectedNet, _to_e3nn_mlp, _from_e3nn_mlp, _mlp_views),
     Counterpart(Gate, e3nn_nn.Gate, _to_e3nn_gate, _from_e3nn_gate, _no_weights),
     Counterpart(
         NormActivation, e3nn_nn.NormActivation, _to_norm_activation, _from_norm_activation, _same_names

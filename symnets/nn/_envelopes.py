@@ -12,7 +12,7 @@ def polynomial_envelope(x: Float[Tensor, "..."], p: int | float = 6) -> Float[Te
 
         u(x) = 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2)     for x < 1.
 
-    Its p-1 first derivatives vanish at 0, so that p = 2 or more is smooth there too.
+    Its first p - 1 derivatives vanish at 0: for p >= 2 the slope is zero there too.
 
     Source: Gasteiger et al. 2020, arXiv:2003.03123, eq. 8.
     """
@@ -27,8 +27,8 @@ def cosine_envelope(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
         u(x) = (1 + cos(πx)) / 2     for x < 1.
 
-    Its second derivative jumps at 1 (`polynomial_envelope` has two continuous ones): forces are continuous,
-    Hessians are not.
+    Its second derivative jumps at 1, whereas that of `polynomial_envelope` is continuous: forces are
+    continuous, Hessians are not.
 
     Source: Behler and Parrinello 2007, Phys. Rev. Lett. 98, 146401, eq. 4.
     """
@@ -40,8 +40,8 @@ def xplor_envelope(r: Float[Tensor, "..."], on: float, cutoff: float) -> Float[T
 
         u(r) = (c² - r²)² (c² + 2 r² - 3 on²) / (c² - on²)³,     c = cutoff,
 
-    with all lengths in one unit. Its slope vanishes at both ends, where its second derivative jumps. With
-    s = (r² - on²) / (c² - on²) it is (1 - s)² (1 + 2 s).
+    with all lengths in one unit. Its slope vanishes at `on` and at `cutoff`, where its second derivative
+    jumps. With s = (r² - on²) / (c² - on²) it is (1 - s)² (1 + 2 s).
 
     Source: the smoothing function of X-PLOR, as HOOMD-blue's documentation of pair potentials states it.
     """

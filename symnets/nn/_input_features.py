@@ -1,4 +1,4 @@
-"""InputFeatures: the first features of points, from their kind and from features that the graph gives."""
+"""InputFeatures: the first features of points, from their kinds and from the features of the graph."""
 
 import torch
 from e3nn import o3
@@ -11,11 +11,12 @@ from symnets.ops import from_e3nn
 
 
 class InputFeatures(nn.Module):
-    """Embedded kinds of points mixed with the field `features` of their graph, by one linear layer:
+    """Features of points from the embedding of their kind and the field `features` of their graph:
 
-        x = linear(embedding ⊕ features).
+        x = linear(embedding ⊕ features),
 
-    Without `irreps_input` the result is the embedding itself.
+    where ⊕ concatenates, and the linear layer mixes the channels of each irrep. Without `irreps_input` the
+    result is the embedding itself.
 
     Args:
         channels: number of channels of the embedding and of each irrep of the result.
@@ -33,8 +34,8 @@ class InputFeatures(nn.Module):
         self.linear = None
         if self.irreps_input is not None:
             given = scalars + self.irreps_input
-            kinds = sorted({ir for _, ir in given}, key=lambda ir: (ir.l, -ir.p))
-            self.irreps_out = o3.Irreps([(channels, ir) for ir in kinds])
+            distinct = sorted({ir for _, ir in given}, key=lambda ir: (ir.l, -ir.p))
+            self.irreps_out = o3.Irreps([(channels, ir) for ir in distinct])
             self.linear = Linear(given, self.irreps_out)
 
     def forward(

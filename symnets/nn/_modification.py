@@ -12,18 +12,19 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 def modification(
     module: nn.Module, cls: type[nn.Module], *, hooks: bool = True, parts: bool = True
 ) -> str | None:
-    """Reason why a module may not compute `cls.forward` of its parameters; None if there is none.
+    """Reason why calling a module may not give what the code of `cls` computes; None if there is no reason.
 
     A closed form of a class (the tangent kernel of a `Dense`, its Hessian, a table in place of a
-    `Convolution`) holds for unmodified modules of exactly this class. It may fail for subclasses; if a method
-    is replaced, on the instance or in the class; if a hook is registered, on a module or for all modules; and
-    if a parameter is parametrised, pruned or used twice. In these cases the module itself must be called.
+    `Convolution`) holds for unmodified modules of exactly this class. It may fail for subclasses, and if a
+    method is replaced (on the instance or in the class), if a hook is registered (on a module or for all
+    modules), or if a parameter is parametrised, pruned or used twice. In these cases the module itself must
+    be called.
 
     Args:
         module: the module.
         cls: the class with the closed form.
-        hooks: whether hooks on the module itself or for all modules count.
-        parts: whether changes of submodules count.
+        hooks: whether hooks on the module itself or for all modules are a reason.
+        parts: whether to check the submodules too.
 
     Example:
         >>> net = nn.Linear(2, 1)

@@ -15,7 +15,8 @@ EVEN = o3.Irrep("0e")
 class _Norm(nn.Module):
     """Base class of normalisations: irreps, and the gain γ and bias β that are trained.
 
-    Even scalars (0e) alone may have a mean or a bias: of other irreps it would choose a direction or a sign.
+    A mean is subtracted, and a bias added, only for even scalars (0e): for other irreps a constant would
+    single out a direction or a sign.
     """
 
     def __init__(self, irreps: o3.Irreps | str, eps: float, affine: bool, bias: bool) -> None:
@@ -43,12 +44,13 @@ class _Norm(nn.Module):
 
 
 class RMSNorm(_Norm):
-    """Features of each node divided by one root mean square over all irreps, which keeps their proportions:
+    """Features of each node divided by one root mean square over all irreps, so that their ratios are kept:
 
         x_c ← γ_c x_c / (Σ_i a_i <x_i²> + ε)^(1/2),     a_i = 1 / (number of irreps) by default,
 
-    for channel c with its gain γ_c, trained, and <x_i²>, the mean of squares over the channels and components
-    of irrep i. Every irrep has equal weight a_i, however many components it has. There is no bias.
+    for channel c, with a trained gain γ_c and the mean <x_i²> of squares over the channels and components of
+    irrep i. By default all irreps have the same weight a_i, however many components they have. There is no
+    bias.
 
     Source: the norm of EquiformerV2 (Liao et al. 2024, arXiv:2306.12059) and eSEN (Fu et al. 2025,
     arXiv:2502.12147), without their centring of scalars.
@@ -85,7 +87,7 @@ class RMSNorm(_Norm):
             raise ValueError(
                 f"weights: expected {n} numbers, one for each entry of '{self.irreps_in}', got {weights}"
             )
-        # One matrix product and two products for all irreps are faster than operations on each.
+        # One matrix product and two elementwise products of all irreps are faster than operations on each.
         sizes = torch.tensor([mul_ir.dim for mul_ir in self.irreps_in])
         blocks_of_gains = torch.arange(sum(self.channels)).split(self.channels)
         channels = [
@@ -98,8 +100,8 @@ class RMSNorm(_Norm):
     def nequix(cls, irreps: o3.Irreps | str) -> "RMSNorm":
         """The norm of the published Nequix models, with a_i = C_i / (n (2l_i + 1)) and ε = 10⁻¹².
 
-        C_i is the number of channels of the i-th of n entries. That is, squares are summed over channels and
-        divided by (2l+1)² n.
+        C_i is the number of channels of the i-th of n entries of `irreps`. That is, squares are summed over
+        channels and components and divided by (2l+1)² n.
 
         Source: `nequix/layer_norm.py` of github.com/atomicarchitects/nequix.
         """
@@ -154,10 +156,10 @@ class BatchNorm(_Norm):
         x_c ← γ_c (x_c - <x_c>) / (<(x_c - <x_c>)²> + ε)^(1/2) + β_c     for even scalars,
         x_c ← γ_c x_c / (<x_c²> + ε)^(1/2)                               for all other irreps,
 
-    for channel c, with means <...> over all nodes and the components of c. In training mode they are those of
-    the batch, and running averages r ← (1 - momentum) r + momentum <...> are kept, which take their place in
-    evaluation mode. An energy that is trained with it depends on the other structures of its batch; `RMSNorm`
-    and `LayerNorm` act on each node alone.
+    for channel c, with means <...> over all nodes and the components of c. In training mode the means are
+    those of the batch, and running averages r ← (1 - momentum) r + momentum <...> are updated. In evaluation
+    mode the running averages are used instead. In training mode the energy of a structure therefore depends
+    on the other structures of its batch; `RMSNorm` and `LayerNorm` act on each node alone.
 
     Source: Ioffe and Szegedy 2015, arXiv:1502.03167; Weiler et al. 2018, arXiv:1807.02547, for irreps.
 
@@ -168,8 +170,8 @@ class BatchNorm(_Norm):
         affine: whether to have γ and β.
 
     Attributes:
-        running_mean: running averages <x_c> of even scalars.
-        running_var: running averages of the mean squares of all channels.
+        running_mean: running averages of <x_c> for even scalars.
+        running_var: running averages of the mean squares of all channels, centred for even scalars.
     """
 
     running_mean: Tensor

@@ -13,7 +13,7 @@ from symnets.nn._mlp import MLP
 from symnets.ops import ChannelProduct, LinearWeights, TensorProductScatter, all_paths, blocks, join
 
 RESIDUAL = 0.5
-"""Factor of the new scalars in the residual update of those of a pair."""
+"""α in the update of the scalars of a pair."""
 
 
 class PairInteraction(nn.Module):
@@ -24,9 +24,10 @@ class PairInteraction(nn.Module):
         x_ij ← (x_ij + α u(r_ij) MLP(x_ij, T_ij[0e])) / (1 + α²)^(1/2)
         V_ij ← linear(T_ij)
 
-    with α = 1/2. The sum is over all neighbours k of the same centre, so that a layer adds one atom to the
-    correlations of a pair; pairs with other centres are not read. As x_ij and V_ij go to zero with the
-    envelope u(r_ij) at the cutoff, so does every update of them.
+    with a trained matrix W, spherical harmonics Y, the even scalars T_ij[0e] of T_ij, and α = 1/2. The sum is
+    over all neighbours k of the same centre, so that each layer adds one atom to the correlations of a pair;
+    pairs with other centres are not read. The envelope u, and with it x_ij and V_ij after every layer, goes
+    to zero at the cutoff.
 
     Source: Musaelian et al. 2023, Nature Communications 14, 579 (arXiv:2204.05249).
 
@@ -99,9 +100,10 @@ class PairInteraction(nn.Module):
 class PairEmbedding(nn.Module):
     """Scalars and tensors of a pair from its species and its distance vector, the input of Allegro's layers:
 
-        x_ij = u(r_ij) MLP( (c_{s_i}, n_{s_j}) * B(r_ij) W ),     V_ij[lm, c] = (x_ij W')_lc Y_lm(r̂_ij)
+        x_ij = u(r_ij) MLP( (a_i, b_j) * B(r_ij) W ),     V_ij[lm, c] = (x_ij W')_lc Y_lm(r̂_ij)
 
-    with vectors c and n of the species of the centre and of the neighbour, and a radial basis B.
+    with vectors a_i of the species of the centre and b_j of the species of the neighbour, concatenated, a
+    radial basis B, the elementwise product *, trained matrices W and W', and an envelope u.
 
     Source: Musaelian et al. 2023, Nature Communications 14, 579 (arXiv:2204.05249).
 
@@ -140,7 +142,8 @@ class PairEmbedding(nn.Module):
         Args:
             edges: radial basis, spherical harmonics and the envelope u(r_ij).
             edge_index: neighbours j, then centres i.
-            species: c and n of the species of each atom.
+            species: (a, b) of the species of each atom, 2 `latent` numbers: a for its role as centre, b as
+                neighbour.
 
         Raises:
             ValueError: the edges have no envelope.

@@ -14,22 +14,22 @@ from symnets.ops import blocks, join, wigner_3j
 
 
 class WeightedPath(NamedTuple):
-    """Products of channels u of block i of x with channels v of block j of y, into block k of z."""
+    """Path of a product: channels u of block i of x times channels v of block j of y, into block k of z."""
 
     i: int
     j: int
     k: int
     mode: Literal["uvw", "u<vw", "uuw"]
-    """Pairs of channels: all, those with u < v, or those with u = v; each has a weight for each channel w."""
+    """Pairs (u, v): all, those with u < v, or those with u = v; each has a weight for each channel w of z."""
     factor: float
-    """Factor of `wigner_3j` that gives a product of channels of N(0, 1) unit second moment."""
+    """Factor of `wigner_3j` for which a product of channels drawn from N(0, 1) has unit second moment."""
 
 
 class _WeightedProduct(nn.Module):
     """Sum over paths of products of pairs of channels, with trained weights.
 
-    The weights of a path multiply x, the Clebsch-Gordan coefficients y, and one matrix product for each node
-    does the rest, so that the products of all pairs of channels are never stored.
+    x is multiplied by the weights of a path, and y by the Clebsch-Gordan coefficients. One matrix product for
+    each node combines the two, so that the products of all pairs of channels are never stored.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class _WeightedProduct(nn.Module):
         self.paths = [path for path, _ in kept]
         self.coefficients = [path.factor * n_terms[path.k] ** -0.5 for path in self.paths]
         self.weights = nn.ParameterList(nn.Parameter(torch.randn(shape)) for _, shape in kept)
-        # Not buffers: coefficients that were float32 once would break equivariance in float64.
+        # Not buffers: coefficients rounded to float32 would break equivariance after a move to float64.
         self._couplings = {
             (i, j, k): coupling(irreps_out[k].ir, irreps_in1[i].ir, irreps_in2[j].ir)
             for i, j, k in dict.fromkeys(path[:3] for path in self.paths)
@@ -103,7 +103,7 @@ class FullyConnectedTensorProduct(_WeightedProduct):
         z_w = n^(-1/2) Σ_{p, u, v} W_p[u, v, w] (x_u ⊗ y_v)_p,
 
     summed over the paths p = (irrep of x, irrep of y -> irrep of z) and their channels u and v. n is the
-    number of terms of the sum, and products have components of unit variance if x and y have. This is
+    number of terms of the sum. At initialisation z has components of unit variance if x and y have. This is
     `e3nn.o3.FullyConnectedTensorProduct`, in the `ir_mul` layout.
 
     Source: Thomas et al. 2018, arXiv:1802.08219; Geiger and Smidt 2022, arXiv:2207.09453.
@@ -146,9 +146,11 @@ class TensorSquare(_WeightedProduct):
         z_w = n^(-1/2) Σ_{p, u <= v} W_p[u, v, w] c (x_u ⊗ x_v)_p,
 
     summed over each unordered pair of channels once. The factor c gives the components of the product unit
-    second moment for x from N(0, 1), and n is the number of terms. The product of a channel with itself has
-    even l only. This is `e3nn.o3.TensorSquare` with `irreps_out`, in the `ir_mul` layout. The cost grows as
-    the cube of the number of channels; that of `SelfInteraction` does not.
+    second moment for x from N(0, 1), and n is the number of terms. The product of a channel with itself
+    contains only even l. This is `e3nn.o3.TensorSquare` with `irreps_out`, in the `ir_mul` layout. The cost
+    grows as the cube of the number of channels; that of `SelfInteraction` does not.
+
+    Source: Geiger and Smidt 2022, arXiv:2207.09453.
 
     Args:
         irreps_in: irreps of x, each once.
@@ -173,8 +175,8 @@ class TensorSquare(_WeightedProduct):
                         continue
                     paths.append(WeightedPath(i, j, k, "uvw" if i < j else "u<vw", ir.dim**0.5))
                     if i == j and ir.l % 2 == 0:
-                        # For one channel of dimension d, wigner_3j x x is |x|² / d^(1/2) in the scalar, with
-                        # second moment d + 2, and has 2 / dim in every component of another irrep.
+                        # x: one channel of d components. The scalar in wigner_3j x x is |x|² / d^(1/2), with
+                        # second moment d + 2. A component of another irrep has second moment 2 / dim.
                         factor = (ir.dim / 2 if ir.l else 1 / (ir1.dim + 2)) ** 0.5
                         paths.append(WeightedPath(i, i, k, "uuw", factor))
         super().__init__(irreps, irreps, out, paths)
@@ -190,13 +192,14 @@ class SelfInteraction(nn.Module):
 
         z = linear( product( linear(x) ) ),
 
-    where the product is `ManyBodyProduct`: polynomials up to a degree of the C channels of every irrep, with
-    a trained weight for each path and channel. For degree 2, and but for its terms of degree one, it is a
+    where the product is `ManyBodyProduct`: polynomials, up to `degree`, of the C channels of every irrep,
+    with a trained weight for each path and channel. For degree 2, and apart from terms of degree one, it is a
     `TensorSquare` whose weights have rank C,
 
         W_p[u, v, w] = Σ_c w_pc A_uc A_vc B_cw,
 
-    at a cost that is linear in C. Its loops are compiled on the CPU.
+    with the weights A of the first linear layer, w_p of the product and B of the last layer. The cost of the
+    product is linear in C. Its loops are compiled on the CPU.
 
     Source: Batatia et al. 2022, arXiv:2206.07697, for the product.
 
@@ -235,5 +238,5 @@ def irreps_of(irreps: o3.Irreps | str) -> list[o3.Irrep]:
 
 
 def coupling(out: o3.Irrep, first: o3.Irrep, second: o3.Irrep) -> Float[Tensor, "dim_second dims"]:
-    """Clebsch-Gordan coefficients with a row for each component of the second irrep, in float64."""
+    """Clebsch-Gordan coefficients in float64, (dim_second, dim_out · dim_first)."""
     return wigner_3j(out.l, first.l, second.l).flatten(0, 1).mT.contiguous()

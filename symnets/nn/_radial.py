@@ -25,7 +25,7 @@ class BesselBasis(nn.Module):
         cutoff: r_c in Å.
         n_basis: number of functions.
         p: order of `polynomial_envelope`.
-        envelope: function u of r / r_c in its place, such as `cosine_envelope`.
+        envelope: function u of r / r_c, such as `cosine_envelope`; None for `polynomial_envelope` of order p.
     """
 
     def __init__(
@@ -50,13 +50,16 @@ class SineBasis(nn.Module):
 
         b_n(r) = (2 / r_c) sin(q_n r) / r · u(r),     q_n = nπ / r_c at the start.
 
-    With the polynomial envelope these are the functions of `BesselBasis`. The parameters are q_n instead of
-    k_n = q_n r_c, as in SevenNet, so that its published wave numbers are read without rounding.
+    with an envelope u. With `polynomial_envelope` these are the functions of `BesselBasis`. The parameters
+    are q_n instead of k_n = q_n r_c, as in SevenNet, so that its published wave numbers are read without
+    rounding.
+
+    Source: Park et al. 2024, J. Chem. Theory Comput. 20, 4857 (arXiv:2402.03789).
 
     Args:
         cutoff: r_c in Å.
         n_basis: number of functions.
-        switch_on: inner radius in Å, if u is `xplor_envelope`; None if u is `polynomial_envelope`.
+        switch_on: inner radius `on` of `xplor_envelope`, in Å; None for `polynomial_envelope`.
         p: order of `polynomial_envelope`.
 
     Raises:
@@ -86,12 +89,12 @@ class SineBasis(nn.Module):
 
 
 class GaussianBasis(nn.Module):
-    """Radial basis of Gaussians at equal distances, times an envelope:
+    """Radial basis of Gaussians at equidistant centres, times an envelope:
 
         b_n(r) = exp(-((r - μ_n) / Δ)²) / 1.12 · u(r / r_c),     μ_n = nΔ,     Δ = r_c / (N + 1),
 
-    for n = 1 ... N. Without u the sum of squares is about 1 between the first and the last μ_n. Up to u these
-    are the functions of `e3nn.math.soft_one_hot_linspace`. With `wide`, those of MACE:
+    for n = 1 ... N. Without u the sum of squares is about 1 between the first and the last μ_n. Apart from u
+    these are the functions of `e3nn.math.soft_one_hot_linspace`. With `wide` they are those of MACE:
 
         b_n(r) = exp(-((r - μ_n) / Δ)² / 2) · u(r / r_c),     μ_n = (n - 1) Δ,     Δ = r_c / (N - 1).
 

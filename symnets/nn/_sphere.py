@@ -13,9 +13,10 @@ from symnets.data import Latitudes, latitudes, sphere_grid
 
 
 class ExactTables(nn.Module):
-    """Base of transforms whose buffers are computed in float64 and rounded to the dtype of the module.
+    """Base class of transforms whose tables are computed in float64 and rounded to the dtype of the module.
 
-    A module that is moved to float64 gets tables that are exact there, not those of float32.
+    When the module is moved to another dtype, the tables are computed again, so that those of a float64
+    module are exact and not rounded to float32.
     """
 
     def __init__(self) -> None:
@@ -38,41 +39,42 @@ class ExactTables(nn.Module):
 
 
 class Reorder(torch.autograd.Function):
-    """Coefficients in another order, x.index_select(dim, places), for a linear map whose tables are constant.
+    """Coefficients in another order, x.index_select(dim, places), with a gradient that is a reordering too.
 
-    `back` has the places of the opposite reordering, which the gradient takes: no sum over repeated places is
-    needed, since the tables annihilate coefficients that do not exist.
+    `back` has the indices of the opposite reordering, which the gradient uses. That of `index_select` would
+    add over repeated indices. Here these belong to coefficients that do not exist (|m| > l), for which the
+    tables of the transforms are zero, so that no sum is needed.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, dim: int, places: Tensor, back: Tensor) -> Tensor:  # pyright: ignore
-        """Take the places."""
+        """Reorder x."""
         return x.index_select(dim, places)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, int, Tensor, Tensor], output: Tensor) -> None:
-        """Keep the places."""
+        """Keep the indices for the derivatives."""
         _, ctx.dim, places, back = inputs
         ctx.save_for_backward(places, back)
         ctx.save_for_forward(places, back)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
-        """Take the opposite places."""
+        """Reorder the gradient in the opposite direction."""
         places, back = ctx.saved_tensors
         return Reorder.apply(grad, ctx.dim, back, places), None, None, None  # pyright: ignore
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:  # pyright: ignore
-        """Take the places of the tangent."""
+        """Reorder the tangent as x."""
         places, back = ctx.saved_tensors
         return Reorder.apply(tangent, ctx.dim, places, back)  # pyright: ignore
 
 
 def reorder(x: Tensor, dim: int, places: Tensor, back: Tensor) -> Tensor:
-    """See `Reorder`."""
+    """Coefficients in another order, with derivatives by `Reorder`."""
     return Reorder.apply(x, dim, places, back)  # pyright: ignore[reportReturnType]
 
 
@@ -82,9 +84,9 @@ class S2Grid(ExactTables):
         f(β_j, α_k) = Σ_(l ≤ lmax) Σ_m F_lm Y_lm(β_j, α_k),   F_lm = mean over the sphere of f Y_lm.
 
     Y are e3nn's real spherical harmonics with the normalisation 'component': the mean of Y² over the sphere
-    is 1. The polar axis is y; latitudes are polar angles β from north to south, longitudes α_k = 2π k / n.
-    Both transforms are exact for signals without degrees above lmax. `from_grid` of other signals is their
-    projection, but for aliases of degrees that the quadrature does not resolve.
+    is 1. The polar axis is y; latitudes are polar angles β from north to south, the n longitudes are
+    α_k = 2π k / n. Both transforms are exact for signals without degrees above lmax. For other signals
+    `from_grid` computes their projection, apart from aliases of degrees that the quadrature does not resolve.
 
     The sums are separable (Driscoll and Healy 1994, Adv. Appl. Math. 15, 202): longitudes by one product with
     a matrix of sines and cosines, latitudes by one product of Legendre functions for each |m|.
@@ -92,7 +94,8 @@ class S2Grid(ExactTables):
     Args:
         lmax: highest degree.
         shape: (latitudes, longitudes).
-        kind: "equiangular", which needs 2 lmax + 1 latitudes, or "gauss", which needs lmax + 1.
+        kind: "equiangular", which needs 2 lmax + 1 latitudes, or "gauss" (Gauss-Legendre nodes), which needs
+            lmax + 1. Both need 2 lmax + 1 longitudes.
 
     Raises:
         ValueError: the grid is too coarse for lmax.
@@ -115,9 +118,9 @@ class S2Grid(ExactTables):
         self.kind: Latitudes = kind
         super().__init__()
         self.irreps = o3.Irreps.spherical_harmonics(lmax)
-        order, sign, degree = np.mgrid[: lmax + 1, :2, : lmax + 1]  # |m|; 0 for cosines, m ≥ 0, or 1; l
+        order, sign, degree = np.mgrid[: lmax + 1, :2, : lmax + 1]  # |m|; 0: cosine, m ≥ 0, 1: sine; l
         exists = (degree >= order) & ((order > 0) | (sign == 0))
-        # Of coefficients that do not exist any other is taken, since the tables are zero there.
+        # Coefficients that do not exist get index 0: any index will do, since the tables are zero there.
         places = np.where(exists, degree**2 + degree + np.where(sign == 0, order, -order), 0)
         degrees = np.repeat(np.arange(lmax + 1), 2 * np.arange(lmax + 1) + 1)
         orders = np.concatenate([np.arange(-l, l + 1) for l in range(lmax + 1)])  # noqa: E741
@@ -139,7 +142,7 @@ class S2Grid(ExactTables):
         return sphere_grid(self.shape, self.kind).to(self.waves)
 
     def to_grid(self, coefficients: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch lat lon"]:
-        """Values on the grid of coefficients in e3nn's order, l² + l + m, (lmax + 1)² in all."""
+        """Values on the grid of a signal with given coefficients; F_lm is at index l² + l + m, as in e3nn."""
         batch, n, (n_lat, n_lon) = coefficients.shape[:-1], self.lmax + 1, self.shape
         rows = reorder(coefficients.reshape(-1, n * n), 1, self.gather, self.scatter)
         rows = rows.view(-1, n, 2, n).permute(1, 2, 0, 3).reshape(n, -1, n)  # [|m|, (sign, batch), l]
@@ -147,7 +150,7 @@ class S2Grid(ExactTables):
         return (circles.T @ self.waves).view(*batch, n_lat, n_lon)
 
     def from_grid(self, signal: Float[Tensor, "*batch lat lon"]) -> Float[Tensor, "*batch dim"]:
-        """Coefficients, in e3nn's order, of values on the grid."""
+        """Coefficients of a signal in e3nn's order, from its values on the grid."""
         batch, n, (n_lat, n_lon) = signal.shape[:-2], self.lmax + 1, self.shape
         circles = self.waves @ signal.reshape(-1, n_lon).T  # [(|m|, sign), (batch, latitude)]
         rows = torch.bmm(circles.view(n, -1, n_lat), self.analysis)  # [|m|, (sign, batch), l]
@@ -155,7 +158,7 @@ class S2Grid(ExactTables):
         return reorder(rows, 1, self.scatter, self.gather).view(*batch, n * n)
 
     def extra_repr(self) -> str:
-        """Sizes."""
+        """Sizes, as printed with the module."""
         return f"lmax={self.lmax}, shape={self.shape}, kind={self.kind!r}"
 
 
@@ -163,7 +166,7 @@ def check_grid(lmax: int, shape: Sequence[int], kind: Latitudes) -> tuple[int, i
     """Sizes (latitudes, longitudes) of a grid, checked to resolve degrees up to lmax.
 
     Raises:
-        ValueError: they do not.
+        ValueError: the grid is too coarse for lmax.
     """
     n_lat, n_lon = (int(size) for size in shape)
     if lmax < 0:
@@ -178,7 +181,7 @@ def check_grid(lmax: int, shape: Sequence[int], kind: Latitudes) -> tuple[int, i
 
 
 def circular_waves(mmax: int, n: int) -> Float[Tensor, "rows n"]:
-    """Rows cos(m α_k), sin(m α_k) for m = 0 to mmax at α_k = 2π k / n, in float64; that of sin(0) too."""
+    """Rows cos(m α_k), sin(m α_k) for m = 0 to mmax at α_k = 2π k / n, in float64; row 1, sin(0), is zero."""
     # Angles are reduced as integers: no digit is lost for large m.
     turns = torch.outer(torch.arange(mmax + 1), torch.arange(n)) % n
     angles = 2 * torch.pi * turns.double() / n

@@ -18,14 +18,16 @@ class S2Convolution(ExactTables):
 
         out_o(R) = Σ_i ∫ f_i(x) ψ_io(R⁻¹ x) dx + b_o,
 
-    or, in coefficients of `S2Grid` and `SO3Grid`, out_o,lmk = Σ_i f_i,lm ψ_io,lk / √(2l + 1): an equivariant
-    linear map, which acts on channels and k, and not on m. The filter is a sum of delta functions, one for
-    each learned weight, at the north pole and on rings around it,
+    with the mean over the sphere as integral and a bias b. In coefficients of `S2Grid` (f and the filters ψ)
+    and `SO3Grid` (out), out_o,lmk = Σ_i f_i,lm ψ_io,lk / √(2l + 1): a linear map that is equivariant because
+    it does not act on m. The filter is a sum of delta functions, one for each learned weight, at the north
+    pole and on rings around it,
 
         ψ_io = (C_in n_points)^(-1/2) Σ_g w_io,g δ(x, x_g),
 
-    where x_g has the polar angle β = i · max_beta / n_rings, i = 0, 1, ..., n_rings, and n_alpha longitudes
-    on each ring. Weights are drawn from N(0, 1), which keeps the mean square of a signal.
+    with C_in channels i and n_points points x_g. These are the pole and, on each of the rings at polar angles
+    β = j · max_beta / n_rings, j = 1, ..., n_rings, n_alpha longitudes. Initial weights are drawn from
+    N(0, 1), for which the mean square of the signal is kept.
 
     Args:
         channels_in: number of channels of the input, on the sphere.
@@ -69,12 +71,12 @@ class S2Convolution(ExactTables):
     def forward(
         self, signal: Float[Tensor, "n channels_in dim_in"]
     ) -> Float[Tensor, "n channels_out dim_out"]:
-        """Coefficients on rotations, of coefficients on the sphere."""
+        """Coefficients of the result on rotations, from those of a signal on the sphere."""
         filters = self.weight @ self.filters  # [i, o, (l, k)]
         blocks = []
         for l in range(self.lmax + 1):  # noqa: E741
             part = slice(l**2, (l + 1) ** 2)
-            # [(n, m), i] times [i, (o, k)]
+            # [batch, m, i] times [i, (o, k)]
             mixed = signal[..., part].transpose(1, 2) @ filters[..., part].flatten(1)
             blocks.append(mixed.unflatten(-1, (self.channels_out, -1)).transpose(1, 2).flatten(2))
         return _join(blocks, self.bias)
@@ -87,10 +89,11 @@ class SO3Convolution(ExactTables):
 
         out_o(R) = Σ_i ∫ f_i(Q) ψ_io(R⁻¹ Q) dQ + b_o,
 
-    or, in coefficients of `SO3Grid`, out_o,lmk = Σ_i,n f_i,lmn ψ_io,lkn / √(2l + 1): one product of matrices
-    for each l, which is the `Linear` layer of the irreps (2l + 1) C x l with fewer, local, weights. The
-    filter is a sum of delta functions at the rotations R(α, β, γ - α), with (α, β) as of `S2Convolution` and
-    n_gamma equidistant angles γ. Weights are drawn from N(0, 1), which keeps the mean square of a signal.
+    or, in coefficients of `SO3Grid`, out_o,lmk = Σ_i,n f_i,lmn ψ_io,lkn / √(2l + 1): one matrix product for
+    each l. It is a `Linear` layer on (2l + 1) C channels of each l, for C channels of signals, whose matrices
+    are functions of fewer weights. The filter is a sum of delta functions at the rotations R(α, β, γ - α),
+    with (α, β) as in `S2Convolution` and n_gamma equidistant angles γ. Initial weights are drawn from
+    N(0, 1), for which the mean square of the signal is kept.
 
     Args:
         channels_in: number of channels of the input.
@@ -142,7 +145,7 @@ class SO3Convolution(ExactTables):
         for l in range(self.lmax + 1):  # noqa: E741
             dim = 2 * l + 1
             part = slice(start, start + dim**2)
-            f = signal[..., part].unflatten(-1, (dim, dim)).transpose(1, 2).flatten(2)  # [n, m, (i, n)]
+            f = signal[..., part].unflatten(-1, (dim, dim)).transpose(1, 2).flatten(2)  # [batch, m, (i, n)]
             psi = filters[..., part].unflatten(-1, (dim, dim)).transpose(1, 2)  # [i, n, o, k]
             mixed = f @ psi.flatten(2).flatten(0, 1)
             blocks.append(mixed.unflatten(-1, (self.channels_out, dim)).transpose(1, 2).flatten(2))
@@ -155,10 +158,11 @@ class SO3BatchNorm(nn.Module):
 
     For each channel, with the mean and the variance over rotations and over the batch,
 
-        out = gain (f - mean) / √(variance + eps) + bias,   mean = <f_000>,   variance = <|f|²> - mean².
+        out = gain (f - mean) / √(variance + eps) + bias,   mean = <f_000>,   variance = <Σ f_lmn²> - mean²,
 
-    Both are invariant, so that the layer is exactly equivariant. In eval mode running averages take the place
-    of those over the batch.
+    where <...> is the mean over the batch, and Σ f_lmn² the mean square of f over rotations. Mean and
+    variance are invariant, so that the layer is exactly equivariant. In eval mode running averages are used
+    instead of those over the batch.
 
     Args:
         channels: number of channels.
@@ -196,10 +200,11 @@ class SO3Activation(nn.Module):
 
         out_lmn = √(2l + 1) ∫ φ(f(R)) D^l_mn(R) dR,   l ≤ lmax_out,
 
-    the integral by quadrature on the grid. φ makes degrees above those of f, which no grid resolves: the
-    layer is equivariant up to an error that falls with the size of the grid. For lmax_out = 0 the output is
-    the mean over all rotations, an invariant. Rotations about the polar axis by multiples of 2π / n_alpha are
-    exact.
+    with the activation φ, the Wigner matrices D^l of `SO3Grid`, and the integral by quadrature on the grid.
+    φ(f) has components of all degrees, of which the grid resolves the lower ones: the layer is equivariant up
+    to an error that falls with the size of the grid. For lmax_out = 0 the output is the mean over all
+    rotations, an invariant. Under rotations about the polar axis by multiples of 2π / n_alpha, for n_alpha
+    angles α, equivariance is exact.
 
     Args:
         lmax_in: highest degree of the input.
@@ -226,7 +231,7 @@ class SO3Activation(nn.Module):
 
 
 def _outermost(lmax: int, n_rings: int, max_beta: float | None) -> float:
-    """Polar angle of the outermost ring of a filter, in (0, π)."""
+    """Polar angle of the outermost ring of a filter, between 0 and π; π / (lmax + 1) a ring by default."""
     if max_beta is None:
         max_beta = min(n_rings / (lmax + 1), 0.9) * torch.pi
     if not 0 < max_beta < torch.pi:
@@ -244,11 +249,11 @@ def _rings(max_beta: float, n_rings: int, n_alpha: int) -> tuple[Tensor, Tensor]
 
 
 def _so3_irreps(channels: int, lmax: int) -> o3.Irreps:
-    """Irreps of a signal on rotations: for each channel, 2l + 1 times l."""
+    """Irreps of a signal on rotations: each l occurs 2l + 1 times for each channel."""
     return o3.Irreps([(channels * (2 * l + 1), (l, (-1) ** l)) for l in range(lmax + 1)])  # noqa: E741
 
 
 def _join(blocks: list[Tensor], bias: Tensor | None) -> Tensor:
-    """Coefficients of all l, with a constant function added."""
+    """Coefficients of all degrees, concatenated, with the bias added to that of l = 0."""
     first = blocks[0] if bias is None else blocks[0] + bias[:, None]
     return torch.cat([first, *blocks[1:]], dim=-1)

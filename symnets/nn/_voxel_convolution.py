@@ -20,11 +20,12 @@ from symnets.nn._voxel_kernels import (
 from symnets.ops import is_traced
 
 FEW_CHANNELS = 12
-"""Below it channels are mixed last, because they are columns of the matrices where they are mixed first."""
+"""Least number of input components for which channels are mixed first: they are the columns of a matrix then,
+and products of narrow matrices are slow."""
 
 
 class VoxelConvolution(nn.Module):
-    """Steerable convolution of fields on voxels: of any irreps, equivariant under rotations and reflections.
+    """Steerable convolution of fields of any irreps on voxels, equivariant under rotations and reflections.
 
     The kernel from the input irrep i to the output irrep o is a sum over the paths, which are the degrees
     l of |l_i - l_o| to l_i + l_o with parity (-1)^l = p_i p_o, and over radial functions n:
@@ -33,27 +34,31 @@ class VoxelConvolution(nn.Module):
         K_ln(y) = (2 l_o + 1)^(1/2) Σ_m C[i, m, o] φ_ln(r) Y_lm(y / r),     r = |y|,
         φ_ln(r) ~ (r / σ)^l L_n^(l + 1/2)(r² / σ²) exp(-r² / 2σ²),     2n + l <= degree,
 
-    with trained weights w for channels u and v, the Clebsch-Gordan coefficients C (e3nn's `wigner_3j`) and
-    generalised Laguerre polynomials L. The integral is a sum over voxels up to size / 2 away on each axis.
+    with factors in place of ~ that make the mean over m of the squared norm of φ_ln Y_lm on the voxels 1, the
+    number fan_in of terms (i, l, n, v), trained weights w for channels u and v, the Clebsch-Gordan
+    coefficients C (e3nn's `wigner_3j`) and generalised Laguerre polynomials L. The integral is a sum over
+    voxels up to size / 2 away on each axis.
 
-    **Band limit.** These φ Y are all polynomials of degree 2n + l times one Gaussian, the eigenfunctions of a
+    **Band limit.** The functions φ Y are polynomials of degree 2n + l times one Gaussian, eigenfunctions of a
     harmonic oscillator. They are smooth at the origin, unlike shells exp(-(r - a)²/2σ²) times Y, and are
     confined to r < σ (2 degree + 3)^(1/2) in space and to k < (2 degree + 3)^(1/2) / σ in frequency. With the
-    defaults for size 5 these are 2.1 voxels, of 2.5, and 3.3, where the grid resolves π.
+    defaults for size 5 these radii are 2.1 voxels, where the kernel ends at 2.5, and 3.3 radians per voxel,
+    where the grid resolves π.
 
     **Symmetric grid.** The output has ceil(voxels / stride) voxels along each axis, at distances of `stride`
-    and centred on the input. So the 48 rotations and reflections of the cube are exact for grids of any size,
-    whereas torch's conv3d is symmetric only if voxels - 1 is divisible by the stride. In this case output
-    voxels are voxels of the input; otherwise they may be halfway between two.
+    and centred on the input. So equivariance under the 48 rotations and reflections of the cube is exact for
+    grids of any size, whereas torch's conv3d is symmetric only if voxels - 1 is divisible by the stride. In
+    this case output voxels are voxels of the input; otherwise they may be halfway between two.
 
     **Anti-aliasing.** A stride s is preceded by a low-pass, a Gaussian of variance (s² - 1) σ². Together with
-    that of the kernel its width is s σ, in output voxels the same as without a stride. Errors at rotations
-    other than those of the cube are measured in docs/how-to/voxels.md.
+    the Gaussian of the kernel the width is s σ, which is σ output voxels, as without a stride. Errors at
+    rotations other than those of the cube are measured in docs/how-to/voxels.md.
 
-    **Cost.** A product of polynomials and a Gaussian is separable. The field is convolved along each axis by
-    small matrices, and channels are mixed once for each of the (degree + 3 choose 3) products, 10 in place of
-    the 125 of a kernel of size 5. Channels are mixed before or after the filters, whichever is faster; both
-    give the same numbers up to rounding.
+    **Cost.** A polynomial times a Gaussian is a sum of products of functions of one coordinate each. The
+    field is convolved along each axis by small matrices, and channels are mixed once for each of the
+    (degree + 3 choose 3) products: for degree 2 these are 10, in place of the 125 voxels of a kernel of size
+    5 x 5 x 5. Channels are mixed before or after the filters, whichever is faster; both give the same numbers
+    up to rounding.
 
     Source: Weiler et al. 2018, arXiv:1807.02547, with other radial functions.
 
@@ -61,12 +66,14 @@ class VoxelConvolution(nn.Module):
         irreps_in: irreps of the input field.
         irreps_out: irreps of the output field.
         size: number of voxels along an edge of the kernel, odd, at least 3.
-        stride: distance of output voxels.
-        padding: whether voxels outside of the field are those of its border, or zero. With zeros the border
-            of the box is seen wherever the background is not 0, and it does not turn with an object.
+        stride: distance of output voxels, in voxels of the input.
+        padding: voxels outside the field are equal to the nearest one of its border ("replicate") or zero
+            ("zeros"). With zeros the border of the box affects the output if the background is not 0, and it
+            does not rotate with an object.
         degree: largest degree of polynomials; by default size - 3, and at least 2. Functions of higher degree
             do not fit into the kernel.
-        sigma: width σ of the Gaussian in voxels; by default 0.9 (size / 2π)^(1/2): 0.62, 0.80, 0.95.
+        sigma: width σ of the Gaussian in voxels; by default 0.9 (size / 2π)^(1/2): 0.62, 0.80, 0.95 for sizes
+            3, 5, 7.
 
     Shapes: fields are (n, dim, depth, rows, columns), with the components of each irrep in the `ir_mul`
     layout, (2l+1, channels). Components x, y, z of vectors are along depth, rows and columns.
@@ -104,8 +111,8 @@ class VoxelConvolution(nn.Module):
         self.sigma = 0.9 * math.sqrt(size / (2 * math.pi)) if sigma is None else float(sigma)
         if self.degree < 0 or not self.sigma > 0:
             raise ValueError(f"degree, sigma: expected >= 0 and > 0, got {self.degree} and {self.sigma}")
-        self.jets = products_of_filters(self.degree)
-        self._bases: list[list[Tensor | None]] = []  # of each output and input slot
+        self.jets = products_of_filters(self.degree)  # degrees along depth, rows, columns
+        self._bases: list[list[Tensor | None]] = []  # basis of kernels from irrep [i] to irrep [o], at [o][i]
         self.weights = nn.ParameterList()
         for mul_out, ir_out in self.irreps_out:
             row = [kernel_paths(ir, ir_out, size, self.degree, self.sigma) for _, ir in self.irreps_in]
@@ -146,7 +153,7 @@ class VoxelConvolution(nn.Module):
 
     @classmethod
     def reachable(cls, irreps_in: o3.Irreps | str, irreps_out: o3.Irreps | str, degree: int = 2) -> o3.Irreps:
-        """Those of the output irreps to which there is a path."""
+        """Irreps of `irreps_out` that kernels of degrees up to `degree` reach from `irreps_in`."""
         ends = {ir for _, ir_in in o3.Irreps(irreps_in) for f in kernel_irreps(degree) for ir in ir_in * f}
         return o3.Irreps([(mul, ir) for mul, ir in o3.Irreps(irreps_out) if ir in ends])
 
@@ -196,7 +203,7 @@ class VoxelConvolution(nn.Module):
     def _mix_and_filter(self, x: Tensor, mixing: Tensor, filters: list[Tensor]) -> Tensor:
         """Mixing of channels for each product, then the filters, in channels-last layout, without a stride.
 
-        It keeps only x for the gradient.
+        For the gradient with respect to the weights only x is stored.
         """
         x = x.permute(0, 2, 3, 4, 1).contiguous()
         n, d, r, c, channels = x.shape
@@ -233,7 +240,7 @@ class VoxelConvolution(nn.Module):
 
 
 def _along(matrix: Tensor, x: Float[Tensor, "batch n m"], total: Tensor | None = None) -> Tensor:
-    """A matrix times each of a batch, plus a total."""
+    """Product of a matrix with each matrix of a batch, added to `total` if that is given."""
     matrices = matrix.expand(len(x), *matrix.shape)
     return torch.bmm(matrices, x) if total is None else torch.baddbmm(total, matrices, x)
 
@@ -241,5 +248,5 @@ def _along(matrix: Tensor, x: Float[Tensor, "batch n m"], total: Tensor | None =
 def _along_last(
     filters: Float[Tensor, "filters n_out n"], x: Float[Tensor, "batch m n"]
 ) -> Float[Tensor, "batch filters n_out m"]:
-    """Filters along the last axis, which becomes the first."""
+    """Result of all filters along the last axis of x, which becomes the second last."""
     return _along(filters.flatten(0, 1), x.mT).view(len(x), *filters.shape[:2], x.shape[1])

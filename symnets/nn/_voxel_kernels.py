@@ -16,12 +16,15 @@ from symnets.ops import wigner_3j
 
 
 def products_of_filters(degree: int) -> list[tuple[int, int, int]]:
-    """Degrees of the Hermite functions along depth, rows and columns in each product, in rising order."""
+    """Degrees of the Hermite functions along depth, rows and columns in each product, in lexicographic order.
+
+    The dimension `jets` of other tensors counts these products.
+    """
     return [(i, j, k) for i, j, k in product(range(degree + 1), repeat=3) if i + j + k <= degree]
 
 
 def kernel_irreps(degree: int) -> list[o3.Irrep]:
-    """Irreps of the functions of a kernel."""
+    """Irreps of the functions of a kernel: spherical harmonics up to a degree."""
     return [o3.Irrep(l, (-1) ** l) for l in range(degree + 1)]  # noqa: E741
 
 
@@ -29,7 +32,11 @@ def kernel_irreps(degree: int) -> list[o3.Irrep]:
 def axis_filters(
     n: int, size: int, stride: int, degree: int, sigma: float, padding: str
 ) -> Float[Tensor, "filters n_out n"]:
-    """Matrices of the filters along an axis of n voxels, with padding and low-pass, in float64."""
+    """Matrices of the filters along an axis of n voxels, with padding and low-pass, in float64.
+
+    Filter a is the Hermite function of degree a, at ceil(n / stride) output voxels. Other arguments are those
+    of `VoxelConvolution`.
+    """
     n_out = -(-n // stride)
     first = (n - 1 - stride * (n_out - 1)) / 2  # the first output voxel: a voxel, or halfway between two
     n_taps = size + 1 if first % 1 else size
@@ -52,15 +59,15 @@ def axis_filters(
 
 def hermite_functions(x: np.ndarray, size: int, degree: int, sigma: float) -> np.ndarray:
     """Hermite functions H_a(x / σ) exp(-x² / 2σ²), a <= degree, of unit norm on the voxels of a kernel."""
-    found = []
+    functions = []
     for a in range(degree + 1):
-        of_degree = [0.0] * a + [1.0]
-        values, norms = (
-            hermite.hermval(y / sigma, of_degree) * np.exp(-((y / sigma) ** 2) / 2)
+        coefficients = [0.0] * a + [1.0]
+        values, on_kernel = (
+            hermite.hermval(y / sigma, coefficients) * np.exp(-((y / sigma) ** 2) / 2)
             for y in (x, kernel_voxels(size))
         )
-        found.append(values / np.linalg.norm(norms))
-    return np.stack(found)
+        functions.append(values / np.linalg.norm(on_kernel))
+    return np.stack(functions)
 
 
 def kernel_voxels(size: int) -> np.ndarray:
@@ -72,15 +79,18 @@ def kernel_voxels(size: int) -> np.ndarray:
 def kernel_paths(
     ir_in: o3.Irrep, ir_out: o3.Irrep, size: int, degree: int, sigma: float
 ) -> Float[Tensor, "paths jets ir_in ir_out"] | None:
-    """Kernels between two irreps for each degree l and radial function n, as sums of products of filters."""
-    found = []
+    """Kernels between two irreps for each degree l and radial function n, as sums of products of filters.
+
+    None if there is no path from one irrep to the other.
+    """
+    kernels = []
     for ir in ir_in * ir_out:
         if ir in kernel_irreps(degree):
             coupling = wigner_3j(ir_in.l, ir.l, ir_out.l) * ir_out.dim**0.5
             for n in range((degree - ir.l) // 2 + 1):
                 harmonic = _oscillator(n, ir.l, size, degree, sigma)
-                found.append(torch.einsum("imo,mj->jio", coupling, harmonic))
-    return torch.stack(found) if found else None
+                kernels.append(torch.einsum("imo,mj->jio", coupling, harmonic))
+    return torch.stack(kernels) if kernels else None
 
 
 @cache
@@ -88,7 +98,7 @@ def _oscillator(n: int, l: int, size: int, degree: int, sigma: float) -> Float[T
     """Functions φ_ln Y_lm as sums of products of Hermite functions along the axes, in float64.
 
     The mean over m of their squared norms on the voxels of the kernel is 1. Coefficients are found by least
-    squares at random points, where the solution is exact.
+    squares at random points; the functions are such sums exactly, so that the residual is zero.
     """
     jets = products_of_filters(degree)
     points = sigma * np.random.default_rng(0).standard_normal((4 * len(jets), 3))
