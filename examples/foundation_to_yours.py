@@ -93,11 +93,9 @@ def main(options: Options) -> None:
     train(planned(config, options.minutes), summary=True)
     print(f"report: {output / 'training' / 'finetune.html'}")
 
-    tuned = load(output / "training" / "model.safetensors", ForceField)
-    species = sorted({symbol for atoms in frames for symbol in atoms.symbols})
-    compiled = compile(tuned, species=species)
+    compiled = compile(load(output / "training" / "model.safetensors", ForceField))
     save(compiled, output / "yours.safetensors")
-    print(f"compiled for {', '.join(species)}: {output / 'yours.safetensors'}, {compiled.n_knots} knots")
+    print(f"compiled: {output / 'yours.safetensors'}, tables of {compiled.n_knots} knots")
 
     start = frames[0].repeat((2, 3, 3))
     files = {"trajectory": output / "md.xyz", "log": output / "md.csv", "overwrite": True}

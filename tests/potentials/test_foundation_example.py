@@ -43,6 +43,6 @@ def test_the_example_ends_in_molecular_dynamics(tmp_path, monkeypatch, capsys):
     module.main(options)
     yours = load(tmp_path / "run" / "yours.safetensors")
     assert isinstance(yours, Compiled)
-    assert yours.species == (29, 79)  # of the data
+    assert yours.species == (8, 29, 79)
     assert (tmp_path / "run" / "training" / "finetune.html").exists()
     assert "dynamics: 4 steps of 144 atoms" in capsys.readouterr().out
