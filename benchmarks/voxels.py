@@ -15,7 +15,7 @@ kernels have shells at radii 0, 1 and 2 and degrees up to 4, and more weights. T
 waiting for the other; a ratio is the median over rounds of escnn's time divided by that of symnets, and its
 quartiles tell a tie from a difference. It needs the extra `bench`. Environment of escnn:
 `pip install torch==2.13.0 "numpy<2" "scipy<1.15" joblib autograd pymanopt`, then
-`pip install --no-deps escnn==1.0.11 lie_learn`; py3nj, which does not build with current compilers, is optional.
+`pip install --no-deps escnn==1.0.11 lie_learn`; py3nj is optional.
 """
 
 import json
