@@ -39,20 +39,20 @@ def load_data(config: TrainConfig) -> tuple[Sequence[AtomGraph], Sequence[AtomGr
     """Training graphs, validation graphs, and the statistics of the former.
 
     Any structure may lack any label, unless `data.require_all` is set: NaN marks a missing label, and the
-    statistics count them. Structures marked as isolated atoms (`config_type=IsolatedAtom`) are neither
-    trained nor validated on. Those among the training structures give the reference energies, unless
-    `data.isolated_atoms` does. What was set aside, and validation structures that are also trained on, are in
-    the `notes` and `duplicates` of the statistics.
+    statistics count the labels. Structures marked as isolated atoms (`config_type=IsolatedAtom`) are neither
+    trained nor validated on. Those in the training files give the reference energies, unless the file
+    `data.isolated_atoms` does. `notes` of the statistics says what was set aside, and `duplicates` warns of
+    validation structures that are also trained on.
 
-    With `data.in_memory` false the graphs are made when they are taken, see `GraphsOnDemand`; they are looked
-    through once for the statistics, and only equal bits count as duplicates.
+    With `data.in_memory` false the graphs are made when they are taken, see `GraphsOnDemand`. The statistics
+    need one pass through all of them, and only structures that are equal bit for bit count as duplicates.
 
     Raises:
         FileNotFoundError: a path is neither here nor in the folder SYMNETS_DATA, or a glob matches nothing.
-        ValueError: no structure to train on has a label whose weight in the loss is not zero, or none to
-            validate on has that by which the best model is chosen; with `data.require_all`, any structure
-            lacks one; the energy of an isolated atom is missing; a weight is wrong; or there are too few
-            structures.
+        ValueError: a label whose weight in the loss is not zero is missing in all training structures (with
+            `data.require_all`, in any of them); no validation structure has the label by which the best
+            model is chosen; the energy of an isolated atom is missing; the weight of a structure is not a
+            number of at least 0; or there are too few structures.
     """
     data = config.data
     needed = [name for name in ("energy", "forces", "stress") if asdict(config.loss)[name]]
@@ -94,7 +94,7 @@ def _on_demand(
     files: tuple["_Files", "_Files"],
     looked: tuple[Looked, Looked],
 ) -> tuple[Sequence[AtomGraph], Sequence[AtomGraph], Statistics]:
-    """Graphs made on demand and statistics, with the checks of structures in memory."""
+    """Graphs made on demand and their statistics, after the checks that structures in memory undergo."""
     if any(tensor.weight for tensor in config.tensors.values()):
         raise ValueError("tensors: expected with data.in_memory, which reads their labels, got false")
     (read, other), (train, validation) = files, looked
@@ -123,17 +123,17 @@ Named = Sequence[tuple[str, Atoms]]
 
 @dataclass(frozen=True)
 class _Files:
-    """Structures of the files of one entry of the configuration."""
+    """Structures of the files of `data.train` or of `data.validation`."""
 
     source: str
-    """The files, for messages."""
+    """Name of the file, or of the first of several, for messages."""
     structures: Named
     isolated: list[Atoms]
-    """Structures marked as isolated atoms, which are not among the others."""
+    """Structures marked as isolated atoms; `structures` does not contain them."""
     frames: Frames | None = None
     """Frames of the files, if they are read on demand; then `structures` is empty."""
     rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Of these frames, those that are not isolated atoms."""
+    """Indices of the frames that are not marked as isolated atoms."""
 
     @property
     def n(self) -> int:
@@ -142,7 +142,7 @@ class _Files:
 
 
 def _read(paths: str | list[str], data: DataConfig, needed: Sequence[str]) -> _Files:
-    """Structures of files of the configuration."""
+    """Read the files of `data.train` or of `data.validation`."""
     files = find_data_files(paths)
     source = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more files"
     if not data.in_memory:
@@ -232,7 +232,10 @@ def _has(name: str, atoms: Atoms) -> bool:
 def _isolated_energies(
     config: TrainConfig, read: _Files, structures: Sequence[Atoms]
 ) -> tuple[dict[int, float] | None, str]:
-    """Energies of the isolated atoms and what they are used for; None for the least-squares fit."""
+    """Energies of isolated atoms, and a phrase for the user on how structures marked as such are used.
+
+    The energies are in eV, by atomic number; None if the reference energies are a least-squares fit.
+    """
     data = config.data
     if data.isolated_atoms is not None:
         path, use = data.isolated_atoms, f"left out, since {data.isolated_atoms} gives the reference energies"

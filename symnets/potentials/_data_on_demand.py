@@ -20,7 +20,7 @@ from symnets.potentials._graph_content import graph_content
 from symnets.training import is_first_process
 
 _CHUNK = 64
-"""Structures looked at by a worker in one go."""
+"""Number of structures that a worker reads for one result."""
 
 
 class TrainingGraphs(GraphsOnDemand):
@@ -34,14 +34,15 @@ class TrainingGraphs(GraphsOnDemand):
 
 
 class Looked(NamedTuple):
-    """Graphs made on demand, and what a look at each of them has found."""
+    """Graphs made on demand, and what one pass through all of them has recorded."""
 
     graphs: GraphsOnDemand
     summaries: list[GraphSummary]
     examples: list[tuple[str, Atoms]]
-    """For each structure its name and an example with the same species, labels, keys and config_type."""
+    """For each structure its name, and a structure that stands for it in checks: one with the same species,
+    labels, keys and config_type. Few are kept, so that memory does not grow with the data."""
     geometries: list[bytes]
-    """Hash of species, positions and cell of each structure."""
+    """Hash of species, positions, cell and periodicity of each structure."""
 
 
 def open_frames(files: Sequence[Path], data: DataConfig, needed: Collection[str]) -> Frames:
@@ -106,19 +107,20 @@ def _look_through(graphs: GraphsOnDemand, workers: int, update: Callable[[bytes]
 
 
 class _Found(NamedTuple):
-    """What a look at one structure has found."""
+    """What the pass records of one structure."""
 
     summary: GraphSummary
     kind: Any
-    """Species, labels, keys and config_type."""
+    """Species, labels, whether it has a stress, keys and config_type."""
     atoms: Atoms | None
     """The structure, if this process has seen none of its kind before."""
     content: bytes
+    """For the hash of the data, see `graph_content`."""
     geometry: bytes
 
 
 class _Look:
-    """A look at some structures; structures of a kind that was seen before are not returned."""
+    """Function that reads and records some structures; it returns the first structure of each kind only."""
 
     def __init__(self, graphs: GraphsOnDemand) -> None:
         self.graphs, self.seen = graphs, set()
@@ -143,6 +145,7 @@ class _Look:
 
 
 def _geometry(atoms: Atoms) -> bytes:
+    """Hash of species, positions, cell and periodicity."""
     digest = hashlib.blake2b(digest_size=8)
     for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc):
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -91,14 +91,14 @@ class Start:
     shifted: ForceField
     """The foundation model with the reference energies of the data."""
     model: ForceField
-    """The model to train: shifted, with heads, updates of low rank and frozen weights as configured."""
+    """The model to train: `shifted`, with the heads, updates of weights and frozen weights of the options."""
     references: ReferenceShifts
     examples: Sequence[AtomGraph]
     """Structures of the data, and replayed ones."""
     replay: Replay
 
     def loader(self, *, part: tuple[int, int], workers: int) -> Loader:
-        """Loader of the training, for one of several processes, with processes that make graphs ahead."""
+        """Loader of the training examples; `part` and `workers` are those of a `Loader`."""
         size, seed = self.config.optimizer.batch_size, self.config.seed
         if not isinstance(self.examples, MixedExamples):
             return Loader(self.examples, size, shuffle=True, seed=seed, part=part, workers=workers)
@@ -112,11 +112,11 @@ class Start:
 
     @property
     def tests(self) -> list[AtomGraph]:
-        """Structures to measure forgetting on, with the number of their head."""
+        """Structures on which forgetting is measured; with heads, marked for the foundation model's head."""
         return [with_head(graph, 1) if self.heads else graph for graph in self.replay.test]
 
     def statistics(self, stats: Statistics) -> Statistics:
-        """Statistics of the data with the reference energies of the model, to be printed."""
+        """The statistics of the data with the reference energies of the shifted model, for printing."""
         shift = energy_network(self.shifted.energy_model).atomic_energy.shift
         energies = [float(shift[self.shifted.species.index(z)]) for z in stats.species]
         return replace(stats, energies=tuple(energies), cohesion=0.0, source="shift of the model")
@@ -166,13 +166,13 @@ def start_finetuning(
     graphs: Sequence[AtomGraph],
     stats: Statistics,
 ) -> Start:
-    """The start of a fine-tuning on some data.
+    """The start of a fine-tuning: references shifted, replayed structures written, weights prepared.
 
     Args:
         config: as `load_foundation` returns it.
         foundation: the foundation model.
-        graphs: of the data, for training.
-        stats: of these.
+        graphs: training structures of the data.
+        stats: statistics of these graphs.
 
     Raises:
         ValueError: the data have elements that the foundation model lacks; or as `reference_shifts`,
@@ -192,7 +192,7 @@ def start_finetuning(
     elements = stats.species if finetune.replay_elements == "data" else foundation.species
     teacher = foundation if finetune.heads else shifted
     folder = Path(config.output)
-    write_replay(finetune, teacher, elements, folder, config.seed)  # of several processes, each the same
+    write_replay(finetune, teacher, elements, folder, config.seed)  # every process writes the same content
     replayed = read_replay(finetune, teacher, folder)
     energy_model = copy.deepcopy(shifted.energy_model)
     if finetune.heads:
@@ -207,14 +207,14 @@ def start_finetuning(
 
 
 class BestFinetuned(BestModel):
-    """Save the best model as an ordinary one, without updates of weights; with two heads, one for each."""
+    """Save the best model of a fine-tuning as an ordinary model; with two heads, as two of them."""
 
     def __init__(self, path: Path, criterion: str, config: dict[str, Any], facts: Mapping[str, Any]) -> None:
         super().__init__(path, criterion, config)
         self.facts = facts
 
     def write(self, model: nn.Module, extra: Mapping[str, Any]) -> None:
-        """Write the model, or one for each head."""
+        """Write the model with its updates of weights added; with heads, a file for each."""
         assert isinstance(model, ForceField)
         extra = dict(extra) | {"finetuning": dict(self.facts)}
         save(ForceField(ordinary(model.energy_model)), self.path, extra=extra)

@@ -15,23 +15,22 @@ from symnets.potentials._training import prepare
 from symnets.training import Processes, descend
 
 _VALIDATIONS = 10
+"""Number of validations in the planned training."""
 _SHARE = 0.9
-"""Share of the time that is planned; the rest is for the spread of the duration of steps."""
+"""Fraction of the time that is planned; the rest is a margin for slower steps."""
 _LEAST_STEPS, _LEAST_SECONDS = 5, 3.0
-"""Steps are timed until there are so many of them, which took so long; the first is left out."""
+"""Timing ends after more than this number of steps, if all but the first took longer than this in total."""
 
 
 def planned(config: TrainConfig, minutes: float) -> TrainConfig:
     """The configuration with as many epochs as fit into a time, and ten validations.
 
-    The warm-up becomes a tenth of the steps at most.
-
-    A few steps are timed with the data of the configuration, so that other programs on the machine during
-    that time make the training shorter.
+    A few steps are timed with the data of the configuration. If other programs slow the machine down in the
+    meantime, fewer epochs are planned. The warm-up is shortened to a tenth of the steps at most.
 
     Args:
         config: of a training or a fine-tuning.
-        minutes: time of training and validations, which `max_minutes` limits too.
+        minutes: time for training and validations; the returned configuration has it as `max_minutes`, too.
 
     Raises:
         OutOfRange: the time is too short for one epoch.

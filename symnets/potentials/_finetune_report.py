@@ -32,28 +32,28 @@ _FOUNDATION, _SHIFTED, _TUNED = "foundation model", "with shifted references", "
 
 
 def finetune_report(start: Start, validation: Sequence[AtomGraph], folder: Path) -> Table:
-    """Errors before and after a fine-tuning, written to its folder; returns their table.
+    """Write the errors before and after a fine-tuning to its folder, and return their table.
 
     Files: `finetune.json`, `finetune.html`, and parity plots `parity_foundation.png` and
     `parity_finetuned.png` of the validation structures, and `parity_replay.png` of the replay test set, with
     the labels of the foundation model.
 
     Args:
-        start: of the fine-tuning.
+        start: start of the fine-tuning.
         validation: structures of the data that were not trained on.
-        folder: of the training; it contains the fine-tuned model.
+        folder: folder of the training, which contains the fine-tuned model.
     """
     tuned = load(folder / "model.safetensors", ForceField, device=_device(start.foundation))
-    old = tuned
+    foundation_level = tuned
     if start.heads:
-        old = load(folder / FOUNDATION_LEVEL, ForceField, device=_device(start.foundation))
+        foundation_level = load(folder / FOUNDATION_LEVEL, ForceField, device=_device(start.foundation))
     size = max(start.config.optimizer.batch_size, 8)
     models = {_FOUNDATION: start.foundation, _SHIFTED: start.shifted, _TUNED: tuned}
     own = {name: predictions(model, Loader(validation, size)) for name, model in models.items()}
     teacher = _FOUNDATION if start.heads else _SHIFTED
     replayed: dict[str, Predictions] = {}
     if start.replay.test:
-        for name, model in {teacher: models[teacher], _TUNED: old}.items():
+        for name, model in {teacher: models[teacher], _TUNED: foundation_level}.items():
             replayed[name] = predictions(model, Loader(start.replay.test, size))
     gains = {name: errors(predicted) for name, predicted in own.items()}
     losses = {name: errors(predicted) for name, predicted in replayed.items()}
@@ -100,6 +100,7 @@ def _device(model: ForceField) -> str:
 
 
 def _cells(line: str) -> tuple[str, str]:
+    """First word of a line, and the rest."""
     name, _, text = line.partition(" ")
     return name, text.strip()
 
@@ -124,6 +125,6 @@ def _table(gains: Mapping[str, Errors], loss: Errors | None) -> Table:
             rows.append([quantity, *(three_digits(factor * error.rmse) for error in found), unit])
     for quantity, (field, factor, unit) in _ROWS.items():
         if loss is not None and field != "energy_shifted" and (error := getattr(loss, field)) is not None:
-            zeros = ["0"] * (len(gains) - 1)  # the labels are its own
+            zeros = ["0"] * (len(gains) - 1)  # the labels are predictions of the foundation model
             rows.append([f"replay test, {quantity}", *zeros, three_digits(factor * error.rmse), unit])
     return Table(header, rows)

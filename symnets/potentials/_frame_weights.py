@@ -18,7 +18,7 @@ def frame_weights(structures: Sequence[tuple[str, Atoms]], data: DataConfig) -> 
     """Weights of structures with names, as configured; None if no weights are.
 
     Raises:
-        ValueError: a weight is no number of at least 0; the message has the name of the structure.
+        ValueError: a weight is not a number of at least 0; the message has the name of the structure.
     """
     if data.weight_key is None and not data.config_type_weights:
         return None
@@ -38,7 +38,7 @@ def check_weights(source: str, structures: Sequence[Atoms], data: DataConfig) ->
     """Check that the training structures have the key and the types of the configured weights.
 
     Raises:
-        ValueError: no structure has the key, or some type.
+        ValueError: no structure has the key, or one of the types.
     """
     if data.weight_key is not None and not any(data.weight_key in atoms.info for atoms in structures):
         keys = ", ".join(keys_present(structures)[0]) or "none"

@@ -1,4 +1,4 @@
-"""Rattled and strained crystals and molecules of given elements, made on the spot."""
+"""Generated structures of given elements: strained and rattled crystals, and rattled molecules."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -22,18 +22,20 @@ _EDGE = {
     "cesiumchloride": 2 / 3**0.5,
     "fluorite": 4 / 3**0.5,
 }
-"""Edge of the cube over the distance of nearest neighbours."""
+"""Edge of the cubic cell divided by the distance of nearest neighbours."""
 _LEAST_ATOMS = 4
+"""Cells with fewer atoms are repeated."""
 _CLOSEST = 0.6
-"""Least distance of two atoms, over the sum of their covalent radii."""
+"""Least distance of two atoms divided by the sum of their covalent radii; closer ones are left out."""
 
 
 def generated_structures(species: Sequence[int], seed: int) -> Iterator[Atoms]:
-    """Endless structures of some elements: crystals of one or two of them, and molecules.
+    """Endless sequence of structures of given elements: crystals of one or two of them, and molecules.
 
-    A crystal has a lattice constant by ASE's table, where that has one of this lattice, else by covalent
-    radii; it is strained by some per cent, and its volume changes by up to a quarter. All atoms are moved at
-    random by up to a tenth of the distance of neighbours (root mean square). `info["made"]` says what it is.
+    Half of the crystals of an element whose lattice is in ASE's table have the lattice constant of this
+    table; all others have one from the covalent radii. A crystal is strained by some per cent, and its volume
+    changes by up to about a quarter. All atoms are moved at random, by up to a tenth of the distance of
+    neighbours (root mean square). `info["made"]` is the name of the lattice or the molecule.
 
     Args:
         species: atomic numbers.
@@ -48,7 +50,7 @@ def generated_structures(species: Sequence[int], seed: int) -> Iterator[Atoms]:
         if molecules and kind < 0.2:
             name = str(random.choice(molecules))
             atoms = molecule(name)
-            distance = 1.2
+            distance = 1.2  # Å, about the length of a bond
         else:
             pair = len(species) > 1 and kind < 0.65
             numbers = random.choice(species, size=1 + pair, replace=False)
@@ -74,7 +76,8 @@ def _crystal(numbers: Sequence[int], random: Generator) -> tuple[Atoms, str, flo
     else:
         known = reference_states[numbers[0]] or {}
         formula, lattice = symbols[0], str(known.get("symmetry"))
-        simple = lattice in (*_ELEMENTS, "hcp") and known.get("basis", ()) is not None  # None: it has a basis
+        # In ASE's table the entry "basis" is None for a lattice with a basis that ASE does not know.
+        simple = lattice in (*_ELEMENTS, "hcp") and known.get("basis", ()) is not None
         if simple and random.random() < 0.5:
             atoms = bulk(formula) if lattice == "hcp" else bulk(formula, cubic=True)
         else:

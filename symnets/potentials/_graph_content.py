@@ -1,4 +1,4 @@
-"""Content of a graph as bytes, of which the hash of a training's data is made."""
+"""Content of a graph as bytes, from which the hash of a training's data is computed."""
 
 from symnets.data import TENSOR, AtomGraph, labels
 
@@ -7,7 +7,7 @@ _LABELS = ("energy", "forces", "stress")
 
 
 def graph_content(graph: AtomGraph) -> bytes:
-    """Structure and labels of a graph; labels that are missing, NaN throughout, are left out."""
+    """Structure, labels and weight of a graph as bytes; missing labels, all NaN, are left out."""
     content = []
     for name in (*_FIELDS, *sorted(f"{TENSOR}{name}" for name in labels(graph).tensors or {})):
         value = graph.get(name)

@@ -1,4 +1,4 @@
-"""Identity of a training: hashes of all that decides its weights, compared when it is resumed."""
+"""Identity of a training: hashes of all that determines its weights, compared when it is resumed."""
 
 import hashlib
 import json
@@ -14,16 +14,19 @@ from symnets.potentials._data_on_demand import TrainingGraphs
 from symnets.potentials._graph_content import graph_content
 from symnets.yaml_files import read_yaml
 
-# Options that do not decide the weights; the device changes rounding alone.
 FREE = ("output", "max_minutes", "patience", "checkpoint_every", "device", "deterministic")
-
+"""Options that may differ when a training is resumed; the device changes rounding only."""
 FREE_OF_DATA = ("require_all", "in_memory", "workers")
+"""Options of `data` that may differ."""
 
 
 def identity(
     config: TrainConfig, train: Sequence[AtomGraph], validation: Sequence[AtomGraph], stats: Statistics
 ) -> str:
-    """Hash of the configuration without `FREE` and `FREE_OF_DATA`, a dash, and the hash of the data."""
+    """Hash of the configuration and hash of the data, joined by a dash.
+
+    The options `FREE` and `FREE_OF_DATA` are left out of the former.
+    """
     return f"{fingerprint(_binding(asdict(config)))}-{data_digest(train, validation, stats)}"
 
 
@@ -46,9 +49,10 @@ def data_digest(train: Sequence[AtomGraph], validation: Sequence[AtomGraph], sta
 
 
 def check_identity(checkpoint: Path, expected: str, config: TrainConfig) -> str:
-    """The identity in a checkpoint, if it is that of the training to be resumed from it.
+    """Check that a checkpoint belongs to the training to be resumed, and return the identity in it.
 
-    That of an older symnets, whose configuration lacked some fields, differs and is accepted.
+    A checkpoint of an older symnets, whose configuration lacked some fields, has another identity and is
+    accepted if all other fields agree.
 
     Args:
         checkpoint: the file; the `config.yaml` beside it has the configuration it was written with.
@@ -88,8 +92,8 @@ def _files(config: TrainConfig) -> list[str]:
 def _differences(checkpoint: Path, config: TrainConfig) -> list[str] | None:
     """Fields that differ from the `config.yaml` beside a checkpoint, with both values.
 
-    A field that an older symnets did not write counts only if it is set now. None if the file is lost, or
-    agrees and has all fields: it was edited, since hashes differ.
+    A field that an older symnets did not write counts only if it is set now. None if the file does not tell:
+    it is lost or cannot be read, or it agrees in all fields although the hashes differ, so it was edited.
     """
     try:
         # As plain values: a configuration can name a module to import.
@@ -107,7 +111,7 @@ def _differences(checkpoint: Path, config: TrainConfig) -> list[str] | None:
 
 
 def _binding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that decide the weights; those that configurations of older releases lack only where set."""
+    """Options that determine the weights; those that older releases did not have are left out if not set."""
     values = {name: value for name, value in config.items() if name not in FREE}
     for name in ("tensors", "finetune"):
         if not values.get(name):

@@ -12,21 +12,21 @@ from symnets.training import energy_term, forces_term, stress_term, tensor_term,
 def training_loss(
     config: TrainConfig, stats: Statistics, tensors: Mapping[str, TensorStatistics] | None = None
 ) -> Loss:
-    """Loss of each structure, whose mean is a weighted mean over the labels that are there.
+    """Loss of each structure, whose mean is a sum of weighted means over the labels that are present.
 
     The mean over the training structures is
 
         L = Σ_k λ_k (Σ_g w_g e_kg) / (Σ_g w_g),   g over the structures with label k,
 
-    with k energy, forces, stress and each tensor, λ_k their weights in the configuration, w_g the weights of
-    structures (1 by default), and e_kg the terms, see `symnets.training.energy_term` and others. A label that
-    few structures have is thus as important as one that all have, and a common factor of all w_g changes
-    nothing.
+    where k is energy, forces, stress or a tensor, λ_k its weight in the configuration, w_g the weight of
+    structure g (1 by default), and e_kg its squared error, see `symnets.training.energy_term` and others. A
+    label that few structures have is thus as important as one that all have, and a common factor of all w_g
+    changes nothing.
 
-    The loss of structure g is Σ_k λ_k (N / Σ_g' w_g') w_g e_kg with N the number of training structures, and
-    terms without label are zero. The factors are those of the whole set, so that the mean over a random
-    batch is an estimate of L without bias, whatever labels are in the batch, and parts of a batch on several
-    processes add up to it.
+    The loss of structure g is Σ_k λ_k (N / Σ_g' w_g') w_g e_kg, where N is the number of training structures,
+    g' runs over the training structures with label k, and terms without label are zero. These factors do not
+    depend on the batch. The mean over a random batch is therefore an unbiased estimate of L, whatever labels
+    are in the batch, and parts of a batch on several processes add up to that of the batch.
 
     Args:
         config: see `TrainConfig`.

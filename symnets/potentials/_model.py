@@ -1,4 +1,4 @@
-"""A model with fresh weights and the initial state of its training, from a configuration."""
+"""A model with random initial weights, and the initial state of its training, from a configuration."""
 
 import inspect
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from symnets.training import Muon, TrainState, learning_rate, with_average
 def build_model(
     config: TrainConfig, stats: Statistics, outputs: Mapping[str, TensorOutput] | None = None
 ) -> ForceField | TensorModel:
-    """A model with fresh weights, normalised by the statistics of its data.
+    """A model with random initial weights, normalised by the statistics of its data.
 
     Args:
         config: see `TrainConfig`. If it has no `model.irreps_last`, the features after the last layer have
@@ -64,8 +64,9 @@ def _irreps_last(options: Mapping[str, Any], outputs: Mapping[str, TensorOutput]
 def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
     """Optimizer of a model's parameters; those that are frozen get no gradient and stay."""
     if options.method == "Muon":
-        # Rows of an embedding are looked up one by one, so it is no linear map. Weights of MACE's products,
-        # a matrix of paths and channels a species, are none either, but learn as well by Muon as by Adam.
+        # Muon is made for matrices of linear maps. Rows of an embedding are looked up one by one, so it is
+        # none. The weights of MACE's products, (species, paths, channels), are no linear maps either, but
+        # learn as well by Muon as by Adam.
         parameters = [
             (p.ndim >= 2 and min(p.shape[-2:]) > 1 and not n.endswith("embedding"), p)
             for n, p in model.named_parameters()
@@ -88,7 +89,7 @@ def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.O
 def build_state(config: TrainConfig, model: nn.Module, batches: int) -> tuple[TrainState, int]:
     """The state at step 0, and the number of steps of the whole training."""
     options = config.optimizer
-    if config.finetune is not None:  # of updates of weights, which start at 0
+    if config.finetune is not None:  # parameters with decay are updates, which start at 0, see WeightUpdates
         options = replace(options, weight_decay=config.finetune.decay_to_start)
     optimizer = build_optimizer(options, model)
     total = options.epochs * batches

@@ -14,12 +14,12 @@ from symnets.nn import AtomicEnergy
 from symnets.potentials._finetune_config import References
 
 _MOST = 200
-"""Structures of which residuals are computed at most."""
+"""Number of structures whose residuals are computed, apart from those added for rare species."""
 
 
 @dataclass(frozen=True)
 class ReferenceShifts:
-    """Energies that are added to each atom of a species, so that a model fits another level of theory."""
+    """Energies that are added to each atom of a species, to adapt a model to another level of theory."""
 
     shifts: dict[int, float]
     """eV, by atomic number; species that are not among them keep their reference."""
@@ -40,18 +40,19 @@ def reference_shifts(
 ) -> ReferenceShifts:
     """Shifts of the reference energies for the level of theory of some data.
 
-    With the energies E and the numbers N of atoms of each species of n structures, and the energies E' of the
-    model, the residuals give
+    For `residuals` the shifts e_s of the species s solve
 
-        min_e Σ |(E - E' - N e) / n_atoms|²,   and |e|² least among the solutions.
+        min_e Σ_g ((E_g - E'_g - Σ_s N_gs e_s) / n_g)²,   and |e|² least among the solutions,
 
-    From isolated atoms, e is the energy of an isolated atom minus that of the model for a lone atom.
+    where structure g has the label E_g, the energy E'_g by the model, and N_gs atoms of species s, n_g in
+    total. For `isolated atoms`, e_s is the label of an isolated atom minus the energy of a lone atom by the
+    model. All energies are in eV.
 
     Args:
         references: see `FinetuneConfig`.
         force_field: the foundation model.
-        graphs: training structures; at most 200 of them are used.
-        stats: of these; with the energies of isolated atoms, if they are known.
+        graphs: training structures; 200 of them are used, and some with the species that these lack.
+        stats: statistics of `graphs`, with the energies of isolated atoms if they are known.
 
     Raises:
         ValueError: isolated atoms are asked for, but the data have none.
@@ -100,7 +101,7 @@ def add_shifts(atomic_energy: AtomicEnergy, species: Sequence[int], shifts: Mapp
 
 
 def _some(graphs: Sequence[AtomGraph], species: Sequence[int]) -> list[AtomGraph]:
-    """Graphs at equal distances, and the first with each species that these lack."""
+    """Graphs at equal distances in the sequence, and the first one with each species that these lack."""
     indices = np.unique(np.linspace(0, len(graphs) - 1, min(_MOST, len(graphs))).round().astype(int))
     chosen = [graphs[int(index)] for index in indices]
     missing = set(species) - {int(z) for graph in chosen for z in graph.z.unique()}

@@ -1,4 +1,4 @@
-"""Replay: structures with labels of the foundation model that are mixed into training on other data."""
+"""Replay: structures labelled by the foundation model, which are mixed into training on other data."""
 
 import copy
 import hashlib
@@ -31,10 +31,10 @@ from symnets.potentials._finetune_config import GENERATED, FinetuneConfig
 from symnets.potentials._generated import generated_structures
 
 TRAIN, TEST = "replay.xyz", "replay_test.xyz"
-"""Files of replayed structures in the folder of the training."""
-_STRONGEST, _TENSEST = 5.0, 0.15
+"""Files of the replayed structures to train on and of the replay test set, in the folder of the training."""
+_MAX_FORCE, _MAX_STRESS = 5.0, 0.15
 """Largest force component in eV/Å and stress component in eV/Å³ of generated structures: a few that are
-further from equilibrium would decide every step of the training."""
+further from equilibrium would dominate every step of the training."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Replay:
 def write_replay(
     finetune: FinetuneConfig, force_field: ForceField, elements: Sequence[int], folder: Path, seed: int
 ) -> None:
-    """Write the replayed structures of a training with a model's energies, forces and stress to its folder.
+    """Write the replayed structures of a training, with a model's energies, forces and stress, to its folder.
 
-    Without `finetune.replay` there are only those to test on. Files that are there already are kept: a
-    resumed training reads them again.
+    Without `finetune.replay` only the replay test set is written. Files from the same model and options, as
+    a resumed training finds them, are kept.
 
     Args:
         finetune: see `FinetuneConfig`.
         force_field: the model that labels them.
         elements: atomic numbers of generated structures.
-        folder: of the training.
+        folder: folder of the training.
         seed: the structures are a function of the elements and the seed.
 
     Raises:
@@ -85,10 +85,10 @@ def _origin(finetune: FinetuneConfig, force_field: ForceField, elements: Sequenc
     """Hash of all that decides the replayed structures and their labels."""
     weights = hashlib.sha256()
     for name, value in force_field.state_dict().items():
-        if not name.endswith("atomic_energy.shift"):  # fitted, and so known up to rounding
+        if not name.endswith("atomic_energy.shift"):  # from a fit, which rounding may change; see below
             weights.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     shift = energy_network(force_field.energy_model).atomic_energy.shift
-    options = finetune.replay, finetune.n_replay, finetune.n_replay_test, _STRONGEST, _TENSEST
+    options = finetune.replay, finetune.n_replay, finetune.n_replay_test, _MAX_FORCE, _MAX_STRESS
     values = {
         "options": options,
         "elements": list(elements),
@@ -96,7 +96,7 @@ def _origin(finetune: FinetuneConfig, force_field: ForceField, elements: Sequenc
         "weights": weights.hexdigest(),
         "shift": [round(value, 4) for value in shift.tolist()],
     }
-    return f"of-{fingerprint(values)}"  # with letters, so that nobody reads a number
+    return f"of-{fingerprint(values)}"  # with letters, so that a reader of the file does not parse a number
 
 
 def _origin_in(path: Path) -> str | None:
@@ -120,14 +120,14 @@ def _sizes(finetune: FinetuneConfig) -> dict[str, int]:
 
 
 class MixedExamples(Sequence[AtomGraph]):
-    """Graphs of the data, then replayed graphs, all with the fields of the former.
+    """Graphs of the data, then replayed graphs, which get the fields of the former.
 
-    Fields that replayed graphs lack are NaN labels, and weights of 1.
+    Replayed graphs lose other fields. Labels that they lack are NaN, and their weights are 1.
 
     Args:
         own: graphs of the data.
         replayed: graphs with labels of the foundation model.
-        heads: whether to number the heads: 0 of the data, 1 of the foundation model.
+        heads: whether graphs get the number of their head: 0 for the data, 1 for the foundation model.
     """
 
     def __init__(self, own: Sequence[AtomGraph], replayed: Sequence[AtomGraph], *, heads: bool) -> None:
@@ -144,16 +144,17 @@ class MixedExamples(Sequence[AtomGraph]):
 
 
 class MixedLoader(Loader):
-    """Loader whose epochs have all graphs of the data, and of the replayed ones as many as a ratio says.
+    """Loader whose epochs have all graphs of the data, and replayed graphs in a given ratio to them.
 
-    Replayed graphs are drawn anew for each epoch; all are drawn equally often.
+    The replayed graphs are sampled anew for each epoch, all equally often in the long run.
 
     Args:
         examples: the graphs.
-        batch_size: graphs of a batch.
+        batch_size: number of graphs in a batch.
         ratio: replayed graphs in an epoch for each graph of the data.
-        seed: of the random orders.
-        part, workers: as of a `Loader`.
+        seed: seed of the random orders.
+        part: see `Loader`.
+        workers: see `Loader`.
     """
 
     def __init__(
@@ -168,14 +169,14 @@ class MixedLoader(Loader):
     ) -> None:
         super().__init__(examples, batch_size, shuffle=True, seed=seed, part=part, workers=workers)
         self.n_own, self.n_replayed = len(examples.own), len(examples.replayed)
-        self.drawn = round(ratio * self.n_own) if self.n_replayed else 0
+        self.n_sampled = round(ratio * self.n_own) if self.n_replayed else 0
 
     def __len__(self) -> int:
-        return -(-(self.n_own + self.drawn) // self.batch_size)
+        return -(-(self.n_own + self.n_sampled) // self.batch_size)
 
     def share(self, batch: int) -> float:
-        """Examples of the own part of a batch, divided by those of the whole batch."""
-        size = min(self.batch_size, self.n_own + self.drawn - batch * self.batch_size)
+        """Fraction of the examples of a batch that are in the part of this loader."""
+        size = min(self.batch_size, self.n_own + self.n_sampled - batch * self.batch_size)
         first, last = self._own(size)
         return (last - first) / size
 
@@ -183,13 +184,15 @@ class MixedLoader(Loader):
         """Indices of the examples in the order of an epoch, given by its number."""
         random = np.random.default_rng([self.seed, number])
         # One endless sequence of permutations, of which each epoch has the next piece.
-        places = np.arange(number * self.drawn, (number + 1) * self.drawn)
+        places = np.arange(number * self.n_sampled, (number + 1) * self.n_sampled)
         passes = {
             turn: np.random.default_rng([self.seed, turn, 1]).permutation(self.n_replayed)
             for turn in np.unique(places // max(self.n_replayed, 1)).tolist()
         }
-        drawn = [self.n_own + int(passes[p // self.n_replayed][p % self.n_replayed]) for p in places.tolist()]
-        return random.permutation([*range(self.n_own), *drawn]).tolist()
+        picked = [
+            self.n_own + int(passes[p // self.n_replayed][p % self.n_replayed]) for p in places.tolist()
+        ]
+        return random.permutation([*range(self.n_own), *picked]).tolist()
 
 
 def with_head(graph: AtomGraph, head: int) -> AtomGraph:
@@ -200,7 +203,7 @@ def with_head(graph: AtomGraph, head: int) -> AtomGraph:
 
 
 def _like(first: AtomGraph, graph: AtomGraph) -> AtomGraph:
-    """A graph with the fields of another one."""
+    """A shallow copy of a graph with the fields of another one, NaN or a weight of 1 where it lacks them."""
     graph = copy.copy(graph)
     for name in set(graph.keys()) - set(first.keys()):
         del graph[name]
@@ -214,12 +217,12 @@ def _like(first: AtomGraph, graph: AtomGraph) -> AtomGraph:
 
 
 def _accepted(force_field: ForceField, structures: Iterator[Atoms]) -> Iterator[Atoms]:
-    """The structures with labels of a model, without those of extreme forces or stress."""
+    """Structures labelled by a model, without those of extreme forces or stress."""
     while True:
         for atoms in labelled_by(force_field, list(islice(structures, 16))):
             stress = np.abs(atoms.calc.results.get("stress", np.zeros(1))).max()  # pyright: ignore
             forces = np.abs(atoms.calc.results["forces"]).max()  # pyright: ignore
-            if forces < _STRONGEST and stress < _TENSEST:
+            if forces < _MAX_FORCE and stress < _MAX_STRESS:
                 yield atoms
 
 

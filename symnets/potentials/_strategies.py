@@ -1,4 +1,4 @@
-"""Which weights of a foundation model a strategy of fine-tuning trains."""
+"""Strategies of fine-tuning: which weights of a foundation model are trained."""
 
 from torch import nn
 
@@ -7,11 +7,11 @@ from symnets.nn import MLP, Linear, SpeciesLinear
 from symnets.potentials._finetune_config import FinetuneConfig
 
 _MATRICES = (Linear, SpeciesLinear, MLP, nn.Linear)
-"""Layers whose weights are matrices."""
+"""Classes of layers whose weights are matrices, which the strategy `low rank` updates."""
 
 
 def trained_names(energy_model: nn.Module, finetune: FinetuneConfig) -> list[str]:
-    """Names of the parameters that the strategy trains; parameters that the model never trains are left out.
+    """Names of the parameters that the strategy trains, without those that are frozen in the model itself.
 
     Raises:
         ValueError: the model has no readout or no layers, or fewer than `n_layers`.
@@ -48,9 +48,9 @@ def trained_names(energy_model: nn.Module, finetune: FinetuneConfig) -> list[str
 
 
 def prepared(energy_model: nn.Module, finetune: FinetuneConfig, seed: int) -> nn.Module:
-    """The energy model with the weights of the strategy free and all others frozen.
+    """The energy model with the weights that the strategy trains free, and all others frozen.
 
-    With weights of low rank, or with decay to the start, it is wrapped in `WeightUpdates`.
+    For the strategy `low rank`, or with `decay_to_start`, it is wrapped in `WeightUpdates`.
     """
     names = trained_names(energy_model, finetune)
     if finetune.strategy == "low rank":
@@ -63,7 +63,7 @@ def prepared(energy_model: nn.Module, finetune: FinetuneConfig, seed: int) -> nn
 
 
 def ordinary(energy_model: nn.Module, head: int = 0) -> nn.Module:
-    """A copy without updates and other heads, of the class of the foundation model."""
+    """The energy model as one of the class of the foundation model: updates added, one head chosen."""
     if isinstance(energy_model, WeightUpdates):
         energy_model = energy_model.folded()
     if isinstance(energy_model, Heads):

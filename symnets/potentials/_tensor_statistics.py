@@ -24,11 +24,11 @@ class TensorStatistics:
     n: int
     """Structures or atoms."""
     label_weight: float
-    """Sum of the weights in the loss of structures with a label, also for one atom; without weights their
-    number."""
+    """Sum of the loss weights of the structures in which at least one component is labelled; the number of
+    these structures if no weights are set."""
     deviation: float | tuple[float, ...]
-    """Standard deviation of a component of the label around its mean; for irreps one for each component. The
-    mean of even scalars is one for each species; that of other components is zero by symmetry."""
+    """Standard deviation of a component of the label around its mean; for irreps one for each component. Even
+    scalars have a mean for each species; that of other components is zero by symmetry."""
 
 
 def tensor_statistics(
@@ -36,8 +36,9 @@ def tensor_statistics(
 ) -> TensorStatistics:
     """Scale, shift and deviation of an output from the labels of graphs.
 
-    The shift of a species is its contribution to an even scalar by least squares, for labels of atoms its
-    mean. The scale is the deviation of what remains, divided by √n_atoms if outputs are summed over atoms.
+    The shift of a species is its contribution to an even scalar by least squares; for labels of atoms this is
+    the mean over the atoms of the species. The scale is the root mean square of what remains, divided by the
+    square root of the mean number of atoms if outputs are summed over atoms.
     """
     values, design, sizes = _labels(name, output, graphs, species)
     known = ~np.isnan(values).any(1)
@@ -77,7 +78,11 @@ def tensor_statistics(
 def _labels(
     name: str, output: TensorOutput, graphs: Sequence[AtomGraph], species: Sequence[int]
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """Labels as irreps (rows, dim), share of each species in them (rows, species), sizes of structures."""
+    """Labels as irreps (rows, dim), composition (rows, species), and numbers of atoms (graphs,).
+
+    A row is a structure or an atom. Its composition is the number of atoms of each species, or their fraction
+    if the output is a mean over atoms.
+    """
     rows, shares, sizes = [], [], []
     for graph in graphs:
         found: Labels = labels(graph)

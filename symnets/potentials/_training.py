@@ -74,7 +74,7 @@ def train(
     Args:
         config: see `TrainConfig`.
         resume: continue from the checkpoint, if there is one.
-        progress: show a progress bar on standard error; lines, if that is no terminal.
+        progress: show a progress bar on standard error, or lines if that is not a terminal.
         summary: print data, model and final errors on standard error.
 
     Returns:
@@ -139,9 +139,10 @@ def prepare(
     start, hashed = None, validation_graphs
     if foundation is not None:
         start = start_finetuning(config, foundation, train_graphs, stats)
-        if config.data.in_memory:  # otherwise all graphs have been hashed, and the replayed follow from them
+        # Out of memory, graphs are hashed already; replayed ones are determined by these and the options.
+        if config.data.in_memory:
             hashed = [*validation_graphs, *start.replay.train]
-    checkpoint.fingerprint = today = identity(config, train_graphs, hashed, stats)
+    checkpoint.fingerprint = current = identity(config, train_graphs, hashed, stats)
     resuming = resume and checkpoint.path.exists()
     if resuming:
         checkpoint.fingerprint = check_identity(checkpoint.path, checkpoint.fingerprint, config)
@@ -163,8 +164,8 @@ def prepare(
     state, total = build_state(config, model, len(loader))
     if resuming:
         checkpoint.restore(state)
-        if checkpoint.fingerprint != today:  # written by an older symnets
-            checkpoint.fingerprint = today
+        if checkpoint.fingerprint != current:  # written by an older symnets
+            checkpoint.fingerprint = current
             if processes.first:
                 checkpoint.write(state)
     return Prepared(state, total, loader, validation_graphs, stats, tensors, checkpoint, start)
@@ -173,7 +174,7 @@ def prepare(
 def _train(
     config: TrainConfig, prepared: Prepared, processes: Processes, *, progress: bool, summary: bool
 ) -> TrainState:
-    """Train in a folder that is locked; of several processes, only the first writes and prints."""
+    """Train from prepared data and state in a locked folder; only the first process writes and prints."""
     state, console, folder = prepared.state, Console(stderr=True), Path(config.output)
     summary = summary and processes.first
     processes.check_same_start(state.step, state.model, *([state.averaged] if state.averaged else []))
@@ -255,9 +256,10 @@ def _fit(
     ]
     if progress:
         callbacks.append(_progress(config, prepared.total, state.seconds))
-    together = processes if len(prepared.validation) >= processes.size else Processes()
+    # With fewer validation structures than processes, each process evaluates all of them.
+    validating = processes if len(prepared.validation) >= processes.size else Processes()
     observables: dict[str, Observable] = {
-        "validation": lambda state: validation_errors(state, validation, tensors, together)
+        "validation": lambda state: validation_errors(state, validation, tensors, validating)
     }
     if prepared.start is not None and prepared.start.tests:
         replayed = Loader(prepared.start.tests, max(config.optimizer.batch_size, 25))

@@ -18,8 +18,11 @@ from symnets.training import Callback, History, Processes, TrainState
 
 
 def criterion(config: TrainConfig) -> str:
-    """Name of the error that the best model minimises: of the first of forces, energy, stress with a weight;
-    if none has one, the error of the tensors in units of their deviations."""
+    """Name of the validation error by which the best model is chosen.
+
+    It is the RMSE of the first of forces, energy per atom and stress whose weight in the loss is not zero. If
+    all are zero, it is that of the tensors in units of their standard deviations.
+    """
     if config.loss.forces:
         return "validation/forces_rmse"
     if config.loss.energy:
@@ -35,8 +38,9 @@ def validation_errors(
 ) -> dict[str, float]:
     """MAE and RMSE of all labelled quantities, in eV, eV/Å, eV/Å³ and the units of the tensors' labels.
 
-    `tensors_rmse` is the root mean square of the RMSE of all tensors, each in units of its deviation. Each of
-    several processes has a loader of its part of the structures; all get the errors over all structures.
+    `tensors_rmse` is the root mean square of the tensors' RMSE, each in units of its standard deviation.
+    With several processes, each has a loader of its part of the structures, and all get the errors over all
+    structures.
     """
     model = state.ema_model
     if not isinstance(model, TensorModel):
@@ -106,7 +110,7 @@ SHOW = {
 
 
 def shown(config: TrainConfig) -> dict[str, tuple[str, float, str]]:
-    """Errors to show during training, as in `SHOW`: those of the tensors, too."""
+    """Errors to show during training, as in `SHOW`: of energies, tensors and the replay test set."""
     tensors = {
         f"validation/{name}_rmse": (f"{name} RMSE {tensor.unit_of(name)}".rstrip(), 1.0, ".4g")
         for name, tensor in config.tensors.items()
@@ -122,7 +126,7 @@ def before_training(
     model: ForceField | TensorModel,
     tensors: Mapping[str, TensorStatistics] | None = None,
 ) -> list[str]:
-    """Lines of text on data and model."""
+    """Lines that are printed before training, on data and model."""
     symbols = [chemical_symbols[number] for number in stats.species]
     energies = ", ".join(f"{s} {energy:.3f}" for s, energy in zip(symbols, stats.energies, strict=True))
     counts, of_atoms = dict(stats.labelled), ""
@@ -149,8 +153,11 @@ def before_training(
 
 
 def data_warnings(stats: Statistics) -> list[str]:
-    """Warnings of labels in a wrong unit, of validation structures that are trained on, and of reference
-    energies that the data do not determine."""
+    """Warnings on the data that are printed before training.
+
+    They concern labels that may be in a wrong unit, validation structures that are also trained on, and
+    reference energies that the data do not determine.
+    """
     warnings = [*stats.suspicious, *stats.duplicates]
     if stats.source == "least squares" and stats.rank < len(stats.species):
         warnings.append(
@@ -164,7 +171,7 @@ def data_warnings(stats: Statistics) -> list[str]:
 def after_training(
     history: History, criterion: str, model: Path, show: Mapping[str, tuple[str, float, str]] = SHOW
 ) -> list[str]:
-    """Lines of text on the best model and its errors."""
+    """Lines that are printed after training, on the best model and its errors."""
     rows = [row for row in history.rows if criterion in row]
     if not rows:
         return ["no validation was done yet, so no model is saved"]
