@@ -1,4 +1,4 @@
-"""Flat weight arrays of e3nn's layers as blocks, one for each irrep, and their copy to layers of symnets."""
+"""Flat weight arrays of e3nn's layers: split into one block for each irrep, and copied to symnets' layers."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ from symnets.nn import Linear, SpeciesLinear
 def flat_blocks(
     array: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps, *between: int
 ) -> dict[o3.Irrep, Tensor]:
-    """e3nn's flat weights as arrays (mul_in, *between, mul_out) for each irrep of both input and output.
+    """e3nn's flat weights as arrays (mul_in, *between, mul_out), one for each irrep of input and output.
 
     Raises:
         ValueError: the array has another size.
@@ -30,7 +30,7 @@ def flat_blocks(
 
 
 def copy_blocks(layer: Linear | SpeciesLinear, blocks: Mapping[o3.Irrep, Tensor]) -> None:
-    """Copy the weights of each irrep to a layer."""
+    """Copy the weights of each irrep, as `flat_blocks` returns them, to a layer."""
     for weight, (_, ir) in zip(layer.weights, layer.irreps_out, strict=True):
         if ir in blocks:  # without an input of this irrep there is no weight
             weight.copy_(blocks[ir])

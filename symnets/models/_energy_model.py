@@ -19,7 +19,7 @@ from symnets.nn import AtomicEnergy, SpeciesIndex, species_numbers
 Cutoff = Annotated[float, more_than(0)]
 """A distance in Å."""
 Degree = Annotated[int, within(0, 6)]
-"""Degree l of irreps. e3nn has higher spherical harmonics, but few machines have the memory for them."""
+"""Degree l of irreps. e3nn has spherical harmonics of higher degrees, but they need too much memory."""
 Count = Annotated[int, at_least(1)]
 """A number of layers, channels or functions."""
 Widths = Annotated[Sequence[int], at_least(1)]
@@ -33,8 +33,8 @@ class EnergyModel(nn.Module):
 
     The constructor of an architecture passes all its arguments to this constructor, then builds the layers.
     The architecture defines `features(graph, species)` and sets `irreps_features`, `readout` and
-    `atomic_energy`: the energy of an atom is the scaled and shifted `readout` of its even scalars. One with
-    another readout overrides `energy_and_features`; one without features overrides `forward`.
+    `atomic_energy`: the energy of an atom is the scaled and shifted `readout` of its even scalars. An
+    architecture with another readout overrides `energy_and_features`; one without features `forward`.
 
     The base class is optional: `ForceField` takes any module with `species`, `cutoff` and `forward(graph)`.
 
@@ -42,7 +42,8 @@ class EnergyModel(nn.Module):
         species: elements, as symbols or atomic numbers.
         cutoff: Å; edges are between atoms closer than this.
         width: number of components of the embedding of a species.
-        mean_neighbors: average number of neighbours; sums over neighbours are divided by its square root.
+        mean_neighbors: average number of neighbours, by whose square root sums over neighbours are divided;
+            one number, or one for each layer.
         shift: eV, energy of each atom without the contribution of the network: one number or one for each
             species.
         scale: eV, factor of the network's contribution: one number or one for each species.

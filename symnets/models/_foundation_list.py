@@ -45,12 +45,12 @@ class FoundationModel:
         return self.published.file if self.published else f"{self.name}.safetensors"
 
     def origin(self) -> dict[str, str]:
-        """What a file made from this model says of it."""
+        """Provenance that a model file made from this model stores."""
         names = ("name", "training_set", "theory", "license", "citation")
         return {name: getattr(self, name) for name in names}
 
     def places(self) -> tuple[Path, ...]:
-        """Paths at which the file is sought: in the folder SYMNETS_DATA, then in the user's cache."""
+        """Paths where the file may be, in this order: in the folder SYMNETS_DATA, in the user's cache."""
         folder = local_folder(self.family)
         return (*([folder / self.file] if folder else []), cache() / self.family / self.file)
 
@@ -62,13 +62,14 @@ class FoundationModel:
 
 _NEQUIX = "https://github.com/atomicarchitects/nequix/raw"
 _FIRST, _SECOND = "7c2854de8e754b1a60274c7d9d2e014989ed632e", "9c852a9c4cce69ae5e75bc5a2cf670be21ff8c28"
+"""Commits of the repository of Nequix that contain the model files."""
 _KOKER_2025, _KOKER_2026 = "Koker et al. 2025, arXiv:2508.16067", "Koker et al. 2026, arXiv:2601.07742"
 
 
 def _nequix(
     name: str, commit: str, sha256: str, training_set: str, theory: str, citation: str, megabytes: float
 ) -> FoundationModel:
-    """A model of Nequix: all five have the same elements, licence and number of weights."""
+    """Entry for a model of Nequix; all five have the same elements, licence and number of weights."""
     return FoundationModel(
         name=name,
         family="nequix",
@@ -95,7 +96,7 @@ _ORGANIC = (1, 6, 7, 8, 9, 15, 16, 17, 35, 53)
 
 
 def _mace(name: str, source: str, n_weights: int, training_set: str = "MPtrj") -> FoundationModel:
-    """A model of MACE; its number of weights is that of the symnets model."""
+    """Entry for a model of MACE; its number of weights is that of the converted model."""
     organic, mit = training_set.startswith("SPICE"), training_set in ("MPtrj", _MPA)
     theory = "ωB97M-D3(BJ)/def2-TZVPPD" if organic else "PBE+U"
     return FoundationModel(
@@ -140,7 +141,7 @@ def _sevennet(
     citation: str = _PARK,
     modality: str | None = None,
 ) -> FoundationModel:
-    """A model inside the package sevenn; its licence is that of the package from release 0.13 on."""
+    """Entry for a model inside the package sevenn, with the licence of this package from release 0.13 on."""
     return FoundationModel(
         name=name,
         family="sevennet",

@@ -17,11 +17,14 @@ NQX = ".nqx"
 
 
 def foundation_model(name_or_path: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> ForceField:
-    """Load a potential, published or your own, in evaluation mode. No code of a file is run.
+    """Load a potential, published or your own, in evaluation mode.
 
     Weights of a published model are downloaded once into the user's cache, or converted once from the package
-    that holds them; `symnets models` lists the names and says which. A name wins over a file of that name in
-    the current folder.
+    that holds them; `symnets models` lists the names and says which. A name takes precedence over a file of
+    that name in the current folder.
+
+    No code of a model file is run. Only the conversion of a SevenNet model loads a pickle, the checkpoint in
+    the installed package sevenn.
 
     Args:
         name_or_path: a name in `FOUNDATION_MODELS`, such as "nequix-oam-1"; or the path of a symnets model
@@ -30,8 +33,8 @@ def foundation_model(name_or_path: str | os.PathLike[str], *, dtype: torch.dtype
             float64 represents exactly.
 
     Raises:
-        ValueError: an unknown name; a file that is cut, altered, a pickle or no force field.
-        FileNotFoundError: there is no such file; or a published model has to be converted first.
+        ValueError: a file that is truncated, altered, a pickle or not a force field.
+        FileNotFoundError: there is no such file or name; or a published model has to be converted first.
         ModuleNotFoundError: the package that holds the weights is not installed.
         OSError: the download failed; the message says where to put the file.
 
@@ -44,7 +47,7 @@ def foundation_model(name_or_path: str | os.PathLike[str], *, dtype: torch.dtype
 
 
 def foundation_file(name_or_path: str | os.PathLike[str]) -> Path:
-    """Path of a model's file, which is downloaded or converted if the model is published and not cached.
+    """Path of a model's file; that of a published model is downloaded or converted if it is not cached.
 
     Raises:
         ValueError, FileNotFoundError, ModuleNotFoundError, OSError: as `foundation_model`.

@@ -34,8 +34,8 @@ def from_mace(
     Args:
         model: the path of a `.model` file, or a model that mace-torch has built or loaded.
         head: name of the head, needed if there are several, such as one for each level of theory.
-        species: elements to keep; all by default. The file of fewer elements is smaller, and a model with a
-            distance transform is compiled to tables for each pair of elements.
+        species: elements to keep; all by default. A model of fewer elements is smaller. With a distance
+            transform, it also compiles to fewer tables, since there is one set for each pair of elements.
         dtype: dtype of weights and arithmetic; published weights are float32 or float64.
 
     Raises:

@@ -18,9 +18,9 @@ _SUPPORTED = {
     "act_gate": ({"e": "silu", "o": "tanh"},),
     "self_connection_type": ("linear", "nequip"),
 }
-"""Values of SevenNet's settings that `SevenNet` can represent."""
+"""Settings of a checkpoint, with the values that symnets' `SevenNet` can represent."""
 _NOT_WEIGHTS = ("output_mask", "_w3j")
-"""Parts of the names of constants in SevenNet's state dict."""
+"""Entries of SevenNet's state dict whose names contain one of these are constants, not weights."""
 
 
 def from_sevennet(
@@ -38,8 +38,8 @@ def from_sevennet(
     Args:
         checkpoint: "7net-0", "7net-0_22may2024", "7net-l3i5" or "7net-mf-0", which come with SevenNet;
             another name of SevenNet's, whose checkpoint it downloads; or the path of a checkpoint.
-        modality: fidelity of a network of several, "PBE" or "R2SCAN" for 7net-mf-0: the level of theory
-            whose energies and forces the force field gives.
+        modality: level of theory (fidelity) whose energies and forces the force field gives, such as "PBE" or
+            "R2SCAN" for 7net-mf-0; needed for a network of several fidelities, and only for such.
         dtype: dtype of weights and arithmetic; published weights are float32, which float64 represents
             exactly.
 
@@ -120,12 +120,12 @@ def read_weights(net: Any, config: dict[str, Any], modality: int = 0) -> SevenNe
 
 
 def _modalities(config: dict[str, Any]) -> dict[str, int]:
-    """Number of each fidelity by its name; empty for a network without fidelities."""
+    """Index of each fidelity by its name; empty for a network without fidelities."""
     return dict(config["_modal_map"]) if config.get("use_modality") else {}
 
 
 def _number_of(modality: str | None, config: dict[str, Any]) -> int:
-    """Number of a fidelity, which must be given if and only if the network has several."""
+    """Index of the fidelity `modality`, which must be given if and only if the network has several."""
     known = _modalities(config)
     if modality is None and not known:
         return 0

@@ -11,17 +11,18 @@ from symnets.models._energy_model import EnergyModel
 
 
 class Heads(nn.Module):
-    """Energy model with several heads on one body: readouts, scales and shifts for each level of theory.
+    """Energy model with several heads, each with a readout, scale and shift, on the same layers.
 
-    Each structure's energy is that of its head, the number `graph.head` of shape (graphs,); without this
-    field it is that of head 0. At first all heads are copies of the model's own.
+    There is one head for each level of theory. `graph.head`, of shape (graphs,), is the number of the head
+    that gives the energy of each structure; without this field head 0 does. At first all heads are copies of
+    the readout, scale and shift of the model.
 
     Args:
         energy_model: a trained energy model, or a wrapper of one; it is copied.
         n_heads: number of heads.
 
     Raises:
-        ValueError: the model has no readout of which there could be several.
+        ValueError: the model has no part named `readout` or `readouts`, see `readout_parts`.
 
     Example:
         two = Heads(force_field.energy_model, 2)
@@ -53,7 +54,7 @@ class Heads(nn.Module):
                 part.choice = None
 
     def single(self, head: int) -> nn.Module:
-        """A copy of the energy model with one of the heads, of its own class."""
+        """A copy of the energy model, of its original class, with one of the heads."""
         if not 0 <= head < self.n_heads:
             raise ValueError(f"head: expected 0 to {self.n_heads - 1}, got {head}")
         model = copy.deepcopy(self.model)
@@ -64,7 +65,7 @@ class Heads(nn.Module):
 
 
 class _ByHead(nn.Module):
-    """Copies of a module of rows, of which each row takes the result of the one that `choice` names."""
+    """Copies of a module that maps rows to rows; `choice` is, for each row, the index of the copy to use."""
 
     def __init__(self, module: nn.Module, n_heads: int) -> None:
         super().__init__()
@@ -91,7 +92,7 @@ def _of_head(module: nn.Module, head: int) -> nn.Module:
 
 
 def energy_network(energy_model: nn.Module) -> EnergyModel:
-    """The network of symnets within an energy model and its wrappers.
+    """The `EnergyModel` within an energy model that may be wrapped, for example in `WithZBL`.
 
     Raises:
         ValueError: there is none.
@@ -106,7 +107,7 @@ def energy_network(energy_model: nn.Module) -> EnergyModel:
 
 
 def readout_parts(body: EnergyModel) -> list[str]:
-    """Names of the parts of a network that read energies out of features: `readout`, `atomic_energy`.
+    """Names of the parts of a network that belong to a head: `readout` or `readouts`, and `atomic_energy`.
 
     Raises:
         ValueError: there is no readout.

@@ -1,4 +1,4 @@
-"""keep_species: a force field of fewer elements."""
+"""keep_species: a force field for fewer elements, with the same energies."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -13,18 +13,18 @@ from symnets.nn import species_numbers
 
 
 def keep_species(force_field: ForceField, species: Sequence[str | int]) -> ForceField:
-    """A force field of some of the elements of another, with the same energies; it is smaller.
+    """A smaller force field for some of the elements of another, with the same energies.
 
-    A model with a distance transform, such as those that `from_mace` converts, is compiled to tables for each
-    pair of elements, which fit into memory for some tens of elements only.
+    It is needed to compile a model with a distance transform, such as those that `from_mace` converts, since
+    the tables for all pairs of elements fit into memory only for some tens of elements.
 
     Args:
         force_field: a trained force field, which is left as it is.
         species: elements to keep.
 
     Raises:
-        ValueError: the model lacks one of the elements; or its weights are not arranged by species, as those
-            of models with one-hot features.
+        ValueError: the model lacks one of the elements; or some weights have no row for each species, as in
+            models that read the one-hot species.
 
     Example:
         copper = keep_species(load("mace-mpa-0.safetensors", ForceField), ["Cu"])

@@ -49,8 +49,8 @@ class MACE(EnergyModel):
     scalars, linear except for an MLP after the last layer; their sum is the energy, up to a scale and shift
     for every species. All irreps have the parity of spherical harmonics, p = (-1)^l.
 
-    Bases of the products are computed when the model is built. This takes a tenth of a second for lmax = 3
-    and correlation = 3, but minutes for lmax = 6, or for lmax = 4 and correlation = 4.
+    The bases of the products are computed when the model is built. This takes a tenth of a second for
+    lmax = 3 and correlation = 3, but minutes for lmax = 6, or for lmax = 4 and correlation = 4.
 
     `from_mace` converts models of mace-torch, published or your own.
 
@@ -67,18 +67,20 @@ class MACE(EnergyModel):
         channels: number of channels of each irrep.
         layers: number of interactions.
         n_basis: number of radial basis functions.
-        radial_basis: Bessel functions (`BesselBasis`) or Gaussians (`GaussianBasis`, wide ones).
+        radial_basis: "bessel" (`BesselBasis`) or "gaussian" (`GaussianBasis` with `wide=True`).
         envelope_order: order of the polynomial envelope.
-        distance_transform: transform of the distance that the basis functions read, by the covalent radii of
-            the two atoms: `AgnesiTransform` or `SoftTransform`; None for the distance itself.
+        distance_transform: transform of the distance that the radial basis reads, which depends on the
+            covalent radii of the two atoms: "agnesi" (`AgnesiTransform`) or "soft" (`SoftTransform`); None
+            for the distance itself.
         radial_hidden: widths of the hidden layers of the radial networks.
-        self_connection: whether a layer adds its input, mixed by weights for each species. Otherwise its sums
-            over neighbours are mixed by weights for each species: one choice for all layers or one for each.
-            Without one in the first layer the energy of an isolated atom is its shift.
+        self_connection: whether a layer adds its input, mixed by weights for each species. A layer without
+            self-connection mixes its sums over neighbours by weights for each species instead. One choice for
+            all layers or one for each. If the first layer has no self-connection, the energy of an isolated
+            atom is its shift.
         density_normalization: whether sums over neighbours are divided by 1 plus a trained smooth number of
-            neighbours (`Density`), not by √mean_neighbors: one choice for all layers or one for each.
-        readout_hidden: widths of the hidden layers of the last readout, none if it is empty and the readout
-            linear; None for one layer with half as many units as channels.
+            neighbours (`Density`), not by √mean_neighbors. One choice for all layers or one for each.
+        readout_hidden: widths of the hidden layers of the last readout; () for a linear readout; None for one
+            hidden layer with half as many units as channels.
         irreps_last: irreps of the features after the last layer, even scalars first, each irrep with the same
             number of channels, such as "64x0e+64x1o", for `Tensors`; None: scalars alone, which suffice for
             energies.
@@ -195,10 +197,10 @@ class MACE(EnergyModel):
             )
 
     def _radial_basis(self) -> nn.Module:
-        """Radial basis of the lengths of the edges."""
+        """Radial basis of the lengths of the edges, with its envelope and transform."""
         cutoff, n_basis, p = (self.config[name] for name in ("cutoff", "n_basis", "envelope_order"))
         transform = {"agnesi": AgnesiTransform, "soft": SoftTransform}.get(self.config["distance_transform"])
-        # A transformed distance is not that of the cutoff, where the envelope ends.
+        # With a transform, `TransformedBasis` multiplies by the envelope, a function of the distance itself.
         envelope = partial(polynomial_envelope, p=p) if transform is None else torch.ones_like
         if self.config["radial_basis"] == "gaussian":
             functions = GaussianBasis(cutoff, n_basis, envelope=envelope, wide=True)

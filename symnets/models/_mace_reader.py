@@ -20,7 +20,7 @@ _BLOCKS = {
     "RealAgnosticDensityInteractionBlock": (False, True),
     "RealAgnosticDensityResidualInteractionBlock": (True, True),
 }
-"""For each class of interaction block: whether it has a self-connection, and density normalisation."""
+"""For each class of interaction block: whether it has a self-connection and a density normalisation."""
 _BASES = {"BesselBasis": "bessel", "GaussianBasis": "gaussian"}
 _TRANSFORMS = {"AgnesiTransform": "agnesi", "SoftTransform": "soft"}
 _SETTINGS = {
@@ -32,7 +32,7 @@ _SETTINGS = {
     "embedding_specs": None,
     "lammps_mliap": False,
 }
-"""Settings of a model of which `MACE` represents one value only; older models lack some of them."""
+"""Settings of a mace-torch model of which `MACE` represents only this value; older models lack some."""
 
 
 def read_weights(model: Any, head: str | None = None) -> MACEWeights:
@@ -125,7 +125,7 @@ def _check(model: Any) -> None:
 
 
 def _check_irreps(name: str, irreps: Any) -> None:
-    """Raise ValueError unless irreps are those of spherical harmonics of degrees 0, 1, ..., equally many."""
+    """Raise ValueError unless irreps have degrees 0, 1, ... with parity (-1)^l and equally many channels."""
     degrees, channels = range(len(irreps)), irreps[0].mul
     if irreps != o3.Irreps([(channels, (degree, (-1) ** degree)) for degree in degrees]):
         raise ValueError(
@@ -135,7 +135,7 @@ def _check_irreps(name: str, irreps: Any) -> None:
 
 
 def _arguments(model: Any) -> dict[str, Any]:
-    """Arguments of `MACE`."""
+    """Arguments of `MACE` that represent a model of mace-torch, without species, shift and scale."""
     embedding, layers = model.radial_embedding, list(model.interactions)
     kinds = [_BLOCKS[type(layer).__name__] for layer in layers]
     irreps = [product.linear.irreps_out for product in model.products]
@@ -163,7 +163,7 @@ def _arguments(model: Any) -> dict[str, Any]:
 
 
 def _one_or_each(values: Iterable[T]) -> T | tuple[T, ...]:
-    """The value that all layers have, or that of each."""
+    """The value of all layers if it is the same, or else the values of each."""
     by_layer = tuple(values)
     return by_layer[0] if len(set(by_layer)) == 1 else by_layer
 
@@ -187,7 +187,7 @@ def _activation(readout: Any) -> Any:
 
 
 def _check_silu(name: str, activation: Any) -> None:
-    """Raise ValueError for another activation than silu or None."""
+    """Raise ValueError unless an activation is silu or None; `name` is that of the option."""
     function = getattr(activation, "f", activation)
     if function not in (nn.functional.silu, None):
         raise ValueError(
@@ -196,7 +196,7 @@ def _check_silu(name: str, activation: Any) -> None:
 
 
 def _gain(activation: Any) -> float:
-    """Factor of e3nn's normalised silu over that of `MLP`, of which layers differ by rounding at most."""
+    """Factor of e3nn's normalised silu divided by that of `MLP`; it is one up to rounding."""
     return getattr(activation, "cst", 1.0) / SILU_NORM
 
 
@@ -207,7 +207,7 @@ def _last_readout(readout: Any, head: int, n_heads: int) -> dict[str, Tensor]:
     n_hidden = readout.linear_1.irreps_out.dim
     mine = slice(head * n_hidden // n_heads, (head + 1) * n_hidden // n_heads)
     first = readout.linear_1.weight.view(-1, n_hidden).double()[:, mine]
-    # Units of other heads are masked, but they count in the fan-in.
+    # Hidden units of other heads are masked, but e3nn counts them in the fan-in.
     last = readout.linear_2.weight.view(n_hidden, n_heads).double()[mine, [head]]
     activation = _activation(readout)
     if activation is None:  # two linear layers in one
@@ -223,7 +223,7 @@ def _layer(interaction: Any, product: Any) -> tuple[MACELayer, dict[str, Tensor]
         mul, ir = convolution.irreps_in1[i]
         filter_ir, out_ir = convolution.irreps_in2[j].ir, convolution.irreps_out[k].ir
         paths.append((i, filter_ir.l, str(out_ir)))
-        # Edges of mace-torch point from sender to receiver.
+        # Edge vectors of mace-torch point from sender to receiver, those of symnets to the sender.
         signs += [(-1) ** filter_ir.l * release_sign(ir.l, filter_ir.l, out_ir.l)] * mul
     arrays = {
         "before": interaction.linear_up.weight,
@@ -248,7 +248,7 @@ def _layer(interaction: Any, product: Any) -> tuple[MACELayer, dict[str, Tensor]
 
 
 def _product(contractions: Any, sums: Any) -> Tensor:
-    """Weights of a symmetric contraction for the paths of symnets, in their order."""
+    """Weights of a symmetric contraction, converted to the paths of symnets and in their order."""
     irreps, by_path = o3.Irreps([(1, ir) for _, ir in sums]), []
     for slot, contraction in enumerate(contractions.contractions):
         weights = [*reversed(list(contraction.weights)), contraction.weights_max]

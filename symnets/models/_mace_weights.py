@@ -1,4 +1,4 @@
-"""Weights of models of mace-torch, in arrays and settings, and the symnets model built from them."""
+"""Weights and settings of models of mace-torch, and the symnets model built from them."""
 
 import itertools
 import math
@@ -31,7 +31,7 @@ class MACELayer:
     """For each path of the convolution: index of the features' irrep, degree of the spherical harmonic, irrep
     of the output."""
     mean_neighbors: float
-    """Number by which sums over neighbours are divided; 1 with density normalisation."""
+    """Number by which mace-torch divides sums over neighbours; 1 with density normalisation."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,19 @@ class MACEWeights:
     """Weights and settings of one head of a model of mace-torch."""
 
     species: tuple[int, ...]
-    """Atomic numbers in the order of the one-hot species."""
+    """Atomic numbers in the order of mace-torch's one-hot encoding."""
     arguments: Mapping[str, Any]
     """Arguments of `MACE`, except species, shift and scale."""
     shift: tuple[float, ...]
     """Energy of an isolated atom of each species plus the shift of the head, eV."""
     scale: float
+    """Factor of the network's contribution, eV."""
     repulsion: Mapping[str, Any] | None
     """Arguments of `WithZBL`, if the model has a pair repulsion."""
     layers: tuple[MACELayer, ...]
     arrays: Mapping[str, Tensor]
-    """Weights: "embedding", "transform" and, for each layer, "0.before" and so on, see `_fill`."""
+    """Weights in float64: "embedding", "transform", "frequencies", "readout.0", ...; and those of each layer,
+    such as "0.before" and "0.radial.1", which `_fill` reads."""
 
     def model(self, dtype: torch.dtype, species: Sequence[int] | None = None) -> nn.Module:
         """The symnets model with the same energies, of all or some of the species."""
@@ -59,9 +61,9 @@ class MACEWeights:
             shift = [self.shift[i] for i in order]
             model = MACE(kept, shift=shift, scale=self.scale, **self.arguments).double()
         with torch.no_grad():
-            # In e3nn's layers the fan-in of products with the one-hot species includes their number.
+            # e3nn divides by the square root of the fan-in, which includes the number of one-hot species.
             model.embedding.copy_(self.arrays["embedding"][order] * len(self.species) ** -0.5)
-            model.atomic_energy.scale.fill_(self.scale)  # not rounded
+            model.atomic_energy.scale.fill_(self.scale)  # in float64; the constructor rounds to float32
             self._fill_basis(model.edges.basis)
             for number, interaction in enumerate(model.interactions):
                 self._fill(number, interaction, order)  # pyright: ignore[reportArgumentType]
@@ -94,9 +96,9 @@ class MACEWeights:
         n_species, channels = len(self.species), features[0].mul
         copy_blocks(interaction.before, flat_blocks(arrays["before"], features, features))
         after = self._fill_convolution(layer, interaction, arrays)
-        skip = arrays["skip"] * n_species**-0.5  # see the embedding
+        skip = arrays["skip"] * n_species**-0.5  # the fan-in of one-hot species, as for the embedding
         if interaction.self_connection is None:
-            # Two layers of mace-torch in one: linear layers for all species, then for each.
+            # mace-torch has two linear layers here, one for all species and one for each; symnets has one.
             by_species = flat_blocks(skip * channels**-0.5, sums, sums, n_species)
             after = {ir: block @ by_species[ir].movedim(1, 0)[order] for ir, block in after.items()}
         else:
@@ -117,8 +119,8 @@ class MACEWeights:
     ) -> dict[o3.Irrep, Tensor]:
         """Copy the radial weights of a layer, and return those of the linear layer that follows.
 
-        Radial weights of mace-torch are in the order of its paths, and the rows of the linear layer in that
-        of its paths into an irrep.
+        In mace-torch, radial weights are in the order of all paths, and the rows of the linear layer into an
+        irrep are in the order of the paths into this irrep. Both are brought into the order of symnets.
         """
         convolution, features = interaction.convolution, o3.Irreps(layer.features)
         number_of = {(features[i].ir, degree, out): n for n, (i, degree, out) in enumerate(layer.paths)}
@@ -146,7 +148,10 @@ class MACEWeights:
         return after
 
     def _radial(self, weights: Tensor) -> Tensor:
-        """Weights that read the radial basis: Bessel functions have the factor (2/r_c)^(1/2), here 2/r_c."""
+        """Weights that read the radial basis, adapted to the factor of Bessel functions.
+
+        It is (2/r_c)^(1/2) in mace-torch and 2/r_c in symnets, with the cutoff r_c.
+        """
         if self.arguments["radial_basis"] != "bessel":
             return weights
         return weights * (self.arguments["cutoff"] / 2) ** 0.5
@@ -155,7 +160,7 @@ class MACEWeights:
 def flat_blocks(
     array: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps, *between: int
 ) -> dict[o3.Irrep, Tensor]:
-    """e3nn's flat weights as arrays (mul_in, *between, mul_out) for each irrep of both input and output."""
+    """e3nn's flat weights as arrays (mul_in, *between, mul_out), one for each irrep of input and output."""
     blocks, start = {}, 0
     for (mul_in, ir_in), (mul_out, ir_out) in itertools.product(irreps_in, irreps_out):
         if ir_in == ir_out:
@@ -181,16 +186,18 @@ def product_weights(
     degree: int,
     irrep_out: o3.Irrep,
 ) -> Float[Tensor, "species basis channels"]:
-    """Weights of `symmetric_basis` for the same polynomial as weights of other equivariant tensors.
+    """Weights of `symmetric_basis` that give the same polynomial as weights of mace-torch's tensors U.
 
-    MACE's tensors U are linearly dependent, or not symmetric, but each is equivariant. Symmetrised it is a
-    linear combination of the basis, whose coefficients solve a least-squares problem without residual.
+    The tensors U of different paths are linearly dependent, or not symmetric, but each is equivariant. Once
+    symmetrised, each is a linear combination of the basis, whose coefficients solve a least-squares problem
+    without residual.
 
     Args:
-        tensors: U, (2L+1, components, ..., components, paths), without the first axis if L = 0.
-        weights: weights of U.
+        tensors: U, of shape (2L + 1, n, ..., n, paths) with n = `irreps.dim`, as many times as the degree;
+            without the first axis if the degree L of `irrep_out` is 0.
+        weights: weights of the paths of U.
         irreps: irreps of one channel of the features.
-        degree: number of axes of U that are contracted with the features.
+        degree: number of factors of the product, which are the axes of U contracted with the features.
         irrep_out: irrep of the product.
 
     Raises:

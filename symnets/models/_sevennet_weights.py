@@ -1,4 +1,4 @@
-"""Weights of a network of SevenNet, in its order, and the symnets model with the same energies."""
+"""Weights of a network of SevenNet, in SevenNet's order, and the symnets model built from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,11 +30,11 @@ class SevenNetLayer:
 
 @dataclass(frozen=True)
 class SevenNetWeights:
-    """Weights of a network that SevenNet built from a checkpoint, and their order.
+    """Weights and settings of a network that SevenNet built from a checkpoint.
 
-    A network of several fidelities (Kim et al. 2024, arXiv:2409.07947) appends the one-hot fidelity to the
-    even scalars that linear layers read. For a chosen fidelity its weights are constants, which are added to
-    the even scalars of the result.
+    A network of several fidelities, which are levels of theory (Kim et al. 2024, arXiv:2409.07947), appends
+    the one-hot fidelity to the even scalars that some linear layers read. For a chosen fidelity the weights
+    of this input are constants, which are added to the even scalars of the result.
     """
 
     species: tuple[int, ...]
@@ -52,9 +52,9 @@ class SevenNetWeights:
     def model(self, dtype: torch.dtype) -> SevenNet:
         """The symnets model with the same energies.
 
-        Both codes normalise with the same factors, so that weights are copied bit for bit. The exceptions are
-        self-connections with weights for each species, which are multiplied by n_species^(-1/2), and layers
-        that read the fidelity, whose fan-in includes the number of fidelities.
+        Both codes normalise with the same factors, so that weights are copied bit for bit, with two
+        exceptions: self-connections with weights for each species are multiplied by n_species^(-1/2), and
+        layers that read the fidelity are rescaled, since their fan-in includes the number of fidelities.
         """
         order = sorted((i for i, z in enumerate(self.species) if z), key=lambda i: self.species[i])
         species = [self.species[i] for i in order]
@@ -85,7 +85,7 @@ class SevenNetWeights:
         return (values.expand(len(self.species)) if values.numel() == 1 else values)[order]
 
     def _embedding(self, order: list[int]) -> Tensor:
-        """Embedding of each species; `SevenNet` divides it by the square root of their number."""
+        """Embedding of each species; `SevenNet` divides it by the square root of the number of species."""
         n_species = len(self.species)
         array = self.arrays["onehot_to_feature_x.linear.weight"]
         width = o3.Irreps(self.arguments["irreps"][0]).dim
@@ -118,8 +118,8 @@ class SevenNetWeights:
         before, constants = self._linear(f"{number}_self_interaction_1", features, features)
         _copy(interaction.before, before, constants)
 
-        # The index in SevenNet of each path of symnets. SevenNet's radial weights are in the order of its
-        # paths; those of the following linear layer are in the order of the paths into each output irrep.
+        # The index in SevenNet of each path of symnets. SevenNet's radial weights are in the order of all its
+        # paths; the rows of the following linear layer into an irrep are in that of the paths into it.
         index_in_sevennet = {
             (features[i].ir, degree, out): n for n, (i, degree, out) in enumerate(layer.paths)
         }

@@ -1,4 +1,4 @@
-"""WeightUpdates: a trained model plus updates of its weights, in full or of low rank."""
+"""WeightUpdates: a trained model with trained updates of its weights, of full or low rank."""
 
 import copy
 from collections.abc import Collection
@@ -15,19 +15,20 @@ from symnets.data import AtomGraph
 class WeightUpdates(nn.Module):
     """Energy model with weights W + U: the weights W of a trained model are fixed, the updates U are trained.
 
-    U has the shape of W and starts at 0. With a rank r, a matrix W of n rows and m columns has
+    U has the shape of W and starts at 0. With a rank r < min(n, m), a matrix W of n rows and m columns has
 
-        U = r^(-1/2) A B,     A ~ N(0, 1) of shape (n, r),     B = 0 of shape (r, m),
+        U = r^(-1/2) A B,     A of shape (n, r),     B of shape (r, m),
 
-    unless r is no smaller than n or m. Weight decay of the updates is a decay of the weights towards W.
+    where A starts with numbers from N(0, 1) and B at 0; both are trained. For other weights the update is of
+    full rank. Weight decay of U is then a decay of the weights towards W; with low rank, A and B decay to 0.
 
-    Source: Hu et al. 2021, LoRA, arXiv:2106.09685, for updates of low rank.
+    Source for updates of low rank: Hu et al. 2021, LoRA, arXiv:2106.09685.
 
     Args:
         energy_model: a trained energy model; its parameters are frozen.
-        names: names of the parameters that get updates; the last two axes of one are those of a matrix.
+        names: names of the parameters that get updates; the last two axes of a parameter are those of W.
         rank: r; None for updates of full rank.
-        seed: of the random numbers in A.
+        seed: seed of the random numbers in A.
 
     Example:
         updated = ForceField(WeightUpdates(force_field.energy_model, names, rank=8))
@@ -59,7 +60,7 @@ class WeightUpdates(nn.Module):
             self.right[key] = nn.Parameter(weight.new_zeros(*shape, rank, m))
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights W + U that have updates, by name."""
+        """The sums W + U of the weights that have updates, by name."""
         updates = dict(self.full.items()) | {key: left @ self.right[key] for key, left in self.left.items()}
         return {
             name: weight + updates[_key(name)]
@@ -73,7 +74,7 @@ class WeightUpdates(nn.Module):
 
     @torch.no_grad()
     def folded(self) -> nn.Module:
-        """A copy of the energy model with the weights W + U, of its own class."""
+        """A copy of the energy model, of its original class, with the weights W + U."""
         model: Any = copy.deepcopy(self.model)
         parameters = dict(model.named_parameters())
         for name, weight in self.weights().items():
@@ -83,5 +84,5 @@ class WeightUpdates(nn.Module):
 
 
 def _key(name: str) -> str:
-    """Name of a parameter without dots, which are not allowed in the names of others."""
+    """Name of a parameter with slashes in place of dots, which are not allowed in keys of a ParameterDict."""
     return name.replace(".", "/")
