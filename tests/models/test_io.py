@@ -90,8 +90,11 @@ def test_file_of_another_program(tmp_path):
     with pytest.raises(ValueError, match="another program"):
         load(tmp_path / "other.safetensors")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "model.pt")
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
+    with pytest.raises(ValueError, match="a pickle, which symnets never reads"):
         load(tmp_path / "model.pt")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "other.safetensors").read_bytes()[:12])
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        load(tmp_path / "cut.safetensors")
 
 
 def test_file_that_asks_for_unknown_code(saved, tmp_path):
