@@ -1,4 +1,4 @@
-"""Structures that occur twice, also with wrapped or permuted atoms."""
+"""Duplicates: structures that occur twice, also with wrapped or permuted atoms."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 _TOLERANCE = 1e-4  # Å
 _LENGTH = 7.0  # Å, period of the waves along directions that are not periodic
 _WAVES = np.array([(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (0, 1, 1), (1, 1, 1)], dtype=np.float64)
+"""Integer vectors k of the sums over atoms by which structures are compared, see `duplicates`."""
 
 
 def duplicates(
@@ -22,18 +23,19 @@ def duplicates(
     Atoms may be in another order, and wrapped to other periodic images. Structures that are shifted or
     rotated as a whole count as different.
 
-    Structures are compared by sums over atoms Σ w(Z_a) exp(2πi k·s_a), where s_a are the coordinates in
-    units of the lattice vectors: neither order nor wrapping changes them, and a small move changes them
-    little. Only those that are close in all of them are compared atom by atom.
+    Structures are first compared by the sums over atoms Σ_a w(Z_a) exp(2πi k·s_a) for some integer vectors k,
+    where s_a are the coordinates of atom a in units of the lattice vectors, and w(Z) = 0.75 + cos(Z) / 4 is a
+    weight for the atomic number Z. Neither order nor wrapping changes these sums, and a small displacement
+    changes them little. Only structures that are close in all sums are compared atom by atom.
 
     Args:
-        structures: that may occur among the others.
-        others: to compare with; None for earlier ones among `structures`.
+        structures: structures that may occur among the others.
+        others: structures to compare with; None for the earlier ones among `structures`.
         tolerance: Å, of the position of each atom and of each component of the periodic lattice vectors.
 
     Returns:
-        pairs (index in `structures`, index in `others`), in the order of the former; for each structure that
-        equals several of the others the first of these.
+        pairs (index in `structures`, index in `others`), in the order of the former; if a structure equals
+        several of the others, the first of these.
     """
     groups: dict[tuple[bytes, bytes], tuple[list[int], list[int]]] = {}
     for side, frames in enumerate((structures, () if others is None else others)):
@@ -62,7 +64,10 @@ def duplicates(
 
 
 def _sums(atoms: Atoms) -> Float[ndarray, " sums"]:
-    """Sums over atoms, scaled so that they move by at most the largest move of an atom, and the lattice."""
+    """The sums over atoms and the lattice vectors of a structure, in one vector.
+
+    The sums are scaled so that they change by at most the largest displacement of an atom.
+    """
     scaled, lattice = _scaled(atoms)
     slope = 2 * np.pi * np.linalg.norm(np.linalg.inv(lattice), 2) * np.linalg.norm(_WAVES, axis=1)
     weights = 0.75 + 0.25 * np.cos(atoms.numbers)
@@ -71,9 +76,10 @@ def _sums(atoms: Atoms) -> Float[ndarray, " sums"]:
 
 
 def _scaled(atoms: Atoms) -> tuple[Float[ndarray, "atoms 3"], Float[ndarray, "3 3"]]:
-    """Coordinates in units of lattice vectors, those along periodic ones from 0 to 1, and these vectors.
+    """Coordinates in units of the lattice vectors, and these vectors.
 
-    Lattice vectors that are not periodic are replaced by vectors orthogonal to the others.
+    Coordinates along periodic vectors are wrapped to [0, 1). Lattice vectors that are not periodic are
+    replaced by vectors of length 7 Å orthogonal to the others.
     """
     periodic = np.flatnonzero(atoms.pbc)
     vectors = list(atoms.cell.array[periodic])
@@ -120,5 +126,5 @@ def _near(
     pbc: Bool[ndarray, "3"],
     tolerance: float,
 ) -> Bool[ndarray, " atoms"]:
-    """Whether moves in units of the lattice vectors are below the tolerance, up to periodic ones."""
+    """Whether displacements in units of the lattice vectors are below the tolerance up to periodic images."""
     return np.linalg.norm((moves - np.rint(moves) * pbc) @ lattice, axis=1) <= tolerance

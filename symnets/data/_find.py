@@ -1,4 +1,4 @@
-"""Where structures are: files, globs, folders, and molecules by name."""
+"""Search for structures: files, globs and folders by path, and molecules by name."""
 
 import glob
 import os
@@ -38,8 +38,8 @@ def find_structure(name: str | os.PathLike[str]) -> Atoms:
 def find_data(path: str) -> Path:
     """Path of a file in the current folder or in the folder SYMNETS_DATA.
 
-    `~` and environment variables in it are replaced, see `symnets.files.expanded`. The folder is that which
-    the environment variable SYMNETS_DATA names, if it is set.
+    The latter is the folder that the environment variable SYMNETS_DATA names, if it is set. `~` and
+    environment variables in the path are replaced, see `symnets.files.expanded`.
 
     Raises:
         FileNotFoundError: the file is in neither.
@@ -54,12 +54,12 @@ def find_data(path: str) -> Path:
 
 
 def find_data_files(paths: str | Sequence[str]) -> list[Path]:
-    """Files of structures, each given by its path, by a glob such as `runs/*/OUTCAR`, or by its folder.
+    """Files of structures, given by paths, by globs such as `runs/*/OUTCAR`, or by their folders.
 
-    Each is sought like a file by `find_data`. The files of a glob, in which `**` stands for any folders, are
-    in alphabetical order, and so are those of a folder: the files in it, not in folders below, whose names
-    end with .xyz, .extxyz, .traj, .db, .aselmdb, .json, .h5 or .hdf5, compressed or not. Hidden files are
-    left out, and a file that occurs again is taken once.
+    A relative path is searched for as in `find_data`. In a glob, `**` stands for any folders. A folder stands
+    for the files in it, not in folders below, whose names end with .xyz, .extxyz, .traj, .db, .aselmdb,
+    .json, .h5 or .hdf5, compressed or not. The files of a glob or a folder are in alphabetical order, without
+    hidden ones. A file that occurs several times is returned once.
 
     Raises:
         FileNotFoundError: there is no such file, no file matches a glob, or a folder contains none.
@@ -75,7 +75,7 @@ def find_data_files(paths: str | Sequence[str]) -> list[Path]:
 
 
 def _files(path: str) -> list[Path]:
-    """Files that one path means."""
+    """Files that one path, glob or folder stands for."""
     for place in _places(path):
         if place.is_file():
             return [place]
@@ -96,7 +96,7 @@ def _files(path: str) -> list[Path]:
 
 
 def _has_structures(file: Path) -> bool:
-    """Whether the name of a file in a folder is that of structures."""
+    """Whether a file in a folder has the name of a file of structures."""
     name = file.name.lower()
     for ending in _COMPRESSED:
         name = name.removesuffix(ending)
@@ -104,13 +104,13 @@ def _has_structures(file: Path) -> bool:
 
 
 def _places(path: str) -> list[Path]:
-    """Where a path may be: here, and in the folder SYMNETS_DATA."""
+    """Places where a path may be: here, and in the folder SYMNETS_DATA."""
     place, root = expanded(path), os.environ.get("SYMNETS_DATA")
     return [place] if place.is_absolute() or not root else [place, expanded(root) / place]
 
 
 def _sought(path: str) -> str:
-    """End of the message that a path was not found."""
+    """End of the message that a path was not found: where it was searched for."""
     if expanded(path).is_absolute():
         return ""
     root = os.environ.get("SYMNETS_DATA")

@@ -48,7 +48,7 @@ class LabelKeys:
 
     @property
     def given(self) -> dict[str, str | None]:
-        """Key of each label, by its name; None for the one that ASE recognises."""
+        """Key of each label, by the name of the label; None for the key that ASE recognises."""
         return {
             "energy": self.energy_key,
             "forces": self.forces_key,
@@ -61,17 +61,17 @@ def label_frame(
 ) -> set[str]:
     """Check a frame as ASE read it, and give it its labels in a new `SinglePointCalculator`.
 
-    A label that is NaN throughout is missing.
+    A label all of whose numbers are NaN counts as missing.
 
     Args:
         atoms: the frame, which is changed.
-        keys: where its labels are.
+        keys: keys and convention of its labels.
         where: name of the frame for error messages.
         kind: ASE's name of the format.
         require: labels that it must have, see `read_structures`.
 
     Returns:
-        names of the labels that the frame has; also that of a stress that is dropped, see `has_stress`.
+        names of the labels that the frame has, including a stress that is dropped, see `has_stress`.
 
     Raises:
         ValueError: see `read_structures`.
@@ -84,7 +84,7 @@ def label_frame(
         key = given or name
         values = recognized if given is None else values_by_key(atoms, per_atom=name == "forces")
         if name == "stress" and key in values and not has_stress(atoms.cell.array, atoms.pbc):
-            found.add(name)  # whatever it is
+            found.add(name)  # even if it is not a valid stress
             continue
         value = _label(where, len(atoms), name, key, values[key]) if key in values else None
         if value is None:
@@ -136,7 +136,7 @@ def _is_due(name: str, atoms: Atoms) -> bool:
 
 
 def _label(where: str, n_atoms: int, name: str, key: str, given: Any) -> np.ndarray | None:
-    """A label as an array of shape (), (atoms, 3), (6,) or (3, 3); None if it is NaN throughout."""
+    """A label as an array of shape (), (atoms, 3), (6,) or (3, 3); None if all its numbers are NaN."""
     try:
         value = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -154,7 +154,7 @@ def _label(where: str, n_atoms: int, name: str, key: str, given: Any) -> np.ndar
 
 
 def _from_vasp(stress: np.ndarray) -> np.ndarray:
-    """Convert VASP's stress to ASE's unit, sign and order."""
+    """Convert a stress from VASP's convention (kbar, positive under compression) to ASE's."""
     order = [0, 1, 2, 4, 5, 3] if stress.size == 6 else slice(None)
     return -0.1 * GPa * stress[order]
 

@@ -43,13 +43,13 @@ class _File(ABC):
 
 
 class Frames(Sequence[Atoms]):
-    """Structures of files, read one at a time as `read_files` reads them all, with their labels.
+    """Sequence of the structures of files with their labels, as `read_files` returns them; read one by one.
 
-    Only where frames begin is held in memory, 12 bytes a frame. Extended XYZ files are read once to find
-    this; databases are asked for their rows; trajectories of ASE have an index of their own. Of files in
-    other formats each is read when it is needed and must hold one structure.
+    Memory holds only an index of the frames, about 12 bytes for each. Extended XYZ files are read once to
+    find where frames begin; databases list their rows; trajectories of ASE contain an index. A file in any
+    other format must contain one structure, and is read when this is needed.
 
-    A sequence can be used in several processes at once: each opens the files for itself.
+    The sequence can be used in several processes at once: each opens the files for itself.
 
     Args:
         paths: files, see `find_data_files`.
@@ -57,7 +57,7 @@ class Frames(Sequence[Atoms]):
         require: labels that every frame must have, see `read_structures`.
 
     Raises:
-        ValueError: a file that `read_structures` does not accept, one that is compressed, or one of several
+        ValueError: a file that `read_structures` does not accept, a compressed file, or a file with several
             structures in a format without an index.
     """
 
@@ -105,7 +105,7 @@ class Frames(Sequence[Atoms]):
     def isolated(self) -> NDArray[np.int64]:
         """Indices of the frames that are marked as isolated atoms.
 
-        Only frames of one atom are read; of formats that do not tell the numbers of atoms, all frames.
+        Only frames of one atom are read; in formats whose index lacks the numbers of atoms, all frames.
         """
         marked, start = [], 0
         for file in self._files:
@@ -115,7 +115,7 @@ class Frames(Sequence[Atoms]):
         return np.array(marked, dtype=np.int64)
 
     def _place(self, index: int) -> tuple[int, int]:
-        """File of a frame, and its row there."""
+        """Index of the file of a frame, and index of the frame in this file."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"frame {index} of {len(self)}")
         index = int(index) % len(self)
@@ -142,7 +142,7 @@ def _opened(path: Path, *, in_kbar: bool) -> _File:
 
 
 class _Extxyz(_File):
-    """Extended XYZ, by the places where its frames begin."""
+    """Extended XYZ, indexed by the positions in the file where its frames begin."""
 
     kind = "extxyz"
 
@@ -179,13 +179,13 @@ class _Extxyz(_File):
 
 
 class _Database(_File):
-    """A database of ASE, by the numbers of its rows."""
+    """A database of ASE, indexed by the numbers of its rows."""
 
     def __init__(self, path: Path, kind: str) -> None:
         self.path, self.kind = path, kind
         self._stack: ExitStack | None = None
         self._connection: Any = None
-        if kind == "db":  # without reading the structures
+        if kind == "db":  # SQLite reads these two columns without the structures
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
                 rows = file.execute("select id, natoms from systems order by id").fetchall()
         else:

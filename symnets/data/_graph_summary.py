@@ -1,4 +1,4 @@
-"""What the statistics of a data set need of one graph, so that the graph need not be kept."""
+"""Summary of one graph: what the statistics of a data set need, so that the graph need not be kept."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from symnets.data._graph import AtomGraph
 
 
 class GraphSummary(NamedTuple):
-    """Composition, labels in brief and number of edges of one graph."""
+    """Composition, number of edges, and sizes of the labels of one graph."""
 
     species: tuple[int, ...]
     """Atomic numbers present, in increasing order."""
@@ -17,14 +17,14 @@ class GraphSummary(NamedTuple):
     """Numbers of atoms of these species."""
     n_edges: int
     energy: float
-    """eV; NaN without."""
+    """eV; NaN without a label."""
     force_squares: float
     """Sum of the squares of labelled force components, (eV/Å)²."""
     force_components: int
     """Number of labelled force components."""
     extremes: dict[str, float]
-    """Energy, largest force component and largest stress component by magnitude, as far as labelled; in eV,
-    eV/Å and eV/Å³."""
+    """For each label that the graph has: its energy in eV, the magnitude of its largest force component in
+    eV/Å, and that of its largest stress component in eV/Å³."""
     weight: float
     """Weight in the loss."""
     has_stress: bool

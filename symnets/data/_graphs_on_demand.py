@@ -16,15 +16,16 @@ from symnets.data._structures import from_ase, mark_missing
 class GraphsOnDemand(Sequence[AtomGraph]):
     """Sequence of graphs, each read from its file and connected to its neighbours when it is taken.
 
-    A graph has the bits of the one that `build_graphs` makes of the same frame; labels that it lacks are NaN.
-    Nothing is kept, so that memory does not grow. Give the sequence to a `Loader` with `workers`.
+    A graph equals, bit for bit, the one that `build_graphs` makes of the same frame; labels that the frame
+    lacks are NaN. Graphs are not kept, so that memory does not grow. Give the sequence to a `Loader` with
+    `workers`.
 
     Args:
         frames: structures in files.
         rows: indices of the frames, in the order of the sequence.
         cutoff: Å.
         dtype: floating dtype of the graphs; torch's default if None.
-        weight: function of a frame's name and structure that returns its weight in the loss; None for none.
+        weight: function from a frame's name and structure to its weight in the loss; None for equal weights.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class GraphsOnDemand(Sequence[AtomGraph]):
     @overload
     def __getitem__(self, index: slice) -> "GraphsOnDemand": ...
     def __getitem__(self, index: int | slice) -> "AtomGraph | GraphsOnDemand":
-        """Make a graph; of a slice, the sequence of these, none of which is made yet.
+        """Make a graph; for a slice, return a sequence of graphs that are not made yet.
 
         Raises:
             ValueError: the frame cannot be read or has no graph; the message has its name.
@@ -63,7 +64,7 @@ class GraphsOnDemand(Sequence[AtomGraph]):
         return self.frames.name(int(self.rows[index]))
 
     def with_structure(self, index: int) -> tuple[Atoms, AtomGraph]:
-        """A structure and its graph."""
+        """Read a structure, and make its graph."""
         atoms, name = self.frames[int(self.rows[index])], self.name(index)
         try:
             graph = from_ase(atoms, self.cutoff, dtype=self.dtype)

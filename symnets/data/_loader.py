@@ -130,13 +130,14 @@ class Loader:
         batch_size: number of examples of a batch; the last batch of an epoch may be smaller.
         shuffle: whether each epoch has a new random order; if not, the examples keep their order.
         seed: of the random orders.
-        part: (r, n) for part r of n of each batch, for process r of n that train together. The parts of a
-            batch differ in size by one example at most. In place of a part of no example, of a last batch of
-            fewer than n, comes the batch's first example, with a `share` of 0.
+        part: (r, n) to yield only part r, from 0, of n of each batch, in process r of n that train together.
+            The parts of a batch differ in size by one example at most. A last batch of fewer than n examples
+            has empty parts; in place of an empty part the first example of the batch is yielded, and its
+            `share` is 0.
         workers: number of processes that take the examples and collate batches ahead, for sequences such as
-            `GraphsOnDemand` that make an example when it is taken. Batches and their order are the same for
-            any number; 0 does it in this process. They need a sequence that can be pickled where Python does
-            not fork processes, and do not apply to `TensorPairs`.
+            `GraphsOnDemand` that make an example when it is taken; 0 for none. Batches and their order do not
+            depend on it. Where Python does not fork processes, the sequence must be picklable. Ignored for
+            `TensorPairs`.
 
     Raises:
         ChildProcessError: a worker ended.
@@ -183,24 +184,24 @@ class Loader:
         return torch.randperm(len(self.examples), generator=generator, device="cpu").tolist()
 
     def share(self, batch: int) -> float:
-        """Examples of the own part of a batch, divided by those of the whole batch."""
+        """Fraction of the examples of a batch that are in the part of this loader."""
         size = min(self.batch_size, len(self.examples) - batch * self.batch_size)
         first, last = self._own(size)
         return (last - first) / size
 
     def _own(self, size: int) -> tuple[int, int]:
-        """Index of the first example and of that after the last of the own part of a batch."""
+        """First index, and last index plus one, of this loader's part of a batch of some size."""
         own, parts = self.part
         return size * own // parts, size * (own + 1) // parts
 
     def _rows(self, order: Sequence[int], batch: int) -> Sequence[int]:
-        """Examples of the own part of a batch; of an empty part one example of the batch."""
+        """Indices of the examples in this loader's part of a batch; the first of the batch if it is empty."""
         rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
         first, last = self._own(len(rows))
         return rows[first:last] or rows[:1]
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """Batches (or parts) `start`, `start + 1`, ... of an epoch; earlier ones are not collated."""
+        """Batches `start`, `start + 1`, ... of an epoch, or this loader's parts of them."""
         order = self.order(number)
         at_once = isinstance(self.examples, TensorPairs) and type(self.examples).__getitem__ is _PAIR
         if self.workers and not at_once:
@@ -233,9 +234,8 @@ def _collated(examples: Sequence[Example], rows: Sequence[int]) -> Batch:
 def collate(examples: Sequence[Example]) -> Batch:
     """Join examples to a batch: graphs as PyG does, tensors stacked along a new first axis.
 
-    The target of a graph in a pair (graph, target) is its class, of shape (), or a row of numbers, of shape
-    (dim,), and these are stacked; or it has a row for each of its points, (points, dim), and these are
-    concatenated.
+    In pairs (graph, target), targets of shape () (a class) or (dim,) are stacked; targets of shape
+    (points, dim), with a row for each point of the graph, are concatenated.
 
     Raises:
         ValueError: examples of another kind, or targets of points for another number of points.

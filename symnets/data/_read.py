@@ -21,7 +21,7 @@ from symnets.data._structure_keys import keys_present, missing_label
 from symnets.data._structure_text import check_extxyz, encoding_of, open_text
 
 _IN_VASP_ORDER = ([0, 1, 2, 0, 1, 2], [0, 1, 2, 1, 2, 0])
-"""Rows and columns of the elements of a stress as VASP lists them: xx, yy, zz, xy, yz, zx."""
+"""Row indices and column indices of stress components in VASP's order: xx, yy, zz, xy, yz, zx."""
 
 
 def read_structures(
@@ -37,9 +37,9 @@ def read_structures(
 ) -> list[Atoms]:
     """Read structures from a file, with their labels in a `SinglePointCalculator`.
 
-    A key is sought among all that a structure carries: the results that ASE recognises, `info`, `arrays`,
-    and the key-value pairs and `data` of a database of ASE. Values other than the labels are kept. The label
-    of a stress that does not exist is dropped, see `has_stress`.
+    A key is searched for among all that a structure carries: the results that ASE recognises, `info`,
+    `arrays`, and the key-value pairs and `data` of a database of ASE. Values other than the labels are kept.
+    The stress label of a structure that has no stress, such as a molecule, is dropped, see `has_stress`.
 
     Args:
         path: file of any format that ASE reads; or HDF5 (.h5, .hdf5), see `read_hdf5`.
@@ -115,7 +115,13 @@ def _read_files(
 
 
 def read_frames(path: Path, index: str | int, *, in_kbar: bool) -> tuple[str, list[Atoms]]:
-    """Name of the format, and the structures as ASE reads them, without their labels being checked."""
+    """Name of the format of a file, and its structures as ASE reads them, with unchecked labels.
+
+    Args:
+        path: file of any format that `read_structures` reads.
+        index: frames in ASE's syntax.
+        in_kbar: whether the stress is in VASP's convention, see `extxyz_options`.
+    """
     kind = format_of(path)
     if kind == "hdf5":
         try:
@@ -183,12 +189,12 @@ def _chosen(structures: list[Atoms], index: str | int) -> list[Atoms]:
 
 
 def extxyz_options(*, in_kbar: bool) -> dict[str, Any]:
-    """Options of ASE's reader of extended XYZ, for a stress in VASP's convention if `in_kbar`."""
+    """Options of ASE's reader of extended XYZ; with `in_kbar` a stress is in VASP's convention."""
     return {"properties_parser": _parse_vasp} if in_kbar else {}
 
 
 def _parse_vasp(comment: str) -> dict[str, Any]:
-    """Second line of a frame, with a stress of 9 numbers reduced to 6 in VASP's order instead of ASE's."""
+    """Values of the second line of a frame, with a stress of 9 numbers reduced to 6 in VASP's order."""
     values = key_val_str_to_dict(comment)
     if np.shape(values.get("stress")) == (3, 3):
         values["stress"] = values["stress"][_IN_VASP_ORDER]

@@ -10,7 +10,7 @@ import ase.db
 from ase import Atoms
 
 DATABASES = ("db", "json", "aselmdb")
-"""ASE's names of the formats of databases, which are the endings of their names."""
+"""ASE's names of the database formats, which are also the endings of the files' names."""
 _WAIT = 5.0  # seconds for another process to release a lock
 _LMDB_MAGIC = b"\xde\xc0\xef\xbe"
 
@@ -22,7 +22,7 @@ def read_database(path: Path) -> list[Atoms]:
 
 
 def row_to_atoms(row: Any) -> Atoms:
-    """The structure of a row; key-value pairs and `data`, which ASE leaves out, are in `info`."""
+    """The structure of a row of a database; `info` has key-value pairs and `data`, which ASE leaves out."""
     atoms = row.toatoms()
     atoms.info.update({**row.data, **row.key_value_pairs})
     return atoms
@@ -30,7 +30,7 @@ def row_to_atoms(row: Any) -> Atoms:
 
 @contextmanager
 def open_database(path: Path) -> Iterator[Any]:
-    """Context with a database of ASE, which `check_database` has accepted, opened to read."""
+    """Context with a database of ASE opened for reading; `check_database` must have accepted the file."""
     if path.suffix == ".aselmdb":
         connection: Any = ase.db.connect(str(path), readonly=True)  # takes no lock
     else:
@@ -53,7 +53,7 @@ def check_database(path: Path) -> None:
 
 
 def _check_sqlite(path: Path) -> None:
-    # ASE would make a database of any other file, and wait 20 seconds for a lock.
+    # ASE would create its tables in a file that has none, and wait 20 seconds for a lock.
     address = f"{path.absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=_WAIT)) as file:

@@ -19,7 +19,7 @@ from symnets.data._structure_keys import is_isolated_atom
 from symnets.data._structures import read_labels
 
 _MAX_STRESS = 3.0  # eV/Å³, 480 GPa: more than the pressure in the centre of the Earth
-_MIN_STRESS = 5e-5  # eV/Å³, 8 MPa: the largest component of a whole data set is above
+_MIN_STRESS = 5e-5  # eV/Å³, 8 MPa: the largest component in a whole data set should be above this
 _MAX_FORCE = 300.0  # eV/Å
 _SMALL_FORCE = 0.1  # eV/Å
 _MAX_ENERGY = 1000.0  # eV per atom above zero
@@ -33,7 +33,7 @@ class Statistics:
     species: tuple[int, ...]
     """Atomic numbers present, in increasing order."""
     energies: tuple[float, ...]
-    """Energy of an atom of each species, in eV."""
+    """Reference energy of an atom of each species, in eV."""
     cohesion: float
     """Mean over structures of (E - sum of `energies`) / atoms, in eV: the bonding energy if `energies` are
     those of isolated atoms, nearly zero if they are a least-squares fit."""
@@ -61,7 +61,7 @@ class Statistics:
     notes: tuple[str, ...] = ()
     """What was set aside or weighted when the data were read, in words."""
     duplicates: tuple[str, ...] = ()
-    """Warnings of structures that occur twice, in words."""
+    """Warnings of validation structures that are also trained on, in words."""
 
     def reference_energy(self, graph: AtomGraph) -> Float[Tensor, " graphs"]:
         """Sum of `energies` over the atoms of each structure in eV, float64."""
@@ -74,13 +74,13 @@ class Statistics:
 def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | None = None) -> Statistics:
     """Compute the statistics of labelled graphs.
 
-    Without `isolated`, the energies e of the species solve, in float64 and with E the energies and
-    N the numbers of atoms of each species in each structure,
+    Without `isolated`, the reference energies e of the species solve, in float64,
 
         min_e |N e - E|²,   and |e|² least among the solutions.
 
-    Structures without energy (NaN) and components without force are not counted. If no structure has an
-    energy, the energies of the species are zero.
+    where E are the energies of the structures, and N (structures, species) their numbers of atoms of each
+    species. Structures without energy (NaN) and force components without label are left out. If no structure
+    has an energy, the reference energies are zero.
 
     Args:
         graphs: training data.
@@ -95,7 +95,7 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
 def statistics_of_summaries(
     graphs: Sequence[GraphSummary], *, isolated: Mapping[int, float] | None = None
 ) -> Statistics:
-    """Statistics of graphs of which only summaries are at hand; otherwise as `statistics`."""
+    """Statistics of labelled graphs, computed from summaries of them as `statistics` does from graphs."""
     if not graphs:
         raise ValueError("graphs: expected at least one, got none")
     species = np.array(sorted({number for graph in graphs for number in graph.species}))

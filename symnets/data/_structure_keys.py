@@ -22,7 +22,8 @@ def keys_present(structures: Iterable[Atoms]) -> tuple[list[str], list[str]]:
         results = atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {}
         per_structure |= {*map(str, atoms.info), *results}
         per_atom |= {*atoms.arrays, *(set(results) & set(per_atom_properties))}
-        if len(atoms) != 3:  # databases have forces beside energies; of three atoms they may be a stress
+        # In databases, `info` contains forces, too. For three atoms an array (3, 3) may as well be a stress.
+        if len(atoms) != 3:
             per_atom |= {
                 str(key)
                 for key, value in atoms.info.items()
@@ -32,14 +33,17 @@ def keys_present(structures: Iterable[Atoms]) -> tuple[list[str], list[str]]:
 
 
 def values_by_key(atoms: Atoms, *, per_atom: bool) -> dict[str, Any]:
-    """All that a structure carries by its keys; of equal keys that of an array wins if `per_atom`."""
+    """All values that a structure carries, by key.
+
+    If `info` and `arrays` have the same key, the value is that of `arrays` if `per_atom`, else of `info`.
+    """
     results = atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {}
     info = {str(key): value for key, value in atoms.info.items()}
     return {**info, **atoms.arrays, **results} if per_atom else {**atoms.arrays, **info, **results}
 
 
 def missing_label(name: str, key: str, present: tuple[list[str], list[str]]) -> str:
-    """Message that a label is not under a key, with the keys that are there."""
+    """Message that no label is under a key, with the keys that are present."""
     per_structure, per_atom = (", ".join(keys) or "none" for keys in present)
     option = _OPTIONS.get(name, f"{name}_key")
     return (

@@ -10,11 +10,12 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class Workers:
-    """Processes that compute `make(item)` for the items of a list, a few ahead of their use.
+    """Processes that compute `make(item)` for the items of a list, a few items ahead of their use.
 
-    They start with the first list and go on to the next. Results come in the order of the items. The global
-    random state is neither read nor advanced. Ctrl-C and signals to this process and its group do not reach
-    the workers, so that a training that is interrupted can end its step; they end with this process.
+    The processes start with the first list and are used again for later lists. Results come in the order of
+    the items. The global random state is neither read nor advanced. Ctrl-C and signals to this process and
+    its group do not reach the workers, so that an interrupted training can complete its step; the workers end
+    with this process.
 
     Args:
         make: function of an item; where Python does not fork processes it must be picklable.
@@ -35,7 +36,7 @@ class Workers:
         )
 
     def map(self, items: Sequence[Any]) -> Iterator[Any]:
-        """Results for the items, in their order; an earlier list ends here.
+        """Results for the items, in their order; the iteration over an earlier list cannot be continued.
 
         Raises:
             ChildProcessError: a worker ended, as when the machine's memory is full.
@@ -60,7 +61,7 @@ class Workers:
 
 
 class _Made(Dataset):
-    """Results by item; an error that a user can act on is a result, too, so that it keeps its message."""
+    """Dataset of `make(item)`; an error that a user can act on is returned, so that it keeps its message."""
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
         self.make = make
@@ -73,7 +74,7 @@ class _Made(Dataset):
 
 
 class _Items:
-    """The items of the current list, whatever it is when iteration begins."""
+    """Sampler of the current list, which may change between iterations."""
 
     current: Sequence[Any] = ()
 
