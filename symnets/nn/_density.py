@@ -10,12 +10,12 @@ from symnets.ops import RadialTable
 
 
 class Density(nn.Module):
-    """Smooth number of neighbours of each atom, of which each counts between 0 and 1:
+    """Smooth number of neighbours of each atom, each of which counts between 0 and 1:
 
         ρ_i = Σ_j tanh( (N^(-1/2) Σ_n w_n b_n(r_ij))² )
 
-    over the edges to the receiver i, with the N radial functions b_n, which vanish at the cutoff, and trained
-    weights w.
+    where j runs over the neighbours of atom i at the distances r_ij. The N radial functions b_n vanish at the
+    cutoff, and the weights w_n are trained.
 
     Source: the interaction blocks of that name in mace-torch; Batatia et al. 2024, arXiv:2401.00096.
 
@@ -34,7 +34,7 @@ class Density(nn.Module):
         return _at_receivers(self.of_basis(edges.basis), edges, edge_index, n_nodes)
 
     def of_basis(self, basis: Float[Tensor, "pairs n_basis"]) -> Float[Tensor, "pairs 1"]:
-        """Contribution of each pair."""
+        """Contribution of each pair of atoms to the density, from the radial functions of the pair."""
         return torch.tanh(self.network(basis) ** 2)
 
 
@@ -42,7 +42,7 @@ class TabulatedDensity(nn.Module):
     """`Density` for inference, with cubic splines of the distance in place of its functions.
 
     Args:
-        table: one function of the distance, the contribution of a pair.
+        table: the contribution of a pair as a function of its distance (for each kind of pair).
     """
 
     def __init__(self, table: RadialTable) -> None:
@@ -59,6 +59,6 @@ class TabulatedDensity(nn.Module):
 def _at_receivers(
     of_pairs: Float[Tensor, "pairs 1"], edges: Edges, edge_index: Int[Tensor, "2 edges"], n_nodes: int
 ) -> Float[Tensor, "nodes 1"]:
-    """Sum over the edges of each receiver."""
+    """Sum of the contributions of pairs over the edges to each receiver; both edges of a pair contribute."""
     of_edges = of_pairs if edges.pair is None else of_pairs.index_select(0, edges.pair)
     return of_pairs.new_zeros(n_nodes, 1).index_add(0, edge_index[1], of_edges)

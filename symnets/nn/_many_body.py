@@ -16,7 +16,7 @@ from symnets.ops import SymmetricContraction
 
 
 class ManyBodyProduct(nn.Module):
-    """The product basis of MACE: `SymmetricContraction` with one weight for each species, path and channel.
+    """Product basis of MACE: `SymmetricContraction` with one weight for each species, path and channel.
 
     A path of degree ν has the factor (ν! n)^(-1/2), where n is the number of paths, of all degrees, into the
     same output irrep. For independent weights and features drawn from N(0, 1) the variance of the output is
@@ -49,12 +49,12 @@ class ManyBodyProduct(nn.Module):
     def forward(
         self, features: Float[Tensor, "n dim_in"], species: Int[Tensor, " n"]
     ) -> Float[Tensor, "n dim_out"]:
-        """Products; `species` counts from 0."""
+        """Products of the features of each node; `species` is the index of its species, from 0."""
         return self.contraction(features, self.weights * self.factors.to(self.weights.dtype), species)
 
 
 class ManyBodyInteraction(nn.Module):
-    """MACE's interaction block, a layer of message passing with products of sums over neighbours:
+    """Layer of MACE: message passing with products of sums over neighbours. With the features x of the nodes,
 
         A ← linear( convolution( linear(x) ) ),
         x ← linear( product(A, species) ) + self_connection(x, species).
@@ -62,21 +62,23 @@ class ManyBodyInteraction(nn.Module):
     The products (`ManyBodyProduct`) are the only operation that is nonlinear in the features. Without a
     self-connection, and with a density ρ,
 
-        A ← linear_species( convolution( linear(x) ) ) / (1 + ρ),     x ← linear( product(A, species) ).
+        A ← linear_species( convolution( linear(x) ) ) / (1 + ρ),     x ← linear( product(A, species) ),
+
+    where linear_species has other weights for each species of the node.
 
     Source: Batatia et al. 2022, arXiv:2206.07697; densities: Batatia et al. 2024, arXiv:2401.00096.
 
     Args:
         irreps_in: irreps of the features x.
         irreps_filter: irreps of the spherical harmonics, and of A.
-        irreps_out: irreps of the result, all with the same number of channels. A has this number, too.
+        irreps_out: irreps of the result, all with the same number of channels, which A has, too.
         correlation: highest number of factors A in a product.
         n_species: number of species.
-        n_basis: size of the radial basis.
+        n_basis: number of radial basis functions.
         radial_hidden: widths of the hidden layers of the radial MLP.
-        mean_neighbors: average number of neighbours in the training data.
-        self_connection: whether x, mixed by weights for each species, is added. Otherwise the sums over
-            neighbours are mixed by weights for each species, and an atom without neighbours has x = 0.
+        mean_neighbors: average number of neighbours; sums over neighbours are divided by its square root.
+        self_connection: whether x, mixed by weights for each species, is added. Without it, the sums over
+            neighbours are mixed by weights for each species, and an atom without neighbours gets x = 0.
         density: whether sums over neighbours are divided by 1 plus the trained `Density`, instead of
             √mean_neighbors.
     """

@@ -11,9 +11,9 @@ from symnets.nn._envelopes import polynomial_envelope
 
 
 class PairKinds(nn.Module):
-    """Numbers of the unordered pairs of a model's species, the kinds of pairs, and their covalent radii.
+    """Kinds of pairs: one number for each unordered pair of a model's species, and its covalent radii.
 
-    The pair of species i <= j, counted from 0, has the number j (j + 1) / 2 + i.
+    The pair of the i-th and j-th species, i <= j, counted from 0, is of kind j (j + 1) / 2 + i.
 
     Args:
         species: atomic numbers of the model's species.
@@ -50,11 +50,12 @@ class PairKinds(nn.Module):
 
 
 class AgnesiTransform(nn.Module):
-    """Transform of a distance r to a number between 1, at r = 0, and 0, steepest near the bond length:
+    """Agnesi transform of a distance r to a number that falls from 1 at r = 0 to 0 at large r:
 
         x = (1 + a s^q / (1 + s^(q-p)))^(-1),     s = 2 r / l,
 
-    where l is the sum of the covalent radii of the two atoms. The constants a, q and p are trained.
+    where l, about the length of a bond, is the sum of the covalent radii of the two atoms. The constants a, q
+    and p are trained; with their initial values x is steepest at r = 0.41 l.
 
     Source: Witt et al. 2023, ACEpotentials.jl, arXiv:2309.03161; initial constants as in MACE's.
     """
@@ -73,12 +74,13 @@ class AgnesiTransform(nn.Module):
 
 
 class SoftTransform(nn.Module):
-    """Transform of a distance r that keeps it above the bond length l and is constant far below:
+    """Soft transform of a distance r, which is near r at large and near a constant r_0 at small distances:
 
         x = r_0 + (r - r_0) (1 + tanh(α (r - m) / (r_1 - r_0))) / 2,
         r_0 = 3l/4,     r_1 = 4l/3,     m = (r_0 + r_1) / 2,
 
-    where l is the sum of the covalent radii of the two atoms. The constant α, 4 at the start, is trained.
+    where l, about the length of a bond, is the sum of the covalent radii of the two atoms. The constant α,
+    4 at the start, is trained.
 
     Source: the transform of that name in mace-torch.
     """
@@ -105,7 +107,7 @@ class TransformedBasis(nn.Module):
     where l is the sum of the covalent radii of the two atoms.
 
     Args:
-        functions: module of the functions f_n, from numbers (pairs,) to (pairs, n_basis).
+        functions: module that computes all f_n, from x of shape (pairs,) to (pairs, n_basis).
         transform: x, such as `AgnesiTransform`.
         cutoff: r_c in Å.
         species: atomic numbers of the model's species.
@@ -128,6 +130,6 @@ class TransformedBasis(nn.Module):
     def forward(
         self, distances: Float[Tensor, " pairs"], kind: Int[Tensor, " pairs"]
     ) -> Float[Tensor, "pairs n_basis"]:
-        """Basis functions at distances in Å of pairs of atoms, whose kinds `kinds` numbers."""
+        """Basis functions of pairs of atoms, from their distances in Å and their kinds, see `PairKinds`."""
         x = self.transform(distances, self.kinds.lengths(distances)[kind])
         return self.functions(x) * polynomial_envelope(distances / self.cutoff, self.p)[:, None]

@@ -1,4 +1,4 @@
-"""Several processes that train one model, each on its part of every batch."""
+"""Distributed training: several processes train one model, each on its part of every batch."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 _TIMEOUT = timedelta(minutes=30)
 """How long a process waits for the others, which may still read their data."""
 _LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""Environment variables that torchrun sets."""
 
 Arrays = TypeVar("Arrays")
 
@@ -23,16 +24,15 @@ Arrays = TypeVar("Arrays")
 class Processes:
     """Processes that train one model together; by default this one alone.
 
-    All have the same weights and optimiser. Of a batch of n examples process r evaluates n_r, see `Loader`,
-    and the gradients of its mean loss are weighted by n_r / n and summed over the processes: each then takes
-    the step on the mean over the whole batch that one process alone would take, up to rounding. Decisions, as
-    to stop, are functions of a state that all share.
+    All have the same weights and optimiser. Of a batch of n examples process r evaluates n_r, see `Loader`.
+    The gradients of its mean loss are weighted by n_r / n and summed over the processes. Each process then
+    takes the same step, on the mean over the whole batch, that one process alone would take, up to rounding.
+    Decisions, such as when to stop, are functions of quantities that are the same in all processes.
 
-    The gradients are summed by one all-reduce after the backward pass. `DistributedDataParallel` would take
-    their plain mean, which is another number if the parts of a batch differ in size, and would start from
-    hooks in a backward pass that, for forces, goes through derivatives of derivatives and does not reach
-    every weight. It hides communication behind computation, which pays for models of more than about 10⁸
-    weights.
+    The gradients are summed by one all-reduce after the backward pass. torch's `DistributedDataParallel` is
+    not used: it takes the plain mean of the gradients, which is wrong if the parts of a batch differ in size,
+    and its hooks do not suit the second derivatives in losses of forces, which do not reach every weight. It
+    overlaps communication with computation, which is faster only for models of more than about 10⁸ weights.
 
     Attributes:
         rank: number of this process, from 0.
@@ -48,7 +48,10 @@ class Processes:
         return self.rank == 0
 
     def part(self, examples: Sequence[Any]) -> Sequence[Any]:
-        """This process's part of a sequence, of about equal size for all; of one shorter than `size`, all."""
+        """This process's part of a sequence, one of `size` parts of about equal length.
+
+        A sequence of fewer than `size` elements is not divided: each process gets all of it.
+        """
         if len(examples) < self.size:
             return examples
         return examples[len(examples) * self.rank // self.size : len(examples) * (self.rank + 1) // self.size]
@@ -79,7 +82,7 @@ class Processes:
         if self.size == 1:
             return
         used = self.sum(torch.tensor([p.grad is not None for p in weights], dtype=torch.int64, device="cpu"))
-        # Of one dtype on one device, as of all models here; otherwise one sum for each kind.
+        # One sum for each dtype and device; all models here have one dtype on one device.
         kinds: dict[Any, list[Tensor]] = {}
         for weight, count in zip(weights, used.tolist(), strict=True):
             if count:
@@ -92,10 +95,12 @@ class Processes:
 
     @torch.no_grad()
     def check_same_start(self, step: int, *models: nn.Module) -> None:
-        """Give all processes the weights of the first, which other hardware may have rounded otherwise.
+        """Check that all processes are at the same step, and copy the weights of the first to the others.
+
+        Initial weights may differ by rounding on machines with different hardware.
 
         Raises:
-            ValueError: they are not at the same step, since they do not see the same files.
+            ValueError: the steps differ, since the processes do not see the same files.
         """
         if self.size == 1:
             return
@@ -110,7 +115,7 @@ class Processes:
             parameter.copy_(self.sum(parameter.clone() if self.first else torch.zeros_like(parameter)))
 
     def agree(self, seconds: float, interrupted: bool) -> tuple[float, bool]:
-        """Seconds on the clock of the first process, and whether any of the processes was interrupted."""
+        """Seconds of the first process, and whether any process was interrupted, the same in all of them."""
         if self.size == 1:
             return seconds, interrupted
         own = [seconds if self.first else 0.0, float(interrupted)]
@@ -133,12 +138,12 @@ class Processes:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Context at whose end the processes wait for each other, and all end if one had an error.
+        """Context at whose end the processes wait for each other; if one has an error, all end.
 
-        An error is raised by the first process that had it, so that it is printed once.
+        If several have an error, only that of lowest rank raises it, so that it is printed once.
 
         Raises:
-            SystemExit: another process has an error.
+            SystemExit: another process raises its error.
         """
         failure: Exception | None = None
         try:
@@ -160,7 +165,7 @@ class Processes:
 
 
 def is_first_process() -> bool:
-    """Whether this process writes and prints: it was started alone, or by torchrun as the first."""
+    """Whether this process was started alone or is the first of torchrun's, and so writes and prints."""
     return os.environ.get("RANK", "0") == "0" or not all(name in os.environ for name in _LAUNCHED)
 
 
@@ -168,11 +173,11 @@ def is_first_process() -> bool:
 def joined_processes(device: str = "cpu") -> Iterator[Processes]:
     """Context with the processes that torchrun started together, or with this one alone.
 
-    On CPUs they communicate by gloo. On GPUs each process takes that of its number on its machine, and they
-    communicate by NCCL.
+    On CPUs they communicate by gloo. On GPUs they communicate by NCCL, and the n-th process of a machine uses
+    its n-th GPU.
 
     Args:
-        device: name of the device, see `usable_device`; of a GPU without its number.
+        device: name of the device, see `usable_device`; for several processes "cuda" without a number.
 
     Raises:
         ValueError: a GPU with a number, or fewer GPUs than processes on this machine.
@@ -195,7 +200,7 @@ def joined_processes(device: str = "cpu") -> Iterator[Processes]:
 
 
 def _take_gpu(device: str) -> None:
-    """Make the GPU of this process's number on its machine the current one."""
+    """Make the GPU whose number is this process's local rank the current one."""
     local, available = int(os.environ.get("LOCAL_RANK", os.environ["RANK"])), torch.cuda.device_count()
     if device not in ("cuda", "auto"):
         raise ValueError(

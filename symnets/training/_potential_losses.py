@@ -1,7 +1,7 @@
 """Loss of force fields: terms of energy, forces and stress, and their weighted sum.
 
-A term is the mean over the labels that a structure has, and zero, with zero gradient, for a structure that
-has none: NaN marks a missing label.
+A term has one value for each structure: the mean over the components whose label the structure has, or zero,
+with zero gradient, if it has none. NaN marks a missing label. In formulas E* is the label of E, and so on.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,16 +14,16 @@ from torch import Tensor
 from symnets.data import Labels
 
 Term = Callable[[Any, Labels], Float[Tensor, " graphs"]]
-"""(prediction with energy, forces and stress; labels) -> one value a structure."""
+"""(prediction with energy, forces and stress; labels) -> one value for each structure."""
 
 
 def weighted_sum(*terms: tuple[float, Term]) -> Term:
-    """Loss of force fields, one value a structure; terms of weight zero are not computed.
+    """Loss of force fields with one value for each structure; terms of weight zero are not computed.
 
-    The loss of structure g is w_g Σ_k λ_k e_kg, with the weights λ_k and the terms e_kg, which are zero where
-    the structure has no label k, and with the weight w_g of the structure, `Labels.weight`, 1 if there is
-    none. The mean of e_kg over N structures of which n have the label is thus n/N of the mean over the n:
-    for the latter give the term the weight λ_k N/n, as `symnets.potentials.training_loss` does.
+    The loss of structure g is w_g Σ_k λ_k e_kg, with the weights λ_k of the terms e_kg, which are zero where
+    the structure has no label k, and with the weight w_g of the structure (`Labels.weight`, 1 by default). If
+    n of N structures have the label, the mean of e_kg over all N is n/N of the mean over the n. For the
+    latter, give the term the weight λ_k N/n, as `symnets.potentials.training_loss` does.
 
     Raises:
         ValueError: no term has a weight other than zero.
@@ -41,9 +41,9 @@ def weighted_sum(*terms: tuple[float, Term]) -> Term:
 
 
 def energy_term(huber: float | None = None) -> Term:
-    """Energy term of a loss: ρ((E - E*) / n_atoms), with energies in eV.
+    """Energy term of a loss: ρ((E - E*) / n_atoms), with the energy E and its label E* in eV.
 
-    ρ is the square, or with `huber` twice Huber's function: quadratic up to `huber`, linear beyond.
+    ρ is the square, or with `huber` twice Huber's function: the square up to `huber`, linear beyond.
     """
 
     def term(outputs: Any, labels: Labels) -> Tensor:
@@ -54,7 +54,7 @@ def energy_term(huber: float | None = None) -> Term:
 
 
 def forces_term(huber: float | None = None) -> Term:
-    """Forces term: mean of ρ(F - F*) over labelled components of atoms, F in eV/Å; ρ as in `energy_term`."""
+    """Forces term of a loss: mean of ρ(F - F*) over labelled components, in eV/Å; ρ as in `energy_term`."""
 
     def term(outputs: Any, labels: Labels) -> Tensor:
         if labels.forces is None:
@@ -66,7 +66,7 @@ def forces_term(huber: float | None = None) -> Term:
 
 
 def stress_term(huber: float | None = None) -> Term:
-    """Stress term: mean of ρ(σ - σ*) over the nine components, σ in eV/Å³; ρ as in `energy_term`."""
+    """Stress term of a loss: mean of ρ(σ - σ*) over the nine components in eV/Å³; ρ as in `energy_term`."""
 
     def term(outputs: Any, labels: Labels) -> Tensor:
         if labels.stress is None:
@@ -79,12 +79,12 @@ def stress_term(huber: float | None = None) -> Term:
 
 
 def tensor_term(name: str, *, of_atoms: bool = False, unit: float | Sequence[float] = 1.0) -> Term:
-    """Term of a named tensor t: mean of ((t - t*) / unit)² over its labelled components, and over atoms.
+    """Term of a tensor t: mean of ((t - t*) / unit)² over labelled components, and over atoms if `of_atoms`.
 
     Args:
         name: name of the output of a `TensorModel` and of its label.
-        of_atoms: whether each atom has one, not each structure.
-        unit: such as the standard deviation of the label; one number, or one for each component.
+        of_atoms: whether each atom has such a tensor, rather than each structure.
+        unit: scale of t, such as the standard deviation of the label: one number, or one for each component.
     """
 
     def term(outputs: Any, labels: Labels) -> Tensor:
@@ -108,10 +108,10 @@ def _mean_of_labelled(
     """Mean over the labelled components of each structure, zero if there are none.
 
     Args:
-        each: of rows of structures, or of atoms; zero where there is no label.
-        label: of the same shape, NaN where it is missing.
-        labels: of the batch.
-        of_atoms: whether rows are atoms.
+        each: values (graphs, ...) or (atoms, ...), zero where there is no label.
+        label: labels of the same shape, NaN where they are missing.
+        labels: all labels of the batch.
+        of_atoms: whether the first axis is that of atoms.
     """
     total = each.reshape(len(each), -1).sum(1)
     count = (~label.isnan()).reshape(len(each), -1).sum(1)
@@ -123,7 +123,7 @@ def _mean_of_labelled(
 
 
 def _rho(error: Tensor, huber: float | None) -> Tensor:
-    """error², or twice Huber's function: quadratic up to `huber`, linear beyond."""
+    """Square of errors, or twice Huber's function: the square up to `huber`, linear beyond."""
     if huber is None:
         return error**2
     return 2 * torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=huber)

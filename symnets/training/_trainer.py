@@ -1,4 +1,4 @@
-"""Trainer: the training loop. It steps the dynamics, measures, records, and stops."""
+"""Trainer: the training loop, which steps the dynamics, measures, records, and stops."""
 
 import dataclasses
 import math
@@ -26,9 +26,11 @@ INTERRUPTED = "interrupted"
 class Trainer:
     """Run dynamics until a rule stops them; measure, record, and call the callbacks.
 
+    Dynamics are an iterator of training states, one for each step, such as `descend` returns.
+
     Ctrl-C or SIGTERM ends the training after the current step, with the reason "interrupted"; a second one
-    ends it at once. Of several processes, all end when one of them is interrupted. The callbacks run to their
-    end, so that a checkpoint is written; with `on_interrupt="raise"` `fit` then raises KeyboardInterrupt.
+    ends it at once. If one of several processes is interrupted, all end. The callbacks run to their end, so
+    that a checkpoint is written; with `on_interrupt="raise"` `fit` then raises KeyboardInterrupt.
 
     A step on a GPU may still be running when it is counted. Every record waits for the GPU, so `seconds` lags
     behind by a few steps at most.
@@ -39,8 +41,9 @@ class Trainer:
         record: after which steps to measure; the last step is always recorded.
         callbacks: called after every step, after every record, and at the end.
         on_interrupt: "stop" returns the history of an interrupted training, "raise" raises KeyboardInterrupt.
-        processes: that train together; give callbacks that write to the first alone. All have the seconds of
-            the first, and measure alike, so that stop rules agree.
+        processes: processes that train together. Callbacks that write files belong in the first only. All
+            processes must record the same measurements; they use the seconds of the first, so that stop rules
+            agree.
 
     Raises:
         ValueError: another value of `on_interrupt`.
@@ -58,11 +61,11 @@ class Trainer:
             raise ValueError(f"on_interrupt: expected 'stop' or 'raise', got {self.on_interrupt!r}")
 
     def fit(self, dynamics: Iterator[TrainState]) -> History:
-        """Train; `history.reason` is the reason of the stop.
+        """Train until the stop rule holds; `reason` of the returned history says why the training ended.
 
         Raises:
             KeyboardInterrupt: interrupted, with `on_interrupt="raise"`.
-            ValueError: not dynamics, but a state or a model.
+            ValueError: `dynamics` is not an iterator, but a state or a model, for example.
         """
         if not hasattr(dynamics, "__next__"):
             raise ValueError(
