@@ -133,7 +133,7 @@ class Evaluate:
         if tensors is not None:
             counts |= tensors.counts
             missing += tensors.missing
-        found = _Found(data, counts, missing, result, tensors)
+        measured = _Measured(data, counts, missing, result, tensors)
         try:
             if folder is not None:
                 inputs = self._inputs(data).items()
@@ -141,7 +141,7 @@ class Evaluate:
                     folder = own_folder(
                         folder, lambda place: inputs <= read_report(place / "errors.json").items()
                     )
-                text = self._report(found, folder)
+                text = self._report(measured, folder)
                 write(folder / "errors.json", f"{text}\n".encode())
                 if predicted is not None and any(data.counts.values()):
                     save_picture(parity(predicted), folder / "parity.png")
@@ -149,12 +149,12 @@ class Evaluate:
                     save_picture(tensor_parity(tensors.values, tensors.units), folder / "tensors.png")
         finally:  # results are printed even if the disk is full
             if self.json:
-                print(self._report(found, folder))
+                print(self._report(measured, folder))
             else:
-                self._print(found, folder)
+                self._print(measured, folder)
 
     def _folder(self, files: Sequence[Path]) -> Path | None:
-        """Folder for the files, checked before the work; None if there will be no files."""
+        """Folder for the files, checked before the evaluation; None if no files will be written."""
         if self.json and self.output is None:
             return None
         others = f"-and-{len(files) - 1}-more" if len(files) > 1 else ""
@@ -162,6 +162,7 @@ class Evaluate:
         return claim(folder / "errors.json", overwrite=True, option="--output").parent
 
     def _inputs(self, data: EvaluationData) -> dict[str, Any]:
+        """Model and data by absolute paths, by which earlier results of the same evaluation are recognised."""
         model = str(self.model)
         model = model if model in FOUNDATION_MODELS else os.path.abspath(model)
         return {"model": model, "data": data.paths}
@@ -179,15 +180,16 @@ class Evaluate:
         )
         return predictions(model, batches)
 
-    def _report(self, found: "_Found", folder: Path | None) -> str:
-        tensors = found.tensors
-        report = self._inputs(found.data) | {
+    def _report(self, measured: "_Measured", folder: Path | None) -> str:
+        """Content of errors.json."""
+        tensors = measured.tensors
+        report = self._inputs(measured.data) | {
             "units": UNITS,
-            "n_structures": len(found.data.structures),
-            "n_isolated_atoms": found.data.n_isolated,
-            "labelled": found.counts,
-            "not_labelled": found.missing,
-            "errors": None if found.result is None else asdict(found.result),
+            "n_structures": len(measured.data.structures),
+            "n_isolated_atoms": measured.data.n_isolated,
+            "labelled": measured.counts,
+            "not_labelled": measured.missing,
+            "errors": None if measured.result is None else asdict(measured.result),
             "parity": None if folder is None else str(folder / "parity.png"),
         }
         if tensors is not None:
@@ -196,10 +198,10 @@ class Evaluate:
             }
         return json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False)
 
-    def _print(self, found: "_Found", folder: Path | None) -> None:
-        console, data, tensors = Console(), found.data, found.tensors
+    def _print(self, measured: "_Measured", folder: Path | None) -> None:
+        console, data, tensors = Console(), measured.data, measured.tensors
         title, pictures = f"{self.model.name} on {data.title}: {len(data.structures):,} structures", []
-        if found.result is not None and (rows := error_table(found.result)):
+        if measured.result is not None and (rows := error_table(measured.result)):
             table = Table(("", "MAE", "RMSE", "unit", "count"), rows)
             console.print(terminal_table(table, title))
             pictures.append("parity.png")
@@ -208,22 +210,22 @@ class Evaluate:
             table = Table(("", "MAE", "RMSE", "unit", "R²", "components"), rows)
             console.print(terminal_table(table, title))
             pictures.append("tensors.png")
-        console.print(data.sentence(found.counts), soft_wrap=True, highlight=False)
-        if found.missing:
-            missing = " and ".join(found.missing)
+        console.print(data.sentence(measured.counts), soft_wrap=True, highlight=False)
+        if measured.missing:
+            missing = " and ".join(measured.missing)
             console.print(f"[yellow]{data.title} has no labels of {missing}: their errors are unknown[/]")
         files = ", ".join(f"{folder}/{name}" for name in (*pictures, "errors.json"))
         console.print(files, soft_wrap=True)
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What was measured."""
+class _Measured:
+    """Data, counts of labels and errors of one evaluation."""
 
     data: EvaluationData
     counts: dict[str, int]
     """Numbers of structures with each label."""
     missing: list[str]
-    """Quantities without labels."""
+    """Energy, forces and tensors that no structure is labelled with."""
     result: Errors | None
     tensors: TensorEvaluation | None

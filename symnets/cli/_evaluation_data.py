@@ -1,4 +1,4 @@
-"""Labelled structures that `symnets evaluate` measures errors on: where they come from, what they have."""
+"""Labelled structures on which `symnets evaluate` measures errors: their files, names and labels."""
 
 import os
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class EvaluationData:
 
     @property
     def title(self) -> str:
-        """Name of the file, or of the first and the number of the others."""
+        """Name of the file; of several, the name of the first and the number of the others."""
         others = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
         return f"{self.files[0].name}{others}"
 
@@ -52,7 +52,7 @@ class EvaluationData:
         return count_labels(() if atoms.calc is None else atoms.calc.results for atoms in self.structures)
 
     def sentence(self, counts: dict[str, int]) -> str:
-        """What there is, and what was left out."""
+        """Sentence for the user: counts of labels, and isolated atoms that are left out."""
         text = f"labels: {counts_in_words(counts, len(self.structures))}"
         if self.n_isolated:
             plural = "" if self.n_isolated == 1 else "s"

@@ -130,7 +130,7 @@ class Finetune:
         return 130 if state.history.reason == INTERRUPTED else 0
 
     def _config(self) -> TrainConfig:
-        """Configuration of the training, with defaults that the data decide."""
+        """Configuration of the training, with the defaults that depend on the data."""
         structures = self._structures(self.data)
         n_validation = self.n_validation or min(max(len(structures) // 10, 1), 50)
         if self.validation and self.n_validation is None:

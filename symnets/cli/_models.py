@@ -59,7 +59,7 @@ class Models:
 
 
 def _content(model: FoundationModel) -> dict[str, Any]:
-    """All that is known of a model, as plain JSON."""
+    """All facts about a model, as values for JSON."""
     from ase.data import chemical_symbols
 
     content = asdict(model) | {"species": [chemical_symbols[number] for number in model.species]}
@@ -70,7 +70,7 @@ def _content(model: FoundationModel) -> dict[str, Any]:
 
 
 def _table(models: list[FoundationModel]) -> Table:
-    """One line for each model."""
+    """Table with one line for each model."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("name", style="cyan", no_wrap=True)
     for title in ("elements", "trained on", "theory", "licence", "MB", "weights", "cached"):
@@ -91,7 +91,7 @@ def _table(models: list[FoundationModel]) -> Table:
 
 
 def _rows(model: FoundationModel) -> list[tuple[str, str]]:
-    """All that is known of a model, as lines of text."""
+    """All facts about a model, as rows (name, value) of text."""
     content = _content(model)
     return [
         ("architecture", model.family),
