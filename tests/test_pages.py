@@ -39,6 +39,8 @@ PAGES = sorted(
     ]
 )
 BLOCK = re.compile(r"((?:^<!--(?:(?!-->).)*-->\n+)*)^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LONG = ("attractors.md", "compile.md", "laws.md", "regimes.md")
+"""Pages that take more than three seconds; README is as long, but the first that anybody reads."""
 COMMENT = re.compile(r"<!--\s*(file|test|slow|skip)(?::\s*(.*?))?\s*-->", re.DOTALL)
 NUMBERS = r"\d+|an?|few|some|half a|one|two|three|four|five|ten|twenty"
 DURATION = re.compile(rf"\b({NUMBERS}) (s|seconds?|min|minutes?|hours?)\b|([Ss]econds|[Mm]inutes|[Hh]ours)\b")
@@ -144,7 +146,14 @@ def run_commands(text: str, where: str) -> None:
             assert done.returncode == 0, f"{where}: {line}\n{done.stdout}\n{done.stderr}"
 
 
-@named([page for page in PAGES if runs(page)])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=str(page.relative_to(ROOT)), marks=[pytest.mark.slow] * (page.name in LONG))
+        for page in PAGES
+        if runs(page)
+    ],
+)
 def test_page_runs(page: Path, folder: Path) -> None:
     run_page(page, slow=False)
 

@@ -7,6 +7,8 @@ from symnets.demo import _digits as module
 from symnets.demo import digit_stability
 from symnets.demo._page import digits_section
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def study():

@@ -27,6 +27,7 @@ def test_maximum_likelihood_recovers_the_exponent(exponent: float) -> None:
     assert float(fit(0.1)) == pytest.approx((exponent + 1) * 0.1**exponent, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_error_is_the_scatter_of_repeated_experiments() -> None:
     """The scatter over 20 experiments is accurate to 16 %, an error from 10 nets to about 25 %."""
     rng = np.random.default_rng(2)

@@ -134,6 +134,7 @@ def test_compiled_nets_have_the_same_forces(name: str) -> None:
     assert compile_error(force_field, compiled, graph).forces < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parity", [False, True])
 def test_laws(parity: bool) -> None:
     """Rotations always; reflections where parity is kept."""
@@ -143,6 +144,7 @@ def test_laws(parity: bool) -> None:
     assert_lawful(ForceField(model).eval(), without=() if parity else ("reflection",))
 
 
+@pytest.mark.slow
 def test_laws_of_solid_harmonics_and_biases() -> None:
     torch.manual_seed(0)
     model = SevenNet(["H", "C", "O"], **SMALL, switch_on=3.0, solid_harmonics=True, bias=True)

@@ -15,6 +15,7 @@ from symnets.sweeps._store import finished_run
 TINY = {"width": 3, "depth": 2, "dim": 3, "steps": 200, "dtype": "float64"}
 
 
+@pytest.mark.slow
 def test_few_points_are_satisfied_and_many_are_not():
     """Almost any net fits two points of opposite labels; none with 24 weights fits 200."""
     for n_train, verdict in ((2, "SAT"), (200, "UNSAT")):

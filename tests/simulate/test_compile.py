@@ -32,9 +32,9 @@ def graph(dtype: torch.dtype = torch.float64):
     "model",
     [
         nequip(),
-        nequip(parity=False, lmax=1),
-        ForceField(WithZBL(nequip().energy_model)).eval(),
-        ForceField(Invariant(["H", "C", "O", "Cu"], **SMALL)).eval(),
+        pytest.param(nequip(parity=False, lmax=1), marks=pytest.mark.slow),
+        pytest.param(ForceField(WithZBL(nequip().energy_model)).eval(), marks=pytest.mark.slow),
+        pytest.param(ForceField(Invariant(["H", "C", "O", "Cu"], **SMALL)).eval(), marks=pytest.mark.slow),
         ForceField(MACE(["H", "C", "O", "Cu"], **SMALL)).eval(),
         ForceField(
             Nequix(["H", "C", "O", "Cu"], cutoff=4.0, layers=2, irreps="4x0e+3x1o+2x2e", lmax=2)

@@ -32,9 +32,8 @@ def test_a_table_is_read_and_written_without_torch_and_matplotlib(tmp_path):
     assert imported(code, "torch", "torch_geometric", "matplotlib", "scipy", "pandas") == {"pandas"}
 
 
-@pytest.mark.parametrize(
-    "name", ["jamming_sharpness", pytest.param("double_descent", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["jamming_sharpness", "double_descent"])
 def test_a_worker_of_a_landscape_experiment_does_not_import_pyg(name, tmp_path):
     code = (
         "from dataclasses import replace\n"

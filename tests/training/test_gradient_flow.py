@@ -178,6 +178,7 @@ def test_relu_and_hinge_cross_kinks_and_do_not_stall(loss):
     assert "KINK" not in members.verdicts
 
 
+@pytest.mark.slow
 def test_a_member_at_a_kink_has_the_verdict_kink():
     """Three points of one label and one of the other at the same position.
 
