@@ -16,6 +16,7 @@ from pathlib import Path
 
 import tyro
 from gpu.page import TABLES as GPU_TABLES
+from layer_tables import LAYER_TABLES
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks_force_fields.md"
@@ -41,8 +42,8 @@ def main(*, results: Path = HERE / "results", page: Path = PAGE, write: bool = F
         if not path.exists():
             return head + before + end
         document = json.loads(path.read_text("utf-8"))
-        if kind in GPU_TABLES:
-            filled = table(*GPU_TABLES[kind](document, argument))
+        if kind in HEADS_AND_ROWS:
+            filled = table(*HEADS_AND_ROWS[kind](document, argument))
         else:
             filled = TABLES[kind](document, argument, results)
         return f"{head}\n{filled}\n\n{end}"
@@ -346,7 +347,8 @@ TABLES: dict[str, Callable[[dict, str, Path], str]] = {
 FILES = dict.fromkeys(("convolution", "memory", "turns", "harmonics", "contraction"), "ops")
 FILES |= {"force_field": "force_field", "scaling": "scaling", "limits": "roofline", "fraction": "roofline"}
 FILES |= {"where": "where_time_goes", "tangent": "tangent", "architectures": "acac_models"}
-FILES |= dict.fromkeys(GPU_TABLES, "gpu")
+FILES |= dict.fromkeys(GPU_TABLES, "gpu") | {name: name for name in LAYER_TABLES}
+HEADS_AND_ROWS = GPU_TABLES | LAYER_TABLES
 
 
 if __name__ == "__main__":

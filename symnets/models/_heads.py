@@ -22,7 +22,7 @@ class Heads(nn.Module):
         n_heads: number of heads.
 
     Raises:
-        ValueError: the model has no part named `readout` or `readouts`, see `readout_parts`.
+        ValueError: the model has no readout, see `readout_parts`.
 
     Example:
         two = Heads(force_field.energy_model, 2)
@@ -107,12 +107,15 @@ def energy_network(energy_model: nn.Module) -> EnergyModel:
 
 
 def readout_parts(body: EnergyModel) -> list[str]:
-    """Names of the parts of a network that belong to a head: `readout` or `readouts`, and `atomic_energy`.
+    """Names of the parts of a network that belong to a head: all readouts, and `atomic_energy`.
+
+    A readout is a part whose name contains this word, such as `last_readout` of `MACE`.
 
     Raises:
         ValueError: there is no readout.
     """
-    names = [name for name, _ in body.named_children() if name in ("readout", "readouts", "atomic_energy")]
-    if not any(name.startswith("readout") for name in names):
-        raise ValueError(f"{type(body).__name__}: it has no part named readout or readouts")
+    children = [name for name, _ in body.named_children()]
+    names = [name for name in children if "readout" in name or name == "atomic_energy"]
+    if not any("readout" in name for name in names):
+        raise ValueError(f"{type(body).__name__}: expected a part named readout, got {', '.join(children)}")
     return names

@@ -1,7 +1,5 @@
 """Weights and settings of models of mace-torch, and the symnets model built from them."""
 
-import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +9,10 @@ from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from symnets.models._e3nn_weights import copy_blocks, flat_blocks
 from symnets.models._mace import MACE
 from symnets.models._zbl import WithZBL
-from symnets.nn import BesselBasis, Linear, ManyBodyInteraction, SpeciesLinear, TransformedBasis
+from symnets.nn import BesselBasis, ManyBodyInteraction, TransformedBasis
 from symnets.ops import symmetric_basis
 
 
@@ -155,28 +154,6 @@ class MACEWeights:
         if self.arguments["radial_basis"] != "bessel":
             return weights
         return weights * (self.arguments["cutoff"] / 2) ** 0.5
-
-
-def flat_blocks(
-    array: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps, *between: int
-) -> dict[o3.Irrep, Tensor]:
-    """e3nn's flat weights as arrays (mul_in, *between, mul_out), one for each irrep of input and output."""
-    blocks, start = {}, 0
-    for (mul_in, ir_in), (mul_out, ir_out) in itertools.product(irreps_in, irreps_out):
-        if ir_in == ir_out:
-            size = math.prod((mul_in, *between, mul_out))
-            blocks[ir_in] = array[start : start + size].view(mul_in, *between, mul_out)
-            start += size
-    if start != array.numel():
-        raise ValueError(f"expected {start} weights for {irreps_in} -> {irreps_out}, got {array.numel()}")
-    return blocks
-
-
-def copy_blocks(layer: Linear | SpeciesLinear, blocks: Mapping[o3.Irrep, Tensor]) -> None:
-    """Copy the weights of each irrep to a layer."""
-    for weight, (_, ir) in zip(layer.weights, layer.irreps_out, strict=True):
-        if ir in blocks:  # without an input of this irrep there is no weight
-            weight.copy_(blocks[ir])
 
 
 def product_weights(

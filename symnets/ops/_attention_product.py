@@ -12,8 +12,8 @@ from symnets.ops._adjacency import adjacency
 from symnets.ops._implementation import Implementation, check_edges, check_option, check_tensors, use_fused
 from symnets.ops._instructions import plan_of
 from symnets.ops._plain import PlainPlan, plain
-from symnets.ops._scaled_code import factor_starts
 from symnets.ops._scaled_product import ScaledPlan, scaled_overlaps, scaled_sum
+from symnets.ops._scaled_sum import factor_starts
 from symnets.ops._tabulated_product import SplineWeights
 from symnets.ops._weight_code import WeightSplines
 

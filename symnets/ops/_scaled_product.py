@@ -10,7 +10,7 @@ from symnets.ops._adjacency import Adjacency
 from symnets.ops._fused import needed_grads
 from symnets.ops._fused_plan import CompiledPlan, WeightsType, empty_hugepages
 from symnets.ops._paths import Plan
-from symnets.ops._scaled_code import A, G, ScaledSum, W, X, Y, factor_columns
+from symnets.ops._scaled_sum import A, G, ScaledSum, W, X, Y, factor_columns
 from symnets.ops._tabulated_product import SplineWeights
 from symnets.ops._vector_code import LoopCall
 from symnets.ops._weight_code import WeightRows, WeightSplines
@@ -21,7 +21,7 @@ SomeTensors = tuple[Tensor | None, ...]
 
 
 class ScaledPlan:
-    """Partial derivatives of the 5-linear form L(g, x, Y, w, a) of `_scaled_code`, by compiled loops.
+    """Partial derivatives of the 5-linear form L(g, x, Y, w, a) of `_scaled_sum`, by compiled loops.
 
     Args:
         plan: the product.

@@ -16,6 +16,8 @@ def test_each_structure_has_the_energy_of_its_head(name):
     two = Heads(plain.energy_model, 2)
     assert torch.equal(ForceField(two).eval()(graph).energy, before)
     body = energy_network(two)
+    of_a_head = [name for name, _ in two.named_parameters() if "readout" in name or "atomic_energy" in name]
+    assert all(".heads." in name for name in of_a_head)
     with torch.no_grad():
         body.atomic_energy.heads[1].shift += 1.0
         for part in readout_parts(body):
