@@ -19,8 +19,9 @@ class Models:
     """List the published foundation models that symnets runs, or show one in full.
 
     Their names can stand wherever a command takes a MODEL, and in `symnets.models.foundation_model`. Weights
-    are downloaded, or converted from the package that has them, when they are first used, and kept in the
-    cache. For architectures to train from scratch see `symnets list models`.
+    are kept in the cache: those of Nequix are downloaded when they are first used, those of SevenNet are then
+    converted from its package, and those of MACE you convert once, as its entry says. For architectures to
+    train from scratch see `symnets list models`.
 
     Example:
         symnets models

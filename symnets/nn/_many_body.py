@@ -54,7 +54,9 @@ class ManyBodyProduct(nn.Module):
 
 
 class ManyBodyInteraction(nn.Module):
-    """Layer of MACE: message passing with products of sums over neighbours. With the features x of the nodes,
+    """Layer of MACE: message passing with products of sums over neighbours.
+
+    With the features x of the nodes,
 
         A ← linear( convolution( linear(x) ) ),
         x ← linear( product(A, species) ) + self_connection(x, species).
