@@ -85,6 +85,10 @@ MODELS: dict[str, Callable[[], ForceField]] = {
     "MACE without kernels": partial(plain, mace(lmax=2)),
 }
 SLOW = {
+    "NequIP, lmax 0, parity off",
+    "NequIP, lmax 1, parity off",
+    "NequIP with references",
+    "NequIP without kernels",
     "NequIP, lmax 2, parity off",
     "NequIP, lmax 3, parity on",
     "NequIP, lmax 3, parity off",
@@ -92,4 +96,4 @@ SLOW = {
     "MACE, densities and Agnesi",
     "MACE, soft Gaussians",
 }
-"""Models whose kernels take seconds to compile, and whose shorter siblings are checked in every run."""
+"""Models that take long, and whose shorter siblings are checked in every run."""
