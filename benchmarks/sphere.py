@@ -7,7 +7,7 @@ Signals with degrees up to lmax, float32, on the smallest grid of Gauss and Lege
 same transform; to the grid, from the grid, and there and back with gradients. Coefficients are e3nn's real
 ones in symnets and complex ones in torch-harmonics, and neither time includes a conversion. e3nn's `ToS2Grid`
 and `FromS2Grid` have equiangular latitudes only, and are compared with symnets on their grid, 2 (lmax + 1)
-latitudes and (2 lmax + 1) longitudes; above lmax 64 their matrices take gigabytes and they are left out. On
+latitudes and (2 lmax + 1) longitudes; above lmax 32 their matrices are large and they are left out. On
 rotations, `SO3Grid` beside e3nn's, whose matrix is dense, on e3nn's grid. Values are in the layout in which a
 method itself returns them: on rotations that of symnets is not the order of the indices.
 
@@ -38,7 +38,7 @@ from symnets.nn import S2Grid, SO3Grid
 SIGNALS = {10: (32, 16), 32: (16, 16), 64: (8, 8), 128: (4, 8)}
 """(batch, channels) of a transform, by lmax."""
 ROTATIONS = {3: (16, 16), 6: (8, 8)}
-E3NN_UP_TO = 64
+E3NN_UP_TO = 32
 
 
 @dataclass
