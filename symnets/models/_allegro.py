@@ -119,7 +119,7 @@ class Allegro(EnergyModel):
             irreps_filter, n_basis=n_basis, latent=latent, channels=channels, hidden=hidden
         )
         features, interactions = self.pairs.irreps_out, []
-        for irreps in [*hidden_irreps(irreps_filter, tensors_last, layers, parity), None]:
+        for irreps in [*irreps_of_tensors(irreps_filter, tensors_last, layers, parity), None]:
             interactions.append(
                 PairInteraction(
                     features,
@@ -163,7 +163,7 @@ class Allegro(EnergyModel):
         return torch.cat([even, summed(join(parts))], dim=1)
 
 
-def hidden_irreps(
+def irreps_of_tensors(
     irreps_filter: o3.Irreps, last: o3.Irreps, layers: int, parity: bool
 ) -> list[list[o3.Irrep]]:
     """Irreps of the tensors after each layer but the last that can be computed and that later layers need.

@@ -85,7 +85,8 @@ def load_data(config: TrainConfig) -> tuple[Sequence[AtomGraph], Sequence[AtomGr
     energies, references = _isolated_energies(config, read, structures)
     stats = statistics(train, isolated=energies)
     notes = _notes(chosen[1], weights, _isolated_in_words(read, other, references))
-    return train, validation, replace(stats, notes=notes, duplicates=_duplicates(*chosen))
+    pairs = duplicates([atoms for _, atoms in chosen[1]], structures)
+    return train, validation, replace(stats, notes=notes, duplicates=_duplicates_in_words(pairs, *chosen))
 
 
 def _on_demand(
@@ -106,7 +107,9 @@ def _on_demand(
     stats = statistics_of_summaries(train.summaries, isolated=energies)
     weights = None if train.graphs.weight is None else [summary.weight for summary in train.summaries]
     notes = _notes(validation.examples, weights, _isolated_in_words(read, other, references))
-    stats = replace(stats, notes=notes, duplicates=equal_structures(train, validation))
+    pairs = equal_structures(train, validation)
+    warning = _duplicates_in_words(pairs, train.examples, validation.examples)
+    stats = replace(stats, notes=notes, duplicates=warning)
     return train.graphs, validation.graphs, stats
 
 
@@ -274,9 +277,10 @@ def _validation_labels(part: Named) -> str:
     return counts_in_words(count_labels(labelled), len(part))
 
 
-def _duplicates(train: Named, validation: Named) -> tuple[str, ...]:
-    """A warning of validation structures that are also trained on, if there are any."""
-    pairs = duplicates([atoms for _, atoms in validation], [atoms for _, atoms in train])
+def _duplicates_in_words(
+    pairs: Sequence[tuple[int, int]], train: Named, validation: Named
+) -> tuple[str, ...]:
+    """A warning of validation structures that are also trained on, if there are any pairs of such."""
     if not pairs:
         return ()
     listed = "; ".join(f"{validation[i][0]} is {train[j][0]}" for i, j in pairs[:5])

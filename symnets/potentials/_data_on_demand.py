@@ -157,14 +157,7 @@ def _weight(name: str, atoms: Atoms, *, data: DataConfig) -> float:
     return 1.0 if weights is None else weights[0]
 
 
-def equal_structures(train: Looked, validation: Looked) -> tuple[str, ...]:
-    """A warning of validation structures that are trained on, bit for bit, if there are any."""
+def equal_structures(train: Looked, validation: Looked) -> list[tuple[int, int]]:
+    """Pairs (validation, training) of structures that are equal bit for bit."""
     trained = {geometry: index for index, geometry in enumerate(train.geometries)}
-    pairs = [(i, trained[g]) for i, g in enumerate(validation.geometries) if g in trained]
-    if not pairs:
-        return ()
-    listed = "; ".join(f"{validation.examples[i][0]} is {train.examples[j][0]}" for i, j in pairs[:5])
-    return (
-        f"{len(pairs)} of {len(validation.geometries)} validation structures are also trained on, which "
-        f"makes their errors too small: {listed}{'; ...' if len(pairs) > 5 else ''}",
-    )
+    return [(i, trained[g]) for i, g in enumerate(validation.geometries) if g in trained]
