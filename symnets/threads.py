@@ -18,18 +18,29 @@ _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 @lru_cache(maxsize=1)
-def _openmp() -> Callable[..., None] | None:
-    """`GOMP_parallel(function, data, threads, flags)` of the OpenMP library shipped with torch."""
+def _openmp_library() -> ctypes.CDLL | None:
+    """The OpenMP library shipped with torch."""
     folder = Path(torch.__file__).parent / "lib"
     for path in (*folder.glob("libgomp*.so*"), *folder.glob("libiomp*.so*")):
         try:
-            function = ctypes.CDLL(str(path)).GOMP_parallel
+            library = ctypes.CDLL(str(path))
+            _ = library.GOMP_parallel, library.omp_get_num_threads
         except (OSError, AttributeError):
             continue
         else:
-            function.argtypes, function.restype = [_BODY, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
-            return function
+            return library
     return None
+
+
+@lru_cache(maxsize=1)
+def _openmp() -> Callable[..., None] | None:
+    """`GOMP_parallel(function, data, threads, flags)` of the OpenMP library shipped with torch."""
+    library = _openmp_library()
+    if library is None:
+        return None
+    function = library.GOMP_parallel
+    function.argtypes, function.restype = [_BODY, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+    return function
 
 
 @lru_cache(maxsize=1)
@@ -114,3 +125,26 @@ def run(loop: Callable[[int, int], None], work: np.ndarray) -> None:
     parallel(_BODY(body), None, threads, 0)
     if errors:
         raise errors[0]
+
+
+def call_in_threads(function: Callable[..., None], address: int) -> None:
+    """Call a compiled function in each of torch's OpenMP threads; it shares out the work itself.
+
+    Args:
+        function: compiled function of an address, which must not wait for more threads than `thread_counter`
+            counts.
+        address: its argument.
+    """
+    parallel, threads = _openmp() if _openmp_state["allowed"] else None, torch.get_num_threads()
+    if parallel is None or threads == 1:
+        function(address)
+        return
+    _openmp_state["used"] = True
+    parallel(function, address, threads, 0)
+
+
+@lru_cache(maxsize=1)
+def thread_counter() -> int:
+    """Address of OpenMP's function that counts the threads of the present team; 0 without OpenMP."""
+    library = _openmp_library()
+    return 0 if library is None else ctypes.cast(library.omp_get_num_threads, ctypes.c_void_p).value or 0

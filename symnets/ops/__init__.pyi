@@ -25,13 +25,23 @@ from ._tabulated_product import RadialTable as RadialTable
 from ._tabulated_product import SplineWeights as SplineWeights
 from ._tabulated_product import TabulatedProductScatter as TabulatedProductScatter
 from ._tensor_product_scatter import TensorProductScatter as TensorProductScatter
+from ._vector_code import F64 as F64
+from ._vector_code import I64 as I64
+from ._vector_code import REALS as REALS
+from ._vector_code import CompiledModule as CompiledModule
+from ._vector_code import Value as Value
+from ._vector_code import VectorCode as VectorCode
 
 __all__ = [
+    "F64",
+    "I64",
+    "REALS",
     "AttentionLogits",
     "AttentionProduct",
     "AttentionSum",
     "Block",
     "ChannelProduct",
+    "CompiledModule",
     "LinearWeights",
     "Path",
     "Plan",
@@ -40,6 +50,8 @@ __all__ = [
     "SymmetricContraction",
     "TabulatedProductScatter",
     "TensorProductScatter",
+    "Value",
+    "VectorCode",
     "all_paths",
     "blocks",
     "from_e3nn",

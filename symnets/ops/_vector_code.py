@@ -14,7 +14,7 @@ import numpy as np
 from llvmlite import ir
 from torch import Tensor
 
-I32, I64 = ir.IntType(32), ir.IntType(64)
+I32, I64, F64 = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 REGISTER = 64
 """Bytes of the widest registers."""
 REALS = {"float32": (ir.FloatType(), 4), "float64": (ir.DoubleType(), 8)}
@@ -34,15 +34,15 @@ class VectorCode:
         module: module to which the function is added.
         name: name of the function.
         dtype: dtype of the numbers, "float32" or "float64".
-        arguments: one letter for each argument: "r" a pointer to numbers of the dtype, "i" a pointer to
-            int64, "n" an int64.
+        arguments: one letter for each argument: "r" a pointer to numbers of the dtype, "d" a pointer to
+            float64, "i" a pointer to int64, "n" an int64.
         public: whether the function can be called from outside of the module.
     """
 
     def __init__(self, module: ir.Module, name: str, dtype: str, arguments: str, *, public: bool) -> None:
         self.real, self.size = REALS[dtype]
         self.width = REGISTER // self.size
-        kinds = {"r": self.real.as_pointer(), "i": I64.as_pointer(), "n": I64}
+        kinds = {"r": self.real.as_pointer(), "d": F64.as_pointer(), "i": I64.as_pointer(), "n": I64}
         kind = ir.FunctionType(ir.VoidType(), [kinds[letter] for letter in arguments])
         self.function = ir.Function(module, kind, name)
         if not public:
@@ -73,6 +73,18 @@ class VectorCode:
     def load_int(self, pointer: Value, index: Value) -> Value:
         """Load pointer[index] from an array of integers."""
         return self.build.load(self.offset(pointer, index))
+
+    def store_int(self, value: Value, pointer: Value, index: Value) -> None:
+        """Set pointer[index] in an array of integers."""
+        self.build.store(value, self.offset(pointer, index))
+
+    def to_double(self, value: Value) -> Value:
+        """A number as float64."""
+        return value if self.real == F64 else self.build.fpext(value, F64)
+
+    def from_double(self, value: Value) -> Value:
+        """A float64 rounded to the function's dtype."""
+        return value if self.real == F64 else self.build.fptrunc(value, self.real)
 
     def load(self, pointer: Value, lanes: int = 1) -> Value:
         """Load `lanes` numbers, not necessarily aligned."""

@@ -1,0 +1,11 @@
+from ._elementwise import AddTo as AddTo
+from ._exchange import Exchange as Exchange
+from ._lowering import energy_program as energy_program
+from ._lowering import lower as lower
+from ._native_program import AtomEnergies as AtomEnergies
+from ._native_program import NativeProgram as NativeProgram
+from ._operation import CannotLower as CannotLower
+from ._operation import Constant as Constant
+from ._operation import Matrix as Matrix
+from ._operation import Operation as Operation
+from ._program import Program as Program

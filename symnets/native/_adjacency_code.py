@@ -1,0 +1,101 @@
+"""The first operation of a program: edges of each receiver and sender, atoms of each species."""
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from symnets.native._operation import Operation
+from symnets.ops import I64, Value, VectorCode
+
+if TYPE_CHECKING:
+    from symnets.native._program import Program
+
+
+class BuildAdjacency(Operation):
+    """Positions of each receiver's edges, edges sorted by sender, and own atoms sorted by species.
+
+    Edges must be sorted by receiver. All sorts are counting sorts, and stable.
+
+    Args:
+        program: the program, whose matrices `start`, `edge`, `sender_order`, `sender_start`, `species_order`
+            and `species_start` it writes.
+    """
+
+    over = "once"
+
+    def __init__(self, program: "Program") -> None:
+        self.n_species = program.n_species
+        self.writes = (
+            program.start,
+            program.edge,
+            program.sender_order,
+            program.sender_start,
+            program.species_order,
+            program.species_start,
+        )
+        self.arguments = (
+            *self.writes,
+            program.sender,
+            program.receiver,
+            program.species,
+            program.sizes,
+        )
+
+    @property
+    def key(self) -> Hashable:
+        return self.n_species
+
+    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
+        code = VectorCode(module, name, dtype, self.kinds, public=False)
+        (
+            start,
+            edge,
+            sender_order,
+            sender_start,
+            species_order,
+            species_start,
+            sender,
+            receiver,
+            species,
+            sizes,
+            *_,
+        ) = code.arguments
+        n_local, n_total, n_edges = (code.load_int(sizes, I64(k)) for k in range(3))
+        with code.loop(I64(0), n_edges) as e:
+            code.store_int(e, edge, e)
+        _counting_sort(code, sender, n_edges, n_total, sender_order, sender_start)
+        _counting_sort(code, species, n_local, I64(self.n_species), species_order, species_start)
+        _starts(code, receiver, n_edges, n_local, start)
+        code.build.ret_void()
+        return code.function
+
+
+def _starts(code: VectorCode, values: Value, n: Value, n_values: Value, start: Value) -> None:
+    """start[v + 1] = number of entries of `values` that are at most v, start[0] = 0."""
+    with code.loop(I64(0), code.add_int(n_values, 1)) as v:
+        code.store_int(I64(0), start, v)
+    with code.loop(I64(0), n) as k:
+        after = code.add_int(code.load_int(values, k), 1)
+        code.store_int(code.add_int(code.load_int(start, after), 1), start, after)
+    with code.loop(I64(0), n_values) as v:
+        after = code.add_int(v, 1)
+        total = code.build.add(code.load_int(start, v), code.load_int(start, after))
+        code.store_int(total, start, after)
+
+
+def _counting_sort(
+    code: VectorCode, values: Value, n: Value, n_values: Value, order: Value, start: Value
+) -> None:
+    """Indices sorted by value, and the position of each value's first index."""
+    _starts(code, values, n, n_values, start)
+    # start[v] moves on with each index of value v, and then stands where start[v + 1] should be.
+    with code.loop(I64(0), n) as k:
+        value = code.load_int(values, k)
+        place = code.load_int(start, value)
+        code.store_int(k, order, place)
+        code.store_int(code.add_int(place, 1), start, value)
+    with code.loop(I64(0), n_values) as back:
+        v = code.build.sub(n_values, back)
+        code.store_int(code.load_int(start, code.add_int(v, -1)), start, v)
+    code.store_int(I64(0), start, I64(0))

@@ -1,0 +1,74 @@
+"""Where the matrices of a program are in memory: one arena, whose parts are used again after their last use."""
+
+from typing import NamedTuple
+
+from symnets.native._operation import Kind, Matrix
+from symnets.native._program import Program
+
+ALIGNMENT = 64
+"""Bytes; the widest registers."""
+ROWS = 16
+"""Numbers of atoms and edges, plus one, are rounded up to multiples of this."""
+
+
+class Place(NamedTuple):
+    """Offset in the arena: `rows` bytes for each of the padded rows of its kind, after the parts before."""
+
+    rows: str
+    """"atoms", "edges" or "one"."""
+    offset: int
+    """Bytes for each row; bytes, for "one"."""
+
+
+class Layout:
+    """Places of the matrices of a program, except those that the caller provides.
+
+    The arena holds matrices of atoms, then those of edges, then those of neither:
+
+        bytes(N, E) = atoms P(N) + edges P(E) + one,     P(n) = n + 1, rounded up to a multiple of 16.
+
+    Args:
+        program: a finished program.
+        external: matrices that the caller provides.
+        size: bytes of a number of kind "r".
+
+    Attributes:
+        places: place of each matrix.
+        atoms, edges: bytes for each padded row.
+        one: bytes.
+    """
+
+    def __init__(self, program: Program, external: set[Matrix], size: int) -> None:
+        sizes: dict[Kind, int] = {"r": size, "d": 8, "i": 8}
+        first: dict[Matrix, int] = {}
+        last: dict[Matrix, int] = {}
+        for step, operation in enumerate(program.operations):
+            for argument in operation.arguments:
+                if isinstance(argument, Matrix) and argument not in external:
+                    first.setdefault(argument, step)
+                    last[argument] = step
+        self.places: dict[Matrix, Place] = {}
+        heights = {"atoms": 0, "edges": 0, "one": 0}
+        in_use: list[tuple[Matrix, int, int]] = []
+        for matrix in sorted(first, key=lambda m: first[m]):
+            in_use = [use for use in in_use if last[use[0]] >= first[matrix]]
+            unit = ALIGNMENT if matrix.rows == "one" else 4
+            length = -(-matrix.columns * sizes[matrix.kind] // unit) * unit
+            offset = 0  # the lowest gap that is large enough
+            for _, low, high in sorted((u for u in in_use if u[0].rows == matrix.rows), key=lambda u: u[1]):
+                if offset + length <= low:
+                    break
+                offset = max(offset, high)
+            in_use.append((matrix, offset, offset + length))
+            self.places[matrix] = Place(matrix.rows, offset)
+            heights[matrix.rows] = max(heights[matrix.rows], offset + length)
+        self.atoms, self.edges, self.one = heights["atoms"], heights["edges"], heights["one"]
+
+    def bytes(self, n_atoms: int, n_edges: int) -> int:
+        """Size of the arena."""
+        return self.atoms * padded(n_atoms) + self.edges * padded(n_edges) + self.one
+
+
+def padded(n: int) -> int:
+    """n + 1, rounded up to a multiple of `ROWS`."""
+    return n // ROWS * ROWS + ROWS

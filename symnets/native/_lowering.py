@@ -1,0 +1,103 @@
+"""Lowering: the forward methods of a model, run on matrices of a program in place of tensors."""
+
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from symnets.native._operation import CannotLower, Matrix
+from symnets.native._program import Program
+
+
+class Lowered:
+    """A module as its own `forward` sees it while a program is made: parts and weights stand for themselves.
+
+    Calling it calls the module's `lower(program, *arguments)` if its class has this method, and otherwise its
+    `forward` with this object in place of the module. Submodules are `Lowered`, parameters and buffers are
+    `Table`s; all else, such as irreps and numbers, is the module's own.
+    """
+
+    def __init__(self, program: Program, module: nn.Module) -> None:
+        self._program, self._module = program, module
+
+    @property
+    def __class__(self) -> type:  # so that isinstance tests in forward methods find the module's class
+        return type(self._module)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._module, name)
+        if isinstance(value, nn.Module):
+            return Lowered(self._program, value)
+        if isinstance(value, torch.Tensor):
+            return Table(self._program, value)
+        if isinstance(value, types.MethodType) and value.__self__ is self._module:
+            return types.MethodType(value.__func__, self)
+        return value
+
+    def __iter__(self) -> Iterator[Any]:
+        for child in self._module.children():
+            yield Lowered(self._program, child)
+
+    def __len__(self) -> int:
+        return len(list(self._module.children()))
+
+    def __getitem__(self, index: int) -> Any:
+        return list(self)[index]
+
+    def __call__(self, *arguments: Any) -> Any:
+        module = self._module
+        if (lower := getattr(type(module), "lower", None)) is not None:
+            return lower(module, self._program, *arguments)
+        if type(module).__module__.startswith("torch.") and not isinstance(module, nn.Sequential):
+            raise CannotLower(f"{type(module).__name__} has no native code")
+        return type(module).forward(self, *arguments)  # pyright: ignore[reportArgumentType]
+
+
+class Table:
+    """A parameter or buffer in a lowered module; indexed by the species of atoms, it is a lookup."""
+
+    def __init__(self, program: Program, tensor: torch.Tensor) -> None:
+        self._program, self.tensor, self.shape = program, tensor, tensor.shape
+
+    def __getitem__(self, index: Any) -> Matrix:
+        if index is not self._program.species:
+            raise CannotLower("a table is indexed by something else than the species of atoms")
+        return self._program.lookup(self.tensor)
+
+    def __mul__(self, factor: float) -> "Table":
+        return Table(self._program, self.tensor * factor)
+
+
+class LoweredGraph:
+    """The graph of a program: what forward methods read of an `AtomGraph`."""
+
+    def __init__(self, program: Program) -> None:
+        self.z, self.edge_index = program.species, (program.sender, program.receiver)
+
+
+def lower(program: Program, module: nn.Module, *arguments: Any) -> Any:
+    """Run the forward method of a module on matrices of a program, which appends its operations.
+
+    Raises:
+        CannotLower: a layer has no native code.
+    """
+    return Lowered(program, module)(*arguments)
+
+
+def energy_program(model: nn.Module) -> Program:
+    """The program of a model of atomic energies, such as those of `Compiled` force fields.
+
+    Args:
+        model: a module with `species` and `cutoff`, whose forward method takes a graph.
+
+    Raises:
+        CannotLower: a layer has no native code.
+    """
+    program = Program(len(model.species), float(model.cutoff))  # pyright: ignore
+    energy = lower(program, model, LoweredGraph(program))
+    if not isinstance(energy, Matrix) or energy.kind != "d" or energy.columns != 1:
+        raise CannotLower(f"{type(model).__name__} does not give one energy for each atom")
+    program.finish(energy)
+    return program

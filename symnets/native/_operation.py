@@ -1,0 +1,136 @@
+"""What a program is made of: matrices, constants and operations on their rows."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from llvmlite import ir
+
+if TYPE_CHECKING:
+    from symnets.native._program import Program
+
+Rows = Literal["atoms", "edges", "one"]
+"""What the rows of a matrix belong to. Rows of atoms are those of the process's own atoms, then of ghosts."""
+Kind = Literal["r", "d", "i"]
+"""Numbers of a matrix, in the letters of `VectorCode`: of the program's dtype, float64, int64."""
+Over = Literal["local", "all", "edges", "receivers", "senders", "once", "halo"]
+"""Rows that an operation computes, which are shared out among threads.
+
+local, receivers: own atoms; all, senders: own atoms and ghosts; receivers and senders are split into ranges
+with equal numbers of incoming, or outgoing, edges; once: one thread does the whole operation; halo: one thread
+calls a function of the caller (`Exchange`).
+"""
+
+
+class Matrix:
+    """A matrix of a program: one row for each atom or edge, contiguous in memory.
+
+    In the forward methods of layers it stands for a tensor, see `lower_module`.
+
+    Args:
+        program: program to which it belongs.
+        name: for listings.
+        rows: what its rows belong to.
+        columns: length of a row.
+        kind: its numbers.
+        differentiable: whether it depends on the positions of atoms.
+        table: if every row depends on the atom's species alone, the rows of all species, a tensor.
+    """
+
+    def __init__(
+        self,
+        program: "Program",
+        name: str,
+        rows: Rows,
+        columns: int,
+        kind: Kind = "r",
+        *,
+        differentiable: bool = True,
+        table: Any = None,
+    ) -> None:
+        self.program, self.name, self.rows, self.columns, self.kind = program, name, rows, columns, kind
+        self.differentiable, self.table = differentiable, table
+
+    @property
+    def shape(self) -> tuple[None, int]:
+        """(None, columns): the number of rows is known when the program runs."""
+        return None, self.columns
+
+    def __add__(self, other: "Matrix") -> "Matrix":
+        return self.program.sum(self, other)
+
+    def __getitem__(self, index: tuple[slice, slice]) -> "Matrix":
+        """Columns `matrix[:, :n]`; only all of them are supported."""
+        rows, columns = index
+        if rows != slice(None) or columns.indices(self.columns) != (0, self.columns, 1):
+            raise CannotLower(f"columns {columns} of a matrix of {self.columns}")
+        return self
+
+    def squeeze(self, axis: int) -> "Matrix":
+        """The matrix itself: a program has no vectors."""
+        return self
+
+
+class CannotLower(ValueError):
+    """A layer, or an option of it, that has no native code."""
+
+
+@dataclass(eq=False)
+class Constant:
+    """Numbers stored with the program, such as weights.
+
+    Args:
+        values: floats, or integers if the kind is "i".
+        kind: its numbers in memory.
+    """
+
+    values: np.ndarray
+    kind: Kind = "r"
+
+
+class Operation(ABC):
+    """One step of a program: a function that computes rows of matrices from other matrices.
+
+    Attributes:
+        over: the rows that it computes.
+        arguments: matrices and constants, each once, in the order of the function's arguments.
+        writes: those of the arguments that it writes; all other arguments are read.
+    """
+
+    over: Over
+    arguments: Sequence[Matrix | Constant]
+    writes: Sequence[Matrix]
+
+    @property
+    @abstractmethod
+    def key(self) -> Hashable:
+        """Value that is equal for operations of the same class with the same machine code."""
+
+    @abstractmethod
+    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
+        """Write the internal function, named `name`, into a module.
+
+        Its arguments are pointers to `arguments` and, as integers, the first row and the last row + 1. All
+        functions that it calls have names that begin with `name`.
+
+        Args:
+            module: LLVM module.
+            name: name of the function.
+            dtype: dtype of numbers of kind "r", "float32" or "float64".
+        """
+
+    def reverse(self, program: "Program") -> None:
+        """Append the operations that compute the cotangents of what it reads from those of what it writes.
+
+        With `program.cotangent(x)` it gets the cotangent of a matrix x that it wrote, and with
+        `program.add_cotangent(x)` the matrix to which the cotangent of an argument x is to be written, and
+        whether it must be added to what is there. Nothing to do for operations without differentiable
+        arguments.
+        """
+
+    @property
+    def kinds(self) -> str:
+        """Kinds of the arguments of the function, in the letters of `VectorCode`."""
+        return "".join(argument.kind for argument in self.arguments) + "nn"

@@ -1,0 +1,127 @@
+"""Program: a model of atomic energies as a list of row operations, followed by their reverse."""
+
+from typing import Any
+
+from symnets.native._adjacency_code import BuildAdjacency
+from symnets.native._elementwise import AddTo, Ones, StoreLookup, Sum
+from symnets.native._energy import Forces
+from symnets.native._operation import Kind, Matrix, Operation, Rows
+
+ERRORS = {
+    1: "two atoms are at the same place (distance 0): remove one of them",
+    2: "an edge vector is not finite, or is longer than the cutoff",
+}
+"""What the error codes of a program mean."""
+
+
+class Program:
+    """Operations from edge vectors to energies of atoms, and back to derivatives by the edge vectors.
+
+    Edges are sorted by receiver, and all receivers are own atoms.
+
+    Args:
+        n_species: number of species of the model.
+        cutoff: Å.
+
+    Attributes:
+        species: index of the species of each atom, from 0.
+        sender, receiver: atoms of each edge.
+        vectors: from receiver to sender, Å.
+        sizes: numbers of own atoms, of all atoms, and of edges.
+        error: 0, or an error code, see `ERRORS`.
+        start, edge, sender_order, sender_start, species_order, species_start: see `BuildAdjacency`.
+        forces, virials: of each atom, see `Forces`.
+        operations: what the program does, in this order.
+        energy: energy of each atom in eV, once an operation has computed it.
+    """
+
+    def __init__(self, n_species: int, cutoff: float) -> None:
+        self.n_species, self.cutoff = n_species, cutoff
+        self.operations: list[Operation] = []
+        self.species = Matrix(self, "species", "atoms", 1, "i", differentiable=False)
+        self.sender = Matrix(self, "sender", "edges", 1, "i", differentiable=False)
+        self.receiver = Matrix(self, "receiver", "edges", 1, "i", differentiable=False)
+        self.vectors = Matrix(self, "vectors", "edges", 3, "d")
+        # Adjacency, computed by the first operation (`BuildAdjacency`).
+        self.start = Matrix(self, "start", "atoms", 1, "i", differentiable=False)
+        self.edge = Matrix(self, "edge", "edges", 1, "i", differentiable=False)
+        self.sender_order = Matrix(self, "sender_order", "edges", 1, "i", differentiable=False)
+        self.sender_start = Matrix(self, "sender_start", "atoms", 1, "i", differentiable=False)
+        self.species_order = Matrix(self, "species_order", "atoms", 1, "i", differentiable=False)
+        self.species_start = Matrix(self, "species_start", "one", n_species + 1, "i", differentiable=False)
+        self.sizes = Matrix(self, "sizes", "one", 3, "i", differentiable=False)
+        self.error = Matrix(self, "error", "one", 1, "i", differentiable=False)
+        self.energy: Matrix | None = None
+        self.forces = Matrix(self, "forces", "atoms", 3, "d", differentiable=False)
+        self.virials = Matrix(self, "virials", "atoms", 9, "d", differentiable=False)
+        self._cotangents: dict[Matrix, Matrix] = {}
+        self._shared: set[Matrix] = set()
+        self._stored: set[Matrix] = set()
+        self.add(BuildAdjacency(self))
+
+    def matrix(
+        self, name: str, rows: Rows, columns: int, kind: Kind = "r", *, differentiable: bool = True
+    ) -> Matrix:
+        """A new matrix, which an operation must write before others read it."""
+        return Matrix(self, name, rows, columns, kind, differentiable=differentiable)
+
+    def lookup(self, table: Any, name: str = "lookup") -> Matrix:
+        """A matrix with the row `table[s]` for an atom of species s.
+
+        Layers that act on each atom by itself need no code for it: `lookup(layer(matrix.table))`.
+        """
+        return Matrix(self, name, "atoms", table.shape[1], differentiable=False, table=table.detach())
+
+    def add(self, operation: Operation) -> None:
+        """Append an operation; lookups among its arguments are stored before their first use."""
+        for argument in operation.arguments:
+            if isinstance(argument, Matrix) and argument.table is not None and argument not in self._stored:
+                self._stored.add(argument)
+                self.operations.append(StoreLookup(self, argument))
+        self.operations.append(operation)
+
+    def sum(self, a: Matrix, b: Matrix) -> Matrix:
+        """a + b."""
+        if a.table is not None and b.table is not None:
+            return self.lookup(a.table + b.table)
+        operation = Sum(self, a, b)
+        self.add(operation)
+        return operation.out
+
+    def cotangent(self, matrix: Matrix) -> Matrix | None:
+        """Cotangent of a matrix, dE/d(matrix) for the sum E of all energies; None if E does not depend on it."""
+        return self._cotangents.get(matrix)
+
+    def add_cotangent(self, matrix: Matrix) -> tuple[Matrix, bool]:
+        """Matrix for the cotangent of `matrix`, and whether it holds contributions that must be added to."""
+        found = self._cotangents.get(matrix)
+        if found is not None and matrix not in self._shared:
+            return found, True
+        new = self.matrix(f"d_{matrix.name}", matrix.rows, matrix.columns, matrix.kind)
+        self._cotangents[matrix] = new
+        if found is None:
+            return new, False
+        self._shared.discard(matrix)
+        self.add(AddTo(new, found, add=False))
+        return new, True
+
+    def share_cotangent(self, matrix: Matrix, value: Matrix) -> None:
+        """Add the matrix `value`, which others read too, to the cotangent of `matrix`."""
+        if matrix in self._cotangents:
+            target, _ = self.add_cotangent(matrix)
+            self.add(AddTo(target, value, add=True))
+        else:
+            self._cotangents[matrix] = value
+            self._shared.add(matrix)
+
+    def finish(self, energy: Matrix) -> None:
+        """Append the reverse of all operations, from energies of atoms to forces and virials."""
+        self.energy = energy
+        if energy.differentiable:
+            ones = self.matrix("d_energy", "atoms", 1, "d")
+            self.add(Ones(ones))
+            self._cotangents[energy] = ones
+            for operation in reversed(self.operations[:-1]):
+                if any(self.cotangent(matrix) is not None for matrix in operation.writes):
+                    operation.reverse(self)
+        self.add(Forces(self, self.forces, self.virials))
