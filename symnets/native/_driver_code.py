@@ -208,7 +208,10 @@ class _Driver:
             b.call(function, [code.load_int(slots, I64(Slot.CONTEXT)), rows, I64(matrix.columns)])
 
     def _write_cut(self) -> ir.Function:
-        """Function (start, n, edges, part, threads): first i with start[i] >= edges part / threads, n if part = threads."""
+        """Function (start, n, edges, part, threads): the first i with start[i] >= edges part / threads.
+
+        It is n if part = threads.
+        """
         kind = ir.FunctionType(I64, [I64.as_pointer(), I64, I64, I64, I64])
         function = ir.Function(self.module, kind, "cut")
         function.linkage = "internal"

@@ -1,4 +1,4 @@
-"""Where the matrices of a program are in memory: one arena, whose parts are used again after their last use."""
+"""Where the matrices of a program are in memory: in one arena, whose parts are used again."""
 
 from typing import NamedTuple
 

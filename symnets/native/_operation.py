@@ -19,8 +19,8 @@ Over = Literal["local", "all", "edges", "receivers", "senders", "once", "halo"]
 """Rows that an operation computes, which are shared out among threads.
 
 local, receivers: own atoms; all, senders: own atoms and ghosts; receivers and senders are split into ranges
-with equal numbers of incoming, or outgoing, edges; once: one thread does the whole operation; halo: one thread
-calls a function of the caller (`Exchange`).
+with equal numbers of incoming, or outgoing, edges; once: one thread does the whole operation; halo: one
+thread calls a function of the caller (`Exchange`).
 """
 
 
@@ -121,7 +121,7 @@ class Operation(ABC):
             dtype: dtype of numbers of kind "r", "float32" or "float64".
         """
 
-    def reverse(self, program: "Program") -> None:
+    def reverse(self, program: "Program") -> None:  # noqa: B027 (operations of integers have none)
         """Append the operations that compute the cotangents of what it reads from those of what it writes.
 
         With `program.cotangent(x)` it gets the cotangent of a matrix x that it wrote, and with

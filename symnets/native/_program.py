@@ -89,7 +89,7 @@ class Program:
         return operation.out
 
     def cotangent(self, matrix: Matrix) -> Matrix | None:
-        """Cotangent of a matrix, dE/d(matrix) for the sum E of all energies; None if E does not depend on it."""
+        """Cotangent of a matrix, dE/d(matrix) for the sum E of all energies; None if E has no part in it."""
         return self._cotangents.get(matrix)
 
     def add_cotangent(self, matrix: Matrix) -> tuple[Matrix, bool]:
