@@ -32,7 +32,7 @@ from symnets.potentials import (
     ModelConfig,
     OptimizerConfig,
     TrainConfig,
-    planned,
+    fit_epochs,
     train,
 )
 
@@ -103,7 +103,7 @@ def run(name: str, minutes: float, threads: int) -> dict:
         return {"errors": measured(foundation_model(FOUNDATION), system)}
     folder = tempfile.mkdtemp()
     try:
-        config = planned(configuration(name, folder, threads), minutes)
+        config = fit_epochs(configuration(name, folder, threads), minutes)
         state = train(config, summary=True)
         report = Path(folder) / "finetune.json"
         forgotten = json.loads(report.read_text("utf-8")) if report.exists() else None

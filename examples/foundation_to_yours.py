@@ -32,7 +32,7 @@ from symnets.potentials import (
     LossConfig,
     OptimizerConfig,
     TrainConfig,
-    planned,
+    fit_epochs,
     train,
 )
 from symnets.simulate import SymnetsCalculator, compile, run_md
@@ -90,7 +90,7 @@ def main(options: Options) -> None:
         optimizer=OptimizerConfig(learning_rate=3e-4, batch_size=4, warmup=10, average=0.99, clip_norm=10.0),
         threads=options.threads,
     )
-    train(planned(config, options.minutes), summary=True)
+    train(fit_epochs(config, options.minutes), summary=True)
     print(f"report: {output / 'training' / 'finetune.html'}")
 
     compiled = compile(load(output / "training" / "model.safetensors", ForceField))

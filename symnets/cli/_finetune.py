@@ -19,7 +19,7 @@ from symnets.potentials import (
     LossConfig,
     OptimizerConfig,
     TrainConfig,
-    planned,
+    fit_epochs,
     train,
 )
 from symnets.training import INTERRUPTED
@@ -124,7 +124,7 @@ class Finetune:
             config = self._config()
             if self.epochs is None:
                 console.print("timing a few steps ...")
-                config = planned(config, self.minutes)
+                config = fit_epochs(config, self.minutes)
         state = train(config, resume=self.resume, summary=True)
         console.print(f"stopped at step {state.step}: {state.history.reason}; see {folder}", soft_wrap=True)
         return 130 if state.history.reason == INTERRUPTED else 0

@@ -4,7 +4,7 @@ from ._config import OptimizerConfig as OptimizerConfig
 from ._config import TrainConfig as TrainConfig
 from ._data import load_data as load_data
 from ._finetune_config import FinetuneConfig as FinetuneConfig
-from ._finetune_plan import planned as planned
+from ._finetune_plan import fit_epochs as fit_epochs
 from ._loss import training_loss as training_loss
 from ._model import build_model as build_model
 from ._model_config import ModelConfig as ModelConfig
@@ -20,8 +20,8 @@ __all__ = [
     "TensorConfig",
     "TrainConfig",
     "build_model",
+    "fit_epochs",
     "load_data",
-    "planned",
     "train",
     "training_loss",
 ]

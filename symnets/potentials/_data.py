@@ -31,7 +31,7 @@ from symnets.data import (
     statistics_of_summaries,
 )
 from symnets.potentials._config import DataConfig, TrainConfig
-from symnets.potentials._data_on_demand import Looked, equal_structures, look_through, open_frames
+from symnets.potentials._data_on_demand import Scanned, equal_structures, open_frames, scan_structures
 from symnets.potentials._frame_weights import add_weights, check_weights, frame_weights, weights_in_words
 
 
@@ -73,7 +73,7 @@ def load_data(config: TrainConfig) -> tuple[Sequence[AtomGraph], Sequence[AtomGr
         for_training, for_validation = split(n_all, (n_train, data.n_validation), config.seed)
     if read.frames is not None and other.frames is not None:
         parts = (read.frames, read.rows[for_training]), (other.frames, other.rows[for_validation])
-        return _on_demand(config, needed, (read, other), look_through(config, parts))
+        return _on_demand(config, needed, (read, other), scan_structures(config, parts))
     chosen = [read.structures[i] for i in for_training], [other.structures[i] for i in for_validation]
     _check_labels(config, needed, (read.source, other.source), chosen)
 
@@ -93,12 +93,12 @@ def _on_demand(
     config: TrainConfig,
     needed: Sequence[str],
     files: tuple["_Files", "_Files"],
-    looked: tuple[Looked, Looked],
+    scanned: tuple[Scanned, Scanned],
 ) -> tuple[Sequence[AtomGraph], Sequence[AtomGraph], Statistics]:
     """Graphs made on demand and their statistics, after the checks that structures in memory undergo."""
     if any(tensor.weight for tensor in config.tensors.values()):
         raise ValueError("tensors: expected with data.in_memory, which reads their labels, got false")
-    (read, other), (train, validation) = files, looked
+    (read, other), (train, validation) = files, scanned
     examples = [atoms for _, atoms in train.examples]
     if read.frames is not None and len(train.graphs) + len(validation.graphs) == len(read.rows):
         check_weights(read.source, [*examples, *(atoms for _, atoms in validation.examples)], config.data)

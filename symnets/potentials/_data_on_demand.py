@@ -1,4 +1,4 @@
-"""Data of a potential that are larger than memory: graphs made on demand, looked through once."""
+"""Data of a potential that are larger than memory: graphs made on demand, scanned once."""
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -33,7 +33,7 @@ class TrainingGraphs(GraphsOnDemand):
         return {name: value for name, value in self.__dict__.items() if name != "digest"}
 
 
-class Looked(NamedTuple):
+class Scanned(NamedTuple):
     """Graphs made on demand, and what one pass through all of them has recorded."""
 
     graphs: GraphsOnDemand
@@ -53,9 +53,9 @@ def open_frames(files: Sequence[Path], data: DataConfig, needed: Collection[str]
     return Frames(files, keys, require=needed if data.require_all else ())
 
 
-def look_through(
+def scan_structures(
     config: TrainConfig, parts: Sequence[tuple[Frames, NDArray[np.int64]]]
-) -> tuple[Looked, Looked]:
+) -> tuple[Scanned, Scanned]:
     """Training and validation graphs, made on demand, after one pass through all of them.
 
     Their summaries and hash are found by the worker processes of the configuration; a bar on a terminal shows
@@ -68,24 +68,24 @@ def look_through(
     weight = None
     if config.data.weight_key is not None or config.data.config_type_weights:
         weight = partial(_weight, data=config.data)
-    digest, looked = hashlib.sha256(), []
+    digest, scanned = hashlib.sha256(), []
     cutoff, dtype = config.model.cutoff, getattr(torch, config.dtype)
     for cls, (frames, rows), own_weight in zip(
         (TrainingGraphs, GraphsOnDemand), parts, (weight, None), strict=True
     ):
         graphs = cls(frames, rows, cutoff, dtype=dtype, weight=own_weight)
         digest.update(f"{len(graphs)} structures".encode())
-        looked.append(_look_through(graphs, config.data.workers, digest.update))
-    train, validation = looked
+        scanned.append(_scan(graphs, config.data.workers, digest.update))
+    train, validation = scanned
     train.graphs.digest = digest
     return train, validation
 
 
-def _look_through(graphs: GraphsOnDemand, workers: int, update: Callable[[bytes], None]) -> Looked:
+def _scan(graphs: GraphsOnDemand, workers: int, update: Callable[[bytes], None]) -> Scanned:
     chunks = [range(start, min(start + _CHUNK, len(graphs))) for start in range(0, len(graphs), _CHUNK)]
-    look = _Look(graphs)
+    record = _Record(graphs)
     console = Console(stderr=True)
-    results: Iterator[list[_Found]] = Workers(look, workers).map(chunks) if workers else map(look, chunks)
+    results: Iterator[list[_Found]] = Workers(record, workers).map(chunks) if workers else map(record, chunks)
     shown = track(
         results,
         f"reading {len(graphs):,} structures",
@@ -103,7 +103,7 @@ def _look_through(graphs: GraphsOnDemand, workers: int, update: Callable[[bytes]
         summaries.append(found.summary)
         examples.append((graphs.name(len(examples)), kinds[found.kind]))
         geometries.append(found.geometry)
-    return Looked(graphs, summaries, examples, geometries)
+    return Scanned(graphs, summaries, examples, geometries)
 
 
 class _Found(NamedTuple):
@@ -119,7 +119,7 @@ class _Found(NamedTuple):
     geometry: bytes
 
 
-class _Look:
+class _Record:
     """Function that reads and records some structures; it returns the first structure of each kind only."""
 
     def __init__(self, graphs: GraphsOnDemand) -> None:
@@ -157,7 +157,7 @@ def _weight(name: str, atoms: Atoms, *, data: DataConfig) -> float:
     return 1.0 if weights is None else weights[0]
 
 
-def equal_structures(train: Looked, validation: Looked) -> list[tuple[int, int]]:
+def equal_structures(train: Scanned, validation: Scanned) -> list[tuple[int, int]]:
     """Pairs (validation, training) of structures that are equal bit for bit."""
     trained = {geometry: index for index, geometry in enumerate(train.geometries)}
     return [(i, trained[g]) for i, g in enumerate(validation.geometries) if g in trained]

@@ -36,7 +36,7 @@ from symnets.potentials._replay import (
     with_head,
     write_replay,
 )
-from symnets.potentials._strategies import ordinary, prepared
+from symnets.potentials._strategies import apply_strategy, merge_updates
 from symnets.potentials._validation import BestModel
 
 FOUNDATION_LEVEL = "model-foundation-level.safetensors"
@@ -199,7 +199,7 @@ def start_finetuning(
         energy_model = Heads(foundation.energy_model, 2)
         first = energy_network(energy_model).atomic_energy.heads[0]  # pyright: ignore
         add_shifts(first, shifted.species, references.shifts)  # pyright: ignore[reportArgumentType]
-    model = ForceField(prepared(energy_model, finetune, config.seed))
+    model = ForceField(apply_strategy(energy_model, finetune, config.seed))
     examples = graphs
     if replayed.train:
         examples = MixedExamples(graphs, replayed.train, heads=finetune.heads)
@@ -207,7 +207,7 @@ def start_finetuning(
 
 
 class BestFinetuned(BestModel):
-    """Save the best model of a fine-tuning as an ordinary model; with two heads, as two of them."""
+    """Save the best model of a fine-tuning as a model of its own class; with two heads, as two of them."""
 
     def __init__(self, path: Path, criterion: str, config: dict[str, Any], facts: Mapping[str, Any]) -> None:
         super().__init__(path, criterion, config)
@@ -217,7 +217,7 @@ class BestFinetuned(BestModel):
         """Write the model with its updates of weights added; with heads, a file for each."""
         assert isinstance(model, ForceField)
         extra = dict(extra) | {"finetuning": dict(self.facts)}
-        save(ForceField(ordinary(model.energy_model)), self.path, extra=extra)
+        save(ForceField(merge_updates(model.energy_model)), self.path, extra=extra)
         if self.config["finetune"]["heads"]:
-            second = ForceField(ordinary(model.energy_model, 1))
+            second = ForceField(merge_updates(model.energy_model, 1))
             save(second, self.path.with_name(FOUNDATION_LEVEL), extra=extra)

@@ -15,18 +15,18 @@ from symnets.potentials._training import prepare
 from symnets.training import Processes, descend
 
 _VALIDATIONS = 10
-"""Number of validations in the planned training."""
+"""Number of validations in the training."""
 _SHARE = 0.9
-"""Fraction of the time that is planned; the rest is a margin for slower steps."""
+"""Fraction of the time that is used; the rest is a margin for slower steps."""
 _LEAST_STEPS, _LEAST_SECONDS = 5, 3.0
 """Timing ends after more than this number of steps, if all but the first took longer than this in total."""
 
 
-def planned(config: TrainConfig, minutes: float) -> TrainConfig:
+def fit_epochs(config: TrainConfig, minutes: float) -> TrainConfig:
     """The configuration with as many epochs as fit into a time, and ten validations.
 
     A few steps are timed with the data of the configuration. If other programs slow the machine down in the
-    meantime, fewer epochs are planned. The warm-up is shortened to a tenth of the steps at most.
+    meantime, fewer epochs are chosen. The warm-up is shortened to a tenth of the steps at most.
 
     Args:
         config: of a training or a fine-tuning.

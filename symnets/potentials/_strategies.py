@@ -47,7 +47,7 @@ def trained_names(energy_model: nn.Module, finetune: FinetuneConfig) -> list[str
     return [name for name in names if name.startswith(tuple(starts))]
 
 
-def prepared(energy_model: nn.Module, finetune: FinetuneConfig, seed: int) -> nn.Module:
+def apply_strategy(energy_model: nn.Module, finetune: FinetuneConfig, seed: int) -> nn.Module:
     """The energy model with the weights that the strategy trains free, and all others frozen.
 
     For the strategy `low rank`, or with `decay_to_start`, it is wrapped in `WeightUpdates`.
@@ -62,7 +62,7 @@ def prepared(energy_model: nn.Module, finetune: FinetuneConfig, seed: int) -> nn
     return energy_model
 
 
-def ordinary(energy_model: nn.Module, head: int = 0) -> nn.Module:
+def merge_updates(energy_model: nn.Module, head: int = 0) -> nn.Module:
     """The energy model as one of the class of the foundation model: updates added, one head chosen."""
     if isinstance(energy_model, WeightUpdates):
         energy_model = energy_model.folded()

@@ -89,12 +89,12 @@ def train(
     """
     config = replace(config, output=str(expanded(config.output)))
     with joined_processes(config.device) as processes, ExitStack() as stack:
-        with processes.together():
+        with processes.synchronized():
             if processes.first:
                 stack.enter_context(locked(config.output))
                 if not resume:
                     _check_new(Path(config.output))
-        with processes.together():
+        with processes.synchronized():
             foundation = None
             if config.finetune is not None:
                 foundation, config = load_foundation(config)
@@ -199,7 +199,7 @@ def _train(
     else:
         with _same_bits(state.device) if config.deterministic else nullcontext():
             _fit(config, prepared, stop, processes, progress=progress)
-    with processes.together():
+    with processes.synchronized():
         if reason := diverged()(state):
             raise FloatingPointError(reason)
     if summary:

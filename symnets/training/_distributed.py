@@ -105,7 +105,7 @@ class Processes:
         if self.size == 1:
             return
         steps = self._of_all(step)
-        with self.together():
+        with self.synchronized():
             if (steps != step).any():
                 raise ValueError(
                     f"checkpoint: the processes read those of steps {steps.tolist()}; expected one file, in "
@@ -137,7 +137,7 @@ class Processes:
         return replace(arrays, **joined)  # pyright: ignore
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def synchronized(self) -> Iterator[None]:
         """Context at whose end the processes wait for each other; if one has an error, all end.
 
         If several have an error, only that of lowest rank raises it, so that it is printed once.

@@ -14,7 +14,7 @@ from symnets.cli import main
 from symnets.data import Loader, build_graphs, read_archive, read_structures, statistics, write_structures
 from symnets.models import Compiled, ForceField, Nequix, WeightUpdates, energy_network, load, save
 from symnets.observables import predictions
-from symnets.potentials import FinetuneConfig, ModelConfig, TrainConfig, _training, planned, train
+from symnets.potentials import FinetuneConfig, ModelConfig, TrainConfig, _training, fit_epochs, train
 from symnets.potentials._finetune import FOUNDATION_LEVEL
 from symnets.potentials._generated import _crystal, generated_structures
 from symnets.potentials._references import reference_shifts
@@ -265,13 +265,13 @@ def test_what_cannot_be_finetuned_is_refused(config, foundation, tmp_path):
 
 @pytest.mark.slow
 def test_as_many_epochs_are_planned_as_fit_into_the_time(config):
-    plan = planned(config, 2.0)
+    plan = fit_epochs(config, 2.0)
     steps = 3 * plan.optimizer.epochs  # of 12 structures in batches of 4
     assert plan.max_minutes == 2.0
     assert plan.validate_every == -(-steps // 10)
     assert replace(plan, optimizer=config.optimizer, max_minutes=None, validate_every=3) == config
     with pytest.raises(ValueError, match=r"minutes: expected at least .* for one pass, 3 steps"):
-        planned(config, 1e-6)
+        fit_epochs(config, 1e-6)
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def test_the_example_ends_in_molecular_dynamics(tmp_path, monkeypatch, capsys):
     def one_epoch(config, minutes):
         return replace(config, optimizer=replace(config.optimizer, epochs=1, warmup=0))
 
-    monkeypatch.setattr(module, "planned", one_epoch)
+    monkeypatch.setattr(module, "fit_epochs", one_epoch)
     options = module.Options(
         foundation=str(tmp_path / "small.safetensors"),
         output=tmp_path / "run",

@@ -149,7 +149,7 @@ def test_an_interrupt_of_one_interrupts_all():
 def test_an_error_is_raised_by_the_first_that_has_it_and_ends_all():
     def work(processes):
         try:
-            with processes.together():
+            with processes.synchronized():
                 if processes.rank > 0:
                     raise ValueError("no such file")
         except (ValueError, SystemExit) as error:
@@ -157,7 +157,7 @@ def test_an_error_is_raised_by_the_first_that_has_it_and_ends_all():
         return None
 
     assert in_threads(3, work) == [SystemExit, ValueError, SystemExit]
-    with pytest.raises(ValueError, match="no such file"), Processes().together():
+    with pytest.raises(ValueError, match="no such file"), Processes().synchronized():
         raise ValueError("no such file")
 
 
