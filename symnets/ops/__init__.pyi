@@ -31,6 +31,8 @@ from ._vector_code import REALS as REALS
 from ._vector_code import CompiledModule as CompiledModule
 from ._vector_code import Value as Value
 from ._vector_code import VectorCode as VectorCode
+from ._vector_code import optimized as optimized
+from ._vector_code import target_machine as target_machine
 
 __all__ = [
     "F64",
@@ -61,9 +63,11 @@ __all__ = [
     "has_cuequivariance_kernels",
     "is_traced",
     "join",
+    "optimized",
     "pairs",
     "release_sign",
     "symmetric_basis",
+    "target_machine",
     "to_e3nn",
     "wigner_3j",
 ]

@@ -181,6 +181,34 @@ def _mask(lanes: Iterable[int]) -> Value:
 ADDRESS, INTEGER = ctypes.c_void_p, ctypes.c_int64
 
 
+def target_machine(cpu: str | None = None) -> llvm.TargetMachine:
+    """LLVM's machine of a kind of processor.
+
+    Args:
+        cpu: for object files, LLVM's name of a processor, such as "x86-64-v3", or "native" for this one; by
+            default this one, for code in this process.
+    """
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = "-prefer-256-bit"  # use registers of full width, which LLVM avoids where they lower the clock
+    name = cpu
+    if cpu in (None, "native"):
+        name = llvm.get_host_cpu_name()
+        features = f"{llvm.get_host_cpu_features().flatten()},{features}"
+    place = {} if cpu is None else {"reloc": "pic", "codemodel": "default"}
+    return llvm.Target.from_default_triple().create_target_machine(name, features, opt=2, **place)
+
+
+def optimized(module: ir.Module, target: llvm.TargetMachine) -> llvm.ModuleRef:
+    """A module after LLVM's passes that the loops need."""
+    compiled = llvm.parse_assembly(str(module))
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_instruction_combine_pass()
+    passes.run(compiled, llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options()))
+    return compiled
+
+
 class CompiledModule:
     """A compiled LLVM module, which lives as long as this object.
 
@@ -193,18 +221,8 @@ class CompiledModule:
     """
 
     def __init__(self, module: ir.Module, functions: Mapping[str, str]) -> None:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        # Use registers of full width, which LLVM avoids on some processors because of their lower clock.
-        features = f"{llvm.get_host_cpu_features().flatten()},-prefer-256-bit"
-        target = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=features, opt=2
-        )
-        compiled = llvm.parse_assembly(str(module))
-        passes = llvm.create_new_module_pass_manager()
-        passes.add_sroa_pass()
-        passes.add_instruction_combine_pass()
-        passes.run(compiled, llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options()))
+        target = target_machine()
+        compiled = optimized(module, target)
         self._engine = llvm.create_mcjit_compiler(compiled, target)
         self._engine.finalize_object()
         self.functions: dict[str, Callable[..., None]] = {}
