@@ -4,6 +4,8 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 SYSTEMS = {
+    "ethanol": "a rattled molecule of ethanol, 9 atoms",
+    "ether": "a rattled molecule of dipropyl ether, 21 atoms",
     "cu64": "64 rattled atoms of fcc copper, periodic",
     "cu512": "512 rattled atoms of fcc copper, periodic",
     "cu2048": "2,048 rattled atoms of fcc copper, periodic",
@@ -19,10 +21,10 @@ def structures(name: str) -> list[Atoms]:
         atoms = bulk("Cu", cubic=True) * CELLS[name]
         atoms.rattle(0.05, seed=0)
         return [atoms]
-    ether = dipropyl_ether()
+    single = molecule("CH3CH2OH") if name == "ethanol" else dipropyl_ether()
     frames = []
-    for seed in range(16):
-        atoms = ether.copy()
+    for seed in range(16 if name == "molecules16x21" else 1):
+        atoms = single.copy()
         atoms.rattle(0.05, seed=seed)
         frames.append(atoms)
     return frames
