@@ -8,6 +8,11 @@ from ._exchange import Exchange as Exchange
 from ._layout import ALIGNMENT as ALIGNMENT
 from ._layout import ROWS as ROWS
 from ._layout import Layout as Layout
+from ._linear import Channels as Channels
+from ._linear import Term as Term
+from ._linear import irrep_channels as irrep_channels
+from ._linear import linear as linear
+from ._linear import matrix_product as matrix_product
 from ._lowering import energy_program as energy_program
 from ._lowering import lower as lower
 from ._native_program import SMALL as SMALL

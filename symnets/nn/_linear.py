@@ -5,6 +5,7 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symnets.native import CannotLower, Matrix, Program, Term, irrep_channels, linear
 from symnets.ops import Block, blocks, group_rows, grouped_linear, is_traced, join
 
 EVEN = o3.Irrep("0e")
@@ -55,6 +56,21 @@ class Linear(nn.Module):
     def forward(self, features: Float[Tensor, "n dim_in"]) -> Float[Tensor, "n dim_out"]:
         """Mixed features."""
         return self.mix(blocks(features, self.irreps_in))
+
+    def lower(self, program: Program, features: Matrix) -> Matrix:
+        """Mixed features in a native program."""
+        if features.table is not None:
+            return program.lookup(self(features.table))
+        terms = []
+        for target, (slots, weight) in enumerate(zip(self.slots, self.weights, strict=True)):
+            scaled = weight.detach().double() * weight.shape[0] ** -0.5
+            parts = scaled.split([self.irreps_in[i].mul for i in slots])
+            terms += [Term(i, target, part[None].numpy()) for i, part in zip(slots, parts, strict=True)]
+        bias = {}
+        if self.bias is not None and self.biased is not None:
+            bias[self.biased] = self.bias.detach().double().numpy()
+        channels = irrep_channels(self.irreps_in), irrep_channels(self.irreps_out)
+        return linear(program, features, *channels, terms, bias)
 
     def mix(self, parts: list[Float[Tensor, "n _ir _mul"]]) -> Float[Tensor, "n dim_out"]:
         """Mixed features from separate blocks (n, 2l+1, channels) of the input."""
@@ -136,3 +152,17 @@ class SpeciesLinear(nn.Module):
             else:
                 out.append(parts[i] @ scaled[species])
         return join(out)
+
+    def lower(self, program: Program, features: Matrix, species: Matrix) -> Matrix:
+        """Mixed features in a native program."""
+        if features.table is not None:
+            return program.lookup(self(features.table, torch.arange(program.n_species)))
+        if species is not program.species or self.n_species not in (1, program.n_species):
+            raise CannotLower(f"SpeciesLinear with weights of {self.n_species} other species")
+        terms = [
+            Term(i, target, (weight.detach().double() * weight.shape[1] ** -0.5).numpy())
+            for target, (i, weight) in enumerate(zip(self.slots, self.weights, strict=True))
+            if i is not None
+        ]
+        channels = irrep_channels(self.irreps_in), irrep_channels(self.irreps_out)
+        return linear(program, features, *channels, terms)

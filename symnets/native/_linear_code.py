@@ -1,0 +1,175 @@
+"""Machine code of matrix products: tiles of a few rows and 16 columns, whose sums stay in registers."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from llvmlite import ir
+
+from symnets.ops import I64, Value, VectorCode
+
+PANEL = 16
+"""Columns of a matrix of weights that are stored together, and computed together."""
+TILE_ROWS = {"float32": 6, "float64": 3}
+"""Rows of a tile: with 16 columns, its sums fill 12 of the 16 registers of processors with AVX2."""
+UNROLL = 4
+"""Terms of a sum in one turn of its loop."""
+
+
+def pack(weights: np.ndarray) -> np.ndarray:
+    """Numbers of a matrix (inputs, outputs) in panels of 16 columns, each (inputs, 16) and contiguous.
+
+    A last panel with fewer columns has `lanes` columns, filled up with zeros.
+    """
+    panels = []
+    for first in range(0, weights.shape[1], PANEL):
+        panel = weights[:, first : first + PANEL]
+        missing = lanes(panel.shape[1]) - panel.shape[1]
+        panels.append(np.pad(panel, ((0, 0), (0, missing))).ravel())
+    return np.concatenate(panels)
+
+
+def packed_columns(columns: int) -> int:
+    """Columns of a matrix after `pack`."""
+    full, tail = divmod(columns, PANEL)
+    return full * PANEL + (lanes(tail) if tail else 0)
+
+
+def lanes(columns: int) -> int:
+    """The smallest power of two that is not less than `columns`."""
+    return 1 << (columns - 1).bit_length()
+
+
+def tile_function(module: ir.Module, dtype: str, tail: int) -> ir.Function:
+    """The function that computes a tile of rows of a matrix product, one for all products of a module:
+
+        out_r = (initial_r +) Σ_t x_tr W_t,     r < height.
+
+    Its arguments are: height; addresses of the rows x_tr, `TILE_ROWS` for each term t; length of the rows of
+    each term; number of terms; weights, packed, those of one term after those of another within a panel;
+    addresses of the rows out_r; addresses of the rows initial_r, and whether they are added; number of full
+    panels. `tail` columns follow after these.
+    """
+    name = f"tile_{tail}_{dtype}"
+    if name in module.globals:
+        return module.globals[name]
+    code = VectorCode(module, name, dtype, "niinriinn", public=False)
+    height, *arguments = code.arguments
+    done = code.build.append_basic_block()
+    switch = code.build.switch(height, done)
+    for rows in range(1, TILE_ROWS[dtype] + 1):
+        switch.add_case(I64(rows), code.build.append_basic_block())
+        code.build.position_at_end(switch.cases[-1][1])
+        _Tile(code, rows, TILE_ROWS[dtype], arguments).write(tail)
+        code.build.branch(done)
+    code.build.position_at_end(done)
+    code.build.ret_void()
+    return code.function
+
+
+class _Tile:
+    """Writer of the code of a tile with a given number of rows."""
+
+    def __init__(self, code: VectorCode, height: int, stride: int, arguments: Sequence[Value]) -> None:
+        self.code, self.height, self.stride = code, height, stride
+        (
+            self.rows,
+            self.lengths,
+            self.n_terms,
+            self.weights,
+            self.outputs,
+            self.initials,
+            self.add,
+            self.panels,
+        ) = arguments
+
+    def write(self, tail: int) -> None:
+        code = self.code
+
+        def panel(p: Value, carried: list[Value]) -> list[Value]:
+            return [self._panel(carried[0], code.build.mul(p, I64(PANEL)), PANEL)]
+
+        _, (weights,) = carry(code, I64(0), self.panels, 1, [self.weights], panel)
+        if tail:
+            self._panel(weights, code.build.mul(self.panels, I64(PANEL)), tail)
+
+    def _panel(self, weights: Value, first: Value, columns: int) -> Value:
+        """Write the sums of a panel, and return the address of the weights of the next one."""
+        code, width = self.code, lanes(columns)
+
+        def term(t: Value, carried: list[Value]) -> list[Value]:
+            position = code.build.mul(t, I64(self.stride))
+            rows = [self._pointer(self.rows, code.add_int(position, r)) for r in range(self.height)]
+            length = code.load_int(self.lengths, t)
+
+            def products(unroll: int) -> Callable[[Value, list[Value]], list[Value]]:
+                def body(k: Value, carried: list[Value]) -> list[Value]:
+                    weights, *sums = carried
+                    for u in range(unroll):
+                        weight = code.load(code.offset(weights, u * width), width)
+                        for r, row in enumerate(rows):
+                            x = code.broadcast(code.offset(code.offset(row, k), u), width)
+                            sums[r] = code.fma(sums[r], x, weight)
+                    return [code.offset(weights, unroll * width), *sums]
+
+                return body
+
+            k, carried = carry(
+                code, I64(0), code.add_int(length, 1 - UNROLL), UNROLL, carried, products(UNROLL)
+            )
+            _, carried = carry(code, k, length, 1, carried, products(1))
+            return carried
+
+        zeros = [code.constant(0.0, width)] * self.height
+        _, (weights, *sums) = carry(code, I64(0), self.n_terms, 1, [weights, *zeros], term)
+        sums = [self._narrow(value, columns) for value in sums]
+        places = [code.offset(self._pointer(self.outputs, I64(r)), first) for r in range(self.height)]
+        with code.build.if_else(code.build.icmp_signed("!=", self.add, I64(0))) as (add, overwrite):
+            with add:
+                for r, (value, place) in enumerate(zip(sums, places, strict=True)):
+                    initial = code.offset(self._pointer(self.initials, I64(r)), first)
+                    code.store(code.build.fadd(value, code.load(initial, columns)), place, columns)
+            with overwrite:
+                for value, place in zip(sums, places, strict=True):
+                    code.store(value, place, columns)
+        return weights
+
+    def _narrow(self, value: Value, columns: int) -> Value:
+        """The first lanes of a value."""
+        if columns == lanes(columns):
+            return value
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), columns), list(range(columns)))
+        return self.code.build.shuffle_vector(value, value, mask)
+
+    def _pointer(self, addresses: Value, index: Value) -> Value:
+        return self.code.build.inttoptr(self.code.load_int(addresses, index), self.code.real.as_pointer())
+
+
+def carry(
+    code: VectorCode,
+    low: Value,
+    high: Value,
+    step: int,
+    values: list[Value],
+    body: Callable[[Value, list[Value]], list[Value]],
+) -> tuple[Value, list[Value]]:
+    """Write a loop over low, low + step, ... below high that carries values from turn to turn.
+
+    Returns:
+        Index and values after the last turn.
+    """
+    build, before = code.build, code.build.block
+    head, inside, after = (build.append_basic_block() for _ in range(3))
+    build.branch(head)
+    build.position_at_end(head)
+    index, carried = build.phi(I64), [build.phi(value.type) for value in values]
+    build.cbranch(build.icmp_signed("<", index, high), inside, after)
+    build.position_at_end(inside)
+    results = body(index, list(carried))
+    for phi, first, next_value in zip(
+        (index, *carried), (low, *values), (code.add_int(index, step), *results), strict=True
+    ):
+        phi.add_incoming(first, before)
+        phi.add_incoming(next_value, build.block)
+    build.branch(head)
+    build.position_at_end(after)
+    return index, carried
