@@ -25,7 +25,7 @@ from symnets.models import ForceField, load
 from symnets.observables import errors, predictions
 from symnets.potentials import DataConfig, LossConfig, ModelConfig, OptimizerConfig, TrainConfig, train
 from symnets.report import Table, error_table, terminal_table
-from symnets.simulate import MDRun, SymnetsCalculator, run_md
+from symnets.simulate import MDRun, SymnetsCalculator, compile, run_md
 from symnets.sweeps import WriteUp, findings_table, sweep, write_up
 from symnets.training import INTERRUPTED
 
@@ -38,7 +38,7 @@ class Demo:
     """Show the three subjects of symnets in about five minutes, without downloads.
 
     1. Potentials: label frames of ethanol with GFN2-xTB, train NequIP on them, test it on a second
-       trajectory and run molecular dynamics with it.
+       trajectory, compile it and run molecular dynamics with it.
     2. Images and deformations: train a classifier of handwritten digits, with and without deformed
        training images, and measure its stability to deformations.
     3. Loss landscape: find the jamming transition, at which nets just fail to fit random labels.
@@ -55,8 +55,8 @@ class Demo:
     """Duration of the training in minutes; the learning-rate schedule is fitted to it."""
     frames: int = 400
     """Number of training frames. An eighth as many are added for validation, a quarter for the test."""
-    picoseconds: float = 1.0
-    """Length in ps of the trajectory at constant energy."""
+    picoseconds: float = 10.0
+    """Length in ps of the trajectory at constant energy, with the compiled potential."""
     jamming_seeds: int = 4
     """Number of nets of each size in the jamming study; 0 omits the study."""
     seed: Seed = 0
@@ -90,8 +90,8 @@ class Demo:
             predicted = predictions(model, Loader(build_graphs(test_frames, model.cutoff), 25))
             note(f"{len(test_frames)} frames of a second trajectory")
         with stages("simulate") as note:
-            dynamics = self._simulate(test_frames[0])
-            note(f"{self.picoseconds:g} ps at constant energy")
+            dynamics = self._simulate(model, test_frames[0])
+            note(f"{self.picoseconds:g} ps at constant energy, {dynamics.n_steps:,} steps, compiled")
         with stages("deform") as note:
             digits = digit_stability(seed=self.seed)
             note(f"relative stability R of a digit classifier: {digits}")
@@ -170,10 +170,10 @@ class Demo:
         state = train(replace(config, optimizer=optimizer, max_minutes=max(left, 0.1) / 60))
         return state.history.table(), state.history.reason
 
-    def _simulate(self, start: Atoms) -> MDRun:
+    def _simulate(self, model: ForceField, start: Atoms) -> MDRun:
         return run_md(
             start,
-            SymnetsCalculator(self._model),
+            SymnetsCalculator(compile(model)),
             steps=round(1000 * self.picoseconds / TIMESTEP),
             timestep=TIMESTEP,
             temperature=300.0,

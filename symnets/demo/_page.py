@@ -46,8 +46,9 @@ _PARITY = (
     "unit. Energies are of the whole molecule, relative to the mean label."
 )
 _DYNAMICS = (
-    "A trajectory at constant energy (velocity Verlet, 0.5 fs). Kinetic and potential energy fluctuate "
-    "while their sum is conserved; the slope of the dashed line is the drift of the total energy."
+    "A trajectory at constant energy (velocity Verlet, 0.5 fs) with the compiled potential. Kinetic and "
+    "potential energy fluctuate while their sum is conserved; the slope of the dashed line is the drift of "
+    "the total energy."
 )
 _STABILITY = (
     "Relative stability R = D / G of a small VGG that classifies digits of 8 x 8 pixels (Petrini et al. "
