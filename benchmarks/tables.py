@@ -17,6 +17,7 @@ from pathlib import Path
 import tyro
 from gpu.page import TABLES as GPU_TABLES
 from layer_tables import LAYER_TABLES
+from native_tables import NATIVE_TABLES
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks_force_fields.md"
@@ -348,7 +349,8 @@ FILES = dict.fromkeys(("convolution", "memory", "turns", "harmonics", "contracti
 FILES |= {"force_field": "force_field", "scaling": "scaling", "limits": "roofline", "fraction": "roofline"}
 FILES |= {"where": "where_time_goes", "tangent": "tangent", "architectures": "acac_models"}
 FILES |= dict.fromkeys(GPU_TABLES, "gpu") | {name: name for name in LAYER_TABLES}
-HEADS_AND_ROWS = GPU_TABLES | LAYER_TABLES
+FILES |= dict.fromkeys(NATIVE_TABLES, "native") | {"native_roofline": "native_roofline"}
+HEADS_AND_ROWS = GPU_TABLES | LAYER_TABLES | NATIVE_TABLES
 
 
 if __name__ == "__main__":
