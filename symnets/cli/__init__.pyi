@@ -2,6 +2,7 @@ from ._compile import Compile as Compile
 from ._data import Generate as Generate
 from ._data import Inspect as Inspect
 from ._evaluate import Evaluate as Evaluate
+from ._export import Export as Export
 from ._finetune import Finetune as Finetune
 from ._info import Info as Info
 from ._list import List as List
@@ -23,6 +24,7 @@ __all__ = [
     "Compile",
     "Evaluate",
     "Figure",
+    "Export",
     "Finetune",
     "Generate",
     "Info",

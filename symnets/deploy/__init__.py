@@ -1,0 +1,5 @@
+"""Potentials outside of Python: shared libraries with a C interface."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,161 @@
+"""SharedModel: a library written by `export`, called from Python."""
+
+import ctypes
+import json
+import os
+from collections.abc import Callable
+from ctypes import POINTER, c_char_p, c_double, c_int64, c_void_p
+from typing import Any
+
+import numpy as np
+
+from symnets.files import expanded
+from symnets.native import AtomEnergies
+
+ABI_VERSION = 1
+"""Version of the C interface that this class calls, SYMNETS_ABI_VERSION in symnets.h."""
+
+Exchange = Callable[[np.ndarray], None]
+"""Receives the rows of own atoms and ghosts, which it changes in place."""
+
+FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "symnets_abi_version": (c_int64, []),
+    "symnets_model_hash": (c_char_p, []),
+    "symnets_description": (c_char_p, []),
+    "symnets_cutoff": (c_double, []),
+    "symnets_n_species": (c_int64, []),
+    "symnets_species": (POINTER(c_int64), []),
+    "symnets_real_bytes": (c_int64, []),
+    "symnets_exchange_columns": (c_int64, []),
+    "symnets_new": (c_void_p, [POINTER(c_int64)]),
+    "symnets_free": (None, [c_void_p]),
+    "symnets_set_threads": (c_int64, [c_void_p, c_int64]),
+    "symnets_compute": (
+        c_int64,
+        [c_void_p, c_int64, c_int64, c_void_p, c_int64, *[c_void_p] * 9],
+    ),
+    "symnets_error": (c_char_p, [c_int64]),
+}
+CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64)
+
+
+class SharedModel:
+    """A model in a shared library that `export` has written.
+
+    Several libraries, and one library several times, can be loaded into a process. Calls release Python's
+    interpreter lock. Calls from several threads at once need an object each.
+
+    Args:
+        path: the library. It is code, which runs: load only those that you trust.
+        threads: number of threads that a call may use.
+
+    Attributes:
+        description: model, dtype, species, cutoff, units and versions.
+        species: atomic numbers of the elements that the model knows, increasing.
+        cutoff: Å.
+        exchange_columns: largest number of columns of exchanged rows.
+
+    Raises:
+        OSError: the file is no shared library.
+        ValueError: it was not written by `export`, or has another version of the interface; it has been
+            altered; or this processor lacks instructions that it uses.
+
+    Example:
+        model = SharedModel("libmodel.so")
+        energies, forces, virials = model(numbers, sender, receiver, vectors)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = 1) -> None:
+        self._model = None
+        path = expanded(path).absolute()
+        self._library = library = ctypes.CDLL(str(path))
+        for name, (result, arguments) in FUNCTIONS.items():
+            if not hasattr(library, name):
+                raise ValueError(f"{path}: expected a library written by `symnets export`, it has no {name}")
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+        if (version := library.symnets_abi_version()) != ABI_VERSION:
+            raise ValueError(
+                f"{path}: expected version {ABI_VERSION} of the interface, got {version}; export the model again"
+            )
+        self.description: dict[str, Any] = json.loads(library.symnets_description())
+        self.species = tuple(library.symnets_species()[: library.symnets_n_species()])
+        self.cutoff: float = library.symnets_cutoff()
+        self.exchange_columns: int = library.symnets_exchange_columns()
+        self._real = np.float32 if library.symnets_real_bytes() == 4 else np.float64
+        code = c_int64()
+        self._model = library.symnets_new(ctypes.byref(code))
+        self._check(code.value, f"{path}: ")
+        self._check(library.symnets_set_threads(self._model, threads), "threads: ")
+
+    def __del__(self) -> None:
+        if self._model is not None:
+            self._library.symnets_free(self._model)
+
+    def __call__(
+        self,
+        numbers: np.ndarray,
+        sender: np.ndarray,
+        receiver: np.ndarray,
+        vectors: np.ndarray,
+        *,
+        n_own: int | None = None,
+        forward: Exchange | None = None,
+        reverse: Exchange | None = None,
+    ) -> AtomEnergies:
+        """Energies, forces and virials.
+
+        Args:
+            numbers: atomic number of each atom; ghosts last.
+            sender: atom of each edge.
+            receiver: own atom of each edge, in increasing order.
+            vectors: from receiver to sender in Å, (edges, 3).
+            n_own: number of own atoms; all by default.
+            forward: copies rows of own atoms to those of their ghosts.
+            reverse: adds rows of ghosts to those of their owners.
+
+        Raises:
+            ValueError: an unknown element, wrong edges, two atoms at the same place, or an edge that is not
+                finite or longer than the cutoff.
+            MemoryError: not enough memory.
+        """
+        n_total = len(numbers)
+        own = n_total if n_own is None else n_own
+        z, send, receive = (np.ascontiguousarray(a, dtype=np.int64) for a in (numbers, sender, receiver))
+        vectors = np.ascontiguousarray(vectors, dtype=np.float64)
+        if not (0 <= own <= n_total and send.shape == receive.shape and vectors.shape == (len(send), 3)):
+            raise ValueError(
+                f"vectors: expected shape (edges, 3) for {len(send)} senders and {len(receive)} receivers, got "
+                f"{vectors.shape}; and at most {n_total} own atoms, got {own}"
+            )
+        energy, forces, virials = np.empty(own), np.empty((n_total, 3)), np.empty((n_total, 3, 3))
+
+        def callback(exchange: Exchange | None) -> Any:
+            if exchange is None:
+                return None
+
+            def call(_: int, rows: int, columns: int) -> None:
+                count = n_total * columns * np.dtype(self._real).itemsize
+                memory = (ctypes.c_char * count).from_address(rows)
+                exchange(np.frombuffer(memory, dtype=self._real).reshape(n_total, columns))
+
+            return CALLBACK(call)
+
+        callbacks = callback(forward), callback(reverse)
+        code = self._library.symnets_compute(
+            self._model,
+            own,
+            n_total,
+            z.ctypes.data,
+            len(send),
+            *(a.ctypes.data for a in (send, receive, vectors, energy, forces, virials)),
+            *callbacks,
+            None,
+        )
+        self._check(code)
+        return AtomEnergies(energy, forces, virials)
+
+    def _check(self, code: int, prefix: str = "") -> None:
+        if code:
+            message = prefix + self._library.symnets_error(code).decode()
+            raise MemoryError(message) if code == 5 else ValueError(message)
