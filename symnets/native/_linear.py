@@ -54,8 +54,8 @@ def linear(
         x: a matrix of atoms or edges that is no lookup: `program.lookup(layer(x.table))` needs no code.
         sources: channels of all columns of x.
         targets: channels of all columns of the result; those in no term are zero.
-        terms: what is added up; their weights are real numbers.
-        bias: constants that are added to targets of dimension 1, by their number.
+        terms: what is added up.
+        bias: constants that are added to targets of dimension 1, by number of the target.
     """
     operation = LinearMap(program, x, sources, targets, terms, bias or {})
     program.add(operation)
@@ -77,7 +77,7 @@ class LinearMap(Operation):
 
     Args:
         out: matrix to write; by default a new one.
-        add: whether to add to what is in `out`.
+        initial: matrix to which the result is added; it may be `out`, which is then changed in place.
     """
 
     def __init__(
@@ -90,30 +90,42 @@ class LinearMap(Operation):
         bias: Mapping[int, np.ndarray],
         *,
         out: Matrix | None = None,
-        add: bool = False,
+        initial: Matrix | None = None,
     ) -> None:
         if x.kind != "r":
             raise CannotLower(f"a linear map of {x.name}, which is not in the program's dtype")
-        self.x, self.sources, self.targets, self.add = x, tuple(sources), tuple(targets), add
+        self.x, self.sources, self.targets = x, tuple(sources), tuple(targets)
         self.terms = sorted(terms, key=lambda term: term.target)
         self.bias = dict(bias)
         assert sum(c.dim * c.width for c in sources) == x.columns, (x.name, sources)
         columns = sum(c.dim * c.width for c in targets)
-        if out is None:
-            out = program.matrix("linear", x.rows, columns, differentiable=x.differentiable)
-        assert out.columns == columns, (out.name, targets)
-        self.out = out
         self.over = "edges" if x.rows == "edges" else "local"
         self.n_species = max((len(term.weights) for term in terms), default=1)
-        self.writes = (self.out,)
-        self.arguments = (self.out, x, Constant(self._packed()))
-        if self.n_species > 1:
-            self.arguments += (program.species_order, program.species_start)
+        self.weights = Constant(self._packed())
+        self.order = (program.species_order, program.species_start) if self.n_species > 1 else ()
+        self._write_to(
+            out or program.matrix("linear", x.rows, columns, differentiable=x.differentiable), initial
+        )
+        assert self.out.columns == columns, (self.out.name, targets)
+
+    def _write_to(self, out: Matrix, initial: Matrix | None) -> None:
+        self.out, self.initial, self.writes = out, initial, (out,)
+        others = () if initial in (None, out, self.x) else (initial,)
+        self.arguments = (out, self.x, self.weights, *self.order, *others)
+
+    def plus(self, program: Program, other: Matrix) -> Matrix | None:
+        if self.initial is not None or (other.rows, other.kind) != (self.out.rows, "r"):
+            return None
+        differentiable = self.out.differentiable or other.differentiable
+        total = program.matrix("sum", other.rows, other.columns, differentiable=differentiable)
+        self._write_to(total, other)
+        return total
 
     @property
     def key(self) -> Hashable:
         pairs = tuple((term.source, term.target) for term in self.terms)
-        return self.sources, self.targets, pairs, tuple(sorted(self.bias)), self.n_species, self.add
+        place = None if self.initial is None else (self.initial is self.out, self.initial is self.x)
+        return self.sources, self.targets, pairs, tuple(sorted(self.bias)), self.n_species, place
 
     def _packed(self) -> np.ndarray:
         """Weights and biases of each species and target in the order in which the code reads them."""
@@ -129,128 +141,137 @@ class LinearMap(Operation):
 
     def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
         code = VectorCode(module, name, dtype, self.kinds, public=False)
-        out, x, weights, *order, low, high = code.arguments
-        height = TILE_ROWS[dtype]
-        n_terms = 1 + max([0, *(self._n_terms(number) for number in range(len(self.targets)))])
-        kinds = (n_terms, n_terms * height, height)
-        lengths, rows, outputs = (code.build.alloca(I64, n) for n in kinds)
-        one = code.allocate(1)
-        code.store(code.constant(1.0), one)
-        memory = _Memory(
-            code, lengths, rows, outputs, one, code.build.ptrtoint(out, I64), code.build.ptrtoint(x, I64)
-        )
+        *_, low, high = code.arguments
+        pointers = dict(zip(self.arguments, code.arguments, strict=False))
+        rows = _Rows(code, self, pointers)
+        weights = pointers[self.weights]
         if self.n_species == 1:
-            self._write_targets(module, dtype, memory, weights, None, low, high)
+            self._write_targets(module, rows, weights, None, low, high)
         else:
-            order, start = order
-            size = self._packed().size // self.n_species
+            order, start = (pointers[matrix] for matrix in self.order)
+            size = self.weights.values.size // self.n_species
             with code.loop(I64(0), I64(self.n_species)) as s:
                 first, last = (code.load_int(start, code.add_int(s, k)) for k in (0, 1))
                 first = code.build.select(code.build.icmp_signed(">", low, first), low, first)
                 last = code.build.select(code.build.icmp_signed("<", high, last), high, last)
-                matrices = code.row_pointer(weights, s, size)
-                self._write_targets(module, dtype, memory, matrices, order, first, last)
+                self._write_targets(module, rows, code.row_pointer(weights, s, size), order, first, last)
         code.build.ret_void()
         return code.function
 
-    def _n_terms(self, target: int) -> int:
-        return sum(term.target == target for term in self.terms)
-
     def _write_targets(
-        self,
-        module: ir.Module,
-        dtype: str,
-        memory: "_Memory",
-        weights: Value,
-        order: Value | None,
-        low: Value,
-        high: Value,
+        self, module: ir.Module, rows: "_Rows", weights: Value, order: Value | None, low: Value, high: Value
     ) -> None:
         """Write the code of all targets for nodes low to high - 1, or for these positions in `order`."""
-        code, b, height = memory.code, memory.code.build, TILE_ROWS[dtype]
         offset = 0
         for number, target in enumerate(self.targets):
             sources = [self.sources[term.source] for term in self.terms if term.target == number]
             biased = number in self.bias
-            if not sources and not biased and self.add:
+            if not sources and not biased and self.initial is self.out:
                 continue
-            widths = [source.width for source in sources] + [1] * biased
-            for t, width in enumerate(widths):
-                code.store_int(I64(width), memory.lengths, I64(t))
-            panels, tail = divmod(target.width, PANEL)
-            tile = tile_function(module, dtype, tail)
-            matrices = code.offset(weights, offset)
-            offset += sum(widths) * packed_columns(target.width)
-            last = b.mul(high, I64(target.dim))
-
-            # Rows of a tile are components of one node or several. The last two tiles have equal heights.
-            before = b.block
-            head, body, after = (b.append_basic_block() for _ in range(3))
-            first = b.mul(low, I64(target.dim))
-            b.branch(head)
-            b.position_at_end(head)
-            row = b.phi(I64)
-            row.add_incoming(first, before)
-            left = b.sub(last, row)
-            b.cbranch(b.icmp_signed(">", left, I64(0)), body, after)
-            b.position_at_end(body)
-            half = b.ashr(code.add_int(left, 1), I64(1))
-            rows = b.select(b.icmp_signed(">", left, I64(height)), half, left)
-            rows = b.select(b.icmp_signed(">=", left, I64(2 * height)), I64(height), rows)
-            with code.loop(I64(0), rows) as r:
-                index = b.add(row, r)
-                node = b.udiv(index, I64(target.dim))
-                component = b.sub(index, b.mul(node, I64(target.dim)))
-                if order is not None:
-                    node = code.load_int(order, node)
-                for t, source in enumerate(sources):
-                    address = memory.address(memory.x, node, self.x.columns, component, source)
-                    code.store_int(address, memory.rows, code.add_int(r, t * height))
-                if biased:
-                    address = b.ptrtoint(memory.one, I64)
-                    code.store_int(address, memory.rows, code.add_int(r, len(sources) * height))
-                address = memory.address(memory.out, node, self.out.columns, component, target)
-                code.store_int(address, memory.outputs, r)
-            b.call(
-                tile,
-                [
-                    rows,
-                    memory.rows,
-                    memory.lengths,
-                    I64(len(widths)),
-                    matrices,
-                    memory.outputs,
-                    memory.outputs,
-                    I64(self.add),
-                    I64(panels),
-                ],
-            )
-            row.add_incoming(b.add(row, rows), b.block)
-            b.branch(head)
-            b.position_at_end(after)
+            matrices = rows.code.offset(weights, offset)
+            rows.write(module, sources, target, matrices, order, low, high, biased=biased)
+            offset += (sum(source.width for source in sources) + biased) * packed_columns(target.width)
 
     def reverse(self, program: Program) -> None:
-        if not self.x.differentiable:
-            return
         cotangent = program.cotangent(self.out)
         assert cotangent is not None
+        if self.initial is not None and self.initial.differentiable:
+            program.share_cotangent(self.initial, cotangent)
+        if not self.x.differentiable:
+            return
         terms = [Term(t.target, t.source, t.weights.swapaxes(1, 2)) for t in self.terms]
-        target, add = program.add_cotangent(self.x)
-        program.add(LinearMap(program, cotangent, self.targets, self.sources, terms, {}, out=target, add=add))
+        out, initial = program.extend_cotangent(self.x)
+        program.add(
+            LinearMap(program, cotangent, self.targets, self.sources, terms, {}, out=out, initial=initial)
+        )
 
 
-class _Memory(NamedTuple):
-    """Arrays on the stack that tell a tile where its rows are, and addresses of the matrices."""
+class _Rows:
+    """Writer of the loops over rows of the operation's matrices, a tile at a time.
 
-    code: VectorCode
-    lengths: Value
-    rows: Value
-    outputs: Value
-    one: Value
-    out: Value
-    x: Value
+    Args:
+        code: the operation's function.
+        operation: the operation.
+        pointers: addresses of its matrices.
+    """
 
-    def address(self, base: Value, node: Value, columns: int, component: Value, channels: Channels) -> Value:
+    def __init__(
+        self, code: VectorCode, operation: LinearMap, pointers: Mapping[Matrix | Constant, Value]
+    ) -> None:
+        self.code, self.dtype = code, "float64" if code.size == 8 else "float32"
+        self.height = TILE_ROWS[self.dtype]
+        b, x, out, initial = code.build, operation.x, operation.out, operation.initial
+        self.x, self.x_columns = b.ptrtoint(pointers[x], I64), x.columns
+        self.out, self.out_columns = b.ptrtoint(pointers[out], I64), out.columns
+        self.initial = None if initial is None else b.ptrtoint(pointers[initial], I64)
+        # Arrays on the stack that tell a tile where its rows are.
+        counts = [sum(term.target == n for term in operation.terms) for n in range(len(operation.targets))]
+        n_terms = max(counts, default=0) + 1
+        self.lengths = b.alloca(I64, n_terms)
+        self.rows = b.alloca(I64, n_terms * self.height)
+        self.outputs = b.alloca(I64, self.height)
+        self.initials = b.alloca(I64, self.height) if initial not in (None, out) else self.outputs
+        one = code.allocate(1)
+        code.store(code.constant(1.0), one)
+        self.one = b.ptrtoint(one, I64)
+
+    def write(
+        self,
+        module: ir.Module,
+        sources: Sequence[Channels],
+        target: Channels,
+        weights: Value,
+        order: Value | None,
+        low: Value,
+        high: Value,
+        *,
+        biased: bool,
+    ) -> None:
+        """Write the loop over the components of a target of nodes low to high - 1."""
+        code, b = self.code, self.code.build
+        widths = [source.width for source in sources] + [1] * biased
+        for t, width in enumerate(widths):
+            code.store_int(I64(width), self.lengths, I64(t))
+        panels, tail = divmod(target.width, PANEL)
+        tile = tile_function(module, self.dtype, tail)
+        first, last = (b.mul(n, I64(target.dim)) for n in (low, high))
+
+        before = b.block
+        head, body, after = (b.append_basic_block() for _ in range(3))
+        b.branch(head)
+        b.position_at_end(head)
+        row = b.phi(I64)
+        row.add_incoming(first, before)
+        left = b.sub(last, row)
+        b.cbranch(b.icmp_signed(">", left, I64(0)), body, after)
+        b.position_at_end(body)
+        # Rows of a tile are components of one node or of several. The last two tiles are equally high.
+        half = b.ashr(code.add_int(left, 1), I64(1))
+        n_rows = b.select(b.icmp_signed(">", left, I64(self.height)), half, left)
+        n_rows = b.select(b.icmp_signed(">=", left, I64(2 * self.height)), I64(self.height), n_rows)
+        with code.loop(I64(0), n_rows) as r:
+            index = b.add(row, r)
+            node = b.udiv(index, I64(target.dim))
+            component = b.sub(index, b.mul(node, I64(target.dim)))
+            if order is not None:
+                node = code.load_int(order, node)
+            for t, source in enumerate(sources):
+                address = self._address(self.x, node, self.x_columns, component, source)
+                code.store_int(address, self.rows, code.add_int(r, t * self.height))
+            if biased:
+                code.store_int(self.one, self.rows, code.add_int(r, len(sources) * self.height))
+            address = self._address(self.out, node, self.out_columns, component, target)
+            code.store_int(address, self.outputs, r)
+            if self.initial is not None and self.initials is not self.outputs:
+                address = self._address(self.initial, node, self.out_columns, component, target)
+                code.store_int(address, self.initials, r)
+        arrays = self.rows, self.lengths, I64(len(widths)), weights, self.outputs, self.initials
+        b.call(tile, [n_rows, *arrays, I64(self.initial is not None), I64(panels)])
+        row.add_incoming(b.add(row, n_rows), b.block)
+        b.branch(head)
+        b.position_at_end(after)
+
+    def _address(self, base: Value, node: Value, columns: int, component: Value, channels: Channels) -> Value:
         """Address of a component of a node's channels."""
         b = self.code.build
         column = b.add(I64(channels.start), b.mul(component, I64(channels.width)))

@@ -58,15 +58,30 @@ class Matrix:
         """(None, columns): the number of rows is known when the program runs."""
         return None, self.columns
 
-    def __add__(self, other: "Matrix") -> "Matrix":
-        return self.program.sum(self, other)
+    def __add__(self, other: "Matrix | float") -> "Matrix":
+        if isinstance(other, Matrix):
+            return self.program.sum(self, other)
+        return self.program.affine(self, 1.0, other)
+
+    def __radd__(self, other: float) -> "Matrix":
+        return self.program.affine(self, 1.0, other)
+
+    def __mul__(self, factor: float) -> "Matrix":
+        return self.program.affine(self, factor, 0.0)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: "Matrix") -> "Matrix":
+        """Rows divided by the numbers of a matrix of one column."""
+        return self.program.divide_rows(self, divisor)
 
     def __getitem__(self, index: tuple[slice, slice]) -> "Matrix":
-        """Columns `matrix[:, :n]`; only all of them are supported."""
+        """Columns `matrix[:, first:last]`."""
         rows, columns = index
-        if rows != slice(None) or columns.indices(self.columns) != (0, self.columns, 1):
-            raise CannotLower(f"columns {columns} of a matrix of {self.columns}")
-        return self
+        first, last, step = columns.indices(self.columns)
+        if rows != slice(None) or step != 1 or last <= first:
+            raise CannotLower(f"[{rows}, {columns}] of a matrix of {self.columns} columns")
+        return self.program.take_columns(self, first, last - first)
 
     def squeeze(self, axis: int) -> "Matrix":
         """The matrix itself: a program has no vectors."""
@@ -129,6 +144,14 @@ class Operation(ABC):
         whether it must be added to what is there. Nothing to do for operations without differentiable
         arguments.
         """
+
+    def plus(self, program: "Program", other: Matrix) -> Matrix | None:
+        """Change this operation, which writes one matrix, to compute the sum of that and `other`.
+
+        Returns:
+            The sum, which the operation writes in place of the matrix; None if it cannot be changed.
+        """
+        return None
 
     @property
     def kinds(self) -> str:

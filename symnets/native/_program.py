@@ -5,7 +5,9 @@ from typing import Any
 from symnets.native._adjacency_code import BuildAdjacency
 from symnets.native._elementwise import AddTo, Ones, StoreLookup, Sum
 from symnets.native._energy import Forces
-from symnets.native._operation import Kind, Matrix, Operation, Rows
+from symnets.native._norm import DivideRows
+from symnets.native._operation import CannotLower, Kind, Matrix, Operation, Rows
+from symnets.native._pointwise import Affine, Columns
 
 ERRORS = {
     1: "two atoms are at the same place (distance 0): remove one of them",
@@ -57,6 +59,7 @@ class Program:
         self._cotangents: dict[Matrix, Matrix] = {}
         self._shared: set[Matrix] = set()
         self._stored: set[Matrix] = set()
+        self._replaced: set[Matrix] = set()
         self.add(BuildAdjacency(self))
 
     def matrix(
@@ -75,6 +78,8 @@ class Program:
     def add(self, operation: Operation) -> None:
         """Append an operation; lookups among its arguments are stored before their first use."""
         for argument in operation.arguments:
+            if argument in self._replaced:
+                raise CannotLower(f"{argument.name} is read after it was added to another matrix")
             if isinstance(argument, Matrix) and argument.table is not None and argument not in self._stored:
                 self._stored.add(argument)
                 self.operations.append(StoreLookup(self, argument))
@@ -84,9 +89,48 @@ class Program:
         """a + b."""
         if a.table is not None and b.table is not None:
             return self.lookup(a.table + b.table)
+        for term, other in ((b, a), (a, b)):
+            if (total := self._add_in_operation(term, other)) is not None:
+                return total
         operation = Sum(self, a, b)
         self.add(operation)
         return operation.out
+
+    def affine(self, x: Matrix, factor: float, constant: float) -> Matrix:
+        """factor x + constant."""
+        if x.table is not None:
+            return self.lookup(factor * x.table + constant)
+        operation = Affine(self, x, factor, constant)
+        self.add(operation)
+        return operation.out
+
+    def divide_rows(self, x: Matrix, divisor: Matrix) -> Matrix:
+        """x / divisor, for a divisor of one column."""
+        operation = DivideRows(self, x, divisor)
+        self.add(operation)
+        return operation.out
+
+    def take_columns(self, x: Matrix, first: int, n: int) -> Matrix:
+        """Columns first, ..., first + n - 1."""
+        if (first, n) == (0, x.columns):
+            return x
+        if x.table is not None:
+            return self.lookup(x.table[:, first : first + n])
+        operation = Columns(self, x, first, n)
+        self.add(operation)
+        return operation.out
+
+    def _add_in_operation(self, term: Matrix, other: Matrix) -> Matrix | None:
+        """term + other, computed by the operation that computes `term` if it can; None otherwise."""
+        users = [operation for operation in self.operations if term in operation.arguments]
+        if len(users) != 1 or term not in users[0].writes:
+            return None
+        total = users[0].plus(self, other)
+        if total is not None:  # `other` may be computed after `term`
+            self.operations.remove(users[0])
+            self.add(users[0])
+            self._replaced.add(term)
+        return total
 
     def cotangent(self, matrix: Matrix) -> Matrix | None:
         """Cotangent of a matrix, dE/d(matrix) for the sum E of all energies; None if E has no part in it."""
@@ -94,16 +138,23 @@ class Program:
 
     def add_cotangent(self, matrix: Matrix) -> tuple[Matrix, bool]:
         """Matrix for the cotangent of `matrix`, and whether it holds contributions that must be added to."""
+        target, initial = self.extend_cotangent(matrix)
+        if initial is not None and initial is not target:
+            self.add(AddTo(target, initial, add=False))
+        return target, initial is not None
+
+    def extend_cotangent(self, matrix: Matrix) -> tuple[Matrix, Matrix | None]:
+        """Matrix for the cotangent of `matrix`, and the matrix with earlier contributions to it, if any.
+
+        The operation that is added next must write (contributions + its own). Both matrices may be the same.
+        """
         found = self._cotangents.get(matrix)
         if found is not None and matrix not in self._shared:
-            return found, True
+            return found, found
         new = self.matrix(f"d_{matrix.name}", matrix.rows, matrix.columns, matrix.kind)
         self._cotangents[matrix] = new
-        if found is None:
-            return new, False
         self._shared.discard(matrix)
-        self.add(AddTo(new, found, add=False))
-        return new, True
+        return new, found
 
     def share_cotangent(self, matrix: Matrix, value: Matrix) -> None:
         """Add the matrix `value`, which others read too, to the cotangent of `matrix`."""
