@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from symnets.data import AtomGraph
 from symnets.models._graph_network import energy_and_features
+from symnets.native import CannotLower, LoweredGraph, Matrix, Program, Repulsion, Screening, lower
 from symnets.nn import polynomial_envelope
 
 # c_n and d_n of the universal screening function: Ziegler, Biersack, Littmark 1985.
@@ -100,6 +101,21 @@ class WithZBL(nn.Module):
         pair_energy = self.coulomb * z[sender] * z[receiver] / r * screening * envelope
         half = self.scale * pair_energy / 2
         return r.new_zeros(graph.z.shape[0]).index_add(0, receiver, half)
+
+    def lower(self, program: Program, graph: LoweredGraph) -> Matrix:
+        """Energy of each atom of a native program.
+
+        Raises:
+            CannotLower: the envelope's order is no positive integer, or the energy model has no native code.
+        """
+        if self.order != int(self.order) or self.order < 1:
+            raise CannotLower(f"an envelope of order {self.order}")
+        law = Screening(self.scale * self.coulomb, _AMPLITUDES, self.decays, int(self.order))
+        inverse_lengths = [z**self.exponent / self.length for z in self.species]
+        radii = [float(covalent_radii[z]) for z in self.species]
+        repulsion = Repulsion(program, law, self.species, inverse_lengths, radii)
+        program.add(repulsion)
+        return program.sum(lower(program, self.energy_model, graph), repulsion.out)
 
     def _covalent_radii(self, like: Tensor) -> Float[Tensor, " elements"]:
         """Covalent radii in Å, in the dtype and on the device of a tensor; copied there once."""

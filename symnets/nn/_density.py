@@ -1,9 +1,12 @@
 """Density: a smooth count of the neighbours of each atom, by which sums over neighbours are divided."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symnets.native import Matrix, Program, SumOfSplines
 from symnets.nn._edges import Edges
 from symnets.nn._mlp import MLP
 from symnets.ops import RadialTable
@@ -54,6 +57,12 @@ class TabulatedDensity(nn.Module):
     ) -> Float[Tensor, "nodes 1"]:
         """Density at each node; `edges.basis` holds the distances."""
         return _at_receivers(self.table(edges.basis[:, 0], edges.kind), edges, edge_index, n_nodes)
+
+    def lower(self, program: Program, edges: Any, edge_index: Any, n_nodes: Any) -> Matrix:
+        """Density of each atom of a native program."""
+        density = SumOfSplines(program, self.table, edges.basis, edges.kind)
+        program.add(density)
+        return density.out
 
 
 def _at_receivers(

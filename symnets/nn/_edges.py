@@ -2,12 +2,15 @@
 
 from typing import NamedTuple
 
+import torch
 from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph
+from symnets.native import CannotLower, Geometry, KindOfPair, LoweredGraph, Program
 from symnets.nn._radial import BesselBasis, polynomial_envelope
+from symnets.nn._transformed_radial import PairKinds
 from symnets.ops import pairs
 
 
@@ -27,6 +30,24 @@ class Edges(NamedTuple):
     """Smooth cutoff function of the length, for attention."""
     kind: Int[Tensor, " pairs"] | None = None
     """Number of the pair of elements of each row of `basis`, if the basis depends on the elements."""
+
+
+class Distance(nn.Module):
+    """Identity in place of a radial basis: tabulated layers read the distances themselves, in Å.
+
+    Args:
+        kinds: kinds of pairs, if each has its own functions.
+    """
+
+    def __init__(self, kinds: PairKinds | None = None) -> None:
+        super().__init__()
+        self.kinds = kinds
+
+    def forward(
+        self, distances: Float[Tensor, " edges"], kind: Int[Tensor, " edges"] | None = None
+    ) -> Float[Tensor, "edges 1"]:
+        """Distances as a matrix of one column."""
+        return distances[:, None]
 
 
 class EdgeGeometry(nn.Module):
@@ -90,3 +111,25 @@ class EdgeGeometry(nn.Module):
             return Edges(basis, filters, pair_of_edge, kind=kind)
         envelope = polynomial_envelope(distances / self.envelope_cutoff)
         return Edges(basis, filters, pair_of_edge, envelope, kind)
+
+    def lower(self, program: Program, graph: LoweredGraph) -> Edges:
+        """The edges of a native program: matrices in place of tensors, each edge with its own distance.
+
+        Raises:
+            CannotLower: the radial basis is not tabulated, or an envelope is needed.
+        """
+        if not isinstance(self.basis, Distance):
+            raise CannotLower(f"{type(self.basis).__name__}: expected a compiled model, with radial tables")
+        if self.envelope_cutoff is not None:
+            raise CannotLower("attention has no native code")
+        geometry = Geometry(program, self.degrees[-1], solid=self.solid)
+        program.add(geometry)
+        kind = None
+        if (kinds := self.basis.kinds) is not None:
+            if len(kinds.species) != program.n_species:
+                raise CannotLower(f"kinds of pairs of {len(kinds.species)} of {program.n_species} elements")
+            numbers = torch.tensor(kinds.species)
+            of_pair = KindOfPair(program, kinds.table.cpu()[numbers[:, None], numbers].numpy())
+            program.add(of_pair)
+            kind = of_pair.out
+        return Edges(geometry.length, geometry.filters, kind=kind)  # pyright: ignore[reportArgumentType]

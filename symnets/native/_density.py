@@ -1,0 +1,130 @@
+"""Sum over neighbours of a spline of the distance, such as the density of `TabulatedDensity`."""
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+from llvmlite import ir
+
+from symnets.native._operation import Constant, Matrix, Operation
+from symnets.ops import I64, Value, VectorCode
+
+if TYPE_CHECKING:
+    from symnets.native._program import Program
+    from symnets.ops import RadialTable
+
+
+class SumOfSplines(Operation):
+    """ρ_i = Σ_{e into i} w(r_e) for a cubic spline w, see `RadialTable`.
+
+    Args:
+        program: the program.
+        table: the spline, one function (for each kind).
+        length: r of each edge, at most the cutoff.
+        kind: which of the table's sets of functions each edge has; None for the first.
+
+    Attributes:
+        out: ρ, (atoms, 1).
+    """
+
+    over = "receivers"
+
+    def __init__(self, program: "Program", table: "RadialTable", length: Matrix, kind: Matrix | None) -> None:
+        assert table.n_functions == 1, table.n_functions
+        self.rows, self.step = table.n_knots + 2, table.step
+        self.table, self.length, self.kind = Constant(table.table.double().numpy()), length, kind
+        self.out = program.matrix("density", "atoms", 1)
+        self.arguments = (self.out, length, self.table, program.start, *(() if kind is None else (kind,)))
+        self.writes = (self.out,)
+
+    @property
+    def key(self) -> Hashable:
+        return self.rows, self.step, self.kind is None
+
+    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
+        code = VectorCode(module, name, dtype, self.kinds, public=False)
+        out, length, table, start, *kind, low, high = code.arguments
+        total = code.allocate(1)
+        with code.loop(low, high) as atom:
+            code.store(code.constant(0.0), total)
+            bounds = [code.load_int(start, code.add_int(atom, k)) for k in (0, 1)]
+            with code.loop(*bounds) as edge:
+                u, numbers = _interval(code, self, length, table, kind, edge)
+                v = code.build.fsub(code.constant(1.0), u)
+                uv, two = code.mul(u, v), code.constant(2.0)
+                factors = (
+                    code.mul(code.mul(v, v), code.fma(code.constant(1.0), two, u)),
+                    code.mul(uv, v),
+                    code.mul(code.mul(u, u), code.fma(code.constant(1.0), two, v)),
+                    code.build.fneg(code.mul(uv, u)),
+                )
+                code.add_to(total, _dot(code, factors, numbers), 1)
+            code.store(code.load(total), code.offset(out, atom))
+        code.build.ret_void()
+        return code.function
+
+    def reverse(self, program: "Program") -> None:
+        cotangent = program.cotangent(self.out)
+        assert cotangent is not None
+        target, add = program.add_cotangent(self.length)
+        program.add(_SumReverse(program, self, target, cotangent, add=add))
+
+
+class _SumReverse(Operation):
+    """dE/dr_e = g_i w'(r_e), for the cotangent g_i of the receiver i of edge e."""
+
+    over = "edges"
+
+    def __init__(
+        self, program: "Program", forward: SumOfSplines, target: Matrix, cotangent: Matrix, *, add: bool
+    ) -> None:
+        self.forward, self.add = forward, add
+        kind = () if forward.kind is None else (forward.kind,)
+        self.arguments = (target, cotangent, forward.length, forward.table, program.receiver, *kind)
+        self.writes = (target,)
+
+    @property
+    def key(self) -> Hashable:
+        return self.forward.key, self.add
+
+    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
+        code = VectorCode(module, name, dtype, self.kinds, public=False)
+        target, cotangent, length, table, receiver, *kind, low, high = code.arguments
+        b, inverse = code.build, code.constant(1 / self.forward.step)
+        one, two, three, six = (code.constant(n) for n in (1.0, 2.0, 3.0, 6.0))
+        with code.loop(low, high) as edge:
+            u, numbers = _interval(code, self.forward, length, table, kind, edge)
+            v = b.fsub(one, u)
+            slope = code.mul(six, code.mul(u, v))
+            factors = (
+                b.fneg(slope),
+                code.mul(v, b.fsub(one, code.mul(three, u))),
+                slope,
+                code.mul(u, b.fsub(code.mul(three, u), two)),
+            )
+            g = code.load(code.offset(cotangent, code.load_int(receiver, edge)))
+            value = code.mul(code.mul(g, inverse), _dot(code, factors, numbers))
+            place = code.offset(target, edge)
+            code.add_to(place, value, 1) if self.add else code.store(value, place)
+        b.ret_void()
+        return code.function
+
+
+def _interval(
+    code: VectorCode, splines: SumOfSplines, length: Value, table: Value, kind: list[Value], edge: Value
+) -> tuple[Value, list[Value]]:
+    """Position u of an edge's length in its interval, and w_n, h w'_n, w_(n+1), h w'_(n+1)."""
+    b = code.build
+    scaled = b.fmul(code.load(code.offset(length, edge)), code.constant(1 / splines.step))
+    knot = b.fptosi(scaled, I64)
+    u = b.fsub(scaled, b.sitofp(knot, code.real))
+    if kind:
+        knot = b.add(knot, b.mul(code.load_int(kind[0], edge), I64(splines.rows)))
+    row = code.row_pointer(table, knot, 2)
+    return u, [code.load(code.offset(row, k)) for k in range(4)]
+
+
+def _dot(code: VectorCode, factors: Any, numbers: list[Value]) -> Value:
+    total: Value = None
+    for factor, number in zip(factors, numbers, strict=True):
+        total = code.fma(total, factor, number)
+    return total

@@ -1,0 +1,191 @@
+"""Repulsion of close nuclei, the screened Coulomb law of Ziegler, Biersack and Littmark."""
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+
+from symnets.native._math_code import exponential, square_root
+from symnets.native._operation import Constant, Matrix, Operation
+from symnets.ops import F64, I64, Value, VectorCode
+
+if TYPE_CHECKING:
+    from symnets.native._program import Program
+
+
+class Screening(NamedTuple):
+    """Energy of two nuclei i and j at the distance r < r_s,
+
+        E = s Z_i Z_j / r Σ_n c_n exp(-d_n (k_i + k_j) r) u(r / r_s),     r_s = min(R_i + R_j, cutoff),
+
+    with the charges Z, inverse lengths k and radii R of their species. The envelope u of order p is
+
+        u(x) = 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2).
+    """
+
+    scale: float
+    """s in eV Å."""
+    amplitudes: tuple[float, ...]
+    """c_n."""
+    decays: tuple[float, ...]
+    """d_n."""
+    order: int
+    """p, at least 1."""
+
+
+class Repulsion(Operation):
+    """Half of the energy of every edge's two nuclei, summed at the receiver, in float64.
+
+    Args:
+        program: the program.
+        law: the energy of two nuclei.
+        charges: Z of each species.
+        inverse_lengths: k in 1/Å of each species.
+        radii: R in Å of each species.
+
+    Attributes:
+        out: energy of each atom in eV, (atoms, 1), float64.
+    """
+
+    over = "receivers"
+
+    def __init__(
+        self,
+        program: "Program",
+        law: Screening,
+        charges: Sequence[float],
+        inverse_lengths: Sequence[float],
+        radii: Sequence[float],
+    ) -> None:
+        self.law, self.cutoff = law, program.cutoff
+        table = np.stack([charges, inverse_lengths, radii], axis=1).astype(np.float64)
+        assert table.shape == (program.n_species, 3), table.shape
+        self.out = program.matrix("repulsion", "atoms", 1, "d")
+        # dE/dr / r of every edge, 0 beyond r_s.
+        self.slope = program.matrix("slope", "edges", 1, "d", differentiable=False)
+        self.arguments = (
+            self.out,
+            self.slope,
+            program.vectors,
+            Constant(table, "d"),
+            program.species,
+            program.sender,
+            program.start,
+        )
+        self.writes = (self.out, self.slope)
+
+    @property
+    def key(self) -> Hashable:
+        return self.law, self.cutoff
+
+    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
+        code = VectorCode(module, name, "float64", self.kinds, public=False)
+        out, slope, vectors, table, species, sender, start, low, high = code.arguments
+        b = code.build
+        total, factor = code.allocate(1), code.allocate(1)
+
+        def of_atom(atom: Value) -> list[Value]:
+            row = code.row_pointer(table, code.load_int(species, atom), 3)
+            return [code.load(code.offset(row, k)) for k in range(3)]
+
+        with code.loop(low, high) as atom:
+            z, inverse_length, radius = of_atom(atom)
+            code.store(F64(0.0), total)
+            bounds = [code.load_int(start, code.add_int(atom, k)) for k in (0, 1)]
+            with code.loop(*bounds) as edge:
+                row = code.row_pointer(vectors, edge, 3)
+                squared: Value = None
+                for component in (code.load(code.offset(row, a)) for a in range(3)):
+                    squared = code.fma(squared, component, component)
+                other_z, other_inverse, other_radius = of_atom(code.load_int(sender, edge))
+                stop = b.fadd(radius, other_radius)
+                cutoff = F64(self.cutoff)
+                stop = b.select(b.fcmp_ordered("<", stop, cutoff), stop, cutoff)
+                code.store(F64(0.0), code.offset(slope, edge))
+                with b.if_then(b.fcmp_ordered("<", squared, code.mul(stop, stop))):
+                    r = square_root(b, squared)
+                    code.store(b.fadd(inverse_length, other_inverse), factor)
+                    amplitude = code.mul(F64(self.law.scale / 2), code.mul(z, other_z))
+                    half, derivative = self._of_pair(code, r, stop, factor, amplitude)
+                    code.add_to(total, half, 1)
+                    code.store(b.fdiv(derivative, r), code.offset(slope, edge))
+            code.store(code.load(total), code.offset(out, atom))
+        b.ret_void()
+        return code.function
+
+    def _of_pair(
+        self, code: VectorCode, r: Value, stop: Value, factor: Value, amplitude: Value
+    ) -> tuple[Value, Value]:
+        """`amplitude` times the screened Coulomb law and the envelope, and the derivative by r."""
+        b, p, n = code.build, self.law.order, len(self.law.decays)
+        lanes = ir.VectorType(F64, n)
+        rates = code.mul(code.broadcast(factor, n), ir.Constant(lanes, list(self.law.decays)))
+        code.store(r, factor)
+        exponent = b.fneg(code.mul(rates, code.broadcast(factor, n)))
+        terms = code.mul(ir.Constant(lanes, list(self.law.amplitudes)), exponential(b, exponent).exp)
+        screening, decay = (_total(code, value, n) for value in (terms, code.mul(terms, rates)))
+        # The envelope and its derivative, -p (p + 1) (p + 2) / 2 x^(p - 1) (1 - x)².
+        x = b.fdiv(r, stop)
+        power: Value = F64(1.0)
+        for _ in range(p - 1):
+            power = code.mul(power, x)
+        inner = code.fma(F64(p * (p + 2)), F64(-p * (p + 1) / 2), x)
+        inner = code.fma(F64((p + 1) * (p + 2) / 2), b.fneg(x), inner)
+        envelope = code.fma(F64(1.0), b.fneg(code.mul(power, x)), inner)
+        rest = b.fsub(F64(1.0), x)
+        steepness = code.mul(code.mul(F64(-p * (p + 1) * (p + 2) / 2), power), code.mul(rest, rest))
+        steepness = b.fdiv(steepness, stop)
+        coulomb = b.fdiv(amplitude, r)
+        value = code.mul(coulomb, code.mul(screening, envelope))
+        change = code.fma(code.mul(screening, steepness), b.fneg(decay), envelope)
+        return value, b.fsub(code.mul(coulomb, change), b.fdiv(value, r))
+
+    def reverse(self, program: "Program") -> None:
+        cotangent = program.cotangent(self.out)
+        assert cotangent is not None
+        target, add = program.add_cotangent(program.vectors)
+        program.add(_RepulsionReverse(program, target, cotangent, self.slope, add=add))
+
+
+class _RepulsionReverse(Operation):
+    """dE/dv_e = g_i (dE_e/dr / r) v_e, for the cotangent g_i of the receiver i of edge e."""
+
+    over = "edges"
+
+    def __init__(
+        self, program: "Program", target: Matrix, cotangent: Matrix, slope: Matrix, *, add: bool
+    ) -> None:
+        self.add = add
+        self.arguments = (target, cotangent, slope, program.vectors, program.receiver)
+        self.writes = (target,)
+
+    @property
+    def key(self) -> Hashable:
+        return self.add
+
+    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
+        code = VectorCode(module, name, "float64", self.kinds, public=False)
+        target, cotangent, slope, vectors, receiver, low, high = code.arguments
+        b = code.build
+        with code.loop(low, high) as edge:
+            steepness = code.load(code.offset(slope, edge))
+            written = b.fcmp_unordered("!=", steepness, F64(0.0)) if self.add else ir.IntType(1)(1)
+            with b.if_then(written):
+                g = code.load(code.offset(cotangent, code.load_int(receiver, edge)))
+                factor = code.mul(g, steepness)
+                source, out = (code.row_pointer(table, edge, 3) for table in (vectors, target))
+                for a in range(3):
+                    value, place = code.mul(factor, code.load(code.offset(source, a))), code.offset(out, a)
+                    code.add_to(place, value, 1) if self.add else code.store(value, place)
+        b.ret_void()
+        return code.function
+
+
+def _total(code: VectorCode, value: Value, lanes: int) -> Value:
+    """Sum of the lanes of a value."""
+    result: Value = None
+    for k in range(lanes):
+        lane = code.build.extract_element(value, I64(k))
+        result = lane if result is None else code.build.fadd(result, lane)
+    return result
