@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from symnets.data import AtomGraph
 from symnets.models._energy_model import Count, Cutoff, Degree, EnergyModel, PerSpecies, Widths
+from symnets.native import Matrix, PowerSpectrumRows, Program
 from symnets.nn import (
     MLP,
     AtomicEnergy,
@@ -19,6 +20,36 @@ from symnets.nn import (
     SpeciesLinear,
 )
 from symnets.ops import blocks
+
+
+class PowerSpectrum(nn.Module):
+    """Power spectrum of two equivariant features A and B of the same irreps, after the scalars of A:
+
+        p[l, c] = (2l+1)^(-1/2) Σ_m A[lm, c] B[lm, c]
+
+    Args:
+        irreps: irreps of the features, even scalars first.
+    """
+
+    def __init__(self, irreps: o3.Irreps) -> None:
+        super().__init__()
+        self.irreps = irreps
+        self.n_outputs = irreps[0].mul + sum(mul for mul, _ in irreps)
+
+    def forward(
+        self, features: Float[Tensor, "nodes dim"], others: Float[Tensor, "nodes dim"]
+    ) -> Float[Tensor, "nodes outputs"]:
+        """Scalars of the first features, and the power spectrum."""
+        pairs = list(zip(blocks(features, self.irreps), blocks(others, self.irreps), strict=True))
+        spectrum = [(a * b).sum(1) * a.shape[1] ** -0.5 for a, b in pairs]
+        return torch.cat([pairs[0][0].squeeze(1), *spectrum], dim=1)
+
+    def lower(self, program: Program, features: Matrix, others: Matrix) -> Matrix:
+        """Scalars and power spectrum in a native program."""
+        shapes = [(ir.dim, mul) for mul, ir in self.irreps]
+        operation = PowerSpectrumRows(program, features, others, shapes)
+        program.add(operation)
+        return operation.out
 
 
 class PowerSpectrumLayer(nn.Module):
@@ -54,7 +85,8 @@ class PowerSpectrumLayer(nn.Module):
             mean_neighbors=mean_neighbors,
         )
         self.mix = Linear(self.density.irreps_out, self.density.irreps_out)
-        self.update = MLP(channels * (len(self.density.irreps_out) + 1), 2 * channels, channels)
+        self.spectrum = PowerSpectrum(self.density.irreps_out)
+        self.update = MLP(self.spectrum.n_outputs, 2 * channels, channels)
         self.self_connection = SpeciesLinear(scalars, scalars, n_species)
 
     def forward(
@@ -66,9 +98,7 @@ class PowerSpectrumLayer(nn.Module):
     ) -> Float[Tensor, "nodes channels"]:
         """Scalars after one step of message passing."""
         density = self.density(self.before(features), edges, edge_index)
-        unmixed, mixed = (blocks(a, self.density.irreps_out) for a in (density, self.mix(density)))
-        spectrum = [(a * b).sum(1) * a.shape[1] ** -0.5 for a, b in zip(unmixed, mixed, strict=True)]
-        update = self.update(torch.cat([unmixed[0].squeeze(1), *spectrum], dim=1))
+        update = self.update(self.spectrum(density, self.mix(density)))
         return self.self_connection(features, species) + update
 
 

@@ -220,11 +220,11 @@ class MACE(EnergyModel):
     ) -> tuple[Float[Tensor, " atoms"], Float[Tensor, "atoms dim"]]:
         """Energy of each atom in eV, float64, a sum over the layers, and the features after the last."""
         species = self.species_index(graph.z)
-        layers, energy = self._features_by_layer(graph, species), graph.pos.new_zeros(len(graph.z), 1)
-        for readout in self.readouts:
-            energy = energy + readout(next(layers))
+        layers = self._features_by_layer(graph, species)
+        outputs = [readout(next(layers)) for readout in self.readouts]
         features = next(layers)
-        energy = energy + self.last_readout(features[:, : self.irreps_features[0].dim])
+        outputs.append(self.last_readout(features[:, : self.irreps_features[0].dim]))
+        energy = sum(outputs[1:], start=outputs[0])
         return self.atomic_energy(energy.squeeze(-1), species), features
 
     def _features_by_layer(

@@ -8,6 +8,7 @@ from e3nn.math import moment
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from symnets.native import GateBlock, GateRows, Matrix, Program, activation_name
 from symnets.nn._mlp import SILU_NORM
 from symnets.ops import blocks, join
 
@@ -91,6 +92,37 @@ class Gate(nn.Module):
             else:
                 out.append(parts[number] * (self.gate_act(gates.pop(0)) * self.gate_factor))
         return join(out)
+
+    def lower(self, program: Program, features: Matrix) -> Matrix:
+        """Gated features in a native program.
+
+        Raises:
+            CannotLower: an activation has no native code.
+        """
+        if features.table is not None:
+            return program.lookup(self(features.table))
+        starts = [columns.start for columns in self.irreps_in.slices()]
+        gates = starts[self.order[0]] + self.n_scalars
+        outputs = zip(self.order, self.irreps_out, self.irreps_out.slices(), strict=True)
+        gated = []
+        for number, (mul, ir), columns in outputs:
+            act, factor = self.gate_act, self.gate_factor
+            if ir.l == 0:
+                act, factor = (self.act, self.factor) if ir == _EVEN else (self.odd_act, self.odd_factor)
+            block = GateBlock(
+                starts[number],
+                columns.start,
+                mul,
+                ir.dim,
+                gates if ir.l else None,
+                activation_name(act),
+                factor,
+            )
+            gated.append(block)
+            gates += mul if ir.l else 0
+        operation = GateRows(program, features, self.irreps_out.dim, gated)
+        program.add(operation)
+        return operation.out
 
 
 class NormActivation(nn.Module):

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from symnets.native import Activate, Matrix, Program, matrix_product
+
 SILU_NORM = 1.6791767923989418
 """Factor c for which c silu(z), z ~ N(0, 1), has unit second moment: e3nn's `normalize2mom`."""
 
@@ -42,3 +44,16 @@ class MLP(nn.Module):
                 return x, matrix
             x, gain = nn.functional.silu(x @ matrix), SILU_NORM
         raise AssertionError("a network has layers")
+
+    def lower(self, program: Program, x: Matrix) -> Matrix:
+        """Outputs of the network in a native program."""
+        if x.table is not None:
+            return program.lookup(self(x.table))
+        gain = 1.0
+        for i, weight in enumerate(self.weights):
+            if i:
+                hidden = Activate(program, x, "silu")
+                program.add(hidden)
+                x, gain = hidden.out, SILU_NORM
+            x = matrix_product(program, x, weight * (gain * weight.shape[0] ** -0.5))
+        return x

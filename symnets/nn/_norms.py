@@ -7,6 +7,7 @@ from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from symnets.native import Matrix, NormalizeRows, Program
 from symnets.ops import blocks, join
 
 EVEN = o3.Irrep("0e")
@@ -118,6 +119,19 @@ class RMSNorm(_Norm):
         if self.weight is None:
             return normalised
         return normalised * self.weight.index_select(0, self.channel_of_column)
+
+    def lower(self, program: Program, features: Matrix) -> Matrix:
+        """Normalised features in a native program."""
+        if features.table is not None:
+            return program.lookup(self(features.table))
+        of_irreps = [a / mul_ir.dim for a, mul_ir in zip(self.irrep_weights, self.irreps_in, strict=True)]
+        of_columns = torch.tensor(of_irreps, dtype=torch.float64)[self.irrep_of_column.cpu()]
+        gains = torch.ones_like(of_columns)
+        if self.weight is not None:
+            gains = self.weight.detach().double().cpu()[self.channel_of_column.cpu()]
+        operation = NormalizeRows(program, features, of_columns.numpy(), gains.numpy(), self.eps)
+        program.add(operation)
+        return operation.out
 
 
 class LayerNorm(_Norm):

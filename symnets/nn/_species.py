@@ -7,6 +7,8 @@ from ase.data import atomic_numbers, chemical_symbols
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symnets.native import CannotLower, Matrix, Program, ScaleAndShift
+
 
 def species_numbers(species: Sequence[str | int]) -> tuple[int, ...]:
     """Sorted atomic numbers without repetition, from symbols ("C") or numbers (6).
@@ -57,6 +59,12 @@ class SpeciesIndex(nn.Module):
             )
         return index
 
+    def lower(self, program: Program, z: Matrix) -> Matrix:
+        """Index of each atom's species in a native program, whose callers look it up."""
+        if z is not program.species:
+            raise CannotLower("species of other atoms than those of the graph")
+        return z
+
 
 class AtomicEnergy(nn.Module):
     """Scale and shift from outputs of a network, of order one, to atomic energies in eV and float64:
@@ -84,6 +92,14 @@ class AtomicEnergy(nn.Module):
     ) -> Float[Tensor, " atoms"]:
         """Energy of each atom in eV; `species` counts from 0."""
         return (output * self.scale[species]).double() + self.shift[species]
+
+    def lower(self, program: Program, output: Matrix, species: Matrix) -> Matrix:
+        """Energy of each atom in a native program."""
+        if species is not program.species or output.columns != 1:
+            raise CannotLower("an atomic energy of other species, or of more than one output")
+        energy = ScaleAndShift(program, output, self.scale.tolist(), self.shift.tolist())
+        program.add(energy)
+        return energy.out
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "AtomicEnergy":
         """Move to another device or dtype; the shift keeps its precision."""
