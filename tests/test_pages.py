@@ -178,4 +178,4 @@ def test_commands_say_how_long_they_take(page: Path) -> None:
 @named(PAGES)
 def test_commands_exist(page: Path) -> None:
     shown = "\n".join(block.text for block in blocks(page) if block.language == "bash")
-    assert set(re.findall(r"^symnets (data \w+|\w+)", shown, re.MULTILINE)) <= set(COMMANDS)
+    assert set(re.findall(r"^symnets ((?:data|lammps) \w+|\w+)", shown, re.MULTILINE)) <= set(COMMANDS)

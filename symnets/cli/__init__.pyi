@@ -5,6 +5,7 @@ from ._evaluate import Evaluate as Evaluate
 from ._export import Export as Export
 from ._finetune import Finetune as Finetune
 from ._info import Info as Info
+from ._lammps import BuildLammps as BuildLammps
 from ._list import List as List
 from ._main import COMMANDS as COMMANDS
 from ._main import main as main
@@ -21,10 +22,11 @@ from ._train import Train as Train
 
 __all__ = [
     "COMMANDS",
+    "BuildLammps",
     "Compile",
     "Evaluate",
-    "Figure",
     "Export",
+    "Figure",
     "Finetune",
     "Generate",
     "Info",
