@@ -61,9 +61,7 @@ class Export:
             if not isinstance(model, Compiled):
                 model = compile(model, tolerance=self.tolerance, species=self.species)
             elif self.species is not None:
-                raise ValueError(
-                    "--species: the model is compiled already; compile the original with --species"
-                )
+                raise ValueError("--species: the model is compiled already; export the original")
             export(model, path, cpu=self.cpu, dtype=self.dtype)
         Console().print(
             f"{path}: {path.stat().st_size / 1e6:.1f} MB; {time.perf_counter() - begin:.1f} s",

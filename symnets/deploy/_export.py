@@ -187,20 +187,12 @@ def write_library(
 
 
 def _link(command: Sequence[str], folder: str, output: Path, name: str) -> None:
-    options = [
-        "-std=gnu99",
-        "-O3",
-        "-fPIC",
-        "-shared",
-        "-pthread",
-        "-fvisibility=hidden",
-        f"-I{FOLDER}",
-        "-I.",
-    ]
+    options = ["-std=gnu99", "-O3", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden"]
+    include = ["-I.", f"-I{FOLDER}"]
     # All symbols must be found, in the library itself first.
     linker = ["-Wl,-z,defs", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack", f"-Wl,-soname,{name}"]
     sources = [str(FOLDER / "interface.c"), "program.o"]
-    words = [*command, *options, *sources, *linker, "-o", str(output.absolute())]
+    words = [*command, *include, *options, *sources, *linker, "-o", str(output.absolute())]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ValueError(f"export: {shlex.join(command)} failed: {done.stderr.strip()[-2000:]}")

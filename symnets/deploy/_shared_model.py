@@ -76,7 +76,7 @@ class SharedModel:
             function.restype, function.argtypes = result, arguments
         if (version := library.symnets_abi_version()) != ABI_VERSION:
             raise ValueError(
-                f"{path}: expected version {ABI_VERSION} of the interface, got {version}; export the model again"
+                f"{path}: expected version {ABI_VERSION} of the interface, got {version}; export it again"
             )
         self.description: dict[str, Any] = json.loads(library.symnets_description())
         self.species = tuple(library.symnets_species()[: library.symnets_n_species()])
@@ -125,8 +125,8 @@ class SharedModel:
         vectors = np.ascontiguousarray(vectors, dtype=np.float64)
         if not (0 <= own <= n_total and send.shape == receive.shape and vectors.shape == (len(send), 3)):
             raise ValueError(
-                f"vectors: expected shape (edges, 3) for {len(send)} senders and {len(receive)} receivers, got "
-                f"{vectors.shape}; and at most {n_total} own atoms, got {own}"
+                f"vectors: expected shape (edges, 3) for {len(send)} senders and {len(receive)} receivers, "
+                f"got {vectors.shape}; and at most {n_total} own atoms, got {own}"
             )
         energy, forces, virials = np.empty(own), np.empty((n_total, 3)), np.empty((n_total, 3, 3))
 
