@@ -232,8 +232,7 @@ class _Rows:
         widths = [source.width for source in sources] + [1] * biased
         for t, width in enumerate(widths):
             code.store_int(I64(width), self.lengths, I64(t))
-        panels, tail = divmod(target.width, PANEL)
-        tile = tile_function(module, self.dtype, tail)
+        tile = tile_function(module, self.dtype, target.width)
         first, last = (b.mul(n, I64(target.dim)) for n in (low, high))
 
         before = b.block
@@ -266,7 +265,7 @@ class _Rows:
                 address = self._address(self.initial, node, self.out_columns, component, target)
                 code.store_int(address, self.initials, r)
         arrays = self.rows, self.lengths, I64(len(widths)), weights, self.outputs, self.initials
-        b.call(tile, [n_rows, *arrays, I64(self.initial is not None), I64(panels)])
+        b.call(tile, [n_rows, *arrays, I64(self.initial is not None), I64(target.width // PANEL)])
         row.add_incoming(b.add(row, n_rows), b.block)
         b.branch(head)
         b.position_at_end(after)

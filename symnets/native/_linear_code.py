@@ -1,12 +1,14 @@
 """Machine code of matrix products: tiles of a few rows and 16 columns, whose sums stay in registers."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from llvmlite import ir
 
 from symnets.ops import I64, Value, VectorCode
 
+I32 = ir.IntType(32)
 PANEL = 16
 """Columns of a matrix of weights that are stored together, and computed together."""
 TILE_ROWS = {"float32": 6, "float64": 3}
@@ -39,7 +41,7 @@ def lanes(columns: int) -> int:
     return 1 << (columns - 1).bit_length()
 
 
-def tile_function(module: ir.Module, dtype: str, tail: int) -> ir.Function:
+def tile_function(module: ir.Module, dtype: str, columns: int) -> ir.Function:
     """The function that computes a tile of rows of a matrix product, one for all products of a module:
 
         out_r = (initial_r +) Σ_t x_tr W_t,     r < height.
@@ -47,9 +49,10 @@ def tile_function(module: ir.Module, dtype: str, tail: int) -> ir.Function:
     Its arguments are: height; addresses of the rows x_tr, `TILE_ROWS` for each term t; length of the rows of
     each term; number of terms; weights, packed, those of one term after those of another within a panel;
     addresses of the rows out_r; addresses of the rows initial_r, and whether they are added; number of full
-    panels. `tail` columns follow after these.
+    panels of the `columns`. Matrices with equal remainders after full panels share the function.
     """
-    name = f"tile_{tail}_{dtype}"
+    full, tail = divmod(columns, PANEL)
+    name = f"tile_{dtype}_{'n' * bool(full)}_{tail}"
     if name in module.globals:
         return module.globals[name]
     code = VectorCode(module, name, dtype, "niinriinn", public=False)
@@ -59,7 +62,7 @@ def tile_function(module: ir.Module, dtype: str, tail: int) -> ir.Function:
     for rows in range(1, TILE_ROWS[dtype] + 1):
         switch.add_case(I64(rows), code.build.append_basic_block())
         code.build.position_at_end(switch.cases[-1][1])
-        _Tile(code, rows, TILE_ROWS[dtype], arguments).write(tail)
+        _Tile(code, rows, TILE_ROWS[dtype], arguments).write(bool(full), tail)
         code.build.branch(done)
     code.build.position_at_end(done)
     code.build.ret_void()
@@ -82,45 +85,22 @@ class _Tile:
             self.panels,
         ) = arguments
 
-    def write(self, tail: int) -> None:
-        code = self.code
+    def write(self, full: bool, tail: int) -> None:
+        """Write the code of full panels, if there are any, and of `tail` columns after them."""
+        code, weights = self.code, self.weights
 
         def panel(p: Value, carried: list[Value]) -> list[Value]:
             return [self._panel(carried[0], code.build.mul(p, I64(PANEL)), PANEL)]
 
-        _, (weights,) = carry(code, I64(0), self.panels, 1, [self.weights], panel)
+        if full:
+            _, (weights,) = carry(code, I64(0), self.panels, 1, [weights], panel)
         if tail:
             self._panel(weights, code.build.mul(self.panels, I64(PANEL)), tail)
 
     def _panel(self, weights: Value, first: Value, columns: int) -> Value:
         """Write the sums of a panel, and return the address of the weights of the next one."""
-        code, width = self.code, lanes(columns)
-
-        def term(t: Value, carried: list[Value]) -> list[Value]:
-            position = code.build.mul(t, I64(self.stride))
-            rows = [self._pointer(self.rows, code.add_int(position, r)) for r in range(self.height)]
-            length = code.load_int(self.lengths, t)
-
-            def products(unroll: int) -> Callable[[Value, list[Value]], list[Value]]:
-                def body(k: Value, carried: list[Value]) -> list[Value]:
-                    weights, *sums = carried
-                    for u in range(unroll):
-                        weight = code.load(code.offset(weights, u * width), width)
-                        for r, row in enumerate(rows):
-                            x = code.broadcast(code.offset(code.offset(row, k), u), width)
-                            sums[r] = code.fma(sums[r], x, weight)
-                    return [code.offset(weights, unroll * width), *sums]
-
-                return body
-
-            k, carried = carry(
-                code, I64(0), code.add_int(length, 1 - UNROLL), UNROLL, carried, products(UNROLL)
-            )
-            _, carried = carry(code, k, length, 1, carried, products(1))
-            return carried
-
-        zeros = [code.constant(0.0, width)] * self.height
-        _, (weights, *sums) = carry(code, I64(0), self.n_terms, 1, [weights, *zeros], term)
+        code = self.code
+        weights, sums = self._dots(weights) if columns == 1 else self._products(weights, lanes(columns))
         sums = [self._narrow(value, columns) for value in sums]
         places = [code.offset(self._pointer(self.outputs, I64(r)), first) for r in range(self.height)]
         with code.build.if_else(code.build.icmp_signed("!=", self.add, I64(0))) as (add, overwrite):
@@ -133,11 +113,80 @@ class _Tile:
                     code.store(value, place, columns)
         return weights
 
+    def _products(self, weights: Value, width: int) -> tuple[Value, list[Value]]:
+        """Write the sums for columns side by side, with every number of a row in all lanes."""
+        code = self.code
+
+        def body(rows: list[Value], unroll: int, k: Value, carried: list[Value]) -> list[Value]:
+            weights, *sums = carried
+            for u in range(unroll):
+                weight = code.load(code.offset(weights, u * width), width)
+                for r, row in enumerate(rows):
+                    x = code.broadcast(code.offset(code.offset(row, k), u), width)
+                    sums[r] = code.fma(sums[r], x, weight)
+            return [code.offset(weights, unroll * width), *sums]
+
+        def term(t: Value, carried: list[Value]) -> list[Value]:
+            rows, length = self._term(t)
+            last = code.add_int(length, 1 - UNROLL)
+            k, carried = carry(code, I64(0), last, UNROLL, carried, partial(body, rows, UNROLL))
+            return carry(code, k, length, 1, carried, partial(body, rows, 1))[1]
+
+        zeros = [code.constant(0.0, width)] * self.height
+        _, (weights, *sums) = carry(code, I64(0), self.n_terms, 1, [weights, *zeros], term)
+        return weights, sums
+
+    def _dots(self, weights: Value) -> tuple[Value, list[Value]]:
+        """Write the sums for one column, with several numbers of a row side by side."""
+        code, height = self.code, self.height
+
+        def body(rows: list[Value], width: int, k: Value, carried: list[Value]) -> list[Value]:
+            weights, *sums = carried
+            weight = code.load(weights, width)
+            for r, row in enumerate(rows):
+                sums[r] = code.fma(sums[r], code.load(code.offset(row, k), width), weight)
+            return [code.offset(weights, width), *sums]
+
+        def term(t: Value, carried: list[Value]) -> list[Value]:
+            (weights, *sums), (rows, length) = carried, self._term(t)
+            wide, single = sums[:height], sums[height:]
+            last = code.add_int(length, 1 - PANEL)
+            k, (weights, *wide) = carry(
+                code, I64(0), last, PANEL, [weights, *wide], partial(body, rows, PANEL)
+            )
+            _, (weights, *single) = carry(code, k, length, 1, [weights, *single], partial(body, rows, 1))
+            return [weights, *wide, *single]
+
+        zeros = [code.constant(0.0, width) for width in (PANEL, 1) for _ in range(height)]
+        _, (weights, *sums) = carry(code, I64(0), self.n_terms, 1, [weights, *zeros], term)
+        totals = zip(sums[:height], sums[height:], strict=True)
+        return weights, [code.build.fadd(self._sum_lanes(wide), one) for wide, one in totals]
+
+    def _term(self, t: Value) -> tuple[list[Value], Value]:
+        """Rows of a term, and their length."""
+        position = self.code.build.mul(t, I64(self.stride))
+        rows = [self._pointer(self.rows, self.code.add_int(position, r)) for r in range(self.height)]
+        return rows, self.code.load_int(self.lengths, t)
+
+    def _sum_lanes(self, value: Value) -> Value:
+        """Sum of the lanes of a value of 16, by adding halves."""
+        width = PANEL
+        while width > 1:
+            width //= 2
+            halves = (
+                ir.Constant(ir.VectorType(I32, width), list(range(start, start + width)))
+                for start in (0, width)
+            )
+            value = self.code.build.fadd(
+                *(self.code.build.shuffle_vector(value, value, half) for half in halves)
+            )
+        return self.code.build.extract_element(value, I32(0))
+
     def _narrow(self, value: Value, columns: int) -> Value:
         """The first lanes of a value."""
         if columns == lanes(columns):
             return value
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), columns), list(range(columns)))
+        mask = ir.Constant(ir.VectorType(I32, columns), list(range(columns)))
         return self.code.build.shuffle_vector(value, value, mask)
 
     def _pointer(self, addresses: Value, index: Value) -> Value:
