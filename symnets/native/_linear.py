@@ -265,7 +265,7 @@ class _Rows:
                 address = self._address(self.initial, node, self.out_columns, component, target)
                 code.store_int(address, self.initials, r)
         arrays = self.rows, self.lengths, I64(len(widths)), weights, self.outputs, self.initials
-        b.call(tile, [n_rows, *arrays, I64(self.initial is not None), I64(target.width // PANEL)])
+        b.call(tile, [n_rows, *arrays, I64(int(self.initial is not None)), I64(target.width // PANEL)])
         row.add_incoming(b.add(row, n_rows), b.block)
         b.branch(head)
         b.position_at_end(after)
