@@ -16,8 +16,8 @@ over time, divided by the rate of a matrix product of 2,048³ by torch, timed be
 the larger of the times that the work takes at this rate and that the traffic takes at the rate of a copy of
 512 MB. Most matrices fit into the caches, which are faster.
 
-Operations of the same class are added up. Default: NequIP of 64 channels, lmax 2, 3 layers, and 512 atoms of
-copper; the models and systems of native.py. Needs the extra `bench`.
+Operations of the same class are added up, and named by module and class. Models and systems are those of
+native.py. Needs the extra `bench`.
 """
 
 import ctypes
@@ -39,7 +39,7 @@ from roofline import once
 from systems import structures
 
 from symnets.data import build_graphs, collate
-from symnets.native import Constant, NativeProgram, Program, energy_program
+from symnets.native import Constant, NativeProgram, Operation, Program, energy_program
 from symnets.native import _native_program as native_program
 from symnets.threads import set_threads
 
@@ -78,7 +78,7 @@ class Benchmark:
         graph = collate(build_graphs(structures(self.system), compiled.cutoff)).inputs
         arguments = inputs(compiled, graph)
         program = energy_program(compiled.energy_model)
-        names = [type(operation).__name__.strip("_") for operation in program.operations]
+        names = [name(operation) for operation in program.operations]
         with changed("work", len(names)):
             counter = NativeProgram(program, "float32")
             counter(*arguments)
@@ -114,7 +114,7 @@ class Benchmark:
                 "limit_ms": round(1e3 * limit[chosen].sum(), 4),
             }
 
-        kinds = {name: entry(np.array([n == name for n in names])) for name in dict.fromkeys(names)}
+        kinds = {kind: entry(np.array([n == kind for n in names])) for kind in dict.fromkeys(names)}
         return {
             "atoms": len(graph.z),
             "edges": graph.edge_index.shape[1],
@@ -123,6 +123,12 @@ class Benchmark:
             "all": entry(np.ones(len(names), dtype=bool)),
             "kinds": dict(sorted(kinds.items(), key=lambda item: -item[1]["ms"])),
         }
+
+
+def name(operation: Operation) -> str:
+    """Module and class of an operation."""
+    cls = type(operation)
+    return f"{cls.__module__.rpartition('.')[2].strip('_')}.{cls.__name__.strip('_')}"
 
 
 def inputs(compiled: torch.nn.Module, graph) -> tuple[np.ndarray, ...]:

@@ -1,6 +1,7 @@
-"""Time a symnets force field on one graph, as trained or compiled.
+"""Time a symnets force field on one graph, as trained or compiled; with `compiled_file` also by torch.
 
-For force_field.py, foundation_nequix.py and scaling.py.
+For force_field.py, foundation_nequix.py, native.py and scaling.py. A compiled model is one native function;
+the variant `torch` evaluates the same tables by torch.
 """
 
 import json
@@ -40,8 +41,9 @@ if "save_to" in job:
     print(time.perf_counter() - start)
     save(model, job["save_to"])
     sys.exit()
-if job["variant"] == "compiled" and "compiled_file" in job:
+if job["variant"] in ("compiled", "native", "torch") and "compiled_file" in job:
     model = load(job["compiled_file"])
+    model.use_native = job["variant"] != "torch"
 elif job["variant"] == "compiled":
     # In another process, as on the command line: the memory of this one is measured.
     with tempfile.TemporaryDirectory() as folder:
