@@ -29,7 +29,7 @@ read_data {data}
 pair_style {pair}
 pair_coeff {coeff}
 compute energies all pe/atom
-compute stresses all stress/atom NULL
+compute stresses all stress/atom NULL virial
 compute virial all pressure NULL virial
 thermo_style custom step temp pe etotal press vol c_virial[*]
 thermo_modify format float %.16g norm no

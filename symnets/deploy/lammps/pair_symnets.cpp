@@ -189,10 +189,10 @@ int64_t PairSymnets::find_edges()
   std::sort(receivers.begin(), receivers.end());
   size_t candidates = 0;
   for (int i : receivers) candidates += list->numneigh[i];
-  if (sender.size() < candidates) {
-    sender.resize(candidates);
-    receiver.resize(candidates);
-    vectors.resize(3 * candidates);
+  if (sender.size() <= candidates) {    // one more than needed: no pointer is null
+    sender.resize(candidates + 1);
+    receiver.resize(candidates + 1);
+    vectors.resize(3 * (candidates + 1));
   }
   int64_t n = 0;
   double **x = atom->x;
@@ -216,14 +216,14 @@ void PairSymnets::compute(int eflag, int vflag)
   ev_init(eflag, vflag);
   const int n_own = atom->nlocal, n_total = n_own + atom->nghost;
   const int64_t n_edges = find_edges();
-  atomic_numbers.resize(n_total);
+  atomic_numbers.resize(n_total + 1);
   for (int i = 0; i < n_total; i++) {    // an atom of another style has no edges, and its energy is not used
     const int64_t z = atomic_number[atom->type[i]];
     atomic_numbers[i] = z ? z : library->species[0];
   }
-  energies.resize(n_own);
-  forces.resize(3 * n_total);
-  if (vflag_either) virials.resize(9 * n_total);
+  energies.resize(n_own + 1);
+  forces.resize(3 * (n_total + 1));
+  if (vflag_either) virials.resize(9 * (n_total + 1));
 
   const int64_t code = library->compute(
       library->model, n_own, n_total, atomic_numbers.data(), n_edges, sender.data(), receiver.data(),
