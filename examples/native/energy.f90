@@ -86,8 +86,8 @@ program energy
   error = symnets_compute(model, n, n, numbers, n_edges, sender, receiver, vectors, energies, forces, &
     virials, c_null_funptr, c_null_funptr, c_null_ptr)
   call check(error)
-  print "(f0.12)", sum(energies)
-  print "(3(f0.12, 1x))", forces
+  print "(f20.12)", sum(energies)
+  print "(3f20.12)", forces
   call symnets_free(model)
 
 contains
@@ -103,6 +103,6 @@ contains
       write (*, "(a)", advance="no") text(k)
     end do
     print *
-    error stop 1
+    stop 1
   end subroutine
 end program

@@ -12,7 +12,7 @@ from tyro.conf import Positional
 
 from symnets.deploy import compiler_flags, export
 from symnets.files import claim, locked
-from symnets.models import Compiled, ForceField, load
+from symnets.models import Compiled, ForceField, describe, load
 from symnets.simulate import compile
 
 
@@ -62,7 +62,8 @@ class Export:
                 model = compile(model, tolerance=self.tolerance, species=self.species)
             elif self.species is not None:
                 raise ValueError("--species: the model is compiled already; export the original")
-            export(model, path, cpu=self.cpu, dtype=self.dtype)
+            extra = describe(self.model)["extra"]
+            export(model, path, cpu=self.cpu, dtype=self.dtype, extra=extra)
         Console().print(
             f"{path}: {path.stat().st_size / 1e6:.1f} MB; {time.perf_counter() - begin:.1f} s",
             soft_wrap=True,

@@ -12,9 +12,9 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -68,6 +68,7 @@ def export(
     *,
     cpu: Cpu = "x86-64-v3",
     dtype: Dtype | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a force field as a shared library, which needs neither Python nor torch.
 
@@ -81,6 +82,7 @@ def export(
         path: the library, such as "libmodel.so".
         cpu: processors on which it runs: those with AVX2, with AVX-512, or of this machine's kind.
         dtype: of the arithmetic within; by default that of the model. Energies and forces are float64.
+        extra: stored in the description of the library, such as the licence of the weights; JSON.
 
     Returns:
         The path.
@@ -98,7 +100,8 @@ def export(
         program = energy_program(compiled.energy_model)
     name = type(compiled.energy_model).__name__
     path = expanded(path)
-    write_library(program, path, name, compiled.species, cpu=cpu, dtype=dtype, command=command)
+    about = {"model": name, "extra": dict(extra or {})}
+    write_library(program, path, about, compiled.species, cpu=cpu, dtype=dtype, command=command)
     return path
 
 
@@ -114,7 +117,7 @@ def compiler_flags(library: str | os.PathLike[str]) -> str:
 def write_library(
     program: Program,
     path: Path,
-    name: str,
+    about: Mapping[str, Any],
     species: Sequence[int],
     *,
     cpu: Cpu,
@@ -126,7 +129,7 @@ def write_library(
     Args:
         program: a finished program.
         path: the library to write.
-        name: of the model.
+        about: first part of the description.
         species: atomic number of each of the program's species.
         cpu: processors on which it runs.
         dtype: "float32" or "float64".
@@ -139,7 +142,7 @@ def write_library(
     parts = (str(module).encode(), constants.bytes, repr((dtype, program.cutoff, *species)).encode())
     model_hash = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
     description = {
-        "model": name,
+        **about,
         "dtype": dtype,
         "cpu": llvm.get_host_cpu_name() if cpu == "native" else cpu,
         "species": [chemical_symbols[z] for z in sorted(species)],

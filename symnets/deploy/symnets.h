@@ -30,8 +30,8 @@ enum {
 };
 
 int64_t symnets_abi_version(void);
-const char *symnets_model_hash(void);    /* SHA-256 of the model's numbers and machine code, in hexadecimal */
-const char *symnets_description(void);   /* JSON: model, dtype, species, cutoff, units, versions */
+const char *symnets_model_hash(void);    /* SHA-256 of weights and operations, in hexadecimal */
+const char *symnets_description(void);   /* JSON: model, dtype, species, cutoff, units, versions, ... */
 double symnets_cutoff(void);
 int64_t symnets_n_species(void);
 const int64_t *symnets_species(void);    /* atomic numbers, increasing */
