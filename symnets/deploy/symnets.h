@@ -50,17 +50,18 @@ void symnets_free(symnets_model *model);
 int64_t symnets_set_threads(symnets_model *model, int64_t threads);
 
 /* Called with a matrix of n_total rows of `columns` numbers, of own atoms and then of ghosts. `forward` must
- * copy the rows of own atoms to those of their ghosts; `reverse` must add the rows of ghosts to those of their
- * owners. Both are called equally often, in the same order and with equal `columns`, whatever the atoms. */
+ * copy the rows of own atoms to those of their ghosts; `reverse` must add the rows of ghosts to those of
+ * their owners. Both are called equally often, in the same order and with equal `columns`, whatever the
+ * atoms. */
 typedef void (*symnets_exchange)(void *context, void *rows, int64_t columns);
 
 /* Energies, forces and virials. Returns 0 or an error code, and then the results are undefined.
  *
  * Atoms 0 to n_own - 1 are the caller's own. Atoms n_own to n_total - 1 are ghosts: copies of own atoms, of
- * this process or others, whose energies are computed by their owners. Without ghosts n_own = n_total, and the
- * sender of an edge may stand for one of its periodic images. The edges must be all pairs within the cutoff,
- * in both directions, whose receiver is an own atom; edge k goes from atom sender[k] to atom receiver[k], and
- * receiver[0] <= receiver[1] <= ...
+ * this process or others, whose energies are computed by their owners. Without ghosts n_own = n_total, and
+ * the sender of an edge may stand for one of its periodic images. The edges must be all pairs within the
+ * cutoff, in both directions, whose receiver is an own atom; edge k goes from atom sender[k] to atom
+ * receiver[k], and receiver[0] <= receiver[1] <= ...
  *
  * vectors   n_edges x 3, position of the sender (or its image) minus that of the receiver
  * energies  n_own, energy of each own atom

@@ -79,7 +79,8 @@ def crystal() -> Atoms:
     atoms = bulk("Cu", "fcc", a=3.6, cubic=True)
     atoms.numbers[0] = atomic_numbers["O"]
     atoms.rattle(0.1, seed=2)
-    atoms.set_cell(atoms.cell.array + [[0, 0.1, 0], [0, 0, 0.2], [0.3, 0, 0]], scale_atoms=True)
+    shear = np.array([[1, 0.03, 0], [0, 1, 0.05], [0.08, 0, 1]])
+    atoms.set_cell(atoms.cell.array @ shear, scale_atoms=True)
     return atoms
 
 
