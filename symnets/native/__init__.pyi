@@ -29,8 +29,8 @@ from ._native_program import SMALL as SMALL
 from ._native_program import AtomEnergies as AtomEnergies
 from ._native_program import BoundProgram as BoundProgram
 from ._native_program import NativeProgram as NativeProgram
-from ._norm import NormalizeRows as NormalizeRows
 from ._neighbors_code import EdgeFilter as EdgeFilter
+from ._norm import NormalizeRows as NormalizeRows
 from ._operation import CannotLower as CannotLower
 from ._operation import Constant as Constant
 from ._operation import Matrix as Matrix

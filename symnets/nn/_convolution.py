@@ -9,12 +9,12 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symnets.native import CannotLower, Matrix, Program, convolve
 from symnets.nn._attention import Attention, TabulatedAttention
 from symnets.nn._density import Density, TabulatedDensity
-from symnets.nn._edges import EdgeGeometry, Edges
+from symnets.nn._edges import Distance, EdgeGeometry, Edges
 from symnets.nn._mlp import MLP
 from symnets.nn._modification import modification
-from symnets.nn._transformed_radial import PairKinds
 from symnets.ops import LinearWeights, RadialTable, TabulatedProductScatter, TensorProductScatter, all_paths
 
 
@@ -80,24 +80,6 @@ class Convolution(nn.Module):
         )
 
 
-class Distance(nn.Module):
-    """Identity in place of a radial basis: tabulated layers read the distances themselves, in Å.
-
-    Args:
-        kinds: kinds of pairs, if each has its own functions.
-    """
-
-    def __init__(self, kinds: PairKinds | None = None) -> None:
-        super().__init__()
-        self.kinds = kinds
-
-    def forward(
-        self, distances: Float[Tensor, " edges"], kind: Int[Tensor, " edges"] | None = None
-    ) -> Float[Tensor, "edges 1"]:
-        """Distances as a matrix of one column."""
-        return distances[:, None]
-
-
 class TabulatedConvolution(nn.Module):
     """`Convolution` for inference, with cubic splines of the distance in place of its radial network.
 
@@ -122,6 +104,17 @@ class TabulatedConvolution(nn.Module):
         """Convolved features; `edges.basis` holds the distances."""
         return self.product(
             features, edges.filters, edges.basis[:, 0], edge_index, len(features), edges.pair, edges.kind
+        )
+
+    def lower(
+        self, program: Program, features: Matrix, edges: Any, edge_index: tuple[Matrix, Matrix]
+    ) -> Matrix:
+        """Convolved features in a native program, whose edges have a row of `edges.basis` each."""
+        if edges.pair is not None or edge_index != (program.sender, program.receiver):
+            raise CannotLower("a convolution over other edges than those of the graph")
+        product = self.product
+        return convolve(
+            program, features, edges.filters, edges.basis, edges.kind, product.plan, product.table
         )
 
 

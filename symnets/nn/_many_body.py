@@ -8,6 +8,7 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symnets.native import Matrix, Program, polynomials
 from symnets.nn._convolution import Convolution
 from symnets.nn._density import Density
 from symnets.nn._edges import Edges
@@ -51,6 +52,15 @@ class ManyBodyProduct(nn.Module):
     ) -> Float[Tensor, "n dim_out"]:
         """Products of the features of each node; `species` is the index of its species, from 0."""
         return self.contraction(features, self.weights * self.factors.to(self.weights.dtype), species)
+
+    def lower(self, program: Program, features: Matrix, species: Matrix) -> Matrix:
+        """Products in a native program."""
+        assert species is program.species
+        if features.table is not None:
+            return program.lookup(self(features.table, torch.arange(len(features.table))))
+        plan = self.contraction.plan
+        weights = self.weights.detach().to("cpu", torch.float64) * self.factors.cpu()
+        return polynomials(program, features, plan, (plan.expansion @ weights).numpy())
 
 
 class ManyBodyInteraction(nn.Module):
@@ -134,7 +144,7 @@ class ManyBodyInteraction(nn.Module):
         sums = self.convolution(self.before(features), edges, edge_index)
         sums = self.after(sums, species) if isinstance(self.after, SpeciesLinear) else self.after(sums)
         if self.density is not None:
-            sums = sums / (1 + self.density(edges, edge_index, len(features)))
+            sums = sums / (1 + self.density(edges, edge_index, features.shape[0]))
         updated = self.mix(self.product(sums, species))
         if self.self_connection is None:
             return updated

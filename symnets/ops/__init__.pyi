@@ -3,11 +3,17 @@ from ._attention_product import AttentionLogits as AttentionLogits
 from ._attention_product import AttentionProduct as AttentionProduct
 from ._attention_product import AttentionSum as AttentionSum
 from ._channel_product import ChannelProduct as ChannelProduct
+from ._contraction_plan import ContractionPlan as ContractionPlan
 from ._contraction_plan import symmetric_basis as symmetric_basis
 from ._couplings import release_sign as release_sign
 from ._couplings import wigner_3j as wigner_3j
 from ._cuequivariance import has_cuequivariance as has_cuequivariance
 from ._cuequivariance import has_cuequivariance_kernels as has_cuequivariance_kernels
+from ._edge_code import write_edge_part as write_edge_part
+from ._fused_plan import ON_EDGES as ON_EDGES
+from ._fused_plan import TO_RECEIVERS as TO_RECEIVERS
+from ._fused_plan import TO_SENDERS as TO_SENDERS
+from ._fused_plan import path_groups as path_groups
 from ._grouped_linear import Block as Block
 from ._grouped_linear import group_rows as group_rows
 from ._grouped_linear import grouped_linear as grouped_linear
@@ -17,9 +23,13 @@ from ._layout import from_e3nn as from_e3nn
 from ._layout import join as join
 from ._layout import to_e3nn as to_e3nn
 from ._linear_weights import LinearWeights as LinearWeights
+from ._node_code import write_node_part as write_node_part
 from ._paths import Path as Path
 from ._paths import Plan as Plan
+from ._paths import Term as Term
 from ._paths import all_paths as all_paths
+from ._polynomial_code import NeededPartials as NeededPartials
+from ._polynomial_code import write_polynomial_part as write_polynomial_part
 from ._symmetric_contraction import SymmetricContraction as SymmetricContraction
 from ._tabulated_product import RadialTable as RadialTable
 from ._tabulated_product import SplineWeights as SplineWeights
@@ -33,18 +43,24 @@ from ._vector_code import Value as Value
 from ._vector_code import VectorCode as VectorCode
 from ._vector_code import optimized as optimized
 from ._vector_code import target_machine as target_machine
+from ._weight_code import WeightSplines as WeightSplines
 
 __all__ = [
     "F64",
     "I64",
+    "ON_EDGES",
     "REALS",
+    "TO_RECEIVERS",
+    "TO_SENDERS",
     "AttentionLogits",
     "AttentionProduct",
     "AttentionSum",
     "Block",
     "ChannelProduct",
     "CompiledModule",
+    "ContractionPlan",
     "LinearWeights",
+    "NeededPartials",
     "Path",
     "Plan",
     "RadialTable",
@@ -52,8 +68,10 @@ __all__ = [
     "SymmetricContraction",
     "TabulatedProductScatter",
     "TensorProductScatter",
+    "Term",
     "Value",
     "VectorCode",
+    "WeightSplines",
     "all_paths",
     "blocks",
     "from_e3nn",
@@ -65,9 +83,13 @@ __all__ = [
     "join",
     "optimized",
     "pairs",
+    "path_groups",
     "release_sign",
     "symmetric_basis",
     "target_machine",
     "to_e3nn",
     "wigner_3j",
+    "write_edge_part",
+    "write_node_part",
+    "write_polynomial_part",
 ]

@@ -98,7 +98,7 @@ def product_code(plan: Plan, dtype: str, weights: Weights, loop: Loop) -> ir.Mod
         loop: the sum to compute.
     """
     module = ir.Module("tensor_product")
-    groups = list(_groups(plan))
+    groups = list(path_groups(plan))
     if isinstance(loop, NodeSum):
         write_node_sum(module, plan, groups, dtype, weights, loop)
     elif isinstance(loop, ScaledSum):
@@ -108,8 +108,8 @@ def product_code(plan: Plan, dtype: str, weights: Weights, loop: Loop) -> ir.Mod
     return module
 
 
-def _groups(plan: Plan) -> Iterator[list[tuple[int, list[Term]]]]:
-    """Split the paths into runs of equal numbers of channels with at most `MAX_TERMS` coefficients."""
+def path_groups(plan: Plan) -> Iterator[list[tuple[int, list[Term]]]]:
+    """Runs of paths of equal numbers of channels, with at most `MAX_TERMS` coefficients in each run."""
     group: list[tuple[int, list[Term]]] = []
     for number in range(len(plan.paths)):
         terms = plan.terms(number)

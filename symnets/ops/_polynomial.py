@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symnets.ops._polynomial_code import Needed, PolynomialPlan, arguments, polynomial_loops, widths
+from symnets.ops._polynomial_code import NeededPartials, PolynomialPlan, arguments, polynomial_loops, widths
 from symnets.ops._vector_code import CompiledModule, LoopCall
 from symnets.threads import run
 
@@ -28,7 +28,7 @@ class FusedPolynomial:
 
     def __init__(self, plan: PolynomialPlan) -> None:
         self.plan = plan
-        self._modules: dict[tuple[str, int, Needed], CompiledModule] = {}
+        self._modules: dict[tuple[str, int, NeededPartials], CompiledModule] = {}
 
     def __deepcopy__(self, memo: object) -> "FusedPolynomial":
         return self  # immutable, and machine code cannot be copied
@@ -37,7 +37,12 @@ class FusedPolynomial:
         return FusedPolynomial, (self.plan,)
 
     def partials(
-        self, needed: Needed, g: Tensor | None, c: Tensor, vectors: Sequence[Tensor], nodes: SpeciesOrder
+        self,
+        needed: NeededPartials,
+        g: Tensor | None,
+        c: Tensor,
+        vectors: Sequence[Tensor],
+        nodes: SpeciesOrder,
     ) -> tuple[Tensor | None, ...]:
         """Partials dF/dg, dF/dC and dF/dx at (g, C, x, a1 ... ak); None for those that are not needed.
 
@@ -57,7 +62,7 @@ class FusedPolynomial:
         """Partial in g, C or x, for place 0, 1 or 2."""
         x, *directions = vectors
         dtype = str(x.dtype).removeprefix("torch.")
-        key = (dtype, len(directions), Needed(*(n == place for n in range(3))))
+        key = (dtype, len(directions), NeededPartials(*(n == place for n in range(3))))
         functions = widths(self.plan.channels, dtype)
         if key not in self._modules:
             kinds = {width.name: arguments(len(directions)) for width in functions}
@@ -101,11 +106,13 @@ class Partials(torch.autograd.Function):
         ctx.polynomial, ctx.nodes = polynomial, nodes
         partials: list[Tensor | None] = [None] * len(needed)
         if any(needed[:3]):
-            partials[:3] = polynomial.partials(Needed(*needed[:3]), g, c, vectors, nodes)
+            partials[:3] = polynomial.partials(NeededPartials(*needed[:3]), g, c, vectors, nodes)
         for place in range(3, len(needed)):
             if needed[place]:  # the partial in a direction is dF/dx of the form without this direction
                 others = [vector for n, vector in enumerate(vectors) if n != place - 2]
-                *_, partials[place] = polynomial.partials(Needed(False, False, True), g, c, others, nodes)
+                *_, partials[place] = polynomial.partials(
+                    NeededPartials(False, False, True), g, c, others, nodes
+                )
         return tuple(partials)
 
     @staticmethod

@@ -40,7 +40,7 @@ class PolynomialPlan(Protocol):
     """Monomials of the components of x, each once for each component of the result."""
 
 
-class Needed(NamedTuple):
+class NeededPartials(NamedTuple):
     """Which partial derivatives are needed: in g, C, x."""
 
     by_g: bool
@@ -88,7 +88,7 @@ class PolynomialCode:
         code: VectorCode,
         plan: PolynomialPlan,
         lanes: int,
-        needed: Needed,
+        needed: NeededPartials,
         *,
         d_c: Value,
         g: Value,
@@ -192,7 +192,7 @@ def arguments(directions: int) -> str:
     return "rrrrrr" + "r" * directions + "iinn"
 
 
-def polynomial_loops(plan: PolynomialPlan, dtype: str, directions: int, needed: Needed) -> ir.Module:
+def polynomial_loops(plan: PolynomialPlan, dtype: str, directions: int, needed: NeededPartials) -> ir.Module:
     """LLVM module with one public function for each of the `widths`."""
     module = ir.Module("polynomial")
     length = max(1, MAX_TERMS // 3**directions)
@@ -203,7 +203,7 @@ def polynomial_loops(plan: PolynomialPlan, dtype: str, directions: int, needed: 
         for chunk in chunks:
             name, kinds = f"{width.name}_{chunk.start}", arguments(directions).replace("ii", "i")
             code = VectorCode(module, name, dtype, kinds, public=False)
-            parts.append(_write_part(code, plan, width.lanes, needed, chunk))
+            parts.append(write_polynomial_part(code, plan, width.lanes, needed, chunk))
         code = VectorCode(module, width.name, dtype, arguments(directions), public=True)
         *tables, order, start, low, high = code.arguments
         with code.loop(low, high) as item:
@@ -220,12 +220,24 @@ def polynomial_loops(plan: PolynomialPlan, dtype: str, directions: int, needed: 
     return module
 
 
-def _write_part(
-    code: VectorCode, plan: PolynomialPlan, lanes: int, needed: Needed, terms: range
+def write_polynomial_part(
+    code: VectorCode,
+    plan: PolynomialPlan,
+    lanes: int,
+    needed: NeededPartials,
+    terms: range,
+    *,
+    add: bool = False,
 ) -> ir.Function:
-    """Write a function of a chunk of terms for the nodes of one species.
+    """Write a function of a chunk of terms for the nodes of one species and one register of channels.
 
-    The function of the first chunk overwrites dF/dg and dF/dx, those of the others add to them.
+    Args:
+        code: function with the arguments dF/dg, dF/dC, dF/dx, g, C, x, a1 ... ak, order, low, high.
+        plan: the polynomial.
+        lanes: number of channels at a time.
+        needed: partial derivatives to compute.
+        terms: indices of the terms. The chunk with the first term overwrites dF/dg and dF/dx, others add.
+        add: whether the chunk with the first term adds, too.
     """
     d_g, d_c, d_x, g, c, *vectors, order, low, high = code.arguments
     n_in, n_out = plan.variables.dim, plan.outputs.dim
@@ -243,7 +255,7 @@ def _write_part(
         ):
             for component in range(components) if is_needed else ():
                 place = code.offset(row, component * plan.channels)
-                if terms.start == 0:
+                if terms.start == 0 and not add:
                     value = sums.get(component, code.constant(0.0, lanes))
                     code.store(value, place, lanes)
                 elif component in sums:

@@ -124,9 +124,15 @@ class WeightSplines:
     def of_pair(self, code: VectorCode, values: Sequence[Value], pair: Value) -> list[Value]:
         """Row of the knot below r, and the coefficients."""
         lengths, table, inverse_step, first_row = values
+        length, inverse = code.load(code.offset(lengths, pair)), code.load(inverse_step)
+        return self.at_length(code, length, inverse, table, code.load_int(first_row, pair))
+
+    def at_length(
+        self, code: VectorCode, length: Value, inverse: Value, table: Value, first_row: Value
+    ) -> list[Value]:
+        """Row of the knot below a length, and the coefficients, for 1/h and the row of the knot r = 0."""
         b, one = code.build, code.constant(1.0)
-        inverse = code.load(inverse_step)
-        scaled = b.fmul(code.load(code.offset(lengths, pair)), inverse)
+        scaled = b.fmul(length, inverse)
         knot = b.fptosi(scaled, I64)
         u = b.fsub(scaled, b.sitofp(knot, code.real))
         v = b.fsub(one, u)
@@ -144,7 +150,7 @@ class WeightSplines:
         ]
         for k, value in enumerate(basis):
             code.store(value, code.offset(self.coefficients, k))
-        row = b.add(code.load_int(first_row, pair), knot)
+        row = b.add(first_row, knot)
         return [code.row_pointer(table, row, 2 * self.numel), self.coefficients]
 
     def clear(self, code: VectorCode, out: Value) -> None:
@@ -171,11 +177,25 @@ class WeightSplines:
         """Store dL/dr, the sum of the register."""
         code.store(code.sum_lanes(pair_sum), out)
 
+    def value_and_slope(
+        self, code: VectorCode, values: Sequence[Value], column: Value, lanes: int
+    ) -> tuple[Value, Value]:
+        """Interpolated weights, and their derivatives dw/dr."""
+        numbers = self._numbers(code, values, column, lanes)
+        return self._combine(code, values, numbers, lanes, 0), self._combine(code, values, numbers, lanes, 4)
+
     def _sum(self, code: VectorCode, values: Sequence[Value], column: Value, lanes: int, first: int) -> Value:
         """Linear combination of four numbers of the table with the coefficients from `first` on."""
-        row, coefficients = values
+        return self._combine(code, values, self._numbers(code, values, column, lanes), lanes, first)
+
+    def _numbers(self, code: VectorCode, values: Sequence[Value], column: Value, lanes: int) -> list[Value]:
+        row = code.offset(values[0], column)
+        return [code.load(code.offset(row, k * self.numel), lanes) for k in range(4)]
+
+    def _combine(
+        self, code: VectorCode, values: Sequence[Value], numbers: Sequence[Value], lanes: int, first: int
+    ) -> Value:
         result: Value = None
-        for k in range(4):
-            number = code.load(code.offset(code.offset(row, column), k * self.numel), lanes)
-            result = code.fma(result, code.broadcast(code.offset(coefficients, first + k), lanes), number)
+        for k, number in enumerate(numbers, start=first):
+            result = code.fma(result, code.broadcast(code.offset(values[1], k), lanes), number)
         return result

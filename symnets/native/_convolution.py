@@ -1,0 +1,254 @@
+"""Tabulated convolution: sums over neighbours of features ⊗ harmonics, weighted by splines of the length."""
+
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from symnets.native._convolution_code import write_reverse_part
+from symnets.native._exchange import Exchange
+from symnets.native._operation import CannotLower, Constant, Matrix, Operation
+from symnets.ops import (
+    TO_RECEIVERS,
+    Plan,
+    RadialTable,
+    Value,
+    VectorCode,
+    WeightSplines,
+    path_groups,
+    write_node_part,
+)
+
+if TYPE_CHECKING:
+    from symnets.native._program import Program
+
+
+def convolve(
+    program: "Program",
+    features: Matrix,
+    filters: Matrix,
+    lengths: Matrix,
+    kind: Matrix | None,
+    plan: Plan,
+    table: RadialTable,
+) -> Matrix:
+    """Sum over the edges of each receiver of senders' features ⊗ filters, weighted by splines of the length.
+
+    Args:
+        program: program to which the operations are appended.
+        features: rows of the senders.
+        filters: Y, a row for each edge.
+        lengths: of each edge in Å, at most those of the table.
+        kind: which of the table's sets of functions each edge has, if it has several.
+        plan: the tensor product.
+        table: one function for each weight of the plan.
+
+    Raises:
+        CannotLower: the table has several sets of functions, and the edges have no kinds.
+    """
+    if kind is None and table.n_kinds > 1:
+        raise CannotLower("a convolution with tables for each pair of elements, and edges without kinds")
+    if features.table is None and not _exchanges(program, features):
+        program.add(Exchange(features, "forward"))
+    kind = None if table.n_kinds == 1 else kind
+    operation = _Convolve(program, features, filters, lengths, kind, plan, table)
+    program.add(operation)
+    return operation.out
+
+
+def _exchanges(program: "Program", features: Matrix) -> bool:
+    """Whether ghosts have the features already, because another convolution reads them."""
+    return any(isinstance(step, Exchange) and step.matrix is features for step in program.operations)
+
+
+class _Convolve(Operation):
+    """out_i = Σ_{edges j -> i} x_j ⊗_{w(r)} Y, see `convolve`."""
+
+    over = "receivers"
+
+    def __init__(
+        self,
+        program: "Program",
+        features: Matrix,
+        filters: Matrix,
+        lengths: Matrix,
+        kind: Matrix | None,
+        plan: Plan,
+        table: RadialTable,
+    ) -> None:
+        self.plan, self.features, self.filters, self.lengths = plan, features, filters, lengths
+        self.splines = _Splines(plan, table, kind)
+        differentiable = features.differentiable or filters.differentiable or lengths.differentiable
+        self.out = program.matrix("convolved", "atoms", plan.irreps_out.dim, differentiable=differentiable)
+        self.arguments = (
+            self.out,
+            features,
+            filters,
+            lengths,
+            program.sender,
+            program.start,
+            *self.splines.arguments,
+        )
+        self.writes = (self.out,)
+
+    @property
+    def key(self) -> Hashable:
+        return self.plan.key, self.splines.key
+
+    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
+        plan = self.plan
+        groups, weights = list(path_groups(plan)), WeightSplines(plan.weight_numel)
+        parts = [
+            write_node_part(module, plan, group, f"{name}_{k}", dtype, weights, TO_RECEIVERS)
+            for k, group in enumerate(groups)
+        ]
+        code = VectorCode(module, name, dtype, self.kinds, public=False)
+        out, features, filters, lengths, sender, start, *of_splines, low, high = code.arguments
+        weights.prepare(code)
+        with code.loop(low, high) as node:
+            row = code.row_pointer(out, node, plan.irreps_out.dim)
+            _fill_zeros(code, row, plan.irreps_out.dim)
+            with code.loop(code.load_int(start, node), code.load_int(start, code.add_int(node, 1))) as edge:
+                x = code.row_pointer(features, code.load_int(sender, edge), plan.irreps_in.dim)
+                y = code.row_pointer(filters, edge, plan.irreps_filter.dim)
+                weight = self.splines.at_edge(code, weights, lengths, of_splines, edge)
+                for part in parts:
+                    code.build.call(part, [row, x, y, *weight])
+        code.build.ret_void()
+        return code.function
+
+    def reverse(self, program: "Program") -> None:
+        g = program.cotangent(self.out)
+        assert g is not None
+        program.add(_Reverse(program, self, g))
+
+
+class _Splines:
+    """The table of a convolution's weights, and where its edges read it.
+
+    Args:
+        plan: the tensor product.
+        table: one function for each weight of the plan.
+        kind: which of the table's sets of functions each edge has; None for the first.
+    """
+
+    def __init__(self, plan: Plan, table: RadialTable, kind: Matrix | None) -> None:
+        self.inverse_step, self.rows_of_kind = 1 / table.step, table.n_knots + 2
+        values = table.table.detach().cpu().double().numpy()
+        self.arguments = (Constant(values), *(() if kind is None else (kind,)))
+
+    @property
+    def key(self) -> Hashable:
+        return self.inverse_step, self.rows_of_kind, len(self.arguments)
+
+    def at_edge(
+        self,
+        code: VectorCode,
+        weights: WeightSplines,
+        lengths: Value,
+        arguments: Iterable[Value],
+        edge: Value,
+    ) -> list[Value]:
+        """Row of the knot below the length of an edge, and the coefficients of the spline."""
+        table, *kind = arguments
+        first_row = ir.Constant(edge.type, 0)
+        if kind:
+            rows = ir.Constant(edge.type, self.rows_of_kind)
+            first_row = code.build.mul(code.load_int(kind[0], edge), rows)
+        length = code.load(code.offset(lengths, edge))
+        return weights.at_length(code, length, code.constant(self.inverse_step), table, first_row)
+
+
+class _Reverse(Operation):
+    """Cotangents of filters and lengths, and of the senders' features.
+
+    It visits the edges out of each atom, own or ghost, because an atom's features get cotangents from all of
+    them; if the features need no cotangents, it visits edges in their order, sorted by receiver.
+    """
+
+    def __init__(self, program: "Program", forward: _Convolve, g: Matrix) -> None:
+        self.forward, self.senders = forward, forward.features.differentiable
+        self.over = "senders" if self.senders else "edges"
+        d_filters, self.add_filters = program.add_cotangent(forward.filters)
+        d_lengths, self.add_lengths = program.add_cotangent(forward.lengths)
+        self.writes = (d_filters, d_lengths)
+        self.add_features = self.add_ghosts = False
+        if self.senders:
+            d_features, self.add_features = program.add_cotangent(forward.features)
+            # What other operations than these add to is in the rows of own atoms: ghosts only send.
+            reverses = [step for step in program.operations if isinstance(step, _Reverse)]
+            self.add_ghosts = any(d_features in step.writes for step in reverses)
+            self.writes = (d_features, *self.writes)
+        self.arguments = (
+            *self.writes,
+            g,
+            forward.features,
+            forward.filters,
+            forward.lengths,
+            program.sender,
+            program.receiver,
+            *((program.sender_order, program.sender_start, program.sizes) if self.senders else ()),
+            *forward.splines.arguments,
+        )
+
+    @property
+    def key(self) -> Hashable:
+        adds = self.add_features, self.add_ghosts, self.add_filters, self.add_lengths
+        return self.forward.key, self.senders, adds
+
+    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
+        plan, splines = self.forward.plan, self.forward.splines
+        weights = WeightSplines(plan.weight_numel)
+        parts = [
+            write_reverse_part(module, plan, group, f"{name}_{k}", dtype, weights, senders=self.senders)
+            for k, group in enumerate(path_groups(plan))
+        ]
+        code = VectorCode(module, name, dtype, self.kinds, public=False)
+        *tables, low, high = code.arguments
+        d_features = tables.pop(0) if self.senders else None
+        d_filters, d_lengths, g, features, filters, lengths, sender, receiver, *tables = tables
+        order, start, sizes = (tables.pop(0) for _ in range(3)) if self.senders else (None, None, None)
+        columns = plan.irreps_filter.dim
+        register = code.allocate(code.width)
+        weights.prepare(code)
+
+        def at_edge(edge: Value, rows: list[Value], x: Value) -> None:
+            d_y = code.row_pointer(d_filters, edge, columns)
+            if not self.add_filters:
+                for b in range(columns):
+                    code.store(code.constant(0.0), code.offset(d_y, b))
+            code.store(code.constant(0.0, code.width), register, code.width)
+            g_row = code.row_pointer(g, code.load_int(receiver, edge), plan.irreps_out.dim)
+            y = code.row_pointer(filters, edge, columns)
+            weight = splines.at_edge(code, weights, lengths, tables, edge)
+            for part in parts:
+                code.build.call(part, [*rows, d_y, register, g_row, x, y, *weight])
+            place, total = code.offset(d_lengths, edge), code.sum_lanes(register)
+            code.add_to(place, total, 1) if self.add_lengths else code.store(total, place)
+
+        if self.senders:
+            n_local = code.load_int(sizes, low.type(0))
+            with code.loop(low, high) as node:
+                row, x = (
+                    code.row_pointer(table, node, plan.irreps_in.dim) for table in (d_features, features)
+                )
+                if not self.add_features:
+                    _fill_zeros(code, row, width)
+                elif not self.add_ghosts:
+                    with code.build.if_then(code.build.icmp_signed(">=", node, n_local)):
+                        _fill_zeros(code, row, width)
+                bounds = [code.load_int(start, code.add_int(node, k)) for k in (0, 1)]
+                with code.loop(*bounds) as position:
+                    at_edge(code.load_int(order, position), [row], x)
+        else:
+            with code.loop(low, high) as edge:
+                at_edge(edge, [], code.row_pointer(features, code.load_int(sender, edge), plan.irreps_in.dim))
+        code.build.ret_void()
+        return code.function
+
+
+def _fill_zeros(code: VectorCode, row: Value, columns: int) -> None:
+    """Set a row to zero."""
+    code.for_channels(
+        columns, lambda first, lanes: code.store(code.constant(0.0, lanes), code.offset(row, first), lanes)
+    )
