@@ -106,11 +106,11 @@ class WithZBL(nn.Module):
         """Energy of each atom of a native program.
 
         Raises:
-            CannotLower: the envelope's order is no positive integer, or the energy model has no native code.
+            CannotLower: the envelope's order is 0, or the energy model has no native code.
         """
-        if self.order != int(self.order) or self.order < 1:
+        if self.order < 1:
             raise CannotLower(f"an envelope of order {self.order}")
-        law = Screening(self.scale * self.coulomb, _AMPLITUDES, self.decays, int(self.order))
+        law = Screening(self.scale * self.coulomb, _AMPLITUDES, self.decays, self.order)
         inverse_lengths = [z**self.exponent / self.length for z in self.species]
         radii = [float(covalent_radii[z]) for z in self.species]
         repulsion = Repulsion(program, law, self.species, inverse_lengths, radii)

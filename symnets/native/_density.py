@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
 
-from symnets.native._operation import Constant, Matrix, Operation
+from symnets.native._operation import CannotLower, Constant, Matrix, Operation
 from symnets.ops import I64, Value, VectorCode
 
 if TYPE_CHECKING:
@@ -24,14 +24,23 @@ class SumOfSplines(Operation):
 
     Attributes:
         out: ρ, (atoms, 1).
+
+    Raises:
+        CannotLower: the table ends before the cutoff, or depends on kinds, and there are none.
     """
 
     over = "receivers"
 
     def __init__(self, program: "Program", table: "RadialTable", length: Matrix, kind: Matrix | None) -> None:
         assert table.n_functions == 1, table.n_functions
+        if table.cutoff < program.cutoff:
+            raise CannotLower(f"a table that ends at {table.cutoff} Å, before the cutoff {program.cutoff} Å")
+        if kind is None and table.n_kinds > 1:
+            raise CannotLower("a density with tables for each pair of elements, and edges without kinds")
+        kind = None if table.n_kinds == 1 else kind
         self.rows, self.step = table.n_knots + 2, table.step
-        self.table, self.length, self.kind = Constant(table.table.double().numpy()), length, kind
+        self.table = Constant(table.table.detach().cpu().double().numpy())
+        self.length, self.kind = length, kind
         self.out = program.matrix("density", "atoms", 1)
         self.arguments = (self.out, length, self.table, program.start, *(() if kind is None else (kind,)))
         self.writes = (self.out,)
