@@ -129,15 +129,17 @@ def find_headers(include: Path | None) -> Headers:
         if match:
             version = datetime.strptime(match[1], "%d %b %Y")
             return Headers(folder, int(f"{version:%Y%m%d}"), ())
-    for parent in list(folder.parents)[:3]:  # an installation: lammps.pc is beside the headers
-        for file in (parent / "pkgconfig" / "lammps.pc", parent / "lib" / "pkgconfig" / "lammps.pc"):
-            if file.is_file():
-                text = file.read_text("utf-8")
-                match = re.search(r"^Version:\s*(\S+)", text, re.MULTILINE)
-                if match:
-                    return Headers(folder, _date(match[1]), tuple(re.findall(r"-D\S+", text)))
+    for parent in list(folder.parents)[:3]:  # an installation: liblammps.pc is not far from the headers
+        for file in (
+            *parent.glob("pkgconfig/liblammps*.pc"),
+            *parent.glob("lib*/**/pkgconfig/liblammps*.pc"),
+        ):
+            lines = dict(re.findall(r"^(\w+):\s*(.*)$", file.read_text("utf-8"), re.MULTILINE))
+            if "Version" in lines:
+                flags = re.findall(r"-D\S+", lines.get("Cflags", ""))
+                return Headers(folder, _date(lines["Version"]), tuple(flags))
     raise ValueError(
-        f"{folder}: the release of LAMMPS is unknown, since neither version.h nor pkgconfig/lammps.pc "
+        f"{folder}: the release of LAMMPS is unknown, since neither version.h nor pkgconfig/liblammps.pc "
         f"was found; {advice}"
     )
 

@@ -180,7 +180,7 @@ def test_minimisation_lowers_the_forces(lammps, toy, tmp_path):
     commands = RUN + "minimize 0 1e-3 200 400\n" + ENERGY
     got = lammps.frames(tmp_path, crystal(2), f"symnets {toy}", "* * C Cu", commands, every=1, ranks=2)
     assert got.energies[1] < got.energies[0]
-    assert np.linalg.norm(got.forces) < 1e-3
+    assert np.abs(got.forces).max() < 1e-3  # eV/Å; more than 1 at first
 
 
 def test_constant_pressure_conserves_the_enthalpy(lammps, toy, tmp_path):
@@ -210,7 +210,7 @@ def test_constant_pressure_conserves_the_enthalpy(lammps, toy, tmp_path):
         ("", {"coeff": "* * C Ag"}, "Ag is not an element of the symnets model, which knows C Cu"),
         ("", {"coeff": "* * C Xx"}, "Xx is not an element of the symnets model, which knows C Cu"),
         ("", {"coeff": "* * C"}, "the element of each of the 2 atom types"),
-        ("", {"coeff": "1 2 C Cu"}, "the element of each of the 2 atom types"),
+        ("", {"coeff": "1 2 C Cu"}, "Pair_coeff must start with * * for pair style symnets"),
         ("", {"coeff": "* * C NULL"}, "All pair coeffs are not set"),
         ("", {"newton": "off"}, "requires newton pair on"),
         ("", {"units": "real"}, "use units metal, not real"),

