@@ -54,3 +54,11 @@ class Compile:
             soft_wrap=True,
             highlight=False,
         )
+        reason = compiled.why_not_native
+        Console().print(
+            "on the CPU it is one call of native code"
+            if reason is None
+            else f"it is computed through torch, without native code: {reason}",
+            soft_wrap=True,
+            highlight=False,
+        )

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from symnets.data import AtomGraph
 from symnets.device import on_device
 from symnets.models._graph_network import energy_and_features
+from symnets.models._native_model import NativeModel
+from symnets.native import NativeProgram
 from symnets.nn import tabulate
 
 T = TypeVar("T")
@@ -134,9 +136,17 @@ class Compiled(ForceField):
     Predictions are the same up to the error of cubic splines. It cannot be trained.
     `symnets.simulate.compile` chooses the number of knots by the error.
 
+    On the CPU, in float32 and float64, its forward method is one call of machine code (`NativeProgram`) that
+    is made at the first call, if all its layers have such code. Else it is computed through torch, with equal
+    results up to rounding: on other devices, in other dtypes, within transforms of torch.func, if hooks are
+    registered, and always if the environment variable SYMNETS_NATIVE is 0. `why_not_native` has the reason.
+
     Args:
         energy_model: trained model with `symnets.nn.Convolution` layers; it is copied.
         n_knots: intervals of each table between 0 and the cutoff.
+
+    Attributes:
+        use_native: whether native code may be used, true by default.
     """
 
     def __init__(self, energy_model: nn.Module, n_knots: int) -> None:
@@ -145,11 +155,38 @@ class Compiled(ForceField):
         super().__init__(twin)
         self.config = {"energy_model": energy_model, "n_knots": n_knots}
         self.n_knots = n_knots
+        self.use_native = True
+        self._native = NativeModel()
         self.eval().requires_grad_(False)
+
+    def forward(self, graph: AtomGraph) -> EnergyForces:
+        """Energy, forces and stress of every structure of the batch."""
+        self._check_dtype(graph)
+        if self.use_native and (found := self._native.energies(self, graph)) is not None:
+            return EnergyForces(*found)
+        return super().forward(graph)
+
+    @property
+    def native(self) -> NativeProgram | None:
+        """The native program of the present weights, which is made if there is none yet; None without one."""
+        return self._native.program(self, changed=True) if self.use_native else None
+
+    @property
+    def why_not_native(self) -> str | None:
+        """Reason why the force field is computed through torch; None if it is one native call."""
+        if not self.use_native:
+            return "use_native is false"
+        return None if self.native is not None else self._native.why_not
 
     def train(self, mode: bool = True) -> "Compiled":
         """Set evaluation mode; training mode is an error."""
         if mode:
             raise ValueError("a compiled model cannot be trained: its tables are fixed; train the original")
         super().train(False)
+        return self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Compiled":
+        """Move to another device or dtype; the native program is made again when it is needed."""
+        self._native = NativeModel()
+        super()._apply(fn, recurse)
         return self

@@ -1,7 +1,8 @@
 """Lowering: the forward methods of a model, run on matrices of a program in place of tensors."""
 
+import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ class Lowered:
         if isinstance(value, torch.Tensor):
             return Table(self._program, value)
         if isinstance(value, types.MethodType) and value.__self__ is self._module:
-            return types.MethodType(value.__func__, self)
+            return types.MethodType(_unchecked(value.__func__), self)
         return value
 
     def __iter__(self) -> Iterator[Any]:
@@ -48,11 +49,20 @@ class Lowered:
 
     def __call__(self, *arguments: Any) -> Any:
         module = self._module
-        if (lower := getattr(type(module), "lower", None)) is not None:
-            return lower(module, self._program, *arguments)
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+            raise CannotLower(f"a {type(module).__name__} with hooks, or with a forward method of its own")
+        # The method that is nearest in the order of inheritance: a subclass may have another forward.
+        cls = next(cls for cls in type(module).__mro__ if {"lower", "forward"} & vars(cls).keys())
+        if "lower" in vars(cls):
+            return module.lower(self._program, *arguments)  # pyright: ignore[reportCallIssue]
         if type(module).__module__.startswith("torch.") and not isinstance(module, nn.Sequential):
             raise CannotLower(f"{type(module).__name__} has no native code")
-        return type(module).forward(self, *arguments)  # pyright: ignore[reportArgumentType]
+        return _unchecked(type(module).forward)(self, *arguments)
+
+
+def _unchecked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function without decorators, such as checks of annotations, which matrices would not pass."""
+    return inspect.unwrap(function)
 
 
 class Table:
@@ -96,7 +106,10 @@ def energy_program(model: nn.Module) -> Program:
         CannotLower: a layer has no native code.
     """
     program = Program(len(model.species), float(model.cutoff))  # pyright: ignore
-    energy = lower(program, model, LoweredGraph(program))
+    try:
+        energy = lower(program, model, LoweredGraph(program))
+    except (AttributeError, TypeError) as error:  # a forward method that does more than matrices can
+        raise CannotLower(f"{type(model).__name__}: {error}") from error
     if not isinstance(energy, Matrix) or energy.kind != "d" or energy.columns != 1:
         raise CannotLower(f"{type(model).__name__} does not give one energy for each atom")
     program.finish(energy)

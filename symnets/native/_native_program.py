@@ -1,5 +1,7 @@
 """NativeProgram: a program as one machine-code function in this process."""
 
+import hashlib
+import weakref
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +14,10 @@ from symnets.threads import call_in_threads, thread_counter
 
 SMALL = 1500
 """Number of edges below which one thread is faster."""
+
+
+_in_use: weakref.WeakValueDictionary[bytes, CompiledModule] = weakref.WeakValueDictionary()
+"""Machine code in use, by the hash of its text; programs that differ in weights alone share it."""
 
 
 class AtomEnergies(NamedTuple):
@@ -40,10 +46,14 @@ class NativeProgram:
         self.dtype = dtype
         self.layout = Layout(program, {*external(program), program.sizes, program.error}, REALS[dtype][1])
         constants = Constants(program, dtype)
-        self._constants = _aligned(len(constants.bytes))
-        self._constants[:] = np.frombuffer(constants.bytes, dtype=np.uint8)
+        self.constants = _aligned(len(constants.bytes))
+        self.constants[:] = np.frombuffer(constants.bytes, dtype=np.uint8)
         module = program_module(program, self.layout, constants, dtype)
-        self.compiled = CompiledModule(module, {"entry": "i"})
+        key = hashlib.sha256(str(module).encode()).digest()
+        compiled = _in_use.get(key)
+        if compiled is None:
+            compiled = _in_use[key] = CompiledModule(module, {"entry": "i"})
+        self.compiled = compiled
         self._arena = _aligned(0)
 
     def __copy__(self) -> "NativeProgram":
@@ -75,40 +85,91 @@ class NativeProgram:
         Raises:
             ValueError: two atoms at the same place, or an edge that is not finite or longer than the cutoff.
         """
-        n_atoms, n_edges = len(species), len(sender)
-        arrays = {
-            Slot.SPECIES: np.ascontiguousarray(species, dtype=np.int64),
-            Slot.SENDER: np.ascontiguousarray(sender, dtype=np.int64),
-            Slot.RECEIVER: np.ascontiguousarray(receiver, dtype=np.int64),
-            Slot.VECTORS: np.ascontiguousarray(vectors, dtype=np.float64),
-        }
-        own = n_atoms if n_own is None else n_own
-        energy, forces, virials = np.empty(own), np.empty((n_atoms, 3)), np.empty((n_atoms, 3, 3))
-        arrays |= {Slot.ENERGY: energy, Slot.FORCES: forces, Slot.VIRIALS: virials}
+        bound = BoundProgram(
+            self,
+            np.ascontiguousarray(species, dtype=np.int64),
+            np.ascontiguousarray(sender, dtype=np.int64),
+            np.ascontiguousarray(receiver, dtype=np.int64),
+            np.ascontiguousarray(vectors, dtype=np.float64),
+            n_own=n_own,
+            exchange=exchange,
+        )
+        return bound(len(sender))
+
+    def arena(self, n_atoms: int, n_edges: int) -> np.ndarray:
+        """Memory for intermediate results, at least as much as these numbers need."""
         needed = self.layout.bytes(n_atoms, n_edges)
         if self._arena.nbytes < needed:
             self._arena = _aligned(needed + needed // 4)
-        slots = np.zeros(N_SLOTS, dtype=np.int64)
-        slots[: Slot.THREADS + 1] = (
-            own,
-            n_atoms,
-            n_edges,
-            self._constants.ctypes.data,
-            self._arena.ctypes.data,
-            1,
-        )
+        return self._arena
+
+
+class BoundProgram:
+    """A native program with its arrays, for many calls with other numbers in them, as in molecular dynamics.
+
+    A call allocates nothing. Its result is overwritten by the next.
+
+    Args:
+        program: the program. Its memory is used, so that calls cannot overlap with others of this object.
+        species: index of the species of each atom, from 0; int64 as all integers, and contiguous as all
+            arrays.
+        sender, receiver: atoms of each edge; there may be more of them than a call uses.
+        vectors: from receiver to sender in Å, float64, (edges, 3).
+        n_own: number of own atoms; all by default.
+        exchange: addresses of the functions forward and reverse, and of their context, see `Exchange`.
+    """
+
+    def __init__(
+        self,
+        program: NativeProgram,
+        species: np.ndarray,
+        sender: np.ndarray,
+        receiver: np.ndarray,
+        vectors: np.ndarray,
+        *,
+        n_own: int | None = None,
+        exchange: tuple[int, int, int] = (0, 0, 0),
+    ) -> None:
+        self.program, self._size = program, (len(species), len(sender))
+        n_atoms, own = len(species), len(species) if n_own is None else n_own
+        self.result = AtomEnergies(np.empty(own), np.empty((n_atoms, 3)), np.empty((n_atoms, 3, 3)))
+        self._arena = program.arena(*self._size)
+        self._arrays = {
+            Slot.SPECIES: species,
+            Slot.SENDER: sender,
+            Slot.RECEIVER: receiver,
+            Slot.VECTORS: vectors,
+            Slot.ENERGY: self.result.energy,
+            Slot.FORCES: self.result.forces,
+            Slot.VIRIALS: self.result.virials,
+            Slot.WEIGHTS: program.constants,
+            Slot.ARENA: self._arena,
+        }
+        self._slots = slots = np.zeros(N_SLOTS, dtype=np.int64)
+        slots[Slot.LOCAL], slots[Slot.TOTAL], slots[Slot.THREADS] = own, n_atoms, 1
         slots[[Slot.FORWARD, Slot.REVERSE, Slot.CONTEXT]] = exchange
-        for slot, array in arrays.items():
+        for slot, array in self._arrays.items():
             slots[slot] = array.ctypes.data
-        entry = self.compiled.functions["entry"]
-        if n_edges > SMALL and (counter := thread_counter()):
-            slots[Slot.COUNT_THREADS] = counter
-            call_in_threads(entry, slots.ctypes.data)
+        self._address, self._entry = slots.ctypes.data, program.compiled.functions["entry"]
+
+    def __call__(self, n_edges: int) -> AtomEnergies:
+        """Result for the first `n_edges` edges, in the same arrays at each call.
+
+        Raises:
+            ValueError: two atoms at the same place, or an edge that is not finite or longer than the cutoff.
+        """
+        slots = self._slots
+        slots[Slot.ENTERED :] = 0
+        slots[Slot.ERROR], slots[Slot.EDGES] = 0, n_edges
+        counter = thread_counter() if n_edges > SMALL else 0
+        slots[Slot.COUNT_THREADS] = counter
+        if counter:
+            call_in_threads(self._entry, self._address)
         else:
-            entry(slots.ctypes.data)
+            self._entry(self._address)
         if slots[Slot.ERROR]:
             raise ValueError(ERRORS[int(slots[Slot.ERROR])])
-        return AtomEnergies(energy, forces, virials)
+        return self.result
 
 
 def _aligned(n_bytes: int) -> np.ndarray:

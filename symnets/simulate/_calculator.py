@@ -14,7 +14,8 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from symnets.data import AtomGraph
 from symnets.device import on_device, usable_device
-from symnets.models import ForceField, TensorModel
+from symnets.models import Compiled, ForceField, TensorModel
+from symnets.simulate._native_steps import NativeSteps, Volumes, voigt
 from symnets.simulate._skin import SkinnedNeighbors
 
 
@@ -26,7 +27,9 @@ class SymnetsCalculator(Calculator):
     sign: (1/V) dE/dstrain). A `TensorModel` with an output of the kind dipole or charges gives `dipole` (e·Å)
     or `charges` (e), for the charge `atoms.info["charge"]` of the structure, zero by default; all other
     outputs under their own names, in the units of the training data, by `get_property(name, atoms)`; and the
-    results above only if it has energies.
+    results above only if it has energies. The native program of a `Compiled` force field gives `stresses`,
+    too, in eV/Å³ (atoms, 6): the symmetrised share of each atom in dE/dstrain, divided by the volume. Their
+    sum is the stress.
 
     Args:
         model: a force field or tensor model, the path of a saved one, or the name of a published one, see
@@ -50,7 +53,14 @@ class SymnetsCalculator(Calculator):
             atoms.get_forces()
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
+    implemented_properties: ClassVar[list[str]] = [
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+        "stresses",
+    ]
 
     def __init__(
         self,
@@ -83,6 +93,11 @@ class SymnetsCalculator(Calculator):
         weights = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
         self.dtype = dtype or (weights[0] if weights else torch.get_default_dtype())
         self.neighbors = SkinnedNeighbors(self.model.cutoff, skin, device=self.device)
+        force_field = self._force_field
+        self._native = NativeSteps(force_field, self.neighbors) if type(force_field) is Compiled else None
+        self._volume = Volumes()
+        self._virials: np.ndarray | None = None
+        self._last: Atoms | None = None
 
     def calculate(
         self,
@@ -91,13 +106,16 @@ class SymnetsCalculator(Calculator):
         system_changes: Sequence[str] = all_changes,
     ) -> None:
         """Compute energy and all that follows from it in one pass; or tensors if asked for."""
-        super().calculate(atoms, properties, system_changes)
+        if atoms is not None:
+            self.atoms = self._last = self._copied(atoms)
         assert isinstance(self.atoms, Atoms)
-        self._check(self.atoms)
         if system_changes:
             self.results = {}
         wanted = {name: self.tensors[name] for name in properties if name in self.tensors}
-        force_field = self.model if isinstance(self.model, ForceField) else self.model.force_field
+        if not wanted and self._calculated_natively(self.atoms, properties):
+            return
+        self._check(self.atoms)
+        self._virials, force_field = None, self._force_field
         with on_device(self.device):
             graph = self._graph(self.atoms)
             if wanted and isinstance(self.model, TensorModel):
@@ -121,6 +139,54 @@ class SymnetsCalculator(Calculator):
         if prediction.stress is not None:
             stress = prediction.stress[0].double().numpy(force=True)
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """Changes since the last calculation, as ASE finds them, but in a few microseconds in dynamics."""
+        last = self.atoms
+        if not isinstance(last, Atoms) or last.positions.shape != atoms.positions.shape:
+            return super().check_state(atoms, tol)
+        charges = {"initial_charges", "initial_magmoms"}
+        if not _same_cell(last, atoms) or charges & (last.arrays.keys() | atoms.arrays.keys()):
+            return super().check_state(atoms, tol)
+        if last.positions.tobytes() == atoms.positions.tobytes():
+            return []
+        moved = (np.abs(last.positions - atoms.positions) > tol).any()
+        return ["positions"] if moved else super().check_state(atoms, tol)
+
+    def _copied(self, atoms: Atoms) -> Atoms:
+        """Copy of the atoms; in dynamics it shares all but the arrays with the last copy."""
+        last = self._last
+        if last is None or atoms.constraints or atoms.info or last.info or not _same_cell(last, atoms):
+            return atoms.copy()
+        twin = copy.copy(last)
+        twin.arrays = {name: array.copy() for name, array in atoms.arrays.items()}
+        return twin
+
+    @property
+    def _force_field(self) -> ForceField | None:
+        return self.model if isinstance(self.model, ForceField) else self.model.force_field
+
+    def _calculated_natively(self, atoms: Atoms, properties: Sequence[str]) -> bool:
+        """Compute all results with the native program, if there is one."""
+        if self._native is None:
+            return False
+        if self._virials is None or "energy" not in self.results:
+            found = self._native(atoms, self._check)
+            if found is None:
+                return False
+            energy = float(found.energy.sum())
+            self._virials = found.virials
+            self.results |= {
+                "energy": energy,
+                "free_energy": energy,
+                "energies": found.energy.copy(),
+                "forces": found.forces.copy(),
+            }
+            if (volume := self._volume(atoms)) is not None:
+                self.results["stress"] = voigt(found.virials.sum(axis=0), volume)
+        if "stresses" in properties and (volume := self._volume(atoms)) is not None:
+            self.results["stresses"] = voigt(self._virials, volume)
+        return True
 
     def structure_tensors(self, atoms: Atoms) -> list[str]:
         """Names of the properties that are tensors of a structure, such as `dipole`, where they are defined.
@@ -177,6 +243,15 @@ class SymnetsCalculator(Calculator):
             edge_index=edge_index,
             edge_shift=edge_shift.to(self.dtype),
         )
+
+
+def _same_cell(a: Atoms, b: Atoms) -> bool:
+    """Whether two structures have the same elements, cell and periodicity, bit by bit."""
+    return (
+        a.numbers.tobytes() == b.numbers.tobytes()
+        and a.cell.array.tobytes() == b.cell.array.tobytes()
+        and a.pbc.tobytes() == b.pbc.tobytes()
+    )
 
 
 def _loaded(

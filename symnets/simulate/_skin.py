@@ -1,5 +1,6 @@
 """Neighbour list with a skin (Verlet list): rebuilt only when needed, exact at every call."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symnets.data import MIN_SEPARATION, centered, near_origin, neighbors
+from symnets.native import EdgeFilter
 
 
 class Placement(NamedTuple):
@@ -29,9 +31,11 @@ class _Build(NamedTuple):
     pbc: np.ndarray
     cell: np.ndarray
     wrap: np.ndarray
-    pos: np.ndarray
+    positions: np.ndarray
     edge_index: Tensor
     edge_shift: Tensor
+    edges: EdgeFilter
+    """Of the positions as they are given, not wrapped."""
 
 
 class SkinnedNeighbors:
@@ -73,33 +77,63 @@ class SkinnedNeighbors:
         Raises:
             ValueError: two atoms at the same position, or input that `symnets.data.neighbors` refuses.
         """
-        build = self._build
-        if build is None or not self._covers(build, atoms):
-            build = self._build = self._rebuilt(atoms)
+        build = self._current(atoms)
         pos = torch.from_numpy(centered(atoms.positions, atoms.cell.array, build.wrap)).to(self.device)
         cell = torch.from_numpy(atoms.cell.array.copy()).to(self.device)
         sender, receiver = build.edge_index
         distance = (pos[sender] - pos[receiver] + build.edge_shift @ cell).norm(dim=1)
-        if len(distance) and distance.min() < MIN_SEPARATION:
-            pair = sorted(build.edge_index[:, distance.argmin()].tolist())
-            apart = f"({distance.min():.2g} Å apart)"
-            raise ValueError(f"positions: atoms {pair[0]} and {pair[1]} are at the same place {apart}")
+        if len(distance):
+            _check_closest(float(distance.min()), build.edge_index[:, distance.argmin()].tolist())
         near = distance < self.cutoff
         return Placement(pos, build.edge_index[:, near], build.edge_shift[near])
 
+    def edges(
+        self, atoms: Atoms, before_build: Callable[[Atoms], None] | None = None
+    ) -> tuple[EdgeFilter, int]:
+        """Edges of the atoms as arrays on the CPU, and their number, without building a graph.
+
+        Args:
+            atoms: the atoms.
+            before_build: called before a new list is built, to check the atoms. As long as the list has every
+                edge, positions and cell are finite and the elements are those of the last build.
+
+        Returns:
+            arrays in which the next call writes its own edges, until a new list is built.
+
+        Raises:
+            ValueError: two atoms at the same position, or input that `symnets.data.neighbors` refuses.
+        """
+        edges = self._current(atoms, before_build).edges
+        np.copyto(edges.positions, atoms.positions)
+        np.copyto(edges.cells[0], atoms.cell.array)
+        n_edges = edges()
+        if edges.shortest < MIN_SEPARATION:
+            _check_closest(edges.shortest, edges.closest)
+        return edges, n_edges
+
+    def _current(self, atoms: Atoms, before_build: Callable[[Atoms], None] | None = None) -> _Build:
+        """The list of these atoms, rebuilt if needed."""
+        build = self._build
+        if build is None or not self._covers(build, atoms):
+            if before_build is not None:
+                before_build(atoms)
+            build = self._build = self._rebuilt(atoms)
+        return build
+
     def _covers(self, build: _Build, atoms: Atoms) -> bool:
         """Whether the list still has every edge of these atoms."""
-        if not (np.array_equal(build.numbers, atoms.numbers) and np.array_equal(build.pbc, atoms.pbc)):
+        if not (_equal(build.numbers, atoms.numbers) and _equal(build.pbc, atoms.pbc)):
             return False
-        reach, before, cell = self.cutoff + self.skin, build.pos, atoms.cell.array
-        if not np.array_equal(build.cell, cell):
-            if np.linalg.matrix_rank(build.cell) < 3:
+        reach, before, cell = self.cutoff + self.skin, build.positions, atoms.cell.array
+        if not _equal(build.cell, cell):
+            if not np.isfinite(cell).all() or np.linalg.matrix_rank(build.cell) < 3:
                 return False
             deformation = np.linalg.solve(build.cell, cell)
-            reach = reach * np.linalg.svd(deformation, compute_uv=False).min()
+            reach = reach * float(np.linalg.svd(deformation, compute_uv=False).min())
             before = before @ deformation
-        displacement = centered(atoms.positions, cell, build.wrap) - before
-        return bool(reach - 2 * np.linalg.norm(displacement, axis=1).max() >= self.cutoff)
+        np.copyto(build.edges.reference, before)
+        np.copyto(build.edges.positions, atoms.positions)
+        return reach - 2 * build.edges.displacement() >= self.cutoff
 
     def _rebuilt(self, atoms: Atoms) -> _Build:
         cell, pbc = atoms.cell.array.copy(), atoms.pbc.copy()
@@ -108,12 +142,29 @@ class SkinnedNeighbors:
             torch.from_numpy(pos), torch.from_numpy(cell), torch.from_numpy(pbc), self.cutoff + self.skin
         )
         self.n_builds += 1
+        images = edge_shift.numpy() - wrap[edge_index[0]] + wrap[edge_index[1]]
+        edges = EdgeFilter(edge_index.numpy(), images, np.zeros(len(pos), dtype=np.int64), 1, self.cutoff)
         return _Build(
             atoms.numbers.copy(),
             pbc,
             cell,
             wrap,
-            pos,
+            atoms.positions.astype(np.float64),
             edge_index.to(self.device),
             edge_shift.to(self.device, torch.float64),
+            edges,
+        )
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether small arrays are equal, faster than `np.array_equal` where they are so bit by bit."""
+    return (a.dtype == b.dtype and a.tobytes() == b.tobytes()) or np.array_equal(a, b)
+
+
+def _check_closest(distance: float, pair: Sequence[int]) -> None:
+    """Raise ValueError if the two closest atoms are at the same place."""
+    if distance < MIN_SEPARATION:
+        first, second = sorted(pair)
+        raise ValueError(
+            f"positions: atoms {first} and {second} are at the same place ({distance:.2g} Å apart)"
         )
