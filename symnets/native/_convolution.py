@@ -233,10 +233,10 @@ class _Reverse(Operation):
                     code.row_pointer(table, node, plan.irreps_in.dim) for table in (d_features, features)
                 )
                 if not self.add_features:
-                    _fill_zeros(code, row, width)
+                    _fill_zeros(code, row, plan.irreps_in.dim)
                 elif not self.add_ghosts:
                     with code.build.if_then(code.build.icmp_signed(">=", node, n_local)):
-                        _fill_zeros(code, row, width)
+                        _fill_zeros(code, row, plan.irreps_in.dim)
                 bounds = [code.load_int(start, code.add_int(node, k)) for k in (0, 1)]
                 with code.loop(*bounds) as position:
                     at_edge(code.load_int(order, position), [row], x)

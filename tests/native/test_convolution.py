@@ -9,8 +9,8 @@ import pytest
 import torch
 from e3nn import o3
 
+from symnets import nn
 from symnets.native import CannotLower, Matrix, Program, lower
-from symnets.nn import Convolution
 from symnets.nn._convolution import TabulatedConvolution
 from symnets.ops import RadialTable
 from tests.native.programs import (
@@ -27,7 +27,7 @@ CUTOFF, HARMONICS = 5.0, "0e+1o+2e"
 
 def convolution(irreps_in: str, targets: str, *, n_kinds: int = 1, seed: int = 0) -> TabulatedConvolution:
     """A layer with tables of sines; its conversion to tables is tested elsewhere."""
-    exact = Convolution(irreps_in, HARMONICS, targets, n_basis=1, radial_hidden=[], mean_neighbors=1.0)
+    exact = nn.Convolution(irreps_in, HARMONICS, targets, n_basis=1, radial_hidden=[], mean_neighbors=1.0)
     k = torch.arange(1, exact.product.weight_numel + 1, dtype=torch.float64) / (5 + seed)
     kinds = [lambda r, n=n: torch.sin(k * (r[:, None] + n)) for n in range(n_kinds)]
     return TabulatedConvolution(exact, RadialTable(kinds, CUTOFF, 7, dtype=torch.float64))
@@ -65,8 +65,7 @@ def twin(layer: TabulatedConvolution, edges: Edges, owner: np.ndarray | None = N
         edge_index[0] = torch.from_numpy(owner)[edge_index[0]]
 
     def evaluate(x, y, r, *kind):
-        of_edges = SimpleNamespace(basis=r, filters=y, pair=None, kind=kind[0][:, 0] if kind else None)
-        return layer(x, of_edges, edge_index)  # type: ignore[arg-type]
+        return layer(x, nn.Edges(r, y, kind=kind[0][:, 0] if kind else None), edge_index)
 
     return evaluate
 
