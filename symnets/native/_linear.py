@@ -199,7 +199,6 @@ class _Rows:
         self, code: VectorCode, operation: LinearMap, pointers: Mapping[Matrix | Constant, Value]
     ) -> None:
         self.code, self.dtype = code, "float64" if code.size == 8 else "float32"
-        self.height = TILE_ROWS[self.dtype]
         b, x, out, initial = code.build, operation.x, operation.out, operation.initial
         self.x, self.x_columns = b.ptrtoint(pointers[x], I64), x.columns
         self.out, self.out_columns = b.ptrtoint(pointers[out], I64), out.columns
@@ -208,9 +207,9 @@ class _Rows:
         counts = [sum(term.target == n for term in operation.terms) for n in range(len(operation.targets))]
         n_terms = max(counts, default=0) + 1
         self.lengths = b.alloca(I64, n_terms)
-        self.rows = b.alloca(I64, n_terms * self.height)
-        self.outputs = b.alloca(I64, self.height)
-        self.initials = b.alloca(I64, self.height) if initial not in (None, out) else self.outputs
+        self.rows = b.alloca(I64, n_terms * TILE_ROWS)
+        self.outputs = b.alloca(I64, TILE_ROWS)
+        self.initials = b.alloca(I64, TILE_ROWS) if initial not in (None, out) else self.outputs
         one = code.allocate(1)
         code.store(code.constant(1.0), one)
         self.one = b.ptrtoint(one, I64)
@@ -246,8 +245,8 @@ class _Rows:
         b.position_at_end(body)
         # Rows of a tile are components of one node or of several. The last two tiles are equally high.
         half = b.ashr(code.add_int(left, 1), I64(1))
-        n_rows = b.select(b.icmp_signed(">", left, I64(self.height)), half, left)
-        n_rows = b.select(b.icmp_signed(">=", left, I64(2 * self.height)), I64(self.height), n_rows)
+        n_rows = b.select(b.icmp_signed(">", left, I64(TILE_ROWS)), half, left)
+        n_rows = b.select(b.icmp_signed(">=", left, I64(2 * TILE_ROWS)), I64(TILE_ROWS), n_rows)
         with code.loop(I64(0), n_rows) as r:
             index = b.add(row, r)
             node = b.udiv(index, I64(target.dim))
@@ -256,9 +255,9 @@ class _Rows:
                 node = code.load_int(order, node)
             for t, source in enumerate(sources):
                 address = self._address(self.x, node, self.x_columns, component, source)
-                code.store_int(address, self.rows, code.add_int(r, t * self.height))
+                code.store_int(address, self.rows, code.add_int(r, t * TILE_ROWS))
             if biased:
-                code.store_int(self.one, self.rows, code.add_int(r, len(sources) * self.height))
+                code.store_int(self.one, self.rows, code.add_int(r, len(sources) * TILE_ROWS))
             address = self._address(self.out, node, self.out_columns, component, target)
             code.store_int(address, self.outputs, r)
             if self.initial is not None and self.initials is not self.outputs:

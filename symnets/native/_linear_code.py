@@ -10,9 +10,9 @@ from symnets.ops import I64, Value, VectorCode
 
 I32 = ir.IntType(32)
 PANEL = 16
-"""Columns of a matrix of weights that are stored together, and computed together."""
-TILE_ROWS = {"float32": 6, "float64": 3}
-"""Rows of a tile: with 16 columns, its sums fill 12 of the 16 registers of processors with AVX2."""
+"""Columns of a matrix of weights that are stored together."""
+TILE_ROWS = 6
+"""Rows of a tile: with columns of 64 bytes, its sums fill 12 of the 16 registers of processors with AVX2."""
 UNROLL = 4
 """Terms of a sum in one turn of its loop."""
 
@@ -59,10 +59,10 @@ def tile_function(module: ir.Module, dtype: str, columns: int) -> ir.Function:
     height, *arguments = code.arguments
     done = code.build.append_basic_block()
     switch = code.build.switch(height, done)
-    for rows in range(1, TILE_ROWS[dtype] + 1):
+    for rows in range(1, TILE_ROWS + 1):
         switch.add_case(I64(rows), code.build.append_basic_block())
         code.build.position_at_end(switch.cases[-1][1])
-        _Tile(code, rows, TILE_ROWS[dtype], arguments).write(bool(full), tail)
+        _Tile(code, rows, arguments).write(bool(full), tail)
         code.build.branch(done)
     code.build.position_at_end(done)
     code.build.ret_void()
@@ -72,8 +72,8 @@ def tile_function(module: ir.Module, dtype: str, columns: int) -> ir.Function:
 class _Tile:
     """Writer of the code of a tile with a given number of rows."""
 
-    def __init__(self, code: VectorCode, height: int, stride: int, arguments: Sequence[Value]) -> None:
-        self.code, self.height, self.stride = code, height, stride
+    def __init__(self, code: VectorCode, height: int, arguments: Sequence[Value]) -> None:
+        self.code, self.height = code, height
         (
             self.rows,
             self.lengths,
@@ -99,9 +99,22 @@ class _Tile:
 
     def _panel(self, weights: Value, first: Value, columns: int) -> Value:
         """Write the sums of a panel, and return the address of the weights of the next one."""
+        code, stride = self.code, lanes(columns)
+        if columns == 1:
+            after, sums = self._dots(weights)
+            self._store(sums, first, 1)
+            return after
+        after = weights
+        for start in range(0, columns, code.width):  # 8 columns of float64, or 16 of float32
+            end, sums = self._products(code.offset(weights, start), min(stride, code.width), stride)
+            after = code.offset(end, -start)
+            stored = min(columns - start, code.width)
+            self._store([self._narrow(value, stored) for value in sums], code.add_int(first, start), stored)
+        return after
+
+    def _store(self, sums: Sequence[Value], first: Value, columns: int) -> None:
+        """Write or add sums to columns of the output, from `first`."""
         code = self.code
-        weights, sums = self._dots(weights) if columns == 1 else self._products(weights, lanes(columns))
-        sums = [self._narrow(value, columns) for value in sums]
         places = [code.offset(self._pointer(self.outputs, I64(r)), first) for r in range(self.height)]
         with code.build.if_else(code.build.icmp_signed("!=", self.add, I64(0))) as (add, overwrite):
             with add:
@@ -111,20 +124,19 @@ class _Tile:
             with overwrite:
                 for value, place in zip(sums, places, strict=True):
                     code.store(value, place, columns)
-        return weights
 
-    def _products(self, weights: Value, width: int) -> tuple[Value, list[Value]]:
-        """Write the sums for columns side by side, with every number of a row in all lanes."""
+    def _products(self, weights: Value, width: int, stride: int) -> tuple[Value, list[Value]]:
+        """Write the sums for `width` columns side by side, with every number of a row in all lanes."""
         code = self.code
 
         def body(rows: list[Value], unroll: int, k: Value, carried: list[Value]) -> list[Value]:
             weights, *sums = carried
             for u in range(unroll):
-                weight = code.load(code.offset(weights, u * width), width)
+                weight = code.load(code.offset(weights, u * stride), width)
                 for r, row in enumerate(rows):
                     x = code.broadcast(code.offset(code.offset(row, k), u), width)
                     sums[r] = code.fma(sums[r], x, weight)
-            return [code.offset(weights, unroll * width), *sums]
+            return [code.offset(weights, unroll * stride), *sums]
 
         def term(t: Value, carried: list[Value]) -> list[Value]:
             rows, length = self._term(t)
@@ -150,27 +162,27 @@ class _Tile:
         def term(t: Value, carried: list[Value]) -> list[Value]:
             (weights, *sums), (rows, length) = carried, self._term(t)
             wide, single = sums[:height], sums[height:]
-            last = code.add_int(length, 1 - PANEL)
+            last = code.add_int(length, 1 - code.width)
             k, (weights, *wide) = carry(
-                code, I64(0), last, PANEL, [weights, *wide], partial(body, rows, PANEL)
+                code, I64(0), last, code.width, [weights, *wide], partial(body, rows, code.width)
             )
             _, (weights, *single) = carry(code, k, length, 1, [weights, *single], partial(body, rows, 1))
             return [weights, *wide, *single]
 
-        zeros = [code.constant(0.0, width) for width in (PANEL, 1) for _ in range(height)]
+        zeros = [code.constant(0.0, width) for width in (code.width, 1) for _ in range(height)]
         _, (weights, *sums) = carry(code, I64(0), self.n_terms, 1, [weights, *zeros], term)
         totals = zip(sums[:height], sums[height:], strict=True)
         return weights, [code.build.fadd(self._sum_lanes(wide), one) for wide, one in totals]
 
     def _term(self, t: Value) -> tuple[list[Value], Value]:
         """Rows of a term, and their length."""
-        position = self.code.build.mul(t, I64(self.stride))
+        position = self.code.build.mul(t, I64(TILE_ROWS))
         rows = [self._pointer(self.rows, self.code.add_int(position, r)) for r in range(self.height)]
         return rows, self.code.load_int(self.lengths, t)
 
     def _sum_lanes(self, value: Value) -> Value:
-        """Sum of the lanes of a value of 16, by adding halves."""
-        width = PANEL
+        """Sum of the lanes of a full register, by adding halves."""
+        width = self.code.width
         while width > 1:
             width //= 2
             halves = (
@@ -184,8 +196,10 @@ class _Tile:
 
     def _narrow(self, value: Value, columns: int) -> Value:
         """The first lanes of a value."""
-        if columns == lanes(columns):
+        if columns == value.type.count:
             return value
+        if columns == 1:
+            return self.code.build.extract_element(value, I32(0))
         mask = ir.Constant(ir.VectorType(I32, columns), list(range(columns)))
         return self.code.build.shuffle_vector(value, value, mask)
 
