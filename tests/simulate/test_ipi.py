@@ -25,10 +25,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def prepare(folder: Path) -> tuple[str, str]:
     """Write the files of the page; return the input of i-PI and the element that calls Python directly."""
     save_potential(folder / "fast.safetensors")
-    client, structure, driver = code_blocks("ipi.md", "python")
+    client, structure, driver, box = code_blocks("ipi.md", "python")
     (folder / "client.py").write_text(client)
     (folder / "symnets_pes.py").write_text(driver)
-    subprocess.run([sys.executable, "-c", structure], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-c", structure + box], cwd=folder, check=True)
     simulation, direct = code_blocks("ipi.md", "xml")
     return simulation.replace("<total_steps> 200 ", "<total_steps> 10 "), direct
 
