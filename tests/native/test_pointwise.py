@@ -27,8 +27,8 @@ from tests.native.programs import (
 )
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
-ULP = 4
-"""Error of composed functions in units of the last place."""
+ULP = {"exp": (1.5, 1.5), "tanh": (3, 5), "sigmoid": (3, 5), "silu": (3, 3)}
+"""Largest errors of functions and derivatives in units of the last place."""
 
 
 def compiled(function: Callable[..., Any], dtype: str, lanes: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -68,7 +68,7 @@ def reference(name: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("lanes", [1, 3, 8, 16])
+@pytest.mark.parametrize("lanes", [1, 3, 16])
 @pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid", "silu"])
 def test_functions_are_exact_to_the_last_bits(name: str, lanes: int, dtype: str) -> None:
     function = compiled(exponential if name == "exp" else ACTIVATIONS[name], dtype, lanes)
@@ -81,12 +81,11 @@ def test_functions_are_exact_to_the_last_bits(name: str, lanes: int, dtype: str)
     value, derivative = function(x)
     with np.errstate(under="ignore"):
         expected = reference(name, x)
-    assert (np.abs(value - expected[0]) <= ULP * np.spacing(np.abs(expected[0]).astype(dtype))).all()
-    # The derivative of silu has a zero; its error is relative to its terms.
-    size = np.maximum(np.abs(expected[1]), 0.1 * np.exp(-np.abs(x)) if name == "silu" else 0)
-    if name == "silu":
-        size = np.maximum(size, np.abs(x) * np.exp(-np.abs(x)))
-    assert (np.abs(derivative - expected[1]) <= ULP * np.spacing(size.astype(dtype))).all()
+    sizes = [np.abs(part) for part in expected]
+    if name == "silu":  # the derivative has a zero: its error is relative to its terms
+        sizes[1] += (1 + np.abs(x)) * np.exp(-np.abs(x.astype(np.longdouble)))
+    for part, exact, size, bound in zip((value, derivative), expected, sizes, ULP[name], strict=True):
+        assert np.max(np.abs(part - exact) / np.spacing(size.astype(dtype))) <= bound
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -109,7 +108,9 @@ def test_exp_is_right_where_its_result_is_almost_too_large_or_too_small(dtype: s
     exp, numbers = compiled(exponential, dtype, 8), np.finfo(dtype)
     largest = np.log(numbers.max.astype(np.longdouble))
     x = np.array([largest * (1 - 2 * numbers.eps), largest * (1 + 4 * numbers.eps)]).astype(dtype)
-    np.testing.assert_allclose(exp(x)[0], np.exp(x.astype(np.longdouble)).astype(dtype), rtol=4 * numbers.eps)
+    with np.errstate(over="ignore"):
+        expected = np.exp(x.astype(np.longdouble)).astype(dtype)
+    np.testing.assert_allclose(exp(x)[0], expected, rtol=4 * numbers.eps)
     x = np.linspace(0.9, 1.1, 50).astype(dtype) * np.log(numbers.tiny)
     with np.errstate(under="ignore"):
         np.testing.assert_allclose(
