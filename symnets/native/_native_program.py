@@ -48,8 +48,8 @@ class NativeProgram:
         constants = Constants(program, dtype)
         self.constants = _aligned(len(constants.bytes))
         self.constants[:] = np.frombuffer(constants.bytes, dtype=np.uint8)
-        module = program_module(program, self.layout, constants, dtype)
-        key = hashlib.sha256(str(module).encode()).digest()
+        module = str(program_module(program, self.layout, constants, dtype))
+        key = hashlib.sha256(module.encode()).digest()
         compiled = _in_use.get(key)
         if compiled is None:
             compiled = _in_use[key] = CompiledModule(module, {"entry": "i"})

@@ -199,7 +199,7 @@ def target_machine(cpu: str | None = None) -> llvm.TargetMachine:
     return llvm.Target.from_default_triple().create_target_machine(name, features, opt=2, **place)
 
 
-def optimized(module: ir.Module, target: llvm.TargetMachine) -> llvm.ModuleRef:
+def optimized(module: ir.Module | str, target: llvm.TargetMachine) -> llvm.ModuleRef:
     """A module after LLVM's passes that the loops need."""
     compiled = llvm.parse_assembly(str(module))
     passes = llvm.create_new_module_pass_manager()
@@ -213,14 +213,14 @@ class CompiledModule:
     """A compiled LLVM module, which lives as long as this object.
 
     Args:
-        module: LLVM module to compile.
+        module: LLVM module to compile, or its text.
         functions: argument types of each public function, in the letters of `VectorCode`.
 
     Attributes:
         functions: the compiled functions by name. They take addresses and integers, and check nothing.
     """
 
-    def __init__(self, module: ir.Module, functions: Mapping[str, str]) -> None:
+    def __init__(self, module: ir.Module | str, functions: Mapping[str, str]) -> None:
         target = target_machine()
         compiled = optimized(module, target)
         self._engine = llvm.create_mcjit_compiler(compiled, target)
