@@ -1,13 +1,23 @@
 """Machine code for lengths, harmonics, kinds of pairs and densities, against e3nn and the layers."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
 from ase.data import atomic_numbers
 from e3nn import o3
 
-from symnets.native import CannotLower, Geometry, LoweredGraph, Matrix, NativeProgram, Program, lower
-from symnets.native._energy import ScaleAndShift
+from symnets.native import (
+    CannotLower,
+    Geometry,
+    LoweredGraph,
+    Matrix,
+    NativeProgram,
+    Program,
+    ScaleAndShift,
+    lower,
+)
 from symnets.nn import BesselBasis, EdgeGeometry, Edges, PairKinds
 from symnets.nn._density import TabulatedDensity
 from symnets.nn._edges import Distance
@@ -35,6 +45,7 @@ def close(found, expected, dtype):
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE[dtype] * scale)
 
 
+@cache
 def harmonics_program(lmax, *, solid=False):
     program = Program(1, CUTOFF)
     geometry = Geometry(program, lmax, solid=solid)
@@ -67,9 +78,15 @@ def one_edge_each(n_edges):
     return np.zeros(n_edges + 1, dtype=np.int64), np.full(n_edges, n_edges), np.arange(n_edges), vectors
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("solid", [False, True])
-@pytest.mark.parametrize("lmax", [0, 1, 2, 3, 6])
+@pytest.mark.parametrize(
+    ("lmax", "solid", "dtype"),
+    [
+        *((lmax, False, "float64") for lmax in (0, 1, 2, 6)),
+        *((lmax, True, "float64") for lmax in (1, 3)),
+        (3, False, "float32"),
+        (2, True, "float32"),
+    ],
+)
 def test_lengths_and_harmonics_and_their_derivatives_are_those_of_e3nn(lmax, solid, dtype):
     program, factors, _ = harmonics_program(lmax, solid=solid)
     native = NativeProgram(program, dtype)
@@ -102,30 +119,30 @@ def test_forces_and_virials_of_atoms_are_sums_over_their_edges():
     close(found.virials, virials, "float64")
 
 
+BAD_VECTORS = [
+    ([0.0, 0.0, 0.0], "same place"),
+    ([np.nan, 0.0, 1.0], "not finite"),
+    ([np.inf, 0.0, 0.0], "not finite"),
+    ([1e300, 0.0, 0.0], "not finite"),
+    ([0.0, CUTOFF * 1.001, 0.0], "longer than the cutoff"),
+]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        ([0.0, 0.0, 0.0], "same place"),
-        ([np.nan, 0.0, 1.0], "not finite"),
-        ([np.inf, 0.0, 0.0], "not finite"),
-        ([1e300, 0.0, 0.0], "not finite"),
-        ([0.0, CUTOFF * 1.001, 0.0], "longer than the cutoff"),
-    ],
-)
-def test_bad_vectors_are_errors_and_lengths_stay_within_the_tables(dtype, bad, message):
+def test_bad_vectors_are_errors_and_lengths_stay_within_the_tables(dtype):
     program, _, geometry = harmonics_program(1)
     native = NativeProgram(program, dtype)
-    species, sender, receiver, vectors = one_edge_each(20)
-    vectors[17] = bad
-    with pytest.raises(ValueError, match=message):
-        native(species, sender, receiver, vectors, n_own=20)
-    lengths = edge_rows(native, geometry.length, 21, 20)[:, 0]
-    assert ((lengths >= 0) & (lengths <= np.float32(CUTOFF))).all()
-    others = np.arange(20) != 17
-    np.testing.assert_allclose(lengths[others], np.linalg.norm(vectors[others], axis=1), rtol=1e-6)
-    vectors[17] = [0.0, 1.0, 0.0]  # and the next call is none the worse
-    assert np.isfinite(native(species, sender, receiver, vectors, n_own=20).energy).all()
+    for bad, message in BAD_VECTORS:
+        species, sender, receiver, vectors = one_edge_each(20)
+        vectors[17] = bad
+        with pytest.raises(ValueError, match=message):
+            native(species, sender, receiver, vectors, n_own=20)
+        lengths = edge_rows(native, geometry.length, 21, 20)[:, 0]
+        assert ((lengths >= 0) & (lengths <= np.float32(CUTOFF))).all(), bad
+        others = np.arange(20) != 17
+        np.testing.assert_allclose(lengths[others], np.linalg.norm(vectors[others], axis=1), rtol=1e-6)
+        vectors[17] = [0.0, 1.0, 0.0]  # the next call is none the worse
+        assert np.isfinite(native(species, sender, receiver, vectors, n_own=20).energy).all()
 
 
 def test_lengths_may_exceed_the_cutoff_by_rounding():
@@ -177,8 +194,7 @@ def test_other_bases_and_envelopes_have_no_native_code():
         lower(program, geometry_layer(kinds=True), LoweredGraph(program))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("kinds", [False, True])
+@pytest.mark.parametrize(("kinds", "dtype"), [(False, "float64"), (True, "float64"), (True, "float32")])
 def test_density_is_that_of_the_layer(threads, kinds, dtype):
     functions = [
         lambda r, c=c: ((c + torch.sin(2 * r)) * (1 - r / CUTOFF) ** 2)[:, None]
