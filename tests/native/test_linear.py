@@ -1,6 +1,7 @@
 """Native linear layers equal their torch twins, with the same gradients, and sums cost no operation."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -18,7 +19,6 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 @pytest.fixture(autouse=True)
 def seed() -> None:
     torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
 
 
 def features(edges: Edges, columns: int) -> Rows:
@@ -49,40 +49,36 @@ LAYERS = [
 ]
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("dtype", "threads"), [("float64", 1), ("float32", 2)])
 @pytest.mark.parametrize(("irreps_in", "irreps_out"), LAYERS)
 def test_linear(irreps_in: str, irreps_out: str, dtype: str, threads: int) -> None:
-    layer = Linear(irreps_in, irreps_out)
+    layer = Linear(irreps_in, irreps_out).double()
     edges = random_edges(14, 30)
     x = features(edges, layer.irreps_in.dim)
     compare(layer, layer.lower, x, edges=edges, dtype=dtype, threads=threads)
 
 
-@pytest.mark.parametrize("n_atoms", [1, 2, 5, 6, 7, 11, 12, 13])
+@pytest.mark.parametrize("n_atoms", [1, 2, 3, 7])
 def test_any_number_of_atoms(n_atoms: int) -> None:
-    """Tiles have one to six rows."""
-    layer = Linear("19x0e + 4x1o", "16x0e + 3x1o")
+    """Tiles have one row (1), two (2), three (3), four (4 of 7), five (5 of 9), or six."""
+    layer = Linear("19x0e + 4x1o", "16x0e + 3x1o").double()
     edges = random_edges(n_atoms, 0)
-    for dtype in TOLERANCE:
-        x = features(edges, layer.irreps_in.dim)
-        compare(layer, layer.lower, x, edges=edges, dtype=dtype)
+    compare(layer, layer.lower, features(edges, layer.irreps_in.dim), edges=edges)
 
 
 def test_bias() -> None:
-    layer = Linear("5x1o + 6x0e + 2x0e", "3x1o + 17x0e", bias=True)
+    layer = Linear("5x1o + 6x0e + 2x0e", "3x1o + 17x0e", bias=True).double()
     assert layer.bias is not None
     torch.nn.init.normal_(layer.bias)
     edges = random_edges(9, 20)
     compare(layer, layer.lower, features(edges, layer.irreps_in.dim), edges=edges)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("dtype", "threads"), [("float64", 2), ("float32", 1)])
 @pytest.mark.parametrize("n_species", [1, 3])
 def test_species_linear(n_species: int, dtype: str, threads: int) -> None:
     """Output irreps without input are zero, and inputs that no output reads have the gradient zero."""
-    layer = SpeciesLinear("17x0e + 5x1o + 4x2e", "8x0e + 3x0o + 16x1o", n_species)
+    layer = SpeciesLinear("17x0e + 5x1o + 4x2e", "8x0e + 3x0o + 16x1o", n_species).double()
     edges = random_edges(25, 40, n_species=n_species)
     species = torch.tensor(edges.species)
     compare(
@@ -97,7 +93,7 @@ def test_species_linear(n_species: int, dtype: str, threads: int) -> None:
 
 
 def test_species_without_atoms() -> None:
-    layer = SpeciesLinear("4x0e", "5x0e", 4)
+    layer = SpeciesLinear("4x0e", "5x0e", 4).double()
     edges = random_edges(3, 0)
     edges.species[:] = 2
     compare(
@@ -132,7 +128,7 @@ def test_rows_of_edges() -> None:
 
 
 def test_ghosts_are_left_out() -> None:
-    layer = Linear("5x0e", "4x0e")
+    layer = Linear("5x0e", "4x0e").double()
     edges = random_edges(12, 20, n_own=7)
     compare(layer, layer.lower, features(edges, 5), edges=edges)
 
@@ -140,7 +136,7 @@ def test_ghosts_are_left_out() -> None:
 def test_lookups_need_no_operation() -> None:
     """Linear maps of rows that depend on species alone are done when the program is made."""
     program, n_species = Program(3, 5.0), 3
-    linear, own = Linear("4x0e", "5x0e"), SpeciesLinear("4x0e", "5x0e", n_species)
+    linear, own = Linear("4x0e", "5x0e").double(), SpeciesLinear("4x0e", "5x0e", n_species).double()
     lookup = program.lookup(torch.randn(n_species, 4, dtype=torch.float64))
     before = len(program.operations)
     matrices = linear.lower(program, lookup), own.lower(program, lookup, program.species)
@@ -150,48 +146,45 @@ def test_lookups_need_no_operation() -> None:
     torch.testing.assert_close(matrices[1].table, own(lookup.table, torch.arange(3)).detach())
 
 
-def sums(layers: tuple[Linear, SpeciesLinear], species: Tensor) -> list[tuple[Callable, Callable]]:
-    """Sums with linear maps, as twin and as function of a program."""
-    after, own = layers
-    return [
-        (
-            lambda x, y: after(x) + own(y, species),
-            lambda p, x, y: after.lower(p, x) + own.lower(p, y, p.species),
-        ),
-        (
-            lambda x, y: own(x, species) + after(x),
-            lambda p, x, y: own.lower(p, x, p.species) + after.lower(p, x),
-        ),
-        (lambda x, y: x + after(x), lambda p, x, y: x + after.lower(p, x)),
-        (lambda x, y: after(x) + y, lambda p, x, y: after.lower(p, x) + y),
-        (
-            lambda x, y: after(x) + after(x) + own(y, species),
-            lambda p, x, y: after.lower(p, x) + after.lower(p, x) + own.lower(p, y, p.species),
-        ),
-    ]
+LINEAR = Linear("17x0e + 5x1o", "17x0e + 5x1o").double()
+OWN = SpeciesLinear("17x0e + 5x1o", "17x0e + 5x1o", 2).double()
+SUMS: list[tuple[Callable[..., Tensor], Callable[..., Matrix]]] = [
+    (
+        lambda species, x, y: LINEAR(x) + OWN(y, species),
+        lambda p, x, y: LINEAR.lower(p, x) + OWN.lower(p, y, p.species),
+    ),
+    (
+        lambda species, x: OWN(x, species) + LINEAR(x),
+        lambda p, x: OWN.lower(p, x, p.species) + LINEAR.lower(p, x),
+    ),
+    (lambda species, x: x + LINEAR(x), lambda p, x: x + LINEAR.lower(p, x)),
+    (lambda species, x, y: LINEAR(x) + y, lambda p, x, y: LINEAR.lower(p, x) + y),
+    (
+        lambda species, x, y: LINEAR(x) + LINEAR(x) + OWN(y, species),
+        lambda p, x, y: LINEAR.lower(p, x) + LINEAR.lower(p, x) + OWN.lower(p, y, p.species),
+    ),
+]
+"""Sums with linear maps: twin, and function of a program."""
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("number", range(5))
-def test_sums_cost_no_operation(number: int, threads: int) -> None:
+@pytest.mark.parametrize("number", range(len(SUMS)))
+def test_sums_cost_no_operation(number: int) -> None:
     """The sum is computed by the linear map, forwards, and in reverse, where gradients are added."""
-    irreps = "17x0e + 5x1o"
-    layers = Linear(irreps, irreps), SpeciesLinear(irreps, irreps, 2)
     edges = random_edges(14, 30, n_species=2)
-    twin, lowered = sums(layers, torch.tensor(edges.species))[number]
+    twin, lowered = SUMS[number]
     programs: list[Program] = []
 
-    def lower(program: Program, x: Matrix, y: Matrix) -> Matrix:
+    def lower(program: Program, *matrices: Matrix) -> Matrix:
         programs.append(program)
-        return lowered(program, x, y)
+        return lowered(program, *matrices)
 
-    inputs = [features(edges, 32) for _ in range(2)]
-    compare(twin, lower, *inputs, edges=edges, n_species=2, threads=threads)
+    inputs = [features(edges, 32) for _ in range(twin.__code__.co_argcount - 1)]
+    compare(partial(twin, torch.tensor(edges.species)), lower, *inputs, edges=edges, n_species=2, threads=2)
     assert not any(isinstance(operation, (Sum, AddTo)) for operation in programs[0].operations)
 
 
 def test_sum_with_a_lookup() -> None:
-    layer = Linear("5x0e", "6x0e")
+    layer = Linear("5x0e", "6x0e").double()
     edges = random_edges(9, 20, n_species=3)
     table = torch.randn(3, 6, dtype=torch.float64)
     compare(
@@ -205,7 +198,7 @@ def test_sum_with_a_lookup() -> None:
 
 def test_sum_of_a_matrix_that_others_read() -> None:
     """Both y and x + y, for y = linear(x), are used: the sum is an operation of its own."""
-    first, second = Linear("5x0e", "5x0e"), Linear("5x0e", "5x0e")
+    first, second = (Linear("5x0e", "5x0e").double() for _ in range(2))
     edges = random_edges(9, 20)
 
     def twin(x: Tensor) -> Tensor:
@@ -221,7 +214,7 @@ def test_sum_of_a_matrix_that_others_read() -> None:
 
 
 def test_a_matrix_read_after_its_sum_cannot_be_lowered() -> None:
-    program, layer = Program(1, 5.0), Linear("5x0e", "5x0e")
+    program, layer = Program(1, 5.0), Linear("5x0e", "5x0e").double()
     x = program.matrix("x", "atoms", 5)
     y = layer.lower(program, x)
     x + y
