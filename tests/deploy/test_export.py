@@ -1,6 +1,5 @@
 """A potential in a shared library predicts what it predicts in Python, from C, Fortran and ctypes."""
 
-import copy
 import ctypes
 import os
 import re
@@ -44,13 +43,23 @@ pytestmark = pytest.mark.skipif(
 
 
 def compiled(model: Callable[..., torch.nn.Module], dtype: torch.dtype, **options: object) -> Compiled:
-    """A small compiled force field; few knots will do, since tables are read in the same way everywhere."""
+    """A small compiled force field that torch evaluates.
+
+    Few knots will do, since tables are read in the same way everywhere.
+    """
     torch.manual_seed(1)
-    return Compiled(model(ELEMENTS, **options), 50).to(dtype)
+    force_field = Compiled(model(ELEMENTS, **options), 50).to(dtype)
+    force_field.use_native = False
+    return force_field
 
 
 def nequip(dtype: torch.dtype = torch.float64, **options: object) -> Compiled:
     return compiled(NequIP, dtype, **SMALL | {"lmax": 1} | options)
+
+
+def tiny(dtype: torch.dtype = torch.float64) -> Compiled:
+    """A NequIP whose machine code is written quickly."""
+    return nequip(dtype, layers=1, lmax=0)
 
 
 def zbl(elements: list[str], **options: object) -> WithZBL:
@@ -145,26 +154,26 @@ def test_library_describes_itself(library):
     assert 16 <= shared.exchange_columns <= 32
 
 
-def test_hash_depends_on_the_weights(double, library, tmp_path):
-    other = copy.deepcopy(double)
-    with torch.no_grad():
-        next(p for p in other.parameters() if p.numel()).mul_(1.01)
-    hashes = [
-        SharedModel(export(model, tmp_path / f"lib{k}.so")).description["hash"]
-        for k, model in enumerate((double, other))
-    ]
-    assert hashes[0] == SharedModel(library).description["hash"]
-    assert hashes[1] != hashes[0]
+def test_hash_depends_on_the_weights(tmp_path):
+    model = tiny()
+    hashes = []
+    for k in range(3):
+        hashes.append(SharedModel(export(model, tmp_path / f"lib{k}.so")).description["hash"])
+        if k == 1:
+            with torch.no_grad():
+                next(p for p in model.parameters() if p.numel()).mul_(1.01)
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_arithmetic_can_be_of_another_dtype(double, tmp_path):
-    shared = SharedModel(export(double, tmp_path / "libsingle.so", dtype="float32"))
+def test_arithmetic_can_be_of_another_dtype(tmp_path):
+    model = tiny()
+    shared = SharedModel(export(model, tmp_path / "libsingle.so", dtype="float32"))
     assert shared.description["dtype"] == "float32"
-    assert_equal(call(shared, crystal()), double, crystal(), 5e-6)
+    assert_equal(call(shared, crystal()), model, crystal(), 5e-6)
 
 
-def test_model_that_is_not_compiled_is_compiled_first(double, tmp_path):
-    original = ForceField(copy.deepcopy(double.config["energy_model"]))
+def test_model_that_is_not_compiled_is_compiled_first(tmp_path):
+    original = ForceField(tiny().config["energy_model"]).double().eval()
     shared = SharedModel(export(original, tmp_path / "libmodel.so"))
     assert_equal(call(shared, water()), original, water(), 1e-4)  # the default tolerance of tables
 
@@ -184,7 +193,7 @@ def test_library_has_symbols_of_libc_only(library):
 
 def test_libraries_are_loaded_twice_and_side_by_side(double, library, tmp_path):
     again = shutil.copy(library, tmp_path / "copy.so")
-    small = nequip(torch.float32, layers=1)
+    small = tiny(torch.float32)
     other = export(small, tmp_path / "libother.so")
     models = [SharedModel(path) for path in (library, library, again, other)]
     for _ in range(2):
@@ -363,7 +372,7 @@ def test_other_versions_and_other_libraries_are_refused(library, tmp_path, monke
 
 def test_library_for_other_processors_says_so(tmp_path):
     flags = Path("/proc/cpuinfo").read_text("ascii").split()
-    force_field = nequip(layers=1, lmax=0)
+    force_field = tiny()
     path = export(force_field, tmp_path / "libmodel.so", cpu="x86-64-v4")
     if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= set(flags):
         assert_equal(call(SharedModel(path), crystal()), force_field, crystal(), 1e-10)
@@ -417,31 +426,31 @@ def test_header_is_c_plus_plus(library, tmp_path):
 
 def test_model_without_native_code_is_an_error_that_names_the_layer(tmp_path):
     attention = compiled(SE3Transformer, torch.float64, cutoff=3.5, channels=4, layers=2, heads=2)
-    with pytest.raises(CannotLower, match=r"[A-Z]\w+"):
+    with pytest.raises(CannotLower, match="attention has no native code"):
         export(attention, tmp_path / "libmodel.so")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_export_keeps_the_older_file(double, tmp_path, monkeypatch):
-    path = tmp_path / "libmodel.so"
+def test_a_failed_export_keeps_the_older_file(tmp_path, monkeypatch):
+    model, path = tiny(), tmp_path / "libmodel.so"
     path.write_text("older", encoding="ascii")
     monkeypatch.setenv("CC", "false")
     with pytest.raises(ValueError, match="false failed"):
-        export(double, path)
+        export(model, path)
     assert path.read_text("ascii") == "older"
     assert os.listdir(tmp_path) == ["libmodel.so"]
     monkeypatch.setenv("CC", "no-such-compiler -m64")
     with pytest.raises(ValueError, match=r"no C compiler found, .* \(tried no-such-compiler -m64\)"):
-        export(double, path)
+        export(model, path)
     monkeypatch.setenv("CC", "")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match=r"no C compiler found, .* \(tried cc, gcc, clang\)"):
-        export(double, path)
+        export(model, path)
 
 
 def test_command_writes_a_library_and_prints_flags(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    force_field = nequip(torch.float32, layers=1, lmax=0)
+    force_field = tiny(torch.float32)
     save(force_field, "model.safetensors", extra={"licence": "MIT"})
     assert main(["export", "model.safetensors"]) == 0
     assert re.match(r"libmodel\.so: \d+\.\d MB; \d+\.\d s\n", capsys.readouterr().out)
