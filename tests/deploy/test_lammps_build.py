@@ -32,12 +32,12 @@ def source_code(folder: Path, date: str) -> Path:
 def test_release_and_flags_of_an_installation(tmp_path):
     include = installation(tmp_path)
     headers = find_headers(include)
-    assert headers == (include / "lammps", 20250722, ("-DLAMMPS_BIGBIG",))
+    assert headers == (include / "lammps", 20250722, "2025.7.22.4", ("-DLAMMPS_BIGBIG",))
     assert find_headers(include / "lammps") == headers
 
 
 def test_release_of_source_code(tmp_path):
-    assert find_headers(source_code(tmp_path, "22 Jul 2025")) == (tmp_path, 20250722, ())
+    assert find_headers(source_code(tmp_path, "22 Jul 2025")) == (tmp_path, 20250722, "2025.7.22", ())
 
 
 def test_old_release_is_refused(tmp_path):
@@ -74,5 +74,5 @@ def test_plugins_of_releases_have_folders_of_their_own(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "2025.7.22.4.0")
     folder = Path(lammps_plugin_folder())
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "2024.8.29.1.0")
-    assert folder.name == "20250722"
-    assert Path(lammps_plugin_folder()) == folder.parent / "20240829"
+    assert folder.name == "2025.7.22.4"
+    assert Path(lammps_plugin_folder()) == folder.parent / "2024.8.29.1"
