@@ -115,8 +115,8 @@ def _program(model: Any) -> NativeProgram:
         raise CannotLower(f"its weights are {dtype}; native code computes in float32 and float64")
     for name, module in model.named_modules():
         cls = type(module)
-        if not cls.__module__.startswith(("symnets.", "torch.nn.")):
-            raise CannotLower(f"{cls.__name__} is a class of another package")
+        if not cls.__module__.startswith(("symnets.", "torch.nn.")) and "lower" not in vars(cls):
+            raise CannotLower(f"{cls.__name__} is a class of another package without a method lower")
         is_container = cls.forward is nn.Module.forward  # such as ModuleList, which is never called
         if not is_container and (problem := modification(module, cls, parts=False)):
             raise CannotLower(f"{name or cls.__name__} is modified: {problem}")
