@@ -12,9 +12,9 @@ float32:
   is written, before LLVM improves it.
 
 `mb` is the least traffic: every matrix and constant that an operation reads or writes, once. `share` is work
-over time, divided by the rate of a matrix product of 2,048³ by torch, timed between the calls. `limit_ms` is
+over time, divided by the rate of a matrix product of 512³ by torch, timed between the calls. `limit_ms` is
 the larger of the times that the work takes at this rate and that the traffic takes at the rate of a copy of
-512 MB. Most matrices fit into the caches, which are faster.
+64 MB. Most matrices fit into the caches, which are faster.
 
 Operations of the same class are added up, and named by module and class. Models and systems are those of
 native.py. Needs the extra `bench`.
@@ -45,6 +45,8 @@ from symnets.threads import set_threads
 
 HERE = Path(__file__).parent
 I64 = ir.IntType(64)
+SIZE, COPIED = 512, 2**26
+"""Rows of the matrices, and bytes of the copy, whose rates are the limits."""
 TABLE = "measured"
 ARITHMETIC = ("fadd", "fsub", "fmul", "fdiv")
 
@@ -85,9 +87,8 @@ class Benchmark:
             work = np.diff(table(counter, len(names)))
         with changed("time", len(names)):
             timer = NativeProgram(program, "float32")
-        a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-        out = torch.empty(2048, 2048)
-        source = torch.randn(2**27)
+        a, b, out = (torch.randn(SIZE, SIZE) for _ in range(3))
+        source = torch.randn(COPIED // 4)
         target = torch.empty_like(source)
         starts, stamps, products, copies = [], [], [], []
         for _ in range(self.calls):
@@ -95,9 +96,9 @@ class Benchmark:
             starts.append(time.perf_counter())
             timer(*arguments)
             stamps.append(table(timer, len(names)))
-            products.append(once(lambda: torch.mm(a, b, out=out)))
-            copies.append(once(lambda: target.copy_(source)))
-        gemm, copy = 2 * 2048**3 / min(products), 8 * source.numel() / min(copies)
+            products += [once(lambda: torch.mm(a, b, out=out)) for _ in range(10)]
+            copies += [once(lambda: target.copy_(source)) for _ in range(3)]
+        gemm, copy = 2 * SIZE**3 / min(products), 2 * COPIED / min(copies)
         traffic = np.array([least_bytes(program, k, arguments) for k in range(len(names))])
         ticks = (stamps[-1][0] - stamps[0][0]) / (starts[-1] - starts[0])  # a second
         median = np.median(np.diff(stamps), axis=0) / ticks
