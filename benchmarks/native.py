@@ -8,9 +8,10 @@ Random weights, float32. Systems: ethanol (9 atoms), dipropyl ether (21), copper
 16 molecules of 21 atoms, whose time is for the whole batch.
 
 - steps: the compiled model as a native function, and its twin in torch, in one process, in turns. `call` is
-  one call of the model on a graph that is ready; `step` one step of velocity Verlet in ASE, neighbours
-  included. The atoms move slowly (10 K), so that the neighbour list is rebuilt about once in 100 steps, as it
-  is for atoms that stay together at 300 K. A ratio is the median over rounds of two times of the same round.
+  one call of the model on a graph that is ready; `function` is the native function alone, on arrays, beside
+  the same call of the twin; `step` is one step of velocity Verlet in ASE, neighbours included. The atoms
+  move slowly (10 K), so that the neighbour list is rebuilt about once in 100 steps, as it is for atoms that
+  stay together at 300 K. A ratio is the median over rounds of two times of the same round.
 - peers: calls in separate processes, as in force_field.py, next to other packages; here is the memory.
 - export: seconds and size of the shared library of each kind of model, and seconds of the native function's
   first call in Python.

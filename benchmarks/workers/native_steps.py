@@ -1,4 +1,4 @@
-"""Time calls and steps of a compiled model as a native function and by torch, in turns; for native.py."""
+"""Time a native function, calls and steps of its model, and these by torch, in turns; for native.py."""
 
 import json
 import statistics
@@ -9,12 +9,14 @@ from pathlib import Path
 
 import ase.units
 import numpy as np
+import torch
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from request import request
 
 from symnets.data import build_graphs, collate
-from symnets.models import ForceField, load
+from symnets.models import Compiled, ForceField, load
+from symnets.native import BoundProgram
 from symnets.simulate import SymnetsCalculator
 from symnets.threads import set_threads
 
@@ -33,6 +35,19 @@ graph = collate(build_graphs(frames, 5.0)).inputs
 def calls(model: ForceField) -> Callable[[int], object]:
     """Function that calls a model n times."""
     return lambda n: [model(graph) for _ in range(n)]
+
+
+def functions(model: Compiled) -> Callable[[int], object]:
+    """Function that calls the native function of a model n times, on arrays; the model if there is none."""
+    program = model.native
+    if program is None:
+        return calls(model)
+    sender, receiver = graph.edge_index
+    shift = torch.einsum("ea,eab->eb", graph.edge_shift, graph.cell[graph.owner[receiver]])
+    vectors = (graph.pos[sender] + shift - graph.pos[receiver]).double().numpy()
+    species = np.searchsorted(model.species, graph.z.numpy())
+    bound = BoundProgram(program, species, sender.numpy(), receiver.numpy(), vectors)
+    return lambda n: [bound(len(vectors)) for _ in range(n)]
 
 
 def steps(model: ForceField) -> Callable[[int], object]:
@@ -65,14 +80,14 @@ def elapsed(program: Callable[[int], object], n: int) -> float:
     return (time.perf_counter() - start) / n
 
 
-native, twin = load(job["file"], ForceField), load(job["file"], ForceField)
+native, twin = load(job["file"], Compiled), load(job["file"], Compiled)
 twin.use_native = False
 result: dict = {"atoms": len(graph.z), "edges": graph.edge_index.shape[1], "why_not_native": None}
 a, b = native(graph), twin(graph)
 result["why_not_native"] = native.why_not_native
 result["largest_force"] = float(b.forces.abs().max())
 result["force_difference"] = float((a.forces - b.forces).abs().max())
-kinds = {"call": calls} | ({"step": steps} if len(frames) == 1 else {})
+kinds = {"function": functions, "call": calls} | ({"step": steps} if len(frames) == 1 else {})
 for kind, make in kinds.items():
     programs = {"native": make(native), "torch": make(twin)}
     times = in_turns(
