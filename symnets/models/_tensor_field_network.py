@@ -19,6 +19,7 @@ from symnets.models._energy_model import (
     hidden_irreps,
     stacked_layers,
 )
+from symnets.native import Matrix, NormGateBlock, NormGateRows, Program
 from symnets.nn import (
     MLP,
     AtomicEnergy,
@@ -67,6 +68,16 @@ class NormNonlinearity(nn.Module):
                 norm = (part.square().mean(1, keepdim=True) + SMOOTHING**2).sqrt()
                 out.append(nn.functional.silu(norm + bias) * part)
         return join(out)
+
+    def lower(self, program: Program, features: Matrix) -> Matrix:
+        """Features after the nonlinearity in a native program."""
+        if features.table is not None:
+            return program.lookup(self(features.table))
+        irreps = [NormGateBlock(ir.dim, mul, ir == EVEN) for mul, ir in self.irreps_in]
+        biases = torch.cat([bias.detach().double().cpu() for bias in self.biases])
+        operation = NormGateRows(program, features, irreps, biases.numpy(), SMOOTHING)
+        program.add(operation)
+        return operation.out
 
 
 class TensorFieldLayer(nn.Module):

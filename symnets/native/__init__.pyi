@@ -31,6 +31,8 @@ from ._native_program import BoundProgram as BoundProgram
 from ._native_program import NativeProgram as NativeProgram
 from ._neighbors_code import EdgeFilter as EdgeFilter
 from ._norm import NormalizeRows as NormalizeRows
+from ._norm_gate import NormGateBlock as NormGateBlock
+from ._norm_gate import NormGateRows as NormGateRows
 from ._operation import CannotLower as CannotLower
 from ._operation import Constant as Constant
 from ._operation import Matrix as Matrix

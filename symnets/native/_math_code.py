@@ -146,8 +146,13 @@ def activation_name(function: Callable[[torch.Tensor], torch.Tensor]) -> str:
 
 
 def square_root(build: ir.IRBuilder, x: Value) -> Value:
-    """Square root of one number."""
-    return build.call(build.module.declare_intrinsic("llvm.sqrt", [x.type]), [x])
+    """Square root."""
+    if not isinstance(x.type, ir.VectorType):
+        return build.call(build.module.declare_intrinsic("llvm.sqrt", [x.type]), [x])
+    name = f"llvm.sqrt.v{x.type.count}{x.type.element.intrinsic_name}"
+    kind = ir.FunctionType(x.type, [x.type])
+    function = build.module.globals.get(name) or ir.Function(build.module, kind, name)
+    return build.call(function, [x])
 
 
 def clamp(build: ir.IRBuilder, x: Value, low: float, high: float) -> Value:

@@ -11,6 +11,7 @@ from llvmlite import ir
 from torch import Tensor, nn
 
 from symnets.models._invariant import PowerSpectrum
+from symnets.models._tensor_field_network import NormNonlinearity
 from symnets.native import CannotLower, Matrix, NativeProgram, Program, lower
 from symnets.native._math_code import ACTIVATIONS, exponential
 from symnets.nn import MLP, AtomicEnergy, Gate, RMSNorm, SpeciesIndex
@@ -176,6 +177,15 @@ def test_norm_of_zeros_is_zero_with_finite_derivatives() -> None:
     norm = RMSNorm.nequix("3x0e+2x1o").double()
     inputs = Rows(torch.zeros(2, 9, dtype=torch.float64))
     check(norm, inputs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("irreps", ["5x0e+3x0o+17x1o+2x2e", "17x0e+33x1e"])
+def test_activations_of_norms(irreps: str, dtype: str) -> None:
+    layer = NormNonlinearity(o3.Irreps(irreps)).double()
+    for bias in layer.biases:
+        nn.init.uniform_(bias, -1, 1)
+    check(layer, rows(6, layer.irreps_in.dim), dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
