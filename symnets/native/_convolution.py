@@ -5,18 +5,21 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
-from symnets.native._convolution_code import write_reverse_part
+from symnets.native._convolution_code import (
+    reverse_lanes,
+    sum_register,
+    write_forward_part,
+    write_reverse_part,
+)
 from symnets.native._exchange import Exchange
 from symnets.native._operation import CannotLower, Constant, Matrix, Operation
 from symnets.ops import (
-    TO_RECEIVERS,
     Plan,
     RadialTable,
     Value,
     VectorCode,
     WeightSplines,
     path_groups,
-    write_node_part,
 )
 
 if TYPE_CHECKING:
@@ -97,10 +100,10 @@ class _Convolve(Operation):
 
     def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
         plan = self.plan
-        groups, weights = list(path_groups(plan)), WeightSplines(plan.weight_numel)
+        weights = WeightSplines(plan.weight_numel)
         parts = [
-            write_node_part(module, plan, group, f"{name}_{k}", dtype, weights, TO_RECEIVERS)
-            for k, group in enumerate(groups)
+            write_forward_part(module, plan, group, f"{name}_{k}", dtype, weights)
+            for k, group in enumerate(path_groups(plan))
         ]
         code = VectorCode(module, name, dtype, self.kinds, public=False)
         out, features, filters, lengths, sender, start, *of_splines, low, high = code.arguments
@@ -209,22 +212,25 @@ class _Reverse(Operation):
         d_filters, d_lengths, g, features, filters, lengths, sender, receiver, *tables = tables
         order, start, sizes = (tables.pop(0) for _ in range(3)) if self.senders else (None, None, None)
         columns = plan.irreps_filter.dim
-        register = code.allocate(code.width)
+        width = reverse_lanes(code)
+        memory = code.allocate((columns + 1) * width)  # a register for each column of dY, and one for dr
+        registers = [code.offset(memory, number * width) for number in range(columns + 1)]
         weights.prepare(code)
 
         def at_edge(edge: Value, rows: list[Value], x: Value) -> None:
-            d_y = code.row_pointer(d_filters, edge, columns)
-            if not self.add_filters:
-                for b in range(columns):
-                    code.store(code.constant(0.0), code.offset(d_y, b))
-            code.store(code.constant(0.0, code.width), register, code.width)
+            for register in registers:
+                code.store(code.constant(0.0, width), register, width)
             g_row = code.row_pointer(g, code.load_int(receiver, edge), plan.irreps_out.dim)
             y = code.row_pointer(filters, edge, columns)
             weight = splines.at_edge(code, weights, lengths, tables, edge)
             for part in parts:
-                code.build.call(part, [*rows, d_y, register, g_row, x, y, *weight])
-            place, total = code.offset(d_lengths, edge), code.sum_lanes(register)
-            code.add_to(place, total, 1) if self.add_lengths else code.store(total, place)
+                code.build.call(part, [*rows, memory, g_row, x, y, *weight])
+            d_y = code.row_pointer(d_filters, edge, columns)
+            places = [*(code.offset(d_y, b) for b in range(columns)), code.offset(d_lengths, edge)]
+            for number, (place, register) in enumerate(zip(places, registers, strict=True)):
+                total = sum_register(code, register)
+                add = self.add_filters if number < columns else self.add_lengths
+                code.add_to(place, total, 1) if add else code.store(total, place)
 
         if self.senders:
             n_local = code.load_int(sizes, low.type(0))

@@ -1,30 +1,63 @@
-"""Machine code for all derivatives of a tabulated tensor product at one edge.
+"""Machine code for a tabulated tensor product, and for all of its derivatives, at one edge.
 
-With the features x of the sender, the cotangent g of the receiver, harmonics Y and weights w(r), and
+With the features x of the sender, harmonics Y and weights w(r), each path adds
 
-    F_ak = Σ_b CG_abk Y_b,     t_a = Σ_k F_ak g_k,     M_ak = Σ_c w x_a g_k
+    out_k += w Σ_a F_ak x_a,     F_ak = Σ_b CG_abk Y_b,
 
-for each path, and in t for each channel c, the derivatives are
+in each channel. With the cotangent g of the receiver, and t_a = Σ_k F_ak g_k, the derivatives are
 
-    dx_a += w t_a,     dr += Σ_c w' Σ_a x_a t_a,     dY_b += Σ_ak CG_abk M_ak.
+    dx_a += w t_a,     dr += Σ_c w' Σ_a x_a t_a,     dY_b += Σ_c w Σ_ak CG_abk x_a g_k.
 
-Coefficients CG with one b for each pair (a, k) occur only in sums without channels.
+Coefficients of a path and b are equal up to the sign but for a few values: products x_a g_k of equal
+coefficients are added before they are multiplied.
 """
 
 from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from symnets.ops import I64, Plan, Term, Value, VectorCode, WeightSplines
+from symnets.ops import I32, I64, Plan, Term, Value, VectorCode, WeightSplines
 
-Pair = tuple[int, int, int]
-"""Path, column of x (a) and column of g (k)."""
+Group = list[tuple[int, list[Term]]]
+"""Paths with equal numbers of channels, by index, and their coefficients."""
+LANE_BYTES = 32
+"""Bytes of a register in derivatives, which need many; those of AVX2."""
+
+
+def write_forward_part(
+    module: ir.Module, plan: Plan, group: Group, name: str, dtype: str, weights: WeightSplines
+) -> ir.Function:
+    """Write a function that adds a group of paths at one edge to the row of the receiver.
+
+    Its arguments are the rows out, x and Y, and the values `WeightSplines.internal`.
+    """
+    code = VectorCode(module, name, dtype, "rrr" + weights.internal, public=False)
+    out, x, y, *values = code.arguments
+    factors = _Factors(code, group, y)
+
+    for number, terms in group:
+
+        def body(first: Value, lanes: int, number: int = number, terms: list[Term] = terms) -> None:
+            x_row, out_row = code.offset(x, first), code.offset(out, first)
+            sums: dict[int, Value] = {}
+            for a, columns in _columns(terms, by="inp").items():
+                value = code.load(code.offset(x_row, a), lanes)
+                for k in columns:
+                    sums[k] = code.fma(sums.get(k), factors.load(number, a, k, lanes), value)
+            weight = weights.value(code, values, code.add_int(first, plan.weight_starts[number]), lanes)
+            for k, value in sums.items():
+                place = code.offset(out_row, k)
+                code.store(code.fma(code.load(place, lanes), weight, value), place, lanes)
+
+        code.for_channels(plan.channels(number), body)
+    code.build.ret_void()
+    return code.function
 
 
 def write_reverse_part(
     module: ir.Module,
     plan: Plan,
-    group: list[tuple[int, list[Term]]],
+    group: Group,
     name: str,
     dtype: str,
     weights: WeightSplines,
@@ -33,225 +66,123 @@ def write_reverse_part(
 ) -> ir.Function:
     """Write a function that adds the derivatives of a group of paths at one edge.
 
-    Its arguments are the row dx if `senders`, the row dY, a register of lanes of dr, the rows g, x and Y, and
-    the values `WeightSplines.internal`.
+    Its arguments are the row dx if `senders`, registers of `reverse_lanes` for each column of dY and for dr,
+    the rows g, x and Y, and the values `WeightSplines.internal`.
     """
-    kinds = "r" * (5 + senders) + weights.internal
-    code = VectorCode(module, name, dtype, kinds, public=False)
-    *d_x, d_y, d_r, g, x, y, row, coefficients = code.arguments
-    writer = _Part(code, plan, group, weights)
-    writer.write_features(g, x, y, [row, coefficients], d_x[0] if senders else None, d_r)
-    writer.write_moments(g)
-    writer.write_filters(d_y)
+    code = VectorCode(module, name, dtype, "r" * (4 + senders) + weights.internal, public=False)
+    *d_x, registers, g, x, y = code.arguments[: 4 + senders]
+    values = code.arguments[4 + senders :]
+    factors = _Factors(code, group, y)
+    width = reverse_lanes(code)
+
+    def add_to_register(number: int, value: Value, lanes: int) -> None:
+        code.add_to(code.offset(registers, number * width), value, lanes)
+
+    for number, terms in group:
+
+        def body(first: Value, lanes: int, number: int = number, terms: list[Term] = terms) -> None:
+            x_row, g_row = code.offset(x, first), code.offset(g, first)
+            rows, columns = ({getattr(term, side): None for term in terms} for side in ("inp", "out"))
+            g_of = {k: code.load(code.offset(g_row, k), lanes) for k in columns}
+            t: dict[int, Value] = {}
+            for a, outs in _columns(terms, by="inp").items():
+                for k in outs:
+                    t[a] = code.fma(t.get(a), factors.load(number, a, k, lanes), g_of[k])
+            x_of = {a: code.load(code.offset(x_row, a), lanes) for a in rows}
+            scalar = None
+            for a, value in t.items():
+                scalar = code.fma(scalar, x_of[a], value)
+            column = code.add_int(first, plan.weight_starts[number])
+            weight, slope = weights.value_and_slope(code, values, column, lanes)
+            total = code.mul(slope, scalar)
+            for a, value in t.items() if senders else ():
+                place = code.offset(code.offset(d_x[0], first), a)
+                code.store(code.fma(code.load(place, lanes), weight, value), place, lanes)
+            for b, equal in _equal_coefficients(terms).items():
+                product = None
+                for coefficient, signed in equal:
+                    same = None
+                    for a, k, sign in signed:
+                        same = code.fma(same, x_of[a] if sign > 0 else code.build.fneg(x_of[a]), g_of[k])
+                    product = code.fma(product, code.constant(coefficient, lanes), same)
+                add_to_register(b, code.mul(weight, product), lanes)
+            add_to_register(plan.irreps_filter.dim, total, lanes)
+
+        _for_lanes(code, plan.channels(number), width, body)
     code.build.ret_void()
     return code.function
 
 
-class _Part:
-    """Writer of the code of a group of paths, in three steps.
-
-    Args:
-        code: function that is written.
-        plan: the tensor product.
-        group: paths with equal numbers of channels, and their coefficients.
-        weights: weights of the paths.
-    """
-
-    def __init__(
-        self, code: VectorCode, plan: Plan, group: list[tuple[int, list[Term]]], weights: WeightSplines
-    ) -> None:
-        self.code, self.plan, self.group, self.weights = code, plan, group, weights
-        self.channels = plan.channels(group[0][0])
-        self.tiles = [tile for number, terms in group for tile in _tiles(number, terms)]
-        self.place = {pair: n for n, pair in enumerate(pair for tile in self.tiles for pair in tile)}
-        # Numbers of a register of 16 bytes, and of the sums of a pair's channels before they are added up.
-        self.quarter = 16 // code.size
-        self.columns = {(number, term.inp) for number, terms in group for term in terms}
-        stride = -(-self.channels // code.width) * code.width
-        self.factors = code.allocate(len(self.place))
-        memory = code.allocate(stride * len(self.columns))
-        self.weighted = {
-            column: code.offset(memory, n * stride) for n, column in enumerate(sorted(self.columns))
-        }
-        self.n_groups = -(-len(self.place) // self.quarter)
-        self.lanes = code.allocate(self.n_groups * self.quarter * 2 * self.quarter)
-        self.moments = code.allocate(self.n_groups * self.quarter)
-
-    def write_features(
-        self, g: Value, x: Value, y: Value, values: Sequence[Value], d_x: Value | None, d_r: Value
-    ) -> None:
-        """Write F, the sums dx and dr, and store w x_a."""
-        code = self.code
-        factors: dict[Pair, Value] = {}
-        for number, terms in self.group:
-            for term in terms:
-                pair = number, term.inp, term.out
-                value = code.load(code.offset(y, term.filter))
-                factors[pair] = code.fma(factors.get(pair), code.constant(term.value), value)
-        for pair, factor in factors.items():
-            code.store(factor, code.offset(self.factors, self.place[pair]))
-
-        def body(first: Value, lanes: int) -> None:
-            loaded: dict[tuple[Value, int], Value] = {}
-            sums: dict[int, Value] = {}
-
-            def load(table: Value, column: int) -> Value:
-                if (table, column) not in loaded:
-                    place = code.offset(code.offset(table, first), column)
-                    loaded[table, column] = code.load(place, lanes)
-                return loaded[table, column]
-
-            total = None
-            for number, _ in self.group:
-                column = code.add_int(first, self.plan.weight_starts[number])
-                t: dict[int, Value] = {}
-                for pair, place in self.place.items():
-                    owner, a, k = pair
-                    if owner == number:
-                        factor = code.broadcast(code.offset(self.factors, place), lanes)
-                        t[a] = code.fma(t.get(a), factor, load(g, k))
-                scalar = None
-                for a, value in t.items():
-                    scalar = code.fma(scalar, load(x, a), value)
-                weight, slope = self.weights.value_and_slope(code, values, column, lanes)
-                total = code.fma(total, slope, scalar)
-                for a, value in t.items():
-                    place = code.offset(self.weighted[number, a], first)
-                    code.store(code.mul(weight, load(x, a)), place, lanes)
-                    if d_x is not None:
-                        before = sums[a] if a in sums else load(d_x, a)
-                        sums[a] = code.fma(before, weight, value)
-            code.add_to(d_r, total, lanes)
-            for a, value in sums.items():
-                assert d_x is not None
-                code.store(value, code.offset(code.offset(d_x, first), a), lanes)
-
-        code.for_channels(self.channels, body)
-
-    def write_moments(self, g: Value) -> None:
-        """Write M: sums of products w x_a g_k in registers, one tile of pairs after the other."""
-        code, half = self.code, 2 * self.quarter
-        for n in range(len(self.place), self.n_groups * self.quarter):
-            code.store(code.constant(0.0, half), code.offset(self.lanes, n * half), half)
-        for tile in self.tiles:
-
-            def add(
-                first: Value, lanes: int, sums: list[Value | None], tile: list[Pair] = tile
-            ) -> list[Value]:
-                rows = {a: code.load(code.offset(self.weighted[n, a], first), lanes) for n, a, _ in tile}
-                columns = {k: code.load(code.offset(code.offset(g, first), k), lanes) for _, _, k in tile}
-                return [
-                    code.fma(total, rows[a], columns[k]) for (_, a, k), total in zip(tile, sums, strict=True)
-                ]
-
-            totals = _sum_channels(code, self.channels, len(tile), add)
-            for pair, total in zip(tile, totals, strict=True):
-                place = code.offset(self.lanes, self.place[pair] * half)
-                code.store(_fold(code, total, code.width, half), place, half)
-        with code.loop(I64(0), I64(self.n_groups)) as number:
-            start = code.row_pointer(self.lanes, number, self.quarter * half)
-            rows = [code.load(code.offset(start, n * half), half) for n in range(self.quarter)]
-            place = code.row_pointer(self.moments, number, self.quarter)
-            code.store(_sum_each(code, rows), place, self.quarter)
-
-    def write_filters(self, d_y: Value) -> None:
-        """Write the sums dY."""
-        code = self.code
-        sums: dict[int, Value] = {}
-        for number, terms in self.group:
-            for term in terms:
-                place = self.place[number, term.inp, term.out]
-                if term.filter not in sums:
-                    sums[term.filter] = code.load(code.offset(d_y, term.filter))
-                moment = code.load(code.offset(self.moments, place))
-                sums[term.filter] = code.fma(sums[term.filter], code.constant(term.value), moment)
-        for b, total in sums.items():
-            code.store(total, code.offset(d_y, b))
+def reverse_lanes(code: VectorCode) -> int:
+    """Numbers of a register in derivatives."""
+    return LANE_BYTES // code.size
 
 
-def _tiles(number: int, terms: list[Term]) -> list[list[Pair]]:
-    """Pairs of a path with a coefficient, in tiles of at most six, for which AVX2 has enough registers."""
-    pairs = {(number, term.inp, term.out) for term in terms}
-    rows, columns = (sorted({pair[axis] for pair in pairs}) for axis in (1, 2))
-    height, tiles = 6 if len(columns) == 1 else 3, []
-    for i in range(0, len(rows), height):
-        some = rows[i : i + height]
-        width = 6 // len(some)
-        for j in range(0, len(columns), width):
-            tile = [(number, a, k) for a in some for k in columns[j : j + width] if (number, a, k) in pairs]
-            tiles += [tile] if tile else []
-    return tiles
-
-
-def _sum_channels(
-    code: VectorCode,
-    n: int,
-    count: int,
-    add: Callable[[Value, int, list[Value | None]], list[Value]],
-) -> list[Value]:
-    """Registers of sums over n channels; `add(first, lanes, sums)` adds the channels from `first` on."""
-    build, width = code.build, code.width
-    full, zero = n // width * width, code.constant(0.0, width)
-    sums: list[Value] = [None] * count
-    if full > width:
-        before = build.block
-        head, body, after = (build.append_basic_block() for _ in range(3))
-        build.branch(head)
-        build.position_at_end(head)
-        index = build.phi(I64)
-        index.add_incoming(I64(0), before)
-        totals = [build.phi(zero.type) for _ in range(count)]
-        for total in totals:
-            total.add_incoming(zero, before)
-        build.cbranch(build.icmp_signed("<", index, I64(full)), body, after)
-        build.position_at_end(body)
-        for total, value in zip(totals, add(index, width, list(totals)), strict=True):
-            total.add_incoming(value, body)
-        index.add_incoming(code.add_int(index, width), body)
-        build.branch(head)
-        build.position_at_end(after)
-        sums = list(totals)
-    elif full:
-        sums = add(I64(0), width, sums)
-    if n > full:
-        rest = add(I64(full), n - full, [None] * count)
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), width), [min(k, n - full) for k in range(width)])
-        for k, value in enumerate(rest):
-            if n - full == 1:
-                extended = build.insert_element(zero, value, ir.IntType(32)(0))
-            else:
-                extended = build.shuffle_vector(value, code.constant(0.0, n - full), lanes)
-            sums[k] = extended if sums[k] is None else build.fadd(sums[k], extended)
-    return sums
-
-
-def _fold(code: VectorCode, value: Value, lanes: int, to: int) -> Value:
-    """Sum of the parts of `to` lanes of a register."""
-    while lanes > to:
+def sum_register(code: VectorCode, pointer: Value) -> Value:
+    """Sum of the numbers of a register of `reverse_lanes` in memory."""
+    lanes = reverse_lanes(code)
+    value = code.load(pointer, lanes)
+    while lanes > 1:
         lanes //= 2
-        value = code.build.fadd(
-            *(_select(code, value, value, range(start, start + lanes)) for start in (0, lanes))
-        )
-    return value
+        halves = [
+            ir.Constant(ir.VectorType(I32, lanes), list(range(start, start + lanes))) for start in (0, lanes)
+        ]
+        value = code.build.fadd(*(code.build.shuffle_vector(value, value, half) for half in halves))
+    return code.build.extract_element(value, I32(0))
 
 
-def _sum_each(code: VectorCode, rows: list[Value]) -> Value:
-    """Sum of each row, as one register; a row is two registers of as many numbers as there are rows."""
-    count = len(rows)
-    half = range(0, 2 * count, count)  # first lanes of the two registers of 16 bytes
-    while len(rows) > 1:
-        pairs = []
-        for u, v in zip(rows[::2], rows[1::2], strict=True):
-            lanes = [
-                [start + offset + 2 * count * of for start in half for of in (0, 1) for offset in offsets]
-                for offsets in (range(0, count, 2), range(1, count, 2))
-            ]
-            pairs.append(code.build.fadd(*(_select(code, u, v, chosen) for chosen in lanes)))
-        rows = pairs
-    return _fold(code, rows[0], 2 * count, count)
+class _Factors:
+    """F_ak of a group of paths at one edge, in memory."""
+
+    def __init__(self, code: VectorCode, group: Group, y: Value) -> None:
+        sums: dict[tuple[int, int, int], Value] = {}
+        for number, terms in group:
+            for term in terms:
+                key = number, term.inp, term.out
+                value = code.load(code.offset(y, term.filter))
+                sums[key] = code.fma(sums.get(key), code.constant(term.value), value)
+        memory = code.allocate(len(sums))
+        self.code = code
+        self.places = {key: code.offset(memory, place) for place, key in enumerate(sums)}
+        for key, value in sums.items():
+            code.store(value, self.places[key])
+
+    def load(self, number: int, a: int, k: int, lanes: int) -> Value:
+        """F_ak of a path in every lane."""
+        return self.code.broadcast(self.places[number, a, k], lanes)
 
 
-def _select(code: VectorCode, u: Value, v: Value, lanes: Sequence[int] | range) -> Value:
-    chosen = list(lanes)
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(chosen)), chosen)
-    return code.build.shuffle_vector(u, v, mask)
+def _columns(terms: Sequence[Term], *, by: str) -> dict[int, list[int]]:
+    """Columns of the result that each column of x is coupled to."""
+    found: dict[int, dict[int, None]] = {}
+    for term in terms:
+        found.setdefault(getattr(term, by), {})[term.out] = None
+    return {column: list(others) for column, others in found.items()}
+
+
+def _equal_coefficients(
+    terms: Sequence[Term],
+) -> dict[int, list[tuple[float, list[tuple[int, int, int]]]]]:
+    """For each column b of Y: coefficients, and the (a, k, sign) of the terms that have them."""
+    found: dict[int, dict[float, list[tuple[int, int, float]]]] = {}
+    for term in terms:
+        of_b = found.setdefault(term.filter, {})
+        size = next((v for v in of_b if abs(v - abs(term.value)) < 1e-9 * v), abs(term.value))
+        of_b.setdefault(size, []).append((term.inp, term.out, term.value))
+    result: dict[int, list[tuple[float, list[tuple[int, int, int]]]]] = {}
+    for b, of_b in found.items():
+        for members in of_b.values():
+            first = members[0][2]
+            signed = [(a, k, 1 if value * first > 0 else -1) for a, k, value in members]
+            result.setdefault(b, []).append((first, signed))
+    return result
+
+
+def _for_lanes(code: VectorCode, n: int, width: int, body: Callable[[Value, int], None]) -> None:
+    """Write body(first, lanes) for registers of `width` channels, then for the remaining channels."""
+    full = n // width * width
+    if full:
+        with code.loop(I64(0), I64(full), width) as first:
+            body(first, width)
+    if n > full:
+        body(I64(full), n - full)

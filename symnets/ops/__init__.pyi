@@ -36,6 +36,7 @@ from ._tabulated_product import SplineWeights as SplineWeights
 from ._tabulated_product import TabulatedProductScatter as TabulatedProductScatter
 from ._tensor_product_scatter import TensorProductScatter as TensorProductScatter
 from ._vector_code import F64 as F64
+from ._vector_code import I32 as I32
 from ._vector_code import I64 as I64
 from ._vector_code import REALS as REALS
 from ._vector_code import CompiledModule as CompiledModule
@@ -47,6 +48,7 @@ from ._weight_code import WeightSplines as WeightSplines
 
 __all__ = [
     "F64",
+    "I32",
     "I64",
     "ON_EDGES",
     "REALS",
