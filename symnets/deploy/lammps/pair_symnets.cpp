@@ -260,10 +260,13 @@ void PairSymnets::exchange(void *matrix, int64_t columns, bool forward)
   rows = static_cast<char *>(matrix);
   row_bytes = columns * library->real_bytes;
   row_doubles = static_cast<int>((row_bytes + 7) / 8);
+  const int largest = comm_forward;    // for which LAMMPS allocates its buffers when a run begins
+  comm_forward = comm_reverse = row_doubles;
   if (forward)
-    comm->forward_comm(this, row_doubles);
+    comm->forward_comm(this);
   else
-    comm->reverse_comm(this, row_doubles);
+    comm->reverse_comm(this);
+  comm_forward = comm_reverse = largest;
 }
 
 int PairSymnets::pack_forward_comm(int n, int *atoms, double *buffer, int, int *)
