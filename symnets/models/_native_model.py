@@ -18,6 +18,7 @@ from symnets.ops import is_traced
 
 SWITCH = "SYMNETS_NATIVE"
 """Environment variable; with the value 0 compiled force fields are computed through torch."""
+_VERSION = operator.attrgetter("_version")
 _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
@@ -219,11 +220,8 @@ class _Contents:
         )
 
     def _is_plain(self) -> bool:
-        return not any(self._hooks) and not any("forward" in attributes for attributes in self._attributes)
+        return not any(self._hooks) and not [True for part in self._attributes if "forward" in part]
 
     def _now(self) -> list[int]:
         """Place in memory and number of changes of each tensor."""
-        return [
-            *(tensor.data_ptr() for tensor in self._tensors),
-            *(tensor._version for tensor in self._tensors),
-        ]
+        return [*map(Tensor.data_ptr, self._tensors), *map(_VERSION, self._tensors)]

@@ -82,7 +82,8 @@ def test_trajectories_are_those_of_torch(name: str, request: pytest.FixtureReque
     for chosen in (calculator(), calculator(native=False)):
         atoms = request.getfixturevalue(name).copy()
         atoms.calc = chosen
-        atoms.set_momenta(np.random.default_rng(0).normal(size=(len(atoms), 3)))
+        size = atoms.get_masses()[:, None] ** 0.5
+        atoms.set_momenta(size * np.random.default_rng(0).normal(size=(len(atoms), 3)))
         VelocityVerlet(atoms, units.fs).run(60)
         ends.append(atoms)
         builds.append(chosen.neighbors.n_builds)
