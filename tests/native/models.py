@@ -8,7 +8,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 
-from symnets.models import MACE, Compiled, Invariant, NequIP, Nequix, SevenNet, WithZBL
+from symnets.models import MACE, Compiled, Invariant, NequIP, Nequix, SevenNet, TensorFieldNetwork, WithZBL
 
 SPECIES = ("H", "C", "O", "Cu")
 SMALL = {"cutoff": 4.0, "channels": 5, "layers": 2, "radial_hidden": (8,), "mean_neighbors": 20.0}
@@ -22,6 +22,7 @@ KINDS: dict[str, Callable[[], torch.nn.Module]] = {
     "NequIP without parity": partial(NequIP, SPECIES, lmax=1, parity=False, **SMALL),
     "NequIP of one layer": partial(NequIP, SPECIES, lmax=1, **SMALL | {"layers": 1}),
     "NequIP, l up to 4": partial(NequIP, SPECIES, lmax=4, parity=False, **SMALL | {"channels": 2}),
+    "NequIP with vectors": partial(NequIP, SPECIES, lmax=1, irreps_last="4x0e+3x1o", **SMALL),
     "MACE": partial(MACE, SPECIES, **SMALL, **UNEVEN),
     "MACE, densities and Agnesi": partial(
         MACE,
@@ -58,6 +59,7 @@ KINDS: dict[str, Callable[[], torch.nn.Module]] = {
         **SEVEN,
     ),
     "Nequix": partial(Nequix, SPECIES, cutoff=4.0, layers=3, irreps=HIDDEN, lmax=2, radial_hidden=(8,)),
+    "TensorFieldNetwork": partial(TensorFieldNetwork, SPECIES, lmax=1, **SMALL),
     "WithZBL": lambda: WithZBL(NequIP(SPECIES, lmax=1, **SMALL)),
     "WithZBL of MACE": lambda: WithZBL(
         MACE(SPECIES, correlation=2, lmax=2, **SMALL), scale=0.5, order=5, length=0.45
@@ -66,10 +68,12 @@ KINDS: dict[str, Callable[[], torch.nn.Module]] = {
 """Energy models by name."""
 SLOW = {
     "NequIP without parity",
+    "NequIP with vectors",
     "NequIP, l up to 4",
     "MACE, densities and Agnesi",
     "MACE, soft Gaussians",
     "SevenNet, parity and solid harmonics",
+    "TensorFieldNetwork",
     "WithZBL of MACE",
 }
 """Kinds whose layers others have, too."""
