@@ -11,6 +11,11 @@ from symnets.native._operation import CannotLower, Constant, Matrix, Operation
 from symnets.native._program import Program
 from symnets.ops import I64, Value, VectorCode
 
+LINE = 64
+"""Bytes of a cache line."""
+CACHE = 2**18
+"""Bytes of rows above which the next rows are brought into the cache while others are computed."""
+
 
 class Channels(NamedTuple):
     """Columns of a row that belong to one irrep: `dim` components of `width` channels each, from `start`."""
@@ -233,6 +238,8 @@ class _Rows:
             code.store_int(I64(width), self.lengths, I64(t))
         tile = tile_function(module, self.dtype, target.width)
         first, last = (b.mul(n, I64(target.dim)) for n in (low, high))
+        row_bytes = (self.x_columns + self.out_columns) * code.size
+        is_large = b.icmp_signed(">", b.mul(b.sub(high, low), I64(row_bytes)), I64(CACHE))
 
         before = b.block
         head, body, after = (b.append_basic_block() for _ in range(3))
@@ -249,29 +256,49 @@ class _Rows:
         n_rows = b.select(b.icmp_signed(">=", left, I64(2 * TILE_ROWS)), I64(TILE_ROWS), n_rows)
         with code.loop(I64(0), n_rows) as r:
             index = b.add(row, r)
-            node = b.udiv(index, I64(target.dim))
-            component = b.sub(index, b.mul(node, I64(target.dim)))
-            if order is not None:
-                node = code.load_int(order, node)
+            place = self._place(index, target.dim, order)
             for t, source in enumerate(sources):
-                address = self._address(self.x, node, self.x_columns, component, source)
+                address = self._address(self.x, place, self.x_columns, source)
                 code.store_int(address, self.rows, code.add_int(r, t * TILE_ROWS))
             if biased:
                 code.store_int(self.one, self.rows, code.add_int(r, len(sources) * TILE_ROWS))
-            address = self._address(self.out, node, self.out_columns, component, target)
+            address = self._address(self.out, place, self.out_columns, target)
             code.store_int(address, self.outputs, r)
-            if self.initial is not None and self.initials is not self.outputs:
-                address = self._address(self.initial, node, self.out_columns, component, target)
+            if self.initials is not self.outputs:
+                address = self._address(self.initial, place, self.out_columns, target)
                 code.store_int(address, self.initials, r)
+            ahead = code.add_int(index, TILE_ROWS)
+            with b.if_then(b.and_(is_large, b.icmp_signed("<", ahead, last))):
+                place = self._place(ahead, target.dim, order)
+                for source in sources:
+                    self._prefetch(self._address(self.x, place, self.x_columns, source), source.width)
+                for base in {self.out, self.initial} - {None}:
+                    self._prefetch(self._address(base, place, self.out_columns, target), target.width)
         arrays = self.rows, self.lengths, I64(len(widths)), weights, self.outputs, self.initials
         b.call(tile, [n_rows, *arrays, I64(int(self.initial is not None)), I64(target.width // PANEL)])
         row.add_incoming(b.add(row, n_rows), b.block)
         b.branch(head)
         b.position_at_end(after)
 
-    def _address(self, base: Value, node: Value, columns: int, component: Value, channels: Channels) -> Value:
-        """Address of a component of a node's channels."""
+    def _place(self, index: Value, dim: int, order: Value | None) -> tuple[Value, Value]:
+        """Node and component of a row, counted from the first component of the first node."""
         b = self.code.build
+        node = b.udiv(index, I64(dim))
+        component = b.sub(index, b.mul(node, I64(dim)))
+        return node if order is None else self.code.load_int(order, node), component
+
+    def _address(self, base: Value, place: tuple[Value, Value], columns: int, channels: Channels) -> Value:
+        """Address of a component of a node's channels."""
+        b, (node, component) = self.code.build, place
         column = b.add(I64(channels.start), b.mul(component, I64(channels.width)))
         number = b.add(b.mul(node, I64(columns)), column)
         return b.add(base, b.mul(number, I64(self.code.size)))
+
+    def _prefetch(self, address: Value, width: int) -> None:
+        """Ask for numbers that are soon needed to be brought into the cache."""
+        b, byte, i32 = self.code.build, ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+        function = b.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        with self.code.loop(I64(0), I64(width * self.code.size), LINE) as offset:
+            pointer = b.inttoptr(b.add(address, offset), byte)
+            b.call(function, [pointer, i32(0), i32(3), i32(1)])  # to read, into the first cache, of data

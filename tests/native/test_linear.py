@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from symnets.native import CannotLower, Matrix, Program, matrix_product
+from symnets.native import CannotLower, Matrix, Program, _linear, matrix_product
 from symnets.native._elementwise import AddTo, Sum
 from symnets.nn import Linear, SpeciesLinear
 from tests.native.programs import Edges, Rows, assert_equal, native_result, random_edges, torch_result
@@ -102,6 +102,20 @@ def test_species_without_atoms() -> None:
         features(edges, 4),
         edges=edges,
         n_species=4,
+    )
+
+
+def test_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are brought into the cache ahead if there are many; nothing is read beyond the last one."""
+    monkeypatch.setattr(_linear, "CACHE", 0)
+    layer = SpeciesLinear("17x0e + 5x1o", "16x1o + 8x0e", 3).double()
+    edges = random_edges(25, 0, n_species=3)
+    compare(
+        lambda x: layer(x, torch.tensor(edges.species)),
+        lambda program, x: layer.lower(program, x, program.species),
+        features(edges, layer.irreps_in.dim),
+        edges=edges,
+        n_species=3,
     )
 
 
