@@ -4,7 +4,7 @@ import ctypes
 import json
 import os
 from collections.abc import Callable
-from ctypes import POINTER, c_char_p, c_double, c_int64, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int64, c_void_p
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ class SharedModel:
         self.species = tuple(library.symnets_species()[: library.symnets_n_species()])
         self.cutoff: float = library.symnets_cutoff()
         self.exchange_columns: int = library.symnets_exchange_columns()
-        self._real = np.float32 if library.symnets_real_bytes() == 4 else np.float64
+        self._real = c_float if library.symnets_real_bytes() == 4 else c_double
         code = c_int64()
         self._model = library.symnets_new(ctypes.byref(code))
         self._check(code.value, f"{path}: ")
@@ -135,9 +135,8 @@ class SharedModel:
                 return None
 
             def call(_: int, rows: int, columns: int) -> None:
-                count = n_total * columns * np.dtype(self._real).itemsize
-                memory = (ctypes.c_char * count).from_address(rows)
-                exchange(np.frombuffer(memory, dtype=self._real).reshape(n_total, columns))
+                memory = ctypes.cast(rows, POINTER(self._real))
+                exchange(np.ctypeslib.as_array(memory, (n_total, columns)))
 
             return CALLBACK(call)
 
