@@ -185,13 +185,12 @@ class _Tile:
         width = self.code.width
         while width > 1:
             width //= 2
-            halves = (
+            masks = (
                 ir.Constant(ir.VectorType(I32, width), list(range(start, start + width)))
                 for start in (0, width)
             )
-            value = self.code.build.fadd(
-                *(self.code.build.shuffle_vector(value, value, half) for half in halves)
-            )
+            lower, upper = (self.code.build.shuffle_vector(value, value, mask) for mask in masks)
+            value = self.code.build.fadd(lower, upper)
         return self.code.build.extract_element(value, I32(0))
 
     def _narrow(self, value: Value, columns: int) -> Value:

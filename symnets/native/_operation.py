@@ -39,6 +39,9 @@ class Matrix:
         table: if every row depends on the atom's species alone, the rows of all species, a tensor.
     """
 
+    rows: Rows
+    kind: Kind
+
     def __init__(
         self,
         program: "Program",
