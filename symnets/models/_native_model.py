@@ -86,7 +86,7 @@ class NativeModel:
             own = copy.copy(program)
         try:
             with torch.inference_mode(False), on_device("cpu"):
-                return _energies(own, graph, species, float(model.cutoff))  # pyright: ignore[reportArgumentType]
+                return _energies(own, graph, species)
         finally:
             idle.append(own)
 
@@ -146,7 +146,7 @@ def _is_plain(graph: AtomGraph) -> bool:
 
 
 def _energies(
-    program: NativeProgram, graph: AtomGraph, species: tuple[int, ...], cutoff: float
+    program: NativeProgram, graph: AtomGraph, species: tuple[int, ...]
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor] | None:
     """Energies, forces, stress and energies of atoms; None if the graph is not one that the program takes."""
     pos, cell, edge_index = (field.detach().numpy() for field in (graph.pos, graph.cell, graph.edge_index))
@@ -158,12 +158,12 @@ def _energies(
     if (np.diff(edge_index[1]) < 0).any():
         order = np.argsort(edge_index[1], kind="stable")
         edge_index, shift = edge_index[:, order], shift[order]
-    edges = EdgeFilter(edge_index, shift, owner, n_graphs, cutoff)
+    edges = EdgeFilter(edge_index, shift, owner, n_graphs, None)
     edges.positions[...], edges.cells[...] = pos, cell
     n_edges = edges()
     try:
         result = program(of_atoms, edges.sender[:n_edges], edges.receiver[:n_edges], edges.vectors[:n_edges])
-    except ValueError:  # two atoms at the same place, or positions that are not finite
+    except ValueError:  # two atoms at the same place, or a vector that is not finite or too long
         return None
     stress = _stress(result, graph, owner)
     energy = np.bincount(owner, result.energy, n_graphs)

@@ -25,7 +25,7 @@ class EdgeFilter:
         shift: cell units, (candidates, 3).
         owner: graph of each atom, (atoms,).
         n_graphs: number of graphs.
-        cutoff: Å.
+        cutoff: Å; None to keep all candidates.
 
     Attributes:
         positions: Å, (atoms, 3), to be set before a call.
@@ -36,7 +36,12 @@ class EdgeFilter:
     """
 
     def __init__(
-        self, edge_index: np.ndarray, shift: np.ndarray, owner: np.ndarray, n_graphs: int, cutoff: float
+        self,
+        edge_index: np.ndarray,
+        shift: np.ndarray,
+        owner: np.ndarray,
+        n_graphs: int,
+        cutoff: float | None,
     ) -> None:
         n_atoms, n_candidates = len(owner), len(shift)
         self._arguments = (edge_index, shift, owner, n_graphs, cutoff)
@@ -47,7 +52,7 @@ class EdgeFilter:
         self.sender, self.receiver = np.empty((2, n_candidates + 1), dtype=np.int64)
         self.vectors = np.empty((n_candidates + 1, 3))
         self._real, self._whole = np.zeros(2), np.zeros(2, dtype=np.int64)
-        self._real[0] = cutoff**2
+        self._real[0] = np.nan if cutoff is None else cutoff**2  # nothing is longer than NaN
         self._kept = [
             np.ascontiguousarray(shift, dtype=np.float64),
             np.ascontiguousarray(owner, dtype=np.int64),
