@@ -41,6 +41,8 @@ PAGES = sorted(
 BLOCK = re.compile(r"((?:^<!--(?:(?!-->).)*-->\n+)*)^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LONG = ("attractors.md", "compile.md", "laws.md", "regimes.md")
 """Pages that take more than three seconds; README is as long, but the first that anybody reads."""
+DEMO = ROOT / "docs" / "how-to" / "demo.md"
+"""tests/demo/test_demo.py runs this page, and checks what the demo writes."""
 COMMENT = re.compile(r"<!--\s*(file|test|slow|skip)(?::\s*(.*?))?\s*-->", re.DOTALL)
 NUMBERS = r"\d+|an?|few|some|half a|one|two|three|four|five|ten|twenty"
 DURATION = re.compile(rf"\b({NUMBERS}) (s|seconds?|min|minutes?|hours?)\b|([Ss]econds|[Mm]inutes|[Hh]ours)\b")
@@ -68,6 +70,12 @@ def blocks(page: Path) -> list[Block]:
 def runs(page: Path) -> bool:
     """Whether a block of a page runs by default."""
     return any(b.language != "yaml" and not {"skip", "slow"} & set(b.said) for b in blocks(page))
+
+
+def repeated(page: Path) -> bool:
+    """Whether README begins with all blocks of a page, as of the front page of the documentation."""
+    readme, own = ([(b.language, b.text, b.said) for b in blocks(each)] for each in (PAGES[0], page))
+    return page != PAGES[0] and own == readme[: len(own)]
 
 
 def named(pages: list[Path]) -> pytest.MarkDecorator:
@@ -151,7 +159,7 @@ def run_commands(text: str, where: str) -> None:
     [
         pytest.param(page, id=str(page.relative_to(ROOT)), marks=[pytest.mark.slow] * (page.name in LONG))
         for page in PAGES
-        if runs(page)
+        if runs(page) and not repeated(page)
     ],
 )
 def test_page_runs(page: Path, folder: Path) -> None:
@@ -159,7 +167,7 @@ def test_page_runs(page: Path, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@named([page for page in PAGES if any("slow" in block.said for block in blocks(page))])
+@named([page for page in PAGES if page != DEMO and any("slow" in block.said for block in blocks(page))])
 def test_page_runs_with_its_slow_blocks(page: Path, folder: Path) -> None:
     run_page(page, slow=True)
 
