@@ -165,8 +165,9 @@ class _Splines:
 class _Reverse(Operation):
     """Cotangents of filters and lengths, and of the senders' features.
 
-    It visits the edges out of each atom, own or ghost, because an atom's features get cotangents from all of
-    them; if the features need no cotangents, it visits edges in their order, sorted by receiver.
+    Edges are visited in their order, sorted by receiver, because the row of the receiver is the longest. An
+    atom's features get cotangents from all edges out of it: a thread that has a range of senders visits the
+    edges between two atoms of its range in this order, then the other edges out of each sender.
     """
 
     def __init__(self, program: "Program", forward: _Convolve, g: Matrix) -> None:
@@ -190,7 +191,8 @@ class _Reverse(Operation):
             forward.lengths,
             program.sender,
             program.receiver,
-            *((program.sender_order, program.sender_start, program.sizes) if self.senders else ()),
+            *((program.start, program.sender_order, program.sender_start) if self.senders else ()),
+            *((program.sizes,) if self.senders else ()),
             *forward.splines.arguments,
         )
 
@@ -210,18 +212,22 @@ class _Reverse(Operation):
         *tables, low, high = code.arguments
         d_features = tables.pop(0) if self.senders else None
         d_filters, d_lengths, g, features, filters, lengths, sender, receiver, *tables = tables
-        order, start, sizes = (tables.pop(0) for _ in range(3)) if self.senders else (None, None, None)
+        start, order, sender_start, sizes = (tables.pop(0) if self.senders else None for _ in range(4))
         columns = plan.irreps_filter.dim
         width = reverse_lanes(code)
         memory = code.allocate((columns + 1) * width)  # a register for each column of dY, and one for dr
         registers = [code.offset(memory, number * width) for number in range(columns + 1)]
         weights.prepare(code)
 
-        def at_edge(edge: Value, rows: list[Value], x: Value) -> None:
+        def at_edge(edge: Value, from_: Value, to: Value) -> None:
             for register in registers:
                 code.store(code.constant(0.0, width), register, width)
-            g_row = code.row_pointer(g, code.load_int(receiver, edge), plan.irreps_out.dim)
+            g_row = code.row_pointer(g, to, plan.irreps_out.dim)
             y = code.row_pointer(filters, edge, columns)
+            x, *rows = (
+                code.row_pointer(table, from_, plan.irreps_in.dim)
+                for table in (features, *([d_features] if self.senders else []))
+            )
             weight = splines.at_edge(code, weights, lengths, tables, edge)
             for part in parts:
                 code.build.call(part, [*rows, memory, g_row, x, y, *weight])
@@ -233,22 +239,35 @@ class _Reverse(Operation):
                 code.add_to(place, total, 1) if add else code.store(total, place)
 
         if self.senders:
-            n_local = code.load_int(sizes, low.type(0))
-            with code.loop(low, high) as node:
-                row, x = (
-                    code.row_pointer(table, node, plan.irreps_in.dim) for table in (d_features, features)
-                )
+            b, n_local = code.build, code.load_int(sizes, low.type(0))
+
+            def in_range(atom: Value) -> Value:
+                return b.and_(b.icmp_signed(">=", atom, low), b.icmp_signed("<", atom, high))
+
+            with code.loop(low, high) as atom:
+                row = code.row_pointer(d_features, atom, plan.irreps_in.dim)
                 if not self.add_features:
                     _fill_zeros(code, row, plan.irreps_in.dim)
                 elif not self.add_ghosts:
-                    with code.build.if_then(code.build.icmp_signed(">=", node, n_local)):
+                    with b.if_then(b.icmp_signed(">=", atom, n_local)):
                         _fill_zeros(code, row, plan.irreps_in.dim)
-                bounds = [code.load_int(start, code.add_int(node, k)) for k in (0, 1)]
+            last = b.select(b.icmp_signed("<", high, n_local), high, n_local)
+            with code.loop(low, last) as to:
+                bounds = [code.load_int(start, code.add_int(to, k)) for k in (0, 1)]
+                with code.loop(*bounds) as edge:
+                    from_ = code.load_int(sender, edge)
+                    with b.if_then(in_range(from_)):
+                        at_edge(edge, from_, to)
+            with code.loop(low, high) as from_:
+                bounds = [code.load_int(sender_start, code.add_int(from_, k)) for k in (0, 1)]
                 with code.loop(*bounds) as position:
-                    at_edge(code.load_int(order, position), [row], x)
+                    edge = code.load_int(order, position)
+                    to = code.load_int(receiver, edge)
+                    with b.if_then(b.not_(in_range(to))):
+                        at_edge(edge, from_, to)
         else:
             with code.loop(low, high) as edge:
-                at_edge(edge, [], code.row_pointer(features, code.load_int(sender, edge), plan.irreps_in.dim))
+                at_edge(edge, code.load_int(sender, edge), code.load_int(receiver, edge))
         code.build.ret_void()
         return code.function
 
