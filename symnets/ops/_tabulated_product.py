@@ -80,7 +80,7 @@ class RadialTable(nn.Module):
             ValueError: a distance that is NaN, negative, or beyond the cutoff by more than the rounding of
                 large coordinates in float32; or a kind out of range.
         """
-        margin = min(1e-4 * self.cutoff, self.step / 2)
+        margin, r = min(1e-4 * self.cutoff, self.step / 2), r.detach()
         if len(r) and not bool(((r >= 0) & (r < self.cutoff + margin)).all()):
             raise ValueError(
                 f"distances: expected 0 to {self.cutoff} Å, got {float(r.min()):.6g} to "
