@@ -1,5 +1,6 @@
 """Thermodynamics of molecular dynamics: initial momenta, temperature, the log of a run, energy drift."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +169,10 @@ class MDLog:
             row |= _components(name, value)
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
-                pd.DataFrame([row]).to_csv(file, index=False, header=not self.rows)
+                writer = csv.DictWriter(file, row, lineterminator="\n")
+                if not self.rows:
+                    writer.writeheader()
+                writer.writerow(row)
         self.rows.append(row)
         return row
 
