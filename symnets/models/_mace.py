@@ -1,7 +1,8 @@
 """MACE: a message-passing potential of many-body products."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import torch
@@ -224,8 +225,7 @@ class MACE(EnergyModel):
         outputs = [readout(next(layers)) for readout in self.readouts]
         features = next(layers)
         outputs.append(self.last_readout(features[:, : self.irreps_features[0].dim]))
-        energy = sum(outputs[1:], start=outputs[0])
-        return self.atomic_energy(energy.squeeze(-1), species), features
+        return self.atomic_energy(reduce(add, outputs).squeeze(-1), species), features
 
     def _features_by_layer(
         self, graph: AtomGraph, species: Int[Tensor, " atoms"]
