@@ -141,15 +141,21 @@ def fit_power_law_seeds(x: ArrayLike, y: ArrayLike, *, n_resamples: int = 500, s
         )
     fit = fit_power_law(x, y.mean(0))
 
-    def parameters(chosen: ndarray) -> tuple[float, float]:
-        law = fit_power_law(x, y[chosen].mean(0))
-        return law.exponent.value, law.prefactor.value
+    solve = np.linalg.pinv(np.stack((np.ones_like(x), np.log(x)), axis=1))
+
+    def parameters(chosen: ndarray, axis: int) -> ndarray:
+        """Exponents and prefactors of all resamples at once, as `fit_power_law` of each of them."""
+        means = y[np.moveaxis(chosen, axis, -1)].mean(-2)
+        for mean in means[(means <= 0).any(-1)]:
+            fit_power_law(x, mean)  # states what is wrong with it
+        level, slope = np.moveaxis(np.log(means) @ solve.T, -1, 0)
+        return np.stack((slope, np.exp(level)))
 
     resampled = bootstrap(
         (np.arange(len(y)),),
         parameters,
         n_resamples=n_resamples,
-        vectorized=False,
+        vectorized=True,
         method="percentile",
         rng=seed,
     )
