@@ -22,6 +22,7 @@ class BuildLammps:
 
     Example:
         symnets lammps build
+        symnets lammps build --lammps-include lammps/src -o plugins
     """
 
     lammps_include: Path | None = None

@@ -196,6 +196,17 @@ def test_constant_pressure_conserves_the_enthalpy(lammps, toy, tmp_path):
     assert got.energies[1] == pytest.approx(got.energies[0], abs=0.01)
 
 
+def test_model_is_given_again_after_a_restart(lammps, toy, tmp_path):
+    """A restart file has positions and cell; the pair style, given again, has the same energy as before."""
+    again = f"pair_style symnets {toy}\npair_coeff * * C Cu\n"
+    first = "fix motion all nve\nrun 10\n" + ENERGY + "write_restart ten.restart\n"
+    virial = "compute virial all pressure NULL virial\nthermo_style custom step pe c_virial[*]\n"
+    second = "clear\nread_restart ten.restart\n" + again + virial + RUN
+    done = lammps.frames(tmp_path, crystal(2), f"symnets {toy}", "* * C Cu", again + first + second, ranks=2)
+    assert done.energies[1] == pytest.approx(done.energies[0], rel=1e-12)
+    np.testing.assert_allclose(done.virials[1], done.virials[0], rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("macro", "changes", "message"),
     [
