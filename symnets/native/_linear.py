@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from symnets.native._linear_code import PANEL, TILE_ROWS, pack, packed_columns, tile_function
+from symnets.native._linear_code import PANEL, TILE_ROWS, pack, packed_columns, prefetch, tile_function
 from symnets.native._operation import CannotLower, Constant, Matrix, Operation
 from symnets.native._program import Program
 from symnets.ops import I64, Value, VectorCode
@@ -296,9 +296,6 @@ class _Rows:
 
     def _prefetch(self, address: Value, width: int) -> None:
         """Ask for numbers that are soon needed to be brought into the cache."""
-        b, byte, i32 = self.code.build, ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
-        function = b.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        b = self.code.build
         with self.code.loop(I64(0), I64(width * self.code.size), LINE) as offset:
-            pointer = b.inttoptr(b.add(address, offset), byte)
-            b.call(function, [pointer, i32(0), i32(3), i32(1)])  # to read, into the first cache, of data
+            prefetch(self.code, b.inttoptr(b.add(address, offset), ir.IntType(8).as_pointer()))

@@ -13,6 +13,8 @@ PANEL = 16
 """Columns of a matrix of weights that are stored together."""
 TILE_ROWS = 6
 """Rows of a tile: with columns of 64 bytes, its sums fill 12 of the 16 registers of processors with AVX2."""
+AHEAD = 1024
+"""Bytes between the weights in use and those that are brought into the cache."""
 UNROLL = 4
 """Terms of a sum in one turn of its loop."""
 
@@ -133,6 +135,7 @@ class _Tile:
             weights, *sums = carried
             for u in range(unroll):
                 weight = code.load(code.offset(weights, u * stride), width)
+                prefetch(code, code.offset(weights, u * stride + AHEAD // code.size))
                 for r, row in enumerate(rows):
                     x = code.broadcast(code.offset(code.offset(row, k), u), width)
                     sums[r] = code.fma(sums[r], x, weight)
@@ -204,6 +207,15 @@ class _Tile:
 
     def _pointer(self, addresses: Value, index: Value) -> Value:
         return self.code.build.inttoptr(self.code.load_int(addresses, index), self.code.real.as_pointer())
+
+
+def prefetch(code: VectorCode, pointer: Value) -> None:
+    """Ask for the cache line at an address, which may be any, to be brought into the first cache."""
+    byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+    function = code.build.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+    reading, first_cache, data = i32(0), i32(3), i32(1)
+    code.build.call(function, [code.build.bitcast(pointer, byte), reading, first_cache, data])
 
 
 def carry(
