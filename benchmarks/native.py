@@ -84,6 +84,8 @@ class Benchmark:
     peers: tuple[str, ...] = ()
     """package=python; without any, only symnets is timed."""
     threads: tuple[int, ...] = (1, 2)
+    peer_threads: tuple[int, ...] = (1,)
+    """Numbers of threads next to other packages."""
     rounds: int = 7
     """Number of turns of each program."""
     seconds: float = 0.3
@@ -156,7 +158,7 @@ class Benchmark:
                         save(compile(made), request["compiled_file"])
                     else:
                         save(compiled_model(model, system), request["compiled_file"])
-                    for threads in self.threads:
+                    for threads in self.peer_threads:
                         suffix = "" if threads == 1 else f"@{threads}"
                         programs = ("symnets:native", "symnets:torch", *contest_.peers)
                         measured = contest(
