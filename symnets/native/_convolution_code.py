@@ -75,12 +75,15 @@ def write_reverse_part(
     factors = _Factors(code, group, y)
     width = reverse_lanes(code)
 
-    def add_to_register(number: int, value: Value, lanes: int) -> None:
-        code.add_to(code.offset(registers, number * width), value, lanes)
-
     for number, terms in group:
 
-        def body(first: Value, lanes: int, number: int = number, terms: list[Term] = terms) -> None:
+        def add(
+            first: Value,
+            lanes: int,
+            sums: list[Value | None],
+            number: int = number,
+            terms: list[Term] = terms,
+        ) -> list[Value]:
             x_row, g_row = code.offset(x, first), code.offset(g, first)
             rows, columns = ({getattr(term, side): None for term in terms} for side in ("inp", "out"))
             g_of = {k: code.load(code.offset(g_row, k), lanes) for k in columns}
@@ -94,21 +97,25 @@ def write_reverse_part(
                 scalar = code.fma(scalar, x_of[a], value)
             column = code.add_int(first, plan.weight_starts[number])
             weight, slope = weights.value_and_slope(code, values, column, lanes)
-            total = code.mul(slope, scalar)
+            added = [code.fma(sums[0], slope, scalar)]
             for a, value in t.items() if senders else ():
                 place = code.offset(code.offset(d_x[0], first), a)
                 code.store(code.fma(code.load(place, lanes), weight, value), place, lanes)
-            for b, equal in _equal_coefficients(terms).items():
+            for before, equal in zip(sums[1:], _equal_coefficients(terms).values(), strict=True):
                 product = None
                 for coefficient, signed in equal:
                     same = None
                     for a, k, sign in signed:
                         same = code.fma(same, x_of[a] if sign > 0 else code.build.fneg(x_of[a]), g_of[k])
                     product = code.fma(product, code.constant(coefficient, lanes), same)
-                add_to_register(b, code.mul(weight, product), lanes)
-            add_to_register(plan.irreps_filter.dim, total, lanes)
+                added.append(code.fma(before, weight, product))
+            return added
 
-        _for_lanes(code, plan.channels(number), width, body)
+        results = [plan.irreps_filter.dim, *_equal_coefficients(terms)]
+        for result, total in zip(
+            results, _sum_channels(code, plan.channels(number), width, len(results), add), strict=True
+        ):
+            code.add_to(code.offset(registers, result * width), total, width)
     code.build.ret_void()
     return code.function
 
@@ -178,11 +185,40 @@ def _equal_coefficients(
     return result
 
 
-def _for_lanes(code: VectorCode, n: int, width: int, body: Callable[[Value, int], None]) -> None:
-    """Write body(first, lanes) for registers of `width` channels, then for the remaining channels."""
+def _sum_channels(
+    code: VectorCode,
+    n: int,
+    width: int,
+    count: int,
+    add: Callable[[Value, int, list[Value | None]], list[Value]],
+) -> list[Value]:
+    """Registers of sums over n channels; `add(first, lanes, sums)` adds the channels from `first` on."""
+    b, zero = code.build, code.constant(0.0, width)
     full = n // width * width
-    if full:
-        with code.loop(I64(0), I64(full), width) as first:
-            body(first, width)
+    sums: list[Value] = [zero] * count
+    if full > width:
+        before = b.block
+        head, body, after = (b.append_basic_block() for _ in range(3))
+        b.branch(head)
+        b.position_at_end(head)
+        first, *sums = (b.phi(kind) for kind in (I64, *[zero.type] * count))
+        for phi, value in zip((first, *sums), (I64(0), *[zero] * count), strict=True):
+            phi.add_incoming(value, before)
+        b.cbranch(b.icmp_signed("<", first, I64(full)), body, after)
+        b.position_at_end(body)
+        for phi, value in zip(sums, add(first, width, list(sums)), strict=True):
+            phi.add_incoming(value, b.block)
+        first.add_incoming(code.add_int(first, width), b.block)
+        b.branch(head)
+        b.position_at_end(after)
+    elif full:
+        sums = add(I64(0), width, [None] * count)
     if n > full:
-        body(I64(full), n - full)
+        lanes = ir.Constant(ir.VectorType(I32, width), [min(k, n - full) for k in range(width)])
+        for number, value in enumerate(add(I64(full), n - full, [None] * count)):
+            if n - full == 1:
+                extended = b.insert_element(zero, value, I32(0))
+            else:
+                extended = b.shuffle_vector(value, code.constant(0.0, n - full), lanes)
+            sums[number] = b.fadd(sums[number], extended)
+    return sums
