@@ -196,7 +196,7 @@ def test_network(sizes: tuple[int, ...], dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("irreps", ["5x0e+5x1o+5x2e", "17x0e+17x1o", "3x0e+2x1o", "33x0e"])
+@pytest.mark.parametrize("irreps", ["5x0e+5x1o+5x2e", "3x0e+17x1o", "33x0e"])
 def test_power_spectrum(irreps: str, dtype: str) -> None:
     spectrum = PowerSpectrum(o3.Irreps(irreps))
     dim = spectrum.irreps.dim
@@ -204,7 +204,7 @@ def test_power_spectrum(irreps: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("columns", [1, 5, 16, 33])
+@pytest.mark.parametrize("columns", [1, 5, 33])
 def test_rows_divided_by_one_plus_a_density(columns: int, dtype: str) -> None:
     density = Rows(rows(5, 1, seed=1).values.square())
     check(lambda x, rho: x / (1 + rho), rows(5, columns), density, dtype=dtype)
