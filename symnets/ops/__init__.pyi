@@ -9,10 +9,6 @@ from ._couplings import release_sign as release_sign
 from ._couplings import wigner_3j as wigner_3j
 from ._cuequivariance import has_cuequivariance as has_cuequivariance
 from ._cuequivariance import has_cuequivariance_kernels as has_cuequivariance_kernels
-from ._edge_code import write_edge_part as write_edge_part
-from ._fused_plan import ON_EDGES as ON_EDGES
-from ._fused_plan import TO_RECEIVERS as TO_RECEIVERS
-from ._fused_plan import TO_SENDERS as TO_SENDERS
 from ._fused_plan import path_groups as path_groups
 from ._grouped_linear import Block as Block
 from ._grouped_linear import group_rows as group_rows
@@ -23,7 +19,6 @@ from ._layout import from_e3nn as from_e3nn
 from ._layout import join as join
 from ._layout import to_e3nn as to_e3nn
 from ._linear_weights import LinearWeights as LinearWeights
-from ._node_code import write_node_part as write_node_part
 from ._paths import Path as Path
 from ._paths import Plan as Plan
 from ._paths import Term as Term
@@ -50,10 +45,7 @@ __all__ = [
     "F64",
     "I32",
     "I64",
-    "ON_EDGES",
     "REALS",
-    "TO_RECEIVERS",
-    "TO_SENDERS",
     "AttentionLogits",
     "AttentionProduct",
     "AttentionSum",
@@ -91,7 +83,5 @@ __all__ = [
     "target_machine",
     "to_e3nn",
     "wigner_3j",
-    "write_edge_part",
-    "write_node_part",
     "write_polynomial_part",
 ]

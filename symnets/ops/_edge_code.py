@@ -49,10 +49,7 @@ def write_edge_sum(
 ) -> None:
     """Write the function `loop`, which overwrites the rows of dY and dw of a range of pairs."""
     n_sources, n_filters, n_weights = loop.counts
-    parts = [
-        write_edge_part(module, plan, group, f"part_{k}", dtype, weights, loop)
-        for k, group in enumerate(groups)
-    ]
+    parts = [_part(module, plan, group, f"part_{k}", dtype, weights, loop) for k, group in enumerate(groups)]
     code = VectorCode(module, "loop", dtype, loop.signature(weights), public=True)
     *tables, sender, receiver, order, start, low, high = code.arguments
     d_filters = tables.pop(0) if loop.d_filters else None
@@ -95,14 +92,10 @@ def write_edge_sum(
     code.build.ret_void()
 
 
-def write_edge_part(
+def _part(
     module: ir.Module, plan: Plan, group: Group, name: str, dtype: str, weights: Weights, loop: EdgeSum
 ) -> ir.Function:
-    """Write a function (sums, d_weights, g, sources, filters, weights) for one edge and a group of paths.
-
-    It adds the lanes of dY to registers in memory, one for each column. After them is the register `pair_sum`
-    of `Weights.differentiate`.
-    """
+    """Write a function (sums, d_weights, g, sources, filters, weights) for one edge and a group of paths."""
     n_sources, n_filters, n_weights = loop.counts
     n_outputs = len(loop.d_weights)
     kinds = "r" * (1 + n_outputs + 1 + n_sources + n_filters) + weights.internal * n_weights

@@ -51,10 +51,7 @@ def write_node_sum(
     Edges of node n are order[start[n]], ..., order[start[n + 1] - 1]; end[edge] is the row of the sources.
     """
     n_sources, n_filters, n_weights = loop.counts
-    parts = [
-        write_node_part(module, plan, group, f"part_{k}", dtype, weights, loop)
-        for k, group in enumerate(groups)
-    ]
+    parts = [_part(module, plan, group, f"part_{k}", dtype, weights, loop) for k, group in enumerate(groups)]
     columns_to, columns_from = plan.irreps_out.dim, plan.irreps_in.dim
     if not loop.receivers:
         columns_to, columns_from = columns_from, columns_to
@@ -83,14 +80,10 @@ def write_node_sum(
     code.build.ret_void()
 
 
-def write_node_part(
+def _part(
     module: ir.Module, plan: Plan, group: Group, name: str, dtype: str, weights: Weights, loop: NodeSum
 ) -> ir.Function:
-    """Write a function (row, sources, filters, weights) for one edge and a group of paths.
-
-    It adds the terms of the edge to the row of the result. Filters are the row of the edge, weights are the
-    values `Weights.internal`.
-    """
+    """Write a function (row, sources, filters, weights) for one edge and a group of paths."""
     n_sources, n_filters, n_weights = loop.counts
     kinds = "r" + "r" * (n_sources + n_filters) + weights.internal * n_weights
     code = VectorCode(module, name, dtype, kinds, public=False)
