@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class NormalizeRows(Operation):
-    """y_c = g_c x_c (Σ_d a_d x_d² + ε)^(-1/2) for the entries x_c of each row.
+    """Rows divided by the root of a weighted sum of squares: y_c = g_c x_c (Σ_d a_d x_d² + ε)^(-1/2).
 
     Args:
         program: the program.
@@ -103,7 +103,7 @@ class _NormalizeReverse(Operation):
 
 
 class DivideRows(Operation):
-    """y_n = x_n / b_n, for rows x_n and y_n and one number b_n for each row.
+    """Rows divided by one number each: y_n = x_n / b_n.
 
     Args:
         program: the program.

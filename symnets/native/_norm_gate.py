@@ -25,11 +25,11 @@ class NormGateBlock(NamedTuple):
 
 
 class NormGateRows(Operation):
-    """y_c = η(x_c + b_c) for scalars, and y_mc = η(r_c + b_c) x_mc for others, with η = silu and norms
+    """Activated scalars, and other features times the activations of their norms:
 
-        r_c = (Σ_m x_mc² / n + ε²)^(1/2)
+        y_c = η(x_c + b_c),     y_mc = η(r_c + b_c) x_mc,     r_c = (Σ_m x_mc² / n + ε²)^(1/2),
 
-    over the n components of channel c.
+    with η = silu and the n components x_mc of channel c.
 
     Args:
         program: the program.

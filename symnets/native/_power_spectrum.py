@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class PowerSpectrumRows(Operation):
-    """p_c = n^(-1/2) Σ_m a_mc b_mc over the n components of each irrep, after the first block of a itself.
+    """Power spectrum of two features, after the first block of the first: p_c = n^(-1/2) Σ_m a_mc b_mc.
+
+    The sum is over the n components of each channel c.
 
     Args:
         program: the program.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Screening(NamedTuple):
-    """Energy of two nuclei i and j at the distance r < r_s,
+    """Screened Coulomb law of two nuclei i and j at the distance r < r_s:
 
         E = s Z_i Z_j / r Σ_n c_n exp(-d_n (k_i + k_j) r) u(r / r_s),     r_s = min(R_i + R_j, cutoff),
 
