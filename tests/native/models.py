@@ -88,8 +88,10 @@ def compiled(kind: str, dtype: torch.dtype = torch.float64) -> Compiled:
 
 @cache
 def kept(kind: str, dtype: torch.dtype = torch.float64) -> Compiled:
-    """The same, made once: for tests that do not change it."""
-    return compiled(kind, dtype)
+    """The same, made once: for tests that do not change it. Its machine code is kept, and copies share it."""
+    model = compiled(kind, dtype)
+    assert model.why_not_native is None
+    return model
 
 
 def rattled(atoms: Atoms) -> Atoms:

@@ -31,7 +31,9 @@ def model() -> Compiled:
         "radial_hidden": (8,),
         "mean_neighbors": 20.0,
     }
-    return Compiled(NequIP(["H", "C", "O", "Cu"], shift=-10.0, **options).double(), 100)
+    compiled = Compiled(NequIP(["H", "C", "O", "Cu"], shift=-10.0, **options).double(), 100)
+    assert compiled.native is not None  # its machine code is kept, and copies share it
+    return compiled
 
 
 def calculator(*, native: bool = True, **options) -> SymnetsCalculator:
