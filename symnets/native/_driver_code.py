@@ -4,7 +4,7 @@ The public function `entry(slots)` is called once by each thread. `slots` is an 
 numbers and addresses, see `Slot`.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from enum import IntEnum
 
 import numpy as np
@@ -178,19 +178,16 @@ class _Driver:
         b = code.build
         slot = {"local": Slot.LOCAL, "receivers": Slot.LOCAL, "edges": Slot.EDGES}.get(over, Slot.TOTAL)
         n = code.load_int(slots, I64(slot))
-        find: Callable[[Value], Value]
         if over in ("receivers", "senders"):
             starts = self.program.start if over == "receivers" else self.program.sender_start
             start, n_edges = self._pointer(code, slots, starts), code.load_int(slots, I64(Slot.EDGES))
-
-            def find(part: Value) -> Value:
-                return b.call(self.cut, [start, n, n_edges, part, threads])
+            first, last = (
+                b.call(self.cut, [start, n, n_edges, part, threads])
+                for part in (thread, code.add_int(thread, 1))
+            )
         else:
-
-            def find(part: Value) -> Value:
-                return b.sdiv(b.mul(n, part), threads)
-
-        return find(thread), find(code.add_int(thread, 1))
+            first, last = (b.sdiv(b.mul(n, part), threads) for part in (thread, code.add_int(thread, 1)))
+        return first, last
 
     def _exchange(
         self, code: VectorCode, slots: Value, thread: Value, operation: Operation, rows: Value
