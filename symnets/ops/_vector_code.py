@@ -192,11 +192,13 @@ def target_machine(cpu: str | None = None) -> llvm.TargetMachine:
     llvm.initialize_native_asmprinter()
     features = "-prefer-256-bit"  # use registers of full width, which LLVM avoids where they lower the clock
     name = cpu
-    if cpu in (None, "native"):
+    if name is None or name == "native":
         name = llvm.get_host_cpu_name()
         features = f"{llvm.get_host_cpu_features().flatten()},{features}"
-    place = {} if cpu is None else {"reloc": "pic", "codemodel": "default"}
-    return llvm.Target.from_default_triple().create_target_machine(name, features, opt=2, **place)
+    reloc, codemodel = ("default", "jitdefault") if cpu is None else ("pic", "default")
+    return llvm.Target.from_default_triple().create_target_machine(
+        name, features, opt=2, reloc=reloc, codemodel=codemodel
+    )
 
 
 def optimized(module: ir.Module | str, target: llvm.TargetMachine) -> llvm.ModuleRef:
