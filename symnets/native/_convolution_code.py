@@ -131,10 +131,13 @@ def sum_register(code: VectorCode, pointer: Value) -> Value:
     value = code.load(pointer, lanes)
     while lanes > 1:
         lanes //= 2
-        halves = [
-            ir.Constant(ir.VectorType(I32, lanes), list(range(start, start + lanes))) for start in (0, lanes)
-        ]
-        value = code.build.fadd(*(code.build.shuffle_vector(value, value, half) for half in halves))
+        lower, upper = (
+            code.build.shuffle_vector(
+                value, value, ir.Constant(ir.VectorType(I32, lanes), list(range(start, start + lanes)))
+            )
+            for start in (0, lanes)
+        )
+        value = code.build.fadd(lower, upper)
     return code.build.extract_element(value, I32(0))
 
 
