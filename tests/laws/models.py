@@ -13,11 +13,16 @@ from tests.laws.toys import EmbeddedAtom
 
 SPECIES = (1, 6, 8)
 SMALL = {"cutoff": 4.0, "channels": 4, "layers": 4, "radial_hidden": (8,), "mean_neighbors": 20.0}
-"""Four layers: with fewer, the features that `parity` adds cannot reach the energy."""
+"""Four layers: with fewer, the features that `parity` adds cannot reach the energy.
+
+Without them, vectors of the first layer reach products of the second, and the energy after the third.
+"""
 OWN = {
+    "EGNN": {"layers": 3},
+    "Invariant": {"layers": 2},
     "Allegro": {"layers": 3, "latent": 8, "hidden": (8,)},
     "MACE": {"layers": 2},
-    "Nequix": {"irreps": "4x0e+3x1o+2x2e", "lmax": 2},
+    "Nequix": {"irreps": "4x0e+3x1o+2x2e", "lmax": 2, "layers": 3},
     "SE3Transformer": {"layers": 3, "heads": 2},
     "SevenNet": {"irreps": ("4x0e", *["4x0e+3x1o+2x2e"] * 3, "4x0e"), "parity": True, "switch_on": 3.0},
     "TensorFieldNetwork": {"lmax": 1},
@@ -42,7 +47,10 @@ def small(architecture: type[torch.nn.Module]) -> Callable[[], ForceField]:
 
 def nequip(lmax: int, parity: bool) -> Callable[[], ForceField]:
     """A small NequIP."""
-    return partial(build, partial(NequIP, SPECIES, lmax=lmax, parity=parity, **SMALL))
+    layers = 4 if parity and lmax else 3
+    return partial(
+        build, partial(NequIP, SPECIES, **SMALL | {"lmax": lmax, "parity": parity, "layers": layers})
+    )
 
 
 def mace(**options: Any) -> Callable[[], ForceField]:
@@ -67,7 +75,9 @@ NEQUIPS: dict[str, Callable[[], ForceField]] = {
 MODELS: dict[str, Callable[[], ForceField]] = {
     "toy": partial(build, EmbeddedAtom),
     **NEQUIPS,
-    "NequIP with references": partial(build, partial(NequIP, SPECIES, lmax=1, **SMALL, **UNEVEN)),
+    "NequIP with references": partial(
+        build, partial(NequIP, SPECIES, **SMALL | {"lmax": 1, "layers": 2} | UNEVEN)
+    ),
     **{name: small(architecture) for name, architecture in architectures().items() if name != "NequIP"},
     "MACE, correlation 2, features of l 2": mace(correlation=2, feature_lmax=2),
     "MACE, densities and Agnesi": mace(
@@ -80,7 +90,7 @@ MODELS: dict[str, Callable[[], ForceField]] = {
     "MACE, soft Gaussians": mace(
         self_connection=False, radial_basis="gaussian", distance_transform="soft", correlation=2
     ),
-    "WithZBL": partial(build, lambda: WithZBL(NequIP(SPECIES, lmax=1, **SMALL))),
+    "WithZBL": partial(build, lambda: WithZBL(NequIP(SPECIES, **SMALL | {"lmax": 1, "layers": 2}))),
     "NequIP without kernels": partial(plain, nequip(1, True)),
     "MACE without kernels": partial(plain, mace(lmax=2)),
 }
