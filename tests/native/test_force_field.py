@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from ase import Atoms
 from ase.build import molecule
 from torch import nn
 
@@ -272,10 +271,3 @@ def test_models_that_are_not_compiled_are_as_before() -> None:
     model = ForceField(NequIP(SPECIES, **SMALL)).double()
     assert not hasattr(model, "native")
     assert model.train()(graph("crystal")).forces.requires_grad
-
-
-def test_an_empty_structure_gives_what_torch_gives() -> None:
-    model = kept("NequIP")
-    empty = build_graphs([Atoms("H"), Atoms()], 4.0, dtype=torch.float64)
-    inputs = collate(empty).inputs
-    assert_close(model(inputs), through_torch(model, inputs), 1e-12)
