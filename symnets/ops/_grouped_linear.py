@@ -91,6 +91,7 @@ class _Linear(torch.autograd.Function):
         ctx.save_for_backward(x, *weights)
         ctx.blocks, ctx.groups = blocks, groups
         ordered, out = x[groups.order], x.new_zeros(len(x), dim_out)
+        written: set[int] = set()
         for (components, first_in, first_out), weight in zip(blocks, weights, strict=True):
             _, n_in, n_out = weight.shape
             source, target = (
@@ -98,7 +99,10 @@ class _Linear(torch.autograd.Function):
                 _view(out, first_out, components, n_out),
             )
             for group, rows in _row_ranges(groups):
-                target[:, rows] = source[:, rows] @ weight[group]
+                product = source[:, rows] @ weight[group]
+                # In a gradient several blocks have the same place if they read the same input.
+                target[:, rows] = target[:, rows] + product if first_out in written else product
+            written.add(first_out)
         return torch.empty_like(out).index_copy_(0, groups.order, out)
 
     @staticmethod

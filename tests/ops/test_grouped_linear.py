@@ -11,19 +11,19 @@ def random(*shape: int) -> Tensor:
 
 
 def looped(x: Tensor, weights: list[Tensor], group: Tensor) -> Tensor:
-    """Blocks (1, 2 channels) -> (1, 3) and (3, 2) -> (3, 1), with an empty column before."""
+    """Blocks (1, 2 channels) -> (1, 3), (3, 2) -> (3, 1) and the first again -> (1, 2), after an empty column."""
     rows = []
     for row, number in zip(x, group, strict=True):
         scalars, vectors = row[:2] @ weights[0][number], row[2:].view(3, 2) @ weights[1][number]
-        rows.append(torch.cat([row.new_zeros(1), scalars, vectors.flatten()]))
+        rows.append(torch.cat([row.new_zeros(1), scalars, vectors.flatten(), row[:2] @ weights[2][number]]))
     return torch.stack(rows)
 
 
 def test_products_and_derivatives_to_third_order_equal_a_loop():
     torch.manual_seed(0)
-    x, weights = random(6, 8), [random(4, 2, 3), random(4, 2, 1)]
+    x, weights = random(6, 8), [random(4, 2, 3), random(4, 2, 1), random(4, 2, 2)]
     group = torch.tensor([2, 0, 2, 3, 0, 2])  # none of group 1
-    blocks = [Block(1, 0, 1), Block(3, 2, 4)]
+    blocks = [Block(1, 0, 1), Block(3, 2, 4), Block(1, 0, 7)]
 
     def derivatives(out: Tensor) -> list[Tensor]:
         results = [out]
@@ -32,6 +32,6 @@ def test_products_and_derivatives_to_third_order_equal_a_loop():
             results = list(torch.autograd.grad(total, [x, *weights], create_graph=True))
         return [out, *results]
 
-    ours = derivatives(grouped_linear(x, weights, blocks, 7, group_rows(group, 4)))
+    ours = derivatives(grouped_linear(x, weights, blocks, 9, group_rows(group, 4)))
     for a, b in zip(ours, derivatives(looped(x, weights, group)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
