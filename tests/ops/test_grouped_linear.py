@@ -11,7 +11,7 @@ def random(*shape: int) -> Tensor:
 
 
 def looped(x: Tensor, weights: list[Tensor], group: Tensor) -> Tensor:
-    """Blocks (1, 2 channels) -> (1, 3), (3, 2) -> (3, 1), the first again -> (1, 2), after an empty column."""
+    """Blocks (1, 2 channels) -> (1, 3), (3, 2) -> (3, 1), the first again -> (1, 2); column 0 is empty."""
     rows = []
     for row, number in zip(x, group, strict=True):
         scalars, vectors = row[:2] @ weights[0][number], row[2:].view(3, 2) @ weights[1][number]
