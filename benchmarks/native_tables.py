@@ -1,4 +1,4 @@
-"""Tables of docs/benchmarks.md on potentials as native functions."""
+"""Tables of docs/benchmarks.md on potentials as native functions, and on foundation models."""
 
 from collections.abc import Callable
 
@@ -64,6 +64,45 @@ def exports(document: dict, _: str) -> Table:
     return head, rows
 
 
+def foundation(document: dict, _: str) -> Table:
+    """Published models, and models converted from mace-torch, next to their own programs."""
+    head = ["model", "system", "atoms, edges", "program", "ms", "/ compiled", "first call, s", "peak, MB"]
+    rows = []
+    for row in document["rows"]:
+        for name, entry in row.items():
+            if not isinstance(entry, dict) or "ms" not in entry:
+                continue
+            ratio = row["ratios"].get(f"{name} / symnets:compiled")
+            rows.append(
+                [
+                    row.get("model", document.get("model", "")),
+                    row["system"],
+                    f"{row['atoms']}, {row['edges']:,}",
+                    f"`{name}`",
+                    digits(entry["ms"]),
+                    "-" if ratio is None else f"**{digits(ratio)}**",
+                    digits(entry["first_call_s"]),
+                    f"{entry['peak_mb']:,}",
+                ]
+            )
+    return head, rows
+
+
+def finetuning(document: dict, _: str) -> Table:
+    """Errors after fine-tuning and after training from scratch for the same time."""
+    head = ["run", "steps", "test set", "forces, meV/Å", "energy, meV/atom", "forgotten forces, meV/Å"]
+    rows = []
+    for name, run in document["runs"].items():
+        lost = ((run.get("report") or {}).get("replay_test") or {}).get("fine-tuned")
+        for test, errors in run["errors"].items():
+            forces, energy = (1000 * errors[kind]["rmse"] for kind in ("forces", "energy_per_atom"))
+            forgotten = "-" if lost is None else digits(1000 * lost["forces"]["rmse"])
+            rows.append(
+                [f"`{name}`", str(run.get("steps", "-")), test, digits(forces), digits(energy), forgotten]
+            )
+    return head, rows
+
+
 def roofline(document: dict, model: str) -> Table:
     """Time and work of the operations of a model's native function."""
     row = next(r for r in document["rows"] if r["model"] == model)
@@ -97,4 +136,7 @@ NATIVE_TABLES: dict[str, Callable[[dict, str], Table]] = {
     "native_peers": peers,
     "native_export": exports,
     "native_roofline": roofline,
+    "foundation_nequix": foundation,
+    "foundation_mace": foundation,
+    "finetune": finetuning,
 }

@@ -349,7 +349,10 @@ FILES = dict.fromkeys(("convolution", "memory", "turns", "harmonics", "contracti
 FILES |= {"force_field": "force_field", "scaling": "scaling", "limits": "roofline", "fraction": "roofline"}
 FILES |= {"where": "where_time_goes", "tangent": "tangent", "architectures": "acac_models"}
 FILES |= dict.fromkeys(GPU_TABLES, "gpu") | {name: name for name in LAYER_TABLES}
-FILES |= dict.fromkeys(NATIVE_TABLES, "native") | {"native_roofline": "native_roofline"}
+FILES |= {
+    name: "native" if name in ("native_steps", "native_peers", "native_export") else name
+    for name in NATIVE_TABLES
+}
 HEADS_AND_ROWS = GPU_TABLES | LAYER_TABLES | NATIVE_TABLES
 
 
