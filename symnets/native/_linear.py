@@ -272,7 +272,7 @@ class _Rows:
                 place = self._place(ahead, target.dim, order)
                 for source in sources:
                     self._prefetch(self._address(self.x, place, self.x_columns, source), source.width)
-                for base in {self.out, self.initial} - {None}:
+                for base in dict.fromkeys(base for base in (self.out, self.initial) if base is not None):
                     self._prefetch(self._address(base, place, self.out_columns, target), target.width)
         arrays = self.rows, self.lengths, I64(len(widths)), weights, self.outputs, self.initials
         b.call(tile, [n_rows, *arrays, I64(int(self.initial is not None)), I64(target.width // PANEL)])
