@@ -1,10 +1,12 @@
 from . import cli as cli
 from . import data as data
 from . import demo as demo
+from . import deploy as deploy
 from . import diffeo as diffeo
 from . import estimates as estimates
 from . import experiments as experiments
 from . import models as models
+from . import native as native
 from . import nn as nn
 from . import observables as observables
 from . import ops as ops
@@ -22,10 +24,12 @@ __all__ = [
     "cli",
     "data",
     "demo",
+    "deploy",
     "diffeo",
     "estimates",
     "experiments",
     "models",
+    "native",
     "nn",
     "observables",
     "ops",

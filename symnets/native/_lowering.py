@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from symnets.device import on_device
 from symnets.native._operation import CannotLower, Matrix
 from symnets.native._program import Program
 
@@ -107,6 +108,7 @@ def energy_program(model: nn.Module) -> Program:
     """
     program = Program(len(model.species), float(model.cutoff))  # pyright: ignore
     try:
+        with torch.inference_mode(False), torch.no_grad(), on_device("cpu"):
         energy = lower(program, model, LoweredGraph(program))
     except (AttributeError, TypeError) as error:  # a forward method that does more than matrices can
         raise CannotLower(f"{type(model).__name__}: {error}") from error
