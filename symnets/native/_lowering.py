@@ -109,7 +109,7 @@ def energy_program(model: nn.Module) -> Program:
     program = Program(len(model.species), float(model.cutoff))  # pyright: ignore
     try:
         with torch.inference_mode(False), torch.no_grad(), on_device("cpu"):
-        energy = lower(program, model, LoweredGraph(program))
+            energy = lower(program, model, LoweredGraph(program))
     except (AttributeError, TypeError) as error:  # a forward method that does more than matrices can
         raise CannotLower(f"{type(model).__name__}: {error}") from error
     if not isinstance(energy, Matrix) or energy.kind != "d" or energy.columns != 1:
