@@ -67,13 +67,16 @@ KINDS: dict[str, Callable[[], torch.nn.Module]] = {
 }
 """Energy models by name."""
 SLOW = {
+    "Nequix",
     "NequIP without parity",
     "NequIP with vectors",
     "NequIP, l up to 4",
     "MACE, densities and Agnesi",
     "MACE, soft Gaussians",
+    "SevenNet",
     "SevenNet, parity and solid harmonics",
     "TensorFieldNetwork",
+    "WithZBL",
     "WithZBL of MACE",
 }
 """Kinds whose layers others have, too."""

@@ -141,7 +141,7 @@ def test_errors_are_those_of_torch() -> None:
 
 
 def test_threads_of_the_caller_do_not_disturb_each_other() -> None:
-    model, names = compiled("NequIP"), list(STRUCTURES) * 5
+    model, names = compiled("NequIP of one layer"), list(STRUCTURES) * 5
     graphs = [graph(name) for name in names]
     expected = [through_torch(model, graphs[k]).forces for k in range(len(STRUCTURES))]
     with ThreadPoolExecutor(4) as pool:
@@ -180,7 +180,7 @@ def test_a_forked_process_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_copies_moves_and_files_make_their_own_program(tmp_path) -> None:
-    model, inputs = compiled("NequIP"), graph("slab")
+    model, inputs = compiled("NequIP of one layer"), graph("slab")
     expected = model(inputs)
     copied = copy.deepcopy(model)
     assert copied.native is not model.native
@@ -201,7 +201,7 @@ def test_copies_moves_and_files_make_their_own_program(tmp_path) -> None:
 
 
 def test_changed_weights_change_the_result() -> None:
-    model, inputs = compiled("NequIP"), graph("crystal")
+    model, inputs = compiled("NequIP of one layer"), graph("crystal")
     before = model(inputs).forces
     with torch.no_grad():
         model.energy_model.atomic_energy.scale.mul_(2)  # pyright: ignore
@@ -217,7 +217,7 @@ def test_changed_weights_change_the_result() -> None:
 
 
 def test_a_modified_model_is_computed_through_torch() -> None:
-    model, inputs = compiled("NequIP"), graph("crystal")
+    model, inputs = compiled("NequIP of one layer"), graph("crystal")
     before = model(inputs).forces
     layer = next(part for part in model.modules() if isinstance(part, Linear))
     handle = layer.register_forward_hook(lambda module, arguments, output: 0 * output)
@@ -237,7 +237,7 @@ def test_a_modified_model_is_computed_through_torch() -> None:
         def forward(self, graph: AtomGraph) -> torch.Tensor:
             return 2 * self.energy_model(graph)
 
-    other = Compiled(Doubled(KINDS["NequIP"]().double()), 20)
+    other = Compiled(Doubled(KINDS["NequIP of one layer"]().double()), 20)
     assert "Doubled is a class of another package" in str(other.why_not_native)
     assert_close(other(inputs), through_torch(other, inputs), 1e-12)
 

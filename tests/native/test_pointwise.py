@@ -31,6 +31,9 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 ULP = {"exp": (1.5, 1.5), "tanh": (3, 5), "sigmoid": (3, 5), "silu": (3, 3)}
 """Largest errors of functions and derivatives in units of the last place."""
 
+BOTH = [pytest.param("float32", marks=pytest.mark.slow), "float64"]
+"""Dtypes of operations whose code differs in the functions of numbers alone, which are tested above."""
+
 
 def compiled(function: Callable[..., Any], dtype: str, lanes: int) -> Callable[[np.ndarray], np.ndarray]:
     """Both results of a function of `_math_code`, (2, n), computed in registers of `lanes` numbers."""
@@ -179,7 +182,7 @@ def test_norm_of_zeros_is_zero_with_finite_derivatives() -> None:
     check(norm, inputs)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", BOTH)
 @pytest.mark.parametrize("irreps", ["5x0e+3x0o+17x1o+2x2e", "17x0e+33x1e"])
 def test_activations_of_norms(irreps: str, dtype: str) -> None:
     layer = NormNonlinearity(o3.Irreps(irreps)).double()
@@ -188,14 +191,14 @@ def test_activations_of_norms(irreps: str, dtype: str) -> None:
     check(layer, rows(6, layer.irreps_in.dim), dtype=dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", BOTH)
 @pytest.mark.parametrize("sizes", [(5, 1), (17, 8, 1), (33, 20, 5, 3)])
 def test_network(sizes: tuple[int, ...], dtype: str) -> None:
     torch.manual_seed(0)
     check(MLP(*sizes).double(), rows(7, sizes[0]), dtype=dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", BOTH)
 @pytest.mark.parametrize("irreps", ["5x0e+5x1o+5x2e", "3x0e+17x1o", "33x0e"])
 def test_power_spectrum(irreps: str, dtype: str) -> None:
     spectrum = PowerSpectrum(o3.Irreps(irreps))
@@ -203,7 +206,7 @@ def test_power_spectrum(irreps: str, dtype: str) -> None:
     check(spectrum, rows(6, dim), rows(6, dim, seed=1), dtype=dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", BOTH)
 @pytest.mark.parametrize("columns", [1, 5, 33])
 def test_rows_divided_by_one_plus_a_density(columns: int, dtype: str) -> None:
     density = Rows(rows(5, 1, seed=1).values.square())
