@@ -73,8 +73,9 @@ class Finetune:
     """Elements of generated structures: all of the model, or those of the data."""
     heads: bool = False
     """Give the data a readout of their own, and write the foundation model's level as a second model."""
-    learning_rate: Annotated[float, more_than(0)] = 3e-4
-    """Largest learning rate, reached after 20 steps; it decays along a cosine to a hundredth."""
+    learning_rate: Annotated[float | None, more_than(0)] = None
+    """Largest learning rate, reached after 20 steps; it decays along a cosine to a hundredth. By default
+    3e-4, with --replay 1e-4, since the gradient of replayed structures differs from step to step."""
     batch_size: Annotated[int, at_least(1)] = 2
     """Structures of a batch."""
     energy_weight: Annotated[float, at_least(0)] = 10.0
@@ -173,7 +174,7 @@ class Finetune:
             finetune=finetune,
             loss=LossConfig(self.energy_weight, self.forces_weight, stress),
             optimizer=OptimizerConfig(
-                learning_rate=self.learning_rate,
+                learning_rate=self.learning_rate or (3e-4 if self.replay is None else 1e-4),
                 batch_size=self.batch_size,
                 epochs=self.epochs or 1,
                 warmup=warmup,
