@@ -32,6 +32,7 @@ KINDS: dict[str, Callable[[], torch.nn.Module]] = {
         distance_transform="agnesi",
         correlation=(2, 1),
         readout_hidden=(),
+        scale=0.1,  # its forces are large, and the tolerances of the laws are absolute
         **SMALL,
     ),
     "MACE, soft Gaussians": partial(
