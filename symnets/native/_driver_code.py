@@ -10,6 +10,7 @@ from enum import IntEnum
 import numpy as np
 from llvmlite import ir
 
+from symnets.device import on_device
 from symnets.native._layout import ROWS, Layout
 from symnets.native._operation import Constant, Matrix, Operation
 from symnets.native._program import Program
@@ -81,9 +82,10 @@ class Constants:
 def program_module(program: Program, layout: Layout, constants: Constants, dtype: str) -> ir.Module:
     """LLVM module of a program, with the public function `entry`."""
     module = ir.Module("program")
-    writer = _Driver(module, program, layout, constants, dtype)
-    steps = [writer.step(number, operation) for number, operation in enumerate(program.operations)]
-    writer.write_entry(steps)
+    with on_device("cpu"):  # coefficients of products are tensors
+        writer = _Driver(module, program, layout, constants, dtype)
+        steps = [writer.step(number, operation) for number, operation in enumerate(program.operations)]
+        writer.write_entry(steps)
     return module
 
 
