@@ -7,7 +7,6 @@ from llvmlite import ir
 
 from symnets.native._convolution_code import (
     reverse_lanes,
-    sum_register,
     write_forward_part,
     write_reverse_part,
 )
@@ -234,7 +233,7 @@ class _Reverse(Operation):
             d_y = code.row_pointer(d_filters, edge, columns)
             places = [*(code.offset(d_y, b) for b in range(columns)), code.offset(d_lengths, edge)]
             for number, (place, register) in enumerate(zip(places, registers, strict=True)):
-                total = sum_register(code, register)
+                total = code.sum_of(code.load(register, width), width)
                 add = self.add_filters if number < columns else self.add_lengths
                 code.add_to(place, total, 1) if add else code.store(total, place)
 

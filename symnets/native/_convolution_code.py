@@ -125,22 +125,6 @@ def reverse_lanes(code: VectorCode) -> int:
     return LANE_BYTES // code.size
 
 
-def sum_register(code: VectorCode, pointer: Value) -> Value:
-    """Sum of the numbers of a register of `reverse_lanes` in memory."""
-    lanes = reverse_lanes(code)
-    value = code.load(pointer, lanes)
-    while lanes > 1:
-        lanes //= 2
-        lower, upper = (
-            code.build.shuffle_vector(
-                value, value, ir.Constant(ir.VectorType(I32, lanes), list(range(start, start + lanes)))
-            )
-            for start in (0, lanes)
-        )
-        value = code.build.fadd(lower, upper)
-    return code.build.extract_element(value, I32(0))
-
-
 class _Factors:
     """F_ak of a group of paths at one edge, in memory."""
 

@@ -175,26 +175,13 @@ class _Tile:
         zeros = [code.constant(0.0, width) for width in (code.width, 1) for _ in range(height)]
         _, (weights, *sums) = carry(code, I64(0), self.n_terms, 1, [weights, *zeros], term)
         totals = zip(sums[:height], sums[height:], strict=True)
-        return weights, [code.build.fadd(self._sum_lanes(wide), one) for wide, one in totals]
+        return weights, [code.build.fadd(code.sum_of(wide, code.width), one) for wide, one in totals]
 
     def _term(self, t: Value) -> tuple[list[Value], Value]:
         """Rows of a term, and their length."""
         position = self.code.build.mul(t, I64(TILE_ROWS))
         rows = [self._pointer(self.rows, self.code.add_int(position, r)) for r in range(self.height)]
         return rows, self.code.load_int(self.lengths, t)
-
-    def _sum_lanes(self, value: Value) -> Value:
-        """Sum of the lanes of a full register, by adding halves."""
-        width = self.code.width
-        while width > 1:
-            width //= 2
-            masks = (
-                ir.Constant(ir.VectorType(I32, width), list(range(start, start + width)))
-                for start in (0, width)
-            )
-            lower, upper = (self.code.build.shuffle_vector(value, value, mask) for mask in masks)
-            value = self.code.build.fadd(lower, upper)
-        return self.code.build.extract_element(value, I32(0))
 
     def _narrow(self, value: Value, columns: int) -> Value:
         """The first lanes of a value."""

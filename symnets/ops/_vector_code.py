@@ -128,8 +128,11 @@ class VectorCode:
         self.store(self.build.fadd(self.load(pointer, lanes), value), pointer, lanes)
 
     def sum_lanes(self, pointer: Value) -> Value:
-        """Sum of the numbers of a register stored in memory, by adding halves."""
-        value, lanes = self.load(pointer, self.width), self.width
+        """Sum of the numbers of a register stored in memory."""
+        return self.sum_of(self.load(pointer, self.width), self.width)
+
+    def sum_of(self, value: Value, lanes: int) -> Value:
+        """Sum of the lanes of a value, a power of two of them, by adding halves."""
         while lanes > 1:
             lanes //= 2
             lower, upper = (
