@@ -22,7 +22,7 @@ from symnets.potentials import (
     fit_epochs,
     train,
 )
-from symnets.training import INTERRUPTED
+from symnets.training import INTERRUPTED, joined_processes
 
 
 @dataclass(frozen=True)
@@ -118,16 +118,21 @@ class Finetune:
 
     def run(self) -> int:
         """Fine-tune with progress on standard error; returns 0 when done, 130 if interrupted."""
-        console, folder = Console(stderr=True), expanded(self.output)
+        console, folder, config = Console(stderr=True), expanded(self.output), None
         if self.resume and (folder / "checkpoint.safetensors").exists():
             config = read_config(TrainConfig, folder / "config.yaml")
-        else:
-            config = self._config()
-            if self.epochs is None:
-                console.print("timing a few steps ...")
-                config = fit_epochs(config, self.minutes)
-        state = train(config, resume=self.resume, summary=True)
-        console.print(f"stopped at step {state.step}: {state.history.reason}; see {folder}", soft_wrap=True)
+        with joined_processes(self.device if config is None else config.device) as processes:
+            if config is None:
+                with processes.synchronized():
+                    config = self._config()
+                if self.epochs is None:
+                    if processes.first:
+                        console.print("timing a few steps ...")
+                    config = fit_epochs(config, self.minutes, resume=self.resume)
+            state = train(config, resume=self.resume, summary=True)
+        if processes.first:
+            stopped = f"stopped at step {state.step}: {state.history.reason}; see {folder}"
+            console.print(stopped, soft_wrap=True)
         return 130 if state.history.reason == INTERRUPTED else 0
 
     def _config(self) -> TrainConfig:

@@ -1,6 +1,7 @@
 """Fine-tuning: the start of a training from a foundation model in place of random weights."""
 
 import copy
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import torch
 from ase.data import chemical_symbols
+from pooch import file_hash
 from torch import nn
 
 from symnets.config import parse_config
@@ -21,11 +23,13 @@ from symnets.models import (
     WithZBL,
     architectures,
     energy_network,
+    foundation_file,
     foundation_model,
     save,
 )
 from symnets.potentials._config import TrainConfig
 from symnets.potentials._finetune_config import FinetuneConfig
+from symnets.potentials._graph_content import graph_content
 from symnets.potentials._model_config import ModelConfig
 from symnets.potentials._references import ReferenceShifts, add_shifts, reference_shifts
 from symnets.potentials._replay import (
@@ -38,6 +42,7 @@ from symnets.potentials._replay import (
 )
 from symnets.potentials._strategies import apply_strategy, merge_updates
 from symnets.potentials._validation import BestModel
+from symnets.training import Processes
 
 FOUNDATION_LEVEL = "model-foundation-level.safetensors"
 """File of the model with the head of the foundation model, beside that with the head of the data."""
@@ -96,6 +101,8 @@ class Start:
     examples: Sequence[AtomGraph]
     """Structures of the data, and replayed ones."""
     replay: Replay
+    digest: str
+    """Hash of the data, the file of the foundation model, and the replayed structures."""
 
     def loader(self, *, part: tuple[int, int], workers: int) -> Loader:
         """Loader of the training examples; `part` and `workers` are those of a `Loader`."""
@@ -165,6 +172,10 @@ def start_finetuning(
     foundation: ForceField,
     graphs: Sequence[AtomGraph],
     stats: Statistics,
+    data: str,
+    processes: Processes,
+    *,
+    resuming: bool,
 ) -> Start:
     """The start of a fine-tuning: references shifted, replayed structures written, weights prepared.
 
@@ -173,6 +184,9 @@ def start_finetuning(
         foundation: the foundation model.
         graphs: training structures of the data.
         stats: statistics of these graphs.
+        data: hash of the data.
+        processes: the first of them writes the replayed structures, and all read them.
+        resuming: whether replayed structures in the folder are those of the training to be resumed.
 
     Raises:
         ValueError: the data have elements that the foundation model lacks; or as `reference_shifts`,
@@ -192,8 +206,15 @@ def start_finetuning(
     elements = stats.species if finetune.replay_elements == "data" else foundation.species
     teacher = foundation if finetune.heads else shifted
     folder = Path(config.output)
-    write_replay(finetune, teacher, elements, folder, config.seed)  # every process writes the same content
+    weights = file_hash(str(foundation_file(finetune.model)))
+    labels = f"{weights} {config.dtype}" + ("" if finetune.heads else f" {finetune.references} {data}")
+    with processes.synchronized():
+        if processes.first:
+            write_replay(finetune, teacher, elements, folder, config.seed, labels=labels, keep=resuming)
     replayed = read_replay(finetune, teacher, folder)
+    digest = hashlib.sha256(f"{data} {weights}".encode())
+    for graph in replayed.train:
+        digest.update(graph_content(graph))
     energy_model = copy.deepcopy(shifted.energy_model)
     if finetune.heads:
         energy_model = Heads(foundation.energy_model, 2)
@@ -203,7 +224,7 @@ def start_finetuning(
     examples = graphs
     if replayed.train:
         examples = MixedExamples(graphs, replayed.train, heads=finetune.heads)
-    return Start(config, foundation, shifted, model, references, examples, replayed)
+    return Start(config, foundation, shifted, model, references, examples, replayed, digest.hexdigest()[:16])
 
 
 class BestFinetuned(BestModel):

@@ -12,6 +12,7 @@ from symnets.data import AtomGraph, Statistics, read_header
 from symnets.potentials._config import TrainConfig
 from symnets.potentials._data_on_demand import TrainingGraphs
 from symnets.potentials._graph_content import graph_content
+from symnets.potentials._replay import TRAIN
 from symnets.yaml_files import read_yaml
 
 FREE = ("output", "max_minutes", "patience", "checkpoint_every", "device", "deterministic")
@@ -20,14 +21,13 @@ FREE_OF_DATA = ("require_all", "in_memory", "workers")
 """Options of `data` that may differ."""
 
 
-def identity(
-    config: TrainConfig, train: Sequence[AtomGraph], validation: Sequence[AtomGraph], stats: Statistics
-) -> str:
+def identity(config: TrainConfig, data: str) -> str:
     """Hash of the configuration and hash of the data, joined by a dash.
 
-    The options `FREE` and `FREE_OF_DATA` are left out of the former.
+    The options `FREE` and `FREE_OF_DATA` are left out of the former. The latter is `data_digest`, or
+    `Start.digest` of a fine-tuning.
     """
-    return f"{fingerprint(_binding(asdict(config)))}-{data_digest(train, validation, stats)}"
+    return f"{fingerprint(_binding(asdict(config)))}-{data}"
 
 
 def data_digest(train: Sequence[AtomGraph], validation: Sequence[AtomGraph], stats: Statistics) -> str:
@@ -82,8 +82,12 @@ def check_identity(checkpoint: Path, expected: str, config: TrainConfig) -> str:
 
 
 def _files(config: TrainConfig) -> list[str]:
-    """Paths of the data, as configured."""
+    """Paths of the data, as configured, and of what a fine-tuning starts from."""
     files = []
+    if config.finetune is not None:
+        files.append(config.finetune.model)
+        if config.finetune.replay is not None:
+            files.append(str(Path(config.output) / TRAIN))
     for paths in (config.data.train, config.data.validation, config.data.isolated_atoms):
         files += [paths] if isinstance(paths, str) else paths or []
     return files

@@ -1,7 +1,6 @@
 """Replay: structures labelled by the foundation model, which are mixed into training on other data."""
 
 import copy
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +12,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
+from pooch import file_hash
 
 from symnets.config import fingerprint
 from symnets.data import (
@@ -25,7 +25,7 @@ from symnets.data import (
     split,
     write_structures,
 )
-from symnets.models import ForceField, energy_network
+from symnets.models import ForceField
 from symnets.observables import predictions
 from symnets.potentials._finetune_config import GENERATED, FinetuneConfig
 from symnets.potentials._generated import generated_structures
@@ -48,12 +48,18 @@ class Replay:
 
 
 def write_replay(
-    finetune: FinetuneConfig, force_field: ForceField, elements: Sequence[int], folder: Path, seed: int
+    finetune: FinetuneConfig,
+    force_field: ForceField,
+    elements: Sequence[int],
+    folder: Path,
+    seed: int,
+    *,
+    labels: str,
+    keep: bool,
 ) -> None:
     """Write the replayed structures of a training, with a model's energies, forces and stress, to its folder.
 
-    Without `finetune.replay` only the replay test set is written. Files from the same model and options, as
-    a resumed training finds them, are kept.
+    Without `finetune.replay` only the replay test set is written. Files of the same origin are kept.
 
     Args:
         finetune: see `FinetuneConfig`.
@@ -61,13 +67,17 @@ def write_replay(
         elements: atomic numbers of generated structures.
         folder: folder of the training.
         seed: the structures are a function of the elements and the seed.
+        labels: hash of all that decides the labels of a given structure.
+        keep: whether files of another origin are kept, too, as a resumed training needs them.
 
     Raises:
         ValueError: the file of the user has an element that the model lacks, or too few structures.
     """
     sizes = _sizes(finetune)
     paths = {name: folder / name for name, size in sizes.items() if size}
-    origin = _origin(finetune, force_field, elements, seed)
+    if keep and all(path.exists() for path in paths.values()):
+        return
+    origin = _origin(finetune, elements, seed, labels)
     if all(path.exists() and _origin_in(path) == origin for path in paths.values()):
         return
     if finetune.replay in (None, GENERATED):
@@ -81,20 +91,17 @@ def write_replay(
         write_structures(path, parts[name])
 
 
-def _origin(finetune: FinetuneConfig, force_field: ForceField, elements: Sequence[int], seed: int) -> str:
+def _origin(finetune: FinetuneConfig, elements: Sequence[int], seed: int, labels: str) -> str:
     """Hash of all that decides the replayed structures and their labels."""
-    weights = hashlib.sha256()
-    for name, value in force_field.state_dict().items():
-        if not name.endswith("atomic_energy.shift"):  # from a fit, which rounding may change; see below
-            weights.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    shift = energy_network(force_field.energy_model).atomic_energy.shift
-    options = finetune.replay, finetune.n_replay, finetune.n_replay_test, _MAX_FORCE, _MAX_STRESS
+    file = ""
+    if finetune.replay not in (None, GENERATED):
+        file = file_hash(str(find_data(str(finetune.replay))))
     values = {
-        "options": options,
+        "options": (finetune.replay, finetune.n_replay, finetune.n_replay_test, _MAX_FORCE, _MAX_STRESS),
         "elements": list(elements),
         "seed": seed,
-        "weights": weights.hexdigest(),
-        "shift": [round(value, 4) for value in shift.tolist()],
+        "file": file,
+        "labels": labels,
     }
     return f"of-{fingerprint(values)}"  # with letters, so that a reader of the file does not parse a number
 

@@ -13,14 +13,13 @@ from symnets.config import write_config
 from symnets.data import AtomGraph, Loader, Statistics
 from symnets.device import usable_device
 from symnets.files import expanded, locked
-from symnets.models import ForceField, TensorModel
+from symnets.models import ForceField, TensorModel, foundation_file
 from symnets.potentials._config import TrainConfig
 from symnets.potentials._data import load_data
 from symnets.potentials._finetune import BestFinetuned, Start, load_foundation, start_finetuning
 from symnets.potentials._finetune_report import finetune_report
-from symnets.potentials._identity import check_identity, identity
-from symnets.potentials._loss import training_loss
-from symnets.potentials._model import build_model, build_state
+from symnets.potentials._identity import check_identity, data_digest, identity
+from symnets.potentials._model import build_model, build_state, training_loss
 from symnets.potentials._tensor_statistics import TensorStatistics, tensor_statistics
 from symnets.potentials._validation import (
     BestModel,
@@ -89,17 +88,29 @@ def train(
     """
     config = replace(config, output=str(expanded(config.output)))
     with joined_processes(config.device) as processes, ExitStack() as stack:
-        with processes.synchronized():
-            if processes.first:
-                stack.enter_context(locked(config.output))
-                if not resume:
-                    _check_new(Path(config.output))
-        with processes.synchronized():
-            foundation = None
-            if config.finetune is not None:
-                foundation, config = load_foundation(config)
-            prepared = prepare(config, foundation, processes, resume=resume)
+        config, prepared = start_training(config, processes, stack, resume=resume)
         return _train(config, prepared, processes, progress=progress, summary=summary)
+
+
+def start_training(
+    config: TrainConfig, processes: Processes, stack: ExitStack, *, resume: bool
+) -> tuple[TrainConfig, "Prepared"]:
+    """The configuration with the architecture of its model, and all that the training starts from.
+
+    The folder stays locked until the stack is closed.
+    """
+    with processes.synchronized():
+        if processes.first:
+            stack.enter_context(locked(config.output))
+            if not resume:
+                _check_new(Path(config.output))
+            if config.finetune is not None:
+                foundation_file(config.finetune.model)  # downloads it before the others look for it
+    with processes.synchronized():
+        foundation = None
+        if config.finetune is not None:
+            foundation, config = load_foundation(config)
+        return config, prepare(config, foundation, processes, resume=resume)
 
 
 def _check_new(folder: Path) -> None:
@@ -136,14 +147,12 @@ def prepare(
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     train_graphs, validation_graphs, stats = load_data(config)
-    start, hashed = None, validation_graphs
-    if foundation is not None:
-        start = start_finetuning(config, foundation, train_graphs, stats)
-        # Out of memory, graphs are hashed already; replayed ones are determined by these and the options.
-        if config.data.in_memory:
-            hashed = [*validation_graphs, *start.replay.train]
-    checkpoint.fingerprint = current = identity(config, train_graphs, hashed, stats)
     resuming = resume and checkpoint.path.exists()
+    start, data = None, data_digest(train_graphs, validation_graphs, stats)
+    if foundation is not None:
+        start = start_finetuning(config, foundation, train_graphs, stats, data, processes, resuming=resuming)
+        data = start.digest
+    checkpoint.fingerprint = current = identity(config, data)
     if resuming:
         checkpoint.fingerprint = check_identity(checkpoint.path, checkpoint.fingerprint, config)
     part, workers = (processes.rank, processes.size), 0 if config.data.in_memory else config.data.workers
@@ -262,8 +271,10 @@ def _fit(
         "validation": lambda state: validation_errors(state, validation, tensors, validating)
     }
     if prepared.start is not None and prepared.start.tests:
-        replayed = Loader(prepared.start.tests, max(config.optimizer.batch_size, 25))
-        observables["replay"] = lambda state: validation_errors(state, replayed)
+        tests = prepared.start.tests
+        measuring = processes if len(tests) >= processes.size else Processes()
+        replayed = Loader(processes.part(tests), max(config.optimizer.batch_size, 25))
+        observables["replay"] = lambda state: validation_errors(state, replayed, {}, measuring)
     Trainer(
         stop=stop,
         observables=observables,

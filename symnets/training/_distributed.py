@@ -97,7 +97,8 @@ class Processes:
     def check_same_start(self, step: int, *models: nn.Module) -> None:
         """Check that all processes are at the same step, and copy the weights of the first to the others.
 
-        Initial weights may differ by rounding on machines with different hardware.
+        Initial weights, and reference energies that are fitted, may differ by rounding on machines with
+        different hardware.
 
         Raises:
             ValueError: the steps differ, since the processes do not see the same files.
@@ -111,8 +112,9 @@ class Processes:
                     f"checkpoint: the processes read those of steps {steps.tolist()}; expected one file, in "
                     "an output folder that all machines share"
                 )
-        for parameter in (p for model in models for p in model.parameters()):
-            parameter.copy_(self.sum(parameter.clone() if self.first else torch.zeros_like(parameter)))
+        for value in (v for model in models for v in (*model.parameters(), *model.buffers())):
+            if value.is_floating_point():
+                value.copy_(self.sum(value.clone() if self.first else torch.zeros_like(value)))
 
     def agree(self, seconds: float, interrupted: bool) -> tuple[float, bool]:
         """Seconds of the first process, and whether any process was interrupted, the same in all of them."""
@@ -140,7 +142,8 @@ class Processes:
     def synchronized(self) -> Iterator[None]:
         """Context at whose end the processes wait for each other; if one has an error, all end.
 
-        If several have an error, only that of lowest rank raises it, so that it is printed once.
+        If several have an error, only that of lowest rank raises it, so that it is printed once. Such
+        contexts may be nested.
 
         Raises:
             SystemExit: another process raises its error.
@@ -149,11 +152,14 @@ class Processes:
         try:
             yield
         except Exception as error:
+            if getattr(error, "known_to_all", False):  # from a context inside this one, which all have left
+                raise
             failure = error
         failed = self._of_all(failure is not None)
         if not failed.any():
             return
         if failure is not None and int(failed.argmax()) == self.rank:
+            failure.known_to_all = True  # pyright: ignore[reportAttributeAccessIssue]
             raise failure
         raise SystemExit(0)  # torchrun kills the others once one has failed, perhaps before it could print
 

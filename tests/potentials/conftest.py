@@ -2,10 +2,12 @@
 
 import ase.io
 import pytest
+import torch
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from symnets.models import ForceField, Nequix, save
 from symnets.potentials import DataConfig, LossConfig, ModelConfig, OptimizerConfig, TrainConfig
 
 
@@ -27,6 +29,17 @@ def copper(tmp_path_factory):
         frames.append(atoms)
     path = tmp_path_factory.mktemp("copper") / "copper.xyz"
     ase.io.write(path, frames)
+    return path
+
+
+@pytest.fixture(scope="session")
+def foundation(tmp_path_factory):
+    """A file of a small model with random weights."""
+    torch.manual_seed(0)
+    species = ("O", "Cu", "Au")
+    network = Nequix(species, cutoff=3.0, irreps="3x0e+2x1o", lmax=1, layers=2, n_basis=4, radial_hidden=(4,))
+    path = tmp_path_factory.mktemp("foundation") / "foundation.safetensors"
+    save(ForceField(network), path)
     return path
 
 

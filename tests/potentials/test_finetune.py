@@ -26,16 +26,6 @@ from symnets.simulate import compile
 SPECIES = (8, 29, 79)
 
 
-@pytest.fixture(scope="module")
-def foundation(tmp_path_factory):
-    """A file of a small model with random weights."""
-    torch.manual_seed(0)
-    network = Nequix(SPECIES, cutoff=3.0, irreps="3x0e+2x1o", lmax=1, layers=2, n_basis=4, radial_hidden=(4,))
-    path = tmp_path_factory.mktemp("foundation") / "foundation.safetensors"
-    save(ForceField(network), path)
-    return path
-
-
 @pytest.fixture
 def config(config, foundation):
     """A fine-tuning of six steps."""

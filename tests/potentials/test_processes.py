@@ -1,5 +1,6 @@
 """Potentials trained by processes that torchrun starts: they equal one process, and a killed one ends all."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,22 +12,28 @@ from pathlib import Path
 import pytest
 import torch
 
-from symnets.config import write_config
+from symnets.cli import main
+from symnets.config import read_config, write_config
 from symnets.data import read_archive, read_header
-from symnets.potentials import train
+from symnets.potentials import TrainConfig, train
 
 
-def start(config, *options):
-    """torchrun with two processes, with its output in pipes."""
-    config_file = Path(config.output).with_suffix(".yaml")
-    write_config(config, config_file)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+def start(*command):
+    """torchrun with two processes of a command of symnets, with its output in pipes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     return subprocess.Popen(
-        [*command, "-m", "symnets", "train", str(config_file), *options],
+        [*torchrun, "-m", "symnets", *map(str, command)],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
+
+
+def start_training(config):
+    """torchrun with two processes of a training."""
+    config_file = Path(config.output).with_suffix(".yaml")
+    write_config(config, config_file)
+    return start("train", config_file)
 
 
 def tensors(folder, name="checkpoint"):
@@ -57,7 +64,7 @@ def test_two_processes_equal_one_and_one_goes_on_where_two_were_killed(config, t
     one, two, killed = (replace(config, output=str(tmp_path / name)) for name in ("one", "two", "killed"))
     history = train(one, progress=False).history
 
-    run = start(two)
+    run = start_training(two)
     _, errors = run.communicate(timeout=300)
     assert run.returncode == 0, errors
     assert (
@@ -73,7 +80,7 @@ def test_two_processes_equal_one_and_one_goes_on_where_two_were_killed(config, t
         expected = {name: value for name, value in expected.items() if name != "seconds"}
         assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-8)
 
-    run = start(killed)
+    run = start_training(killed)
     checkpoint = Path(killed.output) / "checkpoint.safetensors"
     limit = time.monotonic() + 300
     while not checkpoint.exists() and run.poll() is None and time.monotonic() < limit:
@@ -97,3 +104,53 @@ def test_two_processes_equal_one_and_one_goes_on_where_two_were_killed(config, t
     assert 7 <= read_header(checkpoint, "checkpoint")["step"] < 60
     assert train(killed, resume=True, progress=False).history.reason == "60 steps done"
     assert_same(tensors(one.output), tensors(killed.output))
+
+
+@pytest.mark.slow
+def test_a_finetuning_by_two_processes_equals_that_by_one_and_goes_on_where_one_was_stopped(
+    foundation, copper, tmp_path
+):
+    def options(name):
+        return [
+            *("finetune", str(foundation), str(copper), "--output", str(tmp_path / name), "--epochs", "4"),
+            *("--replay", "generated", "--n-replay", "5", "--n-replay-test", "3", "--heads"),
+            *("--replay-ratio", "0.4", "--batch-size", "4", "--dtype", "float64", "--threads", "1"),
+        ]
+
+    assert main(options("one")) == 0  # 15 structures and 6 replayed ones in batches of 4, 4, 4, 4, 4 and 1
+    run = start(*options("two"))
+    _, errors = run.communicate(timeout=300)
+    assert run.returncode == 0, errors
+    assert errors.count("stopped at step 24: 24 steps done") == errors.count("before and after") == 1
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
+    assert (two / "replay.xyz").read_bytes() == (one / "replay.xyz").read_bytes()
+    for name in ("checkpoint", "model"):
+        assert_same(tensors(one, name), tensors(two, name))
+    ours, theirs = (json.loads((place / "finetune.json").read_text("utf-8")) for place in (one, two))
+    for part in ("validation", "replay_test"):
+        after, expected = theirs[part]["fine-tuned"], ours[part]["fine-tuned"]
+        assert after["forces"]["rmse"] == pytest.approx(expected["forces"]["rmse"], rel=1e-8)
+
+    config = read_config(TrainConfig, one / "config.yaml")
+    config = replace(config, output=str(tmp_path / "begun"))
+    assert train(replace(config, max_minutes=1e-9), progress=False).step == 1
+    write_config(config, tmp_path / "begun" / "config.yaml")
+    run = start(*options("begun"), "--resume")
+    _, errors = run.communicate(timeout=300)
+    assert run.returncode == 0, errors
+    assert_same(tensors(one), tensors(tmp_path / "begun"))
+
+
+@pytest.mark.slow
+def test_two_processes_choose_the_same_number_of_epochs(foundation, copper, tmp_path):
+    place = tmp_path / "timed"
+    run = start("finetune", foundation, copper, "--output", place, "--minutes", "0.2", "--n-replay-test", "2")
+    _, errors = run.communicate(timeout=300)
+    assert run.returncode == 0, errors
+    assert errors.count("timing a few steps") == errors.count("before and after") == 1
+    assert read_config(TrainConfig, place / "config.yaml").optimizer.epochs > 1
+    run = start("finetune", foundation, copper, "--output", place)
+    _, errors = run.communicate(timeout=300)
+    assert run.returncode != 0
+    assert errors.count("already contains a training") == 1
