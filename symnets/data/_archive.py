@@ -37,7 +37,7 @@ def write_archive(
 
 
 def read_kind(path: str | Path, *kinds: str) -> str:
-    """Kind of an archive, one of `kinds`.
+    """Kind of an archive as its header names it, one of `kinds`.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symnets.data._batch import Batch
 from symnets.data._decision_rule import RuleName, decision_rule, nested_gaussian, stream
 from symnets.data._gaussian_field import Covariance, gaussian_field
 from symnets.data._images import IMAGE_DATASETS, Images, load_images
 from symnets.data._labels import balanced_subset, check_binary_labels, class_pair, group_labels, parity_labels
+from symnets.data._loader import Batch
 from symnets.data._pca import Convention
 from symnets.data._pca import pca as principal_components
 from symnets.data._points import gaussian_cloud, random_labels, to_sphere

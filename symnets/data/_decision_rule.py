@@ -107,7 +107,7 @@ def interface_planes(n: int) -> tuple[float, ...]:
 
 
 def stream(*key: int) -> Generator:
-    """A random generator of a key of integers; different keys are independent."""
+    """Random generator seeded by a key of integers; generators of different keys are independent."""
     state = np.random.SeedSequence(list(key)).generate_state(1, np.uint64)[0]
     return Generator().manual_seed(int(state >> np.uint64(1)))
 

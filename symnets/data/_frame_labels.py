@@ -1,6 +1,6 @@
 """Labels of one frame of a file: taken from their keys, checked, converted to eV, Å and ASE's signs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,13 +8,13 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import chemical_symbols
+from ase.io.extxyz import per_atom_properties
 from ase.units import GPa
 
-from symnets.data._batch import has_stress
-from symnets.data._structure_keys import is_isolated_atom, keys_present, missing_label, values_by_key
+from symnets.data._graph import LABELS, has_stress
 
-LABELS = ("energy", "forces", "stress")
-"""Names of the labels of energies and their derivatives."""
+_OPTIONS = {"stress": "stress_key or virial_key"}
+_PLURAL = {"energy": "energies"}
 
 
 @dataclass(frozen=True)
@@ -163,3 +163,73 @@ def _check_finite(where: str, name: str, value: np.ndarray) -> None:
     if not np.isfinite(value).all():
         row = f" in row {int(np.argwhere(~np.isfinite(value))[0, 0])}" if value.ndim > 1 else ""
         raise ValueError(f"{where}: {name}: expected finite numbers, got NaN or infinity{row}")
+
+
+def keys_present(structures: Iterable[Atoms]) -> tuple[list[str], list[str]]:
+    """Keys of all that structures carry, per structure and per atom, apart from numbers and positions.
+
+    They are the keys of `info`, of the calculator's results, and of `arrays`.
+    """
+    per_structure: set[str] = set()
+    per_atom = {"numbers", "positions"}
+    for atoms in structures:
+        results = atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {}
+        per_structure |= {*map(str, atoms.info), *results}
+        per_atom |= {*atoms.arrays, *(set(results) & set(per_atom_properties))}
+        # In databases, `info` contains forces, too. For three atoms an array (3, 3) may as well be a stress.
+        if len(atoms) != 3:
+            per_atom |= {
+                str(key)
+                for key, value in atoms.info.items()
+                if isinstance(value, np.ndarray) and value.shape == (len(atoms), 3)
+            }
+    return sorted(per_structure - per_atom), sorted(per_atom - {"numbers", "positions"})
+
+
+def values_by_key(atoms: Atoms, *, per_atom: bool) -> dict[str, Any]:
+    """All values that a structure carries, by key.
+
+    If `info` and `arrays` have the same key, the value is that of `arrays` if `per_atom`, else of `info`.
+    """
+    results = atoms.calc.results if isinstance(atoms.calc, SinglePointCalculator) else {}
+    info = {str(key): value for key, value in atoms.info.items()}
+    return {**info, **atoms.arrays, **results} if per_atom else {**atoms.arrays, **info, **results}
+
+
+def missing_label(name: str, key: str, present: tuple[list[str], list[str]]) -> str:
+    """Message that no label is under a key, with the keys that are present."""
+    per_structure, per_atom = (", ".join(keys) or "none" for keys in present)
+    option = _OPTIONS.get(name, f"{name}_key")
+    return (
+        f"no {name} under the key {key!r}; pass its key as {option}. Keys present: "
+        f"per structure {per_structure}; per atom {per_atom}"
+    )
+
+
+def is_isolated_atom(atoms: Atoms) -> bool:
+    """Whether a structure is marked as an isolated atom, by `config_type=IsolatedAtom` or `isolated_atom`."""
+    kind = atoms.info.get("config_type")
+    return isinstance(kind, str) and kind.replace("_", "").lower() == "isolatedatom"
+
+
+def count_labels(labelled: Iterable[Collection[str]]) -> dict[str, int]:
+    """Numbers of structures with energy, forces and stress, from the names of the labels of each."""
+    counts: dict[str, int] = dict.fromkeys(LABELS, 0)
+    for names in labelled:
+        for name in LABELS:
+            counts[name] += name in names
+    return counts
+
+
+def counts_in_words(counts: Mapping[str, int], n_structures: int) -> str:
+    """Counts of labels in words, such as "energies of 812 of 1,000 frames, forces of 640".
+
+    Labels that no structure has are left out.
+    """
+    present = [(_PLURAL.get(name, name), count) for name, count in counts.items() if count]
+    if not present:
+        return f"none in {n_structures:,} frame{'' if n_structures == 1 else 's'}"
+    (name, count), *others = present
+    frames = "frame" if n_structures == 1 else "frames"
+    first = f"{name} of {count:,} of {n_structures:,} {frames}"
+    return ", ".join([first, *(f"{name} of {count:,}" for name, count in others)])

@@ -19,10 +19,9 @@ from ase.io.formats import get_compression
 from ase.io.trajectory import TrajectoryReader
 from numpy.typing import NDArray
 
-from symnets.data._frame_labels import LabelKeys, label_frame
+from symnets.data._frame_labels import LabelKeys, is_isolated_atom, label_frame
 from symnets.data._read import extxyz_options, format_of, read_frames
 from symnets.data._read_database import DATABASES, open_database, row_to_atoms
-from symnets.data._structure_keys import is_isolated_atom
 from symnets.data._structure_text import check_extxyz, encoding_of
 
 

@@ -18,7 +18,7 @@ def covariance_matrix(
     *,
     length: float = 1.0,
 ) -> Float[Tensor, "points others"]:
-    """Isotropic covariance of unit variance, of r = |x - x'| / length.
+    """Covariance matrix of a random field of unit variance at two sets of points, k(|x - x'| / length).
 
     "laplace" exp(-r), with a cusp at r = 0; "matern32" (1 + √3 r) exp(-√3 r); "gaussian" exp(-r²/2), smooth.
 

@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from symnets.data._frame_labels import LABELS
-from symnets.data._graph import AtomGraph
+from symnets.data._graph import LABELS, AtomGraph
 
 
 class GraphSummary(NamedTuple):

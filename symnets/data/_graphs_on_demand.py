@@ -9,8 +9,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from symnets.data._frames import Frames
-from symnets.data._graph import AtomGraph
-from symnets.data._structures import from_ase, mark_missing
+from symnets.data._graph import AtomGraph, from_ase, mark_missing
 
 
 class GraphsOnDemand(Sequence[AtomGraph]):

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase import Atoms
 
-from symnets.data._batch import has_stress
 from symnets.data._duplicates import duplicates
-from symnets.data._label_counts import count_labels
+from symnets.data._frame_labels import count_labels, is_isolated_atom, keys_present
+from symnets.data._graph import has_stress, read_labels
 from symnets.data._neighbors import neighbors
 from symnets.data._statistics import suspicious_labels
-from symnets.data._structure_keys import is_isolated_atom, keys_present
-from symnets.data._structures import read_labels
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,15 @@ class DatasetSummary:
     atom_keys: tuple[str, ...]
     """Keys of data for each atom, present in any structure."""
     energy_per_atom: tuple[float, float]
-    """Minimum and maximum, eV; NaN without energies."""
+    """Smallest and largest energy per atom, eV; NaN without energies."""
     force_rms: float
-    """Root mean square of the components, eV/Å; NaN without forces."""
+    """Root mean square of the force components, eV/Å; NaN without forces."""
     force_max: float
-    """Largest magnitude of a component, eV/Å."""
+    """Largest magnitude of a force component, eV/Å."""
     stress_rms: float
-    """Root mean square of the components, eV/Å³; NaN without stress."""
+    """Root mean square of the stress components, eV/Å³; NaN without stress."""
     stress_max: float
-    """Largest magnitude of a component, eV/Å³."""
+    """Largest magnitude of a stress component, eV/Å³."""
     neighbors: tuple[float, int, int]
     """Mean, minimum and maximum number of neighbours of an atom."""
     shortest: float
@@ -64,7 +62,7 @@ class DatasetSummary:
     refused: list[int] = field(default_factory=list)
     """Structures that `neighbors` does not accept."""
     first_refusal: str = ""
-    """Error message of the first of them."""
+    """Error message of `neighbors` for the first structure in `refused`."""
     suspicious: list[str] = field(default_factory=list)
     """Labels of a size that suggests a wrong unit, in words, see `suspicious_labels`."""
 

@@ -1,18 +1,18 @@
-"""Loader of batches whose order depends only on seed and epoch, data sets of tensors, and random splits."""
+"""Batches, and the loader that yields them in an order that depends only on seed and epoch."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from torch import Generator, Tensor
+from torch import Tensor
 
-from symnets.data._batch import Batch
+from symnets.data._tensor_pairs import TensorPairs
 from symnets.data._workers import Workers
 from symnets.device import on_device
 
@@ -24,98 +24,98 @@ else:  # loaders of tensors do without importing torch_geometric, which takes a 
     Example = Any
 """A graph with its own labels, or a pair (input, target) of a graph or tensor and a tensor."""
 
-Transform = Callable[[Tensor, Generator], Tensor]
-"""(inputs of a batch, random generator on the CPU) -> the same number of transformed inputs."""
-
-
-@dataclass(frozen=True, eq=False)
-class TensorPairs(Sequence[tuple[Tensor, Tensor]]):
-    """Sequence of examples (inputs[i], targets[i]) held in two tensors.
-
-    A `Loader` takes a batch by one index operation; batches and their order are the same as for a list of the
-    pairs. The transform, if any, is applied to the inputs of each batch. Its random generator depends only on
-    the loader's seed, the epoch and the number of the batch, so that a resumed training gets the same inputs
-    as an uninterrupted one. Examples taken by index are not transformed.
-
-    Args:
-        inputs: of shape (n, ...).
-        targets: of shape (n, ...).
-        transform: for example a random deformation of images.
-
-    Raises:
-        ValueError: different numbers of inputs and targets.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    transform: Transform | None = None
-
-    def __post_init__(self) -> None:
-        shapes = tuple(self.inputs.shape), tuple(self.targets.shape)
-        if not shapes[0] or not shapes[1] or shapes[0][0] != shapes[1][0]:
-            raise ValueError(
-                f"inputs, targets: expected the same number of rows, got shapes {shapes[0]} and {shapes[1]}"
-            )
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    @overload
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]: ...
-    @overload
-    def __getitem__(self, index: slice) -> "TensorPairs": ...
-    def __getitem__(self, index: int | slice) -> "tuple[Tensor, Tensor] | TensorPairs":
-        """One example; for a slice, these examples with the same transform."""
-        if isinstance(index, slice):
-            return replace(self, inputs=self.inputs[index], targets=self.targets[index])
-        return self.inputs[index], self.targets[index]
-
-    def batch(self, rows: Sequence[int], generator: Callable[[], Generator]) -> tuple[Tensor, Tensor]:
-        """Inputs of some rows, transformed if there is a transform, and their targets.
-
-        Args:
-            rows: numbers of the rows.
-            generator: function that returns the transform's random generator; not called without a transform.
-
-        Raises:
-            ValueError: the transform returned another number of inputs.
-        """
-        index = torch.as_tensor(rows, device="cpu")
-        inputs, targets = (
-            part[index.to(part.device, non_blocking=True)] for part in (self.inputs, self.targets)
-        )
-        if self.transform is not None:
-            inputs = self.transform(inputs, generator())
-            if len(inputs) != len(rows):
-                raise ValueError(f"transform: expected {len(rows)} inputs back, got {len(inputs)}")
-        return inputs, targets
-
-
 _PAIR = TensorPairs.__getitem__  # a subclass with another one is taken example by example
 
+TENSOR = "tensor "
+"""Beginning of the names of a graph's fields with tensor labels: `tensor dipole` has the label dipole."""
 
-def split(n: int, sizes: Sequence[int] | Sequence[float], seed: int) -> list[NDArray[np.int64]]:
-    """Split the indices 0 to n - 1 at random into disjoint sets.
 
-    `split(500, (450, 50), seed=0)` returns 450 and 50 indices, and so does `split(500, (0.9, 0.1), seed=0)`.
-    The sizes may add up to less than n; the other indices are not used. All sets are consecutive parts of one
-    permutation: a larger first set with the same seed contains the smaller one.
+class Labels(NamedTuple):
+    """Labels of a batch of structures; NaN marks a missing label."""
 
-    Raises:
-        ValueError: negative sizes, or sizes that add up to more than n.
+    energy: Float[Tensor, " graphs"]
+    """eV, float64."""
+    forces: Float[Tensor, "atoms 3"] | None
+    """eV/Å."""
+    stress: Float[Tensor, "graphs 3 3"] | None
+    """eV/Å³; NaN where `has_stress` is false."""
+    owner: Int[Tensor, " atoms"]
+    """Structure that each atom belongs to."""
+    n_atoms: Int[Tensor, " graphs"]
+    """Number of atoms of each structure."""
+    tensors: Mapping[str, Tensor] | None = None
+    """Tensor labels by name, (graphs, ...) or (atoms, ...), see `add_tensor_labels`."""
+    weight: Float[Tensor, " graphs"] | None = None
+    """Weight of each structure in the loss, float64; None for equal weights."""
+
+
+def labels(graph: "AtomGraph") -> Labels:
+    """Labels of a graph; a missing energy is NaN, missing forces and stress are None.
+
+    The stress of a structure that has none is NaN whatever its label, see `has_stress`.
     """
-    if all(isinstance(size, float) for size in sizes):
-        if sum(sizes) > 1 + 1e-9:
-            raise ValueError(f"sizes: fractions must add up to at most 1, got {tuple(sizes)}")
-        edges = np.rint(np.cumsum([0.0, *sizes]) * n).astype(int)
-    elif all(isinstance(size, int | np.integer) for size in sizes):
-        edges = np.cumsum([0, *sizes])
-    else:
-        raise ValueError(f"sizes: expected all whole numbers or all fractions, got {tuple(sizes)}")
-    if min(sizes, default=0) < 0 or edges[-1] > n:
-        raise ValueError(f"sizes: cannot take {tuple(sizes)} out of {n} examples")
-    order = np.random.default_rng(seed).permutation(n)
-    return [order[first:last] for first, last in pairwise(edges)]
+    energy = graph.get("energy")
+    if energy is None:
+        energy = torch.full((graph.n_graphs,), torch.nan, dtype=torch.float64, device=graph.pos.device)
+    stress = graph.get("stress")
+    if stress is not None:
+        stress = stress.where(graph.has_stress[:, None, None], torch.nan)
+    keys = [key for key in graph.to_dict() if key.startswith(TENSOR)]
+    tensors = {key.removeprefix(TENSOR): graph[key] for key in keys} or None
+    forces, weight = graph.get("forces"), graph.get("weight")
+    return Labels(energy, forces, stress, graph.owner, graph.n_atoms, tensors, weight)
+
+
+class Batch(NamedTuple):
+    """Inputs of a model and targets, as yielded by a `Loader`."""
+
+    inputs: Any
+    """A collated `AtomGraph`, or a tensor of shape (batch, ...)."""
+    targets: Any
+    """`Labels`, or a tensor of shape (batch, ...)."""
+
+    @classmethod
+    def of(cls, value: Any) -> "Batch":
+        """A batch from one, or from a tuple or list of inputs and targets.
+
+        Raises:
+            ValueError: anything else, such as a dict or a data loader.
+        """
+        if isinstance(value, Batch):
+            return value
+        if not isinstance(value, tuple | list) or len(value) != 2:
+            size = f" of {len(value)}" if isinstance(value, tuple | list) else ""
+            keys = f" with keys {', '.join(map(str, value))}" if isinstance(value, Mapping) else ""
+            raise ValueError(
+                f"batch: expected (inputs, targets), got a {type(value).__name__}{size}{keys}; pass "
+                "Batch(inputs=..., targets=...)"
+            )
+        for part in value:
+            if type(part).__module__ == "numpy":
+                raise ValueError("batch: expected tensors or graphs, got a numpy array; use torch.from_numpy")
+        return cls(*value)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch on a device; copies to a GPU are asynchronous, from pinned memory."""
+        to_gpu = torch.device(device).type == "cuda" and torch.cuda.is_available()
+
+        def moved(field: Any) -> Any:
+            if isinstance(field, Mapping):
+                return {name: moved(part) for name, part in field.items()}
+            if isinstance(field, tuple | list):
+                parts = map(moved, field)
+                return type(field)(*parts) if hasattr(field, "_fields") else type(field)(parts)
+            if not hasattr(field, "to"):
+                raise ValueError(f"batch: expected tensors or graphs, got a {type(field).__name__}")
+            if to_gpu and not field.is_cuda:
+                field = field.pin_memory()
+            return field.to(device, non_blocking=to_gpu)
+
+        targets = self.targets
+        if isinstance(targets, Labels):
+            fields = {name: moved(field) for name, field in targets._asdict().items() if field is not None}
+            return Batch(moved(self.inputs), targets._replace(**fields))
+        return Batch(moved(self.inputs), moved(targets))
 
 
 class Loader:
@@ -173,7 +173,7 @@ class Loader:
         return math.ceil(len(self.examples) / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Epoch 0."""
+        """Batches of epoch 0."""
         return self.epoch(0)
 
     def order(self, number: int) -> list[int]:
@@ -227,7 +227,7 @@ def _generator(seed: np.random.SeedSequence) -> torch.Generator:
 
 
 def _collated(examples: Sequence[Example], rows: Sequence[int]) -> Batch:
-    """The batch of some rows."""
+    """Batch of the examples with the given indices."""
     return collate([examples[index] for index in rows])
 
 
@@ -242,9 +242,6 @@ def collate(examples: Sequence[Example]) -> Batch:
     """
     if not isinstance(examples[0], tuple | list):
         graph = _joined(examples)
-
-        from symnets.data._graph import labels
-
         return Batch(graph, labels(graph))
     kinds = [type(part).__name__ for part in examples[0]]
     pair = len(kinds) == 2 and isinstance(examples[0][1], Tensor)
@@ -268,7 +265,7 @@ def collate(examples: Sequence[Example]) -> Batch:
 
 
 def _joined(graphs: Sequence[Any]) -> Any:
-    """One graph of several, as PyG joins them."""
+    """Several graphs joined to one by PyG."""
     if not hasattr(graphs[0], "to_dict"):
         raise ValueError(
             f"examples: expected graphs or pairs (input, target), got a {type(graphs[0]).__name__}"
@@ -277,3 +274,27 @@ def _joined(graphs: Sequence[Any]) -> Any:
 
     with on_device(graphs[0].pos.device):
         return torch_geometric.data.Batch.from_data_list(list(graphs))  # pyright: ignore
+
+
+def split(n: int, sizes: Sequence[int] | Sequence[float], seed: int) -> list[NDArray[np.int64]]:
+    """Split the indices 0 to n - 1 at random into disjoint sets.
+
+    `split(500, (450, 50), seed=0)` returns 450 and 50 indices, and so does `split(500, (0.9, 0.1), seed=0)`.
+    The sizes may add up to less than n; the other indices are not used. All sets are consecutive parts of one
+    permutation: a larger first set with the same seed contains the smaller one.
+
+    Raises:
+        ValueError: negative sizes, or sizes that add up to more than n.
+    """
+    if all(isinstance(size, float) for size in sizes):
+        if sum(sizes) > 1 + 1e-9:
+            raise ValueError(f"sizes: fractions must add up to at most 1, got {tuple(sizes)}")
+        edges = np.rint(np.cumsum([0.0, *sizes]) * n).astype(int)
+    elif all(isinstance(size, int | np.integer) for size in sizes):
+        edges = np.cumsum([0, *sizes])
+    else:
+        raise ValueError(f"sizes: expected all whole numbers or all fractions, got {tuple(sizes)}")
+    if min(sizes, default=0) < 0 or edges[-1] > n:
+        raise ValueError(f"sizes: cannot take {tuple(sizes)} out of {n} examples")
+    order = np.random.default_rng(seed).permutation(n)
+    return [order[first:last] for first, last in pairwise(edges)]

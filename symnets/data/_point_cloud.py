@@ -77,7 +77,7 @@ def point_cloud(
 
 
 def _numbers(kinds: Any, n: int, device: torch.device) -> Tensor:
-    """Atomic numbers that stand for the kinds."""
+    """Atomic numbers that represent the kinds of points in a graph: kind + 1."""
     if kinds is None:
         return torch.ones(n, dtype=torch.int64, device=device)
     kinds = torch.as_tensor(kinds, device=device)

@@ -250,12 +250,12 @@ class RandomHierarchy:
 
 
 def with_part(parts: tuple[Tensor, ...], k: int, new: Tensor) -> tuple[Tensor, ...]:
-    """The parts with part k replaced."""
+    """A tuple of tensors with tensor k replaced."""
     return (*parts[:k], new, *parts[k + 1 :])
 
 
 def another(values: Tensor, size: int, generator: Generator) -> Tensor:
-    """A value other than the present one for each entry, uniform among the size - 1."""
+    """For each entry a random value from 0 to size - 1 that differs from it, all equally likely."""
     if size < 2:
         raise ValueError("expected another choice, at least two synonyms or positions, but there is only one")
     return (values + torch.randint(1, size, values.shape, generator=generator)) % size

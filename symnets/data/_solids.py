@@ -10,12 +10,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 BLOCK = 2**24
-"""Voxels of solids that are computed at once."""
+"""Number of voxels that are computed at once."""
 
 
 @dataclass(frozen=True)
 class Solids:
-    """Solids on voxels.
+    """Solids sampled by `solids`: their voxels, classes, orientations and sizes.
 
     Attributes:
         voxels: fraction of each voxel that a solid fills, from 0 to 1.
@@ -125,7 +125,7 @@ Points = Float[Tensor, "n points 3"]
 
 
 def _half_spaces(normals: list[tuple[int, int, int]], distance: float) -> Callable[[Points], Tensor]:
-    """Convex solid of faces with these normals, at one distance from the origin."""
+    """Signed distance from a convex solid, from the normals of its faces and their distance to the origin."""
     matrix = torch.tensor(normals, dtype=torch.float64, device="cpu")
     matrix = matrix / matrix.norm(dim=1, keepdim=True)
     return lambda p: (p @ matrix.to(p).mT).amax(-1) - distance
@@ -136,13 +136,16 @@ def _sphere(p: Points) -> Tensor:
 
 
 def _cylinder(p: Points) -> Tensor:
-    """Height 2r, of volume 2πr³."""
+    """Signed distance from a cylinder of radius r, height 2r and volume 2πr³."""
     r = (2 / 3) ** (1 / 3)
     return torch.maximum(p[..., 1:].norm(dim=-1), p[..., 0].abs()) - r
 
 
 def _cone(p: Points) -> Tensor:
-    """Height 2r, of volume 2πr³/3; its centre of mass, a quarter of the height above the base, is at 0."""
+    """Signed distance from a cone of radius r, height 2r and volume 2πr³/3, with its centre of mass at 0.
+
+    The centre of mass is a quarter of the height above the base.
+    """
     r = 2 ** (1 / 3)
     slope = math.hypot(1, 2)
     side = (2 * p[..., 1:].norm(dim=-1) + p[..., 0] - 1.5 * r) / slope
@@ -150,7 +153,7 @@ def _cone(p: Points) -> Tensor:
 
 
 def _torus(p: Points) -> Tensor:
-    """Radii R and R/2 of the circle and the tube, of volume π²R³/2."""
+    """Signed distance from a torus with radii R of the circle and R/2 of the tube, of volume π²R³/2."""
     big = (8 / (3 * math.pi)) ** (1 / 3)
     return torch.hypot(p[..., 1:].norm(dim=-1) - big, p[..., 0]) - big / 2
 

@@ -108,7 +108,7 @@ def on_sphere(
 
 
 def _project(images: Tensor, points: Tensor, rotations: Tensor) -> Tensor:
-    """Images on a grid of points that are turned back, so that the images turn forward."""
+    """Values of rotated images at points of the sphere, read at the points rotated by the inverse."""
     x, y, z = torch.einsum("abi,nij->njab", points, rotations).unbind(1)
     plane = torch.stack([x, z], dim=-1) / (1 + y).clamp_min(1e-3)[..., None]
     # The coordinates of grid_sample are (column, row), from -1 to 1 between the outer edges of pixels.

@@ -10,13 +10,10 @@ from ase.data import chemical_symbols
 from jaxtyping import Float
 from torch import Tensor
 
-from symnets.data._frame_labels import LABELS
-from symnets.data._graph import AtomGraph
+from symnets.data._frame_labels import count_labels, is_isolated_atom
+from symnets.data._graph import LABELS, AtomGraph, read_labels
 from symnets.data._graph_summary import GraphSummary
-from symnets.data._label_counts import count_labels
 from symnets.data._neighbors import neighbors
-from symnets.data._structure_keys import is_isolated_atom
-from symnets.data._structures import read_labels
 
 _MAX_STRESS = 3.0  # eV/Å³, 480 GPa: more than the pressure in the centre of the Earth
 _MIN_STRESS = 5e-5  # eV/Å³, 8 MPa: the largest component in a whole data set should be above this
@@ -59,7 +56,7 @@ class Statistics:
     suspicious: tuple[str, ...] = ()
     """Labels of a size that suggests a wrong unit, in words; see `suspicious_labels`."""
     notes: tuple[str, ...] = ()
-    """What was set aside or weighted when the data were read, in words."""
+    """Sentences on structures that were set aside or weighted when the data were read."""
     duplicates: tuple[str, ...] = ()
     """Warnings of validation structures that are also trained on, in words."""
 

@@ -1,4 +1,4 @@
-"""Files of structures in the format of their name, tested before the work."""
+"""Output files of structures, whose format is tested before a long computation."""
 
 import bz2
 import gzip
@@ -28,7 +28,7 @@ _RESOLUTION = 0.02  # Å; GROMACS' format, the coarsest, has 0.01 Å
 
 
 class StructureFile:
-    """File for structures in the format of its name, tested with an example before the work.
+    """Output file of structures in the format of its name, tested with an example before a long computation.
 
     The example is written with ASE to a temporary folder and read again, twice for a file of several frames.
     Entries of `info` and arrays that the format cannot write are left out of the file.
@@ -175,7 +175,7 @@ def _format(path: Path, several: bool) -> str:
 
 
 def _alternatives(path: Path, several: bool) -> str:
-    """Names that work."""
+    """Advice for an error message: file names whose formats hold structures."""
     stem = path.name.partition(".")[0]
     if not stem or filetype(f"/{stem}.xyz", read=False) != "extxyz":  # POSCAR.xyz is VASP's format to ASE
         stem = "structures" if several else "structure"
@@ -184,7 +184,7 @@ def _alternatives(path: Path, several: bool) -> str:
 
 
 def _quiet() -> warnings.catch_warnings:
-    """Context without ASE's warnings on what a format leaves out: `lost` has it, once."""
+    """Context without ASE's warnings on what a format leaves out, which `StructureFile.note` says once."""
     return warnings.catch_warnings(action="ignore")
 
 

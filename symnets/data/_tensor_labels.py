@@ -8,8 +8,9 @@ import torch
 from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from symnets.data._graph import TENSOR, AtomGraph
-from symnets.data._structure_keys import keys_present, values_by_key
+from symnets.data._frame_labels import keys_present, values_by_key
+from symnets.data._graph import AtomGraph
+from symnets.data._loader import TENSOR
 
 
 class TensorColumn(NamedTuple):
@@ -21,7 +22,7 @@ class TensorColumn(NamedTuple):
     """Shape of the label of one structure or atom; a 3x3 matrix may be given as 6 numbers, in ASE's order
     xx, yy, zz, yz, xz, xy, or as 9."""
     of_atoms: bool
-    """Whether each atom has one, not each structure."""
+    """Whether the label belongs to each atom rather than to each structure."""
     about_origin: bool = False
     """Whether it is a dipole about the origin of the coordinates; that of an ion is then converted to one
     about the centre of mass, μ - Q R, with the charge Q."""

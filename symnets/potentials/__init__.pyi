@@ -5,8 +5,8 @@ from ._config import TrainConfig as TrainConfig
 from ._data import load_data as load_data
 from ._finetune_config import FinetuneConfig as FinetuneConfig
 from ._finetune_plan import fit_epochs as fit_epochs
-from ._loss import training_loss as training_loss
 from ._model import build_model as build_model
+from ._model import training_loss as training_loss
 from ._model_config import ModelConfig as ModelConfig
 from ._tensor_config import TensorConfig as TensorConfig
 from ._training import train as train

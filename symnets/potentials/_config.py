@@ -33,8 +33,8 @@ class DataConfig:
     """Whether every structure must have energy and forces, and every crystal stress, if their weight in the
     loss is not zero; by default the labels are counted."""
     weight_key: str | None = None
-    """Name of the weight of a structure in the files, by which its terms in the loss are multiplied; 1 where
-    it is absent."""
+    """Key of the weight of a structure in the files, by which its terms in the loss are multiplied; the
+    weight is 1 where the key is absent."""
     config_type_weights: dict[str, float] = field(default_factory=dict)
     """Weights by the config_type of structures, such as {Default: 1, surface: 2}; Default is that of all
     others, 1 if it is not given. They multiply those of weight_key."""
@@ -42,15 +42,16 @@ class DataConfig:
     """Whether all graphs are held in memory; with false they are made when they are needed, for data that are
     larger than memory."""
     workers: Annotated[int, at_least(0)] = 0
-    """Processes that make graphs ahead of the training with in_memory false; with 0 the training does."""
+    """Number of processes that make graphs ahead of the training if in_memory is false; with 0 the training
+    process makes them itself."""
     energy_key: str | None = None
-    """Name of the energy in the files; by default ASE's own."""
+    """Key of the energy in the files; by default the one that ASE recognises."""
     forces_key: str | None = None
-    """Name of the forces in the files; by default ASE's own."""
+    """Key of the forces in the files; by default the one that ASE recognises."""
     stress_key: str | None = None
-    """Name of the stress in the files; by default ASE's own."""
+    """Key of the stress in the files; by default the one that ASE recognises."""
     virial_key: str | None = None
-    """Name of the virial in the files, -volume times stress in eV, from which the stress is computed."""
+    """Key of the virial in the files, -volume times stress in eV, from which the stress is computed."""
     stress_convention: Literal["ase", "vasp"] = "ase"
     """Sign and unit of the stress in the files: ase (eV/Å³, positive under tension) or vasp (kbar, positive
     under compression, xx yy zz xy yz zx)."""
@@ -73,7 +74,7 @@ class LossConfig:
     forces: Annotated[float, at_least(0)] = 1.0
     stress: Annotated[float, at_least(0)] = 0.0
     huber: Annotated[float | None, more_than(0)] = None
-    """Errors beyond this count linearly; in the unit of each term."""
+    """Error beyond which a term grows linearly (Huber's loss), in the unit of the term; null for squares."""
 
     def __post_init__(self) -> None:
         check_annotated("loss", self)
@@ -133,11 +134,11 @@ class TrainConfig:
     device: str = "cpu"
     """cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
     deterministic: bool = False
-    """On a GPU, the same bits every time, as on the CPU, at a cost in speed; else sums differ in rounding."""
+    """Whether sums on a GPU are rounded in the same way in every run, as on the CPU, at a cost in speed."""
     threads: Annotated[int | None, at_least(1)] = None
     """CPU threads; by default torch's choice. Results depend on it in the last bits."""
     max_minutes: Annotated[float | None, more_than(0)] = None
-    """Stop after this much time, even if the schedule is not at its end; with --resume, of this job alone."""
+    """Stop after this many minutes, even if the schedule has not ended; a resumed training counts anew."""
     patience: Annotated[int | None, at_least(1)] = None
     """Stop after this many validations without a better model."""
     validate_every: Annotated[int | None, at_least(1)] = None

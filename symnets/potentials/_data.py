@@ -114,7 +114,7 @@ def _on_demand(
 
 
 def _notes(validation: "Named", weights: Sequence[float] | None, isolated: str) -> tuple[str, ...]:
-    """Lines on the labels of the validation structures, on weights and on isolated atoms."""
+    """Lines to print on the labels of the validation structures, on weights and on isolated atoms."""
     notes = {"validation": _validation_labels(validation), "weights": weights_in_words(weights)}
     notes["isolated"] = isolated
     return tuple(f"{name:<12} {text}" for name, text in notes.items() if text)

@@ -46,7 +46,7 @@ class Scanned(NamedTuple):
 
 
 def open_frames(files: Sequence[Path], data: DataConfig, needed: Collection[str]) -> Frames:
-    """Frames of files of the configuration."""
+    """Frames of structure files, read with the label keys and the stress convention of a configuration."""
     keys = LabelKeys(
         data.energy_key, data.forces_key, data.stress_key, data.virial_key, data.stress_convention
     )
@@ -107,7 +107,7 @@ def _scan(graphs: GraphsOnDemand, workers: int, update: Callable[[bytes], None])
 
 
 class _Found(NamedTuple):
-    """What the pass records of one structure."""
+    """Record of one structure, made in the pass through all data."""
 
     summary: GraphSummary
     kind: Any
@@ -115,7 +115,7 @@ class _Found(NamedTuple):
     atoms: Atoms | None
     """The structure, if this process has seen none of its kind before."""
     content: bytes
-    """For the hash of the data, see `graph_content`."""
+    """The graph as bytes, of which the data are hashed, see `graph_content`."""
     geometry: bytes
 
 

@@ -88,11 +88,11 @@ def _options(config: TrainConfig) -> FinetuneConfig:
 
 @dataclass(frozen=True)
 class Start:
-    """Start of a fine-tuning: the model to train, its examples, and what was done to them."""
+    """Start of a fine-tuning: the model to train, the examples, and how both were prepared."""
 
     config: TrainConfig
     foundation: ForceField
-    """The foundation model as it is."""
+    """The foundation model, unchanged."""
     shifted: ForceField
     """The foundation model with the reference energies of the data."""
     model: ForceField
@@ -129,7 +129,7 @@ class Start:
         return replace(stats, energies=tuple(energies), cohesion=0.0, source="shift of the model")
 
     def lines(self) -> list[str]:
-        """Lines of text on what was done."""
+        """Lines to print before training, on the foundation model, shifts, trained weights and replay."""
         finetune = _options(self.config)
         n_all = sum(p.numel() for p in self.foundation.parameters())
         n_free = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
@@ -155,7 +155,7 @@ class Start:
         return lines
 
     def facts(self) -> dict[str, Any]:
-        """What was done, as JSON values."""
+        """Foundation model, reference shifts and replay as JSON values, for the model file."""
         return {
             "foundation": _options(self.config).model,
             "references": self.references.method,
@@ -228,7 +228,7 @@ def start_finetuning(
 
 
 class BestFinetuned(BestModel):
-    """Save the best model of a fine-tuning as a model of its own class; with two heads, as two of them."""
+    """Callback that saves the best model of a fine-tuning in its original class, a file for each head."""
 
     def __init__(self, path: Path, criterion: str, config: dict[str, Any], facts: Mapping[str, Any]) -> None:
         super().__init__(path, criterion, config)

@@ -1,4 +1,4 @@
-"""FinetuneConfig: how a foundation model is trained further on data of one's own."""
+"""FinetuneConfig: options of the training of a foundation model on other data."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

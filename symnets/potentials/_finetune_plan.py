@@ -1,4 +1,4 @@
-"""How many epochs of a training fit into a given time on this machine."""
+"""Number of epochs of a training that fit into a given time on this machine."""
 
 import math
 import time
@@ -87,7 +87,7 @@ def _seconds_of_step(config: TrainConfig, start: Prepared, processes: Processes)
 
 
 def _seconds_of_predictions(model: nn.Module, graphs: Sequence[AtomGraph]) -> float:
-    """Time of predictions for some graphs, from that for a few of them."""
+    """Duration of predictions for all graphs in seconds, estimated from a few of them."""
     few = [graphs[index] for index in range(min(8, len(graphs)))]
     if not few:
         return 0.0

@@ -27,7 +27,7 @@ _ROWS = {
     "forces": ("forces", 1000.0, "meV/Å"),
     "stress": ("stress", 1000.0, "meV/Å³"),
 }
-"""Quantity: field of `Errors`, factor, unit."""
+"""Rows of the table by name of the quantity: field of `Errors`, factor, unit."""
 _FOUNDATION, _SHIFTED, _TUNED = "foundation model", "with shifted references", "fine-tuned"
 
 

@@ -15,7 +15,7 @@ _DEFAULT = "Default"
 
 
 def frame_weights(structures: Sequence[tuple[str, Atoms]], data: DataConfig) -> list[float] | None:
-    """Weights of structures with names, as configured; None if no weights are.
+    """Weight of each structure in the loss, as configured; None if the configuration sets no weights.
 
     Raises:
         ValueError: a weight is not a number of at least 0; the message has the name of the structure.
@@ -29,7 +29,7 @@ def frame_weights(structures: Sequence[tuple[str, Atoms]], data: DataConfig) -> 
 
 
 def add_weights(graphs: Sequence[AtomGraph], weights: Sequence[float] | None) -> None:
-    """Give graphs their weights, if there are any."""
+    """Set the weight of each graph in the loss; graphs stay as they are if `weights` is None."""
     for graph, weight in zip(graphs, weights or (), strict=weights is not None):
         graph.weight = torch.tensor([weight], dtype=torch.float64, device="cpu")
 

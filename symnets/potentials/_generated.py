@@ -24,7 +24,7 @@ _EDGE = {
 }
 """Edge of the cubic cell divided by the distance of nearest neighbours."""
 _LEAST_ATOMS = 4
-"""Cells with fewer atoms are repeated."""
+"""Least number of atoms of a cell; smaller cells are repeated."""
 _CLOSEST = 0.6
 """Least distance of two atoms divided by the sum of their covalent radii; closer ones are left out."""
 

@@ -43,7 +43,7 @@ class ModelConfig:
 
     # An instance belongs to a subclass: one frozen dataclass for each architecture, its options as fields.
     def __new__(cls, architecture: str = "NequIP", **options: Any) -> "ModelConfig":
-        """An instance of the variant of the architecture."""
+        """An instance of the dataclass that belongs to the architecture."""
         if cls is not ModelConfig:
             return object.__new__(cls)
         variant = cls.variant({"architecture": architecture})
@@ -51,16 +51,16 @@ class ModelConfig:
         return object.__new__(variant)
 
     def __init__(self, architecture: str = "NequIP", **options: Any) -> None:
-        """Replaced in each variant by that of a dataclass."""
+        """Never called: the dataclass of each architecture has its own `__init__`."""
         raise AssertionError("an instance belongs to a variant")
 
     def __getattr__(self, name: str) -> Any:
-        """Options of an architecture are not known to type checkers; there is no other attribute."""
+        """Raise AttributeError; defined so that type checkers accept the options of any architecture."""
         raise AttributeError(f"{type(self).__name__} has no option {name!r}")
 
     @classmethod
     def variant(cls, values: Mapping[str, Any]) -> "type[ModelConfig]":
-        """The dataclass for the values of a configuration."""
+        """The dataclass whose fields are the options of the architecture that `values` names."""
         name = values.get("architecture", "NequIP")
         if not isinstance(name, str):
             raise ValueError(f"architecture: expected a name such as NequIP, got {name!r:.80}")
@@ -79,7 +79,7 @@ class ModelConfig:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Validation of a mapping by the variant that it names."""
+        """Schema that validates a mapping by the dataclass of the architecture that it names."""
         if cls is not ModelConfig:
             return handler(source)
         return core_schema.no_info_plain_validator_function(_validated)
@@ -105,7 +105,7 @@ def _immutable(hint: Any) -> Any:
 
 @cache
 def _variant(name: str, architecture: type[nn.Module]) -> type[ModelConfig]:
-    """Dataclass of the constructor's arguments with their defaults and annotations."""
+    """Dataclass of the arguments of an architecture's constructor, with their defaults and annotations."""
     choices = f"Architecture: {', '.join(architectures())}, or mine.module:MyNet."
     fields: list[Any] = [("architecture", Annotated[Literal[name], Doc(choices)], field(default=name))]
     hints = get_type_hints(architecture.__init__, include_extras=True)

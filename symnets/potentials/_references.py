@@ -24,13 +24,13 @@ class ReferenceShifts:
     shifts: dict[int, float]
     """eV, by atomic number; species that are not among them keep their reference."""
     method: str
-    """How they were found, in words."""
+    """How the shifts were determined, in words."""
     warnings: tuple[str, ...] = ()
-    """What the data do not determine, in words."""
+    """Sentences on shifts that the data do not determine."""
 
     @property
     def line(self) -> str:
-        """The shifts in one line."""
+        """The shifts of all species as one line of text."""
         shifts = ", ".join(f"{chemical_symbols[z]} {shift:+.3f}" for z, shift in self.shifts.items())
         return f"{shifts or 'no shift'}{' eV' if shifts else ''} ({self.method})"
 

@@ -11,7 +11,7 @@ _MATRICES = (Linear, SpeciesLinear, MLP, nn.Linear)
 
 
 def trained_names(energy_model: nn.Module, finetune: FinetuneConfig) -> list[str]:
-    """Names of the parameters that the strategy trains, without those that are frozen in the model itself.
+    """Names of the parameters that a strategy trains, without those that are frozen in the model itself.
 
     Raises:
         ValueError: the model has no readout or no layers, or fewer than `n_layers`.
@@ -48,7 +48,7 @@ def trained_names(energy_model: nn.Module, finetune: FinetuneConfig) -> list[str
 
 
 def apply_strategy(energy_model: nn.Module, finetune: FinetuneConfig, seed: int) -> nn.Module:
-    """The energy model with the weights that the strategy trains free, and all others frozen.
+    """The energy model in which only the weights that a strategy trains require gradients.
 
     For the strategy `low rank`, or with `decay_to_start`, it is wrapped in `WeightUpdates`.
     """

@@ -10,7 +10,7 @@ from symnets.models import PHYSICAL, TensorOutput
 
 @dataclass(frozen=True)
 class TensorConfig:
-    """A tensor that a model learns: what it is, and under which key files have it.
+    """Tensor that a model learns: its kind, and the key of its labels in the files.
 
     Example (YAML):
         tensors:
@@ -25,7 +25,7 @@ class TensorConfig:
     irreps: str | None = None
     """Irreps such as 2x0e+1x1o+1x2e, in e3nn's order, for the kind irreps."""
     per: Literal["structure", "atom"] = "structure"
-    """Whether each structure or each atom has one, for the kind irreps."""
+    """Whether the tensor belongs to each structure or to each atom, for the kind irreps."""
     pool: Literal["sum", "mean"] = "sum"
     """Sum or mean over the atoms of a structure, for the kind irreps."""
     origin: Literal["mass", "nuclear charge", "coordinates"] = "mass"
@@ -55,7 +55,7 @@ class TensorConfig:
             raise ValueError(f"tensors.{name}.{error}") from error
 
     def column(self, name: str) -> TensorColumn:
-        """Key and shape of its label in a file."""
+        """Key and shape of the tensor's label in a file."""
         output = self.output(name)
         about_origin = self.origin == "coordinates" and output.kind.startswith("dipole")
         return TensorColumn(self.key or name, output.shape, output.of_atoms, about_origin)

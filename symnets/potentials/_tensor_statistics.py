@@ -20,9 +20,9 @@ class TensorStatistics:
     output: TensorOutput
     """The output with scale and shift."""
     n_labelled: int
-    """Structures or atoms with a label."""
+    """Number of structures with a label, or of atoms for a tensor of atoms."""
     n: int
-    """Structures or atoms."""
+    """Number of all structures, or of all atoms for a tensor of atoms."""
     label_weight: float
     """Sum of the loss weights of the structures in which at least one component is labelled; the number of
     these structures if no weights are set."""

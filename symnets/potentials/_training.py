@@ -123,7 +123,7 @@ def _check_new(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that a training starts from."""
+    """Everything that a training starts from: state, data, statistics and checkpoint."""
 
     state: TrainState
     total: int

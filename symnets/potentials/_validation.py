@@ -72,7 +72,7 @@ def _energy_errors(model: nn.Module, loader: Loader, processes: Processes) -> di
 
 
 class BestModel(Callback):
-    """Save the model whenever its validation error is the lowest so far.
+    """Callback that saves the model whenever its validation error is the lowest so far.
 
     Raises:
         ValueError: a record lacks that error because no validation structure has the label.
