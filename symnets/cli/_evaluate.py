@@ -162,7 +162,7 @@ class Evaluate:
         return claim(folder / "errors.json", overwrite=True, option="--output").parent
 
     def _inputs(self, data: EvaluationData) -> dict[str, Any]:
-        """Model and data by absolute paths; earlier results of the same evaluation have the same."""
+        """Absolute paths of model and data, by which results of the same evaluation are recognised."""
         model = str(self.model)
         model = model if model in FOUNDATION_MODELS else os.path.abspath(model)
         return {"model": model, "data": data.paths}

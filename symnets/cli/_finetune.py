@@ -53,7 +53,7 @@ class Finetune:
     """Weights that are trained: all, those of the last layers and the readout, those of the readout, or
     updates of low rank of the matrices."""
     n_layers: Annotated[int, at_least(1)] = 1
-    """Number of last layers, for that strategy."""
+    """Number of last layers that the strategy `last layers` trains."""
     rank: Annotated[int, at_least(1)] = 8
     """Rank of the updates, for the strategy `low rank`."""
     decay_to_start: Annotated[float, at_least(0)] = 0.0
@@ -68,7 +68,7 @@ class Finetune:
     n_replay: Annotated[int, at_least(1)] = 200
     """Replayed structures to train on."""
     n_replay_test: Annotated[int, at_least(0)] = 50
-    """Further ones on which forgetting is measured, also without --replay."""
+    """Further structures on which forgetting is measured, also without --replay."""
     replay_elements: Literal["model", "data"] = "model"
     """Elements of generated structures: all of the model, or those of the data."""
     heads: bool = False

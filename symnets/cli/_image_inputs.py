@@ -108,7 +108,7 @@ def _from_file(path: Path, weights: Path | None) -> ImageModel:
 
 
 def _short(source: str) -> str:
-    """The part after the colon: "resnet18" of "torchvision.models:resnet18"."""
+    """Name after the colon of an import path: "resnet18" of "torchvision.models:resnet18"."""
     return source.rpartition(":")[2]
 
 

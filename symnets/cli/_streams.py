@@ -1,4 +1,4 @@
-"""What a command prints, and its errors in one line, wherever they go and whatever can be encoded there."""
+"""Output of commands: characters that any terminal can print, and errors in one line."""
 
 import codecs
 import errno
@@ -11,7 +11,7 @@ from contextlib import suppress
 
 _SPELLED = {"→": "->", "≤": "<=", "≥": ">=", "×": "x", "·": "*", "−": "-", "ß": "ss"}
 BROKEN_PIPE = 141
-"""Exit status of a program whose reader has gone, as of one that SIGPIPE ended."""
+"""Exit status when standard output is closed early, as by `head`: that of a program ended by SIGPIPE."""
 
 ADVICE = {
     errno.ENOSPC: "free some space there, or write elsewhere (--output)",

@@ -73,7 +73,7 @@ class SineBasis:
 
 
 def within(x: Float[Tensor, "*points"], extent: float) -> Float[Tensor, "*points"]:
-    """1 from 0 to `extent`, both included, and 0 elsewhere."""
+    """Indicator function of the interval from 0 to `extent`: 1 there, ends included, and 0 elsewhere."""
     return ((x >= 0) & (x <= extent)).to(x.dtype)
 
 

@@ -13,11 +13,11 @@ class Map(Protocol):
     """h(x) = x - u(x) with its derivatives, as a `Diffeo` has them."""
 
     def at(self, points: Tensor) -> Float[Tensor, "n points dim"]:
-        """u at points."""
+        """Displacement u at points."""
         ...
 
     def gradient(self, points: Tensor) -> Float[Tensor, "n points dim dim"]:
-        """∂u_a / ∂x_b at points."""
+        """Derivatives ∂u_a / ∂x_b of the displacement at points."""
         ...
 
 

@@ -65,7 +65,7 @@ def _pixels(displacement: Tensor) -> tuple[Tensor, ...]:
 
 
 def _as_many(images: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:
-    """Both expanded to the same number: a single image, or a single field, is used for all."""
+    """Images and displacement fields in equal numbers: a single image, or a single field, is repeated."""
     n = max(len(images), len(field))
     return images.expand(n, *images.shape[1:]), field.expand(n, *field.shape[1:])
 

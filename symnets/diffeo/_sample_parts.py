@@ -55,7 +55,7 @@ OTHER_KEYS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Part:
-    """A leaf of a sample.
+    """One leaf of a nested training sample, with its kind.
 
     Attributes:
         kind: image, mask, ...; "tensor" for a plain tensor or array whose kind depends on the rest of the

@@ -96,7 +96,7 @@ class Convolutional(nn.Module):
         self.biases = nn.ParameterList([nn.Parameter(b) for b in zeros])
 
     def forward(self, x: Float[Tensor, "*members n c r q"]) -> Float[Tensor, "..."]:
-        """f(x): (n,) or (S, n), with a last axis d_out unless it is None.
+        """Outputs f(x), (n,) or (S, n), with a last axis d_out unless it is None.
 
         Args:
             x: (n, channels, rows, columns), shared by all members, or (S, n, ...), different for each member.
@@ -146,7 +146,7 @@ class Convolutional(nn.Module):
         return stacked(models)
 
     def extra_repr(self) -> str:
-        """The arguments."""
+        """Arguments of the constructor, as printed with the module."""
         arguments = {
             "shape": self.shape,
             "width": self.width,

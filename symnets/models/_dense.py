@@ -89,7 +89,7 @@ class Dense(nn.Module):
         self.biases = nn.ParameterList([nn.Parameter(b) for b in biases])
 
     def forward(self, x: Float[Tensor, "*members n d_in"]) -> Float[Tensor, "..."]:
-        """f(x): (n,) or (S, n), with a last axis d_out unless it is None.
+        """Outputs f(x), (n,) or (S, n), with a last axis d_out unless it is None.
 
         Args:
             x: (n, d_in), shared by all members, or (S, n, d_in), different for each member.
@@ -157,7 +157,7 @@ class Dense(nn.Module):
         return stacked(models)
 
     def extra_repr(self) -> str:
-        """The arguments."""
+        """Arguments of the constructor, as printed with the module."""
         arguments = {
             "d_in": self.d_in,
             "width": self.width,

@@ -171,7 +171,7 @@ def _differentiable(
     signal: Tensor,
     needs: tuple[bool, ...],
 ) -> Any:
-    """The same gradient as an expression that autograd differentiates."""
+    """The gradient of `_Pass` as an expression that autograd can differentiate."""
     out = _plain(activation, factors, x, list(parameters[:layers]), list(parameters[layers:]))[0]
     arguments = (x, *parameters)
     inputs = [a for a, need in zip(arguments, (needs[2], *needs[4:]), strict=True) if need]

@@ -132,7 +132,7 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 
 
 def _like(value: Tensor, tensor: Tensor) -> Tensor:
-    """A parameter with this value, frozen if the other one is; a buffer if it is one."""
+    """A value as a parameter, trained or frozen, or as a buffer, as another tensor is."""
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(value, requires_grad=tensor.requires_grad)
     return value
@@ -204,7 +204,7 @@ def _difference(first: nn.Module, model: nn.Module) -> str | None:
 
 
 def _other_tensor(one: Tensor | None, other: Tensor | None) -> str | None:
-    """In what two tensors differ that cannot be stacked, or None."""
+    """Difference between two tensors that prevents stacking them, in words; None without one."""
     if one is None or other is None:
         return None if one is other else "value (None)"
     for name in ("shape", "dtype", "device", "layout", "requires_grad"):

@@ -95,7 +95,7 @@ def from_nequix(name_or_path: str | Path, *, dtype: torch.dtype = torch.float32)
 
 
 def _find(name_or_path: str | Path) -> Path:
-    """Path of a published or a local file."""
+    """Path of an `.nqx` file, given by the name of a published model or by its path."""
     if str(name_or_path) in NEQUIX:
         return foundation_file(name_or_path)
     path = expanded(name_or_path)

@@ -181,7 +181,7 @@ def _prefixed(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> st
 
 
 def _asked_for(error: Exception) -> str:
-    """The class in a refused pickle, if torch names it."""
+    """Name of the class in a pickle that torch refused, if the error message has it."""
     match = re.search(r"GLOBAL ([\w.]+)", str(error))
     return f" (it asks for {match[1]})" if match else ""
 

@@ -163,7 +163,7 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 
 def _header(model: nn.Module, kind: str, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model file says of its model beside the weights."""
+    """Header of the file of a model: the recipe that rebuilds it, dtype, versions and `extra`."""
     recipe = _recipe(model, _known(kind))
     dtype = str(next(p.dtype for p in model.parameters() if p.is_floating_point())).removeprefix("torch.")
     if dtype not in _DTYPES:

@@ -81,7 +81,7 @@ class Scaled(FromStart):
         return alpha.view(*alpha.shape, *[1] * (outputs.ndim - alpha.ndim)) * (outputs - initial)
 
     def extra_repr(self) -> str:
-        """The factor."""
+        """The factor α, as printed with the module."""
         return f"alpha={self.alpha.tolist()}"
 
     def _copy(self, model: nn.Module, start: nn.Module, indices: Tensor) -> "Scaled":

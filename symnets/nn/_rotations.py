@@ -77,7 +77,7 @@ class SO3Grid(ExactTables):
         }
 
     def to_grid(self, coefficients: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch alpha beta gamma"]:
-        """Values on the grid."""
+        """Values of a signal on the grid, from its coefficients."""
         batch, n, (n_alpha, n_beta, n_gamma) = coefficients.shape[:-1], self.lmax + 1, self.shape
         rows = reorder(coefficients.reshape(-1, coefficients.shape[-1]).T, 0, self.gather, self.scatter)
         pp, mm, pm, mp = rows.view(4, n * n, n, -1)  # signs of m and n; [(|m|, |n|), l, batch]
@@ -91,7 +91,7 @@ class SO3Grid(ExactTables):
         return values.view(n_alpha, n_gamma, n_beta, *batch).permute(*range(3, 3 + len(batch)), 0, 2, 1)
 
     def from_grid(self, signal: Float[Tensor, "*batch alpha beta gamma"]) -> Float[Tensor, "*batch dim"]:
-        """Coefficients of values on the grid."""
+        """Coefficients of a signal, from its values on the grid."""
         batch, n, (n_alpha, n_beta, n_gamma) = signal.shape[:-3], self.lmax + 1, self.shape
         values = signal.reshape(-1, n_alpha, n_beta, n_gamma).permute(1, 3, 2, 0)
         circles = self.waves_alpha @ values.reshape(n_alpha, -1)
@@ -104,7 +104,7 @@ class SO3Grid(ExactTables):
         return reorder(rows, 0, self.scatter, self.gather).T.reshape(*batch, -1)
 
     def extra_repr(self) -> str:
-        """Sizes."""
+        """Sizes, as printed with the module."""
         return f"lmax={self.lmax}, shape={self.shape}, kind={self.kind!r}"
 
 
@@ -161,9 +161,9 @@ def wigner_blocks(
 
 
 def _places(lmax: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places of coefficients in [signs, |m|, |n|, l], and back.
+    """Indices that bring coefficients to the array [signs, |m|, |n|, l], and indices that bring them back.
 
-    For places without a coefficient any other is taken: the tables are zero there, or the wave is.
+    Entries without a coefficient take that of another one: the tables, or the waves, are zero there.
     """
     n = lmax + 1
     degrees = np.arange(n)

@@ -139,7 +139,7 @@ class SO3Convolution(ExactTables):
         return {"filters": torch.cat(blocks, dim=1) * (self.channels_in * len(alpha)) ** -0.5}
 
     def forward(self, signal: Float[Tensor, "n channels_in dim"]) -> Float[Tensor, "n channels_out dim"]:
-        """Coefficients of the result."""
+        """Coefficients of the convolved signal, from those of the signal."""
         filters = self.weight @ self.filters  # [i, o, (l, n, k)]
         blocks, start = [], 0
         for l in range(self.lmax + 1):  # noqa: E741

@@ -181,7 +181,10 @@ def _layer(activation: str) -> _Layer:
 
 
 def _relu(u: _Moments, v: _Moments, c: Tensor) -> tuple[Tensor, Tensor]:
-    """φ = √2 max(0, z): (sin θ + (π - θ) c)/π and (π - θ)/π; at z = 0 the slope is 0, as torch has it."""
+    """Expectations E φφ and E φ'φ' of φ = √2 max(0, z): (sin θ + (π - θ) c)/π and (π - θ)/π, c = cos θ.
+
+    The slope at z = 0 is 0, as in torch.
+    """
     angle = torch.arccos(c)
     slope = 1 - angle / math.pi
     value = (1 - c * c).clamp_min_(0).sqrt_().div_(math.pi).addcmul_(slope, c)
@@ -201,7 +204,10 @@ def _erf_moments(q: Tensor) -> _Moments:
 
 
 def _erf(u: _Moments, v: _Moments, c: Tensor) -> tuple[Tensor, Tensor]:
-    """(2/π) arcsin(2 Σ/√((1 + 2q)(1 + 2q'))) and (4/π)/√((1 + 2q)(1 + 2q') - 4 Σ²), times the norm."""
+    """Expectations E φφ and E φ'φ' of φ = erf(z), normalised to unit second moment:
+
+        (2/π) arcsin(2 Σ/√((1 + 2q)(1 + 2q'))),   (4/π)/√((1 + 2q)(1 + 2q') - 4 Σ²),   times norm².
+    """
     square = _erf_norm() ** 2
     sigma = c * (u.q[:, None] * v.q).sqrt()
     wide = (1 + 2 * u.q[:, None]) * (1 + 2 * v.q)

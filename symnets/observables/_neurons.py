@@ -53,7 +53,7 @@ class Neurons:
         return self.preactivations(x) > 0
 
     def outputs(self, x: Float[Tensor, "*members n d"]) -> Float[Tensor, "*members n"]:
-        """f(x)."""
+        """Outputs f(x) of the net at the points x."""
         contributions = self.amplitudes[..., None] * self.preactivations(x).relu()
         return contributions.sum(-2) + self.constant[..., None]
 

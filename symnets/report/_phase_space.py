@@ -95,7 +95,7 @@ def _shade(axes: Axes, ranges: np.ndarray) -> None:
 def _deformed(
     image: Tensor, field: SineField, temperature: float, generator: Generator
 ) -> tuple[Tensor, float]:
-    """The image, and the fraction of such deformations that fold."""
+    """The image under a random deformation, and the fraction of such deformations that fold."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FoldingWarning)  # the figure shows how many fold
         diffeo = field.sample(1, temperature=temperature, generator=generator, dtype=torch.float32)

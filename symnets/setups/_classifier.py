@@ -22,7 +22,7 @@ Augment = Literal["none", "diffeo", "crop", "crop-flip"]
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """An image net, its images, and its training.
+    """Configuration of an image classifier: its net, images and training.
 
     AdamW or SGD on cross-entropy; the learning rate rises linearly over the first tenth of the steps and
     falls as a cosine to a hundredth of its maximum. The number of steps depends on the number of images:

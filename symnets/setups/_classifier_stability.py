@@ -22,7 +22,7 @@ from symnets.sweeps import Scalar
 
 @dataclass(frozen=True)
 class DeformedConfig(ClassifierConfig):
-    """A classifier, and the deformations with which its stability is measured."""
+    """Configuration of a classifier, and of the deformations with which its stability is measured."""
 
     cutoff: float = 3.0
     """c, the largest wave number."""

@@ -30,7 +30,7 @@ ROUNDS = 6
 
 @dataclass(frozen=True)
 class DecompressedConfig(NetConfig):
-    """A net that is decompressed, in float64 since all overlaps are small near jamming."""
+    """Configuration of a net that is decompressed, in float64 since overlaps are small near jamming."""
 
     tolerance: float = 1e-5
     dtype: Literal["float32", "float64"] = "float64"

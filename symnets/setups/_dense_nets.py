@@ -44,7 +44,7 @@ LossName = Literal["quadratic_hinge", "hinge", "soft_hinge", "cross_entropy", "e
 
 @dataclass(frozen=True)
 class NetConfig:
-    """A dense net, its patterns, and its minimisation.
+    """Configuration of a dense net, its patterns and the minimisation of its loss.
 
     The set-up of Geiger et al. 2019 (arXiv:1809.09349) and Spigler et al. 2019 (arXiv:1810.09665):
     ReLU nets with biases, orthogonal initial weights, Adam on all patterns at once, and a learning

@@ -17,7 +17,7 @@ from symnets.training import Callback, TrainState
 
 @dataclass(frozen=True)
 class ParityNetConfig(NetConfig):
-    """A net of two hidden layers that learns the parity of MNIST digits and is tested on held-out digits."""
+    """Configuration of a net of two hidden layers for the parity of MNIST digits, tested on held-out digits."""
 
     n_train: int = 500
     width: int = 20

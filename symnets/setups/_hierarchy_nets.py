@@ -78,7 +78,7 @@ class HierarchicalNet(nn.Module):
 
 @dataclass(frozen=True)
 class HierarchyConfig:
-    """A hierarchy, a hierarchical convolutional net, and its training by SGD on cross-entropy."""
+    """Configuration of a hierarchy, a hierarchical convolutional net, and its training by SGD."""
 
     n_train: int = 64
     """P, number of training inputs."""

@@ -11,7 +11,7 @@ RegimeLoss = Literal["quadratic_hinge", "hinge", "soft_hinge", "cross_entropy", 
 
 @dataclass(frozen=True)
 class RegimeConfig:
-    """A net of scale α̃, its patterns, and its gradient flow.
+    """Configuration of a net of scale α̃, its patterns and its gradient flow.
 
     The predictor is F = α̃ (f(w) - f(w0)), with a net f in the mean-field parametrisation, and follows
 

@@ -12,7 +12,7 @@ from symnets.setups._regimes import TrainedRegime
 def regime_kernels(
     trained: TrainedRegime, x: Float[Tensor, "members n ..."] | None = None
 ) -> tuple[Float[Tensor, "members n n"], Float[Tensor, "members n n"]]:
-    """Tangent kernels at the start and at the end of the flow, those of √h f: in the NTK parametrisation.
+    """Tangent kernels of √h f, the net in the NTK parametrisation, at the start and at the end of the flow.
 
     Args:
         trained: the nets.

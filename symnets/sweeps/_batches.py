@@ -85,11 +85,11 @@ class Batch:
 
     @property
     def id(self) -> str:
-        """A hash of the hashes."""
+        """Name of the batch: a hash of the hashes of its runs."""
         return fingerprint({"runs": self.hashes})
 
     def singles(self) -> list["Batch"]:
-        """A batch for each run."""
+        """The runs as batches of one run each."""
         members = zip(self.hashes, self.configs, strict=True)
         return [Batch((name,), (values,)) for name, values in members]
 

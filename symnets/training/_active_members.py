@@ -1,4 +1,4 @@
-"""Active members: the nets of an ensemble that are still trained, as a smaller ensemble; weights as rows."""
+"""Active members: the nets of an ensemble that are still trained, as a smaller ensemble."""
 
 import copy
 from collections import defaultdict
@@ -182,7 +182,7 @@ class ActiveMembers:
         return verdicts
 
     def finish(self, verdicts: dict[int, Verdict]) -> None:
-        """End members, given by their place among the active ones."""
+        """End the training of some members, given by their indices among the active ones."""
         if not verdicts:
             return
         self.write_back()
@@ -250,7 +250,7 @@ def trainable(model: nn.Module) -> list[nn.Parameter]:
 
 
 def flat(tensors: Sequence[Tensor]) -> Weights:
-    """Tensors with a member axis first, flattened and concatenated: a row a member."""
+    """Tensors with a leading axis of members as one matrix, with one row for each member."""
     return torch.cat([t.detach().reshape(len(t), -1) for t in tensors], 1)
 
 
@@ -280,7 +280,7 @@ class Point:
 
     @property
     def gradient_norm(self) -> Float[Tensor, " members"]:
-        """|∇L|."""
+        """Norm |∇L| of the gradient of each member."""
         return self.gradient.norm(dim=1)
 
 

@@ -57,7 +57,7 @@ class Checkpoint(Callback):
             self.write(state)
 
     def write(self, state: TrainState) -> None:
-        """Write now, unless the training has diverged: the last finite state is kept."""
+        """Write the file now, unless the training has diverged: then the last finite state is kept."""
         if not math.isfinite(state.loss) and state.step:
             return
         tensors, header = split_tensors(state.state_dict())

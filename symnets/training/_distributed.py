@@ -164,7 +164,7 @@ class Processes:
         raise SystemExit(0)  # torchrun kills the others once one has failed, perhaps before it could print
 
     def _of_all(self, number: int) -> Tensor:
-        """The numbers of all processes, by rank."""
+        """The values of `number` in all processes, in the order of their ranks."""
         numbers = torch.zeros(self.size, dtype=torch.int64, device="cpu")
         numbers[self.rank] = number
         return self.sum(numbers)

@@ -95,7 +95,7 @@ def damped_step(
 
 
 def _net(model: Any) -> Any:
-    """The net itself, or the one that is wrapped."""
+    """The dense net that a model is, or that `Scaled` or `Linearized` wraps."""
     return model.model if type(model) in (Scaled, Linearized) else model
 
 

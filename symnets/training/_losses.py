@@ -57,15 +57,15 @@ class PointwiseLoss(Protocol):
     """Whether targets are labels ±1, satisfied beyond a margin; otherwise targets are any numbers."""
 
     def __call__(self, outputs: Points, targets: Points) -> Points:
-        """ℓ."""
+        """Loss ℓ(f, y) of each pattern."""
         ...
 
     def d1(self, outputs: Points, targets: Points) -> Points:
-        """∂ℓ/∂f."""
+        """First derivative ∂ℓ/∂f of the loss of each pattern."""
         ...
 
     def d2(self, outputs: Points, targets: Points) -> Points:
-        """∂²ℓ/∂f²."""
+        """Second derivative ∂²ℓ/∂f² of the loss of each pattern."""
         ...
 
 

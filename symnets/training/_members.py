@@ -139,7 +139,7 @@ class Members:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> "Members":
-        """The members that `state_dict` was taken of."""
+        """Members with the progress that `state_dict` returned."""
         memory = {k.removeprefix("memory/"): v for k, v in state.items() if k.startswith("memory/")}
         names = {stored: name for name, stored in _STORED.items()}
         columns = {names.get(k, k): v for k, v in state.items() if not k.startswith("memory/")}

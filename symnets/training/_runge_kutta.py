@@ -12,7 +12,7 @@ from torch import Tensor
 from symnets.training._active_members import Point, Weights
 
 MAX_STAGES = 24
-"""Stages are added until then; beyond, the step is limited by stability instead."""
+"""Largest number of stages; beyond it the step size is limited by stability instead."""
 DAMPING = 2 / 13
 
 

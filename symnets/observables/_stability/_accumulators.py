@@ -11,7 +11,7 @@ from symnets.observables._stability._features import OUTPUT, OnFeatures, slices
 from symnets.observables._stability._result import Interval, bootstrapped, delta_method, ratio
 
 Numbers = tuple[Interval, Interval, Interval]
-"""D, G and R."""
+"""D, G and R of a layer, each with its confidence interval."""
 
 
 class Accumulator(Protocol):

@@ -122,7 +122,7 @@ class Perturbations:
         self._from_cpu = images.device.type == "cpu"
 
     def clean(self, blocks: range) -> Float[Tensor, "n channels *shape"]:
-        """The images of some blocks."""
+        """Unperturbed images x of some blocks."""
         rows = self.order[sum(self.sizes[: blocks.start]) :][: sum(self.sizes[blocks.start : blocks.stop])]
         return self.images[rows].to(self.device, self.dtype, non_blocking=self._from_cpu)
 
@@ -192,9 +192,9 @@ class Perturbed(NamedTuple):
     """One deformation and one noise of each image of a batch."""
 
     deformed: Tensor
-    """τx."""
+    """Deformed images τx."""
     noisy: Tensor
-    """x + η."""
+    """Noisy images x + η."""
     norm: Float64[Tensor, ""]
     """Σ ‖η‖ over the batch, on the device of the batch."""
 
@@ -205,7 +205,7 @@ class Batch(NamedTuple):
     start: int
     """Number of the first image."""
     images: Tensor
-    """x, in random order."""
+    """Images x, in random order."""
     perturbed: Iterable[Perturbed]
     """The draws; may be iterated once."""
 

@@ -68,7 +68,7 @@ def dense_terms(model: Dense, x: Float[Tensor, "*members n d_in"], outputs: Outp
 
 
 def _by_output(signal: Float[Tensor, "members units outputs n"], outputs: Outputs) -> Tensor:
-    """Signals with the outputs in front; of the trace, as if outputs were more units."""
+    """Signals with a leading axis of outputs; for the trace over outputs, they count as further units."""
     return signal.transpose(1, 2) if outputs == "full" else signal.flatten(1, 2)[:, None]
 
 

@@ -129,7 +129,7 @@ def _empty(size: tuple[int, int, int, int], dtype: torch.dtype, device: torch.de
 
 
 def _arranged(kernel: Tensor) -> Tensor:
-    """Axes of points before those of outputs; of one output without the latter."""
+    """Kernel with the axes of points before those of outputs, and without the latter for a single output."""
     if kernel.shape[-4:-2] == (1, 1):
         return kernel[..., 0, 0, :, :]
     return kernel.movedim((-2, -1), (-4, -3))

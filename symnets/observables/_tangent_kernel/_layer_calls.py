@@ -23,7 +23,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupN
 
 
 class NotLayerwise(Exception):
-    """The gradients of a model are not those of its layers, called one by one: it needs autodiff."""
+    """Raised if the gradients of a model do not follow from calls of its layers: it needs autodiff."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class Outer:
         return Outer(self.patches[:, rows], self.signals[:, rows])
 
     def gradients(self) -> Float[Tensor, "n C N"]:
-        """The gradients."""
+        """Gradients Σ_s d_s p_s^T of all patterns."""
         c, q = self.signals.shape[3:]
         gradients = self.signals.flatten(3).mT @ self.patches
         return gradients.unflatten(2, (c, q)).permute(1, 2, 0, 3, 4).flatten(2)

@@ -19,11 +19,11 @@ class Slot(NamedTuple):
     """Position of the weights or the biases of a layer in the matrix."""
 
     parameters: slice
-    """Among all parameters, in the order of `model.parameters()`."""
+    """Indices among all parameters, in the order of `model.parameters()`."""
     shape: tuple[int, int]
     """(units, inputs); (units, 1) for biases."""
     inputs: slice
-    """Among the inputs of the layer; the last is the 1 that biases multiply."""
+    """Indices among the inputs of the layer; the last input is the 1 that biases multiply."""
 
 
 class LayerBlocks:

@@ -39,7 +39,7 @@ class KeptGraph:
         return mean_loss(self.loss, self.outputs, self.targets)
 
     def outputs_and_slopes(self) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """f; and a leaf equal to f with ∂L/∂f as a function of it.
+        """Outputs f of the module, a leaf tensor equal to f, and ∂L/∂f as a function of that leaf.
 
         Raises:
             ValueError: the outputs are not one tensor.

@@ -75,7 +75,7 @@ class CurvatureOperator(TensorOperator):
         raise NotImplementedError
 
     def _check(self, product: Product) -> None:
-        """Compare the product for the first batch with something known."""
+        """Compare the product for the first batch with a reference, in operators that have one."""
 
     def _evaluate(self, batch: Batch) -> Product:
         with torch.enable_grad():
@@ -83,7 +83,7 @@ class CurvatureOperator(TensorOperator):
 
     @torch.inference_mode(False)
     def _multiply(self, vector: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-        """One column, on the device of the model."""
+        """Product with one vector, on the device of the model."""
         with second_derivatives():
             return self._product(vector)
 
