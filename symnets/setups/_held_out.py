@@ -17,7 +17,7 @@ from symnets.training import Callback, TrainState
 
 @dataclass(frozen=True)
 class ParityNetConfig(NetConfig):
-    """Configuration of a net of two hidden layers for the parity of MNIST digits, tested on held-out digits."""
+    """Configuration of a net of two hidden layers for the parity of MNIST digits, tested on unseen digits."""
 
     n_train: int = 500
     width: int = 20
