@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from symnets.cli._image_inputs import ImageModel, check_shape, find_images, find_model, normalisation
 from symnets.cli._stability_output import batch_norm_note, field_numbers, numbers, print_stability
-from symnets.cli._trial import parse_selectors, try_out
+from symnets.cli._trial import parse_selectors, trial_pass
 from symnets.config import Seed
 from symnets.device import usable_device
 from symnets.diffeo import FoldingWarning, SineField
@@ -174,7 +174,7 @@ class MeasureStability:
         self, net: torch.nn.Module, images: Tensor, field: SineField, strength: dict[str, float], norm: Any
     ) -> Stability:
         output = parse_selectors(self.output_key)
-        try_out(net, images[:2], layers=self.layers, output=output, name=self.model)
+        trial_pass(net, images[:2], layers=self.layers, output=output, name=self.model)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FoldingWarning)  # _warn_of_folds has printed it
             warnings.filterwarnings("ignore", "stability: not measured")  # a note below the table

@@ -36,7 +36,7 @@ ADVICE = {
 
 def prepare_streams() -> None:
     """Let standard output and error print any character: those that they cannot encode are spelled."""
-    codecs.register_error("symnets", _spell)
+    codecs.register_error("symnets", _replace_characters)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="symnets")
@@ -82,7 +82,7 @@ def _discard(stream: object) -> None:
         os.close(null)
 
 
-def _spell(error: UnicodeError) -> tuple[str, int]:
+def _replace_characters(error: UnicodeError) -> tuple[str, int]:
     """Handler of characters that a stream cannot encode, for `codecs.register_error`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error

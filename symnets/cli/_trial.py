@@ -16,7 +16,7 @@ def parse_selectors(words: Sequence[str]) -> dict[str, OutputSelector]:
     return {name or OUTPUT: int(key) if key.lstrip("-").isdigit() else key for name, key in pairs}
 
 
-def try_out(
+def trial_pass(
     net: nn.Module,
     images: Float[Tensor, "n c h w"],
     *,

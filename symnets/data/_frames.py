@@ -68,7 +68,7 @@ class Frames(Sequence[Atoms]):
             keys or LabelKeys(),
             tuple(require),
         )
-        self._files = [_opened(path, in_kbar=self.keys.stress_convention == "vasp") for path in self.paths]
+        self._files = [_open_file(path, in_kbar=self.keys.stress_convention == "vasp") for path in self.paths]
         self._ends = np.cumsum([len(file) for file in self._files])
 
     def __len__(self) -> int:
@@ -122,7 +122,7 @@ class Frames(Sequence[Atoms]):
         return file, index - (int(self._ends[file - 1]) if file else 0)
 
 
-def _opened(path: Path, *, in_kbar: bool) -> _File:
+def _open_file(path: Path, *, in_kbar: bool) -> _File:
     """The frames of a file.
 
     Raises:

@@ -240,7 +240,7 @@ def find_data(path: str) -> Path:
     for place in _places(path):
         if place.is_file():
             return place
-    raise FileNotFoundError(f"{path}: there is no such file{_sought(path)}")
+    raise FileNotFoundError(f"{path}: there is no such file{_searched_places(path)}")
 
 
 def find_data_files(paths: str | Sequence[str]) -> list[Path]:
@@ -282,7 +282,7 @@ def _files(path: str) -> list[Path]:
             if files := [file for file in matches if file.is_file() and file.suffix != ".aselmdb-lock"]:
                 return files
     what = "no file matches it" if glob.has_magic(path) else "there is no such file or folder"
-    raise FileNotFoundError(f"{path}: {what}{_sought(path)}")
+    raise FileNotFoundError(f"{path}: {what}{_searched_places(path)}")
 
 
 def _has_structures(file: Path) -> bool:
@@ -299,7 +299,7 @@ def _places(path: str) -> list[Path]:
     return [place] if place.is_absolute() or not root else [place, expanded(root) / place]
 
 
-def _sought(path: str) -> str:
+def _searched_places(path: str) -> str:
     """End of the message that a path was not found: where it was searched for."""
     if expanded(path).is_absolute():
         return ""

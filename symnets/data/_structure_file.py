@@ -97,7 +97,7 @@ class StructureFile:
     def write(self, structures: Sequence[Atoms]) -> None:
         """Write all structures; the file appears whole or not at all."""
         prepared = [_without(atoms, self._left_out) for atoms in structures]
-        with whole_file(self.path) as temporary, _quiet():
+        with whole_file(self.path) as temporary, _without_warnings():
             ase.io.write(temporary, prepared, format=self._format)
 
     def append(self, atoms: Atoms) -> None:
@@ -110,7 +110,7 @@ class StructureFile:
 
     def _append(self, path: Path, atoms: Atoms) -> None:
         kind = ioformats[self._format]
-        with _quiet():
+        with _without_warnings():
             if self._format == "traj":
                 if self._trajectory is None:
                     self._trajectory = TrajectoryWriter(str(path), "w")
@@ -141,7 +141,7 @@ class StructureFile:
 
     def _reread(self, atoms: Atoms) -> list[Atoms]:
         """The structure, written once or twice and read again."""
-        with TemporaryDirectory() as folder, _quiet():
+        with TemporaryDirectory() as folder, _without_warnings():
             path = Path(folder, self.path.name)
             if self._several:
                 for _ in range(2):
@@ -183,7 +183,7 @@ def _alternatives(path: Path, several: bool) -> str:
     return f"try {', '.join(stem + ending for ending in endings[:-1])} or {stem}{endings[-1]}"
 
 
-def _quiet() -> warnings.catch_warnings:
+def _without_warnings() -> warnings.catch_warnings:
     """Context without ASE's warnings on what a format leaves out, which `StructureFile.note` says once."""
     return warnings.catch_warnings(action="ignore")
 

@@ -23,9 +23,9 @@ class Workers:
     """
 
     def __init__(self, make: Callable[[Any], Any], n: int) -> None:
-        self._items = _Items()
+        self._items = _CurrentItems()
         self._loader = DataLoader(
-            _Made(make),
+            _ItemResults(make),
             batch_size=None,
             sampler=self._items,  # pyright: ignore[reportArgumentType] (any iterable will do)
             num_workers=n,
@@ -60,7 +60,7 @@ class Workers:
             ) from error
 
 
-class _Made(Dataset):
+class _ItemResults(Dataset):
     """Dataset of `make(item)`; an error that a user can act on is returned, so that it keeps its message."""
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
@@ -73,7 +73,7 @@ class _Made(Dataset):
             return error
 
 
-class _Items:
+class _CurrentItems:
     """Sampler of the current list, which may change between iterations."""
 
     current: Sequence[Any] = ()

@@ -145,7 +145,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path}: not a whole file of weights: {_first_line(error)}") from error
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path}: damaged, or holds more than tensors and is not opened{_asked_for(error)}; save "
+            f"{path}: damaged, or holds more than tensors and is not opened{_refused_class(error)}; save "
             "model.state_dict() alone"
         ) from None  # torch's message explains how to open it nevertheless
     for entry in ("state_dict", "model"):
@@ -180,7 +180,7 @@ def _prefixed(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> st
     )
 
 
-def _asked_for(error: Exception) -> str:
+def _refused_class(error: Exception) -> str:
     """Name of the class in a pickle that torch refused, if the error message has it."""
     match = re.search(r"GLOBAL ([\w.]+)", str(error))
     return f" (it asks for {match[1]})" if match else ""

@@ -31,7 +31,7 @@ from symnets.data import (
     statistics_of_summaries,
 )
 from symnets.potentials._config import DataConfig, TrainConfig
-from symnets.potentials._data_on_demand import Scanned, equal_structures, open_frames, scan_structures
+from symnets.potentials._data_on_demand import ScannedGraphs, equal_structures, open_frames, scan_structures
 from symnets.potentials._frame_weights import add_weights, check_weights, frame_weights, weights_in_words
 
 
@@ -93,7 +93,7 @@ def _on_demand(
     config: TrainConfig,
     needed: Sequence[str],
     files: tuple["_Files", "_Files"],
-    scanned: tuple[Scanned, Scanned],
+    scanned: tuple[ScannedGraphs, ScannedGraphs],
 ) -> tuple[Sequence[AtomGraph], Sequence[AtomGraph], Statistics]:
     """Graphs made on demand and their statistics, after the checks that structures in memory undergo."""
     if any(tensor.weight for tensor in config.tensors.values()):
@@ -113,14 +113,14 @@ def _on_demand(
     return train.graphs, validation.graphs, stats
 
 
-def _notes(validation: "Named", weights: Sequence[float] | None, isolated: str) -> tuple[str, ...]:
+def _notes(validation: "NamedStructures", weights: Sequence[float] | None, isolated: str) -> tuple[str, ...]:
     """Lines to print on the labels of the validation structures, on weights and on isolated atoms."""
     notes = {"validation": _validation_labels(validation), "weights": weights_in_words(weights)}
     notes["isolated"] = isolated
     return tuple(f"{name:<12} {text}" for name, text in notes.items() if text)
 
 
-Named = Sequence[tuple[str, Atoms]]
+NamedStructures = Sequence[tuple[str, Atoms]]
 """Structures with their names for messages."""
 
 
@@ -130,7 +130,7 @@ class _Files:
 
     source: str
     """Name of the file, or of the first of several, for messages."""
-    structures: Named
+    structures: NamedStructures
     isolated: list[Atoms]
     """Structures marked as isolated atoms; `structures` does not contain them."""
     frames: Frames | None = None
@@ -183,7 +183,7 @@ def _check_enough(data: DataConfig, read: _Files, requested: int) -> None:
         )
 
 
-def _graphs(config: TrainConfig, part: Named, source: str) -> list[AtomGraph]:
+def _graphs(config: TrainConfig, part: NamedStructures, source: str) -> list[AtomGraph]:
     """Graphs of structures with their labels, those of tensors included."""
     names, structures = zip(*part, strict=True)
     graphs = build_graphs(structures, config.model.cutoff, dtype=getattr(torch, config.dtype), names=names)
@@ -193,7 +193,10 @@ def _graphs(config: TrainConfig, part: Named, source: str) -> list[AtomGraph]:
 
 
 def _check_labels(
-    config: TrainConfig, needed: Sequence[str], sources: tuple[str, str], parts: tuple[Named, Named]
+    config: TrainConfig,
+    needed: Sequence[str],
+    sources: tuple[str, str],
+    parts: tuple[NamedStructures, NamedStructures],
 ) -> None:
     """Raise ValueError if no structure has a label to learn, or to choose the best model by."""
     train, validation = ([atoms for _, atoms in part] for part in parts)
@@ -272,13 +275,13 @@ def _isolated_in_words(read: _Files, other: _Files, references: str) -> str:
     return "; ".join(parts)
 
 
-def _validation_labels(part: Named) -> str:
+def _validation_labels(part: NamedStructures) -> str:
     labelled = [() if atoms.calc is None else atoms.calc.results for _, atoms in part]
     return counts_in_words(count_labels(labelled), len(part))
 
 
 def _duplicates_in_words(
-    pairs: Sequence[tuple[int, int]], train: Named, validation: Named
+    pairs: Sequence[tuple[int, int]], train: NamedStructures, validation: NamedStructures
 ) -> tuple[str, ...]:
     """A warning of validation structures that are also trained on, if there are any pairs of such."""
     if not pairs:

@@ -33,7 +33,7 @@ class TrainingGraphs(GraphsOnDemand):
         return {name: value for name, value in self.__dict__.items() if name != "digest"}
 
 
-class Scanned(NamedTuple):
+class ScannedGraphs(NamedTuple):
     """Graphs made on demand, and what one pass through all of them has recorded."""
 
     graphs: GraphsOnDemand
@@ -55,7 +55,7 @@ def open_frames(files: Sequence[Path], data: DataConfig, needed: Collection[str]
 
 def scan_structures(
     config: TrainConfig, parts: Sequence[tuple[Frames, NDArray[np.int64]]]
-) -> tuple[Scanned, Scanned]:
+) -> tuple[ScannedGraphs, ScannedGraphs]:
     """Training and validation graphs, made on demand, after one pass through all of them.
 
     Their summaries and hash are found by the worker processes of the configuration; a bar on a terminal shows
@@ -81,11 +81,13 @@ def scan_structures(
     return train, validation
 
 
-def _scan(graphs: GraphsOnDemand, workers: int, update: Callable[[bytes], None]) -> Scanned:
+def _scan(graphs: GraphsOnDemand, workers: int, update: Callable[[bytes], None]) -> ScannedGraphs:
     chunks = [range(start, min(start + _CHUNK, len(graphs))) for start in range(0, len(graphs), _CHUNK)]
-    record = _Record(graphs)
+    record = _RecordStructures(graphs)
     console = Console(stderr=True)
-    results: Iterator[list[_Found]] = Workers(record, workers).map(chunks) if workers else map(record, chunks)
+    results: Iterator[list[_StructureRecord]] = (
+        Workers(record, workers).map(chunks) if workers else map(record, chunks)
+    )
     shown = track(
         results,
         f"reading {len(graphs):,} structures",
@@ -103,10 +105,10 @@ def _scan(graphs: GraphsOnDemand, workers: int, update: Callable[[bytes], None])
         summaries.append(found.summary)
         examples.append((graphs.name(len(examples)), kinds[found.kind]))
         geometries.append(found.geometry)
-    return Scanned(graphs, summaries, examples, geometries)
+    return ScannedGraphs(graphs, summaries, examples, geometries)
 
 
-class _Found(NamedTuple):
+class _StructureRecord(NamedTuple):
     """Record of one structure, made in the pass through all data."""
 
     summary: GraphSummary
@@ -119,13 +121,13 @@ class _Found(NamedTuple):
     geometry: bytes
 
 
-class _Record:
+class _RecordStructures:
     """Function that reads and records some structures; it returns the first structure of each kind only."""
 
     def __init__(self, graphs: GraphsOnDemand) -> None:
         self.graphs, self.seen = graphs, set()
 
-    def __call__(self, indices: Sequence[int]) -> list[_Found]:
+    def __call__(self, indices: Sequence[int]) -> list[_StructureRecord]:
         found = []
         for index in indices:
             atoms, graph = self.graphs.with_structure(index)
@@ -140,7 +142,7 @@ class _Record:
             )
             example = None if kind in self.seen else atoms
             self.seen.add(kind)
-            found.append(_Found(summary, kind, example, graph_content(graph), _geometry(atoms)))
+            found.append(_StructureRecord(summary, kind, example, graph_content(graph), _geometry(atoms)))
         return found
 
 
@@ -157,7 +159,7 @@ def _weight(name: str, atoms: Atoms, *, data: DataConfig) -> float:
     return 1.0 if weights is None else weights[0]
 
 
-def equal_structures(train: Scanned, validation: Scanned) -> list[tuple[int, int]]:
+def equal_structures(train: ScannedGraphs, validation: ScannedGraphs) -> list[tuple[int, int]]:
     """Pairs (validation, training) of structures that are equal bit for bit."""
     trained = {geometry: index for index, geometry in enumerate(train.geometries)}
     return [(i, trained[g]) for i, g in enumerate(validation.geometries) if g in trained]

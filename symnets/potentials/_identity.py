@@ -15,19 +15,19 @@ from symnets.potentials._graph_content import graph_content
 from symnets.potentials._replay import TRAIN
 from symnets.yaml_files import read_yaml
 
-FREE = ("output", "max_minutes", "patience", "checkpoint_every", "device", "deterministic")
+MAY_DIFFER = ("output", "max_minutes", "patience", "checkpoint_every", "device", "deterministic")
 """Options that may differ when a training is resumed; the device changes rounding only."""
-FREE_OF_DATA = ("require_all", "in_memory", "workers")
+DATA_MAY_DIFFER = ("require_all", "in_memory", "workers")
 """Options of `data` that may differ."""
 
 
 def identity(config: TrainConfig, data: str) -> str:
     """Hash of the configuration and hash of the data, joined by a dash.
 
-    The options `FREE` and `FREE_OF_DATA` are left out of the former. The latter is `data_digest`, or
+    The options `MAY_DIFFER` and `DATA_MAY_DIFFER` are left out of the former. The latter is `data_digest`, or
     `Start.digest` of a fine-tuning.
     """
-    return f"{fingerprint(_binding(asdict(config)))}-{data}"
+    return f"{fingerprint(_determining_options(asdict(config)))}-{data}"
 
 
 def data_digest(train: Sequence[AtomGraph], validation: Sequence[AtomGraph], stats: Statistics) -> str:
@@ -102,10 +102,10 @@ def _differences(checkpoint: Path, config: TrainConfig) -> list[str] | None:
     try:
         # As plain values: a configuration can name a module to import.
         stored = read_yaml(checkpoint.with_name("config.yaml"))
-        before = dict(_flat(_binding(stored)))
+        before = dict(_flat(_determining_options(stored)))
     except (OSError, ValueError, KeyError, TypeError):  # lost or edited
         return None
-    now = dict(_flat(json.loads(json.dumps(_binding(asdict(config))))))
+    now = dict(_flat(json.loads(json.dumps(_determining_options(asdict(config))))))
     differences = [
         f"{name} was {before.get(name)} and is {now.get(name)} now"
         for name in {**before, **now}
@@ -114,16 +114,16 @@ def _differences(checkpoint: Path, config: TrainConfig) -> list[str] | None:
     return None if not differences and before.keys() == now.keys() else differences
 
 
-def _binding(config: Mapping[str, Any]) -> dict[str, Any]:
+def _determining_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """Options that determine the weights; those that older releases did not have are left out if not set."""
-    values = {name: value for name, value in config.items() if name not in FREE}
+    values = {name: value for name, value in config.items() if name not in MAY_DIFFER}
     for name in ("tensors", "finetune"):
         if not values.get(name):
             values.pop(name, None)
     values["data"] = {
         name: value
         for name, value in dict(values["data"]).items()
-        if name not in FREE_OF_DATA and (name not in ("weight_key", "config_type_weights") or value)
+        if name not in DATA_MAY_DIFFER and (name not in ("weight_key", "config_type_weights") or value)
     }
     return values
 

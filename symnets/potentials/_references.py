@@ -13,7 +13,7 @@ from symnets.models import ForceField, energy_network
 from symnets.nn import AtomicEnergy
 from symnets.potentials._finetune_config import References
 
-_MOST = 200
+_MAX_STRUCTURES = 200
 """Number of structures whose residuals are computed, apart from those added for rare species."""
 
 
@@ -71,7 +71,7 @@ def reference_shifts(
             for z, energy in zip(stats.species, stats.energies, strict=True)
         }
         return ReferenceShifts(shifts, "isolated atoms of the data")
-    chosen = _some(graphs, stats.species)
+    chosen = _evenly_spaced(graphs, stats.species)
     energies = [float(graph.energy) if "energy" in graph else np.nan for graph in chosen]
     known = [index for index, energy in enumerate(energies) if np.isfinite(energy)]
     if not known:
@@ -100,9 +100,11 @@ def add_shifts(atomic_energy: AtomicEnergy, species: Sequence[int], shifts: Mapp
         atomic_energy.shift[list(species).index(number)] += shift
 
 
-def _some(graphs: Sequence[AtomGraph], species: Sequence[int]) -> list[AtomGraph]:
+def _evenly_spaced(graphs: Sequence[AtomGraph], species: Sequence[int]) -> list[AtomGraph]:
     """Graphs at equal distances in the sequence, and the first one with each species that these lack."""
-    indices = np.unique(np.linspace(0, len(graphs) - 1, min(_MOST, len(graphs))).round().astype(int))
+    indices = np.unique(
+        np.linspace(0, len(graphs) - 1, min(_MAX_STRUCTURES, len(graphs))).round().astype(int)
+    )
     chosen = [graphs[int(index)] for index in indices]
     missing = set(species) - {int(z) for graph in chosen for z in graph.z.unique()}
     index = 0

@@ -27,7 +27,7 @@ from symnets.potentials._validation import (
     before_training,
     criterion,
     data_warnings,
-    shown,
+    printed_errors,
     validation_errors,
 )
 from symnets.report import terminal_table
@@ -206,13 +206,15 @@ def _train(
     if reason := stop(state):
         state.history.reason = reason
     else:
-        with _same_bits(state.device) if config.deterministic else nullcontext():
+        with _deterministic_algorithms(state.device) if config.deterministic else nullcontext():
             _fit(config, prepared, stop, processes, progress=progress)
     with processes.synchronized():
         if reason := diverged()(state):
             raise FloatingPointError(reason)
     if summary:
-        lines = after_training(state.history, criterion(config), folder / "model.safetensors", shown(config))
+        lines = after_training(
+            state.history, criterion(config), folder / "model.safetensors", printed_errors(config)
+        )
         _print(console, lines)
     whole = state.history.reason != INTERRUPTED and (folder / "model.safetensors").exists()
     if prepared.start is not None and processes.first and whole:
@@ -223,7 +225,7 @@ def _train(
 
 
 @contextmanager
-def _same_bits(device: torch.device) -> Iterator[None]:
+def _deterministic_algorithms(device: torch.device) -> Iterator[None]:
     """Context in which a GPU sums in a fixed order, with a warning where torch has no algorithm for it."""
     if device.type != "cuda":
         yield
@@ -288,6 +290,6 @@ def _progress(config: TrainConfig, total: int, used: float) -> Callback:
     """A progress bar on a terminal or in a notebook, lines elsewhere; `used` seconds were in earlier jobs."""
     console = Console(stderr=True)
     if not (console.is_terminal or console.is_jupyter):
-        return ProgressLines(total, show=shown(config), console=console)
+        return ProgressLines(total, show=printed_errors(config), console=console)
     seconds = None if config.max_minutes is None else used + 60 * config.max_minutes
-    return ProgressBar(total, seconds=seconds, show=shown(config), console=console)
+    return ProgressBar(total, seconds=seconds, show=printed_errors(config), console=console)

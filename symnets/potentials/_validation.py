@@ -102,22 +102,22 @@ class BestModel(Callback):
 
 
 # Errors by name of the observable: label, factor, format.
-SHOW = {
+PRINTED_ERRORS = {
     "validation/energy_per_atom_mae": ("E MAE meV/atom", 1000.0, ".2f"),
     "validation/forces_rmse": ("F RMSE meV/Å", 1000.0, ".1f"),
     "validation/stress_rmse": ("stress RMSE meV/Å³", 1000.0, ".2f"),
 }
 
 
-def shown(config: TrainConfig) -> dict[str, tuple[str, float, str]]:
-    """Errors to show during training, as in `SHOW`: of energies, tensors and the replay test set."""
+def printed_errors(config: TrainConfig) -> dict[str, tuple[str, float, str]]:
+    """Errors to print during training, as in `PRINTED_ERRORS`: of energies, tensors and the replay set."""
     tensors = {
         f"validation/{name}_rmse": (f"{name} RMSE {tensor.unit_of(name)}".rstrip(), 1.0, ".4g")
         for name, tensor in config.tensors.items()
         if tensor.weight
     }
     forgotten = {} if config.finetune is None else {"replay/forces_rmse": ("replay F RMSE", 1000.0, ".1f")}
-    return (SHOW if config.has_energies else {}) | tensors | forgotten
+    return (PRINTED_ERRORS if config.has_energies else {}) | tensors | forgotten
 
 
 def before_training(
@@ -169,7 +169,7 @@ def data_warnings(stats: Statistics) -> list[str]:
 
 
 def after_training(
-    history: History, criterion: str, model: Path, show: Mapping[str, tuple[str, float, str]] = SHOW
+    history: History, criterion: str, model: Path, show: Mapping[str, tuple[str, float, str]] = PRINTED_ERRORS
 ) -> list[str]:
     """Lines that are printed after training, on the best model and its errors."""
     rows = [row for row in history.rows if criterion in row]

@@ -184,7 +184,7 @@ class _Sweep:
         if time.monotonic() - self.last_poll < POLL_EVERY:
             return
         self.view.refresh()
-        self._look_at_workers()
+        self._report_trouble()
         jobs, self.elsewhere = self.elsewhere, []
         for job in jobs:
             if self.view.has_rows(job.hashes):
@@ -197,7 +197,7 @@ class _Sweep:
                 self.ready.appendleft(job)
         self.last_poll = time.monotonic()
 
-    def _look_at_workers(self) -> None:
+    def _report_trouble(self) -> None:
         """Every five seconds, tells why nothing is computed, if the executor knows a reason."""
         if hasattr(self.executor, "trouble") and time.monotonic() - self.last_look > LOOK_EVERY:
             trouble = self.executor.trouble()  # pyright: ignore[reportAttributeAccessIssue]

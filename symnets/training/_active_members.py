@@ -255,7 +255,7 @@ def flat(tensors: Sequence[Tensor]) -> Weights:
 
 
 @torch.no_grad()
-def put_weights(model: nn.Module, weights: Weights) -> None:
+def set_weights(model: nn.Module, weights: Weights) -> None:
     """Write rows of weights into the parameters, in the order of `trainable`."""
     start = 0
     for p in trainable(model):
@@ -287,7 +287,7 @@ class Point:
 def point(active: ActiveMembers, loss: PointwiseLoss, weights: Weights | None = None) -> Point:
     """Loss and gradient of the active members, at other weights if given; these then stay in the model."""
     if weights is not None:
-        put_weights(active.model, weights)
+        set_weights(active.model, weights)
     outputs = active.outputs()
     value = loss(outputs, active.targets).mean(-1)
     gradient = torch.autograd.grad(value.sum(), trainable(active.model))

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.training._active_members import ActiveMembers, Weights, put_weights
+from symnets.training._active_members import ActiveMembers, Weights, set_weights
 
 Measure = Callable[[nn.Module], Tensor]
 
@@ -87,7 +87,7 @@ class DenseOutput:
             values = weights
         else:
             model = active.model.select(rows)
-            put_weights(model, weights)
+            set_weights(model, weights)
             with torch.no_grad():
                 values = self.measure(model)
         if not len(self.values):

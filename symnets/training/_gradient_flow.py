@@ -16,7 +16,7 @@ from symnets.training._active_members import (
     Weights,
     flat,
     point,
-    put_weights,
+    set_weights,
     trainable,
 )
 from symnets.training._dense_output import DenseOutput
@@ -128,22 +128,22 @@ def gradient_flow(
         names = ("refused_step", "refused_jump", "lowest_loss")
         members.memory = {name: nan.clone() for name in names} | {"stalled_kinks": torch.zeros_like(nan)}
     horizon = torch.inf if max_time is None else max_time
-    pace = _Pace(*active.gather(_Pace.columns(members)))
+    pace = _StepSizes(*active.gather(_StepSizes.columns(members)))
     rho = _stiffness(method, active, loss, weights, start)
     while bool(members.active.any()):
         if state.step == budget // 2:
             members.loss_at_half[members.active] = start.loss.double().cpu()
-        arrived = pace.time.device.type == "cpu" and bool(_arrived(pace.time, horizon).all())
+        arrived = pace.time.device.type == "cpu" and bool(_at_end(pace.time, horizon).all())
         if state.step != checked and (state.step % stride == 0 or state.step >= budget or arrived):
-            put_weights(active.model, weights)
-            active.scatter(_Pace.columns(members), vars(pace).values())
+            set_weights(active.model, weights)
+            active.scatter(_StepSizes.columns(members), vars(pace).values())
             verdicts = _verdicts(state, active, criterion, loss, start, weights, patience, horizon, budget)
             active.finish(verdicts)
             active.write_back()
             yield state
             if verdicts and bool(members.active.any()):
                 weights, start = flat(trainable(active.model)), point(active, loss)
-            pace = _Pace(*active.gather(_Pace.columns(members)))
+            pace = _StepSizes(*active.gather(_StepSizes.columns(members)))
             if bool(members.active.any()):
                 rho = _stiffness(method, active, loss, weights, start)
         if not bool(members.active.any()):
@@ -173,7 +173,7 @@ def gradient_flow(
 
 
 @dataclass
-class _Pace:
+class _StepSizes:
     """Step-size control of the active members, on their device; see the columns of `Members`."""
 
     time: Each
@@ -207,14 +207,14 @@ def _stiffness(
     return 1.2 * spectral_radius(lambda w: point(active, loss, w), weights, start)
 
 
-def _arrived(time: Each, horizon: float) -> Accepted:
+def _at_end(time: Each, horizon: float) -> Accepted:
     """Whether members have reached the end, up to rounding; a kink may leave a time that no step crosses."""
     return time >= horizon * (1 - 1e-12)
 
 
 def _control(
     active: ActiveMembers,
-    pace: _Pace,
+    pace: _StepSizes,
     trial: Trial,
     step: Each,
     tolerance: float,
@@ -260,7 +260,7 @@ def _control(
 
 @torch.no_grad()
 def _outputs(active: ActiveMembers, weights: Weights) -> Tensor:
-    put_weights(active.model, weights)
+    set_weights(active.model, weights)
     return active.outputs()
 
 
@@ -294,7 +294,7 @@ def _verdicts(
     resolution = torch.finfo(weights.dtype).eps * weights.norm(dim=1).double().cpu()
     stuck = members.step_size[moved] * members.gradient_norm[moved] < resolution
     stuck = stuck | (memory["stalled_kinks"][moved] >= patience)
-    arrived = _arrived(members.time[moved], horizon)
+    arrived = _at_end(members.time[moved], horizon)
     return active.verdicts(
         criterion,
         status,

@@ -12,7 +12,7 @@ from symnets.data import Batch
 from symnets.loss import Loss
 from symnets.models import Dense, Linearized, Scaled, Signals, signals
 from symnets.nn import modification
-from symnets.training._active_members import ActiveMembers, Point, Weights, flat, point, put_weights
+from symnets.training._active_members import ActiveMembers, Point, Weights, flat, point, set_weights
 from symnets.training._dynamics import without_optimizer
 from symnets.training._losses import PointwiseLoss, name_of, pointwise
 from symnets.training._members import Criterion, Verdict
@@ -228,11 +228,11 @@ def levenberg_marquardt(
                 continue
         step = damped_step(active.model, active.inputs, active.targets, loss, start, λ, damping)
         with torch.no_grad():
-            put_weights(active.model, weights + step.change)
+            set_weights(active.model, weights + step.change)
             value = loss(active.model(active.inputs), active.targets).mean(-1)
         quality = ((start.loss - value) / step.predicted).nan_to_num(nan=-1.0)
         accepted = quality > 1e-4
-        put_weights(active.model, _where(accepted, weights + step.change, weights))
+        set_weights(active.model, _where(accepted, weights + step.change, weights))
         factor = torch.where(accepted, (1 - (2 * quality - 1) ** 3).clamp(0.1, 2.0), 4.0)
         λ = step.damping * factor.double()
         steps, relative = steps + accepted, λ / step.diagonal

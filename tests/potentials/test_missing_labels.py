@@ -13,7 +13,7 @@ from symnets.cli import main
 from symnets.config import parse_config, write_config
 from symnets.data import write_structures
 from symnets.potentials import DataConfig, LossConfig, load_data
-from symnets.potentials._identity import FREE_OF_DATA, _binding
+from symnets.potentials._identity import DATA_MAY_DIFFER, _determining_options
 from symnets.potentials._validation import data_warnings
 
 KEPT = [("energy", "forces", "stress"), ("energy",), ("forces",), ("energy", "forces"), ("stress",), ()]
@@ -168,9 +168,9 @@ def test_options_of_today_at_their_defaults_leave_the_identity_of_a_training(con
         "train", "validation", "n_train", "n_validation", "isolated_atoms", "energy_key", "forces_key",
         "stress_key", "virial_key", "stress_convention",
     }  # fmt: skip
-    assert _binding(asdict(config))["data"].keys() == before
+    assert _determining_options(asdict(config))["data"].keys() == before
     free = replace(config, data=replace(config.data, require_all=True, workers=3, in_memory=False))
-    assert _binding(asdict(free)) == _binding(asdict(config))
-    assert set(FREE_OF_DATA) == {"require_all", "workers", "in_memory"}
+    assert _determining_options(asdict(free)) == _determining_options(asdict(config))
+    assert set(DATA_MAY_DIFFER) == {"require_all", "workers", "in_memory"}
     weighted = replace(config, data=replace(config.data, weight_key="w"))
-    assert _binding(asdict(weighted)) != _binding(asdict(config))
+    assert _determining_options(asdict(weighted)) != _determining_options(asdict(config))
