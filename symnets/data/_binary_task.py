@@ -75,6 +75,13 @@ def random_task(
     Test points are independent, are centred with the same mean, and have independent labels: no network
     predicts them better than chance.
 
+    Args:
+        n: number of training points.
+        dim: number of components of a point.
+        generator: random generator of points and labels.
+        n_test: number of test points.
+        dtype: of points and labels.
+
     Raises:
         ValueError: fewer than two points, or a negative number of test points.
     """

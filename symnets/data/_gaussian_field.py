@@ -22,6 +22,12 @@ def covariance_matrix(
 
     "laplace" exp(-r), with a cusp at r = 0; "matern32" (1 + √3 r) exp(-√3 r); "gaussian" exp(-r²/2), smooth.
 
+    Args:
+        x1: points of the rows.
+        x2: points of the columns.
+        covariance: name of the function k of r = |x - x'| / length.
+        length: correlation length, in the unit of the points.
+
     Raises:
         ValueError: an unknown covariance, or a length that is not positive.
     """

@@ -193,6 +193,9 @@ def to_ase(graph: AtomGraph) -> Atoms | list[Atoms]:
     """ASE structure of a single graph, or the list of structures of a batch.
 
     Labels are stored in a `SinglePointCalculator`, except NaN, which marks a missing label.
+
+    Raises:
+        ValueError: the atoms of a structure of the batch are not consecutive.
     """
     owner = graph.owner.cpu().numpy()
     n_atoms = np.bincount(owner, minlength=graph.n_graphs)

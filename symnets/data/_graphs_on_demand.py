@@ -63,7 +63,11 @@ class GraphsOnDemand(Sequence[AtomGraph]):
         return self.frames.name(int(self.rows[index]))
 
     def with_structure(self, index: int) -> tuple[Atoms, AtomGraph]:
-        """Read a structure, and make its graph."""
+        """Read the structure with an index, and make its graph.
+
+        Raises:
+            ValueError: the structure cannot be a graph, see `from_ase`; the message has its name.
+        """
         atoms, name = self.frames[int(self.rows[index])], self.name(index)
         try:
             graph = from_ase(atoms, self.cutoff, dtype=self.dtype)

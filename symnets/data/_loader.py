@@ -96,7 +96,11 @@ class Batch(NamedTuple):
         return cls(*value)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The batch on a device; copies to a GPU are asynchronous, from pinned memory."""
+        """The batch on a device; copies to a GPU are asynchronous, from pinned memory.
+
+        Raises:
+            ValueError: inputs or targets contain something other than tensors and graphs.
+        """
         to_gpu = torch.device(device).type == "cuda" and torch.cuda.is_available()
 
         def moved(field: Any) -> Any:
@@ -283,8 +287,13 @@ def split(n: int, sizes: Sequence[int] | Sequence[float], seed: int) -> list[NDA
     The sizes may add up to less than n; the other indices are not used. All sets are consecutive parts of one
     permutation: a larger first set with the same seed contains the smaller one.
 
+    Args:
+        n: number of indices.
+        sizes: numbers of indices of the sets, or fractions of n.
+        seed: of the permutation.
+
     Raises:
-        ValueError: negative sizes, or sizes that add up to more than n.
+        ValueError: negative sizes, sizes that add up to more than n, or numbers mixed with fractions.
     """
     if all(isinstance(size, float) for size in sizes):
         if sum(sizes) > 1 + 1e-9:

@@ -62,6 +62,11 @@ def pca(
     In both, the variances of the coordinates of `x` add up to n. Points may be integers, such as pixels; a
     common factor of all features does not change the result.
 
+    Args:
+        x: points, one row each.
+        n: number of components.
+        convention: normalisation of the coordinates, see above.
+
     Raises:
         ValueError: fewer than two points, NaN, or n above the number of directions in which the points vary.
     """

@@ -50,7 +50,11 @@ def uniform_cloud(
     high: float = 1.0,
     dtype: torch.dtype = torch.float64,
 ) -> Float[Tensor, "{n} {dim}"]:
-    """Points uniformly distributed in the cube [low, high)^dim."""
+    """Points uniformly distributed in the cube [low, high)^dim.
+
+    Raises:
+        ValueError: `low` is not below `high`.
+    """
     check_size(n, dim)
     if not low < high:
         raise ValueError(f"low, high: expected low < high, got {low} and {high}")

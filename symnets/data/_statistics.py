@@ -92,7 +92,15 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
 def statistics_of_summaries(
     graphs: Sequence[GraphSummary], *, isolated: Mapping[int, float] | None = None
 ) -> Statistics:
-    """Statistics of labelled graphs, computed from summaries of them as `statistics` does from graphs."""
+    """Statistics of labelled graphs, computed from summaries of them as `statistics` does from graphs.
+
+    Args:
+        graphs: summary of each graph.
+        isolated: energies of isolated atoms in eV, by atomic number; None for a least-squares fit.
+
+    Raises:
+        ValueError: there are no graphs, or `isolated` lacks a species.
+    """
     if not graphs:
         raise ValueError("graphs: expected at least one, got none")
     species = np.array(sorted({number for graph in graphs for number in graph.species}))

@@ -115,9 +115,12 @@ class Field(ABC):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> Expansion:
-        """As `sample`, one field for each δ, without the warning of folds.
+        """Samples one field for each δ as `sample` does, without the warning of folds.
 
         For repeated sampling; call `warn_of_folds` once before.
+
+        Raises:
+            ValueError: a dtype that is not floating-point.
         """
         source = torch.device("cpu") if generator is None else generator.device
         device = source if device is None else torch.device(device)
@@ -143,7 +146,11 @@ class Field(ABC):
             self._warn_of_folds(largest)
 
     def expansion(self, coefficients: Float[Tensor, "n dim modes"]) -> Expansion:
-        """The deformations with given coefficients C in pixels, in the order of `modes`."""
+        """The deformations with given coefficients C in pixels, in the order of `modes`.
+
+        Raises:
+            ValueError: coefficients of another shape.
+        """
         size = (self.dim, self.n_modes)
         if tuple(coefficients.shape[1:]) != size:
             raise ValueError(

@@ -62,6 +62,9 @@ class SineField(Field):
         """Deformations of points in a box [0, L_1] x [0, L_2] (x [0, L_3]), in any unit, without pixels.
 
         Displacements and `delta` have the unit of the lengths.
+
+        Raises:
+            ValueError: another number of lengths than 2 or 3.
         """
         field = cls.__new__(cls)
         if len(lengths) not in (2, 3):

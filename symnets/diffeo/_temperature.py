@@ -110,6 +110,16 @@ def temperature(
 ) -> float:
     """Temperature T at which the root mean square displacement is `delta` pixels (`typical_displacement`).
 
+    Args:
+        delta: root mean square displacement in pixels.
+        shape: pixels of an image along each axis.
+        cutoff: largest wave number.
+        rule: modes that the cutoff keeps, see `kept_modes`.
+        exact: whether the displacement is the exact sum over modes, or the published logarithmic formula.
+
+    Raises:
+        ValueError: a negative displacement.
+
     Example:
         >>> round(temperature(1.0, (28, 28), 3) * 28**2 * 1.025, 12)
         2.0
@@ -135,6 +145,12 @@ def temperature_range(
     It is larger in small images, where slopes are steeper by n / (n - 1): pixels are 1 / (n - 1) apart, while
     displacements are in units of 1 / n. At T2 / 4 at most one field in twenty-five folds (c = 2, "half"). See
     `SineField.folding_probability`. The range is empty, T1 > T2, for c above about 2 n / π.
+
+    Args:
+        shape: pixels of an image along each axis.
+        cutoff: c, the largest wave number.
+        rule: modes that the cutoff keeps, see `kept_modes`.
+        exact: whether T1 follows from the exact displacement, or from the published logarithmic formula.
 
     Raises:
         ValueError: cutoff <= 1, where T2 is not defined.

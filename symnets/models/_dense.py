@@ -41,6 +41,9 @@ class Dense(nn.Module):
             GPU gives other numbers than one of the CPU.
         dtype: dtype of the parameters, which are always sampled in float64.
 
+    Raises:
+        ValueError: a size below 1, an unknown `init`, or inputs of another shape or dtype.
+
     Example:
         >>> Dense(10, 20, 3, members=5)(torch.randn(100, 10)).shape
         torch.Size([5, 100])

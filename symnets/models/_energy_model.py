@@ -105,6 +105,9 @@ class EnergyModel(nn.Module):
         Args:
             graph: structures.
             species: index of the species of each atom, `species_index(graph.z)`.
+
+        Raises:
+            NotImplementedError: the architecture does not define it.
         """
         raise NotImplementedError(f"{type(self).__name__} has no method features(graph, species)")
 

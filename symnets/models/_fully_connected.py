@@ -20,6 +20,9 @@ class FullyConnected(nn.Module):
         n_classes: number of logits.
         depth: number of hidden layers.
         width: factor of the 256 units of each hidden layer.
+
+    Raises:
+        ValueError: a depth below 1.
     """
 
     def __init__(

@@ -33,6 +33,9 @@ class HarmonicNetwork2D(nn.Module):
         width: factor of the numbers of channels of each order, 8, 8, 16 and 32.
         max_order: largest rotation order of fields; 0 gives isotropic filters.
         reflections: whether reflected images have the same logits; phases of filters are then 0.
+
+    Raises:
+        ValueError: a negative `max_order`.
     """
 
     def __init__(

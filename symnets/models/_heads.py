@@ -54,7 +54,11 @@ class Heads(nn.Module):
                 part.choice = None
 
     def single(self, head: int) -> nn.Module:
-        """A copy of the energy model, of its original class, with one of the heads."""
+        """A copy of the energy model, of its original class, with one of the heads.
+
+        Raises:
+            ValueError: there is no head of this number.
+        """
         if not 0 <= head < self.n_heads:
             raise ValueError(f"head: expected 0 to {self.n_heads - 1}, got {head}")
         model = copy.deepcopy(self.model)

@@ -58,5 +58,11 @@ def width_for(n_weights: int, *, d_in: int, depth: int) -> int:
 
 
 def count_weights(d_in: int, width: int, depth: int) -> int:
-    """Number of weights of a `Dense` net of scalar output, d h + h² (L - 1) + h."""
+    """Number of weights of a `Dense` net of scalar output, d h + h² (L - 1) + h.
+
+    Args:
+        d_in: d, number of components of an input.
+        width: h, number of units of each hidden layer.
+        depth: L, number of hidden layers.
+    """
     return d_in * width + width * width * (depth - 1) + width

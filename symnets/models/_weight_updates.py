@@ -30,6 +30,9 @@ class WeightUpdates(nn.Module):
         rank: r; None for updates of full rank.
         seed: seed of the random numbers in A.
 
+    Raises:
+        ValueError: the model has no parameter of one of the names.
+
     Example:
         updated = ForceField(WeightUpdates(force_field.energy_model, names, rank=8))
         ...  # train the parameters that require a gradient

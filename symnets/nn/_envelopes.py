@@ -43,6 +43,11 @@ def xplor_envelope(r: Float[Tensor, "..."], on: float, cutoff: float) -> Float[T
     with all lengths in one unit. Its slope vanishes at `on` and at `cutoff`, where its second derivative
     jumps. With s = (r² - on²) / (c² - on²) it is (1 - s)² (1 + 2 s).
 
+    Args:
+        r: distances.
+        on: distance up to which the function is 1.
+        cutoff: distance from which it is 0.
+
     Source: the smoothing function of X-PLOR, as HOOMD-blue's documentation of pair potentials states it.
     """
     s = (r.clamp(on, cutoff) ** 2 - on**2) / (cutoff**2 - on**2)

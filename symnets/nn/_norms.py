@@ -62,6 +62,9 @@ class RMSNorm(_Norm):
         eps: ε.
         affine: whether to have gains.
 
+    Raises:
+        ValueError: another number of weights, or features with another number of components.
+
     Example:
         The mean squares of the scalars (9 and 9) and of the vector (1, 0 and 2) are 9 and 1, their mean is 5.
 

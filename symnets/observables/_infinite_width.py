@@ -206,7 +206,7 @@ def _erf_moments(q: Tensor) -> _Moments:
 def _erf(u: _Moments, v: _Moments, c: Tensor) -> tuple[Tensor, Tensor]:
     """Expectations E φφ and E φ'φ' of φ = erf(z), normalised to unit second moment:
 
-        (2/π) arcsin(2 Σ/√((1 + 2q)(1 + 2q'))),   (4/π)/√((1 + 2q)(1 + 2q') - 4 Σ²),   times norm².
+    (2/π) arcsin(2 Σ/√((1 + 2q)(1 + 2q'))),   (4/π)/√((1 + 2q)(1 + 2q') - 4 Σ²),   times norm².
     """
     square = _erf_norm() ** 2
     sigma = c * (u.q[:, None] * v.q).sqrt()

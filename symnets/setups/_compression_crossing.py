@@ -26,6 +26,9 @@ class CompressionCrossing(Callback):
         n_train: number of training patterns of a member.
         level: fraction of satisfied patterns.
 
+    Raises:
+        ValueError: a level outside of [0, 1).
+
     Attributes:
         factor: λ at the crossing; NaN for members that have not reached it.
         path: fraction of satisfied patterns and λ before training and at each record, (records, 2, S).

@@ -25,9 +25,14 @@ def hierarchy_curves(table: pd.DataFrame, *columns: str) -> SizeCurves:
 
 
 def falls_through(sizes: ArrayLike, values: ArrayLike, level: float) -> float:
-    """Size at which a curve falls through a level for the last time, linear in the logarithm of the size.
+    """Size at which a curve falls below a level for the last time; NaN if it never does.
 
-    NaN if it does not.
+    The curve is interpolated linearly in the logarithm of the size.
+
+    Args:
+        sizes: ascending.
+        values: of the curve at these sizes.
+        level: that the curve crosses.
     """
     log_size, values = np.log(np.asarray(sizes, dtype=float)), np.asarray(values, dtype=float)
     above = np.flatnonzero(~(values < level))
@@ -46,6 +51,11 @@ def estimate_jointly(
     """A statistic of several sets of curves, with its standard error by the bootstrap over the seeds of each.
 
     The error is None if the statistic is not defined in half of the resamples, or with a single seed.
+
+    Args:
+        curves: sets of curves, by a number that distinguishes them.
+        statistic: number computed from all sets.
+        n_resamples: bootstrap resamples.
     """
     value, rng = float(statistic(curves)), np.random.default_rng(0)
     if min(each.n_seeds for each in curves.values()) < 2:

@@ -17,7 +17,13 @@ def with_constant(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d_plus_one"]:
 def compressed(
     x: Float[Tensor, "n d"], relevant: Float[Tensor, "d d_par"], factor: float
 ) -> Float[Tensor, "n d"]:
-    """Inputs x_∥ + x_⊥/λ: components outside the relevant subspace are divided by λ."""
+    """Inputs x_∥ + x_⊥/λ: components outside the relevant subspace are divided by λ.
+
+    Args:
+        x: inputs.
+        relevant: orthonormal basis of the relevant subspace.
+        factor: λ.
+    """
     parallel = x @ relevant @ relevant.T
     return parallel + (x - parallel) / factor
 

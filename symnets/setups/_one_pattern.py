@@ -68,6 +68,9 @@ def one_pattern_net(start: Dense, x: Float[Tensor, " d"], tau: float) -> Dense:
 
     Returns:
         A copy of the net with the weights at τ.
+
+    Raises:
+        ValueError: the net has members, or no biases.
     """
     if len(start.biases) == 0 or start.members is not None:
         raise ValueError("start: expected a single net with biases; take member(s) of one with members")

@@ -69,6 +69,13 @@ def random_packing(n: int, dim: int, phi: float, rng: np.random.Generator, *, ra
     """Spheres at random positions, half of them `ratio` times as large as the others.
 
     The mixture keeps discs from forming a crystal (O'Hern et al. 2003).
+
+    Args:
+        n: number of spheres.
+        dim: dimension of space.
+        phi: packing fraction.
+        rng: random generator of the positions.
+        ratio: diameter of the large spheres divided by that of the small ones.
     """
     diameters = np.where(np.arange(n) < n // 2, 1.0, ratio)
     return Packing(rng.random((n, dim)), diameters * 1e-3).at(phi)

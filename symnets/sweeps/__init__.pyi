@@ -1,4 +1,6 @@
 from ._batches import batches as batches
+from ._batches import grid as grid
+from ._batches import override as override
 from ._checkpoints import checkpoint as checkpoint
 from ._claims import Claim as Claim
 from ._claims import Talks as Talks
@@ -14,8 +16,6 @@ from ._experiment import report_progress as report_progress
 from ._find import experiments as experiments
 from ._find import find as find
 from ._find import name_of as name_of
-from ._grid import grid as grid
-from ._grid import override as override
 from ._live_view import short_text as short_text
 from ._page import PictureFile as PictureFile
 from ._page import experiment_page as experiment_page

@@ -16,9 +16,8 @@ from symnets.sweeps._experiment import Finding
 from symnets.sweeps._store import run_hashes
 from symnets.sweeps._table import Table as Runs
 from symnets.sweeps._table import outdated_note, split_failed
+from symnets.sweeps._write_up import FIGURE, FINDINGS, finding_as_json
 
-FIGURE, TABLE, FINDINGS = "figure", "table.csv", "findings.json"
-"""Files that `write_up` writes beside the runs, the figure as .png and .svg."""
 MAX_LINES = 20
 """Lines of a table on a page."""
 
@@ -116,20 +115,6 @@ def _read_write_up(place: Path, name: str) -> dict[str, Any]:
         return empty | written if written["experiment"] == name else empty
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: expected what `symnets figure` writes: {error!r}; run it again") from error
-
-
-def finding_as_json(finding: Finding) -> dict[str, float | str | bool | None]:
-    """A finding as findings.json holds it; its numbers may have been numpy's."""
-    value, error = finding.measured
-    return {
-        "quantity": finding.quantity,
-        "measured": float(value),
-        "error": None if error is None else float(error),
-        "published": finding.published,
-        "low": float(finding.low),
-        "high": float(finding.high),
-        "agrees": finding.agrees,
-    }
 
 
 def findings_table(findings: Iterable[Finding]) -> Table:

@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from symnets.report import save_figure, write
 from symnets.sweeps._experiment import Arrays, Experiment, Finding
 from symnets.sweeps._find import error_line, name_of
-from symnets.sweeps._page import FIGURE, FINDINGS, TABLE, finding_as_json
 from symnets.sweeps._table import Table, outdated, outdated_note, split_failed, write_table
+
+FIGURE, TABLE, FINDINGS = "figure", "table.csv", "findings.json"
+"""Files that `write_up` writes beside the runs, the figure as .png and .svg."""
 
 
 @dataclass(frozen=True)
@@ -111,3 +113,17 @@ def _conclude(
             f"{name_of(experiment)}: the table is written, but findings or figure cannot be made: "
             f"{error_line(error)}"
         ) from error
+
+
+def finding_as_json(finding: Finding) -> dict[str, float | str | bool | None]:
+    """A finding as findings.json holds it; its numbers may have been numpy's."""
+    value, error = finding.measured
+    return {
+        "quantity": finding.quantity,
+        "measured": float(value),
+        "error": None if error is None else float(error),
+        "published": finding.published,
+        "low": float(finding.low),
+        "high": float(finding.high),
+        "agrees": finding.agrees,
+    }

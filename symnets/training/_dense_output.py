@@ -48,7 +48,11 @@ class DenseOutput:
     def log_spaced(
         cls, first: float, last: float, *, per_decade: int = 10, measure: Measure | None = None
     ) -> "DenseOutput":
-        """Dense output at times first · 10^(k / per_decade) up to last."""
+        """Dense output at times first · 10^(k / per_decade) up to last.
+
+        Raises:
+            ValueError: not 0 < first <= last.
+        """
         if not 0 < first <= last:
             raise ValueError(f"first, last: expected 0 < first <= last, got {first} and {last}")
         n = int(torch.tensor(last / first, dtype=torch.float64).log10() * per_decade + 1e-9) + 1

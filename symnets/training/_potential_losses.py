@@ -54,7 +54,10 @@ def energy_term(huber: float | None = None) -> Term:
 
 
 def forces_term(huber: float | None = None) -> Term:
-    """Forces term of a loss: mean of ρ(F - F*) over labelled components, in eV/Å; ρ as in `energy_term`."""
+    """Forces term of a loss: mean of ρ(F - F*) over labelled components, in eV/Å; ρ as in `energy_term`.
+
+    The term raises ValueError for labels without forces.
+    """
 
     def term(outputs: Any, labels: Labels) -> Tensor:
         if labels.forces is None:
@@ -66,7 +69,10 @@ def forces_term(huber: float | None = None) -> Term:
 
 
 def stress_term(huber: float | None = None) -> Term:
-    """Stress term of a loss: mean of ρ(σ - σ*) over the nine components in eV/Å³; ρ as in `energy_term`."""
+    """Stress term of a loss: mean of ρ(σ - σ*) over the nine components in eV/Å³; ρ as in `energy_term`.
+
+    The term raises ValueError for labels without stress.
+    """
 
     def term(outputs: Any, labels: Labels) -> Tensor:
         if labels.stress is None:
@@ -80,6 +86,8 @@ def stress_term(huber: float | None = None) -> Term:
 
 def tensor_term(name: str, *, of_atoms: bool = False, unit: float | Sequence[float] = 1.0) -> Term:
     """Term of a tensor t: mean of ((t - t*) / unit)² over labelled components, and over atoms if `of_atoms`.
+
+    The term raises ValueError for labels without this tensor.
 
     Args:
         name: name of the output of a `TensorModel` and of its label.

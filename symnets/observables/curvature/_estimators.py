@@ -193,7 +193,11 @@ class Density:
         return float((self.weights * (self.nodes < level)).sum(1).mean())
 
     def smooth(self, grid: Float[ndarray, " points"], width: float) -> Float[ndarray, " points"]:
-        """ρ on a grid, with every point broadened to a Gaussian of standard deviation `width`."""
+        """ρ on a grid, with every point broadened to a Gaussian of standard deviation `width`.
+
+        Raises:
+            ValueError: a width that is not positive.
+        """
         if not width > 0:
             raise ValueError(f"width: expected a number > 0, got {width}")
         distance = (np.asarray(grid)[:, None] - self.nodes.reshape(-1)) / width
