@@ -1,4 +1,4 @@
-"""`symnets finetune`: train a foundation model further on structures of one's own."""
+"""`symnets finetune`: train a foundation model further on labelled structures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""foundation_model: a published potential by its name, or a potential of one's own by its path."""
+"""foundation_model: load a published potential by its name, or any potential by the path of its file."""
 
 import os
 import zipfile

@@ -283,7 +283,7 @@ def _validation_labels(part: NamedStructures) -> str:
 def _duplicates_in_words(
     pairs: Sequence[tuple[int, int]], train: NamedStructures, validation: NamedStructures
 ) -> tuple[str, ...]:
-    """A warning of validation structures that are also trained on, if there are any pairs of such."""
+    """Warning of validation structures that are also trained on; empty if there are none."""
     if not pairs:
         return ()
     listed = "; ".join(f"{validation[i][0]} is {train[j][0]}" for i, j in pairs[:5])

@@ -34,8 +34,7 @@ def grid(cls: type[C], **axes: Any) -> tuple[C, ...]:
 
     Raises:
         ValueError: `cls` has no such field (the message has the nearest one), an axis has no values or one
-        value
-            twice, or `cls` refuses a value.
+            value twice, or `cls` refuses a value.
 
     Example:
         >>> from dataclasses import dataclass

@@ -124,7 +124,7 @@ class Dask(Executor):
         return self._executor.submit(fn, *args, **kwargs)
 
     def trouble(self) -> str | None:
-        """Why nothing is computed at present; None if there are workers."""
+        """Reason why no run is computed at present; None if there are workers."""
         address = self.client.scheduler.address
         with suppress(OSError):  # lost just now
             if self.client.status == "running" and self.client.nthreads():

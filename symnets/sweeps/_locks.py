@@ -36,7 +36,7 @@ class BatchLock:
         self._reported = -float("inf")
 
     def __enter__(self) -> "BatchLock":
-        """Replaces what a killed holder left by an empty scratch folder."""
+        """Makes an empty scratch folder, in place of one that a killed holder left."""
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(exist_ok=True)
         return self

@@ -213,7 +213,7 @@ def remove_runs(directory: Path, hashes: Iterable[str]) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Finishes what `remove_runs` of a killed process left undone."""
+    """Removes directories that `remove_runs` had renamed before its process was killed."""
     for entry in os.scandir(directory):
         if _REMOVED.fullmatch(entry.name):
             shutil.rmtree(entry.path, ignore_errors=True)

@@ -132,7 +132,7 @@ def _contained() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _BatchRun:
-    """Runs batches of an experiment and writes their rows, by way of a scratch folder."""
+    """Runs batches of an experiment and writes their rows, each first to a scratch folder."""
 
     experiment: Experiment
     directory: Path

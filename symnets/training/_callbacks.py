@@ -88,7 +88,7 @@ class ProgressLines(Callback):
         self.printed, self.waiting = -float("inf"), ""
 
     def after_record(self, state: TrainState, row: Mapping[str, float]) -> None:
-        """Print if due, otherwise keep the line for the end."""
+        """Print the line if enough time has passed since the last one, otherwise keep it for the end."""
         values = [
             f"{label} {row[name] * by:{form}}" for name, (label, by, form) in self.show.items() if name in row
         ]

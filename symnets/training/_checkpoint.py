@@ -26,7 +26,7 @@ class Stateful(Protocol):
 
 @dataclasses.dataclass
 class Checkpoint(Callback):
-    """Write the state to a file every so many steps and at the end, atomically.
+    """Callback that writes the state to a file at regular steps and at the end, atomically.
 
     Args:
         path: the file.

@@ -59,7 +59,7 @@ class DenseOutput:
         return cls([first * 10 ** (k / per_decade) for k in range(n)], measure=measure)
 
     def start(self, active: ActiveMembers, weights: Weights) -> None:
-        """Record members at time 0, if it is requested."""
+        """Record the members at time 0, if time 0 is requested."""
         time = active.members.time[active.members.active]
         if len(self.times) and self.times[0] == 0 and bool((time == 0).any()):
             self._record(0, active, (time == 0).nonzero()[:, 0], weights[time == 0])

@@ -17,7 +17,7 @@ def max_steps(n: int) -> StopRule:
 
 
 def wall_time(seconds: float, *, since: float = 0.0) -> StopRule:
-    """Stop rule: after so many seconds of training, summed over all sessions of a resumed run.
+    """Stop rule: after a number of seconds of training, summed over all sessions of a resumed run.
 
     Args:
         seconds: the limit.

@@ -96,7 +96,7 @@ class Trainer:
         return history
 
     def _after_step(self, state: TrainState, interrupted: bool) -> str | None:
-        """Record if due; the reason to stop, or None."""
+        """Record the observables if they are due, and return the reason to stop, or None."""
         due = self.record(state.step)
         if due:
             self._record(state)
