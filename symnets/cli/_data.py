@@ -103,11 +103,11 @@ class Inspect:
     cutoff: float = 5.0
     """Radius in Å within which neighbours are counted."""
     energy_key: str | None = None
-    """Key of the energy in the file; by default the one ASE recognises."""
+    """Key of the energy (eV) in the file; by default the one ASE recognises."""
     forces_key: str | None = None
-    """Key of the forces in the file."""
+    """Key of the forces (eV/Å) in the file; by default the one ASE recognises."""
     stress_key: str | None = None
-    """Key of the stress in the file."""
+    """Key of the stress in the file; by default the one ASE recognises."""
     virial_key: str | None = None
     """Key of the virial, -volume times stress in eV, from which the stress is computed."""
     stress_convention: Literal["ase", "vasp"] = "ase"

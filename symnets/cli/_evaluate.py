@@ -44,8 +44,8 @@ class Evaluate:
     Prints a table and writes a parity plot (parity.png) and errors.json: MAE and RMSE of the energy per
     atom and per structure, of force components in total and per element, and of stress. For tensors, such as
     dipoles, it prints MAE, RMSE and R², and writes tensors.png. Any structure may lack any label: errors are
-    means over what is there, and it is counted. Structures with config_type=IsolatedAtom are left out. With
-    --json nothing is written, unless --output names a folder.
+    means over the labels that are present, and the table has their numbers. Structures with
+    config_type=IsolatedAtom are left out. With --json nothing is written, unless --output names a folder.
 
     Example:
         symnets evaluate runs/acac/model.safetensors acac/test_MD_300K.xyz

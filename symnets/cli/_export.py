@@ -18,32 +18,34 @@ from symnets.simulate import compile
 
 @dataclass(frozen=True)
 class Export:
-    """Write a potential as a shared library, which programs in C, C++ and Fortran call, and LAMMPS.
+    """Write a potential as a shared library for LAMMPS and for programs in C, C++ and Fortran.
 
-    The library needs neither Python nor torch. Its functions are described in the header symnets.h. A C
-    compiler must be installed. A model that is not compiled is compiled first, see `symnets compile`.
+    The library needs neither Python nor torch. Its functions are described in the header symnets.h. It is
+    written on Linux, where a C compiler must be installed. A model that is not compiled is compiled first,
+    see `symnets compile`.
 
     Example:
         symnets export runs/acac/model.safetensors -o libacac.so
-        cc program.c $(symnets export libacac.so --flags)
+        cc program.c $(symnets export libacac.so --flags) -o program
     """
 
     model: Annotated[Positional[Path], tyro.conf.arg(metavar="MODEL")]
     """Model file written by `symnets train` or `symnets compile`, or the name of a published model in
-    `symnets models`; with --flags the library."""
+    `symnets models`; with --flags the path of a library."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """Library to write, such as libmodel.so; by default libMODEL.so beside the model."""
+    """Library to write, such as libmodel.so; by default libMODEL.so in the folder of the model file."""
     cpu: Literal["x86-64-v3", "x86-64-v4", "native"] = "x86-64-v3"
-    """Processors on which the library runs: with AVX2 (all since about 2015), with AVX-512, or of the kind of
-    this machine's."""
+    """Processors on which the library runs. x86-64-v3: those with AVX2, since about 2015; x86-64-v4: those
+    with AVX-512; native: those like this machine's, needed on ARM."""
     dtype: Literal["float32", "float64"] | None = None
-    """Arithmetic within the library; by default the model's. Energies and forces are float64."""
+    """Precision inside the library; by default the model's. Arguments and results are float64."""
     tolerance: float = 1e-4
-    """Largest error of a force component in eV/Å when the model is compiled, see `symnets compile`."""
+    """Largest allowed error of a force component in eV/Å when the model is compiled, see `symnets
+    compile`."""
     species: tuple[str, ...] | None = None
     """Elements to keep when the model is compiled, such as Cu O; all by default."""
     flags: bool = False
-    """Print the flags with which a C compiler makes a program that uses the library MODEL; write nothing."""
+    """Write nothing; print the compiler flags for a program that uses the library MODEL."""
     overwrite: bool = False
     """Replace the output if it exists."""
 

@@ -46,12 +46,12 @@ class Finetune:
     output: str = "runs/finetuned"
     """Folder for the model, the report, the checkpoint and logs."""
     minutes: Annotated[float, more_than(0)] = 10.0
-    """Time of the training; the number of epochs is chosen so that it fits."""
+    """Time of the training in minutes, from which the number of epochs is chosen."""
     epochs: Annotated[int | None, at_least(1)] = None
-    """Passes through the structures, in place of a time."""
+    """Number of passes through the structures, in place of --minutes."""
     strategy: Literal["all", "last layers", "readout", "low rank"] = "all"
-    """Weights that are trained: all, those of the last layers and the readout, those of the readout, or
-    updates of low rank of the matrices."""
+    """Weights that are trained. all; last layers: those of the last layers and the readout; readout: those
+    of the readout; low rank: an update of low rank of each matrix."""
     n_layers: Annotated[int, at_least(1)] = 1
     """Number of last layers that the strategy `last layers` trains."""
     rank: Annotated[int, at_least(1)] = 8
@@ -59,33 +59,37 @@ class Finetune:
     decay_to_start: Annotated[float, at_least(0)] = 0.0
     """Weight decay towards the weights of the foundation model."""
     references: Literal["residuals", "isolated atoms", "keep"] = "residuals"
-    """Energies of single atoms: least squares of the residuals, those of isolated atoms in the data, or as
-    they are."""
+    """Reference energies of the elements. residuals: those of the foundation model, shifted by a least-squares
+    fit to its errors; isolated atoms: those in the data; keep: those of the foundation model."""
     replay: str | None = None
-    """Structures with labels of the foundation model to train on as well: generated, or a file."""
+    """Train on further structures, too, with labels that the foundation model computes: `generated`, or a
+    file of structures."""
     replay_ratio: Annotated[float, at_least(0)] = 1.0
     """Replayed structures for each structure of the data."""
     n_replay: Annotated[int, at_least(1)] = 200
-    """Replayed structures to train on."""
+    """Number of replayed structures to train on."""
     n_replay_test: Annotated[int, at_least(0)] = 50
-    """Further structures on which forgetting is measured, also without --replay."""
+    """Number of structures not trained on, with labels of the foundation model, that measure what is
+    forgotten; also without --replay."""
     replay_elements: Literal["model", "data"] = "model"
     """Elements of generated structures: all of the model, or those of the data."""
     heads: bool = False
-    """Give the data a readout of their own, and write the foundation model's level as a second model."""
+    """Train a readout for the data beside that of the foundation model, and write two models; needs
+    --replay."""
     learning_rate: Annotated[float | None, more_than(0)] = None
     """Largest learning rate, reached after 20 steps; it decays along a cosine to a hundredth. By default
     3e-4, with --replay 1e-4, since the gradient of replayed structures differs from step to step."""
     batch_size: Annotated[int, at_least(1)] = 2
-    """Structures of a batch."""
+    """Structures in a batch."""
     energy_weight: Annotated[float, at_least(0)] = 10.0
-    """Weight of squared errors of energies per atom in eV."""
+    """Weight of the squared error of the energy per atom, eV."""
     forces_weight: Annotated[float, at_least(0)] = 1.0
-    """Weight of squared errors of forces in eV/Å."""
+    """Weight of the squared error of a force component, eV/Å."""
     stress_weight: Annotated[float | None, at_least(0)] = None
-    """Weight of squared errors of stress in eV/Å³; by default 100 if the data have a stress, else 0."""
+    """Weight of the squared error of a stress component, eV/Å³; by default 100 if the data have a stress,
+    else 0."""
     average: Annotated[float | None, between(0, 1)] = 0.99
-    """Decay of the running average of weights; null for none."""
+    """Decay of the running average of weights in each step; None for no average."""
     validation: tuple[str, ...] = ()
     """Structures to validate on; by default some of DATA are set aside."""
     n_train: Annotated[int | None, at_least(1)] = None
@@ -110,7 +114,7 @@ class Finetune:
     dtype: Literal["float32", "float64"] = "float32"
     """Floating-point type of the training."""
     device: str = "cpu"
-    """cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
+    """Device of the training: cpu, cuda, cuda:1, ...; auto uses a GPU if there is one."""
     threads: Annotated[int | None, at_least(1)] = None
     """CPU threads; by default torch's choice."""
     resume: bool = False
