@@ -59,7 +59,7 @@ class Finetune:
     decay_to_start: Annotated[float, at_least(0)] = 0.0
     """Weight decay towards the weights of the foundation model."""
     references: Literal["residuals", "isolated atoms", "keep"] = "residuals"
-    """Reference energies of the elements. residuals: those of the foundation model, shifted by a least-squares
+    """Reference energies of elements. residuals: those of the foundation model, shifted by a least-squares
     fit to its errors; isolated atoms: those in the data; keep: those of the foundation model."""
     replay: str | None = None
     """Train on further structures, too, with labels that the foundation model computes: `generated`, or a
