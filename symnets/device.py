@@ -1,6 +1,8 @@
-"""Devices by name, checked before any work is done; the device of new tensors."""
+"""Devices by name, the device of new tensors, and sums on a GPU in a fixed order."""
 
-from contextlib import AbstractContextManager, nullcontext
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -38,6 +40,25 @@ def on_device(device: str | torch.device) -> AbstractContextManager[Any]:
     """Context in which new tensors are made on a device, whatever default the caller has set."""
     device = torch.device(device)
     return nullcontext() if torch.get_default_device() == device else device
+
+
+@contextmanager
+def deterministic_algorithms(device: torch.device) -> Iterator[None]:
+    """Context in which a GPU sums in a fixed order, with a warning where torch has no algorithm for it.
+
+    On other devices it changes nothing: sums on the CPU have a fixed order anyway.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by torch
+    before = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=only_warned)
 
 
 def _reason(name: str, error: Exception) -> str:

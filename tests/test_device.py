@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from symnets.device import usable_device
+from symnets.device import deterministic_algorithms, usable_device
 
 
 def test_the_cpu_is_always_there():
@@ -34,3 +34,13 @@ def test_why_there_is_no_cuda_is_told(monkeypatch, version, advice):
     monkeypatch.setattr(torch, "ones", refuse)
     with pytest.raises(ValueError, match=rf"got 'cuda': .*{advice}"):
         usable_device("cuda")
+
+
+@pytest.mark.parametrize(("device", "inside"), [("cpu", False), ("cuda", True)])
+def test_deterministic_algorithms_are_set_for_a_gpu_and_restored(monkeypatch, device, inside):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with deterministic_algorithms(torch.device(device)):
+        assert torch.are_deterministic_algorithms_enabled() == inside
+        assert torch.is_deterministic_algorithms_warn_only_enabled() == inside
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()

@@ -1,8 +1,7 @@
 """Train a potential on labelled structures: from a configuration to a model file."""
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from rich.console import Console
 
 from symnets.config import write_config
 from symnets.data import AtomGraph, Loader, Statistics
-from symnets.device import usable_device
+from symnets.device import deterministic_algorithms, usable_device
 from symnets.files import expanded, locked
 from symnets.models import ForceField, TensorModel, foundation_file
 from symnets.potentials._config import TrainConfig
@@ -28,6 +27,7 @@ from symnets.potentials._validation import (
     criterion,
     data_warnings,
     printed_errors,
+    progress_callback,
     validation_errors,
 )
 from symnets.report import terminal_table
@@ -38,8 +38,6 @@ from symnets.training import (
     CSVLog,
     Observable,
     Processes,
-    ProgressBar,
-    ProgressLines,
     StopRule,
     TensorBoardLog,
     Trainer,
@@ -206,7 +204,7 @@ def _train(
     if reason := stop(state):
         state.history.reason = reason
     else:
-        with _deterministic_algorithms(state.device) if config.deterministic else nullcontext():
+        with deterministic_algorithms(state.device) if config.deterministic else nullcontext():
             _fit(config, prepared, stop, processes, progress=progress)
     with processes.synchronized():
         if reason := diverged()(state):
@@ -222,22 +220,6 @@ def _train(
         if summary:
             console.print(terminal_table(table, "before and after"))
     return state
-
-
-@contextmanager
-def _deterministic_algorithms(device: torch.device) -> Iterator[None]:
-    """Context in which a GPU sums in a fixed order, with a warning where torch has no algorithm for it."""
-    if device.type != "cuda":
-        yield
-        return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by torch
-    before = torch.are_deterministic_algorithms_enabled()
-    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=only_warned)
 
 
 def _print(console: Console, lines: Iterable[str], style: str | None = None) -> None:
@@ -266,7 +248,7 @@ def _fit(
         prepared.checkpoint,
     ]
     if progress:
-        callbacks.append(_progress(config, prepared.total, state.seconds))
+        callbacks.append(progress_callback(config, prepared.total, state.seconds))
     # With fewer validation structures than processes, each process evaluates all of them.
     validating = processes if len(prepared.validation) >= processes.size else Processes()
     observables: dict[str, Observable] = {
@@ -284,12 +266,3 @@ def _fit(
         callbacks=callbacks if processes.first else [],
         processes=processes,
     ).fit(dynamics)
-
-
-def _progress(config: TrainConfig, total: int, used: float) -> Callback:
-    """A progress bar on a terminal or in a notebook, lines elsewhere; `used` seconds were in earlier jobs."""
-    console = Console(stderr=True)
-    if not (console.is_terminal or console.is_jupyter):
-        return ProgressLines(total, show=printed_errors(config), console=console)
-    seconds = None if config.max_minutes is None else used + 60 * config.max_minutes
-    return ProgressBar(total, seconds=seconds, show=printed_errors(config), console=console)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
+from rich.console import Console
 from torch import nn
 
 from symnets.data import Loader, Statistics, counts_in_words
@@ -14,7 +15,7 @@ from symnets.observables import errors, predictions, tensor_error, tensor_predic
 from symnets.potentials._config import TrainConfig
 from symnets.potentials._tensor_statistics import TensorStatistics
 from symnets.provenance import provenance
-from symnets.training import Callback, History, Processes, TrainState
+from symnets.training import Callback, History, Processes, ProgressBar, ProgressLines, TrainState
 
 
 def criterion(config: TrainConfig) -> str:
@@ -118,6 +119,21 @@ def printed_errors(config: TrainConfig) -> dict[str, tuple[str, float, str]]:
     }
     forgotten = {} if config.finetune is None else {"replay/forces_rmse": ("replay F RMSE", 1000.0, ".1f")}
     return (PRINTED_ERRORS if config.has_energies else {}) | tensors | forgotten
+
+
+def progress_callback(config: TrainConfig, total: int, used: float) -> Callback:
+    """Progress bar on a terminal or in a notebook, and lines of text elsewhere.
+
+    Args:
+        config: of the training.
+        total: number of steps of the training.
+        used: seconds of earlier jobs of a resumed training.
+    """
+    console = Console(stderr=True)
+    if not (console.is_terminal or console.is_jupyter):
+        return ProgressLines(total, show=printed_errors(config), console=console)
+    seconds = None if config.max_minutes is None else used + 60 * config.max_minutes
+    return ProgressBar(total, seconds=seconds, show=printed_errors(config), console=console)
 
 
 def before_training(
