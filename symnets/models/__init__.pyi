@@ -15,10 +15,9 @@ from ._ensemble import Ensemble as Ensemble
 from ._force_field import Compiled as Compiled
 from ._force_field import EnergyForces as EnergyForces
 from ._force_field import ForceField as ForceField
+from ._foundation_file import foundation_file as foundation_file
 from ._foundation_list import FOUNDATION_MODELS as FOUNDATION_MODELS
 from ._foundation_list import FoundationModel as FoundationModel
-from ._foundation_model import foundation_file as foundation_file
-from ._foundation_model import foundation_model as foundation_model
 from ._from_mace import from_mace as from_mace
 from ._from_nequix import NEQUIX as NEQUIX
 from ._from_nequix import from_nequix as from_nequix
@@ -40,9 +39,10 @@ from ._invariant import Invariant as Invariant
 from ._keep_species import keep_species as keep_species
 from ._lenet import LeNet as LeNet
 from ._linearized import Linearized as Linearized
+from ._load import describe as describe
+from ._load import foundation_model as foundation_model
+from ._load import load as load
 from ._mace import MACE as MACE
-from ._model_file import describe as describe
-from ._model_file import load as load
 from ._model_file import save as save
 from ._nequip import NequIP as NequIP
 from ._nequix import Nequix as Nequix

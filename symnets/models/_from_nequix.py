@@ -15,8 +15,8 @@ from torch import Tensor
 
 from symnets.files import expanded
 from symnets.models._force_field import ForceField
+from symnets.models._foundation_file import foundation_file
 from symnets.models._foundation_list import FOUNDATION_MODELS
-from symnets.models._foundation_model import foundation_file
 from symnets.models._nequix import Nequix
 from symnets.names import did_you_mean
 from symnets.nn import SILU_NORM, Interaction, RMSNorm

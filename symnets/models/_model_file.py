@@ -8,20 +8,16 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any
 
 import torch
 from torch import nn
 
 import symnets
 from symnets.data import read_archive, read_header, read_kind, write_archive
-from symnets.device import on_device, usable_device
 from symnets.models._architectures import architectures, image_net_classes, is_image_net
 from symnets.models._cloud_classifier import CloudClassifier
 from symnets.models._force_field import Compiled, ForceField
-from symnets.models._foundation_list import FOUNDATION_MODELS
-from symnets.models._foundation_model import NQX, foundation_file
-from symnets.models._from_nequix import from_nequix
 from symnets.models._import_path import import_object
 from symnets.models._linearized import Linearized
 from symnets.models._on_clouds import OnClouds
@@ -31,7 +27,6 @@ from symnets.models._tensor_model import TensorModel
 from symnets.models._tensors import Tensors
 from symnets.models._zbl import WithZBL
 
-Model = TypeVar("Model", bound=nn.Module)
 Classes = Mapping[str, type[nn.Module]]
 
 CLASSES = "SYMNETS_CLASSES"
@@ -71,98 +66,10 @@ def save(model: nn.Module, path: str | Path, *, extra: Mapping[str, Any] | None 
             f"{type(model).__name__}; wrap an energy model, ForceField(model); save the state_dict of other "
             "models yourself"
         )
-    write_archive(path, kind, model.state_dict(), _header(model, kind, extra or {}))
+    write_archive(path, kind, model.state_dict(), model_header(model, kind, extra or {}))
 
 
-@overload
-def load(
-    path: str | os.PathLike[str],
-    *,
-    classes: Iterable[type[nn.Module]] = (),
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
-) -> nn.Module: ...
-
-
-@overload
-def load(
-    path: str | os.PathLike[str],
-    expected: type[Model],
-    *,
-    classes: Iterable[type[nn.Module]] = (),
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
-) -> Model: ...
-
-
-def load(
-    path: str | os.PathLike[str],
-    expected: type[nn.Module] = nn.Module,
-    *,
-    classes: Iterable[type[nn.Module]] = (),
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
-) -> nn.Module:
-    """Read a force field, a tensor model, a net on clouds or an image net, in eval mode.
-
-    A published foundation model is loaded by its name, see `foundation_model`, and a file of Nequix by its
-    path. No code of the file is run: it can only name classes of symnets, those in `classes`, and those whose
-    import paths, such as "mine.nets:MyNet", are in the environment variable SYMNETS_CLASSES, separated by
-    commas; a module is imported only if the file names its class. torch's random state is left as found.
-
-    Args:
-        path: a file written by `save`, an `.nqx` file of Nequix, or a name in `FOUNDATION_MODELS`.
-        expected: class that the model must have, such as `ForceField`; of a tensor model with energies it is
-            the force field.
-        classes: your own classes that the file may name.
-        device: where to put the model, such as "cuda".
-        dtype: of weights and arithmetic; by default as saved.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, altered, no symnets model or not of the expected class; or it names
-            an unknown class; or the device cannot be used.
-
-    Example:
-        force_field = load("model.safetensors", ForceField)
-    """
-    path, device = foundation_file(path), usable_device(device)
-    kind = FORCE_FIELD if path.suffix == NQX else read_kind(path, *KINDS)
-    with torch.inference_mode(False), on_device("cpu"):  # whatever the caller has set
-        model = from_nequix(path) if path.suffix == NQX else _read(path, kind, classes)
-        model = model.to(device=device, dtype=dtype).eval()
-    if isinstance(model, TensorModel) and expected is ForceField and model.force_field is not None:
-        return model.force_field
-    if not isinstance(model, expected):
-        article = "an" if kind == IMAGE_NET else "a"
-        name = "force field" if kind == FORCE_FIELD else kind
-        raise ValueError(
-            f"{path}: expected a model of class {expected.__name__}, got {article} {name}, "
-            f"{type(model).__name__}"
-        )
-    return model
-
-
-def describe(path: str | Path) -> dict[str, Any]:
-    """Header of a model file: recipe, dtype, versions, extra. Weights are not read or checked.
-
-    The header of a published model, or of a file of Nequix, is that of the symnets file `save` would write;
-    its `extra` has the name, training set, level of theory, licence and citation of a published model as
-    "foundation_model".
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, altered, or no symnets model.
-    """
-    model, path = FOUNDATION_MODELS.get(str(path)), foundation_file(path)
-    extra = {} if model is None else {"foundation_model": model.origin()}
-    if path.suffix == NQX:
-        return _header(from_nequix(path), FORCE_FIELD, extra)
-    header = _checked(path, read_header(path, read_kind(path, *KINDS)))
-    return header | {"extra": header["extra"] | extra}
-
-
-def _header(model: nn.Module, kind: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+def model_header(model: nn.Module, kind: str, extra: Mapping[str, Any]) -> dict[str, Any]:
     """Header of the file of a model: the recipe that rebuilds it, dtype, versions and `extra`."""
     recipe = _recipe(model, _known(kind))
     dtype = str(next(p.dtype for p in model.parameters() if p.is_floating_point())).removeprefix("torch.")
@@ -242,8 +149,8 @@ def _own_class(name: str) -> type[nn.Module] | None:
     return None
 
 
-def _read(path: str | Path, kind: str, classes: Iterable[type[nn.Module]]) -> nn.Module:
-    """The model of a file, on the CPU, in the dtype it was saved in."""
+def read_model(path: Path, kind: str, classes: Iterable[type[nn.Module]]) -> nn.Module:
+    """The model of a file that `save` wrote, on the CPU, in the dtype it was saved in."""
     tensors, header = read_archive(path, kind)
     _checked(path, header)
     with torch.random.fork_rng(devices=[]):  # random initial weights are replaced below
@@ -254,6 +161,11 @@ def _read(path: str | Path, kind: str, classes: Iterable[type[nn.Module]]) -> nn
     except RuntimeError as error:
         raise ValueError(f"{path}: weights do not fit the model it describes: {error}") from error
     return model
+
+
+def read_model_header(path: Path) -> dict[str, Any]:
+    """Header of a file that `save` wrote, without reading its weights."""
+    return _checked(path, read_header(path, read_kind(path, *KINDS)))
 
 
 def _checked(path: str | Path, header: Any) -> dict[str, Any]:

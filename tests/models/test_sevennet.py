@@ -119,7 +119,7 @@ def test_foundation_models_are_converted_once_for_their_fidelity(monkeypatch, tm
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("SYMNETS_DATA", raising=False)
-    monkeypatch.setattr("symnets.models._from_sevennet.from_sevennet", convert)
+    monkeypatch.setattr("symnets.models._foundation_file.from_sevennet", convert)
     for _ in range(2):
         assert foundation_model("7net-mf-0-r2scan").species == (1, 6, 8)
     assert calls == [("7net-mf-0", "R2SCAN")]

@@ -1,49 +1,19 @@
-"""foundation_model: load a published potential by its name, or any potential by the path of its file."""
+"""Files of models by name or path: those of published models are downloaded or converted once."""
 
 import os
 import zipfile
 from pathlib import Path
 
 import pooch
-import torch
 
 from symnets.downloads import cache, download
-from symnets.models._force_field import ForceField
 from symnets.models._foundation_list import FOUNDATION_MODELS, FoundationModel
+from symnets.models._from_sevennet import from_sevennet
+from symnets.models._model_file import save
 from symnets.names import did_you_mean
 
 NQX = ".nqx"
 """Suffix of the files of Nequix."""
-
-
-def foundation_model(name_or_path: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> ForceField:
-    """Load a potential, published or your own, in evaluation mode.
-
-    Weights of a published model are downloaded once into the user's cache, or converted once from the package
-    that holds them; `symnets models` lists the names and says which. A name takes precedence over a file of
-    that name in the current folder.
-
-    No code of a model file is run. Only the conversion of a SevenNet model loads a pickle, the checkpoint in
-    the installed package sevenn.
-
-    Args:
-        name_or_path: a name in `FOUNDATION_MODELS`, such as "nequix-oam-1"; or the path of a symnets model
-            file, or of an `.nqx` file of Nequix.
-        dtype: of weights and arithmetic; by default as saved, and float32 for published weights, which
-            float64 represents exactly.
-
-    Raises:
-        ValueError: a file that is truncated, altered, a pickle or not a force field.
-        FileNotFoundError: there is no such file or name; or a published model has to be converted first.
-        ModuleNotFoundError: the package that holds the weights is not installed.
-        OSError: the download failed; the message says where to put the file.
-
-    Example:
-        force_field = foundation_model("nequix-oam-1")
-    """
-    from symnets.models._model_file import load  # at the top of the file this import would be circular
-
-    return load(name_or_path, ForceField, dtype=dtype)
 
 
 def foundation_file(name_or_path: str | os.PathLike[str]) -> Path:
@@ -93,9 +63,6 @@ def _converted(model: FoundationModel) -> Path:
     """Path in the cache of a model that is converted now, or a message that says how to convert it."""
     path = cache() / model.family / model.file
     if model.family == "sevennet":
-        from symnets.models._from_sevennet import from_sevennet
-        from symnets.models._model_file import save
-
         save(from_sevennet(model.source, modality=model.modality), path)
         return path
     raise FileNotFoundError(
