@@ -53,7 +53,7 @@ _TALK = "Petrini's candidacy exam, 2020"
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """One net."""
+    """Configuration of a net whose neurons are measured before and after training."""
 
     n_train: int = 100
     n_test: int = 2000

@@ -44,7 +44,7 @@ _PACCOLAT, _ISOTROPIC = "Paccolat et al. 2021, arXiv:2007.11471", "Paccolat et a
 
 @dataclass(frozen=True)
 class Config:
-    """A support vector machine on points with compressed irrelevant directions."""
+    """Configuration of a support vector machine on points with compressed irrelevant directions."""
 
     n_train: int = 1024
     """P, number of training patterns."""
@@ -72,7 +72,7 @@ class Config:
 
     @property
     def factor(self) -> float:
-        """λ."""
+        """Factor λ by which irrelevant components are divided."""
         return self.n_train**0.5 if self.compression is None else self.compression
 
 

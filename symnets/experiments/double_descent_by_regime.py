@@ -40,7 +40,7 @@ _COLUMNS = ("unsatisfied_per_weight", "test_error", "norm")
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """A net on the parity of digits, of given regime."""
+    """Configuration of a net that learns the parity of digits in the lazy or the feature regime."""
 
     n_train: int = 200
     n_test: int = 4000

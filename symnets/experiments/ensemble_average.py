@@ -47,7 +47,7 @@ _GEIGER = "Geiger et al. 2019, arXiv:1901.01608"
 
 @dataclass(frozen=True)
 class Config(ParityNetConfig):
-    """One net of an ensemble whose nets differ only in the seed of their initial weights."""
+    """Configuration of one net of an ensemble whose nets differ only in the seed of their initial weights."""
 
     rate: float = 2.0
     final_rate: float = 0.1

@@ -52,7 +52,7 @@ MAX_BATCH = 4
 
 @dataclass(frozen=True)
 class Config(DecompressedConfig):
-    """A net above jamming that is decompressed; overlaps above 1e-6 are counted."""
+    """Configuration of a net above jamming that is decompressed; overlaps above 1e-6 are counted."""
 
     tolerance: float = 1e-6
 

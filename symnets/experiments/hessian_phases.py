@@ -57,7 +57,7 @@ MAX_BATCH = 4
 
 @dataclass(frozen=True)
 class Config(DecompressedConfig):
-    """A net whose Hessian is computed at the end of its minimisation; P/N sets its phase."""
+    """Configuration of a net whose Hessian is computed at the end of its minimisation; P/N sets its phase."""
 
     decompressed: bool = False
     """Whether the net is first decompressed to its jamming point."""

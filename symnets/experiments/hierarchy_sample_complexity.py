@@ -55,7 +55,7 @@ _SCALED = (1 / 8, 1 / 4, 1 / 2, 1, 3 / 2, 2, 3)
 
 @dataclass(frozen=True)
 class Config(HierarchyConfig):
-    """One net, trained on one hierarchy."""
+    """Configuration of a net that is trained on a random hierarchy."""
 
 
 def _sizes(

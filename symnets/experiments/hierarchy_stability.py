@@ -56,7 +56,7 @@ _SCALED = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
 
 @dataclass(frozen=True)
 class Config(HierarchyConfig):
-    """One net, trained on one sparse hierarchy."""
+    """Configuration of a net that is trained on a sparse random hierarchy."""
 
     n_empty: int = 1  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -104,7 +104,7 @@ def by_sparsity(table: pd.DataFrame) -> dict[int, SizeCurves]:
 
 
 def scale(table: pd.DataFrame) -> int:
-    """n_c m^L."""
+    """Scale n_c m^L of the sample complexity, without the factor of a sparse hierarchy."""
     return int(table["n_synonyms"].iloc[0]) ** (int(table["levels"].iloc[0]) + 1)
 
 

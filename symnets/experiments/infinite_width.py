@@ -44,7 +44,7 @@ _BLOCK = 2**23  # weights of the nets evaluated at once
 
 @dataclass(frozen=True)
 class Config:
-    """Initial nets of one shape."""
+    """Configuration of nets of one shape at initialisation."""
 
     width: int = 64
     """h, units of each hidden layer."""
@@ -70,7 +70,7 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Evaluate initial nets.
+    """Evaluate outputs and tangent kernels of initial nets.
 
     Rows have `variance`, the mean of f² over that of the limit; `excess` of the fourth moment; `bias` of the
     mean kernel; and `largest_deviation` of its entries, in standard errors.

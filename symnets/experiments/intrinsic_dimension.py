@@ -46,7 +46,7 @@ _AMBIENT = 20  # dimensions into which manifolds are bent
 
 @dataclass(frozen=True)
 class Config:
-    """A set of points, or the hidden layers of one net."""
+    """Configuration of a set of points, or of a net, whose intrinsic dimensions are measured."""
 
     task: Literal["manifold", "images", "layers"] = "manifold"
     dim: int = 2
@@ -77,7 +77,7 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Measure dimensions.
+    """Measure the intrinsic dimensions of points, or of the hidden layers of trained nets.
 
     Rows have `dimension` of the points, for a net of the held-out images themselves; for nets also
     `initial_k` and `final_k` of hidden layer k before and after training, NaN otherwise.

@@ -46,7 +46,7 @@ _BIETTI = "Bietti et al. 2021, arXiv:2106.07148"
 
 @dataclass(frozen=True)
 class Config:
-    """Regression of invariant Gaussian random fields with a kernel averaged over a subgroup."""
+    """Configuration of a regression of invariant random fields with a kernel averaged over a subgroup."""
 
     n_train: int = 256
     """P, number of training points."""

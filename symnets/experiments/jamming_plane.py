@@ -42,7 +42,7 @@ SLOPES = {  # data: what was published, and the band in which we say that we agr
 
 @dataclass(frozen=True)
 class Config(NetConfig):
-    """A net at a point of the plane."""
+    """Configuration of a net at a point of the plane of numbers of patterns and weights."""
 
     rate: float = 0.2
     final_rate: float = 0.05

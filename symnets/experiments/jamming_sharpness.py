@@ -49,7 +49,7 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Config(NetConfig):
-    """A net on random points; d = h as published.
+    """Configuration of a net on random points; d = h as published.
 
     The learning rate is lower than in other experiments: after large first steps all units of the last
     layer are off for some patterns, five or twenty of them, which then can no longer be satisfied.

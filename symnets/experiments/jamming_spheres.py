@@ -66,7 +66,7 @@ _COLORS = dict(zip(_EXPONENTS, COLORS, strict=False))
 
 @dataclass(frozen=True)
 class Config:
-    """One packing.
+    """Configuration of a packing of soft spheres, its quench and its decompression.
 
     Attributes:
         n_spheres: number of spheres, half of them 1.4 times as large as the others.

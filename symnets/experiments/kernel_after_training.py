@@ -55,7 +55,7 @@ _METHODS = {
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """One net in the feature regime, whose kernels are measured before and after training."""
+    """Configuration of a net in the feature regime, whose kernels are measured before and after training."""
 
     n_test: int = 2000
     alpha_tilde: float = 0.1

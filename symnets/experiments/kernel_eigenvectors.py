@@ -42,7 +42,7 @@ _MOMENTS = ("initial", "final")
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """One net in the feature regime, whose kernel is diagonalised before and after training."""
+    """Configuration of a net in the feature regime; its kernel is diagonalised before and after training."""
 
     n_train: int = 500
     n_test: int = 2000

@@ -46,7 +46,7 @@ _EMORY, _DISENTANGLING = "Geiger et al. 2019, arXiv:1901.01608", "Geiger et al. 
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """A pair of nets that differ in their initial weights; pair k has the seeds 2k and 2k + 1."""
+    """Configuration of two nets that differ in their initial weights; pair k has the seeds 2k and 2k + 1."""
 
     n_train: int = 30
     n_test: int = 256

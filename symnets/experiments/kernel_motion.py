@@ -63,7 +63,7 @@ SCALES = (0.01, 0.03, 0.1, 1.0, 4.0, 10.0, 25.0, 100.0, 500.0, 2000.0, 10_000.0)
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """A net whose kernel is compared before and after training."""
+    """Configuration of a net whose kernel is compared before and after training."""
 
     n_train: int = 30
     n_test: int = 0

@@ -52,7 +52,7 @@ _MOMENTS = ("initial", "final")
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """A fully connected net that learns the parity of digits, and is looked into along training."""
+    """Configuration of a net that learns the parity of digits, and is measured during its training."""
 
     n_train: int = 1000
     n_test: int = 1000
@@ -96,14 +96,14 @@ class Components:
 
     @classmethod
     def of(cls, z: Float[Tensor, "n features"]) -> "Components":
-        """By a singular value decomposition."""
+        """Principal components of points, by a singular value decomposition."""
         left, values, _ = torch.linalg.svd(z.double() - z.double().mean(0), full_matrices=False)
         scores = (left * values)[:, :2]
         return cls(values.square() / values.square().sum(), scores / scores[:, 0].std())
 
     @property
     def participation(self) -> float:
-        """1 / Σ p_k²."""
+        """Participation ratio 1 / Σ p_k²: the effective number of components."""
         return float(1 / self.shares.square().sum())
 
 

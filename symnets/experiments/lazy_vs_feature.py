@@ -38,7 +38,7 @@ _GEIGER = "Geiger et al. 2020, arXiv:1906.08034"
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """A net on the parity of digits."""
+    """Configuration of a net that learns the parity of digits, and of its regime."""
 
     n_train: int = 300
     n_test: int = 4000

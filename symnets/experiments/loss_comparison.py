@@ -43,7 +43,7 @@ _MEASURED = ("unsatisfied_per_weight", "n_misclassified", "final_loss", "test_er
 
 @dataclass(frozen=True)
 class Config(ParityNetConfig):
-    """One net, trained with one of the two losses."""
+    """Configuration of a net that is trained with cross-entropy or with the quadratic hinge."""
 
     steps: int = 5000
 

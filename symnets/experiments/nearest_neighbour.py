@@ -45,7 +45,7 @@ _BANDS = {"torus": 0.05, "cube": 0.2}
 
 @dataclass(frozen=True)
 class Config:
-    """Uniform points of one number and dimension."""
+    """Configuration of uniformly distributed points: their number, dimension and space."""
 
     n_points: int = 1000
     """P, number of points."""

@@ -67,7 +67,7 @@ _TALK = "Petrini's candidacy exam, 2020"
 
 @dataclass(frozen=True)
 class Config:
-    """One net and its pattern."""
+    """Configuration of a net with one hidden layer and its only pattern."""
 
     dim: int = 2
     """d, input dimension."""
@@ -209,7 +209,7 @@ def _compare(
 
 
 def _invariant(net: Dense) -> Tensor:
-    """|ω|² + b² - β² of each neuron."""
+    """Conserved quantity |ω|² + b² - β² of each neuron."""
     omega, b, beta = net.weights[0].detach(), net.biases[0].detach(), net.weights[1][0].detach()
     return omega.square().sum(1) + b.square() - beta.square()
 

@@ -43,7 +43,7 @@ _TEST = np.cos(np.pi * (np.arange(1000) + 0.5) / 1000)[::-1]  # the density of t
 
 @dataclass(frozen=True)
 class Config:
-    """One fit.
+    """Configuration of the fit of a polynomial to noisy points.
 
     Attributes:
         n_points: P.

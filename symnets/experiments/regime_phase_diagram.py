@@ -50,7 +50,7 @@ _GEIGER = "Geiger et al. 2020, arXiv:1906.08034"
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """A net whose kernel is compared before and after training."""
+    """Configuration of a net whose kernel is compared before and after training."""
 
     n_train: int = 300
     n_test: int = 2000
@@ -124,7 +124,7 @@ def changes(table: pd.DataFrame) -> dict[int, SeedCurve]:
 
 
 def jamming_line(table: pd.DataFrame) -> dict[float, Estimate]:
-    """N* by α̃."""
+    """Jamming size N* at each α̃."""
     scales = sorted(set(table["alpha_tilde"]))
     return {
         float(a): SizeCurves.from_table(
@@ -255,11 +255,11 @@ def _draw_plane(fig: Figure, axes: Axes, table: pd.DataFrame) -> None:
     """Level sets of the change of the kernel in the plane of α̃ and h, with the jamming line."""
     logs = table.assign(log=np.log10(table["kernel_change"].to_numpy(dtype=float)))
     wide = logs.pivot_table(index="width", columns="alpha_tilde", values="log", aggfunc="mean")
-    x, y = wide.columns.to_numpy(dtype=float), wide.index.to_numpy(dtype=float)
-    z = 10 ** wide.to_numpy()
+    y = wide.index.to_numpy(dtype=float)
+    x, h, z = _refined(wide.columns.to_numpy(dtype=float), y, wide.to_numpy())
     levels = 10 ** np.arange(np.floor(np.log10(np.nanmin(z))), np.ceil(np.log10(np.nanmax(z))) + 0.25, 0.5)
-    filled = axes.contourf(x, y, z, levels=levels, norm=LogNorm(), cmap="viridis", alpha=0.85)
-    axes.contour(x, y, z, levels=[LEVEL], colors="white", linewidths=2)
+    filled = axes.contourf(x, h, z, levels=levels, norm=LogNorm(), cmap="viridis", alpha=0.85)
+    axes.contour(x, h, z, levels=[LEVEL], colors="white", linewidths=2)
     fig.colorbar(filled, ax=axes, label="$|\\Theta - \\Theta_0| / |\\Theta_0|$")
     dim, depth = int(table["dim"].iloc[0]), int(table["depth"].iloc[0])
     line = {a: width_of(n.value, dim, depth) for a, n in jamming_line(table).items() if np.isfinite(n.value)}
@@ -271,3 +271,11 @@ def _draw_plane(fig: Figure, axes: Axes, table: pd.DataFrame) -> None:
     )
     axes.set_yticks(y, [f"{h:g}" for h in y])
     axes.minorticks_off()
+
+
+def _refined(x: ndarray, y: ndarray, log_z: ndarray, n: int = 100) -> tuple[ndarray, ndarray, ndarray]:
+    """z on a finer grid, linear in all logarithms; matplotlib's contours are linear in x, y and z."""
+    fine_x, fine_y = np.geomspace(x[0], x[-1], n), np.geomspace(y[0], y[-1], n)
+    rows = np.array([np.interp(np.log(fine_x), np.log(x), row) for row in log_z])
+    columns = [np.interp(np.log(fine_y), np.log(y), column) for column in rows.T]
+    return fine_x, fine_y, 10 ** np.array(columns).T

@@ -63,7 +63,7 @@ _SCLOCCHI = "Sclocchi et al. 2023, arXiv:2301.13703"
 
 @dataclass(frozen=True)
 class Config:
-    """A perceptron or a dense net, its patterns, and the temperature of SGD."""
+    """Configuration of a perceptron or a dense net, its patterns, and the temperature of SGD."""
 
     model: Literal["perceptron", "dense"] = "perceptron"
     """Perceptron on `interface_points`, or a dense net on the stripe task."""

@@ -39,7 +39,7 @@ _PACCOLAT = "Paccolat et al. 2021, arXiv:2007.11471"
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """A net on the spherical task."""
+    """Configuration of a net on the task whose labels depend on the norm of the points."""
 
     n_test: int = 8000
     data: str = "sphere"

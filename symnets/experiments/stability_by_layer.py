@@ -60,7 +60,7 @@ _LINES = {
 
 @dataclass(frozen=True)
 class Config(DeformedConfig):
-    """One convolutional net, measured layer by layer."""
+    """Configuration of a convolutional net whose stability is measured layer by layer."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

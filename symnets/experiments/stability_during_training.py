@@ -54,7 +54,7 @@ RUNNING_FROM = 30
 
 @dataclass(frozen=True)
 class Config(DeformedConfig):
-    """One net, measured during its training."""
+    """Configuration of a net whose stability is measured during its training."""
 
     per_decade: int = 5
     """Measurements per decade of steps."""

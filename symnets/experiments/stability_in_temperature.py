@@ -49,7 +49,7 @@ _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 
 @dataclass(frozen=True)
 class Config(DeformedConfig):
-    """One net, measured over the whole range of temperatures."""
+    """Configuration of a net whose stability is measured at a range of temperatures."""
 
     n_temperatures: int = 12
     """Number of temperatures from T1/15 to 2 T2, for each cutoff."""

@@ -52,7 +52,7 @@ _DENSE = {"optimiser": "adamw", "rate": 1e-3, "weight_decay": 0.0}
 
 @dataclass(frozen=True)
 class Config(DeformedConfig):
-    """One net, trained on one training set."""
+    """Configuration of a net and its training set."""
 
 
 def _slow_first(*configs: Config) -> tuple[Config, ...]:

@@ -46,7 +46,7 @@ _COLUMNS = ("test_error", "R")
 
 @dataclass(frozen=True)
 class Config(DeformedConfig):
-    """One net, trained on one training set."""
+    """Configuration of a net and its training set."""
 
 
 def _large_first(*configs: Config) -> tuple[Config, ...]:

@@ -58,7 +58,7 @@ _ISOTROPIC, _SPIGLER = "Paccolat et al. 2021, arXiv:2006.09754", "Spigler et al.
 
 @dataclass(frozen=True)
 class Config:
-    """One support vector machine on the stripe, or the regression of fields at one set of points."""
+    """Configuration of a support vector machine on the stripe, or of a kernel regression of random fields."""
 
     n_train: int = 1024
     """P, number of training points."""
@@ -188,7 +188,7 @@ def exponent(
 
 
 def beta(dim: int) -> float:
-    """β = d/(3d - 2)."""
+    """Predicted exponent β = d/(3d - 2) of the error in P."""
     return dim / (3 * dim - 2)
 
 

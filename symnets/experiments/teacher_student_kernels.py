@@ -61,7 +61,7 @@ _ROUGHNESS = {"laplace": 1.0, "matern32": 3.0, "gaussian": float("inf")}  # alph
 
 @dataclass(frozen=True)
 class Config:
-    """Kernel regression of Gaussian random fields on a sphere, or of the parity of images."""
+    """Configuration of a kernel regression of random fields on a sphere, or of the parity of images."""
 
     n_train: int = 256
     """P, number of training points."""
@@ -184,7 +184,7 @@ def image_curve(table: pd.DataFrame, quantity: str) -> SeedCurve:
 
 
 def beta(teacher: str, student: str, dim: int) -> float:
-    """β = min(α_T - d, 2 α_S)/d."""
+    """Predicted exponent β = min(α_T - d, 2 α_S)/d of the error in P."""
     return min(_ROUGHNESS[teacher], 2 * (_ROUGHNESS[student] + dim)) / dim
 
 

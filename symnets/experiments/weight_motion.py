@@ -39,7 +39,7 @@ MAX_BATCH = 16
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """A net in the NTK parametrisation, if α̃ = √h."""
+    """Configuration of a net in the NTK parametrisation, if α̃ = √h."""
 
     n_train: int = 30
     n_test: int = 0
