@@ -47,7 +47,7 @@ _COLUMNS = ("unsatisfied_per_weight", "test_error", "early_error", "norm", "earl
 
 @dataclass(frozen=True)
 class Config(ParityNetConfig):
-    """Configuration of a net; half of its test patterns are for early stopping, the other half for the errors."""
+    """Configuration of a net; half of its test patterns are for early stopping, the others for the errors."""
 
     steps: int = 8000
 
