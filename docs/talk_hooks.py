@@ -6,8 +6,9 @@ committed findings. A file docs/talks/NAME.md, where there is one, holds an intr
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
-from hooks import DOCS, Experiment, all_experiments, cell, count, linked, names
+from hooks import DOCS, Experiment, all_experiments, band, cell, linked, names, number
 from hooks import figure as figure_of
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -25,13 +26,19 @@ def measured(claim: Claim) -> list[Experiment]:
     return [experiment for experiment in all_experiments() if experiment.name in mine]
 
 
+def findings_of(claim: Claim) -> list[dict[str, Any]]:
+    """The findings that concern a claim, among those of the experiments that measure it."""
+    everything = [finding for experiment in measured(claim) for finding in experiment.findings]
+    return [finding for finding in everything if re.search(claim.findings, finding["quantity"])]
+
+
 def status(claim: Claim) -> str:
-    """Whether a claim is reproduced, by the findings of the experiments that measure it."""
-    if experiments := measured(claim):
-        agreeing, total = count(experiments)
+    """Whether a claim is reproduced, by the findings that concern it, and if not, why."""
+    if findings := findings_of(claim):
+        agreeing, total = sum(finding["agrees"] for finding in findings), len(findings)
         verdict = "reproduced" if agreeing == total else "in part" if agreeing else "**not**"
-        return f"{verdict}: {agreeing} of {total} findings agree"
-    return "shown" if claim.shown else f"not measured: {claim.not_measured or 'no experiment yet'}"
+        return f"{verdict}: {agreeing} of {total} findings agree. {cell(claim.why)}".rstrip()
+    return "shown." if claim.shown else f"not measured: {claim.not_measured or 'no experiment yet'}."
 
 
 def where(claim: Claim, folder: str) -> str:
@@ -79,7 +86,10 @@ def section(claim: Claim, shown: set[str]) -> Iterator[str]:
     source = f" ({linked(claim.published)})" if claim.published else ""
     yield f"**{claim.name}. {claim.text}**{source}"
     place = where(claim, "../")
-    yield f"{status(claim)[:1].upper()}{status(claim)[1:]}." + (f" See {place}." if place else "")
+    yield f"{status(claim)[:1].upper()}{status(claim)[1:]}" + (f" See {place}." if place else "")
+    if outside := [f for f in findings_of(claim) if not f["agrees"]]:
+        lines = [f"- {cell(f['quantity'])}: {number(f)}, expected {band(f)}" for f in outside]
+        yield "Outside the band:\n\n" + "\n".join(lines)
     for experiment in measured(claim):
         if experiment.name in shown:
             continue

@@ -49,7 +49,7 @@ from symnets.setups import (
 from symnets.sweeps import Arrays, Finding, Result, Scalar, grid
 
 __all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
-CLAIMS: tuple[str, ...] = ("C12", "D3", "D4")
+CLAIMS: tuple[str, ...] = ("C12", "D3", "D4", "D10")
 MAX_BATCH = 5
 FEATURE, LAZY = 1e-6, 1e4
 FIT_FROM = {"net": 128, "svm": 512, "regression": 128}

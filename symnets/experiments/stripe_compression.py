@@ -41,7 +41,7 @@ from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import Callback, TrainState, Verdict
 
 __all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
-CLAIMS: tuple[str, ...] = ("D1", "D2", "D12")
+CLAIMS: tuple[str, ...] = ("D2", "D12")
 MAX_BATCH = 10
 FEATURE, LAZY = 1e-6, 1e4
 _PACCOLAT = "Paccolat et al. 2021, arXiv:2007.11471"

@@ -19,6 +19,9 @@ class Claim:
         published: its source.
         shown: where it is shown, if no experiment measures it.
         not_measured: why it is not shown at all.
+        findings: regular expression of the quantities that concern it, among the findings of the experiments
+            that measure it; all by default.
+        why: why some of these findings do not agree.
     """
 
     name: str
@@ -27,6 +30,8 @@ class Claim:
     published: str = ""
     shown: str = ""
     not_measured: str = ""
+    findings: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)

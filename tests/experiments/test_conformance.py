@@ -163,34 +163,3 @@ def test_cells_of_tables_are_text() -> None:
 def test_a_docstring_without_sections_is_refused(hooks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"expected a docstring 'Title: statement.'"):
         hooks.read("__init__", ())
-
-
-def test_claims_of_talks_are_on_the_pages_with_what_was_measured(hooks: ModuleType) -> None:
-    sys.modules["hooks"] = hooks
-    talk_hooks = module_at(ROOT / "docs" / "talk_hooks.py")
-    overview = talk_hooks.overview("# Claims\n")
-    for claim in talk_hooks.TALKS.claims.values():
-        assert f"| {claim.name} |" in overview
-        assert claim.talks
-        assert bool(claim.shown) + bool(claim.not_measured) + bool(talk_hooks.measured(claim)) == 1
-    for experiment in hooks.all_experiments():
-        if experiment.subject != hooks.OTHER:
-            agreeing, total = hooks.count([experiment])
-            assert f"[{experiment.name}](experiments/{experiment.name}.md)" in overview
-            assert total
-            assert agreeing <= total
-    for talk, title in talk_hooks.TALKS.titles.items():
-        page = talk_hooks.talk_page(talk, "# Notes\n\nIntroduction.\n")
-        assert page.startswith(f"# {title}")
-        assert all(f"symnets sweep {name}" in page for name in talk_hooks.TALKS.of(talk))
-
-
-def test_a_claim_is_reproduced_if_all_findings_agree(
-    hooks: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sys.modules["hooks"] = hooks
-    talk_hooks = module_at(ROOT / "docs" / "talk_hooks.py")
-    claim = talk_hooks.TALKS.claims["A5"]
-    for agreeing, expected in ((0, "**not**"), (1, "in part"), (2, "reproduced")):
-        monkeypatch.setattr(talk_hooks, "count", lambda some, agreeing=agreeing: (agreeing, 2))
-        assert talk_hooks.status(claim) == f"{expected}: {agreeing} of 2 findings agree"
