@@ -103,7 +103,7 @@ PRESETS = {
         *_kernels(_SIZES, dim=5, n_seeds=5),
     ),
     "hour": (
-        *grid(Config, n_train=(64, 128, 256, 512, 1024), alpha_tilde=_REGIMES, budget=4000, seed=range(5)),
+        *grid(Config, n_train=(64, 128, 256, 512), alpha_tilde=_REGIMES, budget=4000, seed=range(5)),
         *_kernels((*_SIZES, 8192), dim=5, n_seeds=5),
     ),
     "paper": (
@@ -184,7 +184,7 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
             )
         )
     for name, published in (("feature", feature), ("lazy", lazy)):
-        if len((found := nets[name].between(FIT_FROM["net"])).x) >= 4:
+        if len((found := nets[name].between(FIT_FROM["net"])).x) >= 3:
             law = "(2d - 1)/(3d - 2)" if name == "feature" else "d/(3d - 2)"
             results.append(
                 Finding(

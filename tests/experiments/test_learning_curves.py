@@ -57,8 +57,8 @@ def test_features_that_lose_and_regression_that_profits_do_not_agree() -> None:
     assert not any(finding.agrees for finding in results)
 
 
-def test_exponents_of_nets_need_four_numbers_of_patterns() -> None:
-    rows = table(*LAWFUL).query("method != 'net' or n_train == 512")
+def test_exponents_of_nets_need_three_numbers_of_patterns() -> None:
+    rows = table(*LAWFUL).query("method != 'net' or n_train in (64, 256, 512)")  # 64 is below the fit
     results = learning_curves.findings(rows, {}.__getitem__)
     assert sum("nets" in finding.quantity for finding in results) == 1
 
