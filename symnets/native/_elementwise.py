@@ -1,4 +1,4 @@
-"""Row operations entry by entry: stored lookups, sums, copies and constants."""
+"""Operations entry by entry: stored lookups, sums, copies and constants."""
 
 from collections.abc import Hashable
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Exchange: ghosts get the features of their owners, and give back their cotangents."""
+"""Exchange: copies of features to ghosts, and sums of cotangents of ghosts, by functions of the caller."""
 
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 class Exchange(Operation):
-    """Calls a function of the caller, if there is one, with a matrix of the rows of own atoms and ghosts.
+    """Calls a function of the caller, if there is one, with the rows of own atoms and ghosts of a matrix.
 
-    Forward: the caller copies the rows of own atoms to those of their ghosts, in other processes too.
-    Reverse: the caller adds the rows of ghosts to those of their owners.
+    Ghosts are copies of atoms that belong to other processes, or periodic images. Forward: the caller's
+    function copies the rows of own atoms to those of their ghosts, in other processes too. Reverse: it adds
+    the rows of ghosts to those of their owners. It is called by the first thread that enters the program.
 
     Args:
         matrix: the rows.

@@ -1,4 +1,4 @@
-"""Where the matrices of a program are in memory: in one arena, whose parts are used again."""
+"""Places of the matrices of a program in one block of memory (arena), whose parts are used several times."""
 
 from typing import NamedTuple
 

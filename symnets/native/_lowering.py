@@ -1,4 +1,4 @@
-"""Lowering: the forward methods of a model, run on matrices of a program in place of tensors."""
+"""Lowering: a program is made by running the forward methods of a model on matrices in place of tensors."""
 
 import inspect
 import types
@@ -14,7 +14,7 @@ from symnets.native._program import Program
 
 
 class Lowered:
-    """A module as its own `forward` sees it while a program is made: parts and weights stand for themselves.
+    """Stand-in for a module while a program is made, whose submodules and weights are stand-ins too.
 
     Calling it calls the module's `lower(program, *arguments)` if its class has this method, and otherwise its
     `forward` with this object in place of the module. Submodules are `Lowered`, parameters and buffers are

@@ -1,4 +1,4 @@
-"""What a program is made of: matrices, constants and operations on their rows."""
+"""Parts of a program: matrices, constants, and operations on rows of matrices."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from symnets.native._program import Program
 
 Rows = Literal["atoms", "edges", "one"]
-"""What the rows of a matrix belong to. Rows of atoms are those of the process's own atoms, then of ghosts."""
+"""What a row of a matrix belongs to. "atoms": first the process's own atoms, then ghosts, which are copies of
+other processes' atoms or periodic images; "one": the matrix has a single row."""
 Kind = Literal["r", "d", "i"]
 """Numbers of a matrix, in the letters of `VectorCode`: of the program's dtype, float64, int64."""
 Over = Literal["local", "all", "edges", "receivers", "senders", "once", "halo"]
@@ -27,16 +28,16 @@ thread calls a function of the caller (`Exchange`).
 class Matrix:
     """A matrix of a program: one row for each atom or edge, contiguous in memory.
 
-    In the forward methods of layers it stands for a tensor, see `lower_module`.
+    In the forward methods of layers it stands for a tensor, see `lower`.
 
     Args:
         program: program to which it belongs.
-        name: for listings.
-        rows: what its rows belong to.
+        name: name in listings of the program.
+        rows: what a row belongs to.
         columns: length of a row.
-        kind: its numbers.
+        kind: type of its numbers.
         differentiable: whether it depends on the positions of atoms.
-        table: if every row depends on the atom's species alone, the rows of all species, a tensor.
+        table: if each row depends on the species of its atom alone, the rows of all species, as a tensor.
     """
 
     rows: Rows
@@ -101,7 +102,7 @@ class Constant:
 
     Args:
         values: floats, or integers if the kind is "i".
-        kind: its numbers in memory.
+        kind: type of the numbers in memory.
     """
 
     values: np.ndarray
@@ -142,10 +143,11 @@ class Operation(ABC):
     def reverse(self, program: "Program") -> None:  # noqa: B027 (operations of integers have none)
         """Append the operations that compute the cotangents of what it reads from those of what it writes.
 
-        With `program.cotangent(x)` it gets the cotangent of a matrix x that it wrote, and with
-        `program.add_cotangent(x)` the matrix to which the cotangent of an argument x is to be written, and
-        whether it must be added to what is there. Nothing to do for operations without differentiable
-        arguments.
+        The cotangent of a matrix is the derivative of the sum of all energies with respect to it.
+        `program.cotangent(x)` returns the cotangent of a matrix x that this operation writes.
+        `program.add_cotangent(x)` returns the matrix for the cotangent of an argument x, and whether other
+        operations have written to it before, so that the new values must be added. Operations without
+        differentiable arguments need no such method.
         """
 
     def plus(self, program: "Program", other: Matrix) -> Matrix | None:

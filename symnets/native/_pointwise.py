@@ -1,4 +1,4 @@
-"""Row operations entry by entry: activation functions, affine functions, and columns."""
+"""Operations entry by entry: activation functions, affine functions, and copies of columns."""
 
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
