@@ -36,10 +36,23 @@ def model() -> Compiled:
     return compiled
 
 
-def calculator(*, native: bool = True, **options) -> SymnetsCalculator:
+def new_calculator(*, native: bool = True, **options) -> SymnetsCalculator:
+    """A calculator for a test that changes it, or its model."""
     chosen = copy.deepcopy(model())
     chosen.use_native = native
     return SymnetsCalculator(chosen, **options)
+
+
+@cache
+def kept_calculator(native: bool) -> SymnetsCalculator:
+    return new_calculator(native=native)
+
+
+def calculator(*, native: bool = True) -> SymnetsCalculator:
+    """A calculator without results, whose program is made once."""
+    kept = kept_calculator(native)
+    kept.reset()
+    return kept
 
 
 @pytest.fixture
@@ -58,7 +71,7 @@ def copper() -> Atoms:
 
 def test_the_model_is_native() -> None:
     assert model().why_not_native is None
-    assert calculator(dtype=torch.float32).model.why_not_native is None
+    assert new_calculator(dtype=torch.float32).model.why_not_native is None
 
 
 @pytest.mark.parametrize("name", ["ethanol", "copper"])
@@ -81,7 +94,7 @@ def test_results_are_those_of_torch(name: str, request: pytest.FixtureRequest) -
 @pytest.mark.parametrize("name", ["ethanol", "copper"])
 def test_trajectories_are_those_of_torch(name: str, request: pytest.FixtureRequest) -> None:
     ends, builds = [], []
-    for chosen in (calculator(), calculator(native=False)):
+    for chosen in (new_calculator(), new_calculator(native=False)):
         atoms = request.getfixturevalue(name).copy()
         atoms.calc = chosen
         size = atoms.get_masses()[:, None] ** 0.5
@@ -211,7 +224,7 @@ def test_the_copy_of_the_atoms_has_their_arrays_info_and_constraints(copper: Ato
 def test_errors_on_the_way_are_those_at_the_start(ethanol: Atoms) -> None:
     for skin in (0.5, 20.0):
         atoms = ethanol.copy()
-        atoms.calc = calculator(skin=skin)
+        atoms.calc = new_calculator(skin=skin)
         atoms.get_forces()
         atoms.positions[3] = atoms.positions[1]
         with pytest.raises(ValueError, match="atoms 1 and 3 are at the same place"):
@@ -257,19 +270,19 @@ def test_copies_of_a_calculator_are_independent(copper: Atoms) -> None:
 def test_calculators_in_threads_do_not_disturb_each_other(copper: Atoms) -> None:
     def forces(seed: int) -> np.ndarray:
         atoms = copper.copy()
-        atoms.calc = calculator()
+        atoms.calc = new_calculator()
         atoms.set_momenta(np.random.default_rng(seed % 2).normal(size=(4, 3)))
         VelocityVerlet(atoms, units.fs).run(10)
         return atoms.get_forces()
 
     expected = [forces(0), forces(1)]
     with ThreadPoolExecutor(4) as pool:
-        for k, found in enumerate(pool.map(forces, range(8))):
+        for k, found in enumerate(pool.map(forces, range(4))):
             np.testing.assert_array_equal(found, expected[k % 2])
 
 
 def test_a_change_of_the_calculators_model_is_seen(copper: Atoms) -> None:
-    chosen = calculator()
+    chosen = new_calculator()
     before = chosen.get_forces(copper)
     with torch.no_grad():
         chosen.model.energy_model.atomic_energy.scale.mul_(2)  # pyright: ignore
