@@ -6,10 +6,11 @@
     python benchmarks/experiments.py figures [NAME ...]     # rows -> docs/experiments, docs/images
 
 `findings` keeps the findings of a sweep, with the machine, and the commits that the runs were made with; they
-replace those of the same experiment, preset and `--set`. With `--busy` the machine had other work, and no
-times are kept. `rows` keeps a table of runs as CSV, and as JSON the arrays that its figure and its findings
-read, both rounded to seven significant digits. `figures` draws the figures of the named experiments, by
-default of all of which rows are committed, and those of the front page. `findings` needs the extra `bench`.
+replace those of the same experiment, preset and `--set`. With `--busy` the machine had other work, and the
+time is an upper bound. `rows` keeps a table of runs as CSV, and as JSON the arrays that its figure and its
+findings read, both rounded to seven significant digits. `figures` draws the figures of the named experiments,
+by default of all of which rows are committed, and those of the front page. `findings` needs the extra
+`bench`.
 """
 
 import argparse
@@ -41,10 +42,12 @@ def findings(directory: Path, changed: str | None, *, busy: bool) -> None:
     table = Table.load(directory, name)
     preset = preset_of(name, table)
     where = {"preset": preset} | ({"set": changed} if changed else {})
+    seconds = round(float(table["seconds"].sum()), 1)
     sweep = where | {
         "runs": summary["runs"],
         "failed": summary["failed"],
-        "core_seconds": None if busy else round(float(table["seconds"].sum()), 1),
+        "core_seconds": None if busy else seconds,
+        **({"core_seconds_at_most": seconds} if busy else {}),
         "commits": sorted({str(commit)[:9] for commit in table["commit"]}),
         "machine": machine(),
         "findings": summary["findings"],
@@ -153,7 +156,7 @@ def main() -> None:
     keep = commands.add_parser("findings")
     keep.add_argument("directories", nargs="+", type=Path)
     keep.add_argument("--set", dest="changed", help="fields that replaced those of the preset, as NAME=VALUE")
-    keep.add_argument("--busy", action="store_true", help="the machine had other work: keep no times")
+    keep.add_argument("--busy", action="store_true", help="the machine had other work: times are bounds")
     commands.add_parser("rows").add_argument("directories", nargs="+", type=Path)
     commands.add_parser("figures").add_argument("names", nargs="*")
     arguments = parser.parse_args()

@@ -9,6 +9,7 @@ not imported.
 import ast
 import importlib.util
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -149,17 +150,25 @@ def page(experiment: Experiment, notes: str) -> str:
 
 def needs(experiment: Experiment) -> str:
     """How long the quick preset takes, and which files it reads."""
-    quick = [sweep for sweep in experiment.sweeps if sweep["preset"] == "quick" and sweep["core_seconds"]]
-    seconds = quick[0]["core_seconds"] / 2 if quick else None
-    duration = "" if seconds is None else f", about {duration_text(seconds)} on two cores"
+    quick = [sweep for sweep in experiment.sweeps if sweep["preset"] == "quick" and "set" not in sweep]
+    runs = f"{quick[0]['runs']} runs{on_two_cores(quick[0])}" if quick else "Some runs"
     if experiment.name not in OFFLINE:
-        return f"{quick[0]['runs'] if quick else 'Some'} runs{duration}; no files are needed."
+        return f"{runs}; no files are needed."
     return (
-        f"{quick[0]['runs'] if quick else 'Some'} runs{duration}. They read MNIST: from the folder "
+        f"{runs}. They read MNIST: from the folder "
         "`$SYMNETS_DATA/mnist`, or by a download of 12 MB at the first use "
         "([where images are read from](../how-to/images.md#location-of-the-files)). Without a network, "
         f"`{OFFLINE[experiment.name]}` takes data that need no files; published numbers do not apply to it."
     )
+
+
+def on_two_cores(sweep: dict[str, Any]) -> str:
+    """How long a sweep takes; an upper bound if the machine had other work when it was measured."""
+    if (seconds := sweep["core_seconds"]) is not None:
+        return f", about {duration_text(seconds / 2)} on two cores"
+    if (bound := sweep.get("core_seconds_at_most")) is not None:
+        return f", at most {math.ceil(bound / 120)} min on two cores"
+    return ""
 
 
 def duration_text(seconds: float) -> str:
@@ -186,9 +195,7 @@ def described(sweep: dict[str, Any]) -> str:
 
 def results(sweep: dict[str, Any]) -> str:
     """The findings of one preset."""
-    runs = f"{sweep['runs']} runs"
-    if sweep["core_seconds"] is not None:  # None: the machine had other work
-        runs += f", about {max(round(sweep['core_seconds'] / 120), 1)} min on two cores"
+    runs = f"{sweep['runs']} runs{on_two_cores(sweep)}"
     head = f"{described(sweep)}: {runs}. Errors are standard errors; a number agrees if it lies in the band."
     lines = ["| quantity | published | measured | band | agrees |", "|---|---|---|---|---|"]
     lines += [
