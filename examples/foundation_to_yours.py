@@ -87,7 +87,7 @@ def main(options: Options) -> None:
         output=str(output / "training"),
         finetune=FinetuneConfig(options.foundation, replay="generated", n_replay=options.n_replay),
         loss=LossConfig(energy=10.0, forces=1.0, stress=100.0 if "stress" in frames[0].calc.results else 0.0),
-        optimizer=OptimizerConfig(learning_rate=3e-4, batch_size=4, warmup=10, average=0.99, clip_norm=10.0),
+        optimizer=OptimizerConfig(learning_rate=1e-4, batch_size=4, warmup=10, average=0.99, clip_norm=10.0),
         threads=options.threads,
     )
     train(fit_epochs(config, options.minutes), summary=True)

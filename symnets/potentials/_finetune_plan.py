@@ -17,8 +17,9 @@ from symnets.potentials._model import training_loss
 from symnets.potentials._training import Prepared, start_training
 from symnets.training import Processes, descend, joined_processes
 
-_VALIDATIONS = 10
-"""Number of validations in the training."""
+_VALIDATIONS, _FEWEST_VALIDATIONS, _SHARE_OF_VALIDATIONS = 10, 2, 0.2
+"""Number of validations in the training: at most, at least, and the fraction of the time that they may take
+if there are more than the least number."""
 _SHARE = 0.9
 """Fraction of the time that is used; the rest is a margin for slower steps."""
 _LEAST_STEPS, _LEAST_SECONDS = 5, 3.0
@@ -27,6 +28,8 @@ _LEAST_STEPS, _LEAST_SECONDS = 5, 3.0
 
 def fit_epochs(config: TrainConfig, minutes: float, *, resume: bool = False) -> TrainConfig:
     """The configuration with as many epochs as fit into a time, and ten validations, each with a checkpoint.
+
+    There are fewer validations, but two at least, if ten would take more than a fifth of the time.
 
     A few steps are timed with the data of the configuration. If other programs slow the machine down in the
     meantime, fewer epochs are chosen. The warm-up is shortened to a tenth of the steps at most. Processes
@@ -52,18 +55,21 @@ def fit_epochs(config: TrainConfig, minutes: float, *, resume: bool = False) -> 
         evaluated = [start.validation, start.start.tests if start.start is not None else []]
         own = sum(_seconds_of_predictions(start.state.model, processes.part(some)) for some in evaluated)
         validation, _ = processes.agree(own, interrupted=False)
-    available = _SHARE * 60 * minutes - _VALIDATIONS * validation
-    batches = len(start.loader)
+    seconds, batches = _SHARE * 60 * minutes, len(start.loader)
+    n_validations = int(
+        min(_VALIDATIONS, max(_FEWEST_VALIDATIONS, _SHARE_OF_VALIDATIONS * seconds / validation))
+    )
+    available = seconds - n_validations * validation
     if available < step * batches:
-        least = (batches * step + _VALIDATIONS * validation) / 60 / _SHARE
+        least = (batches * step + n_validations * validation) / 60 / _SHARE
         raise OutOfRange(
             f"minutes: expected at least {least:.2g} for one pass, {batches} steps of {step:.2g} s, and "
-            f"{_VALIDATIONS} validations of {validation:.2g} s, got {minutes:g}; train on fewer structures, "
+            f"{n_validations} validations of {validation:.2g} s, got {minutes:g}; train on fewer structures, "
             "validate on fewer, or take longer"
         )
     epochs = int(available / step / batches)
     warmup = min(config.optimizer.warmup, epochs * batches // 10)
-    validate_every = math.ceil(epochs * batches / _VALIDATIONS)
+    validate_every = math.ceil(epochs * batches / n_validations)
     return replace(
         config,
         optimizer=replace(config.optimizer, epochs=epochs, warmup=warmup),
