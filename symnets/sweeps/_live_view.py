@@ -103,7 +103,7 @@ class LiveView:
             self.last_runs = [*self.last_runs[1 - MAX_ROWS :], run]
             self.done.add(name)
 
-    def tell(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Prints a line above the table, or warns if the view is not visible."""
         if self.visible:
             self.console.print(f"{self.name}: {text}", soft_wrap=True, highlight=False, markup=False)

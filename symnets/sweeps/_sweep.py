@@ -32,7 +32,7 @@ from symnets.sweeps._worker import Job, run_job
 MAX_CRASHES = 3
 """Number of times that a batch may crash its worker."""
 POLL_EVERY = 0.5  # s between looks at what other processes have done
-LOOK_EVERY = 5.0  # s between looks at the workers
+CHECK_EVERY = 5.0  # s between two checks of the workers
 
 
 def sweep(
@@ -98,7 +98,7 @@ class _Sweep:
     Attributes:
         ready: jobs to submit.
         running: jobs that were submitted here.
-        elsewhere: jobs whose batch another process has locked.
+        locked_jobs: jobs whose batch another process has locked.
     """
 
     def __init__(
@@ -109,18 +109,18 @@ class _Sweep:
         self.n_workers = getattr(executor, "workers", None)
         self.ready = deque(Job(self.name, str(directory), batch) for batch in todo)
         self.running: dict[Future[Any], Job] = {}
-        self.elsewhere: list[Job] = []
-        self.last_poll = self.last_look = 0.0
+        self.locked_jobs: list[Job] = []
+        self.last_poll = self.last_worker_check = 0.0
         self.trouble: str | None = None
 
     def run(self) -> None:
         """Returns when every run has a row."""
         try:
-            while self.ready or self.running or self.elsewhere:
+            while self.ready or self.running or self.locked_jobs:
                 self._submit()
                 if self.running:
                     wait(self.running, POLL_EVERY, FIRST_COMPLETED)
-                elif self.elsewhere:
+                elif self.locked_jobs:
                     time.sleep(POLL_EVERY)
                 for future in [future for future in self.running if future.done()]:
                     self._on_result(future, self.running.pop(future))
@@ -139,7 +139,7 @@ class _Sweep:
             if self.view.has_rows(job.hashes):
                 continue
             if is_locked(self.locks, job.batch.id):
-                self.elsewhere.append(job)
+                self.locked_jobs.append(job)
                 continue
             self.running[self.executor.submit(run_job, job)] = job
             if job.crashes:
@@ -156,7 +156,7 @@ class _Sweep:
             self._on_crash(replace(job, crashes=job.crashes + 1))
             return
         if outcome == "locked":
-            self.elsewhere.append(job)
+            self.locked_jobs.append(job)
         else:
             self.view.refresh()
 
@@ -170,7 +170,7 @@ class _Sweep:
         elif not self.view.has_rows(job.hashes):
             lock = try_lock(self.locks, job.batch.id)
             if lock is None:
-                self.elsewhere.append(job)
+                self.locked_jobs.append(job)
                 return
             batch = job.batch
             config = dict(zip(batch.hashes, batch.configs, strict=True))[job.only or batch.hashes[0]]
@@ -185,12 +185,12 @@ class _Sweep:
             return
         self.view.refresh()
         self._report_trouble()
-        jobs, self.elsewhere = self.elsewhere, []
+        jobs, self.locked_jobs = self.locked_jobs, []
         for job in jobs:
             if self.view.has_rows(job.hashes):
                 continue
             if is_locked(self.locks, job.batch.id):
-                self.elsewhere.append(job)
+                self.locked_jobs.append(job)
             elif job.crashes:
                 self.ready.append(job)
             else:
@@ -199,11 +199,11 @@ class _Sweep:
 
     def _report_trouble(self) -> None:
         """Every five seconds, tells why nothing is computed, if the executor knows a reason."""
-        if hasattr(self.executor, "trouble") and time.monotonic() - self.last_look > LOOK_EVERY:
+        if hasattr(self.executor, "trouble") and time.monotonic() - self.last_worker_check > CHECK_EVERY:
             trouble = self.executor.trouble()  # pyright: ignore[reportAttributeAccessIssue]
             if trouble is not None and trouble != self.trouble:
-                self.view.tell(trouble)
-            self.trouble, self.last_look = trouble, time.monotonic()
+                self.view.print_line(trouble)
+            self.trouble, self.last_worker_check = trouble, time.monotonic()
 
 
 def _one_line(error: Exception) -> Exception:

@@ -104,15 +104,15 @@ class ActiveMembers:
     def _select(self) -> None:
         """Model, optimiser and patterns of the members that are active now."""
         state, active = self.state, self.members.active
-        self.places = active.nonzero()[:, 0]  # among all members; on the CPU
-        self.index = self.places.to(self.device)
-        everyone = len(self.index) == len(active)
+        self.cpu_index = active.nonzero()[:, 0]  # among all members
+        self.index = self.cpu_index.to(self.device)
+        all_active = len(self.index) == len(active)
         inputs, targets = self.batch
-        self.inputs = inputs[self.index] if self.own_inputs and not everyone else inputs
-        self.targets = targets[self.index] if targets.ndim == 2 and not everyone else targets
-        self.model: Any = state.model if everyone else state.model.select(self.index)  # pyright: ignore
-        whole = state.optimizer
-        self.optimizer = whole if everyone or whole is None else _part(whole, state.model, self)
+        self.inputs = inputs[self.index] if self.own_inputs and not all_active else inputs
+        self.targets = targets[self.index] if targets.ndim == 2 and not all_active else targets
+        self.model: Any = state.model if all_active else state.model.select(self.index)  # pyright: ignore
+        optimizer = state.optimizer
+        self.optimizer = optimizer if all_active or optimizer is None else _part(optimizer, state.model, self)
 
     def add_steps(self) -> None:
         """Add steps and time since the last check to those of the active members."""
@@ -167,7 +167,7 @@ class ActiveMembers:
         """
         finite = status.loss.isfinite()
         verdicts: dict[int, Verdict] = {}
-        for k, member in enumerate(self.places.tolist()):
+        for k, member in enumerate(self.cpu_index.tolist()):
             if not finite[k]:
                 verdicts[k] = Verdict.DIVERGED
             elif status.n_unsatisfied[k] == 0:
@@ -187,7 +187,7 @@ class ActiveMembers:
             return
         self.write_back()
         for place, verdict in verdicts.items():
-            self.members.finish(int(self.places[place]), verdict)
+            self.members.finish(int(self.cpu_index[place]), verdict)
         self._select()
 
     def write_back(self) -> None:
