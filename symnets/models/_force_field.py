@@ -161,7 +161,6 @@ class Compiled(ForceField):
 
     def forward(self, graph: AtomGraph) -> EnergyForces:
         """Energy, forces and stress of every structure of the batch."""
-        self._check_dtype(graph)
         if self.use_native and (found := self._native.energies(self, graph)) is not None:
             return EnergyForces(*found)
         return super().forward(graph)

@@ -1,24 +1,29 @@
 """The native program of a compiled force field, made at its first use and called on graphs."""
 
 import copy
-import operator
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.modules.module as registry
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph, has_stress
-from symnets.device import on_device
-from symnets.native import AtomEnergies, CannotLower, EdgeFilter, NativeProgram, energy_program
-from symnets.nn import HOOKS, modification
+from symnets.models._model_contents import ModelContents
+from symnets.native import (
+    AtomEnergies,
+    BoundProgram,
+    CannotLower,
+    NativeProgram,
+    energy_program,
+    program_input,
+)
+from symnets.nn import modification
 from symnets.ops import is_traced
 
 SWITCH = "SYMNETS_NATIVE"
 """Environment variable; with the value 0 compiled force fields are computed through torch."""
-_VERSION = operator.attrgetter("_version")
 _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
@@ -37,7 +42,7 @@ class NativeModel:
         self.why_not: str | None = None
         self._program: NativeProgram | None = None
         self._idle: list[NativeProgram] = []
-        self._contents: _Contents | None = None
+        self._contents: ModelContents | None = None
         self._tried = False
 
     def __deepcopy__(self, memo: object) -> "NativeModel":
@@ -55,7 +60,7 @@ class NativeModel:
         """
         if self._contents is None or not self._contents.same():
             first = self._contents is None
-            self._contents, self._program, self._idle, self._tried = _Contents(model), None, [], False
+            self._contents, self._program, self._idle, self._tried = ModelContents(model), None, [], False
             if not (first or changed):
                 self.why_not = "its weights or modules have changed since the last call"
                 return None
@@ -74,9 +79,10 @@ class NativeModel:
 
         Threads that call this at once have a program each, with memory of its own.
         """
-        if not _is_plain(graph) or (program := self.program(model)) is None:
+        fields = graph.to_dict()
+        if not _is_plain(fields) or (program := self.program(model)) is None:
             return None
-        if str(graph.pos.dtype).removeprefix("torch.") != program.dtype:
+        if _DTYPES.get(fields["pos"].dtype) != program.dtype:
             return None
         species: Any = model.species
         idle = self._idle
@@ -85,17 +91,10 @@ class NativeModel:
         except IndexError:  # another thread is in a call
             own = copy.copy(program)
         try:
-            with torch.inference_mode(False), on_device("cpu"):
-                return _energies(own, graph, species)
+            with torch.inference_mode(False):
+                return _energies(own, species, fields)
         finally:
             idle.append(own)
-
-
-def _indices(numbers: np.ndarray, species: tuple[int, ...]) -> np.ndarray:
-    """Index of each atomic number among those of a model, which increase; -1 for others."""
-    known = np.asarray(species)
-    indices = np.searchsorted(known, numbers).astype(np.int64)
-    return np.where(known.take(indices, mode="clip") == numbers, indices, -1)
 
 
 def _program(model: Any) -> NativeProgram:
@@ -124,56 +123,54 @@ def _program(model: Any) -> NativeProgram:
     return NativeProgram(energy_program(model.energy_model), _DTYPES[dtype])
 
 
-def _is_plain(graph: AtomGraph) -> bool:
-    """Whether machine code can read a graph: tensors on the CPU, whole, and outside of transforms."""
-    n_atoms, n_edges = len(graph.pos), graph.edge_index.shape[-1]
-    fields = {
+def _is_plain(fields: Mapping[str, Any]) -> bool:
+    """Whether machine code can read the fields of a graph: whole, on the CPU, and outside of transforms."""
+    pos, cell, edge_index = (fields.get(name) for name in ("pos", "cell", "edge_index"))
+    if not isinstance(pos, Tensor) or not isinstance(cell, Tensor) or not isinstance(edge_index, Tensor):
+        return False
+    n_atoms, n_graphs, n_edges = len(pos), len(cell), edge_index.shape[-1]
+    shapes = {
         "pos": (n_atoms, 3),
         "z": (n_atoms,),
-        "cell": (len(graph.cell), 3, 3),
-        "pbc": (len(graph.cell), 3),
+        "cell": (n_graphs, 3, 3),
+        "pbc": (n_graphs, 3),
         "edge_index": (2, n_edges),
         "edge_shift": (n_edges, 3),
+        "batch": (n_atoms,),
     }
-    return (
-        n_atoms > 0
-        and all(type(graph[name]) is Tensor and graph[name].shape == shape for name, shape in fields.items())
-        and all(graph[name].device.type == "cpu" for name in fields)
-        and graph.edge_index.dtype == torch.int64
-        and not is_traced()
-        and not torch.is_autocast_enabled("cpu")
-    )
+    for name, shape in shapes.items():
+        field = fields.get(name)
+        if field is None and name == "batch":  # of a single structure
+            continue
+        if type(field) is not Tensor or not field.is_cpu or field.is_neg() or field.shape != shape:
+            return False
+    is_usual = n_atoms > 0 and fields["z"].dtype == edge_index.dtype == torch.int64
+    return is_usual and not is_traced() and not torch.is_autocast_enabled("cpu")
 
 
 def _energies(
-    program: NativeProgram, graph: AtomGraph, species: tuple[int, ...]
+    program: NativeProgram, species: tuple[int, ...], fields: Mapping[str, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor] | None:
     """Energies, forces, stress and energies of atoms; None if the graph is not one that the program takes."""
-    pos, cell, edge_index = (field.detach().numpy() for field in (graph.pos, graph.cell, graph.edge_index))
-    owner, n_graphs = graph.owner.numpy(), len(cell)
-    of_atoms = _indices(graph.z.numpy(), species)
-    if of_atoms.min() < 0 or not _within(owner, n_graphs) or not _within(edge_index, len(pos)):
+    z, pos, cell = fields["z"], fields["pos"], fields["cell"]
+    batch = fields.get("batch")
+    owner = np.zeros(len(z), dtype=np.int64) if batch is None else batch.numpy()
+    graph = program_input(species, z, pos, cell, owner, fields["edge_index"], fields["edge_shift"])
+    if graph is None:
         return None
-    shift = graph.edge_shift.detach().numpy()
-    if (np.diff(edge_index[1]) < 0).any():
-        order = np.argsort(edge_index[1], kind="stable")
-        edge_index, shift = edge_index[:, order], shift[order]
-    edges = EdgeFilter(edge_index, shift, owner, n_graphs, None)
-    edges.positions[...], edges.cells[...] = pos, cell
-    n_edges = edges()
     try:
-        result = program(of_atoms, edges.sender[:n_edges], edges.receiver[:n_edges], edges.vectors[:n_edges])
+        result = BoundProgram(program, *graph)(len(graph.sender))
     except ValueError:  # two atoms at the same place, or a vector that is not finite or too long
         return None
-    stress = _stress(result, graph, owner)
-    energy = np.bincount(owner, result.energy, n_graphs)
-    forces = torch.from_numpy(result.forces).to(graph.pos.dtype)
+    stress = _stress(result, cell, fields["pbc"], owner)
+    energy = np.bincount(owner, result.energy, len(cell))
+    forces = torch.from_numpy(result.forces).to(pos.dtype)
     return torch.from_numpy(energy), forces, stress, torch.from_numpy(result.energy)
 
 
-def _stress(result: AtomEnergies, graph: AtomGraph, owner: np.ndarray) -> Tensor | None:
+def _stress(result: AtomEnergies, cells: Tensor, periodic: Tensor, owner: np.ndarray) -> Tensor | None:
     """(1/V) dE/dstrain, symmetric, NaN for graphs that have none; None if no graph has one."""
-    pbc, cell = graph.pbc.numpy(), graph.cell.detach().numpy()
+    pbc, cell = periodic.numpy(), cells.detach().numpy()
     if not pbc.any() or not (defined := has_stress(cell, pbc)).any():
         return None
     virials = np.zeros((len(cell), 9))
@@ -182,46 +179,4 @@ def _stress(result: AtomEnergies, graph: AtomGraph, owner: np.ndarray) -> Tensor
     virials = virials.reshape(-1, 3, 3)
     volume = np.where(defined, np.abs(np.linalg.det(cell.astype(np.float64))), np.nan)
     stress = (virials + virials.transpose(0, 2, 1)) / (2 * volume[:, None, None])
-    return torch.from_numpy(stress).to(graph.cell.dtype)
-
-
-def _within(indices: np.ndarray, n: int) -> bool:
-    """Whether all indices are from 0 to n - 1."""
-    return not indices.size or bool(indices.min() >= 0 and indices.max() < n)
-
-
-class _Contents:
-    """Modules, weights and hooks of a model, to see in microseconds whether they are still the same."""
-
-    def __init__(self, model: nn.Module) -> None:
-        modules = list(model.modules())
-        self._attributes = [vars(module) for module in modules]
-        self._hooks = [attributes[kind] for attributes in self._attributes for kind in HOOKS]
-        self._hooks += [getattr(registry, f"_global{kind}") for kind in HOOKS]
-        self._parts = [
-            attributes[kind]
-            for attributes in self._attributes
-            for kind in ("_modules", "_parameters", "_buffers")
-            if attributes[kind]
-        ]
-        self._values = [value for part in self._parts for value in part.values()]
-        self._tensors = [v for v in self._values if isinstance(v, Tensor) and not v.is_inference()]
-        self._states, self._was_plain = self._now(), self._is_plain()
-
-    def same(self) -> bool:
-        """Whether the model has the same modules and unchanged weights, and no hooks or replaced methods."""
-        values = [value for part in self._parts for value in part.values()]
-        return (
-            self._was_plain
-            and self._is_plain()
-            and len(values) == len(self._values)
-            and all(map(operator.is_, values, self._values))
-            and self._now() == self._states
-        )
-
-    def _is_plain(self) -> bool:
-        return not any(self._hooks) and not [True for part in self._attributes if "forward" in part]
-
-    def _now(self) -> list[int]:
-        """Place in memory and number of changes of each tensor."""
-        return [*map(Tensor.data_ptr, self._tensors), *map(_VERSION, self._tensors)]
+    return torch.from_numpy(stress).to(cells.dtype)

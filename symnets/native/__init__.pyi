@@ -4,6 +4,7 @@ from ._driver_code import N_SLOTS as N_SLOTS
 from ._driver_code import Constants as Constants
 from ._driver_code import Slot as Slot
 from ._driver_code import external as external
+from ._driver_code import program_key as program_key
 from ._driver_code import program_module as program_module
 from ._elementwise import AddTo as AddTo
 from ._energy import ScaleAndShift as ScaleAndShift
@@ -12,6 +13,8 @@ from ._gate import GateBlock as GateBlock
 from ._gate import GateRows as GateRows
 from ._geometry import Geometry as Geometry
 from ._geometry import KindOfPair as KindOfPair
+from ._graph_code import ProgramInput as ProgramInput
+from ._graph_code import program_input as program_input
 from ._layout import ALIGNMENT as ALIGNMENT
 from ._layout import ROWS as ROWS
 from ._layout import Layout as Layout

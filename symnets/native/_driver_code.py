@@ -89,6 +89,23 @@ def program_module(program: Program, layout: Layout, constants: Constants, dtype
     return module
 
 
+def program_key(program: Program, layout: Layout, constants: Constants, dtype: str) -> Hashable:
+    """Value that is equal for programs with the same machine code: all that `program_module` reads."""
+    slots = external(program) | {program.sizes: Slot.LOCAL, program.error: Slot.ERROR}
+
+    def place(argument: Matrix | Constant) -> Hashable:
+        if isinstance(argument, Constant):
+            return constants.offsets[argument]
+        return slots[argument] if argument in slots else layout.places[argument], argument.columns
+
+    steps = tuple(
+        (type(step), step.key, step.kinds, step.over, tuple(map(place, step.arguments)))
+        for step in program.operations
+    )
+    starts = place(program.start), place(program.sender_start)
+    return dtype, program.n_species, program.cutoff, layout.atoms, layout.edges, starts, steps
+
+
 class _Driver:
     """Writer of the functions of a program's steps, and of `entry`."""
 

@@ -1,12 +1,12 @@
 """NativeProgram: a program as one machine-code function in this process."""
 
-import hashlib
 import weakref
+from collections.abc import Hashable
 from typing import NamedTuple
 
 import numpy as np
 
-from symnets.native._driver_code import N_SLOTS, Constants, Slot, external, program_module
+from symnets.native._driver_code import N_SLOTS, Constants, Slot, external, program_key, program_module
 from symnets.native._layout import ALIGNMENT, Layout
 from symnets.native._program import ERRORS, Program
 from symnets.ops import REALS, CompiledModule
@@ -15,9 +15,20 @@ from symnets.threads import call_in_threads, thread_counter
 SMALL = 1500
 """Number of edges below which one thread is faster."""
 
+_ARRAYS = [
+    Slot.WEIGHTS,
+    Slot.ARENA,
+    Slot.SPECIES,
+    Slot.SENDER,
+    Slot.RECEIVER,
+    Slot.VECTORS,
+    Slot.ENERGY,
+    Slot.FORCES,
+    Slot.VIRIALS,
+]
 
-_in_use: weakref.WeakValueDictionary[bytes, CompiledModule] = weakref.WeakValueDictionary()
-"""Machine code in use, by the hash of its text; programs that differ in weights alone share it."""
+_in_use: weakref.WeakValueDictionary[Hashable, CompiledModule] = weakref.WeakValueDictionary()
+"""Machine code in use, by the key of its programs; those that differ in weights alone share it."""
 
 
 class AtomEnergies(NamedTuple):
@@ -48,10 +59,10 @@ class NativeProgram:
         constants = Constants(program, dtype)
         self.constants = _aligned(len(constants.bytes))
         self.constants[:] = np.frombuffer(constants.bytes, dtype=np.uint8)
-        module = str(program_module(program, self.layout, constants, dtype))
-        key = hashlib.sha256(module.encode()).digest()
+        key = program_key(program, self.layout, constants, dtype)
         compiled = _in_use.get(key)
         if compiled is None:
+            module = program_module(program, self.layout, constants, dtype)
             compiled = _in_use[key] = CompiledModule(module, {"entry": "i"})
         self.compiled = compiled
         self._arena = _aligned(0)
@@ -130,26 +141,15 @@ class BoundProgram:
         n_own: int | None = None,
         exchange: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
-        self.program, self._size = program, (len(species), len(sender))
         n_atoms, own = len(species), len(species) if n_own is None else n_own
+        self.program = program
         self.result = AtomEnergies(np.empty(own), np.empty((n_atoms, 3)), np.empty((n_atoms, 3, 3)))
-        self._arena = program.arena(*self._size)
-        self._arrays = {
-            Slot.SPECIES: species,
-            Slot.SENDER: sender,
-            Slot.RECEIVER: receiver,
-            Slot.VECTORS: vectors,
-            Slot.ENERGY: self.result.energy,
-            Slot.FORCES: self.result.forces,
-            Slot.VIRIALS: self.result.virials,
-            Slot.WEIGHTS: program.constants,
-            Slot.ARENA: self._arena,
-        }
+        arena = program.arena(n_atoms, len(sender))
+        self._kept = (program.constants, arena, species, sender, receiver, vectors)
         self._slots = slots = np.zeros(N_SLOTS, dtype=np.int64)
-        slots[Slot.LOCAL], slots[Slot.TOTAL], slots[Slot.THREADS] = own, n_atoms, 1
+        slots[[Slot.LOCAL, Slot.TOTAL, Slot.THREADS]] = own, n_atoms, 1
         slots[[Slot.FORWARD, Slot.REVERSE, Slot.CONTEXT]] = exchange
-        for slot, array in self._arrays.items():
-            slots[slot] = array.ctypes.data
+        slots[_ARRAYS] = [array.ctypes.data for array in (*self._kept, *self.result)]
         self._address, self._entry = slots.ctypes.data, program.compiled.functions["entry"]
 
     def __call__(self, n_edges: int) -> AtomEnergies:

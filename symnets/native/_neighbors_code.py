@@ -1,6 +1,6 @@
 """Edges within the cutoff and their vectors, from candidates such as those of a list with a skin."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -173,21 +173,12 @@ def _write_filter(module: ir.Module) -> None:
     code.store(code.constant(float("inf")), shortest)
     with code.loop(I64(0), n) as candidate:
         ends = [code.load_int(table, candidate) for table in (sender, receiver)]
-        rows = [code.row_pointer(positions, end, 3) for end in ends]
         cell = code.row_pointer(cells, code.load_int(owner, ends[1]), 9)
-        images = [code.load(code.offset(code.row_pointer(shift, candidate, 3), k)) for k in range(3)]
         edge = b.load(count)
         for end, out in zip(ends, (out_sender, out_receiver), strict=True):
             code.store_int(end, out, edge)
-        square, vector = None, code.row_pointer(out_vectors, edge, 3)
-        for a in range(3):
-            offset = None
-            for k in range(3):
-                offset = code.fma(offset, images[k], code.load(code.offset(cell, 3 * k + a)))
-            there, here = (code.load(code.offset(row, a)) for row in rows)
-            component = b.fadd(b.fsub(there, here), offset)
-            code.store(component, code.offset(vector, a))
-            square = code.fma(square, component, component)
+        images, vector = code.row_pointer(shift, candidate, 3), code.row_pointer(out_vectors, edge, 3)
+        square = write_vector(code, positions, ends, cell, images, vector)
         keep = b.fcmp_unordered("<", square, code.load(limit))
         b.store(b.add(edge, b.zext(keep, I64)), count)
         best = code.load(shortest)
@@ -195,3 +186,29 @@ def _write_filter(module: ir.Module) -> None:
         code.store(b.select(shorter, square, best), shortest)
         b.store(b.select(shorter, candidate, b.load(position_of_shortest)), position_of_shortest)
     code.build.ret_void()
+
+
+def write_vector(
+    code: VectorCode, positions: Value, ends: Sequence[Value], cell: Value, images: Value, out: Value
+) -> Value:
+    """Write the vector of an edge from receiver to sender, and return its square.
+
+    Args:
+        code: function of float64.
+        positions: pointer to those of all atoms.
+        ends: indices of sender and receiver.
+        cell, images: pointers to the lattice vectors and to the shift of the edge in cell units.
+        out: pointer to the vector.
+    """
+    rows = [code.row_pointer(positions, end, 3) for end in ends]
+    shift = [code.load(code.offset(images, k)) for k in range(3)]
+    square = None
+    for a in range(3):
+        offset = None
+        for k in range(3):
+            offset = code.fma(offset, shift[k], code.load(code.offset(cell, 3 * k + a)))
+        there, here = (code.load(code.offset(row, a)) for row in rows)
+        component = code.build.fadd(code.build.fsub(there, here), offset)
+        code.store(component, code.offset(out, a))
+        square = code.fma(square, component, component)
+    return square

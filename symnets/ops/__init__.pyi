@@ -3,6 +3,9 @@ from ._attention_product import AttentionLogits as AttentionLogits
 from ._attention_product import AttentionProduct as AttentionProduct
 from ._attention_product import AttentionSum as AttentionSum
 from ._channel_product import ChannelProduct as ChannelProduct
+from ._compiled_module import CompiledModule as CompiledModule
+from ._compiled_module import optimized as optimized
+from ._compiled_module import target_machine as target_machine
 from ._contraction_plan import ContractionPlan as ContractionPlan
 from ._contraction_plan import symmetric_basis as symmetric_basis
 from ._couplings import release_sign as release_sign
@@ -34,11 +37,8 @@ from ._vector_code import F64 as F64
 from ._vector_code import I32 as I32
 from ._vector_code import I64 as I64
 from ._vector_code import REALS as REALS
-from ._vector_code import CompiledModule as CompiledModule
 from ._vector_code import Value as Value
 from ._vector_code import VectorCode as VectorCode
-from ._vector_code import optimized as optimized
-from ._vector_code import target_machine as target_machine
 from ._weight_code import WeightSplines as WeightSplines
 
 __all__ = [

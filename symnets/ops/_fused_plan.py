@@ -27,12 +27,12 @@ from llvmlite import ir
 from torch import Tensor
 
 from symnets.ops._adjacency import Adjacency
+from symnets.ops._compiled_module import CompiledModule, LoopCall
 from symnets.ops._edge_code import EdgeSum, write_edge_sum
 from symnets.ops._node_code import NodeSum, write_node_sum
 from symnets.ops._paths import Plan, Term
 from symnets.ops._scaled_code import write_scaled_sum
 from symnets.ops._scaled_sum import ScaledSum
-from symnets.ops._vector_code import CompiledModule, LoopCall
 from symnets.ops._weight_code import WeightRows, Weights, WeightSplines
 from symnets.threads import run
 

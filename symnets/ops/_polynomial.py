@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from symnets.ops._compiled_module import CompiledModule, LoopCall
 from symnets.ops._polynomial_code import NeededPartials, PolynomialPlan, arguments, polynomial_loops, widths
-from symnets.ops._vector_code import CompiledModule, LoopCall
 from symnets.threads import run
 
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from symnets.ops._adjacency import Adjacency
+from symnets.ops._compiled_module import LoopCall
 from symnets.ops._fused import needed_grads
 from symnets.ops._fused_plan import CompiledPlan, WeightsType, empty_hugepages
 from symnets.ops._paths import Plan
 from symnets.ops._scaled_sum import A, G, ScaledSum, W, X, Y, factor_columns
 from symnets.ops._tabulated_product import SplineWeights
-from symnets.ops._vector_code import LoopCall
 from symnets.ops._weight_code import WeightRows, WeightSplines
 from symnets.threads import run
 

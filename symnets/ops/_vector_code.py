@@ -1,18 +1,15 @@
-"""Vectorised machine code, written and compiled with LLVM and called without Python's interpreter lock.
+"""Vectorised code, written for LLVM; `CompiledModule` compiles it.
 
 A value holds one number or several contiguous ones (lanes), at most as many as fill a register of 64 bytes.
 On processors with narrower registers LLVM uses several of them.
 """
 
-import ctypes
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
-import llvmlite.binding as llvm
-import numpy as np
 from llvmlite import ir
-from torch import Tensor
 
 I32, I64, F64 = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 REGISTER = 64
@@ -100,8 +97,7 @@ class VectorCode:
 
     def constant(self, value: float, lanes: int = 1) -> Value:
         """Value with a constant in every lane."""
-        one = ir.Constant(self.real, value)
-        return one if lanes == 1 else ir.Constant(ir.VectorType(self.real, lanes), [one] * lanes)
+        return _constant(self.real, float(value).hex(), lanes)
 
     def mul(self, a: Value, b: Value) -> Value:
         """Product a b."""
@@ -119,7 +115,7 @@ class VectorCode:
         value = self.load(pointer)
         if lanes == 1:
             return value
-        undefined = ir.Constant(ir.VectorType(self.real, lanes), ir.Undefined)
+        undefined = ir.Constant(_vector(self.real, lanes), ir.Undefined)
         first = self.build.insert_element(undefined, value, I32(0))
         return self.build.shuffle_vector(first, undefined, _mask([0] * lanes))
 
@@ -172,99 +168,30 @@ class VectorCode:
     def _cast(self, pointer: Value, lanes: int) -> Value:
         if lanes == 1:
             return pointer
-        return self.build.bitcast(pointer, ir.VectorType(self.real, lanes).as_pointer())
+        return self.build.bitcast(pointer, _pointer(self.real, lanes))
+
+
+# Types and constants are written out once each, which halves the time to write a module.
+
+
+@lru_cache
+def _vector(real: ir.Type, lanes: int) -> ir.VectorType:
+    return ir.VectorType(real, lanes)
+
+
+@lru_cache
+def _pointer(real: ir.Type, lanes: int) -> ir.PointerType:
+    return _vector(real, lanes).as_pointer()
+
+
+@lru_cache(maxsize=1024)
+def _constant(real: ir.Type, value: str, lanes: int) -> ir.Constant:
+    """Constant in every lane, from the hexadecimal text of a number, which differs for 0 and -0."""
+    one = ir.Constant(real, float.fromhex(value))
+    return one if lanes == 1 else ir.Constant(_vector(real, lanes), [one] * lanes)
 
 
 def _mask(lanes: Iterable[int]) -> Value:
     """Mask of LLVM's shufflevector, which selects lanes."""
     chosen = list(lanes)
-    return ir.Constant(ir.VectorType(I32, len(chosen)), chosen)
-
-
-ADDRESS, INTEGER = ctypes.c_void_p, ctypes.c_int64
-
-
-def target_machine(cpu: str | None = None) -> llvm.TargetMachine:
-    """LLVM's machine of a kind of processor.
-
-    Args:
-        cpu: for object files, LLVM's name of a processor, such as "x86-64-v3", or "native" for this one; by
-            default this one, for code in this process.
-    """
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = "-prefer-256-bit"  # use registers of full width, which LLVM avoids where they lower the clock
-    name = cpu
-    if name is None or name == "native":
-        name = llvm.get_host_cpu_name()
-        features = f"{llvm.get_host_cpu_features().flatten()},{features}"
-    reloc, codemodel = ("default", "jitdefault") if cpu is None else ("pic", "default")
-    return llvm.Target.from_default_triple().create_target_machine(
-        name, features, opt=2, reloc=reloc, codemodel=codemodel
-    )
-
-
-def optimized(module: ir.Module | str, target: llvm.TargetMachine) -> llvm.ModuleRef:
-    """A module after LLVM's passes that the loops need."""
-    compiled = llvm.parse_assembly(str(module))
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_sroa_pass()
-    passes.add_instruction_combine_pass()
-    passes.run(compiled, llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options()))
-    return compiled
-
-
-class CompiledModule:
-    """A compiled LLVM module, which lives as long as this object.
-
-    Args:
-        module: LLVM module to compile, or its text.
-        functions: argument types of each public function, in the letters of `VectorCode`.
-
-    Attributes:
-        functions: the compiled functions by name. They take addresses and integers, and check nothing.
-    """
-
-    def __init__(self, module: ir.Module | str, functions: Mapping[str, str]) -> None:
-        target = target_machine()
-        compiled = optimized(module, target)
-        self._engine = llvm.create_mcjit_compiler(compiled, target)
-        self._engine.finalize_object()
-        self.functions: dict[str, Callable[..., None]] = {}
-        for name, arguments in functions.items():
-            kinds = [INTEGER if letter == "n" else ADDRESS for letter in arguments]
-            kind = ctypes.CFUNCTYPE(None, *kinds)
-            self.functions[name] = kind(self._engine.get_function_address(name))
-
-
-class LoopCall:
-    """A compiled loop with its arrays, which are kept alive and contiguous until the call is done.
-
-    Args:
-        function: the loop.
-        arguments: tensors of one dtype, and int64 arrays; the first is a tensor.
-
-    Raises:
-        TypeError: tensors of several dtypes or not on the CPU, or arrays of another dtype than int64.
-    """
-
-    def __init__(self, function: Callable[..., None], *arguments: Tensor | np.ndarray) -> None:
-        self.function = function
-        dtype = arguments[0].dtype
-        for a in arguments:
-            if isinstance(a, Tensor):
-                fits = a.dtype == dtype and a.device.type == "cpu"
-            else:
-                fits = a.dtype == np.int64
-            if not fits:
-                raise TypeError(
-                    f"compiled loop of {dtype} and int64: got {a.dtype}, {getattr(a, 'device', 'cpu')}"
-                )
-        self.arrays = [
-            a.detach().contiguous() if isinstance(a, Tensor) else np.ascontiguousarray(a) for a in arguments
-        ]
-        self.addresses = [a.data_ptr() if isinstance(a, Tensor) else a.ctypes.data for a in self.arrays]
-
-    def __call__(self, low: int, high: int) -> None:
-        """Run the loop over the items low to high - 1."""
-        self.function(*self.addresses, low, high)
+    return ir.Constant(_vector(I32, len(chosen)), chosen)
