@@ -62,6 +62,9 @@ def inputs() -> dict[str, Tensor]:
     if arrays["pbc"].any():
         data[AtomicDataDict.CELL_KEY] = arrays["cell"].double()
         data[AtomicDataDict.EDGE_CELL_SHIFT_KEY] = arrays["edge_shift"].double()
+    elif compiled:  # A compiled model needs a cell; this one has no effect.
+        data[AtomicDataDict.CELL_KEY] = 100 * torch.eye(3).double()[None]
+        data[AtomicDataDict.EDGE_CELL_SHIFT_KEY] = torch.zeros_like(arrays["edge_shift"]).double()
     return data
 
 
