@@ -249,6 +249,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
             guide = (slope, f"slope {slope:.3f} ({source})") if k == 0 else None
             draw_seed_curve(axes, curve(table, query), color=COLORS[k], label=label, published=guide)
     nets.set(title=f"Nets on the stripe, d = {dim}", ylabel="test error")
+    nets.set_ylim(top=1.0)  # room for the legend
     classification.set(title="Kernel classification", ylabel="test error")
     regression.set(title="Kernel regression", ylabel="mean square error / variance")
     for axes in (nets, classification, regression):
