@@ -1,4 +1,4 @@
-"""The first operation of a program: edges of each receiver and sender, atoms of each species."""
+"""First operation of a program: edges of each receiver and of each sender, atoms of each species."""
 
 from collections.abc import Hashable
 from typing import TYPE_CHECKING

@@ -1,11 +1,10 @@
 """Sum over neighbours of a spline of the distance, such as the density of `TabulatedDensity`."""
 
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from llvmlite import ir
-
-from symnets.native._operation import CannotLower, Constant, Matrix, Operation
+from symnets.native._operation import CannotLower, Constant, Matrix
+from symnets.native._row_operation import RowOperation, RowReverse, allocate_once, edge_loop, store_or_add
 from symnets.ops import I64, Value, VectorCode
 
 if TYPE_CHECKING:
@@ -13,12 +12,12 @@ if TYPE_CHECKING:
     from symnets.ops import RadialTable
 
 
-class SumOfSplines(Operation):
+class SumOfSplines(RowOperation):
     """ρ_i = Σ_{e into i} w(r_e) for a cubic spline w, see `RadialTable`.
 
     Args:
         program: the program.
-        table: the spline, one function (for each kind).
+        table: the spline, one function, or one for each kind of edge.
         length: r of each edge, at most the cutoff.
         kind: which of the table's sets of functions each edge has; None for the first.
 
@@ -26,10 +25,8 @@ class SumOfSplines(Operation):
         out: ρ, (atoms, 1).
 
     Raises:
-        CannotLower: the table ends before the cutoff, or depends on kinds, and there are none.
+        CannotLower: the table ends before the cutoff, or it depends on kinds and the edges have none.
     """
-
-    over = "receivers"
 
     def __init__(self, program: "Program", table: "RadialTable", length: Matrix, kind: Matrix | None) -> None:
         assert table.n_functions == 1, table.n_functions
@@ -37,85 +34,55 @@ class SumOfSplines(Operation):
             raise CannotLower(f"a table that ends at {table.cutoff} Å, before the cutoff {program.cutoff} Å")
         if kind is None and table.n_kinds > 1:
             raise CannotLower("a density with tables for each pair of elements, and edges without kinds")
-        kind = None if table.n_kinds == 1 else kind
         self.rows, self.step = table.n_knots + 2, table.step
         self.table = Constant(table.table.detach().cpu().double().numpy())
-        self.length, self.kind = length, kind
-        self.out = program.matrix("density", "atoms", 1)
-        self.arguments = (self.out, length, self.table, program.start, *(() if kind is None else (kind,)))
-        self.writes = (self.out,)
+        self.length = length
+        self.kind = () if kind is None or table.n_kinds == 1 else (kind,)
+        out = program.matrix("density", "atoms", 1)
+        reads = (length, self.table, program.start, *self.kind)
+        super().__init__((out,), reads, over="receivers", settings=(self.rows, self.step))
 
-    @property
-    def key(self) -> Hashable:
-        return self.rows, self.step, self.kind is None
-
-    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        code = VectorCode(module, name, dtype, self.kinds, public=False)
-        out, length, table, start, *kind, low, high = code.arguments
-        total = code.allocate(1)
-        with code.loop(low, high) as atom:
-            code.store(code.constant(0.0), total)
-            bounds = [code.load_int(start, code.add_int(atom, k)) for k in (0, 1)]
-            with code.loop(*bounds) as edge:
-                u, numbers = _interval(code, self, length, table, kind, edge)
-                v = code.build.fsub(code.constant(1.0), u)
-                uv, two = code.mul(u, v), code.constant(2.0)
-                factors = (
-                    code.mul(code.mul(v, v), code.fma(code.constant(1.0), two, u)),
-                    code.mul(uv, v),
-                    code.mul(code.mul(u, u), code.fma(code.constant(1.0), two, v)),
-                    code.build.fneg(code.mul(uv, u)),
-                )
-                code.add_to(total, _dot(code, factors, numbers), 1)
-            code.store(code.load(total), code.offset(out, atom))
-        code.build.ret_void()
-        return code.function
+    def write_row(self, code: VectorCode, index: Value, pointers: Sequence[Value]) -> None:
+        out, length, table, start, *kind = pointers
+        total = allocate_once(code, 1)
+        code.store(code.constant(0.0), total)
+        with edge_loop(code, start, index) as edge:
+            u, numbers = _interval(code, self, length, table, kind, edge)
+            v = code.build.fsub(code.constant(1.0), u)
+            uv, two = code.mul(u, v), code.constant(2.0)
+            factors = (
+                code.mul(code.mul(v, v), code.fma(code.constant(1.0), two, u)),
+                code.mul(uv, v),
+                code.mul(code.mul(u, u), code.fma(code.constant(1.0), two, v)),
+                code.build.fneg(code.mul(uv, u)),
+            )
+            code.add_to(total, _dot(code, factors, numbers), 1)
+        code.store(code.load(total), code.offset(out, index))
 
     def reverse(self, program: "Program") -> None:
-        cotangent = program.cotangent(self.out)
-        assert cotangent is not None
-        target, add = program.add_cotangent(self.length)
-        program.add(_SumReverse(program, self, target, cotangent, add=add))
+        reads = (self.table, program.receiver, *self.kind)
+        program.add(_SumReverse(program, self, self.length, self.length, *reads))
 
 
-class _SumReverse(Operation):
+class _SumReverse(RowReverse[SumOfSplines]):
     """dE/dr_e = g_i w'(r_e), for the cotangent g_i of the receiver i of edge e."""
 
-    over = "edges"
-
-    def __init__(
-        self, program: "Program", forward: SumOfSplines, target: Matrix, cotangent: Matrix, *, add: bool
-    ) -> None:
-        self.forward, self.add = forward, add
-        kind = () if forward.kind is None else (forward.kind,)
-        self.arguments = (target, cotangent, forward.length, forward.table, program.receiver, *kind)
-        self.writes = (target,)
-
-    @property
-    def key(self) -> Hashable:
-        return self.forward.key, self.add
-
-    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        code = VectorCode(module, name, dtype, self.kinds, public=False)
-        target, cotangent, length, table, receiver, *kind, low, high = code.arguments
+    def write_row(self, code: VectorCode, index: Value, pointers: Sequence[Value]) -> None:
+        target, cotangent, length, table, receiver, *kind = pointers
         b, inverse = code.build, code.constant(1 / self.forward.step)
         one, two, three, six = (code.constant(n) for n in (1.0, 2.0, 3.0, 6.0))
-        with code.loop(low, high) as edge:
-            u, numbers = _interval(code, self.forward, length, table, kind, edge)
-            v = b.fsub(one, u)
-            slope = code.mul(six, code.mul(u, v))
-            factors = (
-                b.fneg(slope),
-                code.mul(v, b.fsub(one, code.mul(three, u))),
-                slope,
-                code.mul(u, b.fsub(code.mul(three, u), two)),
-            )
-            g = code.load(code.offset(cotangent, code.load_int(receiver, edge)))
-            value = code.mul(code.mul(g, inverse), _dot(code, factors, numbers))
-            place = code.offset(target, edge)
-            code.add_to(place, value, 1) if self.add else code.store(value, place)
-        b.ret_void()
-        return code.function
+        u, numbers = _interval(code, self.forward, length, table, kind, index)
+        v = b.fsub(one, u)
+        slope = code.mul(six, code.mul(u, v))
+        factors = (
+            b.fneg(slope),
+            code.mul(v, b.fsub(one, code.mul(three, u))),
+            slope,
+            code.mul(u, b.fsub(code.mul(three, u), two)),
+        )
+        g = code.load(code.offset(cotangent, code.load_int(receiver, index)))
+        value = code.mul(code.mul(g, inverse), _dot(code, factors, numbers))
+        store_or_add(code, value, code.offset(target, index), add=self.add)
 
 
 def _interval(
@@ -132,7 +99,8 @@ def _interval(
     return u, [code.load(code.offset(row, k)) for k in range(4)]
 
 
-def _dot(code: VectorCode, factors: Any, numbers: list[Value]) -> Value:
+def _dot(code: VectorCode, factors: Iterable[Value], numbers: Iterable[Value]) -> Value:
+    """Sum of products."""
     total: Value = None
     for factor, number in zip(factors, numbers, strict=True):
         total = code.fma(total, factor, number)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Exchange(Operation):
-    """Calls a function of the caller, if there is one, with the rows of own atoms and ghosts of a matrix.
+    """Call of a function of the caller, if it has one, with the rows of own atoms and ghosts of a matrix.
 
     Ghosts are copies of atoms that belong to other processes, or periodic images. Forward: the caller's
     function copies the rows of own atoms to those of their ghosts, in other processes too. Reverse: it adds
@@ -37,6 +37,4 @@ class Exchange(Operation):
         raise NotImplementedError("the driver writes the call")
 
     def reverse(self, program: "Program") -> None:
-        cotangent = program.cotangent(self.matrix)
-        assert cotangent is not None
-        program.add(Exchange(cotangent, "reverse"))
+        program.add(Exchange(program.require_cotangent(self.matrix), "reverse"))

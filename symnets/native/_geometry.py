@@ -1,13 +1,15 @@
 """Geometry of edges: lengths, spherical harmonics of the directions, and kinds of pairs of elements."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from llvmlite import ir
 
 from symnets.native._harmonics_code import gradient, harmonics
+from symnets.native._math_code import square_root
 from symnets.native._operation import Constant, Matrix, Operation
+from symnets.native._row_operation import RowOperation, store_or_add
 from symnets.ops import I64, Value, VectorCode
 
 if TYPE_CHECKING:
@@ -183,18 +185,13 @@ class _EdgeBlocks:
             row = code.row_pointer(table, b.add(first, lane), len(values))
             for k in range(len(values)):
                 source = code.offset(self.memory, b.add(lane, I64(k * code.width)))
-                value, place = convert(code.load(source)), code.offset(row, k)
-                code.add_to(place, value, 1) if add else code.store(value, place)
+                store_or_add(code, convert(code.load(source)), code.offset(row, k), add=add)
 
 
 def _length_and_direction(code: VectorCode, vector: list[Value]) -> tuple[Value, list[Value]]:
+    """Length r of vectors (x, y, z), and their components divided by it."""
     x, y, z = vector
-    squared = code.fma(code.fma(code.mul(x, x), y, y), z, z)
-    kind = ir.VectorType(code.real, code.width)
-    name = f"llvm.sqrt.v{code.width}f{8 * code.size}"
-    module = code.function.module
-    sqrt = module.globals.get(name) or ir.Function(module, ir.FunctionType(kind, [kind]), name)
-    r = code.build.call(sqrt, [squared])
+    r = square_root(code.build, code.fma(code.fma(code.mul(x, x), y, y), z, z))
     return r, [code.build.fdiv(component, r) for component in vector]
 
 
@@ -206,7 +203,7 @@ def _set_error(code: VectorCode, error: Value, condition: Value, number: int) ->
         b.store_atomic(I64(number), error, "monotonic", 8)  # by any thread
 
 
-class KindOfPair(Operation):
+class KindOfPair(RowOperation):
     """Number of the pair of elements of every edge, such as the kind of a set of radial functions.
 
     Args:
@@ -217,31 +214,15 @@ class KindOfPair(Operation):
         out: the number, (edges, 1), int64.
     """
 
-    over = "edges"
-
     def __init__(self, program: "Program", table: np.ndarray) -> None:
         assert table.shape == (program.n_species, program.n_species), table.shape
         self.n_species = program.n_species
-        self.out = program.matrix("kind", "edges", 1, "i", differentiable=False)
-        self.arguments = (
-            self.out,
-            Constant(table, "i"),
-            program.species,
-            program.sender,
-            program.receiver,
-        )
-        self.writes = (self.out,)
+        out = program.matrix("kind", "edges", 1, "i", differentiable=False)
+        reads = (Constant(table, "i"), program.species, program.sender, program.receiver)
+        super().__init__((out,), reads, settings=self.n_species)
 
-    @property
-    def key(self) -> Hashable:
-        return self.n_species
-
-    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        code = VectorCode(module, name, dtype, self.kinds, public=False)
-        out, table, species, sender, receiver, low, high = code.arguments
-        with code.loop(low, high) as edge:
-            a, b = (code.load_int(species, code.load_int(end, edge)) for end in (receiver, sender))
-            row = code.row_pointer(table, a, self.n_species)
-            code.store_int(code.load_int(row, b), out, edge)
-        code.build.ret_void()
-        return code.function
+    def write_row(self, code: VectorCode, index: Value, pointers: Sequence[Value]) -> None:
+        out, table, species, sender, receiver = pointers
+        a, b = (code.load_int(species, code.load_int(end, index)) for end in (receiver, sender))
+        row = code.row_pointer(table, a, self.n_species)
+        code.store_int(code.load_int(row, b), out, index)

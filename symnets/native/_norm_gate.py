@@ -1,14 +1,13 @@
 """NormGateRows: features times activations of their own norms, and activations of scalars."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from llvmlite import ir
 
 from symnets.native._math_code import Function, silu, square_root
-from symnets.native._operation import Constant, Matrix, Operation
-from symnets.native._pointwise import over_rows, store_or_add
+from symnets.native._operation import Constant, Matrix
+from symnets.native._row_operation import Lanes, Row, RowOperation, RowReverse
 from symnets.ops import Value, VectorCode
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class NormGateBlock(NamedTuple):
-    """Columns of one irrep."""
+    """Columns of one irrep of the features of `NormGateRows`."""
 
     components: int
     channels: int
@@ -24,7 +23,7 @@ class NormGateBlock(NamedTuple):
     """Whether the entries themselves are activated, not their norm."""
 
 
-class NormGateRows(Operation):
+class NormGateRows(RowOperation):
     """Activated scalars, and other features times the activations of their norms:
 
         y_c = η(x_c + b_c),     y_mc = η(r_c + b_c) x_mc,     r_c = (Σ_m x_mc² / n + ε²)^(1/2),
@@ -42,42 +41,21 @@ class NormGateRows(Operation):
     def __init__(
         self, program: "Program", x: Matrix, blocks: Sequence[NormGateBlock], biases: np.ndarray, eps: float
     ) -> None:
-        self.x, self.blocks, self.eps, self.over = x, tuple(blocks), eps, over_rows(x)
-        self.biases = Constant(biases)
-        self.out = program.matrix("gated", x.rows, x.columns, differentiable=x.differentiable)
-        self.arguments, self.writes = (self.out, x, self.biases), (self.out,)
+        self.x, self.parts, self.eps, self.biases = x, _parts(blocks), eps, Constant(biases)
+        out = program.matrix("gated", x.rows, x.columns, differentiable=x.differentiable)
+        super().__init__((out,), (x, self.biases), settings=(tuple(blocks), eps))
 
-    @property
-    def key(self) -> Hashable:
-        return self.x.columns, self.blocks, self.eps
+    def write_channels(self, row: Row) -> None:
+        row.for_blocks(self.parts, self._write_block)
 
-    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        code = VectorCode(module, name, dtype, self.kinds, public=False)
-        outs, rows, biases, low, high = code.arguments
-        with code.loop(low, high) as row:
-            out, x = (code.row_pointer(table, row, self.x.columns) for table in (outs, rows))
-            for part in _parts(self.blocks):
-
-                def body(first: Value, lanes: int, part: _Part = part) -> None:
-                    columns = [code.add_int(first, start) for start in part.starts]
-                    values = [code.load(code.offset(x, column), lanes) for column in columns]
-                    _, activated = self.activate(code, part, values, biases, first, lanes)
-                    for column, value in zip(columns, values, strict=True):
-                        result = activated.value if part.scalar else code.mul(activated.value, value)
-                        code.store(result, code.offset(out, column), lanes)
-
-                code.for_channels(part.channels, body)
-        code.build.ret_void()
-        return code.function
+    def _write_block(self, part: "_Part", code: VectorCode, lanes: Lanes) -> None:
+        values = [lanes.load(self.x, start) for start in part.starts]
+        _, activated = self.activate(code, lanes, part, values)
+        for start, value in zip(part.starts, values, strict=True):
+            lanes.store(activated.value if part.scalar else code.mul(activated.value, value), self.out, start)
 
     def activate(
-        self,
-        code: VectorCode,
-        part: "_Part",
-        values: Sequence[Value],
-        biases: Value,
-        first: Value,
-        lanes: int,
+        self, code: VectorCode, lanes: Lanes, part: "_Part", values: Sequence[Value]
     ) -> tuple[Value, Function]:
         """What is activated, without its bias, and η of it with its bias."""
         size = values[0]
@@ -85,67 +63,46 @@ class NormGateRows(Operation):
             total = None
             for value in values:
                 total = code.fma(total, value, value)
-            mean = code.fma(
-                code.constant(self.eps**2, lanes), total, code.constant(1 / len(part.starts), lanes)
-            )
+            mean = code.fma(lanes.constant(self.eps**2), total, lanes.constant(1 / len(part.starts)))
             size = square_root(code.build, mean)
-        bias = code.load(code.offset(biases, code.add_int(first, part.bias)), lanes)
+        bias = lanes.load(self.biases, part.bias)
         return size, silu(code.build, code.build.fadd(size, bias))
 
     def reverse(self, program: "Program") -> None:
-        source = program.cotangent(self.out)
-        assert source is not None
         if self.x.differentiable:
-            target, add = program.add_cotangent(self.x)
-            program.add(_NormGateReverse(self, target, source, add=add))
+            program.add(_NormGateReverse(program, self, self.x, self.x, self.biases))
 
 
-class _NormGateReverse(Operation):
+class _NormGateReverse(RowReverse[NormGateRows]):
     """dx_mc = η(r_c + b_c) dy_mc + η'(r_c + b_c) x_mc / (n r_c) Σ_k x_kc dy_kc, and η'(x_c + b_c) dy_c."""
 
-    def __init__(self, forward: NormGateRows, target: Matrix, source: Matrix, *, add: bool) -> None:
-        self.forward, self.over, self.add = forward, forward.over, add
-        self.arguments, self.writes = (target, source, forward.x, forward.biases), (target,)
+    def write_channels(self, row: Row) -> None:
+        row.for_blocks(self.forward.parts, self._write_block)
 
-    @property
-    def key(self) -> Hashable:
-        return self.forward.key, self.add
-
-    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        code = VectorCode(module, name, dtype, self.kinds, public=False)
-        *tables, biases, low, high = code.arguments
-        with code.loop(low, high) as row:
-            target, source, x = (code.row_pointer(table, row, self.forward.x.columns) for table in tables)
-            for part in _parts(self.forward.blocks):
-
-                def body(first: Value, lanes: int, part: _Part = part) -> None:
-                    columns = [code.add_int(first, start) for start in part.starts]
-                    values, slopes = (
-                        [code.load(code.offset(table, column), lanes) for column in columns]
-                        for table in (x, source)
-                    )
-                    size, activated = self.forward.activate(code, part, values, biases, first, lanes)
-                    if part.scalar:
-                        results = [code.mul(activated.derivative, slopes[0])]
-                    else:
-                        total = None
-                        for value, slope in zip(values, slopes, strict=True):
-                            total = code.fma(total, value, slope)
-                        inverse = code.build.fdiv(code.constant(1 / len(values), lanes), size)
-                        along = code.mul(code.mul(activated.derivative, inverse), total)
-                        results = [
-                            code.fma(code.mul(activated.value, slope), along, value)
-                            for value, slope in zip(values, slopes, strict=True)
-                        ]
-                    for column, result in zip(columns, results, strict=True):
-                        store_or_add(code, result, code.offset(target, column), lanes, add=self.add)
-
-                code.for_channels(part.channels, body)
-        code.build.ret_void()
-        return code.function
+    def _write_block(self, part: "_Part", code: VectorCode, lanes: Lanes) -> None:
+        values, slopes = (
+            [lanes.load(matrix, start) for start in part.starts] for matrix in (self.forward.x, self.dy)
+        )
+        size, activated = self.forward.activate(code, lanes, part, values)
+        if part.scalar:
+            results = [code.mul(activated.derivative, slopes[0])]
+        else:
+            total = None
+            for value, slope in zip(values, slopes, strict=True):
+                total = code.fma(total, value, slope)
+            inverse = code.build.fdiv(lanes.constant(1 / len(values)), size)
+            along = code.mul(code.mul(activated.derivative, inverse), total)
+            results = [
+                code.fma(code.mul(activated.value, slope), along, value)
+                for value, slope in zip(values, slopes, strict=True)
+            ]
+        for start, result in zip(part.starts, results, strict=True):
+            lanes.store(result, self.dx, start)
 
 
 class _Part(NamedTuple):
+    """Where a block of `NormGateRows` is in a row."""
+
     starts: range
     """First column of each component."""
     bias: int

@@ -15,9 +15,9 @@ Rows = Literal["atoms", "edges", "one"]
 """What a row of a matrix belongs to. "atoms": first the process's own atoms, then ghosts, which are copies of
 other processes' atoms or periodic images; "one": the matrix has a single row."""
 Kind = Literal["r", "d", "i"]
-"""Numbers of a matrix, in the letters of `VectorCode`: of the program's dtype, float64, int64."""
+"""Type of the numbers of a matrix, as in `VectorCode`: the dtype of the program, float64, or int64."""
 Over = Literal["local", "all", "edges", "receivers", "senders", "once", "halo"]
-"""Rows that an operation computes, which are shared out among threads.
+"""Rows that an operation computes. They are divided among the threads.
 
 local, receivers: own atoms; all, senders: own atoms and ghosts; receivers and senders are split into ranges
 with equal numbers of incoming, or outgoing, edges; once: one thread does the whole operation; halo: one
@@ -88,12 +88,12 @@ class Matrix:
         return self.program.take_columns(self, first, last - first)
 
     def squeeze(self, axis: int) -> "Matrix":
-        """The matrix itself: a program has no vectors."""
+        """The matrix itself, because programs have no one-dimensional arrays."""
         return self
 
 
 class CannotLower(ValueError):
-    """A layer, or an option of it, that has no native code."""
+    """Error for a layer, or an option of it, that has no native code. Callers then use torch."""
 
 
 @dataclass(eq=False)

@@ -1,19 +1,17 @@
-"""Operations entry by entry: activation functions, affine functions, and copies of columns."""
+"""Operations on each entry of a matrix: activation functions, affine functions, and choice of columns."""
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from llvmlite import ir
-
 from symnets.native._math_code import ACTIVATIONS
-from symnets.native._operation import Matrix, Operation, Over
-from symnets.ops import Value, VectorCode
+from symnets.native._operation import Matrix
+from symnets.native._row_operation import Lanes, Row, RowOperation, RowReverse
+from symnets.ops import VectorCode
 
 if TYPE_CHECKING:
     from symnets.native._program import Program
 
 
-class Activate(Operation):
+class Activate(RowOperation):
     """y = φ(x) for each entry, with an activation function φ.
 
     Args:
@@ -23,64 +21,28 @@ class Activate(Operation):
     """
 
     def __init__(self, program: "Program", x: Matrix, activation: str) -> None:
-        self.x, self.activation, self.over = x, activation, over_rows(x)
-        self.out = program.matrix(activation, x.rows, x.columns, differentiable=x.differentiable)
-        self.arguments, self.writes = (self.out, x), (self.out,)
+        self.x, self.activation = x, activation
+        out = program.matrix(activation, x.rows, x.columns, differentiable=x.differentiable)
+        super().__init__((out,), (x,), settings=activation)
 
-    @property
-    def key(self) -> Hashable:
-        return self.x.columns, self.activation
-
-    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        code = VectorCode(module, name, dtype, self.kinds, public=False)
-        *tables, low, high = code.arguments
-        with code.loop(low, high) as row:
-            out, x = (code.row_pointer(table, row, self.x.columns) for table in tables)
-
-            def body(first: Value, lanes: int) -> None:
-                of_x = ACTIVATIONS[self.activation](code.build, code.load(code.offset(x, first), lanes))
-                code.store(of_x.value, code.offset(out, first), lanes)
-
-            code.for_channels(self.x.columns, body)
-        code.build.ret_void()
-        return code.function
+    def formula(self, code: VectorCode, lanes: Lanes) -> None:
+        of_x = ACTIVATIONS[self.activation](code.build, lanes.load(self.x))
+        lanes.store(of_x.value, self.out)
 
     def reverse(self, program: "Program") -> None:
-        source = program.cotangent(self.out)
-        assert source is not None
         if self.x.differentiable:
-            target, add = program.add_cotangent(self.x)
-            program.add(_ActivateReverse(target, source, self.x, self.activation, add=add))
+            program.add(_ActivateReverse(program, self, self.x, self.x))
 
 
-class _ActivateReverse(Operation):
+class _ActivateReverse(RowReverse[Activate]):
     """dx = φ'(x) dy."""
 
-    def __init__(self, target: Matrix, source: Matrix, x: Matrix, activation: str, *, add: bool) -> None:
-        self.x, self.activation, self.add, self.over = x, activation, add, over_rows(x)
-        self.arguments, self.writes = (target, source, x), (target,)
-
-    @property
-    def key(self) -> Hashable:
-        return self.x.columns, self.activation, self.add
-
-    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        code = VectorCode(module, name, dtype, self.kinds, public=False)
-        *tables, low, high = code.arguments
-        with code.loop(low, high) as row:
-            target, source, x = (code.row_pointer(table, row, self.x.columns) for table in tables)
-
-            def body(first: Value, lanes: int) -> None:
-                of_x = ACTIVATIONS[self.activation](code.build, code.load(code.offset(x, first), lanes))
-                value = code.mul(of_x.derivative, code.load(code.offset(source, first), lanes))
-                store_or_add(code, value, code.offset(target, first), lanes, add=self.add)
-
-            code.for_channels(self.x.columns, body)
-        code.build.ret_void()
-        return code.function
+    def formula(self, code: VectorCode, lanes: Lanes) -> None:
+        of_x = ACTIVATIONS[self.forward.activation](code.build, lanes.load(self.forward.x))
+        lanes.store(code.mul(of_x.derivative, lanes.load(self.dy)), self.dx)
 
 
-class Affine(Operation):
+class Affine(RowOperation):
     """y = a x + b for each entry, with numbers a and b.
 
     Args:
@@ -91,43 +53,23 @@ class Affine(Operation):
     """
 
     def __init__(self, program: "Program", x: Matrix, factor: float, constant: float) -> None:
-        self.x, self.factor, self.constant, self.over = x, factor, constant, over_rows(x)
-        self.out = program.matrix("affine", x.rows, x.columns, x.kind, differentiable=x.differentiable)
-        self.arguments, self.writes = (self.out, x), (self.out,)
+        self.x, self.factor, self.constant = x, factor, constant
+        out = program.matrix("affine", x.rows, x.columns, x.kind, differentiable=x.differentiable)
+        super().__init__((out,), (x,), settings=(factor, constant))
 
-    @property
-    def key(self) -> Hashable:
-        return self.x.columns, self.factor, self.constant
-
-    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        code = VectorCode(module, name, real(dtype, self.x), self.kinds, public=False)
-        *tables, low, high = code.arguments
-        with code.loop(low, high) as row:
-            out, x = (code.row_pointer(table, row, self.x.columns) for table in tables)
-
-            def body(first: Value, lanes: int) -> None:
-                factor, constant = (code.constant(c, lanes) for c in (self.factor, self.constant))
-                value = code.fma(constant, factor, code.load(code.offset(x, first), lanes))
-                code.store(value, code.offset(out, first), lanes)
-
-            code.for_channels(self.x.columns, body)
-        code.build.ret_void()
-        return code.function
+    def formula(self, code: VectorCode, lanes: Lanes) -> None:
+        factor, constant = lanes.constant(self.factor), lanes.constant(self.constant)
+        lanes.store(code.fma(constant, factor, lanes.load(self.x)), self.out)
 
     def reverse(self, program: "Program") -> None:
-        source = program.cotangent(self.out)
-        assert source is not None
         if not self.x.differentiable:
             return
-        if self.factor == 1:
-            program.share_cotangent(self.x, source)
-            return
-        scaled = Affine(program, source, self.factor, 0.0)
-        program.add(scaled)
-        program.share_cotangent(self.x, scaled.out)
+        dy = program.require_cotangent(self.out)
+        dx = dy if self.factor == 1 else program.affine(dy, self.factor, 0.0)
+        program.share_cotangent(self.x, dx)
 
 
-class Columns(Operation):
+class Columns(RowOperation):
     """Columns first, ..., first + n - 1 of a matrix.
 
     Args:
@@ -138,88 +80,27 @@ class Columns(Operation):
     """
 
     def __init__(self, program: "Program", x: Matrix, first: int, n: int) -> None:
-        self.x, self.first, self.n, self.over = x, first, n, over_rows(x)
-        self.out = program.matrix("columns", x.rows, n, x.kind, differentiable=x.differentiable)
-        self.arguments, self.writes = (self.out, x), (self.out,)
+        self.x, self.first = x, first
+        out = program.matrix("columns", x.rows, n, x.kind, differentiable=x.differentiable)
+        super().__init__((out,), (x,), settings=first)
 
-    @property
-    def key(self) -> Hashable:
-        return self.x.columns, self.first, self.n
-
-    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        code = VectorCode(module, name, real(dtype, self.x), self.kinds, public=False)
-        outs, table, low, high = code.arguments
-        with code.loop(low, high) as row:
-            out = code.row_pointer(outs, row, self.n)
-            x = code.offset(code.row_pointer(table, row, self.x.columns), self.first)
-
-            def body(first: Value, lanes: int) -> None:
-                code.store(code.load(code.offset(x, first), lanes), code.offset(out, first), lanes)
-
-            code.for_channels(self.n, body)
-        code.build.ret_void()
-        return code.function
+    def formula(self, code: VectorCode, lanes: Lanes) -> None:
+        lanes.store(lanes.load(self.x, self.first), self.out)
 
     def reverse(self, program: "Program") -> None:
-        source = program.cotangent(self.out)
-        assert source is not None
         if self.x.differentiable:
-            target, add = program.add_cotangent(self.x)
-            program.add(_ColumnsReverse(target, source, self.first, add=add))
+            program.add(_ColumnsReverse(program, self, self.x))
 
 
-class _ColumnsReverse(Operation):
-    """The cotangent of some columns, written into a matrix with zeros in the others, or added."""
+class _ColumnsReverse(RowReverse[Columns]):
+    """dx has the columns of dy, and zeros in all other columns."""
 
-    def __init__(self, target: Matrix, source: Matrix, first: int, *, add: bool) -> None:
-        self.target, self.source, self.first, self.add = target, source, first, add
-        self.over = over_rows(target)
-        self.arguments, self.writes = (target, source), (target,)
+    def write_channels(self, row: Row) -> None:
+        first, n = self.forward.first, self.dy.columns
+        row.for_channels(n, lambda code, lanes: lanes.store(lanes.load(self.dy), self.dx, first))
+        if not self.adds:
+            self._write_zeros(row, 0, first)
+            self._write_zeros(row, first + n, self.dx.columns)
 
-    @property
-    def key(self) -> Hashable:
-        return self.target.columns, self.source.columns, self.first, self.add
-
-    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        code = VectorCode(module, name, real(dtype, self.target), self.kinds, public=False)
-        targets, sources, low, high = code.arguments
-        n, end = self.source.columns, self.first + self.source.columns
-        with code.loop(low, high) as row:
-            target = code.row_pointer(targets, row, self.target.columns)
-            source = code.row_pointer(sources, row, n)
-            inside = code.offset(target, self.first)
-
-            def body(first: Value, lanes: int) -> None:
-                value = code.load(code.offset(source, first), lanes)
-                store_or_add(code, value, code.offset(inside, first), lanes, add=self.add)
-
-            code.for_channels(n, body)
-            if not self.add:
-                for start, width in ((0, self.first), (end, self.target.columns - end)):
-                    outside = code.offset(target, start)
-                    code.for_channels(
-                        width,
-                        lambda first, lanes, outside=outside: code.store(
-                            code.constant(0.0, lanes), code.offset(outside, first), lanes
-                        ),
-                    )
-        code.build.ret_void()
-        return code.function
-
-
-def over_rows(matrix: Matrix) -> Over:
-    """Rows that an operation on each row of a matrix computes: own atoms, or edges."""
-    return "edges" if matrix.rows == "edges" else "local"
-
-
-def real(dtype: str, matrix: Matrix) -> str:
-    """Dtype of the numbers of a matrix in a program of a dtype."""
-    return "float64" if matrix.kind == "d" else dtype
-
-
-def store_or_add(code: VectorCode, value: Value, pointer: Value, lanes: int, *, add: bool) -> None:
-    """Store `lanes` numbers, or add them to what is there."""
-    if add:
-        code.add_to(pointer, value, lanes)
-    else:
-        code.store(value, pointer, lanes)
+    def _write_zeros(self, row: Row, start: int, end: int) -> None:
+        row.for_channels(end - start, lambda code, lanes: lanes.store(lanes.constant(0.0), self.dx, start))

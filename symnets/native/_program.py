@@ -1,4 +1,4 @@
-"""Program: a model of atomic energies as a list of row operations, followed by their reverse."""
+"""Program: a model of atomic energies as a list of operations on matrices, then of their derivatives."""
 
 from typing import Any
 
@@ -13,13 +13,15 @@ ERRORS = {
     1: "two atoms are at the same place (distance 0): remove one of them",
     2: "an edge vector is not finite, or is longer than the cutoff",
 }
-"""What the error codes of a program mean."""
+"""Message for each error code of a program."""
 
 
 class Program:
-    """Operations from edge vectors to energies of atoms, and back to derivatives by the edge vectors.
+    """List of operations that compute energies of atoms from edge vectors, and their derivatives.
 
-    Edges are sorted by receiver, and all receivers are own atoms.
+    The derivatives are computed in reverse order of the operations, from the energies to the edge vectors.
+    The derivative of the sum of all energies by the numbers of a matrix is called its cotangent. Edges are
+    sorted by receiver, and all receivers are own atoms.
 
     Args:
         n_species: number of species of the model.
@@ -40,22 +42,23 @@ class Program:
     def __init__(self, n_species: int, cutoff: float) -> None:
         self.n_species, self.cutoff = n_species, cutoff
         self.operations: list[Operation] = []
-        self.species = Matrix(self, "species", "atoms", 1, "i", differentiable=False)
-        self.sender = Matrix(self, "sender", "edges", 1, "i", differentiable=False)
-        self.receiver = Matrix(self, "receiver", "edges", 1, "i", differentiable=False)
-        self.vectors = Matrix(self, "vectors", "edges", 3, "d")
-        # Adjacency, computed by the first operation (`BuildAdjacency`).
-        self.start = Matrix(self, "start", "atoms", 1, "i", differentiable=False)
-        self.edge = Matrix(self, "edge", "edges", 1, "i", differentiable=False)
-        self.sender_order = Matrix(self, "sender_order", "edges", 1, "i", differentiable=False)
-        self.sender_start = Matrix(self, "sender_start", "atoms", 1, "i", differentiable=False)
-        self.species_order = Matrix(self, "species_order", "atoms", 1, "i", differentiable=False)
-        self.species_start = Matrix(self, "species_start", "one", n_species + 1, "i", differentiable=False)
-        self.sizes = Matrix(self, "sizes", "one", 3, "i", differentiable=False)
-        self.error = Matrix(self, "error", "one", 1, "i", differentiable=False)
         self.energy: Matrix | None = None
-        self.forces = Matrix(self, "forces", "atoms", 3, "d", differentiable=False)
-        self.virials = Matrix(self, "virials", "atoms", 9, "d", differentiable=False)
+        self.vectors = self.matrix("vectors", "edges", 3, "d")
+        self.forces = self.matrix("forces", "atoms", 3, "d", differentiable=False)
+        self.virials = self.matrix("virials", "atoms", 9, "d", differentiable=False)
+
+        def integers(name: str, rows: Rows, columns: int = 1) -> Matrix:
+            return self.matrix(name, rows, columns, "i", differentiable=False)
+
+        self.species = integers("species", "atoms")
+        self.sender, self.receiver = integers("sender", "edges"), integers("receiver", "edges")
+        self.sizes, self.error = integers("sizes", "one", 3), integers("error", "one")
+        # Adjacency, computed by the first operation (`BuildAdjacency`).
+        self.start, self.edge = integers("start", "atoms"), integers("edge", "edges")
+        self.sender_order = integers("sender_order", "edges")
+        self.sender_start = integers("sender_start", "atoms")
+        self.species_order = integers("species_order", "atoms")
+        self.species_start = integers("species_start", "one", n_species + 1)
         self._cotangents: dict[Matrix, Matrix] = {}
         self._shared: set[Matrix] = set()
         self._stored: set[Matrix] = set()
@@ -135,6 +138,12 @@ class Program:
     def cotangent(self, matrix: Matrix) -> Matrix | None:
         """Cotangent of a matrix, dE/d(matrix) for the sum E of all energies; None if E has no part in it."""
         return self._cotangents.get(matrix)
+
+    def require_cotangent(self, matrix: Matrix) -> Matrix:
+        """Cotangent of a matrix that has one, such as the result of an operation while it is reversed."""
+        cotangent = self.cotangent(matrix)
+        assert cotangent is not None, matrix.name
+        return cotangent
 
     def add_cotangent(self, matrix: Matrix) -> tuple[Matrix, bool]:
         """Matrix for the cotangent of `matrix`, and whether it holds contributions that must be added to."""

@@ -1,13 +1,14 @@
 """Repulsion of close nuclei, the screened Coulomb law of Ziegler, Biersack and Littmark."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 
 from symnets.native._math_code import exponential, square_root
-from symnets.native._operation import Constant, Matrix, Operation
+from symnets.native._operation import Constant
+from symnets.native._row_operation import RowOperation, RowReverse, allocate_once, edge_loop, store_or_add
 from symnets.ops import F64, I64, Value, VectorCode
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Screening(NamedTuple):
     """p, at least 1."""
 
 
-class Repulsion(Operation):
+class Repulsion(RowOperation):
     """Half of the energy of every edge's two nuclei, summed at the receiver, in float64.
 
     Args:
@@ -48,8 +49,6 @@ class Repulsion(Operation):
         out: energy of each atom in eV, (atoms, 1), float64.
     """
 
-    over = "receivers"
-
     def __init__(
         self,
         program: "Program",
@@ -61,58 +60,44 @@ class Repulsion(Operation):
         self.law, self.cutoff = law, program.cutoff
         table = np.stack([charges, inverse_lengths, radii], axis=1).astype(np.float64)
         assert table.shape == (program.n_species, 3), table.shape
-        self.out = program.matrix("repulsion", "atoms", 1, "d")
         # dE/dr / r of every edge, 0 beyond r_s.
         self.slope = program.matrix("slope", "edges", 1, "d", differentiable=False)
-        self.arguments = (
-            self.out,
-            self.slope,
-            program.vectors,
-            Constant(table, "d"),
-            program.species,
-            program.sender,
-            program.start,
+        super().__init__(
+            (program.matrix("repulsion", "atoms", 1, "d"), self.slope),
+            (program.vectors, Constant(table, "d"), program.species, program.sender, program.start),
+            over="receivers",
+            settings=(law, program.cutoff),
         )
-        self.writes = (self.out, self.slope)
 
-    @property
-    def key(self) -> Hashable:
-        return self.law, self.cutoff
-
-    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        code = VectorCode(module, name, "float64", self.kinds, public=False)
-        out, slope, vectors, table, species, sender, start, low, high = code.arguments
+    def write_row(self, code: VectorCode, index: Value, pointers: Sequence[Value]) -> None:
+        out, slope, vectors, table, species, sender, start = pointers
         b = code.build
-        total, factor = code.allocate(1), code.allocate(1)
+        total, factor = allocate_once(code, 1), allocate_once(code, 1)
 
         def of_atom(atom: Value) -> list[Value]:
             row = code.row_pointer(table, code.load_int(species, atom), 3)
             return [code.load(code.offset(row, k)) for k in range(3)]
 
-        with code.loop(low, high) as atom:
-            z, inverse_length, radius = of_atom(atom)
-            code.store(F64(0.0), total)
-            bounds = [code.load_int(start, code.add_int(atom, k)) for k in (0, 1)]
-            with code.loop(*bounds) as edge:
-                row = code.row_pointer(vectors, edge, 3)
-                squared: Value = None
-                for component in (code.load(code.offset(row, a)) for a in range(3)):
-                    squared = code.fma(squared, component, component)
-                other_z, other_inverse, other_radius = of_atom(code.load_int(sender, edge))
-                stop = b.fadd(radius, other_radius)
-                cutoff = F64(self.cutoff)
-                stop = b.select(b.fcmp_ordered("<", stop, cutoff), stop, cutoff)
-                code.store(F64(0.0), code.offset(slope, edge))
-                with b.if_then(b.fcmp_ordered("<", squared, code.mul(stop, stop))):
-                    r = square_root(b, squared)
-                    code.store(b.fadd(inverse_length, other_inverse), factor)
-                    amplitude = code.mul(F64(self.law.scale / 2), code.mul(z, other_z))
-                    half, derivative = self._of_pair(code, r, stop, factor, amplitude)
-                    code.add_to(total, half, 1)
-                    code.store(b.fdiv(derivative, r), code.offset(slope, edge))
-            code.store(code.load(total), code.offset(out, atom))
-        b.ret_void()
-        return code.function
+        z, inverse_length, radius = of_atom(index)
+        code.store(F64(0.0), total)
+        with edge_loop(code, start, index) as edge:
+            row = code.row_pointer(vectors, edge, 3)
+            squared: Value = None
+            for component in (code.load(code.offset(row, a)) for a in range(3)):
+                squared = code.fma(squared, component, component)
+            other_z, other_inverse, other_radius = of_atom(code.load_int(sender, edge))
+            stop = b.fadd(radius, other_radius)
+            cutoff = F64(self.cutoff)
+            stop = b.select(b.fcmp_ordered("<", stop, cutoff), stop, cutoff)
+            code.store(F64(0.0), code.offset(slope, edge))
+            with b.if_then(b.fcmp_ordered("<", squared, code.mul(stop, stop))):
+                r = square_root(b, squared)
+                code.store(b.fadd(inverse_length, other_inverse), factor)
+                amplitude = code.mul(F64(self.law.scale / 2), code.mul(z, other_z))
+                half, derivative = self._of_pair(code, r, stop, factor, amplitude)
+                code.add_to(total, half, 1)
+                code.store(b.fdiv(derivative, r), code.offset(slope, edge))
+        code.store(code.load(total), code.offset(out, index))
 
     def _of_pair(
         self, code: VectorCode, r: Value, stop: Value, factor: Value, amplitude: Value
@@ -142,44 +127,25 @@ class Repulsion(Operation):
         return value, b.fsub(code.mul(coulomb, change), b.fdiv(value, r))
 
     def reverse(self, program: "Program") -> None:
-        cotangent = program.cotangent(self.out)
-        assert cotangent is not None
-        target, add = program.add_cotangent(program.vectors)
-        program.add(_RepulsionReverse(program, target, cotangent, self.slope, add=add))
+        reads = (self.slope, program.vectors, program.receiver)
+        program.add(_RepulsionReverse(program, self, program.vectors, *reads))
 
 
-class _RepulsionReverse(Operation):
+class _RepulsionReverse(RowReverse[Repulsion]):
     """dE/dv_e = g_i (dE_e/dr / r) v_e, for the cotangent g_i of the receiver i of edge e."""
 
-    over = "edges"
-
-    def __init__(
-        self, program: "Program", target: Matrix, cotangent: Matrix, slope: Matrix, *, add: bool
-    ) -> None:
-        self.add = add
-        self.arguments = (target, cotangent, slope, program.vectors, program.receiver)
-        self.writes = (target,)
-
-    @property
-    def key(self) -> Hashable:
-        return self.add
-
-    def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        code = VectorCode(module, name, "float64", self.kinds, public=False)
-        target, cotangent, slope, vectors, receiver, low, high = code.arguments
+    def write_row(self, code: VectorCode, index: Value, pointers: Sequence[Value]) -> None:
+        target, cotangent, slope, vectors, receiver = pointers
         b = code.build
-        with code.loop(low, high) as edge:
-            steepness = code.load(code.offset(slope, edge))
-            written = b.fcmp_unordered("!=", steepness, F64(0.0)) if self.add else ir.IntType(1)(1)
-            with b.if_then(written):
-                g = code.load(code.offset(cotangent, code.load_int(receiver, edge)))
-                factor = code.mul(g, steepness)
-                source, out = (code.row_pointer(table, edge, 3) for table in (vectors, target))
-                for a in range(3):
-                    value, place = code.mul(factor, code.load(code.offset(source, a))), code.offset(out, a)
-                    code.add_to(place, value, 1) if self.add else code.store(value, place)
-        b.ret_void()
-        return code.function
+        steepness = code.load(code.offset(slope, index))
+        written = b.fcmp_unordered("!=", steepness, F64(0.0)) if self.add else ir.IntType(1)(1)
+        with b.if_then(written):
+            g = code.load(code.offset(cotangent, code.load_int(receiver, index)))
+            factor = code.mul(g, steepness)
+            source, out = (code.row_pointer(table, index, 3) for table in (vectors, target))
+            for a in range(3):
+                value = code.mul(factor, code.load(code.offset(source, a)))
+                store_or_add(code, value, code.offset(out, a), add=self.add)
 
 
 def _total(code: VectorCode, value: Value, lanes: int) -> Value:
