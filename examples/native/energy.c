@@ -4,7 +4,8 @@
  *     cc energy.c -lm $(symnets export libmodel.so --flags) -o energy
  *     ./energy < molecule.txt
  *
- * The input has one line for each atom: atomic number and position in angstrom.
+ * The input has a line for each atom: its atomic number and its position in angstrom. The output has the
+ * energy in eV, then a line for each atom with its force in eV/angstrom. The molecule is not periodic.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,8 +38,13 @@ int main(void) {
     positions[n][1] = y;
     positions[n++][2] = z;
   }
+  if (n == MOST_ATOMS || !feof(stdin)) {
+    fprintf(stderr, "error: expected lines of an atomic number and three coordinates, fewer than %d; line %d "
+            "is not one\n", MOST_ATOMS, (int)n + 1);
+    return 1;
+  }
 
-  /* All pairs within the cutoff, in both directions, sorted by receiver. */
+  /* All pairs within the cutoff, in both directions, sorted by receiver; large structures need cell lists. */
   int64_t *sender = malloc(n * n * sizeof *sender), *receiver = malloc(n * n * sizeof *receiver);
   double(*vectors)[3] = malloc(n * n * sizeof *vectors);
   const double cutoff = symnets_cutoff();

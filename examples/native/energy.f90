@@ -4,7 +4,8 @@
 !     gfortran energy.f90 $(symnets export libmodel.so --flags) -o energy
 !     ./energy < molecule.txt
 !
-! The input has one line for each atom: atomic number and position in angstrom.
+! The input has a line for each atom: its atomic number and its position in angstrom. The output has the
+! energy in eV, then a line for each atom with its force in eV/angstrom. The molecule is not periodic.
 
 module symnets
   use, intrinsic :: iso_c_binding
@@ -66,8 +67,9 @@ program energy
     if (status /= 0) exit
     n = n + 1
   end do
+  if (n == most_atoms .or. status > 0) error stop "expected lines of an atomic number and three coordinates"
 
-  ! All pairs within the cutoff, in both directions, sorted by receiver.
+  ! All pairs within the cutoff, in both directions, sorted by receiver; large structures need cell lists.
   allocate (sender(n * n), receiver(n * n), vectors(3, n * n), energies(n), forces(3, n), virials(3, 3, n))
   n_edges = 0
   do i = 1, n

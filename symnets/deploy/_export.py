@@ -1,4 +1,4 @@
-"""export: a force field as a shared library with the C interface of symnets.h."""
+"""`export`: a force field as a shared library with the C interface of symnets.h."""
 
 import copy
 import hashlib
@@ -43,7 +43,7 @@ from symnets.ops import REALS, optimized, target_machine
 from symnets.simulate import compile
 
 Cpu = Literal["x86-64-v3", "x86-64-v4", "native"]
-"""Processors for which a library is compiled: those with AVX2, with AVX-512, or of this machine's kind."""
+"""Processors on which a library runs: those with AVX2, those with AVX-512, or those like this machine's."""
 Dtype = Literal["float32", "float64"]
 
 FOLDER = Path(__file__).parent
@@ -72,24 +72,30 @@ def export(
 ) -> Path:
     """Write a force field as a shared library, which needs neither Python nor torch.
 
-    Its functions are those of the header `symnets.h`; `SharedModel` calls them from Python. The library is
-    for Linux, and holds machine code: never load one from a source that you do not trust. A C compiler (cc,
-    gcc or clang, or the command in the environment variable CC) links it. An existing file is replaced when
-    the new one is complete.
+    The library has the functions of the header `symnets.h`; `SharedModel` calls them from Python. It runs on
+    Linux. It contains machine code: load it only if you wrote it or trust who did. It is linked by a C
+    compiler, which must be installed: cc, gcc or clang, or the command in the environment variable CC. An
+    existing file is replaced once the new one is complete.
 
     Args:
         model: a force field; one that is not compiled is compiled first, with the default tolerance.
         path: the library, such as "libmodel.so".
-        cpu: processors on which it runs: those with AVX2, with AVX-512, or of this machine's kind.
-        dtype: of the arithmetic within; by default that of the model. Energies and forces are float64.
-        extra: stored in the description of the library, such as the licence of the weights; JSON.
+        cpu: processors on which it runs: those with AVX2 ("x86-64-v3"), with AVX-512 ("x86-64-v4"), or those
+            like this machine's ("native", which processors other than x86-64 need).
+        dtype: precision inside the library; by default that of the model. Arguments and results of its
+            functions are float64 in any case.
+        extra: values for the description of the library that JSON can store, such as the licence of the
+            weights.
 
     Returns:
-        The path.
+        Path of the library.
 
     Raises:
         CannotLower: a layer has no native code; the message names it.
-        ValueError: the model cannot be compiled, or this system is not Linux or has no compiler.
+        ValueError: the model cannot be compiled; or this system is not Linux, or has no C compiler.
+
+    Example:
+        export(load("model.safetensors", ForceField), "libmodel.so")
     """
     command = _compiler()
     weights = [p.dtype for p in (*model.parameters(), *model.buffers()) if p.is_floating_point()]
@@ -106,10 +112,20 @@ def export(
 
 
 def compiler_flags(library: str | os.PathLike[str]) -> str:
-    """Flags for a C compiler of a program that includes `symnets.h` and is linked with a library."""
+    """Flags with which a C compiler finds `symnets.h` and links a program with a library.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a shared library, but a model file, say.
+    """
     path = expanded(library).absolute()
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; export a model to it first")
+    with path.open("rb") as file:
+        if file.read(4) != b"\x7fELF":
+            raise ValueError(
+                f"{path}: expected a shared library; pass the one that `symnets export` has written"
+            )
     words = [f"-I{FOLDER}", str(path), f"-Wl,-rpath,{path.parent}", "-pthread"]
     return shlex.join(words)
 
@@ -124,12 +140,12 @@ def write_library(
     dtype: Dtype,
     command: Sequence[str],
 ) -> None:
-    """Compile a program and link it with `interface.c`.
+    """Compile a program of `symnets.native` and link it with `interface.c`.
 
     Args:
         program: a finished program.
         path: the library to write.
-        about: first part of the description.
+        about: values for the description of the library, before those that are written here.
         species: atomic number of each of the program's species.
         cpu: processors on which it runs.
         dtype: "float32" or "float64".
@@ -198,7 +214,9 @@ def _link(command: Sequence[str], folder: str, output: Path, name: str) -> None:
     words = [*command, *include, *options, *sources, *linker, "-o", str(output.absolute())]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ValueError(f"export: {shlex.join(command)} failed: {done.stderr.strip()[-2000:]}")
+        raise ValueError(
+            f"export: the C compiler {shlex.join(command)} failed: {done.stderr.strip()[-2000:]}"
+        )
 
 
 def _write_checksum(library: Path, mark: int) -> None:
@@ -236,8 +254,8 @@ def _compiler() -> list[str]:
         if shutil.which(command[0]):
             return command
     raise ValueError(
-        f"export: no C compiler found, which links the library (tried {', '.join(names)}); install one, such "
-        "as Debian's package gcc, or set the environment variable CC"
+        f"export: no C compiler found to link the library (tried {', '.join(names)}); install one, "
+        "such as Debian's package gcc, or set the environment variable CC to its command"
     )
 
 

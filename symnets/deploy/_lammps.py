@@ -1,4 +1,4 @@
-"""build_lammps_plugin: the pair style `symnets`, compiled for an installed LAMMPS."""
+"""`build_lammps_plugin`: the pair style `symnets`, compiled for an installed LAMMPS."""
 
 import importlib.metadata
 import importlib.util
@@ -25,7 +25,7 @@ PLUGIN = "symnetsplugin.so"
 
 
 class Headers(NamedTuple):
-    """Headers of a LAMMPS, with what its classes depend on."""
+    """Headers of a LAMMPS, its release and the compiler flags on which its classes depend."""
 
     folder: Path
     version: int
@@ -41,19 +41,19 @@ def build_lammps_plugin(
 ) -> Path:
     """Compile the pair style `symnets` for LAMMPS and return the path of the plugin.
 
-    The plugin serves the release of LAMMPS whose headers it was compiled with. In another release it
-    prints a warning and registers nothing.
+    The plugin works in the release of LAMMPS whose headers it was compiled with. In another release it
+    prints a warning, and LAMMPS does not know the pair style.
 
     Args:
         include: folder of LAMMPS's headers: `include` of an installation or `src` of its source code; by
             default that of the package `lammps` in this Python environment.
-        folder: folder to write into; by default the one that `lammps_plugin_folder` returns, for this
-            release.
-        compiler: C++ compiler and options; by default the environment variable CXX, or g++, c++ or clang++,
-            or mpicxx where `mpi.h` is not beside LAMMPS.
+        folder: folder to write into; by default the one that `lammps_plugin_folder` returns.
+        compiler: C++ compiler and options; by default the command in the environment variable CXX, or the
+            first of g++, c++ and clang++ that is installed, or mpicxx if there is no `mpi.h` beside LAMMPS.
 
     Raises:
-        ValueError: the headers were not found or are of a release that is too old, or the compiler failed.
+        ValueError: the headers were not found, or are those of a release that is too old; or no compiler was
+            found, or it failed.
     """
     headers = find_headers(include)
     if headers.version < OLDEST:
@@ -89,8 +89,8 @@ def build_lammps_plugin(
 def lammps_plugin_folder() -> str:
     """Folder of the plugin for the package `lammps` of this Python environment.
 
-    It is symnets' entry point in the group `lammps.plugins`: the command `lmp` of the package `lammps` loads
-    the plugins of this folder when it starts.
+    The command `lmp` of the package `lammps` loads the plugins in this folder when it starts, because this
+    function is symnets' entry point in the group `lammps.plugins`.
     """
     try:
         release = importlib.metadata.version("lammps")
@@ -164,7 +164,12 @@ def _mpi_headers(folder: Path) -> Path | None:
 def _compiler(chosen: str | None, mpi: Path | None, folder: Path) -> list[str]:
     """C++ compiler that finds mpi.h."""
     if chosen or (chosen := os.environ.get("CXX")):
-        return shlex.split(chosen)
+        words = shlex.split(chosen)
+        if not words or not shutil.which(words[0]):
+            raise ValueError(
+                f"the C++ compiler {chosen!r} was not found; install it, or pass another --compiler"
+            )
+        return words
     names = ("g++", "c++", "clang++") if mpi else ("mpicxx", "mpic++")
     for name in names:
         if path := shutil.which(name):

@@ -1,4 +1,4 @@
-"""SharedModel: a library written by `export`, called from Python."""
+"""`SharedModel`: a library written by `export`, called from Python."""
 
 import ctypes
 import json
@@ -16,7 +16,7 @@ ABI_VERSION = 1
 """Version of the C interface that this class calls, SYMNETS_ABI_VERSION in symnets.h."""
 
 Exchange = Callable[[np.ndarray], None]
-"""Receives the rows of own atoms and ghosts, which it changes in place."""
+"""Function of a matrix with a row for each own atom and each ghost, which it changes in place."""
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "symnets_abi_version": (c_int64, []),
@@ -40,29 +40,32 @@ CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64)
 
 
 class SharedModel:
-    """A model in a shared library that `export` has written.
+    """A potential in a shared library that `export` has written.
 
-    Several libraries, and one library several times, can be loaded into a process. Calls release Python's
-    interpreter lock. Calls from several threads at once need an object each.
+    It is meant for tests of a library; `SymnetsCalculator` is more convenient for simulations. Several
+    libraries can be loaded into a process, and the same library several times. Python's other threads run
+    during a call. Each thread that calls a library needs an object of its own.
 
     Args:
-        path: the library. It is code, which runs: load only those that you trust.
+        path: the library. It contains machine code: load it only if you trust who wrote it.
         threads: number of threads that a call may use.
 
     Attributes:
         description: model, dtype, species, cutoff, units and versions.
         species: atomic numbers of the elements that the model knows, increasing.
-        cutoff: Å.
-        exchange_columns: largest number of columns of exchanged rows.
+        cutoff: distance in Å below which a pair of atoms is an edge.
+        exchange_columns: largest number of columns of the matrices that `forward` and `reverse` get.
 
     Raises:
-        OSError: the file is no shared library.
+        OSError: there is no such file, or it is not a shared library.
         ValueError: it was not written by `export`, or has another version of the interface; it has been
             altered; or this processor lacks instructions that it uses.
 
     Example:
         model = SharedModel("libmodel.so")
-        energies, forces, virials = model(numbers, sender, receiver, vectors)
+        graph = build_graphs([atoms], model.cutoff, dtype=torch.float64)[0]
+        sender, receiver = graph.edge_index.numpy()
+        energies, forces, virials = model(atoms.numbers, sender, receiver, graph.edge_vectors().numpy())
     """
 
     def __init__(self, path: str | os.PathLike[str], *, threads: int = 1) -> None:
@@ -103,16 +106,16 @@ class SharedModel:
         forward: Exchange | None = None,
         reverse: Exchange | None = None,
     ) -> AtomEnergies:
-        """Energies, forces and virials.
+        """Energies of atoms, forces and virials, in eV and eV/Å.
 
         Args:
             numbers: atomic number of each atom; ghosts last.
-            sender: atom of each edge.
-            receiver: own atom of each edge, in increasing order.
+            sender: index of the sender of each edge.
+            receiver: index of the receiver of each edge, an own atom; in increasing order.
             vectors: from receiver to sender in Å, (edges, 3).
             n_own: number of own atoms; all by default.
-            forward: copies rows of own atoms to those of their ghosts.
-            reverse: adds rows of ghosts to those of their owners.
+            forward: function that copies rows of own atoms to those of their ghosts.
+            reverse: function that adds rows of ghosts to those of their owners.
 
         Raises:
             ValueError: an unknown element, wrong edges, two atoms at the same place, or an edge that is not

@@ -22,7 +22,7 @@
 #define MOST_THREADS 1024
 #define MOST_ROWS ((int64_t)1 << 36) /* so that no number of bytes overflows */
 
-/* The weights, straight from a file. */
+/* The weights, included from a file by the assembler. */
 __asm__(".pushsection .rodata\n.balign 64\nsymnets_weights:\n.incbin \"" WEIGHTS_FILE "\"\n.popsection\n");
 extern const char symnets_weights[] INTERNAL;
 
@@ -104,7 +104,7 @@ EXPORTED int64_t symnets_set_threads(symnets_model *model, int64_t threads) {
   return SYMNETS_OK;
 }
 
-/* At least `bytes` bytes of memory at a multiple of ALIGNMENT; its content is lost when it grows. */
+/* Make the memory of a model at least `bytes` bytes long; its content is lost if it grows. */
 static int64_t grow(symnets_model *model, int64_t bytes) {
   if (model->bytes >= bytes) return SYMNETS_OK;
   void *memory;
@@ -120,10 +120,11 @@ static int64_t grow(symnets_model *model, int64_t bytes) {
 
 static int64_t padded(int64_t n) { return n / PADDING * PADDING + PADDING; }
 
-/* A thread waits until it is known how many have been started, which all must be when the work begins. */
+/* A thread waits until the thread of the caller has begun. The number of threads is then known, and the
+ * caller's is the first, which calls `forward` and `reverse`: MPI may allow its calls to one thread only. */
 static void *run(void *argument) {
   int64_t *slots = argument;
-  while (!__atomic_load_n(&slots[SLOT_THREADS], __ATOMIC_ACQUIRE)) sched_yield();
+  while (!__atomic_load_n(&slots[SLOT_ENTERED], __ATOMIC_ACQUIRE)) sched_yield();
   symnets_entry(slots);
   return NULL;
 }

@@ -1,8 +1,12 @@
-/* A potential in a shared library written by `symnets export`.
+/* C interface of the shared libraries that `symnets export` writes: energies, forces and virials.
  *
- * Lengths are in angstrom, energies in eV, forces in eV/angstrom. Link with the library, or load it with
- * dlopen and dlsym; several libraries in one process must be loaded in this way, as their functions have
- * equal names.
+ * Call symnets_new once, symnets_compute for each structure, symnets_free at the end. Lengths are in
+ * angstrom, energies in eV, forces in eV/angstrom. Atoms are counted from 0. Numbers are 64-bit integers and
+ * doubles, whatever the precision inside the library.
+ *
+ * Link the program with one library (`symnets export LIBRARY --flags` prints the compiler flags), or load
+ * libraries with dlopen and dlsym. Two libraries in one process must be loaded with dlopen, without
+ * RTLD_GLOBAL, because their functions have the same names.
  */
 #ifndef SYMNETS_H
 #define SYMNETS_H
@@ -13,62 +17,77 @@
 extern "C" {
 #endif
 
-/* Version of this interface; a library of another version than symnets_abi_version() must not be used. */
+/* Version of the interface that this header describes. Do not use a library whose symnets_abi_version()
+ * returns another number; export it again. */
 #define SYMNETS_ABI_VERSION 1
 
-/* Error codes; symnets_error gives a sentence for each. */
+/* Error codes; symnets_error returns a sentence for each. */
 enum {
   SYMNETS_OK = 0,
   SYMNETS_SAME_PLACE = 1,          /* two atoms are at the same place */
   SYMNETS_BAD_VECTOR = 2,          /* an edge vector is not finite, or longer than the cutoff */
   SYMNETS_UNKNOWN_ELEMENT = 3,     /* the model has no parameters for an element */
   SYMNETS_BAD_EDGES = 4,           /* an index is out of range, or receivers are not sorted */
-  SYMNETS_NO_MEMORY = 5,
-  SYMNETS_ALTERED_LIBRARY = 6,     /* the file has changed since it was written */
-  SYMNETS_OLD_PROCESSOR = 7,       /* the library was compiled for processors with more instructions */
-  SYMNETS_BAD_ARGUMENT = 8         /* a null pointer or a negative number */
+  SYMNETS_NO_MEMORY = 5,           /* not enough memory */
+  SYMNETS_ALTERED_LIBRARY = 6,     /* the file was changed or damaged after it was written */
+  SYMNETS_OLD_PROCESSOR = 7,       /* the processor lacks instructions: export with another --cpu */
+  SYMNETS_BAD_ARGUMENT = 8         /* a null pointer, a negative number, or too many threads */
 };
 
 int64_t symnets_abi_version(void);
 const char *symnets_model_hash(void);    /* SHA-256 of weights and operations, in hexadecimal */
 const char *symnets_description(void);   /* JSON: model, dtype, species, cutoff, units, versions, ... */
-double symnets_cutoff(void);
-int64_t symnets_n_species(void);
-const int64_t *symnets_species(void);    /* atomic numbers, increasing */
-int64_t symnets_real_bytes(void);        /* bytes of a number in exchanged rows: 4 or 8 */
-int64_t symnets_exchange_columns(void);  /* largest `columns` of an exchange; 0 without */
+double symnets_cutoff(void);             /* pairs of atoms closer than this are edges */
+int64_t symnets_n_species(void);         /* number of elements that the model knows */
+const int64_t *symnets_species(void);    /* their atomic numbers, increasing */
+int64_t symnets_real_bytes(void);        /* in exchanged rows: 4 for float, 8 for double */
+int64_t symnets_exchange_columns(void);  /* largest `columns` of an exchange; 0 if there are no exchanges */
 
-/* Memory for intermediate results, kept from call to call. Calls from several threads need one each. */
+/* Memory for intermediate results, which is kept between calls. A program that calls symnets_compute from
+ * several threads at once needs one for each thread. */
 typedef struct symnets_model symnets_model;
 
-/* New memory; NULL if it cannot be had, and then an error code in *error (which may be NULL). */
+/* Make a symnets_model. If there is an error, return NULL. The error code, 0 for none, is written to *error,
+ * unless `error` is NULL. */
 symnets_model *symnets_new(int64_t *error);
+
+/* Free its memory; NULL is allowed. */
 void symnets_free(symnets_model *model);
 
-/* Number of threads that a call may use, 1 at first; small systems use one all the same. Returns 0 or an
- * error code. */
+/* Set the number of threads that a call of symnets_compute may use, from 1 (the default) to 1024. A small
+ * structure is computed by one thread. Returns 0 or an error code. */
 int64_t symnets_set_threads(symnets_model *model, int64_t threads);
 
-/* Called with a matrix of n_total rows of `columns` numbers, of own atoms and then of ghosts. `forward` must
- * copy the rows of own atoms to those of their ghosts; `reverse` must add the rows of ghosts to those of
- * their owners. Both are called equally often, in the same order and with equal `columns`, whatever the
- * atoms. */
+/* Function of the caller that exchanges features of atoms between own atoms and ghosts, see symnets_compute.
+ *
+ * `rows` is a matrix of n_total rows of `columns` floats or doubles, see symnets_real_bytes: first the rows
+ * of own atoms, then those of ghosts. `forward` must copy the rows of own atoms to those of their ghosts, in
+ * other processes too. `reverse` must add the rows of ghosts to those of their owners. All processes get the
+ * same calls in the same order with the same `columns`, even those without atoms. The functions are called
+ * by the thread that called symnets_compute. */
 typedef void (*symnets_exchange)(void *context, void *rows, int64_t columns);
 
-/* Energies, forces and virials. Returns 0 or an error code, and then the results are undefined.
+/* Compute energies, forces and virials. Returns 0 or an error code; after an error the results are undefined.
  *
- * Atoms 0 to n_own - 1 are the caller's own. Atoms n_own to n_total - 1 are ghosts: copies of own atoms, of
- * this process or others, whose energies are computed by their owners. Without ghosts n_own = n_total, and
- * the sender of an edge may stand for one of its periodic images. The edges must be all pairs within the
- * cutoff, in both directions, whose receiver is an own atom; edge k goes from atom sender[k] to atom
- * receiver[k], and receiver[0] <= receiver[1] <= ...
+ * Atoms 0 to n_own - 1 are the caller's own. Atoms n_own to n_total - 1 are ghosts: copies of own atoms of
+ * this process, such as periodic images, or of other processes, which compute their energies. A program
+ * without ghosts passes n_own = n_total; an edge to a periodic image then has the atom itself as its sender.
+ * The edges must be all pairs of atoms closer than the cutoff, in both directions, whose receiver is an own
+ * atom. Edge k goes from atom sender[k] to atom receiver[k], and receiver[0] <= receiver[1] <= ...
  *
- * vectors   n_edges x 3, position of the sender (or its image) minus that of the receiver
- * energies  n_own, energy of each own atom
- * forces    n_total x 3; those on ghosts must be added to their owners'
- * virials   n_total x 9, share of each atom in the derivative of the energy by strain, dE/dstrain[a][b], not
- *           symmetrised; that of ghosts belongs to their owners; may be NULL
- * forward, reverse, context  see symnets_exchange; functions are NULL if there are no ghosts
+ * atomic_numbers  n_total
+ * sender          n_edges
+ * receiver        n_edges, increasing
+ * vectors         n_edges x 3, position of the sender (or its image) minus that of the receiver
+ *
+ * energies        n_own, energy of each own atom
+ * forces          n_total x 3; the caller adds those on ghosts to those on their owners
+ * virials         n_total x 9 or NULL, the share of each atom in dE/dstrain[a][b], eV, not symmetrised; the
+ *                 caller adds those of ghosts, too. The sum divided by the volume is the stress, positive
+ *                 under tension. (Many programs call minus this quantity the virial.)
+ *
+ * forward, reverse  see symnets_exchange; NULL if there are no ghosts
+ * context           passed to them
  */
 int64_t symnets_compute(symnets_model *model, int64_t n_own, int64_t n_total, const int64_t *atomic_numbers,
                         int64_t n_edges, const int64_t *sender, const int64_t *receiver,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
+from ase.data import chemical_symbols
 from torch import nn
 
 from symnets.models._energy_model import EnergyModel
@@ -31,9 +32,11 @@ def keep_species(force_field: ForceField, species: Sequence[str | int]) -> Force
     """
     kept = species_numbers(species)
     if absent := set(kept) - set(force_field.species):
-        raise ValueError(
-            f"species: the model has no element {sorted(absent)}, only {list(force_field.species)}"
-        )
+        names = [
+            " ".join(chemical_symbols[number] for number in numbers)
+            for numbers in (sorted(absent), force_field.species)
+        ]
+        raise ValueError(f"species: the model does not know {names[0]}; its elements are {names[1]}")
     return ForceField(_smaller(force_field.energy_model, kept)).train(force_field.training)
 
 

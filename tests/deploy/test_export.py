@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import get_ident
 
 import numpy as np
 import pytest
@@ -225,6 +226,22 @@ def test_threads_of_a_call(double, tmp_path, monkeypatch):
         shared = SharedModel(path, threads=threads)
         for _ in range(5):
             assert_equal(call(shared, atoms), double, atoms, 1e-10)
+
+
+def test_exchanges_are_called_by_the_thread_of_the_caller(double, tmp_path, monkeypatch):
+    """MPI may allow its calls to one thread only."""
+    monkeypatch.setattr("symnets.deploy._export.SMALL", -1)
+    shared = SharedModel(export(double, tmp_path / "libmodel.so"), threads=4)
+    arrays = inputs(crystal(), shared.cutoff)
+    callers = []
+    for _ in range(200):  # threads begin in an order that changes
+        shared(
+            *arrays,
+            forward=lambda _: callers.append(get_ident()),
+            reverse=lambda _: callers.append(get_ident()),
+        )
+    assert callers
+    assert set(callers) == {get_ident()}
 
 
 def test_ghosts_have_the_features_of_their_owners(double, library):
@@ -469,9 +486,11 @@ def test_command_writes_a_library_and_prints_flags(tmp_path, monkeypatch, capsys
     assert capsys.readouterr().out == compiler_flags("libmodel.so") + "\n"
     assert main(["export", "none.so", "--flags"]) == 2
     assert "none.so" in capsys.readouterr().err
+    assert main(["export", "model.safetensors", "--flags"]) == 2
+    assert "expected a shared library" in capsys.readouterr().err
 
 
-def test_command_compiles_for_the_elements_that_are_kept(tmp_path, monkeypatch):
+def test_command_compiles_for_the_elements_that_are_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     save(ForceField(NequIP(ELEMENTS, cutoff=3.5, channels=4, layers=1, lmax=0)), "model.safetensors")
@@ -480,6 +499,8 @@ def test_command_compiles_for_the_elements_that_are_kept(tmp_path, monkeypatch):
     assert SharedModel("libwater.so").species == (1, 8)
     with pytest.raises(ValueError, match="does not know an element"):
         call(SharedModel("libwater.so"), crystal())
+    assert main(["export", "model.safetensors", "-o", "libiron.so", "--species", "Fe", "O"]) == 2
+    assert "the model does not know Fe; its elements are" in " ".join(capsys.readouterr().err.split())
 
 
 def test_addresses_of_libraries_differ(library, tmp_path):

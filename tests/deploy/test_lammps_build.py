@@ -70,6 +70,13 @@ def test_first_error_of_the_compiler_is_shown(tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_missing_compiler_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"the C\+\+ compiler 'no-such-c\+\+ -O1' was not found"):
+        build_lammps_plugin(
+            source_code(tmp_path, "22 Jul 2025"), tmp_path / "out", compiler="no-such-c++ -O1"
+        )
+
+
 def test_plugins_of_releases_have_folders_of_their_own(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "2025.7.22.4.0")
     folder = Path(lammps_plugin_folder())

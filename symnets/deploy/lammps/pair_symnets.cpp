@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The model needs features of ghost atoms between its layers. It asks for them by two callbacks, which are
-// LAMMPS's forward and reverse communication; energies are therefore exact on any number of processes.
+// Between its layers the model needs features of ghost atoms. It calls two functions for them, which use
+// LAMMPS's forward and reverse communication. Results are therefore the same on any number of processes.
 
 #include "pair_symnets.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Registers pair style `symnets` when LAMMPS loads this file, which must have been compiled for its version.
+// Registers pair style `symnets` when LAMMPS loads the plugin, which must be compiled for its release.
 
 #include "pair_symnets.h"
 
@@ -10,7 +10,7 @@
 
 #if __has_include("lammpsplugin.h")
 #include "lammpsplugin.h"
-#else    // an installed LAMMPS may lack this header: what a plugin tells LAMMPS of a style
+#else    // for an installed LAMMPS without this header: the record that describes a style
 extern "C" {
 struct lammpsplugin_t {
   const char *version, *style, *name, *info, *author;
@@ -32,7 +32,7 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *register_plugin
   const bool same_integers = lammps_extract_setting(lmp, "bigint") == sizeof(bigint) &&
       lammps_extract_setting(lmp, "tagint") == sizeof(tagint) &&
       lammps_extract_setting(lmp, "imageint") == sizeof(imageint);
-  if (version != SYMNETS_LAMMPS_VERSION || !same_integers) {    // its classes have another layout in memory
+  if (version != SYMNETS_LAMMPS_VERSION || !same_integers) {    // LAMMPS's classes have another layout
     if (lammps_extract_setting(lmp, "world_rank") == 0)
       fprintf(stderr,
               "WARNING: pair style symnets is not available: it was built for LAMMPS %d, and this is LAMMPS "
