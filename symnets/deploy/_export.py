@@ -254,7 +254,7 @@ def _compiler() -> list[str]:
         if shutil.which(command[0]):
             return command
     raise ValueError(
-        f"export: no C compiler found to link the library (tried {', '.join(names)}); install one, "
+        f"export: no C compiler found, which links the library (tried {', '.join(names)}); install one, "
         "such as Debian's package gcc, or set the environment variable CC to its command"
     )
 
