@@ -31,7 +31,7 @@ GROUPS = {
         "md": Entry("symnets.cli", "Md", "Run molecular dynamics with a potential"),
         "relax": Entry("symnets.cli", "Relax", "Relax a structure, and optionally its cell"),
         "compile": Entry("symnets.cli", "Compile", "Prepare a potential for faster inference"),
-        "export": Entry("symnets.cli", "Export", "Write a potential as a shared library for C and Fortran"),
+        "export": Entry("symnets.cli", "Export", "Write a potential as a shared library: LAMMPS, C, Fortran"),
         "lammps build": Entry("symnets.cli", "BuildLammps", "Compile the pair style for LAMMPS"),
         "data generate": Entry("symnets.cli", "Generate", "Generate structures labelled with GFN2-xTB"),
         "data inspect": Entry("symnets.cli", "Inspect", "Summarise a file of structures"),
