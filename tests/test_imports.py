@@ -1,6 +1,7 @@
 """Imports flow one way: docs/design.md, "The house"."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ FLOORS = [
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Dotted names a file imports, wherever in the file."""
     names = set()

@@ -99,8 +99,10 @@ def test_documentation_uses_public_paths_only() -> None:
 def test_rooms_import_public_names_of_other_rooms() -> None:
     """Underscore modules are imported within their own room only."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        own = path.relative_to(PACKAGE).parts[0]
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        own, source = path.relative_to(PACKAGE).parts[0], path.read_text("utf-8")
+        if not re.search(r"from symnets\.[\w.]*\._", source):  # few files are parsed
+            continue
+        for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("symnets."):
                 _, room, *inner = str(node.module).split(".")
                 assert room == own or not any(part.startswith("_") for part in inner), (

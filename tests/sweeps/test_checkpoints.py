@@ -20,6 +20,12 @@ CONFIGS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def whole():
+    """The minimisation without interruption."""
+    return minimise(CONFIGS)
+
+
 class Killed(BaseException):
     """An exception that no code catches, as after `kill -9`."""
 
@@ -31,8 +37,7 @@ def killed_after(directory, configs, error: type[BaseException] = Killed):
         raise error("now")
 
 
-def test_a_minimisation_killed_twice_ends_with_the_same_bits(tmp_path, monkeypatch):
-    whole = minimise(CONFIGS)
+def test_a_minimisation_killed_twice_ends_with_the_same_bits(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PERIOD", 0.0)
     fit = Trainer.fit
     for after in (100, 260):
@@ -55,15 +60,14 @@ def test_a_minimisation_killed_twice_ends_with_the_same_bits(tmp_path, monkeypat
 
 
 @pytest.mark.slow
-def test_a_run_of_two_minimisations_does_not_repeat_the_first(tmp_path, monkeypatch):
+def test_a_run_of_two_minimisations_does_not_repeat_the_first(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PERIOD", 0.0)
-    first = minimise(CONFIGS)
     with pytest.raises(Killed):
         killed_after(tmp_path / "batch", CONFIGS)
     with module.resumable(tmp_path / "batch"):
         again = minimise(CONFIGS)
         second = minimise(CONFIGS[:1])
-    assert torch.equal(first.model.weights[0], again.model.weights[0])
+    assert torch.equal(whole.model.weights[0], again.model.weights[0])
     assert second.model.members == 1
 
 
@@ -95,9 +99,8 @@ def of_fewer_tensors(file, monkeypatch):
     "spoil",
     [cut, *(pytest.param(each, marks=pytest.mark.slow) for each in (of_other_code, of_fewer_tensors))],
 )
-def test_a_checkpoint_that_cannot_be_used_is_ignored(spoil, tmp_path, monkeypatch):
+def test_a_checkpoint_that_cannot_be_used_is_ignored(spoil, whole, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PERIOD", 0.0)
-    whole = minimise(CONFIGS)
     with pytest.raises(Killed):
         killed_after(tmp_path / "batch", CONFIGS)
     spoil(tmp_path / "batch" / "1.safetensors", monkeypatch)
