@@ -16,7 +16,8 @@ coordinates, with a cusp in its covariance, $\beta = 1/d$ for every $d_\parallel
 
 **How.** $d = 5$. Nets: one hidden layer of 200 ReLU, gradient flow of $\tilde\alpha (f - f_0)$ on the
 quadratic hinge, until all patterns are satisfied or the budget of steps ends, $\tilde\alpha = 10^{-6}$
-(feature) and $10^4$ (lazy); their exponents are fitted in the preset `hour` only, to $P \geq 128$. Kernel
+(feature) and $10^4$ (lazy), on the stripe and, with 256 patterns, on the cylinder; exponents are fitted in
+the preset `hour` only, to $P \geq 128$ on the stripe. Kernel
 classification: support vector machine with the tangent kernel of infinitely wide nets with one hidden layer,
 fitted to $P \geq 512$. Regression: Laplace kernels $e^{-r/\sigma}$ with $\sigma = \sqrt{d_\parallel}$ for the
 random function and $\sigma = 10 \sqrt{d}$ for the regression, without ridge, mean square error over 20
@@ -97,13 +98,16 @@ def _kernels(sizes: Sequence[int], dim: int, n_seeds: int) -> tuple[Config, ...]
 
 _SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 _REGIMES = (FEATURE, LAZY)
+_CYLINDER = grid(Config, data="cylinder", n_train=256, alpha_tilde=_REGIMES, seed=range(5))
 PRESETS = {
     "quick": (
         *grid(Config, n_train=512, alpha_tilde=_REGIMES, seed=range(5)),
+        *_CYLINDER,
         *_kernels(_SIZES, dim=5, n_seeds=5),
     ),
     "hour": (
         *grid(Config, n_train=(64, 128, 256, 512), alpha_tilde=_REGIMES, budget=4000, seed=range(5)),
+        *_CYLINDER,
         *_kernels((*_SIZES, 8192), dim=5, n_seeds=5),
     ),
     "paper": (
@@ -162,7 +166,15 @@ def curve(table: pd.DataFrame, query: str, method: str = "") -> SeedCurve:
     return found.between(FIT_FROM[method]) if method else found
 
 
-_NETS = {"feature": "method == 'net' and alpha_tilde < 1", "lazy": "method == 'net' and alpha_tilde > 1"}
+_REGIME = {"feature": "alpha_tilde < 1", "lazy": "alpha_tilde > 1"}
+
+
+def net_curves(table: pd.DataFrame, task: str) -> dict[str, SeedCurve]:
+    """Errors of nets on a task against P, by regime."""
+    return {
+        name: curve(table, f"method == 'net' and data == {task!r} and {rule}")
+        for name, rule in _REGIME.items()
+    }
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
@@ -170,19 +182,21 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
     dim = int(table["dim"].iloc[0])
     lazy, feature = dim / (3 * dim - 2), (2 * dim - 1) / (3 * dim - 2)
     results = []
-    nets = {name: curve(table, query) for name, query in _NETS.items()}
-    if len(nets["lazy"].x) and nets["lazy"].values.shape == nets["feature"].values.shape:
-        k = list(nets["lazy"].x).index(512) if 512 in nets["lazy"].x else -1
-        ratio = list(nets["feature"].values[:, k] / nets["lazy"].values[:, k])
-        results.append(
-            Finding(
-                f"stripe, nets: test error, feature over lazy, P = {nets['lazy'].x[k]:g}",
-                mean_over_seeds(ratio),
-                f"below 1: features win ({_PACCOLAT})",
-                0.0,
-                1.0,
+    for task in _present(table.query("method == 'net'"), "data"):
+        nets = net_curves(table, task)
+        if len(nets["lazy"].x) and nets["lazy"].values.shape == nets["feature"].values.shape:
+            k = list(nets["lazy"].x).index(512) if 512 in nets["lazy"].x else -1
+            ratio = list(nets["feature"].values[:, k] / nets["lazy"].values[:, k])
+            results.append(
+                Finding(
+                    f"{task}, nets: test error, feature over lazy, P = {nets['lazy'].x[k]:g}",
+                    mean_over_seeds(ratio),
+                    f"below 1: features win ({_PACCOLAT})",
+                    0.0,
+                    1.0,
+                )
             )
-        )
+    nets = net_curves(table, "stripe")
     for name, published in (("feature", feature), ("lazy", lazy)):
         if len((found := nets[name].between(FIT_FROM["net"])).x) >= 3:
             law = "(2d - 1)/(3d - 2)" if name == "feature" else "d/(3d - 2)"
@@ -229,11 +243,11 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     dim = int(table["dim"].iloc[0])
     lazy, feature = dim / (3 * dim - 2), (2 * dim - 1) / (3 * dim - 2)
     fig, (nets, classification, regression) = row_of_panels(3)
-    for (name, query), color, slope in zip(
-        _NETS.items(), (COLORS[1], COLORS[0]), (feature, lazy), strict=True
+    for (name, own), color, slope in zip(
+        net_curves(table, "stripe").items(), (COLORS[1], COLORS[0]), (feature, lazy), strict=True
     ):
         guide = (-slope, f"slope -{slope:.3f} (2007.11471)")
-        draw_seed_curve(nets, curve(table, query), color=color, label=name, published=guide)
+        draw_seed_curve(nets, own, color=color, label=name, published=guide)
     wide = curve(table, "method == 'svm' and data == 'stripe'")
     draw_seed_curve(nets, wide, color=COLORS[2], label="infinitely wide, support vectors")
     panels = (

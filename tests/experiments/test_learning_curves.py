@@ -63,6 +63,19 @@ def test_exponents_of_nets_need_three_numbers_of_patterns() -> None:
     assert sum("nets" in finding.quantity for finding in results) == 1
 
 
+def test_nets_on_the_cylinder_are_compared_apart() -> None:
+    rows = table(*LAWFUL)
+    cylinder = rows.query("method == 'net' and n_train == 256").assign(data="cylinder")
+    results = learning_curves.findings(pd.concat([rows, cylinder]), {}.__getitem__)
+    added = [finding for finding in results if finding.quantity.startswith("cylinder")]
+    assert [finding.quantity for finding in added] == [
+        "cylinder, nets: test error, feature over lazy, P = 256"
+    ]
+    assert added[0].agrees
+    others = [finding.measured.value for finding in results if finding not in added]
+    assert others == [f.measured.value for f in learning_curves.findings(rows, {}.__getitem__)]
+
+
 def test_the_figure_has_a_panel_for_each_kind() -> None:
     made = learning_curves.figure(table(*LAWFUL), {}.__getitem__)
     titles = [axes.get_title(loc="left") for axes in made.axes]
