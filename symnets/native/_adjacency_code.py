@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 
 
 class BuildAdjacency(Operation):
-    """Positions of each receiver's edges, edges sorted by sender, and own atoms sorted by species.
+    """Edges of each receiver and of each sender, and own atoms of each species, by counting sorts.
 
-    Edges must be sorted by receiver. All sorts are counting sorts, and stable.
+    Edges must be sorted by receiver. It writes five matrices of the program:
+
+    - `start`: the edges of receiver i are start[i], ..., start[i + 1] - 1;
+    - `sender_order`, `sender_start`: the edges of sender j are sender_order[k] for k = sender_start[j], ...,
+      sender_start[j + 1] - 1, in increasing order;
+    - `species_order`, `species_start`: the own atoms of each species, in the same way.
 
     Args:
-        program: the program, whose matrices `start`, `edge`, `sender_order`, `sender_start`, `species_order`
-            and `species_start` it writes.
+        program: the program.
     """
 
     over = "once"
@@ -28,7 +32,6 @@ class BuildAdjacency(Operation):
         self.n_species = program.n_species
         self.writes = (
             program.start,
-            program.edge,
             program.sender_order,
             program.sender_start,
             program.species_order,
@@ -50,7 +53,6 @@ class BuildAdjacency(Operation):
         code = VectorCode(module, name, dtype, self.kinds, public=False)
         (
             start,
-            edge,
             sender_order,
             sender_start,
             species_order,
@@ -62,8 +64,6 @@ class BuildAdjacency(Operation):
             *_,
         ) = code.arguments
         n_local, n_total, n_edges = (code.load_int(sizes, I64(k)) for k in range(3))
-        with code.loop(I64(0), n_edges) as e:
-            code.store_int(e, edge, e)
         _counting_sort(code, sender, n_edges, n_total, sender_order, sender_start)
         _counting_sort(code, species, n_local, I64(self.n_species), species_order, species_start)
         _starts(code, receiver, n_edges, n_local, start)

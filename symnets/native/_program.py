@@ -33,7 +33,7 @@ class Program:
         vectors: from receiver to sender, Å.
         sizes: numbers of own atoms, of all atoms, and of edges.
         error: 0, or an error code, see `ERRORS`.
-        start, edge, sender_order, sender_start, species_order, species_start: see `BuildAdjacency`.
+        start, sender_order, sender_start, species_order, species_start: see `BuildAdjacency`.
         forces, virials: of each atom, see `Forces`.
         operations: what the program does, in this order.
         energy: energy of each atom in eV, once an operation has computed it.
@@ -54,7 +54,7 @@ class Program:
         self.sender, self.receiver = integers("sender", "edges"), integers("receiver", "edges")
         self.sizes, self.error = integers("sizes", "one", 3), integers("error", "one")
         # Adjacency, computed by the first operation (`BuildAdjacency`).
-        self.start, self.edge = integers("start", "atoms"), integers("edge", "edges")
+        self.start = integers("start", "atoms")
         self.sender_order = integers("sender_order", "edges")
         self.sender_start = integers("sender_start", "atoms")
         self.species_order = integers("species_order", "atoms")
