@@ -11,7 +11,7 @@ from tests.sweeps import toy_noise
 
 def imported(code: str, *packages: str) -> set[str]:
     """Which packages a fresh process has imported after running some code."""
-    script = f"import sys\n{code}\nprint(*(name for name in {packages!r} if name in sys.modules))"
+    script = f"import os, sys\n{code}\nprint(*(name for name in {packages!r} if name in sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True
     )
@@ -33,17 +33,19 @@ def test_a_table_is_read_and_written_without_torch_and_matplotlib(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["jamming_sharpness", "double_descent"])
-def test_a_worker_of_a_landscape_experiment_does_not_import_pyg(name, tmp_path):
+def test_a_worker_of_landscape_experiments_does_not_import_pyg(tmp_path):
     code = (
         "from dataclasses import replace\n"
         "from symnets.sweeps import Table, batches, find\n"
         "from symnets.sweeps._worker import Job, run_job\n"
-        f"experiment = find({name!r})\n"
-        "config = experiment.PRESETS['quick'][0]\n"
-        "config = replace(config, n_train=20, width=4, steps=3, data='random', dim=4)\n"
-        "(batch,) = batches(experiment, [config])\n"
-        f"run_job(Job({name!r}, {str(tmp_path)!r}, batch))\n"
-        f"assert Table.load({str(tmp_path)!r})['error'].isna().all()\n"
+        "for name in ('jamming_sharpness', 'double_descent'):\n"
+        "    experiment = find(name)\n"
+        "    config = experiment.PRESETS['quick'][0]\n"
+        "    config = replace(config, n_train=20, width=4, steps=3, data='random', dim=4)\n"
+        "    (batch,) = batches(experiment, [config])\n"
+        f"    folder = {str(tmp_path)!r} + '/' + name\n"
+        "    os.mkdir(folder)\n"
+        "    run_job(Job(name, folder, batch))\n"
+        "    assert Table.load(folder)['error'].isna().all()\n"
     )
     assert imported(code, "torch", "torch_geometric", "e3nn", "ase") == {"torch"}

@@ -1,6 +1,5 @@
 """A sweep computes every run once and loses none, also if it is interrupted, killed or shared."""
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -21,13 +20,12 @@ from symnets.sweeps._executors import Processes
 from symnets.sweeps._locks import LOCKS, try_lock
 from symnets.sweeps._store import remove_runs
 from symnets.sweeps._worker import Job, run_job
+from tests.forked import forks
 from tests.sweeps import toy_faults, toy_noise
 from tests.sweeps.toy_sweep import sweep_noise
 
 FAST = grid(toy_noise.Config, length=(4, 8), seed=range(7), pause=0.0)
-# Forks of a process that imports symnets once and has no threads: seconds cheaper than spawning.
-others = multiprocessing.get_context("forkserver")
-others.set_forkserver_preload(["tests.sweeps.toy_sweep"])
+others = forks("tests.sweeps.toy_sweep")
 
 
 def serial(experiment, configs, directory, **options) -> pd.DataFrame:
