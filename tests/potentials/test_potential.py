@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -22,6 +20,8 @@ from symnets.models import describe, load
 from symnets.potentials import LossConfig, ModelConfig, train
 from symnets.potentials._validation import BestModel
 from symnets.provenance import provenance
+from tests.forked import forks
+from tests.potentials.training import run_train
 
 
 def weights(path, kind="checkpoint"):
@@ -58,17 +58,19 @@ def test_training_lowers_every_error_and_leaves_a_model(config, architecture, tm
 
 
 def test_same_seed_same_weights(config, tmp_path):
+    config = replace(config, optimizer=replace(config.optimizer, epochs=4))
     ends = [train(replace(config, output=str(tmp_path / name)), progress=False) for name in "ab"]
     for ours, theirs in zip(*(end.model.parameters() for end in ends), strict=True):
         assert torch.equal(ours, theirs)
 
 
 def test_a_training_is_not_overwritten_and_a_finished_one_stays(config, tmp_path):
+    config = replace(config, optimizer=replace(config.optimizer, epochs=4))
     train(config, progress=False)
     before = (tmp_path / "run" / "model.safetensors").read_bytes()
     with pytest.raises(FileExistsError, match="pass --resume to continue it, or choose another --output"):
         train(config, progress=False)
-    assert train(config, resume=True, progress=False).history.reason == "60 steps done"
+    assert train(config, resume=True, progress=False).history.reason == "12 steps done"
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
 
 
@@ -264,35 +266,35 @@ def test_killed_three_times_and_resumed_it_ends_bit_for_bit_the_same(config, tmp
     long = replace(config, optimizer=replace(config.optimizer, epochs=80))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     write_config(long, tmp_path / "c.yaml")
+    context = forks("tests.potentials.training")
 
     def start(output):
-        command = [
-            sys.executable,
-            "-m",
-            "symnets.cli",
-            "train",
-            str(tmp_path / "c.yaml"),
-            "--output",
-            str(output),
-        ]
-        return subprocess.Popen([*command, "--resume"], stderr=subprocess.DEVNULL)
+        process = context.Process(
+            target=run_train, args=(str(tmp_path / "c.yaml"), "--output", str(output), "--resume")
+        )
+        process.start()
+        return process
+
+    def ended(process):
+        process.join()
+        return process.exitcode
 
     def step():
         path = cut / "checkpoint.safetensors"
         return read_header(path, "checkpoint")["step"] if path.exists() else 0
 
-    assert start(whole).wait() == 0
+    assert ended(start(whole)) == 0
     chance, kills = random.Random(), []
     for target in sorted(chance.sample(range(20, 180), 3)):
         process = start(cut)
-        while step() < target and process.poll() is None:
+        while step() < target and process.is_alive():
             time.sleep(0.005)
         time.sleep(0.05 * chance.random())
         process.kill()
-        assert process.wait() == -signal.SIGKILL
+        assert ended(process) == -signal.SIGKILL
         kills.append(step())
     assert 20 <= kills[0] < kills[-1] < 240, "the kills came too early or too late to mean anything"
-    assert start(cut).wait() == 0
+    assert ended(start(cut)) == 0
     for file, kind in (("checkpoint.safetensors", "checkpoint"), ("model.safetensors", "model")):
         ours, theirs = weights(cut / file, kind), weights(whole / file, kind)
         assert ours.keys() == theirs.keys()
