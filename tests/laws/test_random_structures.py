@@ -2,7 +2,7 @@
 
 import pytest
 from ase import Atoms
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symnets.testing import LAWS, Law, structures
@@ -16,6 +16,7 @@ KINDS = {"distant molecules": molecules, "stress": crystals, "few atoms": molecu
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+@settings(max_examples=12)
 @given(data=st.data(), seed=SEEDS)
 def test_law_on_random_structures(law: Law, data: st.DataObject, seed: int) -> None:
     kind = KINDS.get(law.name, structures)
