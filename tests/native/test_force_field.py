@@ -47,6 +47,14 @@ def assert_close(found: EnergyForces, expected: EnergyForces, forces: float) -> 
         torch.testing.assert_close(found.stress, expected.stress, rtol=0, atol=forces, equal_nan=True)
 
 
+@pytest.fixture
+def one_layer() -> Compiled:
+    """A model that a test may change; it shares the machine code of those that are kept, of both dtypes."""
+    for dtype in (torch.float64, torch.float32):
+        assert kept("NequIP of one layer", dtype).native is not None
+    return compiled("NequIP of one layer")
+
+
 @pytest.mark.parametrize("kind", ALL)
 def test_every_kind_of_model_is_native(kind: str) -> None:
     assert kept(kind).why_not_native is None
@@ -93,6 +101,8 @@ def test_a_batch_is_one_call_and_its_structures_are_as_alone(kind: str) -> None:
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
 @pytest.mark.parametrize("kind", ONE_FAST)
 def test_native_models_obey_the_laws(kind: str, law: Law) -> None:
+    if law.name == "precision":  # its copies in float32 share the machine code of this one
+        assert kept(kind, torch.float32).native is not None
     law(kept(kind))
     assert kept(kind).why_not_native is None
 
@@ -141,7 +151,7 @@ def test_errors_are_those_of_torch() -> None:
 
 
 def test_threads_of_the_caller_do_not_disturb_each_other() -> None:
-    model, names = compiled("NequIP of one layer"), list(STRUCTURES) * 5
+    model, names = kept("NequIP of one layer"), list(STRUCTURES) * 5
     graphs = [graph(name) for name in names]
     expected = [through_torch(model, graphs[k]).forces for k in range(len(STRUCTURES))]
     with ThreadPoolExecutor(4) as pool:
@@ -179,8 +189,8 @@ def test_a_forked_process_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_copies_moves_and_files_make_their_own_program(tmp_path) -> None:
-    model, inputs = compiled("NequIP of one layer"), graph("slab")
+def test_copies_moves_and_files_make_their_own_program(one_layer: Compiled, tmp_path) -> None:
+    model, inputs = one_layer, graph("slab")
     expected = model(inputs)
     copied = copy.deepcopy(model)
     assert copied.native is not model.native
@@ -200,8 +210,8 @@ def test_copies_moves_and_files_make_their_own_program(tmp_path) -> None:
     assert_close(single.double()(inputs), expected, 1e-5)
 
 
-def test_changed_weights_change_the_result() -> None:
-    model, inputs = compiled("NequIP of one layer"), graph("crystal")
+def test_changed_weights_change_the_result(one_layer: Compiled) -> None:
+    model, inputs = one_layer, graph("crystal")
     before = model(inputs).forces
     with torch.no_grad():
         model.energy_model.atomic_energy.scale.mul_(2)  # pyright: ignore
@@ -216,8 +226,8 @@ def test_changed_weights_change_the_result() -> None:
         torch.testing.assert_close(model(inputs).forces, before, rtol=0, atol=1e-10)
 
 
-def test_a_modified_model_is_computed_through_torch() -> None:
-    model, inputs = compiled("NequIP of one layer"), graph("crystal")
+def test_a_modified_model_is_computed_through_torch(one_layer: Compiled) -> None:
+    model, inputs = one_layer, graph("crystal")
     before = model(inputs).forces
     layer = next(part for part in model.modules() if isinstance(part, Linear))
     handle = layer.register_forward_hook(lambda module, arguments, output: 0 * output)
