@@ -13,16 +13,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = {"channels": 8, "layers": 2, "lmax": 1, "radial_hidden": (16,)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "architecture"),
-    [
-        pytest.param("acac", "NequIP", marks=pytest.mark.slow),
-        pytest.param("germanium", "Invariant", marks=pytest.mark.slow),
-        pytest.param("acac", "MACE", marks=pytest.mark.slow),
-        pytest.param("acac", "Invariant", marks=pytest.mark.slow),
-        pytest.param("germanium", "MACE", marks=pytest.mark.slow),
-        pytest.param("germanium", "NequIP", marks=pytest.mark.slow),
-    ],
+    ("name", "architecture"), [("acac", "NequIP"), ("germanium", "Invariant"), ("germanium", "MACE")]
 )
 def test_a_short_run_of_an_example_lowers_its_errors(name, architecture, tmp_path):
     config = read_config(TrainConfig, EXAMPLES / f"{name}.yaml")

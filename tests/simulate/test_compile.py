@@ -1,6 +1,8 @@
 """Compiled models predict what the original does, to the tolerance, and are not trained."""
 
 import copy
+from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -21,6 +23,12 @@ def nequip(**options) -> ForceField:
     return ForceField(NequIP(["H", "C", "O", "Cu"], **(SMALL | options))).eval()
 
 
+@cache
+def compiled_nequip() -> Compiled:
+    """For tests that do not change it."""
+    return compile(nequip())
+
+
 def graph(dtype: torch.dtype = torch.float64):
     structures = [molecule("CH3CH2OH"), bulk("Cu", cubic=True)]
     for atoms in structures:
@@ -28,21 +36,23 @@ def graph(dtype: torch.dtype = torch.float64):
     return collate(build_graphs(structures, 4.0, dtype=dtype)).inputs
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        nequip(),
-        pytest.param(nequip(parity=False, lmax=1), marks=pytest.mark.slow),
-        pytest.param(ForceField(WithZBL(nequip().energy_model)).eval(), marks=pytest.mark.slow),
-        pytest.param(ForceField(Invariant(["H", "C", "O", "Cu"], **SMALL)).eval(), marks=pytest.mark.slow),
-        ForceField(MACE(["H", "C", "O", "Cu"], **SMALL)).eval(),
-        ForceField(
-            Nequix(["H", "C", "O", "Cu"], cutoff=4.0, layers=2, irreps="4x0e+3x1o+2x2e", lmax=2)
-        ).eval(),
-    ],
-    ids=["nequip", "no parity", "zbl", "invariant", "mace", "nequix"],
-)
-def test_forces_are_those_of_the_model_to_the_tolerance(model):
+KINDS: dict[str, Callable[[], ForceField]] = {
+    "nequip": nequip,
+    "no parity": lambda: nequip(parity=False, lmax=1),
+    "zbl": lambda: ForceField(WithZBL(nequip().energy_model)),
+    "invariant": lambda: ForceField(Invariant(["H", "C", "O", "Cu"], **SMALL)),
+    "mace": lambda: ForceField(MACE(["H", "C", "O", "Cu"], **SMALL)),
+    "nequix": lambda: ForceField(
+        Nequix(["H", "C", "O", "Cu"], cutoff=4.0, layers=2, irreps="4x0e+3x1o+2x2e", lmax=2)
+    ),
+}
+SLOW = {"no parity", "zbl", "invariant"}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k in SLOW)) for k in KINDS])
+def test_forces_are_those_of_the_model_to_the_tolerance(kind):
+    torch.manual_seed(1)
+    model = KINDS[kind]().eval()
     compiled = compile(model, tolerance=1e-4)
     error = compile_error(model, compiled, graph())
     assert error.forces < 1e-4
@@ -81,7 +91,7 @@ def test_stress_and_the_original_weights_are_kept():
 
 
 def test_a_compiled_model_is_saved_and_loaded(tmp_path):
-    compiled = compile(nequip())
+    compiled = compiled_nequip()
     save(compiled, tmp_path / "fast.safetensors")
     again = load(tmp_path / "fast.safetensors")
     single = graph(torch.float32)
@@ -91,7 +101,7 @@ def test_a_compiled_model_is_saved_and_loaded(tmp_path):
 
 def test_a_compiled_model_is_not_trained():
     with pytest.raises(ValueError, match="cannot be trained"):
-        compile(nequip()).train()
+        compiled_nequip().train()
 
 
 def test_a_tolerance_that_no_table_reaches_is_refused():
@@ -103,7 +113,7 @@ def test_a_tolerance_that_no_table_reaches_is_refused():
 
 def test_a_compiled_model_is_not_compiled_again():
     with pytest.raises(ValueError, match="compile the original"):
-        compile(compile(nequip()), tolerance=1e-9)
+        compile(compiled_nequip(), tolerance=1e-9)
 
 
 def test_models_without_convolutions_are_refused():
