@@ -28,6 +28,8 @@ import pytest
 import torch
 
 from symnets.cli import COMMANDS, main
+from symnets.downloads import cache
+from symnets.ops import _code_cache
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -67,8 +69,15 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
+def has_slow_blocks(page: Path) -> bool:
+    """Whether a block of a page runs with `pytest -m slow` only."""
+    return any("slow" in block.said for block in blocks(page))
+
+
 def runs(page: Path) -> bool:
-    """Whether a block of a page runs by default."""
+    """Whether a block of a page runs without its slow ones; long pages run once, with them."""
+    if page.name in LONG and has_slow_blocks(page):
+        return False
     return any(b.language != "yaml" and not {"skip", "slow"} & set(b.said) for b in blocks(page))
 
 
@@ -93,6 +102,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     monkeypatch.delenv("SYMNETS_DATA", raising=False)
+    own_cache = cache()
+    monkeypatch.setattr(_code_cache, "cache", lambda: own_cache)  # no machine code is made twice
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     monkeypatch.setattr(socket.socket, "connect", no_network)
     environment = dict(os.environ)
@@ -167,7 +178,7 @@ def test_page_runs(page: Path, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@named([page for page in PAGES if page != DEMO and any("slow" in block.said for block in blocks(page))])
+@named([page for page in PAGES if page != DEMO and has_slow_blocks(page)])
 def test_page_runs_with_its_slow_blocks(page: Path, folder: Path) -> None:
     run_page(page, slow=True)
 
