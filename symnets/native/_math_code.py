@@ -21,7 +21,7 @@ _CONTRACT = ("contract",)
 
 
 class _Format(NamedTuple):
-    """A floating-point format, and what exp needs of it."""
+    """Floating-point format, with the constants of its exponential function."""
 
     integer: ir.IntType
     """Integers of the same size."""
@@ -44,14 +44,14 @@ _FLOAT64 = _Format(ir.IntType(64), 52, 1023, 40, 13, -746.0, 710.0)
 
 
 class Function(NamedTuple):
-    """A function and its derivative at one place."""
+    """Value and derivative of a function at one argument."""
 
     value: Value
     derivative: Value
 
 
 class Exponential(NamedTuple):
-    """The exponential function at one place."""
+    """exp(x) and exp(x) - 1 at one argument x."""
 
     exp: Value
     expm1: Value

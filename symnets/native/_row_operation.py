@@ -34,8 +34,6 @@ class RowOperation(Operation):
         out: first of the matrices that it writes.
     """
 
-    arguments: tuple[Matrix | Constant, ...]
-
     def __init__(
         self,
         writes: Sequence[Matrix],
@@ -71,12 +69,10 @@ class RowOperation(Operation):
             index: number of the row.
             pointers: addresses of `arguments`.
         """
-        addresses: dict[Matrix | Constant, Value] = {
-            argument: pointer
-            if isinstance(argument, Constant)
-            else code.row_pointer(pointer, index, argument.columns)
-            for argument, pointer in zip(self.arguments, pointers, strict=True)
-        }
+        addresses: dict[Matrix | Constant, Value] = dict(zip(self.arguments, pointers, strict=True))
+        for argument, pointer in addresses.items():
+            if isinstance(argument, Matrix):
+                addresses[argument] = code.row_pointer(pointer, index, argument.columns)
         self.write_channels(Row(code, addresses, self.adds))
 
     def write_channels(self, row: "Row") -> None:
