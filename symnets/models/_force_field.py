@@ -141,6 +141,13 @@ class Compiled(ForceField):
     results up to rounding: on other devices, in other dtypes, within transforms of torch.func, if hooks are
     registered, and always if the environment variable SYMNETS_NATIVE is 0. `why_not_native` has the reason.
 
+    Machine code is kept in the folder `machine-code` of `symnets.downloads.cache()`. A later process finds it
+    there for the same model, or for another of the same shapes.
+
+    A change of weights is noticed at the next call, with one exception: torch does not count changes in place
+    through `.data`, such as `weight.data.mul_(2)`. Change weights under `torch.no_grad()` instead, or call
+    `model.to("cpu")` after such a change.
+
     Args:
         energy_model: trained model with `symnets.nn.Convolution` layers; it is copied.
         n_knots: intervals of each table between 0 and the cutoff.
