@@ -8,8 +8,10 @@ in each channel. With the cotangent g of the receiver, and t_a = Σ_k F_ak g_k, 
 
     dx_a += w t_a,     dr += Σ_c w' Σ_a x_a t_a,     dY_b += Σ_c w Σ_ak CG_abk x_a g_k.
 
-Coefficients of a path and b are equal up to the sign but for a few values: products x_a g_k of equal
-coefficients are added before they are multiplied.
+The weights of an edge are interpolated first, all in one loop over the columns of the table. Then follow dx
+and dr, in one loop over the channels for each input, and dY. Coefficients of a path and b are equal up to the
+sign but for a few values: products w x_a g_k of equal coefficients are added over all channels, and then
+multiplied.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +24,8 @@ Group = list[tuple[int, list[Term]]]
 """Paths with equal numbers of channels, by index, and their coefficients."""
 LANE_BYTES = 32
 """Bytes of a register in derivatives, which need many; those of AVX2."""
+SUMS = 12
+"""Largest number of sums over channels of a loop that serves several paths; AVX2 has 16 registers."""
 
 
 def write_forward_part(
@@ -71,53 +75,167 @@ def write_reverse_part(
     """
     code = VectorCode(module, name, dtype, "r" * (4 + senders) + weights.internal, public=False)
     *d_x, registers, g, x, y = code.arguments[: 4 + senders]
-    values = code.arguments[4 + senders :]
-    factors = _Factors(code, group, y)
-    width = reverse_lanes(code)
-
-    for number, terms in group:
-
-        def add(
-            first: Value,
-            lanes: int,
-            sums: list[Value | None],
-            number: int = number,
-            terms: list[Term] = terms,
-        ) -> list[Value]:
-            x_row, g_row = code.offset(x, first), code.offset(g, first)
-            rows, columns = ({getattr(term, side): None for term in terms} for side in ("inp", "out"))
-            g_of = {k: code.load(code.offset(g_row, k), lanes) for k in columns}
-            t: dict[int, Value] = {}
-            for a, outs in _columns(terms, by="inp").items():
-                for k in outs:
-                    t[a] = code.fma(t.get(a), factors.load(number, a, k, lanes), g_of[k])
-            x_of = {a: code.load(code.offset(x_row, a), lanes) for a in rows}
-            scalar = None
-            for a, value in t.items():
-                scalar = code.fma(scalar, x_of[a], value)
-            column = code.add_int(first, plan.weight_starts[number])
-            weight, slope = weights.value_and_slope(code, values, column, lanes)
-            added = [code.fma(sums[0], slope, scalar)]
-            for a, value in t.items() if senders else ():
-                place = code.offset(code.offset(d_x[0], first), a)
-                code.store(code.fma(code.load(place, lanes), weight, value), place, lanes)
-            for before, equal in zip(sums[1:], _equal_coefficients(terms).values(), strict=True):
-                product = None
-                for coefficient, signed in equal:
-                    same = None
-                    for a, k, sign in signed:
-                        same = code.fma(same, x_of[a] if sign > 0 else code.build.fneg(x_of[a]), g_of[k])
-                    product = code.fma(product, code.constant(coefficient, lanes), same)
-                added.append(code.fma(before, weight, product))
-            return added
-
-        results = [plan.irreps_filter.dim, *_equal_coefficients(terms)]
-        for result, total in zip(
-            results, _sum_channels(code, plan.channels(number), width, len(results), add), strict=True
-        ):
-            code.add_to(code.offset(registers, result * width), total, width)
+    derivatives = _Derivatives(code, plan, group, g, x, registers)
+    derivatives.interpolate(weights, code.arguments[4 + senders :])
+    derivatives.write_features(_Factors(code, group, y), d_x[0] if senders else None)
+    derivatives.write_filters()
     code.build.ret_void()
     return code.function
+
+
+class _Derivatives:
+    """Writer of the derivatives of a group of paths at one edge, in three steps.
+
+    Args:
+        code: the function that is written.
+        plan: the tensor product.
+        group: the paths.
+        g, x: rows of the receiver's cotangent and of the sender's features.
+        registers: sums of dY and dr, see `write_reverse_part`.
+    """
+
+    def __init__(
+        self, code: VectorCode, plan: Plan, group: Group, g: Value, x: Value, registers: Value
+    ) -> None:
+        self.code, self.plan, self.group, self.g, self.x = code, plan, group, g, x
+        self.registers, self.width = registers, reverse_lanes(code)
+        self.channels = plan.channels(group[0][0])
+
+    def interpolate(self, weights: WeightSplines, values: Sequence[Value]) -> None:
+        """Write the weights w and their derivatives w' to memory."""
+        first, n = self.plan.weight_starts[self.group[0][0]], len(self.group) * self.channels
+        rows = [self.code.allocate(n) for _ in range(2)]
+        weights.write_values_and_slopes(self.code, values, first, n, *rows)
+        self.weight, self.slope = (
+            {number: self.code.offset(row, k * self.channels) for k, (number, _) in enumerate(self.group)}
+            for row in rows
+        )
+
+    def write_features(self, factors: "_Factors", d_x: Value | None) -> None:
+        """Write dx, if it is wanted, and dr."""
+        code, load = self.code, self._load
+        inputs: dict[int, Group] = {}
+        for number, terms in self.group:
+            inputs.setdefault(min(term.inp for term in terms), []).append((number, terms))
+        for paths in inputs.values():
+
+            def add(
+                first: Value, lanes: int, sums: list[Value | None], paths: Group = paths
+            ) -> list[Value | None]:
+                rows = dict.fromkeys(term.inp for _, terms in paths for term in terms)
+                totals = {} if d_x is None else {a: load(d_x, first, a, lanes) for a in rows}
+                d_r = sums[0]
+                for number, terms in paths:
+                    g_of = {k: load(self.g, first, k, lanes) for k in dict.fromkeys(t.out for t in terms)}
+                    weight, slope = (load(row[number], first, 0, lanes) for row in (self.weight, self.slope))
+                    scalar = None
+                    for a, columns in _columns(terms, by="inp").items():
+                        t = None
+                        for k in columns:
+                            t = code.fma(t, factors.load(number, a, k, lanes), g_of[k])
+                        scalar = code.fma(scalar, load(self.x, first, a, lanes), t)
+                        if a in totals:
+                            totals[a] = code.fma(totals[a], weight, t)
+                    d_r = code.fma(d_r, slope, scalar)
+                for a, value in totals.items():
+                    code.store(value, code.offset(code.offset(d_x, first), a), lanes)
+                return [d_r]
+
+            (total,) = _sum_channels(code, self.channels, self.width, 1, add)
+            self._add_to_register(self.plan.irreps_filter.dim, total)
+
+    def write_filters(self) -> None:
+        """Write dY."""
+        paths: list[list[tuple[int, _Products]]] = []
+        n_sums = SUMS
+        for number, terms in self.group:
+            products = _Products(terms)
+            n_sums += len(products.sums)
+            if n_sums > SUMS:
+                paths.append([])
+                n_sums = len(products.sums)
+            paths[-1].append((number, products))
+        for members in paths:
+            coefficients = [pair for _, products in members for pair in products.sums]
+
+            def add(
+                first: Value,
+                lanes: int,
+                sums: list[Value | None],
+                members: list[tuple[int, _Products]] = members,
+            ) -> list[Value | None]:
+                start, result = 0, list(sums)
+                for number, products in members:
+                    self._add_products(number, products, first, lanes, result, start)
+                    start += len(products.sums)
+                return result
+
+            sums = _sum_channels(self.code, self.channels, self.width, len(coefficients), add)
+            d_y: dict[int, Value] = {}
+            for (b, coefficient), value in zip(coefficients, sums, strict=True):
+                d_y[b] = self.code.fma(d_y.get(b), self.code.constant(coefficient, self.width), value)
+            for b, value in d_y.items():
+                self._add_to_register(b, value)
+
+    def _add_products(
+        self,
+        number: int,
+        products: "_Products",
+        first: Value,
+        lanes: int,
+        sums: list[Value | None],
+        start: int,
+    ) -> None:
+        """Add the products of a path to its sums, which are those from `start` on."""
+        code = self.code
+        held_row, row = (self.g, self.x) if products.holds_g else (self.x, self.g)
+        weight = self._load(self.weight[number], first, 0, lanes)
+        held = {k: code.mul(weight, self._load(held_row, first, k, lanes)) for k in products.held}
+        for a, members in products.members.items():
+            value = self._load(row, first, a, lanes)
+            for n, k, sign in members:
+                signed = value if sign > 0 else code.build.fneg(value)
+                sums[start + n] = code.fma(sums[start + n], signed, held[k])
+
+    def _load(self, row: Value, first: Value, column: int, lanes: int) -> Value:
+        return self.code.load(self.code.offset(self.code.offset(row, first), column), lanes)
+
+    def _add_to_register(self, number: int, value: Value) -> None:
+        self.code.add_to(self.code.offset(self.registers, number * self.width), value, self.width)
+
+
+class _Products:
+    """Sums over channels of ± w x_a g_k of which the dY_b of a path consist, one for each b and coefficient.
+
+    Attributes:
+        sums: b and coefficient of each sum.
+        holds_g: whether w g_k stays in registers while the x_a are loaded one by one; otherwise, w x_a does.
+        held: columns k, or a, that stay in registers.
+        members: for each column that is loaded: number of the sum, held column and sign of its products.
+    """
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        rows, columns = (
+            list(dict.fromkeys(getattr(term, side) for term in terms)) for side in ("inp", "out")
+        )
+        self.holds_g = len(columns) <= len(rows)
+        self.held = columns if self.holds_g else rows
+        self.sums: list[tuple[int, float]] = []
+        self.members: dict[int, list[tuple[int, int, int]]] = {}
+        for term in terms:
+            number = self._sum_of(term)
+            loaded, held = (term.inp, term.out) if self.holds_g else (term.out, term.inp)
+            sign = 1 if term.value * self.sums[number][1] > 0 else -1
+            self.members.setdefault(loaded, []).append((number, held, sign))
+
+    def _sum_of(self, term: Term) -> int:
+        """Number of the sum to which a term belongs; a new one if there is none."""
+        for number, (b, coefficient) in enumerate(self.sums):
+            size = abs(coefficient)
+            if b == term.filter and abs(size - abs(term.value)) < 1e-9 * size:
+                return number
+        self.sums.append((term.filter, term.value))
+        return len(self.sums) - 1
 
 
 def reverse_lanes(code: VectorCode) -> int:
@@ -154,30 +272,12 @@ def _columns(terms: Sequence[Term], *, by: str) -> dict[int, list[int]]:
     return {column: list(others) for column, others in found.items()}
 
 
-def _equal_coefficients(
-    terms: Sequence[Term],
-) -> dict[int, list[tuple[float, list[tuple[int, int, int]]]]]:
-    """For each column b of Y: coefficients, and the (a, k, sign) of the terms that have them."""
-    found: dict[int, dict[float, list[tuple[int, int, float]]]] = {}
-    for term in terms:
-        of_b = found.setdefault(term.filter, {})
-        size = next((v for v in of_b if abs(v - abs(term.value)) < 1e-9 * v), abs(term.value))
-        of_b.setdefault(size, []).append((term.inp, term.out, term.value))
-    result: dict[int, list[tuple[float, list[tuple[int, int, int]]]]] = {}
-    for b, of_b in found.items():
-        for members in of_b.values():
-            first = members[0][2]
-            signed = [(a, k, 1 if value * first > 0 else -1) for a, k, value in members]
-            result.setdefault(b, []).append((first, signed))
-    return result
-
-
 def _sum_channels(
     code: VectorCode,
     n: int,
     width: int,
     count: int,
-    add: Callable[[Value, int, list[Value | None]], list[Value]],
+    add: Callable[[Value, int, list[Value | None]], list[Value | None]],
 ) -> list[Value]:
     """Registers of sums over n channels; `add(first, lanes, sums)` adds the channels from `first` on."""
     b, zero = code.build, code.constant(0.0, width)

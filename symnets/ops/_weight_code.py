@@ -177,12 +177,33 @@ class WeightSplines:
         """Store dL/dr, the sum of the register."""
         code.store(code.sum_lanes(pair_sum), out)
 
-    def value_and_slope(
-        self, code: VectorCode, values: Sequence[Value], column: Value, lanes: int
-    ) -> tuple[Value, Value]:
-        """Interpolated weights, and their derivatives dw/dr."""
-        numbers = self._numbers(code, values, column, lanes)
-        return self._combine(code, values, numbers, lanes, 0), self._combine(code, values, numbers, lanes, 4)
+    def write_values_and_slopes(
+        self, code: VectorCode, values: Sequence[Value], first: int, n: int, weights: Value, slopes: Value
+    ) -> None:
+        """Write a loop that stores n weights, from column `first` on, and their derivatives dw/dr.
+
+        With the rise w_(n+1) - w_n, whose coefficient is that of w_(n+1), three products give each of them.
+        """
+        tail = n % code.width
+        factors = {
+            lanes: [code.broadcast(code.offset(values[1], k), lanes) for k in (1, 2, 3, 5, 6, 7)]
+            for lanes in (code.width, tail)
+            if lanes
+        }
+
+        def body(column: Value, lanes: int) -> None:
+            below, slope_below, above, slope_above = self._numbers(
+                code, values, code.add_int(column, first), lanes
+            )
+            parts = slope_below, code.build.fsub(above, below), slope_above
+            value, slope = below, None
+            for k, part in enumerate(parts):
+                value = code.fma(value, factors[lanes][k], part)
+                slope = code.fma(slope, factors[lanes][3 + k], part)
+            code.store(value, code.offset(weights, column), lanes)
+            code.store(slope, code.offset(slopes, column), lanes)
+
+        code.for_channels(n, body)
 
     def _sum(self, code: VectorCode, values: Sequence[Value], column: Value, lanes: int, first: int) -> Value:
         """Linear combination of four numbers of the table with the coefficients from `first` on."""
