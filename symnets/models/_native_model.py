@@ -1,6 +1,5 @@
 """The native program of a compiled force field, made at its first use and called on graphs."""
 
-import copy
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,14 +10,7 @@ from torch import Tensor, nn
 
 from symnets.data import AtomGraph, has_stress
 from symnets.models._model_contents import ModelContents
-from symnets.native import (
-    AtomEnergies,
-    BoundProgram,
-    CannotLower,
-    NativeProgram,
-    energy_program,
-    program_input,
-)
+from symnets.native import AtomEnergies, CannotLower, GraphProgram, NativeProgram, energy_program
 from symnets.nn import modification
 from symnets.ops import is_traced
 
@@ -41,7 +33,7 @@ class NativeModel:
     def __init__(self) -> None:
         self.why_not: str | None = None
         self._program: NativeProgram | None = None
-        self._idle: list[NativeProgram] = []
+        self._idle: list[GraphProgram] = []
         self._contents: ModelContents | None = None
         self._tried = False
 
@@ -79,6 +71,8 @@ class NativeModel:
 
         Threads that call this at once have a program each, with memory of its own.
         """
+        if is_traced() or torch.is_autocast_enabled("cpu"):
+            return None
         fields = graph.to_dict()
         if not _is_plain(fields) or (program := self.program(model)) is None:
             return None
@@ -89,10 +83,10 @@ class NativeModel:
         try:
             own = idle.pop()
         except IndexError:  # another thread is in a call
-            own = copy.copy(program)
+            own = GraphProgram(program, species)
         try:
             with torch.inference_mode(False):
-                return _energies(own, species, fields)
+                return _energies(own, fields)
         finally:
             idle.append(own)
 
@@ -124,11 +118,11 @@ def _program(model: Any) -> NativeProgram:
 
 
 def _is_plain(fields: Mapping[str, Any]) -> bool:
-    """Whether machine code can read the fields of a graph: whole, on the CPU, and outside of transforms."""
+    """Whether machine code can read the fields of a graph: all there, of the usual shapes, on the CPU."""
     pos, cell, edge_index = (fields.get(name) for name in ("pos", "cell", "edge_index"))
     if not isinstance(pos, Tensor) or not isinstance(cell, Tensor) or not isinstance(edge_index, Tensor):
         return False
-    n_atoms, n_graphs, n_edges = len(pos), len(cell), edge_index.shape[-1]
+    n_atoms, n_graphs, n_edges = pos.shape[0], cell.shape[0], edge_index.shape[-1]
     shapes = {
         "pos": (n_atoms, 3),
         "z": (n_atoms,),
@@ -144,28 +138,27 @@ def _is_plain(fields: Mapping[str, Any]) -> bool:
             continue
         if type(field) is not Tensor or not field.is_cpu or field.is_neg() or field.shape != shape:
             return False
-    is_usual = n_atoms > 0 and fields["z"].dtype == edge_index.dtype == torch.int64
-    return is_usual and not is_traced() and not torch.is_autocast_enabled("cpu")
+    indices = [fields[name].dtype for name in ("z", "edge_index", "batch") if name in fields]
+    return n_atoms > 0 and all(dtype == torch.int64 for dtype in indices)
 
 
 def _energies(
-    program: NativeProgram, species: tuple[int, ...], fields: Mapping[str, Tensor]
+    program: GraphProgram, fields: Mapping[str, Any]
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor] | None:
     """Energies, forces, stress and energies of atoms; None if the graph is not one that the program takes."""
-    z, pos, cell = fields["z"], fields["pos"], fields["cell"]
-    batch = fields.get("batch")
-    owner = np.zeros(len(z), dtype=np.int64) if batch is None else batch.numpy()
-    graph = program_input(species, z, pos, cell, owner, fields["edge_index"], fields["edge_shift"])
-    if graph is None:
-        return None
+    pos, cell, batch = fields["pos"], fields["cell"], fields.get("batch")
     try:
-        result = BoundProgram(program, *graph)(len(graph.sender))
+        result = program(fields["z"], pos, cell, batch, fields["edge_index"], fields["edge_shift"])
     except ValueError:  # two atoms at the same place, or a vector that is not finite or too long
         return None
+    if result is None:
+        return None
+    node_energy = result.energy.copy()
+    owner = np.zeros(len(node_energy), dtype=np.int64) if batch is None else batch.numpy()
     stress = _stress(result, cell, fields["pbc"], owner)
-    energy = np.bincount(owner, result.energy, len(cell))
-    forces = torch.from_numpy(result.forces).to(pos.dtype)
-    return torch.from_numpy(energy), forces, stress, torch.from_numpy(result.energy)
+    energy = torch.from_numpy(np.bincount(owner, node_energy, cell.shape[0]))
+    forces = torch.from_numpy(result.forces).to(pos.dtype, copy=True)
+    return energy, forces, stress, torch.from_numpy(node_energy)
 
 
 def _stress(result: AtomEnergies, cells: Tensor, periodic: Tensor, owner: np.ndarray) -> Tensor | None:

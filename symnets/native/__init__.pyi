@@ -13,8 +13,8 @@ from ._gate import GateBlock as GateBlock
 from ._gate import GateRows as GateRows
 from ._geometry import Geometry as Geometry
 from ._geometry import KindOfPair as KindOfPair
-from ._graph_code import ProgramInput as ProgramInput
-from ._graph_code import program_input as program_input
+from ._graph_code import GraphProgram as GraphProgram
+from ._graph_code import GraphReader as GraphReader
 from ._layout import ALIGNMENT as ALIGNMENT
 from ._layout import ROWS as ROWS
 from ._layout import Layout as Layout

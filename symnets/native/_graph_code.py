@@ -1,101 +1,146 @@
 """What a program reads of a graph: species and edges as it takes them, checked and converted in one pass."""
 
-from functools import lru_cache
-from typing import NamedTuple
+import copy
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from llvmlite import ir
 from torch import Tensor
 
+from symnets.native._native_program import AtomEnergies, BoundProgram, NativeProgram
 from symnets.native._neighbors_code import write_vector
 from symnets.ops import I64, CompiledModule, Value, VectorCode
 
-READ = "nnnniiirriiriri"
+READ = "nniiiidinniirriir"
 """Arguments of the function, in the letters of `VectorCode`."""
 UNSORTED, WRONG = 1, 2
 """What the function found: receivers do not increase; an unknown atomic number, or an index out of range."""
 
 
-class ProgramInput(NamedTuple):
-    """Arguments of a program for a graph, see `BoundProgram`."""
+class GraphProgram:
+    """A native program called on graphs, with memory that is kept from call to call.
 
-    species: np.ndarray
-    sender: np.ndarray
-    receiver: np.ndarray
-    vectors: np.ndarray
+    Calls from several threads at once need objects of their own.
+
+    Args:
+        program: the program.
+        species: atomic numbers of the model, which increase.
+    """
+
+    def __init__(self, program: NativeProgram, species: tuple[int, ...]) -> None:
+        self._program, self._species = copy.copy(program), species
+        self._reader: GraphReader | None = None
+        self._bound: BoundProgram | None = None
+
+    def __call__(
+        self, z: Tensor, pos: Tensor, cell: Tensor, batch: Tensor | None, edge_index: Tensor, shift: Tensor
+    ) -> AtomEnergies | None:
+        """Result for a graph, overwritten by the next; None if `GraphReader` refuses it.
+
+        Args:
+            z, pos, cell, batch, edge_index, shift: fields of an `AtomGraph`, see `GraphReader`.
+
+        Raises:
+            ValueError: two atoms at the same place, or an edge that is not finite or longer than the cutoff.
+        """
+        n_atoms, n_edges = pos.shape[0], edge_index.shape[1]
+        reader, bound = self._reader, self._bound
+        if reader is None or bound is None or not reader.takes(n_atoms, n_edges):
+            reader = self._reader = GraphReader(self._species, n_atoms, n_edges)
+            arrays = reader.species, reader.sender, reader.receiver, reader.vectors
+            bound = self._bound = BoundProgram(self._program, *arrays)
+        return bound(n_edges) if reader(z, pos, cell, batch, edge_index, shift) else None
+
+
+class GraphReader:
+    """Arrays that a program reads, written from graphs of one number of atoms.
+
+    All fields are checked at each call, so that no change of them can be missed.
+
+    Args:
+        species: atomic numbers of the model, which increase.
+        n_atoms: number of atoms.
+        n_edges: largest number of edges.
+
+    Attributes:
+        species, sender, receiver, vectors: see `BoundProgram`; a call writes as many edges as the graph has.
+    """
+
+    def __init__(self, species: tuple[int, ...], n_atoms: int, n_edges: int) -> None:
+        self._size = n_atoms, n_edges
+        # The index of each atomic number, -1 for others; the last entry is of larger and negative numbers.
+        self._table = np.full(max(species) + 2, -1, dtype=np.int64)
+        self._table[list(species)] = np.arange(len(species))
+        self.species, self._zeros = np.empty(n_atoms, dtype=np.int64), np.zeros(n_atoms, dtype=np.int64)
+        self.sender, self.receiver = np.empty((2, n_edges), dtype=np.int64)
+        self.vectors, self._status = np.empty((n_edges, 3)), np.empty(1, dtype=np.int64)
+        self._one_graph = self._zeros.ctypes.data
+        arrays = self._table, self.species, self.sender, self.receiver, self.vectors, self._status
+        self._fixed = n_atoms, len(self._table) - 1, *(array.ctypes.data for array in arrays)
+        self._functions: dict[torch.dtype, Callable[..., None]] = {}
+
+    def takes(self, n_atoms: int, n_edges: int) -> bool:
+        """Whether the arrays are of this number of atoms, and large enough for the edges."""
+        return self._size[0] == n_atoms and self._size[1] >= n_edges
+
+    def __call__(
+        self, z: Tensor, pos: Tensor, cell: Tensor, batch: Tensor | None, edge_index: Tensor, shift: Tensor
+    ) -> bool:
+        """Write the arrays; false if an atomic number is not one of the model, or an index is out of range.
+
+        Args:
+            z, pos, cell, edge_index, shift: fields of an `AtomGraph`, of its shapes, on the CPU.
+            batch: graph of each atom, int64; None if there is one graph.
+        """
+        dtype = pos.dtype if pos.dtype == cell.dtype == shift.dtype else torch.float64
+        pos, cell, shift = (_whole(field, dtype) for field in (pos, cell, shift))
+        z, edge_index = z.contiguous(), edge_index.contiguous()
+        batch = None if batch is None else batch.contiguous()
+        n_edges, sender = edge_index.shape[1], edge_index.data_ptr()
+        self._function(dtype)(
+            cell.shape[0],
+            n_edges,
+            z.data_ptr(),
+            self._one_graph if batch is None else batch.data_ptr(),
+            cell.data_ptr(),
+            pos.data_ptr(),
+            sender,
+            sender + 8 * n_edges,
+            shift.data_ptr(),
+        )
+        status = int(self._status[0])
+        if status == UNSORTED:
+            order = torch.argsort(edge_index[1], stable=True)
+            return self(z, pos, cell, batch, edge_index[:, order], shift[order])
+        return not status
+
+    def _function(self, dtype: torch.dtype) -> Callable[..., None]:
+        function = self._functions.get(dtype)
+        if function is None:
+            compiled = _compiled(str(dtype).removeprefix("torch."))
+            function = self._functions[dtype] = partial(compiled.functions["read_graph"], *self._fixed)
+        return function
+
+
+def _whole(field: Tensor, dtype: torch.dtype) -> Tensor:
+    """A field in a dtype, contiguous in memory; the field itself if it is."""
+    return field if field.dtype == dtype and field.is_contiguous() else field.detach().to(dtype).contiguous()
 
 
 @lru_cache
-def _table(species: tuple[int, ...]) -> np.ndarray:
-    """Index of each atomic number among those of a model, -1 for others; the last entry is of larger ones."""
-    table = np.full(max(species) + 2, -1, dtype=np.int64)
-    table[list(species)] = np.arange(len(species))
-    return table
-
-
-def program_input(
-    species: tuple[int, ...],
-    z: Tensor,
-    pos: Tensor,
-    cell: Tensor,
-    owner: np.ndarray,
-    edge_index: Tensor,
-    edge_shift: Tensor,
-) -> ProgramInput | None:
-    """Input of a program; None if an atomic number is not one of the model, or an index is out of range.
-
-    All is checked at each call, so that no change of a field can be missed.
-
-    Args:
-        species: atomic numbers of the model.
-        z, pos, cell, edge_index, edge_shift: fields of an `AtomGraph`, of its shapes, on the CPU.
-        owner: graph of each atom.
-    """
-    table, owner = _table(species), np.ascontiguousarray(owner, dtype=np.int64)
-    z, edge_index = z.contiguous(), edge_index.contiguous()
-    pos, cell, edge_shift = (t.detach().to(torch.float64).contiguous() for t in (pos, cell, edge_shift))
-    n_atoms, n_edges = len(pos), len(edge_shift)
-    sender, receiver = edge_index.numpy()
-    found = ProgramInput(np.empty(n_atoms, dtype=np.int64), sender, receiver, np.empty((n_edges, 3)))
-    status = np.empty(1, dtype=np.int64)
-    _compiled().functions["read_graph"](
-        n_atoms,
-        len(cell),
-        n_edges,
-        len(table) - 1,
-        table.ctypes.data,
-        z.data_ptr(),
-        owner.ctypes.data,
-        cell.data_ptr(),
-        pos.data_ptr(),
-        edge_index.data_ptr(),
-        edge_index.data_ptr() + 8 * n_edges,
-        edge_shift.data_ptr(),
-        found.species.ctypes.data,
-        found.vectors.ctypes.data,
-        status.ctypes.data,
-    )
-    if status[0] & WRONG:
-        return None
-    if status[0] & UNSORTED:
-        order = torch.argsort(edge_index[1], stable=True)
-        return program_input(species, z, pos, cell, owner, edge_index[:, order], edge_shift[order])
-    return found
-
-
-@lru_cache(maxsize=1)
-def _compiled() -> CompiledModule:
+def _compiled(dtype: str) -> CompiledModule:
     module = ir.Module("graph")
-    _write_read_graph(module)
+    _write_read_graph(module, dtype)
     return CompiledModule(module, {"read_graph": READ})
 
 
-def _write_read_graph(module: ir.Module) -> None:
+def _write_read_graph(module: ir.Module, dtype: str) -> None:
     """Function that writes the indices of species, then the vectors if all indices are in range."""
-    code = VectorCode(module, "read_graph", "float64", READ, public=True)
-    n_atoms, n_graphs, n_edges, n_numbers, table, z, owner, cell, pos, *edges = code.arguments
-    sender, receiver, shift, species, vectors, status = edges
+    code = VectorCode(module, "read_graph", dtype, READ, public=True)
+    n_atoms, n_numbers, table, species, *out, vectors, status, n_graphs, n_edges = code.arguments[:10]
+    z, owner, cell, pos, sender, receiver, shift = code.arguments[10:]
     b = code.build
 
     def note(problem: Value, bit: int) -> None:
@@ -114,8 +159,9 @@ def _write_read_graph(module: ir.Module) -> None:
     with code.loop(I64(0), n_edges) as edge:
         last = b.select(b.icmp_signed("==", edge, I64(0)), edge, code.add_int(edge, -1))
         ends = [code.load_int(index, edge) for index in (sender, receiver)]
-        for end in ends:
+        for end, copied in zip(ends, out, strict=True):
             note(outside(end, n_atoms), WRONG)
+            code.store_int(end, copied, edge)
         note(b.icmp_signed(">", code.load_int(receiver, last), ends[1]), UNSORTED)
     with (
         b.if_then(b.icmp_signed("<", b.load(status), I64(WRONG))),

@@ -15,17 +15,26 @@ from symnets.threads import call_in_threads, thread_counter
 SMALL = 1500
 """Number of edges below which one thread is faster."""
 
-_ARRAYS = [
-    Slot.WEIGHTS,
-    Slot.ARENA,
-    Slot.SPECIES,
-    Slot.SENDER,
-    Slot.RECEIVER,
-    Slot.VECTORS,
-    Slot.ENERGY,
-    Slot.FORCES,
-    Slot.VIRIALS,
-]
+_GIVEN = np.array(
+    [
+        Slot.LOCAL,
+        Slot.TOTAL,
+        Slot.THREADS,
+        Slot.FORWARD,
+        Slot.REVERSE,
+        Slot.CONTEXT,
+        Slot.WEIGHTS,
+        Slot.ARENA,
+        Slot.SPECIES,
+        Slot.SENDER,
+        Slot.RECEIVER,
+        Slot.VECTORS,
+        Slot.ENERGY,
+        Slot.FORCES,
+        Slot.VIRIALS,
+    ]
+)
+"""Entries that are the same in all calls of a `BoundProgram`."""
 
 _in_use: weakref.WeakValueDictionary[Hashable, CompiledModule] = weakref.WeakValueDictionary()
 """Machine code in use, by the key of its programs; those that differ in weights alone share it."""
@@ -147,9 +156,8 @@ class BoundProgram:
         arena = program.arena(n_atoms, len(sender))
         self._kept = (program.constants, arena, species, sender, receiver, vectors)
         self._slots = slots = np.zeros(N_SLOTS, dtype=np.int64)
-        slots[[Slot.LOCAL, Slot.TOTAL, Slot.THREADS]] = own, n_atoms, 1
-        slots[[Slot.FORWARD, Slot.REVERSE, Slot.CONTEXT]] = exchange
-        slots[_ARRAYS] = [array.ctypes.data for array in (*self._kept, *self.result)]
+        addresses = [array.ctypes.data for array in (*self._kept, *self.result)]
+        slots[_GIVEN] = own, n_atoms, 1, *exchange, *addresses
         self._address, self._entry = slots.ctypes.data, program.compiled.functions["entry"]
 
     def __call__(self, n_edges: int) -> AtomEnergies:

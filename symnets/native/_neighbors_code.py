@@ -25,7 +25,7 @@ class EdgeFilter:
         shift: cell units, (candidates, 3).
         owner: graph of each atom, (atoms,).
         n_graphs: number of graphs.
-        cutoff: Å; None to keep all candidates.
+        cutoff: Å.
 
     Attributes:
         positions: Å, (atoms, 3), to be set before a call.
@@ -41,7 +41,7 @@ class EdgeFilter:
         shift: np.ndarray,
         owner: np.ndarray,
         n_graphs: int,
-        cutoff: float | None,
+        cutoff: float,
     ) -> None:
         n_atoms, n_candidates = len(owner), len(shift)
         self._arguments = (edge_index, shift, owner, n_graphs, cutoff)
@@ -52,7 +52,7 @@ class EdgeFilter:
         self.sender, self.receiver = np.empty((2, n_candidates + 1), dtype=np.int64)
         self.vectors = np.empty((n_candidates + 1, 3))
         self._real, self._whole = np.zeros(2), np.zeros(2, dtype=np.int64)
-        self._real[0] = np.nan if cutoff is None else cutoff**2  # nothing is longer than NaN
+        self._real[0] = cutoff**2
         self._kept = [
             np.ascontiguousarray(shift, dtype=np.float64),
             np.ascontiguousarray(owner, dtype=np.int64),
@@ -191,24 +191,28 @@ def _write_filter(module: ir.Module) -> None:
 def write_vector(
     code: VectorCode, positions: Value, ends: Sequence[Value], cell: Value, images: Value, out: Value
 ) -> Value:
-    """Write the vector of an edge from receiver to sender, and return its square.
+    """Write the vector of an edge from receiver to sender in float64, and return its square.
 
     Args:
-        code: function of float64.
+        code: function to which this is added.
         positions: pointer to those of all atoms.
         ends: indices of sender and receiver.
         cell, images: pointers to the lattice vectors and to the shift of the edge in cell units.
         out: pointer to the vector.
     """
-    rows = [code.row_pointer(positions, end, 3) for end in ends]
-    shift = [code.load(code.offset(images, k)) for k in range(3)]
+    b = code.build
+
+    def number(pointer: Value, index: int) -> Value:
+        return code.to_double(code.load(code.offset(pointer, index)))
+
+    there, here = (code.row_pointer(positions, end, 3) for end in ends)
+    shift = [number(images, k) for k in range(3)]
     square = None
     for a in range(3):
         offset = None
         for k in range(3):
-            offset = code.fma(offset, shift[k], code.load(code.offset(cell, 3 * k + a)))
-        there, here = (code.load(code.offset(row, a)) for row in rows)
-        component = code.build.fadd(code.build.fsub(there, here), offset)
-        code.store(component, code.offset(out, a))
+            offset = code.fma(offset, shift[k], number(cell, 3 * k + a))
+        component = b.fadd(b.fsub(number(there, a), number(here, a)), offset)
+        b.store(component, code.offset(out, a))
         square = code.fma(square, component, component)
     return square
