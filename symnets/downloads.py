@@ -22,7 +22,9 @@ class Published(NamedTuple):
 
 
 def cache() -> Path:
-    """Folder for downloads: `symnets` in the system's cache folder, on Linux XDG_CACHE_HOME or `~/.cache`."""
+    """Folder for downloads and machine code: `symnets` in the system's cache folder.
+
+    On Linux that is XDG_CACHE_HOME or `~/.cache`."""
     return Path(pooch.os_cache("symnets"))
 
 

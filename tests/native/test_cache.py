@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, product
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ KEY, OTHER = code_key("a text", "a processor"), code_key("another text", "a proc
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Folder of the machine code of this test."""
     monkeypatch.setattr("symnets.ops._code_cache.cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("symnets.native._native_program._in_use", WeakValueDictionary())
     return tmp_path / "cache" / FOLDER
 
 
