@@ -41,8 +41,8 @@ PAGES = sorted(
     ]
 )
 BLOCK = re.compile(r"((?:^<!--(?:(?!-->).)*-->\n+)*)^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-LONG = ("attractors.md", "compile.md", "laws.md", "regimes.md")
-"""Pages that take more than three seconds; README is as long, but the first that anybody reads."""
+LONG = ("README.md", "attractors.md", "compile.md", "laws.md", "native.md", "regimes.md")
+"""Pages that take more than three seconds, and run with `pytest -m slow` only."""
 DEMO = ROOT / "docs" / "how-to" / "demo.md"
 """tests/demo/test_demo.py runs this page, and checks what the demo writes."""
 COMMENT = re.compile(r"<!--\s*(file|test|slow|skip)(?::\s*(.*?))?\s*-->", re.DOTALL)

@@ -156,6 +156,7 @@ def test_library_describes_itself(library):
     assert 16 <= shared.exchange_columns <= 32
 
 
+@pytest.mark.slow
 def test_hash_depends_on_the_weights(tmp_path):
     model = tiny()
     hashes = []
@@ -234,7 +235,7 @@ def test_exchanges_are_called_by_the_thread_of_the_caller(double, tmp_path, monk
     shared = SharedModel(export(double, tmp_path / "libmodel.so"), threads=4)
     arrays = inputs(crystal(), shared.cutoff)
     callers = []
-    for _ in range(200):  # threads begin in an order that changes
+    for _ in range(40):  # threads begin in an order that changes
         shared(
             *arrays,
             forward=lambda _: callers.append(get_ident()),
@@ -388,6 +389,7 @@ def test_other_versions_and_other_libraries_are_refused(library, tmp_path, monke
         SharedModel(library)
 
 
+@pytest.mark.slow
 def test_library_for_other_processors_says_so(tmp_path):
     flags = Path("/proc/cpuinfo").read_text("ascii").split()
     force_field = tiny()

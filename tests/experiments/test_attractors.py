@@ -86,6 +86,7 @@ def test_neurons_of_small_nets(alpha_tilde: float) -> None:
     assert moved > 0
 
 
+@pytest.mark.slow
 def test_the_animation_is_a_gif(tmp_path: Path) -> None:
     path = Path(__file__).parents[2] / "examples" / "attractors_animation.py"
     spec = importlib.util.spec_from_file_location("attractors_animation", path)

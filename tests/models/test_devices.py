@@ -59,7 +59,7 @@ def test_gradients_of_a_training_are_those_of_the_cpu(name: str, dtype: torch.dt
         assert deviation(value, expected[what]) < tolerance, what
 
 
-@pytest.mark.parametrize("name", ["NequIP", "MACE"])
+@pytest.mark.parametrize("name", ["NequIP", pytest.param("MACE", marks=pytest.mark.slow)])
 def test_a_model_is_compiled_where_it_is(name: str):
     there = force_field(name).to("cuda").eval()
     compiled = Compiled(there.energy_model, 200)

@@ -119,8 +119,13 @@ def test_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("shape", [(64, 1), (5, 1), (1, 33), (37, 2), (16, 64), (40, 16)])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        *product([(64, 1), (5, 1), (1, 33), (37, 2), (16, 64), (40, 16)], ["float64"]),
+        *product([(37, 2), (16, 64)], ["float32"]),
+    ],
+)
 def test_matrix_product(shape: tuple[int, int], dtype: str) -> None:
     weights = torch.randn(*shape, dtype=torch.float64)
     edges = random_edges(23, 0)

@@ -17,7 +17,7 @@ SMALL = Case(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(cases(), graphs(), LAYOUTS)
 def test_values_and_derivatives_equal_e3nn(case, graph, layout):
     assume(case.instructions)
