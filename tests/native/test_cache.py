@@ -216,7 +216,7 @@ def test_writers_at_once_do_no_harm(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 ONE_LAYER = SMALL | {"lmax": 1, "layers": 1}
 VARIANTS: dict[str, Callable[[], nn.Module]] = {
-    "NequIP": lambda: NequIP(SPECIES, **ONE_LAYER),
+    "small": lambda: NequIP(SPECIES, **ONE_LAYER),
     "other weights": lambda: NequIP(SPECIES, **ONE_LAYER, scale=2.0, shift=-3.0),
     "another cutoff": lambda: NequIP(SPECIES, **ONE_LAYER | {"cutoff": 4.5}),
     "fewer elements": lambda: NequIP(SPECIES[:3], **ONE_LAYER),
@@ -236,6 +236,6 @@ def test_programs_have_equal_keys_if_and_only_if_their_texts_are_equal(
         layout, constants = Layout(program, own, REALS[dtype][1]), Constants(program, dtype)
         keys[name, dtype] = program_key(program, layout, constants, dtype)
         texts[name, dtype] = str(program_module(program, layout, constants, dtype))
-    assert keys["NequIP", "float32"] == keys["other weights", "float32"] != keys["NequIP", "float64"]
+    assert keys["small", "float32"] == keys["other weights", "float32"] != keys["small", "float64"]
     for a, b in combinations(keys, 2):
         assert (keys[a] == keys[b]) == (texts[a] == texts[b]), (a, b)
