@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -162,7 +163,9 @@ def changed(what: str, n: int) -> Iterator[None]:
         store_after_operations(written, what, n)
         return written
 
-    with patch.object(native_program, "program_module", module):
+    # Programs of equal shapes share machine code; these have their own.
+    shared = patch.object(native_program, "_in_use", WeakValueDictionary())
+    with shared, patch.object(native_program, "program_module", module):
         yield
 
 
