@@ -206,6 +206,7 @@ def write_library(
 
 
 def _link(command: Sequence[str], folder: str, output: Path, name: str) -> None:
+    """Compile interface.c and link it with program.o to a library."""
     options = ["-std=gnu99", "-O3", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden"]
     include = ["-I.", f"-I{FOLDER}"]
     # All symbols must be found, in the library itself first.
@@ -276,4 +277,5 @@ def _processor_test(cpu: str) -> str:
 
 
 def _braces(values: object) -> str:
+    """C initialiser of an array."""
     return "{" + ", ".join(str(value) for value in values) + "}"  # pyright: ignore[reportGeneralTypeIssues]

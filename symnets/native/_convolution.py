@@ -126,7 +126,7 @@ class _Convolve(Operation):
 
 
 class _Splines:
-    """The table of a convolution's weights, and where its edges read it.
+    """Splines of the weights of a convolution, with the code that evaluates them at an edge.
 
     Args:
         plan: the tensor product.
@@ -162,7 +162,7 @@ class _Splines:
 
 
 class _Reverse(Operation):
-    """Cotangents of filters and lengths, and of the senders' features.
+    """Reverse of `_Convolve`: cotangents of filters, lengths and the senders' features.
 
     Edges are visited in their order, sorted by receiver, because the row of the receiver is the longest. An
     atom's features get cotangents from all edges out of it: a thread that has a range of senders visits the

@@ -1,4 +1,4 @@
-"""Machine code of a whole program: its operations one after another, each shared out among threads.
+"""Machine code of a whole program: its operations one after another, each divided among threads.
 
 The public function `entry(slots)` is called once by each thread. `slots` is an array of int64, which holds
 numbers and addresses, see `Slot`.
@@ -18,7 +18,7 @@ from symnets.ops import I64, Value, VectorCode
 
 
 class Slot(IntEnum):
-    """Entries of the array that a call of a program reads."""
+    """Index of each entry of `slots`, the array that a call of `entry` reads."""
 
     LOCAL = 0  # number of own atoms
     TOTAL = 1  # number of own atoms and ghosts
@@ -288,4 +288,4 @@ class _Driver:
 
 
 SPINS = 2000
-"""Turns of a thread that waits before it lets others have its core."""
+"""Number of polls after which a waiting thread yields its core."""

@@ -1,4 +1,4 @@
-"""What a program reads of a graph: species and edges as it takes them, checked and converted in one pass."""
+"""Reads graphs for programs: species and edges are checked and converted by machine code in one pass."""
 
 import copy
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from symnets.ops import I64, CompiledModule, Value, VectorCode
 READ = "nniiiidinniirriir"
 """Arguments of the function, in the letters of `VectorCode`."""
 UNSORTED, WRONG = 1, 2
-"""What the function found: receivers do not increase; an unknown atomic number, or an index out of range."""
+"""Bits of the status of `read_graph`: receivers do not increase; an unknown element or wrong index."""
 
 
 class GraphProgram:

@@ -6,13 +6,13 @@ from symnets.native._operation import Kind, Matrix
 from symnets.native._program import Program
 
 ALIGNMENT = 64
-"""Bytes; the widest registers."""
+"""Bytes to which addresses are aligned: the size of the widest registers."""
 ROWS = 16
 """Numbers of atoms and edges, plus one, are rounded up to multiples of this."""
 
 
 class Place(NamedTuple):
-    """Offset in the arena: `rows` bytes for each of the padded rows of its kind, after the parts before."""
+    """Place of a matrix in the arena: its part, and its offset there in bytes for each padded row."""
 
     rows: str
     """"atoms", "edges" or "one"."""

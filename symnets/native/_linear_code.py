@@ -16,7 +16,7 @@ TILE_ROWS = 6
 AHEAD = 1024
 """Bytes between the weights in use and those that are brought into the cache."""
 UNROLL = 4
-"""Terms of a sum in one turn of its loop."""
+"""Terms of a sum in one iteration of its loop."""
 
 
 def pack(weights: np.ndarray) -> np.ndarray:

@@ -67,7 +67,7 @@ def _unchecked(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Table:
-    """A parameter or buffer in a lowered module; indexed by the species of atoms, it is a lookup."""
+    """Stand-in for a parameter or buffer; indexed by the species of atoms, it gives a lookup."""
 
     def __init__(self, program: Program, tensor: torch.Tensor) -> None:
         self._program, self.tensor, self.shape = program, tensor, tensor.shape
@@ -82,7 +82,7 @@ class Table:
 
 
 class LoweredGraph:
-    """The graph of a program: what forward methods read of an `AtomGraph`."""
+    """Stand-in for an `AtomGraph` while a program is made, with the fields that forward methods read."""
 
     def __init__(self, program: Program) -> None:
         self.z, self.edge_index = program.species, (program.sender, program.receiver)

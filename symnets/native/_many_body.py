@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from symnets.native._program import Program
 
 MAX_TERMS = 120
-"""Largest number of terms of a function."""
+"""Largest number of terms in one LLVM function."""
 
 
 def polynomials(
@@ -74,7 +74,7 @@ class _Polynomials(Operation):
 
 
 class _Reverse(Operation):
-    """Cotangents of the features."""
+    """Reverse of `_Polynomials`: the cotangent of the features."""
 
     over = "local"
 
