@@ -151,7 +151,7 @@ def page(experiment: Experiment, notes: str) -> str:
 def needs(experiment: Experiment) -> str:
     """How long the quick preset takes, and which files it reads."""
     quick = [sweep for sweep in experiment.sweeps if sweep["preset"] == "quick" and "set" not in sweep]
-    runs = f"{quick[0]['runs']} runs{on_two_cores(quick[0])}" if quick else "Some runs"
+    runs = f"{quick[0]['runs']} runs{duration_on_two_cores(quick[0])}" if quick else "Some runs"
     if experiment.name not in OFFLINE:
         return f"{runs}; no files are needed."
     return (
@@ -162,7 +162,7 @@ def needs(experiment: Experiment) -> str:
     )
 
 
-def on_two_cores(sweep: dict[str, Any]) -> str:
+def duration_on_two_cores(sweep: dict[str, Any]) -> str:
     """How long a sweep takes; an upper bound if the machine had other work when it was measured."""
     if (seconds := sweep["core_seconds"]) is not None:
         return f", about {duration_text(seconds / 2)} on two cores"
@@ -195,7 +195,7 @@ def described(sweep: dict[str, Any]) -> str:
 
 def results(sweep: dict[str, Any]) -> str:
     """The findings of one preset."""
-    runs = f"{sweep['runs']} runs{on_two_cores(sweep)}"
+    runs = f"{sweep['runs']} runs{duration_on_two_cores(sweep)}"
     head = f"{described(sweep)}: {runs}. Errors are standard errors; a number agrees if it lies in the band."
     lines = ["| quantity | published | measured | band | agrees |", "|---|---|---|---|---|"]
     lines += [

@@ -71,7 +71,7 @@ def test_a_claim_is_reproduced_if_all_findings_agree(
 
 
 def test_times_that_were_measured_beside_other_work_are_bounds(pages: ModuleType) -> None:
-    text = sys.modules["hooks"].on_two_cores
+    text = sys.modules["hooks"].duration_on_two_cores
     assert text({"core_seconds": 130.0}) == ", about 60 s on two cores"
     assert text({"core_seconds": None, "core_seconds_at_most": 130.0}) == ", at most 2 min on two cores"
     assert text({"core_seconds": None}) == ""
