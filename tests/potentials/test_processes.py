@@ -145,7 +145,7 @@ def test_a_finetuning_by_two_processes_equals_that_by_one_and_goes_on_where_one_
 @pytest.mark.slow
 def test_two_processes_choose_the_same_number_of_epochs(foundation, copper, tmp_path):
     place = tmp_path / "timed"
-    run = start("finetune", foundation, copper, "--output", place, "--minutes", "0.15", "--n-replay-test", "2")
+    run = start("finetune", foundation, copper, "--output", place, "--minutes", "0.2", "--n-replay-test", "2")
     _, errors = run.communicate(timeout=300)
     assert run.returncode == 0, errors
     assert errors.count("timing a few steps") == errors.count("before and after") == 1
