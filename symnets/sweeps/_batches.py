@@ -81,8 +81,7 @@ def override(configs: Sequence[C], settings: Sequence[str]) -> tuple[C, ...]:
 
     Raises:
         ValueError: a setting has another form or an unknown field (the message has the nearest one), a field
-        is set
-            twice, or a value occurs twice, has the wrong type or is out of the field's range.
+            is set twice, or a value occurs twice, has the wrong type or is out of the field's range.
 
     Example:
         >>> from dataclasses import dataclass
