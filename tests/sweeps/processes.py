@@ -23,8 +23,8 @@ def is_dead(pid: int) -> bool:
 
 
 def ends(pid: int) -> bool:
-    """Whether a process ends within ten seconds."""
-    deadline = time.monotonic() + 10
+    """Whether a process ends within a minute; usually at once, but machines may stand still for seconds."""
+    deadline = time.monotonic() + 60
     while not is_dead(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     return is_dead(pid)
