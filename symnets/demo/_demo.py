@@ -35,7 +35,7 @@ TIMESTEP = 0.5
 
 @dataclass(frozen=True)
 class Demo:
-    """Show the three subjects of symnets in about five minutes, without downloads.
+    """Show the three subjects of symnets in about six minutes, without downloads.
 
     1. Potentials: label frames of ethanol with GFN2-xTB, train NequIP on them, test it on a second
        trajectory, compile it and run molecular dynamics with it.
