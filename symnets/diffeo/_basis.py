@@ -55,7 +55,7 @@ class SineBasis:
     sizes: tuple[int, ...]
 
     def table(self, axis: int, x: Float[Tensor, "*points"], order: int = 0) -> Float[Tensor, "*points size"]:
-        """As `Basis.table`; exactly zero at the ends."""
+        """Values of the functions, as `Basis.table` has them; exactly zero at the ends."""
         k = torch.arange(1, self.sizes[axis] + 1, dtype=x.dtype, device=x.device)
         extent = self.extents[axis]
         # Subtract whole half turns first: sin(π k) is not exactly zero in floating point.
@@ -68,7 +68,7 @@ class SineBasis:
         return sign * angle.cos() * (math.pi / extent) * k * within(x, extent)[..., None]
 
     def resized(self, extents: Sequence[float]) -> "SineBasis":
-        """As `Basis.resized`."""
+        """The basis on another grid, see `Basis.resized`."""
         return replace(self, extents=tuple(extents))
 
 

@@ -31,7 +31,7 @@ class BSplineBasis:
     sizes: tuple[int, ...]
 
     def table(self, axis: int, x: Float[Tensor, "*points"], order: int = 0) -> Float[Tensor, "*points size"]:
-        """As `Basis.table`; exactly zero at the ends."""
+        """Values of the functions, as `Basis.table` has them; exactly zero at the ends."""
         size, extent = self.sizes[axis], self.extents[axis]
         k = torch.arange(1, size + 1, dtype=x.dtype, device=x.device)
         t = (x.clamp(0, extent) / extent * (size + 1))[..., None]
@@ -42,7 +42,7 @@ class BSplineBasis:
         return slope * ((size + 1) / extent) * within(x, extent)[..., None]
 
     def resized(self, extents: Sequence[float]) -> "BSplineBasis":
-        """As `Basis.resized`."""
+        """The basis on another grid, see `Basis.resized`."""
         return replace(self, extents=tuple(extents))
 
     def mean_square(self, axis: int) -> float:

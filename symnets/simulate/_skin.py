@@ -35,7 +35,7 @@ class _Build(NamedTuple):
     edge_index: Tensor
     edge_shift: Tensor
     edges: EdgeFilter
-    """Of the positions as they are given, not wrapped."""
+    """Makes the edges of positions as they are given, not wrapped."""
 
 
 class SkinnedNeighbors:

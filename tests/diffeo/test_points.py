@@ -76,7 +76,7 @@ def test_zero_strength_is_identity_bit_for_bit(options):
 @pytest.mark.parametrize("dim", [2, 3])
 @pytest.mark.parametrize("margin", [0.0, 1.0])
 def test_points_move_by_delta(dim, margin):
-    """However near they are to the border, which does not move."""
+    """Points near the border, which does not move, are moved as far as the others."""
     points = cloud(1, 30, dim).expand(1000, -1, -1)
     moved = deform_points(points, delta=0.005, margin=margin, generator=seeded())
     squared = (moved - points).square().sum(-1).mean(1)

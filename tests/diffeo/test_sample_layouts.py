@@ -226,7 +226,7 @@ def test_dataclasses_named_tuples_and_mappings(wrap: Callable[..., Any], image: 
 
 
 class Nifti1Image:
-    """As of nibabel: no shape of its own that we know, no tensors."""
+    """A class like those of nibabel: without a shape that we know, and without tensors."""
 
 
 class Holder:

@@ -138,7 +138,7 @@ def test_a_residual_block_of_zero_weights_is_a_relu():
 
 
 def test_batch_normalisation_of_efficientnet():
-    """As published, 10⁻³; torch's own elsewhere."""
+    """The value is the published 10⁻³ here, and torch's own elsewhere."""
     for net, eps in [(EfficientNet((1, 8, 8)), 1e-3), (ResNet((1, 8, 8)), 1e-5)]:
         norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
         assert norms

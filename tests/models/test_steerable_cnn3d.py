@@ -92,7 +92,7 @@ def test_boxes_of_unequal_edges_and_one_class_of_input():
 
 
 def test_training_tells_solids_apart():
-    """Of two classes, in all orientations."""
+    """Solids of two classes, in all orientations."""
     torch.manual_seed(0)
     data = solids(28, 9, shift=0.0, radius=(0.5, 0.5))
     chosen = (data.labels == 1) | (data.labels == 6)  # cubes and tori

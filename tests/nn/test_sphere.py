@@ -224,7 +224,7 @@ def test_convolutions_state_their_irreps():
 
 
 def test_initial_weights_keep_the_mean_square():
-    """Of 4 x 64 signals of random filters: relative spread some √(2 / 64)."""
+    """The signals are 4 x 64 of random filters, with a relative spread of some √(2 / 64)."""
     f = torch.randn(4, 8, 49)
     first = S2Convolution(8, 64, 6)
     g = first(f)

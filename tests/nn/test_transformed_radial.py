@@ -77,7 +77,7 @@ def test_wide_gaussians_have_their_maxima_from_zero_to_the_cutoff():
 
 
 def test_density_counts_neighbours_smoothly():
-    """Of large weights every neighbour well within the cutoff counts 1, and none at the cutoff."""
+    """With large weights every neighbour well within the cutoff counts 1, and none at the cutoff."""
     edges = EdgeGeometry(CUTOFF, 1, 4).double()
     density = Density(4).double()
     torch.nn.init.constant_(density.network.weights[0], 100.0)

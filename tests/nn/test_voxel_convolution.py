@@ -26,7 +26,7 @@ def float64():
 
 @pytest.mark.parametrize(("grid", "stride"), [(5, 1), (6, 1), (5, 2), (7, 2), (8, 2), (7, 3), (8, 3)])
 def test_rotations_and_reflections_of_the_cube_are_exact(grid, stride):
-    """Of odd and even grids, whether the stride divides grid - 1 or not."""
+    """Grids are odd and even, and their size less one is divisible by the stride or not."""
     conv = VoxelConvolution(IRREPS_IN, IRREPS_OUT, 5, stride=stride)
     fields = torch.randn(1, conv.irreps_in.dim, grid, grid, grid)
     expected = conv(fields)

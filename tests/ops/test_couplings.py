@@ -27,7 +27,7 @@ def test_coefficients_are_those_of_e3nn_up_to_its_sign(degrees: tuple[int, int, 
 
 
 def test_signs_do_not_depend_on_the_release() -> None:
-    """Of the two signs even sums have the one with a positive entry of m = 0; odd ones are listed."""
+    """The sign of even sums is the one with a positive entry of m = 0; those of odd sums are listed."""
     for degrees in TRIPLES:
         values = wigner_3j(*degrees)
         if sum(degrees) % 2 == 0:
