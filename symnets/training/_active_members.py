@@ -42,7 +42,7 @@ class ActiveMembers:
             shares its inputs.
 
     Raises:
-        ValueError: the model has no members or no trainable parameters, or targets of another shape.
+        ValueError: the model has no members or no trainable parameters, or the targets have another shape.
     """
 
     def __init__(self, state: TrainState, batch: Batch | tuple[Tensor, Tensor]) -> None:
@@ -64,11 +64,12 @@ class ActiveMembers:
         self.own_inputs = axes is not None and inputs.ndim > axes
         self.batch = Batch(inputs, self._checked(inputs, targets).to(weights[0].dtype))
         self.closed_form = False  # whether gradients of the model are known in closed form
-        self.steps, self.time = 0, 0.0  # since the last check: indexing takes as long as a matrix product
+        # Since the last check. Indexing into `Members` at each step would take as long as a matrix product.
+        self.steps, self.time = 0, 0.0
         self._select()
 
     def _checked(self, inputs: Tensor, targets: Tensor) -> Float[Tensor, "*members n"]:
-        """Targets of shape (n,) or (S, n), also if they are columns (n, 1) or (S, n, 1)."""
+        """Targets of shape (n,) or (S, n); columns (n, 1) and (S, n, 1) lose their last axis."""
         shape = tuple(targets.shape)
         n, members = inputs.shape[1 if self.own_inputs else 0], len(self.members.active)
         if n == 0:
@@ -90,7 +91,7 @@ class ActiveMembers:
         """Outputs of n patterns without a last axis of length 1, (S, n).
 
         Raises:
-            ValueError: several outputs for each pattern.
+            ValueError: the model has several outputs for each pattern.
         """
         if outputs.shape == (len(self.index), n, 1):
             return outputs[..., 0]
@@ -102,7 +103,7 @@ class ActiveMembers:
         return outputs
 
     def _select(self) -> None:
-        """Model, optimiser and patterns of the members that are active now."""
+        """Set model, optimiser and patterns to those of the members that are active now."""
         state, active = self.state, self.members.active
         self.cpu_index = active.nonzero()[:, 0]  # among all members
         self.index = self.cpu_index.to(self.device)
@@ -156,14 +157,14 @@ class ActiveMembers:
     ) -> dict[int, Verdict]:
         """Verdicts on the members that end now, by their place among the active ones.
 
-        In this order: DIVERGED, SAT, UNSAT at a minimum, those of `also`, and the verdict of the criterion on
-        a member that is active when the budget is over.
+        The first of these that applies: DIVERGED, SAT, UNSAT at a minimum, those of `also`, and, if the
+        budget is over, `criterion.out_of_budget`.
 
         Args:
-            criterion: of the last.
-            status: of the check.
+            criterion: gives the verdict on members that are active when the budget is over.
+            status: result of the check.
             budget_over: whether all members end now.
-            also: verdicts of the dynamics, with the members they are for.
+            also: verdicts of the dynamics, each with a mask of the active members to which it applies.
         """
         finite = status.loss.isfinite()
         verdicts: dict[int, Verdict] = {}
@@ -197,7 +198,7 @@ class ActiveMembers:
         pairs: Any = list(zip(self.state.model.parameters(), self.model.parameters(), strict=True))
         with torch.no_grad():
             for whole, part in zip(self.state.model.buffers(), self.model.buffers(), strict=True):
-                if whole.shape != part.shape:  # otherwise without an axis of members
+                if whole.shape != part.shape:  # equal shapes: a buffer without an axis of members
                     whole[self.index] = part
             for whole, part in pairs:
                 whole[self.index] = part
@@ -223,7 +224,7 @@ def _part(optimizer: Optimizer, whole: nn.Module, active: ActiveMembers) -> Opti
     for group in optimizer.param_groups:
         settings = {k: v for k, v in group.items() if k != "params"}
         groups.append(settings | {"params": [part_of[p] for p in group["params"]]})
-    # Not by the class, whose arguments need not be groups (Muon).
+    # A copy: the constructor of the class need not take parameter groups (Muon).
     small = copy.copy(optimizer)
     vars(small).update({k: v for k, v in vars(optimizer).items() if k not in vars(small) and k != "step"})
     small.param_groups, small.state = groups, defaultdict(dict)

@@ -1,4 +1,4 @@
-"""Callbacks of a training: logs in CSV and TensorBoard, a progress bar, progress lines."""
+"""Callbacks of the trainer: logs in CSV and TensorBoard, a progress bar, progress lines."""
 
 import time
 from collections.abc import Mapping
@@ -67,13 +67,13 @@ class TensorBoardLog(Callback):
 
 
 class ProgressLines(Callback):
-    """Progress as lines of text, for logs: one after a record, at most one in `seconds`, and one at the end.
+    """Progress as lines of text for logs, after records, at most one every `seconds`, and one at the end.
 
     Args:
         total: number of steps of the whole training.
         show: observables to print, by name, with (label, factor, format); see `ProgressBar`.
         console: where to print.
-        seconds: least time between two lines.
+        seconds: least time between two lines, in seconds.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class ProgressLines(Callback):
             self._print()
 
     def at_end(self, state: TrainState) -> None:
-        """Print the last record, unless printed."""
+        """Print the last record, unless it has been printed."""
         self._print()
 
     def _print(self) -> None:
@@ -112,7 +112,7 @@ class ProgressBar(Callback):
 
     Args:
         total: number of steps of the whole training.
-        seconds: time limit of the training, if any.
+        seconds: time limit of the training in seconds, if any.
         show: observables to show, by name, with (label, factor, format), such as
             {"validation/forces_rmse": ("F RMSE meV/Å", 1000, ".1f")}.
         console: where to draw; standard error by default.

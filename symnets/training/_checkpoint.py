@@ -1,4 +1,4 @@
-"""Checkpoint: the state of a training in a file, from which it resumes with the same bits."""
+"""Checkpoint: the state of a training run in a file, from which it resumes bit for bit."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from symnets.training._state import TrainState, split_tensors
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A callback with a state of its own that belongs into a checkpoint."""
+    """Protocol of callbacks with a state of their own that belongs in a checkpoint."""
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and JSON values from which `load_state_dict` restores it exactly."""
@@ -32,7 +32,7 @@ class Checkpoint(Callback):
         path: the file.
         every: steps between two checkpoints; None writes one only at the end.
         fingerprint: what must not change between sessions, such as a hash of the configuration.
-        callbacks: saved with the state; in the trainer's list of callbacks they come before the checkpoint.
+        callbacks: callbacks whose state is saved, too; in the trainer's list they come before the checkpoint.
     """
 
     path: Path
@@ -75,7 +75,7 @@ class Checkpoint(Callback):
 
         Raises:
             FileNotFoundError: there is no checkpoint.
-            ValueError: the file is damaged, or of a training with another configuration or other callbacks.
+            ValueError: the file is damaged, or was written with another configuration or other callbacks.
         """
         tensors, header = read_archive(self.path, "checkpoint")
         if header["fingerprint"] != self.fingerprint:

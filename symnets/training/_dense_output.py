@@ -14,9 +14,9 @@ Measure = Callable[[nn.Module], Tensor]
 class DenseOutput:
     """Weights of the members, or a function of them, at requested times; filled by `gradient_flow`.
 
-    Between two steps of the flow, weights are interpolated by the cubic with the values and slopes of both
-    ends; the error is of fourth order in the step. A kink within a step is smoothed. The steps themselves do
-    not change.
+    Within a step of the flow, weights are interpolated by the cubic with the values and slopes of both ends;
+    the error is of fourth order in the step. A kink within a step is smoothed. The steps themselves do not
+    change.
 
     Args:
         times: increasing, not negative.
@@ -24,12 +24,12 @@ class DenseOutput:
             `lambda model: model(x)`; None records the trainable weights.
 
     Attributes:
-        times: (times,).
-        values: (times, S, ...), NaN for times that a member has not reached, times before a resumed start,
-            and times after its end.
+        times: requested times, (times,).
+        values: weights or measurements at these times, (times, S, ...). They are NaN at times that a member
+            has not reached, before a resumed start, and after the end of the member.
 
     Raises:
-        ValueError: times that are negative or do not increase.
+        ValueError: the times are negative or do not increase.
 
     Example:
         >>> output = DenseOutput.log_spaced(1e-2, 1e3, per_decade=4)

@@ -1,4 +1,4 @@
-"""Gradient descent of many nets at once, on all patterns or on minibatches, each until its own end."""
+"""Gradient descent of many nets at once, on all patterns or on minibatches; each net ends by itself."""
 
 from collections.abc import Iterator
 
@@ -25,8 +25,8 @@ class Minibatches:
 
     Args:
         n: number of patterns.
-        batch_size: patterns a step; the last step of an epoch takes the remaining ones.
-        seed: of the orders.
+        batch_size: patterns per step; the last step of an epoch takes the remaining ones.
+        seed: seed of the shuffling.
     """
 
     def __init__(self, n: int, batch_size: int, seed: int) -> None:
@@ -35,7 +35,7 @@ class Minibatches:
         self._epoch, self._order = -1, numbers
 
     def __len__(self) -> int:
-        """Number of steps an epoch."""
+        """Number of steps per epoch."""
         return len(self.loader)
 
     def at(self, step: int) -> Int[Tensor, " patterns"]:
@@ -60,9 +60,9 @@ def descend_members(
     """Gradient descent of every member on its own L = (1/n) Σ_μ ℓ(f_μ, y_μ), by the optimiser of the state.
 
     Every `stride` steps the members are checked on all patterns. A member whose patterns are all satisfied is
-    SAT, one at a minimum is UNSAT, one whose loss is not finite is DIVERGED; such members end and cost
-    nothing any more. After each check the state is yielded. After `budget` steps the remaining members are
-    UNSAT or UNCONVERGED (`Criterion.fall`). The generator ends when no member is active.
+    SAT, one at a minimum is UNSAT, one whose loss is not finite is DIVERGED. Such members end and cost
+    nothing any more. After each check the state is yielded. After `budget` steps the remaining members end
+    as UNSAT or UNCONVERGED (`Criterion.fall`). The generator ends when no member is active.
 
     With `batch_size`, each step uses that many patterns, the same ones for all members (`Minibatches`). Loss,
     gradient norm and verdicts are always those of all patterns.
@@ -70,8 +70,9 @@ def descend_members(
     The optimiser must treat each number by itself (SGD, Adam and similar), otherwise members would influence
     each other. For that reason the gradient is not clipped.
 
-    On a GPU the steps between two checks are queued without waiting; a check waits, and takes one transfer.
-    Verdicts and numbers of steps are those of a CPU except for rounding.
+    On a GPU the steps between two checks are queued without waiting. A check waits for the GPU, and copies
+    its results to the CPU in one transfer. Verdicts and numbers of steps are those of a CPU except for
+    rounding.
 
     Args:
         state: model with members, optimiser, and possibly a scheduler, which is stepped with it.
@@ -81,12 +82,12 @@ def descend_members(
         budget: number of steps after which all members end.
         criterion: when a member ends.
         stride: number of steps between two checks.
-        batch_size: patterns a step; None for all.
-        seed: of the order of the patterns, which depends on it and the epoch alone.
+        batch_size: patterns per step; None for all.
+        seed: seed of the order of the patterns, which depends on it and the epoch alone.
 
     Raises:
-        ValueError: no members, no optimiser or one that needs a closure, a loss that is not pointwise, or
-            targets that the loss does not take.
+        ValueError: the model has no members; the state has no optimiser, or one that needs a closure; the
+            loss is not pointwise, or does not take these targets.
     """
     batch = Batch.of(batch)
     loss = pointwise(loss, batch.targets)
@@ -127,7 +128,7 @@ def descend_members(
 
 
 def _gradient(active: ActiveMembers, loss: PointwiseLoss, patterns: Tensor | None = None) -> Tensor:
-    """Outputs of the active members on all or some patterns; their weights get gradients."""
+    """Outputs of the active members on all or some patterns; sets the gradients of their weights."""
     inputs, targets = active.inputs, active.targets
     if patterns is not None:
         if inputs.is_cuda:  # a copy from memory that is not pinned would wait for all queued work
@@ -153,7 +154,7 @@ def _check_elementwise(optimizer: torch.optim.Optimizer | None) -> None:
     """Check that the optimiser keeps one number for each weight, or one for all.
 
     Raises:
-        ValueError: it has others, as Adafactor, in which members would influence each other.
+        ValueError: it keeps others, as Adafactor does, through which members would influence each other.
     """
     for p, slots in optimizer.state.items() if optimizer is not None else ():
         for name, value in slots.items():

@@ -24,9 +24,10 @@ Arrays = TypeVar("Arrays")
 class Processes:
     """Processes that train one model together; by default this one alone.
 
-    All have the same weights and optimiser. Of a batch of n examples process r evaluates n_r, see `Loader`.
-    The gradients of its mean loss are weighted by n_r / n and summed over the processes. Each process then
-    takes the same step, on the mean over the whole batch, that one process alone would take, up to rounding.
+    All have the same weights and optimiser. Process r evaluates n_r of the n examples of a batch, see
+    `Loader`. The gradients of its mean loss are weighted by n_r / n and summed over the processes. Each
+    process then takes the step, on the mean over the whole batch, that one process alone would take, up to
+    rounding.
     Decisions, such as when to stop, are functions of quantities that are the same in all processes.
 
     The gradients are summed by one all-reduce after the backward pass. torch's `DistributedDataParallel` is
@@ -74,11 +75,11 @@ class Processes:
         return values
 
     def all_reduce(self, values: Tensor) -> None:
-        """The sum over processes, in place, by torch."""
+        """Sum over processes, in place, by `torch.distributed`; errors are torch's."""
         dist.all_reduce(values)
 
     def sum_gradients(self, weights: Sequence[Tensor]) -> None:
-        """Replace gradients by their sums over processes; a weight without one in all of them stays so."""
+        """Replace gradients by their sums over processes; None stays where no process has a gradient."""
         if self.size == 1:
             return
         used = self.sum(torch.tensor([p.grad is not None for p in weights], dtype=torch.int64, device="cpu"))
@@ -101,7 +102,7 @@ class Processes:
         different hardware.
 
         Raises:
-            ValueError: the steps differ, since the processes do not see the same files.
+            ValueError: the steps differ because the processes do not see the same files.
         """
         if self.size == 1:
             return
@@ -117,7 +118,7 @@ class Processes:
                 value.copy_(self.sum(value.clone() if self.first else torch.zeros_like(value)))
 
     def agree(self, seconds: float, interrupted: bool) -> tuple[float, bool]:
-        """Seconds of the first process, and whether any process was interrupted, the same in all of them."""
+        """Seconds of the first process, and whether any process was interrupted; the same in all processes."""
         if self.size == 1:
             return seconds, interrupted
         own = [seconds if self.first else 0.0, float(interrupted)]
@@ -186,7 +187,7 @@ def joined_processes(device: str = "cpu") -> Iterator[Processes]:
         device: name of the device, see `usable_device`; for several processes "cuda" without a number.
 
     Raises:
-        ValueError: a GPU with a number, or fewer GPUs than processes on this machine.
+        ValueError: the device is a GPU with a number, or this machine has fewer GPUs than processes.
     """
     size = int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in _LAUNCHED) else 1
     if size == 1:

@@ -22,9 +22,9 @@ from symnets.training._state import TrainState
 def safe_convolutions() -> Iterator[None]:
     """Run convolutions without oneDNN on processors whose widest vectors are AVX2.
 
-    There the backward pass of narrow nets writes beyond its memory: training a small ResNet with torch 2.13
-    ended in "corrupted double-linked list" in most attempts, and in none without oneDNN or with its
-    instructions restricted to SSE4.1. With AVX-512, and on a GPU, nothing changes.
+    On such processors oneDNN's backward pass of narrow nets writes beyond its memory: training a small ResNet
+    with torch 2.13 ended in "corrupted double-linked list" in most attempts, and in none without oneDNN or
+    with its instructions restricted to SSE4.1. With AVX-512, and on a GPU, nothing changes.
     """
     before = torch.backends.mkldnn.enabled
     if torch.backends.cpu.get_cpu_capability() == "AVX2":
@@ -43,7 +43,7 @@ def descend(
     clip_norm: float | None = None,
     processes: Processes = Processes(),  # noqa: B008 (it cannot be changed)
 ) -> Iterator[TrainState]:
-    """Stochastic gradient descent: one step of the optimiser a batch, on the mean loss of its examples.
+    """Stochastic gradient descent: one step of the optimiser per batch, on the mean loss of its examples.
 
     An ensemble may be trained in one call: each member takes the steps that it would take alone, provided
     that the optimiser treats each number by itself (SGD, Adam) and the gradient is not clipped. `state.loss`
@@ -54,15 +54,16 @@ def descend(
 
     Args:
         state: where to start; it is updated in place and yielded after each step.
-        loss: per example, or a mean such as `nn.CrossEntropyLoss()`.
-        loader: examples.
+        loss: a loss with one value per example, or their mean such as `nn.CrossEntropyLoss()`.
+        loader: yields the batches of examples.
         clip_norm: largest norm of the gradient (Euclidean, over all weights).
-        processes: that train the model together; the loader of each yields its part of the batches.
+        processes: processes that train the model together; the loader of each yields its part of the batches.
 
     Raises:
         ConnectionError: another process ended, see `Processes`.
-        ValueError: no optimiser of the model, one that needs a closure (LBFGS), a scheduler that needs a
-            metric (ReduceLROnPlateau), another loader, or a loss that is neither per example nor a mean.
+        ValueError: the state has no optimiser of this model, one that needs a closure (LBFGS), or a scheduler
+            that needs a metric (ReduceLROnPlateau); the loader is not a `symnets.data.Loader`; or the loss is
+            neither per example nor a mean.
     """
     model = state.model
     optimizer = stepping_optimizer(state, "descend")
@@ -115,8 +116,8 @@ def averaged(dynamics: Iterator[TrainState], decay: float) -> Iterator[TrainStat
     Buffers are not averaged.
 
     Args:
-        dynamics: whose states are averaged.
-        decay: largest d.
+        dynamics: iterator of states, such as `descend` returns.
+        decay: largest value of d.
 
     Raises:
         ValueError: `state.averaged` is None; start from `with_average(state)`.

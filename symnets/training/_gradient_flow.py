@@ -54,32 +54,33 @@ def gradient_flow(
     patience: int = 200,
     stride: int = 10,
 ) -> Iterator[TrainState]:
-    """Gradient flow w' = -∇L of each member on its own L = (1/n) Σ_μ ℓ(f_μ, y_μ), by a 3(2) pair.
+    """Gradient flow w' = -∇L of each member on its own L = (1/n) Σ_μ ℓ(f_μ, y_μ), by Runge-Kutta steps.
 
-    A trial step is accepted when the two methods of the pair agree on the outputs, max_μ |δf_μ| <=
-    `tolerance`, and on the mean slope, |δk| <= `slope_tolerance` |k|. The second condition keeps the flow
-    stable where outputs hardly change any more. It is not needed where they agree on the weights,
+    A trial step of size h is accepted when its estimated error δ is small in the outputs, max_μ |δf_μ| <=
+    `tolerance`, and in the mean slope k, |δk| <= `slope_tolerance` |k|. The second condition keeps the flow
+    stable where outputs hardly change any more. It is not needed where the error of the weights is small,
     |δw| <= `weight_tolerance` |w|. Otherwise the member tries again with a smaller step; the other members
     continue.
 
     **Stiffness.** Steps of "bogacki_shampine" take three gradients, and are at most 2.5/ρ however little the
     outputs change, with ρ the largest eigenvalue of the Hessian. Those of "chebyshev" take as many gradients
-    as are needed for stability, s for a step of 0.65 (s² - 1)/ρ, up to 24. At tolerances of some percent it
-    takes a fraction of the gradients; where accuracy limits the step, the other method is better.
+    as stability needs: s for a step of 0.65 (s² - 1)/ρ, up to 24. At tolerances of some percent "chebyshev"
+    takes a fraction of the gradients; where accuracy limits the step, "bogacki_shampine" is better.
 
-    **Kinks.** Where a ReLU or a hinge flips, the gradient jumps, and no smaller step makes the slopes agree:
-    their disagreement falls as h² at a smooth point, and not at all across a jump. When it falls by less than
-    √h while the outputs agree, the step is accepted and counted in `members.kinks`. The error in function
-    space therefore always stays below the tolerance, and kinks do not stall the flow.
+    **Kinks.** Where a ReLU or a hinge flips, the gradient jumps, and the slopes disagree however small the
+    step. Within a step of size h, the gradient changes by O(h) at a smooth point, but by a constant across a
+    jump. When a refused step is repeated with a smaller h and this change falls by less than √h, while the
+    outputs agree, the step is accepted and counted in `members.kinks`. The error in function space therefore
+    stays below the tolerance in every step, and kinks do not stall the flow.
 
     Members are checked at every `stride`-th trial, when the state is yielded. Verdicts: SAT and UNSAT by the
     criterion; KINK for a member that crossed `patience` kinks without its loss falling by 0.1 %, or whose
     step no longer changes the weights; UNCONVERGED at `max_time`; DIVERGED when the loss is not finite; after
     `budget` trials UNSAT or UNCONVERGED (`Criterion.fall`). The generator ends when no member is active.
 
-    `members.time` is t, `members.step_size` the next step, `members.steps` the number of accepted steps, and
-    `state.step` the number of trials. A flow resumed from the state dict of a yielded state continues with
-    the same bits.
+    `members.time` is the time t, `members.step_size` the next step size, `members.steps` the number of
+    accepted steps, and `state.step` the number of trials. A flow resumed from the state dict of a yielded
+    state continues bit for bit.
 
     On a GPU step sizes are controlled on the device, and nothing waits for it between two checks. Whether all
     members have reached `max_time` is tested at checks only. Until then members that have reached it take
@@ -87,8 +88,8 @@ def gradient_flow(
     CPU by less than `stride`. With `dense_output` every trial waits for the device.
 
     Args:
-        state: model with members and no optimiser; in float64, unless the tolerance is above the noise of
-            float32. Parameters that require no gradient stay fixed.
+        state: its model has members, and is in float64 unless the tolerance is above the noise of float32; it
+            has no optimiser. Parameters that require no gradient stay fixed.
         loss: pointwise, of labels ±1 or of any targets (`MSE`, `nn.MSELoss()`).
         batch: inputs (n, ...) shared by all members or (S, n, ...); targets (n,) or (S, n).
         budget: number of trials after which all members end.
@@ -98,15 +99,16 @@ def gradient_flow(
         weight_tolerance: largest error of the weights in one step, relative to their norm, for which the
             error of the slope does not count; 0 if it always counts. With a loose `slope_tolerance` alone,
             steps at the beginning may be too large: weights change much before outputs do.
-        method: of the steps, "bogacki_shampine" of order 3(2), or "chebyshev" of order 2 with many stages.
+        method: Runge-Kutta method, "bogacki_shampine" of order 3(2), or "chebyshev" of order 2 with many
+            stages.
         criterion: when a member ends.
         dense_output: filled during the flow with weights at given times.
         patience: number of kinks without progress after which a member ends.
         stride: number of trials between two checks.
 
     Raises:
-        ValueError: no members, an optimiser, a loss that is not pointwise, or targets that the loss does not
-            take.
+        ValueError: the model has no members, the state has an optimiser, or the loss is not pointwise or does
+            not take these targets.
     """
     batch = Batch.of(batch)
     loss = pointwise(loss, batch.targets)
@@ -203,12 +205,12 @@ def _stiffness(
     """Upper estimate of the largest eigenvalue of the Hessian, which `chebyshev` needs."""
     if method == "bogacki_shampine":
         return None
-    # The power iteration comes from below, and the eigenvalue may grow until the next check.
+    # Power iteration approaches the eigenvalue from below, and it may grow until the next check.
     return 1.2 * spectral_radius(lambda w: point(active, loss, w), weights, start)
 
 
 def _at_end(time: Each, horizon: float) -> Accepted:
-    """Whether members have reached the end, up to rounding; a kink may leave a time that no step crosses."""
+    """Whether members have reached the end, up to rounding: a kink close to it may make steps too small."""
     return time >= horizon * (1 - 1e-12)
 
 
@@ -237,14 +239,14 @@ def _control(
     # `refused` is NaN where no step has been refused at these weights, and compares as False.
     kink = (output_error <= 1) & jump.isfinite() & (jump > refused_jump * (step / refused).sqrt())
     if weight_tolerance:
-        # Weights agree once the step is small, also across a kink. Without this condition a step that kills
-        # all units is taken for a kink while outputs are still small.
+        # Weights agree once the step is small, also across a kink. Without this condition a step so large
+        # that it turns off all ReLU units would be accepted as a kink while outputs are still small.
         kink = kink & (weight_error <= weight_tolerance)
     accepted = agree | kink
     factor = 0.9 * torch.minimum(output_error ** (-1 / 3), slope_error ** (-1 / 2))
     # After an accepted step the next is never smaller: the error of crossing a small kink does not fall with
-    # the step. Nor is it larger when a larger one has just been refused, unless because of a kink beyond the
-    # accepted step.
+    # the step. It is not larger either when a larger step has just been refused, unless the refusal was due to
+    # a kink beyond the end of the accepted step.
     may_grow = refused.isnan() | (jump < 0.5 * refused_jump * step / refused)
     grown, shrunk = factor.clamp(1.0, 5.0).where(may_grow, 1.0), factor.nan_to_num(nan=0.0).clamp(0.1, 0.7)
     following = step * torch.where(accepted, grown, shrunk)
@@ -285,16 +287,16 @@ def _verdicts(
     horizon: float,
     budget: int,
 ) -> dict[int, Verdict]:
-    """Update `Members`; verdicts on the members that end now."""
-    members, memory, moved = active.members, active.members.memory, active.members.active.clone()
+    """Update `Members`, and return the verdicts on the members that end now."""
+    members, memory, was_active = active.members, active.members.memory, active.members.active.clone()
     status = active.update_status(criterion, loss, start.loss, start.outputs, start.gradient_norm)
     falls = ~(members.loss >= (1 - 1e-3) * memory["lowest_loss"])  # also when there is none yet
-    memory["lowest_loss"] = torch.where(falls & moved, members.loss, memory["lowest_loss"])
-    memory["stalled_kinks"][falls & moved] = 0.0
+    memory["lowest_loss"] = torch.where(falls & was_active, members.loss, memory["lowest_loss"])
+    memory["stalled_kinks"][falls & was_active] = 0.0
     resolution = torch.finfo(weights.dtype).eps * weights.norm(dim=1).double().cpu()
-    stuck = members.step_size[moved] * members.gradient_norm[moved] < resolution
-    stuck = stuck | (memory["stalled_kinks"][moved] >= patience)
-    arrived = _at_end(members.time[moved], horizon)
+    stuck = members.step_size[was_active] * members.gradient_norm[was_active] < resolution
+    stuck = stuck | (memory["stalled_kinks"][was_active] >= patience)
+    arrived = _at_end(members.time[was_active], horizon)
     return active.verdicts(
         criterion,
         status,

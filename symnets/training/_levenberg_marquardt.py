@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt: damped Gauss-Newton steps of many dense nets at once, Jacobians in closed form."""
+"""Levenberg-Marquardt: damped Gauss-Newton steps of many dense nets at once, with closed-form Jacobians."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from symnets.training._state import TrainState
 
 Each = Float[Tensor, " members"]
 LARGEST_JACOBIAN = 2**26
-"""Entries of the Jacobians held at once: half a gigabyte in float64."""
+"""Largest number of entries of the Jacobians held at once: half a gigabyte in float64."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Step:
     """Trial step of damped Gauss-Newton.
 
     Attributes:
-        change: of the weights.
+        change: change δ of the weights.
         predicted: decrease of the loss according to the quadratic model.
-        damping: λ.
+        damping: the λ used.
         diagonal: mean of the diagonal of JᵀJ, the scale of λ.
     """
 
@@ -57,10 +57,10 @@ def damped_step(
     Args:
         model: a `Dense` with members, or one in `Scaled` or `Linearized`.
         x: inputs.
-        targets: labels.
-        loss: convex, with ℓ'' > 0 wherever ℓ' is not 0.
+        targets: targets.
+        loss: pointwise loss with ℓ'' > 0 wherever ℓ' is not 0.
         at: outputs at the weights of the model.
-        damping: λ of each member; where NaN, `first_damping` times the mean diagonal of JᵀJ.
+        damping: λ of each member; where it is NaN, `first_damping` times the mean diagonal element of JᵀJ.
         first_damping: see `damping`.
 
     Raises:
@@ -95,7 +95,7 @@ def damped_step(
 
 
 def _net(model: Any) -> Any:
-    """The dense net that a model is, or that `Scaled` or `Linearized` wraps."""
+    """The dense net: the model itself, or the one that `Scaled` or `Linearized` wraps."""
     return model.model if type(model) in (Scaled, Linearized) else model
 
 
@@ -120,14 +120,15 @@ def _solve(
     used = damping.where(~damping.isnan(), first_damping * diagonal)
     wide = jacobian.shape[1] < jacobian.shape[2]
     gram = jacobian @ jacobian.mT if wide else jacobian.mT @ jacobian
-    # Keeps the matrix of a net with zero gradient positive, so that it does not fail for all.
+    # Keeps the matrix positive definite for a net with zero gradient, whose factorisation would fail.
     ridge = used.clamp_min(torch.finfo(used.dtype).tiny) + torch.finfo(used.dtype).eps * diagonal
     gram.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
     right = residual[..., None] if wide else jacobian.mT @ residual[..., None]
     factor, failed = torch.linalg.cholesky_ex(gram)
     solution = torch.cholesky_solve(right, factor)
     change = -(jacobian.mT @ solution if wide else solution)
-    change = change.where(failed[:, None, None] == 0, torch.nan)  # refused below; the next λ is larger
+    # A step of NaN is refused, and the next λ is larger.
+    change = change.where(failed[:, None, None] == 0, torch.nan)
     after = residual[..., None] + jacobian @ change
     predicted = (residual.square().sum(1) - after.square().sum((1, 2))) / (2 * n)
     return change[..., 0], predicted, used, diagonal
@@ -150,28 +151,28 @@ def levenberg_marquardt(
     """Levenberg-Marquardt for each member: steps -(JᵀJ + λ)⁻¹ Jᵀr on L = (1/n) Σ_μ ℓ(f_μ, y_μ).
 
     r_μ = ℓ'/√ℓ'' are the residuals and √ℓ'' ∂f_μ/∂w the rows of J, over the n_active patterns with ℓ'' > 0.
-    Then JᵀJ/n is the Gauss-Newton part of the Hessian and Jᵀr/n the gradient. For the quadratic hinge r is -y
-    Δ on unsatisfied patterns, and JᵀJ/n is H_0. J is computed in closed form, and the smaller of the systems
-    N × N and n_active × n_active is solved.
+    Then JᵀJ/n is the Gauss-Newton part H_0 of the Hessian and Jᵀr/n the gradient. For the quadratic hinge r
+    is -y Δ on unsatisfied patterns, with Δ = margin - y f. J is computed in closed form, and the smaller of
+    the systems N × N and n_active × n_active is solved, with N the number of weights.
 
     A step is accepted when the loss falls by at least 1e-4 of the decrease that the quadratic model predicts.
-    With ϱ the ratio of the two, λ is then multiplied by 1 - (2 ϱ - 1)³, clamped to 0.1 and 2 (after Nielsen
-    1999, IMM-REP-1999-05), and by 4 after a refusal. `members.step_size` is λ, `members.steps` the number of
-    accepted steps, and `state.step` the number of trials.
+    With ϱ the ratio of the two, λ is then multiplied by 1 - (2 ϱ - 1)³, clamped to [0.1, 2] (after Nielsen
+    1999, IMM-REP-1999-05). After a refused step λ is multiplied by 4. `members.step_size` is λ,
+    `members.steps` the number of accepted steps, and `state.step` the number of trials.
 
-    Verdicts are those of `descend_members`. In addition, a member for which no step is accepted however large
-    λ ends as UNSAT if the activation is smooth (a minimum up to rounding), and as KINK for ReLU. With ReLU
-    steps are small and often refused, because the quadratic model does not include kinks (figures:
-    docs/how-to/landscape_dynamics.md); use gradient descent there.
+    Verdicts are those of `descend_members`. In addition, a member for which no step is accepted, however
+    large λ, ends as UNSAT if the activation is smooth (a minimum up to rounding), and as KINK for ReLU. With
+    ReLU, steps are small and often refused, because the quadratic model does not include kinks; use gradient
+    descent there (figures: docs/how-to/landscape_dynamics.md).
 
-    On a GPU λ is kept on the device; each trial waits once, for the largest number of active patterns.
+    On a GPU λ is kept on the device. Each trial waits for it once, for the largest number of active patterns.
 
-    Second-order steps end at the margin itself, with gaps of 1e-13; `Criterion(tolerance=1e-10)` lets them
-    converge.
+    Second-order steps converge to the margin itself, with gaps of 1e-13. With the default tolerance of 1e-6
+    they end earlier; `Criterion(tolerance=1e-10)` lets them converge.
 
     Args:
-        state: a `Dense` with members, scalar output, in float64, all weights trainable, or one in `Scaled` or
-            `Linearized`; no optimiser.
+        state: its model is a `Dense` with members and a scalar output, in float64, all weights trainable, or
+            such a net in `Scaled` or `Linearized`; it has no optimiser.
         loss: pointwise, of labels ±1 or of any targets, with ℓ'' > 0 wherever ℓ' is not 0 (so not `Hinge`).
         batch: inputs (n, d) shared by all members or (S, n, d); targets (n,) or (S, n).
         budget: number of trials after which all members end.
@@ -182,8 +183,8 @@ def levenberg_marquardt(
     Raises:
         TypeError: the model is not a `Dense`, or has hooks or other changes, so that the closed form of the
             Jacobian does not hold.
-        ValueError: no members, an optimiser, weights that require no gradient, a loss that is not pointwise
-            or not convex, or targets that the loss does not take.
+        ValueError: the model has no members, or weights that require no gradient; the state has an optimiser;
+            the loss is not pointwise or not convex, or does not take these targets.
     """
     batch = Batch.of(batch)
     loss = pointwise(loss, batch.targets)

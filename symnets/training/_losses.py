@@ -1,4 +1,4 @@
-"""Losses of classes and numbers: cross-entropy, and pointwise losses of a scalar output."""
+"""Losses for classification and regression: cross-entropy, and pointwise losses of a scalar output."""
 
 import copy
 from dataclasses import dataclass
@@ -21,12 +21,13 @@ def cross_entropy(
     Equal outputs for k classes give log k. For two classes it is `CrossEntropy` of f = f_1 - f_0.
 
     Args:
-        outputs: logits; of an ensemble with a leading axis of members.
-        labels: class index of each example, integers (n,) or (n, 1).
+        outputs: logits f; those of an ensemble have a leading axis of members.
+        labels: class index y of each example, integers (n,) or (n, 1).
 
     Raises:
-        ValueError: labels that are not integers, not one an example, or not a class. On a GPU the last is
-            left to torch's own assertion, since the check would wait for the device.
+        ValueError: the labels are not integers, there is not one for each example, or one is not the index of
+            a class. On a GPU the last is left to torch's own assertion, since the check would wait for the
+            device.
     """
     n_classes = outputs.shape[-1]
     if outputs.ndim < 2:
@@ -52,7 +53,7 @@ class PointwiseLoss(Protocol):
     """Loss ℓ(f, y) of a scalar output, with its first and second derivative in f."""
 
     finite_range: ClassVar[bool]
-    """Whether ℓ = 0 for all f y beyond a margin; SAT and UNSAT are then sharply distinct."""
+    """Whether ℓ = 0 wherever f y exceeds a margin; SAT and UNSAT are then sharply distinct."""
     labels: ClassVar[bool]
     """Whether targets are labels ±1, satisfied beyond a margin; otherwise targets are any numbers."""
 
@@ -215,21 +216,22 @@ class ByAutodiff:
 
 
 def pointwise(loss: PointwiseLoss | Loss, targets: Tensor) -> PointwiseLoss:
-    """The loss with derivatives `d1` and `d2`, for targets that it takes.
+    """Pointwise loss with derivatives `d1` and `d2`; checks the loss and the targets.
 
     Losses of torch, and subclasses of a loss with a `__call__` of their own, are differentiated by autodiff.
 
-    A loss with reduction="mean" is that mean over the patterns, so its value at each pattern is used.
+    Dynamics take the mean over the patterns themselves, so a loss with reduction="mean" is evaluated at each
+    pattern.
 
     Raises:
-        ValueError: a loss that is not a function of one output and its target, a sum, or targets other than
-            the labels ±1 that the loss takes.
+        ValueError: the loss is not a function of one output and its target, its reduction is "sum", or it
+            takes labels ±1 and the targets are others.
     """
     check_loss(loss)
     if isinstance(loss, TorchLoss):
         if type(loss) not in _TORCH_LABELS:
             raise ValueError(
-                f"loss: expected a loss of one output a pattern, got {type(loss).__name__}; for two classes "
+                f"loss: expected a loss of one output per pattern, got {type(loss).__name__}; for two classes "
                 "use symnets.training.CrossEntropy() with labels ±1; for more classes train with descend"
             )
         if loss.reduction == "sum":

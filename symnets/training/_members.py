@@ -1,4 +1,4 @@
-"""Members of an ensemble: progress of each, which are still trained, and the verdict on those that ended."""
+"""Members of an ensemble: the progress of each, whether it is still trained, and how its training ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,8 +55,8 @@ class Criterion:
         """N_Δ: number of patterns with Δ > tolerance; a pattern with a NaN output counts as unsatisfied.
 
         Args:
-            outputs: f.
-            targets: y.
+            outputs: output f of each member on each pattern.
+            targets: label or target y of each pattern.
             labels: whether targets are labels ±1, with gaps Δ = margin - y f; otherwise Δ = |f - y|.
         """
         gaps = self.margin - targets * outputs if labels else (outputs - targets).abs()
@@ -75,20 +75,20 @@ class Criterion:
 
 @dataclass
 class Members:
-    """Progress of S nets that are trained in one call, on the CPU.
+    """Progress of S nets that are trained in one call, in tensors with one entry for each; kept on the CPU.
 
     Attributes:
         active: whether a member is still trained.
-        loss: at the last check.
-        loss_at_half: at half of the budget.
+        loss: loss at the last check.
+        loss_at_half: loss at half of the budget.
         gradient_norm: |∇L| of the member's own loss, at the last check.
         n_unsatisfied: number of patterns with a gap above the tolerance, at the last check.
         steps: number of steps so far.
         time: sum of the step sizes (gradient flow) or of the learning rates.
         kinks: number of steps across a kink that no smaller step resolves (gradient flow).
         step_size: next step size (gradient flow), or next damping λ (Levenberg-Marquardt).
-        verdicts: of the members that ended; "" before.
-        memory: further state of the dynamics, (S,) each.
+        verdicts: the verdict on each member; "" while it is active.
+        memory: further state of the dynamics, by name: tensors of shape (S,).
     """
 
     active: Bool[Tensor, " members"]
@@ -132,7 +132,7 @@ class Members:
         self.verdicts[index] = str(verdict)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and JSON values from which `from_state_dict` restores."""
+        """Tensors and JSON values from which `from_state_dict` restores the progress."""
         columns = {_STORED.get(k, k): v for k, v in vars(self).items() if isinstance(v, Tensor)}
         extra = {f"memory/{name}": value for name, value in self.memory.items()}
         return columns | extra | {"verdicts": self.verdicts}
@@ -147,4 +147,4 @@ class Members:
 
 
 _STORED = {"active": "moving"}
-"""Columns whose name in checkpoint files differs."""
+"""Columns whose names in checkpoint files differ: name here -> name in the file."""

@@ -17,7 +17,7 @@ def orthogonal_factor(
 
         X ← a X + (b A + c A²) X,     A = X Xᵀ,     from X = G / |G|.
 
-    Singular values below |G| / 1000 may stay smaller.
+    Singular values of G below |G| / 1000 may end below 0.7. |G| is the Frobenius norm.
 
     Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/, with its a, b, c.
     """
@@ -37,12 +37,12 @@ def orthogonal_factor(
 class Muon(torch.optim.Optimizer):
     """Muon optimiser: steps along the orthogonal factor of the momentum for matrices, Adam for other weights.
 
-        m ← μ m + (1 - μ) ∇L,     W ← (1 - λ η) W - η √max(rows, columns) orthogonal_factor((1 - μ) ∇L + μ m),
+        m ← μ m + (1 - μ) ∇L,     W ← (1 - λ η) W - η √max(rows, columns) orthogonal_factor((1 - μ) ∇L + μ m).
 
-    Entries of a matrix change by about the learning rate η a step, as with Adam, but all singular directions
-    of its gradient have equal weight. Matrices of equal shape are treated in one call. The last two axes of a
-    weight of more than two, such as one matrix a species, are the matrices. A matrix with zero gradient, of a
-    species that is not in the batch, only decays.
+    Entries of a matrix change by about the learning rate η per step, as with Adam, but all singular
+    directions of its gradient have equal weight. Matrices of equal shape are treated in one call. A weight of
+    more than two axes, such as one matrix for each species, is a stack of matrices in its last two axes. A
+    matrix with zero gradient, such as that of a species that is not in the batch, only decays.
 
     torch's own Muon takes single matrices, no other weights, and computes in bfloat16.
 
@@ -53,12 +53,12 @@ class Muon(torch.optim.Optimizer):
         others: all other weights.
         lr: η.
         momentum: μ.
-        betas: of Adam.
+        betas: decay rates of Adam's moments.
         weight_decay: λ, of the matrices only; the others are scales and frequencies, whose
             natural values are not 0.
 
     Raises:
-        ValueError: a matrix of fewer than two axes.
+        ValueError: one of `matrices` has fewer than two axes.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Loss of force fields: terms of energy, forces and stress, and their weighted sum.
+"""Loss of force fields: terms of energy, forces, stress and other tensors, and their weighted sum.
 
 A term has one value for each structure: the mean over the components whose label the structure has, or zero,
 with zero gradient, if it has none. NaN marks a missing label. In formulas E* is the label of E, and so on.
@@ -14,7 +14,7 @@ from torch import Tensor
 from symnets.data import Labels
 
 Term = Callable[[Any, Labels], Float[Tensor, " graphs"]]
-"""(prediction with energy, forces and stress; labels) -> one value for each structure."""
+"""Function of a prediction (with energy, forces and stress) and labels; one value for each structure."""
 
 
 def weighted_sum(*terms: tuple[float, Term]) -> Term:

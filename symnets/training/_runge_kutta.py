@@ -1,4 +1,4 @@
-"""Runge-Kutta steps of gradient flow with estimates of their error, of three stages or of many."""
+"""Runge-Kutta steps of gradient flow with error estimates: Bogacki-Shampine and Runge-Kutta-Chebyshev."""
 
 import math
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from symnets.training._active_members import Point, Weights
 MAX_STAGES = 24
 """Largest number of stages; beyond it the step size is limited by stability instead."""
 DAMPING = 2 / 13
+"""ε of the damped Chebyshev polynomials in `stages`."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,12 @@ class Trial:
     """Trial step of w' = -∇L, with estimates of its error.
 
     Attributes:
-        weights: at the end of the step.
+        weights: weights at the end of the step.
         embedded: the same plus the estimated error.
         end: loss, outputs and gradient at the end, with which the next step starts.
-        slope_error: |difference of the mean slopes of the two| / |mean slope|; O(h²).
-        jump: the largest |k_i - k_1| / |mean slope|; O(h), and O(1) when a stage lies across a kink.
+        slope_error: |difference of the mean slopes to `weights` and `embedded`| / |mean slope|; O(h²).
+        jump: the largest |k_i - k_1| / |mean slope|, with the slope k_i = -∇L at stage i; O(h), and O(1) when
+            a stage lies across a kink.
     """
 
     weights: Weights
@@ -48,9 +50,9 @@ def bogacki_shampine(
         embedded = w + h (7 k1 + 6 k2 + 8 k3 + 3 k4)/24.
 
     Args:
-        at: loss and gradient at given weights.
-        weights: of each member.
-        start: loss and gradient there.
+        at: function that returns loss and gradient at given weights.
+        weights: weights of each member.
+        start: loss and gradient at `weights`.
         step_size: h.
     """
     h = step_size[:, None].to(weights)
@@ -82,11 +84,8 @@ class Stage:
 def stages(s: int) -> tuple[float, tuple[Stage, ...]]:
     """μ̃_1 of the first stage, and the coefficients of stages 2 to s (Verwer, Hundsdorfer, Sommeijer 1990)."""
     x = 1 + DAMPING / s**2
-    values, first, second = (
-        [1.0, x],
-        [0.0, 1.0],
-        [0.0, 0.0],
-    )  # Chebyshev polynomials T_j with derivatives at x
+    # Chebyshev polynomials T_j and their derivatives at x.
+    values, first, second = [1.0, x], [0.0, 1.0], [0.0, 0.0]
     for _ in range(2, s + 1):
         second.append(4 * first[-1] + 2 * x * second[-1] - second[-2])
         first.append(2 * values[-1] + 2 * x * first[-1] - first[-2])
@@ -103,7 +102,7 @@ def stages(s: int) -> tuple[float, tuple[Stage, ...]]:
 
 
 def stable_step(s: int, rho: Tensor) -> Tensor:
-    """Largest step for which s stages are stable if the eigenvalues of the Hessian are between 0 and ρ."""
+    """Largest step for which s stages are stable if the eigenvalues of the Hessian are between 0 and `rho`."""
     return 0.65 * (s * s - 1) / rho
 
 
@@ -122,16 +121,17 @@ def chebyshev(
 ) -> Trial:
     """One trial step by the Runge-Kutta-Chebyshev method of second order with s stages.
 
-    It is stable up to h ρ = 0.65 (s² - 1) for real eigenvalues, as those of the Hessian, so that s gradients
-    reach s/3.9 times as far as as many gradients of `bogacki_shampine`, where stability limits the step.
+    For real eigenvalues up to ρ, as those of the Hessian, it is stable up to h ρ = 0.65 (s² - 1), with s
+    gradients per step. Three gradients of `bogacki_shampine` reach h ρ = 2.5. Where stability limits the step,
+    the flow therefore advances about s/1.3 times as far with the same number of gradients.
 
     Sommeijer, Shampine, Verwer 1998 (J. Comput. Appl. Math. 88, 315), with their estimate of the error,
-    0.8 (w - w⁺) + 0.4 h (F + F⁺).
+    0.8 (w - w⁺) + 0.4 h (F + F⁺), F = -∇L.
 
     Args:
-        at: loss and gradient at given weights.
-        weights: of each member.
-        start: loss and gradient there.
+        at: function that returns loss and gradient at given weights.
+        weights: weights of each member.
+        start: loss and gradient at `weights`.
         step_size: h.
         s: number of stages, at least 2.
     """

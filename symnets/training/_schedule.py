@@ -1,4 +1,4 @@
-"""Schedules: the learning rate during a training, and the steps at which to record."""
+"""Schedules: the learning rate during training, and the steps at which to record."""
 
 import math
 from collections.abc import Callable
@@ -21,14 +21,14 @@ def learning_rate(
         cosine final + (1 - final) (1 + cos πx) / 2.
 
     Args:
-        optimizer: whose learning rate is set.
+        optimizer: optimiser whose learning rate is set.
         total: number of steps of the training.
         decay: shape of the decay.
         warmup: number of steps of the warm-up.
-        final: last factor, positive.
+        final: factor at step `total`, positive.
 
     Raises:
-        ValueError: a warm-up as long as the training, or longer.
+        ValueError: the warm-up is as long as the training, or longer.
     """
     if not 0 <= warmup < max(total, 1):
         raise ValueError(f"warmup: expected 0 <= warmup < {total} steps, got {warmup}")
@@ -48,7 +48,7 @@ def learning_rate(
 
 
 Record = Callable[[int], bool]
-"""Number of steps so far -> whether to record now."""
+"""Rule that decides, from the number of steps so far, whether to record now."""
 
 
 def every(steps: int) -> Record:
@@ -57,7 +57,7 @@ def every(steps: int) -> Record:
 
 
 def log_spaced(per_decade: int) -> Record:
-    """Record at `per_decade` steps a decade, evenly spaced in log(step)."""
+    """Record at `per_decade` steps per decade, evenly spaced in log(step)."""
     return lambda step: (
         math.floor(per_decade * math.log10(step))
         > math.floor(per_decade * math.log10(step - 1) if step > 1 else -1)

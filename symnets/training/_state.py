@@ -1,4 +1,4 @@
-"""State of a training: model, optimiser, schedule, step, clock and the history of what was recorded."""
+"""State of a training run: model, optimiser, schedule, step, clock and the recorded history."""
 
 import math
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from symnets.training._members import Members
 
 @dataclass
 class History:
-    """Recorded observables of a training, oldest first, and why it ended.
+    """Recorded observables of a training run, oldest first, and why it ended.
 
     Attributes:
-        rows: one dict a record, with `step`, `epoch`, `seconds`, `learning_rate`, `loss` and the observables
-            by name.
+        rows: one dict for each record, with `step`, `epoch`, `seconds`, `learning_rate`, `loss` and the
+            observables by name.
         reason: the reason that the stop rule gave; empty during training.
     """
 
@@ -43,18 +43,18 @@ class History:
 
 @dataclass
 class TrainState:
-    """State of a training, which dynamics update and yield, and stop rules and observables read.
+    """State of a training run. Dynamics update and yield it; stop rules and observables read it.
 
     Attributes:
         model: the network that is trained.
-        optimizer: of its weights; None for dynamics that need none.
-        scheduler: of the learning rate, stepped once an update.
+        optimizer: optimiser of the weights; None for dynamics that need none.
+        scheduler: learning-rate scheduler, stepped once after each update.
         averaged: running average of the model, if the dynamics keep one.
         step: number of updates so far.
         epoch: number of passes through the data so far, fractional.
         last_loss: mean loss of the last batch, before its update; for an ensemble, the mean over its members.
             On a GPU it is a tensor until `loss` is read.
-        learning_rate: of the last update.
+        learning_rate: learning rate of the last update.
         seconds: wall time so far, summed over all sessions of a resumed run; kept by the trainer.
         history: rows recorded so far; kept by the trainer.
         members: progress of each member, if the dynamics train an ensemble.
@@ -97,7 +97,8 @@ class TrainState:
         """Tensors and JSON values from which `load_state_dict` restores the state exactly.
 
         Raises:
-            ValueError: the optimiser has other values (LBFGS: lists of tensors).
+            ValueError: the state of the optimiser has values other than tensors and numbers (LBFGS: lists of
+                tensors).
         """
         optimizer = self.optimizer.state_dict() if self.optimizer else {"state": {}, "param_groups": None}
         slots = {
@@ -140,7 +141,7 @@ class TrainState:
         """Restore what `state_dict` returned, into a state built with the same arguments, on any device.
 
         Raises:
-            ValueError: averaged weights for a state without an average.
+            ValueError: `state` has averaged weights, but this state has no average.
         """
 
         def part(prefix: str) -> dict[str, Any]:
@@ -164,7 +165,7 @@ class TrainState:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["generator/cpu"])
-        # A training uses one GPU, with a generator of its own; it may continue on another one.
+        # A process trains on one GPU, whose generator is restored; it may continue on another GPU.
         if self._on_gpu and "generator/cuda" in state:
             torch.cuda.set_rng_state(state["generator/cuda"], self.device)
         self.step, self.epoch, self.seconds = state["step"], state["epoch"], state["seconds"]

@@ -21,8 +21,8 @@ def wall_time(seconds: float, *, since: float = 0.0) -> StopRule:
 
     Args:
         seconds: the limit.
-        since: seconds that do not count; with `state.seconds` of a restored state, the limit is that of the
-            session.
+        since: seconds that do not count; pass `state.seconds` of a restored state to limit the new session
+            alone.
     """
     return lambda state: f"{seconds:.0f} s of wall time used" if state.seconds - since >= seconds else None
 
@@ -55,8 +55,8 @@ CHECK_EVERY = 20
 def diverged() -> StopRule:
     """Stop rule: when the loss is not finite.
 
-    A loss on a GPU is checked every `CHECK_EVERY` steps, or when something else has read it, since reading it
-    waits for the GPU.
+    Reading a loss on a GPU waits for the GPU. Such a loss is therefore checked every `CHECK_EVERY` steps, and
+    at steps where something else has already read it.
     """
 
     def rule(state: TrainState) -> str | None:

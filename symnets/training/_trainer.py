@@ -19,7 +19,7 @@ Observable = Callable[[TrainState], Any]
 """Measurement of a state: a number, a mapping of numbers, or a dataclass of them."""
 
 INTERRUPTED = "interrupted"
-"""Reason in the history of a training that Ctrl-C or SIGTERM ended."""
+"""Reason in the history when Ctrl-C or SIGTERM ended the training."""
 
 
 @dataclass
@@ -41,12 +41,12 @@ class Trainer:
         record: after which steps to measure; the last step is always recorded.
         callbacks: called after every step, after every record, and at the end.
         on_interrupt: "stop" returns the history of an interrupted training, "raise" raises KeyboardInterrupt.
-        processes: processes that train together. Callbacks that write files belong in the first only. All
-            processes must record the same measurements; they use the seconds of the first, so that stop rules
+        processes: processes that train together. Give callbacks that write files to the first one only. All
+            processes must record the same measurements. They use the clock of the first, so that stop rules
             agree.
 
     Raises:
-        ValueError: another value of `on_interrupt`.
+        ValueError: `on_interrupt` is neither "stop" nor "raise".
     """
 
     stop: StopRule
@@ -64,7 +64,7 @@ class Trainer:
         """Train until the stop rule holds; `reason` of the returned history says why the training ended.
 
         Raises:
-            KeyboardInterrupt: interrupted, with `on_interrupt="raise"`.
+            KeyboardInterrupt: the training was interrupted, and `on_interrupt` is "raise".
             ValueError: `dynamics` is not an iterator, but a state or a model, for example.
         """
         if not hasattr(dynamics, "__next__"):
