@@ -9,16 +9,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 class _BeforeE3nn:
-    """Finder of no module: when e3nn is imported, it first lets torch read the constants of e3nn 0.4.
+    """Import hook that lets torch read the constants of e3nn 0.4 just before e3nn is imported.
 
-    e3nn 0.4.4, which mace-torch requires, reads them by `torch.load`, and torch 2.6 and later then refuse
-    the slices in the file unless they are declared safe. Nothing else is allowed, and torch is not imported
+    e3nn 0.4.4, which mace-torch requires, reads them by `torch.load`. torch 2.6 and later refuse the slices
+    in that file unless `slice` is declared safe. Nothing else is declared safe, and torch is not imported
     before e3nn would import it.
     """
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:
-        """None, so that the search goes on."""
+        """Declare `slice` safe if e3nn is imported; return None, so that other finders find the module."""
         if name == "e3nn":
             import torch
 

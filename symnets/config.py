@@ -1,6 +1,6 @@
 """Configurations: dataclasses that are read from YAML files and checked against their types and ranges.
 
-A range stands in the annotation of a field, and with it once:
+The range of a field is given once, in its annotation:
 
     channels: Annotated[int, at_least(1)] = 64
 """
@@ -27,8 +27,8 @@ def read_config(cls: type[C], path: str | Path) -> C:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no YAML mapping, has an unknown key (the nearest valid one is
-            named) or a value of the wrong type or out of its range.
+        ValueError: the file is not a YAML mapping, has an unknown key (the message names the nearest valid
+            one), or has a value of the wrong type or out of its range.
     """
     return parse_config(cls, read_yaml(path), where=str(path))
 
@@ -43,8 +43,10 @@ def parse_config(cls: type[C], values: Mapping[str, Any], *, where: str = "confi
 
 
 def validate(cls: type[C], values: Mapping[str, Any]) -> C:
-    """Build a dataclass from nested dicts with pydantic, strictly except where JSON and YAML are not:
-    a list becomes a tuple and an int a float, but "3" never becomes 3.
+    """Build a dataclass from nested dicts with pydantic, with strict types.
+
+    There are two exceptions, because of JSON and YAML: a list becomes a tuple, and an int becomes a float.
+    The text "3" never becomes 3.
 
     Raises:
         pydantic.ValidationError: a value is missing, of the wrong type or out of its range.
@@ -70,7 +72,7 @@ _BOOLEANS = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": 
 
 
 def _problems(error: ValidationError, values: Any, prefix: tuple[str, ...] = ()) -> list[str]:
-    """Messages of a validation error of some values, one for each key at fault, with its full name."""
+    """Messages of a validation error, one for each invalid key, which is given by its full name."""
     expected: dict[tuple[str, ...], list[str]] = {}
     found: dict[tuple[str, ...], Any] = {}
     messages = []
@@ -78,7 +80,7 @@ def _problems(error: ValidationError, values: Any, prefix: tuple[str, ...] = ())
         kind, cause = problem["type"], problem.get("ctx", {}).get("error")
         place, inner = _place(problem["loc"], values)
         place = (*prefix, *place)
-        if isinstance(cause, ValidationError):  # of a dataclass validated on its own
+        if isinstance(cause, ValidationError):  # a nested dataclass that was validated separately
             messages += _problems(cause, inner, place)
         elif kind == "missing":
             name = ".".join([*place, str(problem["loc"][-1])])
@@ -87,19 +89,19 @@ def _problems(error: ValidationError, values: Any, prefix: tuple[str, ...] = ())
             text = str(cause)  # errors of ranges begin with the name of their field
             named = isinstance(cause, OutOfRange) or not place
             messages.append(text if named else f"{'.'.join(place)}: {text}")
-        else:  # several, if a value may have one of several types
+        else:  # a value that may have one of several types has an error for each of them
             choices = problem.get("ctx", {}).get("expected")
             expected.setdefault(place, []).append(str(choices or _EXPECTED.get(kind, problem["msg"])))
             found[place] = problem["input"]
     for place, kinds in expected.items():
         if not any(other[: len(place)] == place for other in expected if other != place):
             words = " or ".join(dict.fromkeys(kinds))
-            messages.append(f"{'.'.join(place)}: expected {words}, got {_shown(found[place], kinds)}")
+            messages.append(f"{'.'.join(place)}: expected {words}, got {_value_text(found[place], kinds)}")
     return messages
 
 
 def _place(names: tuple[str | int, ...], values: Any) -> tuple[tuple[str, ...], Any]:
-    """Keys and indices that lead to a value, and the value; names of the members of a union are left out."""
+    """Keys and indices that lead to a value, without names of the members of a union; and the value."""
     place = []
     for name in names:
         known = range(len(values)) if isinstance(values, list | tuple) else values
@@ -109,7 +111,7 @@ def _place(names: tuple[str | int, ...], values: Any) -> tuple[tuple[str, ...], 
     return tuple(place), values
 
 
-def _shown(value: Any, expected: list[str]) -> str:
+def _value_text(value: Any, expected: list[str]) -> str:
     """A value of the wrong type as YAML writes it, and what to write instead if that is clear."""
     if not isinstance(value, str):
         text = f"{json.dumps(value, ensure_ascii=False):.80}"
@@ -129,9 +131,9 @@ def _shown(value: Any, expected: list[str]) -> str:
 
 
 def check_keys(cls: type, values: Mapping[Any, Any], where: str, prefix: str = "") -> None:
-    """Refuse keys that are no field of a dataclass or of the dataclasses within it.
+    """Refuse keys that are not fields of a dataclass or of the dataclasses nested in it.
 
-    A class with a class method `variant(values)` stands for the dataclass that the method returns.
+    For a class with a class method `variant(values)`, the dataclass that the method returns is used instead.
 
     Raises:
         ValueError: an unknown key; the nearest valid one is named.
@@ -179,34 +181,34 @@ class Range(NamedTuple):
     holds: Callable[[float], bool]
 
 
-def _shown_number(value: float) -> str:
+def _number_text(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def at_least(least: float) -> Range:
-    """Finite, and `least` or more."""
-    return Range(f"at least {_shown_number(least)}", lambda value: least <= value < math.inf)
+    """Range of the finite numbers that are `least` or more."""
+    return Range(f"at least {_number_text(least)}", lambda value: least <= value < math.inf)
 
 
 def more_than(least: float) -> Range:
-    """Finite, and more than `least`."""
-    return Range(f"more than {_shown_number(least)}", lambda value: least < value < math.inf)
+    """Range of the finite numbers that are more than `least`."""
+    return Range(f"more than {_number_text(least)}", lambda value: least < value < math.inf)
 
 
 def within(least: float, most: float) -> Range:
-    """From `least` to `most`, both included."""
-    return Range(f"{_shown_number(least)} to {_shown_number(most)}", lambda value: least <= value <= most)
+    """Range of the numbers from `least` to `most`, both included."""
+    return Range(f"{_number_text(least)} to {_number_text(most)}", lambda value: least <= value <= most)
 
 
 def between(least: float, most: float) -> Range:
-    """More than `least` and less than `most`."""
+    """Range of the numbers that are more than `least` and less than `most`."""
     return Range(f"more than {least:g} and less than {most:g}", lambda value: least < value < most)
 
 
 FINITE = Range("a finite number", lambda value: not isinstance(value, float) or math.isfinite(value))
-"""Range of numbers that have no other."""
+"""Range of a number for which no other range is given."""
 SEED = within(0, 2**32 - 1)
-"""Range of seeds: what torch, numpy and ASE all accept."""
+"""Range of the seeds that torch, NumPy and ASE all accept."""
 Seed = Annotated[int, SEED]
 """A seed of random numbers."""
 
@@ -232,7 +234,7 @@ def check_annotated(section: str, config: Any) -> None:
     """Check a dataclass against the ranges in its annotations; all other numbers must be finite.
 
     Raises:
-        OutOfRange: as `check_ranges`.
+        OutOfRange: a value is out of its range, see `check_ranges`.
     """
     ranges = {field.name: FINITE for field in fields(config)} | annotated_ranges(type(config))
     check_values(section, vars(config), ranges)
@@ -243,17 +245,17 @@ def check_ranges(section: str, config: Any, **ranges: Range) -> None:
 
     Args:
         section: name of the configuration within the whole, such as "optimizer"; "" for the whole.
-        config: has the fields.
-        ranges: by name of the field.
+        config: the configuration.
+        ranges: the range of each field to check, by the name of the field.
 
     Raises:
-        OutOfRange: such as "optimizer.epochs: expected at least 1, got 0".
+        OutOfRange: a value is out of its range; a message is "optimizer.epochs: expected at least 1, got 0".
     """
     check_values(section, {name: getattr(config, name) for name in ranges}, ranges)
 
 
 def check_values(section: str, values: Mapping[str, Any], ranges: Mapping[str, Range]) -> None:
-    """Check values against ranges: None is always valid, and of a tuple every entry is checked."""
+    """Check values against ranges; None is always valid, and every entry of a tuple is checked."""
     for name, (expected, holds) in ranges.items():
         value = values[name]
         numbers = value if isinstance(value, tuple) else () if value is None else (value,)

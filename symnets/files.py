@@ -1,4 +1,4 @@
-"""Files that are written: checked before the work, locked during it, then written whole or not at all."""
+"""Output files: checked before a computation, locked during it, then written whole or not at all."""
 
 import itertools
 import json
@@ -63,9 +63,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def claim(path: str | os.PathLike[str], *, overwrite: bool = False, option: str = "output") -> Path:
-    """Path of a file that a later step will write, checked before the work that precedes it.
+    """Path of a file that is written at the end of a computation, checked before the computation begins.
 
-    The nearest folder of the path that exists must accept a new file of this name. Nothing is created.
+    The nearest existing folder above the path must accept a new file of this name. Nothing is left behind.
 
     Args:
         path: the file; a leading `~` is the home folder.
@@ -102,8 +102,8 @@ def claim(path: str | os.PathLike[str], *, overwrite: bool = False, option: str 
 def own_folder(folder: str | os.PathLike[str], is_own: Callable[[Path], bool], *, make: bool = True) -> Path:
     """The first of the folders NAME, NAME-2, NAME-3, ... that is new, or that `is_own` accepts.
 
-    Results of other inputs under the same name are thus not replaced. A new folder is made, unless not
-    `make`, so that of two processes only one gets it.
+    Thus the results of other inputs under the same name are not replaced. A new folder is created at once
+    (unless `make` is False), so that two processes never get the same one.
     """
     for number in itertools.count(1):
         place = Path(folder) if number == 1 else Path(f"{folder}-{number}")
@@ -119,7 +119,7 @@ def own_folder(folder: str | os.PathLike[str], is_own: Callable[[Path], bool], *
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Content of a JSON file of results; empty if there is none, or if it is something else."""
+    """Content of a JSON file of results; empty if there is no such file, or if it has no JSON object."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -131,13 +131,13 @@ def read_report(path: Path) -> dict[str, Any]:
 def locked(output: str | os.PathLike[str], *, file: bool = False, option: str = "--output") -> Iterator[None]:
     """Context in which no other process can lock the same output folder, or output file.
 
-    Lock before looking at what exists: of two processes that start together, one goes on and the other raises
-    an error. The operating system releases the lock when the process ends, however it ends, so that a killed
-    process leaves none. A folder that does not exist is created, and removed at the end if it is still empty.
+    Lock before checking what exists: if two processes start together, one continues and the other raises an
+    error. The operating system releases the lock when the process ends, even if it is killed. A folder that
+    does not exist is created, and removed at the end if it is still empty.
 
     Args:
         output: the folder, in which the lock is `.lock`, or the file, beside which it is `.NAME.lock`.
-        file: whether it is a file.
+        file: whether `output` is a file.
         option: name of the argument that chooses the path, for error messages.
 
     Raises:

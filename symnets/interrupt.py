@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Context that yields a function: whether SIGINT (Ctrl-C) or SIGTERM has been received.
+    """Context that yields a function which returns whether SIGINT (Ctrl-C) or SIGTERM has been received.
 
     A second signal raises KeyboardInterrupt at once. Weights and optimizer state, or positions and momenta,
     are consistent only at the end of a step, so a run calls the function there. Outside the main thread

@@ -13,7 +13,7 @@ from torch.nn.modules.loss import _Loss as TorchLoss
 from symnets.data import check_binary_labels
 
 Loss = Callable[[Any, Any], Float[Tensor, "*n"]]
-"""(outputs, targets) -> one value an example, (n,), or their mean, ().
+"""(outputs, targets) -> one value per example, of shape (n,), or their mean, of shape ().
 
 `nn.CrossEntropyLoss()`, `nn.MSELoss()` and other losses of torch are losses, reduced or not. For a model with
 members the values are (members, n).
@@ -23,15 +23,15 @@ members the values are (members, n).
 def mean_loss(
     loss: Loss, outputs: Any, targets: Any, *, members: int | None = None
 ) -> Float[Tensor, "*members"]:
-    """L = (1/n) Σ_μ ℓ(f_μ, y_μ), of a single net or of each member of an ensemble.
+    """Mean loss L = (1/n) Σ_μ ℓ(f_μ, y_μ) of a single net or of each member of an ensemble.
 
-    A loss that returns a single number is taken for this mean. A loss of torch is applied to one member at a
-    time; outputs and targets (n, 1) are read as (n,).
+    A single number returned by the loss is taken to be this mean. A loss of torch is applied to one member at
+    a time; outputs and targets (n, 1) are read as (n,).
 
     Args:
         loss: see `Loss`.
-        outputs: of the model; of an ensemble with a leading axis of members.
-        targets: of the examples.
+        outputs: outputs f of the model; those of an ensemble have a leading axis of members.
+        targets: targets y of the examples.
         members: size of the ensemble; None for a single net.
 
     Raises:
@@ -44,11 +44,11 @@ def mean_loss(
         tensor(True)
     """
     check_loss(loss)
-    # Functions take what the model returns, and losses of classes an axis of classes.
-    if hasattr(loss, "labels") or (isinstance(loss, TorchLoss) and not isinstance(loss, _OF_CLASSES)):
+    # Functions take outputs as the model returns them, and classification losses need the axis of classes.
+    if hasattr(loss, "labels") or (isinstance(loss, TorchLoss) and not isinstance(loss, _CLASS_LOSSES)):
         outputs, targets = matched(outputs, targets, members=members)
     tensors = isinstance(outputs, Tensor) and isinstance(targets, Tensor)
-    if tensors and targets.device.type == "cpu":  # a GPU would wait
+    if tensors and targets.device.type == "cpu":  # reading values from a GPU would wait for it
         _check_labels(loss, targets)
     if isinstance(loss, TorchLoss):
         if loss.reduction == "sum":
@@ -69,17 +69,17 @@ def mean_loss(
     if values.ndim != (1 if members is None else 2):
         expected = "(n,)" if members is None else f"({members}, n)"
         raise ValueError(
-            f"loss: expected one value an example, {expected}, got shape {tuple(values.shape)}; use "
+            f"loss: expected one value per example, {expected}, got shape {tuple(values.shape)}; use "
             "reduction='none', and take the members of an ensemble one by one"
         )
     return values.mean(-1)
 
 
 def matched(outputs: Any, targets: Any, *, members: int | None = None) -> tuple[Any, Any]:
-    """Scalar outputs (n,) or (members, n) and targets of the same axes, from columns of one entry a pattern.
+    """Outputs and targets of shape (n,) or (members, n): a last axis of one entry is dropped from both.
 
-    Without this, torch would broadcast outputs (n,) and targets (n, 1) to all n² pairs. Where there are
-    several outputs a pattern both are returned as they are.
+    Without this, torch would broadcast outputs (n,) and targets (n, 1) to all n² pairs. If a model has
+    several outputs per example, outputs and targets are returned unchanged.
     """
     if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor) or outputs.ndim == 0:
         return outputs, targets
@@ -97,27 +97,27 @@ def class_labels(labels: Tensor, n: int) -> Int[Tensor, " n"]:
     """Class indices of n examples, from integers of any dtype and of shape (n,) or (n, 1).
 
     Raises:
-        ValueError: another number of labels, or labels that are not integers.
+        ValueError: the number of labels is not n, or they are not integers.
     """
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(
             f"labels: expected class indices (torch.int64), got {labels.dtype}; use labels.long()"
         )
     if tuple(labels.shape) not in ((n,), (n, 1)):
-        raise ValueError(f"labels: expected one class index an example, ({n},), got {tuple(labels.shape)}")
+        raise ValueError(f"labels: expected one class index per example, ({n},), got {tuple(labels.shape)}")
     return labels.reshape(n).long()
 
 
-_OF_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
-_OF_SIGNS = (nn.SoftMarginLoss, nn.HingeEmbeddingLoss)
-_OF_PROBABILITIES = (nn.BCELoss, nn.BCEWithLogitsLoss)
+_CLASS_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+_SIGN_LOSSES = (nn.SoftMarginLoss, nn.HingeEmbeddingLoss)
+_PROBABILITY_LOSSES = (nn.BCELoss, nn.BCEWithLogitsLoss)
 
 
 def check_loss(loss: Any) -> None:
     """Check that a loss is a function of outputs and targets.
 
     Raises:
-        ValueError: it is a class or not callable, or a loss of torch of other arguments.
+        ValueError: it is a class, is not callable, or is a loss of torch that takes other arguments.
     """
     if isinstance(loss, type):
         raise ValueError(f"loss: expected a loss, got the class {loss.__name__}; call it: {loss.__name__}()")
@@ -132,16 +132,16 @@ def check_loss(loss: Any) -> None:
 
 @lru_cache
 def _arguments_of(cls: type[nn.Module]) -> list[str]:
-    """Names of the arguments without defaults of `forward`, but self."""
+    """Names of the arguments of `forward` that have no default, without self."""
     _, *arguments = inspect.signature(cls.forward).parameters.values()
     return [a.name for a in arguments if a.default is a.empty and a.kind is a.POSITIONAL_OR_KEYWORD]
 
 
 def _check_labels(loss: Any, targets: Tensor) -> None:
-    """Check labels ±1 of losses that take them, and probabilities."""
-    if getattr(loss, "labels", False) or isinstance(loss, _OF_SIGNS):
+    """Check targets: ±1 for losses of binary labels, and from 0 to 1 for losses of probabilities."""
+    if getattr(loss, "labels", False) or isinstance(loss, _SIGN_LOSSES):
         check_binary_labels(targets)
-    if isinstance(loss, _OF_PROBABILITIES) and bool(((targets < 0) | (targets > 1)).any()):
+    if isinstance(loss, _PROBABILITY_LOSSES) and bool(((targets < 0) | (targets > 1)).any()):
         raise ValueError(
             f"labels: expected numbers from 0 to 1 for {type(loss).__name__}, got {float(targets.min()):g} "
             f"to {float(targets.max()):g}; convert labels +1 and -1 with (labels + 1) / 2"
@@ -152,9 +152,9 @@ def _torch_targets(loss: TorchLoss, outputs: Tensor, targets: Tensor) -> Tensor:
     """Targets in the shape and dtype that a loss of torch takes.
 
     Raises:
-        ValueError: shapes that torch would broadcast, or targets that are not class indices.
+        ValueError: torch would broadcast the shapes, or the targets are not class indices.
     """
-    if isinstance(loss, _OF_CLASSES):
+    if isinstance(loss, _CLASS_LOSSES):
         if outputs.ndim < 2:
             raise ValueError(
                 f"loss: expected outputs (n, classes) for {type(loss).__name__}, got {tuple(outputs.shape)}"
@@ -172,9 +172,9 @@ def _torch_targets(loss: TorchLoss, outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def derivatives_of(loss: Any) -> tuple[Any, Any] | None:
-    """Derivatives d1 and d2 of a pointwise loss in closed form; None if it has none that hold.
+    """Derivatives d1 and d2 of a pointwise loss in closed form; None if it has none.
 
-    Those of a base class do not hold for a subclass with a `__call__` of its own.
+    The derivatives of a base class are not used for a subclass that defines its own `__call__`.
     """
     owners = [getattr(loss, "__dict__", {}), *map(vars, type(loss).__mro__)]
 

@@ -27,7 +27,7 @@ def keep_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # another C library
         return False
-    # Older versions reject thresholds above 32 MB; for them memory maps are switched off.
+    # Older versions of glibc reject thresholds above 32 MB; for them memory maps are switched off.
     mapped = mallopt(_MMAP_THRESHOLD, 2**30) or mallopt(_MMAP_MAX, 0)
     return bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1) and mapped)
 
@@ -35,8 +35,8 @@ def keep_memory() -> bool:
 def available_memory() -> int | None:
     """Bytes that this process can still allocate on the CPU; None where the system does not say.
 
-    The smaller one of the free memory of the machine and of what the control group (container, job of a
-    queue) leaves.
+    This is the smaller of two numbers: the free memory of the machine, and what the control group (of a
+    container, or of a job in a queue) has left.
     """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -57,17 +57,17 @@ def available_memory() -> int | None:
 
 
 def check_memory(what: str, n_bytes: int, instead: str) -> None:
-    """Check that so much memory of the CPU is free.
+    """Check that a number of bytes is free in the memory of the CPU, before they are allocated.
 
     Linux grants memory that it does not have, and later kills the process.
 
     Args:
-        what: what needs it, for the message.
-        n_bytes: how much.
-        instead: what to do if there is less.
+        what: what needs the memory, for the message.
+        n_bytes: how many bytes it needs.
+        instead: what to do if fewer are free, for the message.
 
     Raises:
-        MemoryError: there is less.
+        MemoryError: fewer bytes are free.
     """
     free = available_memory()
     if free is not None and n_bytes > free:

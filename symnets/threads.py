@@ -1,4 +1,4 @@
-"""Threads: their number in this process, and compiled loops on ranges of equal work."""
+"""Threads: their number in this process, and compiled loops that run in them on ranges of equal work."""
 
 import ctypes
 import os
@@ -71,7 +71,7 @@ def set_threads(n: int) -> None:
     """Let torch, the compiled loops of symnets and the linear algebra of NumPy and SciPy use n threads.
 
     Raises:
-        ValueError: fewer than one.
+        ValueError: `n` is less than 1.
     """
     if n < 1:
         raise ValueError(f"threads: expected at least 1, got {n}")
@@ -91,8 +91,8 @@ def one_blas_thread() -> threadpool_limits:
 def run(loop: Callable[[int, int], None], work: np.ndarray) -> None:
     """Call `loop(low, high)` on ranges of equal work, in as many threads as torch uses.
 
-    They are torch's OpenMP threads if its library can be called. Threads of a separate pool would compete for
-    the cores with torch's, which spin while they wait.
+    The threads are torch's OpenMP threads if its library can be called. Threads of a separate pool would
+    compete for the cores with torch's, which spin while they wait.
 
     Args:
         loop: function of a range of items that releases the interpreter lock.
@@ -128,12 +128,12 @@ def run(loop: Callable[[int, int], None], work: np.ndarray) -> None:
 
 
 def call_in_threads(function: Callable[..., None], address: int) -> None:
-    """Call a compiled function in each of torch's OpenMP threads; it shares out the work itself.
+    """Call a compiled function in each of torch's OpenMP threads; it divides the work among them itself.
 
     Args:
-        function: compiled function of an address, which must not wait for more threads than `thread_counter`
-            counts.
-        address: its argument.
+        function: compiled function that takes an address. It must not wait for more threads than
+            `thread_counter` counts.
+        address: the argument of the function.
     """
     parallel, threads = _openmp() if _openmp_state["allowed"] else None, torch.get_num_threads()
     if parallel is None or threads == 1:
@@ -145,6 +145,6 @@ def call_in_threads(function: Callable[..., None], address: int) -> None:
 
 @lru_cache(maxsize=1)
 def thread_counter() -> int:
-    """Address of OpenMP's function that counts the threads of the present team; 0 without OpenMP."""
+    """Address of OpenMP's `omp_get_num_threads`, which counts the threads of a team; 0 without OpenMP."""
     library = _openmp_library()
     return 0 if library is None else ctypes.cast(library.omp_get_num_threads, ctypes.c_void_p).value or 0

@@ -1,7 +1,7 @@
 """YAML by the core schema of YAML 1.2: `1e-3` is a number; `yes`, `off`, `1_000` and `1:30` are text.
 
-PyYAML follows YAML 1.1, in which it is the other way round. Besides, a key that occurs twice is an error, and
-only text, numbers, booleans, null, lists and mappings are ever made.
+PyYAML follows YAML 1.1 and reads them the other way round. Here, also, a key that occurs twice is an error,
+and a file yields only text, numbers, booleans, null, lists and mappings.
 """
 
 import codecs
@@ -21,7 +21,7 @@ _FLOAT = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
 _BYTES, _VALUES, _DIGITS = 1_000_000, 100_000, 1000
-"""Largest sizes: of a file, of its content after aliases are replaced, of a whole number."""
+"""Limits: bytes of a file, values in it after aliases are replaced, and digits of a whole number."""
 _TAG = "tag:yaml.org,2002:"
 _TAGS = {
     type(None): f"{_TAG}null",
@@ -43,7 +43,7 @@ _ADVICE = {
 
 
 def scalar(text: str) -> Scalar:
-    """Value of a word without quotes.
+    """Value of a YAML word without quotes: null, a boolean, a number or text.
 
     Raises:
         ValueError: a whole number of more than 1,000 digits.
@@ -72,8 +72,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no YAML, holds no mapping or a key twice, or is much larger than a
-            configuration; the message gives the line.
+        ValueError: the file is not YAML, does not contain a mapping, has a key twice, or is much larger than
+            a configuration; the message gives the line where there is one.
     """
     path = Path(path)
     if not path.exists():
@@ -115,7 +115,7 @@ def _text(content: bytes) -> str:
 def _problem(error: yaml.MarkedYAMLError) -> str:
     """PyYAML's message in one line, with advice."""
     if isinstance(error, ConstructorError) and error.context is None and "tag" not in str(error.problem):
-        return str(error.problem)  # one of those below
+        return str(error.problem)  # an error of `_fault`
     text = f"not a YAML file: {error.problem}"
     return text + next((f"; {advice}" for part, advice in _ADVICE.items() if part in text), "")
 
@@ -144,7 +144,7 @@ class _Loader(yaml.SafeLoader):
         """The root of the file, checked for its size."""
         root: Any = super().get_single_node()
         if root is not None and _size(root, {}) > _VALUES:
-            raise _fault("aliases make more than 100,000 values of this file", root)
+            raise _fault("the aliases of this file expand to more than 100,000 values", root)
         return root
 
     def compose_mapping_node(self, anchor: Any) -> Any:
@@ -169,7 +169,7 @@ class _Loader(yaml.SafeLoader):
         if node.tag == _TAGS[float] and isinstance(value, int):
             value = float(value)
         if node.tag != _TAGS[type(value)]:
-            raise _fault(f"{text!r} is no !!{node.tag.removeprefix(_TAG)}", node)
+            raise _fault(f"{text!r} is not of type !!{node.tag.removeprefix(_TAG)}", node)
         return value
 
 

@@ -211,7 +211,7 @@ def test_bad_input_is_refused() -> None:
         hessian_split(net, MSE(), Batch(x, y[:5]))
     with pytest.raises(ValueError, match=r"expected inputs in torch\.float64 as in the model, got"):
         hessian_split(net, MSE(), Batch(x.float(), y))
-    with pytest.raises(ValueError, match="one value an example"):
+    with pytest.raises(ValueError, match="one value per example"):
         hessian_split(net, lambda f, t: (f - t)[:, None] ** 2, Batch(x, y))
     with pytest.raises(ValueError, match="requires_grad=True, found none"):
         hessian_split(net.requires_grad_(False), MSE(), Batch(x, y))

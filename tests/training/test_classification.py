@@ -58,7 +58,7 @@ def test_loss_of_a_confident_wrong_output_is_finite():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (torch.tensor([0, 1]), r"one class index an example, \(7,\), got \(2,\)"),
+        (torch.tensor([0, 1]), r"one class index per example, \(7,\), got \(2,\)"),
         (torch.zeros(7), "expected class indices"),
         (torch.tensor([0, 1, 2, 3, 4, 0, 0]), "expected 0 to 3 for 4 outputs, got 0 to 4"),
         (torch.tensor([0, 1, 2, 3, -1, 0, 0]), "got -1 to 3"),

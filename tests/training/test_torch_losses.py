@@ -80,9 +80,9 @@ def test_sums_and_values_of_other_shapes_are_refused():
     f, y = draw(5), draw(5, seed=1)
     with pytest.raises(ValueError, match="reduction='mean' or 'none', got 'sum'"):
         mean_loss(nn.MSELoss(reduction="sum"), f, y)
-    with pytest.raises(ValueError, match=r"expected one value an example, \(n,\), got shape \(5, 1\)"):
+    with pytest.raises(ValueError, match=r"expected one value per example, \(n,\), got shape \(5, 1\)"):
         mean_loss(lambda f, t: (f - t)[:, None], f, y)
-    with pytest.raises(ValueError, match=r"expected one value an example, \(2, n\), got shape \(\)"):
+    with pytest.raises(ValueError, match=r"expected one value per example, \(2, n\), got shape \(\)"):
         mean_loss(lambda f, t: (f - t).mean(), draw(2, 5), y, members=2)
 
 
