@@ -20,14 +20,14 @@ _EVEN = o3.Irrep("0e")
 
 
 def moment_factor(activation: Activation) -> float:
-    """Factor c for which c φ(z), z ~ N(0, 1), has unit second moment, as e3nn samples it."""
+    """Factor c for which c φ(z), z ~ N(0, 1), has unit second moment, by e3nn's estimate."""
     known = {nn.functional.silu: SILU_NORM, torch.tanh: TANH_NORM}
     factor = known.get(activation) or moment(activation, 2, dtype=torch.float64).item() ** -0.5
     return 1.0 if abs(factor - 1) < 1e-4 else factor  # as e3nn does
 
 
 class Gate(nn.Module):
-    """Gated nonlinearity: activations of scalars, and all other channels times activated scalars:
+    """Gated nonlinearity: scalars are activated, other channels are multiplied by activated scalars:
 
         s -> c φ(s),     p -> c' φ'(p),     v -> c'' φ''(g) v,
 
@@ -42,14 +42,14 @@ class Gate(nn.Module):
         act: φ, of even scalars.
         odd_act: φ', of odd scalars, an odd function.
         gate_act: φ'', of gates.
-        irreps_in: order of the irreps of the input, if it is another than that of `irreps_out`.
+        irreps_in: irreps of the input, if their order differs from that of `irreps_out`.
 
     Attributes:
         irreps_in: irreps of the input: even scalars (s, then the gates g), then those of p and v.
 
     Raises:
         ValueError: `irreps_out` does not begin with its only block of even scalars; `odd_act` is not odd;
-            `irreps_in` are other irreps than those of the input.
+            `irreps_in` is not a permutation of the irreps that the input must have.
     """
 
     def __init__(
@@ -126,13 +126,14 @@ class Gate(nn.Module):
 
 
 class NormActivation(nn.Module):
-    """Activation of norms: every channel keeps its direction and gets a new length:
+    """Nonlinearity that multiplies every channel by a function of its norm:
 
         x_c -> φ(|x_c| + b_c) x_c / |x_c|,     |x_c| = (Σ_m x_cm² + ε²)^(1/2),
 
-    for channel c of any irrep, with its bias b_c, trained. ε makes it smooth at x = 0, where φ(b_c) ≠ 0 turns
-    the direction of x into a step of width ε. For |x| much larger than ε this is `e3nn.nn.NormActivation`, in
-    the `ir_mul` layout. Scalars, too, keep their sign.
+    for channel c of any irrep, with a trained bias b_c. Without ε the result would jump at x = 0 if
+    φ(b_c) ≠ 0; ε spreads the jump over a width of about ε. For |x| much larger than ε this is
+    `e3nn.nn.NormActivation`, in the `ir_mul` layout. Scalars are treated in the same way: φ acts on their
+    absolute value.
 
     Source: Thomas et al. 2018, arXiv:1802.08219, which multiplies x itself by φ; Worrall et al. 2017,
     arXiv:1612.04642.
@@ -159,7 +160,7 @@ class NormActivation(nn.Module):
         self.biases = nn.Parameter(torch.zeros(sum(self.channels))) if bias else None
 
     def forward(self, features: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
-        """Features with new lengths."""
+        """Features with activated norms."""
         parts = blocks(features, self.irreps_in)
         norms = [(part.square().sum(-2) + self.eps**2).sqrt() for part in parts]
         norm = torch.cat(norms, dim=-1)

@@ -40,7 +40,7 @@ class Attention(nn.Module):
     Args:
         irreps_in: irreps of the features x, each irrep once.
         irreps_filter: irreps of the spherical harmonics Y.
-        targets: irreps to compute, each once; those that no path reaches are left out.
+        targets: irreps of the result, each once; those that no path reaches are left out.
         heads: number of heads, a divisor of the number of channels of every irrep of x.
         n_basis: size of the radial basis.
         radial_hidden: widths of the hidden layers of the radial MLP.
@@ -117,7 +117,7 @@ class Attention(nn.Module):
         """Features that each node receives, with given radial weights w and w'.
 
         Raises:
-            ValueError: as `forward`.
+            ValueError: `edges` has no envelope, as in `forward`.
         """
         if edges.envelope is None:
             raise ValueError("edges: expected an envelope; use EdgeGeometry(..., envelope=True)")

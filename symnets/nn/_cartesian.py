@@ -18,7 +18,7 @@ def matrix_to_irreps(
         2e:  b_k = Σ_ij Q_kij T_ij, the symmetric traceless part
 
     for e3nn's basis of l = 2: Q_k is orthonormal, and Σ_ij Q_kij r_i r_j a positive multiple of Y_2k(r). The
-    sum of squares of the components is that of T. With `symmetric`, an antisymmetric part is dropped.
+    sum of squares of the components is that of T. With `symmetric`, the antisymmetric part of T is dropped.
 
     Example:
         >>> matrix_to_irreps(torch.eye(3), symmetric=True)
@@ -31,7 +31,7 @@ def irreps_to_matrix(irreps: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows
     """Matrices of 1x0e + 1x1e + 1x2e (9 components) or 1x0e + 1x2e (6): the inverse of `matrix_to_irreps`.
 
     Raises:
-        ValueError: another number of components.
+        ValueError: the number of components is neither 6 nor 9.
     """
     if irreps.shape[-1] not in (6, 9):
         raise ValueError(f"irreps: expected 6 or 9 components, got shape {tuple(irreps.shape)}")
@@ -47,7 +47,7 @@ def _basis(symmetric: bool) -> Float[Tensor, "dim 3 3"]:
         for k in range(3):
             i, j = (k + 1) % 3, (k + 2) % 3
             antisymmetric[k, i, j], antisymmetric[k, j, i] = 0.5**0.5, -(0.5**0.5)
-        # Y_2k(r) = Σ_ij Q_kij r_i r_j by polarisation: no sign of Clebsch-Gordan coefficients matters.
+        # Q from Y_2k(r) = Σ_ij Q_kij r_i r_j by polarisation: independent of signs of Clebsch-Gordan tables.
         unit = torch.eye(3, dtype=torch.float64, device="cpu")
         of_sum = o3.spherical_harmonics(2, (unit[:, None] + unit).reshape(9, 3), normalize=False)
         of_one = o3.spherical_harmonics(2, unit, normalize=False)

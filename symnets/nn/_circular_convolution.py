@@ -17,7 +17,9 @@ MARGIN = 1.5
 
 
 class CircularConvolution(nn.Module):
-    """Convolution between fields of rotation orders (Worrall et al. 2017, arXiv:1612.04642).
+    """Rotation-equivariant convolution of fields of given rotation orders on images.
+
+    Source: Worrall et al. 2017, harmonic networks, arXiv:1612.04642.
 
     A field z of order m is a complex map, real for m = 0. A rotation R by θ, counterclockwise with row 0 on
     top, acts on it by (R z)(x) = e^{imθ} z(R⁻¹ x). From a channel c' of order m to a channel c of order n the
@@ -25,9 +27,9 @@ class CircularConvolution(nn.Module):
 
         out_c(x) = Σ_c' Σ_y W_cc'(y) z_c'(x + y),     W(r, φ) = e^{i (kφ + β)} Σ_j w_j B_kj(r),
 
-    in polar coordinates (r, φ) of y, with learned weights w_j and a learned phase β for each pair (c, c'). Of
-    an output of order 0 the real part is taken. A reflection S acts on fields by (S z)(x) = z(S⁻¹ x)*, with
-    the complex conjugate *. It changes the sign of phases, so that a layer without phases commutes with
+    in polar coordinates (r, φ) of y, with learned weights w_j and a learned phase β for each pair (c, c'). An
+    output of order 0 is the real part of this sum. A reflection S acts on fields by (S z)(x) = z(S⁻¹ x)*,
+    with the complex conjugate *. It changes the sign of phases, so that a layer without phases commutes with
     reflections too.
 
     The radial functions are rings of radius r_j, convolved with a Gaussian of width σ,
@@ -54,7 +56,7 @@ class CircularConvolution(nn.Module):
         channels_out: numbers of channels of orders 0, 1, 2, ... of the output.
         kernel: number of pixels along an edge of the filters, or (rows, columns). Odd ones are centred on a
             pixel, even ones between pixels.
-        stride: distance of output pixels, in pixels of the input.
+        stride: distance between output pixels, in pixels of the input.
         padding: number of zeros on each side, or (rows, columns); (kernel - 1) // 2 by default. With stride
             2, maps are then halved symmetrically, rounded up, by even kernels if their size is even and by
             odd kernels if it is odd.
@@ -138,7 +140,7 @@ class CircularConvolution(nn.Module):
         return torch.cat([upper, lower])
 
     def _kept_filters(self) -> Tensor:
-        """Filters; in evaluation without gradients those of the last call, if no weight has changed since.
+        """Filters; in evaluation without gradients they are reused as long as no weight changes.
 
         Comparing weights costs much less than computing filters, and detects all changes: steps of an
         optimizer, changes in place or of `data` or of the dtype, and other weights passed by
@@ -164,9 +166,9 @@ class MagnitudeActivation(nn.Module):
 
         z -> φ(ρ) z / ρ,     ρ = √(|z|² + ε),     φ(ρ) = max(0, BN(ρ)),
 
-    and φ(z) for real fields of order 0, where BN is batch normalisation with a trained factor and shift for
-    each channel (Worrall et al. 2017, arXiv:1612.04642). Without batch normalisation φ(ρ) = max(0, ρ + b),
-    with b = 0 at first. ε makes z / ρ smooth at z = 0.
+    and z -> φ(z) for the real fields of order 0. BN is batch normalisation with a trained factor and shift
+    for each channel (Worrall et al. 2017, arXiv:1612.04642). Without batch normalisation
+    φ(ρ) = max(0, ρ + b), with b = 0 at first. ε makes z / ρ smooth at z = 0.
 
     Args:
         channels: numbers of channels of orders 0, 1, 2, ...
@@ -197,7 +199,7 @@ class Magnitudes(nn.Module):
 
     Args:
         channels: numbers of channels of orders 0, 1, 2, ...
-        eps: ε, for a smooth function at z = 0.
+        eps: ε, which makes the magnitude smooth at z = 0.
     """
 
     def __init__(self, channels: Sequence[int], *, eps: float = 1e-2) -> None:

@@ -109,7 +109,7 @@ class TabulatedConvolution(nn.Module):
     def lower(
         self, program: Program, features: Matrix, edges: Any, edge_index: tuple[Matrix, Matrix]
     ) -> Matrix:
-        """Convolved features in a native program, whose edges have a row of `edges.basis` each."""
+        """Convolved features in a native program, where `edges.basis` has one row for each edge."""
         if edges.pair is not None or edge_index != (program.sender, program.receiver):
             raise CannotLower("a convolution over other edges than those of the graph")
         product = self.product
@@ -134,8 +134,8 @@ def tabulate(model: nn.Module, cutoff: float, n_knots: int) -> None:
 
     Raises:
         ValueError: the model has no convolution or attention, or not exactly one `EdgeGeometry`; or one of
-            these layers is an instance of a subclass, has hooks or is modified, which a table could not
-            reproduce; or the tables of all pairs of elements are larger than 2 GiB.
+            these layers is an instance of a subclass, has hooks or is modified, so that a table would not
+            reproduce it; or the tables of all pairs of elements are larger than 2 GiB.
     """
     geometries = [module for module in model.modules() if isinstance(module, EdgeGeometry)]
     layers = [
@@ -192,9 +192,9 @@ def _tables(
     n_knots: int,
     parts: Sequence[int] = (),
 ) -> list[RadialTable]:
-    """Functions of a layer at the knots, computed on the CPU in float64, in the layer's dtype.
+    """Tables of the functions of a layer, computed on the CPU in float64 and stored in the layer's dtype.
 
-    They are in one table, or in several of the numbers of functions `parts`.
+    `parts` are the numbers of functions in each table; if it is empty, one table has all of them.
     """
     exact_basis: Any = copy.deepcopy(basis).to("cpu", torch.float64)
     exact_layer: Any = copy.deepcopy(layer).to("cpu", torch.float64)

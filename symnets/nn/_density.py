@@ -13,14 +13,15 @@ from symnets.ops import RadialTable
 
 
 class Density(nn.Module):
-    """Smooth number of neighbours of each atom, each of which counts between 0 and 1:
+    """Smooth number of neighbours of each atom; every neighbour contributes between 0 and 1:
 
         ρ_i = Σ_j tanh( (N^(-1/2) Σ_n w_n b_n(r_ij))² )
 
     where j runs over the neighbours of atom i at the distances r_ij. The N radial functions b_n vanish at the
     cutoff, and the weights w_n are trained.
 
-    Source: the interaction blocks of that name in mace-torch; Batatia et al. 2024, arXiv:2401.00096.
+    Source: mace-torch's interaction blocks with "Density" in their names; Batatia et al. 2024,
+    arXiv:2401.00096.
 
     Args:
         n_basis: number of radial functions N.
@@ -45,7 +46,7 @@ class TabulatedDensity(nn.Module):
     """`Density` for inference, with cubic splines of the distance in place of its functions.
 
     Args:
-        table: the contribution of a pair as a function of its distance (for each kind of pair).
+        table: the contribution of a pair as a function of its distance, one function for each kind of pair.
     """
 
     def __init__(self, table: RadialTable) -> None:

@@ -14,9 +14,11 @@ COUNTERPARTS = [*PRODUCTS, *LAYERS]
 def as_e3nn(block: nn.Module) -> nn.Module:
     """Module of e3nn that computes the same as a block, with copies of its weights.
 
-    Features of the two differ by their layout only, which `symnets.ops.to_e3nn` and `from_e3nn` change:
+    Features of the two differ only in their layout, which `symnets.ops.to_e3nn` and `from_e3nn` convert:
 
         as_e3nn(block)(to_e3nn(x, block.irreps_in)) = to_e3nn(block(x), block.irreps_out).
+
+    In the second column, `o3` and `nn` are those of e3nn:
 
     | block | module of e3nn |
     |---|---|
@@ -24,7 +26,7 @@ def as_e3nn(block: nn.Module) -> nn.Module:
     | `SpeciesLinear` | `o3.FullyConnectedTensorProduct`, whose second argument is the one-hot species |
     | `FullyConnectedTensorProduct`, `TensorSquare` | those of `o3` |
     | `MLP` | `nn.FullyConnectedNet` |
-    | `Gate` | `nn.Gate`, between permutations of irreps (`nn.Extract`) where it orders them otherwise |
+    | `Gate` | `nn.Gate`, between permutations of irreps (`nn.Extract`) where e3nn has another order |
     | `NormActivation` | `nn.NormActivation`: equal for norms much larger than `eps` |
     | `BatchNorm`, `Dropout` | those of `nn` |
     | `Convolution` | `E3nnConvolution`, of `o3.TensorProduct` and `nn.FullyConnectedNet` |
@@ -52,8 +54,9 @@ def from_e3nn_module(module: nn.Module, kind: type[nn.Module] | None = None) -> 
     """Block that computes the same as a module of e3nn, with copies of its weights: the inverse of `as_e3nn`.
 
     Args:
-        module: see the table of `as_e3nn`.
-        kind: class of the block, if there are two: `SpeciesLinear` in place of `FullyConnectedTensorProduct`.
+        module: module of e3nn, one of those in the table of `as_e3nn`.
+        kind: class of the block, where two are possible: pass `SpeciesLinear` to get it in place of
+            `FullyConnectedTensorProduct`.
 
     Raises:
         ValueError: the module has no counterpart in symnets, or has an option that its counterpart lacks.
@@ -63,10 +66,10 @@ def from_e3nn_module(module: nn.Module, kind: type[nn.Module] | None = None) -> 
     pairs = [pair for pair in COUNTERPARTS if type(module) is pair.module and kind in (None, pair.block)]
     if not pairs:
         known = ", ".join(dict.fromkeys(pair.module.__name__ for pair in COUNTERPARTS))
-        wanted = "" if kind is None else f" of class {kind.__name__}"
+        of_class = "" if kind is None else f" of class {kind.__name__}"
         raise ValueError(
-            f"module: {type(module).__name__} has no counterpart{wanted} in symnets.nn; those that have one "
-            f"are {known}"
+            f"module: {type(module).__name__} has no counterpart{of_class} in symnets.nn; those that have "
+            f"one are {known}"
         )
     block = pairs[0].to_block(module)
     return _finish(

@@ -11,11 +11,11 @@ from symnets.nn._products import FullyConnectedTensorProduct, TensorSquare
 from symnets.ops import release_sign
 
 Views = Iterator[tuple[Tensor, Tensor, float]]
-"""Weights of a block, the same weights of the module of e3nn, and the factor: ours = factor · theirs."""
+"""For each weight: view in the block, view in the module of e3nn, and factor; ours = factor · theirs."""
 
 
 class Counterpart(NamedTuple):
-    """Class of blocks, the equal class of e3nn, and how to build one from the other."""
+    """A class of symnets, the equivalent class of e3nn, and the conversions between their instances."""
 
     block: type[nn.Module]
     module: type[nn.Module]
@@ -25,7 +25,7 @@ class Counterpart(NamedTuple):
 
 
 def refuse(name: str, **problems: bool) -> None:
-    """Raise ValueError for the options of a module that its counterpart lacks."""
+    """Raise ValueError that lists the options of a module which its counterpart lacks, if there are any."""
     if found := [problem.replace("_", " ") for problem, is_so in problems.items() if is_so]:
         raise ValueError(f"module: this {name} has no counterpart in symnets.nn: {', '.join(found)}")
 
@@ -46,7 +46,7 @@ def _linear(module: o3.Linear) -> Linear:
 
 def _linear_views(block: Linear, module: o3.Linear) -> Views:
     rows = [[block.irreps_in[i].mul for i in slots] for slots in block.slots]
-    n_paths = range(sum(map(len, block.slots)))  # instructions of biases follow, for which e3nn has no views
+    n_paths = range(sum(map(len, block.slots)))  # then come the biases, for which e3nn has no views
     for _, (_, path, theirs) in zip(n_paths, module.weight_views(yield_instruction=True), strict=False):
         ours, place = block.weights[path.i_out], block.slots[path.i_out].index(path.i_in)
         scale = path.path_weight * ours.shape[0] ** 0.5

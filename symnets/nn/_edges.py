@@ -29,14 +29,14 @@ class Edges(NamedTuple):
     envelope: Float[Tensor, " edges"] | None = None
     """Smooth cutoff function of the length, for attention."""
     kind: Int[Tensor, " pairs"] | None = None
-    """Number of the pair of elements of each row of `basis`, if the basis depends on the elements."""
+    """Index of the pair of elements of each row of `basis` (`PairKinds`), if the basis depends on it."""
 
 
 class Distance(nn.Module):
     """Identity in place of a radial basis: tabulated layers read the distances themselves, in Å.
 
     Args:
-        kinds: kinds of pairs, if each has its own functions.
+        kinds: kinds of pairs of elements, if each kind has its own radial functions.
     """
 
     def __init__(self, kinds: PairKinds | None = None) -> None:
@@ -51,20 +51,20 @@ class Distance(nn.Module):
 
 
 class EdgeGeometry(nn.Module):
-    """Bessel basis of the length and spherical harmonics of the direction of every edge.
+    """Radial basis of the length and spherical harmonics of the direction of every edge.
 
     Spherical harmonics are e3nn's, normalised 'component' (Σ_m Y_lm² = 2l + 1), of the vector
     from receiver to sender.
 
     Args:
-        cutoff: Å.
+        cutoff: radius of the neighbourhoods in Å.
         lmax: highest degree of the spherical harmonics.
         n_basis: number of radial functions.
         parity: whether the harmonics have their parity (-1)^l; otherwise all are declared even, and a network
             built on them is equivariant under rotations but not under reflections.
         basis: module of radial functions, from distances (pairs,) in Å to (pairs, n_basis); by default
-            `BesselBasis`. One whose attribute `kinds` is a `PairKinds` gets the kinds (pairs,), too.
-        solid: whether the harmonics are solid ones, r^l Y_lm of the vector in Å, in place of Y_lm.
+            `BesselBasis`. If it has a `PairKinds` as its attribute `kinds`, it also gets the kinds (pairs,).
+        solid: whether to use solid harmonics r^l Y_lm, with r in Å, in place of Y_lm.
         envelope: whether to compute `polynomial_envelope` of the length, which `Attention` needs.
     """
 
@@ -127,7 +127,9 @@ class EdgeGeometry(nn.Module):
         kind = None
         if (kinds := self.basis.kinds) is not None:
             if len(kinds.species) != program.n_species:
-                raise CannotLower(f"kinds of pairs of {len(kinds.species)} of {program.n_species} elements")
+                raise CannotLower(
+                    f"kinds of pairs: {len(kinds.species)} elements, but the program has {program.n_species}"
+                )
             numbers = torch.tensor(kinds.species)
             of_pair = KindOfPair(program, kinds.table.cpu()[numbers[:, None], numbers].numpy())
             program.add(of_pair)

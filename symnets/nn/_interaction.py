@@ -27,8 +27,10 @@ class Interaction(nn.Module):
         n_basis: size of the radial basis.
         radial_hidden: widths of the hidden layers of the radial MLP.
         mean_neighbors: average number of neighbours in the training data.
-        bias: whether both linear layers add trained constants to even scalars.
-        norm: makes the normalisation before the gate, such as `RMSNorm`, from irreps; None for no such layer.
+        bias: whether the linear layers before and after the convolution add trained constants to even
+            scalars.
+        norm: class or function that makes the normalisation layer before the gate from its irreps, such as
+            `RMSNorm`; None for no such layer.
 
     Attributes:
         irreps_out: irreps of the result.

@@ -18,8 +18,8 @@ class Linear(nn.Module):
 
         out[n, m, c] = fan_in^(-1/2) Σ_{slots, c'} x[n, m, (slot, c')] W[(slot, c'), c],
 
-    summed over the slots (entries of `irreps_in`) of the same irrep: the only linear equivariant map. This is
-    `e3nn.o3.Linear` (weights drawn from N(0, 1)) in the `ir_mul` layout.
+    summed over the slots (entries of `irreps_in`) of the same irrep. Every linear equivariant map has this
+    form. This is `e3nn.o3.Linear` (weights drawn from N(0, 1)) in the `ir_mul` layout.
 
     Args:
         irreps_in: input irreps; an irrep may have several slots.
@@ -119,8 +119,8 @@ class SpeciesLinear(nn.Module):
             for i, start, (_, ir) in zip(self.slots, starts_out, self.irreps_out, strict=True)
         ]
         self.weights = nn.ParameterList(
-            # Empty if the irrep is not in the input, and then without a gradient, for which distributed
-            # training would wait.
+            # Empty if the irrep is not in the input. It then requires no gradient, because distributed
+            # training would wait for one.
             nn.Parameter(
                 torch.randn(n_species, 0 if i is None else self.irreps_in[i].mul, mul),
                 requires_grad=i is not None,

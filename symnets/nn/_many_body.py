@@ -76,15 +76,15 @@ class ManyBodyInteraction(nn.Module):
 
         A ← linear_species( convolution( linear(x) ) ) / (1 + ρ),     x ← linear( product(A, species) ),
 
-    where linear_species has other weights for each species of the node.
+    where linear_species has its own weights for each species of the node.
 
     Source: Batatia et al. 2022, arXiv:2206.07697; densities: Batatia et al. 2024, arXiv:2401.00096.
 
     Args:
         irreps_in: irreps of the features x.
         irreps_filter: irreps of the spherical harmonics, and of A.
-        irreps_out: irreps of the result, all with the same number of channels, which A has, too.
-        correlation: highest number of factors A in a product.
+        irreps_out: irreps of the result, all with the same number of channels, which is also that of A.
+        correlation: largest number of factors A in a product.
         n_species: number of species.
         n_basis: number of radial basis functions.
         radial_hidden: widths of the hidden layers of the radial MLP.

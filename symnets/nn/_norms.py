@@ -14,7 +14,7 @@ EVEN = o3.Irrep("0e")
 
 
 class _Norm(nn.Module):
-    """Base class of normalisations: irreps, and the gain γ and bias β that are trained.
+    """Base class of normalisations: irreps, the trained gain γ and the trained bias β.
 
     A mean is subtracted, and a bias added, only for even scalars (0e): for other irreps a constant would
     single out a direction or a sign.
@@ -45,7 +45,7 @@ class _Norm(nn.Module):
 
 
 class RMSNorm(_Norm):
-    """Features of each node divided by one root mean square over all irreps, so that their ratios are kept:
+    """Normalisation of each node's features by one root mean square over all irreps, which keeps ratios:
 
         x_c ← γ_c x_c / (Σ_i a_i <x_i²> + ε)^(1/2),     a_i = 1 / (number of irreps) by default,
 
@@ -58,12 +58,13 @@ class RMSNorm(_Norm):
 
     Args:
         irreps: irreps of the features.
-        weights: a_i, one for each entry of `irreps`; None for equal ones of sum 1.
+        weights: a_i, one for each entry of `irreps`; None for equal weights whose sum is 1.
         eps: ε.
         affine: whether to have gains.
 
     Raises:
-        ValueError: another number of weights, or features with another number of components.
+        ValueError: the number of weights is not that of the entries of `irreps`, or features have another
+            number of components than `irreps`.
 
     Example:
         The mean squares of the scalars (9 and 9) and of the vector (1, 0 and 2) are 9 and 1, their mean is 5.
@@ -138,13 +139,13 @@ class RMSNorm(_Norm):
 
 
 class LayerNorm(_Norm):
-    """Each irrep of a node's features normalised over its channels:
+    """Normalisation of each irrep of a node's features over its channels:
 
         x_c ← γ_c (x_c - <x>) / (<(x - <x>)²> + ε)^(1/2) + β_c     for even scalars,
         x_c ← γ_c x_c / (<x²> + ε)^(1/2)                           for all other irreps,
 
     for channel c, with means <...> over the channels and components of one entry of `irreps`, and trained γ
-    and β. On even scalars this is `torch.nn.LayerNorm`. A single even scalar would always become β.
+    and β. On even scalars this is `torch.nn.LayerNorm`. With a single even scalar the result is always β.
 
     Source: Liao and Smidt 2023, Equiformer, arXiv:2206.11990, with the mean over components in place of the
     sum, so that components and not norms are of order one.
@@ -168,7 +169,7 @@ class LayerNorm(_Norm):
 
 
 class BatchNorm(_Norm):
-    """Each channel of the features normalised over the nodes of a batch, as in `e3nn.nn.BatchNorm`:
+    """Normalisation of each channel of the features over the nodes of a batch, as in `e3nn.nn.BatchNorm`:
 
         x_c ← γ_c (x_c - <x_c>) / (<(x_c - <x_c>)²> + ε)^(1/2) + β_c     for even scalars,
         x_c ← γ_c x_c / (<x_c²> + ε)^(1/2)                               for all other irreps,

@@ -25,9 +25,9 @@ class PairInteraction(nn.Module):
         V_ij ← linear(T_ij)
 
     with a trained matrix W, spherical harmonics Y, the even scalars T_ij[0e] of T_ij, and α = 1/2. The sum is
-    over all neighbours k of the same centre, so that each layer adds one atom to the correlations of a pair;
-    pairs with other centres are not read. The envelope u, and with it x_ij and V_ij after every layer, goes
-    to zero at the cutoff.
+    over all neighbours k of the same centre, so that each layer adds one atom to the correlations of a pair.
+    Pairs with other centres do not contribute. The envelope u, and with it x_ij and V_ij after every layer,
+    goes to zero at the cutoff.
 
     Source: Musaelian et al. 2023, Nature Communications 14, 579 (arXiv:2204.05249).
 
@@ -98,7 +98,7 @@ class PairInteraction(nn.Module):
 
 
 class PairEmbedding(nn.Module):
-    """Scalars and tensors of a pair from its species and its distance vector, the input of Allegro's layers:
+    """Initial scalars and tensors of each pair for Allegro's layers, from its species and distance vector:
 
         x_ij = u(r_ij) MLP( (a_i, b_j) * B(r_ij) W ),     V_ij[lm, c] = (x_ij W')_lc Y_lm(r̂_ij)
 
@@ -142,8 +142,8 @@ class PairEmbedding(nn.Module):
         Args:
             edges: radial basis, spherical harmonics and the envelope u(r_ij).
             edge_index: neighbours j, then centres i.
-            species: (a, b) of the species of each atom, 2 `latent` numbers: a for its role as centre, b as
-                neighbour.
+            species: vectors (a, b) of the species of each atom, of `latent` numbers each: a is used where the
+                atom is the centre, b where it is the neighbour.
 
         Raises:
             ValueError: the edges have no envelope.

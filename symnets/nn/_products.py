@@ -146,9 +146,9 @@ class TensorSquare(_WeightedProduct):
         z_w = n^(-1/2) Σ_{p, u <= v} W_p[u, v, w] c (x_u ⊗ x_v)_p,
 
     summed over each unordered pair of channels once. The factor c gives the components of the product unit
-    second moment for x from N(0, 1), and n is the number of terms. The product of a channel with itself
-    contains only even l. This is `e3nn.o3.TensorSquare` with `irreps_out`, in the `ir_mul` layout. The cost
-    grows as the cube of the number of channels; that of `SelfInteraction` does not.
+    second moment for x from N(0, 1), and n is the number of terms. The product of a channel with itself has
+    only components of even l. This is `e3nn.o3.TensorSquare` with `irreps_out`, in the `ir_mul` layout. The
+    cost grows as the cube of the number of channels, that of the product in `SelfInteraction` linearly.
 
     Source: Geiger and Smidt 2022, arXiv:2207.09453.
 

@@ -48,7 +48,7 @@ class BesselBasis(nn.Module):
 class SineBasis(nn.Module):
     """Radial basis of sines with trainable wave numbers in 1/Å, times an envelope:
 
-        b_n(r) = (2 / r_c) sin(q_n r) / r · u(r),     q_n = nπ / r_c at the start.
+        b_n(r) = (2 / r_c) sin(q_n r) / r · u(r),     q_n = nπ / r_c at the start,
 
     with an envelope u. With `polynomial_envelope` these are the functions of `BesselBasis`. The parameters
     are q_n instead of k_n = q_n r_c, as in SevenNet, so that its published wave numbers are read without
@@ -137,7 +137,7 @@ class ChebyshevBasis(nn.Module):
 
         b_n(r) = T_n(2 r / r_c - 1) u(r / r_c),     T_n(cos θ) = cos(nθ),
 
-    for n = 0 ... N-1, by T_n+1(t) = 2t T_n(t) - T_n-1(t). Without u, |b_n| <= 1.
+    for n = 0 ... N-1, computed by the recursion T_n+1(t) = 2t T_n(t) - T_n-1(t). Without u, |b_n| <= 1.
 
     Source: Shapeev 2016, moment tensor potentials, arXiv:1512.06054.
 

@@ -13,21 +13,21 @@ from symnets.nn._sphere import ExactTables, check_grid, circular_waves, reorder
 
 
 class SO3Grid(ExactTables):
-    """Transforms between values of a signal on a grid of rotations and coefficients of Wigner's D.
+    """Transforms between values of a signal on a grid of rotations and coefficients of Wigner matrices D^l.
 
         f(R) = Σ_(l ≤ lmax) √(2l + 1) Σ_mn F_lmn D^l_mn(R),   F_lmn = √(2l + 1) ∫ f(R) D^l_mn(R) dR,
 
     with R = R(α, β, γ) in e3nn's convention and ∫ dR = 1, so that ∫ f² = |F|². Coefficients are ordered by l,
-    then m, then n: Σ (2l + 1)² in all. If the signal is turned, f(Q⁻¹ R), then
+    then m, then n; their number is Σ_l (2l + 1)². If the signal is turned to f(Q⁻¹ R), then
 
-        F_lmn -> Σ_m' D^l_mm'(Q) F_lm'n:
+        F_lmn -> Σ_m' D^l_mm'(Q) F_lm'n,
 
-    F is a feature of the irreps (2l + 1) x l in the layout `ir_mul`, n being the channel.
+    so that F is a feature of the irreps (2l + 1) x l in the layout `ir_mul`, with the channel n.
 
     Both transforms are exact for signals without degrees above lmax. They are separable (Kostelec and
     Rockmore 2008, J. Fourier Anal. Appl. 14, 145): β by one product for each pair |m|, |n|, then γ and α by
-    one product each with a matrix of sines and cosines. Values are stored such that neither transform copies
-    them.
+    one product each with a matrix of sines and cosines. Values are stored in an order in which neither
+    transform copies them.
 
     Args:
         lmax: highest degree.
@@ -65,7 +65,7 @@ class SO3Grid(ExactTables):
         for l in range(n):  # noqa: E741
             d = wigner_d(l, beta).permute(1, 2, 0)
             same, opposite = d[l:, l:], d[: l + 1, : l + 1].flip(0, 1).clone()
-            opposite[0], opposite[:, 0] = 0, 0  # -0 is not an order of its own
+            opposite[0], opposite[:, 0] = 0, 0  # orders 0 and -0 are the same
             halves[0, : l + 1, : l + 1, l] = (same + opposite) * ((2 * l + 1) ** 0.5 / 2)
             halves[1, : l + 1, : l + 1, l] = (same - opposite) * ((2 * l + 1) ** 0.5 / 2)
         halves = halves.flatten(0, 2)
@@ -111,8 +111,8 @@ class SO3Grid(ExactTables):
 def wigner_d(l: int, beta: Float[Tensor, " angles"]) -> Float[Tensor, "angles dim dim"]:  # noqa: E741
     """Wigner's d^l(β) = D^l(0, β, 0) in e3nn's real basis, in float64.
 
-    exp(β X) with the generator X of rotations about e3nn's x axis, whose eigenvalues are i m with
-    m = -l, ..., l: diagonalisation keeps all digits for large l (Feng et al. 2015, Phys. Rev. E 92, 043307).
+    It is exp(β X) with the generator X of rotations about e3nn's x axis, whose eigenvalues are i m with
+    m = -l, ..., l. Diagonalisation keeps all digits for large l (Feng et al. 2015, Phys. Rev. E 92, 043307).
     """
     m = np.arange(-l, l)
     raising = np.diag(-np.sqrt(l * (l + 1.0) - m * (m + 1.0)), -1)
@@ -163,7 +163,7 @@ def wigner_blocks(
 def _places(lmax: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices that bring coefficients to the array [signs, |m|, |n|, l], and indices that bring them back.
 
-    Entries without a coefficient take that of another one: the tables, or the waves, are zero there.
+    An entry without a coefficient takes that of another one, since the tables or the waves are zero there.
     """
     n = lmax + 1
     degrees = np.arange(n)

@@ -60,24 +60,24 @@ class SpeciesIndex(nn.Module):
         return index
 
     def lower(self, program: Program, z: Matrix) -> Matrix:
-        """Index of each atom's species in a native program, whose callers look it up."""
+        """Index of each atom's species in a native program, which gets indices from its caller."""
         if z is not program.species:
             raise CannotLower("species of other atoms than those of the graph")
         return z
 
 
 class AtomicEnergy(nn.Module):
-    """Scale and shift from outputs of a network, of order one, to atomic energies in eV and float64:
+    """Scale and shift that turn outputs of a network into atomic energies in eV, in float64:
 
         E_n = scale[s] e_n + shift[s]
 
-    for the output e_n of atom n of species s. The shift (an isolated atom's energy, say -2000 eV) stays in
-    float64 when the model is moved to another dtype, and is added in float64: near -10⁴ eV the resolution of
-    float32 is only 1 meV.
+    for the output e_n, of order one, of atom n of species s. The shift (an isolated atom's energy, say -2000
+    eV) stays in float64 when the model is moved to another dtype, and is added in float64: near -10⁴ eV the
+    resolution of float32 is only 1 meV.
 
     Args:
-        shift: eV, one for each species.
-        scale: eV, one for each species; trained.
+        shift: one for each species, in eV; not trained.
+        scale: one for each species, in eV; trained.
     """
 
     shift: Tensor

@@ -41,9 +41,9 @@ class ExactTables(nn.Module):
 class Reorder(torch.autograd.Function):
     """Coefficients in another order, x.index_select(dim, places), with a gradient that is a reordering too.
 
-    `back` has the indices of the opposite reordering, which the gradient uses. That of `index_select` would
-    add over repeated indices. Here these belong to coefficients that do not exist (|m| > l), for which the
-    tables of the transforms are zero, so that no sum is needed.
+    `back` has the indices of the opposite reordering, which the gradient uses. The gradient of `index_select`
+    would add over repeated indices. Here repeated indices belong to coefficients that do not exist (|m| > l),
+    for which the tables of the transforms are zero, so that no sum is needed.
     """
 
     generate_vmap_rule = True
@@ -84,7 +84,7 @@ class S2Grid(ExactTables):
         f(β_j, α_k) = Σ_(l ≤ lmax) Σ_m F_lm Y_lm(β_j, α_k),   F_lm = mean over the sphere of f Y_lm.
 
     Y are e3nn's real spherical harmonics with the normalisation 'component': the mean of Y² over the sphere
-    is 1. The polar axis is y; latitudes are polar angles β from north to south, the n longitudes are
+    is 1. The polar axis is y; latitudes are polar angles β_j from north to south, and the n longitudes are
     α_k = 2π k / n. Both transforms are exact for signals without degrees above lmax. For other signals
     `from_grid` computes their projection, apart from aliases of degrees that the quadrature does not resolve.
 
@@ -95,7 +95,7 @@ class S2Grid(ExactTables):
         lmax: highest degree.
         shape: (latitudes, longitudes).
         kind: "equiangular", which needs 2 lmax + 1 latitudes, or "gauss" (Gauss-Legendre nodes), which needs
-            lmax + 1. Both need 2 lmax + 1 longitudes.
+            lmax + 1. Both need at least 2 lmax + 1 longitudes.
 
     Raises:
         ValueError: the grid is too coarse for lmax.
@@ -142,7 +142,7 @@ class S2Grid(ExactTables):
         return sphere_grid(self.shape, self.kind).to(self.waves)
 
     def to_grid(self, coefficients: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch lat lon"]:
-        """Values on the grid of a signal with given coefficients; F_lm is at index l² + l + m, as in e3nn."""
+        """Values of a signal on the grid, from its coefficients; F_lm has index l² + l + m, as in e3nn."""
         batch, n, (n_lat, n_lon) = coefficients.shape[:-1], self.lmax + 1, self.shape
         rows = reorder(coefficients.reshape(-1, n * n), 1, self.gather, self.scatter)
         rows = rows.view(-1, n, 2, n).permute(1, 2, 0, 3).reshape(n, -1, n)  # [|m|, (sign, batch), l]

@@ -25,15 +25,16 @@ class S2Convolution(ExactTables):
 
         ψ_io = (C_in n_points)^(-1/2) Σ_g w_io,g δ(x, x_g),
 
-    with C_in channels i and n_points points x_g. These are the pole and, on each of the rings at polar angles
-    β = j · max_beta / n_rings, j = 1, ..., n_rings, n_alpha longitudes. Initial weights are drawn from
-    N(0, 1), for which the mean square of the signal is kept.
+    with C_in channels i and n_points points x_g. The points are the pole and n_alpha equidistant longitudes
+    on each ring; the rings are at the polar angles β = j · max_beta / n_rings, j = 1, ..., n_rings. Initial
+    weights are drawn from N(0, 1), which keeps the mean square of the signal.
 
     Args:
         channels_in: number of channels of the input, on the sphere.
         channels_out: number of channels of the output, on rotations.
         lmax: highest degree of both.
-        max_beta: polar angle of the outermost ring. By default rings are π / (lmax + 1) apart.
+        max_beta: polar angle of the outermost ring in radians, below π. By default rings are π / (lmax + 1)
+            apart, and the outermost is at 0.9 π at most.
         n_rings: number of rings around the pole.
         n_alpha: number of points on each ring.
         bias: whether there is a bias b.
@@ -93,13 +94,13 @@ class SO3Convolution(ExactTables):
     each l. It is a `Linear` layer on (2l + 1) C channels of each l, for C channels of signals, whose matrices
     are functions of fewer weights. The filter is a sum of delta functions at the rotations R(α, β, γ - α),
     with (α, β) as in `S2Convolution` and n_gamma equidistant angles γ. Initial weights are drawn from
-    N(0, 1), for which the mean square of the signal is kept.
+    N(0, 1), which keeps the mean square of the signal.
 
     Args:
         channels_in: number of channels of the input.
         channels_out: number of channels of the output.
         lmax: highest degree of both.
-        max_beta: polar angle of the outermost ring. By default rings are π / (lmax + 1) apart.
+        max_beta: polar angle of the outermost ring in radians, below π; by default as in `S2Convolution`.
         n_rings: number of rings around the identity.
         n_alpha: number of points on each ring.
         n_gamma: number of rotations about each point.
@@ -196,7 +197,7 @@ class SO3BatchNorm(nn.Module):
 
 
 class SO3Activation(nn.Module):
-    """Activation of a signal on rotations: sampled on a grid, transformed, and projected back.
+    """Activation of a signal on rotations: the signal is sampled on a grid, activated, and projected back.
 
         out_lmn = √(2l + 1) ∫ φ(f(R)) D^l_mn(R) dR,   l ≤ lmax_out,
 
@@ -231,7 +232,7 @@ class SO3Activation(nn.Module):
 
 
 def _outermost(lmax: int, n_rings: int, max_beta: float | None) -> float:
-    """Polar angle of the outermost ring of a filter, between 0 and π; π / (lmax + 1) a ring by default."""
+    """Polar angle of the outermost ring of a filter, between 0 and π; by default π / (lmax + 1) per ring."""
     if max_beta is None:
         max_beta = min(n_rings / (lmax + 1), 0.9) * torch.pi
     if not 0 < max_beta < torch.pi:

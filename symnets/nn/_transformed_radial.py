@@ -57,7 +57,7 @@ class AgnesiTransform(nn.Module):
     where l, about the length of a bond, is the sum of the covalent radii of the two atoms. The constants a, q
     and p are trained; with their initial values x is steepest at r = 0.41 l.
 
-    Source: Witt et al. 2023, ACEpotentials.jl, arXiv:2309.03161; initial constants as in MACE's.
+    Source: Witt et al. 2023, ACEpotentials.jl, arXiv:2309.03161; initial constants as in MACE.
     """
 
     def __init__(self) -> None:
@@ -70,11 +70,11 @@ class AgnesiTransform(nn.Module):
         """x of each pair, from its distance r and the length l, both in Å."""
         a, q, p = self.constants
         s = 2 * distances / lengths
-        return 1 / (1 + a * s**p / (1 + s ** (p - q)))  # for small s, too, no power is large
+        return 1 / (1 + a * s**p / (1 + s ** (p - q)))  # no power is large, even for small s
 
 
 class SoftTransform(nn.Module):
-    """Soft transform of a distance r, which is near r at large and near a constant r_0 at small distances:
+    """Soft transform of a distance r to a length near r at large r and near a constant r_0 at small r:
 
         x = r_0 + (r - r_0) (1 + tanh(α (r - m) / (r_1 - r_0))) / 2,
         r_0 = 3l/4,     r_1 = 4l/3,     m = (r_0 + r_1) / 2,
@@ -130,6 +130,6 @@ class TransformedBasis(nn.Module):
     def forward(
         self, distances: Float[Tensor, " pairs"], kind: Int[Tensor, " pairs"]
     ) -> Float[Tensor, "pairs n_basis"]:
-        """Basis functions of pairs of atoms, from their distances in Å and their kinds, see `PairKinds`."""
+        """Basis functions of pairs of atoms, from their distances in Å and their kinds (`PairKinds`)."""
         x = self.transform(distances, self.kinds.lengths(distances)[kind])
         return self.functions(x) * polynomial_envelope(distances / self.cutoff, self.p)[:, None]

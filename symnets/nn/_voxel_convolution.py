@@ -20,8 +20,8 @@ from symnets.nn._voxel_kernels import (
 from symnets.ops import is_traced
 
 FEW_CHANNELS = 12
-"""Least number of input components for which channels are mixed first: they are the columns of a matrix then,
-and products of narrow matrices are slow."""
+"""Smallest number of input components for which channels are mixed before they are filtered: with fewer, the
+mixing would be a slow product of narrow matrices."""
 
 
 class VoxelConvolution(nn.Module):
@@ -34,10 +34,10 @@ class VoxelConvolution(nn.Module):
         K_ln(y) = (2 l_o + 1)^(1/2) Σ_m C[i, m, o] φ_ln(r) Y_lm(y / r),     r = |y|,
         φ_ln(r) ~ (r / σ)^l L_n^(l + 1/2)(r² / σ²) exp(-r² / 2σ²),     2n + l <= degree,
 
-    with factors in place of ~ that make the mean over m of the squared norm of φ_ln Y_lm on the voxels 1, the
-    number fan_in of terms (i, l, n, v), trained weights w for channels u and v, the Clebsch-Gordan
-    coefficients C (e3nn's `wigner_3j`) and generalised Laguerre polynomials L. The integral is a sum over
-    voxels up to size / 2 away on each axis.
+    with trained weights w between channels v of the input and u of the output, the number fan_in of terms
+    (i, l, n, v), the Clebsch-Gordan coefficients C (e3nn's `wigner_3j`) and generalised Laguerre polynomials
+    L. The factor in φ_ln, for which ~ stands, makes the mean over m of the squared norm of φ_ln Y_lm on the
+    voxels 1. The integral is a sum over voxels up to size / 2 away on each axis.
 
     **Band limit.** The functions φ Y are polynomials of degree 2n + l times one Gaussian, eigenfunctions of a
     harmonic oscillator. They are smooth at the origin, unlike shells exp(-(r - a)²/2σ²) times Y, and are
@@ -46,9 +46,9 @@ class VoxelConvolution(nn.Module):
     where the grid resolves π.
 
     **Symmetric grid.** The output has ceil(voxels / stride) voxels along each axis, at distances of `stride`
-    and centred on the input. So equivariance under the 48 rotations and reflections of the cube is exact for
-    grids of any size, whereas torch's conv3d is symmetric only if voxels - 1 is divisible by the stride. In
-    this case output voxels are voxels of the input; otherwise they may be halfway between two.
+    and centred on the input. Equivariance under the 48 rotations and reflections of the cube is exact for
+    grids of any size, whereas torch's conv3d is symmetric only if voxels - 1 is divisible by the stride. If
+    it is divisible, output voxels are voxels of the input; otherwise they may be halfway between two.
 
     **Anti-aliasing.** A stride s is preceded by a low-pass, a Gaussian of variance (s² - 1) σ². Together with
     the Gaussian of the kernel the width is s σ, which is σ output voxels, as without a stride. Errors at
@@ -66,10 +66,10 @@ class VoxelConvolution(nn.Module):
         irreps_in: irreps of the input field.
         irreps_out: irreps of the output field.
         size: number of voxels along an edge of the kernel, odd, at least 3.
-        stride: distance of output voxels, in voxels of the input.
+        stride: distance between output voxels, in voxels of the input.
         padding: voxels outside the field are equal to the nearest one of its border ("replicate") or zero
-            ("zeros"). With zeros the border of the box affects the output if the background is not 0, and it
-            does not rotate with an object.
+            ("zeros"). If the background is not 0, padding with zeros makes the border of the box visible to
+            the network, and the border does not rotate with an object.
         degree: largest degree of polynomials; by default size - 3, and at least 2. Functions of higher degree
             do not fit into the kernel.
         sigma: width σ of the Gaussian in voxels; by default 0.9 (size / 2π)^(1/2): 0.62, 0.80, 0.95 for sizes
@@ -79,7 +79,8 @@ class VoxelConvolution(nn.Module):
     layout, (2l+1, channels). Components x, y, z of vectors are along depth, rows and columns.
 
     Raises:
-        ValueError: an output irrep that no path reaches, or sizes out of range.
+        ValueError: an output irrep that no path reaches, or `size`, `stride`, `degree` or `sigma` out of
+            range.
 
     Example:
         >>> conv = VoxelConvolution("1x0e", "8x0e+4x1o", 5, stride=2)
@@ -138,7 +139,7 @@ class VoxelConvolution(nn.Module):
         """The convolved field.
 
         Raises:
-            ValueError: not a field of `irreps_in`.
+            ValueError: `fields` is not a batch of fields of `irreps_in`.
         """
         if fields.ndim != 5 or fields.shape[1] != self.irreps_in.dim:
             raise ValueError(
@@ -160,7 +161,7 @@ class VoxelConvolution(nn.Module):
     def kernel(self) -> Float[Tensor, "dim_out dim_in size size size"]:
         """The kernel at the voxels around an output voxel that is a voxel of the input.
 
-        A stride does not change it: the low-pass comes before.
+        It does not depend on the stride, whose low-pass is applied before and is not included.
         """
         bases, _ = self._table(self.weights[0], grid=())
         taps = hermite_functions(kernel_voxels(self.size), self.size, self.degree, self.sigma)
@@ -248,5 +249,5 @@ def _along(matrix: Tensor, x: Float[Tensor, "batch n m"], total: Tensor | None =
 def _along_last(
     filters: Float[Tensor, "filters n_out n"], x: Float[Tensor, "batch m n"]
 ) -> Float[Tensor, "batch filters n_out m"]:
-    """Result of all filters along the last axis of x, which becomes the second last."""
+    """Results of all filters along the last axis of x; the other axis m of x becomes the last."""
     return _along(filters.flatten(0, 1), x.mT).view(len(x), *filters.shape[:2], x.shape[1])

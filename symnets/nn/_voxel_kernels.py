@@ -18,7 +18,7 @@ from symnets.ops import wigner_3j
 def products_of_filters(degree: int) -> list[tuple[int, int, int]]:
     """Degrees of the Hermite functions along depth, rows and columns in each product, in lexicographic order.
 
-    The dimension `jets` of other tensors counts these products.
+    The axis named `jets` of other tensors runs over these products.
     """
     return [(i, j, k) for i, j, k in product(range(degree + 1), repeat=3) if i + j + k <= degree]
 
@@ -71,7 +71,7 @@ def hermite_functions(x: np.ndarray, size: int, degree: int, sigma: float) -> np
 
 
 def kernel_voxels(size: int) -> np.ndarray:
-    """Positions of the voxels of a kernel along an axis."""
+    """Coordinates of the voxels of a kernel along an axis, from its centre."""
     return np.arange(size) - (size - 1) / 2
 
 
