@@ -87,9 +87,9 @@ def _starts(code: VectorCode, values: Value, n: Value, n_values: Value, start: V
 def _counting_sort(
     code: VectorCode, values: Value, n: Value, n_values: Value, order: Value, start: Value
 ) -> None:
-    """Indices sorted by value, and the position of each value's first index."""
+    """Set `order` to the indices sorted by value, and `start` to the position of each value's first index."""
     _starts(code, values, n, n_values, start)
-    # start[v] moves on with each index of value v, and then stands where start[v + 1] should be.
+    # Each index of value v increments start[v], which ends as start[v + 1] should be; hence the shift below.
     with code.loop(I64(0), n) as k:
         value = code.load_int(values, k)
         place = code.load_int(start, value)

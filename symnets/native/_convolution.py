@@ -38,10 +38,10 @@ def convolve(
 
     Args:
         program: program to which the operations are appended.
-        features: rows of the senders.
-        filters: Y, a row for each edge.
-        lengths: of each edge in Å, at most those of the table.
-        kind: which of the table's sets of functions each edge has, if it has several.
+        features: x, a row for each atom.
+        filters: Y, the spherical harmonics, a row for each edge.
+        lengths: r of each edge in Å, at most the cutoff of the table.
+        kind: index of the table's set of functions for each edge; None if the table has one set.
         plan: the tensor product.
         table: one function for each weight of the plan.
 
@@ -131,7 +131,7 @@ class _Splines:
     Args:
         plan: the tensor product.
         table: one function for each weight of the plan.
-        kind: which of the table's sets of functions each edge has; None for the first.
+        kind: index of the table's set of functions for each edge; None for the first.
     """
 
     def __init__(self, plan: Plan, table: RadialTable, kind: Matrix | None) -> None:
@@ -151,7 +151,7 @@ class _Splines:
         arguments: Iterable[Value],
         edge: Value,
     ) -> list[Value]:
-        """Row of the knot below the length of an edge, and the coefficients of the spline."""
+        """Row of the knot below an edge's length, and the coefficients of the spline."""
         table, *kind = arguments
         first_row = ir.Constant(edge.type, 0)
         if kind:
@@ -164,9 +164,10 @@ class _Splines:
 class _Reverse(Operation):
     """Reverse of `_Convolve`: cotangents of filters, lengths and the senders' features.
 
-    Edges are visited in their order, sorted by receiver, because the row of the receiver is the longest. An
-    atom's features get cotangents from all edges out of it: a thread that has a range of senders visits the
-    edges between two atoms of its range in this order, then the other edges out of each sender.
+    Edges are visited in their order, sorted by receiver, because the row of the receiver is the longest. The
+    cotangent of a sender's features is a sum over all edges out of it. A thread therefore has a range of
+    senders. It first visits the edges between two atoms of its range in this order, and then the other edges
+    out of each sender.
     """
 
     def __init__(self, program: "Program", forward: _Convolve, g: Matrix) -> None:
@@ -178,7 +179,7 @@ class _Reverse(Operation):
         self.add_features = self.add_ghosts = False
         if self.senders:
             d_features, self.add_features = program.add_cotangent(forward.features)
-            # What other operations than these add to is in the rows of own atoms: ghosts only send.
+            # All other operations write cotangents of own atoms alone: ghosts are senders and nothing else.
             reverses = [step for step in program.operations if isinstance(step, _Reverse)]
             self.add_ghosts = any(d_features in step.writes for step in reverses)
             self.writes = (d_features, *self.writes)

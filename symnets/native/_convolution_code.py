@@ -1,4 +1,4 @@
-"""Machine code for a tabulated tensor product, and for all of its derivatives, at one edge.
+"""Machine code for a tabulated tensor product, and for its first derivatives, at one edge.
 
 With the features x of the sender, harmonics Y and weights w(r), each path adds
 
@@ -8,10 +8,10 @@ in each channel. With the cotangent g of the receiver, and t_a = Σ_k F_ak g_k, 
 
     dx_a += w t_a,     dr += Σ_c w' Σ_a x_a t_a,     dY_b += Σ_c w Σ_ak CG_abk x_a g_k.
 
-The weights of an edge are interpolated first, all in one loop over the columns of the table. Then follow dx
-and dr, in one loop over the channels for each input, and dY. Coefficients of a path and b are equal up to the
-sign but for a few values: products w x_a g_k of equal coefficients are added over all channels, and then
-multiplied.
+The weights of an edge are interpolated first, all in one loop over the columns of the table. dx and dr are
+computed next, in one loop over the channels for each input, and dY last. The coefficients CG_abk of one path
+and one b have only a few different absolute values. The products w x_a g_k that belong to one such value are
+first added over all channels, and the sum is multiplied by it once.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from symnets.ops import I32, I64, Plan, Term, Value, VectorCode, WeightSplines
 Group = list[tuple[int, list[Term]]]
 """Paths with equal numbers of channels, by index, and their coefficients."""
 LANE_BYTES = 32
-"""Bytes of a register in derivatives, which need many; those of AVX2."""
+"""Bytes of a register in derivatives, those of AVX2: derivatives need many registers at once."""
 SUMS = 12
 """Largest number of sums over channels of a loop that serves several paths; AVX2 has 16 registers."""
 
@@ -112,7 +112,7 @@ class _Derivatives:
         )
 
     def write_features(self, factors: "_Factors", d_x: Value | None) -> None:
-        """Write dx, if it is wanted, and dr."""
+        """Write dx, if it is needed, and dr."""
         code, load = self.code, self._load
         inputs: dict[int, Group] = {}
         for number, terms in self.group:
@@ -145,7 +145,7 @@ class _Derivatives:
             self._add_to_register(self.plan.irreps_filter.dim, total)
 
     def write_filters(self) -> None:
-        """Write dY."""
+        """Write dY, the derivative with respect to the harmonics."""
         paths: list[list[tuple[int, _Products]]] = []
         n_sums = SUMS
         for number, terms in self.group:
@@ -205,7 +205,7 @@ class _Derivatives:
 
 
 class _Products:
-    """Sums over channels of ± w x_a g_k of which the dY_b of a path consist, one for each b and coefficient.
+    """Sums of ± w x_a g_k over channels, one for each b and coefficient, from which dY of a path is computed.
 
     Attributes:
         sums: b and coefficient of each sum.
@@ -266,10 +266,10 @@ class _Factors:
 
 def _columns(terms: Sequence[Term], *, by: str) -> dict[int, list[int]]:
     """Columns of the result that each column of x is coupled to."""
-    found: dict[int, dict[int, None]] = {}
+    coupled: dict[int, dict[int, None]] = {}
     for term in terms:
-        found.setdefault(getattr(term, by), {})[term.out] = None
-    return {column: list(others) for column, others in found.items()}
+        coupled.setdefault(getattr(term, by), {})[term.out] = None
+    return {column: list(others) for column, others in coupled.items()}
 
 
 def _sum_channels(

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class SumOfSplines(RowOperation):
-    """ρ_i = Σ_{e into i} w(r_e) for a cubic spline w, see `RadialTable`.
+    """Sum over neighbours, ρ_i = Σ_{e into i} w(r_e), of a cubic spline w, see `RadialTable`.
 
     Args:
         program: the program.
-        table: the spline, one function, or one for each kind of edge.
-        length: r of each edge, at most the cutoff.
-        kind: which of the table's sets of functions each edge has; None for the first.
+        table: the spline w: one function, or one for each kind of edge.
+        length: r of each edge in Å, at most the cutoff.
+        kind: index of the function for each edge; None for the first.
 
     Attributes:
         out: ρ, (atoms, 1).
@@ -88,7 +88,7 @@ class _SumReverse(RowReverse[SumOfSplines]):
 def _interval(
     code: VectorCode, splines: SumOfSplines, length: Value, table: Value, kind: list[Value], edge: Value
 ) -> tuple[Value, list[Value]]:
-    """Position u of an edge's length in its interval, and w_n, h w'_n, w_(n+1), h w'_(n+1)."""
+    """Position u of an edge's length between two knots, 0 to 1, and w_n, h w'_n, w_(n+1), h w'_(n+1)."""
     b = code.build
     scaled = b.fmul(code.load(code.offset(length, edge)), code.constant(1 / splines.step))
     knot = b.fptosi(scaled, I64)

@@ -48,7 +48,7 @@ N_SLOTS = 48
 
 
 def external(program: Program) -> dict[Matrix, Slot]:
-    """Matrices of a program that are the caller's."""
+    """Matrices of a program that the caller provides, with the slots of their addresses."""
     assert program.energy is not None
     return {
         program.species: Slot.SPECIES,
@@ -62,7 +62,7 @@ def external(program: Program) -> dict[Matrix, Slot]:
 
 
 class Constants:
-    """The constants of a program as bytes, each at a multiple of 64 bytes."""
+    """The constants of a program in one block of bytes, each at a multiple of 64 bytes."""
 
     def __init__(self, program: Program, dtype: str) -> None:
         dtypes = {"r": dtype, "d": "float64", "i": "int64"}
@@ -120,7 +120,7 @@ class _Driver:
         self.barrier = self._write_barrier()
 
     def step(self, number: int, operation: Operation) -> ir.Function:
-        """Function (slots, thread, threads) of an operation."""
+        """Write the function (slots, thread, threads) of an operation, which computes one thread's rows."""
         key = (type(operation), operation.key, operation.kinds)
         function = self.functions.get(key)
         if operation.over != "halo" and function is None:
@@ -193,7 +193,7 @@ class _Driver:
     def _range(
         self, code: VectorCode, slots: Value, thread: Value, threads: Value, over: str
     ) -> tuple[Value, Value]:
-        """First row and last row + 1 of a thread."""
+        """First row and last row + 1 that a thread computes."""
         b = code.build
         slot = {"local": Slot.LOCAL, "receivers": Slot.LOCAL, "edges": Slot.EDGES}.get(over, Slot.TOTAL)
         n = code.load_int(slots, I64(slot))
@@ -211,12 +211,12 @@ class _Driver:
     def _exchange(
         self, code: VectorCode, slots: Value, thread: Value, operation: Operation, rows: Value
     ) -> None:
-        """Call a function of the caller, if it has one, by the first thread."""
+        """Write the call of the caller's exchange function, if there is one, by the first thread."""
         b = code.build
         slot = Slot.FORWARD if operation.key == "forward" else Slot.REVERSE
         address = code.load_int(slots, I64(slot))
-        wanted = b.and_(b.icmp_signed("!=", address, I64(0)), b.icmp_signed("==", thread, I64(0)))
-        with b.if_then(wanted):
+        calls = b.and_(b.icmp_signed("!=", address, I64(0)), b.icmp_signed("==", thread, I64(0)))
+        with b.if_then(calls):
             matrix = operation.arguments[0]
             assert isinstance(matrix, Matrix)
             kind = ir.FunctionType(ir.VoidType(), [I64, code.real.as_pointer(), I64])

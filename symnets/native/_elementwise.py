@@ -61,7 +61,7 @@ class AddTo(RowOperation):
 
 
 class Ones(RowOperation):
-    """All entries are 1, as in the derivative of the sum of all energies by each energy."""
+    """Set all entries to 1: the derivative of the sum of all energies with respect to each energy."""
 
     def __init__(self, target: Matrix) -> None:
         super().__init__((target,), ())

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class ScaleAndShift(RowOperation):
-    """E_n = scale[s] e_n + shift[s] in float64, for the output e_n of atom n of species s."""
+    """Atomic energies E_n = scale[s] e_n + shift[s] in float64, for the output e_n of atom n of species s.
+
+    `scale` and `shift` are in eV, one number for each species.
+    """
 
     def __init__(
         self, program: "Program", output: Matrix, scale: Sequence[float], shift: Sequence[float]
@@ -47,12 +50,12 @@ class _ScaleReverse(RowReverse[ScaleAndShift]):
 
 
 class Forces(RowOperation):
-    """Forces and virials of atoms, from the derivatives g_e = dE/dv_e by the vectors v_e of the edges:
+    """Forces and virials of atoms, from the derivatives g_e = dE/dv_e with respect to the edge vectors v_e:
 
         F_n = Σ_{e into n} g_e - Σ_{e out of n} g_e,     W_n = 1/2 Σ_{e at n} v_e ⊗ g_e,
 
-    in float64. The sum of the W_n is dE/dstrain before symmetrisation; half of each edge's share belongs to
-    either end. Ghosts have their share, to be added to that of their owners.
+    in float64. The sum of the W_n is dE/dstrain before symmetrisation: each end of an edge has half of
+    v_e ⊗ g_e. The rows of ghosts must be added to those of their owners.
     """
 
     def __init__(self, program: "Program", forces: Matrix, virials: Matrix) -> None:

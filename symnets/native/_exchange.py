@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Exchange(Operation):
-    """Call of a function of the caller, if it has one, with the rows of own atoms and ghosts of a matrix.
+    """Call of a function of the caller, if there is one, on the rows of own atoms and ghosts of a matrix.
 
     Ghosts are copies of atoms that belong to other processes, or periodic images. Forward: the caller's
     function copies the rows of own atoms to those of their ghosts, in other processes too. Reverse: it adds

@@ -27,7 +27,7 @@ class GateBlock(NamedTuple):
     activation: str
     """Name of φ, see `activation_name`."""
     factor: float
-    """Factor c of c φ."""
+    """c, by which φ is multiplied."""
 
     @property
     def starts(self) -> list[tuple[int, int]]:

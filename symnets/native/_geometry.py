@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from symnets.native._program import Program
 
 MARGIN = 1e-4
-"""Share of the cutoff by which a length may be longer, because of the rounding of large coordinates."""
+"""Fraction of the cutoff by which a length may exceed it, because of the rounding of large coordinates."""
 
 
 class Geometry(Operation):
@@ -77,10 +77,10 @@ class Geometry(Operation):
 
 
 class _GeometryReverse(Operation):
-    """dE/d(vector) of every edge, from the derivatives by its length and its harmonics.
+    """dE/d(vector) of every edge, from the derivatives with respect to its length and its harmonics.
 
-    With the direction n = v/r and G = Σ_lm g_lm ∇(r^l Y_lm), taken at n, it is (G - n n·G) / r + n dE/dr; for
-    solid harmonics G + n dE/dr with G at v.
+    With the vector v, the direction n = v/r and G = Σ_lm g_lm ∇(r^l Y_lm) at n, it is (G - n n·G) / r +
+    n dE/dr. For solid harmonics it is G + n dE/dr with G at v.
     """
 
     over = "edges"
@@ -153,7 +153,7 @@ class _EdgeBlocks:
         *,
         convert: Callable[[Value], Value] = lambda value: value,
     ) -> list[Value]:
-        """Columns of the rows from `first` on; the row before `high` stands for all rows after it."""
+        """Columns of the rows from `first` on; from `high` on, row `high` - 1 is read instead."""
         code, b = self.code, self.code.build
         last = code.add_int(high, -1)
         with code.loop(I64(0), I64(code.width)) as lane:
@@ -204,14 +204,14 @@ def _set_error(code: VectorCode, error: Value, condition: Value, number: int) ->
 
 
 class KindOfPair(RowOperation):
-    """Number of the pair of elements of every edge, such as the kind of a set of radial functions.
+    """Kind of every edge, a number that depends on the pair of elements, such as the index of a table.
 
     Args:
         program: the program.
-        table: number for each two species, (species, species), symmetric.
+        table: kind of each pair of species, (species, species), symmetric.
 
     Attributes:
-        out: the number, (edges, 1), int64.
+        out: kind, (edges, 1), int64.
     """
 
     def __init__(self, program: "Program", table: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Reads graphs for programs: species and edges are checked and converted by machine code in one pass."""
+"""Readers of graphs for programs: machine code checks and converts species and edges in one pass."""
 
 import copy
 from collections.abc import Callable
@@ -16,17 +16,17 @@ from symnets.ops import I64, CompiledModule, Value, VectorCode
 READ = "nniiiidinniirriir"
 """Arguments of the function, in the letters of `VectorCode`."""
 UNSORTED, WRONG = 1, 2
-"""Bits of the status of `read_graph`: receivers do not increase; an unknown element or wrong index."""
+"""Bits of the status of `read_graph`: receivers are not sorted; an element or an index is wrong."""
 
 
 class GraphProgram:
     """A native program called on graphs, with memory that is kept from call to call.
 
-    Calls from several threads at once need objects of their own.
+    Threads that call at the same time need an object each.
 
     Args:
         program: the program.
-        species: atomic numbers of the model, which increase.
+        species: atomic numbers of the model, in increasing order.
     """
 
     def __init__(self, program: NativeProgram, species: tuple[int, ...]) -> None:
@@ -37,7 +37,7 @@ class GraphProgram:
     def __call__(
         self, z: Tensor, pos: Tensor, cell: Tensor, batch: Tensor | None, edge_index: Tensor, shift: Tensor
     ) -> AtomEnergies | None:
-        """Result for a graph, overwritten by the next; None if `GraphReader` refuses it.
+        """Result for a graph, overwritten by the next call; None if `GraphReader` returns false for it.
 
         Args:
             z, pos, cell, batch, edge_index, shift: fields of an `AtomGraph`, see `GraphReader`.
@@ -55,13 +55,13 @@ class GraphProgram:
 
 
 class GraphReader:
-    """Arrays that a program reads, written from graphs of one number of atoms.
+    """Arrays that a program reads, filled from graphs that all have the same number of atoms.
 
-    All fields are checked at each call, so that no change of them can be missed.
+    All fields are read and checked at each call, so that no change of a graph is missed.
 
     Args:
-        species: atomic numbers of the model, which increase.
-        n_atoms: number of atoms.
+        species: atomic numbers of the model, in increasing order.
+        n_atoms: number of atoms of each graph.
         n_edges: largest number of edges.
 
     Attributes:
@@ -70,7 +70,7 @@ class GraphReader:
 
     def __init__(self, species: tuple[int, ...], n_atoms: int, n_edges: int) -> None:
         self._size = n_atoms, n_edges
-        # The index of each atomic number, -1 for others; the last entry is of larger and negative numbers.
+        # The index of each atomic number, -1 for others; the last entry stands for larger and negative ones.
         self._table = np.full(max(species) + 2, -1, dtype=np.int64)
         self._table[list(species)] = np.arange(len(species))
         self.species, self._zeros = np.empty(n_atoms, dtype=np.int64), np.zeros(n_atoms, dtype=np.int64)
@@ -82,20 +82,20 @@ class GraphReader:
         self._functions: dict[torch.dtype, Callable[..., None]] = {}
 
     def takes(self, n_atoms: int, n_edges: int) -> bool:
-        """Whether the arrays are of this number of atoms, and large enough for the edges."""
+        """Whether the arrays are for this number of atoms, and large enough for this number of edges."""
         return self._size[0] == n_atoms and self._size[1] >= n_edges
 
     def __call__(
         self, z: Tensor, pos: Tensor, cell: Tensor, batch: Tensor | None, edge_index: Tensor, shift: Tensor
     ) -> bool:
-        """Write the arrays; false if an atomic number is not one of the model, or an index is out of range.
+        """Fill the arrays; false if an atomic number is not one of the model, or an index is out of range.
 
         Args:
-            z, pos, cell, edge_index, shift: fields of an `AtomGraph`, of its shapes, on the CPU.
+            z, pos, cell, edge_index, shift: fields of an `AtomGraph` on the CPU; `shift` is `edge_shift`.
             batch: graph of each atom, int64; None if there is one graph.
         """
         dtype = pos.dtype if pos.dtype == cell.dtype == shift.dtype else torch.float64
-        pos, cell, shift = (_whole(field, dtype) for field in (pos, cell, shift))
+        pos, cell, shift = (_contiguous(field, dtype) for field in (pos, cell, shift))
         z, edge_index = z.contiguous(), edge_index.contiguous()
         batch = None if batch is None else batch.contiguous()
         n_edges, sender = edge_index.shape[1], edge_index.data_ptr()
@@ -124,8 +124,8 @@ class GraphReader:
         return function
 
 
-def _whole(field: Tensor, dtype: torch.dtype) -> Tensor:
-    """A field in a dtype, contiguous in memory; the field itself if it is."""
+def _contiguous(field: Tensor, dtype: torch.dtype) -> Tensor:
+    """A field in a dtype and contiguous in memory; the same tensor if it is so already."""
     return field if field.dtype == dtype and field.is_contiguous() else field.detach().to(dtype).contiguous()
 
 

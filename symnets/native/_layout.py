@@ -1,4 +1,4 @@
-"""Places of the matrices of a program in one block of memory (arena), whose parts are used several times."""
+"""Places of the matrices of a program in one block of memory (arena), in which matrices may share places."""
 
 from typing import NamedTuple
 
@@ -12,18 +12,19 @@ ROWS = 16
 
 
 class Place(NamedTuple):
-    """Place of a matrix in the arena: its part, and its offset there in bytes for each padded row."""
+    """Place of a matrix in the arena: the part of the arena, and an offset in this part."""
 
     rows: str
     """"atoms", "edges" or "one"."""
     offset: int
-    """Bytes for each row; bytes, for "one"."""
+    """Offset in bytes, for "atoms" and "edges" divided by the padded number of rows."""
 
 
 class Layout:
     """Places of the matrices of a program, except those that the caller provides.
 
-    The arena holds matrices of atoms, then those of edges, then those of neither:
+    The arena contains matrices of atoms, then those of edges, then those of one row. For N atoms and E edges
+    it has
 
         bytes(N, E) = atoms P(N) + edges P(E) + one,     P(n) = n + 1, rounded up to a multiple of 16.
 
@@ -35,7 +36,7 @@ class Layout:
     Attributes:
         places: place of each matrix.
         atoms, edges: bytes for each padded row.
-        one: bytes.
+        one: bytes of the matrices of one row.
     """
 
     def __init__(self, program: Program, external: set[Matrix], size: int) -> None:
@@ -65,7 +66,7 @@ class Layout:
         self.atoms, self.edges, self.one = heights["atoms"], heights["edges"], heights["one"]
 
     def bytes(self, n_atoms: int, n_edges: int) -> int:
-        """Size of the arena."""
+        """Size of the arena in bytes."""
         return self.atoms * padded(n_atoms) + self.edges * padded(n_edges) + self.one
 
 

@@ -14,7 +14,7 @@ from symnets.ops import I64, Value, VectorCode
 LINE = 64
 """Bytes of a cache line."""
 CACHE = 2**18
-"""Bytes of rows above which the next rows are brought into the cache while others are computed."""
+"""Bytes of rows above which the next rows are prefetched into the cache while others are computed."""
 
 
 class Channels(NamedTuple):
@@ -29,11 +29,11 @@ class Term(NamedTuple):
     """Part of a linear map: out[m, c] += Σ_c' x[m, c'] W[s, c', c] for every component m and species s."""
 
     source: int
-    """Number of the input's channels x."""
+    """Index of the channels x in the list of sources."""
     target: int
-    """Number of the output's channels."""
+    """Index of the channels out in the list of targets."""
     weights: np.ndarray
-    """(species, channels of the source, channels of the target), with 1 species if all have the same."""
+    """W, (species, channels of the source, channels of the target), or (1, ...) if all species share it."""
 
 
 def irrep_channels(irreps: Any) -> list[Channels]:
@@ -56,11 +56,11 @@ def linear(
 
     Args:
         program: program that x belongs to.
-        x: a matrix of atoms or edges that is no lookup: `program.lookup(layer(x.table))` needs no code.
+        x: a matrix of atoms or edges that is no lookup. For a lookup use `program.lookup(layer(x.table))`.
         sources: channels of all columns of x.
         targets: channels of all columns of the result; those in no term are zero.
-        terms: what is added up.
-        bias: constants that are added to targets of dimension 1, by number of the target.
+        terms: parts of the map, which are added up.
+        bias: constants that are added to targets of dimension 1, by index of the target.
     """
     operation = LinearMap(program, x, sources, targets, terms, bias or {})
     program.add(operation)
@@ -208,7 +208,7 @@ class _Rows:
         self.x, self.x_columns = b.ptrtoint(pointers[x], I64), x.columns
         self.out, self.out_columns = b.ptrtoint(pointers[out], I64), out.columns
         self.initial = None if initial is None else b.ptrtoint(pointers[initial], I64)
-        # Arrays on the stack that tell a tile where its rows are.
+        # Arrays on the stack with the addresses of the rows of a tile.
         counts = [sum(term.target == n for term in operation.terms) for n in range(len(operation.targets))]
         n_terms = max(counts, default=0) + 1
         self.lengths = b.alloca(I64, n_terms)
@@ -295,7 +295,7 @@ class _Rows:
         return b.add(base, b.mul(number, I64(self.code.size)))
 
     def _prefetch(self, address: Value, width: int) -> None:
-        """Ask for numbers that are soon needed to be brought into the cache."""
+        """Prefetch numbers that are needed soon into the cache."""
         b = self.code.build
         with self.code.loop(I64(0), I64(width * self.code.size), LINE) as offset:
             prefetch(self.code, b.inttoptr(b.add(address, offset), ir.IntType(8).as_pointer()))

@@ -14,13 +14,13 @@ PANEL = 16
 TILE_ROWS = 6
 """Rows of a tile: with columns of 64 bytes, its sums fill 12 of the 16 registers of processors with AVX2."""
 AHEAD = 1024
-"""Bytes between the weights in use and those that are brought into the cache."""
+"""Bytes between the weights in use and those that are prefetched into the cache."""
 UNROLL = 4
 """Terms of a sum in one iteration of its loop."""
 
 
 def pack(weights: np.ndarray) -> np.ndarray:
-    """Numbers of a matrix (inputs, outputs) in panels of 16 columns, each (inputs, 16) and contiguous.
+    """Entries of a matrix (inputs, outputs) in panels of 16 columns, each (inputs, 16) and contiguous.
 
     A last panel with fewer columns has `lanes` columns, filled up with zeros.
     """
@@ -197,7 +197,7 @@ class _Tile:
 
 
 def prefetch(code: VectorCode, pointer: Value) -> None:
-    """Ask for the cache line at an address, which may be any, to be brought into the first cache."""
+    """Prefetch the cache line at an address, valid or not, into the first-level cache."""
     byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
     function = code.build.module.declare_intrinsic("llvm.prefetch", [byte], kind)
@@ -213,10 +213,10 @@ def carry(
     values: list[Value],
     body: Callable[[Value, list[Value]], list[Value]],
 ) -> tuple[Value, list[Value]]:
-    """Write a loop over low, low + step, ... below high that carries values from turn to turn.
+    """Write a loop over low, low + step, ... below high that carries values from one iteration to the next.
 
     Returns:
-        Index and values after the last turn.
+        Index and values after the last iteration.
     """
     build, before = code.build, code.build.block
     head, inside, after = (build.append_basic_block() for _ in range(3))

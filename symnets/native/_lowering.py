@@ -52,7 +52,7 @@ class Lowered:
         module = self._module
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
             raise CannotLower(f"a {type(module).__name__} with hooks, or with a forward method of its own")
-        # The method that is nearest in the order of inheritance: a subclass may have another forward.
+        # The nearest class that defines either method: a subclass may define another forward and no lower.
         cls = next(cls for cls in type(module).__mro__ if {"lower", "forward"} & vars(cls).keys())
         if "lower" in vars(cls):
             return module.lower(self._program, *arguments)  # pyright: ignore[reportCallIssue]
@@ -74,7 +74,7 @@ class Table:
 
     def __getitem__(self, index: Any) -> Matrix:
         if index is not self._program.species:
-            raise CannotLower("a table is indexed by something else than the species of atoms")
+            raise CannotLower("a parameter or buffer is indexed by something other than the species of atoms")
         return self._program.lookup(self.tensor)
 
     def __mul__(self, factor: float) -> "Table":
@@ -98,10 +98,11 @@ def lower(program: Program, module: nn.Module, *arguments: Any) -> Any:
 
 
 def energy_program(model: nn.Module) -> Program:
-    """The program of a model of atomic energies, such as those of `Compiled` force fields.
+    """The program of a model of atomic energies, such as the `energy_model` of a `Compiled` force field.
 
     Args:
-        model: a module with `species` and `cutoff`, whose forward method takes a graph.
+        model: a module with `species` and `cutoff` (Å), whose forward method takes an `AtomGraph` and returns
+            one energy in eV for each atom.
 
     Raises:
         CannotLower: a layer has no native code.
@@ -110,7 +111,7 @@ def energy_program(model: nn.Module) -> Program:
     try:
         with torch.inference_mode(False), torch.no_grad(), on_device("cpu"):
             energy = lower(program, model, LoweredGraph(program))
-    except (AttributeError, TypeError) as error:  # a forward method that does more than matrices can
+    except (AttributeError, TypeError) as error:  # the forward method needs more than matrices support
         raise CannotLower(f"{type(model).__name__}: {error}") from error
     if not isinstance(energy, Matrix) or energy.kind != "d" or energy.columns != 1:
         raise CannotLower(f"{type(model).__name__} does not give one energy for each atom")

@@ -23,9 +23,9 @@ def polynomials(
 
     Args:
         program: program to which the operation is appended.
-        features: x.
-        plan: the polynomial.
-        coefficients: of each species and term, (species, terms, channels).
+        features: x, a row for each atom.
+        plan: the polynomials.
+        coefficients: C of each species and term, (species, terms, channels).
     """
     operation = _Polynomials(program, features, plan, coefficients)
     program.add(operation)

@@ -37,14 +37,14 @@ _GIVEN = np.array(
 """Entries that are the same in all calls of a `BoundProgram`."""
 
 _in_use: weakref.WeakValueDictionary[Hashable, CompiledModule] = weakref.WeakValueDictionary()
-"""Machine code in use, by the key of its programs; those that differ in weights alone share it."""
+"""Machine code in use, by `program_key`; programs that differ in their weights alone share it."""
 
 
 class AtomEnergies(NamedTuple):
     """Result of a call of a program, in float64."""
 
     energy: np.ndarray
-    """Energy of each own atom in eV, (atoms,)."""
+    """Energy of each own atom in eV, (own atoms,)."""
     forces: np.ndarray
     """Forces in eV/Å on own atoms and ghosts, (atoms, 3)."""
     virials: np.ndarray
@@ -54,8 +54,8 @@ class AtomEnergies(NamedTuple):
 class NativeProgram:
     """A program compiled for this processor, called without Python's interpreter lock.
 
-    Memory for intermediate results is kept from call to call, and grows when more atoms or edges come. Calls
-    from several threads at once need copies of their own (`copy.copy`).
+    Memory for intermediate results is kept from call to call, and grows with the largest structure. Threads
+    that call at the same time need a copy each (`copy.copy`).
 
     Args:
         program: a finished program.
@@ -92,12 +92,12 @@ class NativeProgram:
         n_own: int | None = None,
         exchange: tuple[int, int, int] = (0, 0, 0),
     ) -> AtomEnergies:
-        """Energies, forces and virials.
+        """Energies, forces and virials of atoms.
 
         Args:
-            species: index of the species of each atom, from 0; ghosts last.
-            sender: atom of each edge; int64, as all integers.
-            receiver: own atom of each edge, in increasing order.
+            species: index of the species of each atom, from 0, (atoms,); ghosts last.
+            sender: atom at which each edge starts, (edges,); all integers are int64.
+            receiver: own atom at which each edge ends, (edges,), in increasing order.
             vectors: from receiver to sender in Å, float64, (edges, 3).
             n_own: number of own atoms; all by default.
             exchange: addresses of the functions forward and reverse, and of their context, see `Exchange`.
@@ -117,7 +117,7 @@ class NativeProgram:
         return bound(len(sender))
 
     def arena(self, n_atoms: int, n_edges: int) -> np.ndarray:
-        """Memory for intermediate results, at least as much as these numbers need."""
+        """Memory for intermediate results, enough for these numbers of atoms and edges."""
         needed = self.layout.bytes(n_atoms, n_edges)
         if self._arena.nbytes < needed:
             self._arena = _aligned(needed + needed // 4)
@@ -125,15 +125,16 @@ class NativeProgram:
 
 
 class BoundProgram:
-    """A native program with its arrays, for many calls with other numbers in them, as in molecular dynamics.
+    """A native program with fixed arrays, whose numbers change between calls, as in molecular dynamics.
 
-    A call allocates nothing. Its result is overwritten by the next.
+    A call allocates nothing. Its result is overwritten by the next call.
 
     Args:
-        program: the program. Its memory is used, so that calls cannot overlap with others of this object.
-        species: index of the species of each atom, from 0; int64 as all integers, and contiguous as all
-            arrays.
-        sender, receiver: atoms of each edge; there may be more of them than a call uses.
+        program: the program. Its memory is used, so that calls of this object and of `program` must not
+            overlap.
+        species: index of the species of each atom, from 0, (atoms,). All integers are int64, and all arrays
+            are contiguous.
+        sender, receiver: atoms of each edge, (edges,); a call may use only the first edges.
         vectors: from receiver to sender in Å, float64, (edges, 3).
         n_own: number of own atoms; all by default.
         exchange: addresses of the functions forward and reverse, and of their context, see `Exchange`.

@@ -1,4 +1,4 @@
-"""Edges within the cutoff and their vectors, from candidates such as those of a list with a skin."""
+"""Edges within the cutoff and their vectors, from candidates such as a neighbour list with a skin."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -14,7 +14,7 @@ DISPLACEMENT, FILTER = "nrrr", "nriirriiirrri"
 
 
 class EdgeFilter:
-    """Edges shorter than a cutoff among candidates, and their vectors, for one configuration after another.
+    """Selection of the edges shorter than a cutoff from fixed candidates, for changing positions.
 
     The vector of an edge from j to i is `pos[j] + shift @ cell - pos[i]`, in float64, with the cell of the
     graph that owns i. Edges keep the order of the candidates. All arrays stay at their places in memory, so
@@ -30,9 +30,10 @@ class EdgeFilter:
     Attributes:
         positions: Å, (atoms, 3), to be set before a call.
         cells: Å, (graphs, 3, 3), to be set before a call.
-        reference: positions from which `displacement` counts, (atoms, 3), to be set before.
-        sender, receiver: atoms of the edges, of which a call writes the first n, the number of edges.
-        vectors: from receiver to sender in Å, (candidates + 1, 3); the first n rows, too.
+        reference: positions in Å from which `displacement` is measured, (atoms, 3), to be set before it.
+        sender, receiver: atoms of the edges, (candidates + 1,). A call writes the first n entries and returns
+            n, the number of edges.
+        vectors: from receiver to sender in Å, (candidates + 1, 3), of which a call writes the first n rows.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class EdgeFilter:
         self.candidates = np.ascontiguousarray(edge_index, dtype=np.int64)
         self.positions, self.reference = np.empty((n_atoms, 3)), np.empty((n_atoms, 3))
         self.cells = np.empty((n_graphs, 3, 3))
-        # Each candidate is written, and overwritten by the next if it is no edge: one row more than needed.
+        # Each candidate is written, and the next overwrites it if it is no edge: hence one row more.
         self.sender, self.receiver = np.empty((2, n_candidates + 1), dtype=np.int64)
         self.vectors = np.empty((n_candidates + 1, 3))
         self._real, self._whole = np.zeros(2), np.zeros(2, dtype=np.int64)
@@ -86,9 +87,9 @@ class EdgeFilter:
         return EdgeFilter, self._arguments
 
     def displacement(self) -> float:
-        """Largest displacement of an atom from its reference, minus the mean displacement of all, in Å.
+        """Largest displacement of an atom from its reference in Å, relative to the mean of all displacements.
 
-        NaN or infinite if a position is.
+        With u_i = positions_i - reference_i it is max_i |u_i - mean u|; NaN or infinite if a position is.
         """
         self._displacement()
         return float(self._real[1]) ** 0.5
@@ -191,11 +192,11 @@ def _write_filter(module: ir.Module) -> None:
 def write_vector(
     code: VectorCode, positions: Value, ends: Sequence[Value], cell: Value, images: Value, out: Value
 ) -> Value:
-    """Write the vector of an edge from receiver to sender in float64, and return its square.
+    """Write the vector of an edge from receiver to sender in float64, and return its squared length.
 
     Args:
         code: function to which this is added.
-        positions: pointer to those of all atoms.
+        positions: pointer to the positions of all atoms.
         ends: indices of sender and receiver.
         cell, images: pointers to the lattice vectors and to the shift of the edge in cell units.
         out: pointer to the vector.

@@ -57,7 +57,7 @@ class NormGateRows(RowOperation):
     def activate(
         self, code: VectorCode, lanes: Lanes, part: "_Part", values: Sequence[Value]
     ) -> tuple[Value, Function]:
-        """What is activated, without its bias, and η of it with its bias."""
+        """The scalar x_c or the norm r_c, without the bias, and η and η' at its sum with the bias."""
         size = values[0]
         if not part.scalar:
             total = None
@@ -106,7 +106,7 @@ class _Part(NamedTuple):
     starts: range
     """First column of each component."""
     bias: int
-    """Number of the first bias."""
+    """Index of the first bias."""
     channels: int
     scalar: bool
 

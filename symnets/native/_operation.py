@@ -129,7 +129,7 @@ class Operation(ABC):
 
     @abstractmethod
     def write(self, module: ir.Module, name: str, dtype: str) -> ir.Function:
-        """Write the internal function, named `name`, into a module.
+        """Write the function of this operation into an LLVM module.
 
         Its arguments are pointers to `arguments` and, as integers, the first row and the last row + 1. All
         functions that it calls have names that begin with `name`.
@@ -141,7 +141,7 @@ class Operation(ABC):
         """
 
     def reverse(self, program: "Program") -> None:  # noqa: B027 (operations of integers have none)
-        """Append the operations that compute the cotangents of what it reads from those of what it writes.
+        """Append the operations that compute the cotangents of the matrices that it reads.
 
         The cotangent of a matrix is the derivative of the sum of all energies with respect to it.
         `program.cotangent(x)` returns the cotangent of a matrix x that this operation writes.
@@ -151,7 +151,7 @@ class Operation(ABC):
         """
 
     def plus(self, program: "Program", other: Matrix) -> Matrix | None:
-        """Change this operation, which writes one matrix, to compute the sum of that and `other`.
+        """Change this operation, if possible, so that it writes the sum of its one result and `other`.
 
         Returns:
             The sum, which the operation writes in place of the matrix; None if it cannot be changed.

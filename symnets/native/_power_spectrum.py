@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class PowerSpectrumRows(RowOperation):
-    """Power spectrum of two features, after the first block of the first: p_c = n^(-1/2) Σ_m a_mc b_mc.
+    """Power spectrum of two features a and b, preceded by a copy of the first block of a.
 
-    The sum is over the n components of each channel c.
+    The power spectrum of an irrep and channel c is p_c = n^(-1/2) Σ_m a_mc b_mc, a sum over the n components.
 
     Args:
         program: the program.
-        a: features in the `ir_mul` layout, even scalars first.
+        a: features in the `ir_mul` layout; the first block contains the even scalars.
         b: features of the same irreps.
         blocks: numbers of components and of channels of each irrep.
     """
@@ -79,9 +79,9 @@ class _Block(NamedTuple):
 
 def _blocks(blocks: Sequence[tuple[int, int]]) -> list[_Block]:
     """Blocks of an operation, given by numbers of components and of channels."""
-    found, start, place = [], 0, blocks[0][1]
+    result, start, place = [], 0, blocks[0][1]
     for components, channels in blocks:
         end = start + components * channels
-        found.append(_Block(range(start, end, channels), place, channels, components**-0.5))
+        result.append(_Block(range(start, end, channels), place, channels, components**-0.5))
         start, place = end, place + channels
-    return found
+    return result

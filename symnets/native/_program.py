@@ -20,23 +20,23 @@ class Program:
     """List of operations that compute energies of atoms from edge vectors, and their derivatives.
 
     The derivatives are computed in reverse order of the operations, from the energies to the edge vectors.
-    The derivative of the sum of all energies by the numbers of a matrix is called its cotangent. Edges are
-    sorted by receiver, and all receivers are own atoms.
+    The derivative of the sum of all energies with respect to a matrix is called the cotangent of the matrix.
+    Edges are sorted by receiver. All receivers are own atoms, that is, atoms that are no ghosts (`Rows`).
 
     Args:
         n_species: number of species of the model.
-        cutoff: Å.
+        cutoff: largest length of an edge in Å.
 
     Attributes:
-        species: index of the species of each atom, from 0.
-        sender, receiver: atoms of each edge.
-        vectors: from receiver to sender, Å.
-        sizes: numbers of own atoms, of all atoms, and of edges.
-        error: 0, or an error code, see `ERRORS`.
+        species: index of the species of each atom, from 0, (atoms, 1).
+        sender, receiver: atoms of each edge, (edges, 1).
+        vectors: from receiver to sender in Å, (edges, 3).
+        sizes: numbers of own atoms, of all atoms, and of edges, (1, 3).
+        error: 0, or an error code, see `ERRORS`, (1, 1).
         start, sender_order, sender_start, species_order, species_start: see `BuildAdjacency`.
-        forces, virials: of each atom, see `Forces`.
-        operations: what the program does, in this order.
-        energy: energy of each atom in eV, once an operation has computed it.
+        forces, virials: (atoms, 3) and (atoms, 9), see `Forces`.
+        operations: the operations in the order in which they run.
+        energy: energy of each atom in eV, (atoms, 1); None before `finish`.
     """
 
     def __init__(self, n_species: int, cutoff: float) -> None:
@@ -74,7 +74,8 @@ class Program:
     def lookup(self, table: Any, name: str = "lookup") -> Matrix:
         """A matrix with the row `table[s]` for an atom of species s.
 
-        Layers that act on each atom by itself need no code for it: `lookup(layer(matrix.table))`.
+        A layer that acts on each atom by itself needs no code for a lookup `matrix`: its result is
+        `lookup(layer(matrix.table))`.
         """
         return Matrix(self, name, "atoms", table.shape[1], differentiable=False, table=table.detach())
 
@@ -89,7 +90,7 @@ class Program:
         self.operations.append(operation)
 
     def sum(self, a: Matrix, b: Matrix) -> Matrix:
-        """a + b."""
+        """The matrix a + b."""
         if a.table is not None and b.table is not None:
             return self.lookup(a.table + b.table)
         for term, other in ((b, a), (a, b)):
@@ -100,7 +101,7 @@ class Program:
         return operation.out
 
     def affine(self, x: Matrix, factor: float, constant: float) -> Matrix:
-        """factor x + constant."""
+        """The matrix factor x + constant, entry by entry."""
         if x.table is not None:
             return self.lookup(factor * x.table + constant)
         operation = Affine(self, x, factor, constant)
@@ -108,13 +109,13 @@ class Program:
         return operation.out
 
     def divide_rows(self, x: Matrix, divisor: Matrix) -> Matrix:
-        """x / divisor, for a divisor of one column."""
+        """The matrix x / divisor, for a divisor of one column, by which each row is divided."""
         operation = DivideRows(self, x, divisor)
         self.add(operation)
         return operation.out
 
     def take_columns(self, x: Matrix, first: int, n: int) -> Matrix:
-        """Columns first, ..., first + n - 1."""
+        """The matrix of the columns first, ..., first + n - 1 of x."""
         if (first, n) == (0, x.columns):
             return x
         if x.table is not None:
@@ -136,7 +137,7 @@ class Program:
         return total
 
     def cotangent(self, matrix: Matrix) -> Matrix | None:
-        """Cotangent of a matrix, dE/d(matrix) for the sum E of all energies; None if E has no part in it."""
+        """Cotangent of a matrix, dE/d(matrix) for the sum E of all energies; None if E is independent of it."""
         return self._cotangents.get(matrix)
 
     def require_cotangent(self, matrix: Matrix) -> Matrix:
@@ -146,7 +147,7 @@ class Program:
         return cotangent
 
     def add_cotangent(self, matrix: Matrix) -> tuple[Matrix, bool]:
-        """Matrix for the cotangent of `matrix`, and whether it holds contributions that must be added to."""
+        """Matrix for the cotangent of `matrix`, and whether to add to the values that it contains."""
         target, initial = self.extend_cotangent(matrix)
         if initial is not None and initial is not target:
             self.add(AddTo(target, initial, add=False))
@@ -157,16 +158,16 @@ class Program:
 
         The operation that is added next must write (contributions + its own). Both matrices may be the same.
         """
-        found = self._cotangents.get(matrix)
-        if found is not None and matrix not in self._shared:
-            return found, found
+        earlier = self._cotangents.get(matrix)
+        if earlier is not None and matrix not in self._shared:
+            return earlier, earlier
         new = self.matrix(f"d_{matrix.name}", matrix.rows, matrix.columns, matrix.kind)
         self._cotangents[matrix] = new
         self._shared.discard(matrix)
-        return new, found
+        return new, earlier
 
     def share_cotangent(self, matrix: Matrix, value: Matrix) -> None:
-        """Add the matrix `value`, which others read too, to the cotangent of `matrix`."""
+        """Add the matrix `value`, which other operations read too, to the cotangent of `matrix`."""
         if matrix in self._cotangents:
             target, _ = self.add_cotangent(matrix)
             self.add(AddTo(target, value, add=True))

@@ -1,4 +1,4 @@
-"""Repulsion of close nuclei, the screened Coulomb law of Ziegler, Biersack and Littmark."""
+"""Repulsion of close nuclei by the screened Coulomb law of Ziegler, Biersack and Littmark (ZBL)."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,7 +36,7 @@ class Screening(NamedTuple):
 
 
 class Repulsion(RowOperation):
-    """Half of the energy of every edge's two nuclei, summed at the receiver, in float64.
+    """Repulsion energy of atoms: half of the energy of the two nuclei of each edge, summed at the receiver.
 
     Args:
         program: the program.
@@ -102,7 +102,7 @@ class Repulsion(RowOperation):
     def _of_pair(
         self, code: VectorCode, r: Value, stop: Value, factor: Value, amplitude: Value
     ) -> tuple[Value, Value]:
-        """`amplitude` times the screened Coulomb law and the envelope, and the derivative by r."""
+        """`amplitude` times the screened Coulomb law and the envelope, and its derivative dE/dr."""
         b, p, n = code.build, self.law.order, len(self.law.decays)
         lanes = ir.VectorType(F64, n)
         rates = code.mul(code.broadcast(factor, n), ir.Constant(lanes, list(self.law.decays)))

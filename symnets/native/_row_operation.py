@@ -90,7 +90,8 @@ Forward = TypeVar("Forward", bound=RowOperation)
 class RowReverse(RowOperation, Generic[Forward]):
     """Reverse of a row operation with one result y: the cotangent dx of an argument x, from that of y.
 
-    A cotangent is the derivative of the energy by a matrix. A subclass defines one method of `RowOperation`.
+    A cotangent is the derivative of the energy with respect to a matrix. A subclass defines one of the three
+    methods that `RowOperation` lists.
 
     Args:
         program: the program.
@@ -188,7 +189,7 @@ def store_or_add(code: VectorCode, value: Value, pointer: Value, lanes: int = 1,
 
 
 def allocate_once(code: VectorCode, numbers: int) -> Value:
-    """Memory for numbers on the stack, allocated before the loop over rows in whose body it is asked for."""
+    """Allocate memory for numbers on the stack before the loop over rows whose body is being written."""
     with code.build.goto_entry_block():
         return code.allocate(numbers)
 
