@@ -23,7 +23,7 @@ def write_archive(
     """Write tensors and a JSON header; the file appears whole or not at all.
 
     Args:
-        path: of the file; its folder is created if needed.
+        path: the file; its folder is created if needed.
         kind: kind of the file, such as "model"; `read_archive` checks it.
         tensors: tensors by name, on any device.
         header: data that JSON can represent.
@@ -37,7 +37,7 @@ def write_archive(
 
 
 def read_kind(path: str | Path, *kinds: str) -> str:
-    """Kind of an archive as its header names it, one of `kinds`.
+    """Kind of an archive, which must be one of `kinds`, as given in its header.
 
     Raises:
         FileNotFoundError: there is no such file.

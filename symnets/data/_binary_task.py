@@ -30,7 +30,7 @@ POINT_TASKS = {
     "teacher": "x ~ N(0, I), the sign of a random ReLU net minus its median",
     "gaussian_field": "x ~ N(0, I), the sign of a Gaussian random field",
 }
-"""Names of tasks of points for `binary_task`, with one line on each."""
+"""Names of the tasks of random points for `binary_task`, with one line on each."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class BinaryTask:
     """Training and test patterns with labels +1 and -1.
 
     Attributes:
-        relevant: orthonormal basis of the directions on which labels depend; None where there is none, as
-            for images and random labels.
+        relevant: orthonormal basis of the directions on which labels depend; None for images and random
+            labels, which have no such directions.
 
     Raises:
         ValueError: a label that is neither +1 nor -1.
@@ -71,16 +71,16 @@ def random_task(
 ) -> BinaryTask:
     """Gaussian points, centred and projected onto |x| = √dim, with balanced random labels.
 
-    The random data of Geiger et al. 2019 (arXiv:1809.09349). The mean of the n training points is subtracted.
-    Test points are independent, are centred with the same mean, and have independent labels: no network
-    predicts them better than chance.
+    These are the random data of Geiger et al. 2019 (arXiv:1809.09349). The mean of the n training points is
+    subtracted. Test points are independent, are centred with the same mean, and have independent labels: no
+    network predicts them better than chance.
 
     Args:
         n: number of training points.
         dim: number of components of a point.
         generator: random generator of points and labels.
         n_test: number of test points.
-        dtype: of points and labels.
+        dtype: dtype of points and labels.
 
     Raises:
         ValueError: fewer than two points, or a negative number of test points.
@@ -114,37 +114,38 @@ def binary_task(
 
     **Points** (`POINT_TASKS`), except "random", are Gaussian, x ~ N(0, I_d), and not projected. Labels follow
     a `decision_rule`, or the sign of a `gaussian_field` of the first `relevant_dim` coordinates (all by
-    default) with correlation length √relevant_dim. Both labels have probability 1/2 by the law of the task;
-    their numbers in a sample fluctuate. Training patterns are nested in n_train. Test points are drawn from
-    the same law and do not depend on the seed; nor do their labels, except those of "teacher" and
-    "gaussian_field", where each seed has its own net or field. A field is sampled on test and training points
-    jointly, test points first: it is nested in n_train at a given n_test.
+    default) with correlation length √relevant_dim. Both labels have probability 1/2; their numbers in a
+    sample fluctuate. Training patterns are nested: those of a smaller n_train are the first of those of a
+    larger one. Test points have the same distribution and do not depend on the seed. Neither do their labels,
+    except those of "teacher" and "gaussian_field", where each seed has its own net or field. A field is
+    sampled jointly on test and training points, test points first, so that training labels are nested only
+    for equal n_test.
 
     **Images** ("digits", "mnist", "fashion-mnist", "cifar10") are replaced by their `dim` leading principal
     components (`symnets.data.pca`), fitted to all images of the task, training and test parts together,
-    without labels, as published. "whitened" coordinates are then projected onto |x| = √dim; those of
-    "common_scale" are not, as published. The mean is that of all images, not of the n_train chosen ones, so
-    that a pattern is the same for every n_train.
+    without labels, as in the papers. "whitened" coordinates are then projected onto |x| = √dim; those of
+    "common_scale" are not, as in the papers. The mean is that of all images, not of the n_train chosen ones,
+    so that a pattern is the same for every n_train.
 
     Training images are `balanced_subset(labels, n_train, seed)` of the training part: equal numbers of +1 and
-    -1, nested in n_train. Test images are a balanced subset of the test part that does not depend on the
-    seed: training and test never share an image, and runs with different seeds are tested on the same images.
-    Coordinates are computed once a process and cached.
+    -1, and nested. Test images are a balanced subset of the test part that does not depend on the seed:
+    training and test sets never share an image, and runs with different seeds are tested on the same images.
+    Coordinates are computed once per process and cached.
 
     Args:
         name: name of the data.
         n_train: number of training patterns P.
         n_test: number of test patterns.
         dim: input dimension d.
-        seed: of the choice of training images, or of the training points.
-        task: of images: "parity" (even classes +1), "groups" (the first half of the classes +1), or "pair"
-            (the first of `classes` +1, the second -1, other classes not used).
+        seed: seed of the choice of training images, or of the training points.
+        task: labels of images: "parity" (even classes +1), "groups" (the first half of the classes +1), or
+            "pair" (the first of `classes` +1, the second -1, other classes not used).
         classes: numbers of the two classes of a "pair".
         pca: "whitened" or "common_scale" principal components of images.
         relevant_dim: number of relevant coordinates of "xor", "cylinder", "teacher" and "gaussian_field".
         n_interfaces: number of planes of "interfaces".
-        covariance: of "gaussian_field" (`covariance_matrix`).
-        dtype: of the result, which is computed in float64.
+        covariance: covariance of "gaussian_field", see `covariance_matrix`.
+        dtype: dtype of the result, which is computed in float64.
 
     Raises:
         ValueError: an unknown name or task; n_train or n_test above the number of examples; `dim` above the

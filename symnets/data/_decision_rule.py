@@ -26,8 +26,8 @@ class DecisionRule:
 
     Attributes:
         dim: d.
-        relevant: orthonormal basis of the directions on which g depends; all d of them for a sphere.
-        g: the function whose sign is the label, of points (n, d).
+        relevant: orthonormal basis of the directions on which g depends; all d directions for a sphere.
+        g: function of points (n, d) whose sign is the label.
     """
 
     dim: int
@@ -44,26 +44,26 @@ def decision_rule(
 ) -> DecisionRule:
     """Decision rule by name, balanced: P(y = +1) = 1/2 for x ~ N(0, I_d).
 
-    - **stripe**: +1 between the planes x_1 = -0.3 and x_1 = 1.18549..., at which the mass between them is
-      1/2 (arXiv:2007.11471).
+    - **stripe**: +1 between the planes x_1 = -0.3 and x_1 = 1.18549..., which have probability 1/2 between
+      them (arXiv:2007.11471).
     - **interfaces**: signs alternate across `n_interfaces` planes x_1 = const. All slabs of one sign have
-      the same mass; each sign has mass 1/2. An odd number of planes gives slabs of equal mass.
+      the same probability. An odd number of planes gives slabs of equal probability.
     - **xor**: the sign of x_1 x_2, or of the product of the first `relevant_dim` coordinates.
     - **cylinder**: +1 outside |x_∥|² = m, where x_∥ are the first `relevant_dim` coordinates, 2 by default,
-      and m is the median of the χ² law.
+      and m is the median of the χ² distribution.
     - **sphere**: the same with all coordinates.
     - **teacher**: the sign of f - m, where f is a random ReLU net of two hidden layers of 50 units, with
-      biases, of the first `relevant_dim` coordinates, all by default. The median m is that of 2^16 Gaussian
-      points: P(y = +1) differs from 1/2 by about 0.002. Each seed has its own net.
+      biases, of the first `relevant_dim` coordinates, all by default. m is the median of f on 2^16 Gaussian
+      points, so that P(y = +1) differs from 1/2 by about 0.002. Each seed has its own net.
 
-    Thresholds are quantiles of the law, exact to rounding, except that of the teacher.
+    Thresholds are quantiles of the distribution of points, exact to rounding, except that of the teacher.
 
     Args:
         name: name of the rule.
         dim: d.
         relevant_dim: number of relevant coordinates of "xor", "cylinder" and "teacher".
         n_interfaces: number of planes of "interfaces".
-        seed: of the teacher.
+        seed: seed of the teacher.
 
     Raises:
         ValueError: an unknown name, or numbers of dimensions or planes that do not fit.
@@ -95,12 +95,12 @@ def decision_rule(
 
 
 def stripe_planes() -> tuple[float, float]:
-    """The thresholds of the stripe: -0.3, and the one at which the mass between them is 1/2."""
+    """The thresholds of the stripe: -0.3, and the one for which the probability between both is 1/2."""
     return STRIPE_LOW, float(norm.ppf(0.5 + norm.cdf(STRIPE_LOW)))
 
 
 def interface_planes(n: int) -> tuple[float, ...]:
-    """Thresholds of n planes; the outermost slab on the left is -1, and each sign has mass 1/2."""
+    """Thresholds of n planes; the outermost slab on the left is -1, and each sign has probability 1/2."""
     counts = {-1: n // 2 + 1, 1: (n + 1) // 2}
     masses = [0.5 / counts[-1 if k % 2 == 0 else 1] for k in range(n)]
     return tuple(norm.ppf(np.cumsum(masses)).tolist())

@@ -1,4 +1,4 @@
-"""Duplicates: structures that occur twice, also with wrapped or permuted atoms."""
+"""Search for duplicates: structures that occur twice, possibly with wrapped or permuted atoms."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -31,7 +31,8 @@ def duplicates(
     Args:
         structures: structures that may occur among the others.
         others: structures to compare with; None for the earlier ones among `structures`.
-        tolerance: Å, of the position of each atom and of each component of the periodic lattice vectors.
+        tolerance: largest difference, in Å, of the position of each atom and of each component of the
+            periodic lattice vectors.
 
     Returns:
         pairs (index in `structures`, index in `others`), in the order of the former; if a structure equals
@@ -51,7 +52,8 @@ def duplicates(
             theirs, elsewhere, frames = mine, places, structures
         else:
             elsewhere, frames = np.array([_sums(others[index]) for index in theirs]), others
-        # Sums move by at most the largest move of an atom, and with the lattice by a few times its change.
+        # A sum changes by at most the largest displacement of an atom, plus a few times the change of the
+        # lattice vectors.
         near = KDTree(elsewhere).query_ball_point(places, 6 * tolerance, p=np.inf, return_sorted=True)
         for index, candidates in zip(mine, near, strict=True):
             for other in (theirs[candidate] for candidate in candidates):

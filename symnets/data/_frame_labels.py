@@ -19,7 +19,7 @@ _PLURAL = {"energy": "energies"}
 
 @dataclass(frozen=True)
 class LabelKeys:
-    """Keys and convention of the labels of a file, as in `read_structures`.
+    """Keys of the labels of a file, and convention of its stress, as in `read_structures`.
 
     Raises:
         ValueError: an unknown convention, or keys that contradict each other.
@@ -61,7 +61,7 @@ def label_frame(
 ) -> set[str]:
     """Check a frame as ASE read it, and give it its labels in a new `SinglePointCalculator`.
 
-    A label all of whose numbers are NaN counts as missing.
+    A label whose numbers are all NaN counts as missing.
 
     Args:
         atoms: the frame, which is changed.
@@ -84,7 +84,7 @@ def label_frame(
         key = given or name
         values = recognized if given is None else values_by_key(atoms, per_atom=name == "forces")
         if name == "stress" and key in values and not has_stress(atoms.cell.array, atoms.pbc):
-            found.add(name)  # even if it is not a valid stress
+            found.add(name)  # its numbers are not checked, because it is dropped
             continue
         value = _label(where, len(atoms), name, key, values[key]) if key in values else None
         if value is None:
@@ -92,7 +92,7 @@ def label_frame(
                 reason = missing_label(name, key, keys_present([atoms]))
                 if key in values:
                     reason = f"{name} ({key}): expected a number, got NaN"
-                raise ValueError(f"{where}: {reason}; in a training that needs none, set loss.{name} to 0")
+                raise ValueError(f"{where}: {reason}; if the training needs none, set loss.{name} to 0")
             continue
         found.add(name)
         if name == "stress":
@@ -166,9 +166,9 @@ def _check_finite(where: str, name: str, value: np.ndarray) -> None:
 
 
 def keys_present(structures: Iterable[Atoms]) -> tuple[list[str], list[str]]:
-    """Keys of all that structures carry, per structure and per atom, apart from numbers and positions.
+    """Keys of all data of structures: those of data per structure, and those of data per atom.
 
-    They are the keys of `info`, of the calculator's results, and of `arrays`.
+    They are the keys of `info`, of the calculator's results, and of `arrays` without numbers and positions.
     """
     per_structure: set[str] = set()
     per_atom = {"numbers", "positions"}

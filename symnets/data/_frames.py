@@ -1,4 +1,4 @@
-"""Frames of structure files, read one at a time: for data that are larger than memory."""
+"""Frames of structure files, read one at a time, for data sets that are larger than memory."""
 
 import atexit
 import io
@@ -42,13 +42,14 @@ class _File(ABC):
 
 
 class Frames(Sequence[Atoms]):
-    """Sequence of the structures of files with their labels, as `read_files` returns them; read one by one.
+    """Sequence of the labelled structures of files, each read from disk when it is taken.
 
+    Structures and labels are those that `read_files` returns.
     Memory holds only an index of the frames, about 12 bytes for each. Extended XYZ files are read once to
     find where frames begin; databases list their rows; trajectories of ASE contain an index. A file in any
-    other format must contain one structure, and is read when this is needed.
+    other format must contain one structure; it is read once for a check, and again at each access.
 
-    The sequence can be used in several processes at once: each opens the files for itself.
+    The sequence can be used in several processes at once: each process opens the files itself.
 
     Args:
         paths: files, see `find_data_files`.
@@ -83,7 +84,7 @@ class Frames(Sequence[Atoms]):
         """Read a frame, or the frames of a slice, with labels.
 
         Raises:
-            ValueError: the frame is damaged or lacks a required label; the message has its name.
+            ValueError: the frame is damaged or lacks a required label; the message gives its name.
         """
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
@@ -116,7 +117,7 @@ class Frames(Sequence[Atoms]):
     def _place(self, index: int) -> tuple[int, int]:
         """Index of the file of a frame, and index of the frame in this file."""
         if not -len(self) <= index < len(self):
-            raise IndexError(f"frame {index} of {len(self)}")
+            raise IndexError(f"frame {index} is out of range: there are {len(self)} frames")
         index = int(index) % len(self)
         file = bisect_right(self._ends, index)
         return file, index - (int(self._ends[file - 1]) if file else 0)

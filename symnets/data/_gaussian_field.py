@@ -1,4 +1,4 @@
-"""Gaussian random fields at given points, and the task whose labels are the signs of one."""
+"""Gaussian random fields at given points."""
 
 from typing import Literal, get_args
 
@@ -20,7 +20,9 @@ def covariance_matrix(
 ) -> Float[Tensor, "points others"]:
     """Covariance matrix of a random field of unit variance at two sets of points, k(|x - x'| / length).
 
-    "laplace" exp(-r), with a cusp at r = 0; "matern32" (1 + √3 r) exp(-√3 r); "gaussian" exp(-r²/2), smooth.
+    - "laplace": k(r) = exp(-r), with a cusp at r = 0.
+    - "matern32": k(r) = (1 + √3 r) exp(-√3 r).
+    - "gaussian": k(r) = exp(-r²/2), smooth.
 
     Args:
         x1: points of the rows.
@@ -52,15 +54,16 @@ def gaussian_field(
 ) -> Float[Tensor, "points"]:
     """Values of one centred Gaussian random field at the points, jointly sampled.
 
-    By the Cholesky factor of the covariance matrix, with 1e-10 added to its diagonal: O(n³) operations. The
-    first values do not depend on the number of points that follow, except for rounding: a field at m > n
-    points, with a generator in the same state, continues that at the first n.
+    The values are computed with the Cholesky factor of the covariance matrix, with 1e-10 added to its
+    diagonal, in O(n³) operations. The first values do not depend on the number of points that follow, except
+    for rounding: a field at m > n points, with a generator in the same state, continues the field at the
+    first n points.
 
     Args:
         x: points; the field is computed in float64.
-        generator: of the field.
-        covariance: name of the covariance (`covariance_matrix`).
-        length: its correlation length.
+        generator: random generator of the field.
+        covariance: name of the covariance, see `covariance_matrix`.
+        length: correlation length, in the unit of the points.
     """
     x = x.double()
     matrix = covariance_matrix(x, x, covariance, length=length)

@@ -51,7 +51,7 @@ def sample_trajectory(
         every: time steps between frames. Frames 5 fs apart (10 steps of 0.5 fs) are still correlated.
         equilibration: time steps before the first frame.
         timestep: fs; use 0.5 for molecules with hydrogen.
-        seed: of the initial momenta and of the noise.
+        seed: seed of the initial momenta and of the noise.
 
     Raises:
         ImportError: the extra `demo` is not installed.

@@ -34,8 +34,8 @@ class AtomGraph(Data):
     | `edge_index` | (2, edges) int64 | row 0 the sender j, row 1 the receiver i, sorted by receiver |
     | `edge_shift` | (edges, 3) | cell units, whole numbers in the dtype of `pos` |
     | `batch` | (atoms,) int64 | graph of each atom; absent in a single structure, see `owner` |
-    | `charge` | (graphs,) float64 | e, optional; for models of charges and dipoles, which conserve it |
-    | `weight` | (graphs,) float64 | optional; of the structure in the loss, 1 by default |
+    | `charge` | (graphs,) float64 | e, optional; total charge, which models of charges and dipoles conserve |
+    | `weight` | (graphs,) float64 | optional; weight of the structure in the loss, 1 by default |
     | `energy` | (graphs,) float64 | eV, optional label |
     | `forces` | (atoms, 3) | eV/Å, optional label |
     | `stress` | (graphs, 3, 3) | eV/Å³, ASE's sign: (1/V) dE/dstrain; optional label |
@@ -106,10 +106,11 @@ def has_stress(cell: Tensor | np.ndarray, pbc: Tensor | np.ndarray) -> Any:
 
     Args:
         cell: (..., 3, 3), rows are lattice vectors in Å.
-        pbc: (..., 3), of the same kind.
+        pbc: (..., 3) booleans, a tensor or array like `cell`.
 
     Returns:
-        (...) booleans. A cell whose volume is below 1e-6 of that of a right-angled one counts as flat.
+        (...) booleans. A cell whose volume is below 1e-6 of the product of its three edge lengths counts as
+        flat.
     """
     vectors: Any = cell
     a, b, c = vectors[..., 0, :], vectors[..., 1, :], vectors[..., 2, :]
@@ -130,11 +131,12 @@ def from_ase(atoms: Atoms, cutoff: float, *, dtype: torch.dtype | None = None) -
     For a `dtype` of lower precision than float64, positions are first moved to the origin, see
     `near_origin`: 1,000 Å away, float32 would round them by 3e-5 Å.
 
-    Labels are the energy, forces and stress of a `SinglePointCalculator`. Those of other calculators, and of
-    structures that have changed since, are not read.
+    Labels are the energy, forces and stress of a `SinglePointCalculator`. Results of other calculators, and
+    results for positions or a cell that have changed since, are not read.
 
     Args:
-        cutoff: Å.
+        atoms: the structure.
+        cutoff: distance in Å below which two atoms are neighbours.
         dtype: floating dtype of the graph; torch's default if None.
 
     Raises:
@@ -170,7 +172,7 @@ def from_ase(atoms: Atoms, cutoff: float, *, dtype: torch.dtype | None = None) -
 def read_labels(atoms: Atoms) -> dict[str, np.ndarray]:
     """Energy (1,), forces (atoms, 3) and stress (1, 3, 3) of a structure's `SinglePointCalculator`.
 
-    The label of a stress that does not exist, see `has_stress`, is left out.
+    The stress label of a structure that has no stress, see `has_stress`, is left out.
     """
     calculator = atoms.calc
     if not isinstance(calculator, SinglePointCalculator) or calculator.check_state(atoms):
@@ -192,7 +194,7 @@ def read_labels(atoms: Atoms) -> dict[str, np.ndarray]:
 def to_ase(graph: AtomGraph) -> Atoms | list[Atoms]:
     """ASE structure of a single graph, or the list of structures of a batch.
 
-    Labels are stored in a `SinglePointCalculator`, except NaN, which marks a missing label.
+    Labels are stored in a `SinglePointCalculator`. A label that contains NaN is missing and is left out.
 
     Raises:
         ValueError: the atoms of a structure of the batch are not consecutive.
@@ -243,7 +245,8 @@ def build_graphs(
     A label that only some structures have is NaN in the other graphs.
 
     Args:
-        cutoff: Å.
+        structures: ASE structures with their labels.
+        cutoff: distance in Å below which two atoms are neighbours.
         dtype: floating dtype of the graphs; torch's default if None.
         names: names of the structures in error messages; by default their indices.
 

@@ -22,8 +22,8 @@ class GraphSummary(NamedTuple):
     force_components: int
     """Number of labelled force components."""
     extremes: dict[str, float]
-    """For each label that the graph has: its energy in eV, the magnitude of its largest force component in
-    eV/Å, and that of its largest stress component in eV/Å³."""
+    """By name of each label that the graph has: the energy in eV, the largest magnitude of a force component
+    in eV/Å, the largest magnitude of a stress component in eV/Å³."""
     weight: float
     """Weight in the loss."""
     has_stress: bool

@@ -1,4 +1,4 @@
-"""Graphs that are made when they are needed: for data that are larger than memory."""
+"""Graphs that are made when they are needed, for data sets that are larger than memory."""
 
 from collections.abc import Callable, Sequence
 from typing import overload
@@ -13,7 +13,7 @@ from symnets.data._graph import AtomGraph, from_ase, mark_missing
 
 
 class GraphsOnDemand(Sequence[AtomGraph]):
-    """Sequence of graphs, each read from its file and connected to its neighbours when it is taken.
+    """Sequence of graphs; each structure is read, and its neighbours are found, when its graph is taken.
 
     A graph equals, bit for bit, the one that `build_graphs` makes of the same frame; labels that the frame
     lacks are NaN. Graphs are not kept, so that memory does not grow. Give the sequence to a `Loader` with
@@ -22,7 +22,7 @@ class GraphsOnDemand(Sequence[AtomGraph]):
     Args:
         frames: structures in files.
         rows: indices of the frames, in the order of the sequence.
-        cutoff: Å.
+        cutoff: distance in Å below which two atoms are neighbours.
         dtype: floating dtype of the graphs; torch's default if None.
         weight: function from a frame's name and structure to its weight in the loss; None for equal weights.
     """
@@ -51,7 +51,7 @@ class GraphsOnDemand(Sequence[AtomGraph]):
         """Make a graph; for a slice, return a sequence of graphs that are not made yet.
 
         Raises:
-            ValueError: the frame cannot be read or has no graph; the message has its name.
+            ValueError: the frame cannot be read, or `from_ase` refuses it; the message gives its name.
         """
         if isinstance(index, slice):
             rows = self.rows[index]
@@ -66,7 +66,7 @@ class GraphsOnDemand(Sequence[AtomGraph]):
         """Read the structure with an index, and make its graph.
 
         Raises:
-            ValueError: the structure cannot be a graph, see `from_ase`; the message has its name.
+            ValueError: the frame cannot be read, or `from_ase` refuses it; the message gives its name.
         """
         atoms, name = self.frames[int(self.rows[index])], self.name(index)
         try:

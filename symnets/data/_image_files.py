@@ -16,9 +16,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 LARGEST = 2**32
-"""Most bytes of an array that is read from a compressed file."""
+"""Largest number of bytes of an array that is read from a compressed file."""
 ARRAY_NAMES = ("images", "x", "x_test")
-"""Names of the array of images in a file of several arrays."""
+"""Names under which the array of images is searched for in a file of several arrays."""
 _CHANNELS = (1, 3, 4)
 
 
@@ -28,11 +28,11 @@ def read_image_array(path: Path) -> ndarray:
     A .npy file is memory-mapped: only the rows that are used are read.
 
     Args:
-        path: of the file; an .npz file contains one array, or one named "images", "x" or "x_test".
+        path: the file; an .npz file contains one array, or one named "images", "x" or "x_test".
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a damaged file, an array of objects, other dtypes than unsigned integers and floats, or
+        ValueError: a damaged file, an array of objects, a dtype other than unsigned integers and floats, or
             another shape; the message says which axes to move.
     """
     if not path.is_file():
@@ -57,7 +57,7 @@ def check_image_shape(shape: tuple[int, ...], where: str) -> None:
     """Check that a shape is (n, channels, rows, columns).
 
     Raises:
-        ValueError: another shape, as far as the sizes show.
+        ValueError: there are not four axes, an axis is empty, or the channels seem to be the last axis.
     """
     message = f"{where}: expected shape (n, channels, rows, columns), got {tuple(shape)}"
     if len(shape) == 3:
@@ -102,9 +102,9 @@ def _check_size(file: Any, name: str) -> None:
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 LARGEST_PICTURE = 64 * 10**6
-"""Most pixels of a file that is decoded."""
+"""Largest number of pixels of a file that is decoded; a larger file is an error."""
 LARGEST_BATCH = 2**32
-"""Most bytes of all images together."""
+"""Largest number of bytes of all images together."""
 _DEEP = ("I", "F")  # first letters of Pillow's modes with more than 8 bits, which it would clip
 
 
@@ -133,13 +133,13 @@ def read_image_files(
 ) -> UInt8[Tensor, "images channels rows columns"]:
     """Decode image files to one tensor, rotated by their EXIF orientation, without transparency.
 
-    Files of more than `LARGEST_PICTURE` pixels are not decoded.
+    A file of more than `LARGEST_PICTURE` pixels is an error.
 
     Args:
-        paths: PNG or JPEG files with 8 bits a channel.
-        size: number of rows and columns: the largest central square is resized to it. None keeps the size,
-            which must be the same for all.
-        channels: 3 for colours, 1 for grey; by default grey if all files are.
+        paths: PNG or JPEG files with 8 bits per channel.
+        size: number of rows and of columns: the largest central square of each image is resized to it. None
+            keeps the size, which must be the same for all images.
+        channels: 3 for colours, 1 for grey; by default grey if all files are grey.
 
     Raises:
         FileNotFoundError: no such file.

@@ -70,13 +70,12 @@ def read_cifar_archive(
     Members are read in memory and never unpacked to disk. At most `LARGEST_ARCHIVE` bytes are decompressed.
 
     Args:
-        path: of the archive.
+        path: the archive.
         names: names of files in its folder `cifar-10-batches-bin`, such as "test_batch.bin".
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another or a damaged archive, one that is too large, or one with members outside of its
-            folder.
+        ValueError: the archive is damaged, too large or another one, or it has members outside of its folder.
     """
     with opened(path) as file:
         whole = file.read(LARGEST_ARCHIVE + 1)
@@ -130,13 +129,14 @@ LARGEST_IDX = 2**30  # bytes; MNIST's 60,000 images have 47 million
 def read_idx(path: Path, ndim: int) -> UInt8[Tensor, "..."]:
     """Array of unsigned bytes in an IDX file, compressed by gzip or not.
 
-    The file begins with two zero bytes, the type of the numbers (8: unsigned byte, the only one here) and the
-    number of dimensions; then follow the sizes as big-endian 32-bit numbers and the values, the last
-    index running fastest ([LeCun, Cortes, Burges](http://yann.lecun.com/exdb/mnist/)). At most the size in
-    the header is decompressed.
+    The file begins with two zero bytes, a byte for the type of the numbers (8: unsigned byte, the only type
+    accepted here) and a byte for the number of dimensions. After these come the sizes as big-endian 32-bit
+    numbers, and the values, the last index running fastest
+    ([LeCun, Cortes, Burges](http://yann.lecun.com/exdb/mnist/)). At most the size in the header is
+    decompressed.
 
     Args:
-        path: of the file.
+        path: the file.
         ndim: expected number of dimensions: 3 for images, 1 for labels.
 
     Raises:

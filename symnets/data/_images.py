@@ -81,8 +81,9 @@ N_TEST = 500
 def digits() -> tuple[Images, Images]:
     """scikit-learn's handwritten digits: 1,297 training and 500 test images, 8 x 8 pixels of value 0 to 16.
 
-    [`load_digits`][1], the test part of a data set by Alpaydin and Kaynak (1998), has no split. Here the test
-    images are 50 of each digit, sampled with a fixed seed, in random order.
+    [`load_digits`][1], the test part of a data set by Alpaydin and Kaynak (1998), is not divided into
+    training and test images. Here the test images are 50 of each digit, sampled with a fixed seed, in random
+    order.
 
     [1]: https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_digits.html
     """
@@ -117,7 +118,7 @@ def load_images(name: str = "digits", split: Literal["train", "test", "all"] = "
 
     Raises:
         ValueError: an unknown name, a damaged file, or a download with the wrong checksum.
-        FileNotFoundError: files are missing in the folder in SYMNETS_DATA; the message lists them.
+        FileNotFoundError: files are missing in the folder SYMNETS_DATA/name; the message lists them.
         OSError: a download failed.
     """
     if name not in IMAGE_DATASETS:

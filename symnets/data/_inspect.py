@@ -36,27 +36,27 @@ class DatasetSummary:
     isolated: dict[str, int]
     """Number of structures marked as isolated atoms by their symbol, see `is_isolated_atom`."""
     structure_keys: tuple[str, ...]
-    """Keys of data for each structure, present in any structure."""
+    """Keys of data per structure that at least one structure has."""
     atom_keys: tuple[str, ...]
-    """Keys of data for each atom, present in any structure."""
+    """Keys of data per atom that at least one structure has."""
     energy_per_atom: tuple[float, float]
     """Smallest and largest energy per atom, eV; NaN without energies."""
     force_rms: float
     """Root mean square of the force components, eV/Å; NaN without forces."""
     force_max: float
-    """Largest magnitude of a force component, eV/Å."""
+    """Largest magnitude of a force component, eV/Å; NaN without forces."""
     stress_rms: float
     """Root mean square of the stress components, eV/Å³; NaN without stress."""
     stress_max: float
-    """Largest magnitude of a stress component, eV/Å³."""
+    """Largest magnitude of a stress component, eV/Å³; NaN without stress."""
     neighbors: tuple[float, int, int]
     """Mean, minimum and maximum number of neighbours of an atom."""
     shortest: float
     """Shortest distance between neighbours, Å; infinite if there are none."""
     duplicates: list[tuple[int, int]] = field(default_factory=list)
-    """Structures that equal an earlier one, and that one, see `symnets.data.duplicates`."""
+    """Pairs (structure, earlier structure that it equals), see `symnets.data.duplicates`."""
     too_close: list[int] = field(default_factory=list)
-    """Structures with a pair of atoms closer than a limit."""
+    """Structures with a pair of atoms closer than the distance `too_close` of `summarize`."""
     disconnected: list[int] = field(default_factory=list)
     """Structures of several atoms in which some atom has no neighbour."""
     refused: list[int] = field(default_factory=list)
@@ -64,7 +64,7 @@ class DatasetSummary:
     first_refusal: str = ""
     """Error message of `neighbors` for the first structure in `refused`."""
     suspicious: list[str] = field(default_factory=list)
-    """Labels of a size that suggests a wrong unit, in words, see `suspicious_labels`."""
+    """Sentences on labels whose size suggests a wrong unit, see `suspicious_labels`."""
 
 
 def summarize(
@@ -80,7 +80,7 @@ def summarize(
         structures: as returned by `read_structures`.
         cutoff: cutoff of neighbours, Å.
         too_close: distance in Å below which two atoms are suspicious.
-        names: names of the structures in sentences; by default their indices.
+        names: names of the structures in the sentences of `suspicious`; by default their indices.
     """
     labels = [read_labels(atoms) for atoms in structures]
     per_structure, per_atom = keys_present(structures)

@@ -77,15 +77,15 @@ def check_binary_labels(labels: Shaped[Tensor, "*members points"]) -> None:
 
 
 def balanced_subset(labels: Shaped[Tensor, "points"], n: int, seed: int) -> Int64[Tensor, "{n}"]:
-    """Indices of a random subset of n examples with equal numbers of each class; nested in n.
+    """Indices of a random subset of n examples with equal numbers of each class.
 
     With C classes, example k of the subset is of class k mod C (in ascending order of the labels): the
     numbers of two classes differ by at most one. Each class has its own random order, which depends only on
-    the seed. Hence `balanced_subset(labels, n, seed)` is the beginning of
+    the seed. Hence subsets are nested: `balanced_subset(labels, n, seed)` is the beginning of
     `balanced_subset(labels, m, seed)` for every m > n, and a learning curve over n only adds examples.
 
     Raises:
-        ValueError: n exceeds the number of examples, or the subset needs more examples of a class than exist.
+        ValueError: n exceeds the number of examples, a class has too few examples, or the seed is negative.
     """
     values = labels.detach().cpu().numpy()
     if not 0 <= n <= len(values):

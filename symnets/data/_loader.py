@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from symnets.data._graph import AtomGraph
 
     Example = AtomGraph | tuple[AtomGraph | Tensor, Tensor]
-else:  # loaders of tensors do without importing torch_geometric, which takes a second
+else:  # loaders of tensors do not import torch_geometric, which takes a second
     Example = Any
 """A graph with its own labels, or a pair (input, target) of a graph or tensor and a tensor."""
 
-_PAIR = TensorPairs.__getitem__  # a subclass with another one is taken example by example
+_PAIR = TensorPairs.__getitem__  # examples of a subclass that replaces this method are taken one by one
 
 TENSOR = "tensor "
 """Beginning of the names of a graph's fields with tensor labels: `tensor dipole` has the label dipole."""
@@ -76,10 +76,10 @@ class Batch(NamedTuple):
 
     @classmethod
     def of(cls, value: Any) -> "Batch":
-        """A batch from one, or from a tuple or list of inputs and targets.
+        """Convert a pair (inputs, targets), a tuple or list, to a `Batch`; a `Batch` is returned as it is.
 
         Raises:
-            ValueError: anything else, such as a dict or a data loader.
+            ValueError: the value is something else, such as a dict or a data loader.
         """
         if isinstance(value, Batch):
             return value
@@ -133,15 +133,15 @@ class Loader:
             `TensorPairs`.
         batch_size: number of examples of a batch; the last batch of an epoch may be smaller.
         shuffle: whether each epoch has a new random order; if not, the examples keep their order.
-        seed: of the random orders.
-        part: (r, n) to yield only part r, from 0, of n of each batch, in process r of n that train together.
-            The parts of a batch differ in size by one example at most. A last batch of fewer than n examples
-            has empty parts; in place of an empty part the first example of the batch is yielded, and its
-            `share` is 0.
-        workers: number of processes that take the examples and collate batches ahead, for sequences such as
-            `GraphsOnDemand` that make an example when it is taken; 0 for none. Batches and their order do not
-            depend on it. Where Python does not fork processes, the sequence must be picklable. Ignored for
-            `TensorPairs`.
+        seed: seed of the random orders.
+        part: (r, n) for process r, counted from 0, of n processes that train together: each batch is divided
+            into n parts, and only part r is yielded. The parts of a batch differ in size by one example at
+            most. A last batch of fewer than n examples has empty parts; in place of an empty part the first
+            example of the batch is yielded, and its `share` is 0.
+        workers: number of processes that take examples and collate batches ahead of their use; 0 for none.
+            They help with sequences such as `GraphsOnDemand` that make an example when it is taken. Batches
+            and their order do not depend on this number. Where Python does not fork processes, the sequence
+            must be picklable. Ignored for `TensorPairs`.
 
     Raises:
         ChildProcessError: a worker ended.
@@ -242,7 +242,7 @@ def collate(examples: Sequence[Example]) -> Batch:
     (points, dim), with a row for each point of the graph, are concatenated.
 
     Raises:
-        ValueError: examples of another kind, or targets of points for another number of points.
+        ValueError: examples of another kind, or targets with a wrong number of rows.
     """
     if not isinstance(examples[0], tuple | list):
         graph = _joined(examples)
@@ -290,7 +290,7 @@ def split(n: int, sizes: Sequence[int] | Sequence[float], seed: int) -> list[NDA
     Args:
         n: number of indices.
         sizes: numbers of indices of the sets, or fractions of n.
-        seed: of the permutation.
+        seed: seed of the permutation.
 
     Raises:
         ValueError: negative sizes, sizes that add up to more than n, or numbers mixed with fractions.

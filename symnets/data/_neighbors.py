@@ -39,8 +39,9 @@ def neighbors(
 ) -> Neighbors:
     """Edges (j, i) with shifts S such that |pos[j] + S @ cell - pos[i]| < cutoff.
 
-    Any periodicity and any triclinic cell. In cells smaller than the cutoff the images of an atom are its
-    neighbours. Computed in float64 by `vesin`, in linear time.
+    The structure may be periodic along any of its lattice vectors, and the cell may be triclinic. In cells
+    smaller than the cutoff the images of an atom are its neighbours. `vesin` finds the edges in float64, in a
+    time linear in the number of atoms.
 
     Args:
         pos: positions (atoms, 3) in Å, wrapped or not.
@@ -53,8 +54,9 @@ def neighbors(
         tensors on the device of `pos`; `edge_shift` has the dtype of `pos` (float64 for a numpy array).
 
     Raises:
-        ValueError: positions or cell that are not finite or enormous, periodic lattice vectors that span no
-            volume, two atoms at the same place, or so many pairs that the unit of length must be wrong.
+        ValueError: positions or a cell with NaN, infinity or enormous numbers; periodic lattice vectors that
+            span no volume; two atoms at the same place; or so many pairs that the unit of length must be
+            wrong.
     """
     like = pos if isinstance(pos, Tensor) else None
     points, box, periodic = _float64(pos), _float64(cell), _numpy(pbc).astype(bool)
@@ -82,8 +84,9 @@ def neighbors(
 def near_origin(pos: NDArray, cell: NDArray, pbc: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Positions moved to the origin, where float32 rounds them least, and the lattice vectors subtracted.
 
-    Each atom is moved into the cell by whole lattice vectors, and then the mean of all to the origin, in
-    float64. Distances between atoms and their images do not change.
+    Each atom is moved into the cell by whole lattice vectors; then all atoms are shifted together, so that
+    the mean of their positions is the origin. This is done in float64. Distances between atoms and their
+    images do not change.
 
     Args:
         pos: (atoms, 3) in Å.
@@ -91,7 +94,8 @@ def near_origin(pos: NDArray, cell: NDArray, pbc: NDArray) -> tuple[NDArray[np.f
         pbc: (3,) booleans.
 
     Returns:
-        positions, and whole numbers of lattice vectors (atoms, 3): `pos - wrap @ cell`, minus its mean.
+        positions (atoms, 3) in Å, equal to `pos - wrap @ cell` minus its mean; and `wrap` (atoms, 3), the
+        whole numbers of lattice vectors that were subtracted.
     """
     wrap = np.zeros((len(pos), 3))
     periodic = cell * pbc[:, None]  # lattice vectors that are not periodic may be zero or arbitrary
@@ -101,7 +105,7 @@ def near_origin(pos: NDArray, cell: NDArray, pbc: NDArray) -> tuple[NDArray[np.f
 
 
 def centered(pos: NDArray, cell: NDArray, wrap: NDArray) -> NDArray[np.float64]:
-    """Positions minus lattice vectors, with their mean at the origin: `pos - wrap @ cell`, minus its mean."""
+    """Positions (atoms, 3) with their mean at the origin: `pos - wrap @ cell` minus its mean, in Å."""
     shifted = np.asarray(pos, dtype=np.float64) - wrap @ cell
     return shifted - shifted.mean(axis=0)
 

@@ -1,4 +1,4 @@
-"""Principal components in the two conventions of the papers on loss landscapes."""
+"""Principal component analysis in the two conventions of the papers on loss landscapes."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args

@@ -25,17 +25,17 @@ def point_cloud(
     """Graph of a point cloud, with edges between points closer than a radius, for any graph network.
 
     The boundaries are open. Kind k is stored as atomic number k + 1, so that a network for a cloud of one
-    kind has `species=("H",)`, and one for three kinds `species=(1, 2, 3)`. Its energies, cutoff and vectors
-    are then in the units of the cloud. Edges are computed without gradients; the positions keep theirs.
+    kind has `species=("H",)`, and one for three kinds `species=(1, 2, 3)`. The network's cutoff and vectors
+    are then in the unit of the cloud. Edges are computed without gradients; the positions keep theirs.
 
     Args:
-        positions: of the points, (points, 3), a tensor or array; in any unit of length.
+        positions: positions of the points, (points, 3), a tensor or array; in any unit of length.
         radius: cutoff of the edges, in the unit of the positions.
         kinds: integers k >= 0, one for each point; 0 for all if None.
-        features: numbers of each point, (points, dim), stored in the field `features`; equivariant ones in
-            the order that the network states.
-        dtype: of positions and features; that of a tensor of floating-point positions, else torch's default,
-            if None.
+        features: numbers of each point, (points, dim), stored in the field `features`; equivariant features
+            are in the order that the network states.
+        dtype: dtype of positions and features; if None, that of `positions` if they are a floating-point
+            tensor, else torch's default.
 
     Raises:
         ValueError: no points, shapes that do not fit, positions or features that are not finite, kinds out of

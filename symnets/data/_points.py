@@ -1,7 +1,7 @@
 """Random points, random labels, and projection onto the sphere |x| = √d.
 
-Random numbers are sampled in float64 and then rounded to `dtype`, so that a task in float32 is that in
-float64 up to rounding. Points are on the device of the generator.
+Random numbers are sampled in float64 and then rounded to `dtype`, so that a task in float32 equals the task
+in float64 up to rounding. Points are on the device of the generator.
 """
 
 import torch
@@ -12,8 +12,8 @@ from torch import Tensor
 def to_sphere(x: Float[Tensor, "points dim"], radius: float | None = None) -> Float[Tensor, "points dim"]:
     """Scale each point to length `radius`, √dim by default.
 
-    With |x| = √d coordinates are of order one for every d. Points are not centred; the published recipes
-    subtract a mean first.
+    With |x| = √d, coordinates are of order one for every dimension d. Points are not centred; the published
+    recipes subtract a mean first.
 
     Raises:
         ValueError: a radius that is not positive, a point at the origin, or NaN or infinity.
@@ -73,7 +73,7 @@ def sphere_points(
 def random_labels(
     n: int, *, generator: torch.Generator, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "{n}"]:
-    """Labels +1 and -1 in random order, equally many of each; one more +1 for odd n."""
+    """Labels +1 and -1 in random order, equally many of each; for odd n one more +1 than -1."""
     check_size(n, 1)
     alternating = 1.0 - 2.0 * (torch.arange(n, device=generator.device) % 2).to(dtype)
     return alternating[torch.randperm(n, generator=generator, device=generator.device)]

@@ -11,20 +11,20 @@ from torch import Generator, Tensor
 from symnets.config import SEED, at_least, check_ranges
 
 _ENUMERATED = 2**22
-"""Largest number of inputs that `sample` numbers and permutes; of more, repetitions are removed."""
+"""Up to this number of inputs `sample` permutes their numbers; above it, it removes repeated inputs."""
 
 
 @dataclass(frozen=True)
 class HierarchySample:
-    """Inputs of a hierarchy, as the decisions that generate them.
+    """Inputs of a hierarchy, represented by the random decisions that generate them.
 
-    Entry k of `choices` and of `positions` belongs to the rules of level L - k, the top level first.
+    Entry k of `choices` and of `positions` belongs to the rules of level L - k; the first is the top level L.
     """
 
     labels: Int[Tensor, " n"]
     """Classes."""
     choices: tuple[Int[Tensor, "n _"], ...]
-    """Which of its m synonyms replaces each symbol: (n, 1), (n, s), ..., (n, s^(L-1))."""
+    """Number of the synonym, 0 to m - 1, that replaces each symbol: (n, 1), (n, s), ..., (n, s^(L-1))."""
     positions: tuple[Int[Tensor, "n _"], ...] = ()
     """Position of each new symbol in its block of a `SparseHierarchy`: (n, s), (n, s²), ..., (n, s^L)."""
 
@@ -41,20 +41,20 @@ class HierarchySample:
 
 @dataclass(frozen=True)
 class RandomHierarchy:
-    """Random hierarchy model: a class is replaced by one of m synonymous tuples of symbols, L times over.
+    """Random hierarchy model: on each of L levels, one of m synonymous tuples of symbols replaces a symbol.
 
     Model of Cagnetta, Petrini, Tomasini, Favero and Wyart (arXiv:2307.02129). Level L maps each of n_c
     classes to m tuples of s symbols; levels L - 1 to 1 map each of v symbols to m tuples. All tuples of a
-    level are different, so that an input belongs to one class alone. They are drawn uniformly without
-    replacement among the v^s tuples, by `seed`. With uniform choices there are
+    level are different, so that an input belongs to one class only. They are drawn uniformly without
+    replacement from the v^s tuples, with `seed`. If all m tuples of a symbol are equally likely, there are
 
         P_max = n_c m^((s^L - 1)/(s - 1))
 
-    equally likely inputs of d = s^L symbols, one-hot encoded in v channels. Published: deep convolutional
-    nets need P* ~ n_c m^L training inputs, shallow ones a finite fraction of P_max.
+    equally likely inputs of d = s^L symbols, one-hot encoded in v channels. According to the paper, deep
+    convolutional nets need P* ~ n_c m^L training inputs, and shallow nets a finite fraction of P_max.
 
-    Two tuples are synonyms of level l if a rule of that level makes both of the same symbol; those of level 1
-    are made of the symbols of the input.
+    Two tuples are synonyms of level l if the rules of level l map one symbol to both. The tuples of level 1
+    are parts of the input.
 
     Args:
         n_classes: n_c, number of classes.
@@ -62,10 +62,10 @@ class RandomHierarchy:
         n_synonyms: m, number of tuples for each symbol.
         tuple_size: s, number of symbols of a tuple.
         depth: L, number of levels.
-        seed: of the rules.
+        seed: seed of the rules.
 
     Raises:
-        ValueError: numbers out of range, or more tuples than there are, n_c m > v^s or v m > v^s.
+        ValueError: numbers out of range, or too few different tuples: n_c m > v^s or v m > v^s.
 
     Example:
         >>> hierarchy = RandomHierarchy(n_classes=4, vocabulary=4, n_synonyms=4, depth=2)
@@ -124,14 +124,15 @@ class RandomHierarchy:
 
     @property
     def sample_complexity(self) -> int:
-        """n_c m^L, the published scale of P* for deep convolutional nets, without its prefactor."""
+        """n_c m^L; deep convolutional nets need a number of training inputs proportional to it."""
         return self.n_classes * self.n_synonyms**self.depth
 
     def sample(self, n: int, generator: Generator) -> HierarchySample:
-        """n different inputs, uniform among all.
+        """Sample n different inputs uniformly at random.
 
         Raises:
-            ValueError: n is negative or larger than the number of inputs.
+            ValueError: n is negative or larger than the number of inputs, or, for more than 2^22 inputs,
+                larger than half of it.
         """
         if not 0 <= n <= self.n_inputs:
             raise ValueError(f"n: expected 0 to {self.n_inputs} different inputs, got {n}")
@@ -152,9 +153,10 @@ class RandomHierarchy:
     def split(
         self, n_train: int, n_test: int, generator: Generator
     ) -> tuple[HierarchySample, HierarchySample]:
-        """Training and test inputs that have none in common.
+        """Training inputs and test inputs, with none in common.
 
-        Training inputs are nested: those of a smaller n_train with the same n_train + n_test are the first.
+        Training inputs are nested: with the same n_train + n_test and a generator in the same state, a
+        smaller n_train gives the first of the training inputs of a larger one.
         """
         sample = self.sample(n_train + n_test, generator)
         return sample[:n_train], sample[n_train:]
@@ -191,7 +193,7 @@ class RandomHierarchy:
     def exchanged(self, sample: HierarchySample, level: int, generator: Generator) -> HierarchySample:
         """Inputs in which every tuple of a level is replaced by another of its m - 1 synonyms, at random.
 
-        The label stays. Symbols below the tuple are those of its new symbols, by the same choices.
+        The label does not change. On the levels below, the same choices are applied to the new symbols.
 
         Args:
             sample: inputs.
@@ -199,7 +201,7 @@ class RandomHierarchy:
             generator: source of the new choices.
 
         Raises:
-            ValueError: another level, or m = 1.
+            ValueError: `level` is out of range, or m = 1.
         """
         k = self._index(level)
         return replace(
@@ -232,7 +234,7 @@ class RandomHierarchy:
         return [self.n_classes] + [self.n_synonyms] * ((s**self.depth - 1) // (s - 1))
 
     def _digits(self, numbers: Int[Tensor, " n"]) -> Int[Tensor, "n decisions"]:
-        """Decisions of the inputs of given numbers, 0 to P_max - 1."""
+        """Decisions that generate the inputs with the given numbers, 0 to P_max - 1."""
         digits = []
         for size in reversed(self._sizes()):
             digits.append(numbers % size)
@@ -255,7 +257,7 @@ def with_part(parts: tuple[Tensor, ...], k: int, new: Tensor) -> tuple[Tensor, .
 
 
 def another(values: Tensor, size: int, generator: Generator) -> Tensor:
-    """For each entry a random value from 0 to size - 1 that differs from it, all equally likely."""
+    """For each entry a random number from 0 to size - 1 that differs from it; all such are equally likely."""
     if size < 2:
-        raise ValueError("expected another choice, at least two synonyms or positions, but there is only one")
+        raise ValueError("expected at least two synonyms or positions to choose from, got one")
     return (values + torch.randint(1, size, values.shape, generator=generator)) % size

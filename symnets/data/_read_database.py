@@ -22,7 +22,10 @@ def read_database(path: Path) -> list[Atoms]:
 
 
 def row_to_atoms(row: Any) -> Atoms:
-    """The structure of a row of a database; `info` has key-value pairs and `data`, which ASE leaves out."""
+    """The structure of a row of a database, with the row's key-value pairs and `data` in its `info`.
+
+    ASE's own conversion leaves them out of `info`.
+    """
     atoms = row.toatoms()
     atoms.info.update({**row.data, **row.key_value_pairs})
     return atoms
@@ -43,8 +46,8 @@ def check_database(path: Path) -> None:
     """Check that a database of ASE can be read now.
 
     Raises:
-        ValueError: it is no such database, another process has locked it, or the package for its format is
-            not installed.
+        ValueError: the file is not a database of ASE, another process has locked it, or the package for its
+            format is not installed.
     """
     if path.suffix == ".db":
         _check_sqlite(path)

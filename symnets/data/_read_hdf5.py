@@ -1,4 +1,4 @@
-"""Structures of HDF5 files: one group a molecule, one row a frame, as ANI, QM7-X and SPICE store them."""
+"""Structures of HDF5 files with a group for each molecule, such as those of ANI, QM7-X and SPICE."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,13 +19,13 @@ def read_hdf5(path: Path) -> list[Atoms]:
     """Structures of an HDF5 file.
 
     A group is a molecule if it has atomic numbers or symbols (`NUMBERS`) and positions in Å (`POSITIONS`), of
-    shape (frames, atoms, 3) or (atoms, 3). Each other numerical data set of the group, one row a frame or one
-    value for all, is in the `info` of the structures under its name, and so are numerical attributes of the
-    group.
+    shape (frames, atoms, 3) or (atoms, 3). Every other numerical data set of the group, with one row for each
+    frame or one value for all, is stored in the `info` of the structures under its name, and so are numerical
+    attributes of the group.
 
     Raises:
         ImportError: h5py is not installed.
-        ValueError: there is no such group, positions are in another unit than Å, or shapes do not agree.
+        ValueError: no group is a molecule, positions are in another unit than Å, or shapes do not agree.
     """
     try:
         import h5py
@@ -91,7 +91,7 @@ def _frames(where: str, group: Any) -> Iterator[Atoms]:
 
 
 def _of_frame(values: Mapping[str, np.ndarray], frame: int, n: int) -> dict[str, Any]:
-    """Values of one frame: its row of arrays with a row for each frame, and all others whole."""
+    """Values of one frame: its row of each array that has a row for every frame; other values whole."""
     rows = {k: v[frame] if v.ndim and len(v) == n else v for k, v in values.items()}
     return {key: row.item() if row.ndim == 0 else row for key, row in rows.items()}
 

@@ -1,4 +1,4 @@
-"""Solids on voxels: cubes, spheres, cones and others, of random size, place and orientation."""
+"""Voxel images of solids: cubes, spheres, cones and others, of random size, position and orientation."""
 
 import math
 from collections.abc import Callable
@@ -19,11 +19,11 @@ class Solids:
 
     Attributes:
         voxels: fraction of each voxel that a solid fills, from 0 to 1.
-        labels: number of the class of each solid, which counts within `SOLIDS`.
+        labels: number of the class of each solid, its position in `SOLIDS`.
         rotations: orientation R of each solid: the point p of the upright solid of unit size is at
             radius R p + centre.
-        radii: radius of the sphere of the same volume; the box has the edge 2.
-        centres: where the solids are; the box has its centre at 0.
+        radii: radius of the sphere of the same volume, in units in which the box reaches from -1 to 1.
+        centres: centre of each solid, in the same units.
     """
 
     voxels: Float[Tensor, "n 1 size size size"]
@@ -47,22 +47,22 @@ def solids(
 ) -> Solids:
     """Sample solids in a box of size³ voxels: equally many of each class in `SOLIDS`, in random order.
 
-    All solids of one radius have the volume of the sphere of this radius, so that volume tells nothing. What
-    is sampled does not depend on `size`, `edge` or `rotation`: the same seed gives the same solids on
-    finer grids, or rotated. Voxels are smooth: a voxel at distance d inside of a face has the value
-    ½ erfc(-d / (√2 edge)), that of a half-space after a Gaussian filter of standard deviation `edge`.
+    All solids of one radius have the volume of the sphere of this radius, so that the volume does not reveal
+    the class. What is sampled does not depend on `size`, `edge` or `rotation`: the same seed gives the same
+    solids on finer grids, or rotated. Voxels are smooth: a voxel at distance d inside a face has the value
+    ½ erfc(-d / (√2 edge)), that of a half-space after a Gaussian filter of standard deviation `edge`. Lengths
+    are in units in which the box reaches from -1 to 1.
 
     Args:
         n: number of solids.
-        size: voxels along an edge of the box, which reaches from -1 to 1; voxel i is centred at
-            (2 i + 1) / size - 1.
+        size: voxels along an edge of the box; voxel i is centred at (2 i + 1) / size - 1.
         seed: seed of all random numbers.
-        orientation: random rotations, or "upright": the axes of cones, cylinders and tori along the first
-            axis of the voxels, faces of cubes along the axes.
+        orientation: "random" rotations, or "upright": the axes of cones, cylinders and tori are along the
+            first axis of the voxels, and the faces of cubes along the axes.
         rotation: a rotation or reflection of the whole box, after the sampling.
         radius: smallest and largest radius of the sphere of the same volume.
-        shift: largest distance of the centre from that of the box along each axis.
-        edge: width of faces in units of the box; by default 0.7 voxels.
+        shift: largest distance of the centre of a solid from that of the box along each axis.
+        edge: width of faces; by default 0.7 voxels.
         dtype: dtype of the results; they are sampled in float64.
 
     Raises:
@@ -108,7 +108,7 @@ def solids(
 
 
 def _rotations(quaternions: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
-    """Rotations of quaternions of any length; uniform for Gaussian ones."""
+    """Rotation matrices of quaternions of any length; uniformly distributed for Gaussian quaternions."""
     w, x, y, z = (quaternions / quaternions.norm(dim=1, keepdim=True)).unbind(1)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -118,8 +118,9 @@ def _rotations(quaternions: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
-# Signed distances from the surface, positive outside, of solids with the volume of the unit sphere. That of
-# convex solids is the largest distance from a face, a lower bound near edges. Axes of symmetry are the first.
+# Signed distances from the surface, positive outside, of solids with the volume of the unit sphere. For
+# solids with plane faces it is the largest distance from the plane of a face, a lower bound near edges. Axes
+# of symmetry are along the first coordinate.
 
 Points = Float[Tensor, "n points 3"]
 
@@ -162,7 +163,7 @@ _VOLUME = 4 * math.pi / 3
 _CUBE = _half_spaces(
     [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)], (_VOLUME / 8) ** (1 / 3)
 )
-# Of inradius h the octahedron has the volume 4√3 h³, the tetrahedron 8√3 h³.
+# An octahedron of inradius h has the volume 4√3 h³, a tetrahedron 8√3 h³.
 _OCTAHEDRON = _half_spaces(
     [(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)], (_VOLUME / (4 * 3**0.5)) ** (1 / 3)
 )

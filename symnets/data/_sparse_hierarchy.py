@@ -12,21 +12,23 @@ from symnets.data._random_hierarchy import HierarchySample, RandomHierarchy, ano
 
 @dataclass(frozen=True)
 class SparseHierarchy(RandomHierarchy):
-    """Sparse random hierarchy model: each new symbol stands in a block with s0 empty positions, at random.
+    """Sparse random hierarchy model: each new symbol is at a random place in a block of s0 + 1 positions.
 
     Model of Tomasini and Wyart (arXiv:2404.10727), in its variant with one block of s0 + 1 positions for
-    each symbol (in the other one, the s symbols of a tuple stand anywhere among s (s0 + 1) positions, in
-    order). Rules are those of `RandomHierarchy`. A tuple of s symbols takes s (s0 + 1) positions of the next
-    level, an empty position becomes as many empty ones, and an input has d = (s (s0 + 1))^L positions, s^L of
-    them with a symbol. Positions are uniform and independent, so that there are
+    each symbol (in the other variant, the s symbols of a tuple are anywhere among s (s0 + 1) positions, in
+    order). The other positions are empty. Rules are those of `RandomHierarchy`. A tuple of s symbols occupies
+    s (s0 + 1) positions of the level below. An empty position becomes as many empty positions. An input has
+    d = (s (s0 + 1))^L positions, s^L of them with a symbol. Positions are uniform and independent, so that
+    there are
 
         P_max = n_c m^((s^L - 1)/(s - 1)) (s0 + 1)^(s + s² + ... + s^L)
 
-    equally likely inputs. Moving a symbol within its block is a discrete deformation, which keeps the label;
-    those of level l move symbols made by rules of level l with all that is below them. Published:
-    P* ~ (s0 + 1)^L n_c m^L for locally connected nets, and (s0 + 1)² n_c m^L for convolutional ones.
+    equally likely inputs. Moving a symbol within its block is a discrete deformation, which keeps the label.
+    A deformation of level l moves symbols that rules of level l make, together with all symbols that are made
+    from them. According to the paper, locally connected nets need P* ~ (s0 + 1)^L n_c m^L training inputs,
+    and convolutional nets (s0 + 1)² n_c m^L.
 
-    That empty positions are encoded by zeros in all channels is our choice; we could not verify the paper's.
+    Empty positions are encoded by zeros in all channels. This is our choice; we could not verify the paper's.
 
     Args:
         n_empty: s0, number of empty positions of each block.
@@ -50,7 +52,7 @@ class SparseHierarchy(RandomHierarchy):
 
     @property
     def sample_complexity(self) -> int:
-        """(s0 + 1)² n_c m^L, the published scale of P* for convolutional nets, without its prefactor."""
+        """(s0 + 1)² n_c m^L; convolutional nets need a number of training inputs proportional to it."""
         return (self.n_empty + 1) ** 2 * super().sample_complexity
 
     def symbols(self, sample: HierarchySample) -> Int[Tensor, "n positions"]:
@@ -85,16 +87,16 @@ class SparseHierarchy(RandomHierarchy):
     def deformed(self, sample: HierarchySample, level: int, generator: Generator) -> HierarchySample:
         """Inputs in which every symbol of a level is moved to another position of its block, at random.
 
-        The label stays.
+        The label does not change.
 
         Args:
             sample: inputs.
-            level: 1 for the symbols of the input, up to L for those made from the class, which move with all
-                that is below them.
+            level: 1 for the symbols of the input, up to L for the symbols made from the class. A symbol moves
+                together with all symbols that are made from it.
             generator: source of the new positions.
 
         Raises:
-            ValueError: another level, or s0 = 0.
+            ValueError: `level` is out of range, or s0 = 0.
         """
         k = self._index(level)
         moved = another(sample.positions[k], self.n_empty + 1, generator)

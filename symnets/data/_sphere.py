@@ -15,14 +15,13 @@ _CHUNK = 500
 
 
 def latitudes(n: int, kind: Latitudes = "equiangular") -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """Polar angles β of n circles of latitude, from north to south, and weights of quadrature, in float64.
+    """Polar angles β of n circles of latitude, from north to south, and quadrature weights w, in float64.
 
-        mean of f over the sphere = Σ_j w_j mean over α of f(β_j, α),   Σ_j w_j = 1.
-
-    - "equiangular": β_j = π (j + 1/2) / n, as of e3nn's `s2_grid`, with the weights of Driscoll and Healy
+        mean of f over the sphere = Σ_j w_j mean over longitudes α of f(β_j, α),   Σ_j w_j = 1.
+    - "equiangular": β_j = π (j + 1/2) / n, as in e3nn's `s2_grid`, with the weights of Driscoll and Healy
       (1994, Adv. Appl. Math. 15, 202), also known as Fejér's first rule: exact for polynomials of cos β up to
       degree n - 1.
-    - "gauss": cos β_j are the nodes of Gauss and Legendre, exact up to degree 2n - 1.
+    - "gauss": cos β_j are the nodes of Gauss-Legendre quadrature, exact up to degree 2n - 1.
 
     Args:
         n: number of circles.
@@ -74,15 +73,15 @@ def on_sphere(
 
         (u, v) = (x, z) / (1 + y),   f(x, y, z) = image(column u, row v) for y > 0, otherwise 0,
 
-    as of MNIST in Cohen et al. 2018 (arXiv:1801.10130). The square image has the sides u = ±1, v = ±1: its
+    as for MNIST in Cohen et al. 2018 (arXiv:1801.10130). The square image has the sides u = ±1, v = ±1: its
     corners are outside the equator and are cut off. Seen from outside the sphere the image is not mirrored.
     Pixels are interpolated linearly, and are 0 outside the image.
 
     Args:
         images: values of pixels.
         shape: (latitudes, longitudes) of the grid.
-        rotation: R, one for all images or one for each: the result is f(R⁻¹ x), the image turned with the
-            sphere.
+        rotation: matrix R, one for all images or one for each: the result at the point x is f(R⁻¹ x), the
+            image rotated by R.
         kind: kind of the latitudes.
 
     Raises:

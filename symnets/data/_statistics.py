@@ -50,15 +50,15 @@ class Statistics:
     labelled: Mapping[str, int] = field(default_factory=dict)
     """Numbers of structures with energy, forces and stress."""
     label_weights: Mapping[str, float] = field(default_factory=dict)
-    """Sums of the weights of structures with energy, forces and stress; without weights their numbers."""
+    """Sums of the weights of the structures with energy, forces and stress; their numbers without weights."""
     n_with_stress: int = 0
     """Number of structures that have a stress, labelled or not."""
     suspicious: tuple[str, ...] = ()
-    """Labels of a size that suggests a wrong unit, in words; see `suspicious_labels`."""
+    """Sentences on labels whose size suggests a wrong unit, see `suspicious_labels`."""
     notes: tuple[str, ...] = ()
     """Sentences on structures that were set aside or weighted when the data were read."""
     duplicates: tuple[str, ...] = ()
-    """Warnings of validation structures that are also trained on, in words."""
+    """Sentences on validation structures that are also in the training data."""
 
     def reference_energy(self, graph: AtomGraph) -> Float[Tensor, " graphs"]:
         """Sum of `energies` over the atoms of each structure in eV, float64."""
@@ -73,11 +73,11 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
 
     Without `isolated`, the reference energies e of the species solve, in float64,
 
-        min_e |N e - E|²,   and |e|² least among the solutions.
+        min_e |N e - E|²,   with the smallest |e|² if there are several solutions,
 
-    where E are the energies of the structures, and N (structures, species) their numbers of atoms of each
-    species. Structures without energy (NaN) and force components without label are left out. If no structure
-    has an energy, the reference energies are zero.
+    where E are the energies of the structures in eV, and N (structures, species) their numbers of atoms of
+    each species. Structures without energy (NaN) and force components without label are left out. If no
+    structure has an energy, the reference energies are zero.
 
     Args:
         graphs: training data.
@@ -92,7 +92,7 @@ def statistics(graphs: Sequence[AtomGraph], *, isolated: Mapping[int, float] | N
 def statistics_of_summaries(
     graphs: Sequence[GraphSummary], *, isolated: Mapping[int, float] | None = None
 ) -> Statistics:
-    """Statistics of labelled graphs, computed from summaries of them as `statistics` does from graphs.
+    """Compute the statistics of labelled graphs from their summaries, see `statistics`.
 
     Args:
         graphs: summary of each graph.
@@ -195,7 +195,7 @@ def _suspicious(
     )
     if largest < _MIN_STRESS and max(sizes["forces"]) > _SMALL_FORCE:
         sentences.append(
-            f"stress below {_MIN_STRESS:g} eV/Å³ in all structures, though atoms feel forces: it may be "
+            f"stress below {_MIN_STRESS:g} eV/Å³ in all structures, though forces are not small: it may be "
             "absent or converted twice, see stress_convention"
         )
     return sentences
@@ -208,7 +208,8 @@ def isolated_atoms(structures: Iterable[Atoms], *, cutoff: float = 6.0) -> dict[
     `is_isolated_atom`.
 
     Args:
-        cutoff: Å.
+        structures: structures with labels.
+        cutoff: distance in Å within which an isolated atom has no periodic image.
 
     Raises:
         ValueError: two energies for one species.

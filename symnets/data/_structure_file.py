@@ -30,7 +30,7 @@ _RESOLUTION = 0.02  # Å; GROMACS' format, the coarsest, has 0.01 Å
 class StructureFile:
     """Output file of structures in the format of its name, tested with an example before a long computation.
 
-    The example is written with ASE to a temporary folder and read again, twice for a file of several frames.
+    The example is written with ASE to a temporary folder and read back, twice for a file of several frames.
     Entries of `info` and arrays that the format cannot write are left out of the file.
 
     Args:
@@ -43,7 +43,7 @@ class StructureFile:
 
     Attributes:
         path: the file.
-        lost: what the example has and a reader of the file will not find.
+        lost: names of the example's data that the file does not hold.
 
     Raises:
         ValueError: the file cannot be written, see `symnets.files.claim`; ASE has no such format, or cannot
@@ -67,7 +67,7 @@ class StructureFile:
         names = [name for name in _carried(example) if name not in _CORE]
         again = self._trial(example)
         suspects = names if isinstance(again, str) else _changed(example, again)
-        # Alone, an entry that the format holds is read again as it was.
+        # Each suspect is tested alone: an entry that the format holds is read back unchanged.
         self._left_out = [
             name
             for name in suspects
@@ -140,7 +140,7 @@ class StructureFile:
         self.close()
 
     def _reread(self, atoms: Atoms) -> list[Atoms]:
-        """The structure, written once or twice and read again."""
+        """The frames that are read back after the structure was written once or twice."""
         with TemporaryDirectory() as folder, _without_warnings():
             path = Path(folder, self.path.name)
             if self._several:
@@ -159,7 +159,7 @@ class StructureFile:
             self.close()
             return f"{type(error).__name__}: {error}".partition("\n")[0]
         if len(frames) != 1 + self._several:
-            return f"of {1 + self._several} frames {len(frames)} are read again"
+            return f"{1 + self._several} frames were written, but {len(frames)} are read back"
         return _moved(atoms, frames[-1]) or frames[-1]
 
 
@@ -184,28 +184,28 @@ def _alternatives(path: Path, several: bool) -> str:
 
 
 def _without_warnings() -> warnings.catch_warnings:
-    """Context without ASE's warnings on what a format leaves out, which `StructureFile.note` says once."""
+    """Context without ASE's warnings on what a format leaves out; `StructureFile.note` states it once."""
     return warnings.catch_warnings(action="ignore")
 
 
 def _carried(atoms: Atoms) -> dict[str, Any]:
     """Arrays of a structure by name, and its `info` by `info NAME`, without the space group of a CIF file.
 
-    ASE's reader of CIF adds that object, which no format holds and which is not that of atoms that moved.
+    ASE's reader of CIF adds that object. No format holds it, and it is wrong once atoms have moved.
     """
     infos = {name: value for name, value in atoms.info.items() if not isinstance(value, Spacegroup)}
     return {**atoms.arrays, **{f"info {name}": value for name, value in infos.items()}}
 
 
 def _changed(atoms: Atoms, again: Atoms) -> list[str]:
-    """Names of arrays and `info` that were read again with another value."""
+    """Names of arrays and `info` that were read back with another value."""
     before, after = _carried(atoms), _carried(again)
     both = [name for name in before if name not in _CORE and name in after]
     return [name for name in both if not _same(before[name], after[name])]
 
 
 def _lost(atoms: Atoms, again: Atoms) -> list[str]:
-    """Names of what a structure has, and has not after writing and reading."""
+    """Names of the data that a structure loses when it is written and read back."""
     lost = [name for name in _carried(atoms) if name not in _carried(again)] + _changed(atoms, again)
     if not np.array_equal(atoms.pbc, again.pbc):
         lost.append("pbc")
@@ -229,18 +229,19 @@ def _without(atoms: Atoms, names: Sequence[str] | set[str]) -> Atoms:
 
 
 def _moved(atoms: Atoms, again: Atoms) -> str | None:
-    """Why a structure differs from the one that was read again, up to lattice vectors and a rotation."""
+    """Why a structure differs from the one that was read back, up to lattice vectors and a rotation."""
     if not np.array_equal(atoms.numbers, again.numbers):
-        return "the elements or their order are not those read again"
+        return "the elements or their order change when the file is read back"
     if (periodic := atoms.pbc.any()) and not np.allclose(
         atoms.cell.cellpar(), again.cell.cellpar(), atol=_RESOLUTION
     ):
-        return "the cell is not the one read again"
+        return "the cell changes when the file is read back"
     shift = again.positions - atoms.positions
     if periodic and atoms.cell.rank == 3 and again.cell.rank == 3:
         fraction = again.get_scaled_positions(wrap=False) - atoms.get_scaled_positions(wrap=False)
         shift = (fraction - fraction.round()) @ atoms.cell.array
-    return None if np.abs(shift).max(initial=0) < _RESOLUTION else "the positions are not those read again"
+    unchanged = np.abs(shift).max(initial=0) < _RESOLUTION
+    return None if unchanged else "the positions change when the file is read back"
 
 
 def _same_constraints(atoms: Atoms, again: Atoms) -> bool:

@@ -43,13 +43,13 @@ def add_tensor_labels(
 ) -> dict[str, int]:
     """Give graphs the tensor labels and the charges of their structures.
 
-    A missing label, and numbers that are NaN, are NaN in the graph. The charge in e is
-    `atoms.info["charge"]`, zero if there is none; models of charges and dipoles conserve it.
+    Numbers that are missing or NaN in the structure are NaN in the graph. The charge in e is
+    `atoms.info["charge"]`, or zero without this entry; models of charges and dipoles conserve it.
 
     Args:
         graphs: graphs of the structures, which are changed.
         structures: in the same order.
-        columns: by name of the label.
+        columns: column of each label, by the name of the label, such as "dipole".
         source: name of the file in error messages.
         names: names of the structures in error messages; by default their indices.
 

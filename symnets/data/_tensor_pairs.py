@@ -21,9 +21,9 @@ class TensorPairs(Sequence[tuple[Tensor, Tensor]]):
     as an uninterrupted one. Examples taken by index are not transformed.
 
     Args:
-        inputs: of shape (n, ...).
-        targets: of shape (n, ...).
-        transform: for example a random deformation of images.
+        inputs: inputs of the n examples, (n, ...).
+        targets: targets of the n examples, (n, ...).
+        transform: function (inputs, generator) -> inputs, for example a random deformation of images.
 
     Raises:
         ValueError: different numbers of inputs and targets.

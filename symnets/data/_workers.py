@@ -39,12 +39,13 @@ class Workers:
         """Results for the items, in their order; the iteration over an earlier list cannot be continued.
 
         Raises:
-            ChildProcessError: a worker ended, as when the machine's memory is full.
+            ChildProcessError: a worker ended, for example because the machine's memory was full.
         """
         self._items.current = items
         try:
             with warnings.catch_warnings():
-                # Python 3.12 warns of forks beside threads, as of a progress bar; workers use none of them.
+                # Python 3.12 warns when a process with threads, such as that of a progress bar, is forked.
+                # The workers use none of these threads.
                 warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
                 results = iter(self._loader)
             for result in results:
