@@ -130,7 +130,7 @@ class Demo:
         return self.output / "training" / "model.safetensors"
 
     def _prepare_folder(self) -> None:
-        """Remove the results of an earlier demo, or refuse to without `overwrite`."""
+        """Remove the results of an earlier demo; raise an error if there are any and `overwrite` is False."""
         for part in ("training", "jamming"):
             if (self.output / part).exists():
                 if not self.overwrite:
@@ -163,7 +163,7 @@ class Demo:
             seed=self.seed,
             threads=1,  # a second thread does not speed up molecules this small
         )
-        # 10 % are reserved for validation and for a machine that slows down, so that the schedule completes.
+        # 10 % of the time is kept for validation and a slower machine, so that the schedule completes.
         epoch = 1.1 * seconds_per_step(config) * self.frames / config.optimizer.batch_size
         left = 60 * self.minutes - (time.perf_counter() - begin)
         optimizer = OptimizerConfig(epochs=max(1, int(left / epoch)))

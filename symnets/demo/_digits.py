@@ -61,7 +61,7 @@ def digit_stability(*, seed: int) -> DigitStability:
     Both trainings take some seconds. The images have 8 x 8 pixels.
 
     Args:
-        seed: of initial weights, batches, deformations and noise.
+        seed: seed of the initial weights, batches, deformations and noise.
 
     Raises:
         KeyboardInterrupt: a training was interrupted.
@@ -69,7 +69,7 @@ def digit_stability(*, seed: int) -> DigitStability:
     train, test = load_images("digits", "train"), load_images("digits", "test")[:N_IMAGES]
     images, field = test.scaled(), SineField((8, 8), cutoff=CUTOFF)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # of the CPU only
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPU
         initial = image_net("vgg_bn", (1, 8, 8), width=0.5)
 
     def measure(name: str, net: nn.Module) -> DigitNet:

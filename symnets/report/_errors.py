@@ -54,7 +54,7 @@ def _row(quantity: str, error: Error | None, unit: str, *, scale: float = 1000.0
     )
 
 
-_MAX_POINTS = 30_000  # of more points, a panel shows a random sample; the difference is not visible
+_MAX_POINTS = 30_000  # a panel with more points shows a random sample; the difference is not visible
 _TEXT_BOX = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 2}  # behind text over points
 
 
@@ -124,9 +124,10 @@ def panel(
     factor: float = 1000.0,
     color: ndarray | None = None,
 ) -> None:
-    """Predictions against labels, and their differences below; errors times `factor`, 1000 for milli-units.
+    """Draws predictions against labels, and below it their differences, with MAE and RMSE as text.
 
-    Points are drawn in random order, so that no element systematically hides another.
+    Differences and errors are multiplied by `factor`: 1000 shows them in thousandths of the unit. Points are
+    drawn in random order, so that no element systematically hides another.
     """
     labelled = np.flatnonzero(~np.isnan(label.ravel()))
     error = Error.of((predicted - label).ravel()[labelled])

@@ -13,7 +13,7 @@ from matplotlib.mathtext import math_to_image
 # As in pandoc's Markdown, so that "from $5 to $6" is no formula.
 _FORMULA = re.compile(r"\$(?!\s)([^$]+?)(?<!\s)\$(?!\d)")
 _SIZE = 12
-"""Points of a font of 16 CSS pixels, that of the page."""
+"""Font size in points that equals 16 CSS pixels, the font size of the page."""
 
 
 def with_formulas(text: str) -> Markup:
@@ -27,7 +27,7 @@ def with_formulas(text: str) -> Markup:
 
 @cache
 def _formula(tex: str) -> Markup:
-    """One formula as a picture of SVG on the base line of the text."""
+    """One formula as an SVG picture on the base line of the text."""
     picture = BytesIO()
     try:
         with rc_context({"svg.hashsalt": "symnets", "mathtext.fontset": "cm", "savefig.transparent": True}):

@@ -31,22 +31,23 @@ def phase_space(
 ) -> Figure:
     """An image deformed at points of the plane of temperature T and cutoff c; T1 < T < T2 is shaded.
 
-    There is one row for each cutoff, with temperatures equally spaced on a logarithmic scale from a quarter
-    of the smallest T1 to four times the largest T2. Below each image is the fraction of such deformations
-    that fold. The fields of a row differ in their temperature only. Rows are equally spaced, independent of
-    the cutoffs; the lines of T1 and T2 connect their values at each cutoff.
+    At T1 the displacement is half a pixel; above T2 folds become common. There is one row for each cutoff,
+    with temperatures equally spaced on a logarithmic scale from a quarter of the smallest T1 to four times
+    the largest T2. Below each image is the fraction of such deformations that fold. The fields of a row
+    differ in their temperature only. Rows are equally spaced, independent of the cutoffs; the lines of T1 and
+    T2 connect their values at each cutoff.
 
     Args:
-        image: a square image with one or three channels; of other numbers of channels, the first is shown.
-        cutoffs: c, ascending, all above 1.
-        n_temperatures: images in each row.
+        image: a square image with one or three channels; with another number, the first channel is shown.
+        cutoffs: values of c, ascending and above 1.
+        n_temperatures: number of images in each row.
         rule: which modes are kept, see `SineField`.
         exact: whether T1 is the temperature of a displacement of exactly half a pixel, or that of the
             logarithmic formula.
-        generator: source of the deformations.
+        generator: source of the random numbers.
 
     Raises:
-        ValueError: cutoffs that are not ascending, not above 1, or above what the pixels resolve.
+        ValueError: the cutoffs are not ascending, not above 1, or above what the pixels resolve.
     """
     cutoffs = [float(c) for c in cutoffs]
     if not cutoffs or cutoffs != sorted(set(cutoffs)) or cutoffs[0] <= 1:

@@ -1,4 +1,4 @@
-"""Curves of one quantity for several seeds: means with standard errors, and a published exponent."""
+"""Curve of a quantity that was measured for several seeds, with a published exponent for comparison."""
 
 from matplotlib.axes import Axes
 
@@ -19,9 +19,9 @@ def draw_seed_curve(
     Args:
         axes: the axes to draw on.
         curve: the quantity.
-        color: of the curve.
+        color: colour of the curve.
         label: entry in the legend.
-        published: exponent and entry in the legend of a power law through the last point.
+        published: exponent of a power law that is drawn through the last point, and its entry in the legend.
     """
     if not len(curve.values):
         return

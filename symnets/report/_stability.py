@@ -34,14 +34,14 @@ def deformed_samples(
     and the fraction of such deformations that fold.
 
     Args:
-        images: a few images with one or three channels; of other numbers, the first channel is shown.
+        images: a few images with one or three channels; with another number, the first channel is shown.
         field: the random deformations.
-        temperatures: T of each column.
+        temperatures: temperature T of each column.
         deltas: root mean square displacement of each column in pixels, in place of temperatures.
-        generator: source of the deformations.
+        generator: source of the random numbers.
 
     Raises:
-        ValueError: both or neither of temperatures and deltas, or no image.
+        ValueError: temperatures and deltas are both given or both missing, or there is no image.
     """
     if (temperatures is None) == (deltas is None):
         raise ValueError("deformed_samples: expected one of temperatures and deltas, got both or neither")
@@ -104,7 +104,8 @@ def stability_figure(
 ) -> Figure:
     """Figure of D, G and R by layer in order of execution, with confidence intervals, on logarithmic axes.
 
-    Values that are undefined or 0 are not drawn.
+    D and G are the relative squared changes of a layer's output under deformations and under noise, and
+    R = D/G. Values that are undefined or 0 are not drawn.
 
     Args:
         stability: measurement of a network.
@@ -165,7 +166,7 @@ def _show_scale(axes: Axes) -> None:
 def _name_layers(axes: Axes, layers: tuple[str, ...]) -> None:
     last = len(layers) - 1
     step = -(-len(layers) // _MAX_NAMES)
-    # Always the output, and no name so close to it that they overlap.
+    # The last layer is always named; names so close to it that they would overlap are left out.
     ticks = [index for index in range(0, last, step) if last - index >= step] + [last]
     axes.set_xticks(ticks, [layers[index] for index in ticks], rotation=90, fontsize=7)
     axes.set_xlim(-0.6, last + 0.6)

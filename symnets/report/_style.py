@@ -56,7 +56,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The style of symnets' figures, as a context manager or decorator; matplotlib's settings are restored.
+    """The style of symnets' figures, as a context manager or decorator that restores matplotlib's settings.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -112,7 +112,7 @@ def draw_published(
         along: axis of the value: "y" gives a horizontal line, "x" a vertical one.
 
     Raises:
-        ValueError: neither a value nor a band.
+        ValueError: neither a value nor a band is given.
     """
     if value is None and band is None:
         raise ValueError("draw_published: expected a value, a band, or both, got neither")
@@ -138,7 +138,7 @@ def draw_published_exponent(
         axes: axes with two logarithmic scales.
         exponent: slope of log y against log x.
         through: point (x, y) on the power law, which sets its prefactor.
-        between: range of x.
+        between: first and last x of the drawn line.
         band: smallest and largest exponent that count as agreeing.
         label: entry in the legend, with the exponent and its source.
     """

@@ -11,7 +11,7 @@ from symnets.report._style import style
 
 
 def tensor_table(errors: Mapping[str, TensorError], units: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """Rows of name, MAE, RMSE, unit, R² and number of components, as text."""
+    """Table of the errors of tensors as text: name, MAE, RMSE, unit, R² and number of components."""
     return [
         (
             name,
@@ -28,6 +28,10 @@ def tensor_table(errors: Mapping[str, TensorError], units: Mapping[str, str]) ->
 @style()
 def tensor_parity(values: Mapping[str, TensorValues], units: Mapping[str, str]) -> Figure:
     """Parity plots of the components of each tensor that has labels, with the residuals below.
+
+    Args:
+        values: labels and predictions of each tensor, by its name.
+        units: unit of each tensor, by its name; a tensor without one is drawn without unit.
 
     Raises:
         ValueError: there are no labels.

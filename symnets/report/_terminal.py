@@ -1,4 +1,4 @@
-"""Tables of a report, printed on a terminal."""
+"""Tables of a report for the terminal."""
 
 import rich.table
 from rich.text import Text

@@ -12,7 +12,7 @@ def mark_values(axes: Axes, values: Sequence[float] | ndarray) -> None:
 
     Args:
         axes: the axes.
-        values: what was measured, such as widths; as few as fit side by side.
+        values: the values, such as measured widths; few enough for their labels to fit side by side.
     """
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(list(values)))

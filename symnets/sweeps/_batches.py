@@ -18,11 +18,11 @@ from symnets.sweeps._find import name_of
 C = TypeVar("C")
 
 NOT_HASHED = ("device",)
-"""Fields that say where a run is computed, not what: no part of its identity."""
+"""Fields that are left out of the hash of a run: they say where it is computed, not what."""
 RESERVED = ("experiment", "error", "seconds", "commit", "code_hash")
-"""Columns of every table, so no names of fields or measurements."""
+"""Columns of every table; fields and measurements cannot have these names."""
 MAX_BATCH = 32
-"""Largest number of runs in a call, for an experiment with `batch_key` but without `MAX_BATCH`."""
+"""Largest number of runs in a call, for an experiment that has `batch_key` but no `MAX_BATCH`."""
 
 
 def grid(cls: type[C], **axes: Any) -> tuple[C, ...]:
@@ -30,10 +30,10 @@ def grid(cls: type[C], **axes: Any) -> tuple[C, ...]:
 
     Args:
         cls: a dataclass of scalars.
-        axes: for a field, a list, tuple, range or array of values, or one value for all configurations.
+        axes: values of each field: a list, tuple, range or array, or one value for all configurations.
 
     Raises:
-        ValueError: `cls` has no such field (the message has the nearest one), an axis has no values or one
+        ValueError: `cls` has no such field (the message names the nearest one), an axis has no values or one
             value twice, or `cls` refuses a value.
 
     Example:
@@ -80,8 +80,8 @@ def override(configs: Sequence[C], settings: Sequence[str]) -> tuple[C, ...]:
         settings: "field=value,value,..." for each field; values are checked against the type of the field.
 
     Raises:
-        ValueError: a setting has another form or an unknown field (the message has the nearest one), a field
-            is set twice, or a value occurs twice, has the wrong type or is out of the field's range.
+        ValueError: a setting has another form or an unknown field (the message names the nearest one), a
+            field is set twice, or a value occurs twice, has the wrong type or is out of the field's range.
 
     Example:
         >>> from dataclasses import dataclass
@@ -125,7 +125,7 @@ def _value(name: str, hint: Any, text: str) -> Any:
 def scalars(config: Any) -> dict[str, Scalar]:
     """Fields of a configuration by name, as plain Python numbers.
 
-    An int becomes a float where the field is declared as one. So equal configurations have equal hashes.
+    An int becomes a float if the field is declared as float, so that equal configurations have equal hashes.
 
     Raises:
         ValueError: a field is not a scalar, is NaN, or has a name that every table uses.
@@ -150,7 +150,7 @@ def scalars(config: Any) -> dict[str, Scalar]:
 
 
 def plain_text(text: str) -> str:
-    r"""A text with characters that are not Unicode, as in undecodable file names, written as \udc80."""
+    r"""A text in which characters that are not Unicode, as in undecodable file names, become "\udc80"."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -161,8 +161,8 @@ def run_hash(experiment: str, config: Mapping[str, Scalar]) -> str:
     on which device it was computed.
 
     Args:
-        experiment: its name, as `name_of` gives it.
-        config: as `scalars` gives it.
+        experiment: name of the experiment, as `name_of` returns it.
+        config: fields of the configuration, as `scalars` returns them.
     """
     values = {name: value for name, value in config.items() if name not in NOT_HASHED}
     return fingerprint({"experiment": experiment, **values})
@@ -178,8 +178,8 @@ class Batch:
     """Runs that share a call of `run`.
 
     Attributes:
-        hashes: of the runs, in the order in which `run` gets them.
-        configs: their fields by name.
+        hashes: hashes of the runs, in the order in which `run` gets them.
+        configs: fields of the configuration of each run, by name.
     """
 
     hashes: tuple[str, ...]
@@ -197,11 +197,11 @@ class Batch:
 
 
 def batches(experiment: Experiment, configs: Iterable[Any]) -> list[Batch]:
-    """The batches of a whole grid; they do not depend on which runs are done already.
+    """The batches of a whole grid, whether its runs are done already or not.
 
-    Configs of equal `batch_key` share batches of up to `MAX_BATCH`, in the order of the grid; in an
-    experiment without `batch_key` each config is a batch of its own. Since the grid alone decides which runs
-    share a call, a sweep that was interrupted ends with the same bits as one that was not. A config that
+    Configs with equal `batch_key` share batches of up to `MAX_BATCH` runs, in the order of the grid; in an
+    experiment without `batch_key` each config is a batch of its own. Only the grid decides which runs share a
+    call, so an interrupted sweep ends with the same bits as one that was not interrupted. A config that
     occurs twice is run once.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Checkpoints of a batch that runs: long minimisations that are killed are resumed, not repeated."""
+"""Checkpoints of a running batch: long minimisations that are killed are resumed, not repeated."""
 
 import copy
 import shutil
@@ -14,7 +14,7 @@ from symnets.provenance import provenance
 from symnets.training import Callback, Checkpoint, Stateful, TrainState
 
 PERIOD = 60.0
-"""Seconds between two checkpoints; a shorter minimisation leaves none."""
+"""Seconds between two checkpoints; a minimisation that takes less time writes none."""
 CHECKPOINTS = ".checkpoints"
 """Folder of the checkpoints, beside the runs."""
 
@@ -24,7 +24,7 @@ class BatchCheckpoints:
     """The checkpoints of a batch, one for each of its minimisations.
 
     Attributes:
-        directory: of the checkpoints.
+        directory: folder of the checkpoints.
         n_minimisations: how many minimisations have begun.
         seconds: duration of the resumed minimisations in earlier sessions, up to their checkpoints.
     """
@@ -39,10 +39,10 @@ _checkpoints: ContextVar[BatchCheckpoints | None] = ContextVar("checkpoints", de
 
 @contextmanager
 def resumable(directory: Path) -> Iterator[BatchCheckpoints]:
-    """Context in which minimisations in this thread write checkpoints to a directory, removed at the end.
+    """Context in which minimisations in this thread write checkpoints to a directory.
 
-    The directory is kept after Ctrl-C and when the process is killed. An exception of the run removes it, so
-    that a failed run begins anew.
+    The directory is removed at the end, also after an exception of the run, so that a failed run begins anew.
+    It is kept after Ctrl-C and when the process is killed.
     """
     batch = BatchCheckpoints(directory)
     token = _checkpoints.set(batch)
@@ -87,18 +87,20 @@ class PeriodicCheckpoint(Checkpoint):
 
 
 def checkpoint(state: TrainState, key: str, callbacks: Sequence[Callback] = ()) -> list[PeriodicCheckpoint]:
-    """Restores the next minimisation of this run from its checkpoint, if there is one; returns the callback.
+    """Restores the next minimisation of this run from its checkpoint, if there is one.
 
-    A run does the same minimisations in the same order whenever it is repeated, so their number identifies
-    them. The list is empty outside of `resumable`, and if a callback is not `Stateful`.
-
-    A checkpoint that is damaged, or was written by another commit, by other versions of the packages or for
-    another configuration, is removed, and the minimisation begins anew.
+    A run does the same minimisations in the same order whenever it is repeated, so its place in this order
+    identifies a minimisation. A checkpoint that is damaged, or was written by another commit, by other
+    versions of the packages or for another configuration, is removed, and the minimisation begins anew.
 
     Args:
-        state: at the beginning; restored in place.
+        state: the state at the beginning of the minimisation; restored in place.
         key: a hash of all that determines this minimisation.
-        callbacks: restored with the state. The trainer gets the returned callback after them.
+        callbacks: callbacks of the trainer, restored with the state.
+
+    Returns:
+        The callback that writes checkpoints, to be given to the trainer after the others; an empty list
+        outside of `resumable`, or if a callback is not `Stateful`.
     """
     batch = _checkpoints.get()
     if batch is None:
@@ -125,7 +127,7 @@ def _restore(checkpoint: PeriodicCheckpoint, state: TrainState) -> bool:
     )
     try:
         checkpoint.restore(state)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # the last three: of another commit
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # another commit causes the last three
         checkpoint.path.unlink(missing_ok=True)
         state.members = members
         state.load_state_dict(before)

@@ -1,4 +1,4 @@
-"""Claims of talks, and the experiments that measure them: `symnets/experiments/talks.yaml`, CLAIMS."""
+"""Claims of talks (`symnets/experiments/talks.yaml`), and the experiments that name them in `CLAIMS`."""
 
 import ast
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ class Claim:
     """One statement of a talk.
 
     Attributes:
-        name: such as "C3"; its letter is that of a subject.
-        talks: short names of the talks that make it.
+        name: such as "C3"; the letter stands for the subject.
+        talks: short names of the talks that make the claim.
         text: the statement.
         published: its source.
-        shown: where it is shown, if no experiment measures it.
-        not_measured: why it is not shown at all.
-        findings: regular expression of the quantities that concern it, among the findings of the experiments
-            that measure it; all by default.
+        shown: where the claim is shown, if no experiment measures it.
+        not_measured: why the claim is not shown at all.
+        findings: regular expression that selects the quantities that concern the claim, among the findings
+            of the experiments that measure it; all by default.
         why: why some of these findings do not agree.
     """
 
@@ -92,7 +92,7 @@ def read_talks() -> Talks:
 
 
 def claims_of(path: Path) -> tuple[str, ...]:
-    """CLAIMS of a module, which is read, not imported; empty if it has none."""
+    """`CLAIMS` in the source of a module, which is not imported; empty if there are none."""
     for node in ast.parse(path.read_text("utf-8")).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id == "CLAIMS" and getattr(node, "value", None):

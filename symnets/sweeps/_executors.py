@@ -20,7 +20,7 @@ class Serial(Executor):
     workers = 1
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Calls the function; the future is done."""
+        """Calls the function at once, and returns a finished future."""
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -32,7 +32,7 @@ class Serial(Executor):
 class Processes(Executor):
     """Worker processes on this machine, started fresh (spawn), that never outlive this process.
 
-    If one is killed, all are replaced: futures that ran raise `BrokenExecutor`, later calls run in new
+    If one is killed, all are replaced: running futures raise `BrokenExecutor`, and later calls run in new
     processes. The workers ignore Ctrl-C. If an exception (such as `KeyboardInterrupt`) leaves the context,
     they are ended at once. They also end if this process is killed.
 
@@ -82,7 +82,7 @@ class Processes(Executor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the processes; after an exception without waiting for their calls."""
+        """Ends the processes; after an exception, without waiting for their calls."""
         if kind is not None:
             self.kill()
         self.shutdown()
@@ -126,12 +126,12 @@ class Dask(Executor):
     def trouble(self) -> str | None:
         """Reason why no run is computed at present; None if there are workers."""
         address = self.client.scheduler.address
-        with suppress(OSError):  # lost just now
+        with suppress(OSError):  # the connection has just been lost
             if self.client.status == "running" and self.client.nthreads():
                 return None
         if self.client.status != "running":
             return f"the connection to the scheduler {address} is lost; trying to connect again"
-        return f"the scheduler {address} has no workers; waiting for some, as `dask worker {address}` starts"
+        return f"the scheduler {address} has no workers; waiting for some; `dask worker {address}` starts one"
 
 
 @contextmanager
@@ -172,7 +172,8 @@ def executor(name: str, workers: int | None = None) -> Iterator[Executor]:
         workers: number of processes of "local"; by default the number of cores.
 
     Raises:
-        ValueError: there is no executor of this name, or `workers` is given with another one than "local".
+        ValueError: there is no executor of this name, or `workers` is given for an executor other than
+            "local".
         ImportError: dask.distributed is not installed.
         OSError: there is no scheduler at this address.
     """

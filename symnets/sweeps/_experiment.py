@@ -1,4 +1,4 @@
-"""What an experiment is: a module with `Config`, `PRESETS`, `run`, `findings` and `figure`."""
+"""The protocol of an experiment: a module with `Config`, `PRESETS`, `run`, `findings` and `figure`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Scalar = float | int | str | bool | None
 Arrays = Callable[[str], Mapping[str, np.ndarray]]
-"""From the hash of a run, the index of its line in the table, to its arrays by name."""
+"""Function from the hash of a run, which is the index of its row in the table, to its arrays by name."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Result:
     """Measured quantities and arrays of one run.
 
     Attributes:
-        row: scalars by name, `verdict` among them: a line of the table. No name of a field of the config,
-            unless with the field's value.
+        row: scalars by name, `verdict` among them: the run's row of the table. An entry with the name of a
+            field of the config must have the value of the field.
         arrays: arrays by name, such as spectra or histories.
     """
 
@@ -62,8 +62,9 @@ class Finding:
 class Experiment(Protocol):
     """One phenomenon: how to compute a run, on which grid, and what to conclude from the table of runs.
 
-    A module fulfils this protocol: no class, no registration. Its docstring states the question, the law, the
-    source, and what the figure shows; the first line is its description in lists. The smallest one is:
+    A module implements this protocol; no class and no registration are needed. Its docstring states the
+    question, the law, the source, and what the figure shows; the first line is its description in lists. The
+    smallest experiment is:
 
         @dataclass(frozen=True)
         class Config:                       # scalars, one of them the seed
@@ -75,15 +76,15 @@ class Experiment(Protocol):
         def run(configs):                   # computes: one Result for each config
             return [Result({"distance": walk(config), "verdict": "DONE"}) for config in configs]
 
-        def findings(table, arrays):        # concludes: measured beside published
+        def findings(table, arrays):        # compares measured with published numbers
             return [Finding("exponent", law(table).exponent, "1/2 (Einstein 1905)", 0.45, 0.55)]
 
         def figure(table, arrays):          # draws: a matplotlib Figure
             ...
 
-    `docs/recipes/experiment.md` has it in full. Two parts are optional. `batch_key(config)` returns a
-    hashable value: configs of equal value share a call of `run`, at most `MAX_BATCH` of them (32, if the
-    module has none). Without `batch_key` each call gets one config.
+    `docs/recipes/experiment.md` shows a complete one. Two parts are optional. `batch_key(config)` returns a
+    hashable value: configs with equal values share a call of `run`, at most `MAX_BATCH` of them (32 if the
+    module does not define it). Without `batch_key` each call gets one config.
 
     `run` may call `symnets.sweeps.report_progress`.
     """
@@ -100,7 +101,7 @@ class Experiment(Protocol):
 
     @property
     def PRESETS(self) -> Mapping[str, Sequence[Any]]:
-        """Grids of configs: "quick" takes at most five minutes on two cores, "paper" is the published one."""
+        """Grids of configs: "quick" takes at most five minutes on two cores, "paper" is as published."""
         ...
 
     def run(self, configs: Sequence[Any]) -> Sequence[Result]:
@@ -108,7 +109,7 @@ class Experiment(Protocol):
         ...
 
     def findings(self, table: pd.DataFrame, arrays: Arrays) -> Sequence[Finding]:
-        """Measured beside published numbers, from the table of the runs that did not fail."""
+        """Measured numbers beside published ones, from the table of the runs that did not fail."""
         ...
 
     def figure(self, table: pd.DataFrame, arrays: Arrays) -> Figure:
@@ -127,7 +128,7 @@ def report_progress(fraction: float, text: str = "") -> None:
     It may be called often: the sweep writes at most one report a second.
 
     Args:
-        fraction: of the work that is done, 0 to 1.
+        fraction: fraction of the run that is done, 0 to 1.
         text: what is being done.
     """
     callback = _progress_callback.get()

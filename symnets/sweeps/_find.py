@@ -28,7 +28,7 @@ def find(name: str) -> Experiment:
     Other modules are imported from Python's path, to which the working directory is added last.
 
     Raises:
-        ValueError: there is none of this name (the message has the nearest one), another module hides the
+        ValueError: there is none of this name (the message names the nearest one), another module hides the
             file of this name in the working directory, or the module is not an experiment.
         ImportError: the module cannot be imported, for example because it needs something that is not
             installed.
@@ -86,7 +86,7 @@ def experiment_files() -> dict[str, Path]:
 
 
 def name_of(experiment: Experiment) -> str:
-    """The name by which `find` finds an experiment; a column of the table.
+    """The name by which `find` finds an experiment; it is in the column `experiment` of the table.
 
     Raises:
         ValueError: the module is the running script, which other processes cannot import.
@@ -142,13 +142,13 @@ def _source(name: str) -> tuple[str, Path] | None:
 
 
 def _file_below(folder: Path, path: str) -> Path | None:
-    """Source file of a module whose package, or itself, is in a folder."""
+    """Source file of a module with a dotted path that begins in a folder; None if there is no such file."""
     stem = folder.joinpath(*path.split("."))
     candidates = [stem.with_name(f"{stem.name}.py"), stem / "__init__.py"]
     return next((file for file in candidates if file.is_file()), None)
 
 
-DRAWN = ("PRESETS", "findings", "figure")
+NOT_COMPUTING = ("PRESETS", "findings", "figure")
 """Parts of an experiment that do not change what a run computes."""
 
 
@@ -156,7 +156,7 @@ def source_hash(name: str) -> str | None:
     """Hash of the code that computes the runs of an experiment; None if its source is not found.
 
     It covers the version of symnets, the module without its docstring, `PRESETS`, `findings` and `figure`,
-    and the modules that it imports from its own folder or package. Nothing is imported for it.
+    and the modules that it imports from its own folder or package. The modules are read, not imported.
     """
     source = _source(name)
     if source is None or source[1].suffix != ".py":
@@ -165,7 +165,7 @@ def source_hash(name: str) -> str | None:
     try:
         levels = path.count(".") + (file.name == "__init__.py")
         texts = [_computing_part(file.read_text("utf-8"))]
-        if not path.startswith(f"{HOME}."):  # for these the version of symnets says enough
+        if not path.startswith(f"{HOME}."):  # modules of symnets are covered by its version
             texts += [
                 _lines(other.read_text("utf-8")) for other in _imported(file, path, file.parents[levels])
             ]
@@ -175,9 +175,9 @@ def source_hash(name: str) -> str | None:
 
 
 def _computing_part(text: str) -> str:
-    """The source of an experiment without docstring, `PRESETS`, `findings` and `figure`, and empty lines."""
+    """The source of an experiment without docstring, `PRESETS`, `findings`, `figure` and empty lines."""
     tree, lines = ast.parse(text), text.splitlines()
-    drop = [node for node in tree.body if set(_names(ast.Module([node], []))) & set(DRAWN)]
+    drop = [node for node in tree.body if set(_names(ast.Module([node], []))) & set(NOT_COMPUTING)]
     if ast.get_docstring(tree) is not None:
         drop.append(tree.body[0])
     for node in drop:
@@ -191,7 +191,7 @@ def _lines(text: str) -> str:
 
 
 def _imported(file: Path, path: str, root: Path) -> list[Path]:
-    """Files below a folder that a module imports, directly or through each other; not symnets' own."""
+    """Files below a folder that a module imports, directly or indirectly, except those of symnets."""
     found, todo = {file: path}, [file]
     others = root.name not in ("site-packages", "dist-packages")
     while todo:

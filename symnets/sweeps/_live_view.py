@@ -22,16 +22,16 @@ SUMMARY_EVERY = 30.0  # s, where there is no terminal
 
 
 class LiveView:
-    """Which runs of a grid have rows, and a live table of it where standard error is a terminal.
+    """Progress of a sweep: which runs of its grid have rows, as a live table if standard error is a terminal.
 
     Runs of other processes in the same directory count too.
 
     Args:
-        name: of the experiment.
-        directory: of the runs.
+        name: name of the experiment.
+        directory: directory of the runs.
         todo: the batches of the whole grid.
         visible: False to print nothing.
-        console: to print to; standard error by default.
+        console: where to print; standard error by default.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class LiveView:
         return self.done.issuperset(hashes)
 
     def refresh(self) -> None:
-        """Reads new rows; where there is no terminal, prints a line every 30 s.
+        """Reads new rows; without a terminal, prints a line every 30 s.
 
         Raises:
             ValueError: a row is damaged.
@@ -111,7 +111,7 @@ class LiveView:
             warnings.warn(text, RuntimeWarning, stacklevel=2)
 
     def summary(self) -> str:
-        """One line on the progress of the sweep."""
+        """The progress of the sweep in one line."""
         line = f"{self.name}: {len(self.done)} of {len(self.grid)} runs done"
         line += f", {self.n_failed} of them failed" if self.n_failed else ""
         line += f", {self.n_outdated} of them made by other code" if self.n_outdated else ""

@@ -1,9 +1,10 @@
-"""Locks: of several processes that could run a batch, one does.
+"""Locks on batches: only one process at a time runs a batch.
 
 A worker holds a lock on the file `BATCH.lock` while it runs the batch (`filelock`, on Unix a `flock`). The
 operating system releases the lock when the process ends, however it ends; on a network file system the server
-does. The folder `BATCH` beside the lock belongs to its holder: runs are written there before they are renamed
-to their place, and progress is reported there. The next holder removes what a killed one left.
+does. The folder `BATCH` beside the lock belongs to the process that holds it: runs are written there before
+they are renamed to their place, and progress is reported there. The next holder removes the files that a
+killed one left.
 """
 
 import json
@@ -23,7 +24,7 @@ REPORT_EVERY = 1.0  # s between two reports of progress
 
 
 class BatchLock:
-    """A lock on a batch that this process holds; the end of the context releases it.
+    """A lock on a batch, held by this process; the end of the context releases it.
 
     Attributes:
         scratch: folder for temporary files of the holder, removed when the lock is released.
@@ -67,8 +68,8 @@ class BatchLock:
 def try_lock(folder: Path, batch: str) -> BatchLock | None:
     """The lock on a batch, or None if another process holds it.
 
-    The holder has to look again what is missing in the batch: another process may have finished it just
-    before.
+    The holder must check again which runs of the batch are missing: another process may have finished them
+    just before.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{batch}.lock", timeout=0, thread_local=False)
@@ -82,7 +83,7 @@ def try_lock(folder: Path, batch: str) -> BatchLock | None:
 def is_locked(folder: Path, batch: str) -> bool:
     """Whether another process holds the lock on a batch.
 
-    The lock is tried and released at once: a worker that tries it in the same microseconds finds it taken,
+    The lock is acquired and released at once. A worker that tries to acquire it in these microseconds fails,
     and its sweep tries again later.
     """
     path = folder / f"{batch}.lock"

@@ -49,7 +49,7 @@ def experiment_page(directory: str | Path, path: str | Path | None = None) -> Pa
 
     Args:
         directory: contains runs, itself or in folders at any depth.
-        path: of the page; report.html in the directory by default.
+        path: file of the page; report.html in the directory by default.
 
     Raises:
         FileNotFoundError: there is no such directory.

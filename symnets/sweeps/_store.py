@@ -1,4 +1,4 @@
-"""Runs on disk: one directory a run, named by the hash of its configuration, whole or absent.
+"""Runs on disk: one directory for each run, named by the hash of its configuration, complete or absent.
 
 A directory is written under a temporary name and renamed. If two processes finish the same run, the first
 rename wins and the second copy is dropped. So any number of processes, on any number of machines, may write
@@ -22,7 +22,7 @@ from symnets.sweeps._batches import RESERVED, plain_text, run_hash
 from symnets.sweeps._experiment import Result, Scalar
 
 LONGEST = 1000
-"""Most digits of a whole number in a row; Python reads at most 4300."""
+"""Largest number of digits of a whole number in row.json; Python reads at most 4300."""
 ERROR = "ERROR"
 """Verdict of a run that raised an exception."""
 _RUN = re.compile(r"[0-9a-f]{16}")
@@ -31,7 +31,7 @@ _REMOVED = re.compile(r"\.[0-9a-f]{16}\.removed\.[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Run:
-    """The record of a run as row.json holds it: what was computed, what came out, and with which versions."""
+    """The record of a run, as in row.json: its configuration, its results, and the versions of the code."""
 
     experiment: str
     config: dict[str, Scalar]
@@ -78,7 +78,7 @@ def finished_run(
 
 
 def _scalar(name: str, value: Any) -> Scalar:
-    """A measured value as a plain scalar: those of NumPy, and tensors without axes, are converted."""
+    """A measured value as a plain scalar; NumPy's scalars and tensors without axes are converted."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         value = float(value) if isinstance(value, np.floating) else value.item()
     if isinstance(value, str):
@@ -133,9 +133,9 @@ def write_run(
     """Writes a run; one that exists already is left as it is.
 
     Args:
-        directory: of the runs.
-        run: its record.
-        arrays: its arrays by name.
+        directory: directory of the runs.
+        run: record of the run.
+        arrays: arrays of the run, by name.
         scratch: folder on the same file system to write in before the rename; `directory` by default.
 
     Raises:
@@ -175,7 +175,7 @@ def read_run(path: Path) -> Run:
         raise ValueError(f"{path}: {error}; delete it, and the sweep runs it again") from error
     if not (consistent and typed):
         raise ValueError(
-            f"{path}: its files and its name do not agree: they were altered; delete it, and the sweep "
+            f"{path}: its files and its name do not agree, so they were altered; delete it, and the sweep "
             "runs it again"
         )
     return run
@@ -190,7 +190,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with (path / "arrays.npz").open("rb") as file, np.load(file, allow_pickle=False) as npz:
             return {name: npz[name] for name in npz.files}
-    except Exception as error:  # those of the zip archive, and of Python's parser of NumPy's headers
+    except Exception as error:  # from the zip archive, or from Python's parser of NumPy's headers
         raise ValueError(
             f"{path}: arrays.npz: {error}; delete {path}, and the sweep runs it again"
         ) from error
@@ -202,7 +202,7 @@ def run_hashes(directory: Path) -> set[str]:
 
 
 def remove_runs(directory: Path, hashes: Iterable[str]) -> None:
-    """Removes runs, each by a rename first, so that no half-removed run is ever seen."""
+    """Removes runs; each is renamed first, so that other processes never read a half-removed run."""
     for name in hashes:
         removed = directory / f".{name}.removed.{uuid.uuid4().hex}"
         try:
@@ -234,7 +234,7 @@ def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _fsync(directory: Path) -> None:
-    """fsync of a directory: its entries are on the disk afterwards."""
+    """Flushes the entries of a directory to the disk."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -31,7 +31,7 @@ from symnets.sweeps._worker import Job, run_job
 
 MAX_CRASHES = 3
 """Number of times that a batch may crash its worker."""
-POLL_EVERY = 0.5  # s between looks at what other processes have done
+POLL_EVERY = 0.5  # s between two checks for rows of other processes
 CHECK_EVERY = 5.0  # s between two checks of the workers
 
 
@@ -48,18 +48,19 @@ def sweep(
     """Runs all configs that have no row yet, and returns the table of the whole grid, in its order.
 
     A run that raises an exception has a row too, with the verdict "ERROR" and the exception's text. However
-    a sweep ends, the rows in the directory are whole, and the same call continues from there. Several
-    processes may sweep the same grid into the same directory at once: they share the work.
+    a sweep ends, the rows in the directory are complete, and the same call continues from there. Several
+    processes may sweep the same grid into the same directory at once: each run is computed by one of them.
 
     Args:
         experiment: a module as `symnets.sweeps.Experiment` describes it.
         configs: the grid, such as `experiment.PRESETS["quick"]`.
-        directory: for the runs; created if it does not exist.
-        executor: any `concurrent.futures.Executor` whose workers see the directory; by default processes
-            on this machine, one for each core. It is left open.
+        directory: directory of the runs; created if it does not exist.
+        executor: any `concurrent.futures.Executor` whose workers see the directory; it is left open. By
+            default, processes on this machine, one for each core.
         retry_failed: repeat runs that raised an exception.
-        retry_outdated: repeat runs that other code made, as the column `code_hash` says: the experiment's
-            module, a module beside it that it imports, or the version of symnets has changed since.
+        retry_outdated: repeat runs that were made by other code according to the column `code_hash`: the
+            experiment's module, a module beside it that it imports, or the version of symnets has changed
+            since.
         progress: show a live table on standard error, or a line every 30 s if that is not a terminal.
 
     Raises:
@@ -85,7 +86,7 @@ def sweep(
             executor = stack.enter_context(Processes())
         if executor is not None:
             _Sweep(experiment, directory, todo, executor, view).run()
-    # Killed processes may have left files of batches that others finished since.
+    # Killed processes may have left files of batches that other processes have finished since.
     remove_locks(directory / LOCKS, [batch.id for batch in todo])
     singles = [single for batch in todo for single in batch.singles()]
     remove_checkpoints(directory / CHECKPOINTS, [batch.id for batch in [*todo, *singles]])
@@ -93,11 +94,11 @@ def sweep(
 
 
 class _Sweep:
-    """The loop of a sweep: submits batches, collects outcomes, and follows what other processes do.
+    """The loop of a sweep: submits batches, collects outcomes, and reads the rows of other processes.
 
     Attributes:
         ready: jobs to submit.
-        running: jobs that were submitted here.
+        running: jobs that this process has submitted.
         locked_jobs: jobs whose batch another process has locked.
     """
 
@@ -114,7 +115,7 @@ class _Sweep:
         self.trouble: str | None = None
 
     def run(self) -> None:
-        """Returns when every run has a row."""
+        """Runs the sweep until every run has a row."""
         try:
             while self.ready or self.running or self.locked_jobs:
                 self._submit()
@@ -198,7 +199,7 @@ class _Sweep:
         self.last_poll = time.monotonic()
 
     def _report_trouble(self) -> None:
-        """Every five seconds, tells why nothing is computed, if the executor knows a reason."""
+        """Prints why nothing is computed, if the executor gives a new reason; asks it every five seconds."""
         if hasattr(self.executor, "trouble") and time.monotonic() - self.last_worker_check > CHECK_EVERY:
             trouble = self.executor.trouble()  # pyright: ignore[reportAttributeAccessIssue]
             if trouble is not None and trouble != self.trouble:
@@ -207,7 +208,7 @@ class _Sweep:
 
 
 def _one_line(error: Exception) -> Exception:
-    """The error to raise for one that is no result of a run: of the directory, or of the workers."""
+    """The error to raise if not a run failed, but the directory or the workers."""
     if isinstance(error, OSError | ValueError) or str(error).startswith("a worker ("):
         return error
     if isinstance(error, CancelledError):

@@ -21,12 +21,12 @@ class Table:
         """All runs in a directory, sorted by experiment and configuration.
 
         The index is the hash of a run. Columns: `experiment`, the fields of the config, what was measured
-        (`verdict` included), `error` (NaN if there was none), `seconds`, `commit` and `code_hash`. What a run
-        does not have, such as a field that was added to the configuration later, is a missing value.
+        (`verdict` included), `error` (NaN if there was none), `seconds`, `commit` and `code_hash`. A field
+        that a run does not have, such as one that was added to the configuration later, is a missing value.
 
         Args:
-            directory: of a sweep.
-            experiment: name of an experiment, for its runs only.
+            directory: directory of a sweep.
+            experiment: name of an experiment, to load its runs only.
 
         Raises:
             FileNotFoundError: there is no such directory.
@@ -47,7 +47,7 @@ class Table:
 
 
 def table_of(runs: Iterable[Run]) -> pd.DataFrame:
-    """The table of runs, in their order; a table without lines if there are none."""
+    """The table of runs, in the given order; a table without rows if there are none."""
     runs = list(runs)
     lines = [
         {"experiment": run.experiment}
@@ -67,7 +67,7 @@ def table_of(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def _column(values: list[Scalar]) -> Any:
-    """Values for a column: as they are, if a float would round one of the whole numbers among them."""
+    """Values for a column, as Python objects if a float or 64-bit integer would change a whole number."""
     large = any(isinstance(value, int) and abs(value) > 2**53 for value in values)
     mixed = any(not isinstance(value, int) for value in values)
     within = all(-(2**63) <= value < 2**63 for value in values if isinstance(value, int))
@@ -75,9 +75,9 @@ def _column(values: list[Scalar]) -> Any:
 
 
 def outdated(table: pd.DataFrame) -> pd.Series:
-    """For each line of a table whether other code than the present one made the run.
+    """For each row of a table, whether the run was made by other code than the present code.
 
-    False where that is unknown: runs of early versions have no hash, and the module may not be found.
+    The value is False if that is unknown: runs of early versions have no hash, and the module may be missing.
     """
     now = {name: source_hash(str(name)) for name in table["experiment"].unique()}
     pairs = zip(table["experiment"], table["code_hash"], strict=True)
@@ -86,7 +86,7 @@ def outdated(table: pd.DataFrame) -> pd.Series:
 
 
 def outdated_note(table: pd.DataFrame) -> str | None:
-    """A sentence on the runs that other code made, and on how to repeat them; None if there are none."""
+    """A sentence on the runs that were made by other code and how to repeat them; None if there are none."""
     n, unknown = (int(flags.to_numpy().sum()) for flags in (outdated(table), table["code_hash"].isna()))
     notes = []
     if n:
@@ -101,7 +101,7 @@ def outdated_note(table: pd.DataFrame) -> str | None:
 
 
 def split_failed(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The lines of runs that succeeded, and of those that raised an exception."""
+    """The rows of the runs that succeeded, and of those that raised an exception."""
     failed = table["error"].notna().to_numpy()
     return table.loc[~failed], table.loc[failed]
 
@@ -135,7 +135,7 @@ def _of_one_type(column: pd.Series) -> pd.Series:
 
 
 def _order(runs: Iterable[Run]) -> Callable[[Run], tuple[Any, ...]]:
-    """Key that sorts runs by experiment and configuration; their configurations may have other fields."""
+    """Key that sorts runs by experiment and configuration; configurations may differ in their fields."""
     names = dict.fromkeys(name for run in sorted(runs, key=lambda run: run.hash) for name in run.config)
 
     def key(run: Run) -> tuple[Any, ...]:

@@ -34,11 +34,11 @@ class Job:
     """A batch for a worker to run; plain values, so that it can be sent to another machine.
 
     Attributes:
-        experiment: its name.
-        directory: of the runs.
+        experiment: name of the experiment.
+        directory: directory of the runs.
         batch: the batch.
-        only: hash of the one run of the batch to run, alone; None for all.
-        crashes: how many workers have died running it.
+        only: hash of a run of the batch, to run it alone; None to run all.
+        crashes: how many workers have died running the job.
     """
 
     experiment: str
@@ -54,10 +54,10 @@ class Job:
 
 
 def run_job(job: Job) -> Outcome:
-    """Runs what is missing of a batch, unless another process has locked it.
+    """Runs the missing runs of a batch, unless another process has locked it.
 
-    A batch of which some runs are missing is run whole, so that its numbers do not depend on what was done
-    before; only missing rows are written. If it fails, its missing runs are repeated one by one, and
+    If some runs are missing, the whole batch is run, so that its numbers do not depend on what was done
+    before; only missing rows are written. If that fails, the missing runs are repeated one by one, and
     those that fail again are recorded with their errors.
 
     Raises:
@@ -95,7 +95,7 @@ def run_job(job: Job) -> Outcome:
 
 @lru_cache
 def _hash_of(name: str, run: object) -> str | None:
-    """Hash of the source when `run` was first used; a later change of the file does not change what runs."""
+    """Hash of the source when `run` was first called; later changes of the file have no effect on it."""
     return source_hash(name)
 
 
@@ -119,7 +119,7 @@ def call_run(experiment: Experiment, configs: Sequence[dict[str, Scalar]]) -> li
 
 @contextmanager
 def _contained() -> Iterator[None]:
-    """Context that restores what a `run` may change in its process: later runs must not depend on it."""
+    """Context that restores the settings of the process that a `run` may change and later runs depend on."""
     folder, dtype, output, errors = os.getcwd(), torch.get_default_dtype(), sys.stdout, sys.stderr
     with warnings.catch_warnings(), np.errstate():
         try:
@@ -187,7 +187,7 @@ def _text(error: BaseException) -> str:
 
 @dataclass
 class _Limits:
-    """Threads of this process inside `one_thread`, and the limits from before the first entered."""
+    """Number of threads inside `one_thread`, and the limits that held before the first entered."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     n_inside: int = 0
@@ -202,9 +202,9 @@ _limits = _Limits()
 def one_thread() -> Iterator[None]:
     """Context in which torch, BLAS and OpenMP use one thread.
 
-    A sweep fills the cores with runs, so more threads a run would not help, and sums in one thread do not
-    depend on the number of cores. BLAS's and torch's limits belong to the process: of several threads inside,
-    the last to leave restores them.
+    A sweep fills the cores with runs, so more threads per run would not help, and sums in one thread do not
+    depend on the number of cores. The limits of BLAS and torch hold for the whole process: if several threads
+    are inside, the last to leave restores them.
     """
     with _limits.lock:
         if _limits.n_inside == 0:

@@ -25,10 +25,10 @@ class WriteUp:
 
     Attributes:
         table: all runs, failed ones too.
-        findings: from the runs that did not fail.
-        files: of the write-up, which were written unless there are `errors`.
-        note: on runs that were made by other code than the present one; None if there are none.
-        errors: of files that could not be written.
+        findings: findings from the runs that did not fail.
+        files: paths of the files, which were written unless there are `errors`.
+        note: note on runs that were made by other code than the present code; None if there are none.
+        errors: one for each file that could not be written.
     """
 
     table: pd.DataFrame
@@ -47,14 +47,14 @@ def write_up(experiment: Experiment, directory: str | Path, output: str | Path |
     """Writes table.csv of all runs, and figure.png, figure.svg and findings.json of those that did not fail.
 
     Args:
-        experiment: the module.
-        directory: that contains the runs.
-        output: folder for the files; by default the directory.
+        experiment: the module of the experiment.
+        directory: directory that contains the runs.
+        output: folder for the files; by default the directory of the runs.
 
     Raises:
         FileNotFoundError: there is no such directory.
-        ValueError: it contains no run of this experiment, or a damaged one; `findings` or `figure` raised an
-            exception, even without the runs that other code made.
+        ValueError: it contains no run of this experiment, or a damaged one; or `findings` or `figure` raised
+            an exception, even without the runs that were made by other code.
     """
     directory, name = Path(directory), name_of(experiment)
     table, arrays = Table.load(directory, name), Table.arrays(directory)
@@ -87,7 +87,7 @@ def write_up(experiment: Experiment, directory: str | Path, output: str | Path |
 
 @contextmanager
 def _collected(errors: list[OSError]) -> Iterator[None]:
-    """Context that appends an error of the disk to a list, so that the results are not lost with a file."""
+    """Context that appends an OSError to a list, so that the other files are written all the same."""
     try:
         yield
     except OSError as error:
@@ -97,7 +97,7 @@ def _collected(errors: list[OSError]) -> Iterator[None]:
 def _conclude(
     experiment: Experiment, runs: pd.DataFrame, arrays: Arrays
 ) -> tuple[tuple[Finding, ...], Figure, str | None]:
-    """Findings and figure of the runs, if need be without those that other code made, and a note on that."""
+    """Findings and figure of the runs, and a note if runs that were made by other code were left out."""
     current = runs.loc[~(outdated(runs) | runs["code_hash"].isna()).to_numpy()]
     left_out = None
     try:
@@ -116,7 +116,7 @@ def _conclude(
 
 
 def finding_as_json(finding: Finding) -> dict[str, float | str | bool | None]:
-    """A finding as findings.json holds it; its numbers may have been numpy's."""
+    """A finding as findings.json holds it, with plain Python numbers."""
     value, error = finding.measured
     return {
         "quantity": finding.quantity,
