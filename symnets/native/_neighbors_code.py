@@ -52,8 +52,8 @@ class EdgeFilter:
         # Each candidate is written, and the next overwrites it if it is no edge: hence one row more.
         self.sender, self.receiver = np.empty((2, n_candidates + 1), dtype=np.int64)
         self.vectors = np.empty((n_candidates + 1, 3))
-        self._real, self._whole = np.zeros(2), np.zeros(2, dtype=np.int64)
-        self._real[0] = cutoff**2
+        self._reals, self._integers = np.zeros(2), np.zeros(2, dtype=np.int64)
+        self._reals[0] = cutoff**2
         self._kept = [
             np.ascontiguousarray(shift, dtype=np.float64),
             np.ascontiguousarray(owner, dtype=np.int64),
@@ -62,7 +62,7 @@ class EdgeFilter:
         sender, receiver = self.candidates
         functions = _compiled().functions
         self._displacement: Callable[[], None] = partial(
-            functions["displacement"], n_atoms, at(self.positions), at(self.reference), at(self._real) + 8
+            functions["displacement"], n_atoms, at(self.positions), at(self.reference), at(self._reals) + 8
         )
         self._filter: Callable[[], None] = partial(
             functions["filter"],
@@ -76,9 +76,9 @@ class EdgeFilter:
             at(self.sender),
             at(self.receiver),
             at(self.vectors),
-            at(self._real),
-            at(self._real) + 8,
-            at(self._whole),
+            at(self._reals),
+            at(self._reals) + 8,
+            at(self._integers),
         )
 
     def __reduce__(
@@ -92,22 +92,22 @@ class EdgeFilter:
         With u_i = positions_i - reference_i it is max_i |u_i - mean u|; NaN or infinite if a position is.
         """
         self._displacement()
-        return float(self._real[1]) ** 0.5
+        return float(self._reals[1]) ** 0.5
 
     def __call__(self) -> int:
         """Write the edges, and return their number; a candidate whose vector is not finite is kept."""
         self._filter()
-        return int(self._whole[0])
+        return int(self._integers[0])
 
     @property
     def shortest(self) -> float:
         """Length of the shortest candidate at the last call in Å; infinity if there is none."""
-        return float(self._real[1]) ** 0.5
+        return float(self._reals[1]) ** 0.5
 
     @property
     def closest(self) -> list[int]:
         """Sender and receiver of the shortest candidate at the last call."""
-        return self.candidates[:, self._whole[1]].tolist()
+        return self.candidates[:, self._integers[1]].tolist()
 
 
 @lru_cache(maxsize=1)

@@ -137,7 +137,7 @@ class Program:
         return total
 
     def cotangent(self, matrix: Matrix) -> Matrix | None:
-        """Cotangent of a matrix, dE/d(matrix) for the sum E of all energies; None if E is independent of it."""
+        """dE/d(matrix) for the sum E of all energies; None if E does not depend on the matrix."""
         return self._cotangents.get(matrix)
 
     def require_cotangent(self, matrix: Matrix) -> Matrix:

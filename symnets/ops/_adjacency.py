@@ -93,7 +93,7 @@ class Adjacency:
         """Split the graph into ranges of consecutive nodes with all edges that end, or start, at them.
 
         Args:
-            receivers: whether the nodes are receivers or senders.
+            receivers: whether the nodes are receivers; if not, they are senders.
             n_edges: approximate number of edges of a chunk.
 
         Yields:

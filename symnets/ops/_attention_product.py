@@ -19,18 +19,18 @@ from symnets.ops._weight_code import WeightSplines
 
 
 class AttentionProduct(nn.Module):
-    """Base class of `AttentionLogits` and `AttentionSum`: messages of edges, and heads of their channels.
+    """Base class of `AttentionLogits` and `AttentionSum`: messages of edges, divided into heads by channels.
 
     The message of edge e is `TensorProductScatter`'s, with the same normalisations ("component", "element"):
 
         m[e, (s, k), c] = Σ_{p -> s} Σ_{a, b} CG_p[a, b, k] x[sender(e), (p, a), c] Y[e, (p, b)] w[e, p, c].
 
-    The channels of every slot s are divided into heads, n / heads neighbouring channels each. All features
+    The n channels of every slot s are divided into heads of n / heads neighbouring channels. All features
     are in the `ir_mul` layout. Both operations are differentiable to any order.
 
     Args:
         irreps_in1: irreps of the node features x.
-        irreps_in2: irreps of the filter Y of each edge, each of multiplicity one.
+        irreps_in2: irreps of the filter Y of each edge, usually spherical harmonics, of multiplicity one.
         irreps_out: irreps of the slots s; neighbouring slots of equal irrep are one block of a row.
         instructions: e3nn's `(i_in1, i_in2, i_out, "uvu", True[, path_weight])`, or triples of numbers.
         heads: number of heads.
@@ -142,7 +142,7 @@ class AttentionLogits(AttentionProduct):
             filters: Y.
             weights: w; or splines of the distance, with which the fused loops are differentiable once.
             edge_index: senders, then receivers.
-            pair: row of weights of each edge if edges share weights, see `symnets.ops.pairs`; None if not.
+            pair: row of `weights` of each edge, see `symnets.ops.pairs`; None if edge e has row e.
 
         Raises:
             ValueError: wrong shapes, dtypes or devices, or nodes out of range.
@@ -195,7 +195,7 @@ class AttentionSum(AttentionProduct):
             attention: α.
             edge_index: senders, then receivers: rows of `features` and of the result.
             n_nodes: rows of the result.
-            pair: row of weights of each edge if edges share weights, see `symnets.ops.pairs`; None if not.
+            pair: row of `weights` of each edge, see `symnets.ops.pairs`; None if edge e has row e.
 
         Raises:
             ValueError: wrong shapes, dtypes or devices, or nodes out of range.

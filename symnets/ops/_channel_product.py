@@ -19,7 +19,7 @@ from symnets.ops._polynomial import FusedPolynomial, polynomial
 
 
 class ChannelPlan:
-    """Irreps, paths and coefficients of a product of features channel by channel.
+    """Irreps, paths and coefficients of a tensor product of features channel by channel.
 
     For given features of the centre the product is linear in the features x of the edge: a polynomial of
     degree one in the components of x, whose coefficients are shared by all edges of the centre.

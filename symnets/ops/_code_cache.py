@@ -1,4 +1,4 @@
-"""Cache on disk of machine code, so that what one process has compiled need not be compiled by the next."""
+"""Cache of machine code on disk, so that later processes need not compile the same code again."""
 
 import hashlib
 import os
@@ -11,19 +11,19 @@ from symnets.files import whole_file
 
 FOLDER = "machine-code"
 LARGEST = 256 * 2**20
-"""Bytes of all files together; those that were used least recently are deleted."""
+"""Largest size in bytes of all files together; beyond it, the least recently used ones are deleted."""
 
 
 def code_key(text: str, *conditions: str) -> str:
-    """Name of the machine code of a text under conditions such as the processor and the compiler's version.
+    """File name for the machine code of an LLVM text, compiled under conditions such as the processor.
 
-    Equal names mean equal texts and conditions.
+    Equal names mean equal texts and equal conditions.
     """
     return hashlib.sha256("\0".join((*conditions, text)).encode()).hexdigest()
 
 
 def read_code(key: str) -> bytes | None:
-    """Machine code that was kept; None if there is none, or if its file is not whole and unaltered."""
+    """Machine code from the cache; None if there is none, or if its file is incomplete or altered."""
     folder = _own_folder()
     if folder is None:
         return None
@@ -36,7 +36,7 @@ def read_code(key: str) -> bytes | None:
     if checksum != _checksum(key, code):
         return None
     with suppress(OSError):
-        os.utime(path)  # it was used now
+        os.utime(path)  # the time of the last use, for `_delete_oldest`
     return code
 
 
@@ -57,8 +57,8 @@ def keep_code(key: str, code: bytes) -> None:
 def _own_folder() -> Path | None:
     """Folder `machine-code` of the cache, see `symnets.downloads.cache`; None if it cannot be used.
 
-    It is made if it is missing. Code that another user may have written there would be executed, so that the
-    folder must be this user's and closed for others.
+    It is made if it is missing. Code in the folder is executed. The folder must therefore belong to this
+    user, and no other user may have permission to write to it.
     """
     folder = cache() / FOLDER
     try:
@@ -72,7 +72,7 @@ def _own_folder() -> Path | None:
 
 
 def _checksum(key: str, code: bytes) -> bytes:
-    """Checksum at the beginning of a file, which is of its name, too."""
+    """Checksum of a file's name and code, which is stored at the beginning of the file."""
     return hashlib.sha256(key.encode() + code).digest()
 
 

@@ -17,17 +17,17 @@ ADDRESS, INTEGER = ctypes.c_void_p, ctypes.c_int64
 
 
 OPTIMIZATION = 2
-"""Level of LLVM's generation of machine code."""
+"""Optimisation level of LLVM's code generator."""
 PASSES = ("sroa", "instruction_combine")
 """LLVM's passes that the loops need."""
 
 
 def target_machine(cpu: str | None = None) -> llvm.TargetMachine:
-    """LLVM's machine of a kind of processor.
+    """LLVM's target machine for a kind of processor.
 
     Args:
-        cpu: for object files, LLVM's name of a processor, such as "x86-64-v3", or "native" for this one; by
-            default this one, for code in this process.
+        cpu: LLVM's name of a processor, such as "x86-64-v3", or "native" for this one, for object files; None
+            for code that runs in this process.
     """
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
@@ -58,7 +58,7 @@ def optimized(module: ir.Module | str, target: llvm.TargetMachine) -> llvm.Modul
 
 
 class CompiledModule:
-    """A compiled LLVM module, which lives as long as this object.
+    """A compiled LLVM module; its functions can be called as long as this object exists.
 
     Machine code is kept in the user's cache, so that later processes need not compile the same module again.
 
@@ -67,7 +67,7 @@ class CompiledModule:
         functions: argument types of each public function, in the letters of `VectorCode`.
 
     Attributes:
-        functions: the compiled functions by name. They take addresses and integers, and check nothing.
+        functions: the compiled functions by name. They take addresses and integers, which are not checked.
     """
 
     def __init__(self, module: ir.Module | str, functions: Mapping[str, str]) -> None:

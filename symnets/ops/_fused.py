@@ -20,8 +20,9 @@ from symnets.ops._fused_plan import (
 def needed_grads(ctx: Any, places: Sequence[int] | None = None) -> tuple[bool, ...]:
     """For each tensor argument of a custom function, whether the current backward pass uses its derivative.
 
-    `ctx.needs_input_grad` is true for all that require a gradient: for the network's weights too when only
-    forces, derivatives in the positions, are computed. The autograd engine has the exact answer.
+    `ctx.needs_input_grad` is true for every argument that requires a gradient. This includes the network's
+    weights when only forces, derivatives with respect to positions, are computed. The autograd engine has the
+    exact answer.
 
     Args:
         ctx: context of the function.

@@ -109,7 +109,7 @@ def product_code(plan: Plan, dtype: str, weights: Weights, loop: Loop) -> ir.Mod
 
 
 def path_groups(plan: Plan) -> Iterator[list[tuple[int, list[Term]]]]:
-    """Runs of paths of equal numbers of channels, with at most `MAX_TERMS` coefficients in each run."""
+    """Groups of successive paths with equal numbers of channels and at most `MAX_TERMS` coefficients."""
     group: list[tuple[int, list[Term]]] = []
     for number in range(len(plan.paths)):
         terms = plan.terms(number)
@@ -124,7 +124,7 @@ def path_groups(plan: Plan) -> Iterator[list[tuple[int, list[Term]]]]:
 
 WeightsType = type[WeightRows] | type[WeightSplines]
 _in_use: weakref.WeakValueDictionary[Any, CompiledModule] = weakref.WeakValueDictionary()
-"""Compiled modules in use, by plan, weights, loop and dtype; layers and copies of a network share them."""
+"""Compiled modules in use, by plan, weights, loop and dtype. Layers and copies of a network share them."""
 
 
 class CompiledPlan:
@@ -163,9 +163,9 @@ class CompiledPlan:
 
 
 class FusedPlan:
-    """Sums and derivatives of a plan on a graph, by its compiled loops.
+    """Tensor product of a plan on a graph, and its derivatives, by compiled loops.
 
-    Arguments of the loops are in the order sources, filters, weights.
+    Arguments of the loops are in the order sources (x or g), filters, weights.
 
     Args:
         plan: the product.

@@ -54,8 +54,8 @@ def grouped_linear(
 
         out[n, m, c] = Σ_c' x[n, m, c'] W[group(n), c', c]
 
-    for row n, component m and channel c. Differentiable to any order; one product of matrices for each group
-    and block.
+    for row n, component m and channel c, by one matrix product for each group and block. It is differentiable
+    to any order.
 
     Args:
         x: rows of features in the `ir_mul` layout.
@@ -100,7 +100,7 @@ class _Linear(torch.autograd.Function):
             )
             for group, rows in _row_ranges(groups):
                 product = source[:, rows] @ weight[group]
-                # In a gradient several blocks have the same place if they read the same input.
+                # In a backward pass, blocks that read the same columns are written to the same columns.
                 target[:, rows] = target[:, rows] + product if first_out in written else product
             written.add(first_out)
         return torch.empty_like(out).index_copy_(0, groups.order, out)

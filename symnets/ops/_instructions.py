@@ -89,9 +89,9 @@ def coefficients(
 ) -> list[float]:
     """e3nn's factor of `wigner_3j` for each path p, (path_weight α / n)^(1/2).
 
-    α is dim_out ('component'), dim_in1 dim_in2 ('norm') or 1 ('none'). n counts the terms added in an output:
-    Σ_q v_q over the paths q into the output, v a multiplicity of in2 ('element'); v_p times the number of
-    these paths ('path'); or 1 ('none').
+    α is dim_out ('component'), dim_in1 dim_in2 ('norm') or 1 ('none'). With v_q the multiplicity of in2 in
+    path q, n is the sum of v_q over the paths q into the same output as p ('element'), v_p times the number
+    of these paths ('path'), or 1 ('none').
 
     Raises:
         ValueError: an unknown normalisation.
@@ -121,7 +121,7 @@ def plan_of(
     irrep_normalization: IrrepNormalization,
     path_normalization: PathNormalization,
 ) -> tuple[Plan, Int[Tensor, " weight_numel"]]:
-    """`Plan` of e3nn's instructions, in which an irrep v x ir of the filter is v filters with a path each.
+    """`Plan` of e3nn's instructions, in which a filter irrep v x ir becomes v irreps 1 x ir with a path each.
 
     Returns:
         the plan, and for each of its weights the index in e3nn's row: w[u, v] of path 0, of path 1, ...

@@ -23,7 +23,7 @@ class NodeSum(NamedTuple):
     """
 
     receivers: bool
-    """Whether the nodes are receivers or senders."""
+    """Whether the nodes are receivers; if not, they are senders."""
     terms: tuple[tuple[int, int, int], ...]
     """(source, filter, weight) of each term, each numbered from 0."""
 

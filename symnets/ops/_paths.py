@@ -36,11 +36,12 @@ class Plan:
 
     Args:
         irreps_in: irreps of the node features.
-        irreps_filter: irreps of the filter, all of multiplicity one.
+        irreps_filter: irreps of the filter, the second factor (usually spherical harmonics), all of
+            multiplicity one.
         slots: irreps of the output slots, into which paths are added; a slot has as many channels as the
             inputs of its paths.
         paths: see `Path`; each is allowed by O(3).
-        coefficients: for each path, the factor of `wigner_3j`.
+        coefficients: for each path, the factor by which `wigner_3j` is multiplied.
 
     Attributes:
         irreps_out: irreps of a row of the result; neighbouring slots of equal irrep are one block.

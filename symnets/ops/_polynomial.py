@@ -53,8 +53,8 @@ class FusedPolynomial:
         not fit into the registers together.
         """
         places = [place for place, is_needed in enumerate(needed) if is_needed]
-        found = {place: self._partial(place, g, c, vectors, nodes) for place in places}
-        return tuple(found.get(place) for place in range(len(needed)))
+        results = {place: self._partial(place, g, c, vectors, nodes) for place in places}
+        return tuple(results.get(place) for place in range(len(needed)))
 
     def _partial(
         self, place: int, g: Tensor | None, c: Tensor, vectors: Sequence[Tensor], nodes: SpeciesOrder

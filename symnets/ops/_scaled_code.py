@@ -100,7 +100,7 @@ def write_scaled_sum(
 
 
 class _Part:
-    """Writer of a function for one edge and a group of paths, with what its kinds have in common.
+    """Writer of a function for one edge and a group of paths: what sums at nodes and on edges share.
 
     Args:
         outputs: number of pointers to outputs, before those to the inputs of the loop.
@@ -153,7 +153,7 @@ class _Part:
 
 
 class _Registers:
-    """Numbers of some channels of the rows of an edge, each loaded once."""
+    """Registers with some channels of the rows of an edge, each loaded once."""
 
     def __init__(self, part: _Part, first: Value, lanes: int) -> None:
         self.part, self.code, self.first, self.lanes = part, part.code, first, lanes
@@ -162,7 +162,7 @@ class _Registers:
         self.at_channel = {key: part.code.offset(p, first) for key, p in part.input.items() if key[0] != Y}
 
     def load(self, argument: int, version: int, column: int) -> Value:
-        """Numbers of an argument from a column of channel 0 on."""
+        """Channels of an argument; `column` is that of channel 0."""
         key = argument, version, column
         if key not in self._loaded:
             pointer = self.code.offset(self.at_channel[argument, version], column)
@@ -341,7 +341,7 @@ def _edge_part(
             for version, triples in multiplied[A].items():
                 da = code.fma(da, registers.weight(number, version), path.derivative(tuple(triples)))
             if dw is not None:
-                values = part.of_weights.get(0, ())  # which the derivative of rows does not read
+                values = part.of_weights.get(0, ())  # `WeightRows.differentiate` does not read them
                 column = registers.column(number)
                 weights.differentiate(code, values, column, lanes, dw, d_weights, pair_sum)
         if da is not None:

@@ -1,4 +1,4 @@
-"""The fused tensor product with a factor for each edge and channel, as an autograd function of any order."""
+"""The fused tensor product with a factor for each edge and channel, differentiable to any order."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,8 +25,8 @@ class ScaledPlan:
 
     Args:
         plan: the product.
-        weights: `WeightRows`; or `WeightSplines`, for which w is distances r, table, inverse step and first
-            row of each distance, and the derivative in w is that in r; they have no cotangents.
+        weights: `WeightRows`; or `WeightSplines`. Then w consists of the distances r, the table, its inverse
+            step and the first row of each distance. The derivative in w is that in r, and w has no cotangent.
     """
 
     def __init__(self, plan: Plan, weights: WeightsType = WeightRows) -> None:
@@ -42,7 +42,7 @@ class ScaledPlan:
             edges: adjacency of the graph.
             arguments: g, x, Y, w and a.
             cotangents: of each argument, or None.
-            needs: whether the derivative in each argument is needed; it must not be zero.
+            needs: whether the derivative in each argument is needed; false where it is identically zero.
         """
         given = tuple(cotangent is not None for cotangent in cotangents)
         result: list[Tensor | None] = [None] * 5
@@ -57,7 +57,7 @@ class ScaledPlan:
                 self._run(loop, result, arguments, cotangents, (other, edges.pair, order, start))
         on_edges = [output for output in (Y, W, A) if needs[output]]
         if self.splines and W in on_edges and Y not in on_edges:
-            on_edges.insert(0, Y)  # the loop for dL/dr reads the table as that for dL/dY does
+            on_edges.insert(0, Y)  # dL/dr needs the table, which is an argument of loops that compute dL/dY
         if on_edges:
             order, start = edges.by_pair
             n_edges, like = len(edges.sender), arguments[X]
@@ -150,9 +150,9 @@ class SplinePartial(torch.autograd.Function):
         ctx.save_for_backward(g, x, y, r, a)
         ctx.tables, ctx.plan, ctx.edges, ctx.output = tables, plan, edges, output
         needs = tuple(n == output for n in range(5))
-        found = plan.partials(edges, (g, x, y, (r, *tables), a), (None,) * 5, needs)[output]
-        assert found is not None
-        return found
+        partial = plan.partials(edges, (g, x, y, (r, *tables), a), (None,) * 5, needs)[output]
+        assert partial is not None
+        return partial
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -195,5 +195,5 @@ def scaled_sum(
 def scaled_overlaps(
     plan: ScaledPlan, g: Tensor, x: Tensor, y: Tensor, w: Tensor | SplineWeights, edges: Adjacency
 ) -> Tensor:
-    """dL/da (g, x, Y, w): inner products of g at the receiver and the product of the edge, a channel each."""
+    """dL/da (g, x, Y, w): inner product of the receiver's g and the message, for each edge and channel."""
     return _partial(plan, g, x, y, w, x.new_empty(0), edges, A)

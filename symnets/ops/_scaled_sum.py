@@ -49,10 +49,10 @@ class ScaledSum(NamedTuple):
     given: tuple[bool, ...]
     """Whether the cotangent of each argument is given."""
     outputs: tuple[int, ...]
-    """Arguments by which to differentiate: (G,), (X,), or some of Y, W and A in this order."""
+    """Arguments in which to differentiate: (G,), (X,), or some of Y, W and A in this order."""
 
     def terms(self, output: int) -> list[Versions]:
-        """Terms of the derivative by an argument."""
+        """Terms of the derivative with respect to an argument."""
         others = [n for n in range(5) if n != output]
         given = [n for n in others if self.given[n]] if any(self.given) else [-1]
         return [{n: int(n == replaced) for n in others} for replaced in given]
@@ -74,13 +74,13 @@ class ScaledSum(NamedTuple):
         return "r" * len(self.outputs) + self.letters(weights.public) + "iiiinn"
 
     def letters(self, of_weights: str) -> str:
-        """Types of the arguments for all inputs, of which those of weights are given."""
+        """Types of the arguments for all inputs; `of_weights` are those for one input of weights."""
         return "".join(of_weights if n == W else "r" for n, _ in self.inputs)
 
     def by_input(self, arguments: Sequence[Value], n_of_weights: int) -> dict[Input, Sequence[Value]]:
-        """Arguments of each input; weights have `n_of_weights`."""
-        found, start = {}, 0
+        """Arguments of each input; an input of weights has `n_of_weights` arguments, the others one."""
+        result, start = {}, 0
         for item in self.inputs:
             stop = start + (n_of_weights if item[0] == W else 1)
-            found[item], start = arguments[start:stop], stop
-        return found
+            result[item], start = arguments[start:stop], stop
+        return result

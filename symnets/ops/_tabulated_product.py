@@ -28,7 +28,7 @@ class RadialTable(nn.Module):
 
     Args:
         functions: r -> w(r), (points,) -> (points, functions), smooth, and zero with its derivative at r_c;
-            or several w, one for each kind of pairs, with equal numbers of functions.
+            or several w, one for each kind of edge, with equal numbers of functions.
         cutoff: r_c in Å.
         n_knots: N, the number of intervals.
         dtype: dtype of the table, by default torch's default; the table is computed in float64.
@@ -74,7 +74,7 @@ class RadialTable(nn.Module):
     def first_rows(
         self, r: Float[Tensor, " points"], kind: Int[Tensor, " points"] | None = None
     ) -> Int[Tensor, " points"]:
-        """Row of the knot r = 0 of each distance's functions, after a check that all are in the table.
+        """Row of the table with the knot r = 0 for each distance, after a check of distances and kinds.
 
         Raises:
             ValueError: a distance that is NaN, negative, or beyond the cutoff by more than the rounding of
@@ -84,7 +84,7 @@ class RadialTable(nn.Module):
         if len(r) and not bool(((r >= 0) & (r < self.cutoff + margin)).all()):
             raise ValueError(
                 f"distances: expected 0 to {self.cutoff} Å, got {float(r.min()):.6g} to "
-                f"{float(r.max()):.6g}; are positions finite, and edges those within the model's cutoff?"
+                f"{float(r.max()):.6g}; check that positions are finite and edges within the model's cutoff"
             )
         if kind is None:
             return torch.zeros(len(r), dtype=torch.long, device=r.device)
@@ -99,7 +99,7 @@ class RadialTable(nn.Module):
 
         Args:
             r: distances in Å.
-            kind: which of several w; None for the first.
+            kind: index of w for each distance, if there are several; None for the first.
         """
         first_row = self.first_rows(r, kind)
         scaled = r / self.step
@@ -120,10 +120,10 @@ class SplineWeights(NamedTuple):
     distances: Float[Tensor, " rows"]
     """r in Å."""
     kind: Int[Tensor, " rows"] | None = None
-    """Which of the table's sets of functions each distance has; None for the first."""
+    """Index of the table's set of functions for each distance; None for the first."""
 
     def rows(self) -> Float[Tensor, "rows weights"]:
-        """The weights, stored."""
+        """The weights w(r), one row for each distance."""
         return self.table(self.distances, self.kind)
 
 
@@ -170,7 +170,7 @@ class TabulatedProductScatter(nn.Module):
             edge_index: senders, then receivers: rows of `features` and of the result.
             n_nodes: rows of the result.
             pair: index into `distances` of each edge; None if each edge has its own.
-            kind: which of the table's sets of functions each distance has; None for the first.
+            kind: index of the table's set of functions for each distance; None for the first.
 
         Raises:
             ValueError: wrong shapes, dtypes or devices; nodes, distances or kinds out of range.

@@ -161,10 +161,10 @@ class TensorProductScatter(nn.Module):
         Args:
             features: x, a row for each node that may send.
             filters: Y.
-            weights: w, or its factors as `LinearWeights`, which needs less memory.
+            weights: w, or its factors as `LinearWeights`, which need less memory.
             edge_index: senders, then receivers: rows of `features` and of the result.
             n_nodes: rows of the result.
-            pair: row of weights of each edge if edges share weights, see `symnets.ops.pairs`; None if not.
+            pair: row of `weights` of each edge, see `symnets.ops.pairs`; None if edge e has row e.
 
         Raises:
             ValueError: wrong shapes, dtypes or devices, or nodes out of range.

@@ -1,4 +1,4 @@
-"""Vectorised code, written for LLVM; `CompiledModule` compiles it.
+"""Writer of vectorised LLVM code, which `CompiledModule` compiles.
 
 A value holds one number or several contiguous ones (lanes), at most as many as fill a register of 64 bytes.
 On processors with narrower registers LLVM uses several of them.
@@ -15,7 +15,7 @@ I32, I64, F64 = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 REGISTER = 64
 """Bytes of the widest registers."""
 REALS = {"float32": (ir.FloatType(), 4), "float64": (ir.DoubleType(), 8)}
-"""LLVM type of each dtype, and its bytes."""
+"""LLVM type of each dtype, and its size in bytes."""
 
 CONTRACT = ("contract",)
 """Allows fused multiply-add; no other change of floating-point arithmetic is allowed."""
@@ -111,7 +111,7 @@ class VectorCode:
         return self.build.fadd(product, total, flags=CONTRACT)  # pyright: ignore[reportCallIssue]
 
     def broadcast(self, pointer: Value, lanes: int) -> Value:
-        """Load one number into every lane; most processors do this at no extra cost if it is a factor."""
+        """Load one number into every lane, at no extra cost on most processors if it is then multiplied."""
         value = self.load(pointer)
         if lanes == 1:
             return value

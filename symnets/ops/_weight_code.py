@@ -130,7 +130,15 @@ class WeightSplines:
     def at_length(
         self, code: VectorCode, length: Value, inverse: Value, table: Value, first_row: Value
     ) -> list[Value]:
-        """Row of the knot below a length, and the coefficients, for 1/h and the row of the knot r = 0."""
+        """Row of the knot below a length, and the eight coefficients.
+
+        Args:
+            code: where the code is written.
+            length: r.
+            inverse: 1/h.
+            table: pointer to the table.
+            first_row: row of the knot r = 0.
+        """
         b, one = code.build, code.constant(1.0)
         scaled = b.fmul(length, inverse)
         knot = b.fptosi(scaled, I64)
@@ -170,7 +178,7 @@ class WeightSplines:
         out: Value,
         pair_sum: Value,
     ) -> None:
-        """Add d_weight dw/dr, lane by lane, to the register of sums."""
+        """Add d_weight dw/dr, lane by lane, to the register `pair_sum`."""
         code.add_to(pair_sum, code.mul(d_weight, self._sum(code, values, column, lanes, 4)), lanes)
 
     def finish(self, code: VectorCode, out: Value, pair_sum: Value) -> None:
@@ -182,7 +190,8 @@ class WeightSplines:
     ) -> None:
         """Write a loop that stores n weights, from column `first` on, and their derivatives dw/dr.
 
-        With the rise w_(n+1) - w_n, whose coefficient is that of w_(n+1), three products give each of them.
+        The coefficients of w_n and w_(n+1) add up to 1 for w and to 0 for dw/dr. With the difference
+        w_(n+1) - w_n, each sum therefore takes three products instead of four.
         """
         tail = n % code.width
         factors = {
