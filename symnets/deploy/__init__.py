@@ -1,4 +1,4 @@
-"""Potentials outside of Python: shared libraries with a C interface."""
+"""Potentials outside of Python: shared libraries with a C interface, and the plugin for LAMMPS."""
 
 import lazy_loader
 

@@ -116,7 +116,7 @@ def compiler_flags(library: str | os.PathLike[str]) -> str:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a shared library, but a model file, say.
+        ValueError: the file is not a shared library; it may be a model file.
     """
     path = expanded(library).absolute()
     if not path.is_file():
@@ -145,7 +145,7 @@ def write_library(
     Args:
         program: a finished program.
         path: the library to write.
-        about: values for the description of the library, before those that are written here.
+        about: first values of the library's description; this function adds others.
         species: atomic number of each of the program's species.
         cpu: processors on which it runs.
         dtype: "float32" or "float64".
@@ -255,7 +255,7 @@ def _compiler() -> list[str]:
         if shutil.which(command[0]):
             return command
     raise ValueError(
-        f"export: no C compiler found, which links the library (tried {', '.join(names)}); install one, "
+        f"export: no C compiler found, which must link the library (tried {', '.join(names)}); install one, "
         "such as Debian's package gcc, or set the environment variable CC to its command"
     )
 

@@ -21,11 +21,11 @@ OLDEST = 20240829
 """Oldest release of LAMMPS for which the pair style is tested."""
 
 PLUGIN = "symnetsplugin.so"
-"""LAMMPS loads the files of a folder whose names end in plugin.so."""
+"""Name of the plugin; LAMMPS loads the files of a folder whose names end in plugin.so."""
 
 
 class Headers(NamedTuple):
-    """Headers of a LAMMPS, its release and the compiler flags on which its classes depend."""
+    """Folder of LAMMPS's headers, its release, and the compiler flags on which its classes depend."""
 
     folder: Path
     version: int
@@ -100,7 +100,7 @@ def lammps_plugin_folder() -> str:
 
 
 def _release_folder(release: str) -> Path:
-    """Default folder of the plugin for a release, whose updates have folders of their own."""
+    """Default folder of the plugin for a release of LAMMPS; each update of a release has its own folder."""
     return cache() / "lammps" / ".".join(release.split(".")[:4])
 
 

@@ -16,7 +16,7 @@ ABI_VERSION = 1
 """Version of the C interface that this class calls, SYMNETS_ABI_VERSION in symnets.h."""
 
 Exchange = Callable[[np.ndarray], None]
-"""Function of a matrix with a row for each own atom and each ghost, which it changes in place."""
+"""Function that changes, in place, a matrix with a row for each own atom and then one for each ghost."""
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "symnets_abi_version": (c_int64, []),
@@ -106,13 +106,16 @@ class SharedModel:
         forward: Exchange | None = None,
         reverse: Exchange | None = None,
     ) -> AtomEnergies:
-        """Energies of atoms, forces and virials, in eV and eV/Å.
+        """Energies (own atoms,) in eV, forces (atoms, 3) in eV/Å, and virials (atoms, 3, 3) in eV.
+
+        Own atoms are those whose energies this call computes. Ghosts are copies of atoms of another process,
+        or periodic images.
 
         Args:
-            numbers: atomic number of each atom; ghosts last.
+            numbers: atomic number of each atom, own atoms first, then ghosts.
             sender: index of the sender of each edge.
-            receiver: index of the receiver of each edge, an own atom; in increasing order.
-            vectors: from receiver to sender in Å, (edges, 3).
+            receiver: index of the receiver of each edge, an own atom; edges are sorted by receiver.
+            vectors: vectors from receiver to sender in Å, (edges, 3).
             n_own: number of own atoms; all by default.
             forward: function that copies rows of own atoms to those of their ghosts.
             reverse: function that adds rows of ghosts to those of their owners.

@@ -39,7 +39,7 @@ static const int64_t species[] = SPECIES;
 static const int16_t index_of_element[] = INDEX_OF_ELEMENT; /* -1 where the model does not know the element */
 static const char *const errors[] = ERRORS;
 
-/* Written into the file by `export` after a mark by which it is found, see `checksum`. */
+/* A mark, and the expected checksum (see `checksum`), which `export` writes into the file behind the mark. */
 static volatile uint64_t expected[2] = {CHECKSUM_MARK, 0};
 
 EXPORTED int64_t symnets_abi_version(void) { return SYMNETS_ABI_VERSION; }
@@ -120,8 +120,8 @@ static int64_t grow(symnets_model *model, int64_t bytes) {
 
 static int64_t padded(int64_t n) { return n / PADDING * PADDING + PADDING; }
 
-/* A thread waits until the thread of the caller has begun. The number of threads is then known, and the
- * caller's is the first, which calls `forward` and `reverse`: MPI may allow its calls to one thread only. */
+/* A thread waits until the caller's thread has entered. The number of threads is then known, and the caller's
+ * thread is the first. It calls `forward` and `reverse`, since MPI may allow calls from one thread only. */
 static void *run(void *argument) {
   int64_t *slots = argument;
   while (!__atomic_load_n(&slots[SLOT_ENTERED], __ATOMIC_ACQUIRE)) sched_yield();

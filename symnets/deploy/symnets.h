@@ -37,10 +37,10 @@ enum {
 int64_t symnets_abi_version(void);
 const char *symnets_model_hash(void);    /* SHA-256 of weights and operations, in hexadecimal */
 const char *symnets_description(void);   /* JSON: model, dtype, species, cutoff, units, versions, ... */
-double symnets_cutoff(void);             /* pairs of atoms closer than this are edges */
+double symnets_cutoff(void);             /* in angstrom; pairs of atoms closer than this are edges */
 int64_t symnets_n_species(void);         /* number of elements that the model knows */
 const int64_t *symnets_species(void);    /* their atomic numbers, increasing */
-int64_t symnets_real_bytes(void);        /* in exchanged rows: 4 for float, 8 for double */
+int64_t symnets_real_bytes(void);        /* size of a number in exchanged rows: 4 for float, 8 for double */
 int64_t symnets_exchange_columns(void);  /* largest `columns` of an exchange; 0 if there are no exchanges */
 
 /* Memory for intermediate results, which is kept between calls. A program that calls symnets_compute from
@@ -77,7 +77,7 @@ typedef void (*symnets_exchange)(void *context, void *rows, int64_t columns);
  *
  * atomic_numbers  n_total
  * sender          n_edges
- * receiver        n_edges, increasing
+ * receiver        n_edges, sorted
  * vectors         n_edges x 3, position of the sender (or its image) minus that of the receiver
  *
  * energies        n_own, energy of each own atom

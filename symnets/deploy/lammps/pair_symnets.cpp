@@ -92,7 +92,7 @@ void PairSymnets::settings(int narg, char **arg)
   if (path.find('/') == std::string::npos) path = "./" + path;    // no search in folders of the system
   library.reset();
   library = std::make_unique<Library>();
-  library->handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);    // local: several models have equal names
+  library->handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);    // local: all models have the same names
   if (!library->handle) error->one(FLERR, "pair_style symnets cannot load {}: {}", path, dlerror());
 
   decltype(&symnets_abi_version) abi_version;
@@ -260,7 +260,7 @@ void PairSymnets::exchange(void *matrix, int64_t columns, bool forward)
   rows = static_cast<char *>(matrix);
   row_bytes = columns * library->real_bytes;
   row_doubles = static_cast<int>((row_bytes + 7) / 8);
-  const int largest = comm_forward;    // for which LAMMPS allocates its buffers when a run begins
+  const int largest = comm_forward;    // LAMMPS allocates its buffers for this size when a run begins
   comm_forward = comm_reverse = row_doubles;
   if (forward)
     comm->forward_comm(this);
