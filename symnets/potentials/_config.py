@@ -17,21 +17,21 @@ class DataConfig:
 
     train: str | list[str]
     """Training structures: files that ASE reads, folders, globs such as `runs/*/OUTCAR`, or ASE databases
-    (.db, .aselmdb); sought here, then in the folder SYMNETS_DATA. Any frame may lack any label: losses and
-    errors are means over what is there."""
+    (.db, .aselmdb); looked for in the current folder, then in the folder SYMNETS_DATA. Any frame may lack any
+    label: losses and errors are means over the labels that are there."""
     validation: str | list[str] | None = None
     """Validation structures, as `train`; by default `n_validation` structures are set aside from the training
     structures."""
     n_train: Annotated[int | None, at_least(1)] = None
-    """Structures to train on, chosen at random by the seed; by default all that are left."""
+    """Structures to train on, chosen at random by the seed; by default all but those set aside."""
     n_validation: Annotated[int, at_least(1)] = 50
     """Structures to validate on."""
     isolated_atoms: str | None = None
     """File of one-atom structures whose energies are subtracted; by default the training structures with
-    config_type=IsolatedAtom, which are not trained on, or least squares."""
+    config_type=IsolatedAtom, which are then not trained on, or without those a least-squares fit."""
     require_all: bool = False
     """Whether every structure must have energy and forces, and every crystal stress, if their weight in the
-    loss is not zero; by default the labels are counted."""
+    loss is not zero; by default labels may be missing, and are counted."""
     weight_key: str | None = None
     """Key of the weight of a structure in the files, by which its terms in the loss are multiplied; the
     weight is 1 where the key is absent."""
@@ -74,7 +74,7 @@ class LossConfig:
     forces: Annotated[float, at_least(0)] = 1.0
     stress: Annotated[float, at_least(0)] = 0.0
     huber: Annotated[float | None, more_than(0)] = None
-    """Error beyond which a term grows linearly (Huber's loss), in the unit of the term; null for squares."""
+    """Error beyond which a term grows linearly (Huber's loss), in the unit of its error; null for squares."""
 
     def __post_init__(self) -> None:
         check_annotated("loss", self)
@@ -105,7 +105,7 @@ class OptimizerConfig:
     clip_norm: Annotated[float | None, more_than(0)] = None
     """Largest norm of the gradient; longer gradients are scaled down to it."""
     average: Annotated[float | None, between(0, 1)] = 0.995
-    """Decay of the running average of weights, which is what is validated and saved; null for none."""
+    """Decay of the running average of weights, which is validated and saved; null for none."""
 
     def __post_init__(self) -> None:
         check_annotated("optimizer", self)
@@ -122,7 +122,7 @@ class TrainConfig:
     """Folder for the model, checkpoint and logs."""
     model: ModelConfig = field(default_factory=ModelConfig)
     finetune: FinetuneConfig | None = None
-    """Start from a foundation model, which then decides `model`, in place of random weights."""
+    """Start from a foundation model in place of random weights; `model` is then its architecture."""
     loss: LossConfig = field(default_factory=LossConfig)
     tensors: dict[str, TensorConfig] = field(default_factory=dict)
     """Tensors to learn, such as dipoles, by name; for a model of tensors alone set loss.energy and
@@ -134,11 +134,11 @@ class TrainConfig:
     device: str = "cpu"
     """cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
     deterministic: bool = False
-    """Whether sums on a GPU are rounded in the same way in every run, as on the CPU, at a cost in speed."""
+    """Whether a GPU rounds sums in the same way in every run, as a CPU does; this costs speed."""
     threads: Annotated[int | None, at_least(1)] = None
     """CPU threads; by default torch's choice. Results depend on it in the last bits."""
     max_minutes: Annotated[float | None, more_than(0)] = None
-    """Stop after this many minutes, even if the schedule has not ended; a resumed training counts anew."""
+    """Stop after this many minutes, even if the schedule has not ended; counted anew after a resume."""
     patience: Annotated[int | None, at_least(1)] = None
     """Stop after this many validations without a better model."""
     validate_every: Annotated[int | None, at_least(1)] = None

@@ -36,7 +36,7 @@ from symnets.potentials._frame_weights import add_weights, check_weights, frame_
 
 
 def load_data(config: TrainConfig) -> tuple[Sequence[AtomGraph], Sequence[AtomGraph], Statistics]:
-    """Training graphs, validation graphs, and the statistics of the former.
+    """Training graphs, validation graphs, and the statistics of the training graphs.
 
     Any structure may lack any label, unless `data.require_all` is set: NaN marks a missing label, and the
     statistics count the labels. Structures marked as isolated atoms (`config_type=IsolatedAtom`) are neither
@@ -179,7 +179,7 @@ def _check_enough(data: DataConfig, read: _Files, requested: int) -> None:
         raise ValueError(
             f"{read.source}: has {read.n} structures, but the configuration asks for "
             f"data.n_train = {n_train}{shared}; ask for fewer"
-            + ("" if data.validation else ", or name a file of its own with data.validation")
+            + ("" if data.validation else ", or name a separate file with data.validation")
         )
 
 
@@ -238,7 +238,7 @@ def _has(name: str, atoms: Atoms) -> bool:
 def _isolated_energies(
     config: TrainConfig, read: _Files, structures: Sequence[Atoms]
 ) -> tuple[dict[int, float] | None, str]:
-    """Energies of isolated atoms, and a phrase for the user on how structures marked as such are used.
+    """Energies of isolated atoms, and a phrase that says how structures marked as such are used.
 
     The energies are in eV, by atomic number; None if the reference energies are a least-squares fit.
     """

@@ -1,4 +1,4 @@
-"""Data of a potential that are larger than memory: graphs made on demand, scanned once."""
+"""Data of a potential that are larger than memory: graphs made on demand, after one pass through all."""
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -58,11 +58,11 @@ def scan_structures(
 ) -> tuple[ScannedGraphs, ScannedGraphs]:
     """Training and validation graphs, made on demand, after one pass through all of them.
 
-    Their summaries and hash are found by the worker processes of the configuration; a bar on a terminal shows
-    the progress.
+    The worker processes of the configuration, if any, compute the summaries; a bar on a terminal shows the
+    progress.
 
     Args:
-        config: of the training.
+        config: configuration of the training.
         parts: frames and rows to train on, and those to validate on.
     """
     weight = None
@@ -117,7 +117,7 @@ class _StructureRecord(NamedTuple):
     atoms: Atoms | None
     """The structure, if this process has seen none of its kind before."""
     content: bytes
-    """The graph as bytes, of which the data are hashed, see `graph_content`."""
+    """The graph as bytes, from which the hash of the data is computed, see `graph_content`."""
     geometry: bytes
 
 

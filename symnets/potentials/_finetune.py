@@ -1,4 +1,4 @@
-"""Fine-tuning: the start of a training from a foundation model in place of random weights."""
+"""Fine-tuning: training that starts from a foundation model in place of random weights."""
 
 import copy
 import hashlib
@@ -45,15 +45,15 @@ from symnets.potentials._validation import BestModel
 from symnets.training import Processes
 
 FOUNDATION_LEVEL = "model-foundation-level.safetensors"
-"""File of the model with the head of the foundation model, beside that with the head of the data."""
+"""File of the model with the head of the foundation model, beside the model with the head of the data."""
 
 
 def load_foundation(config: TrainConfig) -> tuple[ForceField, TrainConfig]:
     """The foundation model of a configuration, and the configuration with its architecture as `model`.
 
     Raises:
-        ValueError: a compiled model; another architecture or cutoff in the configuration; tensors to learn;
-            or as `foundation_model`.
+        ValueError: the foundation model is compiled; the configuration has another architecture or cutoff, or
+            tensors to learn; or as `foundation_model`.
     """
     finetune = _options(config)
     found = foundation_model(finetune.model, dtype=getattr(torch, config.dtype))
@@ -148,7 +148,7 @@ class Start:
             heads = ", with a head of their own" if finetune.heads else ""
             lines.append(
                 f"replay       {len(self.replay.train)} {self.replay.source}, "
-                f"{finetune.replay_ratio:g} a structure of the data{heads}"
+                f"{finetune.replay_ratio:g} per structure of the data{heads}"
             )
         if self.replay.test:
             lines.append(f"forgetting   measured on {len(self.replay.test)} {self.replay.source}")
@@ -177,7 +177,7 @@ def start_finetuning(
     *,
     resuming: bool,
 ) -> Start:
-    """The start of a fine-tuning: references shifted, replayed structures written, weights prepared.
+    """Prepare a fine-tuning: shift references, write replayed structures, choose the weights to train.
 
     Args:
         config: as `load_foundation` returns it.
@@ -185,8 +185,8 @@ def start_finetuning(
         graphs: training structures of the data.
         stats: statistics of these graphs.
         data: hash of the data.
-        processes: the first of them writes the replayed structures, and all read them.
-        resuming: whether replayed structures in the folder are those of the training to be resumed.
+        processes: processes that train together; the first writes the replayed structures, and all read them.
+        resuming: whether replayed structures in the folder are those of the run to be resumed.
 
     Raises:
         ValueError: the data have elements that the foundation model lacks; or as `reference_shifts`,
@@ -228,14 +228,14 @@ def start_finetuning(
 
 
 class BestFinetuned(BestModel):
-    """Callback that saves the best model of a fine-tuning in its original class, a file for each head."""
+    """Callback that saves the best model of a fine-tuning in its original class, one file for each head."""
 
     def __init__(self, path: Path, criterion: str, config: dict[str, Any], facts: Mapping[str, Any]) -> None:
         super().__init__(path, criterion, config)
         self.facts = facts
 
     def write(self, model: nn.Module, extra: Mapping[str, Any]) -> None:
-        """Write the model with its updates of weights added; with heads, a file for each."""
+        """Write the model with its updates of weights added; with heads, one file for each."""
         assert isinstance(model, ForceField)
         extra = dict(extra) | {"finetuning": dict(self.facts)}
         save(ForceField(merge_updates(model.energy_model)), self.path, extra=extra)

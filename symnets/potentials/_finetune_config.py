@@ -10,7 +10,7 @@ Strategy = Literal["all", "last layers", "readout", "low rank"]
 ReplayElements = Literal["model", "data"]
 
 GENERATED = "generated"
-"""Value of `FinetuneConfig.replay` for structures that are made on the spot."""
+"""Value of `FinetuneConfig.replay` for structures that are generated, not read from a file."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class FinetuneConfig:
     """Structures with labels of the foundation model that are trained on as well, so that the model does not
     forget: `generated` (rattled and strained crystals and molecules), or a file; by default none."""
     replay_ratio: Annotated[float, at_least(0)] = 1.0
-    """Replayed structures in an epoch for each structure of the data; drawn anew for each epoch."""
+    """Replayed structures per epoch for each structure of the data; drawn anew for each epoch."""
     n_replay: Annotated[int, at_least(1)] = 200
     """Replayed structures to train on."""
     n_replay_test: Annotated[int, at_least(0)] = 50

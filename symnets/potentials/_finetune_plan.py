@@ -1,4 +1,4 @@
-"""Number of epochs of a training that fit into a given time on this machine."""
+"""Number of epochs that fit into a given time on this machine."""
 
 import math
 import time
@@ -18,30 +18,30 @@ from symnets.potentials._training import Prepared, start_training
 from symnets.training import Processes, descend, joined_processes
 
 _VALIDATIONS, _FEWEST_VALIDATIONS, _SHARE_OF_VALIDATIONS = 10, 2, 0.2
-"""Number of validations in the training: at most, at least, and the fraction of the time that they may take
-if there are more than the least number."""
+"""Largest and least number of validations, and the fraction of the time that they may take if there are more
+than the least number."""
 _SHARE = 0.9
 """Fraction of the time that is used; the rest is a margin for slower steps."""
 _LEAST_STEPS, _LEAST_SECONDS = 5, 3.0
-"""Timing ends after more than this number of steps, if all but the first took longer than this in total."""
+"""Timing ends after more than this number of steps, if all but the first took more than these seconds."""
 
 
 def fit_epochs(config: TrainConfig, minutes: float, *, resume: bool = False) -> TrainConfig:
     """The configuration with as many epochs as fit into a time, and ten validations, each with a checkpoint.
 
-    There are fewer validations, but two at least, if ten would take more than a fifth of the time.
+    If ten validations would take more than a fifth of the time, there are fewer, but at least two.
 
     A few steps are timed with the data of the configuration. If other programs slow the machine down in the
     meantime, fewer epochs are chosen. The warm-up is shortened to a tenth of the steps at most. Processes
     that torchrun started take the steps together, and choose the same number of epochs.
 
     Args:
-        config: of a training or a fine-tuning.
-        minutes: time for training and validations; the returned configuration has it as `max_minutes`, too.
-        resume: whether `config.output` may contain a training, see `train`.
+        config: configuration of a training or a fine-tuning.
+        minutes: time for training and validations in minutes; it is `max_minutes` of the result, too.
+        resume: whether `config.output` may contain a run, see `train`.
 
     Raises:
-        FileExistsError: the folder contains a training and `resume` is false, or a process trains there.
+        FileExistsError: the folder contains a run and `resume` is false, or a process trains there.
         OutOfRange: the time is too short for one epoch.
     """
     whole = replace(

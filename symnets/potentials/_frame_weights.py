@@ -1,4 +1,4 @@
-"""Weights of structures in the loss, by a key of the files and by config_type."""
+"""Weights of structures in the loss, from a key in the files and from their config_type."""
 
 from collections.abc import Sequence
 from math import inf

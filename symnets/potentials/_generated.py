@@ -22,20 +22,21 @@ _EDGE = {
     "cesiumchloride": 2 / 3**0.5,
     "fluorite": 4 / 3**0.5,
 }
-"""Edge of the cubic cell divided by the distance of nearest neighbours."""
+"""Edge of the cubic cell divided by the nearest-neighbour distance."""
 _LEAST_ATOMS = 4
 """Least number of atoms of a cell; smaller cells are repeated."""
 _CLOSEST = 0.6
-"""Least distance of two atoms divided by the sum of their covalent radii; closer ones are left out."""
+"""Least distance of two atoms divided by the sum of their covalent radii; structures below are left out."""
 
 
 def generated_structures(species: Sequence[int], seed: int) -> Iterator[Atoms]:
     """Endless sequence of structures of given elements: crystals of one or two of them, and molecules.
 
     Half of the crystals of an element whose lattice is in ASE's table have the lattice constant of this
-    table; all others have one from the covalent radii. A crystal is strained by some per cent, and its volume
-    changes by up to about a quarter. All atoms are moved at random, by up to a tenth of the distance of
-    neighbours (root mean square). `info["made"]` is the name of the lattice or the molecule.
+    table. For all other crystals it is computed from the covalent radii. A crystal is strained by some per
+    cent, and its volume changes by up to about a quarter. All atoms are moved at random, by up to a tenth of
+    the nearest-neighbour distance (root mean square). `info["made"]` is the name of the lattice or the
+    molecule.
 
     Args:
         species: atomic numbers.
@@ -66,7 +67,7 @@ def generated_structures(species: Sequence[int], seed: int) -> Iterator[Atoms]:
 
 
 def _crystal(numbers: Sequence[int], random: Generator) -> tuple[Atoms, str, float]:
-    """A cubic or hexagonal crystal of one or two elements, its name, and its distance of neighbours in Å."""
+    """A cubic or hexagonal crystal of one or two elements, its name, and a bond length in Å."""
     symbols = [chemical_symbols[z] for z in numbers]
     distance = float(covalent_radii[[numbers[0], numbers[-1]]].sum())
     if len(numbers) == 2:

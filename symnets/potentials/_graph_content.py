@@ -1,4 +1,4 @@
-"""Content of a graph as bytes, from which the hash of a training's data is computed."""
+"""Content of a graph as bytes, from which the hash of the data is computed."""
 
 from symnets.data import TENSOR, AtomGraph, labels
 

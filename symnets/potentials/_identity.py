@@ -1,4 +1,4 @@
-"""Identity of a training: hashes of all that determines its weights, compared when it is resumed."""
+"""Identity of a training run: hashes of all that determines its weights, compared when it is resumed."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from symnets.potentials._replay import TRAIN
 from symnets.yaml_files import read_yaml
 
 MAY_DIFFER = ("output", "max_minutes", "patience", "checkpoint_every", "device", "deterministic")
-"""Options that may differ when a training is resumed; the device changes rounding only."""
+"""Options that may differ when a run is resumed; the device changes rounding only."""
 DATA_MAY_DIFFER = ("require_all", "in_memory", "workers")
 """Options of `data` that may differ."""
 
@@ -24,8 +24,8 @@ DATA_MAY_DIFFER = ("require_all", "in_memory", "workers")
 def identity(config: TrainConfig, data: str) -> str:
     """Hash of the configuration and hash of the data, joined by a dash.
 
-    The options `MAY_DIFFER` and `DATA_MAY_DIFFER` are left out of the former. The latter is `data_digest`, or
-    `Start.digest` of a fine-tuning.
+    The hash of the configuration leaves out the options `MAY_DIFFER` and `DATA_MAY_DIFFER`. The hash of the
+    data is `data_digest`, or `Start.digest` for fine-tuning.
     """
     return f"{fingerprint(_determining_options(asdict(config)))}-{data}"
 
@@ -49,18 +49,18 @@ def data_digest(train: Sequence[AtomGraph], validation: Sequence[AtomGraph], sta
 
 
 def check_identity(checkpoint: Path, expected: str, config: TrainConfig) -> str:
-    """Check that a checkpoint belongs to the training to be resumed, and return the identity in it.
+    """Check that a checkpoint belongs to the run to be resumed, and return the identity in it.
 
     A checkpoint of an older symnets, whose configuration lacked some fields, has another identity and is
     accepted if all other fields agree.
 
     Args:
         checkpoint: the file; the `config.yaml` beside it has the configuration it was written with.
-        expected: `identity` of the training to be resumed.
-        config: its configuration.
+        expected: `identity` of the run to be resumed.
+        config: configuration of the run to be resumed.
 
     Raises:
-        ValueError: they differ; the message names the fields with both values, or the data files.
+        ValueError: the identities differ; the message names the fields with both values, or the data files.
     """
     stored = read_header(checkpoint, "checkpoint")["fingerprint"]
     if stored == expected:
@@ -82,7 +82,7 @@ def check_identity(checkpoint: Path, expected: str, config: TrainConfig) -> str:
 
 
 def _files(config: TrainConfig) -> list[str]:
-    """Paths of the data, as configured, and of what a fine-tuning starts from."""
+    """Paths of the data, as configured, and those of the foundation model and the replayed structures."""
     files = []
     if config.finetune is not None:
         files.append(config.finetune.model)
@@ -96,8 +96,8 @@ def _files(config: TrainConfig) -> list[str]:
 def _differences(checkpoint: Path, config: TrainConfig) -> list[str] | None:
     """Fields that differ from the `config.yaml` beside a checkpoint, with both values.
 
-    A field that an older symnets did not write counts only if it is set now. None if the file does not tell:
-    it is lost or cannot be read, or it agrees in all fields although the hashes differ, so it was edited.
+    A field that an older symnets did not write counts only if it is set now. The result is None if the file
+    is missing or cannot be read, or if it agrees in all fields although the hashes differ, so it was edited.
     """
     try:
         # As plain values: a configuration can name a module to import.

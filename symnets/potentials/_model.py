@@ -31,12 +31,12 @@ from symnets.training import (
 def build_model(
     config: TrainConfig, stats: Statistics, outputs: Mapping[str, TensorOutput] | None = None
 ) -> ForceField | TensorModel:
-    """A model with random initial weights, normalised by the statistics of its data.
+    """Build a model with random initial weights, normalised by the statistics of its data.
 
     Args:
         config: see `TrainConfig`. If it has no `model.irreps_last`, the features after the last layer have
             the irreps that the outputs need, with as many channels as scalars.
-        stats: of the training data.
+        stats: statistics of the training data.
         outputs: tensor outputs with scale and shift; with them the model is a `TensorModel`, without energies
             if the loss has none.
 
@@ -74,10 +74,10 @@ def _irreps_last(options: Mapping[str, Any], outputs: Mapping[str, TensorOutput]
 
 
 def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Optimizer of a model's parameters; those that are frozen get no gradient and stay."""
+    """Optimizer of a model's parameters; frozen ones get no gradient and do not change."""
     if options.method == "Muon":
-        # Muon is made for matrices of linear maps. Rows of an embedding are looked up one by one, so it is
-        # none. The weights of MACE's products, (species, paths, channels), are no linear maps either, but
+        # Muon is made for matrices of linear maps. An embedding is not one: its rows are looked up one by
+        # one. The weights of MACE's products, (species, paths, channels), are no linear maps either, but
         # learn as well by Muon as by Adam.
         parameters = [
             (p.ndim >= 2 and min(p.shape[-2:]) > 1 and not n.endswith("embedding"), p)
@@ -101,7 +101,7 @@ def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.O
 def build_state(config: TrainConfig, model: nn.Module, batches: int) -> tuple[TrainState, int]:
     """The state at step 0, and the number of steps of the whole training."""
     options = config.optimizer
-    if config.finetune is not None:  # parameters with decay are updates, which start at 0, see WeightUpdates
+    if config.finetune is not None:  # decay is towards the start: it acts on updates, see WeightUpdates
         options = replace(options, weight_decay=config.finetune.decay_to_start)
     optimizer = build_optimizer(options, model)
     total = options.epochs * batches
@@ -133,8 +133,8 @@ def training_loss(
 
     Args:
         config: see `TrainConfig`.
-        stats: of the training structures.
-        tensors: of the same structures, for those that are learnt.
+        stats: statistics of the training structures.
+        tensors: statistics of the tensors that are learnt, on the same structures.
     """
     huber, n = config.loss.huber, stats.n_structures
 

@@ -14,7 +14,7 @@ from symnets.nn import AtomicEnergy
 from symnets.potentials._finetune_config import References
 
 _MAX_STRUCTURES = 200
-"""Number of structures whose residuals are computed, apart from those added for rare species."""
+"""Largest number of structures whose residuals are computed, apart from those added for rare species."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ReferenceShifts:
     """Energies that are added to each atom of a species, to adapt a model to another level of theory."""
 
     shifts: dict[int, float]
-    """eV, by atomic number; species that are not among them keep their reference."""
+    """Shifts in eV, by atomic number; other species keep their reference energies."""
     method: str
     """How the shifts were determined, in words."""
     warnings: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class ReferenceShifts:
 def reference_shifts(
     references: References, force_field: ForceField, graphs: Sequence[AtomGraph], stats: Statistics
 ) -> ReferenceShifts:
-    """Shifts of the reference energies for the level of theory of some data.
+    """Shifts of a foundation model's reference energies to the level of theory of some data.
 
     For `residuals` the shifts e_s of the species s solve
 
@@ -55,7 +55,7 @@ def reference_shifts(
         stats: statistics of `graphs`, with the energies of isolated atoms if they are known.
 
     Raises:
-        ValueError: isolated atoms are asked for, but the data have none.
+        ValueError: `references` is "isolated atoms", but the data have none.
     """
     isolated = stats.source == "isolated atoms"
     if references == "keep":

@@ -31,7 +31,7 @@ from symnets.potentials._finetune_config import GENERATED, FinetuneConfig
 from symnets.potentials._generated import generated_structures
 
 TRAIN, TEST = "replay.xyz", "replay_test.xyz"
-"""Files of the replayed structures to train on and of the replay test set, in the folder of the training."""
+"""Files of the replayed structures to train on and of the replay test set, in the output folder."""
 _MAX_FORCE, _MAX_STRESS = 5.0, 0.15
 """Largest force component in eV/Å and stress component in eV/Å³ of generated structures: a few that are
 further from equilibrium would dominate every step of the training."""
@@ -57,21 +57,22 @@ def write_replay(
     labels: str,
     keep: bool,
 ) -> None:
-    """Write the replayed structures of a training, with a model's energies, forces and stress, to its folder.
+    """Write the replayed structures, labelled with a model's energies, forces and stress, to files.
 
-    Without `finetune.replay` only the replay test set is written. Files of the same origin are kept.
+    Without `finetune.replay` only the replay test set is written. Files that the same options, model and data
+    made are kept.
 
     Args:
         finetune: see `FinetuneConfig`.
         force_field: the model that labels them.
         elements: atomic numbers of generated structures.
-        folder: folder of the training.
+        folder: output folder of the fine-tuning.
         seed: the structures are a function of the elements and the seed.
         labels: hash of all that decides the labels of a given structure.
-        keep: whether files of another origin are kept, too, as a resumed training needs them.
+        keep: whether any existing files are kept, as a resumed run needs them.
 
     Raises:
-        ValueError: the file of the user has an element that the model lacks, or too few structures.
+        ValueError: the file `finetune.replay` has an element that the model lacks, or too few structures.
     """
     sizes = _sizes(finetune)
     paths = {name: folder / name for name, size in sizes.items() if size}
@@ -127,14 +128,14 @@ def _sizes(finetune: FinetuneConfig) -> dict[str, int]:
 
 
 class MixedExamples(Sequence[AtomGraph]):
-    """Graphs of the data, then replayed graphs, which get the fields of the former.
+    """Graphs of the data, then replayed graphs with the same fields.
 
-    Replayed graphs lose other fields. Labels that they lack are NaN, and their weights are 1.
+    Replayed graphs lose fields that the data lack. Labels that they lack are NaN, and their weights are 1.
 
     Args:
         own: graphs of the data.
         replayed: graphs with labels of the foundation model.
-        heads: whether graphs get the number of their head: 0 for the data, 1 for the foundation model.
+        heads: whether each graph gets the number of its head: 0 for the data, 1 for the foundation model.
     """
 
     def __init__(self, own: Sequence[AtomGraph], replayed: Sequence[AtomGraph], *, heads: bool) -> None:
@@ -153,12 +154,12 @@ class MixedExamples(Sequence[AtomGraph]):
 class MixedLoader(Loader):
     """Loader whose epochs have all graphs of the data, and replayed graphs in a given ratio to them.
 
-    The replayed graphs are sampled anew for each epoch, all equally often in the long run.
+    Each epoch has other replayed graphs; in the long run all occur equally often.
 
     Args:
         examples: the graphs.
         batch_size: number of graphs in a batch.
-        ratio: replayed graphs in an epoch for each graph of the data.
+        ratio: replayed graphs per epoch for each graph of the data.
         seed: seed of the random orders.
         part: see `Loader`.
         workers: see `Loader`.
@@ -210,7 +211,7 @@ def with_head(graph: AtomGraph, head: int) -> AtomGraph:
 
 
 def _like(first: AtomGraph, graph: AtomGraph) -> AtomGraph:
-    """A shallow copy of a graph with the fields of another one, NaN or a weight of 1 where it lacks them."""
+    """A shallow copy of a graph with the fields of `first`; those that it lacks are NaN, a weight is 1."""
     graph = copy.copy(graph)
     for name in set(graph.keys()) - set(first.keys()):
         del graph[name]
@@ -224,7 +225,7 @@ def _like(first: AtomGraph, graph: AtomGraph) -> AtomGraph:
 
 
 def _accepted(force_field: ForceField, structures: Iterator[Atoms]) -> Iterator[Atoms]:
-    """Structures labelled by a model, without those of extreme forces or stress."""
+    """Structures labelled by a model, without those that have extreme forces or stress."""
     while True:
         for atoms in labelled_by(force_field, list(islice(structures, 16))):
             stress = np.abs(atoms.calc.results.get("stress", np.zeros(1))).max()  # pyright: ignore

@@ -63,7 +63,7 @@ def apply_strategy(energy_model: nn.Module, finetune: FinetuneConfig, seed: int)
 
 
 def merge_updates(energy_model: nn.Module, head: int = 0) -> nn.Module:
-    """The energy model as one of the class of the foundation model: updates added, one head chosen."""
+    """Energy model of the foundation model's class, with updates added to its weights and one head."""
     if isinstance(energy_model, WeightUpdates):
         energy_model = energy_model.folded()
     if isinstance(energy_model, Heads):

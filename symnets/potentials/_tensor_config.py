@@ -30,13 +30,13 @@ class TensorConfig:
     """Sum or mean over the atoms of a structure, for the kind irreps."""
     origin: Literal["mass", "nuclear charge", "coordinates"] = "mass"
     """Point to which dipoles of ions in the file are relative: the centre of mass or of nuclear charge, or
-    the origin of the coordinates; in this case the model's are relative to the centre of mass."""
+    the origin of the coordinates; with the last, the model's are relative to the centre of mass."""
     key: str | None = None
     """Key of the label in the files, per structure or per atom; by default the name of the tensor."""
     unit: str | None = None
     """Unit of the label, which is printed; labels are not converted."""
     weight: Annotated[float, at_least(0)] = 1.0
-    """Weight in the loss of its mean squared error, in units of the label's standard deviation."""
+    """Weight in the loss of the mean squared error, in units of the label's variance."""
 
     def __post_init__(self) -> None:
         check_annotated("tensors", self)

@@ -1,4 +1,4 @@
-"""Statistics of tensor labels, from which outputs take their scale and shift, and the loss its units."""
+"""Statistics of tensor labels, which give the outputs their scale and shift, and the loss its units."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ class TensorStatistics:
     these structures if no weights are set."""
     deviation: float | tuple[float, ...]
     """Standard deviation of a component of the label around its mean; for irreps one for each component. Even
-    scalars have a mean for each species; that of other components is zero by symmetry."""
+    scalars have a mean for each species; the mean of other components is zero by symmetry."""
 
 
 def tensor_statistics(

@@ -65,8 +65,8 @@ def train(
     - `checkpoint.safetensors`: the last state of the training, from which `resume` continues,
     - `config.yaml`, `history.csv`, `tensorboard/`.
 
-    Started by torchrun, several processes train one model, see `Processes`: each takes a part of every batch,
-    and the first writes the files.
+    Several processes that torchrun started train one model together, see `Processes`: each takes a part of
+    every batch, and the first writes the files.
 
     Args:
         config: see `TrainConfig`.
@@ -75,10 +75,10 @@ def train(
         summary: print data, model and final errors on standard error.
 
     Returns:
-        the last state; `state.history.reason` is the reason why training ended.
+        the last state; its `history.reason` says why training ended.
 
     Raises:
-        FileExistsError: the folder contains a training and `resume` is false, or a process trains there.
+        FileExistsError: the folder contains a run and `resume` is false, or a process trains there.
         ValueError: the checkpoint is of another configuration or other data, see `check_identity`; the
             data are too few or lack labels, see `load_data`; the device cannot be used.
         FloatingPointError: the loss is no longer finite.
@@ -93,9 +93,9 @@ def train(
 def start_training(
     config: TrainConfig, processes: Processes, stack: ExitStack, *, resume: bool
 ) -> tuple[TrainConfig, "Prepared"]:
-    """The configuration with the architecture of its model, and all that the training starts from.
+    """Lock the output folder, and prepare the training; the configuration gets the model's architecture.
 
-    The folder stays locked until the stack is closed.
+    The folder stays locked until `stack` is closed.
     """
     with processes.synchronized():
         if processes.first:
@@ -112,7 +112,7 @@ def start_training(
 
 
 def _check_new(folder: Path) -> None:
-    """Raise FileExistsError if a folder contains a training."""
+    """Raise FileExistsError if a folder contains a run."""
     if any((folder / name).exists() for name in ("checkpoint.safetensors", "model.safetensors")):
         raise FileExistsError(
             f"{folder} already contains a training; pass --resume to continue it, or choose another --output"
@@ -121,7 +121,7 @@ def _check_new(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that a training starts from: state, data, statistics and checkpoint."""
+    """Everything that training starts from: state, data, statistics and checkpoint."""
 
     state: TrainState
     total: int
@@ -138,7 +138,7 @@ class Prepared:
 def prepare(
     config: TrainConfig, foundation: ForceField | None, processes: Processes, *, resume: bool
 ) -> Prepared:
-    """Data, model and state, from the checkpoint if there is one to resume from."""
+    """Prepare data, model and state; restore the state if there is a checkpoint to resume from."""
     checkpoint = Checkpoint(Path(config.output) / "checkpoint.safetensors", config.checkpoint_every)
     usable_device(config.device)
     if config.threads is not None:

@@ -39,9 +39,9 @@ def validation_errors(
 ) -> dict[str, float]:
     """MAE and RMSE of all labelled quantities, in eV, eV/Å, eV/Å³ and the units of the tensors' labels.
 
-    `tensors_rmse` is the root mean square of the tensors' RMSE, each in units of its standard deviation.
-    With several processes, each has a loader of its part of the structures, and all get the errors over all
-    structures.
+    `tensors_rmse` is the root mean square of the tensors' RMSE, each in units of the label's standard
+    deviation. With several processes, each has a loader of its part of the structures, and all get the errors
+    over all structures.
     """
     model = state.ema_model
     if not isinstance(model, TensorModel):
@@ -56,7 +56,7 @@ def validation_errors(
 
 
 def _energy_errors(model: nn.Module, loader: Loader, processes: Processes) -> dict[str, float]:
-    """MAE and RMSE of energies, forces and stress, as far as they are labelled."""
+    """MAE and RMSE of those of energies, forces and stress that are labelled."""
     measured = errors(processes.gathered(predictions(model, loader)))
     named = {
         "energy_per_atom": measured.energy_per_atom,
@@ -102,7 +102,7 @@ class BestModel(Callback):
         save(model, self.path, extra=extra)
 
 
-# Errors by name of the observable: label, factor, format.
+# By name of the observable: its label, the factor that converts it to the label's unit, and its format.
 PRINTED_ERRORS = {
     "validation/energy_per_atom_mae": ("E MAE meV/atom", 1000.0, ".2f"),
     "validation/forces_rmse": ("F RMSE meV/Å", 1000.0, ".1f"),
@@ -111,7 +111,7 @@ PRINTED_ERRORS = {
 
 
 def printed_errors(config: TrainConfig) -> dict[str, tuple[str, float, str]]:
-    """Errors to print during training, as in `PRINTED_ERRORS`: of energies, tensors and the replay set."""
+    """Errors of energies, tensors and the replay set to print during training, as in `PRINTED_ERRORS`."""
     tensors = {
         f"validation/{name}_rmse": (f"{name} RMSE {tensor.unit_of(name)}".rstrip(), 1.0, ".4g")
         for name, tensor in config.tensors.items()
@@ -125,9 +125,9 @@ def progress_callback(config: TrainConfig, total: int, used: float) -> Callback:
     """Progress bar on a terminal or in a notebook, and lines of text elsewhere.
 
     Args:
-        config: of the training.
+        config: configuration of the training.
         total: number of steps of the training.
-        used: seconds of earlier jobs of a resumed training.
+        used: seconds that earlier sessions of a resumed training took.
     """
     console = Console(stderr=True)
     if not (console.is_terminal or console.is_jupyter):
@@ -142,7 +142,7 @@ def before_training(
     model: ForceField | TensorModel,
     tensors: Mapping[str, TensorStatistics] | None = None,
 ) -> list[str]:
-    """Lines that are printed before training, on data and model."""
+    """Lines on data and model that are printed before training."""
     symbols = [chemical_symbols[number] for number in stats.species]
     energies = ", ".join(f"{s} {energy:.3f}" for s, energy in zip(symbols, stats.energies, strict=True))
     counts, of_atoms = dict(stats.labelled), ""
@@ -187,7 +187,7 @@ def data_warnings(stats: Statistics) -> list[str]:
 def after_training(
     history: History, criterion: str, model: Path, show: Mapping[str, tuple[str, float, str]] = PRINTED_ERRORS
 ) -> list[str]:
-    """Lines that are printed after training, on the best model and its errors."""
+    """Lines on the best model and its errors that are printed after training."""
     rows = [row for row in history.rows if criterion in row]
     if not rows:
         return ["no validation was done yet, so no model is saved"]

@@ -118,7 +118,7 @@ class Processes:
                 value.copy_(self.sum(value.clone() if self.first else torch.zeros_like(value)))
 
     def agree(self, seconds: float, interrupted: bool) -> tuple[float, bool]:
-        """Seconds of the first process, and whether any process was interrupted; the same in all processes."""
+        """Seconds of the first process, and whether any process was interrupted; all get the same."""
         if self.size == 1:
             return seconds, interrupted
         own = [seconds if self.first else 0.0, float(interrupted)]

@@ -245,8 +245,8 @@ def _control(
     accepted = agree | kink
     factor = 0.9 * torch.minimum(output_error ** (-1 / 3), slope_error ** (-1 / 2))
     # After an accepted step the next is never smaller: the error of crossing a small kink does not fall with
-    # the step. It is not larger either when a larger step has just been refused, unless the refusal was due to
-    # a kink beyond the end of the accepted step.
+    # the step. It is not larger either when a larger step has just been refused, unless the refusal was due
+    # to a kink beyond the end of the accepted step.
     may_grow = refused.isnan() | (jump < 0.5 * refused_jump * step / refused)
     grown, shrunk = factor.clamp(1.0, 5.0).where(may_grow, 1.0), factor.nan_to_num(nan=0.0).clamp(0.1, 0.7)
     following = step * torch.where(accepted, grown, shrunk)

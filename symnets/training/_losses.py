@@ -231,8 +231,9 @@ def pointwise(loss: PointwiseLoss | Loss, targets: Tensor) -> PointwiseLoss:
     if isinstance(loss, TorchLoss):
         if type(loss) not in _TORCH_LABELS:
             raise ValueError(
-                f"loss: expected a loss of one output per pattern, got {type(loss).__name__}; for two classes "
-                "use symnets.training.CrossEntropy() with labels ±1; for more classes train with descend"
+                f"loss: expected a loss of one output per pattern, got {type(loss).__name__}; for two "
+                "classes use symnets.training.CrossEntropy() with labels ±1; for more classes train with "
+                "descend"
             )
         if loss.reduction == "sum":
             raise ValueError("loss: expected reduction='mean' or 'none', got 'sum'; symnets takes the mean")

@@ -102,7 +102,7 @@ def stages(s: int) -> tuple[float, tuple[Stage, ...]]:
 
 
 def stable_step(s: int, rho: Tensor) -> Tensor:
-    """Largest step for which s stages are stable if the eigenvalues of the Hessian are between 0 and `rho`."""
+    """Largest step at which s stages are stable, if the Hessian's eigenvalues are between 0 and `rho`."""
     return 0.65 * (s * s - 1) / rho
 
 
@@ -122,8 +122,9 @@ def chebyshev(
     """One trial step by the Runge-Kutta-Chebyshev method of second order with s stages.
 
     For real eigenvalues up to ρ, as those of the Hessian, it is stable up to h ρ = 0.65 (s² - 1), with s
-    gradients per step. Three gradients of `bogacki_shampine` reach h ρ = 2.5. Where stability limits the step,
-    the flow therefore advances about s/1.3 times as far with the same number of gradients.
+    gradients per step. A step of `bogacki_shampine` takes three gradients and is stable up to h ρ = 2.5.
+    Where stability limits the step, the same number of gradients therefore advances the flow about s/1.3
+    times as far.
 
     Sommeijer, Shampine, Verwer 1998 (J. Comput. Appl. Math. 88, 315), with their estimate of the error,
     0.8 (w - w⁺) + 0.4 h (F + F⁺), F = -∇L.

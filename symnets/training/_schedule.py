@@ -25,7 +25,7 @@ def learning_rate(
         total: number of steps of the training.
         decay: shape of the decay.
         warmup: number of steps of the warm-up.
-        final: factor at step `total`, positive.
+        final: factor at step `total`, positive; not used by the constant one.
 
     Raises:
         ValueError: the warm-up is as long as the training, or longer.
