@@ -18,7 +18,7 @@ class Affine(Diffeo):
     outside of the image take the value of the nearest pixel of its border.
 
     Args:
-        matrix: A, one for each deformation, in the order of the axes (row, column).
+        matrix: A, one for each deformation; its components are in the order of the axes (row, column).
         shift: t in pixels; zero if None.
         shape: pixels along each axis.
 
@@ -65,7 +65,7 @@ class Affine(Diffeo):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> "Affine":
-        """Counterclockwise rotations, seen with row 0 on top; one angle, or (n,)."""
+        """Rotations, counterclockwise when row 0 is on top, by one angle or by n angles, (n,)."""
         _check_image(shape, "rotation")
         angle = torch.deg2rad(_each(degrees, dtype, device))
         cos, sin = angle.cos(), angle.sin()
@@ -81,7 +81,7 @@ class Affine(Diffeo):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> "Affine":
-        """Magnifications by a factor, (n,), or by a factor for each axis, (n, dim)."""
+        """Magnifications by one factor, by n factors, (n,), or by a factor for each axis, (n, dim)."""
         factors = torch.as_tensor(factor, dtype=dtype or _floating(factor), device=device)
         if factors.ndim < 2:
             factors = factors.reshape(-1, 1).expand(-1, len(shape))
@@ -154,7 +154,7 @@ class Affine(Diffeo):
         return identity_minus(self._inverse)[:, None].expand(-1, points.shape[-2], -1, -1)
 
     def is_bijective(self, margin: float = 0.0, refine: int = 2) -> Bool[Tensor, " n"]:
-        """Whether |det A⁻¹| > margin; reflections are one-to-one too."""
+        """Whether |det A⁻¹| > margin, which holds for reflections too; `refine` has no effect."""
         return torch.linalg.det(self._inverse).abs() > margin
 
     def inverse(self, tol: float | None = None) -> "Affine":
@@ -163,7 +163,7 @@ class Affine(Diffeo):
         return Affine(self._inverse, shift, shape=self.grid_shape)
 
     def compose(self, other: Diffeo) -> Diffeo:
-        """Composition: `other` first, then this deformation; of two affine maps it is affine."""
+        """Composition: `other` first, then this deformation; the result is `Affine` if both are."""
         if not isinstance(other, Affine) or other.shape != self.shape or self.n != other.n:
             return super().compose(other)
         shift = (self.matrix @ other.shift[..., None])[..., 0] + self.shift
@@ -205,10 +205,10 @@ def random_affine(
     Args:
         n: number of maps.
         shape: (rows, columns).
-        degrees: largest angle of rotation, uniform between plus and minus.
-        translate: largest shift in pixels along each axis, uniform between plus and minus.
-        scale: smallest and largest factor; its logarithm is uniform.
-        shear: largest angle of shear in degrees, uniform between plus and minus.
+        degrees: largest angle of rotation; angles are uniform between -degrees and degrees.
+        translate: largest shift in pixels; shifts are uniform between -translate and translate on each axis.
+        scale: smallest and largest factor of scaling; its logarithm is uniform between theirs.
+        shear: largest angle of shear in degrees; angles are uniform between -shear and shear.
         generator: source of the random numbers; None is torch's default generator.
         dtype: of the maps; by default torch's default dtype.
         device: of the maps; by default that of the generator.

@@ -16,8 +16,8 @@ from symnets.diffeo._eager import is_eager
 class Basis(Protocol):
     """Products of functions of one coordinate, φ_k(x) = Π_a φ_(a, k_a)(x_a).
 
-    k_a counts the functions of axis a from 0. All functions are zero on the border of the box Π_a [0, e_a]
-    and outside of it, so that points there do not move.
+    k_a counts the functions φ_(a, k_a) of axis a from 0. All products are zero on the border of the box
+    Π_a [0, e_a] and outside of it, so that points there do not move.
     """
 
     @property
@@ -27,7 +27,7 @@ class Basis(Protocol):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Number of functions of each axis."""
+        """Number of functions along each axis."""
         ...
 
     def table(self, axis: int, x: Float[Tensor, "*points"], order: int = 0) -> Float[Tensor, "*points size"]:
@@ -55,7 +55,7 @@ class SineBasis:
     sizes: tuple[int, ...]
 
     def table(self, axis: int, x: Float[Tensor, "*points"], order: int = 0) -> Float[Tensor, "*points size"]:
-        """Values of the functions, as `Basis.table` has them; exactly zero at the ends."""
+        """Values or derivatives of the functions, see `Basis.table`; values at the ends are exactly zero."""
         k = torch.arange(1, self.sizes[axis] + 1, dtype=x.dtype, device=x.device)
         extent = self.extents[axis]
         # Subtract whole half turns first: sin(π k) is not exactly zero in floating point.

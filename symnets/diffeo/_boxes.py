@@ -14,9 +14,10 @@ def push_key_points(
 ) -> Shaped[Tensor, "*shape columns"]:
     """Key points (x, y) = (column, row) of a deformed image: h⁻¹ of the original ones, see `Diffeo.push`.
 
-    The centre of pixel (row i, column j) is the key point (j, i), as in torchvision. Exact up to the
-    tolerance of the inverse. Points outside of the image, and points that are not finite, do not move.
-    Columns after the first two, such as a visibility, are returned unchanged.
+    The centre of pixel (row i, column j) is the key point (j, i), as in torchvision. Results are exact up to
+    the tolerance of the inverse. Points outside of the image move like the nearest point of its border, which
+    random fields fix. Points that are not finite do not move. Columns after the first two, such as a
+    visibility, are returned unchanged.
 
     Args:
         points: key points in any floating dtype; integer results are rounded to the nearest.
@@ -44,10 +45,9 @@ def push_key_points(
 
 
 def push_inside(points: Float[Tensor, "n points dim"], diffeo: Diffeo) -> Float[Tensor, "n points dim"]:
-    """`Diffeo.push` of points (row, column) inside of the grid; points outside of it do not move.
+    """`Diffeo.push` of points (row, column); points outside of the grid move like the nearest border point.
 
-    The displacement is zero on the border, so that the result is continuous. (The sine expansion itself is
-    periodic and does not vanish outside of the grid.)
+    These do not move under random fields, which fix the border. The result is continuous.
     """
     last = torch.tensor(diffeo.grid_shape, dtype=points.dtype, device=points.device) - 1
     inside = points.clamp(torch.zeros_like(last), last)
@@ -69,7 +69,8 @@ def push_boxes(
 
     A one-to-one deformation maps the outline of a box to the outline of its image, so that this hull is the
     smallest upright box around the image of the box. The four corners alone are not enough, because edges
-    bulge. Between two points of the outline at distance h the hull may miss at most h² |∂²u| / 8.
+    bulge. The outline is sampled: between two sampled points at distance h, the hull may miss a bulge of at
+    most h² |∂²u| / 8.
 
     Coordinates are those of torchvision: pixel (row i, column j) covers [j, j + 1] x [i, i + 1], and a box
     around the whole image is (0, 0, columns, rows).
@@ -78,7 +79,7 @@ def push_boxes(
         boxes: of any dtype; integer boxes are widened to whole pixels ("CXCYWH": rounded).
         diffeo: one deformation, or one for each entry of the first axis of `boxes`.
         format: two corners ("XYXY"), a corner and the sides ("XYWH"), or the centre and the sides ("CXCYWH").
-        points_per_edge: points on each edge of the outline.
+        points_per_edge: number of sampled points on each edge of the outline.
         clamp: whether to clip the result to the image.
 
     Raises:

@@ -20,7 +20,7 @@ class BSplineBasis:
         φ_k(x) = β(t - k) - β(-t - k) - β(2m - t - k),     t = m x / e_a,     k = 1, ..., m - 1 = size.
 
     β has continuous second derivatives and is nonzero for |t| < 2. The mirror images at both ends have
-    opposite sign, so that φ vanishes there. At least two control points away from the ends the φ sum to 1.
+    opposite sign, so that φ vanishes there. Where both ends are at least two intervals away, the φ sum to 1.
 
     Attributes:
         extents: e_a, the last coordinate of each axis.
@@ -31,7 +31,7 @@ class BSplineBasis:
     sizes: tuple[int, ...]
 
     def table(self, axis: int, x: Float[Tensor, "*points"], order: int = 0) -> Float[Tensor, "*points size"]:
-        """Values of the functions, as `Basis.table` has them; exactly zero at the ends."""
+        """Values or derivatives of the functions, see `Basis.table`; values at the ends are exactly zero."""
         size, extent = self.sizes[axis], self.extents[axis]
         k = torch.arange(1, size + 1, dtype=x.dtype, device=x.device)
         t = (x.clamp(0, extent) / extent * (size + 1))[..., None]

@@ -32,14 +32,14 @@ def deform_points(
         points: one cloud, or several clouds of equal numbers of points; in 2 or 3 dimensions.
         delta: root mean square displacement of the points of a cloud, averaged over maps, in the unit of the
             points; exact to first order. One number, or one for each cloud.
-        temperature: in place of `delta`; its displacement is the mean over the box, and the displacement
-            in the centre is larger.
+        temperature: temperature of the maps, in place of `delta`. It sets the root mean square displacement
+            over the whole box; that of points near the centre is larger.
         cutoff: largest wave number of the maps.
         rule: see `SineField`.
         margin: distance from the largest cloud to the sides of the box, in the unit of the points; by default
             a quarter of the longest side of the cloud.
         owner: index of the cloud of each point, for points of shape (points, dim) and clouds of any size.
-        field: from `SineField.in_box`, in place of `cutoff`, `rule` and `margin`.
+        field: a field from `SineField.in_box`, in place of `cutoff`, `rule` and `margin`.
         generator: source of the maps; None is torch's default generator.
 
     Raises:
@@ -95,7 +95,7 @@ def deform_points(
 
 
 def _rms_displacement(field: SineField, points: Tensor, is_point: Tensor) -> Float64[Tensor, " clouds"]:
-    """Root mean square displacement of the points of each cloud, where that of the box is 1; on the CPU.
+    """Root mean square displacement of the points of each cloud, relative to that of the box; on the CPU.
 
     Displacements are largest in the centre of the box: E|u(x)|² = d Σ_k A_k² φ_k(x)².
     """
@@ -146,10 +146,10 @@ def _bounds(clouds: Tensor, is_point: Tensor) -> tuple[Tensor, Tensor]:
 def isotropic_noise(
     displacement: Float[Tensor, "*clouds points dim"], *, generator: Generator | None
 ) -> Float[Tensor, "*clouds points dim"]:
-    """Isotropic Gaussian noise with the norm of the displacement of each cloud, to compare deformations with.
+    """Isotropic Gaussian noise with the norm of the displacement of each cloud, for comparison with it.
 
     Args:
-        displacement: of the points of one cloud, or of several clouds of equal numbers of points.
+        displacement: displacements of the points of one cloud, or of clouds of equal numbers of points.
         generator: source of the noise, on the device of the points or on the CPU.
     """
     check_tensor("displacement", displacement)

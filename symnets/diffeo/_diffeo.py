@@ -18,7 +18,7 @@ Index = int | slice | Tensor | Sequence[int]
 def as_rows(index: Index, n: int, device: torch.device) -> slice | Tensor | list[int]:
     """The index in a form that keeps the batch axis: a single integer selects a batch of one.
 
-    A tensor of integers, or a mask, is moved to `device`, the device of what is indexed.
+    A tensor of integers, or a mask, is moved to `device`, the device of the indexed tensor.
 
     Raises:
         IndexError: an integer outside of -n to n - 1.
@@ -75,7 +75,7 @@ class Diffeo(ABC):
 
     @abstractmethod
     def at(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim"]:
-        """Displacement u at points shared by all deformations, (points, dim), or separate, (n, points, dim).
+        """Displacement u at points: (points, dim) for all deformations, or (n, points, dim), one set each.
 
         A single deformation, n = 1, also takes (m, points, dim) and returns m sets of displacements.
         """
@@ -107,7 +107,7 @@ class Diffeo(ABC):
 
     @property
     def grid_shape(self) -> tuple[int, ...]:
-        """`shape`, where it is not None.
+        """`shape` of a deformation that has a grid of pixels.
 
         Raises:
             ValueError: the deformation has no grid of pixels.
@@ -169,7 +169,7 @@ class Diffeo(ABC):
         """The inverse deformation h⁻¹.
 
         Args:
-            tol: largest error of a point, in pixels; by default what the dtype allows (1e-10 in float64).
+            tol: largest error of a point, in pixels; by default that of `Inverse` (1e-10 in float64).
         """
 
         return Inverse(self, tol)
@@ -184,15 +184,16 @@ class Diffeo(ABC):
     def warp(
         self, images: Shaped[Tensor, "n channels *shape"], mode: Mode = "bilinear"
     ) -> Shaped[Tensor, "n channels *shape"]:
-        """Deformed images: image k by deformation k. A single image, or deformation, is used for all others.
+        """Deformed images: image k by deformation k, or all by one deformation, or one image by each of them.
 
         Differentiable in images and displacement. Points outside of the image take the value of the nearest
         pixel of its border. Where the displacement is zero, pixels are returned unchanged to the last bit,
-        except when derivatives are required or on a GPU: torch's coordinates from -1 to 1 then round.
+        except when derivatives are required or on a GPU: there torch rescales coordinates to the range from
+        -1 to 1, which rounds them.
 
         Args:
-            images: of any number of channels, on the device of the deformation; integers are interpolated in
-                float32 and rounded.
+            images: images with any number of channels, on the device of the deformation; integers are
+                interpolated in float32 and rounded.
             mode: "bilinear" (trilinear in volumes), "bicubic" (images only), or "nearest", for masks of any
                 dtype.
 
@@ -250,7 +251,8 @@ class Composition(Diffeo):
 
     Args:
         outer: the deformation applied to images last.
-        inner: the deformation applied to images first; as many deformations as `outer`, or either is one.
+        inner: the deformation applied to images first. Both have equal numbers of deformations, or one of
+            them has a single one, which is used for all.
 
     Raises:
         ValueError: different shapes, numbers of deformations, or devices.
@@ -328,7 +330,7 @@ def _shared_if_one(points: Float[Tensor, "n points dim"], diffeo: Diffeo) -> Ten
 
 
 class Inverse(Diffeo):
-    """Inverse h⁻¹ of a deformation h(q) = q - u(q), solved for at each point.
+    """Inverse h⁻¹ of a deformation h(q) = q - u(q), solved numerically at each point.
 
     The displacement at p is -u(q), where h(q) = p. The solver is `preimage`: fixed-point iteration, then
     Newton's method with the exact ∂u. Differentiable once in the points and in the field, by the implicit
@@ -433,8 +435,8 @@ def _default_tol(forward: Diffeo) -> float:
 class Selection(Diffeo):
     """Deformations rows[0], rows[1], ... of another `Diffeo`, in another dtype or on another device.
 
-    The default result of indexing and `to`. All deformations of the source are evaluated at all points, in
-    the dtype and on the device of the source.
+    This is the default result of indexing and `to`. All deformations of the source are evaluated at all
+    points, in the dtype and on the device of the source.
 
     Args:
         source: the deformations to select from.

@@ -11,7 +11,7 @@ from symnets.diffeo._basis import Basis, pixel_table
 from symnets.diffeo._diffeo import Diffeo, Index, as_rows, refined
 from symnets.diffeo._preimage import identity_minus
 
-POINTS_PER_WAVE = 4
+POINTS_PER_HALF_WAVE = 4
 """Points in the shortest half wave, on the grid at which folds are checked."""
 
 
@@ -24,12 +24,12 @@ class Expansion(Diffeo):
     a grid over the box, with four points in the shortest half wave; `displacement` and `warp` raise an error.
 
     Args:
-        basis: the φ.
-        coefficients: C, in pixels, on the grid of all modes; zero for modes above the cutoff.
+        basis: the functions φ_k.
+        coefficients: C in pixels, for all modes k of the basis; zero for modes that are not in use.
         shape: pixels along each axis; None for deformations of points only.
         is_identity: whether all coefficients are known to be zero.
-        acceptance: fraction of sampled fields that were one-to-one, if others were rejected; None without
-            rejection.
+        acceptance: fraction of one-to-one fields among those sampled, if the others were rejected; None
+            without rejection.
 
     Raises:
         ValueError: coefficients of another shape than the basis, or not floating-point.
@@ -137,7 +137,7 @@ class Expansion(Diffeo):
     def _grid(self, refine: int) -> tuple[Float[Tensor, "points dim"], tuple[int, ...]]:
         if self.shape is not None:
             return super()._grid(refine)
-        shape = refined(tuple(POINTS_PER_WAVE * size + 1 for size in self.basis.sizes), refine)
+        shape = refined(tuple(POINTS_PER_HALF_WAVE * size + 1 for size in self.basis.sizes), refine)
         axes = [
             torch.linspace(0, extent, n, dtype=self.dtype, device=self.device)
             for extent, n in zip(self.basis.extents, shape, strict=True)

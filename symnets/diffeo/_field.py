@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Generator, Tensor
 
 from symnets.diffeo._basis import Basis
-from symnets.diffeo._expansion import POINTS_PER_WAVE, Expansion
+from symnets.diffeo._expansion import POINTS_PER_HALF_WAVE, Expansion
 from symnets.diffeo._preimage import determinant
 
 N_PROBES = 400
@@ -31,9 +31,9 @@ class Field(ABC):
     normalised so that the mean of ‖u‖² over fields and over the domain is δ².
 
     Attributes:
-        basis: the φ; they vanish on the border.
-        modes: k of the modes in use, (modes, dim), each component counted from 1.
-        amplitudes: A_k, (modes,), float64.
+        basis: the functions φ_k, which vanish on the border.
+        modes: indices k of the modes in use, (modes, dim); each component counts from 1.
+        amplitudes: A_k of these modes, (modes,), float64.
         shape: pixels along each axis; None for fields of points without a grid of pixels.
     """
 
@@ -117,7 +117,7 @@ class Field(ABC):
     ) -> Expansion:
         """Samples one field for each δ as `sample` does, without the warning of folds.
 
-        For repeated sampling; call `warn_of_folds` once before.
+        To sample repeatedly, call `warn_of_folds` once and then this method.
 
         Raises:
             ValueError: a dtype that is not floating-point.
@@ -140,7 +140,7 @@ class Field(ABC):
         return fields.to(device=device, dtype=dtype)
 
     def warn_of_folds(self, *, temperature: float | None = None, delta: float | None = None) -> None:
-        """Emits the `FoldingWarning` that `sample` emits, at the line that called into symnets."""
+        """Emits the `FoldingWarning` of `sample` for this strength, at the line that called into symnets."""
         largest = float(self._deltas(1, temperature, delta))
         if largest > 0:
             self._warn_of_folds(largest)
@@ -230,12 +230,14 @@ def on_grid(basis: Basis, coefficients: Float[Tensor, "n dim *modes"], shape: Se
 
 
 def one_to_one(diffeo: Expansion, *, refine: int = 2, numbers: int = 2**22) -> Bool[Tensor, " n"]:
-    """`Diffeo.is_bijective` of many deformations, evaluated at most at `numbers` points of the grid at once.
+    """`Diffeo.is_bijective` of many deformations, evaluated at no more than `numbers` points at once.
 
     A coarse grid detects most folds; the full grid is evaluated only where the coarse one detects none.
     """
     shape = diffeo.grid_shape
-    step = min((n - 1) // (POINTS_PER_WAVE * size) for n, size in zip(shape, diffeo.basis.sizes, strict=True))
+    step = min(
+        (n - 1) // (POINTS_PER_HALF_WAVE * size) for n, size in zip(shape, diffeo.basis.sizes, strict=True)
+    )
     bijective = torch.ones(diffeo.n, dtype=torch.bool, device=diffeo.device)
     for refinement, stride in ((1, max(step, 1)), (refine, 1)):
         candidates = bijective.nonzero()[:, 0]
@@ -266,10 +268,10 @@ class FoldingWarning(UserWarning):
 
 
 def not_negative(given: float | Tensor, n: int, name: str) -> Float64[Tensor, " n"]:
-    """One number for each of n fields, from one number or n of them, on the CPU.
+    """Numbers >= 0 for n fields, on the CPU, from one number for all fields or n numbers.
 
     Raises:
-        ValueError: a negative or infinite number, or neither one nor n of them.
+        ValueError: a negative or infinite number, or neither one number nor n numbers.
     """
     values = torch.as_tensor(given, dtype=torch.float64).cpu()
     if values.ndim > 1 or values.numel() not in (1, n):

@@ -38,11 +38,11 @@ class FieldRange:
         low, high = self.cutoffs
         if low != high and not (low.is_integer() and high.is_integer()):
             raise ValueError(f"cutoff: expected a range of integers, got {self.cutoffs}")
-        # Of all images of equal area a square has the longest waves: a cutoff without modes there has none.
+        # A square has the smallest wave numbers: a cutoff that keeps no mode of it keeps none of any shape.
         kept_modes((1.0, 1.0), low, self.rule)
 
     def warn_of_folds(self, shape: Sequence[int]) -> None:
-        """Emits the `FoldingWarning` of the strongest fields with the largest cutoff, if they need one."""
+        """Emits the `FoldingWarning` of the strongest fields with the largest cutoff, if they may fold."""
         size = tuple(int(length) for length in shape)
         _field(size, self.cutoffs[1], self.rule).warn_of_folds(**{self.strength: self.values[1]})
 
@@ -101,5 +101,5 @@ def uniform(n: int, generator: Generator | None) -> Float64[Tensor, " n"]:
 
 @lru_cache(maxsize=64)
 def _field(shape: tuple[int, ...], cutoff: float, rule: CutoffRule) -> SineField:
-    """Fields of one size; cached, because their modes and folding probabilities are costly."""
+    """`SineField` of images of one size; cached, because modes and folding probabilities are costly."""
     return SineField(shape, cutoff=cutoff, rule=rule)

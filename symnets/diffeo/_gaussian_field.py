@@ -15,9 +15,9 @@ NEGLIGIBLE = 1e-8
 class GaussianField(Field):
     """Elastic deformations: white noise smoothed by a Gaussian of width σ, after Simard et al. 2003.
 
-    Two things differ from the original. The border does not move, as if the noise were continued beyond it
-    with opposite sign, so that a field that does not fold is one-to-one. The scale is set by the typical
-    displacement δ, exactly.
+    There are two differences from the original. The border does not move, as if the noise were continued
+    beyond it with opposite sign, so that a field that does not fold is one-to-one. The typical displacement δ
+    sets the scale exactly.
 
     Smoothing is the heat equation with zero boundary values, integrated for a time σ²/2. It damps modes,
 
@@ -27,7 +27,7 @@ class GaussianField(Field):
     k_b = n_b - 2. A few σ from the border, displacements at distance r have correlation exp(-r² / (4 σ²)).
 
     Other libraries smooth noise that is uniform in (-α, α) at each pixel, with weights that sum to 1. In two
-    dimensions, away from the border and for σ of at least about a pixel, that is δ = α / (σ √(6π)).
+    dimensions, away from the border and for σ of about a pixel or more, this gives δ = α / (σ √(6π)).
 
     Args:
         shape: pixels along each axis: (rows, columns) or (depth, rows, columns).
@@ -49,7 +49,7 @@ class GaussianField(Field):
         modes = torch.cartesian_prod(*[torch.arange(1, n - 1, device="cpu") for n in pixels])
         waves = torch.tensor(extents, dtype=torch.float64, device="cpu") / (math.pi * self.sigma)
         rates = waves.pow(-2) / 2
-        # Relative to the longest wave, since exp(-σ² κ² / 2) underflows for a wide Gaussian in a small image.
+        # Relative to the longest wave, since exp(-σ² κ² / 2) underflows if σ is comparable with the image.
         amplitudes = ((1 - modes.square()) * rates).sum(1).exp()
         relevant = amplitudes > NEGLIGIBLE
         modes, amplitudes = modes[relevant], amplitudes[relevant]

@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 CHANNELS = (1, 2, 3, 4)
-"""Numbers of channels of an image. Axes of other lengths may be something else, and are not guessed."""
+"""Numbers of channels of an image; an axis of another length is not assumed to be that of channels."""
 
 
 def is_array(value: object) -> bool:
@@ -31,15 +31,15 @@ INDEXED = ("1", "P")
 
 
 def check_image(value: Any, where: str, *, kind: str, volume: bool | None, is_batch: bool) -> None:
-    """Checks that the axes of an image have one meaning.
+    """Checks that the layout of an image is unambiguous.
 
     Args:
         value: a tensor (channels, rows, columns) or an array (rows, columns[, channels]); one more axis in
             front is that of a batch, or of the frames of a video.
         where: key or position in the sample, for error messages.
         kind: "image" or "video".
-        volume: whether images are volumes; None if that has not been said.
-        is_batch: whether the sample says that this is a batch, as the key "images" does.
+        volume: whether images are volumes; None if this is not specified.
+        is_batch: whether this is known to be a batch, as under the key "images".
 
     Raises:
         ValueError: another number of axes, channels on the wrong side, or axes that may be those of a volume.
@@ -94,7 +94,7 @@ def check_image(value: Any, where: str, *, kind: str, volume: bool | None, is_ba
 
 
 def spatial_shape(value: Any, dim: int) -> tuple[int, ...]:
-    """Shape of an image in space: (rows, columns) for dim = 2."""
+    """Spatial shape of an image, without channels: (rows, columns) for dim = 2."""
     if is_pil(value):
         return value.size[::-1]
     shape = tuple(value.shape)
@@ -102,31 +102,32 @@ def spatial_shape(value: Any, dim: int) -> tuple[int, ...]:
 
 
 def mask_shape(value: Any, size: Sequence[int]) -> tuple[int, ...]:
-    """Shape in space of a mask of an image of a known size; the channels of an array are last or first."""
+    """Spatial shape of a mask of an image of a known size; the channels of an array are last or first."""
     if is_pil(value):
         return value.size[::-1]
     return tuple(size) if _has_channels_last(value, size) else tuple(value.shape)[-len(size) :]
 
 
 def _has_channels_last(value: Any, size: Sequence[int]) -> bool:
-    """Whether the axes of space are the last but one: in a mask, of an image of this size."""
+    """Whether the last axis of an array holds channels, because the axes before it have the image's size."""
     dim, shape = len(size), tuple(value.shape)
     return is_array(value) and len(shape) > dim and shape[-1 - dim : -1] == tuple(size)
 
 
 def as_tensor(value: Any, kind: str, size: Sequence[int]) -> Shaped[Tensor, "*shape"]:
-    """A part of a sample as a plain tensor, with the axes of space last if it is an image or a mask.
+    """A part of a sample as a plain tensor, with the spatial axes last if it is an image or a mask.
 
     Args:
         value: tensor, array or PIL image.
-        kind: of the part.
-        size: of the images in space.
+        kind: kind of the part, such as "image" or "boxes".
+        size: spatial shape of the images.
     """
     if isinstance(value, Tensor):
         return value.as_subclass(Tensor)  # so that operators of a subclass are not used
     if is_pil(value):
         return from_pil(value)
-    # A copy in native byte order: torch takes no negative strides, as of x[..., ::-1], no read-only memory.
+    # A copy in native byte order, because torch takes neither negative strides, as in x[..., ::-1], nor
+    # read-only memory.
     plain = torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C", subok=False))
     if kind in ("boxes", "keypoints"):
         return plain

@@ -117,8 +117,8 @@ def resample_linear(
 ) -> Float[Tensor, "k channels *shape"]:
     """Images at displaced points, x(s - u(s)) as in `resample`, without derivatives.
 
-    Where u = 0, pixels are returned unchanged to the last bit; source coordinates are as exact as u. A NaN
-    displacement is treated as one to the border. The result does not depend on the number of threads.
+    Where u = 0, pixels are returned unchanged to the last bit; source coordinates are as exact as u. If a
+    component of u is NaN, the source is on the border. The result does not depend on the number of threads.
 
     Args:
         images: n images or volumes, float32 or float64, on the CPU, with at least two pixels along each axis.
@@ -162,7 +162,7 @@ def resample_linear(
 def lines(shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Partition of an image into lines of equal length, each of one or several rows.
 
-    Several rows form a line where single rows are too short for the vector loop.
+    A line has several rows where single rows are too short for the vector loop.
 
     Returns:
         Coordinates of the pixels of the first line, (dim, pixels of a line), and the offset of each line from
@@ -203,7 +203,7 @@ def interpolate(target, images, planes, sizes, strides, within, starts, shared, 
             stride = np.int32(strides[axis])
             u = numba.uint64((((0 if shared[1] else n) * dim + axis) * n_lines + line) * length)
             for j in range(numba.uint64(length)):
-                # At most the size of the image. Comparisons with NaN are false: NaN goes to the border.
+                # Limited to the size of the image. Comparisons with NaN are false: NaN gives the border.
                 step = -planes[u + j]
                 step = step if step > -size else -size
                 step = step if step < size else size

@@ -75,9 +75,9 @@ def deform_graph(
     original positions.
 
     Args:
-        graph: one molecule or a batch; the largest molecule of a batch sets the box.
+        graph: one molecule or a batch; the largest molecule of a batch sets the size of the box.
         neighbor_cutoff: cutoff of the edges, in Å.
-        delta: as in `deform_atoms`, like all arguments that follow.
+        delta: see `deform_atoms`, also for the arguments that follow.
 
     Raises:
         ValueError: a periodic structure without `periodic`.

@@ -12,7 +12,7 @@ from symnets.diffeo._temperature import CutoffRule
 
 @dataclass(frozen=True)
 class PointField:
-    """Random deformations of clouds of equal numbers of points, those of `deform_points`.
+    """Random deformations of clouds with equal numbers of points, by `deform_points`.
 
     In place of a `SineField` for images, it lets `symnets.observables.stability` measure networks that take
     tensors (clouds, points, dim), such as `symnets.models.OnClouds`.
@@ -21,8 +21,8 @@ class PointField:
         dim: 2 or 3.
         cutoff: largest wave number of the maps.
         rule: see `SineField`.
-        margin: distance from the largest of the clouds that are deformed together to the sides of the box
-            that the maps fix, in the unit of the points; a quarter of that cloud's longest side if None.
+        margin: distance from the largest of the clouds that are deformed together to the sides of the box,
+            which the maps fix, in the unit of the points; None for a quarter of that cloud's longest side.
     """
 
     dim: int = 3
@@ -47,7 +47,7 @@ class PointField:
 
         Args:
             n: number of clouds.
-            temperature: of the maps, or
+            temperature: temperature of the maps; give either this or `delta`.
             delta: root mean square displacement of the points, in their unit, see `deform_points`.
             generator: source of the maps; None is torch's default generator.
         """
@@ -58,7 +58,15 @@ class PointField:
 
 @dataclass(frozen=True)
 class PointDeformations:
-    """Deformations of n clouds, as sampled by a `PointField`."""
+    """Deformations of n clouds, as sampled by a `PointField`.
+
+    Attributes:
+        field: the field with the options of the maps.
+        n: number of clouds.
+        temperature: temperature of the maps, or None.
+        delta: root mean square displacement of the points, in their unit, or None.
+        seed: seed of the maps.
+    """
 
     field: PointField
     n: int
@@ -67,10 +75,10 @@ class PointDeformations:
     seed: int
 
     def warp(self, clouds: Float[Tensor, "n points dim"]) -> Float[Tensor, "n points dim"]:
-        """The clouds, each deformed by its own map; the same at each call.
+        """The clouds, each deformed by its own map; another call with the same clouds has the same result.
 
         Raises:
-            ValueError: another number of clouds.
+            ValueError: the number of clouds is not `n`.
         """
         if len(clouds) != self.n:
             raise ValueError(f"clouds: expected {self.n}, as many as maps, got {len(clouds)}")

@@ -24,7 +24,7 @@ class Map(Protocol):
 def preimage(
     forward: Map, points: Float[Tensor, "... points dim"], tol: float
 ) -> tuple[Float[Tensor, "n points dim"], Float[Tensor, "n points"]]:
-    """q with |h(q) - p| <= tol, and the residual |h(q) - p| of each point, which says where this failed.
+    """Solutions q with |h(q) - p| <= tol, and the residual |h(q) - p| of each point, above tol on failure.
 
     The fixed point of q = p + u(q) is iterated at most 12 times. At most 60 steps of Newton's method with the
     exact ∂h follow; a step is halved up to 5 times where it would increase the residual.

@@ -33,7 +33,7 @@ class SampleDeformation:
     n: int
 
     def warp(self, images: Shaped[Tensor, "*shape"], mode: Mode) -> Shaped[Tensor, "*shape"]:
-        """Deformed images, videos or masks; axes between the first and those of space share a deformation."""
+        """Deformed images, videos or masks; channels and frames of one image or clip share a deformation."""
 
         def warp(rows: Tensor, diffeo: Expansion) -> Tensor:
             dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
@@ -85,8 +85,8 @@ class RandomDiffeo(nn.Module):
     key points (`push_key_points`), alone or in nested tuples, lists, mappings and dataclasses; see
     `sample_parts`. Images are tensors (channels, rows, columns), numpy arrays (rows, columns[, channels]) or
     PIL images. All parts of one sample are deformed by the same map; labels, numbers, names of files and None
-    are returned unchanged. What may be an image and is not understood is an error. torchvision's tensors keep
-    their class. As torchvision's transforms, it acts in eval mode too.
+    are returned unchanged. Objects that may be images, but have an unknown class or layout, are an error.
+    torchvision's tensors keep their class. Like torchvision's transforms, it acts in eval mode too.
 
     Fields are sampled on the CPU, or on the generator's device, and copied to the device of each part. This
     does not synchronise with a GPU, except for boxes and key points, which are computed on the CPU.
@@ -97,22 +97,23 @@ class RandomDiffeo(nn.Module):
     Args:
         delta: root mean square displacement in pixels; with a range (low, high), uniform for each image.
             1 if neither delta nor temperature is given.
-        temperature: in place of delta, a number or a range.
+        temperature: temperature in place of delta, a number or a range.
         cutoff: largest wave number; with a range (low, high), a uniform random integer for each image.
         rule: see `SineField`.
         p: probability that an image is deformed.
-        interpolation: of images: "bilinear", "bicubic" or "nearest".
-        bijective: whether to resample fields that fold. Samples with boxes or key points always do, because
-            their image under a fold is not unique.
+        interpolation: "bilinear", "bicubic" or "nearest", for images; masks always take the nearest pixel.
+        bijective: whether to resample fields that fold. For samples with boxes or key points this is always
+            done, because the image of a point under a fold is not unique.
         per_image: whether each image of a batch (n, channels, rows, columns) has its own field; masks, boxes
             and key points then have n rows. Otherwise all images share one field.
-        masks: which parts are masks where neither their class nor the key "mask" says so: keys of dicts at
+        masks: parts that are masks although neither their class nor the key "mask" says so: keys of dicts at
             any depth, and positions in the outermost tuple or list, such as 1 in (image, mask). With None, a
             warning is emitted for parts of the size of the image that may be masks or further images; ()
             declares that there are none.
         volume: whether images are volumes, (channels, depth, rows, columns) or arrays (depth, rows, columns[,
-            channels]); there are no boxes and key points then. With None they are not, and shapes that may be
-            those of volumes or of other batches are an error: images of more than four channels need False.
+            channels]); samples of volumes cannot have boxes or key points. With None they are not, and shapes
+            that may also be those of volumes or batches are an error: images of more than four channels need
+            False.
         generator: source of random numbers; None is torch's default generator, which a `DataLoader` seeds
             differently in each of its workers. A generator passed here would be copied to all workers, which
             would then sample the same fields.
@@ -123,7 +124,7 @@ class RandomDiffeo(nn.Module):
             parts that are not understood.
 
     Warns:
-        FoldingWarning: as `SineField.sample`, unless fields that fold are resampled.
+        FoldingWarning: where `SineField.sample` emits it, unless fields that fold are resampled.
         UserWarning: a part may be an undeclared mask (`masks`).
 
     Example:
@@ -226,7 +227,7 @@ class RandomDiffeo(nn.Module):
         return SampleDeformation(diffeo, rows, n)
 
     def transform(self, part: Part, deformation: SampleDeformation) -> Any:
-        """One part of a sample, deformed; the same object where there is nothing to deform."""
+        """One part of a sample, deformed; the same object if there is nothing to deform."""
         value, diffeo = part.value, deformation.diffeo
         if part.kind == "other" or diffeo is None:
             return value

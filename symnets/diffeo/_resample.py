@@ -76,7 +76,7 @@ def _values_only(images: Tensor, displacement: Tensor) -> bool:
 
 
 SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
-"""Integers of the same bits that torch can index."""
+"""Dtypes of the same width that torch can index, for unsigned integers, which it cannot."""
 
 
 def _nearest(images: Tensor, displacement: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ OTHER_KEYS: dict[str, str] = {
     "key_points": '"keypoints", as (x, y) in pixels',
     "landmarks": '"keypoints", as (x, y) in pixels',
 }
-"""Keys of other libraries, whose parts would stay where they are: the key and the format to use instead."""
+"""Keys of other libraries, whose parts would not be deformed; the values name the key and format to use."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Part:
         kind: image, mask, ...; "tensor" for a plain tensor or array whose kind depends on the rest of the
             sample.
         value: the tensor or object.
-        explicit: whether the kind follows from the class, a key or a declaration, not from the position.
-        where: keys and positions that lead to it, such as "target.boxes".
+        explicit: whether the kind follows from the class, a key or a declaration, and not from the position.
+        where: keys and positions that lead to the leaf, such as "target.boxes".
         key: the nearest key or name of a field; None if there is none.
     """
 
@@ -77,8 +77,8 @@ def sample_parts(sample: Any, masks: Collection[str | int] = ()) -> list[Part]:
     """All leaves of nested tuples, lists, mappings and dataclasses, in order, with their kinds.
 
     The kind of a leaf is determined by `masks`, then by its class (a PIL image, a torchvision tensor), then
-    by the key of its mapping or the name of its field (`BY_KEY`, also for lists under that key). Of the
-    remaining plain tensors, and arrays that may be images, the first is the image if there is no other image;
+    by the key of its mapping or the name of its field (`BY_KEY`, also for lists under that key). Plain
+    tensors and arrays that may be images remain. If there is no other image, the first of them is the image;
     the rest is "other", as in torchvision.
 
     Args:
@@ -169,7 +169,7 @@ def _map(sample: Any, function: Callable[[Any], Any]) -> Any:
         if isinstance(new, MutableMapping):
             new[name] = value
         else:
-            object.__setattr__(new, name, value)  # of a dataclass, frozen ones too
+            object.__setattr__(new, name, value)  # a dataclass may be frozen
     return new
 
 
@@ -230,7 +230,7 @@ def _is_foreign_image(value: Any) -> bool:
         return False
     shape = getattr(value, "shape", None)
     if hasattr(shape, "__len__"):
-        return len(shape) >= 2 and not hasattr(value, "columns")  # of a table # pyright: ignore
+        return len(shape) >= 2 and not hasattr(value, "columns")  # tables have columns # pyright: ignore
     if any(hasattr(value, name) for name in ("__array_interface__", "__dlpack__")):
         return True
     if type(value).__name__.lower().endswith(("image", "mask", "video", "volume")):
@@ -250,11 +250,11 @@ def _class(value: object) -> str:
 
 
 def size_and_number(parts: Sequence[Part], *, volume: bool | None) -> tuple[tuple[int, ...], int]:
-    """Shape in space of the images of a sample, and the number of images in its batch.
+    """Spatial shape of the images of a sample, and the number of images in its batch.
 
     Args:
-        parts: of the sample.
-        volume: whether images are volumes; None if that has not been said.
+        parts: all parts of the sample.
+        volume: whether images are volumes; None if this is not specified.
 
     Raises:
         ValueError: no image, images of different sizes or numbers, or a layout that is not understood.
@@ -295,12 +295,12 @@ def undeclared(parts: Sequence[Part], size: Sequence[int]) -> list[str]:
     """Descriptions of parts that may be masks or further images, but are not treated as such.
 
     These are plain tensors and arrays of the size of the image, which are returned unchanged, and grey PIL
-    images beside another image, which are interpolated. If the image was found by its position alone, they
-    are also other tensors and arrays with the axes of an image.
+    images beside another image, which are interpolated. If the image was identified by its position alone,
+    other tensors and arrays with the axes of an image are included too.
 
     Args:
-        parts: of the sample.
-        size: of the image, (rows, columns) or (depth, rows, columns).
+        parts: all parts of the sample.
+        size: spatial shape of the image, (rows, columns) or (depth, rows, columns).
     """
     images = [part for part in parts if part.kind in ("image", "video")]
     if not images:

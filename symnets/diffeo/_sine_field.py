@@ -7,7 +7,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from symnets.diffeo._basis import SineBasis
-from symnets.diffeo._expansion import POINTS_PER_WAVE
+from symnets.diffeo._expansion import POINTS_PER_HALF_WAVE
 from symnets.diffeo._field import Field, FoldingWarning, image_shape, not_negative, warn_caller
 from symnets.diffeo._temperature import (
     CutoffRule,
@@ -28,9 +28,9 @@ class SineField(Field):
 
         u_a(x) = Σ_k C_(a,k) Π_b sin(π k_b x_b / (n_b - 1)),     C_(a,k) ~ N(0, L² T / κ_k²)  independent,
 
-    over the modes up to a cutoff (`kept_modes`), with L = (Π n_b)^(1/d), in pixels. In a square of n pixels
-    u = n τ with the τ of the paper: C / n has variance T / (k_1² + k_2²). In rectangles, waves of equal
-    length have equal amplitude.
+    over the modes up to a cutoff on their wave number κ_k (`kept_modes`), with n_b pixels along axis b and
+    L = (Π n_b)^(1/d) pixels. In a square of n pixels u = n τ with the τ of the paper, so that C / n has
+    variance T / (k_1² + k_2²). In rectangles, waves of equal length have equal amplitude.
 
     Args:
         shape: pixels along each axis: (rows, columns) or (depth, rows, columns).
@@ -95,7 +95,7 @@ class SineField(Field):
     @property
     def probe_shape(self) -> tuple[int, ...]:
         """Points along each axis at which folds are checked: four in the shortest half wave."""
-        return tuple(POINTS_PER_WAVE * size + 1 for size in self.basis.sizes)
+        return tuple(POINTS_PER_HALF_WAVE * size + 1 for size in self.basis.sizes)
 
     def temperature(self, delta: float, *, exact: bool = True) -> float:
         """Temperature T at which the root mean square displacement is `delta` pixels."""
@@ -120,9 +120,9 @@ class SineField(Field):
 
     def _warn_of_folds(self, delta: float) -> None:
         hottest = self.temperature(delta)
-        remedy = "bijective=True samples only fields that do not"
+        remedy = "bijective=True samples only one-to-one fields"
         if self.cutoff < 2:
-            # T2 ∝ 1 / (c² ln c) has no meaning for a few modes (it diverges at c = 1): folds are counted.
+            # T2 ∝ 1 / (c² ln c) has no meaning for a few modes (it diverges at c = 1), so folds are counted.
             probability = self.folding_probability(delta=delta)
             if probability > WARN_ABOVE:
                 warn_caller(

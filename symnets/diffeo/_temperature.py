@@ -61,7 +61,7 @@ def kept_modes(
 def mode_sum(lengths: Sequence[float], cutoff: float, rule: CutoffRule = "disc") -> float:
     """Mode sum S(c) = Σ 1 / κ² up to the cutoff, proportional to the mean squared displacement at T = 1.
 
-    In a square S(c) ≈ (π/2) ln c to leading order only: S(3) = 1.025, not 1.726.
+    In a square, S(c) ≈ (π/2) ln c holds only for large c: S(3) = 1.025, whereas (π/2) ln 3 = 1.726.
     """
     return float(kept_modes(tuple(lengths), cutoff, rule)[1].pow(-2).sum())
 
@@ -84,8 +84,9 @@ def typical_displacement(
         exact        δ² = d 2^(-d) L² T S(c),          L = (Π n_a)^(1/d)
         logarithmic  δ² = π n² T ln(c) / 4             (Petrini et al. 2021; squares only)
 
-    The exact mean is over fields and over the continuous square. The mean of δ² over pixels is smaller by the
-    factor Π (n_a - 1) / n_a, because the outermost pixels do not move. The logarithmic formula replaces S(c)
+    with the dimension d and the mode sum S(c) = Σ 1 / κ². The exact mean is over fields and over the
+    continuous square. The mean of δ² over pixels is smaller by the factor Π (n_a - 1) / n_a, because the
+    outermost pixels do not move. The logarithmic formula replaces S(c)
     by (π/2) ln c. For cutoffs from 2 to 30 it is too large by 10 to 48 % with rule "disc", and by 10 to 19 %
     with "half".
 
@@ -134,16 +135,16 @@ def temperature_range(
 ) -> tuple[float, float]:
     """Temperatures T1 and T2, between which deformations are visible and rarely fold.
 
-    At T1 the typical displacement is half a pixel. T2 = 4 / (π³ c² ln c) is where the logarithmic formula
-    gives n / (π c) pixels (Petrini et al. 2021). T2 is a rule of thumb; the fraction of fields that
-    fold there is
+    At T1 the typical displacement is half a pixel. At T2 = 4 / (π³ c² ln c) it is n / (π c) pixels by the
+    logarithmic formula (Petrini et al. 2021). T2 is a rule of thumb; the fraction of fields that fold there
+    is
 
         rule    large images                             images of 28 pixels
         "disc"  1/10 (c = 2 to 5), 1/20 (c = 10 to 15)   1/8 (c = 3), 1/18 (c = 15)
         "half"  1/2 (c = 2) to 1/13 (c = 15)             2/5 (c = 3), 1/8 (c = 15)
 
-    It is larger in small images, where slopes are steeper by n / (n - 1): pixels are 1 / (n - 1) apart, while
-    displacements are in units of 1 / n. At T2 / 4 at most one field in twenty-five folds (c = 2, "half"). See
+    It is larger in small images, where slopes are steeper by n / (n - 1): the image is n - 1 pixels wide,
+    while displacements scale with n. At T2 / 4 at most one field in twenty-five folds (c = 2, "half"). See
     `SineField.folding_probability`. The range is empty, T1 > T2, for c above about 2 n / π.
 
     Args:
