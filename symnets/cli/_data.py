@@ -1,4 +1,4 @@
-"""`symnets data generate` and `symnets data inspect`: generate structures, or summarise a file of them."""
+"""`symnets data generate` and `symnets data inspect`: generate structures, or summarise files of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ class Generate:
 class Inspect:
     """Summarise files of structures: counts, labels, ranges, neighbours and suspicious structures.
 
-    Structures that occur twice are listed, also in two files, as in a training and a test set.
+    Structures that occur twice are listed, also if they are in two files, such as a training and a test set.
 
     Example:
         symnets data inspect train.xyz test.xyz --cutoff 4
@@ -98,8 +98,8 @@ class Inspect:
 
     data: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="DATA [DATA ...]")]
     """Structures: files that ASE reads, folders, globs in quotes such as "runs/*/OUTCAR", or ASE databases
-    (.db, .aselmdb); a relative path is also looked up in the folder that the environment variable
-    SYMNETS_DATA names."""
+    (.db, .aselmdb); a relative path is also looked up in the folder given by the environment variable
+    SYMNETS_DATA."""
     cutoff: float = 5.0
     """Radius in Å within which neighbours are counted."""
     energy_key: str | None = None
@@ -137,7 +137,7 @@ class Inspect:
 
 
 def _reference_energies(structures: Sequence[Atoms]) -> str:
-    """Whether isolated atoms, or least squares on the compositions, give the energy of each species."""
+    """Whether isolated atoms, or a least-squares fit to the compositions, determine reference energies."""
     isolated = {atoms.numbers[0] for atoms in structures if is_isolated_atom(atoms)}
     others = [atoms for atoms in structures if not is_isolated_atom(atoms)]
     species = sorted({number for atoms in others for number in atoms.numbers})

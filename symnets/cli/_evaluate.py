@@ -44,7 +44,7 @@ class Evaluate:
     Prints a table and writes a parity plot (parity.png) and errors.json: MAE and RMSE of the energy per
     atom and per structure, of force components in total and per element, and of stress. For tensors, such as
     dipoles, it prints MAE, RMSE and R², and writes tensors.png. Any structure may lack any label: errors are
-    means over the labels that are present, and the table has their numbers. Structures with
+    means over the labels that are present, and the table has their count. Structures with
     config_type=IsolatedAtom are left out. With --json nothing is written, unless --output names a folder.
 
     Example:
@@ -55,8 +55,8 @@ class Evaluate:
     """Model file written by `symnets train`, or the name of a published model in `symnets models`."""
     data: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="DATA [DATA ...]")]
     """Labelled structures: files that ASE reads, folders, globs in quotes such as "runs/*/OUTCAR", or ASE
-    databases (.db, .aselmdb); a relative path is also looked up in the folder that the environment variable
-    SYMNETS_DATA names."""
+    databases (.db, .aselmdb); a relative path is also looked up in the folder given by the environment
+    variable SYMNETS_DATA."""
     output: Path | None = None
     """Folder for parity.png and errors.json; by default evaluation/NAME-OF-DATA beside the model, followed by
     -2, -3, ... for other models and data of the same name."""
@@ -162,7 +162,7 @@ class Evaluate:
         return claim(folder / "errors.json", overwrite=True, option="--output").parent
 
     def _inputs(self, data: EvaluationData) -> dict[str, Any]:
-        """Absolute paths of model and data, by which results of the same evaluation are recognised."""
+        """Absolute paths of model and data, which identify the results of the same evaluation."""
         model = str(self.model)
         model = model if model in FOUNDATION_MODELS else os.path.abspath(model)
         return {"model": model, "data": data.paths}
@@ -226,6 +226,6 @@ class _Measured:
     counts: dict[str, int]
     """Numbers of structures with each label."""
     missing: list[str]
-    """Energy, forces and tensors that no structure is labelled with."""
+    """Names of energy, forces and tensors for which no structure has labels."""
     result: Errors | None
     tensors: TensorEvaluation | None

@@ -41,14 +41,14 @@ def evaluate_tensors(
         path: file of the model, which has the keys and units of its training.
         model: the model of this file.
         structures: labelled structures.
-        graphs: their graphs, which are given the labels.
-        keys: keys of labels in the data, by name of the output, where they differ from those of the training.
+        graphs: graphs of the structures; the labels are added to them.
+        keys: keys of labels in the data by name of the output, if they differ from those of the training.
         source: name of the structures' files, for messages.
         batch_size: structures per batch.
 
     Raises:
-        ValueError: a name in `keys` is none of the outputs; or no output has labels, and the model has no
-            energies.
+        ValueError: a name in `keys` is not an output of the model; or no output has labels, and the model has
+            no energies.
     """
     if unknown := sorted(keys.keys() - model.outputs.keys()):
         raise ValueError(
@@ -76,7 +76,7 @@ def evaluate_tensors(
 
 
 def tensor_configs(path: Path, model: TensorModel) -> dict[str, TensorConfig]:
-    """Configurations of the outputs: those of the training in the file, else what the outputs say."""
+    """Configurations of the outputs: those of the training in the file, else made from the outputs."""
     trained = describe(path)["extra"].get("training", {}).get("tensors", {})
     fields = ("kind", "irreps", "per", "pool", "origin")
     return {

@@ -36,7 +36,7 @@ class EvaluationData:
 
     @property
     def title(self) -> str:
-        """Name of the file; of several, the name of the first and the number of the others."""
+        """Name of the file; for several files, the name of the first and the number of the others."""
         others = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
         return f"{self.files[0].name}{others}"
 

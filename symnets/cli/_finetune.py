@@ -29,11 +29,11 @@ from symnets.training import INTERRUPTED, joined_processes
 class Finetune:
     """Train a foundation model further on structures of your own.
 
-    A tenth of the structures, at most 50, is set aside for validation. The energies of single atoms are
-    fitted to your data first. The folder --output then contains model.safetensors, an ordinary model;
-    finetune.html with what was gained on the validation structures and lost on structures that only the
-    foundation model knows, before and after, and parity plots; and the files of `symnets train`, so that
-    --resume continues. All options of training are in the YAML file that it leaves there, config.yaml.
+    A tenth of the structures, at most 50, is set aside for validation. First, the energies of single atoms
+    are fitted to your data. The folder --output then contains model.safetensors, an ordinary model;
+    finetune.html with errors before and after training and parity plots, on the validation structures and on
+    structures labelled by the foundation model, which show what is forgotten; and the files of `symnets
+    train`, so that --resume continues. Its config.yaml has all options of the training.
 
     Example:
         symnets finetune nequix-oam-1 my_frames.xyz --output runs/ft --minutes 10 --replay generated
@@ -62,14 +62,14 @@ class Finetune:
     """Reference energies of elements. residuals: those of the foundation model, shifted by a least-squares
     fit to its errors; isolated atoms: those in the data; keep: those of the foundation model."""
     replay: str | None = None
-    """Train on further structures, too, with labels that the foundation model computes: `generated`, or a
+    """Also train on further structures, with labels that the foundation model computes: `generated`, or a
     file of structures."""
     replay_ratio: Annotated[float, at_least(0)] = 1.0
     """Replayed structures for each structure of the data."""
     n_replay: Annotated[int, at_least(1)] = 200
     """Number of replayed structures to train on."""
     n_replay_test: Annotated[int, at_least(0)] = 50
-    """Number of structures not trained on, with labels of the foundation model, that measure what is
+    """Number of structures, labelled by the foundation model and not trained on, that measure what is
     forgotten; also without --replay."""
     replay_elements: Literal["model", "data"] = "model"
     """Elements of generated structures: all of the model, or those of the data."""

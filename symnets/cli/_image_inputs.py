@@ -54,7 +54,7 @@ def find_model(source: str, weights: Path | None, *, seed: int) -> ImageModel:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: a damaged file, or an import path that does not make a network.
+        ValueError: the file is damaged, or the import path does not make a network.
     """
     path = Path(source)
     if path.is_file():
@@ -101,7 +101,7 @@ def _from_file(path: Path, weights: Path | None) -> ImageModel:
 
     def fresh(seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # of the CPU only
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPU
             return type(net)(**net.config)
 
     return ImageModel(path.stem, net, net.shape, header, fresh)
@@ -137,7 +137,8 @@ def find_images(
 
     Raises:
         FileNotFoundError: the file or folder does not exist.
-        ValueError: damaged files, another layout, or `size` or `channels` without a folder.
+        ValueError: a file is damaged or has another layout, or `size` or `channels` is given without a
+            folder.
     """
     path = Path(source)
     if (size is not None or channels is not None) and (
@@ -173,7 +174,7 @@ def check_shape(images: Tensor, expected: Sequence[int] | None, model: str) -> N
     """Checks that images have the shape (channels, rows, columns) of the model.
 
     Raises:
-        ValueError: another layout or another size.
+        ValueError: the images have another layout or another size.
     """
     check_image_shape(tuple(images.shape), "images")
     if expected is not None and tuple(images.shape[1:]) != tuple(expected):
@@ -191,7 +192,7 @@ def normalisation(
     own: bool,
     header: Mapping[str, Any],
 ) -> Normalisation | None:
-    """Normalisation of pixels before they enter the model; None for none.
+    """Normalisation of pixels before they enter the model; None if there is none.
 
     Args:
         images: images before normalisation.
@@ -201,8 +202,8 @@ def normalisation(
         header: entries of the model file; "mean" and "deviation" may be of any type.
 
     Raises:
-        ValueError: numbers for another number of channels, `std` that is not positive, or `own` together with
-            `mean` or `std`.
+        ValueError: the numbers do not match the channels, `std` is not positive, or `own` is given together
+            with `mean` or `std`.
     """
     n = images.shape[1]
     if own and (mean is not None or std is not None):

@@ -33,11 +33,11 @@ from symnets.report import three_digits
 class Info:
     """Print the contents of a model file: architecture, size, dtype and versions.
 
-    For a potential also its elements, its tensor outputs, the errors and the configuration of its training;
-    for an image net the shape of its images, for a net on point clouds its points and classes, and the notes
-    saved with it.
+    For a potential, it also prints the elements, the tensor outputs, the errors and the configuration of its
+    training; for an image net, the shape of its images; for a net on point clouds, its points and classes and
+    the notes saved with it.
 
-    The file is read in full and its checksum compared: a file that `info` accepts will load.
+    The file is read in full and its checksum is compared: a file that `info` accepts will load.
 
     Example:
         symnets info runs/acac/model.safetensors
@@ -75,7 +75,7 @@ def contents(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, altered, or no symnets model.
+        ValueError: the file is cut short, altered, or not a symnets model.
     """
     model, header = load(path), describe(path)
     wrappers, wrapper_arguments, recipe = [], {}, header["recipe"]
@@ -104,7 +104,7 @@ def contents(path: Path) -> dict[str, Any]:
         species = [chemical_symbols[number] for number in model.species]
         return content | {"species": species, "cutoff": model.cutoff}
     if isinstance(model, CloudClassifier | OnClouds | PlainPointNet):
-        numbers = recipe["arguments"].get("species")  # of a graph network
+        numbers = recipe["arguments"].get("species")  # only graph networks have species
         species = {} if numbers is None else {"species": [chemical_symbols[number] for number in numbers]}
         return content | {"wrapper_arguments": wrapper_arguments} | species
     return content | {"images": list(recipe["arguments"]["shape"])}
@@ -112,10 +112,10 @@ def contents(path: Path) -> dict[str, Any]:
 
 def rows(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Contents of a model file as lines of text."""
-    elsewhere = {"species", "cutoff", "shape", "shift", "scale"}  # on lines of their own, or long
+    elsewhere = {"species", "cutoff", "shape", "shift", "scale"}  # shown on other lines, or too long
     settings = {name: value for name, value in content["arguments"].items() if name not in elsewhere}
     makers = [f"{name} {version}" for name, version in content["versions"].items() if version]
-    wrappers = content.get("wrapper_arguments", {})  # of a net on point clouds
+    wrappers = content.get("wrapper_arguments", {})  # only nets on point clouds have them
     lines = [
         ("architecture", " of ".join([*content["wrappers"], content["architecture"]])),
         *_inputs(content),

@@ -11,7 +11,7 @@ from rich.text import Text
 from tyro.conf import Positional
 
 Lines = dict[str, str]
-"""One line on each name."""
+"""A description in one line, by name."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class List:
     """What to list."""
 
     def run(self) -> None:
-        """Print the sections of the list, one name a line."""
+        """Print the sections of the list, one name per line."""
         sections = {
             "models": _models,
             "datasets": _datasets,
@@ -52,9 +52,9 @@ def _models() -> dict[str, Lines]:
 
     from symnets.models import FOUNDATION_MODELS, IMAGE_NETS
 
-    room = importlib.import_module("symnets.models")
-    classes = [name for name in room.__all__ if inspect.isclass(getattr(room, name))]
-    networks = [name for name in classes if issubclass(getattr(room, name), nn.Module)]
+    package = importlib.import_module("symnets.models")
+    classes = [name for name in package.__all__ if inspect.isclass(getattr(package, name))]
+    networks = [name for name in classes if issubclass(getattr(package, name), nn.Module)]
     return {
         "Networks and wrappers: from symnets.models import NAME": _first_lines("symnets.models", networks),
         'Networks for images: symnets.models.image_net("NAME", shape)': dict(IMAGE_NETS),
@@ -96,8 +96,8 @@ def _experiments() -> dict[str, Lines]:
 def _observables() -> dict[str, Lines]:
     sections = {}
     for path in ("symnets.observables", "symnets.observables.curvature"):
-        room = importlib.import_module(path)
-        observables = [name for name in room.__all__ if _is_observable(getattr(room, name))]
+        package = importlib.import_module(path)
+        observables = [name for name in package.__all__ if _is_observable(getattr(package, name))]
         sections[f"from {path} import NAME"] = _first_lines(path, observables)
     return sections
 
@@ -114,6 +114,6 @@ def _is_observable(member: Any) -> bool:
 
 
 def _first_lines(path: str, names: list[str]) -> Lines:
-    """The first line of the docstring of each name of a room."""
-    room = importlib.import_module(path)
-    return {name: (inspect.getdoc(getattr(room, name)) or "").partition("\n")[0] for name in names}
+    """The first line of the docstring of each name of a package."""
+    package = importlib.import_module(path)
+    return {name: (inspect.getdoc(getattr(package, name)) or "").partition("\n")[0] for name in names}

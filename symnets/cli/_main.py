@@ -16,9 +16,9 @@ from symnets.names import nearest
 
 
 class Entry(NamedTuple):
-    """A command: room and name of its class, and a summary in one line."""
+    """A command: package and name of its class, and a summary in one line."""
 
-    room: str
+    package: str
     name: str
     summary: str
 
@@ -49,7 +49,7 @@ GROUPS = {
         "report": Entry("symnets.cli", "Report", "Collect the sweeps below a directory on one HTML page"),
     },
     "General": {
-        "demo": Entry("symnets.demo", "Demo", "See all three subjects at work in about five minutes"),
+        "demo": Entry("symnets.demo", "Demo", "Show all three subjects in about six minutes"),
         "list": Entry("symnets.cli", "List", "List models, datasets, experiments or observables"),
         "models": Entry("symnets.cli", "Models", "List published foundation models, or show one"),
         "info": Entry("symnets.cli", "Info", "Show what a model file contains"),
@@ -73,7 +73,8 @@ LESS_MEMORY = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    It is 0 on success, 2 for a wrong input, 130 after Ctrl-C, and 141 if the reader of a pipe has gone.
+    The status is 0 on success, 1 if a run failed or a relaxation did not converge, 2 for a wrong input, 130
+    after Ctrl-C, and 141 if the reader of a pipe has closed it.
 
     Args:
         arguments: the words after `symnets`; `sys.argv` by default.
@@ -87,10 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         flush_streams(discard=True)
         return BROKEN_PIPE
-    except OSError as error:  # the disk is full, to which output is redirected
+    except OSError as error:  # output is redirected to a disk that is full
         return _failed(error)
     except SystemExit as stop:
-        if not isinstance(stop.__context__, BrokenPipeError):  # for which rich exits
+        if not isinstance(stop.__context__, BrokenPipeError):  # rich exits after a BrokenPipeError
             raise
         flush_streams(discard=True)
         return BROKEN_PIPE
@@ -132,8 +133,8 @@ def _main(arguments: list[str]) -> int:
 
 
 def _failed(error: BaseException) -> int:
-    """Print an error in one line; the exit status of wrong inputs."""
-    flush_streams(discard=True)  # what could not be written before, which would be an error again
+    """Print an error in one line, and return the exit status of wrong inputs."""
+    flush_streams(discard=True)  # buffered output that could not be written would raise the error again
     Console(stderr=True).print(f"[red]error:[/] {escape(error_line(error))}", soft_wrap=True)
     return 2
 
@@ -143,7 +144,7 @@ def _command(name: str, arguments: Sequence[str]) -> Any:
     from symnets.cli._parse import parse  # imports tyro, which `symnets --help` does not need
 
     entry = COMMANDS[name]
-    cls = getattr(importlib.import_module(entry.room), entry.name)
+    cls = getattr(importlib.import_module(entry.package), entry.name)
     if hasattr(cls, "parse"):  # the defaults of this command depend on its first argument
         return cls.parse(arguments)
     return parse(cls, name, arguments)

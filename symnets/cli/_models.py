@@ -18,10 +18,10 @@ from symnets.names import did_you_mean
 class Models:
     """List the published foundation models that symnets runs, or show one in full.
 
-    Their names can stand wherever a command takes a MODEL, and in `symnets.models.foundation_model`. Weights
-    are kept in the cache: those of Nequix are downloaded when they are first used, those of SevenNet are then
-    converted from its package, and those of MACE you convert once, as its entry says. For architectures to
-    train from scratch see `symnets list models`.
+    Commands that take a MODEL and `symnets.models.foundation_model` accept their names. Weights are kept in
+    the cache. Those of Nequix are downloaded at the first use, and those of SevenNet are then converted from
+    its package; those of MACE you convert once, as its entry says. For architectures to train from scratch,
+    see `symnets list models`.
 
     Example:
         symnets models

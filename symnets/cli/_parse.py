@@ -22,7 +22,7 @@ def parse(cls: type[C], name: str, arguments: Sequence[str], **options: Any) -> 
 
     Args:
         cls: the dataclass of the command.
-        name: its name on the command line, such as "data inspect".
+        name: name of the command on the command line, such as "data inspect".
         arguments: the words after the name.
         options: further options of `tyro.cli`.
 
@@ -53,7 +53,7 @@ def parse(cls: type[C], name: str, arguments: Sequence[str], **options: Any) -> 
 
 
 def _options(cls: Any, default: Any, prefix: str = "--") -> Iterator[tuple[str, Any]]:
-    """Names and types of the options of a dataclass and of those within it."""
+    """Names and types of the options of a dataclass and of the dataclasses nested in it."""
     hints = get_type_hints(cls, include_extras=True)
     for field in fields(cls):
         hint, extras = hints[field.name], []
@@ -96,7 +96,7 @@ def _as_tyro_reads(arguments: Sequence[str], options: Mapping[str, Any]) -> list
 
 
 def _one_line(box: str) -> str:
-    """The message in the box that tyro draws, and the option that it takes for the intended one."""
+    """The message in the box that tyro draws, and the option that tyro suggests."""
     words = " ".join(" ".join(line.strip("│|╭╮╰╯ ") for line in box.splitlines()).split())
     title, *sections = [part.strip() for part in re.split("[─-]{8,}", words)]
     message = (sections[0] if sections else title).partition(" Got errors:")[0].removesuffix(" (required)")

@@ -54,7 +54,11 @@ class Relax:
     """Floating-point type of the model; by default the type in which it was saved."""
 
     def run(self) -> int:
-        """Relax the structure; the exit status is 0 if converged, 1 if not, 130 after Ctrl-C."""
+        """Relax the structure and print energies and forces.
+
+        The exit status is 0 if the relaxation converged, 1 if not, 2 if the structure could not be written
+        to --output and is in another file, and 130 after Ctrl-C.
+        """
         device = usable_device(self.device)
         if self.threads is not None:
             set_threads(self.threads)

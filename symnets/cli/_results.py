@@ -86,9 +86,8 @@ class TableOf:
             raise ValueError(f"expected `symnets table [NAME] DIR`, got {' '.join(self.words) or 'neither'}")
         output = claim(self.output, overwrite=True, option="--output")
         *names, directory = self.words
-        name = (
-            names[0].removeprefix("symnets.experiments.") if names else None
-        )  # reads, imports no experiment
+        # No experiment is imported: the name only selects rows.
+        name = names[0].removeprefix("symnets.experiments.") if names else None
         table = sweeps.Table.load(directory, name)
         if table.empty:
             others = sorted(set(sweeps.Table.load(directory)["experiment"])) if name else []

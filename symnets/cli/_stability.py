@@ -58,13 +58,14 @@ class MeasureStability:
     n_images: int = 500
     """Number of images, chosen at random."""
     draws: int = 4
-    """Deformations, and noises, of each image."""
+    """Number of deformations, and of noises, of each image."""
     weights: Path | None = None
     """State dict of the network that the callable makes: .safetensors, or a file of torch.save."""
     mean: tuple[float, ...] | None = None
-    """Subtracted from pixels (0 to 1), one number or one for each channel; by default from the model file."""
+    """Mean that is subtracted from pixels (0 to 1): one number, or one for each channel; by default from the
+    model file."""
     std: tuple[float, ...] | None = None
-    """Divisor of pixels after subtraction of --mean."""
+    """Standard deviation by which pixels are divided after subtraction of --mean."""
     normalise: bool = False
     """Use mean and standard deviation of these images."""
     size: int | None = None
@@ -73,8 +74,8 @@ class MeasureStability:
     """Channels of images of a folder, 1 (grey) or 3; by default those of the model, if known, else those of
     the files. Only with a folder."""
     baseline: Literal["none", "initial"] = "none"
-    """initial: also measure the network with its initial weights. Batch normalisations have no running
-    statistics then and use those of each batch, which by itself changes R; see --batch-norm."""
+    """initial: also measure the network with its initial weights. Its batch normalisations then use the
+    statistics of each batch, which alone changes R; see --batch-norm."""
     noise: Literal["per_image", "mean"] = "per_image"
     """Norm of the noise: per_image, that of each τx - x; mean, their mean for all images."""
     average: Literal["mean", "median", "reference"] = "mean"
@@ -86,9 +87,9 @@ class MeasureStability:
     confidence: float = 0.95
     """Confidence level of the intervals."""
     batch_size: int = 100
-    """Images in a forward pass; affects speed and memory."""
+    """Images in a forward pass; changes speed and memory."""
     device: str = "cpu"
-    """Device of the model: cpu, cuda, cuda:1, ..."""
+    """Device of the model: cpu, cuda, cuda:1, ...; auto uses a GPU if there is one."""
     seed: Seed = 0
     """Seed of the choice of images, of deformations, noise and initial weights."""
     output: Path | None = None
@@ -145,7 +146,7 @@ class MeasureStability:
                     print_stability(result, initial, f"{model.name} on {Path(data).name}", folder)
 
     def _is_own(self, path: Path, data: str) -> bool:
-        """Whether a file of results does not exist, or is of the same model and data."""
+        """Whether a file of results does not exist, or has results of the same model and data."""
         config = read_report(path).get("config", {})
         return not path.exists() or (config.get("model"), config.get("data")) == (self.model, data)
 

@@ -43,13 +43,14 @@ def prepare_streams() -> None:
 
 
 def flush_streams(*, discard: bool = False) -> None:
-    """Write what is buffered, while errors can still be reported.
+    """Write buffered output while errors can still be reported.
 
     Args:
-        discard: whether a stream that nobody reads, or whose disk is full, is discarded without an error.
+        discard: whether output that nobody reads, or that the disk has no space for, is dropped without an
+            error.
 
     Raises:
-        OSError: the disk is full, or nobody reads any more.
+        OSError: the disk is full, or the reader of a pipe has closed it.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

@@ -22,8 +22,8 @@ class Train:
 
     The folder --output then contains model.safetensors (the best on the validation structures),
     history.csv, TensorBoard logs and a checkpoint. Ctrl-C keeps the checkpoint, and --resume continues
-    from it, to the same weights as without interruption. With another --model.architecture the defaults of
-    that architecture are used, with the file's cutoff.
+    from it, to the same weights as without interruption. With another --model.architecture, the model has
+    the cutoff of the file and otherwise the defaults of that architecture.
 
     Example:
         symnets train examples/acac.yaml --model.channels 64 --output runs/acac64
@@ -37,7 +37,7 @@ class Train:
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Train":
-        """The command with defaults from the configuration file, at any place among the arguments."""
+        """The command with defaults from the configuration file, which may come after some options."""
         index = _file_index(arguments)
         if index is not None:
             file = expanded(arguments[index])
@@ -52,7 +52,7 @@ class Train:
                 "`symnets train --help` lists its fields"
             )
         default = cls(file, _with_architecture(config, arguments))
-        # Without finetune in the file there are no options for it, rather than a subcommand.
+        # If the file has no section finetune, tyro would turn that section into a subcommand.
         return parse(cls, "train", arguments, default=default, config=(tyro.conf.AvoidSubcommands,))
 
     def run(self) -> int:

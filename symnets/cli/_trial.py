@@ -11,7 +11,7 @@ from symnets.observables import OUTPUT, OutputSelector, as_found, select_layers,
 
 
 def parse_selectors(words: Sequence[str]) -> dict[str, OutputSelector]:
-    """Selectors of outputs from "KEY", for the network's own output, and "LAYER=KEY", for that of a layer."""
+    """Selectors of outputs: "KEY" selects from the network's own output, "LAYER=KEY" from that of a layer."""
     pairs = [word.rpartition("=")[::2] for word in words]
     return {name or OUTPUT: int(key) if key.lstrip("-").isdigit() else key for name, key in pairs}
 
@@ -29,8 +29,8 @@ def trial_pass(
     Args:
         net: the network.
         images: a few images.
-        layers: as for `symnets.observables.stability`.
-        output: selectors by layer name.
+        layers: layers to measure, as in `symnets.observables.stability`.
+        output: selector of the tensor among several outputs, by name of the layer.
         name: name of the network, for error messages.
 
     Raises:

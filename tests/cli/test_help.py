@@ -147,7 +147,7 @@ def test_gpu_out_of_memory_is_an_error_of_one_line(line, advice, monkeypatch, ca
         )
 
     command = COMMANDS[line.split()[0]]
-    monkeypatch.setattr(getattr(importlib.import_module(command.room), command.name), "run", run)
+    monkeypatch.setattr(getattr(importlib.import_module(command.package), command.name), "run", run)
     assert main(line.split()) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("error: the GPU is out of memory; ")
