@@ -1,11 +1,12 @@
-r"""Attractors: in feature training the neurons of a net collapse on few points, in lazy training none moves.
+r"""Attractors: neurons collapse on few points in feature training and do not move in lazy training.
 
-**Question.** A neuron of one hidden layer of ReLU is a hyperplane $\omega \cdot x/\sqrt{d} + b = 0$; its
-position $z = -\sqrt{d}\, b\, \omega/|\omega|^2$ is the point of it that is nearest to the origin. Where are
-the neurons before, during and after training, and how many of them are different?
+**Question.** A ReLU neuron of a net with one hidden layer is active on one side of the hyperplane $\omega
+\cdot x/\sqrt{d} + b = 0$. Its position $z = -\sqrt{d}\, b\, \omega/|\omega|^2$ is the point of this
+hyperplane that is nearest to the origin. Where are the neurons before, during and after training, and how
+many distinct ones are there?
 
-**Law.** In lazy training positions do not change. In feature training weights grow until they have forgotten
-their initial values, and neurons that are active on the same training patterns have gradients in the same
+**Law.** In lazy training positions do not change. In feature training weights grow until their initial values
+are negligible, and neurons that are active on the same training patterns have gradients in the same
 direction: they come together. An attractor is a set of neurons that are active on the same patterns. It can
 be replaced by a single neuron without any change of the outputs on the training set (Petrini's candidacy
 exam, 2020) if all its output weights have one sign; otherwise by two, one for each sign
@@ -14,14 +15,15 @@ exam, 2020) if all its output weights have one sign; otherwise by two, one for e
 **How.** Gradient flow of the predictor $\tilde\alpha (f - f_0)$ until all patterns are satisfied, with
 $\tilde\alpha = 10^3$ (lazy) and $10^{-3}$ (feature); biases are random at first, so that positions are
 different. Data are the stripe in $d = 2$ and the parity of MNIST in ten principal components. "During
-training" is the first check with more than 10 % of the patterns satisfied. A group has one activation pattern
-and one sign of the output weight. The motion is the median over neurons of $|z - z_0|/|z_0|$; the distance of
-neighbours is the median over neurons of the distance to the nearest other $z$. Bands are ours: the talk shows
-pictures.
+training" is the first check with more than 10 % of the patterns satisfied. The activation pattern of a neuron
+is the set of training patterns on which it is active; neurons of a group have the same activation pattern and
+the same sign of the output weight. The motion is the median over neurons of $|z - z_0|/|z_0|$, with $z_0$ the
+initial position; the distance of neighbours is the median over neurons of the distance to the nearest other
+$z$. The bands are ours, since the talk shows pictures without numbers.
 
 **Figure.** Positions on the stripe at the start, at the end of lazy training, during and at the end of
 feature training, and on MNIST (two of ten coordinates), with a colour for each of the six groups that
-contribute most; number of groups against $P$, at the start in grey.
+contribute most; number of groups against the number $P$ of training patterns, with that at the start in grey.
 """
 
 from collections.abc import Sequence
@@ -98,9 +100,9 @@ class During(Callback):
 def run(configs: Sequence[Config]) -> list[Result]:
     """Train nets, and measure the positions and groups of their neurons.
 
-    Rows are those of `TrainedRegime.rows` with the numbers of groups, patterns and silent neurons at the
-    start and the end, the motion of positions, the growth of neurons, and the net of merged neurons. The
-    first seed has positions and groups as arrays.
+    Rows are those of `TrainedRegime.rows` with the number of groups at the start and the end, the numbers of
+    activation patterns and of silent neurons at the end, the motion of positions, the growth of neurons, and
+    the test error of the net of merged neurons. Seed 0 has positions and groups as arrays.
     """
     during = During(configs[0].n_train)
     trained = train_regime(configs, [during])
@@ -118,7 +120,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
 
 
 def _measure(net: Dense, start: Dense, x: Tensor, alpha: float) -> dict[str, float]:
-    """Groups, motion and growth of the neurons of one net."""
+    """Numbers of groups, motion and growth of the neurons of one net."""
     groups, groups_0 = attractors(net, x), attractors(start, x)
     z, z_0 = neurons(net).positions, neurons(start).positions
     growth = amplification(net, start)
@@ -265,7 +267,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
 
 
 def _draw_first(axes: Axes, part: pd.DataFrame, arrays: Arrays, when: str, title: str) -> None:
-    """Positions of the first seed."""
+    """Draw the positions of the neurons of seed 0."""
     for name in part.query("seed == 0").index[:1]:
         run = arrays(str(name))
         draw_neurons(axes, run[f"z_{when}"], run[f"group_{when}"], run[f"share_{when}"], run["x"], run["y"])
@@ -273,7 +275,16 @@ def _draw_first(axes: Axes, part: pd.DataFrame, arrays: Arrays, when: str, title
 
 
 def draw_neurons(axes: Axes, z: ndarray, group: ndarray, share: ndarray, x: ndarray, y: ndarray) -> None:
-    """Neurons in the plane, one colour for each of the groups that contribute most, and patterns by label."""
+    """Draw neurons in the plane, one colour for each of the groups that contribute most, and the patterns.
+
+    Args:
+        axes: where to draw.
+        z: positions, (neurons, 2).
+        group: number of the group of each neuron, -1 for silent ones, (neurons,).
+        share: contribution of each neuron, |a||v| over its sum, (neurons,).
+        x: training patterns, (patterns, 2).
+        y: labels of the patterns, +1 or -1, (patterns,).
+    """
     for label, marker in ((1, "+"), (-1, "_")):
         axes.plot(*x[y == label].T, marker, color="#c3c9d0", markersize=4, linestyle="none", zorder=1)
     n_groups = max(int(group.max()) + 1, 1)

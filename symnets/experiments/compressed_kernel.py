@@ -1,22 +1,25 @@
-r"""Compressed kernel: dividing irrelevant directions by $\sqrt{P}$ gives a kernel the exponent of features.
+r"""Compressed kernel: dividing irrelevant inputs by $\sqrt{P}$ gives a kernel the feature-training exponent.
 
 **Question.** Nets that learn features compress the directions of the inputs on which labels do not depend.
 Is that compression all of their advantage: does a fixed kernel on compressed inputs learn as fast?
 
-**Law.** Labels are the sides of a stripe, planes across one of $d$ directions of Gaussian points. The error
-of a support vector machine falls as $P^{-\beta}$ with the tangent kernel of an infinitely wide net:
+**Law.** Points are Gaussian in $d$ dimensions. The label is +1 inside a stripe, between two planes
+perpendicular to one direction $x_\parallel$, and -1 outside of it. The test error of a support vector machine
+with the tangent kernel of an infinitely wide net falls with the number $P$ of training points as
+$P^{-\beta}$:
 
 $$\beta = \frac{d}{3d - 2} \quad\text{on } x, \qquad
 \beta = \frac{2d - 1}{3d - 2} \quad\text{on } (x_\parallel, x_\perp/\sqrt{P}),$$
 
 5/13 and 9/13 in $d = 5$ (Paccolat et al. 2021, arXiv:2007.11471). Compression by any factor $\lambda$ lowers
 the error as $\lambda^{-2(d-1)/(3d-3+\xi)}$, with $\xi = 1$ for this kernel (Paccolat, Spigler, Wyart 2021,
-arXiv:2006.09754): $\lambda^{-8/13}$ in $d = 5$, and with $\lambda = \sqrt{P}$ that is the second exponent.
+arXiv:2006.09754): $\lambda^{-8/13}$ in $d = 5$. With $\lambda = \sqrt{P}$ this factor turns the first
+exponent into the second.
 
 **How.** One hidden layer of ReLU with standard normal biases, infinitely wide; support vector machine with a
-hard margin. Training points of a seed are nested in $P$; all seeds are tested on the same points.
-Both exponents in $P$ are asymptotic. They are fitted to all $P \geq 512$, and to the last three $P$. Errors
-come from resampling seeds.
+hard margin. The training set of a seed at one $P$ contains those at smaller $P$; all seeds are tested on the
+same points. Both exponents in $P$ are asymptotic. They are fitted to all $P \geq 512$, and to the last three
+$P$. Errors come from resampling seeds.
 
 **Figure.** Test error against $P$ on inputs as they are and compressed, with the published exponents; test
 error against $\lambda$ at one $P$.
@@ -49,13 +52,13 @@ class Config:
     n_train: int = 1024
     """P, number of training patterns."""
     n_test: int = 10_000
-    """Patterns to test on."""
+    """Number of test patterns."""
     data: str = "stripe"
-    """A task of points with a relevant subspace."""
+    """Name of a task on points with a relevant subspace."""
     dim: int = 5
     """d, input dimension."""
     compression: float | None = 1.0
-    """λ, by which irrelevant components are divided; None is √P."""
+    """λ, factor by which irrelevant components are divided; None is √P."""
     seed: int = 0
     """Seed of the training patterns."""
 
@@ -77,7 +80,7 @@ class Config:
 
 
 def _grids(sizes: Sequence[int], scan: int, n_seeds: int, **settings: int) -> tuple[Config, ...]:
-    """Both curves against P, and a scan of λ at one P."""
+    """Configurations of both curves against P, and of a scan of λ at P = `scan`."""
     seeds = range(n_seeds)
     curves = grid(Config, n_train=sizes, compression=(1.0, None), seed=seeds, **settings)
     factors = [2.0**k for k in range(1, 6) if 4.0**k < scan]
@@ -130,7 +133,7 @@ def curves(table: pd.DataFrame) -> tuple[SeedCurve, SeedCurve, SeedCurve]:
 
 
 def scanned(table: pd.DataFrame) -> int:
-    """The P with the largest number of factors."""
+    """The P at which the error was measured for the largest number of factors λ."""
     counts = table.groupby("n_train")["factor"].nunique()
     return int(counts.index.to_numpy()[counts.to_numpy().argmax()])
 

@@ -6,15 +6,15 @@ either side of the jamming transition $N^*$, and what becomes of the peak if tra
 **Law.** Below $N^*$ nets cannot fit all $P$ patterns. There the test error first falls with $N$ and then
 rises to a cusp at $N^*$. Past $N^*$ it falls slowly towards a plateau. The norm $|f| = \langle f^2
 \rangle^{1/2}$ of the output on test patterns peaks at $N^*$, as $|f| \sim (N - N^*)^{-1}$ by a simple
-argument. A net that is stopped early has no cusp. Spigler et al. 2019 (arXiv:1810.09665), Geiger et al. 2019
-(arXiv:1901.01608). The same in one dimension: `polynomial_picture`.
+argument. Nets that are stopped early show no cusp. Spigler et al. 2019 (arXiv:1810.09665), Geiger et al. 2019
+(arXiv:1901.01608). The experiment `polynomial_picture` shows the same for polynomials in one dimension.
 
 **How.** Parity of MNIST digits in ten whitened principal components, two hidden layers of ReLU, quadratic
-hinge, Adam on all patterns. $N^*$ is where the median of $N_\Delta/N$ over seeds falls through 0.1. The test
-patterns are halved: the first half selects the step for early stopping, and all errors and norms are those of
-the second half. The cusp of an error is its largest mean between $N^*/2$ and $2N^*$; its rise is measured
-from the smallest mean at smaller $N$. Each seed has its own training patterns and weights; the patterns of a
-seed are the same at every width.
+hinge, full-batch Adam. $N_\Delta$ is the number of unsatisfied training patterns, and $N^*$ is where the
+median of $N_\Delta/N$ over seeds falls through 0.1. The test patterns are halved: the first half selects the
+step for early stopping, and all errors and norms are those of the second half. The cusp of an error is its
+largest mean between $N^*/2$ and $2N^*$; its rise is measured from the smallest mean at smaller $N$. Each seed
+has its own training patterns and weights; the patterns of a seed are the same at every width.
 
 **Figure.** Test error against $N$, and test error, norm and $N_\Delta/N$ against $N/N^*$, one colour for each
 $P$; dashed: stopped early.
@@ -71,7 +71,7 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimise the nets and evaluate them on test patterns, during the minimisation and at its end.
+    """Minimise the losses of nets and evaluate the nets on test patterns, during minimisation and at its end.
 
     Rows are those of `Minimised.rows` with `test_error` and `norm` of the predictor at the end, and
     `early_error`, `early_norm` and `early_step` of early stopping; all on the second half of the patterns.

@@ -4,20 +4,22 @@ r"""Averages of ensembles: averaging outputs over initial weights removes the de
 part of the error is common to nets of one size, and which part fluctuates with their initial weights?
 
 **Law.** Train $n$ nets on the same patterns from different initial weights, and average their outputs, $\bar
-f = \frac{1}{n} \sum_a f_a$. The variance $\| f - \bar f \|^2$ falls as $N^{-1/2}$: it comes from the
-fluctuations of the initial tangent kernel, which fall as $1/h$. The test error $\bar\epsilon$ of the average
-hardly depends on $N$ past the jamming transition $N^*$, while the average $\langle \epsilon \rangle$ of the
-test errors falls towards it, $\langle \epsilon \rangle - \bar\epsilon \sim N^{-1/2}$. An average of several
-nets just past $N^*$ does as well as a much larger net. Geiger et al. 2019 (arXiv:1901.01608).
+f = \frac{1}{n} \sum_a f_a$. The variance $\| f - \bar f \|^2$ falls with the number $N$ of weights as
+$N^{-1/2}$: it comes from the fluctuations of the initial tangent kernel, whose variance falls with the width
+as $1/h$. The test error $\bar\epsilon$ of the average hardly depends on $N$ past the jamming transition
+$N^*$, while the average $\langle \epsilon \rangle$ of the test errors falls towards it, $\langle \epsilon
+\rangle - \bar\epsilon \sim N^{-1/2}$. An average of several nets just past $N^*$ does as well as a much
+larger net. Geiger et al. 2019 (arXiv:1901.01608).
 
 **How.** Parity of MNIST digits in ten whitened principal components, two hidden layers of ReLU, quadratic
-hinge, Adam on all patterns (`data_seed` is fixed, `seed` draws the weights). The output is $f(w, x) - f(w_0,
-x)$ (`symnets.models.Scaled`): part of the random function of order one with which a net starts remains on
-test patterns, at any width. The learning rate is larger and falls less than in the other experiments, so
-that wide nets converge within a few hundred steps. The variance is that of the outputs on test patterns, with
-$n/(n - 1)$ to make it unbiased. Exponents are fitted to $N \geq 10 N^*$, for near $N^*$ the norm of the
-output diverges (`double_descent`). $N^*$ is where the median of $N_\Delta/N$ falls through 0.1. Errors come
-from leaving out the nets of one seed at a time (jackknife).
+hinge, full-batch Adam; all nets have the same training patterns (`data_seed`) and `seed` draws their weights.
+The output is $f(w, x) - f(w_0, x)$ (`symnets.models.Scaled`), since the initial function $f(w_0, x)$ is of
+order one at any width and part of it would remain on test patterns. The learning rate is larger and falls
+less than in the other experiments, so that wide nets converge within a few hundred steps. The variance is
+that of the outputs on test patterns, with the factor $n/(n - 1)$ that makes it unbiased. Exponents are fitted
+to $N \geq 10 N^*$, for near $N^*$ the norm of the output diverges (`double_descent`). $N_\Delta$ is the
+number of unsatisfied training patterns, and $N^*$ is where the median of $N_\Delta/N$ falls through 0.1.
+Errors come from leaving out the nets of one seed at a time (jackknife).
 
 **Figure.** Average error and error of the average against $N$; variance against $N$, with the published
 exponent; the difference of the errors against $N$.
@@ -76,7 +78,7 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimise the nets and evaluate them on test patterns.
+    """Minimise the losses of nets and evaluate the nets on test patterns.
 
     Rows are those of `Minimised.rows` with `test_error` and `norm` of the predictor; arrays are `outputs` and
     `targets` on the test patterns, (n_test,), which are the same for every seed.
@@ -95,7 +97,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
 
 
 def _from_start(net: Dense) -> Scaled:
-    """f(w, x) - f(w0, x)."""
+    """The predictor f(w, x) - f(w0, x) of a net f at its initial weights w0."""
     return Scaled(net, 1.0)
 
 
@@ -157,7 +159,7 @@ class Ensembles:
     def estimate(self, statistic: Callable[["Ensembles"], float]) -> Estimate:
         """A statistic with its jackknife error: the nets of one seed are left out at a time.
 
-        The bootstrap would draw nets twice, and make ensembles effectively smaller.
+        The bootstrap would draw some nets twice, which makes ensembles effectively smaller.
         """
         n = len(self.outputs)
         if n < 3:
@@ -172,7 +174,7 @@ def _error(outputs: ndarray, targets: ndarray) -> ndarray:
 
 
 def ensembles(table: pd.DataFrame, arrays: Arrays) -> Ensembles:
-    """Ensembles of the seeds of a table that have runs at every size, none of which diverged.
+    """Ensembles of those seeds of a table that have a run at every size, none of which diverged.
 
     Raises:
         ValueError: the nets differ in their patterns or shapes, or no seed has runs at every size.

@@ -4,15 +4,15 @@ r"""Gaps at jamming: densities of small overlaps and of small gaps of nets at th
 particles the densities of small overlaps and gaps are power laws whose exponents identify the universality
 class. What are they for nets?
 
-**Law.** With $\Delta = 1 - y f$, $P_+(\Delta) \sim \Delta^\theta$ with $\theta \approx 0.3$ for overlaps
-$\Delta > 0$, and $P_-(\Delta) \sim (-\Delta)^{-\gamma}$ with $\gamma \approx 0.2$ for gaps $\Delta < 0$, the
-exponents of ellipses. Geiger et al. 2019, arXiv:1809.09349.
+**Law.** With $\Delta = 1 - y f$, overlaps $\Delta > 0$ have the density $P_+(\Delta) \sim \Delta^\theta$ with
+$\theta \approx 0.3$, and gaps $\Delta < 0$ have the density $P_-(\Delta) \sim (-\Delta)^{-\gamma}$ with
+$\gamma \approx 0.2$: the exponents of packings of ellipses. Geiger et al. 2019, arXiv:1809.09349.
 
 **How.** Each net is minimised above jamming and decompressed to its jamming point
 (`symnets.setups.decompress_net`). The last minimum gives the gaps; it is used if its loss is below $10^{-3}$.
 Overlaps are measured in units of their mean in each net, gaps in units of the margin. Exponents are maximum
-likelihood estimates of a power law that is cut off at both ends, without bins; errors come from resampling
-nets. This experiment is exploratory: its nets are small.
+likelihood estimates for a power law that is cut off at both ends, without binning; errors come from
+resampling nets. This experiment is exploratory, because its nets are small.
 
 **Figure.** The loss during decompression, and the densities of overlaps and of gaps.
 """
@@ -60,7 +60,7 @@ class Config(DecompressedConfig):
 def nets_at(
     ratio: float, *, width: int, depth: int, seeds: Sequence[int], **values: Any
 ) -> tuple[Config, ...]:
-    """Nets of one shape with d = h and P = ratio N patterns."""
+    """Configurations of nets of one shape with d = h and P = ratio * N patterns, one for each seed."""
     n_train = round(ratio * count_weights(width, width, depth))
     return tuple(Config(n_train, width, depth, dim=width, seed=seed, **values) for seed in seeds)
 
@@ -72,12 +72,12 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimise all nets together, then decompress them one by one.
+    """Minimise the losses of all nets together, then decompress the nets one by one.
 
-    Rows are those of `Minimised.rows` before decompression, with the number of minima `n_minima`, and of the
+    Rows are those of `Minimised.rows` before decompression, with the number of minima `n_minima`, and for the
     last minimum the number of remaining patterns `jammed_n_train`, `jammed_n_unsatisfied` (Δ > tolerance),
-    `jammed_loss` and `mean_overlap`; None if there is no minimum. Arrays: `gaps`, Δ of the remaining
-    patterns; `path_n` and `path_loss` of all minima.
+    `jammed_loss` and `mean_overlap`; these are None if there is no minimum. Arrays: `gaps`, Δ of the
+    remaining patterns; `path_n` and `path_loss`, number of remaining patterns and loss of all minima.
     """
     minimised = minimise(configs)
     results = []

@@ -10,11 +10,11 @@ $\delta$-peak at zero of weight $1 - N_\Delta/N$. Under-parametrised: $H_p$ fill
 grows as $\sqrt{L}$. About half of the eigenvalues of $H_p$ are negative. Geiger et al. 2019,
 arXiv:1809.09349.
 
-**How.** Random points with random labels, $d = h$, ReLU, full-batch Adam, in float64. Nets of one hidden
-layer have no biases. Near jamming a net is decompressed: patterns are taken away until the rest can almost be
-satisfied (`symnets.setups.decompress_net`). At the end both parts of the Hessian are computed in closed form,
-and $N_-$, the number of negative eigenvalues of $H_p$, by inertia. $N$ is here the number of rows of $H$,
-biases included.
+**How.** Random points with random labels, dimension equal to width ($d = h$), ReLU, full-batch Adam, in
+float64. Nets of one hidden layer have no biases. To reach jamming, a net is decompressed: patterns are
+removed until the rest can almost be satisfied (`symnets.setups.decompress_net`). At the end both parts of the
+Hessian are computed in closed form. $N_-$ is the number of negative eigenvalues of $H_p$. $N$ is here the
+number of rows of $H$, biases included.
 
 **Figure.** Cumulative spectra in the three phases, $N_-/N$ against depth, and the scale of $H_p$ against $L$.
 """
@@ -66,7 +66,7 @@ class Config(DecompressedConfig):
 def nets_at(
     ratios: Sequence[float], *, width: int, depth: int, seeds: int, **values: Any
 ) -> tuple[Config, ...]:
-    """Nets of one shape with d = h, and P = ratio N patterns for each ratio.
+    """Configurations of nets of one shape with d = h, and P = ratio * N patterns for each ratio.
 
     Nets of one hidden layer have no biases, the case in which N_- = h is exact.
     """
@@ -102,11 +102,12 @@ NUMBERS = ("n_params", "n_negative", "n_zero", "rank", "n_flat", "scale", "reach
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimise all nets together, decompress those with `decompressed`, and compute their Hessians.
+    """Minimise the losses of all nets together, decompress nets with `decompressed`, compute their Hessians.
 
     Rows are those of `Minimised.rows`, for the last minimum if decompressed, with the number `jammed_n_train`
     of remaining patterns (otherwise None), and the scalars of `Curvature`. Arrays: eigenvalues `h`, `h0` and
-    `hp` of H, H0 and Hp; for decompressed nets `path_loss` and `path_scale` of all minima.
+    `hp` of H, H0 and Hp; for decompressed nets `path_loss` and `path_scale`, loss and scale of Hp of all
+    minima.
 
     The Hessian of SAT nets includes patterns with 0 < Δ <= tolerance; without them it would be zero by
     definition. For other nets these patterns are left out, as in N_Δ.
@@ -188,17 +189,17 @@ def at_minimum(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def jammed(runs: pd.DataFrame) -> pd.DataFrame:
-    """Decompressed runs that are jammed."""
+    """Runs that were decompressed to a minimum of positive loss."""
     return at_minimum(runs).dropna(subset=["jammed_n_train"])
 
 
 def near_jamming(runs: pd.DataFrame) -> pd.DataFrame:
-    """Jammed runs with a small loss."""
+    """Jammed runs with a loss below `NEAR`."""
     return jammed(runs).query(f"hinge_loss < {NEAR}")
 
 
 def under(runs: pd.DataFrame) -> pd.DataFrame:
-    """Under-parametrised runs."""
+    """Runs at a minimum of positive loss with P/N of at least `UNDER`."""
     return at_minimum(runs).query(f"ratio >= {UNDER}")
 
 
@@ -229,7 +230,7 @@ def root_law(runs: pd.DataFrame, arrays: Arrays) -> PowerLaw | None:
 
 
 def _over(runs: pd.DataFrame, depth: int, arrays: Arrays) -> Iterator[Finding]:
-    """Hp of SAT nets. H0 is discontinuous at Δ = 0, so that its value depends on gaps near zero."""
+    """Largest |Hp| of SAT nets; not that of H0, which is discontinuous at Δ = 0."""
     sat, unsat = runs.query("verdict == 'SAT'"), under(runs)
     if len(sat) and len(unsat):
         where = f"{depth} layers ({len(sat)} runs)"
@@ -287,7 +288,7 @@ def _mean(values: np.ndarray) -> Estimate:
 
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
-    """Spectra in three phases, negative eigenvalues, and the √L law; spectra of a depth with all phases."""
+    """Spectra in three phases at one depth that has them all, negative eigenvalues, and the √L law."""
     fig, (over, jamming, beyond, negative, law) = row_of_panels(5)
     depths = dict(by_depth(table))
     chosen = next(
