@@ -34,7 +34,7 @@ class Activation:
 
     @property
     def norm(self) -> float:
-        """1 / √E value(z)², with z ~ N(0, 1)."""
+        """1 / √(E value(z)²), with z ~ N(0, 1)."""
         return _norm(self.value)
 
     def __call__(self, z: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ ACTIVATIONS = {
 
 
 def find_activation(name: str) -> Activation:
-    """An activation by its name.
+    """Find an activation by its name.
 
     Raises:
         ValueError: an unknown name; the nearest valid one is named.

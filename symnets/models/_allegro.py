@@ -1,4 +1,4 @@
-"""Allegro: a strictly local potential of features of pairs of atoms."""
+"""Allegro: a strictly local potential with features of pairs of atoms."""
 
 from collections.abc import Iterable, Sequence
 
@@ -41,7 +41,7 @@ class Allegro(EnergyModel):
     up to constants, with spherical harmonics Y, a linear function w and an envelope u that goes to zero at
     the cutoff. The energy of an atom is a linear function of Σ_j x_ij. Features of one centre are never read
     by another: whatever the number of layers, an atom's energy depends only on the atoms within the cutoff.
-    So different machines can compute the atoms of one structure if each knows the positions of their
+    So the atoms of one structure can be distributed over machines that each need only the positions of their
     neighbours. The tensor products of L layers correlate up to L + 2 atoms, the MLPs all neighbours.
 
     The cost of an edge is higher than in message passing, where only atoms have features.
@@ -64,8 +64,8 @@ class Allegro(EnergyModel):
         n_basis: number of radial basis functions.
         hidden: widths of the hidden layers of the MLPs.
         irreps_last: irreps of the features after the last layer, even scalars first, such as "64x0e+16x1o",
-            for `Tensors`: sums over the neighbours of x_ij and of V_ij times functions of x_ij. None: sums of
-            x_ij alone, which suffice for energies.
+            for `Tensors`: sums over the neighbours j of x_ij, and of V_ij times functions of x_ij. None: sums
+            of x_ij alone, which suffice for energies.
         mean_neighbors: average number of neighbours; sums over neighbours are divided by its square root.
         shift: eV, energy of each atom without the contribution of the network, about that of an isolated
             atom: one number for all species or one for each.
@@ -166,7 +166,7 @@ class Allegro(EnergyModel):
 def irreps_of_tensors(
     irreps_filter: o3.Irreps, last: o3.Irreps, layers: int, parity: bool
 ) -> list[list[o3.Irrep]]:
-    """Irreps of the tensors after each layer but the last that can be computed and that later layers need.
+    """Irreps after each layer but the last: those of tensors that can be computed and that later layers need.
 
     Args:
         irreps_filter: irreps of the spherical harmonics, and of the tensors before the first layer.

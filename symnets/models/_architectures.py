@@ -79,7 +79,7 @@ def _arguments(cls: Any) -> list[str]:
 
 
 def _public_classes() -> dict[str, Any]:
-    """Public names of `symnets.models` that begin with a capital letter."""
+    """Public objects of `symnets.models` whose names begin with a capital letter, by name."""
     import symnets.models as package  # at the top of the file this import would be circular
 
     return {name: getattr(package, name) for name in package.__all__ if name[0].isupper()}

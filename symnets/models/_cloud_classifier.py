@@ -1,4 +1,4 @@
-"""CloudClassifier: classes of point clouds from the features of a graph network."""
+"""CloudClassifier: a classifier of point clouds on the features of a graph network."""
 
 from collections.abc import Sequence
 

@@ -42,7 +42,7 @@ class Convolutional(nn.Module):
         dtype: dtype of the parameters, which are always sampled in float64.
 
     Note:
-        In float32 cuDNN rounds factors to TF32, 11 bits of 24, unless
+        In float32, cuDNN rounds the factors of products to TF32 (11 of 24 bits), unless
         `torch.backends.cudnn.allow_tf32` is False.
 
     Example:
@@ -131,18 +131,18 @@ class Convolutional(nn.Module):
         return self.width * self.depth
 
     def member(self, index: int) -> "Convolutional":
-        """One of the members as a net of its own."""
+        """Copy of one member as a single net."""
         return self._with([p[index] for p in self.parameters()], None)
 
     def select(self, indices: Sequence[int] | Tensor) -> "Convolutional":
-        """Some of the members, as a copy."""
+        """Copy of the net with the members at these indices."""
         device = self.weights[0].device
         chosen = torch.arange(self.members or 0, device=device)[torch.as_tensor(indices, device=device)]
         return self._with([p[chosen] for p in self.parameters()], len(chosen))
 
     @classmethod
     def stack(cls, models: Sequence["Convolutional"]) -> "Convolutional":
-        """Single nets of one class and equal shape as the members of one."""
+        """Stack single nets of one class and equal shape into one net with members."""
         return stacked(models)
 
     def extra_repr(self) -> str:

@@ -37,8 +37,8 @@ class Dense(nn.Module):
         members: number of nets; None for a single one, without an axis for it.
         init: "normal", or "orthogonal": (semi-)orthogonal matrices of the same mean square.
         generator: generator of the initial weights, member after member: a net of S members
-            equals S single nets initialised one after the other. The net is on its device; a generator of a
-            GPU gives other numbers than one of the CPU.
+            equals S single nets initialised one after the other. The net is on the generator's device; a
+            generator on a GPU gives other numbers than one on the CPU.
         dtype: dtype of the parameters, which are always sampled in float64.
 
     Raises:
@@ -105,21 +105,21 @@ class Dense(nn.Module):
     ) -> Float[Tensor, "..."]:
         """f(x), as `forward`, with the gradients of a loss left in the parameters' `.grad`.
 
-        Without an autograd graph: for small nets it takes as long as the products themselves.
+        No autograd graph is built, which for small nets would take as long as the matrix products.
 
         Args:
             x: as in `forward`.
             slope: maps f(x) to ∂L/∂f, of the same shape.
 
         Raises:
-            ValueError: a subclass, or a net with hooks or other changes, for which this does not hold.
+            ValueError: a subclass, or a net with hooks or other changes, whose gradients may differ.
         """
         if problem := modification(self, Dense):
             raise ValueError(f"backpropagate: expected a Dense as its class makes it, but {problem}")
         return self._backpropagate(x, slope)
 
     def _backpropagate(self, x: Tensor, slope: Callable[[Tensor], Tensor]) -> Tensor:
-        """`backpropagate` without the check, which takes some percent of the time of a small net."""
+        """`backpropagate` without the check, which takes a few percent of the time for a small net."""
         self._check(x)
 
         def inward(f: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class Dense(nn.Module):
         return self._outward(backpropagate(self, x, inward))
 
     def _outward(self, f: Float[Tensor, "members outputs n"]) -> Tensor:
-        """Output with the axes of `forward`."""
+        """Convert the output of `dense_pass` to the axes of `forward`."""
         f = f[:, 0] if self.d_out is None else f.transpose(1, 2)
         return f[0] if self.members is None else f
 
@@ -145,18 +145,18 @@ class Dense(nn.Module):
         return self.width * self.depth
 
     def member(self, index: int) -> "Dense":
-        """One of the members as a net of its own."""
+        """Copy of one member as a single net."""
         return self._with([p[index] for p in self.parameters()], None)
 
     def select(self, indices: Sequence[int] | Tensor) -> "Dense":
-        """Some of the members, as a copy."""
+        """Copy of the net with the members at these indices."""
         device = self.weights[0].device
         chosen = torch.arange(self.members or 0, device=device)[torch.as_tensor(indices, device=device)]
         return self._with([p[chosen] for p in self.parameters()], len(chosen))
 
     @classmethod
     def stack(cls, models: Sequence["Dense"]) -> "Dense":
-        """Single nets of one class and equal shape as the members of one."""
+        """Stack single nets of one class and equal shape into one net with members."""
         return stacked(models)
 
     def extra_repr(self) -> str:

@@ -33,9 +33,9 @@ def _plain(
     *,
     in_place: bool = False,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Output (S, d_out, n); pre-activations; activations (without norm) from the input on, each (S, h, n).
+    """Output (S, d_out, n); pre-activations (S, h, n); the input and the activations without norm (S, h, n).
 
-    In place, activations of ReLU overwrite their pre-activations.
+    With `in_place`, activations of ReLU overwrite their pre-activations.
     """
     members, columns = weights[0].shape[0], x.shape[-2]
     before: list[Tensor] = []
@@ -102,7 +102,7 @@ def _back(
     Args:
         activation: φ.
         factors: factor of each layer.
-        weights: (S, ...) each.
+        weights: those of each layer, with a member axis S.
         biased: whether the net has biases.
         after: activations without norm, the input first.
         before: pre-activations; empty for ReLU, whose output determines the slope.
@@ -136,7 +136,7 @@ def backpropagate(
 ) -> Float[Tensor, "members d_out n"]:
     """f of all members, with the gradients of a loss left in `.grad`; no autograd graph is made.
 
-    For small nets the graph and its engine take as long as the products.
+    For small nets, building and running the autograd graph takes as long as the matrix products.
 
     Args:
         model: the net; its frozen parameters get no gradient.

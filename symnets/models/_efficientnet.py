@@ -97,8 +97,8 @@ STAGES = (
     (4, 96, 2, 5),
     (4, 160, 1, 3),
 )
-"""Expansion, channels, stride and kernel of the block of each stage. As published, except for an expansion
-of 4 instead of 6 and half the number of channels."""
+"""Expansion, channels, stride and kernel of the block of each stage. They are those of the paper, except for
+an expansion of 4 instead of 6 and half the number of channels."""
 
 
 class EfficientNet(nn.Module):

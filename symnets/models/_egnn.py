@@ -89,7 +89,7 @@ class EGNN(EnergyModel):
 
     Messages depend on scalars and distances alone, so that the network is equivariant under rotations and
     reflections without tensor products. Angles enter only through the distances after points have moved, and
-    there are no pseudoscalars. It is a baseline for networks with features of higher degree.
+    there are no pseudoscalars. The network is a baseline for networks with features of higher degree.
 
     Source: Satorras et al. 2021, arXiv:2102.09844.
 
@@ -109,7 +109,7 @@ class EGNN(EnergyModel):
             the RMS of force components times 1 Å.
 
     Raises:
-        ValueError: `irreps_last` has irreps other than these.
+        ValueError: `irreps_last` has irreps other than these scalars and this vector.
     """
 
     def __init__(

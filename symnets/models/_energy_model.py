@@ -1,4 +1,4 @@
-"""EnergyModel: base class of the message-passing potentials, and types of their options.
+"""EnergyModel: base class of the interatomic potentials, and types of their options.
 
 The types contain the allowed ranges, which constructors, YAML files and the command line check.
 """
@@ -34,7 +34,8 @@ class EnergyModel(nn.Module):
     The constructor of an architecture passes all its arguments to this constructor, then builds the layers.
     The architecture defines `features(graph, species)` and sets `irreps_features`, `readout` and
     `atomic_energy`: the energy of an atom is the scaled and shifted `readout` of its even scalars. An
-    architecture with another readout overrides `energy_and_features`; one without features `forward`.
+    architecture with another readout overrides `energy_and_features`; one without features overrides
+    `forward`.
 
     The base class is optional: `ForceField` takes any module with `species`, `cutoff` and `forward(graph)`.
 
@@ -163,10 +164,10 @@ def stacked_layers(
     last: o3.Irreps,
     n_layers: int,
 ) -> nn.ModuleList:
-    """Layers of which each reads the features of the one before, from `irreps_in` to `last`.
+    """Layers that each read the features of the previous one, from `irreps_in` to `last`.
 
     Args:
-        layer: (irreps of the input, irreps to compute) -> a layer, whose `irreps_out` are those that it
+        layer: (irreps of the input, irreps to compute) -> a layer, whose `irreps_out` are those that a path
             reaches.
         irreps_in: irreps of the input of the first layer.
         hidden: irreps to compute after each layer but the last.
@@ -184,7 +185,7 @@ def stacked_layers(
     if irreps != last:
         raise ValueError(
             f"irreps_last: no path leads to some of {last}, only to {irreps}; add to the {n_layers} layers, "
-            "or leave the others out"
+            "or leave out the irreps that no path reaches"
         )
     return layers
 

@@ -1,4 +1,4 @@
-"""Ensemble: several modules of the same architecture as one."""
+"""Ensemble: several modules of the same architecture, evaluated in one call."""
 
 import copy
 import re
@@ -26,11 +26,11 @@ class Ensemble(nn.Module):
 
         Ensemble(models)(x)[s] = models[s](x)
 
-    Works for any module that `torch.func.vmap` can go through; for fully connected nets `Dense`
-    with members is faster. `module` is a copy of the first module in which every parameter and buffer has the
+    It works for any module that `torch.func.vmap` can go through; for fully connected nets `Dense` with
+    members is faster. `module` is a copy of the first module in which every parameter and buffer has the
     values of all members along a first axis: training the ensemble does not change the modules it was made
-    of; `member(s)` gives one back. Weights that are tied in the modules are tied here, and buffers that the
-    modules change, such as running averages, change for each member.
+    of; `member(s)` returns a copy of one member. Weights that are tied in the modules are tied here, and
+    buffers that the modules change, such as running averages, change for each member.
 
     Args:
         models: at least one, equal in everything but the values of parameters and buffers: classes, shapes,
@@ -72,7 +72,7 @@ class Ensemble(nn.Module):
             RuntimeError: vmap cannot go through the module.
         """
         module, parts = self.module, dict(self.module.named_modules())
-        # Each place once: tied tensors have several, and a module may be used twice.
+        # One entry for each module and attribute: a tied tensor has several, a module used twice only one.
         before = {
             f"{name}.{key}".lstrip("."): tensor
             for name, part in parts.items()
@@ -103,8 +103,8 @@ class Ensemble(nn.Module):
             kept = _restore(parts, attributes)
         if kept:
             raise ValueError(
-                f"Ensemble: {kept} keeps a tensor of the forward pass, which is not one of a single member; "
-                "register it as a buffer, or return it"
+                f"Ensemble: {kept} keeps a tensor of the forward pass, but an attribute cannot hold those of "
+                "all members; register it as a buffer, or return it"
             )
         for name, buffer in replaced.items():
             owner, _, leaf = name.rpartition(".")
@@ -112,13 +112,13 @@ class Ensemble(nn.Module):
         return outputs
 
     def member(self, index: int) -> nn.Module:
-        """One of the modules, with the weights it has now."""
+        """Copy of one member as a module, with its present weights."""
         return copy.deepcopy(
             self.module, {id(t): _like(t.detach()[index].clone(), t) for t in _tensors(self)}
         )
 
     def select(self, indices: Sequence[int] | Tensor) -> "Ensemble":
-        """Some of the members, as a copy."""
+        """Copy of the ensemble with the members at these indices."""
         device = _tensors(self)[0].device
         chosen = torch.arange(self.members, device=device)[torch.as_tensor(indices, device=device)]
         twin = copy.deepcopy(self, {id(t): _like(t.detach()[chosen], t) for t in _tensors(self)})
@@ -132,14 +132,14 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 
 
 def _like(value: Tensor, tensor: Tensor) -> Tensor:
-    """A value as a parameter, trained or frozen, or as a buffer, as another tensor is."""
+    """A value with the role of another tensor: a trained parameter, a frozen parameter, or a buffer."""
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(value, requires_grad=tensor.requires_grad)
     return value
 
 
 def _restore(parts: dict[str, nn.Module], attributes: dict[str, dict[str, Any]]) -> str:
-    """Undo attributes that a forward pass set to tensors inside vmap; returns one of their names, or ""."""
+    """Undo attributes that a forward pass set to tensors inside vmap; returns the name of one or ""."""
     kept = ""
     for name, part in parts.items():
         before = attributes[name]
@@ -163,8 +163,8 @@ def _unfit(model: nn.Module) -> str | None:
             return f"{it} has uninitialised parameters; call it once on an example"
         if any(getattr(part, kind) for kind in HOOKS):
             return (
-                f"{it} has hooks; remove them (of weight_norm, spectral_norm and pruning by using "
-                "torch.nn.utils.parametrizations)"
+                f"{it} has hooks; remove them (for weight_norm and spectral_norm use "
+                "torch.nn.utils.parametrizations, for pruning torch.nn.utils.prune.remove)"
             )
     return None
 
@@ -198,7 +198,8 @@ def _difference(first: nn.Module, model: nn.Module) -> str | None:
             if key not in ours or key not in theirs or not same(ours[key], theirs[key]):
                 return (
                     f"attribute {key} of {it} differs from that of number 0, or refers to parts of a module; "
-                    "all members would have that of number 0: make it equal, a parameter or a buffer"
+                    "all members would have that of number 0: make it equal in all modules, or register it "
+                    "as a parameter or buffer"
                 )
     return None
 
@@ -214,7 +215,7 @@ def _other_tensor(one: Tensor | None, other: Tensor | None) -> str | None:
 
 
 class _Same:
-    """Whether two values are equal; parts of the two modules are equal if they have the same name there."""
+    """Whether two values are equal; a part of each module counts as equal if both have the same name."""
 
     def __init__(self, first: nn.Module, model: nn.Module) -> None:
         self.names = _names(first), _names(model)
@@ -252,7 +253,7 @@ class _Same:
         return one is other or bool(one == other)
 
     def _functions(self, one: FunctionType, other: FunctionType) -> bool:
-        """Equal code with equal values; a function that refers to a part of a module cannot be copied."""
+        """Whether code, closure and defaults are equal; false if they refer to a part of a module."""
         values, others = _closure(one), _closure(other)
         if self._mentions(values) or self._mentions(others):
             return False
@@ -274,7 +275,7 @@ class _Same:
 
 
 def _closure(function: FunctionType) -> list[Any]:
-    """Values that a function has beside its arguments and globals."""
+    """Values in the closure of a function and defaults of its arguments."""
     return [*(cell.cell_contents for cell in function.__closure__ or ()), *(function.__defaults__ or ())]
 
 

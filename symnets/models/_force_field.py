@@ -22,11 +22,11 @@ class EnergyForces(NamedTuple):
     """Prediction of a force field for a batch of structures."""
 
     energy: Float[Tensor, " graphs"]
-    """Total energies in eV, float64: totals near -10⁴ eV leave float32 only 1 meV."""
+    """Total energies in eV, float64: near -10⁴ eV, float32 would resolve only 1 meV."""
     forces: Float[Tensor, "atoms 3"]
     """-dE/dpos in eV/Å."""
     stress: Float[Tensor, "graphs 3 3"] | None
-    """(1/V) dE/dstrain in eV/Å³; NaN for a graph where `has_stress` is false, None if that is all of them."""
+    """(1/V) dE/dstrain in eV/Å³; NaN for a graph where `has_stress` is false, None if it is false for all."""
     node_energy: Float[Tensor, " atoms"]
     """Energy of each atom in eV, float64."""
 
@@ -65,10 +65,11 @@ class ForceField(nn.Module):
     def with_features(self, graph: AtomGraph) -> tuple[EnergyForces, Float[Tensor, "atoms dim"]]:
         """Energy, forces and stress, and the features of atoms, all from one pass through the network.
 
-        The features depend on the weights in training mode, but not on `graph.pos`.
+        In training mode, the features can be differentiated with respect to the weights, but not with respect
+        to `graph.pos`.
 
         Raises:
-            ValueError: the energy model has no graph network, such as `NequIP`.
+            ValueError: the energy model contains no graph network such as `NequIP`.
         """
         prediction, features = self._predict(
             graph, lambda strained: energy_and_features(self.energy_model, strained)
@@ -78,7 +79,7 @@ class ForceField(nn.Module):
     def _predict(
         self, graph: AtomGraph, evaluate: Callable[[AtomGraph], tuple[Tensor, T]]
     ) -> tuple[EnergyForces, T]:
-        """Prediction from the first result of `evaluate`, energies of atoms, and the second as it is."""
+        """Prediction from the atomic energies that `evaluate` returns first, and its second result."""
         self._check_dtype(graph)
         has_stress = graph.has_stress[:, None, None]
         strained_too = bool(has_stress.any())
@@ -136,10 +137,10 @@ class Compiled(ForceField):
     Predictions are the same up to the error of cubic splines. It cannot be trained.
     `symnets.simulate.compile` chooses the number of knots by the error.
 
-    On the CPU, in float32 and float64, its forward method is one call of machine code (`NativeProgram`) that
-    is made at the first call, if all its layers have such code. Else it is computed through torch, with equal
+    On the CPU, in float32 and float64, a forward pass is one call of machine code (`NativeProgram`), which is
+    made at the first call, if all layers support it. Otherwise it is computed through torch, with equal
     results up to rounding: on other devices, in other dtypes, within transforms of torch.func, if hooks are
-    registered, and always if the environment variable SYMNETS_NATIVE is 0. `why_not_native` has the reason.
+    registered, and always if the environment variable SYMNETS_NATIVE is 0. `why_not_native` is the reason.
 
     Machine code is kept in the folder `machine-code` of `symnets.downloads.cache()`. A later process finds it
     there for the same model, or for another of the same shapes.
@@ -150,7 +151,7 @@ class Compiled(ForceField):
 
     Args:
         energy_model: trained model with `symnets.nn.Convolution` layers; it is copied.
-        n_knots: intervals of each table between 0 and the cutoff.
+        n_knots: number of intervals of each table between 0 and the cutoff.
 
     Attributes:
         use_native: whether native code may be used, true by default.
@@ -174,7 +175,7 @@ class Compiled(ForceField):
 
     @property
     def native(self) -> NativeProgram | None:
-        """The native program of the present weights, which is made if there is none yet; None without one."""
+        """Native program for the present weights, made at first use; None if there is a `why_not_native`."""
         return self._native.program(self, changed=True) if self.use_native else None
 
     @property
@@ -192,7 +193,7 @@ class Compiled(ForceField):
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Compiled":
-        """Move to another device or dtype; the native program is made again when it is needed."""
+        """Move to another device or dtype; the native program is made anew when it is needed."""
         self._native = NativeModel()
         super()._apply(fn, recurse)
         return self

@@ -1,4 +1,4 @@
-"""Files of models by name or path: those of published models are downloaded or converted once."""
+"""foundation_file: path of a model's file; files of published models are downloaded or converted once."""
 
 import os
 import zipfile
@@ -17,7 +17,7 @@ NQX = ".nqx"
 
 
 def foundation_file(name_or_path: str | os.PathLike[str]) -> Path:
-    """Path of a model's file; that of a published model is downloaded or converted if it is not cached.
+    """Path of a model's file; the file of a published model is downloaded or converted if it is not cached.
 
     Raises:
         ValueError, FileNotFoundError, ModuleNotFoundError, OSError: as `foundation_model`.
@@ -60,7 +60,7 @@ def _file(model: FoundationModel) -> Path:
 
 
 def _converted(model: FoundationModel) -> Path:
-    """Path in the cache of a model that is converted now, or a message that says how to convert it."""
+    """Convert a model and return its path in the cache, or raise an error that says how to convert it."""
     path = cache() / model.family / model.file
     if model.family == "sevennet":
         save(from_sevennet(model.source, modality=model.modality), path)
@@ -80,6 +80,6 @@ def _is_pickle(path: Path) -> bool:
         return zipfile.is_zipfile(path) and any(
             name.endswith(".pkl") for name in zipfile.ZipFile(path).namelist()
         )
-    # Protocol 2 or later, which torch and Python write. A safetensors file may begin with the same byte, of
-    # the length of its header, which is JSON from byte 8 on.
+    # Pickles of protocol 2 or later, which torch and Python write, begin with 0x80. A safetensors file may
+    # begin so too, with the length of its header; its byte 8 is the "{" of the header.
     return start[:1] == b"\x80" and start[8:] != b"{"

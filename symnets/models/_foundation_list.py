@@ -45,7 +45,7 @@ class FoundationModel:
         return self.published.file if self.published else f"{self.name}.safetensors"
 
     def origin(self) -> dict[str, str]:
-        """Provenance that a model file made from this model stores."""
+        """Provenance, which is stored in model files made from this model."""
         names = ("name", "training_set", "theory", "license", "citation")
         return {name: getattr(self, name) for name in names}
 

@@ -68,5 +68,5 @@ def _load(path: Path) -> nn.Module:
             "mace-torch is needed to read its files: pip install 'symnets[mace]'"
         ) from error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of e3nn and torch, on TorchScript
+        warnings.simplefilter("ignore")  # warnings of e3nn and torch on TorchScript
         return torch.load(path, map_location="cpu", weights_only=False)

@@ -26,14 +26,14 @@ NEQUIX = {
     for name, model in FOUNDATION_MODELS.items()
     if model.family == "nequix" and model.published
 }
-"""The published files, by name. Sources: arXiv:2508.16067, arXiv:2601.07742; MIT licence."""
+"""Published files of Nequix, by name. Sources: arXiv:2508.16067, arXiv:2601.07742; MIT licence."""
 _GATE_NORM = 1.6765620560798837
 """Factor of silu in the gates of e3nn-jax: 1 / rms of silu at 1,000,001 quantiles of N(0, 1). `Gate` has
-`SILU_NORM`, the factor of e3nn, from random numbers."""
+`SILU_NORM`, the factor of e3nn, which is an average over random numbers."""
 _AFTER_GATE = _GATE_NORM / SILU_NORM
-"""Factor of the linear layers that read the result of a gate, by which all its channels are multiplied."""
+"""Factor of the weights of linear layers that read the output of a gate: it replaces one norm by another."""
 _REQUIRED = {"layer_norm": True, "index_weights": False}
-"""Settings of Nequix of which `Nequix` represents one value only."""
+"""Settings of Nequix for which symnets' `Nequix` can represent one value only."""
 _READ = (
     *(
         "atomic_numbers",
@@ -65,15 +65,16 @@ _OF_TRAINING = {
     *("val_path", "valid_frac", "valid_path", "wandb_run_id", "warmup_epochs", "warmup_factor"),
     "weight_decay",
 }
-"""Settings that do not change the model; the array of reference energies follows in the file."""
+"""Settings that do not change the model. `atom_energies` is one of them, since the reference energies are
+read from the first array of the file."""
 
 
 def from_nequix(name_or_path: str | Path, *, dtype: torch.dtype = torch.float32) -> ForceField:
-    """Read the weights of a Nequix model, in evaluation mode. No code of the file or of others is run.
+    """Read a Nequix model as a force field, in evaluation mode. No code in the file is run.
 
     A name is sought in the folder `nequix` of SYMNETS_DATA, then downloaded once into the user's cache; its
     sha256 must be that of the published file. A path needs no network. `save` writes the force field to a
-    symnets file. In float64 energies and forces are those of Nequix up to its rounding.
+    symnets file. In float64 energies and forces are those of Nequix up to the rounding in Nequix.
 
     Args:
         name_or_path: one of `NEQUIX`, such as "nequix-oam-1", or the path of an `.nqx` file.
@@ -81,8 +82,8 @@ def from_nequix(name_or_path: str | Path, *, dtype: torch.dtype = torch.float32)
             exactly.
 
     Raises:
-        ValueError: an unknown name; a file that is cut, altered or of another kind; a model that `Nequix`
-            cannot represent.
+        ValueError: an unknown name; a file that is cut short, altered or of another kind; a model that
+            `Nequix` cannot represent.
         FileNotFoundError: there is no such file.
         OSError: the download failed; the message says where to put the file.
 
@@ -173,8 +174,8 @@ def _model(settings: Mapping[str, Any], arrays: Iterator[NDArray[Any]], name: st
         raise ValueError(f"{name}: {error}") from error
     if species != list(model.species):
         raise ValueError(f"{name}: expected atomic numbers in increasing order, got {species}")
-    # The file has the arrays in the order of Nequix's fields: references, layers, readout. What follows in
-    # some files is read by nobody.
+    # The file has the arrays in the order of Nequix's fields: references, layers, readout. Nequix
+    # does not read what follows in some files either.
     layers = zip(model.interactions, [1.0, *[_AFTER_GATE] * (len(model.interactions) - 1)], strict=True)
     places = [place for layer, factor in layers for place in _places(layer, factor)]  # pyright: ignore
     places.append((model.readout.weights[0], _AFTER_GATE))  # pyright: ignore[reportIndexIssue]
@@ -185,7 +186,7 @@ def _model(settings: Mapping[str, Any], arrays: Iterator[NDArray[Any]], name: st
 
 
 def _checked(array: NDArray[Any], shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
-    """An array of finite numbers of a shape, in float64."""
+    """Check that an array has a shape and finite numbers; returns it in float64."""
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape} by the settings of the file, got {array.shape}")
     if array.dtype.kind != "f" or not np.isfinite(array).all():
@@ -196,10 +197,10 @@ def _checked(array: NDArray[Any], shape: tuple[int, ...], name: str) -> NDArray[
 def _places(layer: Interaction, factor: float) -> list[tuple[Tensor, float]]:
     """Weights of a layer in the order of Nequix, and the factors by which those of the file are multiplied.
 
-    `factor` is that of layers that read the layer's features.
+    `factor` multiplies the weights that read the input features of the layer.
 
-    Both codes divide linear layers by the square root of their number of inputs, except radial networks:
-    Nequix has no factors there, `MLP` has those of e3nn.
+    Both codes divide linear layers by the square root of their number of inputs, except in radial networks:
+    Nequix has no factors there, whereas `MLP` has those of e3nn.
     """
     radial = [
         (weight, weight.shape[0] ** 0.5 / (SILU_NORM if depth else 1.0))

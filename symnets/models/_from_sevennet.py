@@ -39,7 +39,8 @@ def from_sevennet(
         checkpoint: "7net-0", "7net-0_22may2024", "7net-l3i5" or "7net-mf-0", which come with SevenNet;
             another name of SevenNet's, whose checkpoint it downloads; or the path of a checkpoint.
         modality: level of theory (fidelity) whose energies and forces the force field gives, such as "PBE" or
-            "R2SCAN" for 7net-mf-0; needed for a network of several fidelities, and only for such.
+            "R2SCAN" for 7net-mf-0; required for a network of several fidelities, and an error for
+            others.
         dtype: dtype of weights and arithmetic; published weights are float32, which float64 represents
             exactly.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 _OF_MODEL = ("members", "input_axes", "d_out", "species", "cutoff")
-"""Attributes of the wrapped model that the wrapper has as well, if the model has them."""
+"""Attributes that the wrapper takes from the model, if the model has them."""
 
 Wrapper = TypeVar("Wrapper", bound="FromStart")
 
@@ -58,17 +58,17 @@ class FromStart(nn.Module):
         return copy.deepcopy(self.model, memo).requires_grad_(False)
 
     def member(self: Wrapper, index: int) -> Wrapper:
-        """One of the members, copied."""
+        """Copy of one member."""
         model, start = _member(self.model, index), _member(self.start, index)
         return self._copy(model, start, torch.as_tensor(index))
 
     def select(self: Wrapper, indices: Sequence[int] | Tensor) -> Wrapper:
-        """Some of the members, copied."""
+        """Copy of the wrapper with the members at these indices."""
         model, start = _select(self.model, indices), _select(self.start, indices)
         return self._copy(model, start, torch.as_tensor(indices))
 
     def _copy(self: Wrapper, model: nn.Module, start: nn.Module, indices: Tensor) -> Wrapper:
-        """The same wrapper of some members."""
+        """The same wrapper, for the members at `indices`."""
         raise NotImplementedError
 
     def _start_tensors(self) -> dict[str, Tensor]:
@@ -84,10 +84,10 @@ class FromStart(nn.Module):
 
 
 class LastValue:
-    """Value of a function of the last inputs, kept while the same tensor comes again, unchanged.
+    """Cache of a function's value for the last input, valid while the same tensor is passed again, unchanged.
 
-    The tensor counts as unchanged while its version counter is: writing through `.data` or through a NumPy
-    array of the same memory is not noticed.
+    The tensor counts as unchanged if its version counter is unchanged: writing through `.data` or through a
+    NumPy array of the same memory is not noticed.
     """
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class LastValue:
         return LastValue()
 
     def get(self, inputs: tuple[Any, ...], tensors: Sequence[Tensor], function: Any) -> Any:
-        """The value for these inputs, which the function computes if they are new or `tensors` changed."""
+        """Value for these inputs, which `function` computes if they are new or if `tensors` have changed."""
         inside_transform = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore
         if len(inputs) != 1 or not isinstance(inputs[0], Tensor) or inside_transform:
             return function()

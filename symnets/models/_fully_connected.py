@@ -1,4 +1,4 @@
-"""FullyConnected: an image net without convolutions, which treats all pixels alike."""
+"""FullyConnected: an image net without convolutions, which ignores the positions of pixels."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from symnets.models._image_net_layers import check_images, check_sizes, init_wei
 
 
 class FullyConnected(nn.Module):
-    """Hidden layers of equal width with ReLU, and a linear readout.
+    """Fully connected image net: hidden layers of equal width with ReLU, and a linear readout.
 
     Pixels enter in the order of the tensor: channel by channel, row by row. `Dense` is the same
     function with a member axis; here each layer is a module, so that hooks can record its output.

@@ -1,4 +1,4 @@
-"""The graph network within a model, and one pass through it for energies and features."""
+"""Find the graph network within a model; compute energies and features in one pass through it."""
 
 from typing import Any
 

@@ -11,18 +11,18 @@ from symnets.models._energy_model import EnergyModel
 
 
 class Heads(nn.Module):
-    """Energy model with several heads, each with a readout, scale and shift, on the same layers.
+    """Energy model with several heads on shared layers, each with a readout, a scale and a shift.
 
     There is one head for each level of theory. `graph.head`, of shape (graphs,), is the number of the head
-    that gives the energy of each structure; without this field head 0 does. At first all heads are copies of
-    the readout, scale and shift of the model.
+    that gives the energy of each structure; without this field, head 0 gives all. At first all heads are
+    copies of the readout, scale and shift of the model.
 
     Args:
         energy_model: a trained energy model, or a wrapper of one; it is copied.
         n_heads: number of heads.
 
     Raises:
-        ValueError: the model has no readout, see `readout_parts`.
+        ValueError: the model has no readout (see `readout_parts`).
 
     Example:
         two = Heads(force_field.energy_model, 2)
@@ -113,7 +113,7 @@ def energy_network(energy_model: nn.Module) -> EnergyModel:
 def readout_parts(body: EnergyModel) -> list[str]:
     """Names of the parts of a network that belong to a head: all readouts, and `atomic_energy`.
 
-    A readout is a part whose name contains this word, such as `last_readout` of `MACE`.
+    A readout is a part whose name contains "readout", such as `last_readout` of `MACE`.
 
     Raises:
         ValueError: there is no readout.

@@ -31,7 +31,7 @@ _NETS = {
     "vgg": _NamedNet(
         partial(VGG, batch_norm=False), "VGG-11 made narrower: 8 convolutions 3x3, average over pixels"
     ),
-    "vgg_bn": _NamedNet(partial(VGG, batch_norm=True), "the same with batch normalisation"),
+    "vgg_bn": _NamedNet(partial(VGG, batch_norm=True), "VGG-11 made narrower, with batch normalisation"),
     "resnet": _NamedNet(ResNet, "ResNet-18 made narrower: 8 residual blocks with batch normalisation"),
     "efficientnet": _NamedNet(
         EfficientNet, "EfficientNet-B0 made shorter and narrower: 7 inverted residuals"

@@ -72,7 +72,7 @@ def n_poolings(shape: Sequence[int], most: int) -> int:
 
 
 def check_images(images: Tensor, shape: Sequence[int]) -> Tensor:
-    """Images, checked to have the shape that a net was built for.
+    """Check that images have the shape that a net was built for; returns them.
 
     Raises:
         ValueError: they have another shape; the message names both.

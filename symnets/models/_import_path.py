@@ -21,13 +21,14 @@ from symnets.names import nearest
 
 
 def import_object(path: str) -> Any:
-    """The object of an import path `package.module:name`; importing runs the code of the module.
+    """Import the object of a path `package.module:name`, which runs the code of the module.
 
     Modules are searched on Python's path, then in the working directory.
 
     Raises:
         ValueError: no such path, or no object of this name (the nearest names are given).
-        ImportError: the code of the module raises an exception, such as that it imports what is missing.
+        ImportError: the code of the module raises an exception, for example because it imports a module that
+            is missing.
     """
     module, _, name = path.partition(":")
     if not name or not all(word.isidentifier() for word in [*module.split("."), *name.split(".")]):
@@ -50,7 +51,7 @@ def import_object(path: str) -> Any:
 
 
 def import_model(path: str, *, seed: int = 0) -> nn.Module:
-    """The network that `package.module:callable` returns.
+    """Import the network that `package.module:callable` returns.
 
     The callable, a class or a function, takes no arguments. If the path is that of a network, a copy of it is
     returned, so that weights can be loaded into it. Initial weights are drawn with `seed`; torch's random
@@ -84,13 +85,13 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Load the weights and buffers of a file into a model; never runs code of the file.
 
     Args:
-        model: has the names and shapes of the file.
+        model: model whose parameters and buffers have the names and shapes of the file.
         path: a `state_dict`, as .safetensors or as `torch.save` writes it; if the dictionary has an entry
             "state_dict" or "model", that entry is read.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a damaged file, a pickle of more than tensors, or names and shapes that do not
+        ValueError: a damaged file, a pickle that contains more than tensors, or names and shapes that do not
             fit; the message gives the nearest name.
     """
     given, expected = _read(path), model.state_dict()
@@ -114,7 +115,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 def _exists(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except (ModuleNotFoundError, ValueError):  # a package on the way is missing; `__main__`
+    except (ModuleNotFoundError, ValueError):  # a parent package is missing; `__main__` has no spec
         return False
 
 
@@ -168,7 +169,7 @@ def _difference(missing: list[str], unexpected: list[str]) -> str:
 
 
 def _prefixed(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """Advice on a prefix that a wrapper has added to all names, such as DataParallel's "module."."""
+    """Advice on a prefix that a wrapper has added to all names, such as "module." of DataParallel, or ""."""
     prefix = next(iter(given), "").partition(".")[0] + "."
     if not all(key.startswith(prefix) for key in given):
         return ""

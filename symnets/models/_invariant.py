@@ -23,7 +23,7 @@ from symnets.ops import blocks
 
 
 class PowerSpectrum(nn.Module):
-    """Power spectrum of two equivariant features A and B of the same irreps, after the scalars of A:
+    """Scalars of A, followed by the power spectrum of two equivariant features A and B of the same irreps:
 
         p[l, c] = (2l+1)^(-1/2) Σ_m A[lm, c] B[lm, c]
 
@@ -39,7 +39,7 @@ class PowerSpectrum(nn.Module):
     def forward(
         self, features: Float[Tensor, "nodes dim"], others: Float[Tensor, "nodes dim"]
     ) -> Float[Tensor, "nodes outputs"]:
-        """Scalars of the first features, and the power spectrum."""
+        """Scalars of the first features, followed by the power spectrum."""
         pairs = list(zip(blocks(features, self.irreps), blocks(others, self.irreps), strict=True))
         spectrum = [(a * b).sum(1) * a.shape[1] ** -0.5 for a, b in pairs]
         return torch.cat([pairs[0][0].squeeze(1), *spectrum], dim=1)

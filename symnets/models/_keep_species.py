@@ -14,7 +14,7 @@ from symnets.nn import species_numbers
 
 
 def keep_species(force_field: ForceField, species: Sequence[str | int]) -> ForceField:
-    """A smaller force field for some of the elements of another, with the same energies.
+    """Force field for some of the elements of another one, with the same energies and fewer weights.
 
     It is needed to compile a model with a distance transform, such as those that `from_mace` converts, since
     the tables for all pairs of elements fit into memory only for some tens of elements.
@@ -41,7 +41,7 @@ def keep_species(force_field: ForceField, species: Sequence[str | int]) -> Force
 
 
 def _smaller(model: nn.Module, kept: tuple[int, ...]) -> nn.Module:
-    """An energy model of fewer species."""
+    """Energy model for the species `kept` alone."""
     config = dict(cast("Mapping[str, Any]", model.config))
     if type(model) is WithZBL:
         return WithZBL(_smaller(config.pop("energy_model"), kept), **config)

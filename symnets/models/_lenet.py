@@ -10,11 +10,12 @@ from symnets.models._image_net_layers import check_images, check_sizes, init_wei
 
 
 class LeNet(nn.Module):
-    """LeNet: convolution 5x5, max-pool, convolution 5x5, max-pool, three linear layers; ReLU between all.
+    """LeNet: convolution 5x5, max-pool, convolution 5x5, max-pool, three linear layers.
 
-    The layers have 6 and 16 channels, 120 and 84 units, as in LeCun et al. 1998 (Proc. IEEE 86, 2278), where
-    pooling was an average with trained factors. Convolutions have no padding, except that the first pads
-    images below 32 pixels, and the second images below 16 pixels, by 2 zeros on each side. Maps shrink as
+    ReLU follows each convolution and each hidden linear layer. The layers have 6 and 16 channels, 120 and 84
+    units, as in LeCun et al. 1998 (Proc. IEEE 86, 2278), where pooling was an average with trained factors.
+    Convolutions have no padding, except that the first pads images below 32 pixels, and the second images
+    below 16 pixels, by 2 zeros on each side. Maps shrink as
 
         32 -> 28 -> 14 -> 10 -> 5,   28 -> 28 -> 14 -> 10 -> 5,   8 -> 8 -> 4 -> 4 -> 2.
 

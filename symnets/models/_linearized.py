@@ -16,20 +16,21 @@ from symnets.nn import modification
 class Linearized(FromStart):
     """First-order expansion f(w0, x) + ∇_w f(w0, x) · (w - w0) of a model in its weights w.
 
-    The limit of lazy training: a wide net, or one scaled by a large α (`Scaled`), trains like this model,
-    whose tangent kernel never changes. Jacot, Gabriel, Hongler 2018 (arXiv:1806.07572); Lee et al. 2019
-    (arXiv:1902.06720).
+    This is the limit of lazy training: a wide net, or one scaled by a large α (`Scaled`), trains like this
+    model, whose tangent kernel never changes. Sources: Jacot, Gabriel, Hongler 2018 (arXiv:1806.07572); Lee
+    et al. 2019 (arXiv:1902.06720).
 
-    Its parameters are w; w0 is kept in buffers. Gradient flow on the mean squared error is solved by the
-    matrix exponential of the kernel at w0, and gradient descent by its powers.
+    Its parameters are w; w0 is kept in buffers. For the mean squared error, gradient flow has a closed form
+    with the matrix exponential of the kernel at w0, and gradient descent one with matrix powers.
 
     The derivative is a Jacobian-vector product in forward mode (`torch.func.jvp`). For a `Dense` of scalar
-    output it is taken in closed form from the activations a and signals D of `signals` at w0,
+    output it is computed in closed form from the activations a and signals D of `signals` at w0: with the
+    changes δW_l of weights and δb_l of biases,
 
-        ∇_w f · δw = Σ_l s_l D_l · (δW_l a_(l-1)) + D_l · δb_l,
+        ∇_w f · (w - w0) = Σ_l s_l D_l · (δW_l a_(l-1)) + D_l · δb_l,
 
-    which are kept while the inputs are the same tensor. The model is always in eval mode, with the buffers it
-    has at the start: batch normalisation uses the running averages, so that f is a fixed function.
+    where a and D are kept while the inputs are the same tensor. The model is always in eval mode, with the
+    buffers it has at the start: batch normalisation uses the running averages, so that f is a fixed function.
 
     Args:
         model: any module that returns one tensor, with members or without; energy models as well,
@@ -94,7 +95,7 @@ class Linearized(FromStart):
         return f if net.members is not None else f[0]
 
     def _closed_form(self, inputs: tuple[Any, ...]) -> bool:
-        """Whether the expansion is that of a dense net at inputs in which it is not differentiated."""
+        """Whether the closed form applies: a dense net of scalar output, and inputs that need no gradient."""
         if modification(self.model, Dense) is not None or self.model.d_out is not None:
             return False
         return len(inputs) == 1 and isinstance(inputs[0], Tensor) and not inputs[0].requires_grad

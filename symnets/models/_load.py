@@ -65,11 +65,11 @@ def load(
 
     Args:
         path: a file written by `save`, an `.nqx` file of Nequix, or a name in `FOUNDATION_MODELS`.
-        expected: class that the model must have, such as `ForceField`; of a tensor model with energies it is
-            the force field.
+        expected: class that the model must have, such as `ForceField`, with which the force field within a
+            tensor model is returned.
         classes: your own classes that the file may name.
         device: where to put the model, such as "cuda".
-        dtype: of weights and arithmetic; by default as saved.
+        dtype: dtype of weights and arithmetic; by default as saved.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -97,7 +97,7 @@ def load(
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """Header of a model file: recipe, dtype, versions, extra. Weights are not read or checked.
+    """Read the header of a model file: recipe, dtype, versions, extra. Weights are not read or checked.
 
     The header of a published model, or of a file of Nequix, is that of the symnets file `save` would write;
     its `extra` has the name, training set, level of theory, licence and citation of a published model as
@@ -119,8 +119,8 @@ def foundation_model(name_or_path: str | os.PathLike[str], *, dtype: torch.dtype
     """Load a potential, published or your own, in evaluation mode.
 
     Weights of a published model are downloaded once into the user's cache, or converted once from the package
-    that holds them; `symnets models` lists the names and says which. A name takes precedence over a file of
-    that name in the current folder.
+    that holds them; `symnets models` lists the names and how the weights are obtained. A name takes
+    precedence over a file of that name in the current folder.
 
     No code of a model file is run. Only the conversion of a SevenNet model loads a pickle, the checkpoint in
     the installed package sevenn.
@@ -128,7 +128,7 @@ def foundation_model(name_or_path: str | os.PathLike[str], *, dtype: torch.dtype
     Args:
         name_or_path: a name in `FOUNDATION_MODELS`, such as "nequix-oam-1"; or the path of a symnets model
             file, or of an `.nqx` file of Nequix.
-        dtype: of weights and arithmetic; by default as saved, and float32 for published weights, which
+        dtype: dtype of weights and arithmetic; by default as saved, and float32 for published weights, which
             float64 represents exactly.
 
     Raises:

@@ -47,8 +47,8 @@ class MACE(EnergyModel):
 
     The species embedding (scalars) is followed by `layers` interactions (`ManyBodyInteraction`). A layer
     correlates up to correlation + 1 atoms, so that two layers are enough. Each layer has a readout of its
-    scalars, linear except for an MLP after the last layer; their sum is the energy, up to a scale and shift
-    for every species. All irreps have the parity of spherical harmonics, p = (-1)^l.
+    scalars, linear except for an MLP after the last layer; the energy is the sum of the readouts, up to a
+    scale and shift for every species. All irreps have the parity of spherical harmonics, p = (-1)^l.
 
     The bases of the products are computed when the model is built. This takes a tenth of a second for
     lmax = 3 and correlation = 3, but minutes for lmax = 6, or for lmax = 4 and correlation = 4.
@@ -184,7 +184,7 @@ class MACE(EnergyModel):
         """Check that the options of a configuration agree with each other, before a model is built.
 
         Raises:
-            OutOfRange: no product has the degree `feature_lmax`.
+            OutOfRange: no product has the degree `feature_lmax`, or a sequence has not one value a layer.
         """
         layers = options["layers"]
         for name in ("correlation", "self_connection", "density_normalization"):
@@ -237,7 +237,7 @@ class MACE(EnergyModel):
 
 
 def per_layer(name: str, value: T | Sequence[T], layers: int) -> tuple[T, ...]:
-    """`value` for each of a number of layers.
+    """One value for each layer: those of a sequence, or the same value for all.
 
     Raises:
         OutOfRange: a sequence of another length.
@@ -250,5 +250,5 @@ def per_layer(name: str, value: T | Sequence[T], layers: int) -> tuple[T, ...]:
 
 
 def _tuple(value: Any) -> Any:
-    """A list, such as a model file has, as a tuple; other values as they are."""
+    """Convert a list, as model files have it, to a tuple; other values are returned as they are."""
     return tuple(value) if isinstance(value, list) else value

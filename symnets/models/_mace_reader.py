@@ -32,7 +32,7 @@ _SETTINGS = {
     "embedding_specs": None,
     "lammps_mliap": False,
 }
-"""Settings of a mace-torch model of which `MACE` represents only this value; older models lack some."""
+"""Settings of a mace-torch model for which `MACE` represents only this value; older models lack some."""
 
 
 def read_weights(model: Any, head: str | None = None) -> MACEWeights:
@@ -98,7 +98,10 @@ def _check(model: Any) -> None:
                 f"the model has {name} = {value}; symnets can represent {name} = {_SETTINGS[name]}"
             )
     if type(model.readouts[-1]).__name__ not in ("LinearReadoutBlock", "NonLinearReadoutBlock"):
-        raise ValueError(f"the model has readout_cls = {type(model.readouts[-1]).__name__}")
+        raise ValueError(
+            f"the model has readout_cls = {type(model.readouts[-1]).__name__}; symnets can represent "
+            "LinearReadoutBlock and NonLinearReadoutBlock"
+        )
     for interaction, product in zip(model.interactions, model.products, strict=True):
         block = type(interaction).__name__
         if block not in _BLOCKS:
@@ -180,14 +183,14 @@ def _readout_hidden(model: Any) -> tuple[int, ...]:
 
 
 def _activation(readout: Any) -> Any:
-    """Activation of a readout, e3nn's normalised silu, or None."""
+    """Activation of a readout: e3nn's normalised silu, or None."""
     (activation,) = readout.non_linearity.acts
     _check_silu("gate", activation)
     return activation
 
 
 def _check_silu(name: str, activation: Any) -> None:
-    """Raise ValueError unless an activation is silu or None; `name` is that of the option."""
+    """Raise ValueError unless an activation is silu or None; `name` is the name of the option."""
     function = getattr(activation, "f", activation)
     if function not in (nn.functional.silu, None):
         raise ValueError(

@@ -137,7 +137,7 @@ class MACEWeights:
         columns = array.split([mul for mul, _ in outputs], dim=1)
         matrix = torch.cat([columns[n] for n in numbers], dim=1)
         last.copy_(matrix if hidden else self._radial(matrix))
-        # MACE divides by the number of neighbours, symnets by its square root.
+        # mace-torch divides by the number of neighbours, symnets by its square root.
         factor = layer.mean_neighbors**-0.5
         after = {}
         for ir, block in flat_blocks(arrays["after"], outputs.simplify(), o3.Irreps(layer.sums)).items():
@@ -149,7 +149,7 @@ class MACEWeights:
     def _radial(self, weights: Tensor) -> Tensor:
         """Weights that read the radial basis, adapted to the factor of Bessel functions.
 
-        It is (2/r_c)^(1/2) in mace-torch and 2/r_c in symnets, with the cutoff r_c.
+        This factor is (2/r_c)^(1/2) in mace-torch and 2/r_c in symnets, with the cutoff r_c.
         """
         if self.arguments["radial_basis"] != "bessel":
             return weights
@@ -197,7 +197,8 @@ def product_weights(
     residual = (columns @ coefficients - polynomials).abs().max()
     if residual > 1e4 * rounding * polynomials.abs().max():
         raise ValueError(
-            f"products of degree {degree} into {irrep_out}: expected equivariant tensors; the basis leaves "
-            f"{float(residual):.2g} of {float(polynomials.abs().max()):.2g}"
+            f"products of degree {degree} into {irrep_out}: expected equivariant tensors; in the equivariant "
+            f"basis an error of {float(residual):.2g} remains, with components up to "
+            f"{float(polynomials.abs().max()):.2g}"
         )
     return torch.einsum("pk,skc->spc", coefficients, weights.double())

@@ -1,4 +1,4 @@
-"""ModelContents: whether a model still has the modules and weights that it had."""
+"""ModelContents: a check whether the modules or weights of a model have changed."""
 
 import operator
 from itertools import chain
@@ -12,7 +12,7 @@ _VERSION = operator.attrgetter("_version")
 
 
 class ModelContents:
-    """Modules, weights and hooks of a model, to see in microseconds whether they are still the same."""
+    """Snapshot of the modules, weights and hooks of a model; checks in microseconds whether they changed."""
 
     def __init__(self, model: nn.Module) -> None:
         modules = list(model.modules())
@@ -44,5 +44,5 @@ class ModelContents:
         return not any(self._hooks) and not [True for part in self._attributes if "forward" in part]
 
     def _now(self) -> list[int]:
-        """Place in memory and number of changes of each tensor."""
+        """Memory address and number of in-place changes of each tensor."""
         return [*map(Tensor.data_ptr, self._tensors), *map(_VERSION, self._tensors)]

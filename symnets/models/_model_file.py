@@ -45,12 +45,12 @@ def save(model: nn.Module, path: str | Path, *, extra: Mapping[str, Any] | None 
         model: a `ForceField`; a `TensorModel` or `Tensors`; a `CloudClassifier`, `PlainPointNet` or
             `OnClouds`; or an image net such as `image_net` makes.
         path: such as "model.safetensors".
-        extra: more to keep in the header, anything JSON can hold: the training configuration, or the data set
-            and how its pixels were normalised.
+        extra: further entries of the header, anything JSON can hold: the training configuration, or the data
+            set and how its pixels were normalised.
 
     Raises:
-        ValueError: the model is none of these, or has no `config`; or its class has the name of one of
-            symnets.
+        ValueError: the model is none of these, has no `config`, or has weights of another dtype than float32,
+            float64 and bfloat16; or a class of your own has the name of a class of symnets.
     """
     if isinstance(model, ForceField):
         kind = FORCE_FIELD
@@ -84,7 +84,7 @@ def model_header(model: nn.Module, kind: str, extra: Mapping[str, Any]) -> dict[
 
 
 def _known(kind: str, classes: Iterable[type[nn.Module]] = ()) -> Classes:
-    """Classes that a file of this kind may name, by name; no other is ever constructed."""
+    """Classes that a file of this kind may name, by name, apart from those that `_own_class` finds."""
     if kind == IMAGE_NET:
         known = dict(image_net_classes())
     else:

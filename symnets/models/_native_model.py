@@ -22,9 +22,9 @@ _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 class NativeModel:
     """Native program of a compiled force field, which is made when it is first needed.
 
-    It belongs to the weights and modules that the force field then had. After a change the next call goes
-    through torch, and the program is made again once two calls in a row find the same force field. Copies and
-    pickles of this object are empty.
+    It is valid for the weights and modules that the force field had then. After a change, the next call is
+    computed through torch; the program is made anew by the first call that finds the force field as the
+    previous call left it. Copies and pickles of this object have no program.
 
     Attributes:
         why_not: reason why there is no program; None if there is one, or if none was needed yet.
@@ -69,7 +69,7 @@ class NativeModel:
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor] | None:
         """Fields of `EnergyForces` for a graph; None if torch must compute them, or raise an error.
 
-        Threads that call this at once have a program each, with memory of its own.
+        Calls from several threads at the same time use one `GraphProgram` each, with its own memory.
         """
         if is_traced() or torch.is_autocast_enabled("cpu"):
             return None
@@ -118,7 +118,7 @@ def _program(model: Any) -> NativeProgram:
 
 
 def _is_plain(fields: Mapping[str, Any]) -> bool:
-    """Whether machine code can read the fields of a graph: all there, of the usual shapes, on the CPU."""
+    """Whether machine code can read the fields of a graph: all present, of the usual shapes, on the CPU."""
     pos, cell, edge_index = (fields.get(name) for name in ("pos", "cell", "edge_index"))
     if not isinstance(pos, Tensor) or not isinstance(cell, Tensor) or not isinstance(edge_index, Tensor):
         return False
@@ -134,7 +134,7 @@ def _is_plain(fields: Mapping[str, Any]) -> bool:
     }
     for name, shape in shapes.items():
         field = fields.get(name)
-        if field is None and name == "batch":  # of a single structure
+        if field is None and name == "batch":  # a single structure has none
             continue
         if type(field) is not Tensor or not field.is_cpu or field.is_neg() or field.shape != shape:
             return False
@@ -145,7 +145,7 @@ def _is_plain(fields: Mapping[str, Any]) -> bool:
 def _energies(
     program: GraphProgram, fields: Mapping[str, Any]
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor] | None:
-    """Energies, forces, stress and energies of atoms; None if the graph is not one that the program takes."""
+    """Energies, forces, stress and atomic energies; None if the program cannot evaluate the graph."""
     pos, cell, batch = fields["pos"], fields["cell"], fields.get("batch")
     try:
         result = program(fields["z"], pos, cell, batch, fields["edge_index"], fields["edge_shift"])

@@ -12,9 +12,9 @@ from symnets.data import collate, point_cloud
 class OnClouds(nn.Module):
     """Graph network as a function of the positions of clouds, a tensor (clouds, points, 3).
 
-    Every call computes the edges anew. Observables of functions of tensors can then be computed, such as
-    `symnets.observables.stability` under the deformations of a `symnets.diffeo.PointField`, and outputs can
-    be differentiated with respect to the positions.
+    Every call computes the edges anew. Observables that need a function of tensors can then be computed, such
+    as `symnets.observables.stability` under the deformations of a `symnets.diffeo.PointField`, and outputs
+    can be differentiated with respect to the positions.
 
     Args:
         model: network with a row of outputs for each cloud, such as `CloudClassifier`, or for each point.

@@ -1,4 +1,4 @@
-"""Parametrisations of a net (powers of the width in front of weights) and exact conversion between them."""
+"""Parametrisations of a net (powers of the width that multiply weights) and exact conversion between them."""
 
 import copy
 import math
@@ -54,7 +54,7 @@ def with_parameters(net: Net, parameters: Sequence[Tensor], members: int | None)
     The class, the hooks and all other attributes of the net are kept.
 
     Raises:
-        ValueError: the net has other parameters than its class, which a copy would not have.
+        ValueError: the net has parameters that its class does not define, which a copy would lose.
     """
     mine: Any = net
     problem = modification(net, type(net), hooks=False)
@@ -75,10 +75,10 @@ def with_parameters(net: Net, parameters: Sequence[Tensor], members: int | None)
 
 
 def stacked(models: Sequence[Net]) -> Net:
-    """Single nets of one class and equal arguments as the members of one.
+    """Stack single nets of one class and equal arguments into one net with members.
 
     Raises:
-        ValueError: none, different ones, or hooks or other changes of a net, which the members would lose.
+        ValueError: there are no nets, they differ, or one has hooks or other changes, which would be lost.
     """
     if not models:
         raise ValueError("models: expected at least one, got none")
@@ -89,7 +89,7 @@ def stacked(models: Sequence[Net]) -> Net:
             if value != expected[trait] or (trait == "members" and value is not None):
                 raise ValueError(
                     f"models: expected single nets of one shape and kind, but {trait} of number {number} is "
-                    f"{value}, and of number 0 {expected[trait]}"
+                    f"{value}, and that of number 0 is {expected[trait]}"
                 )
         if problem := modification(model, type(first)):
             raise ValueError(f"models: expected nets as their class makes them, but {problem}")
@@ -120,7 +120,7 @@ class Conversion(Generic[Net]):
         model: net of the new parametrisation, equal to the old one as a function.
         rates: factor of the learning rate of each parameter, in the order of `model.parameters()`.
             Gradient descent with rate η on the old net and with `rates[k]` η on parameter k of the
-            new net have the same function at every step; gradient flow has it at every time.
+            new net gives the same function at every step; gradient flow does at every time.
     """
 
     model: Net
@@ -135,16 +135,16 @@ class Conversion(Generic[Net]):
 
 
 def convert(model: Net, parametrization: Parametrization) -> Conversion[Net]:
-    """Exact conversion of a `Dense` or `Convolutional`, members and all.
+    """Convert a `Dense` or `Convolutional`, with all its members, exactly to another parametrisation.
 
-    With c = s_old / s_new of a layer, W_new = c W_old and η_new = c² η_old, for ∂L/∂W_old =
-    c ∂L/∂W_new: a step -η ∂L/∂W_old of W_old is one of -c² η ∂L/∂W_new of W_new. Biases carry no
-    factor and keep their rate.
+    With c = s_old / s_new of a layer, W_new = c W_old and η_new = c² η_old: since ∂L/∂W_old = c ∂L/∂W_new, a
+    step -η ∂L/∂W_old of W_old is a step -c² η ∂L/∂W_new of W_new. Biases have no factor and keep their rate.
 
-    When all c are equal, rescaling time by c² does the same as the rates.
+    If all c are equal, rescaling time by c² has the same effect as the rates.
 
     Raises:
-        ValueError: a net of another class, or one with hooks or other changes, for which this does not hold.
+        ValueError: a net of another class, or one with hooks or other changes, to which the formulas do not
+            apply.
     """
     from symnets.models import Convolutional, Dense  # both import this module
 
@@ -165,6 +165,7 @@ def alpha_tilde(alpha: float, width: int) -> float:
     """α̃ = √h α: the predictor α f of an ntk net equals α̃ f of the mean_field net with the same weights.
 
     The crossover from feature to lazy training lies at α̃ = O(1), whatever the width
-    (Geiger et al. 2020, arXiv:1906.08034). Weights, gradients, and so times, are the same on both sides.
+    (Geiger et al. 2020, arXiv:1906.08034). Both predictors have the same weights and gradients, and so the
+    same dynamics.
     """
     return width**0.5 * alpha

@@ -18,13 +18,13 @@ class Scaled(FromStart):
     crossover is at α̃ = O(1) for a net in the mean-field parametrisation, α̃ = `alpha_tilde(alpha, width)`.
     Chizat, Oyallon, Bach 2019 (arXiv:1812.07956); Geiger et al. 2020 (arXiv:1906.08034).
 
-    In the limit of large α, and of fixed time t, the function follows that of `Linearized` with an error that
+    In the limit of large α at fixed time t, the function follows that of `Linearized` with an error that
     falls as 1/α, if the loss is divided by α²: then w' = -α⁻² ∇L moves the weights by O(1/α) and the
     predictor by O(1).
 
-    The initial function subtracts a constant, too: part of the random function of order one with which a wide
-    net starts would remain on held-out patterns, at any width, and hide quantities that fall with the width.
-    `Scaled(model, 1.0)` is this difference alone.
+    The subtraction matters at α = 1, too. Without it, part of the random function of order one with which a
+    wide net starts would remain on held-out patterns, at any width, and hide quantities that fall with the
+    width. `Scaled(model, 1.0)` is this difference alone.
 
     w0 and the model's first buffers, such as running averages, are buffers of this module.
 
@@ -33,12 +33,12 @@ class Scaled(FromStart):
             `ForceField(Scaled(energy_model, alpha))`.
         alpha: α; one number, or one for each member.
         start: a module of the same structure with weights w0; by default `model` in its present state.
-        keep_start: whether f(w0, x) of the last inputs is kept, so that steps on always the same tensor do
-            not compute it again. Only for models without randomness, and inputs that are not changed through
-            memory they share with others.
+        keep_start: whether f(w0, x) of the last inputs is kept, so that steps on the same tensor do not
+            compute it again. Only for models without randomness, and for inputs that are not changed through
+            memory that they share with other arrays.
 
     Raises:
-        ValueError: as many α as members were expected, or `start` has another structure.
+        ValueError: `alpha` is neither one number nor one for each member, or `start` has another structure.
 
     Example:
         >>> from symnets.models import Dense

@@ -42,8 +42,8 @@ class SevenNet(EnergyModel):
     Args:
         species: elements, as symbols or atomic numbers.
         cutoff: Å; edges are between atoms closer than this.
-        irreps: irreps of the features before the first layer (scalars), after it, ..., and after the last
-            layer (scalars).
+        irreps: irreps of the features before the first layer (scalars) and after each layer (scalars after
+            the last).
         lmax: highest degree of the spherical harmonics.
         parity: whether irreps are those of O(3), with spherical harmonics of parity (-1)^l; otherwise they
             are those of SO(3), written as even irreps.
@@ -53,8 +53,8 @@ class SevenNet(EnergyModel):
         radial_hidden: widths of the hidden layers of the radial networks.
         species_self_connection: whether each species has its own weights in the self-connection.
         solid_harmonics: whether filters are solid harmonics r^l Y_lm, as in the SevenNet-0 of 22 May 2024.
-        bias: whether the linear layers around the convolutions add trained constants to even scalars, as
-            those of a network of several fidelities do for each of them.
+        bias: whether the linear layers around the convolutions add trained constants to even scalars. A
+            network of several fidelities has such constants for each fidelity.
         irreps_last: irreps of the features after the last layer, in place of the last of `irreps`, even
             scalars first, such as "64x0e+16x1e", for `Tensors`; None: scalars alone, which suffice for
             energies.

@@ -16,8 +16,8 @@ class Size:
     Attributes:
         n_params: all trainable parameters.
         n_weights: without biases; d h + h² (L - 1) + h for a `Dense` net of scalar output.
-        n_effective: n_params minus one for each hidden unit of a homogeneous activation, since its
-            incoming parameters times c and outgoing ones over c leave the function unchanged.
+        n_effective: n_params minus one for each hidden unit of a homogeneous activation, since the function
+            does not change if its incoming parameters are multiplied by c and its outgoing ones divided by c.
     """
 
     n_params: int
@@ -34,7 +34,7 @@ def size(model: nn.Module) -> Size:
     """
     lead = 0 if getattr(model, "members", None) is None else 1
     members = getattr(model, "members", None) or 1
-    # The relations of weights and units hold for the nets as their classes make them.
+    # The relations between weights and units hold for unmodified nets of these classes.
     plain = any(modification(model, cls) is None for cls in (Dense, Convolutional))
     weights = sum(p.numel() for p in getattr(model, "weights", [])) // members if plain else 0
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -48,7 +48,7 @@ def size(model: nn.Module) -> Size:
 
 
 def width_for(n_weights: int, *, d_in: int, depth: int) -> int:
-    """The width h of a `Dense` net whose number of weights d h + h² (L - 1) + h is nearest to `n_weights`."""
+    """Width h for which a `Dense` net's number of weights d h + h² (L - 1) + h is nearest to `n_weights`."""
     width = 1
     while abs(count_weights(d_in, width + 1, depth) - n_weights) < abs(
         count_weights(d_in, width, depth) - n_weights

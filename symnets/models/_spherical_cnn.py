@@ -26,9 +26,9 @@ class SphericalCNN(nn.Module):
     with batch normalisation after each convolution and after the mean.
 
     Convolutions are exactly equivariant. An activation creates components of higher degrees than its grid
-    resolves. The error of the invariance of the logits falls with `oversampling` and with finer sampling of
-    the input. They are exactly invariant under rotations about the polar axis by multiples of 2π / steps that
-    move the grid of the input onto itself.
+    resolves, which break the symmetry: the logits change under rotations, by less for larger `oversampling`
+    and for finer sampling of the input. They are exactly invariant under rotations about the polar axis by
+    multiples of 2π / steps that move the grid of the input onto itself.
 
     Args:
         shape: (channels, latitudes, longitudes) of a signal. lmax[0] needs 2 lmax[0] + 1 longitudes and, if

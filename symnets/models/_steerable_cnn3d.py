@@ -32,7 +32,7 @@ class SteerableCNN3D(nn.Module):
     Equivariance is exact under the 48 rotations and reflections of the cube, for grids of any size. For other
     rotations see `VoxelConvolution` and docs/how-to/voxels.md. Fields of the input and the output are in
     e3nn's order, channels of an irrep one after another: "2x1o" has the channels x, y, z of the first vector,
-    then those of the second, along depth, rows and columns.
+    then those of the second; x, y and z are the directions of depth, rows and columns.
 
     Args:
         shape: (channels, depth, rows, columns) of the input.
@@ -122,8 +122,8 @@ class GatedBlock(nn.Module):
 
     Args:
         irreps_in: irreps of the input.
-        irreps_out: irreps of the output, each once, even scalars first. Irreps that no kernel of degree 2
-            reaches from the input are left out.
+        irreps_out: irreps of the output, each once, even scalars first. Irreps that kernels of degrees
+            up to 2 cannot reach from the input are left out.
         size: voxels along an edge of the kernel.
         stride: distance of output voxels, in voxels of the input.
     """

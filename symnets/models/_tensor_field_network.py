@@ -43,7 +43,7 @@ class NormNonlinearity(nn.Module):
         s_c ← η(s_c + b_c),     v_c ← η(|v_c| + b_c) v_c,     |v_c| = (Σ_m v_cm² / (2l+1) + ε²)^(1/2),
 
     for even scalars s and features v of other irreps, with η = silu and a trained bias b_c for each channel
-    c. It is smooth at v = 0, which occurs in symmetric surroundings and where energies must be smooth;
+    c. It is smooth at v = 0, which occurs in symmetric environments, where energies must be smooth too;
     `symnets.nn.NormActivation` has a step there, whose width is its ε. Initially b_c is 0 for scalars and 1
     for the others, so that η(b_c) ≠ 0 and small vectors are not suppressed.
 

@@ -49,7 +49,7 @@ class TensorModel(nn.Module):
             raise ValueError('outputs: expected at least one, such as {"dipole": TensorOutput("dipole")}')
         self.outputs = {
             name: output if isinstance(output, TensorOutput) else TensorOutput(**output)
-            for name, output in sorted(outputs.items())  # files do not keep an order
+            for name, output in sorted(outputs.items())  # model files do not keep the order
         }
         self.config = {
             "model": model,

@@ -12,7 +12,7 @@ from symnets.models._tensor_readout import TensorReadout
 
 
 class _Physical(NamedTuple):
-    """Shape, irreps and unit of a physical quantity, and the irreps of the features that it is made of."""
+    """Shape, irreps and unit of a physical quantity, and the irreps of features from which it is computed."""
 
     per: Literal["structure", "atom"]
     shape: tuple[int, ...]
@@ -29,7 +29,7 @@ PHYSICAL = {
     "atom matrix": _Physical("atom", (3, 3), "1x0e+1x1e+1x2e", "1x0e+1x1e+1x2e", ""),
     "symmetric atom matrix": _Physical("atom", (3, 3), "1x0e+1x2e", "1x0e+1x2e", ""),
 }
-"""Physical quantities, by the name of their kind."""
+"""Shape, irreps and unit ("" for that of the labels) of each physical quantity, by the name of its kind."""
 
 
 _CHOICES = {"per": ("structure", "atom"), "pool": ("sum", "mean"), "origin": ("mass", "nuclear charge")}

@@ -20,7 +20,7 @@ class WeightUpdates(nn.Module):
         U = r^(-1/2) A B,     A of shape (n, r),     B of shape (r, m),
 
     where A starts with numbers from N(0, 1) and B at 0; both are trained. For other weights the update is of
-    full rank. Weight decay of U is then a decay of the weights towards W; with low rank, A and B decay to 0.
+    full rank. Weight decay of a full U draws the weights back to W; with low rank, A and B decay to 0.
 
     Source for updates of low rank: Hu et al. 2021, LoRA, arXiv:2106.09685.
 

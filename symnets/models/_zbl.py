@@ -31,8 +31,8 @@ class WithZBL(nn.Module):
     (`polynomial_envelope`) takes it to zero at r_s, the sum of the covalent radii (at most the cutoff), so
     that bonds at equilibrium hardly change.
 
-    The constants are options, since other programs round them, or take others: `from_mace` sets those of
-    MACE.
+    The constants are options, since other programs round them or use different values: `from_mace` sets
+    those of mace-torch.
 
     Source: Ziegler, Biersack and Littmark 1985, The Stopping and Range of Ions in Solids.
 
@@ -109,7 +109,7 @@ class WithZBL(nn.Module):
             CannotLower: the envelope's order is 0, or the energy model has no native code.
         """
         if self.order < 1:
-            raise CannotLower(f"an envelope of order {self.order}")
+            raise CannotLower(f"an envelope of order {self.order} has no native code")
         law = Screening(self.scale * self.coulomb, _AMPLITUDES, self.decays, self.order)
         inverse_lengths = [z**self.exponent / self.length for z in self.species]
         radii = [float(covalent_radii[z]) for z in self.species]
