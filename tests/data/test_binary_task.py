@@ -80,7 +80,7 @@ def test_no_image_is_in_both_parts():
 def test_common_scale_keeps_the_relative_sizes_of_the_components():
     task = binary_task("digits", n_train=1200, dim=10, seed=0, pca="common_scale")
     variance = task.x_train.var(0)
-    assert variance.sum().item() == pytest.approx(10, rel=0.1)  # of all images it is 10
+    assert variance.sum().item() == pytest.approx(10, rel=0.1)  # over all images it is 10
     assert variance[0] > 2 * variance[-1]
     assert task.x_train.norm(dim=1).std() > 0.1
 
@@ -138,7 +138,7 @@ def test_another_data_folder_gives_other_patterns(tmp_path, monkeypatch):
     ],
 )
 def test_bad_input_is_refused(options, message):
-    with pytest.raises(ValueError, match=message):  # unwrapped from the type checks of the tests
+    with pytest.raises(ValueError, match=message):  # unwrap: without the type checks of the tests
         inspect.unwrap(binary_task)(**{"name": "digits", "n_train": 10, "seed": 0} | options)
 
 

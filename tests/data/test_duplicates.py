@@ -40,7 +40,7 @@ def disguised(atoms: Atoms, size: float) -> Atoms:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_copies_are_found_and_neighbours_are_not(kind):
+def test_copies_are_found_and_displaced_structures_are_not(kind):
     frames = rattled(kind, 12)
     copies = [disguised(frames[i], 5e-5) for i in (3, 7)]
     near = frames[4].copy()
@@ -62,7 +62,7 @@ def test_species_cell_and_periodicity_must_agree():
     assert duplicates([boxed], [molecule("CH4")]) == [(0, 0)]
 
 
-def test_of_several_equal_ones_the_first_is_named():
+def test_the_first_of_several_equal_structures_is_named():
     atoms = molecule("H2O")
     assert duplicates([atoms, atoms.copy(), atoms.copy()]) == [(1, 0), (2, 0)]
     assert duplicates([atoms]) == []

@@ -1,4 +1,4 @@
-"""Files, folders, globs and databases of structures are found, or the error says what was sought."""
+"""Files, folders, globs and databases of structures are found, or the error says where they were searched."""
 
 import os
 import sqlite3
@@ -50,7 +50,7 @@ def test_a_name_with_brackets_is_a_file_if_there_is_one(folder):
     assert names("set/run[1].xyz") == ["set/run[1].xyz"]
 
 
-def test_paths_are_sought_in_symnets_data(folder, monkeypatch):
+def test_paths_are_searched_in_symnets_data(folder, monkeypatch):
     monkeypatch.chdir(os.sep)
     monkeypatch.setenv("SYMNETS_DATA", str(folder.parent))
     assert names("set/*.xyz") == [str(folder / "a.xyz"), str(folder / "b.xyz")]
@@ -68,7 +68,7 @@ def test_paths_are_sought_in_symnets_data(folder, monkeypatch):
         ("/nowhere/*.xyz", r"/nowhere/\*.xyz: no file matches it$"),
     ],
 )
-def test_what_is_not_found_is_named(folder, path, message):
+def test_the_error_names_a_missing_path(folder, path, message):
     (folder.parent / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=message):
         find_data_files(path)

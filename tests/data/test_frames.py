@@ -1,4 +1,4 @@
-"""Frames read one by one are those that are read all at once; graphs on demand, by any number of workers."""
+"""Frames read one by one, and graphs on demand, equal those of all files read at once."""
 
 import os
 import pickle
@@ -30,7 +30,7 @@ from symnets.data import (
 
 
 def labelled(n=7):
-    """Copper and water in turns, and an isolated atom, with random labels."""
+    """Copper and water alternately, and an isolated atom, with random labels."""
     rng, frames = np.random.default_rng(0), []
     for index in range(n):
         atoms = bulk("Cu", cubic=True) if index % 2 else molecule("H2O")
@@ -65,7 +65,7 @@ def assert_equal(one, other):
 
 
 @pytest.mark.parametrize("kind", ["xyz", "db", "aselmdb", "traj"])
-def test_frames_are_those_that_are_read_at_once(kind, tmp_path):
+def test_frames_equal_those_read_at_once(kind, tmp_path):
     if kind == "aselmdb":
         pytest.importorskip("ase_db_backends")
     paths = [written(tmp_path / f"{name}.{kind}", labelled(n)) for name, n in (("a", 7), ("b", 4))]
@@ -78,7 +78,7 @@ def test_frames_are_those_that_are_read_at_once(kind, tmp_path):
         assert_equal(frames[index], atoms)
     assert [len(atoms) for atoms in frames[2:5]] == [3, 1, 4]
     assert frames.isolated().tolist() == [3, 11]
-    (there,) = Workers(lambda index: frames[index].positions, 1).map([5])  # of a file that is open here
+    (there,) = Workers(lambda index: frames[index].positions, 1).map([5])  # the file is open here, too
     np.testing.assert_array_equal(there, expected[5][1].positions)
     copy = pickle.loads(pickle.dumps(frames))  # as workers get them where Python does not fork
     assert_equal(copy[5], expected[5][1])
@@ -167,7 +167,7 @@ def test_graphs_on_demand_are_those_in_memory(graphs):
 def test_batches_do_not_depend_on_the_number_of_workers(graphs):
     alone, before = Loader(graphs, 3, shuffle=True, seed=2), torch.get_rng_state()
     loader = Loader(graphs, 3, shuffle=True, seed=2, workers=2)
-    next(loader.epoch(0))  # an epoch that is not gone through to its end
+    next(loader.epoch(0))  # an epoch that stops before its end
     assert_same_batches(loader.epoch(1, 2), alone.epoch(1, 2))
     assert_same_batches(loader.epoch(2), alone.epoch(2))
     part = Loader(graphs, 4, seed=2, part=(1, 2), workers=1)
@@ -183,7 +183,7 @@ def damaged(item):
     return item
 
 
-def test_errors_of_workers_keep_their_message_and_dead_ones_are_noticed():
+def test_errors_of_workers_keep_their_message_and_ended_workers_are_reported():
     results = Workers(damaged, 1).map([0, 1, 2, 3])
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match=r"^a\.xyz, frame 2: no energy$"):

@@ -92,7 +92,7 @@ def test_inputs_of_a_large_hierarchy_do_not_repeat_and_are_uniform() -> None:
 
 
 def test_repeated_draws_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of all inputs, drawn without the list of all: many draws repeat."""
+    """Half of all inputs are drawn without enumeration, so that many draws repeat."""
     monkeypatch.setattr("symnets.data._random_hierarchy._ENUMERATED", 0)
     task = RandomHierarchy(4, 4, 4, depth=2)
     sample = task.sample(128, generator())
@@ -136,7 +136,7 @@ def test_synonyms_keep_the_class_and_change_every_tuple(task: RandomHierarchy) -
 
 
 def test_exchanged_synonyms_are_uniform_among_the_others() -> None:
-    """Each of the other m - 1 = 3 choices within 5 standard deviations of 1/3."""
+    """The frequency of each of the other m - 1 = 3 choices is within 5 standard deviations of 1/3."""
     task = RandomHierarchy(4, 4, 4, depth=2)
     sample = task.sample(256, generator())
     before = sample.choices[1]

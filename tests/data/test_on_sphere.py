@@ -23,7 +23,7 @@ def test_the_pole_has_the_central_pixel_and_directions_are_those_seen_from_outsi
     image[0, 0, 4, 4], image[0, 0, 4, 6], image[0, 0, 6, 4] = 1.0, 2.0, 3.0
     u = torch.tensor(4 / 9, dtype=torch.float64)  # centre of the pixel two to the right: 2 of 9 / 2
     beta, zero = 2 * u.atan(), torch.zeros((), dtype=torch.float64)
-    # Turn the sphere such that the point comes to the pole of a grid with a circle at the pole.
+    # Each point is rotated to the pole, where the grid has a circle of latitude.
     points = {"centre": (zero, zero), "right": (torch.pi / 2 + zero, beta), "down": (zero, beta)}
     found = []
     for alpha, polar in points.values():

@@ -30,7 +30,7 @@ def twin(points: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def test_whitened_coordinates(x):
     fitted = pca(x, 4, convention="whitened")
     coordinates, vectors, eigenvalues = twin(x.numpy(), 4)
-    # Squaring into a covariance costs the condition number of 60 points in 6 dimensions, about 1e3.
+    # The covariance is less accurate than the points by their condition number, about 1e3.
     np.testing.assert_allclose(fitted.eigenvalues.numpy(), eigenvalues, rtol=1e-11)
     np.testing.assert_allclose(fitted.components.numpy(), vectors, atol=1e-11)
     np.testing.assert_allclose(fitted.transform(x).numpy(), coordinates / np.sqrt(eigenvalues), atol=1e-10)
@@ -55,7 +55,7 @@ def test_agrees_with_scikit_learn(x):
 
 
 @pytest.mark.parametrize("convention", ["whitened", "common_scale"])
-def test_coordinates_are_centred_uncorrelated_and_of_variance_n_in_all(x, convention):
+def test_coordinates_are_centred_and_uncorrelated_and_their_variances_add_up_to_n(x, convention):
     z = pca(x, 4, convention=convention).transform(x)
     covariance = z.T @ z / len(z)
     assert z.mean(0).abs().max() < 1e-12
@@ -109,7 +109,7 @@ def test_impossible_sizes_are_refused(x, n, points):
 
 
 def test_bad_input_is_refused(x):
-    with pytest.raises(ValueError, match="convention"):  # unwrapped from the type checks of the tests
+    with pytest.raises(ValueError, match="convention"):  # unwrap: without the type checks of the tests
         inspect.unwrap(pca)(x, 2, convention="white")
     with pytest.raises(ValueError, match="6 features"):
         pca(x, 2).transform(x[:, :5])

@@ -1,4 +1,4 @@
-"""Point clouds are graphs of neighbours; loaders give them with classes, rows and rows of points."""
+"""Point clouds are graphs of neighbours; loaders join them, with targets of clouds and of points."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tasks of Gaussian points: labels follow their rule, are balanced by the law, and depend on x_∥ only."""
+"""Tasks of Gaussian points: labels follow their rule, are equally probable, and depend on x_∥ only."""
 
 import inspect
 import math
@@ -206,7 +206,7 @@ def test_every_name_is_described_and_can_be_made() -> None:
     ],
 )
 def test_bad_input_is_refused(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):  # unwrapped from the type checks of the tests
+    with pytest.raises(ValueError, match=message):  # unwrap: without the type checks of the tests
         inspect.unwrap(binary_task)(**{"name": "stripe", "n_train": 10, "dim": 5, "seed": 0} | options)
 
 

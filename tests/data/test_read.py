@@ -94,7 +94,7 @@ def test_vasp_stress_is_read_in_ases_convention(tmp_path, rng, n_numbers):
 
 
 class TestLabelsThatMayBeAbsent:
-    """Energy of an isolated atom and stress of a crystal are required; the rest is as it is."""
+    """Isolated atoms need no label but the energy; only crystals need a stress."""
 
     ATOM = '1\nenergy=-0.5 config_type={} pbc="F F F"\nH 0 0 0\n'
 
@@ -102,9 +102,9 @@ class TestLabelsThatMayBeAbsent:
         path = write(FRAME + FRAME.replace("total=-2.5", ""))
         first, second = read_structures(path, energy_key="total")
         assert first.get_potential_energy() == -2.5
-        assert "energy" not in second.calc.results  # that of ASE is another energy
+        assert "energy" not in second.calc.results  # the one that ASE recognises is another
 
-    def test_required_labels_only_are_sought(self, write):
+    def test_only_required_labels_must_be_present(self, write):
         (atoms,) = read_structures(write(FRAME), energy_key="dft_energy", require=("forces",))
         assert set(atoms.calc.results) == {"forces"}
 
@@ -123,7 +123,7 @@ class TestLabelsThatMayBeAbsent:
         slab = FRAME.replace('"F F F"', '"T T F" Lattice="9 0 0 0 9 0 0 0 9"')
         stress = ' stress="0 0 0 0 0 0 0 0 0"'
         texts = [FRAME, slab, *(text.replace(" total", f"{stress} total") for text in (FRAME, slab))]
-        texts[2] = texts[2].replace('"0 0 0 0 0 0 0 0 0"', '"nan 0 0 0 0 0 0 0 0"')  # of a molecule: dropped
+        texts[2] = texts[2].replace('"0 0 0 0 0 0 0 0 0"', '"nan 0 0 0 0 0 0 0 0"')  # of a molecule, so it is dropped
         structures = read_structures(write("".join(texts)), require=("stress",))
         assert ["stress" in atoms.calc.results for atoms in structures] == [False, False, False, True]
 
@@ -194,7 +194,7 @@ class TestUnitsAndSigns:
 
 class TestKeysPresent:
     def test_pairs_and_data_of_a_database_are_keys(self, tmp_path):
-        """ASE's own reader leaves them out, and takes no step."""
+        """ASE's own reader leaves them out, and does not accept an index with a step."""
         for name in ("data.db", "data.json"):
             with ase.db.connect(tmp_path / name) as database:
                 for energy in (-1.0, -2.0, -3.0):
@@ -222,7 +222,7 @@ class TestKeysPresent:
             assert keys_present([read]) == (["dipole", "energy", "free_energy"], ["energies", "magmoms"])
 
     def test_results_of_any_name_are_kept(self, write, monkeypatch):
-        """ASE's reader of Castep has names of its own."""
+        """ASE's reader of CASTEP returns results with names that other readers do not use."""
 
         def read(*args, **options):
             atoms = molecule("H2O")

@@ -63,7 +63,7 @@ def test_isolated_atoms():
 
 
 def test_an_atom_in_a_box_is_isolated_if_it_does_not_see_its_images():
-    """Plane-wave codes write a box, periodic and with a stress."""
+    """Plane-wave codes put an atom into a periodic box, and print a stress."""
     box, slab, crystal = (
         with_energy(Atoms(symbol, cell=[[edge, 0, 0], [0, 12.0, 0], [0, 0, height]], pbc=pbc), energy)
         for symbol, edge, height, pbc, energy in (

@@ -1,4 +1,4 @@
-"""Files of structures have the format of their name, or are refused before the work."""
+"""Files of structures have the format of their name, or are refused before the computation."""
 
 from pathlib import Path
 
@@ -70,8 +70,8 @@ def test_a_structure_that_a_format_does_not_hold_is_refused(tmp_path, water):
             StructureFile(tmp_path / name, water)
 
 
-def test_what_breaks_a_file_is_left_out_and_told(tmp_path, water):
-    """ASE writes these so that the frame cannot be read, or is read with other periodicity."""
+def test_data_that_break_a_file_are_left_out_and_reported(tmp_path, water):
+    """ASE writes these data in such a way that the frame cannot be read, or has another periodicity."""
     water.info = {"empty": "", "name": "water", "zip": "00123", "z": 1 + 2j}
     water.set_array("pairs", np.zeros((3, 2, 2)))
     water.set_constraint(FixBondLength(0, 1))

@@ -153,7 +153,7 @@ def test_the_error_for_an_unknown_name_suggests_the_nearest(name, near):
 def test_the_error_for_an_unknown_name_lists_all():
     with pytest.raises(ValueError, match="Valid: digits, mnist, fashion-mnist, cifar10"):
         load_images("imagenet")
-    with pytest.raises(ValueError, match="split"):  # unwrapped from the type checks of the tests
+    with pytest.raises(ValueError, match="split"):  # unwrap: without the type checks of the tests
         inspect.unwrap(load_images)("digits", "validation")
 
 
