@@ -123,7 +123,7 @@ class TestLabelsThatMayBeAbsent:
         slab = FRAME.replace('"F F F"', '"T T F" Lattice="9 0 0 0 9 0 0 0 9"')
         stress = ' stress="0 0 0 0 0 0 0 0 0"'
         texts = [FRAME, slab, *(text.replace(" total", f"{stress} total") for text in (FRAME, slab))]
-        texts[2] = texts[2].replace('"0 0 0 0 0 0 0 0 0"', '"nan 0 0 0 0 0 0 0 0"')  # of a molecule, so it is dropped
+        texts[2] = texts[2].replace('"0 0 0 0 0 0 0 0 0"', '"nan 0 0 0 0 0 0 0 0"')  # a molecule: dropped
         structures = read_structures(write("".join(texts)), require=("stress",))
         assert ["stress" in atoms.calc.results for atoms in structures] == [False, False, False, True]
 
