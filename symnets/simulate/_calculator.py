@@ -22,30 +22,32 @@ from symnets.simulate._skin import SkinnedNeighbors
 class SymnetsCalculator(Calculator):
     """ASE calculator of a force field, or of a model of tensors.
 
-    Results: `energy` and `free_energy` (eV, equal), `energies` (eV, of each atom), `forces` (eV/Å), and
-    for periodic structures whose cell has volume `stress` (eV/Å³, Voigt order xx yy zz yz xz xy, ASE's
-    sign: (1/V) dE/dstrain). A `TensorModel` with an output of the kind dipole or charges gives `dipole` (e·Å)
-    or `charges` (e), for the charge `atoms.info["charge"]` of the structure, zero by default; all other
-    outputs under their own names, in the units of the training data, by `get_property(name, atoms)`; and the
-    results above only if it has energies. The native program of a `Compiled` force field gives `stresses`,
-    too, in eV/Å³ (atoms, 6): the symmetrised share of each atom in dE/dstrain, divided by the volume. Their
-    sum is the stress.
+    A force field gives `energy` and `free_energy` (eV, equal), `energies` (eV, of each atom), `forces`
+    (eV/Å), and `stress` for periodic structures whose cell has a volume (eV/Å³, Voigt order xx yy zz yz xz
+    xy, ASE's sign: (1/V) dE/dstrain). The native program of a `Compiled` force field also gives `stresses`,
+    (atoms, 6) in eV/Å³: the symmetrised share of each atom in dE/dstrain, divided by the volume. Their sum is
+    the stress.
+
+    A `TensorModel` gives these results only if it has energies. An output of the kind dipole or charges is
+    `dipole` (e·Å) or `charges` (e), for the charge `atoms.info["charge"]` of the structure, zero by default.
+    `get_property(name, atoms)` gives all other outputs under their own names, in the units of the training
+    data.
 
     Args:
         model: a force field or tensor model, the path of a saved one, or the name of a published one, see
-            `foundation_model`. A model is copied, so that training
-            it or moving it to another device does not change the calculator.
+            `foundation_model`. A model is copied, so that training it or moving it to another device does not
+            change the calculator.
         device: where the model runs, see `usable_device`; by default the device of the force field, and the
             CPU for a saved one.
-        dtype: of the model's weights and arithmetic; by default the model's. Positions and neighbour
-            distances are always float64.
-        skin: Å added to the cutoff of the neighbour list, see `SkinnedNeighbors`; results do not depend on
-            it.
+        dtype: dtype of the model's weights and arithmetic; by default that of the model. Positions and
+            neighbour distances are always float64.
+        skin: length in Å added to the cutoff of the neighbour list, see `SkinnedNeighbors`; results do not
+            depend on it.
 
     Raises:
-        ValueError: not a force field, or a device that cannot be used. On calculation: an element that the
-            model was not trained on, no atoms, positions that are not finite, two atoms at the same position,
-            or a periodic cell without volume.
+        ValueError: the model is not a force field or tensor model, or the device cannot be used. A
+            calculation raises it for an element that the model was not trained on, no atoms, positions that
+            are not finite, two atoms at the same position, or a periodic cell without volume.
 
     Example:
 
@@ -105,7 +107,7 @@ class SymnetsCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = all_changes,
     ) -> None:
-        """Compute energy and all that follows from it in one pass; or tensors if asked for."""
+        """Compute energy, forces and stress in one pass, and those tensors that are requested."""
         if atoms is not None:
             self.atoms = self._last = self._copied(atoms)
         assert isinstance(self.atoms, Atoms)
@@ -141,7 +143,7 @@ class SymnetsCalculator(Calculator):
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
-        """Changes since the last calculation, as ASE finds them, but in a few microseconds in dynamics."""
+        """Changes since the last calculation, as ASE's method; it takes microseconds if only atoms moved."""
         last = self.atoms
         if not isinstance(last, Atoms) or last.positions.shape != atoms.positions.shape:
             return super().check_state(atoms, tol)
@@ -154,7 +156,7 @@ class SymnetsCalculator(Calculator):
         return ["positions"] if moved else super().check_state(atoms, tol)
 
     def _copied(self, atoms: Atoms) -> Atoms:
-        """Copy of the atoms; in dynamics it shares all but the arrays with the last copy."""
+        """Copy of the atoms; if only atoms moved, it shares all but the arrays with the last copy."""
         last = self._last
         if last is None or atoms.constraints or atoms.info or last.info or not _same_cell(last, atoms):
             return atoms.copy()
@@ -205,7 +207,7 @@ class SymnetsCalculator(Calculator):
     def _tensors(self) -> dict[str, str]:
         """Names of the model's outputs by property: ASE's `dipole` and `charges`, and those with other names.
 
-        An output whose name is another property of ASE has none.
+        An output with the name of another ASE property is left out.
         """
         names = {}
         if isinstance(self.model, TensorModel):
@@ -257,7 +259,7 @@ def _same_cell(a: Atoms, b: Atoms) -> bool:
 def _loaded(
     path: str | os.PathLike[str], *, device: torch.device | str, dtype: torch.dtype | None
 ) -> ForceField | TensorModel:
-    """The model of a file; another than a force field or tensor model is a ValueError."""
+    """Load a force field or tensor model; ValueError if the file holds another model."""
     from symnets.models import load
 
     model = load(path, device=device, dtype=dtype)

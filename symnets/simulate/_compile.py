@@ -18,9 +18,9 @@ KNOTS = (50, 100, 200, 500, 1000, 2000)
 """Numbers of knots to try, multiples of ten: X-PLOR's envelope has a kink at 0.9 of the cutoff."""
 N_STRUCTURES, N_ATOMS = 8, 24
 LARGE_FORCE = 10.0
-"""eV/Å; errors of larger forces are relative to them."""
+"""Force in eV/Å above which errors are relative to the force."""
 MARGIN = 4.0
-"""Tolerance over the largest error allowed on clusters, since atoms of crystals have more neighbours."""
+"""Tolerance divided by the largest error allowed on clusters: atoms of crystals have more neighbours."""
 
 
 class CompileError(NamedTuple):
@@ -55,7 +55,7 @@ def compile(
             divided by |F| / (10 eV/Å).
         species: elements to keep, see `keep_species`; all by default. Models with a distance transform have
             tables for each pair of elements.
-        seed: of the clusters.
+        seed: seed of the random clusters.
 
     Raises:
         ValueError: the model is already compiled, its layers cannot be compiled, or no table is accurate

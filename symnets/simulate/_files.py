@@ -1,4 +1,4 @@
-"""Structures of a simulation as they are written: with all they carried, without old labels."""
+"""Structures as a simulation writes them: with all data they had before, except old labels."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _RESULTS = {"dipole", "magmom", "magmoms", "polarization"}
 
 
 def different(**files: str | os.PathLike[str] | None) -> dict[str, Path]:
-    """Paths of the files that are given, by option; they must be different.
+    """Paths of those files that are not None, by name of the option; they must be different.
 
     Raises:
         ValueError: two of them are the same.
@@ -31,8 +31,9 @@ def different(**files: str | os.PathLike[str] | None) -> dict[str, Path]:
 def without_labels(atoms: Atoms) -> Atoms:
     """Copy of a structure without calculator, and without old labels among its `info` and arrays.
 
-    Labels are numbers of the size of an energy, forces, a stress or a virial under a key with one of these
-    words, such as `REF_energy` or `dft_forces`, and results of ASE's calculators such as `dipole`.
+    A label is an entry whose key contains "energy", "forces", "stress" or "virial", such as `REF_energy` or
+    `dft_forces`, and whose size fits that quantity. Results of ASE's calculators such as `dipole` are labels,
+    too.
     """
     copy = atoms.copy()
     n = len(atoms)
@@ -43,7 +44,7 @@ def without_labels(atoms: Atoms) -> Atoms:
 
 
 def _without_labels(info: dict[str, Any], n_atoms: int) -> dict[str, Any]:
-    """A dictionary without labels, also in those within it, as ASE's databases give them."""
+    """A dictionary without labels, at any level: ASE's databases give nested dictionaries."""
     return {
         name: _without_labels(value, n_atoms) if isinstance(value, dict) else value
         for name, value in info.items()
@@ -79,7 +80,7 @@ def _is_label(name: str, value: Any, n_atoms: int) -> bool:
 def snapshot(atoms: Atoms, tensors: Mapping[str, np.ndarray] | None = None, **info: int | float) -> Atoms:
     """Copy of a structure with energy, forces and stress of its calculator, and additional `info`.
 
-    Of `tensors` the `dipole` becomes a result of the calculator, as ASE has it; the others are `info`.
+    A `dipole` among the tensors becomes a result of the calculator, as in ASE; the others go to `info`.
     """
     frame, tensors = atoms.copy(), dict(tensors or {})
     dipole = {name: tensors.pop(name) for name in ("dipole",) if name in tensors}

@@ -54,20 +54,20 @@ def integrator(
     | `nvt-nose-hoover` | Nosé-Hoover chain of 3 | temperature, deterministic |
     | `npt` | isotropic Martyna-Tobias-Klein | temperature and pressure; the cell keeps its shape |
 
-    For a small molecule use Langevin. The chain distributes k_B T / 2 for each of all 3 N velocities, and
-    since total momentum stays zero, the others are a little too hot.
+    For a small molecule use Langevin. The chain gives N atoms the kinetic energy 3 N k_B T / 2 of 3 N degrees
+    of freedom. Since total momentum stays zero, only 3 N - 3 of them carry it, and are a little too hot.
 
     Args:
-        atoms: with momenta and calculator.
+        atoms: structure with momenta and calculator.
         ensemble: see the table.
-        timestep: fs.
-        temperature: K.
-        pressure: GPa, positive compresses.
-        thermostat_time, barostat_time: relaxation times of temperature and pressure, fs.
-        generator: of the noise of the Langevin thermostat.
+        timestep: time step in fs.
+        temperature: temperature in K.
+        pressure: pressure in GPa, positive compresses.
+        thermostat_time, barostat_time: relaxation times of temperature and pressure in fs.
+        generator: random generator of the noise of the Langevin thermostat.
 
     Raises:
-        ValueError: an unknown ensemble, or a structure that does not fit the ensemble.
+        ValueError: the ensemble is unknown, or the structure does not fit it.
     """
     if ensemble not in get_args(Ensemble):
         raise ValueError(f"ensemble: expected one of {', '.join(get_args(Ensemble))}, got {ensemble!r}")
@@ -99,7 +99,8 @@ class MDRun:
     """Result of a molecular dynamics run."""
 
     atoms: Atoms
-    """Last structure, with momenta, energy and forces, and all that the given one carried but old labels."""
+    """Last structure, with momenta, energy and forces, and with all data of the given one except its old
+    labels."""
     log: pd.DataFrame
     """Columns `step`, `time_ps`, `potential_energy`, `kinetic_energy`, `total_energy` (eV), `temperature`
     (K), for periodic structures `pressure` (GPa) and `volume` (Å³), and components of the tensors that the
@@ -107,7 +108,7 @@ class MDRun:
     drift: EnergyDrift
     """Drift of the total energy; meaningful for `nve` only."""
     n_steps: int
-    """Number of steps."""
+    """Number of steps taken."""
     interrupted: bool
     """Whether Ctrl-C or SIGTERM ended the run early."""
 
@@ -134,29 +135,29 @@ def run_md(
 ) -> MDRun:
     """Run molecular dynamics on a copy of the atoms.
 
-    The initial momenta are Maxwell-Boltzmann without total momentum and rotation, see `thermal_momenta`.
-    Trajectory and log are written during the run. Ctrl-C or SIGTERM ends it after the current step and keeps
-    what was computed.
+    The initial momenta follow the Maxwell-Boltzmann distribution, without total momentum and rotation, see
+    `thermal_momenta`. Trajectory and log are written during the run. Ctrl-C or SIGTERM ends it after the
+    current step and keeps what was computed.
 
-    The temperature is 2 K / (n k_B). In `nve` n excludes the conserved total momentum and rotation; with a
-    thermostat n = 3 N, as in ASE's thermostats.
+    The temperature is 2 K / (n k_B), with the kinetic energy K and n degrees of freedom. In `nve` n excludes
+    the conserved total momentum and rotation; with a thermostat n = 3 N for N atoms, as in ASE's thermostats.
 
     Args:
         atoms: initial structure.
-        calculator: of energy and forces. Tensors of the structure that a `SymnetsCalculator` has besides,
-            such as the dipole of a molecule, are written to trajectory and log.
+        calculator: ASE calculator of energy and forces. If a `SymnetsCalculator` also gives tensors of the
+            structure, such as the dipole of a molecule, they are written to trajectory and log.
         steps: number of time steps.
         ensemble: `nve` (velocity Verlet), `nvt` (Langevin), `nvt-nose-hoover` (chain of 3) or `npt`
             (isotropic Martyna-Tobias-Klein).
-        timestep: fs.
-        temperature: K; in `nve` of the initial momenta.
-        pressure: GPa, for `npt`.
-        thermostat_time, barostat_time: relaxation times of temperature and pressure, fs.
-        seed: of initial momenta and of the Langevin noise.
+        timestep: time step in fs.
+        temperature: temperature in K; in `nve` that of the initial momenta.
+        pressure: pressure in GPa, for `npt`; positive compresses.
+        thermostat_time, barostat_time: relaxation times of temperature and pressure in fs.
+        seed: seed of the initial momenta and of the Langevin noise.
         keep_momenta: start from the momenta of the given atoms.
-        trajectory: file with a frame (energy, forces, momenta, tensors, and all that the given structure
-            carried but old labels) every `save_every` steps, in the format of its name: `.xyz`, `.xyz.gz`,
-            `.traj`, `.db`, ... A warning tells what that format does not hold.
+        trajectory: file with a frame every `save_every` steps: energy, forces, momenta, tensors, and all data
+            of the given structure except its old labels. Its name decides the format: `.xyz`, `.xyz.gz`,
+            `.traj`, `.db`, ... A warning names the data that the format cannot hold.
         log: CSV file, with a row of the table `MDRun.log` every `log_every` steps.
         save_every: see `trajectory`.
         log_every: see `log`.
@@ -164,9 +165,9 @@ def run_md(
         progress: show a progress bar.
 
     Raises:
-        ValueError: options out of range, a structure that does not fit the ensemble, or an existing file.
-        Unstable: energy or forces are not finite, or the structure explodes; the files keep the frames
-            before.
+        ValueError: an option is out of range, the structure does not fit the ensemble, or a file exists.
+        Unstable: energy or forces are not finite, or the structure explodes; the files keep all earlier
+            frames.
     """
     _check(atoms, steps, timestep, temperature, thermostat_time, barostat_time, save_every, log_every)
     if ensemble != "nve" and temperature == 0:
@@ -263,10 +264,10 @@ def _check(atoms: Atoms, steps: int, timestep: float, temperature: float, *posit
 
 
 def n_steps(*, steps: int | None, duration: float | None, timestep: float) -> int:
-    """Number of steps, given as such or as a duration in ps.
+    """Number of time steps, given directly or as a duration in ps with a time step in fs.
 
     Raises:
-        ValueError: both or none are given.
+        ValueError: both or neither are given.
     """
     if steps is not None and duration is None:
         return steps

@@ -16,11 +16,11 @@ _VOIGT = np.array([0, 4, 8, 5, 2, 1]), np.array([0, 4, 8, 7, 6, 3])
 
 
 class NativeSteps:
-    """Energies and forces of one configuration of atoms after another, by the native program of a model.
+    """Energies and forces of successive configurations of atoms, by the native program of a model.
 
     Args:
         model: compiled force field.
-        neighbors: its neighbour list.
+        neighbors: neighbour list with the cutoff of the model.
     """
 
     def __init__(self, model: Compiled, neighbors: SkinnedNeighbors) -> None:
@@ -55,14 +55,14 @@ class NativeSteps:
 
 
 class Volumes:
-    """Volume of the cell of a structure that has a stress, remembered for the last cell."""
+    """Volume of the cell of a structure that has a stress; computed again when the cell changes."""
 
     def __init__(self) -> None:
         self._key: tuple[bytes, bytes] | None = None
         self._volume: float | None = None
 
     def __call__(self, atoms: Atoms) -> float | None:
-        """Å³; None for a structure without stress, see `symnets.data.has_stress`."""
+        """Volume in Å³; None for a structure without stress, see `symnets.data.has_stress`."""
         cell, pbc = atoms.cell.array, atoms.pbc
         if (key := (cell.tobytes(), pbc.tobytes())) != self._key:
             self._key = key
@@ -71,6 +71,6 @@ class Volumes:
 
 
 def voigt(virials: np.ndarray, volume: float) -> np.ndarray:
-    """Symmetric parts of matrices (..., 3, 3) over a volume, (..., 6) in ASE's order xx yy zz yz xz xy."""
+    """Symmetric parts of matrices (..., 3, 3) divided by a volume; (..., 6), in order xx yy zz yz xz xy."""
     flat = virials.reshape(*virials.shape[:-2], 9)
     return (flat[..., _VOIGT[0]] + flat[..., _VOIGT[1]]) / (2 * volume)

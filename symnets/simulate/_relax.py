@@ -30,7 +30,7 @@ class Relaxation:
     """Result of a relaxation."""
 
     atoms: Atoms
-    """Last structure, with energy and forces, and all that the given one carried but old labels."""
+    """Last structure, with energy and forces, and with all data of the given one except its old labels."""
     path: Path | None
     """File of the last structure: `output`, unless it could not be written."""
     energy: float
@@ -42,7 +42,7 @@ class Relaxation:
     pressure: float | None
     """-trace(stress) / 3 in GPa; None unless the structure is periodic along all vectors."""
     n_steps: int
-    """Number of steps."""
+    """Number of steps taken."""
     converged: bool
     """Whether forces, and with `cell` the stress, are below the threshold."""
     interrupted: bool
@@ -66,26 +66,26 @@ def relax(
     """Minimise the energy of a copy of the atoms until no force exceeds `fmax`.
 
     With `cell` the cell relaxes too: ASE's `FrechetCellFilter` minimises the enthalpy E + p V. The gradient
-    with respect to the logarithm of the deformation gradient, divided by the number of atoms, must fall below
-    the same number.
+    with respect to the logarithm of the deformation gradient, divided by the number of atoms, must then also
+    fall below the same number, in eV.
 
     Args:
         atoms: initial structure.
-        calculator: of energy, forces and stress.
+        calculator: ASE calculator of energy, forces and, for periodic structures, stress.
         optimizer: "lbfgs", "bfgs" (stores a full Hessian, for few atoms) or "fire" (slow and robust).
-        fmax: eV/Å.
+        fmax: largest norm of the force on an atom of the relaxed structure, in eV/Å.
         steps: largest number of steps.
         cell: relax the cell.
-        pressure: GPa, positive compresses; needs `cell`.
-        output: file of the final structure, in the format of its name. If it cannot be written in the end,
+        pressure: external pressure in GPa, positive compresses; needs `cell`.
+        output: file of the final structure; its name decides the format. If it cannot be written in the end,
             the structure is written into the folder for temporary files, with a warning.
-        trajectory: file of the structures of all steps, in the format of its name: `.xyz`, `.xyz.gz`,
-            `.traj`, `.db`, ... A warning tells what a format does not hold of the structure.
+        trajectory: file of the structures of all steps; its name decides the format: `.xyz`, `.xyz.gz`,
+            `.traj`, `.db`, ... A warning names the data of the structure that the format cannot hold.
         overwrite: replace existing files.
         progress: show a progress bar.
 
     Raises:
-        ValueError: options out of range, a cell that cannot relax, or an existing file.
+        ValueError: an option is out of range, the cell cannot relax, or a file exists.
         Unstable: energy or forces are not finite.
     """
     _check(atoms, optimizer, fmax, steps, cell, pressure)
@@ -145,7 +145,7 @@ def relax(
 
 
 def _write(file: StructureFile, atoms: Atoms) -> Path:
-    """Write the final structure, in the folder for temporary files if its own file cannot be written."""
+    """Write the final structure, into the folder for temporary files if its own file cannot be written."""
     try:
         file.write([atoms])
     except OSError as error:

@@ -14,14 +14,14 @@ from symnets.native import EdgeFilter
 
 
 class Placement(NamedTuple):
-    """Positions of atoms near the origin and the edges within the cutoff."""
+    """Positions of atoms, moved near the origin, and the edges within the cutoff."""
 
     pos: Float[Tensor, "atoms 3"]
-    """Å, float64; each atom in one of its periodic images, the mean of all at the origin."""
+    """Positions in Å, float64: one of the periodic images of each atom, with their mean at the origin."""
     edge_index: Int[Tensor, "2 edges"]
-    """Row 0 the sender, row 1 the receiver; sorted by receiver."""
+    """Row 0 is the sender, row 1 the receiver; sorted by receiver."""
     edge_shift: Float[Tensor, "edges 3"]
-    """Cell units, float64; with respect to `pos`, not to the positions of the given atoms."""
+    """Shift of the sender in cell units, float64; it belongs to `pos`, not to the given positions."""
 
 
 class _Build(NamedTuple):
@@ -56,12 +56,12 @@ class SkinnedNeighbors:
     have drifted.
 
     Args:
-        cutoff: Å.
-        skin: Å, at least 0; with 0 the list is rebuilt for every new configuration.
-        device: of the edges.
+        cutoff: cutoff in Å.
+        skin: skin in Å, at least 0; with 0 the list is rebuilt for every new configuration.
+        device: device of the positions and edges.
 
     Raises:
-        ValueError: a negative skin.
+        ValueError: the skin is negative or infinite.
     """
 
     def __init__(self, cutoff: float, skin: float = 0.5, *, device: torch.device | str = "cpu") -> None:
@@ -94,11 +94,12 @@ class SkinnedNeighbors:
 
         Args:
             atoms: the atoms.
-            before_build: called before a new list is built, to check the atoms. As long as the list has every
-                edge, positions and cell are finite and the elements are those of the last build.
+            before_build: called before a new list is built, to check the atoms. No check is needed while the
+                last list has every edge: then positions and cell are finite, and the elements are those of
+                the last build.
 
         Returns:
-            arrays in which the next call writes its own edges, until a new list is built.
+            the edges, in arrays that the next call overwrites unless it builds a new list; and their number.
 
         Raises:
             ValueError: two atoms at the same position, or input that `symnets.data.neighbors` refuses.

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 
 def degrees_of_freedom(atoms: Atoms, *, at_rest: bool) -> int:
-    """Number n of degrees of freedom, so that the temperature is 2 K / (n k_B).
+    """Number n of degrees of freedom: at the kinetic energy K the temperature is 2 K / (n k_B).
 
     For a structure at rest, 3 translations are subtracted and, without periodicity, 3 rotations (2 for a
     linear molecule, 0 for an atom). With constraints n is ASE's number of degrees of freedom; constraints
@@ -34,7 +34,7 @@ def degrees_of_freedom(atoms: Atoms, *, at_rest: bool) -> int:
 
 
 def temperature(atoms: Atoms, n_dof: int) -> float:
-    """Kinetic temperature 2 K / (n_dof k_B) in K; 0 without degrees of freedom."""
+    """Kinetic temperature in K, 2 / (n_dof k_B) times the kinetic energy; 0 without degrees of freedom."""
     return float(2 * atoms.get_kinetic_energy() / (n_dof * units.kB)) if n_dof else 0.0
 
 
@@ -43,15 +43,15 @@ def thermal_momenta(
 ) -> Float[np.ndarray, "atoms 3"]:
     """Maxwell-Boltzmann momenta of a structure at rest, in ASE's units.
 
-    They are sampled from the Gaussian of variance m k_B T. Total momentum and, without periodicity, angular
-    momentum about the centre of mass are removed; with constraints these are applied instead. Finally the
-    momenta are scaled so that 2 K = n_dof k_B T exactly.
+    Each component is sampled from a Gaussian of variance m k_B T. Total momentum and, without periodicity,
+    angular momentum about the centre of mass are removed; if there are constraints, they are applied instead.
+    Finally the momenta are scaled so that the kinetic energy is exactly n_dof k_B T / 2.
 
     Args:
         atoms: the structure.
-        kelvin: T.
+        kelvin: temperature T in K.
         n_dof: number of degrees of freedom.
-        generator: of the random momenta.
+        generator: random generator of the momenta.
     """
     masses = atoms.get_masses()[:, None]
     sampled = atoms.copy()
@@ -104,11 +104,11 @@ def energy_drift(log: pd.DataFrame, n_atoms: int) -> EnergyDrift:
     """Drift of the total energy in the log of a run; zeros for a single row.
 
     Args:
-        log: with columns `time_ps` (ps) and `total_energy` (eV).
+        log: table with columns `time_ps` (ps) and `total_energy` (eV).
         n_atoms: number of atoms.
 
     Raises:
-        ValueError: an empty log.
+        ValueError: the log is empty.
     """
     if len(log) == 0:
         raise ValueError("log: expected at least one row, got none")
@@ -134,7 +134,7 @@ class MDLog:
     | `pressure` | GPa, kinetic part included; periodic structures only |
     | `volume` | Å³; periodic structures only |
     | `dipole_x`, `dipole_y`, `dipole_z` | e·Å |
-    | `NAME_xx`, ..., `NAME_zz` of a matrix, else `NAME_0`, `NAME_1`, ... | of the tensor NAME |
+    | `NAME_xx`, ..., `NAME_zz` of a matrix, else `NAME_0`, `NAME_1`, ... | that of the tensor NAME |
 
     Args:
         path: CSV file, to which each row is appended; None keeps the rows in memory only.

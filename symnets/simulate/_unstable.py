@@ -14,7 +14,7 @@ MAX_EXPANSION = 10.0
 
 
 class Unstable(ValueError):
-    """A simulation became unstable; the message has the step, the reason and possible remedies."""
+    """Error of a simulation that became unstable; the message has the step, the reason and remedies."""
 
 
 def check_finite(atoms: Atoms, when: str) -> None:

@@ -22,7 +22,7 @@ def assert_forces_match_energy(
     Args:
         force_field: any force field.
         atoms: the structure.
-        tolerance: on the relative error.
+        tolerance: largest relative error.
         step: h, in Å.
         seed: not used; an argument of every law.
 
@@ -52,8 +52,8 @@ def assert_stress_matches_energy(
     Args:
         force_field: any force field.
         atoms: the structure, periodic, with a cell of three independent vectors.
-        tolerance: on the relative error.
-        step: strain component, dimensionless.
+        tolerance: largest relative error.
+        step: strain component h, dimensionless.
         seed: not used; an argument of every law.
 
     Raises:

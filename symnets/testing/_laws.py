@@ -82,7 +82,7 @@ def assert_lawful(force_field: ForceField, *, seed: int = 0, without: Collection
 
     Raises:
         ValueError: `without` has a name that is not in `LAWS`.
-        AssertionError: for the first law that does not hold.
+        AssertionError: a law does not hold; the message is about the first one.
     """
     unknown = set(without) - {law.name for law in LAWS}
     if unknown:

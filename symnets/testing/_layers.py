@@ -38,7 +38,7 @@ def assert_equivariant(
         parity: whether to check inversion too, for O(3); otherwise only rotations, SO(3).
         layout: order within the block of an irrep: (2l+1, channels) in symnets, its transpose in e3nn.
         n: number of rows of each input.
-        tolerance: on the relative error.
+        tolerance: largest relative error.
         seed: seed of inputs and R.
 
     Example:
@@ -87,7 +87,7 @@ def transform(
     rotation: Float[Tensor, "3 3"],
     layout: Literal["ir_mul", "mul_ir"] = "ir_mul",
 ) -> Float[Tensor, "*rows dim"]:
-    """Features after a rotation R of space: the block of each irrep times D(R)."""
+    """Features after a rotation R of space: D(R) times the block of each irrep."""
     parts = []
     for block, (mul, ir) in zip(features.split([m.dim for m in irreps], dim=-1), irreps, strict=True):
         matrix = representation(ir, rotation).to(features)

@@ -127,7 +127,7 @@ def assert_periodic_images_equivalent(
 def assert_cell_choice_irrelevant(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-10, seed: int = 0
 ) -> None:
-    """Assert that the choice of the cell of a lattice, cell -> M · cell, changes no prediction.
+    """Assert that another cell of the same lattice, cell -> M · cell, changes no prediction.
 
     M is a product of random shears a_p -> a_p ± a_q of periodic lattice vectors: an integer matrix of
     determinant one.

@@ -57,7 +57,7 @@ def assert_finite(
 def assert_inputs_untouched(
     force_field: ForceField, atoms: Atoms, *, tolerance: float = 1e-12, seed: int = 0
 ) -> None:
-    """Assert that a prediction changes no graph, weights, mode or random generator, and is repeatable.
+    """Assert that a prediction is repeatable, and changes no graph, weight, mode or random generator.
 
     Raises:
         AssertionError: one of these changed, or a second prediction differs from the first.
