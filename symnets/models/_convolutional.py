@@ -25,7 +25,7 @@ class Convolutional(nn.Module):
     with the conventions of `Dense`: L = `depth` hidden layers of `width` channels, φ normalised, and
     scales set by the parametrisation, where the fan-in of a convolution is channels · kernel². ⟨⟩ is
     the average over positions. Borders are padded by kernel // 2 zeros, so that with stride 1 and an
-    odd kernel an image keeps its size; a stride of s divides it by s.
+    odd kernel an image keeps its size; a stride of s divides it by s, rounded up.
 
     Args:
         shape: (channels, rows, columns) of an image.
