@@ -1,13 +1,14 @@
-"""How accurate is a trained potential on unseen structures, and which architecture after the same time?
+"""How accurate is a trained potential on unseen structures, and which architecture is best in a given time?
 
     symnets train examples/acac_hour.yaml
     python benchmarks/accuracy.py training runs/acac_hour benchmarks/results/acac_hour.json
     python benchmarks/accuracy.py models --minutes 8
 
-Errors on the four test sets of acetylacetone (in the folder SYMNETS_DATA), validation errors against training
-time, configuration and commit: `training` from the output folder of `symnets train`; `models` for five
-architectures, each trained by one recipe (`examples/acac_10_minutes.yaml`: Muon, learning rate 0.01 with a
-cosine decay, batches of 5), for as many epochs as fit in the same time, two at a time on one thread each.
+Both commands write errors on the four test sets of acetylacetone (in the folder SYMNETS_DATA), validation
+errors against training time, configuration and commit. `training` reads the output folder of `symnets train`.
+`models` trains five architectures by one recipe (`examples/acac_10_minutes.yaml`: Muon, learning rate 0.01
+with a cosine decay, batches of 5), for as many epochs as fit in the same time, two at a time on one thread
+each.
 """
 
 import csv
@@ -104,12 +105,12 @@ def train(
     Args:
         name: the architecture.
         folder: output folder.
-        minutes: time of the training. The learning rate decays to its end within it.
+        minutes: time of the training, in which the learning rate decays to its final value.
     """
     config = replace(read_config(TrainConfig, CONFIG), model=MODELS[name], max_minutes=None)
     steps_per_epoch = config.data.n_train // config.optimizer.batch_size
     seconds = seconds_per_step(config)
-    # The rest of the time is for validation and for the spread of the duration of steps.
+    # The rest of the time is for validation, and for steps that take longer than those timed.
     epochs = max(1, int(0.94 * 60 * minutes / seconds / steps_per_epoch))
     optimizer = replace(config.optimizer, epochs=epochs)
     config = replace(config, output=str(folder), optimizer=optimizer, max_minutes=minutes)

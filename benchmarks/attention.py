@@ -1,19 +1,19 @@
-"""How long do an equivariant attention layer and the SE(3)-Transformer take, next to the same in e3nn?
+"""How long do an equivariant attention layer and the SE(3)-Transformer take, compared with those in e3nn?
 
     OMP_NUM_THREADS=1 python benchmarks/attention.py --acac PATH/TO/train_300K.xyz
 
-The peer is written with e3nn: `o3.TensorProduct` of every edge for keys and values, which are stored, a
+The peer is written with e3nn: `o3.TensorProduct` on every edge for keys and values, which are stored, a
 softmax by scatter, `o3.Linear` and `e3nn.nn.Gate` (`workers/se3_transformer_e3nn.py`). It has the same
-numbers of weights. 32 channels of 0e, 1o and 2e, 4 heads, 8 Bessel functions, a radial network with hidden
-layers [64, 64], cutoff 5 Å, float32.
+numbers of weights. Both have 32 channels of 0e, 1o and 2e, 4 heads, 8 Bessel functions, a radial network with
+hidden layers [64, 64] and a cutoff of 5 Å, in float32.
 
 - layer: one attention layer, 32x0e+32x1o+32x2e to the same, from given features, radial basis and spherical
   harmonics;
 - network: the SE(3)-Transformer with 3 layers, as a force field.
 
-`evaluate` is the forward pass and the gradient in features, basis and spherical harmonics (layer), or
-energy and forces (network). `train` is a step of training: the gradient in all weights of a loss of these
-outputs and gradients; for the network also the step of Adam.
+`evaluate` is the forward pass and the gradient with respect to features, basis and spherical harmonics
+(layer), or energy and forces (network). `train` is a step of training: the gradient, with respect to all
+weights, of a loss of these outputs and gradients; for the network also the step of Adam.
 
 Systems: acac, 5 frames of acetylacetone of 15 atoms; cu64 and cu512, rattled copper.
 

@@ -56,7 +56,7 @@ def draw(model: nn.Module, inputs: object, path: Path) -> None:
 
 
 def layers(model: nn.Module) -> list[nn.Module]:
-    """Children of the model; those of a list instead of the list."""
+    """Children of the model; a list is replaced by its elements."""
     found: list[nn.Module] = []
     for child in model.children():
         found += layers(child) if isinstance(child, LISTS) else [child]
@@ -78,7 +78,7 @@ def recorder(boxes: list[Box]) -> Callable[[nn.Module, object, object], None]:
 
 
 def result(layer: nn.Module, output: object) -> str:
-    """Irreps of what a layer returns, or its shape without the first axis."""
+    """Irreps of a layer's output, or its shape without the first axis."""
     irreps = getattr(layer, "irreps_out", None)
     if irreps is not None:
         return shortened(str(irreps))

@@ -5,12 +5,12 @@
     python benchmarks/experiments.py rows RUNS/NAME ...     # tables of runs -> results/experiments/NAME.*
     python benchmarks/experiments.py figures [NAME ...]     # rows -> docs/experiments, docs/images
 
-`findings` keeps the findings of a sweep, with the machine, and the commits that the runs were made with; they
-replace those of the same experiment, preset and `--set`. With `--busy` the machine had other work, and the
-time is an upper bound. `rows` keeps a table of runs as CSV, and as JSON the arrays that its figure and its
-findings read, both rounded to seven significant digits. `figures` draws the figures of the named experiments,
-by default of all of which rows are committed, and those of the front page. `findings` needs the extra
-`bench`.
+`findings` stores the findings of a sweep with the machine and the commits of its runs; they replace those of
+the same experiment, preset and `--set`. `--busy` says that the machine had other work, so that the time is an
+upper bound. `rows` stores a table of runs as CSV and the arrays that the figure and the findings read as
+JSON, both rounded to seven significant digits. `figures` draws the figures of the named experiments. By
+default it draws all experiments whose rows are committed, and the pictures of the front page. `findings`
+needs the extra `bench`.
 """
 
 import argparse
@@ -34,7 +34,7 @@ PROVENANCE = ["experiment", "error", "seconds", "commit", "code_hash"]
 
 
 def findings(directory: Path, changed: str | None, *, busy: bool) -> None:
-    """Keep the findings of a sweep in results/findings/NAME.json, and print them."""
+    """Store the findings of a sweep in results/findings/NAME.json, and print them."""
     from machine import machine
 
     summary = json.loads((directory / "findings.json").read_text("utf-8"))
@@ -62,12 +62,12 @@ def findings(directory: Path, changed: str | None, *, busy: bool) -> None:
 
 
 def kept(path: Path) -> list[dict]:
-    """The sweeps of an experiment whose findings are kept."""
+    """The sweeps of an experiment whose findings are stored."""
     return json.loads(path.read_text("utf-8"))["sweeps"]
 
 
 def same_grid(one: dict, other: dict) -> bool:
-    """Whether two sweeps are of one preset with the same changes."""
+    """Whether two sweeps have the same preset and the same `--set`."""
     return (one["preset"], one.get("set")) == (other["preset"], other.get("set"))
 
 
@@ -85,7 +85,7 @@ def preset_of(name: str, table: pd.DataFrame) -> str:
 
 
 def rows(directory: Path) -> None:
-    """Keep the runs of one experiment: NAME.csv, and in NAME.json the arrays that are read."""
+    """Store the runs of one experiment in NAME.csv, and in NAME.json the arrays that its figure reads."""
     table = Table.load(directory)
     (name,) = set(table["experiment"])
     table = table[table["error"].isna()].drop(columns=PROVENANCE)
@@ -112,7 +112,7 @@ def _plain(array: np.ndarray) -> list:
 
 
 def committed() -> list[str]:
-    """Experiments of which rows are committed."""
+    """Names of the experiments whose rows are committed."""
     return sorted(path.stem for path in ROWS.glob("*.csv"))
 
 
@@ -125,7 +125,7 @@ def load(name: str) -> tuple[pd.DataFrame, Arrays]:
 
 
 def figures(names: list[str]) -> None:
-    """Draw docs/experiments/NAME.png of committed rows; without names all, and the front page's pictures."""
+    """Draw docs/experiments/NAME.png from committed rows; without names, all and those of the front page."""
     for name in names or committed():
         save_picture(find(name).figure(*load(name)), DOCS / "experiments" / f"{name}.png", dpi=90)
     if not names:

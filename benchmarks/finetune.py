@@ -6,10 +6,10 @@
 
 Germanium (mlearn_Ge, errors on its test file of 25 structures) with 20, 100 and all 228 labelled structures,
 and acetylacetone (acac, errors on its test sets at 300 K and 600 K) with 50; a tenth of them is for
-validation. Each training has the same time. From scratch: NequIP of `examples/germanium.yaml` by Muon. With
-replay: one generated structure with labels of the foundation model for each of the data. Forgetting is the
-change of forces on 50 generated structures of all elements that no run is trained on. The data are in the
-folder SYMNETS_DATA.
+validation. Each training has the same time. Training from scratch uses NequIP of `examples/germanium.yaml`
+and Muon. With replay, there is one generated structure, labelled by the foundation model, for each structure
+of the data. Forgetting is the change of forces on 50 generated structures of all elements, on which no run is
+trained. The data are in the folder SYMNETS_DATA.
 """
 
 import json
@@ -73,9 +73,10 @@ def configuration(name: str, folder: str, threads: int) -> TrainConfig:
         optimizer = OptimizerConfig(method="Muon", learning_rate=0.01, batch_size=2)
         return replace(config, model=SCRATCH, optimizer=optimizer)
     finetune = FinetuneConfig(FOUNDATION, replay="generated" if kind == "replay" else None)
-    batch_size = (1 if germanium else 4) * (2 if kind == "replay" else 1)  # of 64 atoms, and of 15
-    # With replay a step has one structure of other elements, whose gradient differs from step to step: rates
-    # that are best without replay then spoil both.
+    # Structures of germanium have 64 atoms, those of acetylacetone 15.
+    batch_size = (1 if germanium else 4) * (2 if kind == "replay" else 1)
+    # With replay, a step has one structure of other elements, whose gradient differs from step to step: the
+    # learning rates that are best without replay then make both errors worse.
     rate = 1e-4 if kind == "replay" else 3e-4 if germanium else 5e-4
     optimizer = OptimizerConfig(
         learning_rate=rate,
@@ -99,7 +100,7 @@ def measured(model: ForceField, system: str) -> dict[str, dict]:
 
 
 def run(name: str, minutes: float, threads: int) -> dict:
-    """One run: train for a time, measure."""
+    """One run: train for a given time, then measure."""
     system = "ge" if name.startswith("ge") else "acac"
     torch.set_num_threads(threads)
     if name.endswith("_foundation"):

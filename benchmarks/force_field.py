@@ -15,7 +15,7 @@ two times in the same round. Float32; one thread, or the number after an @.
 - threads: the same with two threads and with one.
 - 7net-0, 7net-l3i5: SevenNet's published weights, in SevenNet and converted by `from_sevennet`.
 - mace, mace-train: 128x0e+128x1o, lmax 3, correlation 3, 2 layers, radial MLP [64, 64, 64].
-- painn: 64 features, 4 interactions; tensornet: 64 channels, 2 layers; next to the compiled NequIP.
+- painn: 64 features, 4 interactions; tensornet: 64 channels, 2 layers; compared with the compiled NequIP.
 
 Memory is the peak resident memory of the process, and its growth since just before the first call.
 Needs the extras `bench` and `sevennet`.

@@ -1,15 +1,15 @@
-"""How much memory does a training on 100,000 structures take that are read on demand, and how fast is it?
+"""How much memory and time does training take on 100,000 structures that are read on demand?
 
     OMP_NUM_THREADS=1 python benchmarks/larger_than_memory.py
     OMP_NUM_THREADS=1 python benchmarks/larger_than_memory.py --frames 2000   # a short try
 
 Frames of 20 atoms of copper, rattled in a strained cell, with energies and forces of springs to their sites,
 are written into a database of ASE (SQLite, one transaction) and an extended XYZ file. Each case is a process
-of its own that opens the file, looks through it for the statistics, goes through all batches of an epoch
-without a model (`batches`), then trains a small invariant network for one epoch (`training`): batches of 50,
-cutoff 4 Å (18 neighbours), float32, one thread. With workers, they and the training share the cores.
+of its own that opens the file, reads it once for the statistics, goes through all batches of an epoch without
+a model (`batches`), then trains a small invariant network for one epoch (`training`): batches of 50, cutoff
+4 Å (18 neighbours), float32, one thread. Workers share the cores with the training.
 
-Memory is sampled twenty times in each pass: as a function of the samples seen it should be flat, below 2 GB.
+Memory is sampled twenty times in each pass: it should not grow with the samples seen, and stay below 2 GB.
 """
 
 import json

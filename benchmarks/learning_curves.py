@@ -1,12 +1,12 @@
-"""How accurate is a potential after a given training time: symnets with the fused and with the plain product,
-symnets' MACE, and nequip?
+"""How accurate is a potential of symnets or of nequip after a given training time?
 
     python benchmarks/learning_curves.py --nequip PATH/TO/nequip-venv/bin/python
 
-Acetylacetone, 450 training and 50 validation frames, batches of 5, one thread each. `mace` is
-`examples/acac_10_minutes.yaml`; the others are NequIP of 32 channels, four layers, lmax 2. symnets is trained
-with the configuration of that file, `fused` and `plain` with weight decay 0.02, for as many epochs as fit in
-the time, so that each learning-rate schedule ends. nequip 0.19.1 is trained by Adam with learning rate 0.01,
+Acetylacetone, 450 training and 50 validation frames, batches of 5, one thread each. `mace` is the MACE of
+`examples/acac_10_minutes.yaml`; the others are NequIP of 32 channels, four layers, lmax 2: symnets' with the
+fused product (`fused`) and with the product in plain torch (`plain`), and nequip's. symnets is trained with
+the configuration of that file, `fused` and `plain` with weight decay 0.02, for as many epochs as fit in the
+time, so that each learning-rate schedule ends. nequip 0.19.1 is trained by Adam with learning rate 0.01,
 annealed by a cosine of the time, running average of weights 0.999, and equal weights of energy per atom and
 forces. Writes results/learning_curves.json and its figure in docs/.
 """

@@ -37,11 +37,11 @@ Transformed = tuple[str, Callable[[], Tensor]]
 
 @dataclass(frozen=True)
 class Kind:
-    """What a family of networks takes.
+    """A family of networks: its inputs and outputs, and the symmetries that are tested.
 
     Attributes:
-        inputs, outputs: in words.
-        unit: what the time is divided by.
+        inputs, outputs: description in words.
+        unit: what the time is divided by, such as "edge".
         sample: inputs of a dtype, and their number of units.
         moved: name of each symmetry -> function that transforms inputs.
         output: turns outputs into numbers that the symmetry leaves unchanged.
@@ -147,7 +147,7 @@ POINTS = Kind(
 
 CLOUD = replace(GRAPH, outputs="logits (graphs, classes)", output=lambda logits: logits)
 SHAPES = {"SphericalCNN": (SPHERE, (1, 20, 40)), "SteerableCNN3D": (VOXELS, (1, 17, 17, 17))}
-"""What networks take whose inputs are no images."""
+"""Family and input shape of image networks whose inputs are not plane images."""
 
 
 def main(only: tuple[str, ...] = (), output: Path = HERE / "results" / "models.json") -> None:

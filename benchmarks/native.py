@@ -7,12 +7,13 @@ PYTHON is the interpreter of an environment with the package, as for force_field
 Random weights, float32. Systems: ethanol (9 atoms), dipropyl ether (21), copper (64 and 512), and a batch of
 16 molecules of 21 atoms, whose time is for the whole batch.
 
-- steps: the compiled model as a native function, and its twin in torch, in one process, in turns. `call` is
-  one call of the model on a graph that is ready; `function` is the native function alone, on arrays, beside
-  the same call of the twin; `step` is one step of velocity Verlet in ASE, neighbours included. The atoms
-  move slowly (10 K), so that the neighbour list is rebuilt about once in 100 steps, as it is for atoms that
-  stay together at 300 K. A ratio is the median over rounds of two times of the same round.
-- peers: calls in separate processes, as in force_field.py, next to other packages; here is the memory.
+- steps: the compiled model as a native function, and the same model evaluated by torch (its twin), in one
+  process, alternately. `call` is one call of the model on a graph that is ready; `function` is the native
+  function alone, on arrays, compared with a call of the twin; `step` is one step of velocity Verlet in ASE,
+  neighbours included. The atoms move slowly (10 K), so that the neighbour list is rebuilt about once in 100
+  steps, as it is for atoms that stay together at 300 K. A ratio is the median over rounds of two times of the
+  same round.
+- peers: calls in separate processes, as in force_field.py, compared with other packages; with memory.
 - export: seconds and size of the shared library of each kind of model, and seconds of the native function's
   first call in Python.
 
@@ -85,13 +86,13 @@ class Benchmark:
     """package=python; without any, only symnets is timed."""
     threads: tuple[int, ...] = (1, 2)
     peer_threads: tuple[int, ...] = (1,)
-    """Numbers of threads next to other packages."""
+    """Numbers of threads in the comparison with other packages."""
     rounds: int = 7
     """Number of turns of each program."""
     seconds: float = 0.3
     """Time of a turn."""
     runs: int = 3
-    """Number of runs next to other packages, each of which takes ten turns and a start."""
+    """Number of runs in the comparison with other packages, each of which takes ten turns and a start."""
     packages: Path = Path.home() / ".cache" / "symnets-benchmarks"
     """Folder of nequip's compiled models."""
     output: Path = HERE / "results" / "native.json"
@@ -132,7 +133,7 @@ class Benchmark:
                     yield {"model": model, "system": system} | measured
 
     def contests(self) -> Iterator[dict]:
-        """Calls next to those of other packages."""
+        """Calls compared with those of other packages."""
         interpreters = pythons(self.peers)
         for model, contest_ in CONTESTS.items():
             if model not in self.models or (model == "mace" and "mace" not in interpreters):

@@ -1,4 +1,4 @@
-"""How fast does LAMMPS run an exported potential, and how much memory does it need for an atom?
+"""How fast does LAMMPS run an exported potential, and how much memory does it need per atom?
 
     python benchmarks/native_lammps.py --environment ENVIRONMENT
     python benchmarks/native_lammps.py --environment ENVIRONMENT --atoms 512 4096 32768 --ranks 1 2
@@ -6,9 +6,9 @@
 ENVIRONMENT is the folder of a Python environment with the packages lammps and mpich. Copper at 600 K, NequIP
 with random weights (lmax 2, 3 layers, no parity), float32, constant energy, time step 1 fs, one thread for
 each process. `ns_per_day` follows from the wall time of LAMMPS's loop, so that the machine must be idle;
-`cpu_ns_per_day` from the mean processor time of the processes. `bytes_per_atom` is the largest
-resident memory of all processes, less that of the same run with one unit cell on each process, divided by
-the number of atoms. Needs the extra `bench`.
+`cpu_ns_per_day` follows from the mean processor time of the processes. `bytes_per_atom` is the largest
+resident memory of all processes, minus that of a run with one unit cell on each process, divided by the
+number of atoms. Needs the extra `bench`.
 """
 
 import json
@@ -58,15 +58,15 @@ class LammpsBenchmark:
     output: Path = HERE / "results" / "native_lammps.json"
     """File of results."""
     atoms: tuple[int, ...] = (512, 4096)
-    """Numbers of atoms, of 512, 4096 and 32768."""
+    """Numbers of atoms: some of 512, 4096 and 32768."""
     ranks: tuple[int, ...] = (1, 2)
     """Numbers of processes."""
     channels: int = 64
     """Channels of the network."""
     cutoff: float = 4.5
-    """Å."""
+    """Cutoff in Å."""
     seconds: float = 20.0
-    """Approximate length of each run."""
+    """Approximate length of each run in seconds."""
 
     def run(self) -> None:
         """Run LAMMPS for each size and number of processes, and write the results."""

@@ -2,8 +2,7 @@
 
     python benchmarks/native_roofline.py
 
-The machine code of a compiled model is changed in two ways, and then called as always, on one thread and in
-float32:
+The code of a compiled model is instrumented in two ways, then called as usual, on one thread and in float32:
 
 - time: after each operation the processor's time-stamp counter is stored. The time of an operation is its
   median over calls.
@@ -11,10 +10,10 @@ float32:
   a counter, once for each lane of a vector; a fused multiply-add is two. This is the work of the code as it
   is written, before LLVM improves it.
 
-`mb` is the least traffic: every matrix and constant that an operation reads or writes, once. `share` is work
-over time, divided by the rate of a matrix product of 512³ by torch, timed between the calls. `limit_ms` is
-the larger of the times that the work takes at this rate and that the traffic takes at the rate of a copy of
-64 MB. Most matrices fit into the caches, which are faster.
+`mb` is the smallest possible traffic: every matrix and constant that an operation reads or writes, once.
+`share` is work over time, divided by the rate of a matrix product of 512³ by torch, timed between the calls.
+`limit_ms` is the larger of two times: that of the work at this rate, and that of the traffic at the rate of a
+copy of 64 MB. Most matrices fit into the caches, which are faster.
 
 Operations of the same class are added up, and named by module and class. Models and systems are those of
 native.py. Needs the extra `bench`.
@@ -101,7 +100,7 @@ class Benchmark:
             copies += [once(lambda: target.copy_(source)) for _ in range(3)]
         gemm, copy = 2 * SIZE**3 / min(products), 2 * COPIED / min(copies)
         traffic = np.array([least_bytes(program, k, arguments) for k in range(len(names))])
-        ticks = (stamps[-1][0] - stamps[0][0]) / (starts[-1] - starts[0])  # a second
+        ticks = (stamps[-1][0] - stamps[0][0]) / (starts[-1] - starts[0])  # per second
         median = np.median(np.diff(stamps), axis=0) / ticks
         limit = np.maximum(work / gemm, traffic / copy)
 
@@ -143,7 +142,7 @@ def inputs(compiled: torch.nn.Module, graph) -> tuple[np.ndarray, ...]:
 
 
 def least_bytes(program: Program, number: int, arguments: tuple[np.ndarray, ...]) -> float:
-    """Bytes of all matrices and constants of an operation."""
+    """Smallest traffic of an operation: the bytes of all its matrices and constants."""
     rows = {"atoms": len(arguments[0]), "edges": len(arguments[1]), "one": 1}
     sizes = {"r": 4, "d": 8, "i": 8}
     total = 0.0
@@ -220,7 +219,7 @@ def flops(instruction: ir.Instruction) -> int:
 
 
 def table(program: NativeProgram, n: int) -> np.ndarray:
-    """What a program stored in its last call."""
+    """Time stamps or work that a program stored in its last call."""
     address = program.compiled._engine.get_global_value_address(TABLE)
     return np.array((ctypes.c_int64 * (n + 1)).from_address(address))
 

@@ -9,7 +9,7 @@ mace-torch==0.3.16; e3nn runs in this environment. Float32.
   for each edge, given or from a network of 8-64-64-704. e3nn is o3.TensorProduct of gathered features and
   index_add. Calls of the two alternate in one process; the ratio is the median over pairs of calls. Forward;
   with the gradient; with the gradient of a function of the gradient (see workers/convolution.py).
-  `difference` is the difference of the results.
+  `difference` is the largest difference of the results, relative to the largest result.
 - memory: the same, each in a separate process, three times; growth of the peak of the process since just
   before the first call. Also first calls without and with cached compiled code, e3nn's layout "mul_ir"
   instead of "ir_mul", and cuequivariance's method "naive".

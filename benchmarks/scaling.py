@@ -3,8 +3,8 @@
     python benchmarks/scaling.py --peers nequip=PATH/TO/nequip-venv/bin/python
 
 NequIP as in force_field.py (4 layers, cutoff 5 Å, float32, one thread) on rattled fcc copper: 64 to 8,000
-atoms at 64 channels and lmax 2; 16 to 128 channels and lmax 1 to 3 at 64 atoms. symnets as trained and
-compiled, nequip in eager mode; each run in a new process. Needs the extra `bench`."""
+atoms at 64 channels and lmax 2; 16 to 128 channels and lmax 1 to 3 at 64 atoms. symnets runs both as trained
+and compiled, nequip in eager mode; each run is a new process. Needs the extra `bench`."""
 
 import json
 import tempfile
@@ -36,7 +36,7 @@ class Benchmark:
     seconds: float = 3.0
     """Time of the measurement in a run."""
     peers_to: int = 2048
-    """Most atoms for other packages: nequip needs about 3 MB an atom."""
+    """Largest number of atoms for other packages: nequip needs about 3 MB per atom."""
     output: Path = HERE / "results" / "scaling.json"
     rows: list[dict] = field(default_factory=list, init=False)
 

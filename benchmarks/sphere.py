@@ -8,8 +8,8 @@ same transform; to the grid, from the grid, and there and back with gradients. C
 ones in symnets and complex ones in torch-harmonics, and neither time includes a conversion. e3nn's `ToS2Grid`
 and `FromS2Grid` have equiangular latitudes only, and are compared with symnets on their grid, 2 (lmax + 1)
 latitudes and (2 lmax + 1) longitudes; above lmax 32 their matrices are large and they are left out. On
-rotations, `SO3Grid` beside e3nn's, whose matrix is dense, on e3nn's grid. Values are in the layout in which a
-method itself returns them: on rotations that of symnets is not the order of the indices.
+rotations, `SO3Grid` is compared with e3nn's, whose matrix is dense, on e3nn's grid. Each method gets values
+in the memory layout in which it returns them; on rotations, that of symnets is not the order of the indices.
 
 All methods run alternately in one process. A ratio is the median over rounds of a peer's time divided by
 symnets' time in the same round. Needs the extra `bench` and an environment with torch-harmonics 0.9.3;
@@ -115,7 +115,7 @@ def peers(domain: str, lmax: int, shape: tuple[int, ...], kind: str) -> dict[str
 
 
 def turn(what: str, transforms: Transforms, signal: Tensor) -> Callable[[], object]:
-    """What is timed."""
+    """Function that makes one call of the transforms, to be timed."""
     analysis, synthesis = transforms
     coefficients = analysis(signal)
     values = synthesis(coefficients)
@@ -128,7 +128,7 @@ def turn(what: str, transforms: Transforms, signal: Tensor) -> Callable[[], obje
 
 
 def alternate(turns: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of a call of each method in each round; of several calls if they are short."""
+    """Seconds per call of each method in each round, averaged over several calls if they are short."""
     times: dict[str, list[float]] = {name: [] for name in turns}
     start = time.perf_counter()
     for function in turns.values():

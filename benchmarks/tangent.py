@@ -11,13 +11,14 @@ Cases, of ReLU nets with three hidden layers and d = 10, unless stated otherwise
 - large: 10,000 x 10,000 points, width 1,000, float32, with the growth of memory;
 - cnn: a net of three convolutions and a linear layer, below 100,000 weights, on 2,000 images of 28 x 28.
 
-Peers: `torch.func`, gradients of single points by vmap(grad), contracted (of the wide net, for 20 points,
-whose time per point is scaled, for those of 500 take 16 GB); neural-tangents' structured derivatives, jitted,
-with vmap_axes=0 (after compilation, which is reported apart); nngeometry's `GramMatrix` in its own process.
+Peers: `torch.func`, gradients of single points by vmap(grad), contracted (for the wide net, 20 points are
+timed and the time per point is scaled, because the gradients of 500 take 16 GB); neural-tangents' structured
+derivatives, jitted, with vmap_axes=0 (after compilation, which is reported separately); nngeometry's
+`GramMatrix` in its own process.
 
-The methods run alternately in one process, and a peer of another environment alternates turn by turn in a
-process that stays: each waits while the other runs. A ratio is the median over rounds of a method's time
-divided by symnets' time in the same round. Memory: growth of the peak of a new process. Needs the extra
+The methods run alternately in one process. A peer of another environment has its own process, which stays
+open and waits while the others run. A ratio is the median over rounds of a method's time divided by symnets'
+time in the same round. Memory: growth of the peak of a new process. Needs the extra
 `bench`. Environments: `pip install jax==0.4.20 jaxlib==0.4.20 "numpy<2" "scipy<1.13" neural-tangents==0.6.5`;
 `pip install torch==2.13.0 nngeometry`.
 """
@@ -59,7 +60,7 @@ class Benchmark:
     """Python of an environment with nngeometry."""
     rounds: int = 7
     points: int | None = None
-    """Number of points instead of that of the case, to try the script."""
+    """Number of points in place of that of the case, to try the script."""
     output: Path = HERE / "results" / "tangent.json"
     rows: list[dict] = field(default_factory=list, init=False)
 
@@ -187,7 +188,7 @@ def seconds(function: Callable[[], Tensor]) -> float:
 
 
 def contraction(net: nn.Module, x: Tensor) -> Tensor:
-    """Gradients of single points by torch.func, layer by layer contracted; chunks of at most 2 GB."""
+    """Tangent kernel by torch.func: gradients of single points in chunks of 2 GB, contracted by layer."""
     parameters = {name: p.detach() for name, p in net.named_parameters()}
     size = sum(p.numel() for p in parameters.values()) * x.element_size()
 

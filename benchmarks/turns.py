@@ -60,9 +60,10 @@ def contest(
     the first call is measured for both.
 
     Returns:
-        for each program medians, all times and the largest peak, or the last line of its error. `ratios` has
-        for each "b / a", a a program of symnets, the median over rounds of b's time divided by a's time in
-        the same round."""
+        For each program: medians, all times and the largest peak, or the last line of its error. For each
+        pair "b / a" where a is a program of symnets, `ratios` has the median over rounds of b's time divided
+        by a's time in the same round.
+    """
     present = [name for name in contestants if _parse(name)[0] in pythons]
     turns: dict[str, list[dict]] = {name: [] for name in present}
     failed: dict[str, str] = {}

@@ -2,9 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/voxel_equivariance.py
 
-A `SteerableCNN3D` with random weights, whose normalisations have seen other solids, reads solids of
-`symnets.data.solids` and the same solids after a rotation about a coordinate axis, sampled anew, not
-interpolated. The error is ‖f(R x) - f(x)‖ / ‖f(x) - <f>‖ of the logits, with the mean <f> over solids, for
+A `SteerableCNN3D` with random weights, whose batch normalisations have statistics of other solids, gets
+solids of `symnets.data.solids`, and the same solids rotated about a coordinate axis: they are sampled anew
+after the rotation, not interpolated. The error is ‖f(R x) - f(x)‖ / ‖f(x) - <f>‖ of the logits, with the mean
+<f> over solids, for
 
 - angles from 0 to 90 degrees, on grids of three sizes (left), and
 - 45 degrees on more sizes (right), for faces of one width in units of the box, so that finer grids resolve
@@ -39,13 +40,13 @@ class Measurement:
     sizes: tuple[int, ...] = (13, 17, 25, 33)
     """Voxels along an edge of the box."""
     angles: tuple[float, ...] = (0, 10, 20, 30, 45, 60, 70, 80, 90)
-    """Degrees."""
+    """Angles of the rotations in degrees."""
     edge: float = 0.1
-    """Width of faces, of a box of edge 2."""
+    """Width of the faces, in a box with edges of length 2."""
     width: float = 0.5
     """Width of the net."""
     seeds: int = 3
-    """Number of nets, over which squared errors are averaged."""
+    """Number of nets; squared errors are averaged over them."""
     output: Path = ROOT / "benchmarks" / "results" / "voxel_equivariance.json"
     picture: Path = ROOT / "docs" / "images" / "voxel_equivariance.png"
 

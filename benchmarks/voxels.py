@@ -68,7 +68,7 @@ class Benchmark:
         self.output.write_text(json.dumps(found, indent=1) + "\n")
 
     def case(self, case: dict) -> dict:
-        """Times of one layer, and ratios to it."""
+        """Times of one layer by both packages, and their ratios."""
         irreps = [
             "+".join(f"{n}x{degree}{'oe'[degree % 2 == 0]}" for degree, n in enumerate(channels))
             for channels in (case["channels_in"], case["channels_out"])

@@ -103,14 +103,14 @@ def cuequivariance(weights: str) -> Contender:
 
 
 def step(contender: Contender, order: str, inputs: list[Tensor]) -> Callable[[], object]:
-    """One call.
+    """Function that makes one call.
 
     - forward: without gradients;
     - backward: the result, then its gradient with respect to x, y, w or the basis, and the network's
       weights;
     - double: the gradient with respect to x, y and w or the basis, as forces need it, then the gradient of
-      the sum of its squares with respect to all of these, the network's weights and the gradient that came
-      in."""
+      the sum of its squares with respect to all of these, the network's weights and the cotangent.
+    """
     *arguments, cotangent = inputs
 
     def forward() -> Tensor:

@@ -1,8 +1,8 @@
-"""Times deformations of a batch of images, all methods alternately in this process; see ../diffeo.py.
+"""Time deformations of a batch of images, all methods alternately in this process; see ../diffeo.py.
 
     python deformations.py '{"images": [8, 1, 28, 28], "cutoff": 3, "threads": 1, "rounds": 7, "seconds": 1}'
 
-Prints a line of JSON. The interpreter is that of an environment with the peers; who is absent is left out.
+Prints a line of JSON. Run it in an environment with the other packages; those not installed are left out.
 """
 
 import json
@@ -162,7 +162,7 @@ def smoothing(images: Tensor, cutoff: float) -> float:
 
 
 def strength(sigma: float) -> float:
-    """By what uniform noise in (-1, 1), smoothed in two dimensions, makes DELTA pixels of both components."""
+    """Factor that turns smoothed uniform noise in (-1, 1) into displacements of DELTA pixels in the plane."""
     return DELTA / 2**0.5 / (3**-0.5 / (2 * math.pi**0.5 * sigma))
 
 
@@ -182,7 +182,7 @@ def kornia(images: Tensor, cutoff: float, threads: int) -> Step:
 def torchvision(images: Tensor, cutoff: float, threads: int) -> Step:
     """torchvision: one call for each image, because a batch would share its field."""
     library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):  # of its compiled part, which a wheel for another torch does not load
+    for name in ("nms", "qnms"):  # operators of its compiled part, which another build of torch cannot load
         if not hasattr(torch.ops.torchvision, name):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     from torchvision.transforms import v2

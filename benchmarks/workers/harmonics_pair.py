@@ -16,7 +16,7 @@ vectors = torch.randn(job["vectors"], 3, generator=torch.Generator().manual_seed
 
 
 def symnets(v: Tensor) -> Tensor:
-    """Spherical harmonics by `symnets.nn.EdgeGeometry`."""
+    """Spherical harmonics as in `symnets.nn.EdgeGeometry`: e3nn's, of vectors divided by their lengths."""
     distances = v.norm(dim=-1)
     return o3.spherical_harmonics(degrees, v / distances[:, None], normalize=False, normalization="component")
 
@@ -27,7 +27,7 @@ def e3nn(v: Tensor) -> Tensor:
 
 
 def step(function: Callable[[Tensor], Tensor], order: str) -> Callable[[], object]:
-    """Forward without gradients; or with the gradient of a sum."""
+    """Function that makes one call: forward without gradients, or with the gradient of the sum."""
 
     def forward() -> Tensor:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Make a model of mace-torch of random weights, its symnets file and, if asked for, that of symmetrix-xl.
+"""Make a mace-torch model with random weights, its symnets file and, on request, its symmetrix-xl file.
 
 Run in mace-torch's environment.
 """

@@ -1,4 +1,4 @@
-"""Energies, forces and stress of mace-torch, in float64, for models of random weights and all options.
+"""Energies, forces and stress of mace-torch, in float64, for models with random weights and all options.
 
     python mace_reference.py OUTPUT.safetensors
 
@@ -69,7 +69,7 @@ CASES: dict[str, dict[str, Any]] = {
         "distance_transform": "Soft",
     },
 }
-"""Options of each model: those of mace-torch, and its hidden irreps, lmax, classes of the first and of the
+"""Options of each model: those of mace-torch, the hidden irreps, lmax, the classes of the first and of the
 other blocks (`RealAgnostic...InteractionBlock`), and whether it is a ScaleShiftMACE."""
 
 
@@ -85,7 +85,7 @@ def structures() -> dict[str, Atoms]:
 def mace_model(
     irreps: str, blocks: str, *, lmax: int = 2, scale_shift: bool = True, species=SPECIES, **options: Any
 ) -> torch.nn.Module:
-    """A model of mace-torch of random weights, in torch's default dtype."""
+    """A model of mace-torch with random weights, in torch's default dtype."""
     first, others = (interaction_classes[f"RealAgnostic{b}InteractionBlock"] for b in blocks.split(" "))
     heads = options.get("heads", ["Default"])
     arguments = {

@@ -1,4 +1,4 @@
-"""Time a native function, calls and steps of its model, and these by torch, in turns; for native.py."""
+"""Time a native function, and calls and steps of its model, alternately with torch; run by native.py."""
 
 import json
 import statistics
@@ -25,7 +25,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from systems import structures
 
 TIMESTEP, TEMPERATURE = 0.5, 10.0
-"""fs, K."""
+"""Time step in fs, temperature in K."""
 
 job = request()
 frames = structures(job["system"])
@@ -51,7 +51,7 @@ def functions(model: Compiled) -> Callable[[int], object]:
 
 
 def steps(model: ForceField) -> Callable[[int], object]:
-    """Function that makes n steps of velocity Verlet, going on from the last."""
+    """Function that makes n steps of velocity Verlet, which continue from the last call."""
     atoms = frames[0].copy()
     atoms.calc = SymnetsCalculator(model)
     generator = np.random.RandomState(0)
@@ -60,7 +60,7 @@ def steps(model: ForceField) -> Callable[[int], object]:
 
 
 def in_turns(programs: dict[str, tuple[int, Callable[[int], object]]]) -> dict[str, list[float]]:
-    """Milliseconds a call or step of each program in each round."""
+    """Milliseconds per call or step of each program in each round."""
     counts, times = {}, {name: [] for name in programs}
     for name, (threads, program) in programs.items():
         set_threads(threads)
@@ -74,7 +74,7 @@ def in_turns(programs: dict[str, tuple[int, Callable[[int], object]]]) -> dict[s
 
 
 def elapsed(program: Callable[[int], object], n: int) -> float:
-    """Seconds a call, of n calls."""
+    """Seconds per call, averaged over n calls."""
     start = time.perf_counter()
     program(n)
     return (time.perf_counter() - start) / n

@@ -30,7 +30,7 @@ edges_of = {id(a): np.stack(neighbor_list("ij", a, 5.0)) for a in frames}  # com
 
 
 def bonding(atoms: Atoms) -> float:
-    """Energy without that of the isolated atoms, eV."""
+    """Energy minus that of the isolated atoms, in eV."""
     return atoms.get_potential_energy() - sum(alone[z] for z in atoms.numbers)
 
 

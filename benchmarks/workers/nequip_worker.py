@@ -1,5 +1,4 @@
-"""Time nequip on one graph: eager, its training compiled, or an AOTInductor package as nequip-compile makes
-it.
+"""Time nequip on one graph: in eager mode, with compiled training, or as a package of nequip-compile.
 
 Called with the Python of nequip's environment, by force_field.py and scaling.py.
 """
@@ -31,7 +30,7 @@ compiled = job["variant"] == "compiled"
 
 
 def build(mode: str) -> nn.Module:
-    """The model, seed 0."""
+    """The model, with seed 0."""
     return NequIPGNNModel(
         seed=0,
         model_dtype="float32",

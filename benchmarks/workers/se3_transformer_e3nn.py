@@ -54,7 +54,7 @@ class Product(nn.Module):
 
 
 class Attention(nn.Module):
-    """The block `symnets.nn.Attention`."""
+    """The layer `symnets.nn.Attention` in e3nn."""
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ job = request()
 arrays = AtomGraph(**graph(job))
 if "file" in job:
     model = load(job["file"])
-else:  # NequIP beside other architectures, too
+else:  # NequIP also in the comparisons with PaiNN and TensorNet
     options = {"channels": job["channels"], "mean_neighbors": job["mean_neighbors"]}
     species = [chemical_symbols[int(z)] for z in arrays.z.unique()]
     model = ForceField(

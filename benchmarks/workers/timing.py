@@ -1,5 +1,7 @@
-"""Timing for workers in other environments: needs only the standard library, lazy_loader and
-`symnets.memory`, which is found by PYTHONPATH."""
+"""Timing for workers in other environments.
+
+It needs only the standard library, lazy_loader and `symnets.memory`, which is found by PYTHONPATH.
+"""
 
 import statistics
 import time
@@ -22,10 +24,10 @@ def measure(function: Callable[[], object], seconds: float) -> dict[str, float]:
     """Time and memory of a call.
 
     Returns:
-        `ms`: median, after three calls to warm up, of at least three and about so many `seconds`;
-        `first_call_s`; `peak_mb` of the process; `growth_mb` of the peak since just before the first call;
-        `above_start_mb`, the peak since then less what was resident then (the two differ where building the
-        model took more memory than running it).
+        `ms`: median of at least three calls that take about `seconds` in total, after three calls to warm up;
+        `first_call_s`; `peak_mb` of the process; `growth_mb`: growth of the peak since just before the first
+        call; `above_start_mb`: the peak since then minus the memory resident at that time. The last two
+        differ if building the model took more memory than running it.
     """
     keep_memory()  # in all programs
     before = peak_mb()

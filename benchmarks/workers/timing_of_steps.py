@@ -11,13 +11,13 @@ from torch import nn
 def step_timer(
     module: nn.Module, x: Any, what: str, plain: Callable[[Any], torch.Tensor] = lambda out: out
 ) -> Callable[[], float]:
-    """A function that runs once, and returns the seconds.
+    """Function that runs a module once and returns the seconds.
 
     Args:
-        module: what is timed.
+        module: the module to time.
         x: its input.
-        what: "forward" in eval mode, or "step" of training with AdamW.
-        plain: tensor of the output.
+        what: "forward" for a pass in eval mode, "step" for a training step with AdamW.
+        plain: function from the output of the module to its tensor.
     """
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4)
 

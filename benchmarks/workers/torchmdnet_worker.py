@@ -1,7 +1,9 @@
 """Time torchmd-net's TensorNet on one graph; run in its environment.
 
-torchmd-net looks for neighbours in its forward pass, and wants cells of twice the cutoff. It is given the
-edges that all others have instead, with its own self-loops: its time has no neighbour list in it."""
+torchmd-net searches for neighbours in its forward pass, and needs cells of at least twice the cutoff. Here it
+gets the same edges as all other programs instead, with its own self-loops, so that its time does not include
+a neighbour list.
+"""
 
 import json
 from importlib.metadata import version

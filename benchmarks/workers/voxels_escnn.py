@@ -13,7 +13,7 @@ from escnn import nn as enn  # noqa: E402
 
 
 def main() -> None:
-    """Build the layer of the request, say how large it is, and time it."""
+    """Build the layer of the request, print its number of weights, and time it."""
     request = json.loads(sys.argv[1])
     torch.set_num_threads(1)
     torch.manual_seed(0)
