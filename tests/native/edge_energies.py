@@ -55,7 +55,7 @@ class SumOfSquares(Operation):
 
 
 class _Reverse(Operation):
-    """2 a_k m_ek."""
+    """Cotangent 2 a_k m_ek of a matrix of edges."""
 
     over = "edges"
 
@@ -99,7 +99,7 @@ def random_edges(
 def forces_and_virials(
     derivative: torch.Tensor, vectors: np.ndarray, sender: np.ndarray, receiver: np.ndarray, n_atoms: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Forces and virials of atoms from the derivatives by the vectors of edges."""
+    """Forces and virials of atoms from the derivatives with respect to the edge vectors."""
     g = derivative.double().numpy()
     forces, virials = np.zeros((n_atoms, 3)), np.zeros((n_atoms, 3, 3))
     np.add.at(forces, receiver, g)

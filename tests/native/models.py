@@ -13,7 +13,7 @@ from symnets.models import MACE, Compiled, Invariant, NequIP, Nequix, SevenNet, 
 SPECIES = ("H", "C", "O", "Cu")
 SMALL = {"cutoff": 4.0, "channels": 5, "layers": 2, "radial_hidden": (8,), "mean_neighbors": 20.0}
 UNEVEN = {"shift": (-13.6, -1029.1, -2043.2, -4500.0), "scale": (0.5, 1.0, 2.0, 1.5)}
-"""Reference energies of atoms, eV."""
+"""Shift and scale of atomic energies in eV, different for each species."""
 SEVEN = {"cutoff": 4.0, "radial_hidden": (8,)}
 HIDDEN = "5x0e+3x1o+2x2e"
 
@@ -80,7 +80,7 @@ SLOW = {
     "WithZBL",
     "WithZBL of MACE",
 }
-"""Kinds whose layers others have, too."""
+"""Kinds whose layers occur in other kinds, too; they run in slow tests."""
 
 
 def compiled(kind: str, dtype: torch.dtype = torch.float64) -> Compiled:
@@ -92,7 +92,7 @@ def compiled(kind: str, dtype: torch.dtype = torch.float64) -> Compiled:
 
 @cache
 def kept(kind: str, dtype: torch.dtype = torch.float64) -> Compiled:
-    """The same, made once: for tests that do not change it. Its machine code is kept, and copies share it."""
+    """Result of `compiled`, made once, for tests that do not change it; copies share its machine code."""
     model = compiled(kind, dtype)
     assert model.why_not_native is None
     return model
@@ -105,7 +105,7 @@ def rattled(atoms: Atoms) -> Atoms:
 
 
 def slab() -> Atoms:
-    """A layer of copper, periodic in two directions of a cell with vacuum, with oxygen on it."""
+    """Two layers of copper, periodic in two directions, in a cell with vacuum, with an oxygen atom on top."""
     atoms = fcc111("Cu", (2, 2, 2), vacuum=6.0)
     atoms += Atoms("O", [atoms.positions[-1] + (0.2, 0.1, 1.9)])
     return atoms

@@ -21,7 +21,7 @@ from symnets.ops import VectorCode
 
 @dataclass
 class Edges:
-    """Atoms and edges sorted by receiver; ghosts are the last atoms, and send only."""
+    """Atoms and edges sorted by receiver; ghosts are the last atoms, and no receivers."""
 
     species: np.ndarray
     sender: np.ndarray
@@ -51,7 +51,7 @@ def random_edges(
 
 @dataclass(eq=False)
 class Rows:
-    """Given rows of own atoms or of edges; of species, for a lookup."""
+    """Rows of an input of a layer: of own atoms, of edges, or of species for a lookup."""
 
     values: Tensor
     of: str = "atoms"
@@ -142,7 +142,7 @@ class _Weights(Operation):
 
 
 class Keep(Operation):
-    """Reads matrices at the end of a program, so that nothing is written over them."""
+    """Reads matrices at the end of a program, so that their memory is not used again."""
 
     over = "once"
     writes = ()
@@ -169,7 +169,7 @@ class Result:
 
 
 def weights_like(out: Tensor) -> Tensor:
-    """W."""
+    """The fixed numbers W, for a result `out`."""
     return torch.sin(1 + torch.arange(out.numel(), dtype=torch.float64)).view_as(out)
 
 

@@ -1,4 +1,4 @@
-"""Machine code kept on disk: equal to compiled code, checked when it is read, harmless when it cannot be."""
+"""Machine code cached on disk: equal to compiled code, checked when read, compiled again when unreadable."""
 
 import errno
 import os
@@ -75,7 +75,7 @@ def test_code_is_compiled_once(folder: Path, compilations: list[str]) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_program_that_is_read_gives_the_same_bits(folder: Path, compilations: list[str]) -> None:
+def test_a_program_from_the_cache_gives_the_same_bits(folder: Path, compilations: list[str]) -> None:
     model, inputs = compiled("NequIP of one layer"), graph("slab")
     arguments = [array.numpy() for array in (inputs.z % 3, *inputs.edge_index)]
     vectors = inputs.edge_vectors().numpy()
@@ -129,7 +129,7 @@ def test_the_file_of_another_text_is_ignored(folder: Path) -> None:
     assert read_code(OTHER) is None
 
 
-def test_keys_are_of_the_text_and_of_each_condition() -> None:
+def test_keys_depend_on_the_text_and_on_each_condition() -> None:
     keys = {code_key("a", "b", "c"), code_key("a", "c", "b"), code_key("b", "a", "c"), code_key("a", "bc")}
     assert len(keys) == 4
     assert code_key("a", "b", "c") in keys
@@ -156,7 +156,7 @@ def test_without_a_folder_code_is_compiled_each_time(
     assert len(compilations) == 2
 
 
-def test_a_full_disk_does_no_harm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_runs_although_the_disk_is_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, content: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -186,9 +186,7 @@ def test_a_link_to_another_folder_is_not_used(folder: Path, tmp_path: Path) -> N
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_what_was_not_used_for_the_longest_time_is_deleted(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_least_recently_used_files_are_deleted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("symnets.ops._code_cache.LARGEST", 3 * 132)
     keys = [code_key(str(n)) for n in range(4)]
     for age, key in zip((400, 300, 200), keys, strict=False):
@@ -199,7 +197,7 @@ def test_what_was_not_used_for_the_longest_time_is_deleted(
     assert {path.name for path in folder.iterdir()} == {keys[0], keys[2], keys[3]}
 
 
-def test_writers_at_once_do_no_harm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_writers_leave_complete_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("symnets.ops._code_cache.LARGEST", 30_000)  # files are deleted, too
     codes = {code_key(str(n)): bytes([n]) * 10_000 for n in range(4)}
 

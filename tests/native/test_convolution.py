@@ -89,7 +89,7 @@ def test_two_threads_and_float32_equal_torch(dtype, tolerance, threads):
     assert_equal(ours, torch_result(twin(layer, edges), *rows), tolerance)
 
 
-def test_an_atom_alone_has_zeros():
+def test_an_atom_without_edges_gets_zeros():
     layer, edges = convolution("4x0e+4x1o", "0e+1o"), random_edges(1, 0)
     rows = inputs(layer, edges)
     ours = native_result(lambda *m: convolved(layer, *m), *rows, edges=edges)

@@ -18,7 +18,7 @@ from tests.native.models import KINDS, SLOW, SMALL, SPECIES, STRUCTURES, compile
 
 ALL = [pytest.param(kind, marks=[pytest.mark.slow] * (kind in SLOW)) for kind in KINDS]
 ONE_FAST = [pytest.param(kind, marks=[pytest.mark.slow] * (kind != "NequIP")) for kind in KINDS]
-"""All kinds; machine code takes seconds to make for each."""
+"""All kinds of models, most in slow tests: the machine code of each takes seconds to compile."""
 
 
 def graph(*names: str, dtype: torch.dtype = torch.float64) -> AtomGraph:
@@ -49,7 +49,7 @@ def assert_close(found: EnergyForces, expected: EnergyForces, forces: float) -> 
 
 @pytest.fixture
 def one_layer() -> Compiled:
-    """A model that a test may change; it shares the machine code of those that are kept, of both dtypes."""
+    """A model that a test may change; it shares the machine code of `kept` models, in both dtypes."""
     for dtype in (torch.float64, torch.float32):
         assert kept("NequIP of one layer", dtype).native is not None
     return compiled("NequIP of one layer")
@@ -80,7 +80,7 @@ def test_native_code_in_float32_equals_torch_in_float64(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_a_batch_is_one_call_and_its_structures_are_as_alone(kind: str) -> None:
+def test_structures_in_a_batch_have_the_results_of_single_structures(kind: str) -> None:
     model, together = kept(kind), graph()
     found = model(together)
     assert_close(found, through_torch(model, together), 1e-10)
@@ -116,7 +116,7 @@ def test_the_order_of_edges_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_any_mode_of_the_caller_will_do(context: type) -> None:
+def test_no_grad_and_inference_mode_give_the_same(context: type) -> None:
     model, inputs = kept("NequIP"), graph("slab")
     expected = model(inputs)
     with context():
@@ -150,7 +150,7 @@ def test_errors_are_those_of_torch() -> None:
         model(astray)
 
 
-def test_threads_of_the_caller_do_not_disturb_each_other() -> None:
+def test_concurrent_calls_equal_torch() -> None:
     model, names = kept("NequIP of one layer"), list(STRUCTURES) * 5
     graphs = [graph(name) for name in names]
     expected = [through_torch(model, graphs[k]).forces for k in range(len(STRUCTURES))]
@@ -160,7 +160,7 @@ def test_threads_of_the_caller_do_not_disturb_each_other() -> None:
         torch.testing.assert_close(prediction.forces, expected[k % len(expected)], rtol=0, atol=1e-10)
 
 
-def test_several_threads_of_torch_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_threads_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("symnets.native._native_program.SMALL", 0)
     threads, model, inputs = torch.get_num_threads(), kept("NequIP"), graph()
     expected = through_torch(model, inputs)
@@ -189,7 +189,7 @@ def test_a_forked_process_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_copies_moves_and_files_make_their_own_program(one_layer: Compiled, tmp_path) -> None:
+def test_copies_conversions_and_loaded_models_have_their_own_program(one_layer: Compiled, tmp_path) -> None:
     model, inputs = one_layer, graph("slab")
     expected = model(inputs)
     copied = copy.deepcopy(model)
@@ -276,7 +276,7 @@ def test_half_precision_is_computed_through_torch() -> None:
     assert "torch.bfloat16" in str(compiled("NequIP of one layer", torch.bfloat16).why_not_native)
 
 
-def test_models_that_are_not_compiled_are_as_before() -> None:
+def test_models_that_are_not_compiled_have_no_native_program() -> None:
     torch.manual_seed(0)
     model = ForceField(NequIP(SPECIES, **SMALL)).double()
     assert not hasattr(model, "native")

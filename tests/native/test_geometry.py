@@ -66,7 +66,7 @@ def program_that_keeps_lengths():
 
 
 def expected_energies(vectors, lmax, factors, *, solid):
-    """Energy of each edge and its derivative by the vector, by e3nn and autograd."""
+    """Energy of each edge and its derivative with respect to the vector, by e3nn and autograd."""
     v = torch.tensor(vectors, requires_grad=True)
     r = v.norm(dim=1)
     filters = o3.spherical_harmonics(

@@ -1,4 +1,4 @@
-"""What a program reads of a graph: the same numbers as torch computes, and no index that is out of range."""
+"""Arrays that a program reads from a graph: the numbers that torch computes, and no index out of range."""
 
 from collections.abc import Callable
 
@@ -80,14 +80,14 @@ WRONG: dict[str, Callable[[AtomGraph], object]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_indices_out_of_range_are_seen(name: str) -> None:
+def test_indices_out_of_range_are_refused(name: str) -> None:
     inputs = graph("molecule", "crystal")
     assert read(inputs) is not None
     WRONG[name](inputs)
     assert read(inputs) is None
 
 
-def test_other_elements_of_the_model_are_other_indices() -> None:
+def test_indices_of_species_follow_the_elements_of_the_model() -> None:
     inputs = graph("molecule")
     assert read(inputs, (6, 8)) is None
     found = read(inputs, tuple(range(1, 90)))
@@ -95,7 +95,7 @@ def test_other_elements_of_the_model_are_other_indices() -> None:
     np.testing.assert_array_equal(found.species + 1, inputs.z)
 
 
-def test_graphs_of_any_size_follow_each_other() -> None:
+def test_successive_graphs_may_differ_in_size() -> None:
     model, names = kept("NequIP"), ("molecule", "slab", "crystal")
     alone = [model(graph(name)) for name in names]
     kept_results = [prediction.forces.clone() for prediction in alone]
@@ -109,7 +109,7 @@ def test_graphs_of_any_size_follow_each_other() -> None:
     assert all(torch.equal(a.forces, b) for a, b in zip(alone, kept_results, strict=True))
 
 
-def test_changes_of_a_graph_without_torch_are_seen() -> None:
+def test_changes_of_a_graph_by_numpy_are_noticed() -> None:
     model, inputs = kept("NequIP"), graph("molecule", "crystal")
     edges = inputs.edge_index.numpy()  # shares memory, but not the count of changes
     expected = model(inputs).forces

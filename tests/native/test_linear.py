@@ -106,8 +106,8 @@ def test_species_without_atoms() -> None:
     )
 
 
-def test_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows are brought into the cache ahead if there are many; nothing is read beyond the last one."""
+def test_prefetching_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are prefetched if there are many; none is read beyond the last one."""
     monkeypatch.setattr(_linear, "CACHE", 0)
     layer = SpeciesLinear("17x0e + 5x1o", "16x1o + 8x0e", 3).double()
     edges = random_edges(25, 0, n_species=3)
@@ -147,14 +147,14 @@ def test_rows_of_edges() -> None:
     assert program.operations[-1].over == "edges"
 
 
-def test_ghosts_are_left_out() -> None:
+def test_rows_of_ghosts_are_not_computed() -> None:
     layer = Linear("5x0e", "4x0e").double()
     edges = random_edges(12, 20, n_own=7)
     compare(layer, layer.lower, features(edges, 5), edges=edges)
 
 
 def test_lookups_need_no_operation() -> None:
-    """Linear maps of rows that depend on species alone are done when the program is made."""
+    """Linear maps of rows that depend on species alone are computed when the program is made."""
     program, n_species = Program(3, 5.0), 3
     linear, own = Linear("4x0e", "5x0e").double(), SpeciesLinear("4x0e", "5x0e", n_species).double()
     lookup = program.lookup(torch.randn(n_species, 4, dtype=torch.float64))

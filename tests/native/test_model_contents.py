@@ -1,4 +1,4 @@
-"""ModelContents: every change of a model after which its native program does not hold is seen."""
+"""ModelContents: every change of a model that invalidates its native program is noticed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -56,14 +56,14 @@ CHANGES: dict[str, Callable[[nn.Module], Any]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changes_are_seen(model: Compiled, change: str) -> None:
+def test_changes_are_noticed(model: Compiled, change: str) -> None:
     contents = ModelContents(model)
     assert contents.same()
     CHANGES[change](model)
     assert not contents.same()
 
 
-def test_hooks_of_all_modules_are_seen(model: Compiled) -> None:
+def test_global_hooks_are_noticed(model: Compiled) -> None:
     contents = ModelContents(model)
     handle = registry.register_module_forward_hook(lambda *arguments: None)
     try:
@@ -73,7 +73,7 @@ def test_hooks_of_all_modules_are_seen(model: Compiled) -> None:
     assert contents.same()
 
 
-def test_uses_of_a_model_are_no_changes(model: Compiled) -> None:
+def test_calls_and_settings_are_no_changes(model: Compiled) -> None:
     contents = ModelContents(model)
     model(graph("molecule"))
     model.eval().requires_grad_(False).state_dict()
@@ -82,7 +82,7 @@ def test_uses_of_a_model_are_no_changes(model: Compiled) -> None:
     assert contents.same()
 
 
-def test_a_change_through_data_is_seen_after_a_move(model: Compiled) -> None:
+def test_a_change_through_data_is_noticed_after_a_move(model: Compiled) -> None:
     inputs = graph("crystal")
     before = model(inputs).forces
     scale(model).data.mul_(2)

@@ -1,4 +1,4 @@
-"""EdgeFilter: the edges of a neighbour list of the cutoff, from candidates of a longer one."""
+"""EdgeFilter: the edges within the cutoff, selected from a neighbour list of a larger cutoff."""
 
 import copy
 
@@ -40,7 +40,7 @@ def rows(edges: EdgeFilter, n: int) -> np.ndarray:
     return found[np.lexsort(found.T.round(6))]
 
 
-def test_edges_and_vectors_are_those_of_a_list_of_the_cutoff() -> None:
+def test_edges_and_vectors_equal_a_neighbor_list_of_the_cutoff() -> None:
     structures = [crystal(0), Atoms("CO", [(0, 0, 0), (0, 0, 1.1)]), crystal(1)]
     edges, exact = candidates(structures, 5.5), candidates(structures, 4.0)
     n = edges()
@@ -66,7 +66,7 @@ def test_the_closest_candidate_is_found() -> None:
     assert lone.shortest == np.inf
 
 
-def test_displacements_count_from_their_mean() -> None:
+def test_displacement_is_relative_to_the_mean() -> None:
     edges, rng = candidates([crystal(0)], 4.5), np.random.default_rng(0)
     edges.reference[...] = edges.positions
     assert edges.displacement() == 0
@@ -78,7 +78,7 @@ def test_displacements_count_from_their_mean() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("atom", [0, 3])
-def test_positions_that_are_not_finite_are_seen(value: float, atom: int) -> None:
+def test_positions_that_are_not_finite_give_no_finite_result(value: float, atom: int) -> None:
     edges = candidates([crystal(0)], 4.5)
     edges.reference[...] = edges.positions
     edges.positions[atom, 1] = value

@@ -32,7 +32,7 @@ ULP = {"exp": (1.5, 1.5), "tanh": (3, 5), "sigmoid": (3, 5), "silu": (3, 3)}
 """Largest errors of functions and derivatives in units of the last place."""
 
 BOTH = [pytest.param("float32", marks=pytest.mark.slow), "float64"]
-"""Dtypes of operations whose code differs in the functions of numbers alone, which are tested above."""
+"""Dtypes, for operations whose code depends on them only through functions that have a test of their own."""
 
 
 def compiled(function: Callable[..., Any], dtype: str, lanes: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -293,7 +293,7 @@ def test_energies_are_scaled_and_shifted_by_species_in_float64() -> None:
     assert torch.equal(_read(native, slope, 6, 0)[:, 0], model.scale[of_atoms])
 
 
-def test_what_has_no_code_is_named() -> None:
+def test_errors_name_what_has_no_native_code() -> None:
     def leaky(x: Tensor) -> Tensor:
         return nn.functional.leaky_relu(x)
 

@@ -58,7 +58,7 @@ def call(op, tensors: list[Tensor]) -> Tensor:
 
 
 def e3nn(op, tensors: list[Tensor]) -> Tensor:
-    """The same by e3nn, where each edge has its own row of weights."""
+    """The logits or sums by e3nn, where each edge has its own row of weights."""
     edge_index, pair = graph()
     if isinstance(op, AttentionLogits):
         q, x, y, w = tensors
@@ -116,7 +116,7 @@ def test_skipping_unneeded_derivatives_does_not_change_the_others(cls):
 
 @pytest.mark.parametrize("implementation", ["fused", "plain"])
 @pytest.mark.parametrize("cls", [AttentionLogits, AttentionSum])
-def test_no_edges(cls, implementation):
+def test_no_edges_give_no_logits_and_zero_sums(cls, implementation):
     op = build(cls, "three heads", implementation)
     x, q = torch.ones(3, op.irreps_in1.dim, requires_grad=True), torch.ones(3, op.irreps_out.dim)
     y, w, a = torch.zeros(0, op.irreps_in2.dim), torch.zeros(0, op.weight_numel), torch.zeros(0, op.heads)

@@ -47,7 +47,7 @@ def test_values_and_derivatives_equal_the_plain_implementation(name, layout):
 
 @needed
 @pytest.mark.parametrize("n_edges", [0, 1])
-def test_few_edges(n_edges):
+def test_zero_or_one_edge_equals_the_plain_implementation(n_edges):
     op = CASES["equal channels"].op(implementation="cuequivariance")
     given = arguments(op, (torch.zeros(2, n_edges, dtype=torch.int64), 2, 3))
     ours = derivatives(op, given)
