@@ -17,7 +17,7 @@ FIELDS: dict[str, Field] = {
 
 
 def seeded(seed: int = 0) -> Generator:
-    """A generator."""
+    """A generator with a given seed."""
     return torch.Generator().manual_seed(seed)
 
 

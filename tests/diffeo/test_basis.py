@@ -9,7 +9,7 @@ from symnets.diffeo._basis import _cached_pixel_table
 
 
 @pytest.fixture(autouse=True)
-def _nothing_cached_pixel_table() -> None:
+def _empty_cache_of_pixel_tables() -> None:
     _cached_pixel_table.cache_clear()
 
 

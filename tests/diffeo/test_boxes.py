@@ -24,7 +24,7 @@ def some_boxes(n: int, seed: int = 0) -> torch.Tensor:
 
 
 def slow_hull(box: torch.Tensor, map_) -> torch.Tensor:
-    """Pushes many points of the whole box, one edge and some of the inside, written out."""
+    """Upright box around many pushed points on the four edges and on a diagonal of a box."""
     x0, y0, x1, y1 = box.tolist()
     t = torch.linspace(0, 1, N_EDGE, dtype=torch.float64)
     x, y = x0 + t * (x1 - x0), y0 + t * (y1 - y0)

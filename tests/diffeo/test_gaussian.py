@@ -12,7 +12,7 @@ from symnets.diffeo import GaussianField
 
 
 def covariance(field: GaussianField, points: Tensor) -> Tensor:
-    """E u_a(p) u_a(q) of one component, exactly, at δ = 1: a sum over waves."""
+    """Exact covariance E u_a(p) u_a(q) of one component at δ = 1, as a sum over waves."""
     alone = torch.zeros(field.n_modes, field.dim, field.n_modes, dtype=torch.float64)
     alone[:, 0] = torch.diag(field.amplitudes)
     waves = field.expansion(alone).at(points)[..., 0]

@@ -8,7 +8,7 @@ from tests.diffeo.fields import FIELDS, gentle, seeded
 
 
 def cool(shape: tuple[int, ...], cutoff: float, n: int = 4, seed: int = 0) -> Expansion:
-    """Fields at T2 / 5 that do not fold, in float64."""
+    """Deformations in float64 at a temperature of T2 / 5 that do not fold."""
     field = SineField(shape, cutoff=cutoff)
     t = 0.2 * field.temperature_range()[1]
     return field.sample(n, temperature=t, generator=seeded(seed), bijective=True, dtype=torch.float64)

@@ -102,7 +102,7 @@ def test_points_on_the_border_cannot_move():
 
 
 def test_points_stay_distinct_and_orientation_is_preserved():
-    """Small triangles keep their sense: the map has det > 0 wherever one looks."""
+    """Small triangles keep their orientation, because the map has det > 0 everywhere."""
     corners = cloud(200, 1, 2)
     eps = 1e-5 * torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
     triangles = (corners + eps).reshape(1, 600, 2)

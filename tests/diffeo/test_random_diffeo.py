@@ -15,7 +15,7 @@ from symnets.diffeo._sample_parts import sample_parts
 
 
 class TVTensor(torch.Tensor):
-    """The tensors of torchvision, as far as anyone can tell from outside: class names and attributes."""
+    """Stand-in for the tensors of torchvision, with their class names and attributes."""
 
 
 class Image(TVTensor):
@@ -170,7 +170,7 @@ def test_mask_moves_with_its_image_by_nearest_pixels():
     assert found["mask"].dtype == MASK.dtype
 
 
-def test_an_image_that_is_its_own_mask_stays_so():
+def test_an_image_and_equal_masks_remain_equal():
     deform = RandomDiffeo(interpolation="nearest", generator=seeded())
     image = IMAGE.float()
     found = deform({"image": image, "masks": [image[0], image > 0.5]})
@@ -320,7 +320,7 @@ def test_workers_sample_different_reproducible_fields():
     assert not torch.equal(epoch(1), first)
 
 
-def test_it_is_a_transform_of_tensor_pairs():
+def test_random_diffeo_is_a_transform_of_tensor_pairs():
     pairs = TensorPairs(IMAGE.float().expand(6, -1, -1, -1), torch.arange(6), RandomDiffeo())
     loader = Loader(pairs, 3, seed=5)
     first, again, later = (torch.cat([b.inputs for b in loader.epoch(k)]) for k in (0, 0, 1))

@@ -28,7 +28,7 @@ def pixels(shape: tuple[int, ...]) -> Tensor:
 
 
 def by_grid_sample(images: Tensor, planes: Tensor) -> Tensor:
-    """The same with torch, in float64."""
+    """Images at displaced points by torch's `grid_sample`, in float64."""
     shape = images.shape[2:]
     source = (pixels(tuple(shape)) - planes.to(torch.float64)).movedim(1, -1)
     grid = (2 * source / (torch.tensor(shape) - 1) - 1).flip(-1)
@@ -205,7 +205,7 @@ def test_transforms_and_fake_tensors_use_torch() -> None:
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)])
 def test_half_precision_images_have_exact_coordinates(dtype: torch.dtype, tolerance: float) -> None:
-    """In bfloat16 pixel 301 is 300."""
+    """Coordinates are not rounded to the dtype of images: in bfloat16, 301 would become 300."""
     images, u = draw(1, 1, 4, 400), draw(1, 4, 400, 2, seed=1)
     warped = resample(images.to(dtype), u)
     assert warped.dtype == dtype

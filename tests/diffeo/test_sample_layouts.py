@@ -226,7 +226,7 @@ def test_dataclasses_named_tuples_and_mappings(wrap: Callable[..., Any], image: 
 
 
 class Nifti1Image:
-    """A class like those of nibabel: without a shape that we know, and without tensors."""
+    """A class like those of nibabel, without an array interface or tensors as attributes."""
 
 
 class Holder:
@@ -266,7 +266,7 @@ class Lazy:
         (MappingProxyType({"image": IMAGE}), "expected a mapping that can be changed"),
     ],
 )
-def test_what_is_not_understood_beside_what_moves_is_refused(sample: Any, message: str) -> None:
+def test_unknown_objects_beside_a_deformed_part_are_refused(sample: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         deform(sample)
 

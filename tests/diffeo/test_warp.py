@@ -13,7 +13,7 @@ from tests.naive import diffeo as naive
 
 
 def strong(shape: tuple[int, ...], n: int = 2, delta: float = 1.0, cutoff: float = 3) -> Expansion:
-    """Deformations in float64 that move things."""
+    """Deformations in float64 with displacements of about one pixel."""
     field = SineField(shape, cutoff=cutoff)
     return field.sample(n, delta=delta, generator=seeded(), bijective=True, dtype=torch.float64)
 

@@ -38,7 +38,7 @@ def test_activations_are_equivariant(layer):
 
 
 def test_gate_with_chosen_activations_is_e3nn_gate():
-    """In e3nn's order of the irreps of the input, which its gate sorts."""
+    """The irreps of the input are in e3nn's order: its gate sorts them."""
     silu, sigmoid = torch.nn.functional.silu, torch.sigmoid
     theirs = e3nn_nn.Gate("3x0e+2x0o", [silu, torch.sin], "7x0e", [sigmoid], "4x1o+1x1e+2x2e").double()
     ours = Gate(IRREPS, odd_act=torch.sin, gate_act=sigmoid, irreps_in=theirs.irreps_in)
@@ -75,7 +75,7 @@ def test_norm_activation_is_smooth_at_zero():
 
 
 def test_dropout_drops_channels_whole_with_its_probability():
-    """0.3 within five standard deviations of 20,000 independent channels, as in e3nn."""
+    """The dropped fraction of 20,000 channels is 0.3 within five standard deviations, as in e3nn."""
     irreps = o3.Irreps("2x0e+3x1o")
     x = torch.ones(4000, irreps.dim)
     for layer in (Dropout(irreps, 0.3), e3nn_nn.Dropout(irreps, 0.3)):

@@ -129,7 +129,7 @@ def test_plain_torch_gives_the_same():
     torch.testing.assert_close(layer(x, edges, edge_index), expected, rtol=0, atol=1e-12)
 
 
-def test_what_is_wrong_is_said():
+def test_invalid_heads_targets_and_edges_are_an_error():
     with pytest.raises(ValueError, match="heads: expected a number that divides"):
         block(heads=3)
     with pytest.raises(ValueError, match="no path leads from 4x0e"):

@@ -1,4 +1,4 @@
-"""Convolutions by circular harmonics: rotations, reflections, the formula, and what magnitudes do."""
+"""Convolutions by circular harmonics: rotations, reflections, the formula, and magnitudes."""
 
 import math
 
@@ -33,7 +33,7 @@ def as_complex(fields: torch.Tensor, channels: tuple[int, ...]) -> torch.Tensor:
 
 
 def as_maps(fields: torch.Tensor, channels: tuple[int, ...]) -> torch.Tensor:
-    """The layout of the layers."""
+    """Complex maps as real maps in the layout of the layers."""
     return torch.cat([fields.real, fields[:, channels[0] :].imag], dim=1)
 
 
@@ -44,7 +44,7 @@ def turned(fields: torch.Tensor, channels: tuple[int, ...], quarters: int) -> to
 
 
 def reflected(fields: torch.Tensor, channels: tuple[int, ...]) -> torch.Tensor:
-    """Upside down, and conjugated."""
+    """(S z)(x) = z(S⁻¹ x)*, for the reflection S that turns images upside down."""
     return as_maps(as_complex(fields, channels).flip(2).conj(), channels)
 
 
@@ -137,7 +137,7 @@ def blobs(size: int, degrees: float, width: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("degrees", [10, 45, 200])
 @pytest.mark.parametrize(("stride", "kernel"), [(1, 5), (1, 7), (2, 6), (2, 7)])
-def test_other_angles_are_good_for_images_that_pixels_resolve(stride, kernel, degrees):
+def test_other_angles_have_small_errors_for_images_that_pixels_resolve(stride, kernel, degrees):
     """At the centre, which does not move, z becomes e^{imθ} z. The worst angle is 45 degrees."""
     layer = CircularConvolution((1,), (4, 4, 4), kernel, stride=stride, padding=0)
     for width, most in [(1.0, (0.03, 0.07, 0.1)), (2.0, (0.01, 0.04, 0.15))]:
@@ -199,7 +199,7 @@ def test_layers_work_under_transforms_of_functions():
 
 
 def test_filters_kept_in_evaluation_are_those_of_the_weights():
-    """After each way to change weights, also those that torch's version counters do not count."""
+    """They follow every change of the weights, also those that torch's version counters do not count."""
     layer, x = CircularConvolution(IN, OUT, 3).eval(), fields(IN, 2)
     other = {name: torch.randn_like(p) for name, p in layer.named_parameters()}
 
@@ -236,7 +236,7 @@ def test_filters_kept_in_evaluation_are_those_of_the_weights():
     assert torch.autograd.grad(layer(x.float()).sum(), layer.weight)[0].norm() > 0
 
 
-def test_what_makes_no_sense():
+def test_invalid_kernels_rings_and_channels_are_an_error():
     with pytest.raises(ValueError, match=r"expected at least 3 rows and columns for rings of width 0\.667"):
         CircularConvolution((1,), (1,), 2)
     with pytest.raises(ValueError, match=r"got \(5, 5\) and 0 rings"):

@@ -129,7 +129,7 @@ def test_convolution_is_a_tensor_product_and_a_sum():
 
 
 def test_e3nn_modules_of_other_normalisations_are_read_too():
-    """Ours have e3nn's default; the weights make up for the difference."""
+    """The blocks have e3nn's default normalisation; rescaled weights make up for the difference."""
     linear = o3.Linear("3x0e+2x0e+2x1o", "4x0e+2x1o", path_normalization="path")
     product = o3.FullyConnectedTensorProduct(
         "3x0e+2x1o", "2x1o", "2x0e+2x1o", irrep_normalization="norm", path_normalization="path"

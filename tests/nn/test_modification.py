@@ -1,4 +1,4 @@
-"""Closed forms and fast paths are for modules as their class makes them; the others are called."""
+"""Closed forms and fast paths are used for unmodified modules only; modified modules are called."""
 
 import copy
 
@@ -19,7 +19,7 @@ Y = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(3)
 
 
 class Squashed(Dense):
-    """A subclass whose function is not that of its class."""
+    """A subclass that computes another function than `Dense`."""
 
     def forward(self, x):
         return super().forward(x).tanh()
@@ -42,7 +42,7 @@ def patched(net):
 
 
 class Tanh(nn.Module):
-    """The same function as all of the above, as a module that no closed form is made for."""
+    """A module that computes the function of the changed nets above, and has no closed form."""
 
     def __init__(self, net):
         super().__init__()
@@ -68,7 +68,7 @@ def test_curvature_and_kernel_are_those_of_the_function_that_is_called(net):
 
 
 @pytest.mark.parametrize("change", [lambda net: net, hooked], ids=["subclass", "hook"])
-def test_members_are_trained_and_measured_as_they_are_called(change):
+def test_members_of_a_changed_ensemble_are_trained_and_measured_as_it_is_called(change):
     def nets():
         return change(dense(Squashed if change is not hooked else Dense, members=2))
 
@@ -99,7 +99,7 @@ def test_members_are_trained_and_measured_as_they_are_called(change):
     )
 
 
-def test_what_has_closed_forms_only_refuses_changed_nets():
+def test_functions_that_have_only_a_closed_form_refuse_changed_nets():
     for net, match in zip(
         CHANGED, ["class is Squashed", "has hooks", "forward of the instance"], strict=True
     ):

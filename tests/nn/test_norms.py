@@ -36,14 +36,14 @@ def test_norms_are_equivariant(norm):
 
 
 def test_batch_norm_of_a_rotated_batch_is_rotated():
-    """Training mode, which `assert_equivariant` replaces by evaluation mode in modules."""
+    """In training mode: `forward` is passed because `assert_equivariant` puts modules in evaluation mode."""
     layer = trained(BatchNorm(IRREPS)).train()
     assert_equivariant(layer.forward, IRREPS, IRREPS, tolerance=1e-12)
 
 
 @pytest.mark.parametrize("affine", [True, False])
 def test_batch_norm_is_e3nn_batch_norm(affine):
-    """Also its running averages, after three batches."""
+    """The running averages agree too, after three batches."""
     ours = BatchNorm(IRREPS, momentum=0.3, affine=affine)
     theirs = e3nn_nn.BatchNorm(IRREPS, momentum=0.3, affine=affine)
     trained(ours)
@@ -72,7 +72,7 @@ def test_layer_norm_divides_by_the_root_mean_square_of_channels():
 
 
 def test_rms_norm_gives_every_irrep_the_same_weight():
-    """The mean of the mean squares of two irreps, not that of all components."""
+    """The norm is the mean of the mean squares of the two irreps, not the mean over all components."""
     layer, x = trained(RMSNorm("2x0e+3x1o", eps=0.1)), torch.randn(4, 11)
     mean = (x[:, :2].square().mean(1) + x[:, 2:].square().mean(1)) / 2
     gain = torch.cat([layer.weight[:2], layer.weight[2:].repeat(3)])
@@ -80,7 +80,7 @@ def test_rms_norm_gives_every_irrep_the_same_weight():
 
 
 def test_nequix_norm_is_its_definition():
-    """In e3nn's layout: over channels the sum, over components the mean, of x² / (n (2l+1)), n entries."""
+    """The norm sums x² / (n (2l+1)) over n irreps and their channels, with the mean over components."""
     layer = trained(RMSNorm.nequix(IRREPS))
     x = torch.randn(4, IRREPS.dim)
     norm, gains, start = torch.full((4,), 1e-12), [], 0

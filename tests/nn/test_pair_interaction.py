@@ -1,4 +1,4 @@
-"""Layers of pairs: against e3nn's tensor products in loops, equivariance, and what they read."""
+"""Layers of pairs: e3nn's tensor products in loops, equivariance, and the pairs that they depend on."""
 
 import pytest
 import torch
@@ -88,7 +88,7 @@ def test_embedding_is_equivariant_and_vanishes_at_the_cutoff():
     assert not embedded(3.01 * directions).any()
 
 
-def test_pairs_of_other_centres_are_not_read():
+def test_pairs_of_other_centres_do_not_contribute():
     """Features of pairs of one centre do not depend on the pairs of another, not even in the last bit."""
     ours = layer()
     scalars, tensors, edges = inputs(ours.irreps_in)

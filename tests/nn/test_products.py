@@ -21,7 +21,7 @@ def float64():
 
 
 def test_products_are_equivariant():
-    """Also in models that were float32 once."""
+    """This holds also after a conversion from float32."""
     layer = FullyConnectedTensorProduct(IRREPS, "2x1o+1x2e", OUT)
     assert_equivariant(layer.float(), [layer.irreps_in1, layer.irreps_in2], layer.irreps_out, tolerance=1e-12)
     for layer in (TensorSquare(IRREPS, OUT), SelfInteraction(IRREPS, OUT, channels=4, degree=3)):
@@ -30,7 +30,7 @@ def test_products_are_equivariant():
 
 @pytest.mark.parametrize("kind", [FullyConnectedTensorProduct, TensorSquare])
 def test_components_of_products_have_unit_second_moment(kind):
-    """Averaged over features and over 40 draws of the weights."""
+    """The average is over features and over 40 samples of the weights."""
     squares = []
     for _ in range(40):
         x, y = torch.randn(500, 6), torch.randn(500, 6)

@@ -43,7 +43,7 @@ def test_filters_without_parity_are_even() -> None:
     assert torch.equal(even(graph).filters, EdgeGeometry(4.0, 2, 4)(graph).filters)
 
 
-def test_one_map_for_all_species_asks_for_none() -> None:
-    """SevenNet's self-connection: the species may be any."""
+def test_species_linear_with_one_map_does_not_depend_on_species() -> None:
+    """In SevenNet's self-connection all species have the same weights."""
     layer, x = SpeciesLinear("3x0e+2x1e", "4x0e+2x1e", 1), torch.randn(5, 9)
     assert torch.equal(layer(x, torch.tensor([3, 0, 7, 1, 2])), layer(x, torch.zeros(5, dtype=torch.long)))

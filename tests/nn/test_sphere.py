@@ -14,12 +14,12 @@ from symnets.data import latitudes
 from symnets.nn import S2Convolution, S2Grid, SO3Activation, SO3BatchNorm, SO3Convolution, SO3Grid
 
 EXACT = {"rtol": 0.0, "atol": 1e-12}
-"""Sums of some hundred products of numbers near 1."""
+"""Tolerances for sums of some hundred products of numbers near 1."""
 
 
 @pytest.fixture(autouse=True)
 def double() -> Iterator[None]:
-    """e3nn computes generators in the default dtype."""
+    """Float64 by default, because e3nn computes generators in the default dtype."""
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(0)
     yield
@@ -129,7 +129,7 @@ def test_rotations_agree_with_the_grid_of_e3nn():
 
 
 @pytest.mark.parametrize("make", [lambda: S2Grid(3, (7, 7)), lambda: SO3Grid(2)])
-def test_a_grid_moved_to_another_dtype_has_its_digits(make):
+def test_a_grid_moved_to_another_dtype_has_tables_of_that_precision(make):
     exact = make()
     torch.set_default_dtype(torch.float32)
     single = make()
@@ -160,7 +160,7 @@ def test_gradients_and_vmap(make):
 
 
 def test_convolution_of_the_sphere_is_the_integral_with_turned_filters():
-    """The filter on a ring, turned by R, is the signal at the turned points."""
+    """The integral over a filter turned by R is the sum of the signal at the turned points."""
     layer, lmax = S2Convolution(2, 3, 4, n_rings=2, n_alpha=5), 4
     torch.nn.init.normal_(layer.bias)
     f = torch.randn(1, 2, 25)
@@ -224,7 +224,7 @@ def test_convolutions_state_their_irreps():
 
 
 def test_initial_weights_keep_the_mean_square():
-    """The signals are 4 x 64 of random filters, with a relative spread of some √(2 / 64)."""
+    """Mean squares are averages over 4 signals and 64 random filters; their relative spread is about 0.2."""
     f = torch.randn(4, 8, 49)
     first = S2Convolution(8, 64, 6)
     g = first(f)
@@ -244,7 +244,7 @@ def activation_error(shape: tuple[int, int, int], function=torch.nn.functional.s
 
 
 def test_error_of_activations_falls_with_the_grid():
-    """The degrees that the grid resolves: 3, 6 and 12. A product of two signals has degrees up to 6, which
+    """The grids resolve degrees up to 3, 6 and 12. A product of two signals has degrees up to 6, which
     quadrature to degree 3 + 6 handles exactly."""
     coarse, middle, fine = (activation_error((2 * b + 1, b + 1, 2 * b + 1)) for b in (3, 6, 12))
     assert coarse > 5 * middle
@@ -273,6 +273,6 @@ def test_activation_to_degree_zero_is_the_mean_over_rotations():
         (lambda: S2Convolution(1, 1, 2, max_beta=4.0), "max_beta: expected an angle between 0 and π, got 4"),
     ],
 )
-def test_sizes_that_make_no_sense(make, message):
+def test_invalid_sizes_are_an_error(make, message):
     with pytest.raises(ValueError, match=message):
         make()

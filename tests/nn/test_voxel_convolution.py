@@ -26,7 +26,7 @@ def float64():
 
 @pytest.mark.parametrize(("grid", "stride"), [(5, 1), (6, 1), (5, 2), (7, 2), (8, 2), (7, 3), (8, 3)])
 def test_rotations_and_reflections_of_the_cube_are_exact(grid, stride):
-    """Grids are odd and even, and their size less one is divisible by the stride or not."""
+    """Sizes of grids are odd or even, and size - 1 is divisible by the stride or not."""
     conv = VoxelConvolution(IRREPS_IN, IRREPS_OUT, 5, stride=stride)
     fields = torch.randn(1, conv.irreps_in.dim, grid, grid, grid)
     expected = conv(fields)
@@ -54,7 +54,7 @@ def slow_sum(conv: VoxelConvolution, fields: Tensor) -> Tensor:
     "irreps", [("2x0e+1x1o", IRREPS_OUT), (IRREPS_IN, IRREPS_OUT), (IRREPS_IN, "9x0e+9x1o")]
 )
 def test_channels_may_be_mixed_before_or_after_the_filters(irreps, grid, stride, size):
-    """Few channels, a stride or more channels out are mixed after them."""
+    """They are mixed after the filters if they are few, with a stride, or if the output has more of them."""
     conv = VoxelConvolution(*irreps, size, stride=stride, degree=2)
     fields = torch.randn(2, conv.irreps_in.dim, *grid)
     torch.testing.assert_close(conv(fields), slow_sum(conv, fields), rtol=1e-12, atol=1e-12)
@@ -68,7 +68,7 @@ def test_convolution_is_conv3d_with_its_kernel(irreps_in):
 
 
 def test_stride_is_a_low_pass_and_a_conv3d_with_stride():
-    """On a grid where output voxels are voxels; the border is replicated beyond the reach of both."""
+    """Output voxels are input voxels; the border is replicated beyond the reach of low-pass and kernel."""
     conv = VoxelConvolution("1x0e+1x1o", "1x0e+1x1o", 5, stride=2)
     fields = torch.randn(1, 4, 7, 5, 9)
     reach = math.ceil(3 * math.sqrt(3) * conv.sigma)
@@ -84,7 +84,7 @@ def test_stride_is_a_low_pass_and_a_conv3d_with_stride():
 
 
 def test_constant_scalars_remain_constant():
-    """The border of the box is not seen, also with a stride; vectors of a constant are 0."""
+    """The border of the box has no effect, even with a stride; vectors computed from a constant are 0."""
     conv = VoxelConvolution("1x0e", "1x0e+1x1o+1x2e", 5, stride=2)
     out = conv(torch.ones(1, 1, 6, 8, 10))
     torch.testing.assert_close(out[:, :1], out[0, 0, 1, 1, 1].expand(1, 1, 3, 4, 5))
@@ -129,7 +129,7 @@ def test_kernel_is_steerable():
 
 @pytest.mark.parametrize(("size", "bound"), [(3, 0.02), (5, 0.02), (7, 0.02)])
 def test_kernel_resolves_rotations_of_waves(size, bound):
-    """Response at one voxel to plane waves of half the frequency of the grid, in any direction."""
+    """Response at one voxel to plane waves of half the largest frequency of the grid, in any direction."""
     conv = VoxelConvolution("0e", "1o", size)
     axis = torch.arange(size) - (size - 1) / 2
     voxels = torch.cartesian_prod(axis, axis, axis)
@@ -142,7 +142,7 @@ def test_kernel_resolves_rotations_of_waves(size, bound):
 
 
 def test_low_pass_before_a_stride_removes_what_the_coarse_grid_cannot_resolve():
-    """A checkerboard would be a constant on every second voxel."""
+    """Without the low-pass a checkerboard would be a constant on every second voxel."""
     conv = VoxelConvolution("0e", "0e", 3, stride=2)
     index = torch.arange(15)
     checkerboard = (-1.0) ** (index[:, None, None] + index[:, None] + index)
@@ -154,7 +154,7 @@ def test_low_pass_before_a_stride_removes_what_the_coarse_grid_cannot_resolve():
 
 
 def test_output_has_unit_variance_on_white_noise():
-    """Up to correlations of the functions of a kernel and fluctuations of few weights."""
+    """The variance is 1 up to correlations of the functions of a kernel and fluctuations of few weights."""
     conv = VoxelConvolution("8x0e+8x1o+8x2e", "32x0e+16x1o+16x2e", 5)
     out = conv(torch.randn(1, conv.irreps_in.dim, 9, 9, 9))[:, :, 2:-2, 2:-2, 2:-2]
     for part in out.split([32, 48, 80], dim=1):
@@ -163,7 +163,7 @@ def test_output_has_unit_variance_on_white_noise():
 
 @pytest.mark.parametrize("irreps_in", ["2x0e+1x1o", "9x0e+1x1o"])
 def test_gradients_under_transforms_of_torch(irreps_in):
-    """Whether channels are mixed after the filters, or before them."""
+    """The two inputs have channels mixed after the filters, and before them."""
     conv = VoxelConvolution(irreps_in, "1x0e+1x1o", 3)
     fields = torch.randn(3, conv.irreps_in.dim, 4, 4, 4)
     parameters = dict(conv.named_parameters())
@@ -181,7 +181,7 @@ def test_gradients_under_transforms_of_torch(irreps_in):
 
 
 def test_float32_layer_becomes_an_exact_float64_layer():
-    """Tables are not rounded with the weights."""
+    """Unlike the weights, the tables are not rounded to float32."""
     torch.set_default_dtype(torch.float32)
     conv = VoxelConvolution("1x0e+1x2e", "1x2e", 5)
     conv(torch.randn(1, 6, 5, 5, 5))
@@ -192,7 +192,7 @@ def test_float32_layer_becomes_an_exact_float64_layer():
         assert difference.norm() < 1e-12 * fields.norm()
 
 
-def test_what_cannot_be_built():
+def test_invalid_sizes_irreps_and_fields_are_an_error():
     with pytest.raises(ValueError, match="size: expected an odd number of voxels, at least 3, got 4"):
         VoxelConvolution("0e", "0e", 4)
     with pytest.raises(ValueError, match="stride: expected at least 1, got 0"):
