@@ -1,4 +1,4 @@
-"""Cusp of an error at the jamming transition: where it is, how far the error rises to it and falls beyond."""
+"""Cusp of an error at the jamming transition: its position, and the rise and fall around it."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ def cusp(curves: SizeCurves, name: str) -> int | None:
     """Index of the size with the largest mean error between N*/2 and 2 N*; None if there is no such size.
 
     Args:
-        curves: with "unsatisfied_per_weight", from which N* follows.
-        name: of the error.
+        curves: contain "unsatisfied_per_weight", from which the jamming size N* follows.
+        name: name of the error among the curves.
     """
     star = jamming_size(curves)
     near = (curves.sizes >= star / 2) & (curves.sizes <= 2 * star)
@@ -18,12 +18,15 @@ def cusp(curves: SizeCurves, name: str) -> int | None:
 
 
 def cusp_rise(curves: SizeCurves, name: str) -> float:
-    """Mean error at the cusp minus the smallest at smaller N; negative if it falls, NaN if there is none."""
+    """Mean error at the cusp minus the smallest mean error at smaller sizes N.
+
+    Negative if the error falls up to the cusp; NaN if there is no cusp or no smaller size.
+    """
     at, error = cusp(curves, name), curves.mean(name)
     return float(error[at] - error[:at].min()) if at else float("nan")
 
 
 def cusp_fall(curves: SizeCurves, name: str) -> float:
-    """Mean error at the cusp minus that of the largest net; NaN if there is no cusp."""
+    """Mean error at the cusp minus the mean error of the largest net; NaN if there is no cusp."""
     at, error = cusp(curves, name), curves.mean(name)
     return float("nan") if at is None else float(error[at] - error[-1])

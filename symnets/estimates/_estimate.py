@@ -10,8 +10,8 @@ from numpy import ndarray
 class Estimate(NamedTuple):
     """A number and its standard error.
 
-    Every function of this room returns it, and `symnets.sweeps.Finding` takes it. The asymmetric confidence
-    intervals of `symnets.observables` are `Interval`s.
+    The statistics of `symnets.estimates` return it, and `symnets.sweeps.Finding` takes it. Asymmetric
+    confidence intervals, as those of `symnets.observables.stability`, are stored by their two ends instead.
 
     Attributes:
         value: the number.
@@ -33,11 +33,12 @@ class Estimate(NamedTuple):
 
 
 def mean_over_seeds(values: Sequence[float], *, geometric: bool = False) -> Estimate:
-    """Mean over seeds and its standard error s/√n; NaN is left out, and a single seed has no error.
+    """Mean over n seeds and its standard error s/√n; NaN is left out, and a single seed has no error.
 
     Args:
         values: one for each seed.
-        geometric: exp of the mean logarithm of the positive values, its error to first order.
+        geometric: whether to take the geometric mean, exp of the mean logarithm of the positive values, with
+            its error to first order.
     """
     finite = np.asarray(values, dtype=float)
     finite = np.log(finite[finite > 0]) if geometric else finite[np.isfinite(finite)]

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from symnets.estimates._estimate import Estimate, from_resamples
 
 GEOMETRIC = ("R", "D", "G", "R_init", "D_init", "G_init")
-"""Measurements whose averages over seeds are geometric, as published; those of others are arithmetic."""
+"""Measurements whose averages over seeds are geometric, as published; other averages are arithmetic."""
 
 _Arrays = Callable[[str], Mapping[str, np.ndarray]]
 
@@ -38,7 +38,7 @@ class NetCurves:
         """Curves from a table of runs with columns `net`, `seed`, `n_train` and `verdict`.
 
         Args:
-            table: of runs.
+            table: table of runs.
             columns: names of the measurements.
         """
         runs = table[table["verdict"] != "DIVERGED"]
@@ -94,9 +94,9 @@ class NetCurves:
     ) -> Estimate:
         """A statistic and its standard error, from nets and seeds resampled with replacement (bootstrap).
 
-        First nets are resampled, then the seeds of each. Sizes are not: the values of a net and seed are
-        correlated across sizes. With one net only seeds are resampled. Resamples in which the statistic is
-        not defined (NaN) are left out. The error is None if hardly any is left.
+        Nets are resampled first, then the seeds of each. Sizes are not resampled, because the values of a net
+        and seed are correlated across sizes. With one net only seeds are resampled. Resamples in which the
+        statistic is not defined (NaN) are left out; the error is None if no more than half of them are left.
         """
         value = float(statistic(self))
         shape = next(iter(self.values.values())).shape
@@ -114,7 +114,12 @@ class NetCurves:
 
 
 def rank_correlation(x: str, y: str) -> Callable[[NetCurves], float]:
-    """Spearman's rank correlation of two averages over nets and sizes, as a statistic for `estimate`."""
+    """Spearman's rank correlation, over nets and sizes, of two averages; a statistic for `estimate`.
+
+    Args:
+        x: name of one measurement.
+        y: name of the other.
+    """
 
     def statistic(curves: NetCurves) -> float:
         a, b = _pairs(curves, x, y)
@@ -126,7 +131,14 @@ def rank_correlation(x: str, y: str) -> Callable[[NetCurves], float]:
 
 
 def log_correlation(x: str, y: str) -> Callable[[NetCurves], float]:
-    """Pearson's correlation of the logarithms of two positive averages, as a statistic for `estimate`."""
+    """Pearson's correlation, over nets and sizes, of the logarithms of two averages; for `estimate`.
+
+    Points where one of the averages is not positive are left out.
+
+    Args:
+        x: name of one measurement.
+        y: name of the other.
+    """
 
     def statistic(curves: NetCurves) -> float:
         a, b = _pairs(curves, x, y)
@@ -150,7 +162,12 @@ Seeds = Sequence[Mapping[str, ndarray]]
 
 
 def by_net(table: pd.DataFrame, arrays: _Arrays) -> Iterator[tuple[str, Seeds]]:
-    """For each net and data set, "net, data" and the arrays of its seeds; diverged runs are left out."""
+    """Iterates over nets and data sets: the label "net, data" and the arrays of its seeds.
+
+    Args:
+        table: table of runs with columns `net`, `data` and `verdict`; diverged runs are left out.
+        arrays: function from the name of a run, its index in the table, to its arrays by name.
+    """
     runs: Any = table.query("verdict != 'DIVERGED'")
     for (net, data), mine in runs.groupby(["net", "data"], sort=False):
         yield f"{net}, {data}", [arrays(str(name)) for name in mine.index]

@@ -17,11 +17,11 @@ class PowerLaw:
 
     Attributes:
         exponent: slope of log y against log |x - x_star|.
-        prefactor: y at |x - x_star| = 1; its error to first order.
+        prefactor: y at |x - x_star| = 1, with its error to first order.
         x_star: where the law vanishes or diverges, 0 for a plain power law; no error if it was given.
-        residual: root mean square of log y - log fit, relative error of a typical point.
+        residual: root mean square of log y - log fit, the relative error of a typical point.
         x_range: smallest and largest x fitted.
-        n_points: how many points.
+        n_points: number of points fitted.
     """
 
     exponent: Estimate
@@ -77,8 +77,8 @@ def fit_power_law_at(
 ) -> PowerLaw:
     """Fits y = A |x - x*|^a about a point x* that is given or fitted.
 
-    A fitted x* starts from the best of a fine grid, since the sum of squares has a local minimum between any
-    two neighbouring x. The errors of a and A include the uncertainty of x*.
+    If x* is fitted, the search starts from the best point of a fine grid, since the sum of squares has a
+    local minimum between any two neighbouring x. The errors of a and A include the uncertainty of x*.
 
     Args:
         x: at least three different values, four if x* is fitted; none equal to x*.
@@ -122,14 +122,14 @@ def fit_power_law_at(
 def fit_power_law_seeds(x: ArrayLike, y: ArrayLike, *, n_resamples: int = 500, seed: int = 0) -> PowerLaw:
     """Fits y = A x^a to the mean over seeds; the errors come from resampling whole seeds (bootstrap).
 
-    For curves that belong to one seed each: the values along a curve are correlated, and a fit that treats
+    Use it if there is one curve for each seed: the values along a curve are correlated, and a fit that treats
     them as independent would underestimate the errors.
 
     Args:
         x: shape (points,), positive.
         y: shape (seeds, points), mean over seeds positive; at least three seeds.
         n_resamples: number of resamples of the seeds.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Raises:
         ValueError: as `fit_power_law`; fewer than three seeds.
@@ -147,7 +147,7 @@ def fit_power_law_seeds(x: ArrayLike, y: ArrayLike, *, n_resamples: int = 500, s
         """Exponents and prefactors of all resamples at once, as `fit_power_law` of each of them."""
         means = y[np.moveaxis(chosen, axis, -1)].mean(-2)
         for mean in means[(means <= 0).any(-1)]:
-            fit_power_law(x, mean)  # states what is wrong with it
+            fit_power_law(x, mean)  # raises the error
         level, slope = np.moveaxis(np.log(means) @ solve.T, -1, 0)
         return np.stack((slope, np.exp(level)))
 

@@ -17,7 +17,7 @@ class SeedCurve:
 
     Attributes:
         x: the points, ascending.
-        values: of each seed.
+        values: values of the quantity at these points, for each seed.
     """
 
     x: Float[ndarray, " points"]
@@ -30,13 +30,13 @@ class SeedCurve:
         Args:
             table: with the columns "seed", `axis` and `quantity`; one row for each seed and point.
             axis: name of the column of x.
-            quantity: name of the column of values; NaN is a point that is lacking.
+            quantity: name of the column of values; NaN counts as a missing point.
         """
         wide = table.pivot(index="seed", columns=axis, values=quantity).dropna()
         return cls(wide.columns.to_numpy(dtype=float), wide.to_numpy(dtype=float))
 
     def between(self, low: float, high: float = np.inf) -> "SeedCurve":
-        """The part with low <= x <= high."""
+        """The part of the curve with low <= x <= high."""
         inside = (low <= self.x) & (self.x <= high)
         return SeedCurve(self.x[inside], self.values[:, inside])
 
@@ -53,7 +53,7 @@ class SeedCurve:
 
     @property
     def exponent(self) -> Estimate:
-        """a of the power law x^a through the means, with its error by resampling of seeds.
+        """Exponent a of the power law x^a fitted to the means, with its error by resampling of seeds.
 
         NaN with fewer than three points or seeds, or where a mean is not positive.
         """

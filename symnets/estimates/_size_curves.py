@@ -14,13 +14,13 @@ from symnets.estimates._estimate import Estimate, from_resamples
 class SizeCurves:
     """Measurements against the number of weights, for several seeds.
 
-    Only seeds with finite values at every size are included: with other seeds at other sizes, a curve would
-    show the scatter of seeds, and a net that diverged has no value.
+    Only seeds with finite values at every size are included: with different seeds at different sizes, a curve
+    would show the scatter of seeds. A net that diverged has no value.
 
     Attributes:
         sizes: (sizes,), N ascending.
         values: by name, (seeds, sizes).
-        n_left_out: number of seeds not included: a run is missing or diverged.
+        n_left_out: number of seeds not included, because a run is missing or diverged.
     """
 
     sizes: ndarray
@@ -32,7 +32,7 @@ class SizeCurves:
         """Curves from a table of runs with columns `seed` and `n_weights`.
 
         Args:
-            table: of runs.
+            table: table of runs.
             columns: names of the measurements.
 
         Raises:
@@ -83,8 +83,8 @@ class SizeCurves:
     ) -> Estimate:
         """A statistic and its standard error, from seeds resampled with replacement (bootstrap).
 
-        Resamples in which the statistic is not defined (NaN) are left out. The error is None if hardly any is
-        left, or if there is one seed only.
+        Resamples in which the statistic is not defined (NaN) are left out. The error is None if no more than
+        half of them are left, or if there is one seed only.
         """
         value = float(statistic(self))
         if self.n_seeds < 2:

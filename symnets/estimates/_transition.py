@@ -30,12 +30,12 @@ def transition(table: Any, x: str, jammed: ArrayLike, *, n_resamples: int = 200)
 
     The error adds two contributions in quadrature: the standard deviation over resampled seeds (bootstrap),
     and the spacing of x at the crossing divided by √12, the standard deviation of a position uniform in that
-    interval. Value and error are NaN if half is not crossed, the error alone if it is crossed in too few
-    resamples.
+    interval. The value and the error are NaN if the fraction does not cross one half; the error alone is NaN
+    if it does so in no more than half of the resamples.
 
     Args:
         table: a data frame of runs with columns `x` and "seed".
-        x: name of a column that grows towards jamming.
+        x: name of a column whose values increase towards jamming.
         jammed: one bool for each run.
         n_resamples: number of resamples of the seeds.
     """

@@ -1,4 +1,4 @@
-"""What is measured: pure functions of a model and data that leave both as found."""
+"""Observables: measurements of a model on data, which leave both as found."""
 
 import lazy_loader
 

@@ -17,9 +17,9 @@ from torch.utils._pytree import tree_map
 
 @contextmanager
 def as_found(model: nn.Module) -> Iterator[None]:
-    """Leaves a model and all random states as found, whatever a forward pass changes in them.
+    """Context that leaves a model and all random states as found, whatever a forward pass changes in them.
 
-    On exit, also by an error, these are restored:
+    On exit, also after an error, these are restored:
 
     - train or eval mode of every submodule, its attributes, hooks and class (lazy modules);
     - parameters and buffers: which tensors they are, their values, `requires_grad` and `grad`;
@@ -27,9 +27,10 @@ def as_found(model: nn.Module) -> Iterator[None]:
     - the random states of torch (CPU, and the GPUs of the model), numpy and Python;
     - default dtype, grad mode and autocast.
 
-    A module that collects activations in a list of its own therefore loses them; let a hook collect them
-    elsewhere. Attributes of other classes are not looked into. The tensors are copied, which takes the memory
-    of the model once more. Inside, call `model.eval()` and `torch.no_grad()` as the observable needs.
+    A module that appends activations to a list attribute therefore loses them; collect them by a hook,
+    outside of the module. The contents of attributes of other types are not restored. The tensors are copied,
+    which takes as much memory as the model. Inside the context, call `model.eval()` and `torch.no_grad()` as
+    the observable needs.
 
     Args:
         model: any module.
@@ -41,13 +42,13 @@ def as_found(model: nn.Module) -> Iterator[None]:
         >>> model.training, model[0].running_mean.tolist()
         (True, [0.0, 0.0, 0.0])
     """
-    found = _Found(model)
+    snapshot = _Snapshot(model)
     with ExitStack() as stack:
         stack.callback(_restore_modes_of_torch, *_modes_of_torch())
         stack.callback(random.setstate, random.getstate())
         stack.callback(np.random.set_state, np.random.get_state())  # noqa: NPY002, models may use it
-        stack.enter_context(torch.random.fork_rng(devices=found.gpus))
-        stack.callback(found.restore)
+        stack.enter_context(torch.random.fork_rng(devices=snapshot.gpus))
+        stack.callback(snapshot.restore)
         yield
 
 
@@ -67,7 +68,7 @@ def _restore_modes_of_torch(
         torch.set_autocast_dtype(device, autocast_dtype)
 
 
-class _Found:
+class _Snapshot:
     """Everything reachable from a module through attributes and containers, and how to restore it."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -91,7 +92,7 @@ class _Found:
 
     def _visit(self, value: Any) -> None:
         if type(value) in (NoneType, bool, int, float, str) or id(value) in self._seen:
-            return  # for speed: most attributes
+            return  # most attributes: tested first for speed
         if isinstance(value, Tensor):
             self._seen[id(value)] = value
             self._tensor(value)
@@ -136,8 +137,10 @@ class _Found:
             if _is_dense(tensor):
                 tensor.data = data  # the memory, which `tensor.data = ...` in a forward pass replaces
             if not _is_dense(tensor) or (0 not in data.stride() and not torch.equal(data, values)):
-                # As it was changed: in place, torch refuses graphs of the measurement that use the tensor;
-                # through `data`, unnoticed by torch, graphs from before the measurement stay valid.
+                # Values are restored in the way in which they were changed. After a change in place, a copy
+                # in place raises the version, so that torch refuses to differentiate graphs of the
+                # measurement. After a change through `data`, which leaves the version, a copy through `data`
+                # leaves it too, so that graphs from before the measurement stay valid.
                 unnoticed = _version(tensor) == version and _is_dense(tensor)
                 with torch.inference_mode() if data.is_inference() else torch.no_grad():
                     (data if unnoticed else tensor).copy_(values)
@@ -197,5 +200,5 @@ def _version(tensor: Tensor) -> int:
 
 
 def own_copy(inputs: Any) -> Any:
-    """A copy of the inputs of a model, which may change them in place: tensors, graphs, nested containers."""
+    """Copy of a model's inputs (tensors, graphs, nested containers), as models may change them in place."""
     return tree_map(lambda part: part.clone() if hasattr(part, "clone") else part, inputs)

@@ -1,4 +1,4 @@
-"""Attractors: groups of neurons that see the same training patterns, and nets with one neuron for each."""
+"""Attractors: groups of neurons that are active on the same patterns, and nets with one neuron per group."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ from symnets.observables._neurons import Neurons, neurons
 
 @dataclass(frozen=True)
 class Attractors:
-    """Groups of neurons of equal activation pattern, and of equal sign of the output weight.
+    """Groups of neurons with equal activation pattern and equal sign of the output weight β.
 
     Neurons that are active on no pattern, or have output weight zero, do not contribute to the outputs: they
     are in no group. Groups of each member are numbered from 0, the largest first.
 
     Attributes:
         active: activation pattern of each neuron, one bit for each training pattern.
-        group: number of the group of each neuron, those of equal (activation pattern, sign of β); -1 if it is
-            in none.
-        pattern: number of the activation pattern of each neuron, whatever the sign of β; -1 as for `group`.
+        group: index of each neuron's group, equal for neurons with equal activation pattern and sign of β; -1
+            for a neuron in no group.
+        pattern: index of each neuron's activation pattern, regardless of the sign of β; -1 as for `group`.
     """
 
     active: Bool[Tensor, "*members h n"]
@@ -46,18 +46,19 @@ class Attractors:
 
 @torch.no_grad()
 def attractors(net: Dense, x: Float[Tensor, "*members n d"]) -> Attractors:
-    """Attractors of a net with one hidden layer: neurons grouped by activation pattern and sign of β.
+    """Attractors of a net with one hidden layer: neurons grouped by activation pattern and output sign.
 
-    Neurons that are active on the same training patterns have, on these patterns, outputs that are linear in
-    their weights. Their gradients point in the same direction, and feature training brings them together
-    (Petrini's candidacy exam, 2020).
+    On the training patterns on which a neuron is active, its output is linear in its weights. For neurons
+    that are active on the same patterns, with the same sign of the output weight β, the gradients of the loss
+    with respect to these weights point in the same direction, and feature training brings the neurons
+    together (Petrini's candidacy exam, 2020).
 
     Args:
         net: one hidden layer of ReLU, see `neurons`.
         x: training patterns (n, d), or (S, n, d) if each member has its own.
 
     Raises:
-        ValueError: another net, or patterns of another shape.
+        ValueError: the net is of another kind, or the patterns have another shape.
     """
     net._check(x)
     found = neurons(net)
@@ -72,14 +73,14 @@ def attractors(net: Dense, x: Float[Tensor, "*members n d"]) -> Attractors:
 def _numbers(
     active: Bool[Tensor, "h n"], amplitudes: Float[Tensor, " h"]
 ) -> tuple[Int[Tensor, " h"], Int[Tensor, " h"]]:
-    """Numbers of the groups and of the activation patterns."""
+    """Indices of the groups and of the activation patterns."""
     same = torch.unique(active, dim=0, return_inverse=True)[1]
     contributes = active.any(1) & (amplitudes != 0)
     return _by_size(2 * same + (amplitudes > 0), contributes), _by_size(same, contributes)
 
 
 def _by_size(key: Int[Tensor, " h"], contributes: Bool[Tensor, " h"]) -> Int[Tensor, " h"]:
-    """Numbers of equal keys, the most frequent first; -1 for neurons that do not contribute."""
+    """Indices of the different keys, the most frequent first; -1 for neurons that do not contribute."""
     _, inverse, counts = torch.unique(key[contributes], return_inverse=True, return_counts=True)
     rank = torch.empty_like(counts)
     rank[counts.argsort(descending=True, stable=True)] = torch.arange(len(counts), device=counts.device)
@@ -92,28 +93,30 @@ def _by_size(key: Int[Tensor, " h"], contributes: Bool[Tensor, " h"]) -> Int[Ten
 def merge_neurons(net: Dense, x: Float[Tensor, "*members n d"]) -> Dense:
     """A smaller net with one neuron for each attractor, and the same outputs on the training patterns.
 
-    Let A be the patterns on which the neurons n of a group are active, and σ the sign of their a. The neuron
+    Weights are those of `Neurons`: f(x) = Σ_n a_n (v_n · x + b_n)₊ + c. Let A be the patterns on which the
+    neurons n of a group are active, and σ the sign of their a. The neuron
 
         v = Σ_n |a_n| v_n,   b = Σ_n |a_n| b_n,   a = σ
 
-    has the sum of the outputs of the group on A. Outside of A all v_n · x + b_n are at most 0, and so is
-    their sum with positive weights |a_n|: the new neuron is not active there. So it replaces the group. This
-    fails if signs mix: v · x + b, with a_n in place of |a_n|, may then be negative within A, or positive
-    outside of it. An activation pattern therefore needs up to two neurons, one for each sign. v, b and a are
-    rescaled to |v|² + b² = a², which does not change the function.
+    has the sum of the outputs of the group on A. On other training patterns all v_n · x + b_n are at most 0,
+    and so is their sum with positive weights |a_n|: the new neuron is not active there. So it can replace the
+    group. This fails if signs are mixed: v · x + b, with a_n in place of |a_n|, may then be negative within
+    A, or positive outside of it. An activation pattern therefore needs up to two neurons, one for each sign.
+    v, b and a are rescaled to |v|² + b² = a², which does not change the function.
 
-    The parametrisation is that of the net: the weights are divided by the scales of the new width. Outputs
-    off the training patterns change.
+    The new net has the parametrisation of the old one: the weights are divided by the scales of the new
+    width. Outputs at points other than the training patterns change.
 
     Args:
         net: one hidden layer of ReLU, see `neurons`. It is not changed.
         x: training patterns (n, d), or (S, n, d) if each member has its own.
 
     Returns:
-        A net of width max(1, n_groups); with members that of the largest, the others filled with zeros.
+        A net of width max(1, n_groups). If it has members, n_groups is the largest of all members, and
+        members with fewer groups are padded with neurons of weight zero.
 
     Raises:
-        ValueError: another net, or patterns of another shape.
+        ValueError: the net is of another kind, or the patterns have another shape.
     """
     groups, found = attractors(net, x), neurons(net)
     width = max(1, int(groups.n_groups.max()))
@@ -143,7 +146,7 @@ def merge_neurons(net: Dense, x: Float[Tensor, "*members n d"]) -> Dense:
 
 
 def _sums(found: Neurons, group: Int[Tensor, " h"], width: int) -> list[Tensor]:
-    """v, b and a of one neuron for each group, filled with zeros to a width."""
+    """v, b and a of one neuron for each group, padded with zeros to a width."""
     chosen = group >= 0
     group, a = group[chosen], found.amplitudes[chosen]
     v, b = found.weights[chosen], found.biases[chosen]

@@ -1,4 +1,4 @@
-"""Classification error: the fraction of examples whose largest output is not the label."""
+"""Classification error: the fraction of examples whose largest output is not that of the label."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class ClassificationError:
     n: int
     """Number of examples."""
     standard_error: float
-    """√(ε (1 - ε) / n), binomial: the error of sampling examples, not trainings. 0 if ε is 0 or 1."""
+    """√(ε (1 - ε) / n), binomial: sampling error of the examples, not of the training; 0 if ε is 0 or 1."""
 
 
 @torch.no_grad()

@@ -32,11 +32,12 @@ def compression(model: nn.Module, relevant: Float[Tensor, "dim relevant"]) -> Co
 
         λ = mean_i rms_n(ω_n · r_i) / mean_j rms_n(ω_n · p_j)
 
-    with the weights ω_n of the units n of the first layer, the relevant directions r_i and the irrelevant
-    ones p_j. With one relevant direction it is rms(ω_1) / mean_j rms(ω_j), as published (Paccolat et al.
-    2021, arXiv:2007.11471). For a task that depends on few directions, features are learned by λ growing as
-    the square root of the number of training patterns; in lazy training λ stays near 1. The p_j complete the
-    r_i to an orthonormal basis: for coordinate axes they are the other axes.
+    with the weights ω_n of the units n of the first layer, the root mean square rms_n over these units, the
+    relevant directions r_i and the irrelevant ones p_j. If the first axis is the only relevant direction, λ =
+    rms(ω_1) / mean_j rms(ω_j), as published (Paccolat et al. 2021, arXiv:2007.11471). For a task that depends
+    on few directions, λ after feature training grows as the square root of the number of training patterns;
+    in lazy training it stays near 1. The p_j complete the r_i to an orthonormal basis: for coordinate axes
+    they are the other axes.
 
     Args:
         model: its first parameter with two axes or more has the shape (*members, units, d): a `Dense`, a
@@ -44,8 +45,8 @@ def compression(model: nn.Module, relevant: Float[Tensor, "dim relevant"]) -> Co
         relevant: orthonormal basis of the relevant directions, such as `BinaryTask.relevant`.
 
     Raises:
-        ValueError: the first weights have another number of inputs; the basis is not orthonormal, or has all
-            directions.
+        ValueError: the first weights have another number of inputs; the basis is not orthonormal, is empty or
+            spans the whole input space.
 
     Example:
         >>> weights = nn.Linear(2, 3, bias=False)

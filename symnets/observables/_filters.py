@@ -75,9 +75,10 @@ Model = TypeVar("Model", bound=nn.Module)
 def channel_shuffled(model: Model, *, generator: Generator, outputs: bool = False) -> Model:
     """A copy of a model in which the input channels of every 2D convolution are permuted at random.
 
-    Each filter keeps its spatial shape but is applied to another channel. If D, G and R of the copy equal
-    those of the model, they result from pooling in space; if not, from the interaction of channels (Tomasini
-    et al. 2022, arXiv:2210.01506). All weights with four axes are permuted, each by its own permutation.
+    Each filter keeps its spatial shape but is applied to another channel. If D, G and R of the copy (see
+    `stability`) equal those of the model, they result from pooling in space; if not, from the interaction of
+    channels (Tomasini et al. 2022, arXiv:2210.01506). All weights with four axes are permuted, each by its
+    own permutation.
     Biases and normalisations are not; depthwise convolutions have one input channel and do not change.
 
     Weights that are computed from other parameters (weight norm, spectral norm) become plain weights of the

@@ -12,20 +12,22 @@ Kernel = Callable[[Tensor, Tensor], Float[Tensor, "n m"]]
 def group_average(kernel: Kernel, group: Float[Tensor, "order d d"]) -> Kernel:
     """A kernel averaged over a finite group G of symmetries, K_G(x, x') = (1/|G|) Σ_g K(x, g x').
 
-    For an isotropic kernel, one with K(g x, g x') = K(x, x') for orthogonal g, as those of fully connected
-    nets are, K_G is invariant in each argument, and so are the functions that it learns. It is the kernel of
+    A kernel is isotropic if K(g x, g x') = K(x, x') for all orthogonal g, as those of fully connected nets
+    are. K_G is then invariant in each argument, and so are the functions that it learns. It is the kernel of
     a net whose outputs are averaged over G. Learning an invariant function takes about |G| times fewer
     patterns with K_G than with K (Bietti, Venturi, Bruna 2021, arXiv:2106.07148).
 
     Args:
-        kernel: function of (x1, x2), (n, d) and (m, d), to (n, m), invariant under simultaneous g.
+        kernel: function of points x1 (n, d) and x2 (m, d) that returns K(x1, x2), (n, m); it must not change
+            if one g is applied to both.
         group: orthogonal matrices of all elements, such as permutations and changes of sign.
 
     Returns:
         A function of (x1, x2) as `kernel`.
 
     Raises:
-        ValueError: matrices that are not orthogonal, or not a group: a product of two of them is missing.
+        ValueError: matrices that are not orthogonal, or not a group: a product of two of them is missing, or
+            two are equal.
 
     Example:
         Even functions of x, with the group {1, -1}:

@@ -15,9 +15,9 @@ from torch import Tensor
 from symnets.models import Dense
 
 N_NODES = 512
-"""Number of nodes of Gauss-Hermite quadrature, and twice the largest degree of a polynomial."""
+"""Number of nodes of Gauss-Hermite quadrature; half as many Hermite polynomials are used."""
 TRUNCATION = 1e-13
-"""Fraction of E φ(u)² that polynomials which are left out may have."""
+"""Largest fraction of E φ(u)² in the polynomials that a series leaves out."""
 _BLOCK = 2**17  # entries computed at once: as many as fit into the caches
 
 
@@ -44,15 +44,17 @@ def infinite_width(
 ) -> InfiniteWidth:
     """Covariance of outputs and tangent kernel of fully connected nets of infinite width.
 
-    The limit of `tangent_kernel` for `Dense(d, width, depth, activation=..., parametrization="ntk",
-    bias=...)`, with φ normalised to E φ(z)² = 1, standard normal weights, and biases zero at first:
+    The tangent kernel is the limit of `tangent_kernel` for `Dense(d, width, depth, activation=...,
+    parametrization="ntk", bias=...)`: an activation function φ normalised to E φ(z)² = 1 for z ~ N(0, 1),
+    standard normal initial weights, and initial biases zero. With [bias] = 1 for layers with biases and 0
+    without,
 
         Σ_1 = x · x'/d,                    Θ_1 = Σ_1 + [bias],
         Σ_(l+1) = E φ(u) φ(v),             (u, v) Gaussian with the covariance Σ_l of x and x',
         Θ_(l+1) = Σ_(l+1) + [bias] + Θ_l E φ'(u) φ'(v),
 
     and Σ = Σ_(L+1), Θ = Θ_(L+1) with L = `depth` hidden layers (Jacot, Gabriel, Hongler 2018,
-    arXiv:1806.07572). With |x|² = d, Σ(x, x) = 1, and Θ(x, x) = L + 1 for ReLU without biases. The
+    arXiv:1806.07572). For |x|² = d, Σ(x, x) = 1, and Θ(x, x) = L + 1 for ReLU without biases. The
     parametrisation "mean_field" divides Θ by the width.
 
     Expectations are closed forms for "relu" (Cho and Saul 2009), "erf" (Williams 1997) and "linear". For
@@ -61,16 +63,17 @@ def infinite_width(
         E φ(u) φ(v) = Σ_k a_k(q) a_k(q') c^k,   a_k(q) = E φ(√q z) h_k(z),   z ~ N(0, 1),
 
     with q, q' the variances and c the correlation of u and v, and coefficients by Gauss-Hermite quadrature.
-    An entry costs as many products as there are terms, not a double sum. tanh, swish and gelu need 30 to 80
-    terms at q = 1, where the error is below 1e-10, and more at larger q; 256 terms are the limit, with an
-    error of 2e-5 for tanh at q = 9, c = -1. For x2=None the diagonal has c = 1 exactly. Elsewhere arccos of
-    a rounded c near 1 limits ReLU to about 1e-8.
+    An entry costs one product for each term, instead of a double sum over nodes. tanh, swish and gelu need 30
+    to 80 terms at q = 1, where the error is below 1e-10, and more at larger q; 256 terms are the limit, with
+    an error of 2e-5 for tanh at q = 9, c = -1. For x2=None the diagonal has c = 1 exactly. Elsewhere arccos
+    of a rounded c near 1 limits the accuracy for ReLU to about 1e-8.
 
     Args:
         depth: L, number of hidden layers.
         activation: name, as for `Dense`.
-        x1: inputs, on any device. Kernels are computed in float64, in blocks of rows, and have its dtype.
-        x2: other inputs; by default x1, of which half of the kernel is computed and the rest is mirrored.
+        x1: inputs, on any device. Kernels are computed in float64, in blocks of rows, and returned in the
+            dtype of x1.
+        x2: other inputs; x1 by default, in which case one half of the kernel is computed and mirrored.
         bias: whether the layers have biases.
 
     Raises:
@@ -98,7 +101,7 @@ def infinite_width(
     size = max(1, _BLOCK // max(1, len(b)))
     for start in range(0, len(a), size):
         mine = slice(start, start + size)
-        # Of a symmetric kernel the columns up to the last row of the block.
+        # For a symmetric kernel, only columns up to the last row of the block are computed.
         left = slice(0, start + size) if x2 is None else slice(None)
         sigma = a[mine] @ b[left].T / a.shape[1]
         theta = sigma + 1 if bias else sigma
@@ -131,7 +134,7 @@ class _Moments:
         second_moment: E φ(u)², the variance of the next layer.
         slope_moment: E φ'(u)².
         coefficients: a_k(q), (terms, n); None where closed forms are known.
-        slope_coefficients: the same of φ'.
+        slope_coefficients: the same for φ'.
     """
 
     q: Float[Tensor, " n"]
@@ -143,7 +146,10 @@ class _Moments:
 
 @dataclass(frozen=True)
 class _Layer:
-    """Expectations of an activation: those of one pattern from q, and of a pair from both and c."""
+    """Expectations of an activation function: `single` for each pattern, from q, and `pair` for pairs.
+
+    `pair` takes the moments of both patterns and the correlations c, and returns E φφ and E φ'φ'.
+    """
 
     single: Callable[[Tensor], _Moments]
     pair: Callable[[_Moments, _Moments, Tensor], tuple[Tensor, Tensor]]
@@ -227,7 +233,7 @@ def quadrature(activation: str) -> _Layer:
 
     def single(q: Tensor) -> _Moments:
         z, w, polynomials = (t.to(q.device) for t in _nodes())
-        # Variances repeat on a sphere.
+        # On a sphere all variances are equal: each different one is treated once.
         different, number = torch.unique(q, return_inverse=True)
         at = different.sqrt() * z[:, None]
         value, slope = w[:, None] * norm * phi.value(at), w[:, None] * norm * phi.slope(at)
@@ -250,7 +256,7 @@ def quadrature(activation: str) -> _Layer:
 
 
 def _truncated(coefficients: Float[Tensor, "terms n"]) -> Float[Tensor, "fewer n"]:
-    """The first coefficients, up to a negligible rest; zero where one parity vanishes to rounding."""
+    """The first coefficients, up to a negligible rest; those of a parity that is mere rounding are zero."""
     squares = coefficients.square()
     rest = squares.flip(0).cumsum(0).flip(0) / squares.sum(0)
     n_terms = max(1, int((rest.amax(1) > TRUNCATION).sum()))
@@ -284,7 +290,10 @@ def _horner(a: Tensor, b: Tensor, c: Tensor) -> Tensor | None:
 
 @lru_cache
 def _nodes() -> tuple[Tensor, Tensor, Tensor]:
-    """Nodes and weights of E g(z), and normalised Hermite polynomials h_k at the nodes, (terms, nodes)."""
+    """Nodes and weights of the quadrature of E g(z), and normalised Hermite polynomials h_k at the nodes.
+
+    Shapes: (nodes,), (nodes,) and (terms, nodes).
+    """
     z, w = roots_hermitenorm(N_NODES)
     n_terms = N_NODES // 2
     h = np.ones((n_terms, N_NODES))

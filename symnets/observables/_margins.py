@@ -34,8 +34,8 @@ def scalar_outputs(outputs: Tensor, targets: Tensor) -> Float[Tensor, "*members 
 class Margins:
     """Gaps Δ = margin - y f of all patterns, for each member if the model has members.
 
-    In the language of packings Δ is an overlap: Δ > 0 is a contact, N_Δ their number
-    (Geiger et al. 2019, arXiv:1809.09349).
+    f is the output and y = ±1 the label. In the language of packings, a pattern with Δ > 0 is a contact with
+    overlap Δ, and N_Δ is the number of contacts (Geiger et al. 2019, arXiv:1809.09349).
 
     Attributes:
         gaps: Δ; positive where the pattern is unsatisfied.
@@ -66,7 +66,7 @@ class Margins:
 
     @property
     def loss(self) -> Float[Tensor, "*members"]:
-        """Mean quadratic hinge, (1/P) Σ ½ max(0, Δ)², summed in float64."""
+        """Mean quadratic hinge of P patterns, (1/P) Σ ½ max(0, Δ)², summed in float64."""
         return (0.5 * self.gaps.double().relu() ** 2).mean(-1)
 
     @property
@@ -86,8 +86,8 @@ def margins(
 ) -> Margins:
     """Gaps Δ = margin - y f of a net with scalar output on labelled patterns, and which are unsatisfied.
 
-    A second-order minimiser converges to patterns exactly on the margin, where rounding decides the sign of
-    Δ; hence the tolerance. The model is evaluated in eval mode and left as found.
+    The tolerance is needed because a second-order minimiser leaves patterns exactly on the margin, where
+    rounding decides the sign of Δ. The model is evaluated in eval mode and left as found.
 
     Args:
         model: any module whose outputs have shape (n,), (n, 1) or, with members, (S, n).

@@ -14,9 +14,9 @@ from symnets.nn import modification
 class Neurons:
     """Neurons of a net f(x) = Σ_n a_n (v_n · x + b_n)₊ + c, without scale factors of a parametrisation.
 
-    `neurons` puts the scales s_1, s_2 of a `Dense` and the norm √2 of its ReLU into them: v = s_1 ω with the
-    weights ω of the first layer, a = √2 s_2 β with the weights β of the last one. In the net
-    f = (1/h) Σ β σ(ω · x/√d + b) of Paccolat et al. 2020 (arXiv:2007.11471) v is ω/√d, and a is β/h.
+    For a `Dense`, v and a contain its scales s_1, s_2 and the norm √2 of its ReLU: v = s_1 ω with the weights
+    ω of the first layer, a = √2 s_2 β with the weights β of the last one. For the net
+    f = (1/h) Σ β σ(ω · x/√d + b) of Paccolat et al. 2020 (arXiv:2007.11471), v is ω/√d and a is β/h.
 
     Attributes:
         weights: v.
@@ -35,8 +35,8 @@ class Neurons:
         """z = -b v/|v|², the point of the neuron's hyperplane v · x + b = 0 that is nearest to the origin.
 
         In the parametrisations "ntk" and "mean_field" this is -√d b ω/|ω|²; in "standard", where s_1 = 1, it
-        is -b ω/|ω|². In one dimension z is the kink of the neuron. All z are 0 before training unless
-        biases are drawn at random, for those of `Dense` are zero at first.
+        is -b ω/|ω|². In one dimension z is the kink of the neuron. The initial biases of `Dense` are zero, so
+        that all z are 0 before training unless biases are drawn at random.
         """
         return -self.biases[..., None] * self.weights / self.weights.square().sum(-1, keepdim=True)
 
@@ -63,11 +63,11 @@ def neurons(net: Dense) -> Neurons:
     """The neurons of a dense net with one hidden layer of ReLU, in any parametrisation.
 
     Args:
-        net: depth 1, activation "relu", scalar output; single or with members. It is not changed, and what is
-            returned shares no memory with it.
+        net: depth 1, activation "relu", scalar output; single or with members. It is not changed, and the
+            result shares no memory with it.
 
     Raises:
-        ValueError: another net, or one that is modified.
+        ValueError: the net is of another kind, or modified (a subclass, hooks, pruned weights, ...).
 
     Example:
         >>> net = Dense(5, 3, 1, parametrization="mean_field", bias=True)
@@ -116,10 +116,10 @@ class Amplification:
 def amplification(net: Dense, start: Dense) -> Amplification:
     """Growth and rotation of the neurons of a net relative to its initial weights.
 
-    In lazy training all factors stay near 1. In feature training a neuron on its way to an attractor grows
-    exponentially, its ω, b and β alike, for |ω|² + b² - β² is conserved by gradient flow (in the "ntk" and
-    "mean_field" parametrisations). The ratio of the relevant to the irrelevant components of ω is another
-    quantity, `compression`.
+    In lazy training all factors stay near 1. In feature training, the weights ω, b and β of a neuron that
+    moves to an attractor grow exponentially and together, because gradient flow conserves |ω|² + b² - β² (in
+    the "ntk" and "mean_field" parametrisations). The ratio of the relevant to the irrelevant components of ω
+    is another quantity, `compression`.
 
     Args:
         net: one hidden layer of ReLU, see `neurons`.

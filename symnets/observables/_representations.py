@@ -33,12 +33,12 @@ def hidden_representations(
     output: OutputSelector | Mapping[str, OutputSelector] | None = None,
     batch_size: int = 500,
 ) -> Representations:
-    """Outputs of hidden layers by name, in order of execution, each flattened to one row an input.
+    """Outputs of hidden layers by name, in order of execution, each flattened to one row per input.
 
-    By default the pre-activations of every hidden layer: z_1, ..., z_L of a `Dense` or `Convolutional`; of
-    any other module the outputs of its linear and convolutional layers, except the one called last, whose
-    output is that of the net. Normalisations that follow a layer are not applied; choose them, or the
-    activations, by `layers`.
+    By default these are the pre-activations z_1, ..., z_L of the hidden layers of a `Dense` or
+    `Convolutional`. For any other module they are the outputs of its linear and convolutional layers, except
+    the one called last, which is taken for the output layer. Normalisations that follow a layer are not
+    applied; choose them, or the activations, by `layers`.
 
     The model is evaluated in eval mode, in batches on the device of its parameters, and left as found.
 
@@ -52,8 +52,8 @@ def hidden_representations(
         batch_size: inputs in a forward pass.
 
     Returns:
-        Tensors (n, features), or (S, n, features) of a model with members, on the device of x. The features
-        of a convolution are its channels and positions.
+        Tensors (n, features), or (S, n, features) for a model with S members, on the device of x. The
+        features of a convolution are its channels and positions, flattened.
 
     Raises:
         ValueError: no layer, an unknown one, a layer without a row for each input, or no input.

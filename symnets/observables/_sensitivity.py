@@ -1,4 +1,4 @@
-"""Sensitivity: how much an exchange of inputs changes the layers of a net, relative to other inputs."""
+"""Sensitivity: how much an exchange of inputs changes a net's layers, relative to two random inputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from symnets.observables._stability._result import LayerEstimates
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Squared change of the layers of a net under an exchange x -> x', relative to that of two inputs.
+    """Squared change of the layers of a net under an exchange x -> x', relative to that of two inputs x ≠ z.
 
         S = <‖f(x') - f(x)‖²> / <‖f(x) - f(z)‖²>.
 
-    0 for a layer that is invariant. 1 if exchanged inputs are as far apart as two random ones.
+    S is 0 for a layer that is invariant, and 1 if x' changes the layer as much as another random input does.
     """
 
     layers: tuple[str, ...]
@@ -56,7 +56,7 @@ def sensitivity(
     batch_size: int = 500,
     confidence: float = 0.95,
 ) -> Sensitivity:
-    """Sensitivity of a net and its layers to an exchange of each input by another one.
+    """Sensitivity of a net and its layers to an exchange of each input for another one.
 
     With inputs in which synonyms of a `RandomHierarchy` are exchanged this is the synonymic sensitivity of
     Cagnetta et al. 2024 (arXiv:2307.02129); with symbols of a `SparseHierarchy` moved in their blocks, the
@@ -67,20 +67,20 @@ def sensitivity(
     as found.
 
     Args:
-        model: any module with one row of output an input.
+        model: any module with one row of output per input.
         inputs: x, at least two; they should be sampled independently.
-        exchanged: x' of each x.
+        exchanged: x', the input for which each x is exchanged.
         layers: layers to measure besides the output, as for `stability`: names, types, or "all".
         output: selectors of outputs that are not tensors, as for `stability`.
         batch_size: largest number of inputs in a forward pass.
         confidence: confidence level of the intervals; inputs are the sampling unit (delta method).
 
     Raises:
-        ValueError: inputs of different shapes, fewer than two, or options out of range. As `stability` for
-            layers and outputs.
+        ValueError: inputs of different shapes, fewer than two, or options out of range; for layers and
+            outputs as `stability`.
 
     Example:
-        For f(x) = x and x' independent of x of the same distribution, S = 1 on average.
+        For f(x) = x, and x' independent of x and from the same distribution, S = 1 on average.
     """
     if inputs.shape != exchanged.shape or inputs.ndim == 0 or len(inputs) < 2:
         raise ValueError(

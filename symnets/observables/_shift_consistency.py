@@ -119,7 +119,7 @@ def shift_consistency(
 def shifted(
     images: Float[Tensor, "n channels rows columns"], shifts: Int64[Tensor, "n 2"]
 ) -> Float[Tensor, "n channels rows columns"]:
-    """Images shifted by (rows, columns), one shift each; the border value moves in from outside."""
+    """Images, each shifted by its own (rows, columns); outside pixels repeat the nearest border pixel."""
     axes = []
     for axis, size in enumerate(images.shape[2:]):
         source = torch.arange(size, device=images.device) - shifts[:, axis, None]

@@ -1,4 +1,4 @@
-"""Linear operators of scipy whose products also take torch tensors."""
+"""Linear operators of scipy that also multiply torch tensors."""
 
 from typing import Any, overload
 

@@ -1,4 +1,4 @@
-"""Accumulators: what is stored of each layer during the pass over the images, and D, G, R from it."""
+"""Accumulators of the statistics of each layer during the pass over the images, which give D, G and R."""
 
 from functools import partial
 from typing import Literal, Protocol
@@ -30,7 +30,7 @@ class Accumulator(Protocol):
         ...
 
     def numbers(self, confidence: float, seed: int) -> Numbers:
-        """D, G and R with their confidence intervals."""
+        """D, G and R with their confidence intervals; the seed is that of the bootstrap."""
         ...
 
 
@@ -60,9 +60,9 @@ class SquaredDistances:
 
 
 class Means(SquaredDistances):
-    """Accumulator of average="mean"; stores O(features) numbers more than the squared distances.
+    """Accumulator of average="mean"; stores O(features) numbers besides the squared distances.
 
-    The mean squared distance of two images is twice the trace of the covariance,
+    The mean squared distance of two of the P images is twice the trace of the covariance,
 
         1/(P (P - 1)) Σ_(x ≠ z) ‖f(x) - f(z)‖² = 2/(P - 1) Σ_x ‖f(x) - m‖²,
 
@@ -110,7 +110,7 @@ class Means(SquaredDistances):
 
 
 class Medians(SquaredDistances):
-    """Accumulator of average="median": medians over images, and over ⌊P/2⌋ disjoint pairs of images."""
+    """Accumulator of average="median": medians over P images, and over ⌊P/2⌋ disjoint pairs of them."""
 
     def __init__(self, n_images: int, n_draws: int, device: torch.device) -> None:
         super().__init__(n_images, n_draws, device)
@@ -138,7 +138,7 @@ class Medians(SquaredDistances):
 MAX_IMAGES = 5000
 """Largest number of images of average="reference", which computes the matrix of all distances."""
 MAX_STORED = 4 * 10**8
-"""Largest number of differences that average="reference" stores for a layer."""
+"""Largest number of outputs and differences that average="reference" stores for a layer."""
 REGULARISER = 1e-10
 """Added to the median pair distance, as in the code published with Petrini et al. 2021."""
 

@@ -54,7 +54,13 @@ def select_output(
 def selector_of(
     output: OutputSelector | Mapping[str, OutputSelector] | None, name: str, own: bool
 ) -> OutputSelector | None:
-    """Output selector of a module: its entry in a mapping, or the selector of the model."""
+    """Output selector of a module: its entry in a mapping; a single selector applies to the model alone.
+
+    Args:
+        output: one selector for the output of the model, or selectors by name of a layer.
+        name: of the module.
+        own: whether the module is the model itself.
+    """
     if isinstance(output, Mapping):
         return output.get(name)
     return output if own else None
@@ -89,11 +95,11 @@ Layers = str | type[nn.Module] | Sequence[str | type[nn.Module]] | None
 
 
 def select_layers(model: nn.Module, layers: Layers) -> tuple[dict[str, nn.Module], set[str]]:
-    """Selects modules of a network: the modules by name, and the set of names that were given explicitly.
+    """Selected modules of a network by name, and the set of those names that were given explicitly.
 
     A submodule that is itself called "output" is listed as ".output". Names in a compiled network are those
-    before compilation. A module with several names is selected once, under the first of them, or that which
-    was given.
+    before compilation. A module with several names is selected once, under the name that was given or else
+    the first one.
 
     Args:
         model: the network.
@@ -144,11 +150,11 @@ class ModuleNames(NamedTuple):
     """Names of the modules of a network."""
 
     modules: dict[str, nn.Module]
-    """By each of their names, without `_orig_mod`, which compilation adds."""
+    """Modules by name, under each of their names, without the `_orig_mod` that compilation adds to names."""
     layers: list[str]
     """The first name of each module that is not part of a parametrisation."""
     aliases: dict[str, str]
-    """Further names of modules: the first name of the same module."""
+    """For each further name of a module, the first name of the same module."""
 
 
 def module_names(model: nn.Module) -> ModuleNames:
@@ -199,7 +205,7 @@ OnFeatures = Callable[[str, Float[Tensor, "n features"]], None]
 
 
 class Features:
-    """Forward passes that call back with the output of each selected layer, as soon as it is computed.
+    """Forward passes that pass the output of each selected layer to a callback as soon as it is computed.
 
     The callback is immediate, because an in-place ReLU overwrites the output of the layer before it. A layer
     that is called several times has the names name, name#2, name#3, ... Compiled modules are executed without

@@ -168,8 +168,9 @@ def stability(
         n_draws: deformations, and noises, of each image.
         noise: norm of the isotropic noise: ‖η‖ = ‖τx - x‖ for each draw ("per_image", as the published code),
             or ‖η‖ = <‖τx - x‖> for all ("mean", as the paper; requires one more pass of deformations).
-        average: <.> as "mean"; as "median" over images of means over draws, with the pair distance from
-            ⌊n/2⌋ disjoint random pairs; or as "reference", the averages of the published code.
+        average: the kind of average <.>: "mean"; "median", over images, of the mean over the draws of an
+            image, with the pair distance from ⌊n/2⌋ disjoint random pairs; or "reference", the averages of
+            the published code.
         generator: source of the seed; None is torch's default generator.
         batch_size: largest number of images in a forward pass.
         output: index, key or function that selects one tensor from what the model returns; or a mapping from

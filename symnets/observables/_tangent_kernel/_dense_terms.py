@@ -1,4 +1,4 @@
-"""Tangent kernel of a dense net in closed form: activations and signals of each layer, never the Jacobian."""
+"""Tangent kernel of a dense net from activations and signals of each layer, without the Jacobian."""
 
 from typing import Literal
 
@@ -10,6 +10,7 @@ from symnets.models import Dense
 from symnets.observables._tangent_kernel._terms import Term, Terms
 
 Outputs = Literal["full", "trace", "sum"]
+"""Convention for the kernel of several outputs, see `tangent_kernel`."""
 
 
 @torch.no_grad()

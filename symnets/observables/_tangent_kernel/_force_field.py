@@ -26,9 +26,10 @@ CHUNK = 64
 class PotentialTangentKernel:
     """Tangent kernel of energies E and force components F = -dE/dpos of two sets of structures.
 
-    A block is the matrix of ∇_w a · ∇_w b for all a of the first set and b of the second. The energies of a
-    set are those of its structures, its force components x, y, z of the first atom, of the second, ..., as in
-    `graph.forces.flatten()`. Units: (unit of a) · (unit of b), eV for E and eV/Å for F.
+    A block is the matrix of ∇_w a · ∇_w b, where a are all energies or all force components of the first set,
+    and b those of the second. Energies are in the order of the structures, force components in the order
+    x, y, z of the first atom, x, y, z of the second atom, ..., as in `graph.forces.flatten()`. An entry has
+    the unit of a times that of b: eV for E and eV/Å for F.
     """
 
     energy_energy: Float[Tensor, "graphs1 graphs2"]
@@ -53,18 +54,18 @@ def potential_tangent_kernel(
     """Tangent kernel of the energies and forces of a potential, on two sets of structures or on one.
 
     The gradient of a force is a second derivative, ∇_w F_k = -∂²E/∂w ∂pos_k, so that the blocks are
-    derivatives of the kernel Θ of energies by positions:
+    derivatives of the kernel Θ of energies with respect to positions:
 
         Θ_EF = -∂Θ/∂pos',   Θ_FF = ∂²Θ/∂pos ∂pos'.
 
-    They are the scalar products of the gradients of 1 + 3 n_atoms outputs for each structure, which are
-    computed together by `torch.func` where the model allows it, else by one backward pass after the other.
+    They are the scalar products of the gradients of 1 + 3 n_atoms outputs for each structure. These gradients
+    are computed together by `torch.func` where the model allows it, otherwise by one backward pass for each.
     Structures are taken in blocks whose gradients fit into `max_bytes`. The model is evaluated in its current
     mode and left as found; parameters with `requires_grad=False` are left out. `tangent_kernel` gives the
     block of energies alone.
 
     Args:
-        model: `ForceField`, or a model of atomic energies as it takes.
+        model: `ForceField`, or a model of atomic energies that a `ForceField` can wrap.
         graphs1: structures of the rows.
         graphs2: structures of the columns; graphs1 if None.
         max_bytes: memory for gradients, beside the kernel itself.
@@ -100,7 +101,7 @@ class _Gradients:
         self._one = self._by_func if self._func_holds(take_points(example, slice(0, 1))) else self._by_rows
 
     def __call__(self, graph: AtomGraph, graphs: slice) -> Float[Tensor, "rows N"]:
-        """Rows of the energies of some structures, then of their force components."""
+        """Gradients of the energies of some structures, then of their force components, one in each row."""
         parts = [self._one(take_points(graph, slice(i, i + 1))) for i in range(graphs.start, graphs.stop)]
         return torch.cat([*(part[:1] for part in parts), *(part[1:] for part in parts)])
 
@@ -143,7 +144,7 @@ class _Gradients:
         return torch.cat([e[None].to(gradient), -gradient.flatten()])
 
     def _func_holds(self, graph: AtomGraph) -> bool:
-        """Whether torch.func goes through the model, and finds the energy and forces that backward finds."""
+        """Whether torch.func can differentiate the model and gives the same energy and forces as backward."""
         expected = self._outputs_with_graph(graph).detach()
         try:
             self._by_func(graph)
@@ -169,13 +170,13 @@ def _blocks(
     kept = gradients(columns, strips2[0]) if len(strips2) == 1 else None
     for first in _strips(graphs1, size, max_bytes // 2):
         rows = kept if graphs2 is None and kept is not None else gradients(graphs1, first)
-        i = _positions(graphs1, first)
+        i = _kernel_indices(graphs1, first)
         for second in strips2:
             if graphs2 is None and second.start > first.start:
                 break
             same = graphs2 is None and second == first
             right = kept if kept is not None else rows if same else gradients(columns, second)
-            j, block = _positions(columns, second), rows @ right.T
+            j, block = _kernel_indices(columns, second), rows @ right.T
             kernel[i[:, None], j] = block
             if graphs2 is None and not same:
                 kernel[j[:, None], i] = block.T
@@ -195,8 +196,8 @@ def _strips(graph: AtomGraph, bytes_each: int, max_bytes: int) -> list[slice]:
     return [*strips, slice(start, graph.n_graphs)]
 
 
-def _positions(graph: AtomGraph, graphs: slice) -> Tensor:
-    """Rows of the kernel of the energies and force components of a range of structures."""
+def _kernel_indices(graph: AtomGraph, graphs: slice) -> Tensor:
+    """Indices in the kernel of the energies, then of the force components, of a range of structures."""
     atoms = ((graph.owner >= graphs.start) & (graph.owner < graphs.stop)).nonzero()[:, 0]
     energies = torch.arange(graphs.start, graphs.stop, device=atoms.device)
     components = (3 * atoms[:, None] + torch.arange(3, device=atoms.device)).flatten()

@@ -23,9 +23,10 @@ from symnets.observables._tangent_kernel._terms import Term, Terms, slices
 class Gradients:
     """Gradients of a module's outputs with respect to its trained parameters, on ranges of a set of points.
 
-    By `torch.func.vmap` where the module allows it and the outputs agree with those of the whole set; else by
-    one backward pass for each output, through the graph of the point alone, or, if the outputs of a point
-    depend on the others (batch normalisation in training mode), through that of the range.
+    They are computed by `torch.func.vmap` where the module allows it and its outputs for single points agree
+    with those for several. Otherwise there is one backward pass for each output, through the graph of its
+    point alone or, if the outputs of a point depend on other points (batch normalisation in training mode),
+    through the graph of all points.
 
     Args:
         model: the module, in its current mode.
@@ -39,7 +40,8 @@ class Gradients:
 
     Raises:
         ValueError: outputs of another shape than (n,) or (n, outputs), or that depend on no parameter; or
-            outputs of a point depend on the others, and the gradients of all points do not fit.
+            outputs of a point depend on other points, and the gradients of all points do not fit into
+            `max_bytes`.
     """
 
     def __init__(self, model: nn.Module, x: Any, outputs: Outputs, max_bytes: int) -> None:
@@ -77,7 +79,7 @@ class Gradients:
         """Gradients of a range of points, as the only term of a tangent kernel."""
         with _measured(self.model):
             rows = self._method(take_points(self.x, points))
-        if self.outputs == "trace":  # the outputs are more parameters, of the kernel of a scalar
+        if self.outputs == "trace":  # as if there were one output, with outputs x N parameters
             rows = rows.flatten(1)[:, None]
         return [
             Term(None, rows.permute(1, 2, 0)[None], 0.0, 1 / self.d_out if self.outputs == "trace" else 1.0)
@@ -88,7 +90,7 @@ class Gradients:
         return _shaped(self.model(own_copy(x)), x)
 
     def _vmap_holds(self, expected: Tensor) -> bool:
-        """Whether vmap goes through the module and has the outputs of the module itself."""
+        """Whether vmap can differentiate the module and gives the outputs of the module itself."""
         try:
             with _measured(self.model):
                 few = take_points(self.x, slice(0, min(2, len(expected))))
@@ -112,7 +114,7 @@ class Gradients:
         return {name: p.detach() for name, p in self.trained.items()}
 
     def _one(self, parameters: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-        """Functions whose gradients make the kernel, (outputs,), and the outputs, of one point."""
+        """The functions to differentiate, (outputs,), and the outputs themselves, at one point."""
         f = _shaped(functional_call(self.model, parameters, (x[None],)), x[None])
         return _columns(f, self.outputs)[0], f[0]
 
@@ -158,14 +160,14 @@ class Gradients:
 
 
 def differentiable(model: nn.Module) -> nn.Module:
-    """The module; of a `ForceField` that of the energies, which keep no graph in eval mode."""
+    """The module to differentiate: for a `ForceField` its energy model, which keeps a graph in eval mode."""
     if isinstance(model, ForceField) and modification(model, ForceField, parts=False) is None:
         return model.energy_model
     return model
 
 
 def scalar_product_outputs(outputs: Any, x: Any, convention: Outputs) -> Float[Tensor, "n outputs"]:
-    """Functions whose gradients make the kernel: the outputs of a module, or Σ_c f_c / √C."""
+    """The functions to differentiate for a kernel: the outputs of a module, or Σ_c f_c / √C."""
     return _columns(_shaped(outputs, x), convention)
 
 
@@ -175,7 +177,7 @@ def _columns(f: Tensor, convention: Outputs) -> Float[Tensor, "n outputs"]:
 
 
 def _shaped(outputs: Any, x: Any) -> Tensor:
-    """Outputs (n,) or (n, C); energies of graphs from those of their atoms, or from `EnergyForces`."""
+    """Outputs (n,) or (n, C); for graphs the sums of atomic energies, or the energies of `EnergyForces`."""
     n = n_points(x)
     outputs = getattr(outputs, "energy", outputs)
     if not isinstance(outputs, Tensor):
@@ -209,7 +211,7 @@ def _measured(model: nn.Module) -> Iterator[None]:
             as_found(model),
             torch.enable_grad(),
         ):
-            warnings.filterwarnings("ignore", "There is a performance drop")  # vmap of a rare operation
+            warnings.filterwarnings("ignore", "There is a performance drop")  # operation without vmap rule
             yield
     finally:
         mha.set_fastpath_enabled(fast)

@@ -27,34 +27,37 @@ def tangent_kernel(
 ) -> Float[Tensor, "..."]:
     """Neural tangent kernel Θ(x, x') = ∇_w f(x) · ∇_w f(x') of two sets of points, or of one with itself.
 
-    It is the kernel of the parameters as they are: the three parametrisations of `Dense` have different
-    kernels of the same function. Parameters with `requires_grad=False` are left out. Of C outputs f_c, with
-    Θ_cc' = ∇f_c · ∇f_c':
+    The kernel depends on the parametrisation: the three of `Dense` have different kernels for the same
+    function. Parameters with `requires_grad=False` are left out. For C outputs f_c, with
+    Θ_cc' = ∇f_c · ∇f_c', the conventions of `outputs` are
 
         full     (n1, n2, C, C)   Θ_cc'(x, x')
         trace    (n1, n2)         (1/C) Σ_c Θ_cc(x, x')
         sum      (n1, n2)         (1/C) Σ_cc' Θ_cc'(x, x'), the kernel of Σ_c f_c / √C (arXiv:2206.12543)
 
-    and of one output, (n,) or (n, 1), it is (n1, n2) in all of them. Members are a first axis.
+    For one output, (n,) or (n, 1), the kernel is (n1, n2) in all of them. A model with members gives kernels
+    with the members along the first axis.
 
-    `Dense` nets take one forward and one backward pass and products of matrices, without any gradient:
+    `Dense` nets take one forward and one backward pass and products of matrices, without the gradient of any
+    parameter:
 
         Θ = Σ_l (s_l² a_(l-1)ᵀ a_(l-1) + [biases] 1) ∘ D_lᵀ D_l,
 
-    with the activations a and signals D = ∂f/∂z of `symnets.models.signals`. Nets of linear, convolutional
-    and normalising layers go layer by layer too. For other modules, gradients are computed for blocks of
-    points. If x2 is None, only one half is computed.
+    with the activations a and signals D = ∂f/∂z of `symnets.models.signals`; [biases] is 1 for a layer with
+    biases and 0 without. Nets of linear, convolutional and normalising layers are treated layer by layer,
+    too. For other modules, gradients are computed for blocks of points. If x2 is None, one half is computed
+    and mirrored.
 
     The model is evaluated in its current mode and left as found.
 
     Args:
-        model: outputs (n,) or (n, C); of members (S, n) or (S, n, C). On graphs also energies of atoms,
-            which are summed, or `EnergyForces`, of which the energies are taken.
+        model: its outputs have shape (n,) or (n, C); with members (S, n) or (S, n, C). On graphs it may also
+            return energies of atoms, which are summed, or `EnergyForces`, of which the energies are used.
         x1: points of the rows: a tensor with one row for each, shared by all members or with an axis of
             members first; or an `AtomGraph`.
         x2: points of the columns; x1 if None.
         outputs: convention for several outputs.
-        max_bytes: memory for activations, signals or gradients, beside the kernel itself. With less of it
+        max_bytes: memory for activations, signals or gradients, beside the kernel itself. If it is smaller,
             points are taken in more blocks.
 
     Raises:

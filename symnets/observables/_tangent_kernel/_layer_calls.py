@@ -1,4 +1,4 @@
-"""Layers with parameters as a forward pass calls them: inputs, and derivatives of the outputs of the net."""
+"""Calls of the trained layers in a forward pass: their inputs, and where their outputs enter the graph."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupN
 
 
 class NotLayerwise(Exception):
-    """Raised if the gradients of a model do not follow from calls of its layers: it needs autodiff."""
+    """Raised if the gradients of a model do not follow from the calls of its layers and need autodiff."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Geometry:
         return cls(layer.kernel_size, layer.stride, layer.dilation, padding, layer.groups, mode)
 
     def patches(self, x: Float[Tensor, "n channels ..."]) -> Float[Tensor, "n groups positions p"]:
-        """The inputs of each position, p = channels / groups · kernel entries."""
+        """The inputs that each output position reads, p = (channels / groups) · (entries of the kernel)."""
         x = F.pad(x, self.padding, self.padding_mode) if any(self.padding) else x
         x = x.unflatten(1, (self.groups, -1))
         axes = len(self.kernel)
@@ -62,14 +62,14 @@ class Call:
 
     Attributes:
         kind: "linear", "convolution" or "norm".
-        inputs: of the layer, with patterns first; of a normalisation after its standardisation.
-        shape: of the outputs, with patterns first.
-        edge: where the outputs enter the graph; None if the net's outputs do not depend on them.
+        inputs: inputs of the layer, patterns first; for a normalisation the standardised inputs.
+        shape: shape of the outputs, patterns first.
+        edge: where the outputs enter the graph; None if they have no graph.
         scale: factor of the weight in the forward pass.
         weight: whether the weight is trained.
         bias: whether the bias is trained.
-        geometry: of a convolution.
-        channel_axes: of a normalisation: axes of the outputs along which factor and shift vary.
+        geometry: geometry of a convolution.
+        channel_axes: for a normalisation, axes of the outputs along which factor and shift vary.
     """
 
     kind: str
@@ -84,7 +84,7 @@ class Call:
 
     @property
     def n_patch_entries(self) -> int:
-        """Number of entries of all patches of a convolution; those of other layers are the inputs."""
+        """Number of entries of all patches of a convolution; 0 for other layers, whose inputs are reused."""
         if self.geometry is None:
             return 0
         per_position = self.inputs.shape[1] * math.prod(self.geometry.kernel)
@@ -95,7 +95,7 @@ def check_layers(model: nn.Module) -> None:
     """Check that each trained parameter is the weight or bias of one unmodified layer of a known class.
 
     Raises:
-        NotLayerwise: it is not.
+        NotLayerwise: a parameter is not.
     """
     if modification(model, Convolutional) is None:
         return

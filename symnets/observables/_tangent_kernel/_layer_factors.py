@@ -1,4 +1,4 @@
-"""Gradients of the layers of a net for a block of patterns, or what their scalar products follow from."""
+"""Gradients of the layers of a net for a block of patterns, or the factors of these gradients."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,12 @@ from symnets.observables._tangent_kernel._layer_calls import Call
 
 @dataclass(frozen=True)
 class Outer:
-    """Gradients Σ_s d_s p_s^T of a layer that are not formed."""
+    """Factors of the gradients Σ_s d_s p_s^T of a layer, which are not formed.
+
+    Attributes:
+        patches: p_s, the entries that position s of the layer reads.
+        signals: d_s, derivatives of C outputs of the net with respect to the q channels at position s.
+    """
 
     patches: Float[Tensor, "groups n positions p"]
     signals: Float[Tensor, "groups n positions C q"]

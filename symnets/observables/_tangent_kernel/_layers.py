@@ -35,9 +35,9 @@ def layerwise_kernel(
 ) -> Tensor | None:
     """Tangent kernel of a single net from inputs and derivatives of its layers; None if it needs autodiff.
 
-    With the patches p_s that position s of a layer reads, and the derivatives d_s of an output of the net by
-    the layer's output at this position, the gradient of the layer's weight is Σ_s d_s p_s^T. Its contribution
-    to the kernel of two patterns is
+    Let p_s be the patch that position s of a layer reads, and d_s the derivative of an output of the net with
+    respect to the layer's output at this position. The gradient with respect to the layer's weight is
+    Σ_s d_s p_s^T, and its contribution to the kernel of two patterns is
 
         Σ_(s, s') (p_s · p'_s') (d_s · d'_s')      or      (Σ_s d_s p_s^T) · (Σ_s' d'_s' p'_s'^T),
 
@@ -48,7 +48,7 @@ def layerwise_kernel(
     Each trained parameter must be the weight or bias of one unmodified `nn.Linear`, `nn.Conv1d` to `3d`,
     batch normalisation in eval mode, layer or group normalisation, which the forward pass calls once; or the
     net is a `Convolutional` without an axis of members. Layers without parameters are arbitrary, as long as
-    they leave patterns apart, which is checked by a backward pass with different factors of the outputs.
+    they do not mix patterns, which is checked by a backward pass with different factors of the outputs.
 
     Args:
         model: outputs (n,) or (n, C).
@@ -115,13 +115,13 @@ def _write(kernel: Tensor, row: int, column: int, block: Tensor, symmetric: bool
 
 
 def _factors(model: nn.Module, x: Tensor, outputs: str, n: int, *, check: bool = False) -> Factors:
-    """Gradients or unformed products of each trained layer for a block of patterns.
+    """Gradients, or factors of gradients, of each trained layer for a block of patterns.
 
     Args:
-        model: qualifies for layers.
+        model: a model that passes `check_layers`.
         x: the patterns.
         outputs: as for the kernel.
-        n: number of patterns among which a gradient is used.
+        n: number of patterns with which the gradient of each pattern is multiplied.
         check: whether to check that patterns do not interact.
     """
     f, calls = forward_calls(model, own_copy(x))
@@ -157,7 +157,7 @@ def _factors(model: nn.Module, x: Tensor, outputs: str, n: int, *, check: bool =
 
 
 def _check_apart(f: Tensor, edges: Any, deltas: list[Any]) -> None:
-    """Check that derivatives with respect to a pattern's layers come from its own output alone."""
+    """Check that the outputs of each pattern depend on the layers' outputs at this pattern alone."""
     factors = f.new_tensor([FACTORS[i % len(FACTORS)] for i in range(len(f))])
     weighted = torch.autograd.grad((factors @ f).sum(), edges, retain_graph=True, allow_unused=True)
     for delta, other in zip(deltas, weighted, strict=True):

@@ -29,7 +29,7 @@ def single_nets(model: nn.Module, inputs: Any) -> list[tuple[nn.Module, Any]]:
     axes = getattr(model, "input_axes", None)
     own = axes is not None and inputs.ndim > axes
     nets = [(ensemble.member(s), inputs[s] if own else inputs) for s in range(ensemble.members)]
-    # Those of symnets are right by construction, also where layers draw random numbers.
+    # No check for classes of symnets: it would fail where layers draw random numbers.
     if any(
         modification(model, cls, parts=cls is not Ensemble) is None
         for cls in (Dense, Convolutional, Ensemble)

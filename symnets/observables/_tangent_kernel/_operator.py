@@ -1,4 +1,4 @@
-"""Products of a tangent kernel with vectors, without the kernel."""
+"""Products of a tangent kernel with vectors, without the matrix."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,17 +21,18 @@ class TangentKernelOperator(TensorOperator):
     """Tangent kernel Θ = J1 J2ᵀ of two sets of points, given by its products with vectors.
 
     A product takes one vector-Jacobian product, w = J2ᵀ v over the parameters, and one Jacobian-vector
-    product, J1 w, each chunk by chunk of points: for large sets and large nets, of which neither the kernel
-    nor the gradients fit into memory. It is a `scipy.sparse.linalg.LinearOperator`: `eigsh` gives the largest
-    eigenvalues, and `cg` solves kernel regression. Vectors are numpy arrays or torch tensors, (n2,) or
-    (n2, k). For C outputs in the convention "full" rows and columns are pairs of point and output, the output
-    running fastest.
+    product, J1 w, each chunk by chunk of points. Use it for large sets and large nets, for which neither the
+    kernel nor the gradients fit into memory. It is a `scipy.sparse.linalg.LinearOperator`: `eigsh` gives the
+    largest eigenvalues, and `cg` solves kernel regression. Vectors are numpy arrays or torch tensors, (n2,)
+    or (n2, k). For C outputs in the convention "full", rows and columns are pairs of point and output, the
+    output running fastest.
 
     The operator has its own copy of the weights, so that further training of the model does not change it.
     If all points are in one chunk, its graph is kept.
 
     Args:
-        model: outputs (n,) or (n, C), or energies; no members. In its current mode, left as found.
+        model: a single net with outputs (n,) or (n, C), or a potential, of which the energies are used;
+            evaluated in its current mode and left as found.
         x1: points of the rows, as for `tangent_kernel`.
         x2: points of the columns; those of the rows if None.
         outputs: convention for several outputs, as for `tangent_kernel`.

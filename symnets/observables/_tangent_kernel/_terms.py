@@ -1,4 +1,4 @@
-"""Sum of products of Gram matrices, tile by tile: the form that tangent kernels have in all paths."""
+"""Tangent kernels as sums of products of Gram matrices, computed tile by tile."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,8 +45,8 @@ def fill_kernel(
     """Write a kernel block by block; each block needs the terms of its rows and columns only.
 
     Args:
-        kernel: where it is written.
-        terms: from a range of points to their terms.
+        kernel: the tensor to fill.
+        terms: function that returns the terms of a range of points.
         other_terms: the same for the columns; None if they are the points of the rows: then only one half is
             computed, and mirrored.
         block: number of points whose terms are held at once, on each side.
@@ -72,10 +72,10 @@ def slices(n: int, step: int) -> Iterator[slice]:
 
 
 def _add_block(kernel: Kernel, left: Terms, right: Terms, *, mirrored: bool) -> None:
-    """Write one block in tiles; of a symmetric one the lower triangle, mirrored."""
+    """Write one block in tiles; for a symmetric block the lower triangle is computed and mirrored."""
     members, outputs, _, n1, n2 = kernel.shape
     side = TILE if kernel.device.type == "cpu" else 4096
-    # Small kernels of many members are a batch of matrices; of large ones each member is taken alone.
+    # Small kernels of many members are computed as a batch of matrices, large ones member by member.
     group = max(1, side**2 // (min(n1, side) * min(n2, side)))
     for chosen in slices(members, group):
         for rows in slices(n1, side):

@@ -1,4 +1,4 @@
-"""Tangent kernels that are larger than memory, written block by block to a file of numpy."""
+"""Tangent kernels that are larger than memory, written block by block to a .npy file."""
 
 import hashlib
 import json
@@ -40,9 +40,10 @@ def write_tangent_kernel(
 ) -> np.memmap:
     """Write a tangent kernel to a file, block by block, and return it as a memory-mapped array.
 
-    The file is a .npy that `numpy.load(path, mmap_mode="r")` reads without loading it. Until it is complete
-    it is named `PATH.part`, beside `PATH.part.json` with the blocks that are done: a call that was killed
-    goes on where it was, with the same model and the same points. Only one half is computed if x2 is None.
+    `numpy.load(path, mmap_mode="r")` opens the .npy file without reading all of it. Until the file is
+    complete it is named `PATH.part`, and `PATH.part.json` lists the blocks that are done: if a call is
+    killed, the same call with the same model and points computes the missing blocks. Only one half is
+    computed if x2 is None.
 
     Args:
         path: the file.
@@ -53,11 +54,11 @@ def write_tangent_kernel(
         block: number of points on each side of a block.
         max_bytes: memory for activations or gradients of a block.
         progress: whether to show a progress bar on stderr.
-        overwrite: whether to replace a file at `path`, and a part of another kernel.
+        overwrite: whether to replace a file at `path`, and an unfinished file of another kernel.
 
     Raises:
-        ValueError: the file exists, or a part of the kernel of another model or of other points; or batch
-            normalisation or dropout in training mode, for which blocks have no joint kernel.
+        ValueError: the file exists, or an unfinished file of another model or of other points; or batch
+            normalisation or dropout is in training mode, so that outputs would depend on the block.
         OSError: the disk has no room for the kernel.
         FileExistsError: another process is writing the same file.
     """
@@ -92,8 +93,8 @@ def write_tangent_kernel(
         same = found.get("identity") == identity and np.allclose(found["corner"], corner, rtol=1e-3)
         if found and not same and not overwrite:
             raise ValueError(
-                f"{part}: a part of another kernel (model, points, outputs or block differ); call with "
-                "those, choose another path, or pass overwrite"
+                f"{part}: unfinished file of another kernel (model, points, outputs or block differ); repeat "
+                "the call with those, choose another path, or pass overwrite"
             )
         done = {tuple(pair) for pair in found["done"]} if same else set()
         kernel = _open(part, corner.dtype, shape, resumed=same)
@@ -130,7 +131,7 @@ def _put(kernel: ndarray, axis: int, rows: slice, columns: slice, values: Tensor
 
 
 def _open(part: Path, dtype: np.dtype, shape: tuple[int, ...], *, resumed: bool) -> np.memmap:
-    """The file, with its place on the disk reserved: a full disk would end the process later."""
+    """Open the file; the space of a new one is reserved, as a full disk would kill the process later."""
     if resumed:
         return np.lib.format.open_memmap(part, mode="r+")
     kernel = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)

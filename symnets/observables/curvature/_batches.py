@@ -1,4 +1,4 @@
-"""Batches for curvature: one batch or several, and the derivatives of their losses in the output."""
+"""Batches for curvature: one or several, and derivatives of their losses with respect to the outputs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ Batches = Batch | tuple[Any, Any] | Iterable[Batch | tuple[Any, Any]]
 
 
 def list_batches(batch: Batches) -> list[Batch]:
-    """The batches, read once.
+    """List of batches from a pair or an iterable of pairs, which is read once.
 
     Raises:
         ValueError: there is no batch, or one is not a pair.
@@ -25,7 +25,7 @@ def list_batches(batch: Batches) -> list[Batch]:
     if isinstance(pairs, Batch) or _is_pair(pairs):
         pairs = [pairs]
     elif isinstance(pairs, Mapping | Tensor) or not isinstance(pairs, Iterable):
-        pairs = [Batch.of(pairs)]  # which refuses it
+        pairs = [Batch.of(pairs)]  # raises the error
     batches = [tree_map(_differentiable, Batch.of(pair)) for pair in pairs]
     if not batches:
         raise ValueError("batch: expected at least one batch, got none")
@@ -36,12 +36,12 @@ def list_batches(batch: Batches) -> list[Batch]:
 
 
 def _differentiable(part: Any) -> Any:
-    """A copy of a tensor that was made in inference mode, and cannot be saved for derivatives."""
+    """The part, or its copy if it is a tensor made in inference mode, which autograd cannot save."""
     return part.clone() if isinstance(part, Tensor) and part.is_inference() else part
 
 
 def _is_pair(batch: Any) -> bool:
-    """Whether this is one pair, not two of them."""
+    """Whether this is one pair (inputs, targets), not a sequence of two pairs."""
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         return False
     return not any(isinstance(part, tuple | list) and not isinstance(part, Labels) for part in batch)
@@ -56,7 +56,7 @@ def n_examples(batch: Batch) -> int:
 
 
 def joined(batches: list[Batch]) -> Batch:
-    """Batches of tensors as one; a leading axis of members, inputs (S, n, ...), is not joined.
+    """Batches of tensors as one batch, joined along the first axis, which must be that of the examples.
 
     Raises:
         ValueError: several batches that are not tensors.
@@ -72,11 +72,11 @@ def check_other_dependence(value: Tensor, parameters: Sequence[Tensor]) -> None:
     """Check that a loss depends on the parameters through the outputs alone.
 
     Args:
-        value: the loss of outputs that do not depend on these parameters.
-        parameters: of the model.
+        value: the loss of outputs that are detached from these parameters.
+        parameters: parameters of the model.
 
     Raises:
-        ValueError: it depends on them otherwise, as by weight decay, which H0 and Hp do not contain.
+        ValueError: the loss still depends on them, as by weight decay, which H0 and Hp do not contain.
     """
     if not value.requires_grad or not parameters:
         return
@@ -91,7 +91,7 @@ def check_other_dependence(value: Tensor, parameters: Sequence[Tensor]) -> None:
 def loss_derivatives(
     loss: Loss, outputs: Float[Tensor, " n"], targets: Float[Tensor, " n"], parameters: Sequence[Tensor] = ()
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """ℓ' and ℓ'' of each pattern, for one output a pattern: in closed form if the loss has `d1` and `d2`.
+    """ℓ' and ℓ'' of each pattern, for one output per pattern: in closed form if the loss has `d1` and `d2`.
 
     Otherwise they are the derivatives of n L, with L the mean over the patterns.
 
@@ -99,7 +99,7 @@ def loss_derivatives(
         loss: per example or a mean.
         outputs: f.
         targets: y.
-        parameters: of the model, on which the loss may depend through the outputs alone.
+        parameters: parameters of the model, on which the loss may depend through the outputs alone.
 
     Raises:
         ValueError: the loss is neither per example nor a mean, or it couples patterns.
@@ -117,7 +117,7 @@ def loss_derivatives(
         (first,) = torch.autograd.grad(value, f, create_graph=True)
         second = torch.zeros_like(f)
         if first.requires_grad:  # not where ℓ' is piecewise constant
-            # ∂²/∂f∂f is diagonal, so that its product with any signs gives the diagonal.
+            # If ∂²/∂f∂f is diagonal, its product with a vector of signs is the diagonal times the signs.
             signs = torch.ones_like(f)
             signs[::2] = -1
             (second,) = torch.autograd.grad(

@@ -30,7 +30,7 @@ class LayerBlocks:
     """Lower half of a symmetric matrix over the parameters, addressed by layer, unit and input.
 
     Args:
-        matrix: of a single net; only the lower half is written.
+        matrix: matrix of a single net; only the lower half is written.
         model: the net.
     """
 
@@ -48,8 +48,9 @@ class LayerBlocks:
             start += units
 
     def add(self, high: int, low: int, values: Float[Tensor, "p q i j"], units: slice = ALL) -> None:
-        """Add to the block of layers high >= low: units and inputs of the one, then those of the other.
+        """Add values[p, q, i, j] to the block of layers high >= low.
 
+        p and q are unit and input of layer `high`, i and j those of layer `low`; p is in the range `units`.
         The block of a layer with itself is symmetric: `units` must be given, and i may end where `units`
         ends.
         """
@@ -58,18 +59,25 @@ class LayerBlocks:
                 continue
             part = values[:, row.inputs, :, column.inputs]
             if high == low and row.inputs.start < column.inputs.start:
-                # Only the part of the transposed biases that is missing.
+                # Stored transposed, as (bias i, weight p); i >= units.start is added there as a row.
                 part = part[:, :, : units.start]
             self._view(row, column)[units, :, : part.shape[2]] += part
 
     def add_same_unit(self, low: int, values: Float[Tensor, "p j i"]) -> None:
-        """Add to the block of layers low + 1 and low; zero unless input q of one is unit i of the other."""
+        """Add values[p, j, i] to the block of layers low + 1 and low.
+
+        p and i are unit and input of layer low + 1, i and j those of layer low; entries between another
+        input of layer low + 1 and unit i are zero.
+        """
         for column in self.slots[low]:
             diagonal = self._view(self.slots[low + 1][0], column).diagonal(dim1=1, dim2=2)
             diagonal += values[:, column.inputs]
 
     def add_diagonal_units(self, layer: int, values: Float[Tensor, "p q j"]) -> None:
-        """Add to the block of a layer with itself, non-zero only where both units are the same."""
+        """Add values[p, q, j] to the block of a layer with itself, at unit p and inputs q and j.
+
+        Entries between different units are zero.
+        """
         for row, column in product(self.slots[layer], self.slots[layer]):
             if row.inputs.start >= column.inputs.start:  # the other order is the transpose
                 diagonal = self._view(row, column).diagonal(dim1=0, dim2=2)
@@ -107,7 +115,7 @@ def single(features: tuple[Tensor, ...]) -> list[Float[Tensor, "units n"]]:
 
 
 SYMMETRIC = 6
-"""Units a product in a block of a layer with itself, of which only half is computed."""
+"""Largest number of units per product in the block of a layer with itself, of which only half is computed."""
 
 
 def add_second_derivatives(
@@ -126,15 +134,16 @@ def add_second_derivatives(
         T_(l+1)l = diag φ'_l,   T_(m+1)l = φ'_m ∘ s_m W_m T_ml,
         K_(L+1)l = 0,           K_ml = φ''_m ∂f/∂a_m ∘ ∂z_m/∂z_l + φ'_m ∘ s_(m+1) W_(m+1)^T K_(m+1)l.
 
-    K is zero for piecewise linear φ: layers then have no block with themselves. The sum over patterns is one
-    matrix product a pair of layers, of cost P h³ where T or K is diagonal, otherwise P h⁴.
+    K is zero for piecewise linear φ: the block of a layer with itself is then zero. The sum over P patterns
+    is one matrix product for each pair of layers, of cost P h³ where T or K is diagonal, otherwise P h⁴, with
+    h the width.
 
     Args:
-        blocks: to which it is added.
+        blocks: the matrix, to which the sum is added.
         model: the net.
         pass_: activations and signals on the patterns.
         weights: c.
-        budget: largest number of words of a product.
+        budget: largest number of entries of a product.
     """
     w = [s * layer.detach() for s, layer in zip(model.scales, model.weights, strict=True)]
     slopes, back = single(pass_.slopes), single(pass_.signals)
@@ -146,8 +155,8 @@ def add_second_derivatives(
         for curvature, layer, d in zip(single(pass_.curvatures), w[1:], back[1:], strict=True):
             curvatures.append(weights * curvature * (layer.T @ d))
     for low in range(model.depth):
-        moves = [torch.eye(model.width, dtype=w[0].dtype, device=w[0].device)[..., None]]
         # ∂z_m/∂z_low for m = low, low + 1, ...
+        moves = [torch.eye(model.width, dtype=w[0].dtype, device=w[0].device)[..., None]]
         for m in range(low + 1, model.depth + 1):
             shared = ((weights * back[m])[:, None] * inputs[low]).flatten(0, 1)  # c D_m[p] a_(l-1)[j]
             if m == low + 1:  # T is diagonal
@@ -196,7 +205,7 @@ def _add_curvatures(
 
 
 SMALL = 2**20
-"""Words that temporaries may take even for small nets: 8 MB in float64."""
+"""Number of entries that temporaries may have even for small nets: 8 MB in float64."""
 
 
 @torch.no_grad()
@@ -214,8 +223,8 @@ def add_dense_split(
 
         H0 = G diag(ℓ''/P) G^T,   Hp = Σ_μ (ℓ'_μ/P) ∇²f_μ  (`add_second_derivatives`).
 
-    Only patterns with ℓ' or ℓ'' not zero are used. They are taken in portions, so that temporaries stay below
-    N² words (or 8 MB, or the size of one pattern, if that is more).
+    Only patterns with ℓ' or ℓ'' not zero are used. They are taken in portions, so that temporaries have fewer
+    than N² entries (or take less than 8 MB, or as much as one pattern needs, if that is more).
 
     Source of the split: Geiger et al. 2019, arXiv:1809.09349.
     """
@@ -239,7 +248,7 @@ def add_dense_split(
 
 
 def _words_per_pattern(model: Dense, n_params: int) -> int:
-    """Upper bound of the words of temporaries for each pattern."""
+    """Upper bound of the number of entries of temporaries for each pattern."""
     h, wide = model.width, max(model.d_in, model.width) + 1
     smooth = model.activation.curvature is not None
     moves = (model.depth + 5 if smooth else 3) * h * h if model.depth > 1 else 0

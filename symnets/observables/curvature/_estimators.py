@@ -68,18 +68,18 @@ def top_eigenpairs(
 ) -> Eigenpairs:
     """The k largest (or smallest, or largest in magnitude) eigenpairs of a symmetric operator.
 
-    Computed by scipy's `eigsh` (ARPACK) from a start vector that depends on the seed alone; for k near N from
-    N products with unit vectors.
+    Computed by scipy's `eigsh` (ARPACK) from a start vector that depends on the seed alone. For N <= 20 or
+    N <= 2 k the matrix is computed by N products with unit vectors and diagonalised.
 
     Args:
-        operator: any `scipy.sparse.linalg.LinearOperator`.
-        k: at most N.
+        operator: any `scipy.sparse.linalg.LinearOperator`, N x N.
+        k: number of eigenpairs, at most N.
         which: end of the spectrum.
-        tolerance: relative, 0 for machine precision.
-        seed: of the start vector.
+        tolerance: relative tolerance of the eigenvalues, 0 for machine precision.
+        seed: seed of the start vector.
 
     Raises:
-        ValueError: the operator is not square, k does not fit, or a product is not finite.
+        ValueError: the operator is not square, k is not between 1 and N, or a product is not finite.
         RuntimeError: ARPACK did not converge.
 
     Example:
@@ -118,7 +118,7 @@ def top_eigenpairs(
 
 
 SMALL = 20
-"""Size up to which all eigenpairs are computed, as many products as ARPACK would take."""
+"""Size up to which all eigenpairs are computed, because ARPACK would take as many products."""
 
 
 @dataclass(frozen=True)
@@ -174,18 +174,19 @@ def trace(operator: LinearOperator, *, n_matvecs: int = 90, generator: torch.Gen
 
 @dataclass(frozen=True)
 class Density:
-    """Spectral density ρ(λ) = (1/N) Σ_i δ(λ - λ_i), as weighted points, one set a probe vector.
+    """Spectral density ρ(λ) = (1/N) Σ_i δ(λ - λ_i), as weighted points, one set for each probe vector.
 
     Attributes:
         nodes: points λ, the eigenvalues of tridiagonal matrices.
-        weights: of the points; each row sums to 1. Rows that ended early are padded with points of weight 0.
+        weights: weights of the points; each row sums to 1. If the iteration of a probe vector ended early,
+            its row is padded with points of weight 0.
     """
 
     nodes: Float[ndarray, "probes steps"]
     weights: Float[ndarray, "probes steps"]
 
     def moment(self, order: int) -> float:
-        """Moment ∫ λ^k ρ dλ = tr A^k / N; exact for each probe vector if k < 2 steps."""
+        """Moment ∫ λ^k ρ dλ = tr A^k / N of order k; without quadrature error if k < 2 steps."""
         return float((self.weights * self.nodes**order).sum(1).mean())
 
     def fraction_below(self, level: float) -> float:
@@ -210,15 +211,15 @@ def lanczos_density(
 ) -> Density:
     """Spectral density of a symmetric operator by stochastic Lanczos quadrature.
 
-    From each of `n_probes` random vectors, `n_steps` of the Lanczos iteration are made with full
+    From each of `n_probes` random vectors, `n_steps` steps of the Lanczos iteration are made with full
     re-orthogonalisation. The Ritz values are the nodes of a Gauss quadrature of the density that is weighted
-    with the vector. It takes n_probes × n_steps products and memory for n_steps × N numbers. The edges of the
-    spectrum converge first.
+    with the vector. The estimate takes n_probes × n_steps products and memory for n_steps × N numbers. The
+    edges of the spectrum converge first.
 
     Args:
         operator: any `scipy.sparse.linalg.LinearOperator`.
-        n_probes: the error of a moment falls as n_probes^(-1/2).
-        n_steps: at most N.
+        n_probes: number of random vectors; the error of a moment falls as n_probes^(-1/2).
+        n_steps: number of steps from each vector; numbers above N are reduced to N.
         generator: source of the vectors of signs ±1.
 
     Raises:

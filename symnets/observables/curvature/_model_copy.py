@@ -1,4 +1,4 @@
-"""Loss of a module as a function of copies of its parameters, to be differentiated twice, again and again."""
+"""Loss of a module as a function of copies of its parameters, with a graph for second derivatives."""
 
 import re
 import warnings
@@ -20,13 +20,13 @@ from symnets.observables.curvature._batches import check_other_dependence
 
 @dataclass(frozen=True)
 class KeptGraph:
-    """Outputs of a module as a function of its parameters, to be differentiated again and again.
+    """Outputs of a module as a function of its parameters, with the graph kept for repeated derivatives.
 
     Attributes:
-        parameters: copies of those that require a gradient, leaves of the graph.
+        parameters: copies of the parameters that require a gradient, leaves of the graph.
         outputs: f, as the module returns it; of shape (n,) if it was (n, 1) and the targets are (n,).
         loss: per example or a mean.
-        targets: of the examples.
+        targets: targets of the examples.
     """
 
     parameters: list[Tensor]
@@ -56,7 +56,7 @@ class KeptGraph:
         return self.outputs, (leaf, slope)
 
     def gradient(self, of: Tensor, along: Tensor | None = None) -> list[Tensor]:
-        """∂/∂w of a number, or of a tensor contracted with `along`; differentiable again."""
+        """Gradient ∂/∂w of a number, or of a tensor contracted with `along`; differentiable again."""
         return list(
             torch.autograd.grad(
                 of, self.parameters, along, create_graph=True, allow_unused=True, materialize_grads=True
@@ -83,8 +83,8 @@ class ModelCopy:
 
     Attributes:
         model: the module.
-        tensors: its buffers and parameters by name.
-        leaves: the parameters that require a gradient.
+        tensors: copies of its buffers and parameters by name.
+        leaves: copies of the parameters that require a gradient.
         gpus: devices whose generators the module may use.
         generators: states of the CPU's generator and of those of the GPUs.
     """
@@ -115,7 +115,7 @@ class ModelCopy:
         return cls(model, tensors, leaves, gpus, generators)
 
     def keep_graph(self, loss: Loss, batch: Batch) -> KeptGraph:
-        """Evaluate the copy with the same random numbers each time; model and random states are as found."""
+        """Evaluate the copy, with the same random numbers each time; the model is left as found."""
         tensors = {k: v if v.requires_grad else v.clone() for k, v in self.tensors.items()}
         with torch.enable_grad(), as_found(self.model):
             self._set_generators()
@@ -156,8 +156,8 @@ def check_parameters(trained: Sequence[Tensor]) -> None:
     """Check that there are trainable parameters, in float32 or float64.
 
     Raises:
-        ValueError: none, or of another dtype, whose few digits are not enough for second derivatives; or they
-            are rounded to one by autocast.
+        ValueError: there are none, or their dtype has too few digits for second derivatives, or autocast
+            rounds them to such a dtype.
     """
     if not trained:
         raise ValueError("model: expected parameters with requires_grad=True, found none")
@@ -179,12 +179,12 @@ _HINTS = {
     "cudnn": "evaluate it inside torch.backends.cudnn.flags(enabled=False)",
     "aot_autograd": "give the module before torch.compile",
 }
-"""What to do where torch has no second derivative, by a word of its message."""
+"""Remedy where torch has no second derivative, by a word of torch's message."""
 
 
 @contextmanager
 def second_derivatives() -> Iterator[None]:
-    """Explains torch's errors on second derivatives that it does not have, and on memory.
+    """Context in which torch's errors on missing second derivatives and on memory are explained.
 
     Raises:
         ValueError: an operation of the model has no second derivative.
@@ -214,7 +214,7 @@ def flatten(parts: Sequence[Tensor]) -> Float[Tensor, " N"]:
 
 
 Product = Callable[[list[Tensor]], Sequence[Tensor]]
-"""Product with a vector, in parts of the shapes of the parameters."""
+"""Product of a matrix with a vector; both vectors are lists of parts in the shapes of the parameters."""
 
 
 STEPS = 1e-5, 1e-6
@@ -224,8 +224,9 @@ STEPS = 1e-5, 1e-6
 def check_product(copy: ModelCopy, loss: Loss, batch: Batch, product: Product) -> None:
     """Compare the product of a Hessian and a random vector with what is known without second derivatives.
 
-    In float64 it is the difference quotient of the gradient, at two steps that must agree with each other:
-    they do not across a kink. In float32, where it is too noisy, two products must fit a symmetric matrix.
+    In float64 the reference is the difference quotient of the gradient, for two step sizes; if these do not
+    agree with each other, as across a kink, nothing is concluded. In float32, where difference quotients are
+    too noisy, the products with two vectors must be consistent with a symmetric matrix, uᵀHv = vᵀHu.
 
     Warns:
         RuntimeWarning: a difference of more than a percent.

@@ -33,9 +33,10 @@ class CurvatureOperator(TensorOperator):
     device, in the dtype of the operator; sums and multiples of operators take numpy arrays.
 
     The operator has its own copy of the weights, so that further training of the model does not change it.
-    For one batch the graph of one evaluation is kept, and a product is some backward passes through it.
-    Several batches are evaluated again in each product, in the memory of one. Columns are taken one after the
-    other: batches of 16 by vmap were twice as fast at 300 weights, and slower from 2,000 on.
+    For one batch the graph of one evaluation is kept, and a product takes a few backward passes through it.
+    Several batches are evaluated again in each product, one after the other, with the memory of one. The
+    columns of a matrix of vectors are also taken one after the other: 16 at a time by vmap were twice as fast
+    for 300 weights, and slower from 2,000 weights on.
 
     Args:
         model: any module; evaluated in its current mode, buffers and random state left as found.
@@ -45,7 +46,7 @@ class CurvatureOperator(TensorOperator):
 
     Raises:
         ValueError: members, no parameters that require a gradient, no batch, a loss that is neither per
-            example nor a mean or that depends on the parameters itself, or an operation without second
+            example nor a mean or that depends on the parameters directly, or an operation without second
             derivative.
     """
 
@@ -115,7 +116,7 @@ class HessianOperator(CurvatureOperator):
     the difference quotient of the gradient in float64, and with its transpose in float32.
 
     Warns:
-        RuntimeWarning: they differ by more than a percent.
+        RuntimeWarning: the two differ by more than a percent.
     """
 
     def _check(self, product: Product) -> None:
@@ -129,7 +130,8 @@ class HessianOperator(CurvatureOperator):
 class GaussNewtonOperator(CurvatureOperator):
     """Gauss-Newton matrix H0 = (1/P) Σ Jᵀ (∂²ℓ/∂f∂f) J of any loss, with J = ∂f/∂w.
 
-    J v is the derivative of Jᵀu along v, which is linear in u: two backward passes and no forward one.
+    J v is computed as the derivative with respect to u of (Jᵀu) · v, which is linear in u: by two backward
+    passes, without forward-mode derivatives.
     """
 
     def _prepare(self, graph: KeptGraph) -> Product:

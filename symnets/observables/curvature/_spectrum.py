@@ -30,7 +30,7 @@ def mirror(target: Float[Tensor, "n n"]) -> None:
 
 
 def strips(n: int, rows: int = STRIP) -> Iterator[slice]:
-    """Slices of at most so many rows."""
+    """Slices of at most `rows` numbers that cover 0, ..., n - 1."""
     return (slice(start, min(start + rows, n)) for start in range(0, n, rows))
 
 
@@ -77,7 +77,7 @@ class Spectrum:
         return (self.eigenvalues < level).sum(-1)
 
     def n_flat(self, width: float) -> Int[Tensor, "*members"]:
-        """Number of |λ| < width: the peak at zero, flat directions of the landscape."""
+        """Number of |λ| < width, the flat directions of the landscape."""
         return (self.eigenvalues.abs() < width).sum(-1)
 
 
@@ -117,15 +117,15 @@ def inertia(matrix: Float[Tensor, "*members n n"], *, tolerance: float | None = 
     (LAPACK's dsytrf; Bunch and Kaufman 1977, doi:10.1090/S0025-5718-1977-0428694-0).
 
     Args:
-        matrix: symmetric, of any dtype and on any device; computed in float64 on the CPU, where the result
-            is.
+        matrix: symmetric, of any dtype and on any device; the inertia is computed in float64 on the CPU, and
+            the result is on the CPU.
         tolerance: τ; by default the rounding error n ε |H|_F, with ε of the dtype of the matrix.
 
     Raises:
         ValueError: not a square symmetric matrix of finite numbers, or a negative tolerance.
 
     Example:
-        The inertia of a diagonal matrix is the numbers of signs on its diagonal.
+        The inertia of a diagonal matrix counts the signs on its diagonal.
     """
     check_symmetric(matrix)
     if tolerance is not None and not tolerance >= 0:

@@ -32,7 +32,7 @@ class HessianSplit:
 
     Attributes:
         h0: (1/P) Σ ℓ'' ∇f ∇fᵀ; positive semidefinite for a convex loss, and of rank at most the number of
-            patterns with ℓ'' ≠ 0 (times outputs a pattern).
+            patterns with ℓ'' ≠ 0 (times the number of outputs).
         hp: (1/P) Σ ℓ' ∇²f; its trace is 0 for ReLU nets.
     """
 
@@ -54,22 +54,22 @@ class HessianSplit:
 def hessian_split(model: nn.Module, loss: Loss, batch: Batches) -> HessianSplit:
     """The two parts H0 and Hp of the Hessian, as dense matrices.
 
-    For `Dense` nets of scalar output they are computed in closed form, in 3 N² words in total. For any other
-    module they are computed column by column through autodiff (`GaussNewtonOperator`, `ResidualOperator`), at
-    N times the cost of some backward passes. Members of an ensemble (`Dense`, `Ensemble`) are taken one by
-    one. Parameters with `requires_grad=False` have no row. At kinks (ReLU at 0, the hinge at the margin) the
-    derivatives are those that torch or the loss defines.
+    For `Dense` nets of scalar output they are computed in closed form, in memory for 3 N² numbers in total.
+    For any other module they are computed column by column through autodiff (`GaussNewtonOperator`,
+    `ResidualOperator`), at N times the cost of a few backward passes. Members of an ensemble (`Dense`,
+    `Ensemble`) are taken one by one. Parameters with `requires_grad=False` have no row. At kinks (ReLU at 0,
+    the hinge at the margin) the derivatives are those that torch or the loss defines.
 
     Args:
         model: in its current mode (dropout, batch norm); left as found.
         loss: per example, or a mean such as `nn.MSELoss()`; the closed form uses its methods d1 and d2 if it
             has them.
-        batch: inputs and targets, or an iterable of such pairs. For an ensemble a single batch (S, n, d_in)
-            and (S, n) gives each member its own.
+        batch: inputs and targets, or an iterable of such pairs. For an ensemble, a single batch of inputs
+            (S, n, d_in) and targets (S, n) gives each member its own examples.
 
     Raises:
         ValueError: no parameters that require a gradient, a loss that is neither per example nor a mean or
-            that depends on the parameters itself, shapes or dtypes that do not fit, an operation without
+            that depends on the parameters directly, shapes or dtypes that do not fit, an operation without
             second derivative, or a matrix that differs from its transpose.
         MemoryError: the matrices do not fit into memory.
 
@@ -132,7 +132,7 @@ def _split(h0: Tensor, hp: Tensor, model: nn.Module, loss: Loss, batches: list[B
         return
     for matrix, operator in ((h0, GaussNewtonOperator), (hp, ResidualOperator)):
         _fill(matrix, operator(model, loss, batches))
-    # Each half is computed from other products; they agree where all second derivatives are right.
+    # Entries (i, j) and (j, i) come from different products; they agree if all second derivatives are right.
     size = float(torch.linalg.matrix_norm(h0) + torch.linalg.matrix_norm(hp))
     error = max(_asymmetry(h0), _asymmetry(hp))
     if error > torch.finfo(h0.dtype).eps ** 0.5 * size:
@@ -141,7 +141,7 @@ def _split(h0: Tensor, hp: Tensor, model: nn.Module, loss: Loss, batches: list[B
             "operation of the model has a wrong second derivative (torch's weight_norm, a backward pass in "
             "numpy or with once_differentiable); replace it"
         )
-    HessianOperator(model, loss, batches[:1])  # warns where both halves are wrong
+    HessianOperator(model, loss, batches[:1])  # warns if a symmetric matrix is wrong
     mirror(h0)
     mirror(hp)
 
@@ -174,12 +174,12 @@ def _asymmetry(matrix: Float[Tensor, "N N"]) -> float:
 def h0_spectrum(model: nn.Module, loss: Loss, batch: Batches) -> Spectrum:
     """Spectrum of H0 = (1/P) Σ ℓ'' ∇f ∇fᵀ: its min(N, N_Δ) largest eigenvalues; the others are exactly zero.
 
-    With G the gradients of the N_Δ patterns that have ℓ'' ≠ 0 and w = ℓ''/P, H0 = G w Gᵀ and √w GᵀG √w = √w Θ
-    √w have the same non-zero eigenvalues, where Θ is the tangent kernel. For a finite-range loss N_Δ is the
-    number of unsatisfied patterns.
+    Let G be the gradients of the N_Δ patterns that have ℓ'' ≠ 0, w = ℓ''/P, and Θ = GᵀG the tangent kernel.
+    H0 = G w Gᵀ and √w Θ √w have the same non-zero eigenvalues. For a finite-range loss N_Δ is the number of
+    unsatisfied patterns.
 
     Args:
-        model: one output a pattern, no members; in its current mode, left as found.
+        model: one output per pattern, no members; in its current mode, left as found.
         loss: per example or a mean, and convex.
         batch: inputs and targets, a tensor or graphs and a tensor; or an iterable of pairs of tensors.
 

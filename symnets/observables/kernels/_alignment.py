@@ -17,9 +17,10 @@ def alignment(
         A = yᵀ K y / (|K|_F |y|²),
 
     in general tr(Yᵀ K Y) / (|K|_F |Y Yᵀ|_F). It is 1 for K = y yᵀ (Cristianini et al. 2001, "On
-    kernel-target alignment"). The centred alignment is that of H K H and H y, with H = 1 - 1/n: it does not
-    change when a constant is added to the kernel or to the labels (Cortes et al. 2012, arXiv:1203.0550). Of
-    labels with a large mean, such as energies of one molecule, the raw alignment measures that mean.
+    kernel-target alignment"). The centred alignment is that of H K H and H y, where H subtracts the mean,
+    H_ij = δ_ij - 1/n: it does not change when a constant is added to the kernel or to the labels (Cortes et
+    al. 2012, arXiv:1203.0550). If labels have a large mean, as energies of one molecule do, the raw alignment
+    measures only how well a constant explains them.
 
     Args:
         kernel: K, symmetric.

@@ -9,7 +9,7 @@ def square(kernel: Tensor, name: str = "kernel") -> Float[Tensor, "*members n n"
     """A kernel matrix of n patterns, in float64 and without gradients.
 
     Raises:
-        ValueError: not a square matrix of finite real numbers, or one of integers.
+        ValueError: not a square matrix of finite real numbers.
     """
     if kernel.ndim < 2 or kernel.shape[-1] != kernel.shape[-2] or kernel.shape[-1] == 0:
         raise ValueError(

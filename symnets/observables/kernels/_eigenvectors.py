@@ -72,7 +72,7 @@ def effective_rank(
     Both are k for k equal eigenvalues, and the participation ratio is the smaller one.
 
     Args:
-        kernel: symmetric, positive semidefinite; negative eigenvalues count as zero, as rounding makes them.
+        kernel: symmetric, positive semidefinite; negative eigenvalues, as from rounding, count as zero.
         kind: definition.
 
     Raises:
@@ -100,7 +100,8 @@ def mutual_information(
 
     is too large by about (k_bin - 1)(k_label - 1) / 2n for independent variables. The Miller-Madow correction
     H + (k - 1)/2n of each entropy, with k the number of occupied cells, removes this bias to first order
-    (Miller 1955). So a variable that tells nothing has about zero, of either sign.
+    (Miller 1955). The estimate for a variable that is independent of the labels is therefore near zero, of
+    either sign.
 
     For the eigenvectors of a kernel (`label_projections(...).eigenvectors`) it measures what a coordinate of
     kernel PCA tells about the labels, also where the relation is not linear.
@@ -114,7 +115,7 @@ def mutual_information(
         ValueError: not n labels, or fewer than two bins or more than n.
 
     Example:
-        A variable from which two equally frequent labels follow has log 2 = 0.693.
+        For a variable that determines which of two equally frequent labels a pattern has, I = log 2 = 0.693.
     """
     if values.ndim not in (1, 2) or labels.shape != values.shape[:1]:
         raise ValueError(

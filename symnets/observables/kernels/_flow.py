@@ -23,10 +23,10 @@ class KernelFlow:
     """Outputs along gradient flow on a frozen kernel.
 
     Attributes:
-        times: the times asked for that were reached, and the last one.
+        times: the requested times that were reached, then the time at which the flow ended.
         outputs: f on the training patterns, a row for each time.
         test_outputs: f on the test patterns; None without a test kernel.
-        verdict: SAT if the flow stopped because all patterns were satisfied, else TIME.
+        verdict: "SAT" if the flow stopped because all patterns were satisfied, else "TIME".
         method: "eigenvectors" or "integrator".
     """
 
@@ -61,20 +61,21 @@ def kernel_flow(
       ℓ = (c/2)(f - y)², f(t) = y + exp(-c K t/n) (f(0) - y). An infinite `max_time` gives the limit.
     - Other losses are integrated: f = f(0) - K a, ȧ = ℓ'(f)/n, by scipy's implicit BDF method of variable
       order, since rates differ by the condition number of K. The Jacobian is -ℓ'' K/n.
-    - A loss of labels ±1 stops as soon as all patterns are satisfied, margin - y f <= tolerance.
-    - The slope of a loss with a kink, such as `Hinge`, jumps. There d1 is replaced by the difference quotient
-      of the loss over `tolerance` beyond f, so that the slope falls to zero within the tolerance.
+    - For a loss of labels ±1 the flow stops as soon as all patterns are satisfied, margin - y f <= tolerance.
+    - The slope of a loss with a kink, such as `Hinge`, jumps. For such a loss, d1 is replaced by the
+      difference quotient of the loss from f to f + tolerance · y, so that the slope falls to zero
+      continuously.
 
     Args:
         kernel: K of the training patterns, symmetric positive semidefinite.
         labels: y.
         loss: pointwise loss with derivatives `d1` and `d2`, such as those of `symnets.training`.
         test_kernel: kernel of each test pattern (row) with the training patterns.
-        max_time: time at which the flow ends; finite, unless the loss is quadratic or stops.
+        max_time: time at which the flow ends; finite unless the loss is quadratic or of labels ±1.
         times: times at which outputs are returned besides the last one, ascending.
         initial: f(0) on the training patterns, zero by default.
         test_initial: f(0) on the test patterns, zero by default.
-        margin: of a satisfied pattern; by default that of the loss, or 1 for one of labels ±1 without.
+        margin: margin in the condition to stop; by default that of the loss, or 1 if it has none.
         tolerance: largest gap of a satisfied pattern.
         method: "eigenvectors" or "integrator"; by default the first where the loss is quadratic.
         accuracy: error of each step of the integrator, in outputs, absolute and relative.
@@ -175,9 +176,9 @@ def _by_integrator(
     stop: float | None,
     accuracy: float,
 ) -> tuple[Float[Tensor, " times"], Float[Tensor, "times n"], str]:
-    """Times, a(t) there, and the verdict; y f >= stop of all patterns ends the flow."""
+    """Times, a(t) there, and the verdict; the flow ends when y f >= stop for all patterns."""
     n = len(y)
-    # a is integrated in units that make K a of the size of a, so that one accuracy is meant for outputs.
+    # a is integrated in units in which K a is of the size of a, so that its accuracy is that of outputs.
     scale = max(float(kernel.diagonal().mean()), torch.finfo(kernel.dtype).tiny)
     unit = kernel / scale
     matrix = unit.cpu().numpy()
@@ -199,7 +200,7 @@ def _by_integrator(
     start = np.zeros(n)
     if stop is not None and unsatisfied(0.0, start) <= 0:
         return y.new_zeros(1), y.new_zeros(1, n), "SAT"
-    # A scale of time beyond which nothing that matters to float64 can happen.
+    # A time after which float64 does not resolve any change.
     end = max_time if math.isfinite(max_time) else 1e15 * n / scale
     solution: Any = solve_ivp(
         slope,

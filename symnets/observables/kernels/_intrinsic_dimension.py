@@ -49,16 +49,17 @@ def twonn(
 ) -> IntrinsicDimension:
     """Intrinsic dimension by the ratio of distances to the two nearest neighbours (TwoNN).
 
-    Where the density is constant over the distance r_2 to the second neighbour, the ratio μ = r_2 / r_1 has
-    the density d μ^(-d-1), μ > 1, whatever the density (Facco et al. 2017, doi:10.1038/s41598-017-11873-y).
-    So log μ is exponential with rate d, and its maximum-likelihood estimate without bias is
+    Let r_1 and r_2 be the distances of a point to its nearest and second nearest neighbour. If the density of
+    points is constant up to r_2, the ratio μ = r_2 / r_1 has the distribution d μ^(-d-1), μ > 1, for every
+    value of that density (Facco et al. 2017, doi:10.1038/s41598-017-11873-y). So log μ is exponential with
+    rate d, and the maximum-likelihood estimate of d, corrected for bias, is
 
         d = (k - 1) / (Σ_{i<=k} log μ_i + (n - k) log μ_k),   μ_1 <= ... <= μ_n,
 
     where the largest n - k ratios, which violate the assumption most, only count as larger than μ_k
-    (censored). Without censoring, d = (n - 1) / Σ log μ. The density must be sampled at the scale of r_2: in
-    a space of many dimensions d is underestimated, by about 10 % for 20 dimensions and 1,000 points. The
-    error includes neither that nor correlations between neighbours.
+    (censored). Without censoring, d = (n - 1) / Σ log μ. In a space of many dimensions r_2 is too large for
+    the assumption, and d is underestimated, by about 10 % for 20 dimensions and 1,000 points. The error
+    includes neither that nor correlations between neighbours.
 
     Args:
         points: n points, one a row, with Euclidean distances.

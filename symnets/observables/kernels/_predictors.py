@@ -84,11 +84,12 @@ class KernelSVM:
     Attributes:
         coefficients: c_i = α_i y_i; zero unless i is a support vector.
         bias: b.
-        support: numbers of the support vectors.
+        support: indices of the support vectors.
         outputs: f on the training patterns; y f is 1 on support vectors and more elsewhere, if the labels
             are separated.
         test_outputs: f on the test patterns; None without a test kernel.
-        margin: 1 / √(Σ_ij c_i K_ij c_j), distance of support vectors to the interface in feature space.
+        margin: 1 / √(Σ_ij c_i K_ij c_j), distance of support vectors to the decision boundary in feature
+            space.
     """
 
     coefficients: Float[Tensor, " n"]
@@ -134,7 +135,7 @@ def kernel_svm(
     Raises:
         ValueError: shapes that do not fit, labels other than ±1, or of a single class.
     """
-    from sklearn.svm import SVC  # a second to import
+    from sklearn.svm import SVC  # takes a second to import
 
     kernel = square(kernel)
     n = kernel.shape[-1]

@@ -84,10 +84,10 @@ def test_a_part_of_another_kernel_is_refused(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt):
         written(path, net, X1)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="a part of another kernel"):
+    with pytest.raises(ValueError, match="unfinished file of another kernel"):
         written(path, other, X1)  # equal weights, another function
     for x, options in ((-X1, {}), (X1, {"outputs": "sum"})):
-        with pytest.raises(ValueError, match="a part of another kernel"):
+        with pytest.raises(ValueError, match="unfinished file of another kernel"):
             written(path, net, x, **options)
     kernel = written(path, other, X1, overwrite=True)
     np.testing.assert_allclose(kernel, tangent_kernel(other, X1), rtol=1e-12)
