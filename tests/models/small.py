@@ -43,7 +43,7 @@ def batch(dtype: torch.dtype = torch.float64) -> Batch:
 
 
 def gradient(model: ForceField, data: Batch) -> dict[str, Tensor]:
-    """Gradient in the weights of a loss on energies, forces and stress: second derivatives of the energy."""
+    """Gradient of a loss on energies, forces and stress by the weights: second derivatives of the energy."""
     predicted = model.train()(data.inputs)
     loss = (predicted.forces - data.targets.forces).square().mean().double()
     loss = loss + (predicted.energy - data.targets.energy).square().mean()
@@ -55,7 +55,7 @@ def gradient(model: ForceField, data: Batch) -> dict[str, Tensor]:
 
 
 def deviation(there: Tensor, here: Tensor) -> float:
-    """Largest difference, of the largest number or of 0.001, whichever is more; NaN equals NaN."""
+    """Largest difference divided by the largest number, or by 0.001 if that is larger; NaN equals NaN."""
     there, here = there.detach().cpu().double(), here.detach().double()
     assert torch.equal(there.isnan(), here.isnan())
     difference = (there - here).nan_to_num().abs().max()

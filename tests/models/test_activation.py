@@ -10,7 +10,7 @@ from symnets.models._activation import ACTIVATIONS
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
 def test_second_moment_is_one_by_quadrature(name):
-    """By Gauss and Hermite, 200 points."""
+    """Gauss-Hermite quadrature with 200 points."""
     z, w = np.polynomial.hermite_e.hermegauss(200)
     phi = find_activation(name)(torch.tensor(z)).numpy()
     if name == "relu":  # ReLU² of z and -z add up to z², a polynomial
@@ -40,7 +40,7 @@ def test_slope_and_curvature_are_derivatives(name):
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
-def test_homogeneous_is_what_it_says(name):
+def test_homogeneous_activations_commute_with_positive_factors(name):
     phi = ACTIVATIONS[name]
     z = torch.linspace(-3, 3, 13, dtype=torch.float64)
     assert torch.allclose(phi.value(2.5 * z), 2.5 * phi.value(z)) == phi.homogeneous

@@ -24,7 +24,7 @@ def energies(model: EnergyModel, positions: torch.Tensor, graph: AtomGraph) -> t
 
 
 def reach(model: EnergyModel) -> tuple[bool, torch.Tensor]:
-    """Whether atom 0's energy keeps its last bit when all atoms beyond the cutoff move; gradient in these."""
+    """Whether atom 0's energy keeps all bits when atoms beyond the cutoff move, and its gradient there."""
     graph = from_ase(CHAIN, model.cutoff, dtype=torch.float64)
     near = torch.zeros(len(CHAIN), dtype=torch.bool).scatter_(
         0, graph.edge_index[0][graph.edge_index[1] == 0], True
@@ -46,8 +46,8 @@ def test_energies_of_atoms_do_not_depend_on_atoms_beyond_the_cutoff(layers):
     assert not gradient.any()
 
 
-def test_energies_of_message_passing_do():
-    """The same test, for a network of two layers that sees atoms up to twice the cutoff."""
+def test_energies_of_message_passing_depend_on_atoms_beyond_the_cutoff():
+    """The same test, for a network of two layers, which depends on atoms up to twice the cutoff away."""
     torch.manual_seed(0)
     same_bits, gradient = reach(NequIP(["H", "C", "O"], layers=2, channels=4, cutoff=3.0).double())
     assert not same_bits
@@ -118,7 +118,7 @@ def test_fresh_network_predicts_numbers_of_order_one():
 
 
 def test_compilation_is_refused():
-    """Its radial functions are followed by functions of other neighbours: there is nothing to tabulate."""
+    """Weights of products depend on other neighbours, so that no table of the distance can replace them."""
     with pytest.raises(
         ValueError, match=r"Allegro cannot be compiled: expected symnets\.nn\.Convolution or Attention"
     ):

@@ -1,4 +1,4 @@
-"""Files of nets on point clouds: the same outputs bit for bit; `symnets info` tells classes and points."""
+"""Files of nets on point clouds: the same outputs bit for bit; `symnets info` shows classes and points."""
 
 import json
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def test_cloud_nets_are_not_taken_for_force_fields(tmp_path: Path) -> None:
         ("OnClouds", ["OnClouds of CloudClassifier of EGNN", "of kind 0 1, or of the elements H He", "1.1"]),
     ],
 )
-def test_info_tells_classes_and_points(
+def test_info_shows_classes_and_points(
     name: str, expected: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     path = tmp_path / "net.safetensors"

@@ -63,7 +63,7 @@ FIELD_NETWORKS = {
 
 @pytest.mark.parametrize("improper", [False, True], ids=["rotation", "reflection"])
 @pytest.mark.parametrize(("options", "has_parity"), FIELD_NETWORKS.values(), ids=FIELD_NETWORKS)
-def test_features_of_a_tensor_field_network_turn_with_the_cloud(
+def test_features_of_a_tensor_field_network_rotate_with_the_cloud(
     options: dict, has_parity: bool, improper: bool
 ) -> None:
     net = TensorFieldNetwork((1, 2), **TENSORS | options)

@@ -40,7 +40,7 @@ def convolved(w, a, stride, padding):
 
 
 def twin(model, image):
-    """One net, one image, from the docstring."""
+    """Output of one net for one image, written from the formula in the docstring."""
     a = image
     for layer in range(model.depth):
         z = convolved(model.scales[layer] * model.weights[layer], a, model.strides[layer], model.kernel // 2)
@@ -55,7 +55,7 @@ def twin(model, image):
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("d_out", [None, 2])
 @pytest.mark.parametrize("kernel", [1, 3])
-def test_members_are_single_nets_and_those_are_the_twin(own, d_out, kernel):
+def test_members_equal_single_nets_and_these_the_twin(own, d_out, kernel):
     model = net(d_out=d_out, kernel=kernel)
     x = draw(3, 4, 2, 6, 5) if own else draw(4, 2, 6, 5)
     f = model(x)
@@ -108,7 +108,7 @@ def test_initial_pre_activations_have_unit_variance_inside():
     assert z.var().item() == pytest.approx(1.0, abs=5 * (2 / 4800) ** 0.5)
 
 
-def test_stacked_and_selected():
+def test_stacked_single_nets_equal_selected_members():
     model = net()
     singles = [model.member(s) for s in (2, 0)]
     x = draw(4, 2, 6, 5)
@@ -130,7 +130,7 @@ def test_stacked_and_selected():
         ({"activation": "sigmund"}, "unknown 'sigmund'"),
     ],
 )
-def test_nets_that_cannot_be_are_refused(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Convolutional(**({"shape": (1, 4, 4), "width": 3, "depth": 2} | arguments))
 
@@ -142,7 +142,7 @@ def test_images_of_the_wrong_shape_are_refused():
         net()(draw(2, 4, 2, 6, 5))
 
 
-def test_what_is_frozen_stays_so_in_parts():
+def test_frozen_parameters_are_frozen_in_selected_members():
     model = net()
     model.biases[1].requires_grad_(False)
     flags = [p.requires_grad for p in model.parameters()]

@@ -39,7 +39,7 @@ def net(activation="tanh", *, members=3, bias=True, d_out=None, parametrization=
 
 
 def twin(model, x):
-    """z_1 = s_1 W_1 x, z_l = s_l W_l φ(z_(l-1)), f = s_(L+1) W_(L+1) φ(z_L): one net, one pattern."""
+    """One net at one pattern: z_1 = s_1 W_1 x, z_l = s_l W_l φ(z_(l-1)), f = s_(L+1) W_(L+1) φ(z_L)."""
     z = x
     for layer, (s, w) in enumerate(zip(model.scales, model.weights, strict=True)):
         a = z if layer == 0 else model.activation(z)
@@ -155,7 +155,7 @@ def test_orthogonal_weights_have_orthogonal_rows_of_the_same_mean_square():
 
 @pytest.mark.parametrize("parametrization", ["ntk", "standard"])
 def test_initial_outputs_have_unit_variance_on_the_sphere(parametrization):
-    """f is Gaussian with variance |x|²/d = 1 for wide nets; 4000 nets give it to 1/√2000 = 2 %."""
+    """f is Gaussian with variance |x|²/d = 1 for wide nets; 4000 nets estimate it to 1/√2000 = 2 %."""
     x = draw(1, 4)
     x *= 2 / x.norm()
     model = Dense(4, 60, 1, parametrization=parametrization, members=4000, generator=seeded())
@@ -172,7 +172,7 @@ def test_initial_outputs_have_unit_variance_on_the_sphere(parametrization):
         ({"init": "zeros"}, "init"),
     ],
 )
-def test_nets_that_cannot_be_are_refused(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Dense(4, **({"width": 3, "depth": 2} | arguments))
 
@@ -218,7 +218,7 @@ def test_an_activation_of_ones_own_has_its_own_norm():
     torch.testing.assert_close(net.weights[0].grad, expected, rtol=1e-12, atol=1e-14)
 
 
-def test_what_is_frozen_stays_so_in_parts_and_other_parametrisations():
+def test_frozen_parameters_are_frozen_in_selected_members_and_other_parametrisations():
     model = net()
     model.weights[0].requires_grad_(False)
     flags = [p.requires_grad for p in model.parameters()]

@@ -1,4 +1,4 @@
-"""Models on a second device: nothing of the CPU comes near, and predictions are the CPU's."""
+"""Models on a second device: all tensors stay on it, and predictions agree with those of the CPU."""
 
 import copy
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.second_device import on_device, second_device
 Module = TypeVar("Module", bound=nn.Module)
 
 DTYPES = [(torch.float64, 1e-12), pytest.param(torch.float32, 1e-5, marks=pytest.mark.slow)]
-"""With what rounding changes: the operations are the same, strides of matrices may differ."""
+"""Each dtype with the tolerance for rounding: the operations are the same, strides of matrices may differ."""
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def _device() -> Iterator[None]:
 
 
 def twin(model: Module) -> Module:
-    """A copy on the CPU, by plain torch: the loops of the CPU are compared with that elsewhere."""
+    """A copy on the CPU in plain torch, with which other tests compare the numba loops of the CPU."""
     model = copy.deepcopy(model).to("cpu")
     for module in model.modules():
         if hasattr(module, "implementation"):

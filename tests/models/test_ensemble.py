@@ -77,7 +77,7 @@ def test_modules_that_differ_are_refused():
         Ensemble([])
 
 
-def test_what_is_frozen_stays_so(models):
+def test_frozen_parameters_are_frozen_in_the_ensemble_and_its_members(models):
     for model in models:
         model.scale.requires_grad_(False)
     flags = [p.requires_grad for p in models[0].parameters()]
@@ -95,7 +95,7 @@ def seeded(make, n=3):
 
 
 class Tied(nn.Module):
-    """A weight that two layers have, a layer that is used twice, and a buffer that files do not contain."""
+    """A weight that two layers share, a layer that is used twice, and a buffer that files do not contain."""
 
     def __init__(self):
         super().__init__()
@@ -109,7 +109,7 @@ class Tied(nn.Module):
 
 
 class Running(nn.Module):
-    """A buffer that the module replaces, not changes in place."""
+    """A buffer that the module replaces instead of changing it in place."""
 
     def __init__(self):
         super().__init__()
@@ -197,7 +197,7 @@ def patched():
         ([patched()], "attribute forward of it .* refers to parts of a module"),
     ],
 )
-def test_what_would_not_equal_the_members_is_refused(models, match):
+def test_modules_that_one_ensemble_cannot_represent_are_refused(models, match):
     with pytest.raises(ValueError, match=match):
         Ensemble(models)
 
@@ -209,7 +209,7 @@ def test_ties_that_differ_are_refused():
         Ensemble([one, other])
 
 
-def test_what_vmap_cannot_do_is_refused_at_the_call(x):
+def test_modules_that_vmap_cannot_evaluate_are_refused_at_the_call(x):
     ensemble = Ensemble([Caching(3, 2).double() for _ in range(2)])
     with pytest.raises(ValueError, match="hidden keeps a tensor of the forward pass"):
         ensemble(x)

@@ -29,7 +29,7 @@ def mixed():
     return build_graphs([labelled(molecule("H2O")), labelled(bulk("Cu"), stress=[0.01] * 6)], 3.0)
 
 
-def test_molecules_and_crystals_in_one_batch_are_as_alone(model, mixed):
+def test_molecules_and_crystals_have_the_same_prediction_in_one_batch_as_alone(model, mixed):
     together = model(collate(mixed).inputs)
     assert together.stress[0].isnan().all()
     alone = model(mixed[1])
@@ -49,7 +49,7 @@ def test_stress_is_learnt_from_the_structures_that_have_one(model, mixed, chosen
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
-def test_any_mode_of_the_caller_will_do(model):
+def test_forces_are_the_same_in_inference_mode_and_under_no_grad(model):
     graph = from_ase(molecule("H2O"), 3.0)
     expected = model(graph)
     with torch.inference_mode():

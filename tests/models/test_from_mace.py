@@ -101,7 +101,7 @@ def test_elements_that_are_kept_have_the_same_energies():
 
 @pytest.mark.parametrize("out", ["0e", "1o"])
 def test_weights_of_dependent_tensors_give_the_same_polynomial(out):
-    """Products of a scalar and a vector: 40 random combinations of bases, not symmetric, are dependent."""
+    """Products of a scalar and a vector: 40 random combinations, not symmetric, are linearly dependent."""
     irreps, ir = o3.Irreps("0e+1o"), o3.Irrep(out)
     generator = torch.Generator().manual_seed(0)
     candidates = []  # (s, v) ⊗ (s, v) -> out, with the factors in both orders

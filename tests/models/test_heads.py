@@ -1,4 +1,4 @@
-"""Energy models with several heads on one body."""
+"""Energy models with several heads on shared layers."""
 
 import pytest
 import torch

@@ -15,7 +15,7 @@ WITH_BATCH_NORM = ("vgg_bn", "resnet", "efficientnet", "harmonic")
 
 
 def small(name: str, side: int = 8, **arguments) -> nn.Module:
-    """A quarter as wide, float64, seeded."""
+    """An image net of a quarter of the width, in float64, with seeded weights."""
     torch.manual_seed(0)
     return image_net(name, (1, side, side), width=0.25, **arguments).double()
 
@@ -48,7 +48,7 @@ def test_training_lowers_the_loss(name):
 
 
 @pytest.mark.parametrize("name", WITH_BATCH_NORM)
-def test_in_eval_mode_images_do_not_see_each_other(name):
+def test_in_eval_mode_images_of_a_batch_are_independent(name):
     net, x = small(name), images(6)
     net.train()(x)  # running averages that are not those of the start
     together = net.eval()(x)
@@ -78,7 +78,7 @@ def test_a_forward_pass_draws_no_random_numbers_and_each_layer_runs_once(name):
 
 @pytest.mark.parametrize("name", IMAGE_NETS)
 def test_activations_seen_by_a_hook_stay_as_they_were(name):
-    """No layer works in place on what the one before has returned."""
+    """No layer changes the output of the previous layer in place."""
     net, seen = small(name), []
     for module in net.modules():
         module.register_forward_hook(lambda _, __, output: seen.append((output, output.detach().clone())))
@@ -180,7 +180,7 @@ def test_unknown_names_are_answered_with_the_nearest():
         ({"shape": (1, 28, 28), "width": math.inf}, "width: expected a positive"),
     ],
 )
-def test_sizes_that_make_no_sense(arguments, message):
+def test_invalid_sizes_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         image_net("lenet", **arguments)
 

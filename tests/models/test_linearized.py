@@ -1,4 +1,4 @@
-"""Linearized: the tangent model, which trains as the kernel at its start says."""
+"""Linearized: the first-order expansion, whose training follows from the kernel at its initial weights."""
 
 import copy
 

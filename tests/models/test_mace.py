@@ -16,7 +16,7 @@ DIRECTIONS = torch.tensor([[1.1, 0.2, 0.1], [-0.3, 1.2, 0.4], [0.2, -0.5, 1.3], 
 
 
 def of_subset(layer: ManyBodyInteraction, edges: EdgeGeometry, neighbours: tuple[int, ...]) -> torch.Tensor:
-    """Features of a carbon among some of four hydrogens, which do not see each other."""
+    """Features of a carbon with some of four hydrogens, which have no edges between each other."""
     atoms = Atoms("C" + "H" * len(neighbours), [(0, 0, 0), *(1.5 * DIRECTIONS[list(neighbours)]).tolist()])
     graph = from_ase(atoms, edges.basis.cutoff, dtype=torch.float64)
     centre = graph.edge_index[1] == 0
@@ -28,7 +28,7 @@ def of_subset(layer: ManyBodyInteraction, edges: EdgeGeometry, neighbours: tuple
 
 @pytest.mark.parametrize("correlation", [1, 2, 3])
 def test_a_layer_is_of_body_order_correlation_plus_one(correlation):
-    """The alternating sum over all subsets of n neighbours is what only all together do."""
+    """The alternating sum over all subsets of n neighbours is the part that depends on all n together."""
     torch.manual_seed(0)
     edges = EdgeGeometry(5.0, 2, 4).double()
     layer = ManyBodyInteraction(

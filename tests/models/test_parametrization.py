@@ -1,4 +1,4 @@
-"""Parametrisations say the same in other words: function, gradient descent and gradient flow."""
+"""Parametrisations: equal functions, gradient descent and gradient flow after conversion."""
 
 import pytest
 import torch

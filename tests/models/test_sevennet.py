@@ -176,7 +176,7 @@ def test_precision_of_the_file_is_that_of_the_weights(tmp_path: Path) -> None:
         assert torch.equal(value, exact[name]), name
 
 
-def test_taking_weights_over_leaves_the_random_state() -> None:
+def test_conversion_leaves_the_random_state() -> None:
     before = torch.get_rng_state()
     tiny("uneven widths").model(torch.float32)
     assert torch.equal(torch.get_rng_state(), before)

@@ -40,7 +40,7 @@ def test_any_module_counts_parameters_of_one_axis_as_biases():
 
 
 @pytest.mark.parametrize("wish", [1, 100, 5000])
-def test_no_other_width_is_nearer_to_the_wish(wish):
+def test_width_for_has_the_nearest_number_of_weights(wish):
     width = width_for(wish, d_in=10, depth=3)
     off = [abs(count_weights(10, w, 3) - wish) for w in range(1, 100)]
     assert off[width - 1] == min(off)

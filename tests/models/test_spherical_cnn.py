@@ -120,7 +120,7 @@ def test_hessian_split_of_a_spherical_net():
         ({"oversampling": 0.5}, "at least 1, got 0.5"),
     ],
 )
-def test_sizes_that_make_no_sense(options, message):
+def test_invalid_sizes_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         small(**options)
 

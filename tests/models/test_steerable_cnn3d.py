@@ -20,7 +20,7 @@ SMALL = {"irreps": "2x0e+1x1o+1x2e", "size": 3}
 
 
 def small(grid: int = 7, n_classes: int = 3, **arguments) -> SteerableCNN3D:
-    """Few channels, float64, seeded, with running averages that are not those of the start."""
+    """A net of few channels in float64, with seeded weights, after one batch in training mode."""
     torch.manual_seed(0)
     channels = arguments.pop("channels", 1)
     net = SteerableCNN3D((channels, grid, grid, grid), n_classes, **(SMALL | arguments)).double()
@@ -168,7 +168,7 @@ def test_split_of_the_hessian():
     assert (split.hp != 0).any()
 
 
-def test_what_cannot_be_built():
+def test_invalid_arguments_are_refused():
     with pytest.raises(
         ValueError, match=r"shape: expected \(channels, depth, rows, columns\), got \(9, 9, 9\)"
     ):

@@ -94,7 +94,7 @@ def error(measured: Tensor, expected: Tensor) -> float:
 
 
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
-def test_outputs_rotate_and_reflect_and_know_neither_origin_nor_order_nor_batch(options):
+def test_outputs_rotate_and_reflect_and_do_not_depend_on_origin_order_or_batch(options):
     model, structures = Tensors(network(), **options).double(), molecules()
     before = predict(model, structures)
     assert before.shape[1:] == model.output.shape

@@ -15,7 +15,7 @@ def repulsion(symbols, distance, **options):
     return model.repulsion(from_ase(atoms, 4.0, dtype=torch.float64)).sum().item()
 
 
-def test_close_nuclei_feel_the_screened_coulomb_law():
+def test_close_nuclei_have_the_screened_coulomb_energy():
     r, z1, z2 = 0.05, 6, 8
     a = 0.8854 * 0.529177210903 / (z1**0.23 + z2**0.23)
     pairs = [(0.1818, 3.2), (0.5099, 0.9423), (0.2802, 0.4029), (0.02817, 0.2016)]
@@ -39,7 +39,7 @@ def test_repulsion_ends_at_the_sum_of_the_covalent_radii():
     assert repulsion(["C", "O"], 0.76 + 0.66 - 0.05) > 0
 
 
-def test_it_pushes_apart():
+def test_repulsion_pushes_atoms_apart():
     model = ForceField(WithZBL(NequIP(["H"], cutoff=4.0, channels=2, layers=1, lmax=0, scale=1e-6))).eval()
     out = model(from_ase(Atoms("H2", [[0, 0, 0], [0, 0, 0.1]]), 4.0))
     assert out.forces[0, 2] < 0 < out.forces[1, 2]

@@ -2,8 +2,9 @@
 
     python -m tests.models.sevennet_reference.export
 
-`published.npz` holds energies, forces and stresses of the published potentials in float64; `tiny.npz` small
-nets with random weights, with their weights, so that the architecture is compared where sevenn is not.
+`published.npz` holds energies, forces and stresses of the published potentials in float64. `tiny.npz` holds
+those of small nets and their random weights, so that the architecture is compared where sevenn is not
+installed.
 """
 
 import json
@@ -135,7 +136,7 @@ def evaluate(
 
 
 def write(name: str, arrays: dict[str, np.ndarray], **header: object) -> None:
-    """Arrays and a JSON header in one file."""
+    """Write arrays and a JSON header to one file."""
     packages = ("sevenn", "e3nn", "torch", "ase")
     header["versions"] = {package: version(package) for package in packages}
     np.savez_compressed(HERE / name, header=np.array(json.dumps(header)), **arrays)
@@ -143,7 +144,7 @@ def write(name: str, arrays: dict[str, np.ndarray], **header: object) -> None:
 
 
 def published() -> None:
-    """Numbers of the published potentials."""
+    """Write the energies, forces and stress of the published potentials."""
     arrays = {}
     for model, modality in PUBLISHED.items():
         net = exact(load_checkpoint(model.partition(",")[0]).build_model())
@@ -155,7 +156,7 @@ def published() -> None:
 
 
 def tiny() -> None:
-    """Small nets, their weights and their numbers."""
+    """Write the weights of small nets, and their energies, forces and stress."""
     arrays, nets = {}, {}
     for seed, (name, settings) in enumerate(NETS.items()):
         torch.manual_seed(seed)
