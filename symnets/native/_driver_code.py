@@ -150,10 +150,10 @@ class _Driver:
         with b.if_then(b.icmp_signed("!=", address, I64(0))):
             kind = ir.FunctionType(ir.IntType(32), [])
             counted = b.sext(b.call(b.inttoptr(address, kind.as_pointer()), []), I64)
-            asked = b.block
+            after_call = b.block
         threads = b.phi(I64)
         threads.add_incoming(given, before)
-        threads.add_incoming(counted, asked)
+        threads.add_incoming(counted, after_call)
         for step in steps:
             b.call(step, [slots, thread, threads])
             with b.if_then(b.icmp_signed(">", threads, I64(1))):

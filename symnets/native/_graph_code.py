@@ -143,7 +143,7 @@ def _write_read_graph(module: ir.Module, dtype: str) -> None:
     z, owner, cell, pos, sender, receiver, shift = code.arguments[10:]
     b = code.build
 
-    def note(problem: Value, bit: int) -> None:
+    def set_bit(problem: Value, bit: int) -> None:
         b.store(b.or_(b.load(status), b.select(problem, I64(bit), I64(0))), status)
 
     def outside(index: Value, n: Value) -> Value:
@@ -154,15 +154,15 @@ def _write_read_graph(module: ir.Module, dtype: str) -> None:
         number = code.load_int(z, atom)
         index = code.load_int(table, b.select(outside(number, n_numbers), n_numbers, number))
         code.store_int(index, species, atom)
-        note(b.icmp_signed("<", index, I64(0)), WRONG)
-        note(outside(code.load_int(owner, atom), n_graphs), WRONG)
+        set_bit(b.icmp_signed("<", index, I64(0)), WRONG)
+        set_bit(outside(code.load_int(owner, atom), n_graphs), WRONG)
     with code.loop(I64(0), n_edges) as edge:
         last = b.select(b.icmp_signed("==", edge, I64(0)), edge, code.add_int(edge, -1))
         ends = [code.load_int(index, edge) for index in (sender, receiver)]
         for end, copied in zip(ends, out, strict=True):
-            note(outside(end, n_atoms), WRONG)
+            set_bit(outside(end, n_atoms), WRONG)
             code.store_int(end, copied, edge)
-        note(b.icmp_signed(">", code.load_int(receiver, last), ends[1]), UNSORTED)
+        set_bit(b.icmp_signed(">", code.load_int(receiver, last), ends[1]), UNSORTED)
     with (
         b.if_then(b.icmp_signed("<", b.load(status), I64(WRONG))),
         code.loop(I64(0), n_edges) as edge,
