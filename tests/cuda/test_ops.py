@@ -133,7 +133,7 @@ def test_compiled_loops_are_refused_on_the_device(device):
         pytest.skip("they are the CPU's")
     op = product(implementation="fused").to(device)
     *tables, edge_index, n = draw(op)
-    with pytest.raises(ValueError, match=r'"fused": expected float32 or float64 on the CPU.*take "auto"'):
+    with pytest.raises(ValueError, match=r'"fused": expected float32 or float64 on the CPU.*use "auto"'):
         op(*(t.detach().to(device) for t in tables), edge_index.to(device), n)
 
 
