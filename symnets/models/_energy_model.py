@@ -184,7 +184,7 @@ def stacked_layers(
         irreps = new.irreps_out
     if irreps != last:
         raise ValueError(
-            f"irreps_last: no path leads to some of {last}, only to {irreps}; add to the {n_layers} layers, "
+            f"irreps_last: no path leads to some of {last}, only to {irreps}; increase layers={n_layers}, "
             "or leave out the irreps that no path reaches"
         )
     return layers

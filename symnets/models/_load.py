@@ -65,8 +65,8 @@ def load(
 
     Args:
         path: a file written by `save`, an `.nqx` file of Nequix, or a name in `FOUNDATION_MODELS`.
-        expected: class that the model must have, such as `ForceField`, with which the force field within a
-            tensor model is returned.
+        expected: class that the model must have, such as `ForceField`. For a tensor model with energies,
+            `ForceField` returns the force field within it.
         classes: your own classes that the file may name.
         device: where to put the model, such as "cuda".
         dtype: dtype of weights and arithmetic; by default as saved.

@@ -184,7 +184,7 @@ class MACE(EnergyModel):
         """Check that the options of a configuration agree with each other, before a model is built.
 
         Raises:
-            OutOfRange: no product has the degree `feature_lmax`, or a sequence has not one value a layer.
+            OutOfRange: no product has the degree `feature_lmax`, or a sequence has a wrong length.
         """
         layers = options["layers"]
         for name in ("correlation", "self_connection", "density_normalization"):

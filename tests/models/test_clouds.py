@@ -229,7 +229,7 @@ def test_clouds_of_a_batch_do_not_interact() -> None:
         ),
         (
             lambda: TensorFieldNetwork(("H",), **WITH_0O | {"layers": 1}),
-            "no path leads to some of .* add to the 1 layers",
+            "no path leads to some of .* increase layers=1, or leave out",
         ),
         (lambda: EGNN(("H",), **SMALL | {"irreps_last": "3x0e+2x1o"}), r"expected 3x0e or 3x0e\+1x1o"),
         (
