@@ -55,7 +55,8 @@ def integrator(
     | `npt` | isotropic Martyna-Tobias-Klein | temperature and pressure; the cell keeps its shape |
 
     For a small molecule use Langevin. The chain gives N atoms the kinetic energy 3 N k_B T / 2 of 3 N degrees
-    of freedom. Since total momentum stays zero, only 3 N - 3 of them carry it, and are a little too hot.
+    of freedom. Since total momentum, and the angular momentum of a molecule, stay zero, only 3 N - 3 or
+    3 N - 6 of them carry it, and are a little too hot.
 
     Args:
         atoms: structure with momenta and calculator.
