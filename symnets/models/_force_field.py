@@ -175,7 +175,7 @@ class Compiled(ForceField):
 
     @property
     def native(self) -> NativeProgram | None:
-        """Native program for the present weights, made at first use; None if none can be (`why_not_native`)."""
+        """Native program of the present weights, made at first use; None if impossible (`why_not_native`)."""
         return self._native.program(self, changed=True) if self.use_native else None
 
     @property

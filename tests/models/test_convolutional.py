@@ -1,4 +1,4 @@
-"""Convolutional nets against loops over single nets, and a sum written out."""
+"""Convolutional nets against loops over members, images and positions."""
 
 import pytest
 import torch

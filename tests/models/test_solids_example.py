@@ -1,4 +1,4 @@
-"""The example on solids, on few small ones."""
+"""The example that classifies solids, run on a few small ones."""
 
 import importlib.util
 import json
