@@ -1,4 +1,4 @@
-"""Files of nets on point clouds: outputs are the same bit for bit; `symnets info` shows classes and points."""
+"""Files of nets on point clouds: outputs are equal bit for bit; `symnets info` shows classes and points."""
 
 import json
 from collections.abc import Callable
