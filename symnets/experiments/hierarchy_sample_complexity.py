@@ -4,8 +4,9 @@ r"""Sample complexity of hierarchies: deep nets learn them from a polynomial num
 a hierarchy of rules, and does it become insensitive to synonyms at the same number?
 
 **Law.** In the random hierarchy model each of $n_c$ classes is replaced by one of $m$ synonymous tuples of
-$s$ symbols, and each symbol again, $L$ times. The number of different inputs is exponential in their length
-$d = s^L$, but deep convolutional nets need only
+$s$ symbols out of $v$, each of these symbols by one of its own $m$ synonymous tuples, and so on, $L$ times in
+all. The number of different inputs is exponential in their length $d = s^L$, but deep convolutional nets need
+only
 
 $$P^* \sim n_c m^L$$
 
@@ -15,10 +16,11 @@ representation becomes invariant (Cagnetta et al. 2024, arXiv:2307.02129).
 
 **How.** $s = 2$ and $n_c = v = m$, so that all tuples of symbols are in use. A convolutional net with
 filters of two positions, without overlap, and one hidden layer for each level is trained in the mean-field
-parametrisation by SGD with momentum on cross-entropy until it is below 0.001. Each seed has its own rules,
+parametrisation by SGD with momentum until the cross-entropy is below 0.001. Each seed has its own rules,
 inputs and initial weights. $S = \langle \|f(x') - f(x)\|^2 \rangle / \langle \|f(x) - f(z)\|^2 \rangle$,
-where all lowest tuples of $x'$ are other synonyms. $P^*$ is where the mean test error over seeds falls
-through a tenth of that of guessing. Width, training and all bands are ours.
+where $x'$ is $x$ with all tuples of the lowest level replaced by synonyms, and $z$ is another input. $P^*$ is
+where the mean test error over seeds falls through a tenth of that of guessing. The width, the training and
+all bands are ours.
 
 **Figure.** Test error over that of guessing, against $P$ and against $P/(n_c m^L)$; sensitivity of the last
 hidden layer to synonyms of the lowest level; $P^*$ against $n_c m^L$.
@@ -90,7 +92,7 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Train nets; errors and sensitivities on test inputs (`TrainedHierarchy`)."""
+    """Train nets and measure errors and sensitivities on test inputs; rows as in `TrainedHierarchy`."""
     results = []
     for config in configs:
         trained = train_on_hierarchy(config)
@@ -112,7 +114,7 @@ def by_depth(table: pd.DataFrame) -> Iterator[tuple[int, dict[int, SizeCurves]]]
 
 
 def needed(curves: SizeCurves, level: float = LEARNED, name: str = "relative_error") -> float:
-    """P at which the mean of a measurement over seeds falls through a level."""
+    """Number P of training inputs at which the mean over seeds of a measurement falls through `level`."""
     return falls_through(curves.sizes, curves.mean(name), level)
 
 

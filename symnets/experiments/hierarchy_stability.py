@@ -1,23 +1,24 @@
-r"""Stability in hierarchies: nets become insensitive to deformations when they become so to synonyms.
+r"""Stability in hierarchies: nets become insensitive to deformations and to synonyms at the same $P$.
 
-**Question.** Deformations of images hardly change what good nets say. Is this stability learned together with
-the hierarchy of a task?
+**Question.** Small deformations of images hardly change the outputs of good nets. Is this stability learned
+together with the hierarchy of a task?
 
 **Law.** In the sparse random hierarchy model each symbol stands at random in a block with $s_0$ empty
 positions. Moving it within its block is a discrete deformation, which keeps the label, as do exchanges of
-synonymous tuples of symbols. The sensitivities $D$ to deformations and $S$ to synonyms fall at one number of
-training inputs, at which the task is learned; this explains why $D$ and the test error are correlated.
-Convolutional nets need
+synonymous tuples of symbols. The sensitivities $D$ to deformations and $S$ to synonyms fall at the same
+number $P^*$ of training inputs, at which the task is learned; this explains why $D$ and the test error are
+correlated. Convolutional nets need
 
 $$P^* \sim (s_0 + 1)^2 n_c m^L$$
 
 inputs, an observation without derivation (Tomasini and Wyart 2024, arXiv:2404.10727).
 
-**How.** $s = 2$, $L = 2$, $n_c = v = m$, and nets as in `hierarchy_sample_complexity`, with filters of a
-whole tuple with its empty positions. $D = \langle \|f(x') - f(x)\|^2 \rangle / \langle \|f(x) - f(z)\|^2
-\rangle$ of the last hidden layer, where all symbols of $x'$ are moved to other positions of their blocks;
-$S$ the same with all lowest tuples replaced by synonyms. $P^*$ is where the mean test error over seeds falls
-through a tenth of that of guessing. All bands are ours.
+**How.** Tuples of $s = 2$ symbols, $L = 2$ levels, and $n_c = v = m$; nets as in
+`hierarchy_sample_complexity`, with filters that cover a tuple and its empty positions. $D = \langle \|f(x') -
+f(x)\|^2 \rangle / \langle \|f(x) - f(z)\|^2 \rangle$ of the last hidden layer, where $x'$ is $x$ with all
+symbols moved to other positions of their blocks, and $z$ is another input; in $S$ all tuples of the lowest
+level are replaced by synonyms instead. $P^*$ is where the mean test error over seeds falls through a tenth of
+that of guessing. All bands are ours.
 
 **Figure.** Test error over that of guessing, $D$ and $S$ against $P/((s_0 + 1)^2 n_c m^L)$; $D$ and test
 error of all nets; $P^*$ against $s_0 + 1$.
@@ -85,7 +86,7 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Train nets; errors and sensitivities on test inputs (`TrainedHierarchy`)."""
+    """Train nets and measure errors and sensitivities on test inputs; rows as in `TrainedHierarchy`."""
     results = []
     for config in configs:
         trained = train_on_hierarchy(config)
@@ -109,7 +110,7 @@ def scale(table: pd.DataFrame) -> int:
 
 
 def needed(curves: SizeCurves, name: str = "relative_error", level: float = HALF) -> float:
-    """P at which the mean of a measurement over seeds falls through a level."""
+    """Number P of training inputs at which the mean over seeds of a measurement falls through `level`."""
     return falls_through(curves.sizes, curves.mean(name), level)
 
 

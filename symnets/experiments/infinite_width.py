@@ -1,20 +1,20 @@
 r"""Infinite width: initial outputs become Gaussian and the mean tangent kernel approaches its limit.
 
-**Question.** How do initial outputs and tangent kernel of a net depend on its width $h$? From which width on
-is the theory of infinite width a description of nets?
+**Question.** How do the initial outputs and the initial tangent kernel of a net depend on its width $h$? From
+which width on does the theory of infinite width describe nets?
 
 **Law.** As $h \to \infty$ the initial output becomes a Gaussian random field over initial weights, whose
 covariance follows from a recursion over layers (Neal 1996; Lee et al. 2018, arXiv:1711.00165), and the
-tangent kernel becomes deterministic (Jacot, Gabriel, Hongler 2018, arXiv:1806.07572). With one hidden layer,
-the covariance of outputs and the mean kernel are those of the limit at every width. With several, the mean
-kernel differs from its limit by $O(1/h)$, and so does the fourth moment of the output from that of a Gaussian
-(corrections in $1/h$: Huang and Yau 2019, arXiv:1909.08156).
+tangent kernel becomes deterministic (Jacot, Gabriel, Hongler 2018, arXiv:1806.07572). At every depth the
+fourth moment of the output differs from that of a Gaussian by $O(1/h)$. With one hidden layer, the covariance
+of outputs and the mean kernel are those of the limit at every width; with several, the mean kernel differs
+from its limit by $O(1/h)$ (corrections in $1/h$: Huang and Yau 2019, arXiv:1909.08156).
 
-**How.** ReLU nets without biases on eight points of a circle, $|x|^2 = d = 2$, 2,000 nets for each seed, in
-closed form. The excess is $\langle f^4 \rangle / 3 \langle f^2 \rangle^2 - 1$, $5/h$ for one hidden layer.
-The bias is the limit minus the mean kernel, averaged over pairs at 135 and 180 degrees. Entries of the mean
-kernel are compared with the limit in units of the standard error over nets. Bands are ours, but for the
-variance (5 %) and the 4 standard errors.
+**How.** ReLU nets without biases on eight points of a circle, $|x|^2 = d = 2$; 2,000 nets for each seed,
+whose kernels are computed in closed form. The excess of the fourth moment is $\langle f^4 \rangle / 3 \langle
+f^2 \rangle^2 - 1$, which is $5/h$ for one hidden layer. The bias is the limit minus the mean kernel, averaged
+over pairs at 135 and 180 degrees. Entries of the mean kernel are compared with the limit in units of the
+standard error over nets. The bands are ours, except those of the variance (5 %) and of the 4 standard errors.
 
 **Figure.** Variance of $f$ over its limit, excess of the fourth moment, and bias of the mean kernel, against
 $h$.
@@ -53,7 +53,7 @@ class Config:
     activation: str = "relu"
     """Activation, normalised to unit second moment."""
     n_nets: int = 2000
-    """Number of nets over which is averaged."""
+    """Number of nets to average over."""
     seed: int = 0
     """Seed of the weights."""
 
@@ -97,7 +97,7 @@ def _run(config: Config) -> Result:
             "variance": float(second / limit.nngp.diagonal().mean()),
             "excess": float(fourth / (3 * second**2) - 1),
             "bias": float((limit.ntk - mean)[0, obtuse].mean()),
-            # Entries without error, of opposite points, are zero for every net.
+            # Entries without error, those of opposite points, are zero for every net.
             "largest_deviation": float(((mean - limit.ntk) / error)[error > 0].abs().max()),
         }
     )
@@ -116,7 +116,7 @@ def _nets(config: Config) -> Iterator[Dense]:
 
 
 def curve(table: pd.DataFrame, quantity: str, depth: int) -> SeedCurve:
-    """A quantity against h."""
+    """Curve of a column of the table against the width h, for nets of one depth."""
     rows: Any = table[table["depth"] == depth]
     return SeedCurve.from_table(rows, "width", quantity)
 

@@ -1,19 +1,20 @@
 r"""Intrinsic dimension: images have few dimensions, and nets that learn features reduce them.
 
-**Question.** How many dimensions have the images of digits? Do hidden layers keep them?
+**Question.** What is the intrinsic dimension of images of digits, and do hidden layers keep it?
 
-**Law.** Near a point of a smooth density in $d$ dimensions, the ratio of the distances to the second and to
-the first neighbour has the density $d \mu^{-d-1}$ whatever the density, which gives $d$ (TwoNN; Facco et al.
-2017, doi:10.1038/s41598-017-11873-y). MNIST images have 7 to 13 dimensions, depending on the scale, of 784
-pixels (Pope et al. 2021, arXiv:2104.08894). Along the layers of trained nets the dimension falls towards the
-output (Ansuini et al. 2019, arXiv:1905.12784), where training has compressed what does not matter for the
-labels. In the lazy regime weights hardly move, and hidden layers keep the dimension of random nets.
+**Law.** Where points have a smooth density in $d$ dimensions, the ratio $\mu$ of the distances from a point
+to its second and to its first neighbour has the distribution $d \mu^{-d-1}$, $\mu > 1$, whatever the density
+of points. The measured ratios thus give $d$ (TwoNN; Facco et al. 2017, doi:10.1038/s41598-017-11873-y). MNIST
+images of 784 pixels have 7 to 13 dimensions, depending on the scale (Pope et al. 2021, arXiv:2104.08894).
+Along the layers of trained nets the dimension falls towards the output (Ansuini et al. 2019,
+arXiv:1905.12784), where training has compressed directions that do not matter for the labels. In the lazy
+regime weights hardly move, and hidden layers keep the dimension that they have in random nets.
 
-**How.** 2,000 points of known manifolds: Gaussian points of $d$ dimensions, bent into 20 by a random smooth
-map; 2,000 MNIST images, raw pixels. Hidden layers: nets of three hidden layers of 100 ReLU on MNIST parity,
-14 x 14 pixels, $P = 200$, trained by gradient flow at $\tilde\alpha = 0.01$ (features) and 100 (lazy) until
-all patterns are satisfied; pre-activations of 1,000 held-out images. Principal components along training are
-in `last_layer_pca`. Bands are ours.
+**How.** Known manifolds: 2,000 Gaussian points of $d$ dimensions, mapped into 20 by a random smooth function.
+Images: raw pixels of 2,000 MNIST images. Hidden layers: nets of three hidden layers of 100 ReLU on MNIST
+parity, 14 x 14 pixels, $P = 200$ training patterns, trained by gradient flow at $\tilde\alpha = 0.01$
+(feature regime) and 100 (lazy) until all patterns are satisfied; the dimension is that of the pre-activations
+of 1,000 held-out images. `last_layer_pca` has the principal components along training. The bands are ours.
 
 **Figure.** Measured against known dimension, with MNIST; dimension by layer, before and after training.
 """
@@ -52,9 +53,9 @@ class Config:
     dim: int = 2
     """d, dimension of a manifold."""
     n_points: int = 2000
-    """Points whose dimension is measured."""
+    """Number of points whose dimension is measured."""
     images: str = "mnist"
-    """Images."""
+    """Image data set."""
     alpha_tilde: float = 0.01
     """α̃, scale of the net: features for α̃ << 1, lazy for α̃ >> 1."""
     n_train: int = 200
@@ -79,8 +80,9 @@ PRESETS = {
 def run(configs: Sequence[Config]) -> list[Result]:
     """Measure the intrinsic dimensions of points, or of the hidden layers of trained nets.
 
-    Rows have `dimension` of the points, for a net of the held-out images themselves; for nets also
-    `initial_k` and `final_k` of hidden layer k before and after training, NaN otherwise.
+    Rows have the `dimension` of the points or, for a net, of the held-out images. For a net they also have
+    the dimensions `initial_k` and `final_k` of hidden layer k before and after training, which are NaN
+    otherwise.
     """
     return [_run(config) for config in configs]
 

@@ -7,10 +7,11 @@ they are the parity of handwritten digits?
 parity: structured data need fewer weights, and $\log N^*$ grows with $\log P$ with a slope of about 3/4.
 Geiger et al. 2019 (arXiv:1809.09349), Spigler et al. 2019 (arXiv:1810.09665).
 
-**How.** For each $P$ nets of several widths are trained. A run is jammed if $N_\Delta > 0.1 N$ at the end of
-its budget (the authors' rule), and $N^*$ is where half of the seeds are jammed. Its error combines the
-scatter of the seeds and the distance between two widths; the fit weighs points by it. $N^*$ depends on
-minimiser and budget: the smaller the budget, the larger $N^*$.
+**How.** For each $P$ nets of several widths are trained. A run is jammed if the number of unsatisfied
+patterns is $N_\Delta > 0.1 N$ at the end of its budget of steps (the authors' rule), and $N^*$ is where half
+of the seeds are jammed. Its error combines the scatter of the seeds and the distance between two widths; the
+fit weighs points by it. $N^*$ depends on the minimiser and its budget: the smaller the budget, the larger
+$N^*$.
 
 **Figure.** $N^*$ against $P$ with fitted lines, the bound, and the share of jammed runs at each point.
 """
@@ -34,7 +35,7 @@ CLAIMS = ("A4", "A6", "A12")
 
 MAX_BATCH = 8
 _SOURCE = "Geiger et al. 2019, arXiv:1809.09349"
-SLOPES = {  # data: what was published, and the band in which we say that we agree
+SLOPES = {  # data: published slope, and the band of agreement
     "random": (f"1, N* proportional to P ({_SOURCE})", 0.85, 1.15),
     "mnist": (f"about 3/4 (Spigler et al. 2019, arXiv:1810.09665; {_SOURCE})", 0.6, 0.9),
 }
@@ -42,7 +43,7 @@ SLOPES = {  # data: what was published, and the band in which we say that we agr
 
 @dataclass(frozen=True)
 class Config(NetConfig):
-    """Configuration of a net at a point of the plane of numbers of patterns and weights."""
+    """Configuration of a net at a point of the plane of P and N, the numbers of patterns and weights."""
 
     rate: float = 0.2
     final_rate: float = 0.05
@@ -110,7 +111,7 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimise; rows are those of `Minimised.rows`, and `jammed`."""
+    """Minimise the losses of nets; rows are those of `Minimised.rows` with `jammed`."""
     rows = minimise(configs).rows(configs)
     return [
         Result({**row, "jammed": bool(row["n_unsatisfied"] > config.jammed_above * config.n_weights)})  # pyright: ignore
@@ -177,7 +178,7 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
 
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
-    """N against P: a mark for each point, dark where runs are jammed, with N* and the fitted line."""
+    """Plane of N and P: a mark for each point, dark where runs are jammed, with N* and the fitted line."""
     kinds = sorted(table["data"].unique())
     fig = Figure(figsize=(4.4 * len(kinds), 3.8), layout="constrained")
     for axes, data in zip(fig.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):

@@ -1,7 +1,8 @@
 r"""Jamming, the jump: the number of unsatisfied patterns is discontinuous at the transition.
 
 **Question.** A net of $N$ weights is trained with the quadratic hinge on $P$ random points with random
-labels. At which $P/N$ does minimisation cease to satisfy all points, and how many are unsatisfied there?
+labels. At which $P/N$ does minimisation cease to satisfy all points, and how many points $N_\Delta$ are
+unsatisfied there?
 
 **Law.** Below the transition $N_\Delta = 0$ and $L = 0$ (SAT). At the transition $N_\Delta/N$ jumps to a
 finite value: at a minimum $H = H_0 + H_p$ has no negative eigenvalue, a finite fraction $C_0 \approx 1/2$ of
@@ -51,8 +52,8 @@ MARKS = {
 class Config(NetConfig):
     """Configuration of a net on random points; d = h as published.
 
-    The learning rate is lower than in other experiments: after large first steps all units of the last
-    layer are off for some patterns, five or twenty of them, which then can no longer be satisfied.
+    The learning rate is lower than in other experiments: large first steps turn off all units of the last
+    layer for a few patterns, five to twenty, which then can no longer be satisfied.
     """
 
     rate: float = 0.2
@@ -85,7 +86,7 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimise; rows are those of `Minimised.rows`, the array `gaps` holds Δ of all patterns at the end."""
+    """Minimise the losses of nets; rows are those of `Minimised.rows`, the array `gaps` has Δ at the end."""
     minimised = minimise(configs)
     gaps = margins(minimised.model, minimised.train, tolerance=configs[0].tolerance).gaps.cpu().numpy()
     return [Result(row, {"gaps": gaps[k]}) for k, row in enumerate(minimised.rows(configs))]

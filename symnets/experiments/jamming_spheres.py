@@ -1,16 +1,17 @@
-r"""Jamming of spheres: contacts of soft spheres jump from zero to isostaticity, the analogue of nets.
+r"""Jamming of spheres: contacts of soft spheres jump from zero to isostaticity, as unsatisfied patterns do.
 
 **Question.** Spheres that repel when they overlap, with energy $\sum (1 - r/\sigma)^2 / 2$ over overlapping
 pairs (the quadratic hinge of particles), are placed at random in a periodic box and relaxed to a minimum of
 their energy. When do they reach a state without overlap, and how many contacts do they have otherwise?
 
 **Law.** Below a packing fraction $\phi_J$, about 0.842 for discs of which half are 1.4 times as large as the
-others, there is no energy and no contact (SAT). Above $\phi_J$ there is (UNSAT), and the number of contacts
-per degree of freedom has jumped from 0 to 1, the least that makes a packing rigid (isostatic). From there it
-grows as $(\phi - \phi_J)^{1/2}$, the energy as $(\phi - \phi_J)^2$, the pressure as $\phi - \phi_J$. O'Hern,
-Silbert, Liu, Nagel, Phys. Rev. E 68, 011306 (2003); finite packings: Goodrich, Liu, Nagel, Phys. Rev. Lett.
-109, 095704 (2012). In nets energy is loss, an overlap a positive gap, density the number of patterns per
-weight, and contacts are unsatisfied patterns. Unlike spheres, nets jump to less than 1 (`jamming_sharpness`).
+others, the energy and the number of contacts are zero (SAT). Above $\phi_J$ both are positive (UNSAT). At
+$\phi_J$ the number of contacts per degree of freedom jumps from 0 to 1, the smallest value of a rigid packing
+(isostatic). Its excess over 1 grows as $(\phi - \phi_J)^{1/2}$, the energy as $(\phi - \phi_J)^2$, and the
+pressure as $\phi - \phi_J$. O'Hern, Silbert, Liu, Nagel, Phys. Rev. E 68, 011306 (2003); finite packings:
+Goodrich, Liu, Nagel, Phys. Rev. Lett. 109, 095704 (2012). In nets the loss corresponds to the energy, a
+positive gap to an overlap, the number of patterns per weight to the density, and unsatisfied patterns to
+contacts. Unlike spheres, nets jump to less than 1 (`jamming_sharpness`).
 
 **How.** A quench (`decompress_to` None) starts from random positions at a given $\phi$ and ends with a
 verdict; the fraction of jammed quenches places the threshold. This does not resolve exponents: each packing
@@ -197,7 +198,7 @@ def _dimensions(table: pd.DataFrame) -> list[int]:
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
-    """Threshold, jump and exponents for each dimension of space."""
+    """Threshold φ_J, jump of the contacts and exponents, for each dimension of space."""
     return [
         finding
         for dim in _dimensions(table)

@@ -1,8 +1,8 @@
 r"""Kernel after training: the tangent kernel at the end of training predicts as well as the net.
 
-**Question.** A net that learns features ends with another tangent kernel than it began with. Is what it has
-learned in that kernel: does a kernel method with the final kernel do as well as the net, and better than with
-the initial one?
+**Question.** A net that learns features ends with another tangent kernel than it began with. Does this kernel
+contain what the net has learned: does a kernel method with the final kernel do as well as the net, and better
+than with the initial one?
 
 **Law.** Error of the final kernel ≈ error of the net < error of the initial kernel, where learning features
 helps: on the stripe, and for convolutional nets on images (Geiger et al. 2020, arXiv:1906.08034; Paccolat et
@@ -15,7 +15,7 @@ with the loss of the net, which stops at first satisfaction as the net does. Net
 training and test patterns; differences are taken seed by seed.
 
 - *Stripe*: $d = 5$, one hidden layer of ReLU.
-- *MNIST*: parity of digits of 14 x 14 pixels, three convolutions of stride 2, trained by Adam on all patterns
+- *MNIST*: parity of digits of 14 x 14 pixels, three convolutions of stride 2, trained by full-batch Adam
   in place of gradient flow, which would take a hundred times as long.
 
 The band of 1.5 % is ours.
@@ -42,7 +42,7 @@ __all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "f
 CLAIMS: tuple[str, ...] = ("D9",)
 MAX_BATCH = 8
 TOLERANCE = 0.015
-"""Largest difference of the errors of net and final kernel."""
+"""Largest difference between the test errors of net and final kernel that counts as agreement."""
 _SOURCE = "Paccolat et al. 2021, arXiv:2007.11471"
 _METHODS = {
     "test_error": "net",
@@ -73,7 +73,8 @@ PRESETS = {
 def run(configs: Sequence[Config]) -> list[Result]:
     """Train nets, then predict with their kernels.
 
-    Rows have those of `TrainedRegime.rows`, and the test errors of both kernel methods with both kernels.
+    Rows are those of `TrainedRegime.rows` with the test errors `svm_initial`, `svm_final`, `flow_initial` and
+    `flow_final` of both kernel methods with both kernels.
     """
     train = descend_regime if configs[0].net == "convolutional" else train_regime
     trained = train(configs)
@@ -87,7 +88,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
         for name, nets in (("initial", start), ("final", trained.model)):
             net = nets.member(s)
             kernel, test_kernel = tangent_kernel(net, x), tangent_kernel(net, x_test, x)
-            unit = float(kernel.diagonal().mean())  # time is not compared, and rounding then is
+            unit = float(kernel.diagonal().mean())  # only rescales time; makes rounding errors comparable
             machine = kernel_svm(kernel, y, test_kernel)
             flow = kernel_flow(
                 kernel / unit, y, loss, test_kernel / unit, max_time=1e8, tolerance=configs[s].tolerance

@@ -1,26 +1,27 @@
 r"""Fluctuations of the tangent kernel: over initial weights they fall as $h^{-1/2}$ with the width.
 
 **Question.** The kernel of an infinitely wide net does not depend on its initial weights. How fast does the
-dependence vanish with the width $h$? Is it the same after training, where features were learned?
+dependence vanish with the width $h$? Does it vanish as fast after training, when features have been learned?
 
-**Law.** At initialisation the tangent kernel $\Theta$ is an average over units,
+**Law.** At initialisation the tangent kernel $\Theta$ is an average over units, so that it fluctuates over
+initial weights as
 
 $$\|\Theta - \langle \Theta \rangle\| \sim h^{-1/2} \sim N^{-1/4},$$
 
-and so are the fluctuations of the output $f$ after training in the lazy regime (Geiger et al. 2019,
-arXiv:1901.01608). In the feature regime the net is an average over units too, whose law does not depend on
-$h$: the exponent is the same (Geiger et al. 2020, arXiv:1906.08034).
+and so does the output $f$ after training in the lazy regime (Geiger et al. 2019, arXiv:1901.01608). In the
+feature regime the net is an average over units, too, whose distribution does not depend on $h$: the exponent
+is the same (Geiger et al. 2020, arXiv:1906.08034).
 
 **How.** Two hidden layers of ReLU on Gaussian points in $d = 10$ with the labels of a random net (`teacher`),
-the same for all nets; gradient flow of $\tilde\alpha (f(w) - f(w_0))$ until all patterns are satisfied, lazy
-with the largest $\tilde\alpha$ and feature with the smallest. A run is a pair of nets $a$, $b$ with different
-initial weights. The relative fluctuation is
+the same for all nets; gradient flow of the predictor $F = \tilde\alpha (f(w) - f(w_0))$ until all patterns
+are satisfied. The largest $\tilde\alpha$ gives the lazy regime, the smallest the feature regime. A run is a
+pair of nets $a$, $b$ with different initial weights. The relative fluctuation is
 
 $$\frac{\|\Theta_a - \Theta_b\|}{\sqrt{2\, \Theta_a \cdot \Theta_b}}$$
 
 on the training patterns, before and after training, and that of the output is $\langle (F_a - F_b)^2
-\rangle^{1/2} / \sqrt{2}$ on test patterns. Errors come from resampling pairs. The bands of the kernel are our
-choice, ± 0.1; those of the output are wider, ± 0.15, for its fluctuations at small widths are not small.
+\rangle^{1/2} / \sqrt{2}$ on test patterns. Errors come from resampling pairs. The bands are our choice: ± 0.1
+for the kernel and ± 0.15 for the output, whose fluctuations at small widths are not small.
 
 **Figure.** Fluctuations of the kernel at the start and at the end of both regimes, and of the output, against
 the width.
@@ -85,8 +86,9 @@ PRESETS = {
 def run(configs: Sequence[Config]) -> list[Result]:
     """Train the pairs and compare their kernels and outputs.
 
-    Rows have `initial_fluctuation` and `final_fluctuation` of the kernel, relative, and
-    `output_fluctuation`; the verdict is SAT if that of both nets is.
+    Rows have the relative fluctuations `initial_fluctuation` and `final_fluctuation` of the kernel, the
+    `output_fluctuation`, and `n_unsatisfied`, the larger of both nets. The `verdict` is that of both nets, or
+    MIXED if theirs differ.
     """
     pairs = [replace(c, seed=2 * c.seed + k) for c in configs for k in range(2)]
     trained = train_regime(pairs)

@@ -1,11 +1,11 @@
 r"""Motion of the tangent kernel in training: it falls with the width and with the scale of the output.
 
-**Question.** How much does the tangent kernel of a net change until the net fits its data? How does that
-depend on the width $h$, and on the scale $\tilde\alpha$ that leads from feature to lazy training?
+**Question.** How much does the tangent kernel $\Theta^t$ of a net change until the net fits its data? How
+does that depend on the width $h$, and on the scale $\tilde\alpha$ that leads from feature to lazy training?
 
-**Law.** For a usual net, $\tilde\alpha = \sqrt h$, the relative change is $\|\Theta^t - \Theta^0\| /
-\|\Theta^0\| \sim 1/h$, much less than the fluctuations over initial weights (Geiger et al. 2019,
-arXiv:1901.01608). In general, for a smooth activation,
+**Law.** For a net in the NTK parametrisation, which is $\tilde\alpha = \sqrt h$, the relative change is
+$\|\Theta^t - \Theta^0\| / \|\Theta^0\| \sim 1/h$, much less than the fluctuations over initial weights
+(Geiger et al. 2019, arXiv:1901.01608). In general, for a smooth activation,
 
 $$\frac{\|\Theta^t - \Theta^0\|}{\|\Theta^0\|} \simeq \frac{a}{\sqrt h\, \tilde\alpha} +
 \frac{b}{\tilde\alpha^2}, \qquad \tilde\alpha \gg 1.$$
@@ -13,18 +13,19 @@ $$\frac{\|\Theta^t - \Theta^0\|}{\|\Theta^0\|} \simeq \frac{a}{\sqrt h\, \tilde\
 Each unit moves by $1/\tilde\alpha$. To first order the changes of the units have random signs, which is the
 first term; the second order adds up. The slope in $\tilde\alpha$ is $-2$ up to $\tilde\alpha$ of order $\sqrt
 h$, then $-1$, and at $\tilde\alpha = \sqrt h$ both terms are $1/h$. With ReLU a fraction $1/\tilde\alpha$ of
-the units changes side at a pattern, with random sign: this adds a term $c\, (h \tilde\alpha)^{-1/2}$. Its
-slope is $-1/2$ for the largest $\tilde\alpha$, and at $\tilde\alpha = \sqrt h$ it falls as $h^{-3/4}$ only.
+the units switches on or off at a given pattern, with random sign: this adds a term $c\, (h
+\tilde\alpha)^{-1/2}$. It dominates at the largest $\tilde\alpha$, where the slope is $-1/2$, and at
+$\tilde\alpha = \sqrt h$ it falls only as $h^{-3/4}$.
 For $\tilde\alpha \ll 1$ weights have to grow until $f$ is $1/\tilde\alpha$: for $L$ layers of a homogeneous
 activation without biases $\Theta \sim \tilde\alpha^{-2L/(L+1)}$.
 
 **How.** Gaussian points with the labels of a random net, gradient flow of $\tilde\alpha (f(w) - f(w_0))$
 until all patterns are satisfied; the kernel on the training patterns. The width is varied for two hidden
-layers at $\tilde\alpha = \sqrt h$, the scale for one hidden layer at the largest width. The change is split
-in two: of the norm, which only rescales time, and of the direction, $1 - \cos$, which is quadratic in the
-change. The three laws of $\tilde\alpha$ are derived here, to leading order; slopes are fitted to $4 \leq
-\tilde\alpha \leq \sqrt h / 3$ and to $\tilde\alpha \geq 5 \sqrt h$. Errors come from resampling seeds. The
-bands are our choice.
+layers at $\tilde\alpha = \sqrt h$, the scale for one hidden layer at the largest width. The change is also
+split into that of the norm, which only rescales time, and that of the direction, $1 - \cos$, which is
+quadratic in the change. The three laws of $\tilde\alpha$ are derived here, to leading order; slopes are
+fitted to $4 \leq \tilde\alpha \leq \sqrt h / 3$ and to $\tilde\alpha \geq 5 \sqrt h$. Errors come from
+resampling seeds. The bands are our choice.
 
 **Figure.** Relative change of the kernel against the width; against $\tilde\alpha$, with both slopes; and
 changes of norm and of direction against $\tilde\alpha$.
@@ -76,8 +77,8 @@ class Config(RegimeConfig):
 def _grids(widths: Sequence[int], scan: int, n_seeds: int, **common: Any) -> tuple[Config, ...]:
     """Widths at α̃ = √h, and a scan of α̃ at one width and one hidden layer, for ReLU and tanh.
 
-    For tanh it begins at α̃ = 1: the law of the feature regime is that of ReLU, and where tanh saturates the
-    flow takes hours.
+    For tanh the scan begins at α̃ = 1: the law of the feature regime holds for ReLU, and where tanh saturates
+    the flow takes hours.
     """
     axes: dict[str, Any] = {"activation": ("relu", "tanh"), "seed": range(n_seeds), **common}
     in_width = [replace(c, alpha_tilde=c.width**0.5) for c in grid(Config, width=widths, **axes)]
@@ -110,13 +111,13 @@ def run(configs: Sequence[Config]) -> list[Result]:
 
 
 def in_width(table: pd.DataFrame, activation: str, quantity: str) -> SeedCurve:
-    """A quantity against the width at α̃ = √h."""
+    """Curve of a column of the table against the width at α̃ = √h, for one activation."""
     usual = table.query("abs(alpha_tilde**2 - width) < 1e-6 * width and depth > 1")
     return SeedCurve.from_table(usual.query(f"activation == {activation!r}"), "width", quantity)
 
 
 def in_scale(table: pd.DataFrame, activation: str, quantity: str) -> SeedCurve:
-    """A quantity against α̃ for one hidden layer."""
+    """Curve of a column of the table against α̃ for one hidden layer and one activation."""
     chosen = table.query(f"depth == 1 and activation == {activation!r}")
     return SeedCurve.from_table(chosen, "alpha_tilde", quantity)
 
@@ -189,7 +190,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
 def _guide(
     axes: Axes, curve: SeedCurve, at: float, slope: float, between: tuple[float, float], label: str
 ) -> None:
-    """A slope through the point of a curve that is nearest to `at`."""
+    """Draw a slope through the point of a curve whose x is nearest to `at`."""
     k = int(np.argmin(abs(np.log(curve.x / at))))
     draw_published_exponent(
         axes, slope, through=(float(curve.x[k]), float(curve.mean[k])), between=between, label=label

@@ -8,11 +8,12 @@ feature regime irrelevant directions are compressed, and one principal component
 Initially a wide net keeps about as many components as its inputs have.
 
 **How.** Parity of MNIST digits, given by ten whitened principal components of the images; fully connected
-ReLU nets with predictor $\tilde\alpha (f - f_0)$, quadratic hinge loss, Adam on all patterns until all are
-satisfied; $\tilde\alpha = 0.1$ in the feature regime and 100 in the lazy one, as a control. Principal
-components of the pre-activations of each hidden layer on held-out digits, along training. With shares $p_k$
-of the variance, the participation ratio $1/\sum p_k^2$ is the number of components that matter. The intrinsic
-dimension is that of TwoNN. The published result is a picture; all bands are ours.
+ReLU nets with predictor $\tilde\alpha (f - f_0)$, quadratic hinge loss, full-batch Adam until all patterns
+are satisfied; $\tilde\alpha = 0.1$ in the feature regime and 100 in the lazy one, as a control. Principal
+components are those of the pre-activations of each hidden layer on held-out digits, along training. With
+shares $p_k$ of the variance, the participation ratio $1/\sum p_k^2$ is the effective number of components.
+The intrinsic dimension is that of TwoNN (`intrinsic_dimension`). The published result is a picture; all bands
+are ours.
 
 **Figure.** Share of the first component by layer along training in the feature regime; digits in the plane of
 the first two components of the last hidden layer, before and after training, by class; participation ratio
@@ -52,7 +53,7 @@ _MOMENTS = ("initial", "final")
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """Configuration of a net that learns the parity of digits, and is measured during its training."""
+    """Configuration of a net that learns the parity of digits and is measured during training."""
 
     n_train: int = 1000
     n_test: int = 1000
@@ -87,7 +88,7 @@ class Components:
     """Principal components of the pre-activations of a layer.
 
     Attributes:
-        shares: of the variance, descending.
+        shares: share of each component in the variance, descending.
         scores: positions along the first two components, in units of the standard deviation of the first.
     """
 
@@ -108,7 +109,10 @@ class Components:
 
 
 def dimension(z: Float[Tensor, "n features"]) -> float:
-    """Intrinsic dimension by TwoNN of the different points; inputs that no unit sees are one point."""
+    """Intrinsic dimension by TwoNN of the distinct points; NaN with fewer than three.
+
+    Inputs at which all units of the layer below are off coincide, and count as one point.
+    """
     different = torch.unique(z, dim=0)
     return twonn(different).dimension if len(different) > 2 else float("nan")
 
@@ -139,12 +143,13 @@ class FirstComponent(Callback):
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Train nets, and take principal components of their hidden layers on held-out digits.
+    """Train nets and compute principal components of their hidden layers on held-out digits.
 
-    Rows have those of `TrainedRegime.rows`, and of each layer l = 1, ... and both moments `share_l_...`,
-    `participation_l_...`, `dimension_l_...` (TwoNN), and `label_l_...`, the squared correlation of the first
-    component and the label. Arrays have the steps and shares along training, and the plane of the last layer
-    with its labels.
+    Rows are those of `TrainedRegime.rows`, with values for each layer l = 1, 2, ... before and after training
+    (`initial`, `final`): `share_l_...` of the first component, `participation_l_...`, `dimension_l_...`
+    (TwoNN), and `label_l_...`, the squared correlation of the first component and the label. Arrays are
+    `steps` and `shares` of the first component along training, and `plane_...`, the first two components of
+    the last hidden layer, with `labels`.
     """
     along = FirstComponent([regime_patterns(config).x_test for config in configs])
     # An output moves by about α̃ times the rate in one step.

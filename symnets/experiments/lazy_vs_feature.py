@@ -8,10 +8,10 @@ better when lazy on principal components of the images. Differences are about a 
 
 **How.** Parity of MNIST digits of 14 x 14 pixels, predictor $\tilde\alpha (f - f_0)$, $\tilde\alpha = 0.1$
 in the feature regime and 100 in the lazy one, gradient flow on the quadratic hinge until all patterns are
-satisfied. Fully connected nets have two hidden layers, on pixels and on ten whitened principal components;
-convolutional ones three layers of 3 x 3 filters with stride 2 and an average over positions. Both regimes of
-a seed have the same patterns and initial weights, and differences are averaged over seeds. The published
-nets are wider, and have ten times as many patterns.
+satisfied. Fully connected nets have two hidden layers, and pixels or ten whitened principal components as
+inputs; convolutional ones have three layers of 3 x 3 filters with stride 2 and an average over positions.
+Both regimes of a seed have the same patterns and initial weights, and differences are averaged over seeds.
+The published nets are wider and have at least ten times as many training patterns.
 
 **Figure.** Test errors of both regimes for each architecture; their difference.
 """

@@ -12,8 +12,8 @@ defined. The number of misclassified patterns ($y f < 0$) vanishes without a jum
 **How.** The nets of a seed have the same training patterns and initial weights with both losses: parity of
 MNIST digits in ten whitened principal components, two hidden layers of ReLU, Adam. Nets with the hinge stop
 when they satisfy all patterns. Nets with cross-entropy use the whole budget of steps; their verdict is
-UNCONVERGED if the loss still halves in its second half. $N^*$ is where the median of $N_\Delta/N$ of the
-hinge falls through 0.1.
+UNCONVERGED if the loss still falls by a factor of two or more in the second half of the budget. $N^*$ is
+where the median over seeds of $N_\Delta/N$ with the hinge falls through 0.1.
 
 **Figure.** Test errors; $N_\Delta/N$ of the hinge, and the number of misclassified patterns over $N$ for both
 losses; the losses at the end; all against $N$.
@@ -65,7 +65,7 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Minimise the nets and evaluate them on test patterns.
+    """Minimise the losses of nets and evaluate the nets on test patterns.
 
     Rows are those of `Minimised.rows` with `test_error` and `norm` of the predictor. `n_unsatisfied` counts
     gaps 1 - y f with either loss; `final_loss` is the loss that was minimised.

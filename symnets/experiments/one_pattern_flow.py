@@ -1,7 +1,7 @@
 r"""One-pattern flow: the neurons of a net that learns a single pattern move to one point, in closed form.
 
 **Question.** Where do the hyperplanes of the neurons of a net with one hidden layer move in feature training?
-With one training pattern $x$ everything can be computed.
+With one training pattern $x$ the motion can be computed exactly.
 
 **Law.** Let $f = \frac{1}{h} \sum_n \beta_n \sigma(u_n)$ with $u_n = \omega_n \cdot x / \sqrt{d} + b_n$ and
 $\sigma$ the ReLU, and let $z_n = -\sqrt{d}\, b_n \omega_n / |\omega_n|^2$ be the point of the hyperplane $u_n
@@ -13,18 +13,19 @@ $$ u \pm \kappa \beta \propto e^{\pm\kappa\tau}, \qquad |\omega|^2 + b^2 - \beta
 \frac{dz}{d\tau} = \frac{\beta}{b} \left[ z \left( 1 + \frac{2\, z \cdot x}{d} \right) - \frac{|z|^2 x}{d}
 \right]. $$
 
-Growing neurons therefore approach $z^* = -d\, x / |x|^2$, where the field has the derivative $-\beta/b$ times
-the identity, as $e^{-\kappa\tau}$, whatever the direction from which they come. Active neurons of the wrong
-sign of $\beta$ are switched off when $u$ reaches zero, which happens if $|\beta_0| > u_0/\kappa$: for
-Gaussian initial weights a quarter of the active ones. Inactive neurons do not move. The closed form, its
-combination $u \pm \kappa\beta$, and the quarter are derived here (`symnets.setups.one_pattern_net`).
+Growing neurons therefore approach the fixed point $z^* = -d\, x / |x|^2$ of this field from any direction as
+$e^{-\kappa\tau}$, because the derivative of the field is $-\beta/b$ times the identity there, and $\beta/b
+\to \kappa$. Active neurons of the wrong sign of $\beta$ are switched off when $u$ reaches zero, which happens
+if $|\beta_0| > u_0/\kappa$: for Gaussian initial weights this is a quarter of the active neurons. Inactive
+neurons do not move. The closed form in terms of $u \pm \kappa\beta$ and the quarter are derived here
+(`symnets.setups.one_pattern_net`).
 
 **How.** The predictor $\tilde\alpha (f(w) - f(w_0))$ with $\tilde\alpha = 10^{-6}$ learns $y = \pm 1$ on one
-Gaussian pattern: weights have to grow by a factor of a thousand. Its flow is integrated with all weights
+Gaussian pattern: weights have to grow by a factor of a thousand. The flow of all weights is integrated
 (`symnets.training.gradient_flow`). The closed form is evaluated at the same times, for which one equation for
-$\tau(t)$ is solved (`symnets.setups.rescaled_time`). Bands are ours: the laws are exact, and errors are those
-of the integration. Neurons that are switched off have larger ones, of the first order in the step, for their
-slope jumps within a step; for them the median over neurons is taken.
+$\tau(t)$ is solved (`symnets.setups.rescaled_time`). The laws are exact, and deviations are errors of the
+integration; the bands are ours. Neurons that are switched off have larger errors, of first order in the step,
+because their slope jumps within a step; for them the median over neurons is taken.
 
 **Figure.** Field, and positions of neurons in $d = 2$: closed form (lines) and flow of the net (dots);
 distance from $z^*$, and the two modes, against $\kappa\tau$.
@@ -110,7 +111,14 @@ def batch_key(config: Config) -> tuple:
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Follow the flow of nets on one pattern each, and the closed form at the same times."""
+    """Integrate the flow of nets with one pattern each, and evaluate the closed form at the same times.
+
+    Rows have `kappa`; `kappa_tau`, the last κ|τ|; errors of the closed form (`position_error`,
+    `switched_off_error`, `invariant_drift`); rates over κ of both modes and of the approach to z* (`growth`,
+    `decay`, `approach`); `n_active`, neurons active at the start; and the fractions `switched_off` of these
+    and `positive_biases` of the growing ones. Arrays: `kappa_tau`, `distance` to z*, and `modes`; in two
+    dimensions also the pattern `x` and the positions `z_start`, `z` and `z_exact` of some neurons.
+    """
     first = configs[0]
     starts = [initial_net(config) for config in configs]
     samples = [pattern(config) for config in configs]
@@ -143,7 +151,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
 
 
 def initial_net(config: Config) -> Dense:
-    """Weights and biases of the hidden layer from N(0, 1), in the mean-field parametrisation."""
+    """Net in the mean-field parametrisation with weights and hidden biases from N(0, 1)."""
     generator = seeded_generator(config.seed, 0)
     net = Dense(
         config.dim,
@@ -168,7 +176,7 @@ def pattern(config: Config) -> tuple[Tensor, Tensor]:
 def _compare(
     config: Config, start: Dense, nets: Sequence[Dense], times: Tensor, x: Tensor, y: float
 ) -> Result:
-    """Nets at the given times beside the closed form."""
+    """Compare nets at the given times with the closed form."""
     alpha, kappa, target = config.alpha_tilde, growth_rate(x), fixed_point(x)
     f0 = start(x[None]).item()
     tau = rescaled_time(start, x, lambda f: alpha * y * max(0.0, 1 - y * alpha * (f - f0)), times)
@@ -306,7 +314,15 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
 
 
 def draw_positions(axes: Axes, x: ndarray, start: ndarray, z: ndarray, exact: ndarray) -> None:
-    """Field of growing neurons in the plane, and trajectories of active ones."""
+    """Draw the field of growing neurons in the plane, and trajectories of active ones.
+
+    Args:
+        axes: where to draw.
+        x: the pattern, (2,).
+        start: initial positions, (neurons, 2).
+        z: positions in the flow of the net, (times, neurons, 2).
+        exact: positions of the closed form, (times, neurons, 2).
+    """
     target = fixed_point(torch.as_tensor(x)).numpy()
     size = 2.2 * float(np.linalg.norm(target))
     side = np.linspace(-size, size, 25)
