@@ -18,7 +18,7 @@ def test_an_exact_law_is_recovered_exactly() -> None:
 
 
 def test_errors_are_those_of_a_straight_line() -> None:
-    """The textbook formulas: s^2 / sum (x - mean)^2 for the slope, and its companion at x = 0."""
+    """Textbook formulas for the variances of slope and intercept, the first is s^2 / sum (x - mean)^2."""
     rng = np.random.default_rng(0)
     y = 2 * X**0.5 * np.exp(0.1 * rng.standard_normal(9))
     fit, t = fit_power_law(X, y), np.log(X)
@@ -92,7 +92,7 @@ def test_fits_about_a_point_refuse_data_that_do_not_determine_it() -> None:
         fit_power_law_at([1, 2, 3, 4], [1, 2, 3, 4], between=(0, 2.5))
     with pytest.raises(ValueError, match="no x at x_star"):
         fit_power_law_at([1, 2, 3, 4], [1, 2, 3, 4], 2.0)
-    with pytest.raises(ValueError, match="no x\\* inside"):  # exponential: x* runs away
+    with pytest.raises(ValueError, match="no x\\* inside"):  # for an exponential the best x* is -infinity
         fit_power_law_at(X, np.exp(X / 10), between=(-50, 0.9))
     with pytest.raises(ValueError, match="error above 0"):
         fit_power_law([1, 2, 3], [1, 2, 3], error=[0.1, 0.0, 0.1])
@@ -100,7 +100,7 @@ def test_fits_about_a_point_refuse_data_that_do_not_determine_it() -> None:
         fit_power_law_seeds([1, 2, 3], [[1, 2, 3], [1, 2, 3]])
 
 
-def test_the_drawing_states_slope_and_error() -> None:
+def test_the_legend_states_slope_and_error() -> None:
     axes = Figure().subplots()
     fit = PowerLaw(Estimate(0.5, 0.03), Estimate(2.0, 0.1), Estimate(0.8), 0.01, (0.81, 0.9), 10)
     draw_power_law(axes, fit, "contacts")

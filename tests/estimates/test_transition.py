@@ -1,4 +1,4 @@
-"""Where half of the seeds are jammed."""
+"""Transition: the position at which half of the seeds are jammed, and its error."""
 
 import numpy as np
 import pandas as pd

@@ -322,8 +322,8 @@ def test_a_model_is_as_found_after_an_error() -> None:
     check_unchanged(model, fails)
 
 
-def test_random_inputs_that_a_model_changes_are_not_hidden() -> None:
-    """Inside, the model works as ever: the second pass is initialised by the first."""
+def test_changes_last_until_the_end_of_the_context() -> None:
+    """Inside the context the model works as usual: the second pass is initialised by the first."""
     model = Restless(2)
     with as_found(model):
         model(IMAGES)

@@ -25,7 +25,7 @@ def net_of(
     bias: bool = True,
     whole_numbers: bool = False,
 ) -> Dense:
-    """A net with random biases; of whole numbers, many patterns lie exactly on hyperplanes of neurons."""
+    """A net with random biases; with whole numbers, many patterns lie exactly on hyperplanes of neurons."""
     generator = Generator().manual_seed(seed)
     net = Dense(
         d,

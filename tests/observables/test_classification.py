@@ -11,7 +11,7 @@ from symnets.observables import ClassificationError, classification_error
 
 
 class Table(nn.Module):
-    """Outputs that were written down beforehand, one row an input."""
+    """Fixed outputs, one row per input."""
 
     def __init__(self, outputs: torch.Tensor) -> None:
         super().__init__()

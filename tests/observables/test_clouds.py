@@ -1,4 +1,4 @@
-"""Observables of networks on point clouds: nothing but the inputs differs from nets on tensors."""
+"""Observables of networks on point clouds, called as for nets on tensors."""
 
 from collections.abc import Callable
 
@@ -169,7 +169,7 @@ def test_a_network_on_positions_is_the_network_on_graphs() -> None:
 
 
 class Coordinates(nn.Module):
-    """f(x) = x, of clouds."""
+    """f(x) = x for clouds."""
 
     def forward(self, positions: torch.Tensor) -> torch.Tensor:
         return positions

@@ -34,7 +34,7 @@ def gradient(net: Dense, values: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_euler_identity_of_one_layer(depth: int) -> None:
-    """f is homogeneous of degree 1 in each layer: w_l · ∂f/∂w_l = f. One derivative more:
+    """f is homogeneous of degree 1 in each layer, w_l · ∂f/∂w_l = f. By one more derivative:
 
     Hp w_l = ∂L/∂w in the other layers, and 0 in layer l.
     """

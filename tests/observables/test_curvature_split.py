@@ -163,7 +163,7 @@ def test_several_outputs_have_the_gauss_newton_matrix() -> None:
 
     jacobian = blocks(torch.func.jacrev(call)(parameters), 33).view(11, 3, -1)
     p = call(parameters).softmax(1)
-    bend = torch.diag_embed(p) - p[:, :, None] * p[:, None]  # of cross-entropy
+    bend = torch.diag_embed(p) - p[:, :, None] * p[:, None]  # second derivative of the cross-entropy
     assert_equal(found.h0, torch.einsum("nai,nab,nbj->ij", jacobian, bend, jacobian) / 11)
     hessian = torch.func.hessian(lambda p: F.cross_entropy(call(p), y))(parameters)
     rows = [blocks(hessian[k], parameters[k].numel()) for k in parameters]

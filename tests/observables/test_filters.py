@@ -49,7 +49,7 @@ def test_a_constant_filter_is_the_zero_mode() -> None:
 
 
 def test_a_checkerboard_has_the_highest_frequencies() -> None:
-    """On 2 x 2 pixels exactly the last mode."""
+    """On 2 x 2 pixels it is exactly the last mode."""
     checkerboard = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).reshape(1, 1, 2, 2)
     found = filter_projections(checkerboard)
     assert found.modes[-1].tolist() == [1, 1]

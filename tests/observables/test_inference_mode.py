@@ -1,4 +1,4 @@
-"""Observables take the derivatives they need in inference mode too, also of tensors that were made there."""
+"""Observables take the derivatives that they need in inference mode too, also of tensors made there."""
 
 import pytest
 import torch

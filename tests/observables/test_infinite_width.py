@@ -112,15 +112,15 @@ def mean_kernel(
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_mean_kernel_of_one_hidden_layer_is_the_limit(activation: str, bias: bool) -> None:
-    """One hidden layer has no bias at finite width: every entry within 4 standard errors over 200 seeds."""
+    """At any width the mean is the limit: every entry agrees within 4 standard errors over 200 seeds."""
     x = draw(5, 3)
     mean, error = mean_kernel(256, 1, x, 200, activation, bias)
     limit = infinite_width(1, activation, x, bias=bias).ntk
     assert float(((mean - limit) / error).abs().max()) < 4
 
 
-def test_bias_of_three_layers_falls_as_one_over_the_width() -> None:
-    """At x' = -x the bias times h is the same for all widths within 4 standard errors, 4 to 8 % each."""
+def test_deviation_of_three_layers_from_the_limit_falls_as_one_over_the_width() -> None:
+    """At x' = -x, (mean - limit) times the width h is equal for all h within 4 standard errors, 4 to 8 %."""
     x = circle(COSINES[[0, 4]])
     limit = infinite_width(3, "relu", x).ntk[0, 1]
     widths = (4, 8, 16)
@@ -131,7 +131,7 @@ def test_bias_of_three_layers_falls_as_one_over_the_width() -> None:
     weights = error**-2
     mean = (weights * bias).sum() / weights.sum()
     assert float(((bias - mean) / error).abs().max()) < 4
-    # A bias as 1/h² would halve at each step: it is excluded.
+    # If the deviation fell as 1/h², this product would halve at each step, which is excluded.
     assert float((bias[2] - bias[0] / 4) / error[2]) < -4
 
 

@@ -79,7 +79,7 @@ def test_a_single_pattern_under_the_hinge_is_satisfied_at_a_known_time() -> None
 
 
 def test_a_linear_net_under_gradient_flow_follows_its_kernel() -> None:
-    """A net without hidden weights that train is linear in them, so that its kernel is constant."""
+    """If only the last layer is trained, a net is linear in these weights and its kernel is constant."""
     net = Dense(3, 40, 1, members=1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     net.weights[0].requires_grad_(False)
     kernel, start = tangent_kernel(net, X)[0], net(X).detach()[0]

@@ -43,7 +43,7 @@ def test_independent_inputs_have_sensitivity_one_and_the_interval_covers_it() ->
 
 
 def test_invariant_layers_have_sensitivity_zero() -> None:
-    """A net that reads the sum of two coordinates does not see them exchanged; its first layer does."""
+    """A net that reads the sum of two coordinates is invariant under their exchange, its first layer not."""
     net = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1)).double()
     with torch.no_grad():
         net[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0], [0.0, 2.0]]))
@@ -56,7 +56,7 @@ def test_invariant_layers_have_sensitivity_zero() -> None:
 
 
 def test_net_that_inverts_the_lowest_rules_is_insensitive_to_the_lowest_synonyms() -> None:
-    """Symbols of level 2 from a table: S_1 = 0, S_2 > 0, and deformations of level 1 only move the input."""
+    """The net looks up symbols of level 2: S_1 = 0, S_2 > 0, and 0 for deformations of level 1."""
     task = SparseHierarchy(4, 4, 4, depth=2, n_empty=1, seed=1)
     sample = task.sample(200, generator())
 
@@ -79,7 +79,7 @@ def test_net_that_inverts_the_lowest_rules_is_insensitive_to_the_lowest_synonyms
 
 
 def test_one_hot_inputs_change_as_counted() -> None:
-    """S_1 of the input itself: changed symbols by squared distance 2 each, pairs counted in the same way."""
+    """S_1 of the input itself: each symbol that differs adds 2 to a squared distance, also in pairs."""
     task = RandomHierarchy(4, 4, 4, depth=2)
     sample = task.sample(100, generator())
     exchanged = task.exchanged(sample, 1, generator(1))

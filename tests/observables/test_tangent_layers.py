@@ -20,7 +20,7 @@ def images(n: int, *, channels: int = 1, side: int = 8, seed: int = 0) -> Tensor
 
 
 def randomised(model: nn.Module) -> nn.Module:
-    """In eval mode, with weights, biases and running moments that none of the layers has at first."""
+    """The model in eval mode, with random changes of its initial weights, biases and running moments."""
     generator = torch.Generator().manual_seed(1)
     model = model.double().eval()
     for p in model.parameters():

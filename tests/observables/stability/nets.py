@@ -44,7 +44,7 @@ def small_net(seed: int = 2, shape: tuple[int, int] = SHAPE) -> nn.Sequential:
 
 
 class Recorder(nn.Module):
-    """Records the inputs and outputs of a net, not in lists of its own: observables would empty them."""
+    """Records the inputs and outputs of a net, outside of its lists, which observables restore."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Recorder(nn.Module):
 
 
 class Stretch:
-    """A field that is none: x goes to x + ε s x with random s, <s²> = 1, so that all averages are known."""
+    """Random stretch in place of a deformation: x + ε s x with <s²> = 1, so that all averages are known."""
 
     shape = SHAPE
 

@@ -1,4 +1,4 @@
-"""Intervals cover known values: images of known covariance, a linear net, a stretch as deformation."""
+"""Intervals cover known values: images of known covariance, a linear net, stretches as deformations."""
 
 import math
 
@@ -61,7 +61,7 @@ def test_coverage(average: str) -> None:
         found = measured(80, seed)
         for k, number in enumerate((found.D, found.G, found.R)):
             covered[k] += number.low[0] <= truth[k] <= number.high[0]
-    # 90% up to three standard errors of the count, and up to 4% for 80 images being few.
+    # 90% up to three standard errors of the count, and up to 4% because 80 images are few.
     assert covered / runs == pytest.approx(0.9, abs=0.04 + 3 * math.sqrt(0.09 / runs))
 
 

@@ -40,7 +40,7 @@ def test_identity_is_as_stable_to_deformations_as_to_noise(average: str) -> None
         assert found.R.high - found.R.low == pytest.approx(0, abs=1e-12)
 
 
-def test_noise_of_the_mean_norm_makes_identity_less_than_one() -> None:
+def test_noise_of_the_mean_norm_gives_the_identity_r_above_one() -> None:
     """R = <n²> / <n>², with n the norm of what a deformation changes."""
     recorder = Recorder(nn.Identity())
     found = measure(recorder, noise="mean", batch_size=30)

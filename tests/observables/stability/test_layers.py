@@ -111,13 +111,13 @@ def test_outputs_that_cannot_be_measured_are_an_error(model: nn.Module, options:
 
 
 def test_a_layer_not_called_in_every_pass_is_an_error() -> None:
-    class Moody(Twice):
+    class Alternating(Twice):
         def forward(self, x: Tensor) -> Tensor:
             self.passes = getattr(self, "passes", 0) + 1
             return self.relu(x) if self.passes % 2 else x
 
     with pytest.raises(ValueError, match="the same calls in every pass"):
-        measure(Moody(), layers=nn.ReLU)
+        measure(Alternating(), layers=nn.ReLU)
 
 
 def test_half_precision_outputs_are_compared_in_float32() -> None:
@@ -193,7 +193,7 @@ def test_compiled_networks_that_have_run_are_measured_as_plain_ones() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda net: torch.jit.trace(net, images()), torch.jit.script])
-def test_layers_of_torchscript_are_said_to_be_missing(make: Callable[[nn.Module], nn.Module]) -> None:
+def test_layers_of_torchscript_are_reported_as_not_measured(make: Callable[[nn.Module], nn.Module]) -> None:
     net = small_net().eval()
     script = make(net)
     with pytest.warns(
@@ -248,7 +248,7 @@ class Functional(nn.Module):
         return self.lstm(x.mean(1))[0]
 
 
-def test_what_is_not_measured_is_said() -> None:
+def test_layers_that_are_not_measured_are_reported() -> None:
     with pytest.warns(UserWarning, match="stability: not measured") as emitted:
         found = measure(Functional(), layers="all")
     assert len(emitted) == 2

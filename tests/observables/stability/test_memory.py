@@ -37,9 +37,9 @@ print(peak() - before)
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read in /proc")
 def test_ten_thousand_images_need_less_than_200_mb() -> None:
-    """Their outputs alone, of these layers, would be more than 300 MB, and the deformed images 120.
+    """The outputs of these layers alone would take more than 300 MB, and the deformed images 120 MB.
 
-    In a process of its own, whose peak was not reached before.
+    Measured in a new process, because the peak of this one may have been higher before.
     """
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 200

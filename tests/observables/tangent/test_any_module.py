@@ -17,7 +17,7 @@ from tests.observables.tangent.test_closed_form import CLOSE, X1, X2, draw
 
 
 class Bilinear(nn.Module):
-    """A net with a layer that no closed form is made for."""
+    """A net with a bilinear layer, for which symnets has no closed form."""
 
     def __init__(self, d_out: int = 1, change: Callable[[Tensor], Tensor] | None = None) -> None:
         super().__init__()

@@ -46,7 +46,7 @@ def test_own_points_of_members_memory_mapped_points_and_graphs(tmp_path: Path) -
 
 
 def killed_after(n: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Lets the process die in block n + 1; returns the list of all blocks that are computed from now on."""
+    """Interrupts the computation in block n + 1; returns the list of blocks that are computed from now on."""
     sizes: list[tuple[int, int]] = []
     compute = tangent_kernel
 
@@ -60,7 +60,7 @@ def killed_after(n: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int
     return sizes
 
 
-def test_a_killed_call_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_call_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, net = tmp_path / "kernel.npy", dense()
     sizes = killed_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
@@ -78,7 +78,9 @@ def test_a_killed_call_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
     assert [each.name for each in tmp_path.iterdir()] == ["kernel.npy"]
 
 
-def test_a_part_of_another_kernel_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unfinished_file_of_another_kernel_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, net, other = tmp_path / "kernel.npy", dense(), dense(activation="relu")
     killed_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Curvature of models and losses whose second derivatives torch does not have, or has wrong."""
+"""Curvature of models and losses whose second derivatives are missing or wrong in torch."""
 
 import copy
 
@@ -82,8 +82,8 @@ def test_the_second_derivative_of_weight_norm_is_refused():
         HessianOperator(wrong.float(), LOSS, (X.float(), Y.float()))
 
 
-def test_a_symmetric_matrix_that_is_wrong_is_noticed():
-    """With the function last all second derivatives of the outputs are lost, and H and Hp are zero."""
+def test_a_symmetric_matrix_that_is_wrong_gives_a_warning():
+    """If the function comes last, all second derivatives of the outputs are lost, and H and Hp are zero."""
     last = nn.Sequential(nn.Linear(3, 1), Called(NumpyTanh.apply)).double()
     with pytest.warns(RuntimeWarning, match=r"difference quotient of the gradient by 100.0%"):
         hessian_split(last, LOSS, (X, Y))
@@ -171,7 +171,7 @@ class Attention(nn.Module):
         return self.last(nn.functional.scaled_dot_product_attention(q, q, q))[0, 0]
 
 
-def test_operations_without_second_derivative_are_named_with_the_cure():
+def test_operations_without_second_derivative_are_named_with_the_remedy():
     torch.manual_seed(0)
     model = Attention().double()
     with pytest.raises(ValueError, match=r"no second derivative in torch .*sdpa_kernel\(SDPBackend.MATH\)"):
