@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from symnets.data._points import gaussian_cloud
 
 RuleName = Literal["stripe", "interfaces", "xor", "cylinder", "sphere", "teacher"]
+"""Names of decision rules, see `decision_rule`."""
 STRIPE_LOW = -0.3
 """Lower threshold of the stripe of Paccolat et al. 2021 (arXiv:2007.11471)."""
 

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from symnets.data._decision_rule import nested_gaussian
 
 Covariance = Literal["laplace", "matern32", "gaussian"]
+"""Names of covariance functions, see `covariance_matrix`."""
 
 
 def covariance_matrix(

@@ -23,7 +23,10 @@ def generate(
     seed: int = 0,
     progress: bool = True,
 ) -> list[Atoms]:
-    """Labelled frames of molecular dynamics with GFN2-xTB, as a list; see `sample_trajectory`."""
+    """Labelled frames of molecular dynamics with GFN2-xTB, as a list; `progress` shows a progress bar.
+
+    See `sample_trajectory` for the other arguments and the errors.
+    """
     options = {"temperature": temperature, "every": every, "equilibration": equilibration}
     iterator = sample_trajectory(structure, frames=frames, timestep=timestep, seed=seed, **options)
     return list(track(iterator, "GFN2-xTB dynamics", total=frames, disable=not progress))

@@ -25,7 +25,9 @@ class Images:
     """
 
     pixels: UInt8[Tensor, "images channels rows columns"]
+    """Values from 0 (black) to `max_value` (white)."""
     labels: Int64[Tensor, "images"]
+    """Number of the class of each image."""
     classes: tuple[str, ...]
     """Names of the classes, in the order of their numbers."""
     name: str
@@ -76,6 +78,7 @@ class Images:
 
 
 N_TEST = 500
+"""Number of test images of "digits"."""
 
 
 def digits() -> tuple[Images, Images]:
@@ -102,6 +105,7 @@ def digits() -> tuple[Images, Images]:
 
 
 IMAGE_DATASETS = ("digits", *IMAGE_CLASSES)
+"""Names of the data sets that `load_images` knows."""
 
 
 def load_images(name: str = "digits", split: Literal["train", "test", "all"] = "train") -> Images:

@@ -17,7 +17,7 @@ _MAX_LENGTH = 1e7
 _MAX_EDGES = 3e8
 _MAX_IMAGES = 1000
 MIN_SEPARATION = 1e-3
-"""Å; two atoms closer than this count as a duplicate."""
+"""Distance in Å below which two atoms count as being at the same place, which `neighbors` refuses."""
 
 
 class Neighbors(NamedTuple):
@@ -47,8 +47,8 @@ def neighbors(
         pos: positions (atoms, 3) in Å, wrapped or not.
         cell: rows of (3, 3) are lattice vectors in Å; rows without periodicity are ignored and may be zero.
         pbc: periodicity along each of the three lattice vectors.
-        cutoff: Å.
-        closest: Å; two atoms closer than this are an error.
+        cutoff: distance in Å below which two atoms are neighbours.
+        closest: distance in Å below which two atoms are an error.
 
     Returns:
         tensors on the device of `pos`; `edge_shift` has the dtype of `pos` (float64 for a numpy array).

@@ -99,3 +99,4 @@ IMAGE_CLASSES = {
         "truck",
     ),
 }
+"""Names of the classes of each published data set, in the order of their numbers."""

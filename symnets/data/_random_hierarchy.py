@@ -22,7 +22,7 @@ class HierarchySample:
     """
 
     labels: Int[Tensor, " n"]
-    """Classes."""
+    """Class of each input, 0 to n_c - 1."""
     choices: tuple[Int[Tensor, "n _"], ...]
     """Number of the synonym, 0 to m - 1, that replaces each symbol: (n, 1), (n, s), ..., (n, s^(L-1))."""
     positions: tuple[Int[Tensor, "n _"], ...] = ()

@@ -24,8 +24,8 @@ class TensorColumn(NamedTuple):
     of_atoms: bool
     """Whether the label belongs to each atom rather than to each structure."""
     about_origin: bool = False
-    """Whether it is a dipole about the origin of the coordinates; that of an ion is then converted to one
-    about the centre of mass, μ - Q R, with the charge Q."""
+    """Whether it is a dipole μ about the origin of the coordinates. It is then converted to the dipole about
+    the centre of mass R, μ - Q R, with the charge Q of the structure."""
 
 
 def has_tensor(structures: Sequence[Atoms], column: TensorColumn) -> bool:
