@@ -123,7 +123,7 @@ class Affine(Diffeo):
 
     @property
     def centre(self) -> Float[Tensor, " dim"]:
-        """c, the centre of the image: (n_a - 1) / 2 along each axis."""
+        """Centre c of the image, in pixels: (n_a - 1) / 2 along each axis."""
         return torch.tensor(
             [(size - 1) / 2 for size in self.grid_shape], dtype=self.dtype, device=self.device
         )
@@ -134,7 +134,7 @@ class Affine(Diffeo):
         return self._identity and no_derivatives(self.matrix, self.shift)
 
     def __getitem__(self, index: Index) -> "Affine":
-        """Some of the deformations; an integer selects a batch of one."""
+        """A subset of the deformations; an integer selects a batch of one."""
         rows = as_rows(index, self.n, self.device)
         return Affine(self.matrix[rows], self.shift[rows], shape=self.grid_shape)
 

@@ -146,7 +146,7 @@ def _bounds(clouds: Tensor, is_point: Tensor) -> tuple[Tensor, Tensor]:
 def isotropic_noise(
     displacement: Float[Tensor, "*clouds points dim"], *, generator: Generator | None
 ) -> Float[Tensor, "*clouds points dim"]:
-    """Isotropic Gaussian noise with the norm of the displacement of each cloud, for comparison with it.
+    """Isotropic Gaussian noise of the norm of each cloud's displacement, as a reference for deformations.
 
     Args:
         displacement: displacements of the points of one cloud, or of clouds of equal numbers of points.

@@ -85,7 +85,7 @@ class Diffeo(ABC):
         """Derivatives ∂u_a / ∂x_b of the displacement at points, dimensionless."""
 
     def __getitem__(self, index: Index) -> "Diffeo":
-        """Some of the deformations; an integer selects a batch of one."""
+        """A subset of the deformations; an integer selects a batch of one."""
         rows = torch.arange(self.n, device=self.device)
         return Selection(self, rows[as_rows(index, self.n, rows.device)])
 
@@ -132,7 +132,7 @@ class Diffeo(ABC):
         return identity_minus(self.gradient(points)).reshape(self.n, *shape, self.dim, self.dim)
 
     def det(self, refine: int = 1) -> Float[Tensor, "n *shape"]:
-        """det ∂h / ∂x at all pixels: area of the source region divided by the area of its image."""
+        """Determinant of ∂h / ∂x at all pixels: area of the source region divided by that of its image."""
         return determinant(self.jacobian(refine))
 
     def is_bijective(self, margin: float = 0.0, refine: int = 2) -> Bool[Tensor, " n"]:
@@ -146,7 +146,7 @@ class Diffeo(ABC):
             return self.det(refine).flatten(1).amin(1) > margin
 
     def energy(self) -> Float[Tensor, " n"]:
-        """Mean over the pixels of ‖∇u‖² = Σ_ab (∂u_a / ∂x_b)²; its mean over fields is ∝ temperature."""
+        """Mean over the pixels of ‖∇u‖² = Σ_ab (∂u_a / ∂x_b)²; on average proportional to temperature."""
         points, _ = self._grid(1)
         return self.gradient(points).square().sum((2, 3)).mean(1)
 
@@ -284,7 +284,7 @@ class Composition(Diffeo):
         return self.outer.is_identity and self.inner.is_identity
 
     def __getitem__(self, index: Index) -> "Composition":
-        """Some of the deformations; an integer selects a batch of one."""
+        """A subset of the deformations; an integer selects a batch of one."""
         rows = torch.arange(self.n, device=self.device)
         rows = rows[as_rows(index, self.n, rows.device)]
         return Composition(*(part[rows if part.n > 1 else 0 * rows] for part in (self.outer, self.inner)))
@@ -378,7 +378,7 @@ class Inverse(Diffeo):
         return bijective
 
     def __getitem__(self, index: Index) -> "Inverse":
-        """Some of the deformations; an integer selects a batch of one."""
+        """A subset of the deformations; an integer selects a batch of one."""
         return Inverse(self.forward[index], self.tol)
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Inverse":
@@ -468,7 +468,7 @@ class Selection(Diffeo):
         return self.source.is_identity
 
     def __getitem__(self, index: Index) -> "Selection":
-        """Some of the deformations."""
+        """A subset of the deformations."""
         rows = self.rows[as_rows(index, self.n, self.rows.device)]
         return Selection(self.source, rows, dtype=self.dtype, device=self.device)
 

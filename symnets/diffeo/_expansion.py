@@ -79,7 +79,7 @@ class Expansion(Diffeo):
         return self._is_identity
 
     def __getitem__(self, index: Index) -> "Expansion":
-        """Some of the deformations; an integer selects a batch of one."""
+        """A subset of the deformations; an integer selects a batch of one."""
         return self._with(self.coefficients[as_rows(index, self.n, self.device)])
 
     def __iter__(self) -> Iterator["Expansion"]:

@@ -70,7 +70,8 @@ class Attention(nn.Module):
         value_slots, value_paths = all_paths(irreps_in, irreps_filter, targets)
         if not key_paths or not value_paths:
             raise ValueError(
-                f"Attention: no path leads from {irreps_in} ⊗ {irreps_filter} to {targets} and {irreps_in}"
+                f"Attention: no path leads from {irreps_in} ⊗ {irreps_filter} to {irreps_in} (keys), or none "
+                f"to {targets} (values)"
             )
         self.irreps_out = o3.Irreps(
             [(mul, ir) for mul, ir in o3.Irreps(targets) if any(ir == slot.ir for slot in value_slots)]

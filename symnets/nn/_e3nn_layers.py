@@ -115,23 +115,23 @@ def _from_e3nn_gate(module: e3nn_nn.Gate) -> Gate:
     )
 
 
-def _to_norm_activation(block: NormActivation) -> e3nn_nn.NormActivation:
+def _to_e3nn_norm_activation(block: NormActivation) -> e3nn_nn.NormActivation:
     return e3nn_nn.NormActivation(
         block.irreps_in, block.act, epsilon=block.eps, bias=block.biases is not None
     )
 
 
-def _from_norm_activation(module: e3nn_nn.NormActivation) -> NormActivation:
+def _from_e3nn_norm_activation(module: e3nn_nn.NormActivation) -> NormActivation:
     refuse("NormActivation", normalize_is_False=not module.normalize)
     act, eps = module.scalar_nonlinearity, module.epsilon
     return NormActivation(module.irreps_in, act, bias=module.bias, eps=eps)
 
 
-def _to_batch_norm(block: BatchNorm) -> e3nn_nn.BatchNorm:
+def _to_e3nn_batch_norm(block: BatchNorm) -> e3nn_nn.BatchNorm:
     return e3nn_nn.BatchNorm(block.irreps_in, block.eps, block.momentum, block.weight is not None)
 
 
-def _from_batch_norm(module: e3nn_nn.BatchNorm) -> BatchNorm:
+def _from_e3nn_batch_norm(module: e3nn_nn.BatchNorm) -> BatchNorm:
     include_bias = getattr(module, "include_bias", True)  # e3nn 0.4 always includes it
     refuse(
         "BatchNorm",
@@ -190,7 +190,11 @@ LAYERS = [
     Counterpart(MLP, e3nn_nn.FullyConnectedNet, _to_e3nn_mlp, _from_e3nn_mlp, _mlp_views),
     Counterpart(Gate, e3nn_nn.Gate, _to_e3nn_gate, _from_e3nn_gate, _no_weights),
     Counterpart(
-        NormActivation, e3nn_nn.NormActivation, _to_norm_activation, _from_norm_activation, _same_names
+        NormActivation,
+        e3nn_nn.NormActivation,
+        _to_e3nn_norm_activation,
+        _from_e3nn_norm_activation,
+        _same_names,
     ),
     Counterpart(
         Dropout,
@@ -199,7 +203,7 @@ LAYERS = [
         lambda module: Dropout(module.irreps, module.p),
         _no_weights,
     ),
-    Counterpart(BatchNorm, e3nn_nn.BatchNorm, _to_batch_norm, _from_batch_norm, _same_names),
+    Counterpart(BatchNorm, e3nn_nn.BatchNorm, _to_e3nn_batch_norm, _from_e3nn_batch_norm, _same_names),
     Counterpart(
         Convolution, E3nnConvolution, _to_e3nn_convolution, _from_e3nn_convolution, _convolution_views
     ),

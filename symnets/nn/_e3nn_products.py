@@ -30,11 +30,11 @@ def refuse(name: str, **problems: bool) -> None:
         raise ValueError(f"module: this {name} has no counterpart in symnets.nn: {', '.join(found)}")
 
 
-def _to_linear(block: Linear) -> o3.Linear:
+def _to_e3nn_linear(block: Linear) -> o3.Linear:
     return o3.Linear(block.irreps_in, block.irreps_out, biases=block.bias is not None)
 
 
-def _linear(module: o3.Linear) -> Linear:
+def _from_e3nn_linear(module: o3.Linear) -> Linear:
     complete = sum(a.ir == b.ir for a in module.irreps_in for b in module.irreps_out)
     refuse(
         "Linear",
@@ -70,12 +70,12 @@ def _operands(module: o3.TensorProduct) -> list[o3.Irreps]:
     return [module.irreps_in1, *second, module.irreps_out]
 
 
-def _product(module: o3.FullyConnectedTensorProduct) -> FullyConnectedTensorProduct:
+def _from_e3nn_product(module: o3.FullyConnectedTensorProduct) -> FullyConnectedTensorProduct:
     _check_product(module)
     return FullyConnectedTensorProduct(*_operands(module))
 
 
-def _square(module: o3.TensorSquare) -> TensorSquare:
+def _from_e3nn_square(module: o3.TensorSquare) -> TensorSquare:
     _check_product(module)
     return TensorSquare(*_operands(module))
 
@@ -88,11 +88,11 @@ def _product_views(block: FullyConnectedTensorProduct | TensorSquare, module: o3
         yield ours, theirs, sign * path.path_weight / coefficient
 
 
-def _species_product(block: SpeciesLinear) -> o3.FullyConnectedTensorProduct:
+def _to_e3nn_species_product(block: SpeciesLinear) -> o3.FullyConnectedTensorProduct:
     return o3.FullyConnectedTensorProduct(block.irreps_in, f"{block.n_species}x0e", block.irreps_out)
 
 
-def _species_linear(module: o3.FullyConnectedTensorProduct) -> SpeciesLinear:
+def _from_e3nn_species_product(module: o3.FullyConnectedTensorProduct) -> SpeciesLinear:
     _check_product(module)
     species = module.irreps_in2
     refuse("product", its_second_input_is_not_one_block_of_0e=[ir for _, ir in species] != [o3.Irrep("0e")])
@@ -108,22 +108,26 @@ def _species_views(block: SpeciesLinear, module: o3.FullyConnectedTensorProduct)
 
 
 PRODUCTS = [
-    Counterpart(Linear, o3.Linear, _to_linear, _linear, _linear_views),
+    Counterpart(Linear, o3.Linear, _to_e3nn_linear, _from_e3nn_linear, _linear_views),
     Counterpart(
         FullyConnectedTensorProduct,
         o3.FullyConnectedTensorProduct,
         lambda b: o3.FullyConnectedTensorProduct(b.irreps_in1, b.irreps_in2, b.irreps_out),
-        _product,
+        _from_e3nn_product,
         _product_views,
     ),
     Counterpart(
         TensorSquare,
         o3.TensorSquare,
         lambda b: o3.TensorSquare(b.irreps_in, b.irreps_out),
-        _square,
+        _from_e3nn_square,
         _product_views,
     ),
     Counterpart(
-        SpeciesLinear, o3.FullyConnectedTensorProduct, _species_product, _species_linear, _species_views
+        SpeciesLinear,
+        o3.FullyConnectedTensorProduct,
+        _to_e3nn_species_product,
+        _from_e3nn_species_product,
+        _species_views,
     ),
 ]

@@ -11,7 +11,7 @@ from symnets.nn._envelopes import polynomial_envelope
 
 
 class PairKinds(nn.Module):
-    """Kinds of pairs: one number for each unordered pair of a model's species, and its covalent radii.
+    """Kinds of pairs: an index for each unordered pair of a model's species, and sums of covalent radii.
 
     The pair of the i-th and j-th species, i <= j, counted from 0, is of kind j (j + 1) / 2 + i.
 
