@@ -1,18 +1,20 @@
 r"""The polynomial picture: double descent of polynomials of growing degree through noisy points.
 
-**Question.** How do training and test error of a least-squares fit depend on the number of parameters, if
-past interpolation, where many polynomials pass through all points, the one of least norm is taken?
+**Question.** How do the training and the test error of a least-squares fit depend on the number of
+parameters? Past interpolation, where many polynomials pass through all points, the one of least norm is
+taken.
 
 **Law.** A polynomial of degree $k$ has $k + 1$ parameters. With $P$ points the training error vanishes at $k
 + 1 = P$. The test error falls, rises, and peaks there, since the only polynomial through all points follows
 the noise. Past this cusp the polynomial of least norm gets smoother the more parameters there are: the test
-error falls a second time. The number of parameters corresponds to the size $N$ of a net, $k + 1 = P$ to its
-jamming point $N^*$ (`double_descent`). Spigler's talk "Loss landscape and performance" (2020); the cusp of
-nets: Spigler et al. 2019 (arXiv:1810.09665) and Geiger et al. 2019 (arXiv:1901.01608).
+error falls a second time. The number of parameters corresponds to the size $N$ of a net, and $k + 1 = P$ to
+its jamming point $N^*$ (`double_descent`). The illustration is from Spigler's talk "Loss landscape and
+performance" (2020); for the cusp of nets see Spigler et al. 2019 (arXiv:1810.09665) and Geiger et al. 2019
+(arXiv:1901.01608).
 
 **How.** Targets are $\sin(2 \pi x)$ plus noise at $x = \cos(\pi u)$, $u$ uniform in $(0, 1)$: the density for
-which Chebyshev polynomials are orthogonal. The fit is $\sum_k c_k (1 + k)^{-s} T_k(x)$ of least $|c|$; an
-exponent $s > 0$ penalises high degrees. Up to $k + 1 = P$ it has no effect.
+which Chebyshev polynomials $T_k$ are orthogonal. The fit is $\sum_k c_k (1 + k)^{-s} T_k(x)$ of least $|c|$;
+an exponent $s > 0$ penalises high degrees. For $k + 1 \leq P$ the exponent has no effect.
 
 **Figure.** Training and test error against the number of parameters, the norm of the coefficients, and one
 data set with its best fit before the cusp, the fit at the cusp, and the largest.
@@ -46,7 +48,7 @@ class Config:
     """Configuration of the fit of a polynomial to noisy points.
 
     Attributes:
-        n_points: P.
+        n_points: P, number of training points.
         n_params: degree of the polynomial plus one.
         noise: standard deviation of the targets about sin(2 pi x).
         smoothness: s, exponent of the penalty on high degrees.
@@ -84,7 +86,7 @@ def batch_key(config: Config) -> Hashable:
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Fit each polynomial.
+    """Fit one polynomial for each configuration.
 
     The row has `train_error` and `test_error` (mean squared, the latter against sin(2 pi x) itself), `norm`
     of the coefficients, `n_unsatisfied` (points missed by more than 1e-6 and rounding) and `verdict`, SAT if
@@ -131,11 +133,11 @@ class Curves:
 
     Attributes:
         n_points: P, the largest in the table.
-        n_params: (sizes,), ascending.
-        train_error: (sizes,).
-        test_error: (sizes,).
-        norm: (sizes,).
-        n_unsatisfied: (sizes,), the maximum over seeds.
+        n_params: numbers of parameters, ascending, (sizes,).
+        train_error: mean squared error on the training points, (sizes,).
+        test_error: mean squared error against sin(2 pi x), (sizes,).
+        norm: norm |c| of the coefficients, (sizes,).
+        n_unsatisfied: number of points missed, the maximum over seeds, (sizes,).
     """
 
     n_points: int

@@ -4,9 +4,9 @@ r"""Phase diagram of regimes: how far the tangent kernel moves, and where nets j
 that it needs to fit its data the same in both?
 
 **Law.** The predictor is $\tilde\alpha (f(w) - f(w_0))$ with $f$ in the mean-field parametrisation. The
-crossover between the regimes is smooth and lies at $\tilde\alpha = O(1)$ whatever the width $h$: level sets
-of the relative change $\| \Theta(w) - \Theta(w_0) \| / \| \Theta(w_0) \|$ of the tangent kernel are vertical
-lines in the plane of $(\tilde\alpha, h)$, as far as they lie above about $1/h$. Below a sharp line
+crossover between the regimes is smooth and lies at $\tilde\alpha = O(1)$ for every width $h$: level sets of
+the relative change $\| \Theta(w) - \Theta(w_0) \| / \| \Theta(w_0) \|$ of the tangent kernel are vertical
+lines in the plane of $(\tilde\alpha, h)$, for levels above about $1/h$. Below a sharp line
 $N^*(\tilde\alpha)$ nets jam: they do not fit all patterns (Geiger et al. 2020, arXiv:1906.08034). On the
 feature side the weights of a homogeneous net of $L$ hidden layers have to grow until $\tilde\alpha f = O(1)$,
 so that the kernel grows as $\tilde\alpha^{-2L/(L+1)}$ (derived by counting powers of the weights).
@@ -14,10 +14,11 @@ so that the kernel grows as $\tilde\alpha^{-2L/(L+1)}$ (derived by counting powe
 **How.** Parity of MNIST digits in ten whitened principal components, two hidden layers of ReLU without
 biases, gradient flow on the quadratic hinge until all patterns are satisfied or the budget of steps ends.
 The kernel is that of the training patterns; its change is split into that of the norm and that of the
-direction (1 - cosine). $N^*$ is where the median of $N_\Delta/N$ over seeds falls through 0.1. All seeds have
-their own patterns and weights. The published figures have 10,000 patterns of several data sets, and the
-crossover is read where the change has a fixed value; the bands here are ours: a factor of two between widths
-for a vertical line, a factor of ten about 1 for $O(1)$.
+direction (1 - cosine). $N_\Delta$ is the number of unsatisfied training patterns, and $N^*$ is where the
+median of $N_\Delta/N$ over seeds falls through 0.1. Each seed has its own patterns and weights. The published
+figures have 10,000 patterns of several data sets, and the crossover is read where the change has a fixed
+value, here 0.3. The bands are ours: a factor of two between widths for a vertical line, and 0.1 to 10 for
+$O(1)$.
 
 **Figure.** Level sets of the change of the kernel, with the jamming line; the change, and its direction,
 against $\tilde\alpha$; unsatisfied patterns against $N$.
@@ -104,7 +105,12 @@ def run(configs: Sequence[Config]) -> list[Result]:
 def crossover(scales: ndarray, change: ndarray, level: float = LEVEL) -> float:
     """α̃ at which the change of the kernel falls below a level for the first time; NaN if it does not.
 
-    Interpolated linearly in the logarithms.
+    The crossing is interpolated linearly in the logarithms.
+
+    Args:
+        scales: values of α̃, ascending, (scales,).
+        change: relative change of the kernel at each, (scales,).
+        level: the level.
     """
     x, y = np.log(scales), np.log(change)
     below = np.flatnonzero(y < np.log(level))

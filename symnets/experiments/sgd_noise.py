@@ -5,14 +5,14 @@ learned, in a perceptron and in nets of different scale $\alpha$?
 
 **Law.** With a hinge loss, training ends when all $P$ patterns are satisfied. Noise makes this harder:
 weights along uninformative directions fluctuate with an amplitude of order $T$, and the informative ones have
-to grow until they dominate even at the patterns nearest to the interface. Sclocchi, Geiger and Wyart 2023
-(arXiv:2301.13703) find $\|\Delta w\| \sim T^\delta P^\gamma$ and a training time $t^* \sim T P^b$; a net
-whose weights hardly move at small $T$ (lazy, $\alpha \gg 1$) leaves that regime at $T_c \sim P^{-a}$. In a
-perceptron whose data have density $|x_1|^\chi$ at the interface, the exponents follow from $\chi$. The
-argument, in our words: let $s = \|w_\perp\|$. A fraction $n \sim (s/w_1)^{1 + \chi}$ of the patterns is
-unsatisfied. Drift and diffusion of $w_\perp$ are proportional to $n$ and $n T$, and balance at $s \sim T$.
-The drift of $w_1$ is $(s/w_1)^{2 + \chi}$, since $|x_1| \sim s/w_1$ at these patterns. The end is at
-$n \sim 1/P$, hence
+to grow until they dominate even at the patterns nearest to the interface. For the change $\Delta w$ of the
+weights and the training time $t^*$, Sclocchi, Geiger and Wyart 2023 (arXiv:2301.13703) find $\|\Delta w\|
+\sim T^\delta P^\gamma$ and $t^* \sim T P^b$; a net whose weights hardly move at small $T$ (lazy, $\alpha \gg
+1$) leaves that regime at $T_c \sim P^{-a}$. In a perceptron whose data have density $|x_1|^\chi$ at the
+interface $x_1 = 0$, the exponents follow from $\chi$. The argument, in our words: let $s = \|w_\perp\|$ be
+the norm of the other weights. A fraction $n \sim (s/w_1)^{1 + \chi}$ of the patterns is unsatisfied. Drift
+and diffusion of $w_\perp$ are proportional to $n$ and $n T$, and balance at $s \sim T$. The drift of $w_1$ is
+$(s/w_1)^{2 + \chi}$, since $|x_1| \sim s/w_1$ at these patterns. Training ends at $n \sim 1/P$, hence
 
 $$w_1 \sim T P^{\gamma}, \quad \gamma = 1/(1 + \chi), \qquad t^* \sim T P^b, \quad b = 1 + 2\gamma,$$
 
@@ -23,7 +23,7 @@ unsatisfied pattern are skipped in one go, exactly (`train_perceptron`). Its exp
 $T \geq 100$ and $T \leq 0.3$, far from the margin on either side; those in $P$ at the largest $T$ and
 $P \gg d$. Nets: `RegimeConfig` on the stripe task, loss $\ell(\alpha (f(w) - f(w_0)))/\alpha$ with the hinge
 $\ell$ and $f$ in the NTK parametrisation, batches of 16; weight changes are relative to the initial weights.
-Averages are geometric means of the runs that satisfied all patterns. Bands are ours.
+Averages are geometric means of the runs that satisfied all patterns. The bands are ours.
 
 **Figure.** Perceptron: $\|w\|$ against $T$, and $\|w\|$ and $t^*$ against $P$ at the largest $T$. Nets:
 relative weight change and test error against $T$, for each $\alpha$.
@@ -72,19 +72,19 @@ class Config:
     temperature: float = 1.0
     """T, learning rate / batch size."""
     chi: float = 1.0
-    """χ, exponent of the density of points at the interface; of the perceptron alone."""
+    """χ, exponent of the density of points at the interface; for the perceptron only."""
     alpha: float = 1.0
-    """α, scale of the predictor; of nets alone."""
+    """α, scale of the predictor; for dense nets only."""
     dim: int = 16
     """d, input dimension."""
     batch_size: int = 1
-    """Patterns of a step."""
+    """Number of patterns per step."""
     width: int = 64
-    """h, units of a hidden layer of nets."""
+    """h, units of each hidden layer; for dense nets only."""
     depth: int = 1
-    """L, number of hidden layers of nets."""
+    """L, number of hidden layers; for dense nets only."""
     n_test: int = 2048
-    """Test patterns of nets."""
+    """Number of test patterns; for dense nets only."""
     budget: int = 1_000_000
     """Largest number of steps of a net, or of steps of a perceptron that change its weights."""
     seed: int = 0
@@ -167,7 +167,7 @@ def batch_key(config: Config) -> tuple:
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Train; rows have the norm of the weight change, the time, and the test error of nets."""
+    """Train the models; rows have `weight_change`, a norm, `time`, and `test_error` (NaN for perceptrons)."""
     return [Result(row) for row in (_perceptrons if configs[0].model == "perceptron" else _nets)(configs)]
 
 
@@ -238,7 +238,7 @@ def _nets(configs: Sequence[Config]) -> Iterator[dict[str, Scalar]]:
 
 
 def average(table: pd.DataFrame, axis: str, name: str) -> tuple[np.ndarray, list[Estimate]]:
-    """Geometric means over seeds at each value of an axis, of the runs that satisfied all patterns."""
+    """Geometric means of column `name` at each value of column `axis`, over the runs that are SAT."""
     lines = table.query("verdict == 'SAT'")
     points = np.unique(lines[axis].to_numpy())
     values = [
@@ -248,7 +248,7 @@ def average(table: pd.DataFrame, axis: str, name: str) -> tuple[np.ndarray, list
 
 
 def law(table: pd.DataFrame, axis: str, name: str) -> PowerLaw | None:
-    """Power law of the geometric means against an axis; None with fewer than three points."""
+    """Power law of the `average` of column `name` against `axis`; None with fewer than three points."""
     points, values = average(table, axis, name)
     errors = [value.error or np.nan for value in values]
     if len(points) < 3 or not np.isfinite(errors).all():

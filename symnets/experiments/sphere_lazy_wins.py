@@ -3,16 +3,16 @@ r"""Spherical interface: where no direction is irrelevant, lazy training does be
 **Question.** On the stripe features help, because they compress irrelevant directions. What do they do for
 labels that depend on all directions alike?
 
-**Law.** $y = +1$ outside the sphere $|x|^2 = m$, with $m$ the median of the $\chi^2$ law. The tangent kernel
-at initialisation is isotropic, as the task is. In the feature regime weights end on few directions, which
-are those of the training points, and nothing is gained by it: the test error of lazy nets is lower (Paccolat
-et al. 2021, arXiv:2007.11471).
+**Law.** Points $x$ are Gaussian in $d$ dimensions, and $y = +1$ outside the sphere $|x|^2 = m$, with $m$ the
+median of the $\chi^2$ distribution. The tangent kernel at initialisation is isotropic, as the task is. In the
+feature regime weights end on a few directions that depend on the training points, which does not help: the
+test error of lazy nets is lower (Paccolat et al. 2021, arXiv:2007.11471).
 
 **How.** One hidden layer of 200 ReLU, predictor $\tilde\alpha (f - f_0)$, gradient flow on the quadratic
 hinge until all patterns are satisfied or the budget of steps ends. $\tilde\alpha = 10^{-6}$ in the feature
 regime, $10^4$ in the lazy one. Both regimes have the same points and initial weights for each seed, and
-ratios of errors are averaged over seeds. $d = 10$ as published, at smaller $P$ and width, and $d = 5$. Seeds
-with a net that satisfies no pattern at the end are left out: all its units have died.
+ratios of errors are averaged over seeds. The dimension is $d = 10$ as published, at smaller $P$ and width,
+and $d = 5$. Seeds with a net that satisfies no pattern at the end are left out: all its units are off.
 
 **Figure.** Test error against $P$ in both regimes; ratio of the two.
 """
@@ -78,13 +78,13 @@ def run(configs: Sequence[Config]) -> list[Result]:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Errors of lazy nets and of nets in the feature regime, of the same seeds.
+    """Test errors of lazy nets and of nets in the feature regime, of the same seeds.
 
     Attributes:
-        dim: d.
-        sizes: P.
-        lazy: (seeds, sizes).
-        feature: (seeds, sizes).
+        dim: d, input dimension.
+        sizes: P, numbers of training patterns, (sizes,).
+        lazy: test errors in the lazy regime, (seeds, sizes).
+        feature: test errors in the feature regime, (seeds, sizes).
         left_out: text that states how many seeds were left out; empty if none.
     """
 
@@ -96,7 +96,7 @@ class Pairs:
 
 
 def pairs(table: pd.DataFrame) -> list[Pairs]:
-    """Errors of both regimes for each d, of seeds that have all of them and no dead net."""
+    """Test errors of both regimes for each d, of the seeds with all runs and no net with all units off."""
     found = []
     for dim in dict.fromkeys(table["dim"].tolist()):
         part = table.query(f"dim == {dim}")

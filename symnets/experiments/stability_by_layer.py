@@ -3,9 +3,10 @@
 **Question.** A trained net is less sensitive to deformations than to noise. Which layers are responsible, and
 how does this develop with depth?
 
-**Law.** $D$, $G$ and $R = D/G$ are those of the output of each layer. After training, not before, $D$ falls
-with depth: layers pool, in space or over channels. $G$ rises: a ReLU rectifies averaged noise, which
-accumulates. So $R$ falls. Filters become smoother: their weight on the lowest frequencies of their grid
+**Law.** $D$ is the sensitivity to deformations and $G$ that to noise of the same norm, as in
+`stability_vs_error`, here of the output of each layer; $R = D/G$. After training, not before, $D$ falls with
+depth, because layers pool in space or over channels, and $G$ rises, because a ReLU rectifies averaged noise,
+which accumulates. So $R$ falls. Filters become smoother: their weight on the lowest frequencies of their grid
 grows. Tomasini, Petrini, Cagnetta, Wyart 2022 (arXiv:2210.01506).
 
 **How.** Nets, training and deformations as in `stability_vs_error`; layers are the outputs of activations, or
@@ -92,8 +93,8 @@ def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[
 
     Rows are those of `TrainedClassifier.row`, with D, G, R of the logits after and before training. Arrays:
     `layers`, names; `start`, `end`, `end_batch` and `shuffled`: D, G and R, (3, layers), the last two with
-    statistics of the batch; `filters_start` and `filters_end`: shares of the squared weights of 3 x 3
-    filters, the constant ones first, (convolutions, 9).
+    statistics of the batch; `filters_start` and `filters_end`: shares of the squared weights of 3 x 3 filters
+    as in `filters`, (convolutions, 9).
     """
     return [_run(config, precision) for config in configs]
 
@@ -128,9 +129,10 @@ def depths(net: nn.Module) -> list[str]:
 
 
 def filters(net: nn.Module) -> ndarray:
-    """Shares of the squared weights of 3 x 3 filters on waves of their grid, the constant one first.
+    """Shares of the squared weights of 3 x 3 filters by frequency, (convolutions, 9).
 
-    Shape (convolutions, 9). The first convolution and depthwise ones are included.
+    Filters are projected on the eigenvectors of the Laplacian of their grid, the constant one first. The
+    first convolution and depthwise ones are included.
     """
     weights = [m.weight for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     shares = [filter_projections(weight).fractions for weight in weights]
@@ -172,7 +174,7 @@ def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
 
 
 def rank(values: ndarray) -> float:
-    """Spearman correlation with depth."""
+    """Spearman correlation of the values of successive layers with depth."""
     return float(np.asarray(spearmanr(np.arange(len(values)), values))[0])
 
 

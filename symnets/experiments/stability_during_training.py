@@ -1,18 +1,20 @@
 """Stability during training: R, D and G along a training, next to the test error.
 
-**Question.** When in the course of a training does a net become stable to deformations?
+**Question.** At which stage of training does a net become stable to deformations?
 
-**Law.** $R$ is of order 1 at initialization, and falls as nets learn to classify (Petrini et al. 2021,
-arXiv:2105.02468).
+**Law.** With $D$ the sensitivity to deformations and $G$ that to noise of the same norm, as in
+`stability_vs_error`, the relative stability $R = D/G$ is of order 1 at initialization, and falls as nets
+learn to classify (Petrini et al. 2021, arXiv:2105.02468).
 
-**How.** Nets, training and deformations as in `stability_vs_error`; measured at steps evenly spaced on the
-logarithmic scale. Batch normalisations use the statistics of each batch before step 30, and the running ones
-from there on, of which at most 4 % are then left from initialization. With statistics of the batch a net
-looks much less sensitive to noise, for a batch of noisy images is normalised by the noise as well. So $D$,
-$G$ and $R$ jump where one kind of statistics replaces the other; dotted curves use statistics of the batch
-throughout. The fall of $R$ is given twice: as published, from statistics of the batch at initialization to
-running ones at the end, and with statistics of the batch at both ends. Rank correlations are over the steps
-of one training with statistics of the batch throughout, means over seeds with standard errors.
+**How.** Nets, training and deformations as in `stability_vs_error`, measured at steps evenly spaced on the
+logarithmic scale. Batch normalisations use the statistics of each batch before step 30, and running
+statistics from there on, in which the initial values then have a weight of at most 4 %. With statistics of
+the batch a net looks much less sensitive to noise, because the statistics of a batch of noisy images include
+the noise. So $D$, $G$ and $R$ jump where one kind of statistics replaces the other; dotted curves use
+statistics of the batch throughout. The fall of $R$ is given twice: as published, from statistics of the batch
+at initialization to running ones at the end, and with statistics of the batch at both ends. Rank correlations
+are over the steps of one training with statistics of the batch throughout, and are given as means over seeds
+with standard errors.
 
 **Figure.** Test error, $D$, $G$ and $R$ against the step, one colour for each net.
 """
@@ -49,7 +51,7 @@ _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 _NAMES = ("test_error", "D", "G", "R")
 _OF_BATCH = ("D_batch", "G_batch", "R_batch")
 RUNNING_FROM = 30
-"""Step from which running statistics are used: the initial ones then have the weight 0.9^30 = 0.04."""
+"""Step from which on running statistics are used; the initial ones then have the weight 0.9^30 = 0.04."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Config(DeformedConfig):
     """Configuration of a net whose stability is measured during its training."""
 
     per_decade: int = 5
-    """Measurements per decade of steps."""
+    """Number of measurements per decade of steps."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

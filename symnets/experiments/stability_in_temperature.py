@@ -1,18 +1,18 @@
 r"""Stability and the strength of deformations: D, G and R against temperature and cutoff.
 
-**Question.** $R$ compares deformations with noise of the same norm. Does it depend on how strong the
-deformations are, and on how fine?
+**Question.** $R = D/G$ compares the sensitivity $D$ to deformations with the sensitivity $G$ to noise of the
+same norm. How does it depend on the strength and on the smoothness of the deformations?
 
-**Law.** Deformations of cutoff $c$ are visible above $T_1$, where they are half a pixel, and mostly
-one-to-one below $T_2 = 4/(\pi^3 c^2 \ln c)$ (Petrini et al. 2021, arXiv:2105.02468). Small deformations are
-linear: $D$ and $G$ grow as $T$, and $R$ is constant. If $R$ varies little between $T_1$ and $T_2$, its value
-at one strength, 1 pixel elsewhere, is representative.
+**Law.** Deformations of temperature $T$ and cutoff $c$ are visible above $T_1$, where the displacement is
+half a pixel, and mostly one-to-one below $T_2 = 4/(\pi^3 c^2 \ln c)$ (Petrini et al. 2021, arXiv:2105.02468).
+Small deformations are linear: $D$ and $G$ grow as $T$, and $R$ is constant. If $R$ varies little between
+$T_1$ and $T_2$, its value at one strength, 1 pixel in the other experiments, is representative.
 
-**How.** One net, trained as in `stability_vs_error`, is shown deformations of $c = 3, 5, 15$ at temperatures
-evenly spaced on the logarithmic scale from $T_1/15$ to $2 T_2$, as published; $T_1$ is that of the published
-convention (logarithmic formula, $\kappa < c + 1/2$). Cutoffs without such a range, $c > 2n/\pi$, are left
-out. Above $T_2$ fields that fold are used like others. The fraction of fields that fold is estimated from 400
-fields.
+**How.** One net, trained as in `stability_vs_error`, is evaluated on images with deformations of $c = 3, 5,
+15$ at temperatures evenly spaced on the logarithmic scale from $T_1/15$ to $2 T_2$, as published; $T_1$ is
+that of the published convention (logarithmic formula, modes with $\sqrt{i^2 + j^2} < c + 1/2$). Cutoffs for
+which $T_1 > T_2$, that is $c > 2n/\pi$ for images of $n$ x $n$ pixels, are left out. Above $T_2$ fields that
+fold are used like others. The fraction of fields that fold is estimated from 400 fields.
 
 **Figure.** $D$, $G$, $R$ and the fraction that folds against $T$; colour is $c$, dashed lines are before
 training, dotted lines $T_1$ and $T_2$.
@@ -151,14 +151,14 @@ def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
 
 
 def slope(seed: Mapping[str, ndarray], k: int) -> float:
-    """Exponent of D in T below T1 after training; NaN with fewer than three temperatures there."""
+    """Exponent of D in T below T1 after training, for cutoff k; NaN with fewer than three such values of T."""
     t, d = seed["temperature"][k], seed["end"][0, k]
     below = (t < seed["range"][k, 0]) & (d > 0)
     return fit_power_law(t[below], d[below]).exponent.value if below.sum() > 2 else float("nan")
 
 
 def variation(seed: Mapping[str, ndarray], k: int) -> float:
-    """Largest R over smallest from T1 to T2, after training; NaN with fewer than two temperatures there."""
+    """Largest over smallest R from T1 to T2 after training, for cutoff k; NaN with fewer than two values."""
     t, r = seed["temperature"][k], seed["end"][2, k]
     inside = (t >= seed["range"][k, 0]) & (t <= seed["range"][k, 1])
     return float(r[inside].max() / r[inside].min()) if inside.sum() > 1 else float("nan")
