@@ -18,8 +18,8 @@ derivatives, jitted, with vmap_axes=0 (after compilation, which is reported sepa
 
 The methods run alternately in one process. A peer of another environment has its own process, which stays
 open and waits while the others run. A ratio is the median over rounds of a method's time divided by symnets'
-time in the same round. Memory: growth of the peak of a new process. Needs the extra
-`bench`. Environments: `pip install jax==0.4.20 jaxlib==0.4.20 "numpy<2" "scipy<1.13" neural-tangents==0.6.5`;
+time in the same round. Memory: growth of the peak of a new process. Needs the extra `bench`. Environments:
+`pip install jax==0.4.20 jaxlib==0.4.20 "numpy<2" "scipy<1.13" neural-tangents==0.6.5`;
 `pip install torch==2.13.0 nngeometry`.
 """
 

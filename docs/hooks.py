@@ -1,9 +1,9 @@
 """The pages of the experiments, their navigation and the index of findings, made when the docs are built.
 
-Each module of `symnets.experiments` gets a page: its docstring, its figure, and what was published beside
-what was measured. Nothing else has to be edited when an experiment is added. A file docs/experiments/NAME.md,
-where there is one, holds notes on settings and deviations; they follow what is generated. Modules are read,
-not imported.
+Each module of `symnets.experiments` gets a page: its docstring, its figure, and the published beside the
+measured numbers. Nothing else has to be edited when an experiment is added. An optional file
+docs/experiments/NAME.md has notes on settings and deviations, which end the page. Modules are read, not
+imported.
 """
 
 import ast
@@ -29,7 +29,7 @@ INDEX = "experiments/index.md"
 TALKS = read_talks()
 OTHER = "Beyond the talks"
 SUBJECTS = [*TALKS.subjects.values(), OTHER]
-"""Subjects of `symnets/experiments/talks.yaml`, and that of experiments which measure no claim of a talk."""
+"""Subjects of `symnets/experiments/talks.yaml`, then that of experiments which measure no claim of a talk."""
 _DIGITS = "--set data=digits --set n_test=400"
 OFFLINE = {
     "attractors": "--set data=stripe",
@@ -53,10 +53,10 @@ OFFLINE = {
 
 @dataclass(frozen=True)
 class Experiment:
-    """What the docs need of one experiment.
+    """The parts of an experiment that its page shows.
 
     Attributes:
-        name: of the module.
+        name: name of the module.
         title: first line of its docstring, up to the colon.
         statement: the rest of that line.
         sections: paragraphs of the docstring by their bold heading, such as "Question".
@@ -76,7 +76,7 @@ class Experiment:
 
     @property
     def findings(self) -> list[dict[str, Any]]:
-        """Those of the largest preset that was run."""
+        """Findings of the largest preset that was run."""
         return self.largest["findings"]
 
     @property
@@ -99,7 +99,7 @@ def all_experiments() -> tuple[Experiment, ...]:
 
 
 def sweeps_of(name: str) -> tuple[dict[str, Any], ...]:
-    """What was measured in an experiment: its committed findings, one entry for each preset that was run."""
+    """Committed findings of an experiment, one entry for each preset that was run."""
     path = RESULTS / "findings" / f"{name}.json"
     return tuple(json.loads(path.read_text("utf-8"))["sweeps"]) if path.exists() else ()
 
@@ -158,7 +158,7 @@ def needs(experiment: Experiment) -> str:
         f"{runs}. They read MNIST: from the folder "
         "`$SYMNETS_DATA/mnist`, or by a download of 12 MB at the first use "
         "([where images are read from](../how-to/images.md#location-of-the-files)). Without a network, "
-        f"`{OFFLINE[experiment.name]}` takes data that need no files; published numbers do not apply to it."
+        f"`{OFFLINE[experiment.name]}` uses data that need no files; published numbers do not apply to them."
     )
 
 
@@ -256,7 +256,7 @@ def agreement(finding: dict[str, Any]) -> str:
 
 
 def linked(text: str, own: str = "") -> str:
-    """Links at the names of other experiments and at numbers of arXiv."""
+    """Text with links at the names of other experiments and at arXiv numbers."""
     for name in names():
         if name != own:
             text = text.replace(f"`{name}`", f"[{name}]({name}.md)")
@@ -264,7 +264,7 @@ def linked(text: str, own: str = "") -> str:
 
 
 def navigation(items: list[Any], pages: list[Any]) -> bool:
-    """Put pages behind the index of findings, wherever it stands; False if it is not there."""
+    """Insert pages after the index of findings, at any depth; False if the index is not there."""
     for item in items:
         inner = next(iter(item.values())) if isinstance(item, dict) else None
         if isinstance(inner, list) and navigation(inner, pages):
@@ -277,7 +277,7 @@ def navigation(items: list[Any], pages: list[Any]) -> bool:
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """Navigation: the pages of a subject in a section of its own, behind the index."""
+    """Add a section for each subject to the navigation, after the index of findings."""
     names.cache_clear()
     all_experiments.cache_clear()
     everything = all_experiments()
@@ -291,7 +291,7 @@ def on_config(config: MkDocsConfig) -> None:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
-    """A page for each experiment that has no notes."""
+    """Add an empty page for each experiment that has no notes."""
     for name in names():
         uri = f"experiments/{name}.md"
         if files.get_file_from_path(uri) is None:
@@ -299,7 +299,7 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """What is generated, before the notes of an experiment and behind the introduction of the index."""
+    """Complete the page of an experiment, whose notes come last, or the index after its introduction."""
     folder, _, name = page.file.src_uri.partition("/")
     if folder != "experiments":
         return markdown

@@ -1,4 +1,4 @@
-"""docs/models.md: a table and a drawing of all networks, from their docstrings and what was measured on them.
+"""docs/models.md: a table and a drawing of all networks, from their docstrings and from measurements.
 
 Made when the docs are built, from `benchmarks/results/models.json`, which `benchmarks/models.py` writes.
 """
@@ -31,11 +31,11 @@ def paper(name: str) -> str:
 
 def time(row: dict) -> str:
     """Time of one unit of the input."""
-    return f"{row['us_per_unit']:.3g} µs a{'n' if row['unit'][0] in 'aeio' else ''} {row['unit']}"
+    return f"{row['us_per_unit']:.3g} µs per {row['unit']}"
 
 
 def section(row: dict) -> str:
-    """What a network is, and its drawing."""
+    """Section of a network: the first paragraph of its docstring, and its drawing."""
     name = row["name"]
     first = docstring(name).split("\n\n")[0]
     link = f"api/models.md#symnets.models.{name}"
@@ -45,12 +45,12 @@ def section(row: dict) -> str:
 
 
 def models_page(introduction: str) -> str:
-    """The introduction, the table and the drawings, by what the networks take."""
+    """The introduction, then tables and drawings of the networks, grouped by their inputs."""
     rows = json.loads((RESULTS / "models.json").read_text("utf-8"))["rows"]
     parts = [introduction.strip()]
     for inputs in dict.fromkeys(row["inputs"] for row in rows):
         mine = [row for row in rows if row["inputs"] == inputs]
-        lines = ["| | output | same after | weights | time | paper |", "|---|---|---|---|---|---|"]
+        lines = ["| | output | invariant under | weights | time | paper |", "|---|---|---|---|---|---|"]
         lines += [
             f"| [{row['name']}](#{row['name'].lower()}) | {row['outputs']} | "
             f"{', '.join(row['symmetries']) or 'nothing'} | {row['n_params']:,} | {time(row)} | "

@@ -1,7 +1,7 @@
-"""docs/talks.md and a page for each talk: its claims, the experiments that measure them, and what came out.
+"""docs/talks.md and a page for each talk: its claims, the experiments that measure them, and the findings.
 
-Made when the docs are built, from `symnets/experiments/talks.yaml`, CLAIMS of the experiments, and their
-committed findings. A file docs/talks/NAME.md, where there is one, holds an introduction.
+Made when the docs are built, from `symnets/experiments/talks.yaml`, `CLAIMS` of the experiments, and their
+committed findings. An optional file docs/talks/NAME.md has an introduction.
 """
 
 import re
@@ -33,7 +33,7 @@ def findings_of(claim: Claim) -> list[dict[str, Any]]:
 
 
 def status(claim: Claim) -> str:
-    """Whether a claim is reproduced, by the findings that concern it, and if not, why."""
+    """Whether the findings that concern a claim reproduce it, and if not, why."""
     if findings := findings_of(claim):
         agreeing, total = sum(finding["agrees"] for finding in findings), len(findings)
         verdict = "reproduced" if agreeing == total else "in part" if agreeing else "**not**"
@@ -48,7 +48,7 @@ def where(claim: Claim, folder: str) -> str:
 
 
 def table(claims: list[Claim], folder: str) -> str:
-    """A line for each claim."""
+    """Table with a row for each claim."""
     lines = ["| | claim | published | where | measured |", "|---|---|---|---|---|"]
     lines += [
         f"| {c.name} | {cell(c.text)} | {linked(cell(c.published))} | {where(c, folder)} | {status(c)} |"
@@ -67,7 +67,7 @@ def overview(introduction: str) -> str:
 
 
 def talk_page(talk: str, introduction: str) -> str:
-    """A talk's claims, each with the command that measures it, its figure and what came out."""
+    """A talk's claims, each with the command that measures it, its figure and its findings."""
     introduction = re.sub(r"\A# .*\n", "", introduction.lstrip()).strip()
     parts = [f"# {TALKS.titles[talk]}", introduction]
     shown: set[str] = set()
@@ -82,7 +82,7 @@ def talk_page(talk: str, introduction: str) -> str:
 
 
 def section(claim: Claim, shown: set[str]) -> Iterator[str]:
-    """One claim; commands and figures of experiments that are not on the page yet."""
+    """One claim, with commands and figures of its experiments if they are not on the page yet."""
     source = f" ({linked(claim.published)})" if claim.published else ""
     yield f"**{claim.name}. {claim.text}**{source}"
     place = where(claim, "../")
@@ -100,14 +100,14 @@ def section(claim: Claim, shown: set[str]) -> Iterator[str]:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
-    """The table, and a page for each talk that has no introduction."""
+    """Add the page of all claims, and an empty page for each talk that has no introduction."""
     for uri in (INDEX, *(f"talks/{talk}.md" for talk in TALKS.titles)):
         if files.get_file_from_path(uri) is None:
             files.append(File.generated(config, uri, content=""))
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """What is generated, behind the introductions."""
+    """Complete the page of all claims or of a talk, after its introduction."""
     if page.file.src_uri == INDEX:
         return overview(markdown)
     folder, _, name = page.file.src_uri.removesuffix(".md").partition("/")
@@ -115,6 +115,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """Findings may have changed since the last build of `mkdocs serve`."""
+    """Clear the caches: findings may have changed since the last build of `mkdocs serve`."""
     names.cache_clear()
     all_experiments.cache_clear()

@@ -51,9 +51,9 @@ def film(config: RegimeConfig, path: str | Path, *, n_frames: int = 60, fps: int
 
     Args:
         config: one hidden layer of ReLU, two input dimensions.
-        path: of the GIF.
+        path: path of the GIF.
         n_frames: largest number of frames, evenly spaced in steps; the last one is held for a second.
-        fps: frames a second.
+        fps: frames per second.
     """
     recorded = Film(config.n_train)
     trained = train_regime([config], [recorded])

@@ -1,4 +1,4 @@
-"""Dipoles of small molecules: charges and atomic dipoles, next to charges alone, at equal time of training.
+"""Dipoles of small molecules: charges and atomic dipoles against charges alone, after equal training time.
 
     python examples/dipoles.py runs/dipoles
 
@@ -6,11 +6,12 @@ GFN2-xTB (tblite, `pip install 'symnets[demo]'`) gives the dipoles of the closed
 and O in ASE's G2 set, with random displacements. Two models learn them, for the same time, with the same
 network:
 
-- dipole = Σ q_i (r_i - R) + Σ μ_i: conserved charges, and a vector of each atom (`kind: dipole`);
+- dipole = Σ q_i (r_i - R) + Σ μ_i: conserved charges, and a vector on each atom (`kind: dipole`);
 - dipole = Σ q_i (r_i - R): conserved charges alone (`kind: dipole of charges`).
 
 The script prints their errors on new displacements of the same molecules and on molecules that are not in the
-training set, and the error of the law of rotation, μ(R x) = R μ(x). It writes parity plots.
+training set, and the violation of the rotation law μ(R x) = R μ(x), where R is a rotation matrix. It writes
+parity plots.
 """
 
 import dataclasses
@@ -58,12 +59,12 @@ TURNS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Dipoles of small molecules: charges and atomic dipoles, next to charges alone."""
+    """Dipoles of small molecules: charges and atomic dipoles, compared with charges alone."""
 
     output: Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")]
     """Folder for data, models, and dipoles.png."""
     minutes: float = 2.0
-    """Time of the training of each model."""
+    """Training time of each model in minutes."""
     displaced: int = 12
     """Displaced structures of each molecule to train on; two more are for validation, two for the test."""
     results: Path | None = None
@@ -89,7 +90,7 @@ def displaced(name: str, rng: np.random.Generator) -> Atoms | None:
 
 
 def make_data(folder: Path, n_train: int) -> dict[str, Path]:
-    """Files of structures to train on, to validate on, of the same molecules, and of new ones."""
+    """Files of structures for training and validation, and for tests on the same and on new molecules."""
     files = {name: folder / f"{name}.xyz" for name in ("train", "validation", "same", "new")}
     if all(file.exists() for file in files.values()):
         return files
@@ -163,7 +164,7 @@ def main(options: Options) -> dict[str, dict[str, float]]:
     files = make_data(options.output, options.displaced)
     rows: dict[str, dict[str, float]] = {}
     values: dict[str, TensorValues] = {}
-    for turn in range(TURNS):  # in turns, so that both meet the same load of the machine
+    for turn in range(TURNS):  # alternately, so that the load of the machine affects both alike
         for title, kind in KINDS.items():
             state = train(configuration(options, files, kind), resume=True, summary=turn == 0)
             rows[title] = {"steps": float(state.step)}

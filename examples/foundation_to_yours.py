@@ -4,13 +4,14 @@
     python examples/foundation_to_yours.py --data my_frames.xyz       # your labelled structures
     python examples/foundation_to_yours.py --minutes 0.5 --steps 20   # shorter
 
-1. Structures with labels of another level of theory: yours, or 40 of the alloy Cu3Au with those of EMT.
-2. The weights of `nequix-oam-1` are trained on them, together with generated structures that the foundation
-   model labels itself, so that it does not forget. The report says what was gained and what was lost.
+1. Structures are labelled at another level of theory: your own, or 40 structures of the alloy Cu3Au labelled
+   with EMT.
+2. `nequix-oam-1` is trained on them, together with generated structures that it labels itself, so that it
+   does not forget. The report has the errors before and after on both kinds of structures.
 3. The model is compiled.
 4. It runs molecular dynamics at 300 K.
 
-Weights are sought in the folder `nequix` of SYMNETS_DATA and in the user's cache, else downloaded (2.8 MB).
+Weights are read from the folder `nequix` of SYMNETS_DATA or from the user's cache, else downloaded (2.8 MB).
 """
 
 import time
@@ -43,13 +44,13 @@ class Options:
     """From a published foundation model to your own compiled potential that runs molecular dynamics."""
 
     data: Path | None = None
-    """Labelled structures; by default Cu3Au with labels of EMT, made on the spot."""
+    """Labelled structures; by default Cu3Au labelled with EMT, which the script generates."""
     foundation: str = "nequix-oam-1"
     """Foundation model: a name that `symnets models` lists, or a file."""
     output: Path = Path("runs/foundation_to_yours")
     """Folder for all files."""
     minutes: float = 6.0
-    """Time of the training."""
+    """Training time in minutes."""
     steps: int = 200
     """Steps of molecular dynamics, 2 fs each."""
     n_replay: int = 100

@@ -2,9 +2,9 @@
 
     python examples/germanium_stress.py $SYMNETS_DATA/mlearn_Ge runs/germanium
 
-The data hold `virial_stress_raw`, six numbers without unit. Its group "Elastic" are 64-atom crystals
-strained along six paths at fixed fractional coordinates. Along such a path the energy is the work of
-the stress,
+The data have `virial_stress_raw`, six numbers without unit. Their group "Elastic" consists of 64-atom
+crystals strained along six paths at fixed fractional coordinates. Along such a path the energy changes by the
+work of the stress,
 
     dE = V Σ_ab σ_ab (F⁻¹ dF)_ab,   cell = cell of the unstrained crystal · F,
 
@@ -72,7 +72,7 @@ def main(source: Path, target: Path) -> int:
         table.add_row(name, str(len(work)), *numbers)
     Console().print(table)
     if max(abs(ratio - 1) for ratio in ratios) > 0.05:
-        raise SystemExit("the stress does not do the work of the energy differences; nothing written")
+        raise SystemExit("the work of the stress differs from the energy differences; nothing was written")
     for name, structures in files.items():
         for atoms in structures:
             del atoms.info["virial_stress_raw"]

@@ -11,7 +11,7 @@ the folder SYMNETS_DATA). Its tangent kernel, the scalar products of the gradien
 - the errors of kernel regression on 50 held-out frames, from energies alone, and from energies and forces,
   beside those of the net itself.
 
-Four minutes on one core. What it says:
+Four minutes on one core. Results:
 
 |                                              | initial kernel | final kernel | net   |
 |----------------------------------------------|----------------|--------------|-------|
@@ -19,9 +19,10 @@ Four minutes on one core. What it says:
 | energy, forces, from energies, meV, meV/Å    | 55, 381        | 41, 340      |       |
 | energy, forces, from energies and forces     | 29, 90         | 17, 68       | 40, 138 |
 
-Training turns the kernel towards the energies. With it 200 energies predict new ones as well as the net does,
-and energies and forces together predict both twice as well as the net: the net was stopped early, and least
-squares with its features fit what it had not fitted yet. The initial kernel is worse throughout.
+Training aligns the kernel with the energies. With the final kernel, 200 energies predict new ones as well as
+the net does, and energies and forces together predict both twice as well as the net: the net was stopped
+early, and least squares with its features fit what it had not fitted yet. The initial kernel is worse in all
+cases.
 """
 
 import sys
@@ -53,7 +54,7 @@ MEV = 1000
 
 
 def configuration(output: str) -> TrainConfig:
-    """A small net that is trained for a minute or two."""
+    """Configuration of a small net, whose training takes a minute or two."""
     return TrainConfig(
         data=DataConfig(
             train="acac/train_300K.xyz",
@@ -112,7 +113,7 @@ def net_errors(model: nn.Module, test: AtomGraph, mean: Tensor) -> tuple[float, 
 
 
 def main(output: str) -> int:
-    """Train, compute both kernels, and print what they say."""
+    """Train, compute both kernels, and print the table of results."""
     config = configuration(output)
     torch.manual_seed(config.seed)
     *parts, stats = load_data(config)

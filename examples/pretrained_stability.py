@@ -9,11 +9,11 @@ of photographs that come with scikit-learn and scikit-image. In a separate envir
     .venv-mobilenet/bin/pip install --no-deps torchvision==0.28.0
     .venv-mobilenet/bin/python examples/pretrained_stability.py runs/pretrained
 
-It writes a picture and a JSON file for displacements of one and three pixels, and prints R of the trained and
-the initial network; of the trained one with running statistics and with those of the batch, as for the
-initial one. torchvision's compiled operators need the torch they were built for; MobileNetV2 does not use
-them. Where they cannot be loaded this script declares their names, so that torchvision can be imported with
-any torch.
+It writes a picture and a JSON file for displacements of one and three pixels, and prints R of the network
+with initial and with trained weights. Batch normalisation uses the statistics of the batch for initial
+weights; for trained weights R is given with these and with the running statistics. torchvision's compiled
+operators need the torch they were built for; MobileNetV2 does not use them. If they cannot be loaded, this
+script declares their names, so that torchvision can be imported with any torch.
 """
 
 import importlib.metadata
@@ -72,19 +72,19 @@ def mobilenet() -> nn.Module:
 
 @cache
 def declare_operators() -> torch.library.Library | None:
-    """Makes torchvision importable beside another torch than its own; the operators stay unusable."""
+    """Make torchvision importable with a torch it was not built for; its operators remain unusable."""
     try:
         torch.ops.load_library(installed("torchvision/_C.so"))
     except OSError:  # built for another torch
         library = torch.library.Library("torchvision", "FRAGMENT")
         for name in (*OPERATORS, *(f"_{name}_backward" for name in OPERATORS[2:])):
             library.define(f"{name}(Tensor x) -> Tensor")
-        return library  # kept by the cache: what it declares goes with it
+        return library  # the cache keeps it alive, since the declarations are deleted with the library
     return None
 
 
 def installed(path: str) -> Path:
-    """A file of an installed package, which is not imported for it."""
+    """Path of a file in an installed package, found without importing the package."""
     package, _, rest = path.partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
@@ -109,7 +109,7 @@ def crops() -> Float[Tensor, "n 3 rows columns"]:
 
 
 def measured(net: nn.Module, images: Tensor, delta: float, batch_norm: BatchNorm) -> Stability:
-    """D, G, R of the blocks. Initial weights have no running statistics that mean anything: "batch"."""
+    """D, G, R of the blocks; initial weights have no meaningful running statistics and need "batch"."""
     return stability(
         net,
         images,
@@ -155,8 +155,8 @@ def main(folder: Path) -> None:
             "trained_batch": measured(net, images, delta, "batch"),
         }
         found.append((delta, nets))
-        told = {"field": field_numbers(field, nets["trained"].temperature)}
-        rows.append(told | {name: numbers(one) for name, one in nets.items()})
+        row = {"field": field_numbers(field, nets["trained"].temperature)}
+        rows.append(row | {name: numbers(one) for name, one in nets.items()})
         picture = pictured(nets["initial"], nets["trained"], nets["trained_batch"])
         save_picture(picture, folder / f"layers_{delta:g}px.png", dpi=100)
     samples = deformed_samples(

@@ -2,16 +2,16 @@
 
     python examples/rotated_mnist.py --output runs/rotated_mnist
 
-Both nets have as many weights as each other and the same processor time: `HarmonicNetwork2D`, whose logits
-are invariant under rotations, and VGG-11 with batch normalisation, made narrow. They learn upright digits,
+Two nets with the same number of weights are trained for the same processor time: `HarmonicNetwork2D`, whose
+logits are invariant under rotations, and a narrow VGG-11 with batch normalisation. They learn upright digits,
 without augmentation. Test images are rotated about their centre by random angles, interpolated by cubic
 polynomials (`symnets.diffeo.Affine`). A rotated 6 is a 9, so errors are counted with these classes kept apart
 and merged; merged logits are log(e^{f_6} + e^{f_9}). R = D / G of the logits is the stability to small smooth
 deformations relative to noise (`symnets.observables.stability`), at one temperature for both nets.
 
 The script prints a table, and writes results.json and errors.png. Four minutes on one core, most of it
-training. MNIST is read from the folder SYMNETS_DATA, or downloaded; where neither is possible the 8 x 8
-digits of scikit-learn take its place, which are too coarse for rotations other than quarter turns.
+training. MNIST is read from the folder SYMNETS_DATA, or downloaded. If neither is possible, the 8 x 8 digits
+of scikit-learn are used instead, which are too coarse for rotations other than quarter turns.
 """
 
 import json
@@ -53,7 +53,7 @@ class Example:
     data: str = "mnist"
     """Images: mnist, fashion-mnist or digits."""
     seconds: float = 75.0
-    """Processor time of each training."""
+    """Processor time of each training in seconds."""
     width: float = 0.6
     """Width of the harmonic network; the other one gets the same number of weights."""
     rate: float = 8e-3
@@ -137,7 +137,7 @@ class Example:
         return result
 
     def available(self) -> tuple[str, int, int]:
-        """Data set and numbers of images: what was asked for, or the digits that need no download."""
+        """Data set and numbers of images as requested, or those of the digits, which need no download."""
         try:
             load_images(self.data, "test")
         except OSError as error:

@@ -2,11 +2,11 @@
 
     python examples/solids.py --output runs/solids
 
-Seven solids of one volume, on 17³ voxels, are told apart: cones, cubes, cylinders, octahedra, spheres,
-tetrahedra and tori, of random size and place. `SteerableCNN3D` and a plain net of torch's convolutions, with
-as many weights as each other and the same processor time, learn upright solids. They are tested on other
-upright solids and on solids in random orientations. The plain net is trained once more on solids in random
-orientations, augmentation in place of symmetry.
+Seven kinds of solids on 17³ voxels are classified: cones, cubes, cylinders, octahedra, spheres, tetrahedra
+and tori. All kinds have the same volume at the same size; sizes and places are random. `SteerableCNN3D` and a
+plain net of torch's convolutions learn upright solids, with the same number of weights and for the same
+processor time. They are tested on other upright solids and on solids in random orientations. The plain net is
+also trained on solids in random orientations, with augmentation in place of symmetry.
 
 The script prints a table, and writes results.json and solids.png. Three minutes on one core.
 """
@@ -52,7 +52,7 @@ class Example:
     output: Path = Path("runs/solids")
     """Folder of results.json and solids.png."""
     seconds: float = 45.0
-    """Processor time of each training."""
+    """Processor time of each training in seconds."""
     size: int = 17
     """Voxels along an edge of a box."""
     width: float = 0.5

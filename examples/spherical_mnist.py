@@ -4,14 +4,14 @@
 
 Digits are projected onto the northern hemisphere (`symnets.data.on_sphere`), as in Cohen et al. 2018
 (arXiv:1801.10130), and sampled on a grid of latitudes and longitudes. `SphericalCNN`, whose logits are
-invariant under rotations of the sphere, and LeNet, which takes the grid for an image, learn upright digits,
-without augmentation. Both are tested on the same digits upright, and turned by random rotations, uniform on
-SO(3). A 6 that is turned over is a 9, so errors are counted with these classes kept apart and merged; merged
+invariant under rotations of the sphere, and LeNet, which treats the grid as an image, learn upright digits,
+without augmentation. Both are tested on the same digits, upright and after random rotations, uniform on
+SO(3). A rotated 6 may look like a 9, so errors are counted with these classes kept apart and merged; merged
 logits are log(e^{f_6} + e^{f_9}).
 
-The script prints a table, and writes results.json and errors.png. Some three minutes on one core, most of it
-training. MNIST is read from the folder SYMNETS_DATA, or downloaded; where neither is possible the 8 x 8
-digits of scikit-learn take its place.
+The script prints a table, and writes results.json and errors.png. About three minutes on one core, most of it
+training. MNIST is read from the folder SYMNETS_DATA, or downloaded. If neither is possible, the 8 x 8 digits
+of scikit-learn are used instead.
 """
 
 import json
@@ -148,7 +148,7 @@ class Example:
 
 
 def fit(net: nn.Module, x: Tensor, labels: Tensor, epochs: int, rate: float, seed: int) -> None:
-    """Train by Adam, the rate falling as a cosine."""
+    """Train with Adam; the learning rate decays as a cosine."""
     loader = Loader(TensorPairs(x, labels), 32, shuffle=True, seed=seed)
     steps = epochs * len(loader)
     optimizer = torch.optim.Adam(net.parameters(), lr=rate)

@@ -1,8 +1,8 @@
-"""Tetris: networks learn eight shapes in one orientation and are tested on random rotations of them.
+"""Tetris: networks learn eight shapes in one orientation and are tested on random rotations.
 
     python examples/tetris.py --output runs/tetris
 
-Two of the shapes are mirror images of each other. Whether a network can tell them apart is a matter of its
+Two of the shapes are mirror images of each other. Whether a network can tell them apart depends on its
 symmetry:
 
 - Features of SO(3): no symmetry relates the outputs of mirror images, and the network separates them.
@@ -11,7 +11,8 @@ symmetry:
 - Features of O(3), and a pseudoscalar (0o) among the outputs: it changes its sign under reflections. The
   outputs of the two classes are f + p and f - p.
 
-The net of coordinates without symmetry learns the eight shapes as they are placed, and fails on rotations.
+`PlainPointNet`, which takes coordinates and has no symmetry, learns the eight shapes in their orientation,
+and fails on rotations.
 
 Prints a table and writes results.json and tetris.png. One to two minutes on one core.
 """
@@ -37,7 +38,7 @@ from symnets.testing import random_rotation
 from symnets.training import ProgressBar, Trainer, TrainState, descend, max_steps
 
 RADIUS = 1.3
-"""Of the edges: between neighbouring cubes, whose centres are at a distance of 1, not √2."""
+"""Cutoff radius of the edges: they connect cubes at a distance of 1 (neighbours), not at √2."""
 COMMON = {"cutoff": RADIUS, "layers": 3, "mean_neighbors": 1.5, "n_basis": 4}
 TENSORS = COMMON | {"lmax": 1, "channels": 16, "radial_hidden": (16,)}
 WITH_0O = TENSORS | {"irreps_last": "16x0e+16x0o", "parity": True}
@@ -90,7 +91,7 @@ ENTRIES = (
 
 @dataclass(frozen=True)
 class Result:
-    """What was found of a network."""
+    """Results of one network."""
 
     name: str
     symmetry: str
@@ -103,7 +104,7 @@ class Result:
     rotated: float
     """Fraction of rotated shapes that are recognised."""
     chiral: float
-    """Largest difference of an output of the two mirror images, relative to the largest output."""
+    """Largest difference between outputs for the two mirror images, relative to the largest output."""
     rotation_error: float
     """Largest change of an output under rotations, relative to the largest output."""
 
@@ -171,7 +172,7 @@ class Example:
 
 
 def turned(seed: int) -> Batch:
-    """The eight shapes, each turned by a random rotation and moved."""
+    """The eight shapes, each after a random rotation and a random translation."""
     generator = torch.Generator().manual_seed(seed)
     examples = []
     for label, positions in enumerate(tetris().values()):

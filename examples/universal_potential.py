@@ -3,12 +3,13 @@
     pip install 'symnets[sevennet]'
     python examples/universal_potential.py 7net-0.safetensors runs/universal
 
-The first run converts SevenNet-0 to `7net-0.safetensors`; from then on SevenNet is not needed. Then
+The first run converts SevenNet-0 to `7net-0.safetensors`; later runs do not need SevenNet. Then
 
-1. rock salt, strained and shaken, relaxes: atoms and cell;
-2. 27 molecules of water, from a lattice and turned at random, settle and move for 0.1 ps at 300 K.
+1. the atoms and the cell of strained, rattled rock salt are relaxed;
+2. 27 water molecules, on a lattice with random orientations, are relaxed for 20 steps and simulated for
+   0.1 ps at 300 K.
 
-Structures, trajectories and a log are left in `runs/universal`. A minute or two on one core.
+Structures, a trajectory and a log are written to `runs/universal`. A minute or two on one core.
 """
 
 import sys
@@ -24,7 +25,7 @@ from symnets.simulate import SymnetsCalculator, relax, run_md
 
 
 def salt() -> Atoms:
-    """Rock salt, too large by 3 % and sheared, atoms moved by 0.1 Å."""
+    """Rock salt with a lattice constant 3 % too large, sheared, and with atoms displaced by about 0.1 Å."""
     atoms = bulk("NaCl", "rocksalt", a=5.8, cubic=True)
     atoms.set_cell(atoms.cell.array @ (np.eye(3) + 0.02 * np.eye(3, k=1)), scale_atoms=True)
     atoms.rattle(0.1, seed=0)
@@ -32,7 +33,7 @@ def salt() -> Atoms:
 
 
 def water(n_side: int = 3, spacing: float = 3.1) -> Atoms:
-    """Molecules turned at random on a cubic lattice, one in 3.1³ Å³: the density of the liquid."""
+    """Water molecules in random orientations on a cubic lattice, one per 3.1³ Å³: the liquid's density."""
     generator = np.random.default_rng(0)
     one = molecule("H2O").positions - molecule("H2O").get_center_of_mass()
     atoms = Atoms(cell=[n_side * spacing] * 3, pbc=True)
@@ -43,7 +44,7 @@ def water(n_side: int = 3, spacing: float = 3.1) -> Atoms:
 
 
 def main(model: Path, target: Path) -> int:
-    """Convert where needed, relax, simulate, and print what came out."""
+    """Convert the model if needed, relax, simulate, and print the results."""
     if not model.exists():
         save(from_sevennet("7net-0"), model, extra={"source": "SevenNet-0, 11 July 2024"})
         print(f"wrote {model}")
