@@ -105,7 +105,10 @@ def near_origin(pos: NDArray, cell: NDArray, pbc: NDArray) -> tuple[NDArray[np.f
 
 
 def centered(pos: NDArray, cell: NDArray, wrap: NDArray) -> NDArray[np.float64]:
-    """Positions (atoms, 3) with their mean at the origin: `pos - wrap @ cell` minus its mean, in Å."""
+    """Positions (atoms, 3) with their mean at the origin: `pos - wrap @ cell` minus its mean, in Å.
+
+    `wrap` (atoms, 3) has the whole numbers of lattice vectors to subtract, see `near_origin`.
+    """
     shifted = np.asarray(pos, dtype=np.float64) - wrap @ cell
     return shifted - shifted.mean(axis=0)
 
