@@ -157,7 +157,9 @@ def test_every_epoch_has_all_own_and_its_share_of_replayed_structures():
         {"replay": "generated", "heads": True, "replay_ratio": 0.5},
     ],
 )
-def test_interrupted_and_resumed_it_ends_bit_for_bit_the_same(config, options, without_report, tmp_path):
+def test_an_interrupted_and_resumed_finetuning_ends_with_the_same_bits(
+    config, options, without_report, tmp_path
+):
     config = replace(config, finetune=replace(config.finetune, **options))
     one_step = replace(config, max_minutes=1e-6)
     whole = train(replace(config, output=str(tmp_path / "whole")), progress=False)
@@ -216,7 +218,7 @@ def test_the_report_has_gains_and_losses(config, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_replay_from_a_file_of_ones_own(config, without_report, foundation, tmp_path):
+def test_replay_from_a_file_of_the_user(config, without_report, foundation, tmp_path):
     own_file, strange = tmp_path / "old.xyz", tmp_path / "strange.xyz"
     write_structures(own_file, structures(10))
     finetune = replace(config.finetune, replay=str(own_file))

@@ -78,12 +78,12 @@ def test_a_file_with_all_kinds_of_missing_labels_trains_and_evaluates(over, fram
     assert [report["errors"][name]["n"] for name in ("energy", "forces", "stress")] == [9, 9 * 12, 5 * 9]
 
 
-def test_strictness_on_demand(over, frames):
+def test_require_all_makes_a_missing_label_an_error(over, frames):
     with pytest.raises(ValueError, match=r"mixed.xyz, frame 2: no forces under the key 'forces'"):
         load_data(over(frames, require_all=True))
 
 
-def test_least_squares_and_deviations_are_over_what_is_there(over, frames):
+def test_least_squares_and_deviations_use_the_labels_that_are_there(over, frames):
     train, _, stats = load_data(over(frames[1:]))
     energies = [a.calc.results["energy"] for a in frames[1:] if a.calc and "energy" in a.calc.results]
     forces = [a.calc.results["forces"] for a in frames[1:] if a.calc and "forces" in a.calc.results]
@@ -162,8 +162,8 @@ def test_a_validation_structure_that_is_trained_on_is_reported(over, frames, con
     assert not load_data(config)[2].duplicates
 
 
-def test_options_of_today_at_their_defaults_leave_the_identity_of_a_training(config):
-    """Trainings of older releases, which did not have them, can be resumed."""
+def test_newer_options_at_their_defaults_do_not_change_the_identity(config):
+    """Trainings of older releases, which lacked these options, can be resumed."""
     before = {
         "train", "validation", "n_train", "n_validation", "isolated_atoms", "energy_key", "forces_key",
         "stress_key", "virial_key", "stress_convention",

@@ -1,4 +1,4 @@
-"""Trainings on graphs made on demand have the bits of those on graphs in memory."""
+"""Trainings on graphs made on demand equal those on graphs in memory bit for bit."""
 
 from dataclasses import replace
 
@@ -57,7 +57,7 @@ def test_graphs_statistics_and_hash_are_those_in_memory(config, lacking):
     )
 
 
-def test_a_training_is_resumed_with_the_data_elsewhere(config, lacking):
+def test_a_training_begun_in_memory_is_resumed_on_demand(config, lacking):
     """Begun in memory and stopped, it ends on demand as it would have ended in memory."""
     config = replace(
         config,

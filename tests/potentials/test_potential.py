@@ -98,7 +98,7 @@ def test_resuming_names_what_changed(config, copper, tmp_path):
         train(other, resume=True, progress=False)
 
 
-def test_a_checkpoint_without_a_field_of_today_is_resumed_unless_the_field_is_set(config, tmp_path):
+def test_a_checkpoint_without_a_newer_field_is_resumed_unless_the_field_is_set(config, tmp_path):
     config = replace(config, optimizer=replace(config.optimizer, epochs=1))
     train(config, progress=False)
     checkpoint, yaml_file = tmp_path / "run" / "checkpoint.safetensors", tmp_path / "run" / "config.yaml"
@@ -151,14 +151,14 @@ def test_a_diverged_training_is_an_error_also_when_resumed(config):
     ("weights", "name"),
     [((1.0, 1.0, 1.0), "forces"), ((1.0, 0.0, 1.0), "energy_per_atom"), ((0.0, 0.0, 1.0), "stress")],
 )
-def test_the_best_model_is_chosen_by_what_has_weight(config, weights, name, tmp_path):
+def test_the_best_model_is_chosen_by_an_error_with_weight_in_the_loss(config, weights, name, tmp_path):
     short = replace(config, loss=LossConfig(*weights), optimizer=replace(config.optimizer, epochs=10))
     state = train(short, progress=False)
     found = describe(tmp_path / "run" / "model.safetensors")["extra"]["errors"]
     assert found[f"validation/{name}_rmse"] == min(state.history.values(f"validation/{name}_rmse"))
 
 
-def test_an_error_that_is_not_measured_cannot_choose(tmp_path):
+def test_the_best_model_cannot_be_chosen_by_an_error_that_is_not_measured(tmp_path):
     chooser = BestModel(tmp_path / "m.safetensors", "validation/stress_rmse", {})
     with pytest.raises(ValueError, match="validation structures have no stress"):
         chooser.after_record(None, {"validation/forces_rmse": 1.0})
@@ -262,7 +262,7 @@ def test_command_takes_options_over_the_file(config, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_killed_three_times_and_resumed_it_ends_bit_for_bit_the_same(config, tmp_path):
+def test_a_training_killed_three_times_and_resumed_ends_with_the_same_bits(config, tmp_path):
     long = replace(config, optimizer=replace(config.optimizer, epochs=80))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     write_config(long, tmp_path / "c.yaml")

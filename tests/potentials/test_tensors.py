@@ -132,7 +132,7 @@ def test_fixed_charges_are_learnt(file):
     assert errors[-1] < 0.5 * errors[0] or errors[-1] < 0.1
 
 
-def test_resumed_training_of_tensors_is_the_uninterrupted_one(file):
+def test_resumed_training_of_tensors_equals_the_uninterrupted_one(file):
     whole = configuration(file, output=str(file.parent / "whole"))
     train(whole, progress=False)
     parts = configuration(file, output=str(file.parent / "parts"))
@@ -201,7 +201,7 @@ def test_configuration_of_tensors_is_written_and_read(file, tmp_path):
     assert read_config(TrainConfig, tmp_path / "config.yaml") == config
 
 
-def test_labels_missing_voigt_and_about_the_origin():
+def test_labels_may_be_missing_in_voigt_order_or_relative_to_the_origin():
     structures = [Atoms("OH", [[0, 0, 1], [0, 0, 2]], info={"charge": -1, "mu": [0, 0, 5.0], "t": range(6)})]
     structures.append(Atoms("H", [[1, 2, 3]], info={"mu": [1, np.nan, 0]}))
     graphs = build_graphs(structures, 3.0, dtype=torch.float64)

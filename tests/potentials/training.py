@@ -1,4 +1,4 @@
-"""`symnets train` for other processes to run, with what it imports at once and later."""
+"""`symnets train` as a function that other processes run; all that it needs later is imported at once."""
 
 import os
 import sys

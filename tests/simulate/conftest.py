@@ -17,7 +17,7 @@ EPSILON, SIGMA, CUTOFF, ONSET = 0.1, 2.5, 5.0, 4.0
 
 
 class PairEnergy(nn.Module):
-    """Half of 4 ε ((σ/r)¹² - (σ/r)⁶) f(r) to each atom of a pair; f falls from 1 at the onset to 0."""
+    """Each atom of a pair gets half of 4 ε ((σ/r)¹² - (σ/r)⁶) f(r); f falls from 1 at the onset to 0."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,3 +1,5 @@
+"""The calculator against ASE's Lennard-Jones potential, finite differences, and its errors."""
+
 from pathlib import Path
 
 import numpy as np

@@ -25,7 +25,7 @@ def nequip(**options) -> ForceField:
 
 @cache
 def compiled_nequip() -> Compiled:
-    """For tests that do not change it."""
+    """A compiled model for tests that do not change it."""
     return compile(nequip())
 
 

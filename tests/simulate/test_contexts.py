@@ -90,7 +90,7 @@ def network(tmp_path_factory):
 
 
 def everything(path, start: Atoms) -> list[np.ndarray]:
-    """Forces in several ways."""
+    """Forces computed in several ways."""
     atoms, model = start.copy(), load(path, ForceField)
     atoms.calc = SymnetsCalculator(path)
     forces = [atoms.get_forces(), atoms.get_stress()]

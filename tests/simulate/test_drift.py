@@ -1,3 +1,5 @@
+"""Energy drift of logs with known answers."""
+
 import numpy as np
 import pandas as pd
 import pytest

@@ -91,7 +91,7 @@ def test_relaxation_keeps_what_the_structure_carries(laden, twin, tmp_path):
         np.testing.assert_allclose(atoms.get_momenta(), laden.get_momenta(), atol=1e-7)
 
 
-def test_what_a_format_does_not_hold_is_told_once(laden, twin, tmp_path):
+def test_data_that_a_format_cannot_hold_are_named_once(laden, twin, tmp_path):
     with pytest.warns(UserWarning, match=r"md\.traj: traj files do not hold site, spring of") as told:
         run_md(laden, twin, steps=4, save_every=1, trajectory=tmp_path / "md.traj")
     assert len(told) == 1

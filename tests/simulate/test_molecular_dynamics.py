@@ -1,3 +1,5 @@
+"""Molecular dynamics: conservation laws, ensembles, files of a run, and errors."""
+
 import signal
 
 import ase.io
@@ -146,7 +148,7 @@ def test_a_run_can_be_continued(calculator, cluster, tmp_path):
     np.testing.assert_allclose(from_file.atoms.positions, whole.atoms.positions, atol=1e-5)
 
 
-def test_ctrl_c_keeps_the_steps_before(field, cluster, tmp_path):
+def test_ctrl_c_keeps_all_earlier_steps(field, cluster, tmp_path):
     class Pressed(SymnetsCalculator):
         """Sends Ctrl-C in the eighth step."""
 

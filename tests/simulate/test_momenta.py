@@ -1,3 +1,5 @@
+"""Degrees of freedom and initial momenta."""
+
 import numpy as np
 import pytest
 from ase import Atoms, units
@@ -10,7 +12,7 @@ from symnets.simulate import degrees_of_freedom, thermal_momenta
 @pytest.mark.parametrize(
     ("name", "n"), [("CH3CH2OH", 21), ("CO2", 9 - 5), ("H2", 1), ("H", 0)]
 )  # fmt: skip
-def test_a_molecule_at_rest_has_its_vibrations(name, n):
+def test_degrees_of_freedom_of_a_molecule_at_rest_are_its_vibrations(name, n):
     assert degrees_of_freedom(molecule(name), at_rest=True) == n
     assert degrees_of_freedom(molecule(name), at_rest=False) == 3 * len(molecule(name))
 

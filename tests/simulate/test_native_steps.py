@@ -221,7 +221,7 @@ def test_the_copy_of_the_atoms_has_their_arrays_info_and_constraints(copper: Ato
     assert not copper.calc.atoms.constraints
 
 
-def test_errors_on_the_way_are_those_at_the_start(ethanol: Atoms) -> None:
+def test_errors_during_a_run_are_those_at_its_start(ethanol: Atoms) -> None:
     for skin in (0.5, 20.0):
         atoms = ethanol.copy()
         atoms.calc = new_calculator(skin=skin)
@@ -242,7 +242,7 @@ def test_errors_on_the_way_are_those_at_the_start(ethanol: Atoms) -> None:
         calculator().get_potential_energy(Atoms())
 
 
-def test_a_cell_that_is_not_finite_is_refused_on_the_way(copper: Atoms) -> None:
+def test_a_cell_that_is_not_finite_is_refused_during_a_run(copper: Atoms) -> None:
     copper.calc = calculator()
     copper.get_forces()
     copper.cell[0, 0] = np.nan

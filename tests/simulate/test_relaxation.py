@@ -1,3 +1,5 @@
+"""Relaxation of positions and cell against closed forms and ASE's own Lennard-Jones potential."""
+
 import signal
 
 import ase.io
@@ -103,7 +105,7 @@ def test_too_few_steps_are_not_converged(calculator, cluster):
     assert result.n_steps == 2
 
 
-def test_ctrl_c_keeps_the_steps_before(field, cluster, tmp_path):
+def test_ctrl_c_keeps_all_earlier_steps(field, cluster, tmp_path):
     class Pressed(SymnetsCalculator):
         """Sends Ctrl-C in the third step."""
 

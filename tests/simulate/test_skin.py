@@ -1,3 +1,5 @@
+"""Neighbour lists with a skin equal new lists at every step."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Gradient descent of an ensemble equals that of S single nets, each until its own end."""
+"""Gradient descent of an ensemble equals that of S single nets, each of which ends by itself."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Several processes take the steps of one. Threads stand for processes: the sums over them are by hand."""
+"""Several processes take the steps of one. Threads stand in for processes, and sums over them are by hand."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -82,7 +82,7 @@ def test_flow_is_the_limit_of_small_euler_steps(activation, loss):
 
 
 def test_a_linear_problem_decays_exponentially():
-    """One weight a layer, f = w_2 w_1 x with MSE; with only w_2 free to matter, f - y ~ e^(-t)."""
+    """One weight per layer, f = w_2 w_1 x with MSE: from f = 1 with y = -1, f / (f + 1) = ½ e^(-2t)."""
     model = Dense(1, 1, 1, activation="linear", members=1, dtype=torch.float64)
     with torch.no_grad():
         model.weights[0].fill_(1.0)
@@ -161,7 +161,7 @@ def test_satisfied_members_satisfy_all_patterns_and_stay_fixed():
 
 @pytest.mark.parametrize("loss", [pytest.param(QuadraticHinge(), marks=pytest.mark.slow), Hinge()], ids=str)
 def test_relu_and_hinge_cross_kinks_and_do_not_stall(loss):
-    """On average a step takes a time far above rounding; kinks passed are counted, and the loss falls."""
+    """Steps are far longer than rounding on average, kinks that are crossed are counted, the loss falls."""
     state = TrainState(net("relu"))
     flow = gradient_flow(state, loss, patterns(), budget=600, max_time=100.0, stride=200, criterion=NEVER)
     first = next(flow).members.loss.clone()

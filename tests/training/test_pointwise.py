@@ -63,7 +63,7 @@ def test_known_values():
 
 
 def test_soft_hinge_tends_to_the_hinge():
-    """Off by at most log 2 / β."""
+    """They differ by at most log 2 / β."""
     f = torch.linspace(-3, 3, 61, dtype=torch.float64)
     y = torch.ones_like(f)
     off = SoftHinge(beta=1000.0)(f, y) - Hinge()(f, y)

@@ -46,7 +46,7 @@ def linear(n_outputs, seed=0):
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize("members", [None, 2])
-def test_cross_entropy_of_torch_is_ours(reduction, members):
+def test_cross_entropy_of_torch_equals_ours(reduction, members):
     def model():
         return linear(3) if members is None else Ensemble([linear(3, seed) for seed in range(members)])
 
@@ -56,7 +56,7 @@ def test_cross_entropy_of_torch_is_ours(reduction, members):
     assert theirs[1] == pytest.approx(ours[1], rel=1e-12)
 
 
-def test_a_reduced_loss_is_the_mean_it_is():
+def test_a_loss_with_class_weights_keeps_its_own_mean():
     """Class weights are normalised by torch; the step follows the gradient of that mean."""
     loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 5.0, 2.0], dtype=torch.float64))
     model = linear(3)
@@ -69,7 +69,7 @@ def test_a_reduced_loss_is_the_mean_it_is():
     torch.testing.assert_close(function, module, rtol=1e-12, atol=1e-14)
 
 
-def test_outputs_of_one_column_meet_targets_without_columns():
+def test_outputs_of_one_column_fit_targets_without_columns():
     y = draw(5, seed=1)
     found, _ = after_steps(linear(1), nn.MSELoss(), y)
     expected, _ = after_steps(linear(1), lambda f, t: (f[:, 0] - t) ** 2, y)
@@ -112,7 +112,7 @@ def test_soft_margin_loss_of_torch_is_cross_entropy_of_labels(reduction):
 
 
 def test_levenberg_marquardt_takes_the_squared_error_of_torch():
-    """(f - y)² is twice ours, so the steps are the same if the damping, relative to JᵀJ, is."""
+    """(f - y)² is twice ours, so the steps are the same if the damping relative to JᵀJ is the same."""
     ours = last(levenberg_marquardt(TrainState(nets()), MSE(), PATTERNS, budget=5)).members.loss
     theirs = last(levenberg_marquardt(TrainState(nets()), nn.MSELoss(), PATTERNS, budget=5)).members.loss
     torch.testing.assert_close(theirs, 2 * ours, rtol=1e-8, atol=1e-20)
@@ -129,7 +129,7 @@ def test_functions_without_derivatives_are_refused_by_name():
         next(gradient_flow(TrainState(nets()), F.mse_loss, PATTERNS, budget=1))
 
 
-def test_optimisers_and_schedulers_that_need_more_are_refused():
+def test_optimisers_and_schedulers_whose_steps_need_arguments_are_refused():
     model = nets()
     newton = TrainState(model, torch.optim.LBFGS(model.parameters()))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -155,7 +155,7 @@ class Timed:
         raise AssertionError(epoch)
 
 
-def test_what_steps_need_is_read_from_their_arguments():
+def test_needed_arguments_are_read_from_the_signature_of_step():
     model = nets()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for state, match in [
@@ -206,7 +206,7 @@ def test_optimisers_in_which_members_influence_each_other_are_refused():
 
 @pytest.mark.parametrize("shape", [(6,), (6, 1), (2, 6), (2, 6, 1)])
 @pytest.mark.parametrize("loss", [MSE(), nn.MSELoss()])
-def test_targets_may_be_columns_and_outputs_too(loss, shape):
+def test_targets_and_outputs_may_be_columns(loss, shape):
     """Torch would broadcast (6,) with (6, 1) to all 36 pairs."""
     y = PATTERNS.targets.expand(shape[:-1] if shape[-1] == 1 else shape).reshape(shape)
     for dynamics, optimizer in [(descend_members, torch.optim.SGD), (gradient_flow, None)]:
@@ -315,7 +315,7 @@ def test_other_loaders_and_dynamics_are_refused():
             next(iter(Loader([example], 1)))
 
 
-def test_examples_of_a_subclass_are_taken_as_it_gives_them():
+def test_a_subclass_of_tensor_pairs_yields_its_own_examples():
     class Doubled(TensorPairs):
         def __getitem__(self, index):
             x, y = super().__getitem__(index)
