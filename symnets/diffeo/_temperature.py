@@ -85,10 +85,9 @@ def typical_displacement(
         logarithmic  δ² = π n² T ln(c) / 4             (Petrini et al. 2021; squares only)
 
     with the dimension d and the mode sum S(c) = Σ 1 / κ². The exact mean is over fields and over the
-    continuous square. The mean of δ² over pixels is smaller by the factor Π (n_a - 1) / n_a, because the
-    outermost pixels do not move. The logarithmic formula replaces S(c)
-    by (π/2) ln c. For cutoffs from 2 to 30 it is too large by 10 to 48 % with rule "disc", and by 10 to 19 %
-    with "half".
+    continuous box. The mean of δ² over pixels is smaller by the factor Π (n_a - 1) / n_a, because the
+    outermost pixels do not move. The logarithmic formula replaces S(c) by (π/2) ln c. For cutoffs from 2 to
+    30 its δ is too large by 10 to 48 % with rule "disc", and by 10 to 19 % with "half".
 
     Args:
         temperature: T >= 0.
