@@ -28,8 +28,8 @@ class SineField(Field):
 
         u_a(x) = Σ_k C_(a,k) Π_b sin(π k_b x_b / (n_b - 1)),     C_(a,k) ~ N(0, L² T / κ_k²)  independent,
 
-    over the modes up to a cutoff on their wave number κ_k (`kept_modes`), with n_b pixels along axis b and L
-    = (Π n_b)^(1/d) pixels. In a square of n x n pixels u = n τ with the τ of the paper, so that C / n has
+    over the modes up to a cutoff on their wave number κ_k (`kept_modes`), with n_b pixels along axis b and
+    L = (Π n_b)^(1/d) pixels. In a square of n x n pixels u = n τ with the τ of the paper, so that C / n has
     variance T / (k_1² + k_2²). In rectangles, waves of equal length have equal amplitude.
 
     Args:
