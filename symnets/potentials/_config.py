@@ -85,7 +85,7 @@ _FRACTION = Range("more than 0 and at most 1", lambda value: 0 < value <= 1)
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Optimizer, learning-rate schedule and running average of the weights."""
+    """Optimiser, learning-rate schedule and running average of the weights."""
 
     method: Literal["Adam", "Muon"] = "Adam"
     """Adam (AdamW), or Muon, which takes fewer steps to the same error; see `symnets.training.Muon`."""

@@ -48,7 +48,8 @@ def load_data(config: TrainConfig) -> tuple[Sequence[AtomGraph], Sequence[AtomGr
     need one pass through all of them, and only structures that are equal bit for bit count as duplicates.
 
     Raises:
-        FileNotFoundError: a path is neither here nor in the folder SYMNETS_DATA, or a glob matches nothing.
+        FileNotFoundError: a path is neither in the current folder nor in the folder SYMNETS_DATA, or a glob
+            matches nothing.
         ValueError: a label whose weight in the loss is not zero is missing in all training structures (with
             `data.require_all`, in any of them); no validation structure has the label by which the best
             model is chosen; the energy of an isolated atom is missing; the weight of a structure is not a

@@ -39,7 +39,7 @@ class ScannedGraphs(NamedTuple):
     graphs: GraphsOnDemand
     summaries: list[GraphSummary]
     examples: list[tuple[str, Atoms]]
-    """For each structure its name, and a structure that stands for it in checks: one with the same species,
+    """Name of each structure, with a structure that is checked in its place: one with the same species,
     labels, keys and config_type. Few are kept, so that memory does not grow with the data."""
     geometries: list[bytes]
     """Hash of species, positions, cell and periodicity of each structure."""

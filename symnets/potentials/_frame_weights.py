@@ -38,7 +38,7 @@ def check_weights(source: str, structures: Sequence[Atoms], data: DataConfig) ->
     """Check that the training structures have the key and the types of the configured weights.
 
     Raises:
-        ValueError: no structure has the key, or one of the types.
+        ValueError: no structure has the key, or there is a type that no structure has.
     """
     if data.weight_key is not None and not any(data.weight_key in atoms.info for atoms in structures):
         keys = ", ".join(keys_present(structures)[0]) or "none"

@@ -74,7 +74,7 @@ def _irreps_last(options: Mapping[str, Any], outputs: Mapping[str, TensorOutput]
 
 
 def build_optimizer(options: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Optimizer of a model's parameters; frozen ones get no gradient and do not change."""
+    """Optimiser of a model's parameters; frozen ones get no gradient and do not change."""
     if options.method == "Muon":
         # Muon is made for matrices of linear maps. An embedding is not one: its rows are looked up one by
         # one. The weights of MACE's products, (species, paths, channels), are no linear maps either, but

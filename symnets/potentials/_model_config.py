@@ -29,7 +29,7 @@ class ModelConfig:
         options: arguments of the constructor, and `zbl`, which adds the ZBL repulsion of close nuclei.
 
     Raises:
-        ValueError: an unknown architecture or option; the nearest valid one is named.
+        ValueError: the architecture or an option is unknown; the message names the nearest valid one.
         OutOfRange: an option is out of the range in its annotation.
 
     Example:

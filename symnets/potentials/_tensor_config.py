@@ -45,7 +45,7 @@ class TensorConfig:
         """The output of the model, without scale and shift.
 
         Raises:
-            ValueError: an unknown kind, or irreps that cannot be read; the message names the tensor.
+            ValueError: the kind is unknown, or the irreps cannot be read; the message names the tensor.
         """
         kind = self.kind or ("irreps" if self.irreps is not None or name not in PHYSICAL else name)
         origin = "mass" if self.origin == "coordinates" else self.origin

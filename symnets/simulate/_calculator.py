@@ -248,7 +248,7 @@ class SymnetsCalculator(Calculator):
 
 
 def _same_cell(a: Atoms, b: Atoms) -> bool:
-    """Whether two structures have the same elements, cell and periodicity, bit by bit."""
+    """Whether two structures have the same elements, cell and periodicity, bit for bit."""
     return (
         a.numbers.tobytes() == b.numbers.tobytes()
         and a.cell.array.tobytes() == b.cell.array.tobytes()

@@ -158,7 +158,7 @@ class SkinnedNeighbors:
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether small arrays are equal, faster than `np.array_equal` where they are so bit by bit."""
+    """Whether small arrays are equal; faster than `np.array_equal` if they are equal bit for bit."""
     return (a.dtype == b.dtype and a.tobytes() == b.tobytes()) or np.array_equal(a, b)
 
 

@@ -81,13 +81,13 @@ class Checkpoint(Callback):
         if header["fingerprint"] != self.fingerprint:
             raise ValueError(
                 f"{self.path}: the checkpoint is of another configuration; "
-                "resume with the configuration it was started with, or choose another output folder"
+                "resume with the configuration of the checkpoint, or choose another output folder"
             )
         memories = header.get("callbacks", [])
         if len(memories) != len(self.callbacks):
             raise ValueError(
                 f"{self.path}: expected the state of {len(self.callbacks)} callbacks, got {len(memories)}; "
-                "resume with the callbacks it was started with"
+                "resume with the callbacks that the checkpoint was written with"
             )
         state.load_state_dict(tensors | header)
         for index, (callback, memory) in enumerate(zip(self.callbacks, memories, strict=True)):

@@ -51,7 +51,7 @@ class DenseOutput:
         """Dense output at times first · 10^(k / per_decade) up to last.
 
         Raises:
-            ValueError: not 0 < first <= last.
+            ValueError: `first` is not positive, or larger than `last`.
         """
         if not 0 < first <= last:
             raise ValueError(f"first, last: expected 0 < first <= last, got {first} and {last}")

@@ -20,8 +20,8 @@ from symnets.training._state import TrainState
 class Minibatches:
     """Indices of the patterns of each step, the same for all members.
 
-    With m batches an epoch, step n takes batch n mod m of epoch n div m, in the order of a shuffled `Loader`
-    of the same seed. It depends on the seed and n alone.
+    With m batches per epoch, step n takes batch n mod m of epoch n div m, in the order of a shuffled `Loader`
+    of the same seed. The indices depend on the seed and n alone.
 
     Args:
         n: number of patterns.

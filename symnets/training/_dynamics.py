@@ -141,8 +141,8 @@ def stepping_optimizer(state: TrainState, name: str) -> Optimizer:
     """The optimiser of a state, if dynamics can step it and its scheduler without further arguments.
 
     Raises:
-        ValueError: there is none, it is that of another model, it needs a closure (LBFGS), or the scheduler
-            needs a metric (ReduceLROnPlateau) or another argument.
+        ValueError: there is no optimiser, it is that of another model, it needs a closure (LBFGS), or the
+            scheduler needs a metric (ReduceLROnPlateau) or another argument.
     """
     optimizer = state.optimizer
     if optimizer is None:
@@ -162,8 +162,8 @@ def stepping_optimizer(state: TrainState, name: str) -> Optimizer:
     own = {id(p) for p in state.model.parameters() if p.requires_grad}
     if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
         raise ValueError(
-            f"{name}: expected an optimiser of the trainable parameters of state.model, got one of none of "
-            "them; build it from model.parameters() of this model, with requires_grad=True"
+            f"{name}: expected an optimiser of the trainable parameters of state.model, got one that has "
+            "none of them; build it from model.parameters() of this model, with requires_grad=True"
         )
     return optimizer
 
@@ -172,7 +172,7 @@ def without_optimizer(state: TrainState, name: str) -> None:
     """Check that a state has no optimiser and no scheduler, for dynamics that have steps of their own.
 
     Raises:
-        ValueError: it has one.
+        ValueError: the state has one of them.
     """
     for part in ("optimizer", "scheduler"):
         if (value := getattr(state, part)) is not None:
@@ -180,7 +180,7 @@ def without_optimizer(state: TrainState, name: str) -> None:
 
 
 def _arguments_of_step(stepper: Any) -> str:
-    """Names of the arguments without defaults of an optimiser's or a scheduler's `step`, but self."""
+    """Names of the required arguments, except self, of the `step` of an optimiser or a scheduler."""
     if stepper is None:
         return ""
     _, *arguments = inspect.signature(type(stepper).step).parameters.values()
@@ -192,7 +192,7 @@ def _epochs(loader: Any) -> Loader:
     """A loader whose batches depend on the number of the epoch alone.
 
     Raises:
-        ValueError: another iterable, such as torch's DataLoader or a list of batches.
+        ValueError: `loader` is another iterable, such as torch's DataLoader or a list of batches.
     """
     if not hasattr(loader, "epoch") or not hasattr(loader, "__len__"):
         raise ValueError(

@@ -161,7 +161,7 @@ def test_needed_arguments_are_read_from_the_signature_of_step():
     for state, match in [
         (TrainState(model, Sharp(model.parameters(), lr=0.1)), "got Sharp, whose step needs closure"),
         (TrainState(model, optimizer, Timed()), "got Timed, whose step needs epoch"),
-        (TrainState(nets(), optimizer), "got one of none of them"),
+        (TrainState(nets(), optimizer), "got one that has none of them"),
     ]:
         with pytest.raises(ValueError, match=match):
             next(descend_members(state, MSE(), PATTERNS, budget=1))
