@@ -266,7 +266,7 @@ def _isolated_energies(
 
 
 def _isolated_in_words(read: _Files, other: _Files, references: str) -> str:
-    """What was done with structures marked as isolated atoms; empty if there are none."""
+    """Phrase on what was done with structures marked as isolated atoms; empty if there are none."""
     parts = []
     if read.isolated:
         symbols = " ".join(sorted({str(atoms.symbols[0]) for atoms in read.isolated}))
