@@ -1,4 +1,4 @@
-"""Imports flow one way: docs/design.md, "The house"."""
+"""Imports flow one way: docs/design.md, "Subpackages"."""
 
 import ast
 from functools import cache
