@@ -25,8 +25,8 @@ class NetCurves:
 
     Attributes:
         nets: names of the nets.
-        sizes: (sizes,), P ascending.
-        values: by name, (nets, seeds, sizes).
+        sizes: P, ascending, of shape (sizes,).
+        values: arrays of shape (nets, seeds, sizes), by name of the measurement.
     """
 
     nets: tuple[str, ...]

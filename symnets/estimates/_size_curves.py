@@ -12,14 +12,14 @@ from symnets.estimates._estimate import Estimate, from_resamples
 
 @dataclass(frozen=True)
 class SizeCurves:
-    """Measurements against the number of weights, for several seeds.
+    """Measurements against the number of weights N, for several seeds.
 
     Only seeds with finite values at every size are included: with different seeds at different sizes, a curve
     would show the scatter of seeds. A net that diverged has no value.
 
     Attributes:
-        sizes: (sizes,), N ascending.
-        values: by name, (seeds, sizes).
+        sizes: numbers of weights N, ascending, of shape (sizes,).
+        values: arrays of shape (seeds, sizes), by name of the measurement.
         n_left_out: number of seeds not included, because a run is missing or diverged.
     """
 

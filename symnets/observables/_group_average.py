@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 Kernel = Callable[[Tensor, Tensor], Float[Tensor, "n m"]]
+"""Function that returns the matrix K(x1, x2) of points x1 (n, d) and x2 (m, d)."""
 
 
 def group_average(kernel: Kernel, group: Float[Tensor, "order d d"]) -> Kernel:

@@ -22,6 +22,7 @@ from symnets.observables._stability._features import (
 )
 
 Representations = dict[str, Float[Tensor, "*members n features"]]
+"""Outputs of layers by name, one row for each input."""
 
 
 @torch.no_grad()

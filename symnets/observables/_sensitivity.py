@@ -102,5 +102,5 @@ def sensitivity(
             features.forward(own_copy(before).to(device), sums.on_clean(start))
             features.forward(own_copy(after).to(device), sums.on_perturbed(0, start))
             start += len(before)
-    values = [sums.by_layer[name].numbers(confidence, 0)[0] for name in features.names]
+    values = [sums.by_layer[name].estimates(confidence, 0)[0] for name in features.names]
     return Sensitivity(features.names, LayerEstimates.of(values), len(inputs))

@@ -80,7 +80,7 @@ def shift_consistency(
 
     Args:
         model: any module with outputs (n, classes).
-        images: as the model takes them.
+        images: inputs of the model, normalised as in training.
         max_shift: m >= 0, smaller than the image; 0 gives a consistency of 1.
         generator: source of the shifts; independent of the batch size.
         batch_size: images in a forward pass.

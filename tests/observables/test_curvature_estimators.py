@@ -89,7 +89,7 @@ def test_trace_is_unbiased_with_the_reported_error() -> None:
     deviations = np.array([t.value for t in found]) - values.sum()
     assert abs(deviations.mean()) < 3 * deviations.std() / 60**0.5
     honest = np.mean([t.error**2 for t in found]) ** 0.5
-    assert 0.7 < deviations.std() / honest < 1.4  # 60 samples know a standard deviation to 10 %
+    assert 0.7 < deviations.std() / honest < 1.4  # 60 samples give a standard deviation to 10 %
 
 
 def test_hutch_plus_plus_beats_hutchinson() -> None:

@@ -91,9 +91,9 @@ def test_hp_of_one_hidden_layer_has_one_negative_eigenvalue_a_unit() -> None:
     found = inertia(hp)
     assert (found.n_negative, found.n_positive, found.n_zero) == (7, 7, len(hp) - 14)
     with torch.no_grad():
-        open_ = (x @ net.weights[0].T > 0).double()
+        active = (x @ net.weights[0].T > 0).double()
         slopes = QuadraticHinge().d1(net(x), y)
-        v = 2**0.5 * 4**-0.5 * 7**-0.5 * torch.einsum("np,n,nj->pj", open_, slopes, x) / len(x)
+        v = 2**0.5 * 4**-0.5 * 7**-0.5 * torch.einsum("np,n,nj->pj", active, slopes, x) / len(x)
     expected = torch.cat([-v.norm(dim=1), v.norm(dim=1)]).sort().values
     eigenvalues = spectrum(hp).eigenvalues
     largest = eigenvalues[eigenvalues.abs() > 1e-9]

@@ -10,7 +10,7 @@ from torch import Tensor
 from symnets.observables._stability._features import OUTPUT, OnFeatures, slices
 from symnets.observables._stability._result import Interval, bootstrapped, delta_method, ratio
 
-Numbers = tuple[Interval, Interval, Interval]
+Estimates = tuple[Interval, Interval, Interval]
 """D, G and R of a layer, each with its confidence interval."""
 
 
@@ -29,7 +29,7 @@ class Accumulator(Protocol):
         """R of the first n images, as a ratio of means."""
         ...
 
-    def numbers(self, confidence: float, seed: int) -> Numbers:
+    def estimates(self, confidence: float, seed: int) -> Estimates:
         """D, G and R with their confidence intervals; the seed is that of the bootstrap."""
         ...
 
@@ -99,7 +99,7 @@ class Means(SquaredDistances):
             self.contributions[start : start + len(rows)] = factor * distance
             start += len(rows)
 
-    def numbers(self, confidence: float, seed: int) -> Numbers:
+    def estimates(self, confidence: float, seed: int) -> Estimates:
         """Ratios of means, with intervals by the delta method."""
         deformed, noisy = self.distances.cpu().numpy()
         pairs = self.contributions.cpu().numpy()
@@ -129,7 +129,7 @@ class Medians(SquaredDistances):
             self.pairs[first : first + len(even)] = norm.square()
             first += len(even)
 
-    def numbers(self, confidence: float, seed: int) -> Numbers:
+    def estimates(self, confidence: float, seed: int) -> Estimates:
         """Ratios of medians, with intervals by the bootstrap over pairs of images."""
         deformed, noisy = self.distances.cpu().numpy()
         return bootstrapped(deformed, noisy, self.pairs.cpu().numpy(), confidence, seed)
@@ -188,7 +188,7 @@ class CoordinateMedians:
         deformed, noisy = (sum(float(part.sum()) for part in parts) for parts in self.squares)
         return ratio(deformed, noisy)
 
-    def numbers(self, confidence: float, seed: int) -> Numbers:
+    def estimates(self, confidence: float, seed: int) -> Estimates:
         """D, G and R = D / G, without intervals."""
         deformed, noisy = (_medians(torch.cat(squares)) for squares in self.squares)
         features = torch.cat(self.features)

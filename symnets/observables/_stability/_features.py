@@ -26,7 +26,7 @@ def select_output(
     Args:
         output: what the module returned.
         selector: which part of it; None if it is a tensor itself.
-        name: of the module, for error messages.
+        name: name of the module, for error messages.
         n: number of images in the batch.
 
     Raises:
@@ -58,7 +58,7 @@ def selector_of(
 
     Args:
         output: one selector for the output of the model, or selectors by name of a layer.
-        name: of the module.
+        name: name of the module.
         own: whether the module is the model itself.
     """
     if isinstance(output, Mapping):
@@ -92,6 +92,7 @@ OUTPUT = "output"
 """Name of the model's own output among the layers."""
 
 Layers = str | type[nn.Module] | Sequence[str | type[nn.Module]] | None
+"""Layers to select: "all", names, types of modules, or None; see `select_layers`."""
 
 
 def select_layers(model: nn.Module, layers: Layers) -> tuple[dict[str, nn.Module], set[str]]:
@@ -278,13 +279,13 @@ class Features:
         silent = [name for name in self.layers if not self._calls[name] and name not in scripted]
         notes = []
         if scripted:
-            notes.append(f"not measured: {few(scripted)}; the network is in TorchScript, {NO_HOOKS}")
+            notes.append(f"not measured: {abbreviated(scripted)}; the network is in TorchScript, {NO_HOOKS}")
         if silent:
-            notes.append(f"not measured, because never called as layer(x): {few(silent)}")
+            notes.append(f"not measured, because never called as layer(x): {abbreviated(silent)}")
         if self._without_rows:
             notes.append(
                 "not measured, because the output has not one row for each image: "
-                f"{few(list(self._without_rows))}; select a tensor with output= (--output-key)"
+                f"{abbreviated(list(self._without_rows))}; select a tensor with output= (--output-key)"
             )
         return tuple(notes)
 
@@ -321,10 +322,10 @@ def shared_names(model: nn.Module, layers: Mapping[str, nn.Module]) -> tuple[str
         for name, module in names.modules.items()
         if by_id.get(id(module), name) != name
     ]
-    return (f"shared modules, listed under one name: {few(pairs)}",) if pairs else ()
+    return (f"shared modules, listed under one name: {abbreviated(pairs)}",) if pairs else ()
 
 
-def few(names: Collection[str]) -> str:
+def abbreviated(names: Collection[str]) -> str:
     """The first four names, and how many more there are."""
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return ", ".join(list(names)[:4]) + more

@@ -21,7 +21,7 @@ from symnets.observables._stability._features import (
     Features,
     Layers,
     OutputSelector,
-    few,
+    abbreviated,
     select_layers,
     shared_names,
 )
@@ -63,11 +63,11 @@ def _notes(
     if n_images == 1:
         yield "D and G are undefined: a single image has no pair distance"
     elif len(names := layers[~g.defined & ~d.defined]):
-        yield f"D and G are undefined: the outputs of all images are equal, or NaN, in {few(names)}"
+        yield f"D and G are undefined: the outputs of all images are equal, or NaN, in {abbreviated(names)}"
     if len(names := layers[~r.defined & ~(g.value == 0)]):
-        yield f"R is undefined: noise does not change the output, or it is NaN, in {few(names)}"
+        yield f"R is undefined: noise does not change the output, or it is NaN, in {abbreviated(names)}"
     if len(names := layers[~r.defined & (g.value == 0)]):
-        yield f"R is undefined: G is 0 in {few(names)}; the identity gives noise of norm 0"
+        yield f"R is undefined: G is 0 in {abbreviated(names)}; the identity gives noise of norm 0"
 
 
 BatchNorm = Literal["running", "batch"]
@@ -157,7 +157,7 @@ def stability(
 
     Args:
         model: any module that takes images; evaluated in eval mode.
-        images: as the model takes them, normalised; copied to the model's device and dtype in batches.
+        images: inputs of the model, normalised as in training; copied to its device and dtype in batches.
         field: a `symnets.diffeo.SineField`, or another `DeformationField`.
         temperature: T of the deformations.
         delta: root mean square displacement in pixels, in place of the temperature.
@@ -214,10 +214,10 @@ def stability(
             done = batch.start + len(batch.images)
             if progress:  # r_so_far synchronises with the device
                 bar.update(done, layer_sums.r_so_far(done))
-    numbers = [layer_sums.by_layer[name].numbers(confidence, seed) for name in features.names]
+    estimates = [layer_sums.by_layer[name].estimates(confidence, seed) for name in features.names]
     for note in (left_out := features.notes()):
         warnings.warn(f"stability: {note}", stacklevel=2)
-    d, g, r = (LayerEstimates.of(column) for column in zip(*numbers, strict=True))
+    d, g, r = (LayerEstimates.of(column) for column in zip(*estimates, strict=True))
     temperature, delta = _both_strengths(field, strength)
     return Stability(
         layers=features.names,

@@ -73,7 +73,7 @@ def bootstrapped(
         noisy: squared distance of each image to its noisy version, numerator of G.
         pairs: squared distances between the images of each pair.
         confidence: probability that the interval covers the true value.
-        seed: of the resampling.
+        seed: seed of the resampling.
     """
     medians = (float(np.median(deformed)), float(np.median(noisy)))
     pair = float(np.median(pairs)) if len(pairs) else np.nan
@@ -120,7 +120,7 @@ class LayerEstimates:
 
 @dataclass(frozen=True)
 class Stability:
-    """How much deformations, and noise of equal norm, change the outputs of the layers of a network.
+    """Stability of the layers of a network: changes under deformations and under noise of equal norm.
 
     With averages over images x, deformations τ, noise η and pairs of images x ≠ z,
 

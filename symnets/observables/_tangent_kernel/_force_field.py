@@ -98,7 +98,7 @@ class _Gradients:
         self.model, self.trained = model, trained
         self.n_params = sum(p.numel() for p in trained.values())
         self.dtype = reduce(torch.promote_types, [p.dtype for p in trained.values()])
-        self._one = self._by_func if self._func_holds(take_points(example, slice(0, 1))) else self._by_rows
+        self._one = self._by_func if self._func_works(take_points(example, slice(0, 1))) else self._by_rows
 
     def __call__(self, graph: AtomGraph, graphs: slice) -> Float[Tensor, "rows N"]:
         """Gradients of the energies of some structures, then of their force components, one in each row."""
@@ -143,7 +143,7 @@ class _Gradients:
         )
         return torch.cat([e[None].to(gradient), -gradient.flatten()])
 
-    def _func_holds(self, graph: AtomGraph) -> bool:
+    def _func_works(self, graph: AtomGraph) -> bool:
         """Whether torch.func can differentiate the model and gives the same energy and forces as backward."""
         expected = self._outputs_with_graph(graph).detach()
         try:

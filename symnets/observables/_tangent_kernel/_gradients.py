@@ -62,7 +62,7 @@ class Gradients:
         self.device = few.device
         bytes_each = self.copies * self.n_params * self.dtype.itemsize
         self.block = n if n * bytes_each <= max_bytes else max(1, max_bytes // (2 * bytes_each))
-        if isinstance(x, Tensor) and self._vmap_holds(few):
+        if isinstance(x, Tensor) and self._vmap_works(few):
             self._method = self._by_vmap
         elif self._points_are_independent(few):
             self._method = self._by_point
@@ -89,7 +89,7 @@ class Gradients:
         """Outputs (n,) or (n, outputs)."""
         return _shaped(self.model(own_copy(x)), x)
 
-    def _vmap_holds(self, expected: Tensor) -> bool:
+    def _vmap_works(self, expected: Tensor) -> bool:
         """Whether vmap can differentiate the module and gives the outputs of the module itself."""
         try:
             with _measured(self.model):

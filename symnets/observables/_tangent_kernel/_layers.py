@@ -136,7 +136,7 @@ def _factors(model: nn.Module, x: Tensor, outputs: str, n: int, *, check: bool =
     ]
     if check:
         totals = [sum(g for g in of_layer if g is not None) for of_layer in zip(*by_output, strict=True)]
-        _check_apart(f, edges, totals)
+        _check_independent(f, edges, totals)
     gradients, outer = [f.new_zeros(len(f), 1 if outputs == "trace" else len(each), 0)], []
     for call, of_layer in zip(calls, zip(*by_output, strict=True), strict=True):
         if all(g is None for g in of_layer):
@@ -156,7 +156,7 @@ def _factors(model: nn.Module, x: Tensor, outputs: str, n: int, *, check: bool =
     return Factors(torch.cat(gradients, -1).detach(), tuple(outer))
 
 
-def _check_apart(f: Tensor, edges: Any, deltas: list[Any]) -> None:
+def _check_independent(f: Tensor, edges: Any, deltas: list[Any]) -> None:
     """Check that the outputs of each pattern depend on the layers' outputs at this pattern alone."""
     factors = f.new_tensor([FACTORS[i % len(FACTORS)] for i in range(len(f))])
     weighted = torch.autograd.grad((factors @ f).sum(), edges, retain_graph=True, allow_unused=True)

@@ -14,7 +14,7 @@ def single_nets(model: nn.Module, inputs: Any) -> list[tuple[nn.Module, Any]]:
     """The members of an ensemble as nets of their own, each with its inputs.
 
     Args:
-        model: with `members` and `member(s)`.
+        model: a model with `members` and `member(s)`.
         inputs: shared by all members, or with one axis more than `model.input_axes`, that of members first.
 
     Raises:

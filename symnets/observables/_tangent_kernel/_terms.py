@@ -33,7 +33,9 @@ class Term:
 
 
 Terms = Sequence[Term]
+"""Terms of which a kernel is the sum."""
 Kernel = Float[Tensor, "members outputs outputs n1 n2"]
+"""Tangent kernel, with the axes of points last."""
 
 
 def fill_kernel(

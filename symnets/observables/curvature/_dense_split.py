@@ -156,30 +156,30 @@ def add_second_derivatives(
             curvatures.append(weights * curvature * (layer.T @ d))
     for low in range(model.depth):
         # ∂z_m/∂z_low for m = low, low + 1, ...
-        moves = [torch.eye(model.width, dtype=w[0].dtype, device=w[0].device)[..., None]]
+        jacobians = [torch.eye(model.width, dtype=w[0].dtype, device=w[0].device)[..., None]]
         for m in range(low + 1, model.depth + 1):
             shared = ((weights * back[m])[:, None] * inputs[low]).flatten(0, 1)  # c D_m[p] a_(l-1)[j]
             if m == low + 1:  # T is diagonal
                 product = shared @ (model.scales[m] * slopes[low]).T
                 blocks.add_same_unit(low, product.unflatten(0, (-1, len(inputs[low]))))
-                moves.append(w[m][..., None] * slopes[low])
+                jacobians.append(w[m][..., None] * slopes[low])
                 continue
-            into = slopes[m - 1][:, None] * moves[-1]  # T
+            into = slopes[m - 1][:, None] * jacobians[-1]  # T
             if not curvatures:
-                moves.clear()
+                jacobians.clear()
             if m < model.depth:
-                moves.append((w[m] @ into.flatten(1)).view_as(into))
+                jacobians.append((w[m] @ into.flatten(1)).view_as(into))
             product = shared @ into.mul_(model.scales[m]).flatten(0, 1).T
             product = product.view(-1, len(inputs[low]), *into.shape[:2])
             blocks.add(m, low, product.permute(0, 2, 3, 1))
         if curvatures:
-            _add_curvatures(blocks, low, moves, curvatures, w, slopes, inputs, budget)
+            _add_curvatures(blocks, low, jacobians, curvatures, w, slopes, inputs, budget)
 
 
 def _add_curvatures(
     blocks: LayerBlocks,
     low: int,
-    moves: list[Tensor],
+    jacobians: list[Tensor],
     curvatures: list[Tensor],
     w: list[Tensor],
     slopes: list[Tensor],
@@ -193,7 +193,7 @@ def _add_curvatures(
         return
     k = None
     for m in range(len(curvatures) - 1, low - 1, -1):
-        own = curvatures[m][:, None] * moves[m - low]
+        own = curvatures[m][:, None] * jacobians[m - low]
         k = own if k is None else own.add_(slopes[m][:, None] * (w[m + 1].T @ k.flatten(1)).view_as(own))
         pairs = (inputs[m][:, None] * inputs[low]).flatten(0, 1)  # a_(m-1)[q] a_(l-1)[j]
         rows = max(1, budget // (k.shape[1] * len(pairs)))
@@ -229,7 +229,7 @@ def add_dense_split(
     Source of the split: Geiger et al. 2019, arXiv:1809.09349.
     """
     budget = max(len(h0) ** 2, SMALL) // 8
-    portion = max(1, budget // _words_per_pattern(model, len(h0)))
+    portion = max(1, budget // _entries_per_pattern(model, len(h0)))
     outputs = torch.cat([model(x[part]) for part in strips(len(x), portion)])
     d1, d2 = loss_derivatives(loss, outputs, y, list(model.parameters()))
     active = torch.nonzero((d1 != 0) | (d2 != 0))[:, 0]
@@ -247,10 +247,10 @@ def add_dense_split(
     mirror(hp)
 
 
-def _words_per_pattern(model: Dense, n_params: int) -> int:
+def _entries_per_pattern(model: Dense, n_params: int) -> int:
     """Upper bound of the number of entries of temporaries for each pattern."""
     h, wide = model.width, max(model.d_in, model.width) + 1
     smooth = model.activation.curvature is not None
-    moves = (model.depth + 5 if smooth else 3) * h * h if model.depth > 1 else 0
-    second = moves + 2 * h * wide + (wide * wide if smooth else 0)
+    jacobians = (model.depth + 5 if smooth else 3) * h * h if model.depth > 1 else 0
+    second = jacobians + 2 * h * wide + (wide * wide if smooth else 0)
     return model.d_in + 8 * h * model.depth + max(n_params + STRIP, second)

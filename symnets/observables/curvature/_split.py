@@ -61,7 +61,7 @@ def hessian_split(model: nn.Module, loss: Loss, batch: Batches) -> HessianSplit:
     the hinge at the margin) the derivatives are those that torch or the loss defines.
 
     Args:
-        model: in its current mode (dropout, batch norm); left as found.
+        model: any module; evaluated in its current mode (dropout, batch norm) and left as found.
         loss: per example, or a mean such as `nn.MSELoss()`; the closed form uses its methods d1 and d2 if it
             has them.
         batch: inputs and targets, or an iterable of such pairs. For an ensemble, a single batch of inputs
@@ -179,7 +179,7 @@ def h0_spectrum(model: nn.Module, loss: Loss, batch: Batches) -> Spectrum:
     unsatisfied patterns.
 
     Args:
-        model: one output per pattern, no members; in its current mode, left as found.
+        model: a net with one output per pattern, no members; evaluated in its current mode, left as found.
         loss: per example or a mean, and convex.
         batch: inputs and targets, a tensor or graphs and a tensor; or an iterable of pairs of tensors.
 

@@ -15,7 +15,9 @@ from symnets.loss import derivatives_of
 from symnets.observables.kernels._checks import finite, one_column, square, test_rows
 
 Method = Literal["eigenvectors", "integrator"]
+"""Method of solution: closed form on eigenvectors, or numerical integration."""
 Derivatives = tuple[Callable[..., Tensor], Callable[..., Tensor]]
+"""First and second derivative of a loss with respect to the output, as functions of outputs and labels."""
 
 
 @dataclass(frozen=True)

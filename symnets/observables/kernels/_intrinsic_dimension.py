@@ -62,7 +62,7 @@ def twonn(
     includes neither that nor correlations between neighbours.
 
     Args:
-        points: n points, one a row, with Euclidean distances.
+        points: n points, one in each row, with Euclidean distances.
         distances: distances between all points, instead of points; see `kernel_distances`.
         censored: fraction of the largest ratios that are censored.
 

@@ -154,14 +154,19 @@ def test_fields_have_the_dtype_of_the_measurement() -> None:
 
     dtypes: list[torch.dtype] = []
 
-    class Telling(BSplineField):
+    class RecordingField(BSplineField):
         def sample(self, *arguments: object, **options: object) -> Expansion:
             found = super().sample(*arguments, **options)
             dtypes.append(found.coefficients.dtype)
             return found
 
     found = stability(
-        nn.Identity(), images(3), Telling(SHAPE, spacing=2), delta=0.1, n_draws=2, generator=generator()
+        nn.Identity(),
+        images(3),
+        RecordingField(SHAPE, spacing=2),
+        delta=0.1,
+        n_draws=2,
+        generator=generator(),
     )
     assert dtypes[1:] == [torch.float64] * 2  # the first sample is for the warnings only
     assert np.isnan(found.temperature)

@@ -11,8 +11,8 @@ from tests.naive.stability import numbers, warped
 from tests.observables.stability.nets import SHAPE, Recorder, generator, images, small_net
 
 
-class Remembering(SineField):
-    """Keeps the coefficients it draws."""
+class RecordingField(SineField):
+    """Sine field that records the coefficients that it samples."""
 
     sampled: list[Tensor]
 
@@ -27,7 +27,7 @@ class Remembering(SineField):
 def test_d_g_r_agree_with_the_formulas(average: str, published: bool) -> None:
     """In a rectangle; and in a square with modes and temperature as in the code published with the paper."""
     shape = (6, 6) if published else SHAPE
-    field = Remembering(shape, cutoff=2, rule="half" if published else "disc")
+    field = RecordingField(shape, cutoff=2, rule="half" if published else "disc")
     field.sampled = []
     temperature = field.temperature(0.3, exact=not published)
     net, x, draws = Recorder(small_net(shape=shape)), images(13, shape=shape), 3
