@@ -151,7 +151,7 @@ def _findings(where: str, seeds: Seeds) -> Iterator[Finding]:
 
 
 def slope(seed: Mapping[str, ndarray], k: int) -> float:
-    """Exponent of D in T below T1 after training, for cutoff k; NaN with fewer than three such values of T."""
+    """Exponent of D in T below T1 after training, for cutoff k; NaN with fewer than three values of T."""
     t, d = seed["temperature"][k], seed["end"][0, k]
     below = (t < seed["range"][k, 0]) & (d > 0)
     return fit_power_law(t[below], d[below]).exponent.value if below.sum() > 2 else float("nan")

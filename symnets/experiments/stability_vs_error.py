@@ -1,24 +1,24 @@
 r"""Stability and the test error: relative stability against test error over architectures.
 
-**Question.** Do nets that classify well owe it to being stable to smooth deformations of their images?
+**Question.** Do nets classify well because they are stable to smooth deformations of images?
 
-**Law.** Let $D$ be how far a deformation moves the logits and $G$ how far noise of the same norm does, both
-relative to the distance of two images, and $R = D/G$. At initialization $R \approx 1$ for all architectures.
-Training lowers it, in good nets by orders of magnitude, and across architectures $\epsilon \approx 0.2
-\sqrt{R}$ for the test error $\epsilon$; $D$ alone does not predict it. Petrini et al. 2021
-(arXiv:2105.02468), 15 architectures on CIFAR-10.
+**Law.** Let $D$ be the mean squared change of the logits under a deformation and $G$ that under noise of the
+same norm, both divided by the mean squared distance between the logits of two images, and let $R = D/G$. At
+initialization $R \approx 1$ for all architectures. Training lowers it, in good nets by orders of magnitude,
+and across architectures $\epsilon \approx 0.2 \sqrt{R}$ for the test error $\epsilon$; $D$ alone does not
+predict $\epsilon$. Petrini et al. 2021 (arXiv:2105.02468), 15 architectures on CIFAR-10.
 
 **How.** Eight architectures of `symnets.models.IMAGE_NETS`, of a size that a CPU core trains in seconds,
-several seeds and $P$. Cross-entropy, AdamW, random shifts by up to an eighth of the image, a number of steps
-that fits the training set (`symnets.setups.ClassifierConfig`). Logits of 500 test images, four deformations
-and noises each, with the published convention of $\delta = 1$ pixel at $c = 3$ (5 on CIFAR-10; 0.6 pixels at
-$c = 2$ on the 8 x 8 digits), the norm of the noise that of each deformation, means. At initialization batch
-normalisations use the statistics of the batch, after training the running ones, as published;
-`stability_during_training` measures how much of the fall of $R$ is due to this change. Over seeds $D$, $G$
-and $R$ are averaged geometrically, test errors arithmetically. A point is an architecture at one $P$. Errors
-of correlations and exponents come from resampling architectures, and for each its seeds. Fully connected
-nets, for which $R$ stays above 1, are smoother than the images: their $R$ does not measure learned
-invariance.
+several seeds and several numbers $P$ of training images. Cross-entropy, AdamW, random shifts by up to an
+eighth of the image, a number of steps that fits the training set (`symnets.setups.ClassifierConfig`). $D$ and
+$G$ are means over 500 test images with four deformations and noises each. Deformations have $\delta = 1$
+pixel at cutoff $c = 3$ in the published convention (5 on CIFAR-10; 0.6 pixels at $c = 2$ on the 8 x 8
+digits), and the noise has the norm of each deformation. At initialization batch normalisations use the
+statistics of the batch, after training the running ones, as published; `stability_during_training` measures
+how much of the fall of $R$ is due to this change. Over seeds $D$, $G$ and $R$ are averaged geometrically,
+test errors arithmetically. A point is an architecture at one $P$. Errors of correlations and exponents come
+from resampling architectures, and the seeds of each. Fully connected nets, for which $R$ stays above 1, are
+smooth functions of the image: their $R$ does not measure learned invariance.
 
 **Figure.** $\epsilon$ against $R$, $D$ and $G$, a row for each data set; colour is the architecture, size is
 $P$, crosses are $R$ at initialization.
@@ -95,7 +95,7 @@ def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[
     """Train nets and measure D, G and R of their logits before and after training.
 
     Rows are those of `symnets.setups.stability_row`: D, G, R after training with their 95 % intervals (D_low,
-    D_high, ...), before training D_init, ...
+    D_high, ...), and the same before training (D_init, ...).
     """
     return [
         Result(stability_row(train_classifier(config, precision=precision), config)) for config in configs
@@ -103,7 +103,7 @@ def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[
 
 
 def by_data(table: pd.DataFrame) -> Iterator[tuple[str, NetCurves]]:
-    """Data set, and curves of its nets, for each data set."""
+    """Name and curves of the nets, for each data set."""
     for data in dict.fromkeys(table["data"]):
         yield str(data), NetCurves.from_table(table.query("data == @data"), *_COLUMNS)
 

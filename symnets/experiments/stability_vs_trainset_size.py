@@ -1,19 +1,20 @@
-r"""Stability and the number of images: relative stability falls as a power of the training set.
+r"""Stability and the number of images: relative stability $R$ falls as a power of the number of images.
 
-**Question.** How does the relative stability $R$ fall with the number $P$ of training images?
+**Question.** How does the relative stability $R$ fall with the number $P$ of training images? ($R$ is the
+sensitivity to deformations divided by that to noise, see `stability_vs_error`.)
 
 **Law.** $R$ falls as a power of $P$, and the test error with it (Petrini et al. 2021, arXiv:2105.02468, in
-curves). Numbers are in the history of the repository leonardopetrini/diffeo-sota, from before the paper
-(`symnets.setups.ARCHIVED`), for larger nets and longer trainings. Exponents of $R \sim P^{-a}$ that we fitted
-to them from $P = 512$ on are 0.38 to 0.64 on CIFAR-10, 0.44 and 0.72 on Fashion-MNIST, 0.31 and 0.73 on
-MNIST.
+curves). Values from before the paper, for larger nets and longer trainings, are in the history of the
+repository leonardopetrini/diffeo-sota (`symnets.setups.ARCHIVED`). Exponents of $R \sim P^{-a}$ that we
+fitted to them from $P = 512$ on are 0.38 to 0.64 on CIFAR-10, 0.44 and 0.72 on Fashion-MNIST, 0.31 and 0.73
+on MNIST.
 
 **How.** As in `stability_vs_error`: 20 passes over the images within limits on the number of steps
-(`symnets.setups.ClassifierConfig`), $c = 3$, $\delta = 1$ pixel in the published convention, $D$, $G$ and $R$
-averaged geometrically over seeds. The training sets of a seed are nested. The law is fitted to the averages;
-its error comes from resampling seeds.
+(`symnets.setups.ClassifierConfig`), cutoff $c = 3$, $\delta = 1$ pixel in the published convention, $R$
+averaged geometrically over seeds. The training set of a seed at one $P$ contains those at smaller $P$. The
+law is fitted to the averages; its error comes from resampling seeds.
 
-**Figure.** $R$ and test error against $P$, archived values dashed and grey, a row for each data set.
+**Figure.** $R$ and test error against $P$, a row for each data set; archived values are dashed and grey.
 """
 
 from collections.abc import Iterator, Sequence
@@ -95,7 +96,7 @@ def run(configs: Sequence[Config], *, precision: Precision = "float32") -> list[
 
 
 def by_net(table: pd.DataFrame) -> Iterator[tuple[str, str, NetCurves]]:
-    """Data set, net, and curves of R and test error for each net."""
+    """Data set, name, and curves of R and test error, for each net."""
     for data in dict.fromkeys(table["data"]):
         curves = NetCurves.from_table(table.query("data == @data"), *_COLUMNS)
         for net in curves.nets:

@@ -1,11 +1,11 @@
 r"""Compression on the stripe: feature learning shrinks irrelevant weights by the square root of $P$.
 
-**Question.** Labels depend on one direction of the inputs. Do nets find it, and how strongly do their first
-weights point to it?
+**Question.** Labels depend on one direction of the inputs. Do nets find this direction, and how closely do
+the weights of their first layer align with it?
 
 **Law.** One hidden layer of ReLU, $f = \frac{1}{h} \sum_n \beta_n \sigma(\omega_n \cdot x/\sqrt{d} + b_n)$,
-predictor $\tilde\alpha (f - f_0)$. For small $\tilde\alpha$ weights grow until they forget their initial
-values. The force on them has a component of order one along the relevant direction, and components of order
+predictor $\tilde\alpha (f - f_0)$. For small $\tilde\alpha$ weights grow until their initial values are
+negligible. The gradient has a component of order one along the relevant direction, and components of order
 $P^{-1/2}$ along the others, from the fluctuations of the $P$ training points. Hence weights turn towards the
 relevant direction, and the compression
 
@@ -14,11 +14,12 @@ $$\lambda = \frac{\mathrm{rms}(\omega_\parallel)}{\mathrm{rms}(\omega_\perp)} \s
 For large $\tilde\alpha$ (lazy training) weights do not move and $\lambda = 1$. Paccolat et al. 2021
 (arXiv:2007.11471).
 
-**How.** Stripe in five dimensions, 200 units, gradient flow until more than 10 % of patterns are satisfied in
-all nets of a batch, and for at least 40 steps. $\lambda$ is read where 10 % are first satisfied, interpolated
-along training; the published code takes the next record. $\tilde\alpha = 10^{-6}$ as published, and $10^4$
-for lazy training. The exponent is the mean over seeds of those of single seeds; each seed has its own points,
-nested in $P$, and weights. The loss is the hinge, as published, and the quadratic hinge. The rotation is
+**How.** Stripe in five dimensions (the label is +1 between two planes), 200 units, gradient flow until more
+than 10 % of patterns are satisfied in all nets of a batch, and for at least 40 steps. $\lambda$ is read where
+10 % are first satisfied, interpolated along training; the published code takes the next record.
+$\tilde\alpha = 10^{-6}$ as published, and $10^4$ for lazy training. The exponent is the mean over seeds of
+the exponents of single seeds. Each seed has its own weights and points; the points at one $P$ contain those
+at smaller $P$. The loss is the hinge, as published, and the quadratic hinge. The rotation is the mean
 $\langle \omega_\parallel^2/|\omega|^2 \rangle$ over units at the end: $1/d$ for random weights, 1 if all
 point along the relevant direction.
 
@@ -45,12 +46,12 @@ CLAIMS: tuple[str, ...] = ("D2", "D12")
 MAX_BATCH = 10
 FEATURE, LAZY = 1e-6, 1e4
 _PACCOLAT = "Paccolat et al. 2021, arXiv:2007.11471"
-_N_RECORDS = 60  # of the path that is kept
+_N_RECORDS = 60  # number of records of the path that are kept
 
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """A net on the stripe, followed until some of its patterns are satisfied."""
+    """Configuration of a net on the stripe that is trained until some of its patterns are satisfied."""
 
     n_test: int = 0
     width: int = 200
@@ -75,7 +76,7 @@ PRESETS = {"quick": _grids(20), "paper": _grids(50, width=2000, dim=10, budget=2
 
 
 class _UntilCrossed(Callback):
-    """Ends the flow of all members once all have crossed the level, after at least 40 steps."""
+    """End the flow of all members once all have crossed the level, after at least 40 steps."""
 
     def __init__(self, crossing: CompressionCrossing) -> None:
         self.crossing = crossing
@@ -87,11 +88,11 @@ class _UntilCrossed(Callback):
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Train the nets and read their compression.
+    """Train the nets and measure their compression.
 
-    Rows are those of `TrainedRegime.rows` with `compression`, λ where 10 % of patterns are first satisfied;
-    `compression_end` and `rotation` at the end. The first seed has the arrays `fraction` and `path`, λ along
-    training against the fraction of satisfied patterns.
+    Rows are those of `TrainedRegime.rows` with `compression`, λ where 10 % of patterns are first satisfied,
+    and `compression_end` (λ) and `rotation` at the end. Seed 0 has the arrays `fraction`, of satisfied
+    patterns, and `path`, λ, along training.
     """
     first = configs[0]
     relevant = regime_patterns(first).relevant
@@ -211,7 +212,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
 
 
 def _draw_paths(axes: Axes, table: pd.DataFrame, arrays: Arrays) -> None:
-    """λ against the fraction of satisfied patterns, for the first seed of each P."""
+    """Draw λ against the fraction of satisfied patterns, for seed 0 at each P."""
     losses = sorted(set(table["loss"]))
     loss = "hinge" if "hinge" in losses else losses[0]
     chosen = table.query(f"seed == 0 and alpha_tilde < 1 and loss == {loss!r}").sort_values("n_train")

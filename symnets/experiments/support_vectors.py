@@ -1,20 +1,21 @@
-r"""Support vectors: their distance suffers the curse of dimensionality, the error of the machine does not.
+r"""Support vectors: their spacing suffers the curse of dimensionality, the test error does not.
 
 **Question.** Points become sparse in many dimensions. Why does a kernel still learn a simple interface at a
 rate that does not vanish with the dimension? Does regression profit from a simple target in the same way?
 
-**Law.** Labels are the sides of a stripe, planes across one of $d$ directions of Gaussian points. The support
-vectors of $P$ points form a layer of thickness $\Delta$ along the interface, at a distance $r_c$ from each
-other. For a kernel with a cusp as $|x - x'|^\xi$, $\xi = 1$ for the tangent kernel of ReLU nets (Paccolat,
-Spigler, Wyart 2021, arXiv:2006.09754),
+**Law.** Points are Gaussian in $d$ dimensions. The label is +1 inside a stripe, between two planes
+perpendicular to one direction, and -1 outside of it. The support vectors among $P$ training points form a
+layer of thickness $\Delta$ along these planes, the interface, at a distance $r_c$ from each other. For a
+kernel with a cusp $|x - x'|^\xi$, where $\xi = 1$ for the tangent kernel of ReLU nets (Paccolat, Spigler,
+Wyart 2021, arXiv:2006.09754), they and the test error $\epsilon$ obey
 
 $$\Delta \sim \epsilon \sim P^{-\beta}, \quad \beta = \frac{d - 1 + \xi}{3d - 3 + \xi} \geq \frac{1}{3},
 \qquad P \Delta r_c^{d-1} \sim 1 \;\Rightarrow\; r_c \sim P^{-2/(3d - 3 + \xi)},$$
 
-and their number is of the order of $P \Delta$. Between two support vectors the interface is smooth: $r_c$
-suffers the curse, and the error does not. This holds for classification only. In regression of a rough target
-the error falls as $P^{-1/d}$ (Spigler, Geiger, Wyart 2020, arXiv:1905.10843), also if the target depends on
-$d_\parallel < d$ directions.
+and the number of support vectors is of order $P \Delta$. The interface is smooth on the scale $r_c$:
+therefore $r_c$ suffers the curse of dimensionality, and the error does not. This holds for classification
+only. In regression of a rough target the error falls as $P^{-1/d}$ (Spigler, Geiger, Wyart 2020,
+arXiv:1905.10843), also if the target depends on $d_\parallel < d$ directions only.
 
 **How.** Tangent kernel of infinitely wide nets with one hidden layer of ReLU, whose biases are standard
 normal; in $d = 5$ also of nets whose biases are zero at first (`infinite_width`). Classification: support
@@ -63,7 +64,7 @@ class Config:
     n_train: int = 1024
     """P, number of training points."""
     n_test: int = 10_000
-    """Points to test on."""
+    """Number of test points."""
     task: Literal["classification", "regression"] = "classification"
     dim: int = 5
     """d, input dimension."""
@@ -72,7 +73,7 @@ class Config:
     relevant_dim: int = 1
     """d_∥, number of directions on which the target depends; 1 in classification."""
     n_fields: int = 32
-    """Fields of a regression."""
+    """Number of fields of a regression."""
     seed: int = 0
     """Seed of the points, and of the fields."""
 
@@ -171,7 +172,7 @@ def _regress(config: Config) -> dict[str, Scalar]:
 def curve(
     table: pd.DataFrame, quantity: str, dim: int, relevant_dim: int | None = None, biases: str = "normal"
 ) -> SeedCurve:
-    """A quantity of classification against P, or of regression with a number of relevant directions."""
+    """Curve of a quantity against P: of classification, or of regression if `relevant_dim` is given."""
     task = "classification" if relevant_dim is None else "regression"
     chosen = (table["task"] == task) & (table["dim"] == dim) & (table["biases"] == biases)
     if relevant_dim is not None:
@@ -183,7 +184,7 @@ def curve(
 def exponent(
     table: pd.DataFrame, quantity: str, dim: int, relevant_dim: int | None = None, biases: str = "normal"
 ) -> Estimate:
-    """The exponent of a curve from `FIT_FROM` on."""
+    """Exponent in P of a `curve`, fitted to P >= `FIT_FROM`."""
     return curve(table, quantity, dim, relevant_dim, biases).between(FIT_FROM).exponent
 
 

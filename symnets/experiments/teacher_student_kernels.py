@@ -1,7 +1,7 @@
 r"""Teacher and student kernels: exponents of regression follow from the smoothness of target and kernel.
 
 **Question.** How fast does the error of kernel regression fall with the number $P$ of training points, and
-what decides it?
+what determines the exponent?
 
 **Law.** The target is a Gaussian random field, the teacher, whose spectral density falls as $k^{-\alpha_T}$.
 The regression uses another kernel, the student, with $\alpha_S$. On a manifold of $d$ dimensions the mean
@@ -14,11 +14,11 @@ e^{-\sqrt{3} r}$, and $\alpha = \infty$ for the Gaussian kernel (Spigler, Geiger
 arXiv:1905.10843). A rough target limits the exponent to $1/d$: the curse of dimensionality. On images the
 exponent is larger than their dimension suggests: $\beta \approx 0.4$ on the parity of MNIST digits.
 
-**How.** Points are uniform on the unit sphere in $d + 1$ dimensions, which has no boundary; all lengths are
-1, with 32 fields for each set of points, and regression interpolates. Exponents are fitted to $P \geq 256$.
-Bands of 15 % of the exponent are ours. MNIST: raw pixels from 0 to 1, parity as a number ±1, Laplace kernel
-of length 10, which is the typical distance of two images, so that the kernel is nearly $1 - r$; 2,000 test
-images. The Gaussian kernel as student is left out: without noise its matrix is singular to rounding.
+**How.** Points are uniform on the unit sphere in $d + 1$ dimensions, which has no boundary; the length scale
+of all kernels is 1, each set of points has 32 fields, and the regression interpolates without regularisation.
+Exponents are fitted to $P \geq 256$. The bands, 15 % of the exponent, are ours. MNIST: raw pixels from 0 to
+1, parity as a number ±1, Laplace kernel of length 10, the typical distance between two images; 2,000 test
+images. The Gaussian kernel as student is left out: without regularisation its matrix is singular to rounding.
 
 **Figure.** Error over variance against $P$ for pairs of teacher and student, with the predicted exponents;
 error and misclassified images of MNIST against $P$.
@@ -66,16 +66,16 @@ class Config:
     n_train: int = 256
     """P, number of training points."""
     n_test: int = 500
-    """Points to test on."""
+    """Number of test points."""
     task: Literal["fields", "mnist", "digits"] = "fields"
     dim: int = 2
-    """d, dimension of the sphere; images have their own."""
+    """d, dimension of the sphere; not used for images."""
     teacher: Covariance = "laplace"
     """Covariance of the fields."""
     student: Covariance = "laplace"
     """Kernel of the regression of fields; that of images is the Laplace kernel."""
     n_fields: int = 32
-    """Fields for each set of points."""
+    """Number of fields for each set of points."""
     seed: int = 0
     """Seed of points and fields, or of the choice of training images."""
 
@@ -98,7 +98,7 @@ PAIRS: tuple[tuple[Covariance, Covariance], ...] = (
     ("matern32", "matern32"),
     ("gaussian", "laplace"),
 )
-"""Teachers and students."""
+"""Pairs of teacher and student."""
 
 
 def _grids(
@@ -178,7 +178,7 @@ def curve(table: pd.DataFrame, pair: tuple[str, str], dim: int) -> SeedCurve:
 
 
 def image_curve(table: pd.DataFrame, quantity: str) -> SeedCurve:
-    """A quantity of images against P."""
+    """Curve of a column of the table against P, for images."""
     rows: Any = table[table["task"] != "fields"]
     return SeedCurve.from_table(rows, "n_train", quantity)
 

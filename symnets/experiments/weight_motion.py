@@ -2,18 +2,18 @@ r"""Weights of wide nets hardly move: the squares of their changes fall as $1/h$
 
 **Question.** How far do the weights of a net move until it fits its data, as its width $h$ grows?
 
-**Law.** With weights as usually parametrised, $W \sim N(0, 1/h)$ for a layer of fan-in $h$,
+**Law.** With weights in the standard parametrisation, $W \sim N(0, 1/h)$ for a layer of fan-in $h$,
 
 $$\|W^t - W^0\|^2 \sim 1/h$$
 
-(Jacot et al. 2018, arXiv:1806.07572). With weights of unit variance and factors $h^{-1/2}$ in front of them
-(the NTK parametrisation), the output changes by one when all weights together move by a distance of order
-one, in each layer; the factor $1/h$ is that of the scales. The fan-in of the first layer is $d$ at all
-widths: in it the square stays of order one, though each of its weights moves by $h^{-1/2}$.
+(Jacot et al. 2018, arXiv:1806.07572). The reason: with weights of unit variance and factors $h^{-1/2}$ in
+front of them (the NTK parametrisation), the output changes by one when the weights of each layer together
+move by a distance of order one; the standard weights are these divided by $h^{1/2}$. The fan-in of the first
+layer is $d$ at all widths: there the square stays of order one, although each weight moves by $h^{-1/2}$.
 
-**How.** Two hidden layers of ReLU or tanh on Gaussian points in $d = 10$ with the labels of a random net,
-gradient flow with $\tilde\alpha = \sqrt h$, which is the net in the NTK parametrisation, minus its initial
-output, until all patterns are satisfied. Squares are summed over the weights of a layer. Errors come from
+**How.** Two hidden layers of ReLU or tanh on Gaussian points in $d = 10$ with the labels of a random net;
+gradient flow until all patterns are satisfied. The predictor is the net in the NTK parametrisation minus its
+initial output ($\tilde\alpha = \sqrt h$). Squares are summed over the weights of a layer. Errors come from
 resampling seeds. The band of ± 0.1 is our choice.
 
 **Figure.** Squared change of the layers after the first, in standard weights, and of the first, against the
@@ -39,7 +39,7 @@ MAX_BATCH = 16
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """Configuration of a net in the NTK parametrisation, if α̃ = √h."""
+    """Configuration of a net whose weights are compared before and after training."""
 
     n_train: int = 30
     n_test: int = 0
@@ -50,7 +50,7 @@ class Config(RegimeConfig):
 
 
 def _grid(**axes: Any) -> tuple[Config, ...]:
-    """Configurations with α̃ = √h."""
+    """Configurations with α̃ = √h, which is the NTK parametrisation."""
     return tuple(replace(c, alpha_tilde=c.width**0.5) for c in grid(Config, **axes))
 
 
@@ -65,8 +65,8 @@ PRESETS = {
 def run(configs: Sequence[Config]) -> list[Result]:
     """Train the nets.
 
-    Rows are those of `TrainedRegime.rows` with the squared changes in standard weights, of `first`, of the
-    `hidden` layers after it and of the `output`, as `moved_first`, `moved_hidden` and `moved_output`.
+    Rows are those of `TrainedRegime.rows` with the squared changes of standard weights: `moved_first` of the
+    first layer, `moved_hidden` of the hidden layers after it and `moved_output` of the output layer.
     """
     trained = train_regime(configs)
     squares = []
