@@ -32,7 +32,7 @@ def check_square(operator: LinearOperator) -> int:
             "wrap matrices with scipy.sparse.linalg.aslinearoperator"
         )
     if np.issubdtype(operator.dtype or np.float64, np.complexfloating):
-        raise ValueError(f"operator: expected a real one, got {operator.dtype}")
+        raise ValueError(f"operator: expected a real operator, got {operator.dtype}")
     return shape[0]
 
 
