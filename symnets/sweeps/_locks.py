@@ -59,8 +59,8 @@ class BatchLock:
     def remove(self) -> None:
         """Removes the lock file of a batch that is done.
 
-        A process that waits with the removed file open may lock it beside a holder of a new file. Both then
-        find all rows written, and compute nothing.
+        A process that still has the removed file open may lock it while another one locks a new file. Both
+        then find all rows written, and compute nothing.
         """
         self._path.unlink(missing_ok=True)
 

@@ -208,7 +208,7 @@ class _Sweep:
 
 
 def _one_line(error: Exception) -> Exception:
-    """The error to raise if not a run failed, but the directory or the workers."""
+    """The error to raise when the directory or the workers failed, rather than a run."""
     if isinstance(error, OSError | ValueError) or str(error).startswith("a worker ("):
         return error
     if isinstance(error, CancelledError):

@@ -1,4 +1,4 @@
-"""What a worker of a sweep does: lock a batch, run it on one thread, write its rows."""
+"""The worker of a sweep: locks a batch, runs it on one thread, and writes its rows."""
 
 import multiprocessing
 import os
