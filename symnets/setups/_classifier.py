@@ -24,17 +24,17 @@ Augment = Literal["none", "diffeo", "crop", "crop-flip"]
 class ClassifierConfig:
     """Configuration of an image classifier: its net, images and training.
 
-    AdamW or SGD on cross-entropy; the learning rate rises linearly over the first tenth of the steps and
-    falls as a cosine to a hundredth of its maximum. The number of steps depends on the number of images:
-    `epochs` passes, but at least `min_steps` and at most `max_steps`. Small training sets need more passes
-    to be fitted than large ones: with a fixed number of passes they would not be fitted, with a fixed number
-    of steps they would be trained far beyond the fit. Rows contain the training error.
+    Nets are trained by AdamW or SGD on cross-entropy; the learning rate rises linearly over the first tenth
+    of the steps and falls as a cosine to a hundredth of its maximum. The number of steps depends on the
+    number of images: `epochs` passes, but at least `min_steps` and at most `max_steps`. Small training sets
+    need more passes to be fitted than large ones: with a fixed number of passes they would not be fitted,
+    with a fixed number of steps they would be trained far beyond the fit. Rows contain the training error.
     """
 
     net: str = "vgg_bn"
     """Architecture, one of `symnets.models.IMAGE_NETS`."""
     width: float = 1.0
-    """Factor of the numbers of channels and units of all hidden layers."""
+    """Factor that multiplies the numbers of channels and units of all hidden layers."""
     data: str = "mnist"
     """Images: "digits", "mnist", "fashion-mnist", "cifar10"."""
     n_train: int = 1000
@@ -64,8 +64,8 @@ class ClassifierConfig:
     data_seed: int | None = None
     """Seed of the training images, to give all values of `seed` the same images."""
     device: str = "cpu"
-    """Where the net is trained and measured: cpu, cuda, cuda:1, ... Random numbers are drawn on the CPU and
-    are the same for any device; results differ by rounding."""
+    """Device on which the net is trained and measured: cpu, cuda, cuda:1, ... Random numbers are drawn on the
+    CPU and are the same for any device; results differ by rounding."""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -112,7 +112,12 @@ def _known(field: str, value: str, names: object) -> None:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Normalisation of pixels in [0, 1]: x -> (x - mean) / deviation, for each channel."""
+    """Normalisation of pixels in [0, 1]: x -> (x - mean) / deviation, for each channel.
+
+    Attributes:
+        mean: mean of each channel.
+        deviation: standard deviation of each channel.
+    """
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
@@ -130,7 +135,10 @@ NORMALISATIONS = {
     # Means and standard deviations of the channels over the training images.
     "cifar10": Normalisation((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
 }
-"""By data set, as in the code published with Petrini et al. 2021; deformations act on normalised images."""
+"""Normalisation of each data set, as in the code published with Petrini et al. 2021 (arXiv:2105.02468).
+
+Deformations act on normalised images.
+"""
 
 
 def classified_images(config: ClassifierConfig, device: torch.device | str = "cpu") -> tuple[Batch, Batch]:
@@ -198,7 +206,7 @@ def augmentation(config: ClassifierConfig, shape: Sequence[int]) -> Transform | 
 def shifted(
     images: Float[Tensor, "n channels rows columns"], generator: Generator
 ) -> Float[Tensor, "n channels rows columns"]:
-    """Images shifted by whole pixels, uniformly from -n/8 to n/8 along each axis."""
+    """Images shifted by whole pixels, uniformly by up to an eighth of the longer side along each axis."""
     n, _, rows, columns = images.shape
     reach = max(rows, columns) // 8
     wide = pad(images, (reach, reach, reach, reach))

@@ -29,13 +29,13 @@ class DeformedConfig(ClassifierConfig):
     delta: float = 1.0
     """δ, root mean square displacement in pixels, in the given convention."""
     convention: Literal["published", "exact"] = "published"
-    """Relation of δ and temperature, and the modes used. "published": logarithmic formula and κ < c + 1/2, as
-    in the code of Petrini et al. 2021, with which numbers are compared; "1 pixel" at c = 3 is then 0.84
-    pixels. "exact": κ <= c, and δ is the root mean square displacement."""
+    """Relation of δ and temperature, and the modes used. "published": logarithmic formula and modes with
+    wave number κ < c + 1/2, as in the code of Petrini et al. 2021; δ = 1 pixel at c = 3 is then a root mean
+    square displacement of 0.84 pixels. "exact": κ <= c, and δ is the root mean square displacement."""
     n_images: int = 500
     """Number of test images that are deformed."""
     n_draws: int = 4
-    """Deformations, and samples of noise, per image."""
+    """Number of deformations, and of samples of noise, per image."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,7 +74,7 @@ PUBLISHED: dict[str, Any] = {
     "n_draws": 1,
     "seed": range(5),
 }
-"""Values of the published training, for `grid`: widths of the published nets, SGD, shifts and reflections."""
+"""Configuration of the published training, for `grid`: SGD, shifts and reflections, published widths."""
 
 
 def measure_stability(
@@ -116,9 +116,9 @@ def measure_stability(
 
 
 def stability_row(trained: TrainedClassifier, config: DeformedConfig) -> dict[str, Scalar]:
-    """The row of a training with D, G, R of the logits and intervals; the ending _init is before training.
+    """Row of a training with D, G, R of the logits and their intervals, after and before training (`_init`).
 
-    `rms_displacement` is exact in either convention.
+    `rms_displacement`, in pixels, is exact in either convention.
     """
     start = measure_stability(trained.initial, trained.test, config, trained=False)
     end = measure_stability(trained.net, trained.test, config, trained=True)
@@ -130,7 +130,7 @@ def stability_row(trained: TrainedClassifier, config: DeformedConfig) -> dict[st
 
 
 def logit_columns(result: Stability, ending: str = "") -> dict[str, Scalar]:
-    """D, D_low, D_high, and so on, of the logits, for a row."""
+    """Columns of a row: D, G and R of the logits with their intervals, as D, D_low, D_high, ..."""
     line = result.table().iloc[-1]
     return {f"{name}{ending}": float(value) for name, value in line.items()}
 
@@ -151,9 +151,10 @@ class ArchivedCurve:
     """Archived R of the logits and test error of one net against P, geometric means over seeds.
 
     Attributes:
-        sizes: P.
-        r: R with mean averages, bilinear interpolation, δ about 1 pixel by the formula of the archived code.
-        error: test error, as a fraction.
+        sizes: P, numbers of training images, (sizes,).
+        r: R, with means over images, bilinear interpolation, and δ about 1 pixel by the formula of the
+            archived code, (sizes,).
+        error: test error, as a fraction, (sizes,).
     """
 
     sizes: ndarray
@@ -205,5 +206,8 @@ ARCHIVED: dict[tuple[str, str], ArchivedCurve] = {
     ),
 }
 # fmt: on
-"""By data set and net. "ResNet" is `res-net` in the archive, with 18 layers according to its scripts. Cutoff
-5 on CIFAR-10, otherwise 3; there are no values before training."""
+"""Archived curves by data set and net.
+
+"ResNet" is `res-net` in the archive, with 18 layers according to its scripts. The cutoff is 5 on CIFAR-10 and
+3 otherwise; there are no values before training.
+"""

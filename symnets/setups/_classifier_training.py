@@ -1,10 +1,10 @@
 """Training of image classifiers.
 
 On a GPU all images are in its memory before the first step and are augmented there, and steps are queued
-without synchronisation between two reads of the loss. In float32, torch by default rounds the factors of
-convolutions to TF32 there, 11 binary digits of 24 (`torch.backends.cudnn.allow_tf32`), but not those of
-matrix products (`torch.backends.cuda.matmul.allow_tf32`); symnets changes neither setting. Two trainings of
-a seed differ by rounding there, since some sums of cuDNN have no fixed order.
+without synchronisation between two reads of the loss. On a GPU torch by default rounds the float32 factors of
+convolutions to TF32, which has 11 binary digits instead of 24 (`torch.backends.cudnn.allow_tf32`), but not
+those of matrix products (`torch.backends.cuda.matmul.allow_tf32`); symnets changes neither setting. Two
+trainings of a seed on a GPU differ by rounding, since some sums of cuDNN have no fixed order.
 """
 
 import copy
@@ -130,7 +130,7 @@ def train_classifier(
 
 
 def _optimizer(net: nn.Module, config: ClassifierConfig) -> torch.optim.Optimizer:
-    # On a GPU the time of a step of a small net is set by the number of kernels: fused, one for all weights.
+    # On a GPU the number of kernel launches limits small nets; the fused optimizer has one for all weights.
     fused = True if next(net.parameters()).device.type == "cuda" else None
     if config.optimiser == "adamw":
         return torch.optim.AdamW(
@@ -180,7 +180,7 @@ class MixedPrecision(nn.Module):
         self.net = net
 
     def forward(self, images: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n classes"]:
-        """Logits."""
+        """Logits of the classes."""
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.training):
             return self.net(images).to(images.dtype)
 

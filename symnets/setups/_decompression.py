@@ -25,12 +25,12 @@ from symnets.training import (
 )
 
 ROUNDS = 6
-"""Largest number of budgets at one number of patterns, as long as the loss still falls."""
+"""Largest number of budgets of steps at one number of patterns, as long as the loss still falls."""
 
 
 @dataclass(frozen=True)
 class DecompressedConfig(NetConfig):
-    """Configuration of a net that is decompressed, in float64 since overlaps are small near jamming."""
+    """Configuration of a net that is decompressed to jamming; float64, since overlaps are small there."""
 
     tolerance: float = 1e-5
     dtype: Literal["float32", "float64"] = "float64"
@@ -60,10 +60,10 @@ class JammedState:
     """A net at a minimum of positive loss.
 
     Attributes:
-        net: one member.
-        train: remaining patterns, (1, n, d) and (1, n).
-        gaps: their Δ.
-        loss: mean quadratic hinge.
+        net: the net, with one member.
+        train: remaining patterns, inputs (1, n, d) and targets (1, n).
+        gaps: gaps Δ = 1 - y f of the remaining patterns.
+        loss: mean quadratic hinge over the remaining patterns.
     """
 
     net: Dense
@@ -78,15 +78,15 @@ class JammedState:
 
 
 def decompress_net(net: Dense, train: Batch, config: DecompressedConfig) -> list[JammedState]:
-    """Minima of positive loss for fewer and fewer patterns, down to jamming; none if the net is satisfied.
+    """Minima of positive loss for fewer and fewer patterns, down to jamming; none if the net fits them all.
 
     √L is about linear in the number of patterns, which gives the distance to jamming; each step covers half
-    of it. If the net is then satisfied, or its loss keeps falling, the step was too large: it is undone and
-    halved, until a single pattern is too many. Trapped patterns are removed as they occur: like rattlers of a
-    packing they are not part of the jammed state.
+    of it. If the net then satisfies all patterns, or its loss keeps falling, the step was too large: it is
+    undone and halved, until a single pattern is too many. Trapped patterns (`trapped`) are removed as they
+    occur: like rattlers of a packing they are not part of the jammed state.
 
     Args:
-        net: one member, minimised.
+        net: a net with one member, whose loss was minimised.
         train: inputs (1, P, d) and targets (1, P); the last patterns are removed first.
         config: configuration of the run.
     """
@@ -115,7 +115,7 @@ def trapped(net: Dense, train: Batch) -> Bool[Tensor, "members n"]:
 
 
 def _minimise(net: Dense, train: Batch, config: DecompressedConfig) -> JammedState | None:
-    """Minimise the net; None if it is not jammed."""
+    """Minimise the loss of the net; None if the net is not jammed."""
     model = net.select([0])
     for _ in range(ROUNDS):
         verdict = _descend(model, train, config)

@@ -47,14 +47,14 @@ class NetConfig:
     """Configuration of a dense net, its patterns and the minimisation of its loss.
 
     The set-up of Geiger et al. 2019 (arXiv:1809.09349) and Spigler et al. 2019 (arXiv:1810.09665):
-    ReLU nets with biases, orthogonal initial weights, Adam on all patterns at once, and a learning
-    rate that falls with the width as h^(-3/2).
+    ReLU nets with biases, orthogonal initial weights, full-batch Adam, and a learning rate that falls with
+    the width as h^(-3/2).
     """
 
     n_train: int
     """P, number of patterns."""
     width: int
-    """h, units of a hidden layer."""
+    """h, units of each hidden layer."""
     depth: int = 3
     """L, number of hidden layers."""
     data: str = "random"
@@ -62,7 +62,7 @@ class NetConfig:
     dim: int = 10
     """d, input dimension: of the random points, or the principal components of images."""
     n_test: int = 0
-    """Patterns to test on."""
+    """Number of test patterns."""
     activation: str = "relu"
     """Activation function of the hidden layers."""
     bias: bool = True
@@ -85,9 +85,9 @@ class NetConfig:
     data_seed: int | None = None
     """Seed of the patterns, to give all values of `seed` the same patterns."""
     device: str = "cpu"
-    """Where nets are minimised: cpu, cuda, cuda:1, ..., or auto. Weights and patterns are sampled on the CPU
-    and are the same for any device; results differ by rounding. The processes of a sweep share a GPU and take
-    turns on it, each with its own context: one or two (`--workers 1`) are enough."""
+    """Device for the minimisation: cpu, cuda, cuda:1, ..., or auto. Weights and patterns are sampled on the
+    CPU and are the same for any device; results differ by rounding. The processes of a sweep share a GPU and
+    take turns on it, each with its own context: one or two (`--workers 1`) are enough."""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -115,11 +115,11 @@ class NetConfig:
 
 @dataclass(frozen=True)
 class Minimised:
-    """Nets at the end of their minimisation.
+    """Nets at the end of the minimisation of their losses.
 
     Attributes:
-        model: all members.
-        predictor: the module that was minimised: the model, or its wrapper.
+        model: the nets, all members.
+        predictor: the module that was trained: the model, or its wrapper.
         members: verdicts, losses and steps of the members.
         train: training patterns, (S, P, d) and (S, P), on the device of the model.
         test: test patterns, (S, n_test, d) and (S, n_test), on the same device.
@@ -166,15 +166,15 @@ def minimise(
     *,
     wrap: Callable[[Dense], nn.Module] = lambda model: model,
 ) -> Minimised:
-    """Minimise nets that differ only in their seeds.
+    """Minimise the losses of nets that differ only in their seeds.
 
     Args:
-        configs: of equal `batch_key`.
+        configs: configurations of equal `batch_key`.
         callbacks: called after each step. Unless all of them have `state_dict` and `load_state_dict`, a run
             that was killed starts again from the beginning.
         criterion: when a member is finished; by default once no gap exceeds the tolerance.
-        wrap: maps the members to the module that is minimised, such as `Scaled`; it has their
-            parameters, `members` and `select`.
+        wrap: maps the members to the module that is trained, such as `Scaled`, which has their parameters,
+            `members` and `select`.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C.
@@ -184,7 +184,7 @@ def minimise(
     device, dtype = usable_device(first.device), getattr(torch, first.dtype)
     train, test = (batch.to(device) for batch in _batches([patterns(config) for config in configs]))
     model = Dense.stack([initial_net(config) for config in configs]).to(device, dtype)
-    # With Δ = 1e-5 gradients are far below the usual ε = 1e-8 of Adam, which would suppress them.
+    # At gaps Δ = 1e-5 gradients are far below the usual ε = 1e-8 of Adam, which would suppress the steps.
     optimizer = torch.optim.Adam(model.parameters(), lr=first.rate * first.width**-1.5, eps=1e-16, fused=True)
     schedule = learning_rate(optimizer, first.steps, decay="exponential", final=first.final_rate)
     predictor = wrap(model)

@@ -30,7 +30,7 @@ def regression_error(
         student: kernel of the regression, which interpolates.
         n_test: number of test points.
         n_fields: number of independent fields.
-        generator: of the fields.
+        generator: random generator of the fields.
 
     Returns:
         Mean over fields and test points of (f - y)², divided by the mean variance of y.

@@ -35,8 +35,8 @@ class HeldOut:
     """Outputs of nets on held-out patterns, with their labels.
 
     Attributes:
-        outputs: f.
-        targets: y, +1 or -1.
+        outputs: f, (members, n).
+        targets: y, +1 or -1, (members, n).
     """
 
     outputs: Float[Tensor, "members n"]
@@ -63,10 +63,10 @@ class HeldOut:
 
 @torch.no_grad()
 def held_out(model: nn.Module, patterns: Batch, *, chunk: int = 2000) -> HeldOut:
-    """Outputs of members on held-out patterns, each on its own, copied to the CPU.
+    """Outputs of members on held-out patterns, each on its own patterns, copied to the CPU.
 
     Args:
-        model: S members, outputs (S, n).
+        model: a module of S members, outputs (S, n).
         patterns: inputs (S, n, d), labels (S, n); on any device.
         chunk: patterns evaluated at a time, which bounds memory.
     """
@@ -90,10 +90,10 @@ class EarlyStopping(Callback):
         per_decade: evaluations per decade of steps.
 
     Attributes:
-        validation_error: smallest error on the first half so far.
-        error: error on the second half, at the same step.
-        norm: norm of the predictor on the second half, at the same step.
-        step: that step.
+        validation_error: smallest error on the first half so far, (S,).
+        error: error on the second half, at the same step, (S,).
+        norm: norm of the predictor on the second half, at the same step, (S,).
+        step: that step, (S,).
     """
 
     def __init__(self, patterns: Batch, *, per_decade: int = 10) -> None:

@@ -15,7 +15,7 @@ def hierarchy_curves(table: pd.DataFrame, *columns: str) -> SizeCurves:
     """Curves against the number of training inputs, of the seeds that have a run at every size.
 
     Args:
-        table: of runs that differ in `n_train` and `seed`.
+        table: runs that differ in `n_train` and `seed`.
         columns: names of the measurements.
     """
     wide = table.pivot_table(index="seed", columns="n_train", values=list(columns), dropna=False)
@@ -30,9 +30,9 @@ def falls_through(sizes: ArrayLike, values: ArrayLike, level: float) -> float:
     The curve is interpolated linearly in the logarithm of the size.
 
     Args:
-        sizes: ascending.
-        values: of the curve at these sizes.
-        level: that the curve crosses.
+        sizes: sizes, ascending.
+        values: values of the curve at these sizes.
+        level: the level that the curve crosses.
     """
     log_size, values = np.log(np.asarray(sizes, dtype=float)), np.asarray(values, dtype=float)
     above = np.flatnonzero(~(values < level))
@@ -55,7 +55,7 @@ def estimate_jointly(
     Args:
         curves: sets of curves, by a number that distinguishes them.
         statistic: number computed from all sets.
-        n_resamples: bootstrap resamples.
+        n_resamples: number of bootstrap resamples.
     """
     value, rng = float(statistic(curves)), np.random.default_rng(0)
     if min(each.n_seeds for each in curves.values()) < 2:

@@ -34,7 +34,7 @@ class PatchLayer(nn.Module):
         patch: number of positions of a patch.
         channels: number of input channels.
         width: number of output channels.
-        generator: of the initial weights, of variance 1; biases are zero at first.
+        generator: random generator of the initial weights, of variance 1; biases are zero at first.
     """
 
     def __init__(self, patch: int, channels: int, width: int, generator: Generator) -> None:
@@ -57,9 +57,9 @@ class HierarchicalNet(nn.Module):
     learning rates proportional to the width. Layers are named hidden.0, the lowest, to hidden.{L - 1}.
 
     Args:
-        hierarchy: sets depth, patches and number of channels and classes.
+        hierarchy: the hierarchy, which sets depth, patches and numbers of channels and classes.
         width: number of channels of the hidden layers.
-        generator: of the initial weights, on the CPU.
+        generator: random generator of the initial weights, on the CPU.
     """
 
     def __init__(self, hierarchy: RandomHierarchy, width: int, generator: Generator) -> None:
@@ -71,7 +71,7 @@ class HierarchicalNet(nn.Module):
         self.readout = nn.Parameter(torch.randn(hierarchy.n_classes, width, generator=generator))
 
     def forward(self, x: Float[Tensor, "n v positions"]) -> Float[Tensor, "n classes"]:
-        """Logits."""
+        """Logits of the classes."""
         features = self.hidden(self.scale * x.transpose(1, 2))[:, 0]
         return features @ self.readout.T / self.readout.shape[1]
 
@@ -87,17 +87,17 @@ class HierarchyConfig:
     levels: int = 2
     """L, number of levels of the hierarchy, and of hidden layers."""
     n_empty: int | None = None
-    """s0, empty positions for each symbol of a sparse hierarchy; None for a hierarchy without."""
+    """s0, number of empty positions for each symbol of a sparse hierarchy; None for a dense hierarchy."""
     width: int = 128
-    """Channels of a hidden layer."""
+    """Number of channels of each hidden layer."""
     n_test: int = 1000
-    """Test inputs, none of them in the training set; fewer where the hierarchy has no more."""
+    """Number of test inputs, none of them in the training set; fewer if the hierarchy has not enough."""
     rate: float = 0.5
-    """The learning rate is rate · width."""
+    """Learning rate divided by the width."""
     momentum: float = 0.9
     """Momentum of SGD."""
     batch_size: int = 128
-    """Inputs of a step, at most the training set."""
+    """Number of inputs per step, at most the size of the training set."""
     loss_below: float = 1e-3
     """Training ends when the cross-entropy of the training set is below this value, in nats."""
     steps: int = 10_000
@@ -105,7 +105,7 @@ class HierarchyConfig:
     seed: int = 0
     """Seed of the rules, the inputs, the initial weights and the order of inputs."""
     device: str = "cpu"
-    """Where nets are trained; inputs and initial weights do not depend on it."""
+    """Device on which nets are trained; inputs and initial weights do not depend on it."""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -132,7 +132,7 @@ class HierarchyConfig:
 
     @property
     def hierarchy(self) -> RandomHierarchy:
-        """The hierarchy, with rules of the seed."""
+        """The hierarchy, whose rules are set by the seed."""
         m, rules = self.n_synonyms, seeded_generator(self.seed, 2).initial_seed() % 2**32
         if self.n_empty is None:
             return RandomHierarchy(m, m, m, depth=self.levels, seed=rules)
@@ -149,7 +149,7 @@ class TrainedHierarchy:
     """A net that was trained on a hierarchy, and its test inputs.
 
     Attributes:
-        net: in eval mode, on the device of the configuration.
+        net: the net in eval mode, on the device of the configuration.
         hierarchy: the task.
         test: test inputs.
         row: verdict, errors, sizes and number of steps.
@@ -161,8 +161,10 @@ class TrainedHierarchy:
     row: dict[str, Scalar]
 
     def sensitivities(self, config: HierarchyConfig) -> dict[str, Scalar]:
-        """Sensitivities on test inputs: `S_k_l` of hidden layer k to synonyms of level l, `D_k_l` to
-        deformations of level l of a sparse hierarchy; k = "out" for the logits.
+        """Sensitivities to synonyms and, for a sparse hierarchy, to deformations, on test inputs.
+
+        `S_k_l` is that of hidden layer k to synonyms of level l, `D_k_l` that to deformations of level l;
+        k = "out" stands for the logits.
         """
         changes = {"S": self.hierarchy.exchanged}
         if isinstance(self.hierarchy, SparseHierarchy) and self.hierarchy.n_empty:

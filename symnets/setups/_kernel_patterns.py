@@ -31,8 +31,9 @@ def compressed(
 def bias_kernel(x1: Float[Tensor, "n d"], x2: Float[Tensor, "m d"] | None = None) -> Float[Tensor, "n m"]:
     """Tangent kernel of infinitely wide nets with one hidden layer of ReLU and standard normal biases.
 
-    Of f(x) = h^(-1/2) Σ β σ(ω · x/√d + b) in the limit h → ∞, up to a constant factor. The biases are weights
-    of a constant input √d, with which `infinite_width` without biases is computed.
+    The nets are f(x) = h^(-1/2) Σ β σ(ω · x/√d + b) in the limit h → ∞; the kernel is defined up to a
+    constant factor. The biases are weights of a constant input √d, with which `infinite_width` without biases
+    is computed.
 
     Args:
         x1: inputs.
@@ -48,7 +49,7 @@ def point_svm(task: BinaryTask, factor: float = 1.0, *, chunk: int = 10_000) -> 
 
     Args:
         task: training and test points.
-        factor: λ, by which irrelevant directions are compressed; other than 1 needs `task.relevant`.
+        factor: λ, by which irrelevant components are divided; values other than 1 need `task.relevant`.
         chunk: number of test points at a time, which bounds memory.
 
     Raises:

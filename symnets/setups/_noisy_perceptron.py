@@ -18,9 +18,9 @@ def interface_points(
 
     Args:
         n: number of points.
-        dim: d.
-        chi: χ > -1.
-        generator: source of the points.
+        dim: d, input dimension.
+        chi: χ > -1, exponent of the density at the interface.
+        generator: random generator of the points.
     """
     x = generator.standard_normal((n, dim))
     y = generator.choice([-1.0, 1.0], n)
@@ -33,11 +33,11 @@ class NoisyPerceptron:
     """A perceptron f(x) = w · x / √d at the end of SGD.
 
     Attributes:
-        weights: w.
+        weights: w, (dim,).
         time: t, learning rate times the number of steps.
-        steps: number of steps, with those whose batch was satisfied.
+        steps: number of steps, including those whose batch was satisfied.
         updates: number of steps that changed w.
-        satisfied: whether all patterns are; otherwise the largest number of updates was reached.
+        satisfied: whether all patterns are satisfied; if not, the largest number of updates was reached.
     """
 
     weights: Float[ndarray, " dim"]
@@ -48,12 +48,12 @@ class NoisyPerceptron:
 
     @property
     def signal(self) -> float:
-        """w_1, along the direction that sets the labels."""
+        """Weight w_1 along the direction that determines the labels."""
         return float(self.weights[0])
 
     @property
     def noise(self) -> float:
-        """|w_⊥|, of all other directions."""
+        """Norm |w_⊥| of the weights along all other directions."""
         return float(np.linalg.norm(self.weights[1:]))
 
 
@@ -73,17 +73,18 @@ def train_perceptron(
 
         w ← w + T Σ_(unsatisfied μ of the batch) y_μ x_μ / √d,     T = learning rate / batch size.
 
-    Steps whose batch is satisfied do nothing. Their number is geometric and sampled in one go, so that the
-    result has the law of plain SGD, at the cost of the other steps alone. When less than one pattern of a
-    batch is unsatisfied, only T matters: batches of other size with the same T give the same updates.
+    Steps whose batch is satisfied do nothing. The number of such steps in a row has a geometric distribution
+    and is sampled at once, so that the result has the distribution of plain SGD at the cost of the other
+    steps alone. When less than one pattern of a batch is unsatisfied on average, only T matters: batches of
+    another size with the same T give the same updates.
 
     Args:
         x: points.
         y: labels, +1 or -1.
-        temperature: T.
-        generator: source of the batches.
-        batch_size: B.
-        margin: y f at which a pattern is satisfied.
+        temperature: T, learning rate divided by the batch size.
+        generator: random generator of the batches.
+        batch_size: number of patterns per step.
+        margin: value of y f at which a pattern is satisfied.
         max_updates: largest number of steps that change the weights.
     """
     n, dim = x.shape

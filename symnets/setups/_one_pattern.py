@@ -20,8 +20,9 @@ def position_field(
 
         z' = (g β/b) [z (1 + 2 s² z · x) - s² |z|² x],   s² = 1/d,
 
-    without the factor g β/b. It vanishes at z* = -x/(s² |x|²), and there its derivative is minus the
-    identity: with g β/b > 0, which holds for neurons that grow, z* attracts from all directions alike.
+    without the factor g β/b; g, β and b are those of `one_pattern_net`. The field is zero at
+    z* = -x/(s² |x|²), where its derivative is minus the identity: with g β/b > 0, which holds for neurons
+    that grow, z* attracts from all directions alike.
 
     Args:
         z: positions of neurons (`symnets.observables.neurons`).
@@ -33,13 +34,16 @@ def position_field(
 
 
 def fixed_point(x: Float[Tensor, " d"], *, scale: float | None = None) -> Float[Tensor, " d"]:
-    """z* = -x/(s² |x|²), where growing neurons end; -d x/|x|² by default. See `position_field`."""
+    """Position z* = -x/(s² |x|²) that growing neurons approach; see `position_field`.
+
+    With the default scale it is -d x/|x|².
+    """
     square = 1 / len(x) if scale is None else scale**2
     return -x / (square * x.square().sum())
 
 
 def growth_rate(x: Float[Tensor, " d"], *, scale: float | None = None) -> float:
-    """κ = (1 + s² |x|²)^(1/2), growth rate of neurons in the rescaled time; see `one_pattern_net`."""
+    """Growth rate κ = (1 + s² |x|²)^(1/2) of neurons in the rescaled time; see `one_pattern_net`."""
     square = 1 / len(x) if scale is None else scale**2
     return math.sqrt(1 + square * float(x.square().sum()))
 
@@ -54,17 +58,17 @@ def one_pattern_net(start: Dense, x: Float[Tensor, " d"], tau: float) -> Dense:
         dω/dτ = s β x,   db/dτ = β,   dβ/dτ = u   =>   du/dτ = κ² β,   κ² = 1 + s² |x|²,
 
     so that u ± κ β = (u_0 ± κ β_0) e^(±κτ), and ω and b follow from ∫ β dτ. |ω|² + b² - β² and the part of ω
-    orthogonal to x are constant. A neuron with u_0 <= 0 does not move. One whose u falls to zero, at
-    tanh(κτ) = -u_0/(κ β_0), is inactive from then on and stays as it is: this happens if β_0 has not the sign
-    of τ and |β_0| > u_0/κ, which for Gaussian weights of unit variance is a quarter of the active neurons.
+    orthogonal to x are constant. A neuron with u_0 <= 0 does not move. A neuron whose u falls to zero, at
+    tanh(κτ) = -u_0/(κ β_0), is inactive from then on and does not change any more. This happens if β_0 does
+    not have the sign of τ and |β_0| > u_0/κ: with Gaussian weights of unit variance for a quarter of the
+    active neurons.
 
     The bias of the output, if it is trained, is τ/c above its initial value.
 
     Args:
-        start: the net at t = 0, see `neurons`, in the parametrisation "ntk" or "mean_field" or any other;
-            weights, biases of the hidden layer and output weights are trained.
+        start: the net at t = 0, in any parametrisation; its weights and hidden biases are trained.
         x: the pattern.
-        tau: of either sign, that of the change of f.
+        tau: rescaled time τ; its sign is that of the change of f.
 
     Returns:
         A copy of the net with the weights at τ.
@@ -79,7 +83,7 @@ def one_pattern_net(start: Dense, x: Float[Tensor, " d"], tau: float) -> Dense:
     omega, b, beta = start.weights[0], start.biases[0], start.weights[1][0]
     u = neurons(start).preactivations(x[None])[:, 0]
     off = torch.atanh((-u / (kappa * beta)).clamp(-1, 1)) / kappa  # infinite for neurons that stay active
-    own = torch.where(off > 0, off.clamp(max=tau), off.clamp(min=tau))  # the τ at which a neuron stays
+    own = torch.where(off > 0, off.clamp(max=tau), off.clamp(min=tau))  # the τ up to which a neuron moves
     own = torch.where(u > 0, own, 0)
     cosh, sinh = (kappa * own).cosh(), (kappa * own).sinh()
     moved = beta * sinh / kappa + u * (cosh - 1) / kappa**2  # ∫ β dτ
@@ -100,15 +104,16 @@ def rescaled_time(
     *,
     rtol: float = 1e-10,
 ) -> Float[Tensor, " times"]:
-    """τ at times t of gradient flow on one pattern, the solution of dτ/dt = c · force(f(τ)), τ(0) = 0.
+    """Rescaled time τ at times t of gradient flow on one pattern: dτ/dt = c · force(f(τ)), τ(0) = 0.
 
-    The flow of all weights reduces to this equation of one variable, for f(τ) is known (`one_pattern_net`).
+    The flow of all weights reduces to this equation of one variable, because f(τ) is known
+    (`one_pattern_net`).
 
     Args:
         start: the net at t = 0.
         x: the pattern.
         force: -∂L/∂f as a function of f.
-        times: t, ascending.
+        times: times t, ascending.
         rtol: relative tolerance of the integration.
     """
     c = start.scales[1] * start.activation.norm

@@ -1,8 +1,8 @@
 """Packings of soft spheres: minima of their energy, contacts, and decompression to jamming.
 
 Spheres in a periodic box of side 1 repel when they overlap. `relax_packing` finds a minimum of the energy,
-`count_contacts` the contacts and degrees of freedom of a minimum, and `decompress_packing` follows a jammed
-packing down to its own jamming point.
+`count_contacts` counts the contacts and degrees of freedom of a minimum, and `decompress_packing` follows a
+jammed packing down to its own jamming point.
 """
 
 import math
@@ -25,8 +25,8 @@ class Packing:
     """Spheres in a periodic box of side 1; spheres i and j touch at r = (diameter_i + diameter_j) / 2.
 
     Attributes:
-        positions: (spheres, dim), in the box.
-        diameters: (spheres,), below half the box, in its units.
+        positions: positions in the box, (spheres, dim).
+        diameters: diameters in units of the side of the box, below 1/2, (spheres,).
     """
 
     positions: ndarray
@@ -34,7 +34,7 @@ class Packing:
 
     @property
     def phi(self) -> float:
-        """Packing fraction: sum of the spheres' volumes, overlaps counted twice."""
+        """Packing fraction: sum of the volumes of the spheres; overlaps count twice."""
         dim = self.positions.shape[1]
         ball = math.pi ** (dim / 2) / math.gamma(dim / 2 + 1)
         return float(ball * np.sum((self.diameters / 2) ** dim))
@@ -114,8 +114,8 @@ def relax_packing(packing: Packing) -> Minimum:
 class HarmonicEnergy:
     """Energy of overlaps, sum over pairs of (1 - r / sigma)^2 / 2 for r < sigma, and its gradient.
 
-    This is the quadratic hinge of particles: of finite range, and quadratic within it. Pairs come from a
-    neighbour list with a skin (scipy's periodic k-d tree), renewed when a sphere has moved half the skin.
+    This corresponds to the quadratic hinge: of finite range, and quadratic within it. Pairs come from a
+    neighbour list with a skin (scipy's periodic k-d tree), renewed when a sphere has moved by half the skin.
 
     Args:
         packing: the diameters, and the positions at which pairs are listed first.
@@ -176,11 +176,11 @@ class Contacts:
     Attributes:
         n_contacts: overlapping pairs of spheres that are not rattlers; 0 in an unjammed packing.
         n_effective: degrees of freedom N = d (n - n_rattlers - 1) + 1. The d translations of the whole are
-            not counted, and the packing fraction counts as one, since its value at the transition is also a
-            result. A packing at its jamming point has exactly N contacts (Goodrich, Liu, Nagel, PRL 109,
-            095704, 2012: one contact more than the positions alone would need).
+            not counted, and the packing fraction counts as one, since it is not given at the transition but
+            adjusts to it. A packing at its jamming point has exactly N contacts (Goodrich, Liu, Nagel, PRL
+            109, 095704, 2012: one contact more than the positions alone would need).
         n_rattlers: spheres with fewer than d + 1 contacts, removed until none is left; 0 if unjammed.
-        energy: per sphere.
+        energy: energy per sphere.
         slope: derivative of the total energy with respect to the packing fraction, exact at a minimum.
         pressure: -dE/dV in units of the springs' energy over the smallest diameter^d.
     """

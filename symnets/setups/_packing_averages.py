@@ -18,11 +18,11 @@ class PackingAverages:
     """Quantities of decompressed packings at common distances from jamming.
 
     Attributes:
-        excess: (points,), phi - phi_J, four per decade.
-        coordination: (packings, points), excess coordination Z - Z_iso = 2 (N_c - N) / n, n without rattlers.
-        energy: (packings, points), per sphere.
-        pressure: (packings, points).
-        at_jamming: (packings,), contacts per degree of freedom N_c / N at the smallest distance.
+        excess: distances phi - phi_J, four per decade, (points,).
+        coordination: excess coordination Z - Z_iso = 2 (N_c - N) / n, n without rattlers, (packings, points).
+        energy: energy per sphere, (packings, points).
+        pressure: pressure as in `Contacts`, (packings, points).
+        at_jamming: contacts per degree of freedom N_c / N at the end of decompression, (packings,).
     """
 
     excess: ndarray
@@ -96,11 +96,12 @@ def average_packings(
 def jamming_threshold(phi: ArrayLike, jammed: ArrayLike) -> Estimate | None:
     """Mean packing fraction at which quenches begin to jam, over their starting positions.
 
-    It is the mean of the distribution of which the fraction of jammed quenches is the integral.
+    The fraction of jammed quenches as a function of phi is the cumulative distribution of phi_J; the result
+    is the mean of this distribution.
 
     With fractions f_k at equally spaced phi_k, from 0 to 1, the mean is phi_last + step / 2 - step sum_k f_k
-    (the estimator of Spearman and Kärber, which assumes no shape), its variance step^2 sum_k f_k (1 - f_k) /
-    n_k with n_k quenches at phi_k.
+    (the estimator of Spearman and Kärber, which assumes no form of the distribution), and its variance is
+    step^2 sum_k f_k (1 - f_k) / n_k with n_k quenches at phi_k.
 
     Args:
         phi: packing fraction of each quench.

@@ -18,8 +18,8 @@ class RegimeConfig:
         w' = -∇L,   L = (h / α̃²) (1/P) Σ_μ ℓ(F_μ, y_μ),
 
     until all patterns are satisfied. α̃ is α √h for the predictor α (f(w) - f(w0)) of a net in the NTK
-    parametrisation: √h is the usual net with α = 1. Training is lazy for α̃ >> 1, where weights hardly move,
-    and learns features for α̃ << 1; the crossover is at α̃ = O(1) whatever the width (Geiger et al. 2020,
+    parametrisation: α̃ = √h is this net with α = 1. Training is lazy for α̃ >> 1, where weights hardly move,
+    and learns features for α̃ << 1; the crossover is at α̃ = O(1) for every width (Geiger et al. 2020,
     arXiv:1906.08034).
 
     **Time.** With the prefactor h/α̃² the predictor of a lazy net obeys F' = -(1/P) Σ_μ Θ ℓ'_μ with the
@@ -30,9 +30,9 @@ class RegimeConfig:
     n_train: int = 256
     """P, number of training patterns."""
     n_test: int = 4096
-    """Patterns to test on."""
+    """Number of test patterns."""
     data: str = "stripe"
-    """A task of `symnets.data.binary_task`: points or images."""
+    """Name of a task of `symnets.data.binary_task`: points or images."""
     dim: int = 5
     """d, input dimension: of the points, or the principal components of images."""
     pixels: int | None = None
@@ -42,14 +42,14 @@ class RegimeConfig:
     net: Literal["dense", "convolutional"] = "dense"
     """`Dense`, or `Convolutional` with kernels of 3 x 3 and stride 2, which needs `pixels`."""
     width: int = 100
-    """h, units or channels of a hidden layer."""
+    """h, units or channels of each hidden layer."""
     depth: int = 1
     """L, number of hidden layers."""
     activation: str = "relu"
     """Activation function of the hidden layers."""
     bias: bool = True
-    """Whether hidden layers have biases. The output has none: its kernel would be h times that of the
-    weights."""
+    """Whether hidden layers have biases. The output has none: the part of the kernel from its bias would be h
+    times that from the weights."""
     bias_deviation: float = 1.0
     """Standard deviation of the initial biases."""
     alpha_tilde: float = 1.0
@@ -72,7 +72,7 @@ class RegimeConfig:
     """Error of the weights in one step, relative to their norm, up to which that of the slope does not count.
     """
     stride: int = 10
-    """Trial steps between two checks, after which callbacks are called."""
+    """Number of trial steps between two checks, after each of which callbacks are called."""
     dtype: Literal["float32", "float64"] = "float64"
     """Precision of weights and patterns."""
     seed: int = 0
@@ -80,7 +80,7 @@ class RegimeConfig:
     data_seed: int | None = None
     """Seed of the patterns, to give all values of `seed` the same patterns."""
     device: str = "cpu"
-    """Where nets are trained: cpu, cuda, cuda:1, ..., or auto."""
+    """Device on which nets are trained: cpu, cuda, cuda:1, ..., or auto."""
 
     def __post_init__(self) -> None:
         check_ranges(

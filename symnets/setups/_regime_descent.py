@@ -29,14 +29,14 @@ from symnets.training import (
 def descend_regime(
     configs: Sequence[RegimeConfig], callbacks: Sequence[Callback] = (), *, rate: float = 0.05
 ) -> TrainedRegime:
-    """Train nets that differ only in their seeds as `train_regime` does, by Adam on all patterns.
+    """Train nets that differ only in their seeds, by full-batch Adam instead of the flow of `train_regime`.
 
-    Patterns, nets, predictor F = α̃ (f(w) - f(w0)), loss and end are those of `train_regime`: training stops
-    when no gap exceeds `tolerance`, or after `budget` steps. Adam does not depend on the prefactor of the
-    loss, and moves the outputs by about α̃ · `rate` in one step.
+    Patterns, nets, predictor F = α̃ (f(w) - f(w0)) and loss are those of `train_regime`. Training stops when
+    no gap exceeds `tolerance`, or after `budget` steps. Adam does not depend on the prefactor of the loss,
+    and changes the outputs by about α̃ · `rate` in one step.
 
     Args:
-        configs: of equal `batch_key`; the tolerances of the flow are not used.
+        configs: configurations of equal `batch_key`; the tolerances of the flow are not used.
         callbacks: called after each check.
         rate: Adam's learning rate, in units of the initial weights.
 

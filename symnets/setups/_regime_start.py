@@ -1,4 +1,4 @@
-"""Where a lazy or feature regime starts: initial nets and patterns of a configuration."""
+"""Initial nets and patterns of lazy and feature regimes."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -27,7 +27,7 @@ def regime_net(config: RegimeConfig, shape: Sequence[int]) -> Dense | Convolutio
 
     Args:
         config: the configuration.
-        shape: of an input.
+        shape: shape of an input.
     """
     options: Any = {
         "activation": config.activation,
@@ -70,7 +70,7 @@ def regime_patterns(config: RegimeConfig) -> BinaryTask:
 
 @lru_cache(maxsize=4)
 def _image_parity(name: str, pixels: int) -> BinaryTask:
-    """All images of a data set, smaller, centred, with |x|² = number of pixels; labels are the parity."""
+    """All images of a data set, reduced, centred, with |x|² = number of pixels; labels are the parity."""
     parts = [load_images(name, "train"), load_images(name, "test")]
     small = [F.adaptive_avg_pool2d(part.scaled(torch.float32), pixels) for part in parts]
     mean = small[0].mean(0)

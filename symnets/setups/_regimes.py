@@ -69,7 +69,7 @@ class TrainedRegime:
     """Nets at the end of their flow.
 
     Attributes:
-        model: the nets f, with weights w; members.
+        model: the nets f with weights w, all members.
         start: the same nets with weights w0.
         predictor: α̃ (f(w) - f(w0)).
         members: verdicts, times, steps and kinks of the members.
@@ -87,8 +87,9 @@ class TrainedRegime:
     def rows(self, configs: Sequence[RegimeConfig]) -> list[dict[str, Scalar]]:
         """The columns that all experiments on regimes have, one row for each net.
 
-        `test_error` is NaN without test patterns; `weight_change` is |w - w0| / |w0|; `norm` is that of the
-        predictor on test patterns, <F²>^(1/2); `train_loss` is the mean of ℓ, without the prefactor.
+        `weight_change` is |w - w0| / |w0|; `norm` is that of the predictor on test patterns, <F²>^(1/2);
+        `train_loss` is the mean of ℓ, without the prefactor. Without test patterns `test_error` and `norm`
+        are NaN.
         """
         tested = held_out(self.predictor, self.test) if self.test.targets.numel() else None
         change, members = weight_change(self.model, self.start), self.members
@@ -116,7 +117,7 @@ class TrainedRegime:
 
 
 def weight_change(model: torch.nn.Module, start: torch.nn.Module) -> Tensor:
-    """|w - w0| / |w0| of each member, (S,)."""
+    """Relative change |w - w0| / |w0| of the weights of each member, (S,)."""
     squares = [
         torch.stack([(w - w0).flatten(1).square().sum(1), w0.flatten(1).square().sum(1)])
         for w, w0 in zip(model.parameters(), start.parameters(), strict=True)
@@ -131,7 +132,7 @@ def train_regime(configs: Sequence[RegimeConfig], callbacks: Sequence[Callback] 
     Verdicts are those of `gradient_flow`: SAT when no gap exceeds `tolerance`.
 
     Args:
-        configs: of equal `batch_key`.
+        configs: configurations of equal `batch_key`.
         callbacks: called after every `stride` trial steps with the state: `state.model` is the `Scaled`
             predictor and `state.members` has times and numbers of unsatisfied patterns. Unless all of them
             have `state_dict` and `load_state_dict`, a run that was killed starts again from the beginning.

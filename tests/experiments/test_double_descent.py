@@ -53,7 +53,7 @@ def test_a_cusp_that_early_stopping_removes_agrees_with_the_publications() -> No
     results = double_descent.findings(table_of(cusp, decay), no_arrays)
     assert all(finding.agrees for finding in results)
     ratio, _, fallen, risen, twin, exponent = [finding.measured.value for finding in results]
-    # N* is halfway from 99 to 110 in log N, where 0.2 becomes 0; the peak is at 99 sharp.
+    # N* is halfway from 99 to 110 in log N, where 0.2 becomes 0; the peak is at exactly 99.
     assert ratio == pytest.approx(99 / np.sqrt(99 * 110))
     highest = cusp(SIZES).max(initial=0, where=np.abs(SIZES - 100) < 20)
     assert fallen == pytest.approx(highest - 0.1)

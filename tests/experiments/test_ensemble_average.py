@@ -56,7 +56,7 @@ def test_a_seed_with_a_diverged_net_is_left_out_at_all_sizes() -> None:
     table, arrays = fluctuating(-0.5, n_nets=5)
     k = table.reset_index().query("seed == 2 and n_weights == 2000").index[0]
     lost = f"run{k}"
-    table.loc[lost, "norm"] = np.nan  # while a net that answers NaN has an error, and is not satisfied
+    table.loc[lost, "norm"] = np.nan  # but a net with outputs NaN has a test error, and is not satisfied
     arrays[lost] = {"outputs": arrays[lost]["outputs"] * np.nan, "targets": arrays[lost]["targets"]}
     e = ensembles(table, arrays.__getitem__)
     assert len(e.outputs) == 4

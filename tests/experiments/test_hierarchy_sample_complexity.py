@@ -47,7 +47,7 @@ def test_curves_of_p_over_n_c_m_to_the_l_agree() -> None:
     assert [finding.measured.value for finding in ratios] == pytest.approx([1, 1, 1])
 
 
-def test_curves_of_p_alone_do_not() -> None:
+def test_curves_of_p_alone_do_not_agree() -> None:
     exponent, error, *_ = experiment.findings(table_of(lambda p, m: curve(p / 64)), no_arrays)
     assert exponent.measured.value == pytest.approx(0, abs=0.2)  # from interpolation on different grids
     assert not exponent.agrees

@@ -70,7 +70,7 @@ def test_the_error_of_the_exponent_in_pressure_is_the_scatter_of_packings() -> N
     lines = PackingAverages(excess, (pressure / 1e-2) ** (0.5 + a), pressure**2, pressure, np.ones(n))
     fit = lines.coordination_law()
     assert fit.exponent.value == pytest.approx(0.5 + a.mean(), abs=1e-3)
-    # 500 resamples know a standard deviation to 3 %, and there is the curvature of the mean of powers.
+    # 500 resamples give a standard deviation to 3 %; the curvature of the mean of powers adds an error.
     assert fit.exponent.error == pytest.approx(a.std(ddof=1) / n**0.5, rel=0.15)
 
 

@@ -39,7 +39,7 @@ def test_kernels_that_obey_the_law_agree() -> None:
     assert found[1].measured.value == pytest.approx(0.026)
 
 
-def test_kernels_that_do_not_disagree() -> None:
+def test_kernels_that_do_not_obey_the_law_disagree() -> None:
     found = experiment.findings(table(0.03, 0.02), no_arrays)
     assert [finding.agrees for finding in found] == 2 * [False, False, False, False, True]
 

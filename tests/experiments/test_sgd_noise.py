@@ -51,7 +51,7 @@ def test_published_exponents_agree() -> None:
     assert "α = 64" in net.quantity
 
 
-def test_other_exponents_do_not() -> None:
+def test_other_exponents_do_not_agree() -> None:
     findings = experiment.findings(table_of(delta=0.5, stretch=2.0), no_arrays)
     for part in ("T >= 100", "γ of |Δw| ~ P^γ, perceptron", "b of t*", "δ of |Δw| ~ T^δ, net"):
         assert not any(finding.agrees for finding in named(findings, part)), part

@@ -77,7 +77,7 @@ def test_layers_are_activations_or_blocks(net, names):
     assert depths(initial_classifier(Config(net=net))) == names
 
 
-def test_random_filters_have_equal_weight_on_all_waves():
+def test_random_filters_have_equal_weight_at_all_frequencies():
     """Shares of 9 independent normal components, over 1,152 filters or more a layer: 1/9 within 0.02."""
     shares = filters(initial_classifier(Config(net="vgg")))
     assert shares.shape == (8, 9)

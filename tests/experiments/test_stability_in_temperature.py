@@ -81,4 +81,4 @@ def test_a_run_covers_the_range():
     assert (np.diff(folds, axis=1) >= 0).all()
     d, g, r = result.arrays["end"]
     np.testing.assert_allclose(r, d / g)
-    assert (np.diff(d, axis=1) > 0).all()  # hotter deformations move logits farther
+    assert (np.diff(d, axis=1) > 0).all()  # logits change more at a higher temperature

@@ -98,7 +98,7 @@ def test_training_images_are_nested_and_balanced_and_test_images_are_shared():
     _, again = classified_images(replace(TINY, seed=1))
     assert torch.equal(test.inputs, again.inputs)
     assert torch.equal(classified_images(replace(TINY, seed=1, data_seed=0))[0].inputs, large.inputs)
-    # In an order that does not tell the classes: balanced subsets go through them in turn.
+    # The order must not depend on the classes, through which balanced subsets go in turn.
     assert test.targets[:10].unique().numel() < 10
 
 
@@ -211,7 +211,7 @@ class Killed(BaseException):
 
 
 class KillAt(Callback):
-    """Kills a training after a step."""
+    """Kill a training after a step."""
 
     def __init__(self, after):
         self.after = after

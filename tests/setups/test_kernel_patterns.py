@@ -21,7 +21,7 @@ def test_only_irrelevant_components_are_divided() -> None:
     torch.testing.assert_close(compressed(x @ turned.T, turned @ relevant, 4.0), expected @ turned.T)
 
 
-def test_it_is_the_limit_of_wide_nets_with_random_biases() -> None:
+def test_the_kernel_is_the_limit_of_wide_nets_with_random_biases() -> None:
     """Up to a factor: mean kernel of 40 nets of 500 units; entries fluctuate by some (40 · 500)^(-1/2)."""
     x = points(6)
     net = Dense(3, 500, 1, bias=True, members=40, generator=torch.Generator().manual_seed(1)).double()

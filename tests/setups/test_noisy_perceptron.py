@@ -1,4 +1,4 @@
-"""Perceptrons by SGD without idle steps: the law of plain SGD, and the scaling with the temperature."""
+"""Perceptrons by SGD without idle steps: the distribution of plain SGD, and scaling with the temperature."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def plain_sgd(
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_skipping_satisfied_steps_keeps_the_law_of_sgd(batch_size: int) -> None:
+def test_skipping_satisfied_steps_keeps_the_distribution_of_sgd(batch_size: int) -> None:
     """Means over 150 trainings of each kind on the same points, within 5 standard errors."""
     x, y = interface_points(8, 3, 1.0, np.random.default_rng(4))
     plain, skipping = [], []
@@ -60,7 +60,7 @@ def test_training_ends_when_all_patterns_are_satisfied_or_the_updates_are_used_u
 
 @pytest.mark.parametrize("chi", [0.0, 1.0, 3.0])
 def test_points_have_the_density_of_the_interface(chi: float) -> None:
-    """<x_1²> = 1 + χ, and the smallest |x_1| of groups of 64 points scales as the cumulative law says."""
+    """<x_1²> = 1 + χ, and the smallest |x_1| of groups of 64 points scales as their distribution predicts."""
     n = 40_000
     x, y = interface_points(n, 2, chi, np.random.default_rng(2))
     assert np.array_equal(np.sign(x[:, 0]), y)

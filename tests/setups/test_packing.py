@@ -35,7 +35,7 @@ def test_the_neighbour_list_is_renewed_when_spheres_move() -> None:
 def test_forces_are_minus_the_slope_of_the_energy() -> None:
     packing = random_packing(20, 2, 0.9, np.random.default_rng(4))
     function = HarmonicEnergy(packing)
-    # Differences over 1e-8 of an energy of order one are good to 1e-7 or so.
+    # Differences over 1e-8 of an energy of order one are accurate to about 1e-7.
     error = check_grad(
         lambda x: function(x)[0], lambda x: function(x)[1], packing.positions.ravel(), epsilon=1e-8
     )

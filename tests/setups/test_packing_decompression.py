@@ -73,7 +73,7 @@ def test_rattlers_do_not_count() -> None:
     """A small sphere in a hole of a jammed packing changes neither contacts nor degrees of freedom."""
     jammed = relax_packing(random_packing(48, 2, 0.86, np.random.default_rng(5)))
     before, packing = count_contacts(jammed), jammed.packing
-    # The emptiest place of the box, by a look at many.
+    # The emptiest of many places in the box.
     places = np.random.default_rng(0).random((4000, 2))
     apart = places[:, None] - packing.positions
     apart -= np.round(apart)

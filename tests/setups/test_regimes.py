@@ -61,7 +61,7 @@ def test_members_trained_together_are_those_trained_alone():
         assert torch.equal(result.start.member(k).weights[0], alone.start.member(0).weights[0])
 
 
-def test_weights_of_the_output_have_no_bias():
+def test_the_output_has_no_trained_bias():
     net = regime_net(TINY, (3,))
     assert net.parametrization == "mean_field"
     assert not net.biases[-1].requires_grad
