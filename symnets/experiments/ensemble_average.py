@@ -17,7 +17,7 @@ The output is $f(w, x) - f(w_0, x)$ (`symnets.models.Scaled`), since the initial
 order one at any width and part of it would remain on test patterns. The learning rate is larger and falls
 less than in the other experiments, so that wide nets converge within a few hundred steps. The variance is
 that of the outputs on test patterns, with the factor $n/(n - 1)$ that makes it unbiased. Exponents are fitted
-to $N \geq 10 N^*$, for near $N^*$ the norm of the output diverges (`double_descent`). $N_\Delta$ is the
+to $N \geq 10 N^*$, because the norm of the output diverges near $N^*$ (`double_descent`). $N_\Delta$ is the
 number of unsatisfied training patterns, and $N^*$ is where the median of $N_\Delta/N$ falls through 0.1.
 Errors come from leaving out the nets of one seed at a time (jackknife).
 

@@ -154,11 +154,11 @@ def fit_density(values: Sequence[ndarray], low: ndarray, high: float) -> PowerLa
     """Maximum likelihood fit of a density p(x) ~ x^a between the `low` of each net and `high`.
 
     With b = a + 1 the mean of u = log(x / low) is w m(b w), w = log(high / low), m(t) = 1/(1 - e^-t) - 1/t;
-    the likelihood is largest where the sum of u over all nets equals its expectation. Errors by resampling
-    whole nets. None with fewer than three nets, or ten values in all.
+    the likelihood is largest where the sum of u over all nets equals its expectation. Errors come from
+    resampling whole nets. The result is None with fewer than three nets, or ten values in all.
 
     Args:
-        values: samples of x of each net.
+        values: samples of x, an array for each net.
         low: lower limit of each net; nets with low >= high / 3 are left out.
         high: upper limit of all nets.
     """

@@ -1,8 +1,8 @@
 r"""Hessians in three phases: spectra of over-parametrised, jammed and under-parametrised nets.
 
-**Question.** The Hessian of the loss of $P$ patterns is $H = H_0 + H_p$, with $H_0 = \frac{1}{P} \sum \ell''
-\nabla f \, \nabla f^T$ from the curvature of the loss and $H_p = \frac{1}{P} \sum \ell' \nabla^2 f$ from that
-of the net. How do the spectra of both parts change at jamming?
+**Question.** The Hessian of the loss $L = \frac{1}{P} \sum \ell(f)$ of $P$ patterns is $H = H_0 + H_p$, with
+$H_0 = \frac{1}{P} \sum \ell'' \nabla f \, \nabla f^T$ from the curvature of $\ell$ and $H_p = \frac{1}{P}
+\sum \ell' \nabla^2 f$ from that of the output $f$. How do the spectra of both parts change at jamming?
 
 **Law.** With the quadratic hinge only the $N_\Delta$ unsatisfied patterns contribute. Over-parametrised: $L =
 0$ and $H = 0$. At jamming overlaps vanish, so that $H_p \to 0$ and $H \to H_0$ of rank $N_\Delta$, with a

@@ -1,4 +1,4 @@
-r"""Stability in hierarchies: nets become insensitive to deformations and to synonyms at the same $P$.
+r"""Stability in hierarchies: nets become insensitive to deformations and synonyms at the same sample size.
 
 **Question.** Small deformations of images hardly change the outputs of good nets. Is this stability learned
 together with the hierarchy of a task?

@@ -3,7 +3,7 @@ r"""Intrinsic dimension: images have few dimensions, and nets that learn feature
 **Question.** What is the intrinsic dimension of images of digits, and do hidden layers keep it?
 
 **Law.** Where points have a smooth density in $d$ dimensions, the ratio $\mu$ of the distances from a point
-to its second and to its first neighbour has the distribution $d \mu^{-d-1}$, $\mu > 1$, whatever the density
+to its second and to its first neighbour has the distribution $d \mu^{-d-1}$, $\mu > 1$, at any number density
 of points. The measured ratios thus give $d$ (TwoNN; Facco et al. 2017, doi:10.1038/s41598-017-11873-y). MNIST
 images of 784 pixels have 7 to 13 dimensions, depending on the scale (Pope et al. 2021, arXiv:2104.08894).
 Along the layers of trained nets the dimension falls towards the output (Ansuini et al. 2019,

@@ -1,4 +1,4 @@
-r"""Jamming of spheres: contacts of soft spheres jump from zero to isostaticity, as unsatisfied patterns do.
+r"""Jamming of spheres: contacts of soft spheres jump from zero to isostaticity; analogue of jamming in nets.
 
 **Question.** Spheres that repel when they overlap, with energy $\sum (1 - r/\sigma)^2 / 2$ over overlapping
 pairs (the quadratic hinge of particles), are placed at random in a periodic box and relaxed to a minimum of

@@ -1,9 +1,9 @@
 r"""Principal components of hidden layers: training maps digits near a line, sorted by class.
 
-**Question.** What do hidden layers look like in a net that has learned to tell two classes of images?
+**Question.** What do hidden layers look like in a net that has learned to distinguish two classes of images?
 
 **Law.** The pre-activations of the last hidden layer lie near a one-dimensional manifold, and the position on
-it tells the class (Petrini, candidacy exam, 2020, after Paccolat et al. 2021, arXiv:2007.11471). In the
+it determines the class (Petrini, candidacy exam, 2020, after Paccolat et al. 2021, arXiv:2007.11471). In the
 feature regime irrelevant directions are compressed, and one principal component has most of the variance.
 Initially a wide net keeps about as many components as its inputs have.
 

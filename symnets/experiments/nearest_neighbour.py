@@ -7,9 +7,9 @@ r"""Nearest neighbour: the distance to the nearest of P points falls as $P^{-1/d
 $$\delta \sim P^{-1/d}.$$
 
 A method that only uses the continuity of the target predicts from the nearest points, so its error falls with
-the same exponent: the curse of dimensionality (von Luxburg and Bousquet 2004). On a torus of volume 1, where
-balls smaller than the torus have no boundary effects, $\langle \delta \rangle = \Gamma(1 + 1/d) (P
-V_d)^{-1/d}$ for large $P$, with $V_d$ the volume of the unit ball.
+the same exponent: the curse of dimensionality (von Luxburg and Bousquet 2004). On a torus of volume 1, which
+has no boundary, $\langle \delta \rangle = \Gamma(1 + 1/d) (P V_d)^{-1/d}$ for large $P$, with $V_d$ the
+volume of the unit ball.
 
 **How.** Uniform points in the unit cube and on the torus, in $d = 2$, 5 and 10; mean distance of 1,000 test
 points to the nearest of $P$ points. In ten dimensions most of the cube is near its boundary. The bands are

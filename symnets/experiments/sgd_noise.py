@@ -1,4 +1,4 @@
-r"""Noise of SGD: weights grow with its temperature, and more so the larger the training set.
+r"""Noise of SGD: weights grow with its temperature and with the size of the training set.
 
 **Question.** How does the noise of SGD, of temperature $T$ = learning rate / batch size, change what is
 learned, in a perceptron and in nets of different scale $\alpha$?
@@ -9,10 +9,11 @@ to grow until they dominate even at the patterns nearest to the interface. For t
 weights and the training time $t^*$, Sclocchi, Geiger and Wyart 2023 (arXiv:2301.13703) find $\|\Delta w\|
 \sim T^\delta P^\gamma$ and $t^* \sim T P^b$; a net whose weights hardly move at small $T$ (lazy, $\alpha \gg
 1$) leaves that regime at $T_c \sim P^{-a}$. In a perceptron whose data have density $|x_1|^\chi$ at the
-interface $x_1 = 0$, the exponents follow from $\chi$. The argument, in our words: let $s = \|w_\perp\|$ be
-the norm of the other weights. A fraction $n \sim (s/w_1)^{1 + \chi}$ of the patterns is unsatisfied. Drift
-and diffusion of $w_\perp$ are proportional to $n$ and $n T$, and balance at $s \sim T$. The drift of $w_1$ is
-$(s/w_1)^{2 + \chi}$, since $|x_1| \sim s/w_1$ at these patterns. Training ends at $n \sim 1/P$, hence
+interface $x_1 = 0$, the exponents follow from $\chi$. The argument, in our words: let $w_1$ be the weight of
+$x_1$, and $s = \|w_\perp\|$ the norm of the other weights. A fraction $n \sim (s/w_1)^{1 + \chi}$ of the
+patterns is unsatisfied. Drift and diffusion of $w_\perp$ are proportional to $n$ and $n T$, and balance at $s
+\sim T$. The drift of $w_1$ is $(s/w_1)^{2 + \chi}$, since $|x_1| \sim s/w_1$ at these patterns. Training ends
+at $n \sim 1/P$, hence
 
 $$w_1 \sim T P^{\gamma}, \quad \gamma = 1/(1 + \chi), \qquad t^* \sim T P^b, \quad b = 1 + 2\gamma,$$
 

@@ -1,7 +1,7 @@
 r"""Spherical interface: where no direction is irrelevant, lazy training does better than feature learning.
 
-**Question.** On the stripe features help, because they compress irrelevant directions. What do they do for
-labels that depend on all directions alike?
+**Question.** On the stripe feature learning helps, because it compresses irrelevant directions. Does it help
+for labels that depend on all directions alike?
 
 **Law.** Points $x$ are Gaussian in $d$ dimensions, and $y = +1$ outside the sphere $|x|^2 = m$, with $m$ the
 median of the $\chi^2$ distribution. The tangent kernel at initialisation is isotropic, as the task is. In the

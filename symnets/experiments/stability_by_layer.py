@@ -1,4 +1,4 @@
-"""Stability, layer by layer: D, G and R against depth, before and after training.
+"""Stability, layer by layer: sensitivity to deformations and noise against depth, before and after training.
 
 **Question.** A trained net is less sensitive to deformations than to noise. Which layers are responsible, and
 how does this develop with depth?

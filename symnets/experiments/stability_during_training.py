@@ -1,4 +1,4 @@
-"""Stability during training: R, D and G along a training, next to the test error.
+"""Stability during training: sensitivity to deformations and noise along a training, with the test error.
 
 **Question.** At which stage of training does a net become stable to deformations?
 

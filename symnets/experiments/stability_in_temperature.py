@@ -1,4 +1,4 @@
-r"""Stability and the strength of deformations: D, G and R against temperature and cutoff.
+r"""Stability and the strength of deformations: relative stability against temperature and cutoff.
 
 **Question.** $R = D/G$ compares the sensitivity $D$ to deformations with the sensitivity $G$ to noise of the
 same norm. How does it depend on the strength and on the smoothness of the deformations?

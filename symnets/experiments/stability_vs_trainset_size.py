@@ -1,4 +1,4 @@
-r"""Stability and the number of images: relative stability $R$ falls as a power of the number of images.
+r"""Stability and the number of images: relative stability falls as a power of the number of images.
 
 **Question.** How does the relative stability $R$ fall with the number $P$ of training images? ($R$ is the
 sensitivity to deformations divided by that to noise, see `stability_vs_error`.)

@@ -12,10 +12,11 @@ Wyart 2021, arXiv:2006.09754), they and the test error $\epsilon$ obey
 $$\Delta \sim \epsilon \sim P^{-\beta}, \quad \beta = \frac{d - 1 + \xi}{3d - 3 + \xi} \geq \frac{1}{3},
 \qquad P \Delta r_c^{d-1} \sim 1 \;\Rightarrow\; r_c \sim P^{-2/(3d - 3 + \xi)},$$
 
-and the number of support vectors is of order $P \Delta$. The interface is smooth on the scale $r_c$:
-therefore $r_c$ suffers the curse of dimensionality, and the error does not. This holds for classification
-only. In regression of a rough target the error falls as $P^{-1/d}$ (Spigler, Geiger, Wyart 2020,
-arXiv:1905.10843), also if the target depends on $d_\parallel < d$ directions only.
+and the number of support vectors is of order $P \Delta$. The exponent of $r_c$ vanishes for large $d$, the
+curse of dimensionality, but that of the error does not, because the interface is smooth between neighbouring
+support vectors. This holds for classification only. In regression of a rough target the error falls as
+$P^{-1/d}$ (Spigler, Geiger, Wyart 2020, arXiv:1905.10843), also if the target depends on $d_\parallel < d$
+directions only.
 
 **How.** Tangent kernel of infinitely wide nets with one hidden layer of ReLU, whose biases are standard
 normal; in $d = 5$ also of nets whose biases are zero at first (`infinite_width`). Classification: support
