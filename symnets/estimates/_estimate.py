@@ -33,15 +33,17 @@ class Estimate(NamedTuple):
 
 
 def mean_over_seeds(values: Sequence[float], *, geometric: bool = False) -> Estimate:
-    """Mean over n seeds and its standard error s/√n; NaN is left out, and a single seed has no error.
+    """Mean over n seeds and its standard error s/√n; a single seed has no error.
 
     Args:
-        values: one for each seed.
+        values: one for each seed; NaN and infinite values are left out.
         geometric: whether to take the geometric mean, exp of the mean logarithm of the positive values, with
             its error to first order.
     """
     finite = np.asarray(values, dtype=float)
-    finite = np.log(finite[finite > 0]) if geometric else finite[np.isfinite(finite)]
+    finite = finite[np.isfinite(finite)]
+    if geometric:
+        finite = np.log(finite[finite > 0])
     if not len(finite):
         return Estimate(float("nan"))
     mean = float(finite.mean())
@@ -52,9 +54,9 @@ def mean_over_seeds(values: Sequence[float], *, geometric: bool = False) -> Esti
 
 
 def geometric_mean(curves: Sequence[ndarray]) -> ndarray:
-    """Geometric mean of curves, point by point; NaN where one of them is not positive."""
+    """Geometric mean of curves, point by point; NaN where one of them is not positive and finite."""
     stacked = np.stack(list(curves)).astype(float)
-    return np.exp(np.log(np.where(stacked > 0, stacked, np.nan)).mean(0))
+    return np.exp(np.log(np.where((stacked > 0) & (stacked < np.inf), stacked, np.nan)).mean(0))
 
 
 def from_resamples(value: float, resamples: Sequence[float]) -> Estimate:

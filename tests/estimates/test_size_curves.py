@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from symnets.estimates import Estimate, SizeCurves, jamming_size, mean_over_seeds
+from symnets.estimates import Estimate, SizeCurves, geometric_mean, jamming_size, mean_over_seeds
 
 
 def test_only_seeds_with_a_run_at_every_size_are_included() -> None:
@@ -64,6 +64,18 @@ def test_means_over_seeds_have_the_standard_error_of_the_mean() -> None:
     assert mean_over_seeds([1.0, np.e**2, -1.0], geometric=True) == pytest.approx((np.e, np.e))
     assert mean_over_seeds([5.0]) == Estimate(5.0, None)
     assert np.isnan(mean_over_seeds([]).value)
+
+
+@pytest.mark.parametrize("geometric", [False, True])
+def test_infinite_values_have_no_part_in_means(geometric: bool) -> None:
+    finite = mean_over_seeds([2.0, 8.0], geometric=geometric)
+    assert mean_over_seeds([2.0, np.inf, 8.0, -np.inf], geometric=geometric) == finite
+    assert np.isnan(mean_over_seeds([np.inf], geometric=geometric).value)
+
+
+def test_a_geometric_mean_of_curves_is_undefined_where_one_is_infinite_or_not_positive() -> None:
+    curves = [np.array([2.0, np.inf, 1.0]), np.array([8.0, 1.0, 0.0])]
+    np.testing.assert_allclose(geometric_mean(curves), [4.0, np.nan, np.nan])
 
 
 def test_estimates_are_written_with_two_digits_of_their_error() -> None:
