@@ -40,8 +40,8 @@ from symnets.report import COLORS, draw_power_law, draw_published_exponent, loga
 from symnets.setups import (
     HierarchyConfig,
     estimate_jointly,
-    falls_through,
     hierarchy_curves,
+    size_below_level,
     train_on_hierarchy,
 )
 from symnets.sweeps import Arrays, Finding, Result, grid
@@ -115,7 +115,7 @@ def by_depth(table: pd.DataFrame) -> Iterator[tuple[int, dict[int, SizeCurves]]]
 
 def needed(curves: SizeCurves, level: float = LEARNED, name: str = "relative_error") -> float:
     """Number P of training inputs at which the mean over seeds of a measurement falls through `level`."""
-    return falls_through(curves.sizes, curves.mean(name), level)
+    return size_below_level(curves.sizes, curves.mean(name), level)
 
 
 def spread(curves: Mapping[int, SizeCurves], levels: int, name: str) -> float:

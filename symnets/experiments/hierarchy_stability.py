@@ -39,8 +39,8 @@ from symnets.report import COLORS, draw_power_law, draw_published_exponent, loga
 from symnets.setups import (
     HierarchyConfig,
     estimate_jointly,
-    falls_through,
     hierarchy_curves,
+    size_below_level,
     train_on_hierarchy,
 )
 from symnets.sweeps import Arrays, Finding, Result, grid
@@ -111,7 +111,7 @@ def scale(table: pd.DataFrame) -> int:
 
 def needed(curves: SizeCurves, name: str = "relative_error", level: float = HALF) -> float:
     """Number P of training inputs at which the mean over seeds of a measurement falls through `level`."""
-    return falls_through(curves.sizes, curves.mean(name), level)
+    return size_below_level(curves.sizes, curves.mean(name), level)
 
 
 def law(curves: Mapping[int, SizeCurves]) -> PowerLaw | None:

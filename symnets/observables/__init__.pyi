@@ -1,5 +1,5 @@
 from ._as_found import as_found as as_found
-from ._as_found import own_copy as own_copy
+from ._as_found import copy_inputs as copy_inputs
 from ._attractors import Attractors as Attractors
 from ._attractors import attractors as attractors
 from ._attractors import merge_neurons as merge_neurons
@@ -87,6 +87,7 @@ __all__ = [
     "check_strength",
     "classification_error",
     "compression",
+    "copy_inputs",
     "errors",
     "filter_projections",
     "group_average",
@@ -96,7 +97,6 @@ __all__ = [
     "merge_neurons",
     "n_points",
     "neurons",
-    "own_copy",
     "potential_tangent_kernel",
     "predictions",
     "scalar_outputs",

@@ -199,6 +199,6 @@ def _version(tensor: Tensor) -> int:
     return -1 if tensor.is_inference() else tensor._version
 
 
-def own_copy(inputs: Any) -> Any:
+def copy_inputs(inputs: Any) -> Any:
     """Copy of a model's inputs (tensors, graphs, nested containers), as models may change them in place."""
     return tree_map(lambda part: part.clone() if hasattr(part, "clone") else part, inputs)

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from symnets.loss import class_labels
-from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._as_found import as_found, copy_inputs
 from symnets.observables._tangent_kernel._points import n_points, take_points
 
 
@@ -64,7 +64,7 @@ def classification_error(
         model.eval()
         for start in range(0, n, batch_size):
             few, expected = slice(start, start + batch_size), labels[start : start + batch_size]
-            outputs = model(own_copy(take_points(images, few)).to(device))
+            outputs = model(copy_inputs(take_points(images, few)).to(device))
             if outputs.ndim != 2 or len(outputs) != len(expected):
                 raise ValueError(
                     f"model: expected outputs ({len(expected)}, classes), got {tuple(outputs.shape)}"

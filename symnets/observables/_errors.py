@@ -12,7 +12,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph, Labels
-from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._as_found import as_found, copy_inputs
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def predictions(model: nn.Module, loader: Iterable[tuple[AtomGraph, Labels]]) ->
 
 def _predict(model: nn.Module, graph: AtomGraph, labels: Labels, device: torch.device) -> tuple[Tensor, ...]:
     """Predictions and labels of one batch, in the order of the fields of `Predictions`."""
-    output = model(own_copy(graph).to(str(device)))
+    output = model(copy_inputs(graph).to(str(device)))
     has_stress = graph.has_stress.cpu()[:, None, None]
     no_energy = torch.full((graph.n_graphs,), torch.nan, dtype=torch.float64, device="cpu")
     no_stress = torch.full((graph.n_graphs, 3, 3), torch.nan, dtype=graph.pos.dtype, device="cpu")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from symnets.data import Batch, check_binary_labels
 from symnets.loss import matched
-from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._as_found import as_found, copy_inputs
 
 
 def scalar_outputs(outputs: Tensor, targets: Tensor) -> Float[Tensor, "*members n"]:
@@ -110,7 +110,7 @@ def margins(
         raise ValueError("batch: expected at least one pattern, got none")
     check_binary_labels(targets)
     with as_found(model):
-        outputs = model.eval()(own_copy(inputs))
+        outputs = model.eval()(copy_inputs(inputs))
     outputs, targets = matched(outputs, targets, members=getattr(model, "members", None))
     outputs = scalar_outputs(outputs, targets)
     aligned = targets.to(outputs) * outputs

@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from symnets.models import Convolutional, Dense
 from symnets.names import did_you_mean
 from symnets.nn import modification
-from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._as_found import as_found, copy_inputs
 from symnets.observables._stability._features import (
     OUTPUT,
     Features,
@@ -94,7 +94,7 @@ def hidden_representations(
             model.eval()
             for batch in x.split(batch_size):
                 features.forward(
-                    own_copy(batch).to(device),
+                    copy_inputs(batch).to(device),
                     lambda name, values: rows.setdefault(name, []).append(values.to(x.device, copy=True)),
                 )
             notes = features.notes()

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._as_found import as_found, copy_inputs
 from symnets.observables._stability._accumulators import Accumulators
 from symnets.observables._stability._features import Features, Layers, OutputSelector, select_layers
 from symnets.observables._stability._result import LayerEstimates
@@ -99,8 +99,8 @@ def sensitivity(
         model.eval()
         pairs = zip(inputs.split(batch_size), exchanged.split(batch_size), strict=True)
         for before, after in pairs:
-            features.forward(own_copy(before).to(device), sums.on_clean(start))
-            features.forward(own_copy(after).to(device), sums.on_perturbed(0, start))
+            features.forward(copy_inputs(before).to(device), sums.on_clean(start))
+            features.forward(copy_inputs(after).to(device), sums.on_perturbed(0, start))
             start += len(before)
     values = [sums.by_layer[name].estimates(confidence, 0)[0] for name in features.names]
     return Sensitivity(features.names, LayerEstimates.of(values), len(inputs))

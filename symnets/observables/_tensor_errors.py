@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from symnets.data import AtomGraph, Labels
 from symnets.models import TensorModel
-from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._as_found import as_found, copy_inputs
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def tensor_predictions(
         model.eval()
         for graph, labels in loader:
             empty = False
-            predicted = model.tensors(own_copy(graph).to(str(device)))
+            predicted = model.tensors(copy_inputs(graph).to(str(device)))
             for name, label in (labels.tensors or {}).items():
                 if name in predicted:
                     pair = predicted[name].double().cpu().numpy(), label.double().cpu().numpy()

@@ -33,8 +33,8 @@ from ._held_out import EarlyStopping as EarlyStopping
 from ._held_out import ParityNetConfig as ParityNetConfig
 from ._held_out import held_out as held_out
 from ._hierarchy_curves import estimate_jointly as estimate_jointly
-from ._hierarchy_curves import falls_through as falls_through
 from ._hierarchy_curves import hierarchy_curves as hierarchy_curves
+from ._hierarchy_curves import size_below_level as size_below_level
 from ._hierarchy_nets import HierarchicalNet as HierarchicalNet
 from ._hierarchy_nets import HierarchyConfig as HierarchyConfig
 from ._hierarchy_nets import PatchLayer as PatchLayer
@@ -106,7 +106,6 @@ __all__ = [
     "decompress_packing",
     "descend_regime",
     "estimate_jointly",
-    "falls_through",
     "fixed_point",
     "growth_rate",
     "held_out",
@@ -131,6 +130,7 @@ __all__ = [
     "relax_packing",
     "rescaled_time",
     "seeded_generator",
+    "size_below_level",
     "stability_row",
     "train_classifier",
     "train_on_hierarchy",

@@ -24,7 +24,7 @@ def hierarchy_curves(table: pd.DataFrame, *columns: str) -> SizeCurves:
     return SizeCurves(wide[columns[0]].columns.to_numpy(), values, len(wide) - len(complete))
 
 
-def falls_through(sizes: ArrayLike, values: ArrayLike, level: float) -> float:
+def size_below_level(sizes: ArrayLike, values: ArrayLike, level: float) -> float:
     """Size at which a curve falls below a level for the last time; NaN if it never does.
 
     The curve is interpolated linearly in the logarithm of the size.

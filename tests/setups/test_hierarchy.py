@@ -13,8 +13,8 @@ from symnets.setups import (
     HierarchicalNet,
     HierarchyConfig,
     estimate_jointly,
-    falls_through,
     hierarchy_curves,
+    size_below_level,
     train_on_hierarchy,
 )
 
@@ -80,13 +80,15 @@ def test_configurations_leave_inputs_to_test_on() -> None:
         HierarchyConfig(n_synonyms=1)
 
 
-def test_curves_fall_through_a_level_where_they_are_interpolated() -> None:
-    assert falls_through([1, 4, 16], [1.0, 0.6, 0.4], 0.5) == pytest.approx(8)  # geometric mean of 4 and 16
-    assert falls_through([1, 2, 4, 8], [1.0, 0.1, 0.9, 0.1], 0.5) == pytest.approx(
+def test_curves_fall_below_a_level_where_they_are_interpolated() -> None:
+    assert size_below_level([1, 4, 16], [1.0, 0.6, 0.4], 0.5) == pytest.approx(
+        8
+    )  # geometric mean of 4 and 16
+    assert size_below_level([1, 2, 4, 8], [1.0, 0.1, 0.9, 0.1], 0.5) == pytest.approx(
         4 * 2**0.5
     )  # the last time
-    assert np.isnan(falls_through([1, 2], [1.0, 0.8], 0.5))
-    assert np.isnan(falls_through([1, 2], [0.1, 0.05], 0.5))
+    assert np.isnan(size_below_level([1, 2], [1.0, 0.8], 0.5))
+    assert np.isnan(size_below_level([1, 2], [0.1, 0.05], 0.5))
 
 
 def test_curves_are_of_the_seeds_that_have_all_sizes() -> None:

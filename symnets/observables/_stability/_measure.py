@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from symnets.diffeo import FoldingWarning
-from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._as_found import as_found, copy_inputs
 from symnets.observables._stability._accumulators import Accumulators, Average
 from symnets.observables._stability._features import (
     Features,
@@ -206,7 +206,7 @@ def stability(
     with evaluation(model, batch_norm), features, ProgressBar(len(images), visible=progress) as bar:
         norm = perturbations.mean_norm(n_draws, max(1, batch_size // BLOCK)) if noise == "mean" else None
         for batch in batches(perturbations, n_draws, norm, batch_size):
-            features.forward(own_copy(batch.images).to(like.dtype), layer_sums.on_clean(batch.start))
+            features.forward(copy_inputs(batch.images).to(like.dtype), layer_sums.on_clean(batch.start))
             for draw in batch.perturbed:
                 features.forward(draw.deformed.to(like.dtype), layer_sums.on_perturbed(0, batch.start))
                 features.forward(draw.noisy.to(like.dtype), layer_sums.on_perturbed(1, batch.start))

@@ -15,7 +15,7 @@ from symnets.device import on_device
 from symnets.memory import check_memory
 from symnets.models import ForceField
 from symnets.nn import modification
-from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._as_found import as_found, copy_inputs
 from symnets.observables._tangent_kernel._points import take_points
 
 CHUNK = 64
@@ -121,7 +121,7 @@ class _Gradients:
         return torch.cat([e[None].to(gradient), -gradient.flatten()])
 
     def _by_func(self, graph: AtomGraph) -> Float[Tensor, "outputs N"]:
-        graph = own_copy(graph)
+        graph = copy_inputs(graph)
         detached = {name: p.detach() for name, p in self.trained.items()}
         parts = jacrev(lambda parameters: self._outputs(graph, parameters), chunk_size=CHUNK)(detached)
         return torch.cat([parts[name].flatten(1) for name in self.trained], 1)
@@ -135,7 +135,7 @@ class _Gradients:
         return torch.stack([torch.cat([part.flatten() for part in row]) for row in rows])
 
     def _outputs_with_graph(self, graph: AtomGraph) -> Float[Tensor, " outputs"]:
-        graph = own_copy(graph)
+        graph = copy_inputs(graph)
         pos = graph.pos.detach().clone().requires_grad_()
         e = self._energy(graph, self.model, pos)
         (gradient,) = torch.autograd.grad(
@@ -149,7 +149,7 @@ class _Gradients:
         try:
             self._by_func(graph)
             detached = {name: p.detach() for name, p in self.trained.items()}
-            found = self._outputs(own_copy(graph), detached)
+            found = self._outputs(copy_inputs(graph), detached)
         except (RuntimeError, ValueError, TypeError):
             return False
         tolerance = torch.finfo(expected.dtype).eps ** 0.5

@@ -14,7 +14,7 @@ from torch.func import functional_call, grad, vjp, vmap
 
 from symnets.models import ForceField
 from symnets.nn import modification
-from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._as_found import as_found, copy_inputs
 from symnets.observables._tangent_kernel._dense_terms import Outputs
 from symnets.observables._tangent_kernel._points import graph_energies, n_points, take_points
 from symnets.observables._tangent_kernel._terms import Term, Terms, slices
@@ -87,14 +87,14 @@ class Gradients:
 
     def _call(self, x: Any) -> Tensor:
         """Outputs (n,) or (n, outputs)."""
-        return _shaped(self.model(own_copy(x)), x)
+        return _shaped(self.model(copy_inputs(x)), x)
 
     def _vmap_works(self, expected: Tensor) -> bool:
         """Whether vmap can differentiate the module and gives the outputs of the module itself."""
         try:
             with _measured(self.model):
                 few = take_points(self.x, slice(0, min(2, len(expected))))
-                found = vmap(lambda x: self._one(self._parameters(), x)[1])(own_copy(few))
+                found = vmap(lambda x: self._one(self._parameters(), x)[1])(copy_inputs(few))
                 self._by_vmap(few)
         except (RuntimeError, ValueError, TypeError, IndexError):
             return False
@@ -131,7 +131,7 @@ class Gradients:
         out = self._empty(len(x))
         chunk = min(256, max(1, 2**24 // (self.copies * self.n_params)))
         for few in slices(len(x), chunk):
-            parts = vmap(rows)(own_copy(x[few]))
+            parts = vmap(rows)(copy_inputs(x[few]))
             start = 0
             for name, p in self.trained.items():
                 out[few, :, start : start + p.numel()] = parts[name].reshape(-1, self.copies, p.numel())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from symnets.memory import check_memory
-from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._as_found import as_found, copy_inputs
 from symnets.observables._tangent_kernel._layer_calls import NotLayerwise, check_layers, forward_calls
 from symnets.observables._tangent_kernel._layer_factors import (
     Factors,
@@ -74,7 +74,7 @@ def _kernel(model: nn.Module, x1: Tensor, x2: Tensor | None, outputs: str, memor
     n1, n2 = len(x1), len(columns_x)
     if min(n1, n2) == 0 or columns_x.shape[1:] != x1.shape[1:]:
         raise NotLayerwise("there are no patterns, or patterns of two sizes")
-    f, calls = forward_calls(model, own_copy(x1[:2]))
+    f, calls = forward_calls(model, copy_inputs(x1[:2]))
     n_outputs = f.numel() // len(f)
     probe = _factors(model, x1[:2], outputs, n1, check=True)
     numbers = sum(3 * call.inputs.numel() + (3 + n_outputs) * math.prod(call.shape) for call in calls)
@@ -124,7 +124,7 @@ def _factors(model: nn.Module, x: Tensor, outputs: str, n: int, *, check: bool =
         n: number of patterns with which the gradient of each pattern is multiplied.
         check: whether to check that patterns do not interact.
     """
-    f, calls = forward_calls(model, own_copy(x))
+    f, calls = forward_calls(model, copy_inputs(x))
     f = f.reshape(len(f), -1)
     calls = [call for call in calls if call.edge is not None and (call.weight or call.bias)]
     if not calls:

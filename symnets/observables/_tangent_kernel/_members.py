@@ -7,7 +7,7 @@ from torch import nn
 
 from symnets.models import Convolutional, Dense, Ensemble
 from symnets.nn import modification
-from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._as_found import as_found, copy_inputs
 
 
 def single_nets(model: nn.Module, inputs: Any) -> list[tuple[nn.Module, Any]]:
@@ -36,8 +36,8 @@ def single_nets(model: nn.Module, inputs: Any) -> list[tuple[nn.Module, Any]]:
     ):
         return nets
     with as_found(model), torch.no_grad():
-        for s, (together, (net, x)) in enumerate(zip(model(own_copy(inputs)), nets, strict=True)):
-            alone = net(own_copy(x))
+        for s, (together, (net, x)) in enumerate(zip(model(copy_inputs(inputs)), nets, strict=True)):
+            alone = net(copy_inputs(x))
             same = alone.shape == together.shape
             if not same or bool((alone - together).abs().max() > 1e-3 * together.abs().max()):
                 raise ValueError(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from symnets.observables._as_found import as_found, own_copy
+from symnets.observables._as_found import as_found, copy_inputs
 from symnets.observables._tangent_kernel._dense_terms import Outputs
 from symnets.observables._tangent_kernel._gradients import differentiable, scalar_product_outputs
 from symnets.observables._tangent_kernel._points import n_points, take_points
@@ -80,7 +80,7 @@ class TangentKernelOperator(TensorOperator):
         with torch.enable_grad(), as_found(self._model):
             tensors = self._parameters | {name: b.clone() for name, b in self._buffers.items()}
             return scalar_product_outputs(
-                functional_call(self._model, tensors, (own_copy(x),)), x, self._outputs
+                functional_call(self._model, tensors, (copy_inputs(x),)), x, self._outputs
             )
 
     def _chunks(self, x: Any) -> Iterator[tuple[slice, Float[Tensor, "n outputs"]]]:

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from symnets.data import Batch
 from symnets.loss import Loss, mean_loss
-from symnets.observables import as_found, own_copy
+from symnets.observables import as_found, copy_inputs
 from symnets.observables.curvature._batches import check_other_dependence
 
 
@@ -119,7 +119,7 @@ class ModelCopy:
         tensors = {k: v if v.requires_grad else v.clone() for k, v in self.tensors.items()}
         with torch.enable_grad(), as_found(self.model):
             self._set_generators()
-            outputs = functional_call(self.model, tensors, (own_copy(batch.inputs),))
+            outputs = functional_call(self.model, tensors, (copy_inputs(batch.inputs),))
         return _kept(self.leaves, outputs, loss, batch)
 
     def difference_quotient(
@@ -133,7 +133,7 @@ class ModelCopy:
                 trained: list[Tensor] = [p for p in self.model.parameters() if p.requires_grad]
                 for p, v in zip(trained, direction, strict=True):
                     p.data.add_(v, alpha=sign * step)
-                graph = _kept(trained, self.model(own_copy(batch.inputs)), loss, batch)
+                graph = _kept(trained, self.model(copy_inputs(batch.inputs)), loss, batch)
                 value = graph.mean_loss()
                 gradients.append(flatten(graph.vjp([value], [torch.ones_like(value)])))
         return (gradients[0] - gradients[1]) / (2 * step)

@@ -13,7 +13,14 @@ from symnets.loss import Loss, matched
 from symnets.memory import check_memory
 from symnets.models import Dense
 from symnets.nn import modification
-from symnets.observables import as_found, own_copy, scalar_outputs, single_nets, take_points, tangent_kernel
+from symnets.observables import (
+    as_found,
+    copy_inputs,
+    scalar_outputs,
+    single_nets,
+    take_points,
+    tangent_kernel,
+)
 from symnets.observables.curvature._batches import Batches, joined, list_batches, loss_derivatives
 from symnets.observables.curvature._dense_split import add_dense_split
 from symnets.observables.curvature._model_copy import check_parameters, second_derivatives
@@ -193,7 +200,7 @@ def h0_spectrum(model: nn.Module, loss: Loss, batch: Batches) -> Spectrum:
     parameters = [p for p in model.parameters() if p.requires_grad]
     check_parameters(parameters)
     with as_found(model), torch.no_grad():
-        outputs, targets = matched(model(own_copy(batch.inputs)), batch.targets)
+        outputs, targets = matched(model(copy_inputs(batch.inputs)), batch.targets)
     outputs = scalar_outputs(outputs, targets)
     _, d2 = loss_derivatives(loss, outputs, targets, parameters)
     if bool((d2 < 0).any()):
