@@ -28,8 +28,8 @@ from symnets.models import Compiled, ForceField
 from symnets.native import (
     ERRORS,
     N_SLOTS,
-    ROWS,
-    SMALL,
+    ROW_PADDING,
+    MOST_EDGES_OF_ONE_THREAD,
     Constants,
     Exchange,
     Layout,
@@ -39,7 +39,7 @@ from symnets.native import (
     external,
     program_module,
 )
-from symnets.ops import REALS, optimized, target_machine
+from symnets.ops import optimized, target_machine
 from symnets.simulate import compile
 
 Cpu = Literal["x86-64-v3", "x86-64-v4", "native"]
@@ -152,7 +152,7 @@ def write_library(
         command: the C compiler.
     """
     target = target_machine(cpu)
-    layout = Layout(program, {*external(program), program.sizes, program.error}, REALS[dtype][1])
+    layout = Layout(program, {*external(program), program.sizes, program.error}, dtype)
     constants = Constants(program, dtype)
     module = program_module(program, layout, constants, dtype)
     parts = (str(module).encode(), constants.bytes, repr((dtype, program.cutoff, *species)).encode())
@@ -179,16 +179,16 @@ def write_library(
         "SPECIES": _braces(sorted(species)),
         "INDEX_OF_ELEMENT": _braces(index),
         "ERRORS": _braces(text),
-        "REAL_BYTES": REALS[dtype][1],
+        "REAL_BYTES": np.dtype(dtype).itemsize,
         "EXCHANGE_COLUMNS": max(exchanged, default=0),
         "CHECKSUM_MARK": f"{mark}u",
         "PROCESSOR_IS_SUITABLE": _processor_test(cpu),
         "WEIGHTS_FILE": '"weights"',
-        "PADDING": ROWS,
+        "PADDING": ROW_PADDING,
         "ATOM_BYTES": layout.atoms,
         "EDGE_BYTES": layout.edges,
         "OTHER_BYTES": layout.one,
-        "MOST_EDGES_OF_ONE_THREAD": SMALL,
+        "MOST_EDGES_OF_ONE_THREAD": MOST_EDGES_OF_ONE_THREAD,
         "N_SLOTS": N_SLOTS,
         **{f"SLOT_{slot.name}": slot.value for slot in Slot},
     }

@@ -15,8 +15,7 @@ from ._geometry import Geometry as Geometry
 from ._geometry import KindOfPair as KindOfPair
 from ._graph_code import GraphProgram as GraphProgram
 from ._graph_code import GraphReader as GraphReader
-from ._layout import ALIGNMENT as ALIGNMENT
-from ._layout import ROWS as ROWS
+from ._layout import ROW_PADDING as ROW_PADDING
 from ._layout import Layout as Layout
 from ._linear import Channels as Channels
 from ._linear import Term as Term
@@ -28,7 +27,7 @@ from ._lowering import energy_program as energy_program
 from ._lowering import lower as lower
 from ._many_body import polynomials as polynomials
 from ._math_code import activation_name as activation_name
-from ._native_program import SMALL as SMALL
+from ._native_program import MOST_EDGES_OF_ONE_THREAD as MOST_EDGES_OF_ONE_THREAD
 from ._native_program import AtomEnergies as AtomEnergies
 from ._native_program import BoundProgram as BoundProgram
 from ._native_program import NativeProgram as NativeProgram

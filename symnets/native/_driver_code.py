@@ -11,7 +11,7 @@ import numpy as np
 from llvmlite import ir
 
 from symnets.device import on_device
-from symnets.native._layout import ROWS, Layout
+from symnets.native._layout import ROW_PADDING, Layout
 from symnets.native._operation import Constant, Matrix, Operation
 from symnets.native._program import Program
 from symnets.ops import I64, Value, VectorCode
@@ -188,7 +188,9 @@ class _Driver:
 
     def _padded(self, code: VectorCode, slots: Value, slot: Slot) -> Value:
         n = code.load_int(slots, I64(slot))
-        return code.add_int(code.build.mul(code.build.sdiv(n, I64(ROWS)), I64(ROWS)), ROWS)
+        return code.add_int(
+            code.build.mul(code.build.sdiv(n, I64(ROW_PADDING)), I64(ROW_PADDING)), ROW_PADDING
+        )
 
     def _range(
         self, code: VectorCode, slots: Value, thread: Value, threads: Value, over: str

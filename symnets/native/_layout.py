@@ -2,12 +2,14 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from symnets.native._operation import Kind, Matrix
 from symnets.native._program import Program
 
 ALIGNMENT = 64
 """Bytes to which addresses are aligned: the size of the widest registers."""
-ROWS = 16
+ROW_PADDING = 16
 """Numbers of atoms and edges, plus one, are rounded up to multiples of this."""
 
 
@@ -31,7 +33,7 @@ class Layout:
     Args:
         program: a finished program.
         external: matrices that the caller provides.
-        size: bytes of a number of kind "r".
+        dtype: dtype of the numbers of kind "r", "float32" or "float64".
 
     Attributes:
         places: place of each matrix.
@@ -39,8 +41,8 @@ class Layout:
         one: bytes of the matrices of one row.
     """
 
-    def __init__(self, program: Program, external: set[Matrix], size: int) -> None:
-        sizes: dict[Kind, int] = {"r": size, "d": 8, "i": 8}
+    def __init__(self, program: Program, external: set[Matrix], dtype: str) -> None:
+        sizes: dict[Kind, int] = {"r": np.dtype(dtype).itemsize, "d": 8, "i": 8}
         first: dict[Matrix, int] = {}
         last: dict[Matrix, int] = {}
         for step, operation in enumerate(program.operations):
@@ -71,5 +73,5 @@ class Layout:
 
 
 def padded(n: int) -> int:
-    """n + 1, rounded up to a multiple of `ROWS`."""
-    return n // ROWS * ROWS + ROWS
+    """n + 1, rounded up to a multiple of `ROW_PADDING`."""
+    return n // ROW_PADDING * ROW_PADDING + ROW_PADDING

@@ -9,11 +9,11 @@ import numpy as np
 from symnets.native._driver_code import N_SLOTS, Constants, Slot, external, program_key, program_module
 from symnets.native._layout import ALIGNMENT, Layout
 from symnets.native._program import ERRORS, Program
-from symnets.ops import REALS, CompiledModule
+from symnets.ops import CompiledModule
 from symnets.threads import call_in_threads, thread_counter
 
-SMALL = 1500
-"""Number of edges below which one thread is faster."""
+MOST_EDGES_OF_ONE_THREAD = 1500
+"""A call with at most this many edges uses one thread, which is faster."""
 
 _GIVEN = np.array(
     [
@@ -64,7 +64,7 @@ class NativeProgram:
 
     def __init__(self, program: Program, dtype: str) -> None:
         self.dtype = dtype
-        self.layout = Layout(program, {*external(program), program.sizes, program.error}, REALS[dtype][1])
+        self.layout = Layout(program, {*external(program), program.sizes, program.error}, dtype)
         constants = Constants(program, dtype)
         self.constants = _aligned(len(constants.bytes))
         self.constants[:] = np.frombuffer(constants.bytes, dtype=np.uint8)
@@ -170,7 +170,7 @@ class BoundProgram:
         slots = self._slots
         slots[Slot.ENTERED :] = 0
         slots[Slot.ERROR], slots[Slot.EDGES] = 0, n_edges
-        counter = thread_counter() if n_edges > SMALL else 0
+        counter = thread_counter() if n_edges > MOST_EDGES_OF_ONE_THREAD else 0
         slots[Slot.COUNT_THREADS] = counter
         if counter:
             call_in_threads(self._entry, self._address)

@@ -36,7 +36,6 @@ from ._tensor_product_scatter import TensorProductScatter as TensorProductScatte
 from ._vector_code import F64 as F64
 from ._vector_code import I32 as I32
 from ._vector_code import I64 as I64
-from ._vector_code import REALS as REALS
 from ._vector_code import Value as Value
 from ._vector_code import VectorCode as VectorCode
 from ._weight_code import WeightSplines as WeightSplines
@@ -45,7 +44,6 @@ __all__ = [
     "F64",
     "I32",
     "I64",
-    "REALS",
     "AttentionLogits",
     "AttentionProduct",
     "AttentionSum",

@@ -220,7 +220,7 @@ def test_calls_from_several_threads(double, library):
 
 
 def test_threads_of_a_call(double, tmp_path, monkeypatch):
-    monkeypatch.setattr("symnets.deploy._export.SMALL", -1)  # threads for few edges too
+    monkeypatch.setattr("symnets.deploy._export.MOST_EDGES_OF_ONE_THREAD", -1)  # threads for few edges too
     path = export(double, tmp_path / "libmodel.so")
     atoms = crystal().repeat(2)
     for threads in (1, 2, 3):
@@ -231,7 +231,7 @@ def test_threads_of_a_call(double, tmp_path, monkeypatch):
 
 def test_exchanges_are_called_by_the_thread_of_the_caller(double, tmp_path, monkeypatch):
     """MPI may allow its calls to one thread only."""
-    monkeypatch.setattr("symnets.deploy._export.SMALL", -1)
+    monkeypatch.setattr("symnets.deploy._export.MOST_EDGES_OF_ONE_THREAD", -1)
     shared = SharedModel(export(double, tmp_path / "libmodel.so"), threads=4)
     arrays = inputs(crystal(), shared.cutoff)
     callers = []

@@ -247,7 +247,7 @@ def native_result(
 def _threads(n: int) -> Iterator[None]:
     """Context in which programs use n threads, for any number of edges."""
     before = torch.get_num_threads()
-    with patch.object(_native_program, "SMALL", 0):
+    with patch.object(_native_program, "MOST_EDGES_OF_ONE_THREAD", 0):
         torch.set_num_threads(n)
         yield
         torch.set_num_threads(before)

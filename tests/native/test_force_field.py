@@ -161,7 +161,7 @@ def test_concurrent_calls_equal_torch() -> None:
 
 
 def test_the_number_of_threads_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("symnets.native._native_program.SMALL", 0)
+    monkeypatch.setattr("symnets.native._native_program.MOST_EDGES_OF_ONE_THREAD", 0)
     threads, model, inputs = torch.get_num_threads(), kept("NequIP"), graph()
     expected = through_torch(model, inputs)
     try:
@@ -179,7 +179,7 @@ def _forces(model: Compiled, queue: "multiprocessing.Queue[np.ndarray]") -> None
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("symnets.native._native_program.SMALL", 0)
+    monkeypatch.setattr("symnets.native._native_program.MOST_EDGES_OF_ONE_THREAD", 0)
     model, context = kept("NequIP"), multiprocessing.get_context("fork")
     expected, queue = model(graph("crystal")).forces.numpy(), context.Queue()
     process = context.Process(target=_forces, args=(model, queue))

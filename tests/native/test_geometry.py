@@ -32,7 +32,9 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 @pytest.fixture(params=[1, 2])
 def threads(request, monkeypatch):
     """One thread, or two, for any number of edges."""
-    monkeypatch.setattr("symnets.native._native_program.SMALL", -1 if request.param == 2 else 10**9)
+    monkeypatch.setattr(
+        "symnets.native._native_program.MOST_EDGES_OF_ONE_THREAD", -1 if request.param == 2 else 10**9
+    )
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param

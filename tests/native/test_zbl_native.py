@@ -57,7 +57,9 @@ OPTIONS = [
 @pytest.fixture(params=[1, 2])
 def threads(request, monkeypatch):
     """One thread, or two, for any number of edges."""
-    monkeypatch.setattr("symnets.native._native_program.SMALL", -1 if request.param == 2 else 10**9)
+    monkeypatch.setattr(
+        "symnets.native._native_program.MOST_EDGES_OF_ONE_THREAD", -1 if request.param == 2 else 10**9
+    )
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param
