@@ -115,7 +115,7 @@ class Dense(nn.Module):
             ValueError: a subclass, or a net with hooks or other changes, whose gradients may differ.
         """
         if problem := modification(self, Dense):
-            raise ValueError(f"backpropagate: expected a Dense as its class makes it, but {problem}")
+            raise ValueError(f"backpropagate: expected an unmodified Dense, but {problem}")
         return self._backpropagate(x, slope)
 
     def _backpropagate(self, x: Tensor, slope: Callable[[Tensor], Tensor]) -> Tensor:

@@ -54,7 +54,10 @@ def _smaller(model: nn.Module, kept: tuple[int, ...]) -> nn.Module:
         new = type(model)(**config)
     old_state, new_state = model.state_dict(), new.state_dict()
     if old_state.keys() != new_state.keys():
-        raise ValueError(f"model: expected a {type(model).__name__} as its class makes it")
+        raise ValueError(
+            f"model: expected an unmodified {type(model).__name__}, but the names of its parameters or "
+            "buffers are not those of its class"
+        )
     like = next(p for p in model.parameters() if p.is_floating_point())
     new.to(like)
     for name, value in new.state_dict().items():

@@ -92,7 +92,7 @@ def stacked(models: Sequence[Net]) -> Net:
                     f"{value}, and that of number 0 is {expected[trait]}"
                 )
         if problem := modification(model, type(first)):
-            raise ValueError(f"models: expected nets as their class makes them, but {problem}")
+            raise ValueError(f"models: expected unmodified nets, but {problem}")
     columns = zip(*[model.parameters() for model in models], strict=True)
     return with_parameters(first, [torch.stack(column) for column in columns], len(models))
 
@@ -150,7 +150,7 @@ def convert(model: Net, parametrization: Parametrization) -> Conversion[Net]:
 
     net: Any = model
     if problem := modification(model, Convolutional if isinstance(model, Convolutional) else Dense):
-        raise ValueError(f"model: expected a Dense or Convolutional as its class makes it, but {problem}")
+        raise ValueError(f"model: expected an unmodified Dense or Convolutional, but {problem}")
     fan_in = [math.prod(w.shape[1 if net.members is None else 2 :]) for w in net.weights]
     scales = layer_scales(parametrization, fan_in)
     ratios = [old / new for old, new in zip(net.scales, scales, strict=True)]

@@ -56,7 +56,7 @@ def signals(model: Dense, x: Float[Tensor, "*members n d_in"]) -> Signals:
             has hooks or is modified, so that the formulas do not hold.
     """
     if problem := modification(model, Dense):
-        raise ValueError(f"signals: expected a Dense as its class makes it, but {problem}")
+        raise ValueError(f"signals: expected an unmodified Dense, but {problem}")
     if model.d_out is not None:
         raise ValueError(f"signals: expected a net of scalar output (d_out=None), got d_out={model.d_out}")
     model._check(x)

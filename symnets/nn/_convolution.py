@@ -162,7 +162,7 @@ def tabulate(model: nn.Module, cutoff: float, n_knots: int) -> None:
     for name, module in model.named_modules():
         for cls in (Attention, Convolution, Density, EdgeGeometry):
             if isinstance(module, cls) and (problem := modification(module, cls)):
-                raise ValueError(f"{name}: expected a {cls.__name__} as its class makes it, but {problem}")
+                raise ValueError(f"{name}: expected an unmodified {cls.__name__}, but {problem}")
     basis = geometries[0].basis
     kinds = getattr(basis, "kinds", None)
     if kinds is not None:

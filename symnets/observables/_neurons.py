@@ -76,7 +76,7 @@ def neurons(net: Dense) -> Neurons:
         True
     """
     if problem := modification(net, Dense):
-        raise ValueError(f"net: expected a Dense as its class makes it, but {problem}")
+        raise ValueError(f"net: expected an unmodified Dense, but {problem}")
     if net.depth != 1 or net.activation.name != "relu" or net.d_out is not None:
         raise ValueError(
             f"net: expected one hidden layer of ReLU and a scalar output, got depth={net.depth}, "

@@ -69,8 +69,8 @@ def compile(
         )
     if problem := modification(model, ForceField, parts=False):
         raise ValueError(
-            f"model: expected a ForceField as its class makes it, but {problem}; the compiled model would "
-            "not have this change"
+            f"model: expected an unmodified ForceField, but {problem}; the compiled model would not have "
+            "this change"
         )
     if species is not None:
         model = keep_species(model, species)

@@ -191,8 +191,8 @@ def levenberg_marquardt(
     without_optimizer(state, "levenberg_marquardt")
     if problem := modification(_net(state.model), Dense):
         raise TypeError(
-            f"levenberg_marquardt: expected a Dense as its class makes it, but {problem}; use "
-            "descend_members or gradient_flow, which differentiate any module"
+            f"levenberg_marquardt: expected an unmodified Dense, but {problem}; use descend_members or "
+            "gradient_flow, which differentiate any module"
         )
     if not all(p.requires_grad for p in state.model.parameters()):
         raise ValueError(

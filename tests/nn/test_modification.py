@@ -103,16 +103,16 @@ def test_functions_that_have_only_a_closed_form_refuse_changed_nets():
     for net, match in zip(
         CHANGED, ["class is Squashed", "has hooks", "forward of the instance"], strict=True
     ):
-        with pytest.raises(ValueError, match=f"signals: expected a Dense .*{match}"):
+        with pytest.raises(ValueError, match=f"signals: expected an unmodified Dense, .*{match}"):
             signals(net, X)
-        with pytest.raises(ValueError, match=f"backpropagate: expected a Dense .*{match}"):
+        with pytest.raises(ValueError, match=f"backpropagate: expected an unmodified Dense, .*{match}"):
             net.backpropagate(X, torch.ones_like)
-        with pytest.raises(ValueError, match=f"expected a Dense or Convolutional as .*{match}"):
+        with pytest.raises(ValueError, match=f"expected an unmodified Dense or Convolutional, .*{match}"):
             convert(net, "standard")
         with pytest.raises(TypeError, match=f"levenberg_marquardt: .*{match}"):
             next(levenberg_marquardt(TrainState(net), MSE(), (X, Y), budget=1))
         assert size(net).n_effective == size(net).n_params
-    with pytest.raises(ValueError, match="models: expected nets as their class makes them, but it has hooks"):
+    with pytest.raises(ValueError, match="models: expected unmodified nets, but it has hooks"):
         Dense.stack([hooked(dense()), dense()])
     with pytest.raises(ValueError, match=r"cannot separate .* forward of the instance was replaced"):
         patched(dense(members=2)).member(0)

@@ -149,7 +149,7 @@ def test_float32_gives_float32() -> None:
 def test_modified_force_fields_are_refused() -> None:
     model, graph = model_of("nequip"), water_and_sodium()
     model.register_forward_hook(lambda module, inputs, output: output)
-    with pytest.raises(ValueError, match="expected a ForceField as its class makes it, but it has hooks"):
+    with pytest.raises(ValueError, match="expected an unmodified ForceField, but it has hooks"):
         potential_tangent_kernel(model, graph)
     frozen = model_of("nequip").requires_grad_(False)
     with pytest.raises(ValueError, match="expected parameters with requires_grad=True"):

@@ -135,12 +135,12 @@ def test_changes_that_tables_would_drop_are_refused():
             outputs = super().forward(graph)
             return outputs._replace(energy=outputs.energy + 1)
 
-    with pytest.raises(ValueError, match="as its class makes it, but its class is Shifted"):
+    with pytest.raises(ValueError, match="expected an unmodified ForceField, but its class is Shifted"):
         compile(Shifted(nequip().energy_model))
     model = nequip()
     layer = next(part for part in model.modules() if isinstance(part, Convolution))
     layer.register_forward_hook(lambda module, inputs, output: output * 1.0)
-    with pytest.raises(ValueError, match="expected a Convolution as its class makes it, but it has hooks"):
+    with pytest.raises(ValueError, match="expected an unmodified Convolution, but it has hooks"):
         compile(model)
 
 

@@ -82,7 +82,7 @@ def potential_tangent_kernel(
     """
     if isinstance(model, ForceField):
         if problem := modification(model, ForceField, parts=False):
-            raise ValueError(f"model: expected a ForceField as its class makes it, but {problem}")
+            raise ValueError(f"model: expected an unmodified ForceField, but {problem}")
         model = model.energy_model
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trained:
