@@ -27,9 +27,9 @@ from symnets.files import expanded, whole_file
 from symnets.models import Compiled, ForceField
 from symnets.native import (
     ERRORS,
+    MOST_EDGES_OF_ONE_THREAD,
     N_SLOTS,
     ROW_PADDING,
-    MOST_EDGES_OF_ONE_THREAD,
     Constants,
     Exchange,
     Layout,

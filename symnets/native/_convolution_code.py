@@ -44,7 +44,7 @@ def write_forward_part(
         def body(first: Value, lanes: int, number: int = number, terms: list[Term] = terms) -> None:
             x_row, out_row = code.offset(x, first), code.offset(out, first)
             sums: dict[int, Value] = {}
-            for a, columns in _columns(terms, by="inp").items():
+            for a, columns in _coupled_columns(terms).items():
                 value = code.load(code.offset(x_row, a), lanes)
                 for k in columns:
                     sums[k] = code.fma(sums.get(k), factors.load(number, a, k, lanes), value)
@@ -129,7 +129,7 @@ class _Derivatives:
                     g_of = {k: load(self.g, first, k, lanes) for k in dict.fromkeys(t.out for t in terms)}
                     weight, slope = (load(row[number], first, 0, lanes) for row in (self.weight, self.slope))
                     scalar = None
-                    for a, columns in _columns(terms, by="inp").items():
+                    for a, columns in _coupled_columns(terms).items():
                         t = None
                         for k in columns:
                             t = code.fma(t, factors.load(number, a, k, lanes), g_of[k])
@@ -264,12 +264,12 @@ class _Factors:
         return self.code.broadcast(self.places[number, a, k], lanes)
 
 
-def _columns(terms: Sequence[Term], *, by: str) -> dict[int, list[int]]:
-    """Columns of the result that each column of x is coupled to."""
+def _coupled_columns(terms: Sequence[Term]) -> dict[int, dict[int, None]]:
+    """Columns of the result that each column of x is coupled to, in the order of the terms."""
     coupled: dict[int, dict[int, None]] = {}
     for term in terms:
-        coupled.setdefault(getattr(term, by), {})[term.out] = None
-    return {column: list(others) for column, others in coupled.items()}
+        coupled.setdefault(term.inp, {})[term.out] = None
+    return coupled
 
 
 def _sum_channels(

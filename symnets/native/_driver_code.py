@@ -14,7 +14,7 @@ from symnets.device import on_device
 from symnets.native._layout import ROW_PADDING, Layout
 from symnets.native._operation import Constant, Matrix, Operation
 from symnets.native._program import Program
-from symnets.ops import I64, Value, VectorCode
+from symnets.ops import F64, I32, I64, Value, VectorCode
 
 
 class Slot(IntEnum):
@@ -148,7 +148,7 @@ class _Driver:
         given = code.load_int(slots, I64(Slot.THREADS))
         before = b.block
         with b.if_then(b.icmp_signed("!=", address, I64(0))):
-            kind = ir.FunctionType(ir.IntType(32), [])
+            kind = ir.FunctionType(I32, [])
             counted = b.sext(b.call(b.inttoptr(address, kind.as_pointer()), []), I64)
             after_call = b.block
         threads = b.phi(I64)
@@ -162,7 +162,7 @@ class _Driver:
 
     def _pointer(self, code: VectorCode, slots: Value, argument: Matrix | Constant) -> Value:
         b, program = code.build, self.program
-        kinds = {"r": code.real, "d": ir.DoubleType(), "i": I64}
+        kinds = {"r": code.real, "d": F64, "i": I64}
         if argument is program.sizes:
             return slots
         if argument is program.error:
@@ -236,7 +236,6 @@ class _Driver:
         start, n, edges, part, threads = function.args
         b = ir.IRBuilder(function.append_basic_block())
         target = b.sdiv(b.mul(edges, part), threads)
-        entry = b.block
         head, body, after = (b.append_basic_block() for _ in range(3))
         with b.if_then(b.icmp_signed("==", part, threads)):
             b.ret(n)
@@ -261,7 +260,7 @@ class _Driver:
         """Function (slots, threads) that returns once all threads have called it."""
         code = VectorCode(self.module, "barrier", self.dtype, "in", public=False)
         b, (slots, threads) = code.build, code.arguments
-        pause = ir.Function(self.module, ir.FunctionType(ir.IntType(32), []), "sched_yield")
+        pause = ir.Function(self.module, ir.FunctionType(I32, []), "sched_yield")
         arrived, generation = (code.offset(slots, s) for s in (Slot.ARRIVED, Slot.GENERATION))
         before = b.load_atomic(generation, "seq_cst", 8)
         number = b.atomic_rmw("add", arrived, I64(1), "seq_cst")

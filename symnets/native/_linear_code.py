@@ -6,9 +6,8 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 
-from symnets.ops import I64, Value, VectorCode
+from symnets.ops import I32, I64, Value, VectorCode
 
-I32 = ir.IntType(32)
 PANEL = 16
 """Columns of a matrix of weights that are stored together."""
 TILE_ROWS = 6
@@ -198,10 +197,10 @@ class _Tile:
 
 def prefetch(code: VectorCode, pointer: Value) -> None:
     """Prefetch the cache line at an address, valid or not, into the first-level cache."""
-    byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
     function = code.build.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-    reading, first_cache, data = i32(0), i32(3), i32(1)
+    reading, first_cache, data = I32(0), I32(3), I32(1)
     code.build.call(function, [code.build.bitcast(pointer, byte), reading, first_cache, data])
 
 

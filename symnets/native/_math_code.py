@@ -15,7 +15,7 @@ from llvmlite import ir
 from torch import nn
 
 from symnets.native._operation import CannotLower
-from symnets.ops import F64, Value
+from symnets.ops import F64, I32, I64, Value
 
 _CONTRACT = ("contract",)
 
@@ -39,8 +39,8 @@ class _Format(NamedTuple):
     """exp is infinite here and above."""
 
 
-_FLOAT32 = _Format(ir.IntType(32), 23, 127, 14, 7, -104.0, 89.0)
-_FLOAT64 = _Format(ir.IntType(64), 52, 1023, 40, 13, -746.0, 710.0)
+_FLOAT32 = _Format(I32, 23, 127, 14, 7, -104.0, 89.0)
+_FLOAT64 = _Format(I64, 52, 1023, 40, 13, -746.0, 710.0)
 
 
 class Function(NamedTuple):
