@@ -13,7 +13,6 @@ mace-torch==0.3.16; e3nn runs in this environment. Float32.
 - memory: the same, each in a separate process, three times; growth of the peak of the process since just
   before the first call. Also first calls without and with cached compiled code, e3nn's layout "mul_ir"
   instead of "ir_mul", and cuequivariance's method "naive".
-- harmonics: spherical harmonics of 100,000 vectors, alternately in one process.
 - contraction: MACE's symmetric contraction, 128 channels, l up to 3, correlation 3, into 0e and 1o, 500 nodes
   of 3 species; alternately, each in a separate process. `mace:reduced` has the option `use_reduced_cg`.
 
@@ -42,7 +41,7 @@ class Benchmark:
 
     peers: tuple[str, ...] = ()
     """package=python of its environment."""
-    parts: tuple[str, ...] = ("convolution", "memory", "harmonics", "contraction")
+    parts: tuple[str, ...] = ("convolution", "memory", "contraction")
     threads: tuple[int, ...] = (1, 2)
     """Numbers of threads for the measurements in one process."""
     pairs: int = 25
@@ -85,12 +84,6 @@ class Benchmark:
             growth = {name: measured[name]["growth_mb"] for name in ("e3nn", "symnets")}
             measured["memory_ratio"] = round(growth["e3nn"] / growth["symnets"], 2)
             yield case | measured
-
-    def harmonics(self) -> Iterator[dict]:
-        """Spherical harmonics by symnets and e3nn, in one process."""
-        for threads, lmax, order in itertools.product(self.threads, (2, 4), ORDERS[:2]):
-            case = {"lmax": lmax, "order": order, "vectors": 100_000, "threads": threads, "pairs": self.pairs}
-            yield case | turn(sys.executable, "harmonics_pair", case)
 
     def contraction(self) -> Iterator[dict]:
         """Symmetric contraction by symnets and mace, each in separate processes."""

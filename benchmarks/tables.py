@@ -200,23 +200,6 @@ def turns(document: dict, _: str, __: Path) -> str:
     )
 
 
-def harmonics(document: dict, _: str, __: Path) -> str:
-    """Times of spherical harmonics."""
-    return table(
-        ["l up to", "", "threads", "symnets, ms", "e3nn, ms", "e3nn / symnets"],
-        (
-            [
-                r["lmax"],
-                ORDERS[r["order"]],
-                r["threads"],
-                *(number(r[key]) for key in ("symnets_ms", "e3nn_ms", "ratio")),
-            ]
-            for r in document["rows"]
-            if r["part"] == "harmonics"
-        ),
-    )
-
-
 def contraction(document: dict, _: str, __: Path) -> str:
     """Times and memory of MACE's symmetric contraction."""
     return table(
@@ -337,7 +320,6 @@ TABLES: dict[str, Callable[[dict, str, Path], str]] = {
     "convolution": convolution,
     "memory": memory,
     "turns": turns,
-    "harmonics": harmonics,
     "contraction": contraction,
     "limits": limits,
     "fraction": fraction,
@@ -345,7 +327,7 @@ TABLES: dict[str, Callable[[dict, str, Path], str]] = {
     "tangent": tangent,
     "architectures": architectures,
 }
-FILES = dict.fromkeys(("convolution", "memory", "turns", "harmonics", "contraction"), "ops")
+FILES = dict.fromkeys(("convolution", "memory", "turns", "contraction"), "ops")
 FILES |= {"force_field": "force_field", "scaling": "scaling", "limits": "roofline", "fraction": "roofline"}
 FILES |= {"where": "where_time_goes", "tangent": "tangent", "architectures": "acac_models"}
 FILES |= dict.fromkeys(GPU_TABLES, "gpu") | {name: name for name in LAYER_TABLES}
