@@ -7,13 +7,18 @@ import numpy as np
 from llvmlite import ir
 
 from symnets.native._operation import Constant, Matrix, Operation
-from symnets.ops import I64, ContractionPlan, NeededPartials, Value, VectorCode, write_polynomial_part
+from symnets.ops import (
+    I64,
+    ContractionPlan,
+    NeededPartials,
+    Value,
+    VectorCode,
+    term_chunks,
+    write_polynomial_part,
+)
 
 if TYPE_CHECKING:
     from symnets.native._program import Program
-
-MAX_TERMS = 120
-"""Largest number of terms in one LLVM function."""
 
 
 def polynomials(
@@ -127,13 +132,11 @@ class _Loops:
     ) -> None:
         self.code, self.plan = code, plan
         name, dtype = code.function.name, "float32" if code.size == 4 else "float64"
-        numbers = range(len(plan.terms))
-        chunks = [numbers[first : first + MAX_TERMS] for first in range(0, len(numbers), MAX_TERMS)]
         self.parts: dict[int, list[ir.Function]] = {}
         full, rest = divmod(plan.channels, code.width)
         for lanes in [code.width] * (full > 0) + [rest] * (rest > 0):
             self.parts[lanes] = []
-            for chunk in chunks:
+            for chunk in term_chunks(plan):
                 kinds = "rrrrrrinn"
                 part = VectorCode(module, f"{name}_{lanes}_{chunk.start}", dtype, kinds, public=False)
                 write_polynomial_part(part, plan, lanes, needed, chunk, add=add)

@@ -27,6 +27,7 @@ from ._paths import Plan as Plan
 from ._paths import Term as Term
 from ._paths import all_paths as all_paths
 from ._polynomial_code import NeededPartials as NeededPartials
+from ._polynomial_code import term_chunks as term_chunks
 from ._polynomial_code import write_polynomial_part as write_polynomial_part
 from ._symmetric_contraction import SymmetricContraction as SymmetricContraction
 from ._tabulated_product import RadialTable as RadialTable
@@ -79,6 +80,7 @@ __all__ = [
     "release_sign",
     "symmetric_basis",
     "target_machine",
+    "term_chunks",
     "to_e3nn",
     "wigner_3j",
     "write_polynomial_part",

@@ -33,6 +33,7 @@ from symnets.ops._node_code import NodeSum, write_node_sum
 from symnets.ops._paths import Plan, Term
 from symnets.ops._scaled_code import write_scaled_sum
 from symnets.ops._scaled_sum import ScaledSum
+from symnets.ops._vector_code import MAX_TERMS
 from symnets.ops._weight_code import WeightRows, Weights, WeightSplines
 from symnets.threads import run
 
@@ -46,10 +47,6 @@ def empty_hugepages(rows: int, columns: int, like: Tensor) -> Tensor:
     dtype = np.float32 if like.dtype == torch.float32 else np.float64
     return torch.from_numpy(np.empty((rows, columns), dtype=dtype))
 
-
-MAX_TERMS = 120
-"""Largest number of coefficients in a group of paths. The loop calls a function for each group, because the
-compile time of a function grows faster than its length."""
 
 # Loops of the product dL/dg, of dL/dx, of (dL/dY, dL/dw), and of dL/dw alone.
 TO_RECEIVERS = NodeSum(receivers=True, terms=((0, 0, 0),))
@@ -109,7 +106,10 @@ def product_code(plan: Plan, dtype: str, weights: Weights, loop: Loop) -> ir.Mod
 
 
 def path_groups(plan: Plan) -> Iterator[list[tuple[int, list[Term]]]]:
-    """Groups of successive paths with equal numbers of channels and at most `MAX_TERMS` coefficients."""
+    """Groups of successive paths with equal numbers of channels and at most `MAX_TERMS` coefficients.
+
+    A loop calls a function for each group.
+    """
     group: list[tuple[int, list[Term]]] = []
     for number in range(len(plan.paths)):
         terms = plan.terms(number)

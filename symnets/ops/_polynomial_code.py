@@ -21,7 +21,7 @@ from e3nn import o3
 from llvmlite import ir
 
 from symnets.ops._contraction_plan import Monomial
-from symnets.ops._vector_code import I64, REALS, REGISTER, Value, VectorCode
+from symnets.ops._vector_code import I64, MAX_TERMS, REALS, REGISTER, Value, VectorCode
 
 Parts = dict[int, Value]
 """Parts v_S of a dual number by the set S, encoded as a bit mask."""
@@ -158,10 +158,6 @@ class PolynomialCode:
         return total
 
 
-MAX_TERMS = 120
-"""Largest number of terms of a function, times the 3^directions products that each term takes."""
-
-
 class Width(NamedTuple):
     """Function for `times` registers of `lanes` neighbouring channels each, from channel `first` on.
 
@@ -195,9 +191,7 @@ def arguments(directions: int) -> str:
 def polynomial_loops(plan: PolynomialPlan, dtype: str, directions: int, needed: NeededPartials) -> ir.Module:
     """LLVM module with one public function for each of the `widths`."""
     module = ir.Module("polynomial")
-    length = max(1, MAX_TERMS // 3**directions)
-    numbers = range(len(plan.terms))
-    chunks = [numbers[first : first + length] for first in range(0, len(numbers), length)]
+    chunks = term_chunks(plan, directions)
     for width in widths(plan.channels, dtype):
         parts = []
         for chunk in chunks:
@@ -218,6 +212,12 @@ def polynomial_loops(plan: PolynomialPlan, dtype: str, directions: int, needed: 
                 code.build.call(part, [*pointers, order, *nodes])
         code.build.ret_void()
     return module
+
+
+def term_chunks(plan: PolynomialPlan, directions: int = 0) -> list[range]:
+    """Chunks of the terms, by index, each for one function. A term takes 3^directions products."""
+    numbers, length = range(len(plan.terms)), max(1, MAX_TERMS // 3**directions)
+    return [numbers[first : first + length] for first in range(0, len(numbers), length)]
 
 
 def write_polynomial_part(

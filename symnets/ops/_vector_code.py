@@ -17,6 +17,10 @@ REGISTER = 64
 REALS = {"float32": (ir.FloatType(), 4), "float64": (ir.DoubleType(), 8)}
 """LLVM type of each dtype, and its size in bytes."""
 
+MAX_TERMS = 120
+"""Largest number of terms of a sum in one function. Longer sums are divided among several functions, because
+the compile time of a function grows faster than its length."""
+
 CONTRACT = ("contract",)
 """Allows fused multiply-add; no other change of floating-point arithmetic is allowed."""
 
