@@ -6,7 +6,7 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.nn._edges import Edges
+from symnets.nn._edges import Edges, required_envelope
 from symnets.nn._linear import Linear
 from symnets.nn._mlp import MLP
 from symnets.nn._modification import modification
@@ -120,12 +120,10 @@ class Attention(nn.Module):
         Raises:
             ValueError: `edges` has no envelope, as in `forward`.
         """
-        if edges.envelope is None:
-            raise ValueError("edges: expected an envelope; use EdgeGeometry(..., envelope=True)")
-        n_nodes = len(features)
+        envelope, n_nodes = required_envelope(edges), len(features)
         senders, filters, pair = self.sender(features), edges.filters, edges.pair
         logits = self.logits(self.query(features), senders, filters, key_weights, edge_index, pair)
-        attention = softmax_over_neighbors(self.logit_scale * logits, edges.envelope, edge_index[1], n_nodes)
+        attention = softmax_over_neighbors(self.logit_scale * logits, envelope, edge_index[1], n_nodes)
         attention = self.norm * attention
         messages = self.sum(senders, filters, value_weights, attention, edge_index, n_nodes, pair)
         return self.output(messages)

@@ -32,6 +32,17 @@ class Edges(NamedTuple):
     """Index of the pair of elements of each row of `basis` (`PairKinds`), if the basis depends on it."""
 
 
+def required_envelope(edges: Edges) -> Float[Tensor, " edges"]:
+    """Envelope of each edge, for layers that need one.
+
+    Raises:
+        ValueError: the edges have none.
+    """
+    if edges.envelope is None:
+        raise ValueError("edges: expected an envelope; build them with EdgeGeometry(..., envelope=True)")
+    return edges.envelope
+
+
 class Distance(nn.Module):
     """Identity in place of a radial basis: tabulated layers read the distances themselves, in Å.
 

@@ -117,8 +117,7 @@ class RMSNorm(_Norm):
         """Normalised features."""
         if features.shape[-1] != self.irreps_in.dim:
             raise ValueError(f"features: expected {self.irreps_in.dim} columns, got {features.shape[-1]}")
-        of_irreps = [a / mul_ir.dim for a, mul_ir in zip(self.irrep_weights, self.irreps_in, strict=True)]
-        of_columns = features.new_tensor(of_irreps).index_select(0, self.irrep_of_column)
+        of_columns = features.new_tensor(self._weights_of_squares()).index_select(0, self.irrep_of_column)
         normalised = features * ((features.square() @ of_columns)[:, None] + self.eps).rsqrt()
         if self.weight is None:
             return normalised
@@ -128,14 +127,17 @@ class RMSNorm(_Norm):
         """Normalised features in a native program."""
         if features.table is not None:
             return program.lookup(self(features.table))
-        of_irreps = [a / mul_ir.dim for a, mul_ir in zip(self.irrep_weights, self.irreps_in, strict=True)]
-        of_columns = torch.tensor(of_irreps, dtype=torch.float64)[self.irrep_of_column.cpu()]
+        of_columns = torch.tensor(self._weights_of_squares(), dtype=torch.float64)[self.irrep_of_column.cpu()]
         gains = torch.ones_like(of_columns)
         if self.weight is not None:
             gains = self.weight.detach().double().cpu()[self.channel_of_column.cpu()]
         operation = NormalizeRows(program, features, of_columns.numpy(), gains.numpy(), self.eps)
         program.add(operation)
         return operation.out
+
+    def _weights_of_squares(self) -> list[float]:
+        """Weight of the square of each component of an irrep: a_i / (its channels times components)."""
+        return [a / mul_ir.dim for a, mul_ir in zip(self.irrep_weights, self.irreps_in, strict=True)]
 
 
 class LayerNorm(_Norm):

@@ -7,7 +7,7 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.nn._edges import Edges
+from symnets.nn._edges import Edges, required_envelope
 from symnets.nn._linear import Linear
 from symnets.nn._mlp import MLP
 from symnets.ops import ChannelProduct, LinearWeights, TensorProductScatter, all_paths, blocks, join
@@ -93,7 +93,8 @@ class PairInteraction(nn.Module):
         products = self.product(tensors, environment, edge_index[1])
         parts = blocks(products, self.product.irreps_out)
         update = self.update(torch.cat([scalars, parts[0].squeeze(1)], dim=1))
-        scalars = (scalars + RESIDUAL * envelope(edges) * update) * (1 + RESIDUAL**2) ** -0.5
+        envelope = required_envelope(edges)[:, None]
+        scalars = (scalars + RESIDUAL * envelope * update) * (1 + RESIDUAL**2) ** -0.5
         return scalars, products[:, :0] if self.mix is None else self.mix.mix(parts)
 
 
@@ -152,15 +153,8 @@ class PairEmbedding(nn.Module):
         pair_species = torch.cat([as_centre[centre], as_neighbor[neighbor]], dim=1)
         radial = self.radial(edges.basis)
         radial = radial if edges.pair is None else radial.index_select(0, edges.pair)
-        scalars = envelope(edges) * self.scalars(pair_species * radial)
+        scalars = required_envelope(edges)[:, None] * self.scalars(pair_species * radial)
         weights = self.tensors(scalars).chunk(len(self.irreps_filter), dim=1)
         filters = edges.filters.split([ir.dim for _, ir in self.irreps_filter], dim=1)
         tensors = [w[:, None] * y[:, :, None] for w, y in zip(weights, filters, strict=True)]
         return scalars, join(tensors)
-
-
-def envelope(edges: Edges) -> Float[Tensor, "edges 1"]:
-    """Envelope of each edge, as a matrix of one column."""
-    if edges.envelope is None:
-        raise ValueError("edges: expected an envelope; build them with EdgeGeometry(..., envelope=True)")
-    return edges.envelope[:, None]
