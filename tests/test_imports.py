@@ -38,27 +38,27 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def room(dotted: str) -> str | None:
-    """The room of a dotted name: "nn" of "symnets.nn._linear"; None outside of the house."""
+def subpackage(dotted: str) -> str | None:
+    """Subpackage of a dotted name: "nn" of "symnets.nn._linear"; None for other packages than symnets."""
     first, _, rest = dotted.partition(".")
     return rest.partition(".")[0] if first == "symnets" and rest else None
 
 
 def floor(name: str) -> int:
-    """How high a room is: rooms import from the floors below theirs, and from themselves."""
-    return next(level for level, rooms in enumerate(FLOORS) if name in rooms)
+    """Index of a subpackage's floor: it imports from lower floors and from itself only."""
+    return next(level for level, names in enumerate(FLOORS) if name in names)
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES])
 def test_imports_flow_one_way(path: Path) -> None:
     own = path.relative_to(PACKAGE).with_suffix("").parts[0]
     if own == "__init__":
-        assert not any(room(name) for name in imports(path)), "symnets/__init__.py imports no room"
+        assert not any(subpackage(name) for name in imports(path)), "symnets/__init__.py imports nothing"
         return
     if own == "__main__":
         return
     for name in imports(path):
-        other = room(name)
+        other = subpackage(name)
         if other not in (None, own) and not other.startswith("__"):
             assert floor(other) < floor(own), f"{path}: {own} may not import {name}"
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "symnets"
-ROOMS = {
+SUBPACKAGES = {
     ".".join(stub.parent.relative_to(ROOT).parts): stub
     for stub in sorted(PACKAGE.rglob("__init__.pyi"))
     if stub.parent != PACKAGE
@@ -21,9 +21,9 @@ WITHOUT_STUB = {"symnets.experiments"}  # its modules are its public names
 
 
 def public_names(module: str) -> list[str]:
-    """Names that a room lists, or functions and classes that a module at the top defines."""
+    """Names that a subpackage lists, or functions and classes that a module at the top defines."""
     imported = importlib.import_module(module)
-    if module in ROOMS:
+    if module in SUBPACKAGES:
         return list(imported.__all__)
     members = vars(imported).items()
     return [n for n, m in members if n[0] != "_" and getattr(m, "__module__", None) == module and callable(m)]
@@ -37,20 +37,20 @@ def directives() -> list[str]:
     ]
 
 
-def test_every_room_has_a_stub() -> None:
-    rooms = {f"symnets.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py")}
-    assert rooms - WITHOUT_STUB <= set(ROOMS)
+def test_every_subpackage_has_a_stub() -> None:
+    subpackages = {f"symnets.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py")}
+    assert subpackages - WITHOUT_STUB <= set(SUBPACKAGES)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_stub_lists_what_it_imports(room: str) -> None:
-    tree = ast.parse(ROOMS[room].read_text("utf-8"))
+@pytest.mark.parametrize("subpackage", SUBPACKAGES)
+def test_stub_lists_what_it_imports(subpackage: str) -> None:
+    tree = ast.parse(SUBPACKAGES[subpackage].read_text("utf-8"))
     imported = [alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
-    assert sorted(imported) == sorted(public_names(room))
+    assert sorted(imported) == sorted(public_names(subpackage))
     assert len(set(imported)) == len(imported)
 
 
-@pytest.mark.parametrize("module", [*ROOMS, *MODULES])
+@pytest.mark.parametrize("module", [*SUBPACKAGES, *MODULES])
 def test_docstrings_of_public_names_make_sense_alone(module: str) -> None:
     """The first line of a docstring is a statement: it ends with a period and does not start with "Of"."""
     wrong = []
@@ -63,17 +63,17 @@ def test_docstrings_of_public_names_make_sense_alone(module: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_no_module_is_shadowed_by_a_public_name(room: str) -> None:
-    folder = ROOMS[room].parent
-    rooms_inside = {Path(*r.split(".")).name for r in ROOMS if r.startswith(f"{room}.")}
-    for name in set(public_names(room)) - rooms_inside:
+@pytest.mark.parametrize("subpackage", SUBPACKAGES)
+def test_no_module_is_shadowed_by_a_public_name(subpackage: str) -> None:
+    folder = SUBPACKAGES[subpackage].parent
+    inside = {Path(*name.split(".")).name for name in SUBPACKAGES if name.startswith(f"{subpackage}.")}
+    for name in set(public_names(subpackage)) - inside:
         assert not (folder / f"{name}.py").exists()
         assert not (folder / name).is_dir()
 
 
 def test_every_module_is_on_one_page_of_the_reference() -> None:
-    assert sorted(directives()) == sorted([*ROOMS, *MODULES])
+    assert sorted(directives()) == sorted([*SUBPACKAGES, *MODULES])
 
 
 def test_navigation_has_every_page_of_the_reference() -> None:
@@ -96,15 +96,15 @@ def test_documentation_uses_public_paths_only() -> None:
     assert not found
 
 
-def test_rooms_import_public_names_of_other_rooms() -> None:
-    """Underscore modules are imported within their own room only."""
+def test_subpackages_import_public_names_of_each_other() -> None:
+    """Underscore modules are imported within their own subpackage only."""
     for path in sorted(PACKAGE.rglob("*.py")):
         own, source = path.relative_to(PACKAGE).parts[0], path.read_text("utf-8")
         if not re.search(r"from symnets\.[\w.]*\._", source):  # few files are parsed
             continue
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("symnets."):
-                _, room, *inner = str(node.module).split(".")
-                assert room == own or not any(part.startswith("_") for part in inner), (
+                _, subpackage, *inner = str(node.module).split(".")
+                assert subpackage == own or not any(part.startswith("_") for part in inner), (
                     f"{path}: {node.module}"
                 )

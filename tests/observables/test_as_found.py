@@ -291,8 +291,8 @@ def test_kernels_are_computed_in_inference_mode() -> None:
 
 
 def test_no_public_observable_is_forgotten() -> None:
-    rooms = (symnets.observables, symnets.observables.curvature)
-    public = {name: getattr(room, name) for room in rooms for name in room.__all__}
+    packages = (symnets.observables, symnets.observables.curvature)
+    public = {name: getattr(package, name) for package in packages for name in package.__all__}
     takes_model = {
         name
         for name, value in public.items()
