@@ -1,6 +1,6 @@
 """Tabulated convolution: sums over neighbours of features ⊗ harmonics, weighted by splines of the length."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from llvmlite import ir
@@ -10,8 +10,9 @@ from symnets.native._convolution_code import (
     write_forward_part,
     write_reverse_part,
 )
+from symnets.native._edge_splines import EdgeSplines
 from symnets.native._exchange import Exchange
-from symnets.native._operation import CannotLower, Constant, Matrix, Operation
+from symnets.native._operation import Matrix, Operation
 from symnets.ops import (
     Plan,
     RadialTable,
@@ -40,19 +41,16 @@ def convolve(
         program: program to which the operations are appended.
         features: x, a row for each atom.
         filters: Y, the spherical harmonics, a row for each edge.
-        lengths: r of each edge in Å, at most the cutoff of the table.
+        lengths: r of each edge in Å.
         kind: index of the table's set of functions for each edge; None if the table has one set.
         plan: the tensor product.
         table: one function for each weight of the plan.
 
     Raises:
-        CannotLower: the table has several sets of functions, and the edges have no kinds.
+        CannotLower: see `EdgeSplines`.
     """
-    if kind is None and table.n_kinds > 1:
-        raise CannotLower("a convolution with tables for each pair of elements, and edges without kinds")
     if features.table is None and not _exchanges(program, features):
         program.add(Exchange(features, "forward"))
-    kind = None if table.n_kinds == 1 else kind
     operation = _Convolve(program, features, filters, lengths, kind, plan, table)
     program.add(operation)
     return operation.out
@@ -79,7 +77,7 @@ class _Convolve(Operation):
         table: RadialTable,
     ) -> None:
         self.plan, self.features, self.filters, self.lengths = plan, features, filters, lengths
-        self.splines = _Splines(plan, table, kind)
+        self.splines = EdgeSplines(program, table, kind)
         differentiable = features.differentiable or filters.differentiable or lengths.differentiable
         self.out = program.matrix("convolved", "atoms", plan.irreps_out.dim, differentiable=differentiable)
         self.arguments = (
@@ -123,42 +121,6 @@ class _Convolve(Operation):
         g = program.cotangent(self.out)
         assert g is not None
         program.add(_Reverse(program, self, g))
-
-
-class _Splines:
-    """Splines of the weights of a convolution, with the code that evaluates them at an edge.
-
-    Args:
-        plan: the tensor product.
-        table: one function for each weight of the plan.
-        kind: index of the table's set of functions for each edge; None for the first.
-    """
-
-    def __init__(self, plan: Plan, table: RadialTable, kind: Matrix | None) -> None:
-        self.inverse_step, self.rows_of_kind = 1 / table.step, table.n_knots + 2
-        values = table.table.detach().cpu().double().numpy()
-        self.arguments = (Constant(values), *(() if kind is None else (kind,)))
-
-    @property
-    def key(self) -> Hashable:
-        return self.inverse_step, self.rows_of_kind, len(self.arguments)
-
-    def at_edge(
-        self,
-        code: VectorCode,
-        weights: WeightSplines,
-        lengths: Value,
-        arguments: Iterable[Value],
-        edge: Value,
-    ) -> list[Value]:
-        """Row of the knot below an edge's length, and the coefficients of the spline."""
-        table, *kind = arguments
-        first_row = ir.Constant(edge.type, 0)
-        if kind:
-            rows = ir.Constant(edge.type, self.rows_of_kind)
-            first_row = code.build.mul(code.load_int(kind[0], edge), rows)
-        length = code.load(code.offset(lengths, edge))
-        return weights.at_length(code, length, code.constant(self.inverse_step), table, first_row)
 
 
 class _Reverse(Operation):
