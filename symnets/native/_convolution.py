@@ -13,6 +13,7 @@ from symnets.native._convolution_code import (
 from symnets.native._edge_splines import EdgeSplines
 from symnets.native._exchange import Exchange
 from symnets.native._operation import Matrix, Operation
+from symnets.native._row_operation import edge_loop
 from symnets.ops import (
     Plan,
     RadialTable,
@@ -107,8 +108,8 @@ class _Convolve(Operation):
         weights.prepare(code)
         with code.loop(low, high) as node:
             row = code.row_pointer(out, node, plan.irreps_out.dim)
-            _fill_zeros(code, row, plan.irreps_out.dim)
-            with code.loop(code.load_int(start, node), code.load_int(start, code.add_int(node, 1))) as edge:
+            code.fill_zeros(row, plan.irreps_out.dim)
+            with edge_loop(code, start, node) as edge:
                 x = code.row_pointer(features, code.load_int(sender, edge), plan.irreps_in.dim)
                 y = code.row_pointer(filters, edge, plan.irreps_filter.dim)
                 weight = self.splines.at_edge(code, weights, lengths, of_splines, edge)
@@ -118,9 +119,7 @@ class _Convolve(Operation):
         return code.function
 
     def reverse(self, program: "Program") -> None:
-        g = program.cotangent(self.out)
-        assert g is not None
-        program.add(_Reverse(program, self, g))
+        program.add(_Reverse(program, self))
 
 
 class _Reverse(Operation):
@@ -132,7 +131,7 @@ class _Reverse(Operation):
     out of each sender.
     """
 
-    def __init__(self, program: "Program", forward: _Convolve, g: Matrix) -> None:
+    def __init__(self, program: "Program", forward: _Convolve) -> None:
         self.forward, self.senders = forward, forward.features.differentiable
         self.over = "senders" if self.senders else "edges"
         d_filters, self.add_filters = program.add_cotangent(forward.filters)
@@ -147,7 +146,7 @@ class _Reverse(Operation):
             self.writes = (d_features, *self.writes)
         self.arguments = (
             *self.writes,
-            g,
+            program.require_cotangent(forward.out),
             forward.features,
             forward.filters,
             forward.lengths,
@@ -209,33 +208,22 @@ class _Reverse(Operation):
             with code.loop(low, high) as atom:
                 row = code.row_pointer(d_features, atom, plan.irreps_in.dim)
                 if not self.add_features:
-                    _fill_zeros(code, row, plan.irreps_in.dim)
+                    code.fill_zeros(row, plan.irreps_in.dim)
                 elif not self.add_ghosts:
                     with b.if_then(b.icmp_signed(">=", atom, n_local)):
-                        _fill_zeros(code, row, plan.irreps_in.dim)
+                        code.fill_zeros(row, plan.irreps_in.dim)
             last = b.select(b.icmp_signed("<", high, n_local), high, n_local)
-            with code.loop(low, last) as to:
-                bounds = [code.load_int(start, code.add_int(to, k)) for k in (0, 1)]
-                with code.loop(*bounds) as edge:
-                    from_ = code.load_int(sender, edge)
-                    with b.if_then(in_range(from_)):
-                        at_edge(edge, from_, to)
-            with code.loop(low, high) as from_:
-                bounds = [code.load_int(sender_start, code.add_int(from_, k)) for k in (0, 1)]
-                with code.loop(*bounds) as position:
-                    edge = code.load_int(order, position)
-                    to = code.load_int(receiver, edge)
-                    with b.if_then(b.not_(in_range(to))):
-                        at_edge(edge, from_, to)
+            with code.loop(low, last) as to, edge_loop(code, start, to) as edge:
+                from_ = code.load_int(sender, edge)
+                with b.if_then(in_range(from_)):
+                    at_edge(edge, from_, to)
+            with code.loop(low, high) as from_, edge_loop(code, sender_start, from_) as position:
+                edge = code.load_int(order, position)
+                to = code.load_int(receiver, edge)
+                with b.if_then(b.not_(in_range(to))):
+                    at_edge(edge, from_, to)
         else:
             with code.loop(low, high) as edge:
                 at_edge(edge, code.load_int(sender, edge), code.load_int(receiver, edge))
         code.build.ret_void()
         return code.function
-
-
-def _fill_zeros(code: VectorCode, row: Value, columns: int) -> None:
-    """Set a row to zero."""
-    code.for_channels(
-        columns, lambda first, lanes: code.store(code.constant(0.0, lanes), code.offset(row, first), lanes)
-    )

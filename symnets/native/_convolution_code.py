@@ -284,20 +284,8 @@ def _sum_channels(
     full = n // width * width
     sums: list[Value] = [zero] * count
     if full > width:
-        before = b.block
-        head, body, after = (b.append_basic_block() for _ in range(3))
-        b.branch(head)
-        b.position_at_end(head)
-        first, *sums = (b.phi(kind) for kind in (I64, *[zero.type] * count))
-        for phi, value in zip((first, *sums), (I64(0), *[zero] * count), strict=True):
-            phi.add_incoming(value, before)
-        b.cbranch(b.icmp_signed("<", first, I64(full)), body, after)
-        b.position_at_end(body)
-        for phi, value in zip(sums, add(first, width, list(sums)), strict=True):
-            phi.add_incoming(value, b.block)
-        first.add_incoming(code.add_int(first, width), b.block)
-        b.branch(head)
-        b.position_at_end(after)
+        with code.loop_carrying(sums, I64(0), I64(full), width) as first:
+            sums[:] = add(first, width, list(sums))
     elif full:
         sums = add(I64(0), width, [None] * count)
     if n > full:

@@ -1,7 +1,6 @@
 """Machine code of matrix products: tiles of a few rows and 16 columns, whose sums stay in registers."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 from llvmlite import ir
@@ -88,15 +87,12 @@ class _Tile:
 
     def write(self, full: bool, tail: int) -> None:
         """Write the code of full panels, if there are any, and of `tail` columns after them."""
-        code, weights = self.code, self.weights
-
-        def panel(p: Value, carried: list[Value]) -> list[Value]:
-            return [self._panel(carried[0], code.build.mul(p, I64(PANEL)), PANEL)]
-
+        b, carried = self.code.build, [self.weights]
         if full:
-            _, (weights,) = carry(code, I64(0), self.panels, 1, [weights], panel)
+            with self.code.loop_carrying(carried, I64(0), self.panels) as p:
+                carried[0] = self._panel(carried[0], b.mul(p, I64(PANEL)), PANEL)
         if tail:
-            self._panel(weights, code.build.mul(self.panels, I64(PANEL)), tail)
+            self._panel(carried[0], b.mul(self.panels, I64(PANEL)), tail)
 
     def _panel(self, weights: Value, first: Value, columns: int) -> Value:
         """Write the sums of a panel, and return the address of the weights of the next one."""
@@ -129,52 +125,48 @@ class _Tile:
     def _products(self, weights: Value, width: int, stride: int) -> tuple[Value, list[Value]]:
         """Write the sums for `width` columns side by side, with every number of a row in all lanes."""
         code = self.code
+        carried = [weights, *[code.constant(0.0, width)] * self.height]
 
-        def body(rows: list[Value], unroll: int, k: Value, carried: list[Value]) -> list[Value]:
-            weights, *sums = carried
+        def add(rows: list[Value], k: Value, unroll: int) -> None:
+            weights = carried[0]
             for u in range(unroll):
                 weight = code.load(code.offset(weights, u * stride), width)
                 prefetch(code, code.offset(weights, u * stride + AHEAD // code.size))
-                for r, row in enumerate(rows):
+                for r, row in enumerate(rows, start=1):
                     x = code.broadcast(code.offset(code.offset(row, k), u), width)
-                    sums[r] = code.fma(sums[r], x, weight)
-            return [code.offset(weights, unroll * stride), *sums]
+                    carried[r] = code.fma(carried[r], x, weight)
+            carried[0] = code.offset(weights, unroll * stride)
 
-        def term(t: Value, carried: list[Value]) -> list[Value]:
+        with code.loop_carrying(carried, I64(0), self.n_terms) as t:
             rows, length = self._term(t)
-            last = code.add_int(length, 1 - UNROLL)
-            k, carried = carry(code, I64(0), last, UNROLL, carried, partial(body, rows, UNROLL))
-            return carry(code, k, length, 1, carried, partial(body, rows, 1))[1]
-
-        zeros = [code.constant(0.0, width)] * self.height
-        _, (weights, *sums) = carry(code, I64(0), self.n_terms, 1, [weights, *zeros], term)
-        return weights, sums
+            with code.loop_carrying(carried, I64(0), code.add_int(length, 1 - UNROLL), UNROLL) as k:
+                add(rows, k, UNROLL)
+            with code.loop_carrying(carried, k, length) as k:
+                add(rows, k, 1)
+        return carried[0], carried[1:]
 
     def _dots(self, weights: Value) -> tuple[Value, list[Value]]:
         """Write the sums for one column, with several numbers of a row side by side."""
         code, height = self.code, self.height
+        carried = [weights, *(code.constant(0.0, width) for width in (code.width, 1) for _ in range(height))]
 
-        def body(rows: list[Value], width: int, k: Value, carried: list[Value]) -> list[Value]:
-            weights, *sums = carried
-            weight = code.load(weights, width)
-            for r, row in enumerate(rows):
+        def add(sums: list[Value], rows: list[Value], k: Value, width: int) -> None:
+            weight = code.load(sums[0], width)
+            for r, row in enumerate(rows, start=1):
                 sums[r] = code.fma(sums[r], code.load(code.offset(row, k), width), weight)
-            return [code.offset(weights, width), *sums]
+            sums[0] = code.offset(sums[0], width)
 
-        def term(t: Value, carried: list[Value]) -> list[Value]:
-            (weights, *sums), (rows, length) = carried, self._term(t)
-            wide, single = sums[:height], sums[height:]
-            last = code.add_int(length, 1 - code.width)
-            k, (weights, *wide) = carry(
-                code, I64(0), last, code.width, [weights, *wide], partial(body, rows, code.width)
-            )
-            _, (weights, *single) = carry(code, k, length, 1, [weights, *single], partial(body, rows, 1))
-            return [weights, *wide, *single]
-
-        zeros = [code.constant(0.0, width) for width in (code.width, 1) for _ in range(height)]
-        _, (weights, *sums) = carry(code, I64(0), self.n_terms, 1, [weights, *zeros], term)
-        totals = zip(sums[:height], sums[height:], strict=True)
-        return weights, [code.build.fadd(code.sum_of(wide, code.width), one) for wide, one in totals]
+        with code.loop_carrying(carried, I64(0), self.n_terms) as t:
+            rows, length = self._term(t)
+            wide, single = carried[: height + 1], carried[height:]
+            with code.loop_carrying(wide, I64(0), code.add_int(length, 1 - code.width), code.width) as k:
+                add(wide, rows, k, code.width)
+            single[0] = wide[0]
+            with code.loop_carrying(single, k, length) as k:
+                add(single, rows, k, 1)
+            carried[:] = [single[0], *wide[1:], *single[1:]]
+        totals = zip(carried[1 : height + 1], carried[height + 1 :], strict=True)
+        return carried[0], [code.build.fadd(code.sum_of(w, code.width), s) for w, s in totals]
 
     def _term(self, t: Value) -> tuple[list[Value], Value]:
         """Rows of a term, and their length."""
@@ -202,34 +194,3 @@ def prefetch(code: VectorCode, pointer: Value) -> None:
     function = code.build.module.declare_intrinsic("llvm.prefetch", [byte], kind)
     reading, first_cache, data = I32(0), I32(3), I32(1)
     code.build.call(function, [code.build.bitcast(pointer, byte), reading, first_cache, data])
-
-
-def carry(
-    code: VectorCode,
-    low: Value,
-    high: Value,
-    step: int,
-    values: list[Value],
-    body: Callable[[Value, list[Value]], list[Value]],
-) -> tuple[Value, list[Value]]:
-    """Write a loop over low, low + step, ... below high that carries values from one iteration to the next.
-
-    Returns:
-        Index and values after the last iteration.
-    """
-    build, before = code.build, code.build.block
-    head, inside, after = (build.append_basic_block() for _ in range(3))
-    build.branch(head)
-    build.position_at_end(head)
-    index, carried = build.phi(I64), [build.phi(value.type) for value in values]
-    build.cbranch(build.icmp_signed("<", index, high), inside, after)
-    build.position_at_end(inside)
-    results = body(index, list(carried))
-    for phi, first, next_value in zip(
-        (index, *carried), (low, *values), (code.add_int(index, step), *results), strict=True
-    ):
-        phi.add_incoming(first, before)
-        phi.add_incoming(next_value, build.block)
-    build.branch(head)
-    build.position_at_end(after)
-    return index, carried

@@ -68,25 +68,20 @@ def write_scaled_sum(
     sums = code.allocate((columns[Y] + 1) * code.width)
     pair_sum = code.offset(sums, columns[Y] * code.width)
 
-    def clear(row: Value, n: int) -> None:
-        code.for_channels(
-            n, lambda first, lanes: code.store(code.constant(0.0, lanes), code.offset(row, first), lanes)
-        )
-
     with code.loop(low, high) as pair:
         d_weights = code.row_pointer(out[W], pair, columns[W]) if W in out else sums
         if W in out:
             weights.clear(code, d_weights)
-            clear(pair_sum, code.width)
+            code.fill_zeros(pair_sum, code.width)
         pair_values = of_pair(pair)
         with code.loop(code.load_int(start, pair), code.load_int(start, code.add_int(pair, 1))) as position:
             edge = code.load_int(order, position)
             ends = code.load_int(receiver, edge), code.load_int(sender, edge)
             d_factors = code.row_pointer(out[A], edge, columns[A]) if A in out else sums
             if A in out:
-                clear(d_factors, columns[A])
+                code.fill_zeros(d_factors, columns[A])
             if Y in out:
-                clear(sums, columns[Y] * code.width)
+                code.fill_zeros(sums, columns[Y] * code.width)
             inputs = rows([*ends, edge, pair, edge], pair_values)
             for part in parts:
                 code.build.call(part, [sums, d_weights, d_factors, *inputs])

@@ -123,6 +123,12 @@ class VectorCode:
         first = self.build.insert_element(undefined, value, I32(0))
         return self.build.shuffle_vector(first, undefined, _mask([0] * lanes))
 
+    def fill_zeros(self, pointer: Value, n: int) -> None:
+        """Set n numbers in memory to zero."""
+        self.for_channels(
+            n, lambda first, lanes: self.store(self.constant(0.0, lanes), self.offset(pointer, first), lanes)
+        )
+
     def add_to(self, pointer: Value, value: Value, lanes: int) -> None:
         """Add to `lanes` numbers in memory."""
         self.store(self.build.fadd(self.load(pointer, lanes), value), pointer, lanes)
@@ -145,16 +151,30 @@ class VectorCode:
     @contextmanager
     def loop(self, low: Value, high: Value, step: int = 1) -> Iterator[Value]:
         """Context that writes the body of a loop over low, low + step, ... below high."""
+        with self.loop_carrying([], low, high, step) as index:
+            yield index
+
+    @contextmanager
+    def loop_carrying(self, values: list[Value], low: Value, high: Value, step: int = 1) -> Iterator[Value]:
+        """Context that writes the body of a loop which changes values, such as sums in registers.
+
+        The body finds their present values in the list, and replaces them by those for the next iteration.
+        After the loop, the list has the final values, and the index is the first one that is not below high.
+        """
         build, before = self.build, self.build.block
         head, body, after = (build.append_basic_block() for _ in range(3))
         build.branch(head)
         build.position_at_end(head)
-        index = build.phi(I64)
-        index.add_incoming(low, before)
+        first = (low, *values)
+        index, *values[:] = phis = [build.phi(value.type) for value in first]
         build.cbranch(build.icmp_signed("<", index, high), body, after)
         build.position_at_end(body)
         yield index
-        index.add_incoming(build.add(index, I64(step)), build.block)
+        following = (build.add(index, I64(step)), *values)
+        for phi, value, next_value in zip(phis, first, following, strict=True):
+            phi.add_incoming(value, before)
+            phi.add_incoming(next_value, build.block)
+        values[:] = phis[1:]
         build.branch(head)
         build.position_at_end(after)
 

@@ -74,10 +74,7 @@ class WeightRows:
 
     def clear(self, code: VectorCode, out: Value) -> None:
         """Set the row of the derivative to zero."""
-        code.for_channels(
-            self.columns,
-            lambda first, lanes: code.store(code.constant(0.0, lanes), code.offset(out, first), lanes),
-        )
+        code.fill_zeros(out, self.columns)
 
     def value(self, code: VectorCode, values: Sequence[Value], column: Value, lanes: int) -> Value:
         """Weights loaded from the row."""
