@@ -41,6 +41,13 @@ def _executed(node: Any) -> bool:
         return True
 
 
+def add_term(gradients: list[Tensor | None], slot: int, term: Any) -> None:
+    """Add a term to `gradients[slot]`; None is zero."""
+    if term is not None:
+        before = gradients[slot]
+        gradients[slot] = term if before is None else before + term
+
+
 class SecondPartials(NamedTuple):
     """Second derivatives: the gradient of the partials (dL/dx, dL/dY, dL/dw) with respect to g, x, Y and w.
 
@@ -163,20 +170,13 @@ def _differentiable(second: SecondPartials) -> tuple[Tensor | None, ...]:
             continue
         replaced = [cotangent if n == slot else a for n, a in enumerate(others)]
         if needs[0]:
-            _add(gradients, 0, Product.apply(*replaced, plan, edges))
+            add_term(gradients, 0, Product.apply(*replaced, plan, edges))
         partial_needs = tuple(need and n != slot for n, need in enumerate(needs[1:]))
         if any(partial_needs):
             partials: Any = Partials.apply(g, *replaced, plan, edges, partial_needs)
             for n, partial in enumerate(partials):
-                _add(gradients, n + 1, partial)
+                add_term(gradients, n + 1, partial)
     return tuple(gradients)
-
-
-def _add(gradients: list[Tensor | None], slot: int, term: Any) -> None:
-    """Add a term to a gradient; None is zero."""
-    if term is not None:
-        before = gradients[slot]
-        gradients[slot] = term if before is None else before + term
 
 
 def fused(plan: FusedPlan, x: Tensor, y: Tensor, w: Tensor, edges: Adjacency) -> Tensor:

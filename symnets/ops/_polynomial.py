@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symnets.ops._compiled_module import CompiledModule, LoopCall
+from symnets.ops._fused import add_term
 from symnets.ops._polynomial_code import NeededPartials, PolynomialPlan, arguments, polynomial_loops, widths
 from symnets.threads import run
 
@@ -133,9 +134,7 @@ class Partials(torch.autograd.Function):
             if any(needed):
                 partials = Partials.apply(ctx.polynomial, ctx.nodes, tuple(needed), *replaced)
                 for n, term in enumerate(partials[: len(saved)]):  # pyright: ignore[reportIndexIssue]
-                    if term is not None:
-                        before = gradients[n]
-                        gradients[n] = term if before is None else before + term
+                    add_term(gradients, n, term)
         return (None, None, None, *gradients)
 
 

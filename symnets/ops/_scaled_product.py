@@ -8,7 +8,7 @@ from torch import Tensor
 
 from symnets.ops._adjacency import Adjacency
 from symnets.ops._compiled_module import LoopCall
-from symnets.ops._fused import needed_grads
+from symnets.ops._fused import add_term, needed_grads
 from symnets.ops._fused_plan import CompiledPlan, WeightsType, empty_hugepages
 from symnets.ops._paths import Plan
 from symnets.ops._scaled_sum import A, G, ScaledSum, W, X, Y, factor_columns
@@ -125,9 +125,7 @@ class ScaledPartials(torch.autograd.Function):
             if any(others):
                 terms: Any = ScaledPartials.apply(*replaced, plan, edges, others)
                 for m, term in enumerate(terms):
-                    before = gradients[m]
-                    if term is not None:
-                        gradients[m] = term if before is None else before + term
+                    add_term(gradients, m, term)
         return (*gradients, None, None, None)
 
 
