@@ -147,10 +147,10 @@ class _Outer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:  # pyright: ignore
         x, g = ctx.saved_tensors
-        dx, dg = None, None
-        if ctx.needs_input_grad[0]:
+        (needs_x, needs_g), dx, dg = needed_grads(ctx), None, None
+        if needs_x:
             swapped = tuple(Block(c, first_out, first_in) for c, first_in, first_out in ctx.blocks)
             dx = _Linear.apply(g, swapped, x.shape[1], ctx.groups, *(c.mT for c in cotangents))
-        if ctx.needs_input_grad[1]:
+        if needs_g:
             dg = _Linear.apply(x, ctx.blocks, g.shape[1], ctx.groups, *cotangents)
         return dx, dg, None, None, None

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symnets.ops._compiled_module import CompiledModule, LoopCall
-from symnets.ops._fused import add_term
+from symnets.ops._fused import add_term, needed_grads
 from symnets.ops._polynomial_code import NeededPartials, PolynomialPlan, arguments, polynomial_loops, widths
 from symnets.threads import run
 
@@ -40,15 +40,15 @@ class FusedPolynomial:
     def partials(
         self,
         needed: NeededPartials,
-        g: Tensor | None,
+        g: Tensor,
         c: Tensor,
         vectors: Sequence[Tensor],
         nodes: SpeciesOrder,
     ) -> tuple[Tensor | None, ...]:
         """Partials dF/dg, dF/dC and dF/dx at (g, C, x, a1 ... ak); None for those that are not needed.
 
-        F is defined in `_polynomial_code`; `vectors` are x, a1 ... ak. g may be None if only dF/dg is
-        needed, which does not depend on it.
+        F is defined in `_polynomial_code`; `vectors` are x, a1 ... ak. dF/dg does not depend on g, which may
+        then be empty.
 
         Each partial has a loop of its own. One loop for several takes up to twice the time: their sums do
         not fit into the registers together.
@@ -58,7 +58,7 @@ class FusedPolynomial:
         return tuple(results.get(place) for place in range(len(needed)))
 
     def _partial(
-        self, place: int, g: Tensor | None, c: Tensor, vectors: Sequence[Tensor], nodes: SpeciesOrder
+        self, place: int, g: Tensor, c: Tensor, vectors: Sequence[Tensor], nodes: SpeciesOrder
     ) -> Tensor:
         """Partial in g, C or x, for place 0, 1 or 2."""
         x, *directions = vectors
@@ -75,7 +75,7 @@ class FusedPolynomial:
         else:
             result = x.new_empty(x.shape)
         # Any tensor serves as an argument that a loop does not use.
-        tables = [*(result if n == place else x for n in range(3)), x if g is None else g]
+        tables = [*(result if n == place else x for n in range(3)), g]
         for width in functions:
             function = self._modules[key].functions[width.name]
             call = LoopCall(function, *tables, c, x, *directions, nodes.order, nodes.start)
@@ -98,7 +98,7 @@ class Partials(torch.autograd.Function):
         polynomial: FusedPolynomial,
         nodes: SpeciesOrder,
         needed: tuple[bool, ...],
-        g: Tensor | None,
+        g: Tensor,
         c: Tensor,
         *vectors: Tensor,
     ) -> tuple[Tensor | None, ...]:
@@ -119,7 +119,7 @@ class Partials(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         saved = ctx.saved_tensors
-        needs = ctx.needs_input_grad[3:]
+        needs = needed_grads(ctx, range(3, 3 + len(saved)))
         gradients: list[Tensor | None] = [None] * len(saved)
         for place, cotangent in enumerate(cotangents):
             if cotangent is None:
@@ -146,4 +146,4 @@ def polynomial(
 ) -> Float[Tensor, "nodes dim_out"]:
     """Polynomial P(x) of each node by compiled loops, for CPU tensors, all float32 or all float64."""
     nodes = SpeciesOrder(species, c.shape[0])
-    return Partials.apply(fused, nodes, (True, False, False), None, c, x)[0]  # pyright: ignore
+    return Partials.apply(fused, nodes, (True, False, False), x.new_empty(0), c, x)[0]  # pyright: ignore

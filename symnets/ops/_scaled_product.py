@@ -158,7 +158,7 @@ class SplinePartial(torch.autograd.Function):
         g, x, y, r, a = ctx.saved_tensors
         arguments: list[Any] = [g, x, y, (r, *ctx.tables), a]
         arguments[ctx.output] = cotangent.contiguous()
-        needs = tuple(need and n != ctx.output for n, need in enumerate(ctx.needs_input_grad[:5]))
+        needs = tuple(need and n != ctx.output for n, need in enumerate(needed_grads(ctx)))
         dg, dx, dy, dr, da = ctx.plan.partials(ctx.edges, arguments, (None,) * 5, needs)
         dr = None if dr is None else dr.view_as(r)
         return dg, dx, dy if needs[Y] else None, dr, da, None, None, None, None

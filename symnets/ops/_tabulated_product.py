@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from symnets.ops._adjacency import Adjacency, adjacency
+from symnets.ops._fused import needed_grads
 from symnets.ops._fused_plan import ON_EDGES, TO_RECEIVERS, TO_SENDERS, FusedPlan
 from symnets.ops._implementation import Implementation, check_edges, check_option, check_tensors, use_fused
 from symnets.ops._paths import Plan
@@ -218,7 +219,7 @@ class _Product(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         x, y, r = ctx.saved_tensors
-        needs_x, needs_y, needs_r, *_ = ctx.needs_input_grad
+        needs_x, needs_y, needs_r, *_ = needed_grads(ctx)
         fused, edges = ctx.fused, ctx.edges
         dx = fused.at_nodes(TO_SENDERS, edges, g, y, r, *ctx.tables) if needs_x else None
         dy = dr = None

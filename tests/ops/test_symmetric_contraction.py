@@ -12,6 +12,7 @@ from torch import Tensor
 from symnets.nn import ManyBodyProduct
 from symnets.ops import SymmetricContraction
 from symnets.ops._contraction_plan import symmetric_basis
+from symnets.ops._polynomial import FusedPolynomial
 from symnets.testing import assert_equivariant
 from tests.naive.symmetric_contraction import contraction, invariant_projector, tensors
 
@@ -153,6 +154,38 @@ def test_fused_equals_plain_to_third_derivatives(irreps, out, correlation, chann
     arguments = draw(fused)
     pairs = zip(derivatives(fused, *arguments), derivatives(plain, *arguments), strict=True)
     assert max(relative(a, b) for a, b in pairs) < 1e-12
+
+
+def test_forces_alone_need_no_derivative_of_the_coefficients(monkeypatch):
+    """dF/dC, for the gradient in the weights, is computed where the weights are differentiated."""
+    places, partial = [], FusedPolynomial._partial
+
+    def counted(self, place, *arguments):
+        places.append(place)
+        return partial(self, place, *arguments)
+
+    monkeypatch.setattr(FusedPolynomial, "_partial", counted)
+    op = build("0e+1o", "0e", 2, 3)
+    x, w, species = draw(op)
+    energy = op(2 * x, w, species).sum()
+    torch.autograd.grad(energy, x, retain_graph=True)
+    by_g, by_c, by_x = range(3)
+    assert places == [by_g, by_x]
+    torch.autograd.grad(energy, (x, w))
+    assert places == [by_g, by_x, by_c, by_x]
+
+
+def test_skipping_unneeded_derivatives_does_not_change_the_others():
+    op = build("0e+1o", "0e+1o", 2, 3)
+    x, w, species = draw(op)
+
+    def second(first: list[Tensor], inputs: list[Tensor]) -> tuple[Tensor, ...]:
+        gradients = torch.autograd.grad((op(x, w, species) ** 2).sum(), first, create_graph=True)
+        return torch.autograd.grad(sum((g**2).sum() for g in gradients), inputs)
+
+    for first in ([x], [w], [x, w]):
+        for one, both in zip((x, w), second(first, [x, w]), strict=True):
+            assert relative(second(first, [one])[0], both) < 1e-12
 
 
 def test_fused_equals_plain_in_float32():

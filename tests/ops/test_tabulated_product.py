@@ -9,6 +9,7 @@ from scipy.interpolate import CubicHermiteSpline
 
 from symnets.nn import xplor_envelope
 from symnets.ops import RadialTable, TabulatedProductScatter, TensorProductScatter, all_paths
+from symnets.ops._fused_plan import TO_RECEIVERS, TO_SENDERS, FusedPlan
 
 CUTOFF = 5.0
 
@@ -107,6 +108,24 @@ def test_compiled_equals_plain_with_derivatives(irreps, n_edges, dtype, toleranc
     for ours, theirs in zip(*results, strict=True):
         largest = theirs.detach().abs().max() if len(theirs) else torch.zeros(())
         assert torch.allclose(ours, theirs, rtol=0, atol=tolerance * float(largest))
+
+
+def test_forces_alone_need_no_derivative_of_features_of_the_species(monkeypatch):
+    """The features of the first layer depend on weights and not on positions: dL/dx is not computed."""
+    loops, at_nodes = [], FusedPlan.at_nodes
+
+    def counted(self, loop, *arguments):
+        loops.append(loop)
+        return at_nodes(self, loop, *arguments)
+
+    monkeypatch.setattr(FusedPlan, "at_nodes", counted)
+    (product, _), _ = products("3x0e+3x1o", "0e+1o")
+    embedding, y, r, edge_index, n = graph("3x0e+3x1o", "0e+1o", 30)
+    energy = product(2 * embedding, y, r, edge_index, n).sum()
+    torch.autograd.grad(energy, (y, r), retain_graph=True)
+    assert loops == [TO_RECEIVERS]
+    torch.autograd.grad(energy, (embedding, y, r))
+    assert loops == [TO_RECEIVERS, TO_SENDERS]
 
 
 def test_equals_the_product_of_the_interpolated_weights():
