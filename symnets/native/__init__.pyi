@@ -18,7 +18,7 @@ from ._graph_code import GraphReader as GraphReader
 from ._layout import ROW_PADDING as ROW_PADDING
 from ._layout import Layout as Layout
 from ._linear import Channels as Channels
-from ._linear import Term as Term
+from ._linear import LinearTerm as LinearTerm
 from ._linear import irrep_channels as irrep_channels
 from ._linear import linear as linear
 from ._linear import matrix_product as matrix_product

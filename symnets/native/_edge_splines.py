@@ -27,9 +27,13 @@ class EdgeSplines:
 
     def __init__(self, program: "Program", table: RadialTable, kind: Matrix | None) -> None:
         if table.cutoff < program.cutoff:
-            raise CannotLower(f"a table ends at {table.cutoff} Å, before the cutoff {program.cutoff} Å")
+            raise CannotLower(
+                f"splines: expected a table up to the cutoff {program.cutoff} Å, got {table.cutoff} Å"
+            )
         if kind is None and table.n_kinds > 1:
-            raise CannotLower("a table depends on the pair of elements, and the edges have no kinds")
+            raise CannotLower(
+                "splines for each pair of elements: expected edges with kinds, got edges without"
+            )
         self.inverse_step, self.rows_of_kind = 1 / table.step, table.n_knots + 2
         values = Constant(table.table.detach().cpu().double().numpy())
         self.arguments = (values,) if kind is None or table.n_kinds == 1 else (values, kind)

@@ -25,8 +25,8 @@ class Channels(NamedTuple):
     width: int
 
 
-class Term(NamedTuple):
-    """Part of a linear map: out[m, c] += Σ_c' x[m, c'] W[s, c', c] for every component m and species s."""
+class LinearTerm(NamedTuple):
+    """Term of a linear map: out[m, c] += Σ_c' x[m, c'] W[s, c', c] for every component m and species s."""
 
     source: int
     """Index of the channels x in the list of sources."""
@@ -49,7 +49,7 @@ def linear(
     x: Matrix,
     sources: Sequence[Channels],
     targets: Sequence[Channels],
-    terms: Sequence[Term],
+    terms: Sequence[LinearTerm],
     bias: Mapping[int, np.ndarray] | None = None,
 ) -> Matrix:
     """Append a linear map of the rows of x, and return its result.
@@ -59,7 +59,7 @@ def linear(
         x: a matrix of atoms or edges that is no lookup. For a lookup use `program.lookup(layer(x.table))`.
         sources: channels of all columns of x.
         targets: channels of all columns of the result; those in no term are zero.
-        terms: parts of the map, which are added up.
+        terms: terms of the map, which are added up.
         bias: constants that are added to targets of dimension 1, by index of the target.
     """
     operation = LinearMap(program, x, sources, targets, terms, bias or {})
@@ -73,7 +73,7 @@ def matrix_product(program: Program, x: Matrix, weights: Any) -> Matrix:
     if x.table is not None:
         return program.lookup(x.table @ weights)
     n, m = weights.shape
-    term = Term(0, 0, weights.double().numpy()[None])
+    term = LinearTerm(0, 0, weights.double().numpy()[None])
     return linear(program, x, [Channels(0, 1, n)], [Channels(0, 1, m)], [term])
 
 
@@ -91,14 +91,14 @@ class LinearMap(Operation):
         x: Matrix,
         sources: Sequence[Channels],
         targets: Sequence[Channels],
-        terms: Sequence[Term],
+        terms: Sequence[LinearTerm],
         bias: Mapping[int, np.ndarray],
         *,
         out: Matrix | None = None,
         initial: Matrix | None = None,
     ) -> None:
         if x.kind != "r":
-            raise CannotLower(f"a linear map of {x.name}, which is not in the program's dtype")
+            raise CannotLower(f"linear map: expected numbers in the dtype of the program, got {x.name}")
         self.x, self.sources, self.targets = x, tuple(sources), tuple(targets)
         self.terms = sorted(terms, key=lambda term: term.target)
         self.bias = dict(bias)
@@ -178,13 +178,12 @@ class LinearMap(Operation):
             offset += (sum(source.width for source in sources) + biased) * packed_columns(target.width)
 
     def reverse(self, program: Program) -> None:
-        cotangent = program.cotangent(self.out)
-        assert cotangent is not None
+        cotangent = program.require_cotangent(self.out)
         if self.initial is not None and self.initial.differentiable:
             program.share_cotangent(self.initial, cotangent)
         if not self.x.differentiable:
             return
-        terms = [Term(t.target, t.source, t.weights.swapaxes(1, 2)) for t in self.terms]
+        terms = [LinearTerm(t.target, t.source, t.weights.swapaxes(1, 2)) for t in self.terms]
         out, initial = program.extend_cotangent(self.x)
         program.add(
             LinearMap(program, cotangent, self.targets, self.sources, terms, {}, out=out, initial=initial)

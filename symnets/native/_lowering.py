@@ -51,7 +51,9 @@ class Lowered:
     def __call__(self, *arguments: Any) -> Any:
         module = self._module
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
-            raise CannotLower(f"a {type(module).__name__} with hooks, or with a forward method of its own")
+            raise CannotLower(
+                f"{type(module).__name__} is modified: it has hooks, or a forward method of its own"
+            )
         # The nearest class that defines either method: a subclass may define another forward and no lower.
         cls = next(cls for cls in type(module).__mro__ if {"lower", "forward"} & vars(cls).keys())
         if "lower" in vars(cls):

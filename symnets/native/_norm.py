@@ -85,7 +85,7 @@ class DivideRows(RowOperation):
 
     def __init__(self, program: "Program", x: Matrix, divisor: Matrix) -> None:
         if divisor.columns != 1:
-            raise CannotLower(f"division of rows by {divisor.columns} columns")
+            raise CannotLower(f"division of rows: expected a divisor of 1 column, got {divisor.columns}")
         self.x, self.divisor = x, divisor
         differentiable = x.differentiable or divisor.differentiable
         out = program.matrix("quotient", x.rows, x.columns, differentiable=differentiable)

@@ -84,7 +84,10 @@ class Matrix:
         rows, columns = index
         first, last, step = columns.indices(self.columns)
         if rows != slice(None) or step != 1 or last <= first:
-            raise CannotLower(f"[{rows}, {columns}] of a matrix of {self.columns} columns")
+            raise CannotLower(
+                f"index of a matrix of {self.columns} columns: expected [:, first:last], "
+                f"got [{rows}, {columns}]"
+            )
         return self.program.take_columns(self, first, last - first)
 
     def squeeze(self, axis: int) -> "Matrix":
@@ -93,7 +96,10 @@ class Matrix:
 
 
 class CannotLower(ValueError):
-    """Error for a layer, or an option of it, that has no native code. Callers then use torch."""
+    """Error for a layer, or an option of it, that has no native code. Callers then use torch.
+
+    The message is the reason: "attention has no native code", or "SpeciesLinear: expected ..., got ...".
+    """
 
 
 @dataclass(eq=False)

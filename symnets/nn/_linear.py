@@ -5,7 +5,7 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.native import CannotLower, Matrix, Program, Term, irrep_channels, linear
+from symnets.native import CannotLower, LinearTerm, Matrix, Program, irrep_channels, linear
 from symnets.ops import Block, blocks, group_rows, grouped_linear, is_traced, join
 
 EVEN = o3.Irrep("0e")
@@ -65,7 +65,7 @@ class Linear(nn.Module):
         for target, (slots, weight) in enumerate(zip(self.slots, self.weights, strict=True)):
             scaled = weight.detach().double() * weight.shape[0] ** -0.5
             parts = scaled.split([self.irreps_in[i].mul for i in slots])
-            terms += [Term(i, target, part[None].numpy()) for i, part in zip(slots, parts, strict=True)]
+            terms += [LinearTerm(i, target, part[None].numpy()) for i, part in zip(slots, parts, strict=True)]
         bias = {}
         if self.bias is not None and self.biased is not None:
             bias[self.biased] = self.bias.detach().double().numpy()
@@ -160,7 +160,7 @@ class SpeciesLinear(nn.Module):
         if species is not program.species or self.n_species not in (1, program.n_species):
             raise CannotLower(f"SpeciesLinear with weights of {self.n_species} other species")
         terms = [
-            Term(i, target, (weight.detach().double() * weight.shape[1] ** -0.5).numpy())
+            LinearTerm(i, target, (weight.detach().double() * weight.shape[1] ** -0.5).numpy())
             for target, (i, weight) in enumerate(zip(self.slots, self.weights, strict=True))
             if i is not None
         ]
