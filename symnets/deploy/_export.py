@@ -37,6 +37,7 @@ from symnets.native import (
     Slot,
     energy_program,
     external,
+    index_of_element,
     program_module,
 )
 from symnets.ops import optimized, target_machine
@@ -167,8 +168,6 @@ def write_library(
         "hash": model_hash,
         "versions": {"symnets": __version__, "llvmlite": llvmlite.__version__},
     }
-    index = np.full(max(species) + 1, -1)
-    index[list(species)] = np.arange(len(species))
     exchanged = [op.matrix.columns for op in program.operations if isinstance(op, Exchange)]
     mark = secrets.randbits(64)
     text = [json.dumps(LIBRARY_ERRORS[code]) for code in range(len(LIBRARY_ERRORS))]
@@ -177,7 +176,7 @@ def write_library(
         "DESCRIPTION": json.dumps(json.dumps(description)),
         "CUTOFF": repr(program.cutoff),
         "SPECIES": _braces(sorted(species)),
-        "INDEX_OF_ELEMENT": _braces(index),
+        "INDEX_OF_ELEMENT": _braces(index_of_element(species)),
         "ERRORS": _braces(text),
         "REAL_BYTES": np.dtype(dtype).itemsize,
         "EXCHANGE_COLUMNS": max(exchanged, default=0),

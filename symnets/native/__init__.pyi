@@ -15,6 +15,7 @@ from ._geometry import Geometry as Geometry
 from ._geometry import KindOfPair as KindOfPair
 from ._graph_code import GraphProgram as GraphProgram
 from ._graph_code import GraphReader as GraphReader
+from ._graph_code import index_of_element as index_of_element
 from ._layout import ROW_PADDING as ROW_PADDING
 from ._layout import Layout as Layout
 from ._linear import Channels as Channels

@@ -1,7 +1,7 @@
 """Readers of graphs for programs: machine code checks and converts species and edges in one pass."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
 import numpy as np
@@ -17,6 +17,13 @@ READ = "nniiiidinniirriir"
 """Arguments of the function, in the letters of `VectorCode`."""
 UNSORTED, WRONG = 1, 2
 """Bits of the status of `read_graph`: receivers are not sorted; an element or an index is wrong."""
+
+
+def index_of_element(species: Sequence[int]) -> np.ndarray:
+    """Index of each atomic number 0, 1, ... in the species of a model, up to the largest; -1 for others."""
+    index = np.full(max(species) + 1, -1, dtype=np.int64)
+    index[list(species)] = np.arange(len(species))
+    return index
 
 
 class GraphProgram:
@@ -70,9 +77,8 @@ class GraphReader:
 
     def __init__(self, species: tuple[int, ...], n_atoms: int, n_edges: int) -> None:
         self._size = n_atoms, n_edges
-        # The index of each atomic number, -1 for others; the last entry stands for larger and negative ones.
-        self._table = np.full(max(species) + 2, -1, dtype=np.int64)
-        self._table[list(species)] = np.arange(len(species))
+        # The last entry stands for larger and negative atomic numbers.
+        self._table = np.append(index_of_element(species), -1)
         self.species, self._zeros = np.empty(n_atoms, dtype=np.int64), np.zeros(n_atoms, dtype=np.int64)
         self.sender, self.receiver = np.empty((2, n_edges), dtype=np.int64)
         self.vectors, self._status = np.empty((n_edges, 3)), np.empty(1, dtype=np.int64)

@@ -8,7 +8,7 @@ from ase import Atoms
 
 from symnets.data import has_stress
 from symnets.models import Compiled
-from symnets.native import AtomEnergies, BoundProgram, EdgeFilter, NativeProgram
+from symnets.native import AtomEnergies, BoundProgram, EdgeFilter, NativeProgram, index_of_element
 from symnets.simulate._skin import SkinnedNeighbors
 
 _VOIGT = np.array([0, 4, 8, 5, 2, 1]), np.array([0, 4, 8, 7, 6, 3])
@@ -42,7 +42,7 @@ class NativeSteps:
         edges, n_edges = self.neighbors.edges(atoms, check)
         if self._bound is None or edges is not self._edges or program is not self._program:
             self._edges, self._program = edges, program
-            species = np.searchsorted(self.model.species, atoms.numbers).astype(np.int64)
+            species = index_of_element(self.model.species)[atoms.numbers]
             own = copy.copy(program)  # with memory of its own
             self._bound = BoundProgram(own, species, edges.sender, edges.receiver, edges.vectors)
         return self._bound(n_edges)

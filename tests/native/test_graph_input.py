@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from symnets.data import AtomGraph
-from symnets.native import GraphReader
+from symnets.native import GraphReader, index_of_element
 from tests.native.models import kept
 from tests.native.test_force_field import graph
 
@@ -85,6 +85,10 @@ def test_indices_out_of_range_are_refused(name: str) -> None:
     assert read(inputs) is not None
     WRONG[name](inputs)
     assert read(inputs) is None
+
+
+def test_index_of_element_counts_the_species_of_the_model() -> None:
+    np.testing.assert_array_equal(index_of_element((1, 3, 6)), [-1, 0, -1, 1, -1, -1, 2])
 
 
 def test_indices_of_species_follow_the_elements_of_the_model() -> None:
