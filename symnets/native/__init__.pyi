@@ -46,3 +46,7 @@ from ._program import ERRORS as ERRORS
 from ._program import Program as Program
 from ._repulsion import Repulsion as Repulsion
 from ._repulsion import Screening as Screening
+from ._row_operation import Lanes as Lanes
+from ._row_operation import Row as Row
+from ._row_operation import RowOperation as RowOperation
+from ._row_operation import RowReverse as RowReverse

@@ -84,9 +84,7 @@ class _Reverse(Operation):
     over = "local"
 
     def __init__(self, program: "Program", forward: _Polynomials) -> None:
-        g = program.cotangent(forward.out)
-        assert g is not None
-        self.forward = forward
+        self.forward, g = forward, program.require_cotangent(forward.out)
         target, self.add = program.add_cotangent(forward.features)
         self.arguments = (
             target,

@@ -150,7 +150,7 @@ class Operation(ABC):
         """Append the operations that compute the cotangents of the matrices that it reads.
 
         The cotangent of a matrix is the derivative of the sum of all energies with respect to it.
-        `program.cotangent(x)` returns the cotangent of a matrix x that this operation writes.
+        `program.require_cotangent(x)` returns the cotangent of a matrix x that this operation writes.
         `program.add_cotangent(x)` returns the matrix for the cotangent of an argument x, and whether other
         operations have written to it before, so that the new values must be added. Operations without
         differentiable arguments need no such method.
