@@ -1,4 +1,4 @@
-"""Devices by name, the device of new tensors, and sums on a GPU in a fixed order."""
+"""Devices by name, the devices of models and of new tensors, and sums on a GPU in a fixed order."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from torch import nn
 
 
 def usable_device(name: str | torch.device) -> torch.device:
@@ -40,6 +41,16 @@ def on_device(device: str | torch.device) -> AbstractContextManager[Any]:
     """Context in which new tensors are made on a device, whatever default the caller has set."""
     device = torch.device(device)
     return nullcontext() if torch.get_default_device() == device else device
+
+
+def model_device(model: nn.Module, default: str | torch.device = "cpu") -> torch.device:
+    """Device of the first parameter of a model.
+
+    Args:
+        model: any module.
+        default: the device for a model without parameters.
+    """
+    return next((parameter.device for parameter in model.parameters()), torch.device(default))
 
 
 @contextmanager

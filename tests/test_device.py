@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from symnets.device import deterministic_algorithms, usable_device
+from symnets.device import deterministic_algorithms, model_device, usable_device
 
 
 def test_the_cpu_is_always_there():
@@ -44,3 +44,9 @@ def test_deterministic_algorithms_are_set_for_a_gpu_and_restored(monkeypatch, de
         assert torch.is_deterministic_algorithms_warn_only_enabled() == inside
     assert not torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
+
+
+def test_a_model_is_on_the_device_of_its_parameters():
+    assert model_device(torch.nn.Linear(1, 1, device="meta"), "cpu") == torch.device("meta")
+    assert model_device(torch.nn.ReLU()) == torch.device("cpu")
+    assert model_device(torch.nn.ReLU(), torch.device("meta")) == torch.device("meta")
