@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.data import covalent_radii
 
 from symnets.data import AtomGraph, build_graphs, collate
-from symnets.device import on_device
+from symnets.device import model_device, on_device
 from symnets.models import Compiled, EnergyForces, ForceField, keep_species
 from symnets.nn import modification
 
@@ -77,7 +77,7 @@ def compile(
     error = CompileError(np.inf, np.inf)
     with torch.inference_mode(False), on_device("cpu"):
         graph = _clusters(model, seed)
-        device = _device(model)
+        device = model_device(model)
         model = copy.deepcopy(model).cpu()
         double = copy.deepcopy(model).double().eval().requires_grad_(False)
         exact = double(graph)
@@ -96,7 +96,7 @@ def compile(
 
 def compile_error(model: ForceField, compiled: ForceField, graph: AtomGraph) -> CompileError:
     """Difference of two force fields on a graph, computed in float64 on the device of the first."""
-    device = _device(model)
+    device = model_device(model)
     double = copy.copy(graph).to(str(device))  # a copy: PyG moves graphs in place
     for name, field in graph.to_dict().items():
         if isinstance(field, torch.Tensor) and field.is_floating_point():
@@ -107,10 +107,6 @@ def compile_error(model: ForceField, compiled: ForceField, graph: AtomGraph) -> 
         if isinstance(field, Compiled):
             field.use_native = False  # for one call, machine code would take longer to make
     return _difference(exact(double), table(double))
-
-
-def _device(model: ForceField) -> torch.device:
-    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def _difference(a: EnergyForces, b: EnergyForces) -> CompileError:

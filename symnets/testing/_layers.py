@@ -9,7 +9,8 @@ from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.testing._check import deviation, device_of, require
+from symnets.device import model_device
+from symnets.testing._check import deviation, require
 from symnets.testing._structures import random_rotation
 
 
@@ -51,7 +52,7 @@ def assert_equivariant(
     """
     device = torch.device("cpu")
     if isinstance(function, nn.Module):
-        device = device_of(function)
+        device = model_device(function)
         function = copy.deepcopy(function).double().eval()
     irreps_of_inputs = [irreps_in] if isinstance(irreps_in, str | o3.Irreps) else irreps_in
     parsed_irreps: list[o3.Irreps] = [o3.Irreps(irreps) for irreps in irreps_of_inputs]  # pyright: ignore[reportAssignmentType]

@@ -4,8 +4,9 @@ import torch
 from ase import Atoms
 
 from symnets.data import from_ase
+from symnets.device import model_device
 from symnets.models import EnergyForces, ForceField
-from symnets.testing._check import deviation, deviations, device_of, evaluate, in_precision, require
+from symnets.testing._check import deviation, deviations, evaluate, in_precision, require
 
 SCALES = (0.7, 1.0, 10.0)
 """Factors of all lengths: compressed, unchanged, and so sparse that atoms have no neighbours."""
@@ -63,7 +64,7 @@ def assert_inputs_untouched(
         AssertionError: one of these changed, or a second prediction differs from the first.
     """
     force_field = in_precision(force_field, torch.float64)
-    device = device_of(force_field)
+    device = model_device(force_field)
     graph = from_ase(atoms.copy(), force_field.cutoff, dtype=torch.float64).to(str(device))
     before, weights = graph.clone().to_dict(), _copies(force_field)
     generators, training = _generators(device), force_field.training
