@@ -69,7 +69,8 @@ class Benchmark:
         torch.manual_seed(0)
         where = machine() | {"threads": torch.get_num_threads()}
         versions = {"torch": torch.__version__, "e3nn": e3nn.__version__}
-        document = {"question": __doc__, "machine": where, "versions": versions, "rows": self.rows}
+        document = {"question": __doc__, "machine": where, "versions": versions}
+        document |= {"rounds": self.rounds, "rows": self.rows}
         for system in self.systems:
             if system == "acac" and self.acac is None:
                 continue

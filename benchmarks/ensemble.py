@@ -62,6 +62,7 @@ class Benchmark:
                         "question": __doc__,
                         "machine": machine(),
                         "versions": {"torch": torch.__version__},
+                        "rounds": self.rounds,
                         "rows": self.rows,
                     }
                     self.output.parent.mkdir(exist_ok=True)

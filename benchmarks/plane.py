@@ -32,7 +32,7 @@ from pathlib import Path
 import torch
 import tyro
 from machine import machine
-from tangent import Peer
+from new_process import Peer
 from workers.timing_of_steps import step_timer
 
 from symnets.nn import CircularConvolution, MagnitudeActivation, Magnitudes
@@ -83,7 +83,8 @@ class Benchmark:
                 print(json.dumps(row), flush=True)
                 rows.append(row)
         where = machine() | {"threads": torch.get_num_threads()}
-        result = {"question": __doc__, "machine": where, "versions": versions, "rows": rows}
+        result = {"question": __doc__, "machine": where, "versions": versions}
+        result |= {"rounds": self.rounds, "rows": rows}
         self.output.write_text(json.dumps(result, indent=1) + "\n")
 
 

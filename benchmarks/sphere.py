@@ -64,7 +64,8 @@ class Benchmark:
         packages = ("torch", "e3nn", "torch_harmonics")
         versions = {p: importlib.metadata.version(p) for p in packages if importlib.util.find_spec(p)}
         where = machine() | {"threads": torch.get_num_threads(), "load_at_start": load}
-        result = {"question": __doc__, "machine": where, "versions": versions, "rows": rows}
+        result = {"question": __doc__, "machine": where, "versions": versions}
+        result |= {"rounds": self.rounds, "rows": rows}
         self.output.parent.mkdir(exist_ok=True)
         self.output.write_text(json.dumps(result, indent=1) + "\n")
 
