@@ -72,9 +72,10 @@ read from the first array of the file."""
 def from_nequix(name_or_path: str | Path, *, dtype: torch.dtype = torch.float32) -> ForceField:
     """Read a Nequix model as a force field, in evaluation mode. No code in the file is run.
 
-    A name is sought in the folder `nequix` of SYMNETS_DATA, then downloaded once into the user's cache; its
-    sha256 must be that of the published file. A path needs no network. `save` writes the force field to a
-    symnets file. In float64 energies and forces are those of Nequix up to the rounding in Nequix.
+    The file of a published name is read from the folder `nequix` of SYMNETS_DATA, or else downloaded once
+    into the user's cache; its sha256 must be that of the published file. A path needs no network. `save`
+    writes the force field to a symnets file. In float64 energies and forces are those of Nequix up to the
+    rounding in Nequix.
 
     Args:
         name_or_path: one of `NEQUIX`, such as "nequix-oam-1", or the path of an `.nqx` file.

@@ -59,7 +59,7 @@ def test_the_same_solids_on_a_finer_grid():
     assert torch.equal(coarse.labels, fine.labels)
 
 
-def test_sizes_that_make_no_sense():
+def test_invalid_sizes_are_refused():
     with pytest.raises(ValueError, match="expected n >= 0 solids on at least 1 voxel"):
         solids(3, 0)
     with pytest.raises(ValueError, match="smallest <= largest"):

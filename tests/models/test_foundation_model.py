@@ -83,7 +83,7 @@ def test_the_calculator_takes_a_name_and_names_elements_that_the_model_lacks(tin
         atoms.get_forces()
 
 
-def test_the_folder_of_data_is_sought_before_the_cache(tiny, tmp_path, monkeypatch) -> None:
+def test_a_file_in_the_folder_of_data_is_used_before_one_in_the_cache(tiny, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("SYMNETS_DATA", str(tmp_path))
     assert foundation_file("nequix-tiny") == tiny.places()[-1]
     (tmp_path / "nequix").mkdir()
