@@ -15,8 +15,8 @@ def push_key_points(
     """Key points (x, y) = (column, row) of a deformed image: h⁻¹ of the original ones, see `Diffeo.push`.
 
     The centre of pixel (row i, column j) is the key point (j, i), as in torchvision. Results are exact up to
-    the tolerance of the inverse. Points outside of the image move like the nearest point of its border, which
-    random fields fix. Points that are not finite do not move. Columns after the first two, such as a
+    the tolerance of the inverse. Points outside of the image move by the same map: random fields fix them,
+    affine maps do not. Points that are not finite do not move. Columns after the first two, such as a
     visibility, are returned unchanged.
 
     Args:
@@ -37,21 +37,11 @@ def push_key_points(
         )
     xy = points[..., :2].to(device=diffeo.device, dtype=diffeo.dtype).reshape(diffeo.n, -1, 2)
     finite = xy.isfinite().all(-1, keepdim=True)
-    pushed = push_inside(torch.where(finite, xy, 0.0).flip(-1), diffeo).flip(-1)
+    pushed = diffeo.push(torch.where(finite, xy, 0.0).flip(-1)).flip(-1)
     pushed = torch.where(finite, pushed, xy).reshape(*points.shape[:-1], 2).to(points.device)
     if not points.is_floating_point():
         pushed = pushed.round()
     return torch.cat([pushed.to(points.dtype), points[..., 2:]], dim=-1)
-
-
-def push_inside(points: Float[Tensor, "n points dim"], diffeo: Diffeo) -> Float[Tensor, "n points dim"]:
-    """`Diffeo.push` of points (row, column); points outside of the grid move like the nearest border point.
-
-    These do not move under random fields, which fix the border. The result is continuous.
-    """
-    last = torch.tensor(diffeo.grid_shape, dtype=points.dtype, device=points.device) - 1
-    inside = points.clamp(torch.zeros_like(last), last)
-    return diffeo.push(inside) + (points - inside)
 
 
 BoxFormat = Literal["XYXY", "XYWH", "CXCYWH"]
@@ -103,7 +93,7 @@ def push_boxes(
     corners = _corners(boxes.to(device=diffeo.device, dtype=diffeo.dtype), format).reshape(diffeo.n, -1, 4)
     outline = _outline(corners, points_per_edge)
     # Deformations take the centre of pixel (0, 0) as the origin; boxes take its corner.
-    pushed = push_inside(outline.flatten(1, 2).flip(-1) - 0.5, diffeo).flip(-1) + 0.5
+    pushed = diffeo.push(outline.flatten(1, 2).flip(-1) - 0.5).flip(-1) + 0.5
     low, high = pushed.reshape(outline.shape).aminmax(dim=2)
     if clamp:
         rows, columns = diffeo.grid_shape

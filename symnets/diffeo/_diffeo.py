@@ -77,7 +77,8 @@ class Diffeo(ABC):
     def at(self, points: Float[Tensor, "... points dim"]) -> Float[Tensor, "n points dim"]:
         """Displacement u at points: (points, dim) for all deformations, or (n, points, dim), one set each.
 
-        A single deformation, n = 1, also takes (m, points, dim) and returns m sets of displacements.
+        A single deformation, n = 1, also takes (m, points, dim) and returns m sets of displacements. Points
+        may lie outside of the domain: compositions, inverses, boxes and key points evaluate u there too.
         """
 
     @abstractmethod

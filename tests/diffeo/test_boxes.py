@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from symnets.diffeo import SineField, push_boxes, push_key_points
+from symnets.diffeo import Affine, SineField, push_boxes, push_key_points
 
 SHAPE = (24, 32)
 N_EDGE = 4001
@@ -128,6 +128,55 @@ def test_key_points_outside_or_not_finite_do_not_move():
     points = torch.tensor([[-3.0, -1.0], [31.0, 23.0], [40.0, 50.0], [torch.nan, 2.0]])
     assert torch.equal(push_key_points(points, diffeo())[:3], points[:3])
     assert push_key_points(points, diffeo())[3].isnan().tolist() == [True, False]
+
+
+def affine_map(points: torch.Tensor, map_: Affine) -> torch.Tensor:
+    """Closed form A (p - c) + c + t of points (x, y), with c, A and t in the order (row, column)."""
+    centre = (torch.tensor(SHAPE, dtype=torch.float64) - 1) / 2
+    return ((points.flip(-1) - centre) @ map_.matrix[0].T + centre + map_.shift[0]).flip(-1)
+
+
+AFFINE = {
+    "rotation": Affine.rotation(30.0, SHAPE, dtype=torch.float64),
+    "scaling": Affine.scaling(0.5, SHAPE, dtype=torch.float64),
+    "shear and shift": Affine(
+        torch.tensor([[[1.0, 0.2], [-0.3, 0.9]]], dtype=torch.float64),
+        torch.tensor([[2.0, -1.5]], dtype=torch.float64),
+        shape=SHAPE,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AFFINE)
+def test_affine_maps_move_key_points_outside_of_the_image_too(name):
+    points = torch.tensor([[-4.0, -2.5], [3.0, 7.0], [50.0, 10.0], [31.7, 40.0]], dtype=torch.float64)
+    found = push_key_points(points, AFFINE[name])
+    torch.testing.assert_close(found, affine_map(points, AFFINE[name]), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", AFFINE)
+@pytest.mark.parametrize("box", [(0.0, 0.0, 32.0, 24.0), (-6.0, 3.0, 40.0, 30.0)])
+def test_affine_boxes_are_hulls_of_the_four_moved_corners(name, box):
+    x0, y0, x1, y1 = box
+    corners = torch.tensor([[x0, y0], [x0, y1], [x1, y0], [x1, y1]], dtype=torch.float64)
+    moved = affine_map(corners - 0.5, AFFINE[name]) + 0.5
+    expected = torch.cat([moved.amin(0), moved.amax(0)])
+    found = push_boxes(torch.tensor(box, dtype=torch.float64), AFFINE[name], clamp=False)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+
+
+def test_a_box_around_the_image_shrinks_with_it():
+    whole = torch.tensor([0.0, 0.0, 32.0, 24.0], dtype=torch.float64)
+    expected = torch.tensor([8.0, 6.0, 24.0, 18.0], dtype=torch.float64)
+    torch.testing.assert_close(push_boxes(whole, AFFINE["scaling"]), expected)
+
+
+def test_composed_with_an_affine_map_points_outside_move_by_the_affine_map_alone():
+    turned = AFFINE["rotation"].compose(diffeo())
+    points = torch.tensor([[-3.0, -1.0], [40.0, 50.0]], dtype=torch.float64)
+    torch.testing.assert_close(
+        push_key_points(points, turned), affine_map(points, AFFINE["rotation"]), rtol=0, atol=1e-8
+    )
 
 
 def test_further_columns_and_dtype_of_key_points_are_kept():
