@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symnets.data import Latitudes, latitudes
-from symnets.nn._sphere import ExactTables, check_grid, circular_waves, reorder
+from symnets.nn._sphere import ExactTables, circular_waves, reorder, smallest_grid
 
 
 class SO3Grid(ExactTables):
@@ -46,10 +46,14 @@ class SO3Grid(ExactTables):
     scatter: Tensor
 
     def __init__(self, lmax: int, shape: Sequence[int] | None = None, *, kind: Latitudes = "gauss") -> None:
-        if shape is None:
-            shape = (2 * lmax + 1, lmax + 1 if kind == "gauss" else 2 * lmax + 1, 2 * lmax + 1)
-        n_alpha, n_beta, n_gamma = (int(size) for size in shape)
-        check_grid(lmax, (n_beta, min(n_alpha, n_gamma)), kind)
+        least_beta, least_circle = smallest_grid(lmax, kind)
+        least = (least_circle, least_beta, least_circle)
+        n_alpha, n_beta, n_gamma = (int(size) for size in (least if shape is None else shape))
+        if n_alpha < least_circle or n_beta < least_beta or n_gamma < least_circle:
+            raise ValueError(
+                f"shape: expected at least {least} angles (α, β, γ) for lmax={lmax} and kind={kind!r}, got "
+                f"{(n_alpha, n_beta, n_gamma)}"
+            )
         self.lmax, self.shape = lmax, (n_alpha, n_beta, n_gamma)
         self.kind: Latitudes = kind
         super().__init__()

@@ -169,15 +169,24 @@ def check_grid(lmax: int, shape: Sequence[int], kind: Latitudes) -> tuple[int, i
         ValueError: the grid is too coarse for lmax.
     """
     n_lat, n_lon = (int(size) for size in shape)
-    if lmax < 0:
-        raise ValueError(f"lmax: expected at least 0, got {lmax}")
-    need = lmax + 1 if kind == "gauss" else 2 * lmax + 1
-    if n_lat < need or n_lon < 2 * lmax + 1:
+    least_lat, least_lon = smallest_grid(lmax, kind)
+    if n_lat < least_lat or n_lon < least_lon:
         raise ValueError(
-            f"shape: expected at least {need} latitudes ({kind}) and {2 * lmax + 1} longitudes for "
+            f"shape: expected at least {least_lat} latitudes ({kind}) and {least_lon} longitudes for "
             f"lmax={lmax}, got {n_lat} and {n_lon}"
         )
     return n_lat, n_lon
+
+
+def smallest_grid(lmax: int, kind: Latitudes) -> tuple[int, int]:
+    """Smallest numbers of (latitudes, longitudes) that resolve degrees up to lmax.
+
+    Raises:
+        ValueError: lmax is negative.
+    """
+    if lmax < 0:
+        raise ValueError(f"lmax: expected at least 0, got {lmax}")
+    return lmax + 1 if kind == "gauss" else 2 * lmax + 1, 2 * lmax + 1
 
 
 def circular_waves(mmax: int, n: int) -> Float[Tensor, "rows n"]:

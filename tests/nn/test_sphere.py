@@ -269,7 +269,8 @@ def test_activation_to_degree_zero_is_the_mean_over_rotations():
         (lambda: S2Grid(4, (8, 9)), "at least 9 latitudes .equiangular. and 9 longitudes for lmax=4, got 8"),
         (lambda: S2Grid(4, (5, 8), kind="gauss"), "at least 5 latitudes .gauss. and 9 longitudes"),
         (lambda: S2Grid(-1, (5, 8)), "lmax: expected at least 0, got -1"),
-        (lambda: SO3Grid(2, (5, 3, 4)), "at least 3 latitudes"),
+        (lambda: SO3Grid(2, (5, 3, 4)), r"at least \(5, 3, 5\) angles \(α, β, γ\) .* got \(5, 3, 4\)"),
+        (lambda: SO3Grid(2, (5, 4, 5), kind="equiangular"), r"at least \(5, 5, 5\) .* got \(5, 4, 5\)"),
         (lambda: S2Convolution(1, 1, 2, max_beta=4.0), "max_beta: expected an angle between 0 and π, got 4"),
     ],
 )
