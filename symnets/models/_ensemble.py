@@ -283,8 +283,3 @@ def _names(module: nn.Module) -> dict[int, str]:
     """First name of every submodule, parameter and buffer, by id."""
     named = [*module.named_modules(), *module.named_parameters(), *module.named_buffers()]
     return {id(part): name for name, part in reversed(named)}
-
-
-def mean_prediction(outputs: Tensor) -> Tensor:
-    """Average over the member axis, f̄ = (1/S) Σ_s f_s."""
-    return torch.mean(outputs, 0)

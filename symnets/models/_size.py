@@ -47,16 +47,6 @@ def size(model: nn.Module) -> Size:
     return Size(params, weights, params - units if homogeneous else params)
 
 
-def width_for(n_weights: int, *, d_in: int, depth: int) -> int:
-    """Width h for which a `Dense` net's number of weights d h + h² (L - 1) + h is nearest to `n_weights`."""
-    width = 1
-    while abs(count_weights(d_in, width + 1, depth) - n_weights) < abs(
-        count_weights(d_in, width, depth) - n_weights
-    ):
-        width += 1
-    return width
-
-
 def count_weights(d_in: int, width: int, depth: int) -> int:
     """Number of weights of a `Dense` net of scalar output, d h + h² (L - 1) + h.
 
