@@ -2,13 +2,9 @@
 
 import copy
 import re
-import weakref
 from collections.abc import Sequence
-from functools import partial
-from types import FunctionType, MethodType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_batchedtensor  # pyright: ignore
@@ -16,8 +12,8 @@ from torch.backends import mha
 from torch.func import functional_call, vmap
 from torch.jit import ScriptModule
 from torch.nn.parameter import is_lazy
-from torch.nn.utils.parametrize import type_before_parametrizations
 
+from symnets.models._module_difference import difference
 from symnets.nn import HOOKS
 
 
@@ -51,7 +47,7 @@ class Ensemble(nn.Module):
         if not models:
             raise ValueError("models: expected at least one, got none")
         for number, model in enumerate(models):
-            if problem := _unfit(model) or _difference(models[0], model):
+            if problem := _unfit(model) or difference(models[0], model):
                 raise ValueError(
                     f"models: expected modules that differ in the values of parameters and buffers only, but "
                     f"in number {number} ({type(model).__name__}) {problem}"
@@ -167,119 +163,3 @@ def _unfit(model: nn.Module) -> str | None:
                 "torch.nn.utils.parametrizations, for pruning torch.nn.utils.prune.remove)"
             )
     return None
-
-
-REGISTRIES = frozenset(vars(nn.Module()).keys() - {"training", "_non_persistent_buffers_set"})
-"""Attributes of every module that hold its parameters, buffers, submodules and hooks."""
-
-
-def _difference(first: nn.Module, model: nn.Module) -> str | None:
-    """A difference of two modules other than the values of parameters and buffers, or None."""
-    parts, others = (dict(m.named_modules(remove_duplicate=False)) for m in (first, model))
-    if list(parts) != list(others):
-        return "the submodules have other names"
-    same = _Same(first, model)
-    for name, part in parts.items():
-        other, it = others[name], name or "it"
-        cls, other_cls = type_before_parametrizations(part), type_before_parametrizations(other)
-        if cls is not other_cls:
-            return f"{it} is a {other_cls.__name__}, and a {cls.__name__} in number 0"
-        for kind in ("_parameters", "_buffers"):
-            ours, theirs = vars(part)[kind], vars(other)[kind]
-            if list(ours) != list(theirs):
-                return f"{it} has other {kind[1:]} than in number 0: {list(theirs)}, not {list(ours)}"
-            for key, tensor in ours.items():
-                if problem := _other_tensor(tensor, theirs[key]):
-                    return f"{f'{name}.{key}'.lstrip('.')} has another {problem} than in number 0"
-                if not same(tensor, theirs[key]):
-                    return f"{f'{name}.{key}'.lstrip('.')} is not tied to the same tensors as in number 0"
-        ours, theirs = ({k: v for k, v in vars(m).items() if k not in REGISTRIES} for m in (part, other))
-        for key in sorted(ours.keys() | theirs.keys()):
-            if key not in ours or key not in theirs or not same(ours[key], theirs[key]):
-                return (
-                    f"attribute {key} of {it} differs from that of number 0, or refers to parts of a module; "
-                    "all members would have that of number 0: make it equal in all modules, or register it "
-                    "as a parameter or buffer"
-                )
-    return None
-
-
-def _other_tensor(one: Tensor | None, other: Tensor | None) -> str | None:
-    """Difference between two tensors that prevents stacking them, in words; None without one."""
-    if one is None or other is None:
-        return None if one is other else "value (None)"
-    for name in ("shape", "dtype", "device", "layout", "requires_grad"):
-        if getattr(one, name) != getattr(other, name):
-            return name
-    return None if type(one) is type(other) else "class"
-
-
-class _Same:
-    """Whether two values are equal; a part of each module counts as equal if both have the same name."""
-
-    def __init__(self, first: nn.Module, model: nn.Module) -> None:
-        self.names = _names(first), _names(model)
-        self.seen: set[tuple[int, int]] = set()
-
-    def __call__(self, one: Any, other: Any) -> bool:
-        name, other_name = self.names[0].get(id(one)), self.names[1].get(id(other))
-        if name is not None or other_name is not None:
-            return name == other_name
-        if type(one) is not type(other):
-            return False
-        if (pair := (id(one), id(other))) in self.seen:  # a cycle, or compared before
-            return True
-        self.seen.add(pair)
-        if isinstance(one, FunctionType):
-            return self._functions(one, other)
-        if isinstance(one, Tensor):
-            return _other_tensor(one, other) is None and torch.equal(one, other)
-        if isinstance(one, np.ndarray):
-            return one.dtype == other.dtype and np.array_equal(one, other)
-        if isinstance(one, torch.Generator):
-            return torch.equal(one.get_state(), other.get_state())
-        if isinstance(one, dict):
-            return list(one) == list(other) and self(list(one.values()), list(other.values()))
-        if isinstance(one, list | tuple):
-            return len(one) == len(other) and all(map(self, one, other))
-        if isinstance(one, weakref.ReferenceType):
-            return self(one(), other())
-        if isinstance(one, MethodType):
-            return self(one.__func__, other.__func__) and self(one.__self__, other.__self__)
-        if isinstance(one, partial):
-            return self((one.func, one.args, one.keywords), (other.func, other.args, other.keywords))
-        if type(one).__eq__ is object.__eq__ and hasattr(one, "__dict__"):
-            return self(vars(one), vars(other))
-        return one is other or bool(one == other)
-
-    def _functions(self, one: FunctionType, other: FunctionType) -> bool:
-        """Whether code, closure and defaults are equal; false if they refer to a part of a module."""
-        values, others = _closure(one), _closure(other)
-        if self._mentions(values) or self._mentions(others):
-            return False
-        return one.__code__ == other.__code__ and self(values, others)
-
-    def _mentions(self, value: Any) -> bool:
-        """Whether a value is or has a part of one of the modules."""
-        if any(id(value) in names for names in self.names):
-            return True
-        if isinstance(value, FunctionType):
-            return self._mentions(_closure(value))
-        if isinstance(value, MethodType):
-            return self._mentions(value.__self__)
-        if isinstance(value, partial):
-            return self._mentions([value.func, *value.args, *value.keywords.values()])
-        if isinstance(value, dict):
-            return self._mentions(list(value.values()))
-        return isinstance(value, list | tuple | set) and any(map(self._mentions, value))
-
-
-def _closure(function: FunctionType) -> list[Any]:
-    """Values in the closure of a function and defaults of its arguments."""
-    return [*(cell.cell_contents for cell in function.__closure__ or ()), *(function.__defaults__ or ())]
-
-
-def _names(module: nn.Module) -> dict[int, str]:
-    """First name of every submodule, parameter and buffer, by id."""
-    named = [*module.named_modules(), *module.named_parameters(), *module.named_buffers()]
-    return {id(part): name for name, part in reversed(named)}
