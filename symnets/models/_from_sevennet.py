@@ -48,7 +48,7 @@ def from_sevennet(
         ModuleNotFoundError: SevenNet is not installed.
         ValueError: there is no such checkpoint; `SevenNet` cannot represent it; `modality` is missing,
             unknown, or given for a network without fidelities.
-        OSError: SevenNet could not download the checkpoint.
+        OSError: SevenNet could not download the checkpoint or store it; or a file cannot be read.
 
     Example:
         force_field = from_sevennet("7net-0")
@@ -65,9 +65,11 @@ def from_sevennet(
         try:
             sevennet_checkpoint = load_checkpoint(checkpoint)
         except OSError as error:  # `requests` raises it too
+            if Path(checkpoint).is_file():
+                raise
             raise OSError(
-                f"{checkpoint}: SevenNet could not download this checkpoint: {error}. Try again, or download "
-                "it yourself and give its path"
+                f"{checkpoint}: SevenNet could not download this checkpoint, or store it: {error}. Try "
+                "again, or download it yourself and give its path"
             ) from error
         config = sevennet_checkpoint.config
         _check(config)
