@@ -49,7 +49,7 @@ class Nequix(EnergyModel):
         scale: eV, factor of the network's contribution: one number for all species or one for each.
 
     Raises:
-        ValueError: `irreps` does not begin with even scalars, or no path leads to one of them.
+        ValueError: `irreps` does not begin with even scalars, or no path leads to an irrep of a layer.
     """
 
     def __init__(
@@ -69,6 +69,8 @@ class Nequix(EnergyModel):
         scale: PerSpecies = 1.0,
     ) -> None:
         hidden = o3.Irreps(irreps)
+        if not any(mul and ir == o3.Irrep("0e") for mul, ir in hidden[:1]):
+            raise ValueError(f"irreps: expected even scalars first, such as 32x0e+16x1o, got {irreps!r}")
         super().__init__(
             species,
             cutoff,
