@@ -64,8 +64,8 @@ class Dipole(nn.Module):
         origin: "mass" or "nuclear charge".
 
     Raises:
-        ValueError: the features have no 1o, which atomic dipoles need. `forward`: a structure is periodic, so
-            that its dipole is not defined.
+        ValueError: an unknown origin, or the features have no 1o, which atomic dipoles need. `forward`: a
+            structure is periodic, so that its dipole is not defined.
     """
 
     weights: Tensor
@@ -80,6 +80,8 @@ class Dipole(nn.Module):
         origin: str = "mass",
     ) -> None:
         super().__init__()
+        if origin not in ("mass", "nuclear charge"):
+            raise ValueError(f"origin: expected mass or nuclear charge, got {origin!r}")
         self.charges = Charges(irreps_in, species, scale=scale)
         self.vectors = TensorReadout(irreps_in, species, "1x1o", scale=scale) if atomic else None
         masses = torch.as_tensor(atomic_masses, dtype=torch.get_default_dtype())

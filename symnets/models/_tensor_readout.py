@@ -37,7 +37,8 @@ class TensorReadout(nn.Module):
         irreps_in, irreps_out: irreps of features and output.
 
     Raises:
-        ValueError: the features lack an irrep of the output; `scale` or `shift` has a wrong length.
+        ValueError: the features lack an irrep of the output; `scale` or `shift` has a wrong length; `per` or
+            `pool` is unknown.
     """
 
     scale: Tensor
@@ -56,6 +57,10 @@ class TensorReadout(nn.Module):
     ) -> None:
         super().__init__()
         self.irreps_in, self.irreps_out = o3.Irreps(irreps_in), o3.Irreps(irreps_out)
+        if per not in ("structure", "atom"):
+            raise ValueError(f"per: expected structure or atom, got {per!r}")
+        if pool not in ("sum", "mean"):
+            raise ValueError(f"pool: expected sum or mean, got {pool!r}")
         self.per, self.pool = per, pool
         self.species_index = SpeciesIndex(species)
         channels = {ir: sum(mul for mul, other in self.irreps_in if other == ir) for _, ir in self.irreps_in}

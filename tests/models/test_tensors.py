@@ -25,6 +25,8 @@ from symnets.models import (
     save,
 )
 from symnets.models._graph_network import graph_network
+from symnets.models._physical_outputs import Dipole
+from symnets.models._tensor_readout import TensorReadout
 from symnets.testing import random_molecule
 from symnets.testing._layers import transform
 from symnets.testing._structures import random_rotation
@@ -157,6 +159,15 @@ def test_dipole_of_an_ion_is_relative_to_its_centre():
         expected = q[0] * (0 - centre) + q[1] * (1 - centre)
         torch.testing.assert_close(predict(model, [ion])[0, 2], expected)
         assert dipole.shape == (1, 3)
+
+
+def test_readouts_refuse_unknown_choices():
+    with pytest.raises(ValueError, match="origin: expected mass or nuclear charge, got 'coordinates'"):
+        Dipole("4x0e+4x1o", [1, 8], origin="coordinates")
+    with pytest.raises(ValueError, match="per: expected structure or atom, got 'molecule'"):
+        TensorReadout("4x0e", [1, 8], "1x0e", per="molecule")
+    with pytest.raises(ValueError, match="pool: expected sum or mean, got 'max'"):
+        TensorReadout("4x0e", [1, 8], "1x0e", pool="max")
 
 
 def test_crystals_have_no_dipole():
