@@ -109,9 +109,17 @@ class TabulatedConvolution(nn.Module):
     def lower(
         self, program: Program, features: Matrix, edges: Any, edge_index: tuple[Matrix, Matrix]
     ) -> Matrix:
-        """Convolved features in a native program, where `edges.basis` has one row for each edge."""
-        if edges.pair is not None or edge_index != (program.sender, program.receiver):
-            raise CannotLower("a convolution over other edges than those of the graph")
+        """Convolved features in a native program, where `edges.basis` has one row for each edge.
+
+        Raises:
+            CannotLower: the edges are not those of the program.
+        """
+        if edges.pair is not None:
+            raise CannotLower(
+                "TabulatedConvolution: expected a distance for each edge, got one for each pair"
+            )
+        if edge_index != (program.sender, program.receiver):
+            raise CannotLower("TabulatedConvolution: expected the edges of the graph, got others")
         product = self.product
         return convolve(
             program, features, edges.filters, edges.basis, edges.kind, product.plan, product.table

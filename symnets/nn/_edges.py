@@ -139,7 +139,8 @@ class EdgeGeometry(nn.Module):
         if (kinds := self.basis.kinds) is not None:
             if len(kinds.species) != program.n_species:
                 raise CannotLower(
-                    f"kinds of pairs: {len(kinds.species)} elements, but the program has {program.n_species}"
+                    f"kinds of pairs: expected those of the {program.n_species} elements of the model, got "
+                    f"{len(kinds.species)} elements"
                 )
             numbers = torch.tensor(kinds.species)
             of_pair = KindOfPair(program, kinds.table.cpu()[numbers[:, None], numbers].numpy())

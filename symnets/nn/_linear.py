@@ -154,11 +154,20 @@ class SpeciesLinear(nn.Module):
         return join(out)
 
     def lower(self, program: Program, features: Matrix, species: Matrix) -> Matrix:
-        """Mixed features in a native program."""
+        """Mixed features in a native program.
+
+        Raises:
+            CannotLower: the species are not those of the program.
+        """
         if features.table is not None:
             return program.lookup(self(features.table, torch.arange(program.n_species)))
-        if species is not program.species or self.n_species not in (1, program.n_species):
-            raise CannotLower(f"SpeciesLinear with weights of {self.n_species} other species")
+        if species is not program.species:
+            raise CannotLower("SpeciesLinear: expected the species of the graph's atoms, got other indices")
+        if self.n_species not in (1, program.n_species):
+            raise CannotLower(
+                f"SpeciesLinear: expected weights of the {program.n_species} species of the model, or of 1, "
+                f"got {self.n_species}"
+            )
         terms = [
             LinearTerm(i, target, (weight.detach().double() * weight.shape[1] ** -0.5).numpy())
             for target, (i, weight) in enumerate(zip(self.slots, self.weights, strict=True))

@@ -60,9 +60,13 @@ class SpeciesIndex(nn.Module):
         return index
 
     def lower(self, program: Program, z: Matrix) -> Matrix:
-        """Index of each atom's species in a native program, which gets indices from its caller."""
+        """Index of each atom's species in a native program, which gets indices from its caller.
+
+        Raises:
+            CannotLower: z is not that of the program's atoms.
+        """
         if z is not program.species:
-            raise CannotLower("species of other atoms than those of the graph")
+            raise CannotLower("SpeciesIndex: expected z of the graph's atoms, got other numbers")
         return z
 
 
@@ -94,9 +98,15 @@ class AtomicEnergy(nn.Module):
         return (output * self.scale[species]).double() + self.shift[species]
 
     def lower(self, program: Program, output: Matrix, species: Matrix) -> Matrix:
-        """Energy of each atom in a native program."""
-        if species is not program.species or output.columns != 1:
-            raise CannotLower("an atomic energy of other species, or of more than one output")
+        """Energy of each atom in a native program.
+
+        Raises:
+            CannotLower: the species are not those of the program, or the network has several outputs.
+        """
+        if species is not program.species:
+            raise CannotLower("AtomicEnergy: expected the species of the graph's atoms, got other indices")
+        if output.columns != 1:
+            raise CannotLower(f"AtomicEnergy: expected one output for each atom, got {output.columns}")
         energy = ScaleAndShift(program, output, self.scale.tolist(), self.shift.tolist())
         program.add(energy)
         return energy.out

@@ -200,7 +200,7 @@ def test_other_bases_and_envelopes_have_no_native_code():
     with pytest.raises(CannotLower, match="attention"):
         lower(program, geometry_layer(envelope=True), LoweredGraph(program))
     program = Program(2, CUTOFF)
-    with pytest.raises(CannotLower, match="3 of 2 elements"):
+    with pytest.raises(CannotLower, match="expected those of the 2 elements of the model, got 3"):
         lower(program, geometry_layer(kinds=True), LoweredGraph(program))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from symnets.native import CannotLower, Matrix, Program, _linear, matrix_product
 from symnets.native._elementwise import AddTo, Sum
-from symnets.nn import Linear, SpeciesLinear
+from symnets.nn import AtomicEnergy, Linear, SpeciesIndex, SpeciesLinear
 from tests.native.programs import Edges, Rows, assert_equal, native_result, random_edges, torch_result
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
@@ -240,3 +240,19 @@ def test_a_matrix_read_after_its_sum_cannot_be_lowered() -> None:
     assert (x + y).columns == 5
     with pytest.raises(CannotLower, match="after it was added"):
         layer.lower(program, y)
+
+
+def test_species_layers_are_for_the_species_of_the_graph() -> None:
+    program = Program(2, 5.0)
+    x = program.matrix("x", "atoms", 3)
+    with pytest.raises(CannotLower, match="SpeciesLinear: expected the species of the graph's atoms"):
+        SpeciesLinear("3x0e", "2x0e", 2).lower(program, x, program.sender)
+    with pytest.raises(CannotLower, match="expected weights of the 2 species of the model, or of 1, got 3"):
+        SpeciesLinear("3x0e", "2x0e", 3).lower(program, x, program.species)
+    with pytest.raises(CannotLower, match="SpeciesIndex: expected z of the graph's atoms"):
+        SpeciesIndex((1, 6)).lower(program, program.sender)
+    energy = AtomicEnergy([0.0, 0.0], [1.0, 1.0])
+    with pytest.raises(CannotLower, match="AtomicEnergy: expected the species of the graph's atoms"):
+        energy.lower(program, program.matrix("e", "atoms", 1), program.sender)
+    with pytest.raises(CannotLower, match="AtomicEnergy: expected one output for each atom, got 3"):
+        energy.lower(program, x, program.species)
