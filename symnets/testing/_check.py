@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import torch
 from ase import Atoms
 from jaxtyping import Shaped
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import Batch
 
 from symnets.data import from_ase
+from symnets.device import model_device
 from symnets.models import EnergyForces, ForceField
 
 FLOOR = 1e-3
@@ -31,12 +32,7 @@ def evaluate(
     force_field = in_precision(force_field, dtype)
     # A copy has no calculator, whose results would become labels.
     graphs = [from_ase(atoms.copy(), force_field.cutoff, dtype=dtype) for atoms in structures]
-    return force_field(Batch.from_data_list(graphs).to(device_of(force_field)))  # pyright: ignore
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Device of the parameters of a module; the CPU if it has none."""
-    return next((p.device for p in module.parameters()), torch.device("cpu"))
+    return force_field(Batch.from_data_list(graphs).to(model_device(force_field)))  # pyright: ignore
 
 
 def deviation(
@@ -52,16 +48,29 @@ def deviation(
 
 
 def deviations(measured: EnergyForces, expected: EnergyForces, *, floor: float = FLOOR) -> dict[str, float]:
-    """Relative error of each predicted quantity, without stress that is NaN in both (no volume)."""
-    errors = {
+    """Relative error of each predicted quantity, infinite for quantities of different shapes.
+
+    Stress is compared for the structures that have one, and its error is infinite if a structure has a stress
+    in one prediction only. A stress that is NaN counts as none.
+    """
+    return {
         "energy": deviation(measured.energy, expected.energy, floor=floor),
         "atomic energies": deviation(measured.node_energy, expected.node_energy, floor=floor),
         "forces": deviation(measured.forces, expected.forces, floor=floor),
+        "stress": _stress_deviation(measured.stress, expected.stress, floor),
     }
-    if measured.stress is not None and expected.stress is not None:
-        no_volume = (measured.stress.isnan() & expected.stress.isnan()).flatten(1).all(dim=1)
-        errors["stress"] = deviation(measured.stress[~no_volume], expected.stress[~no_volume], floor=floor)
-    return errors
+
+
+def _stress_deviation(
+    measured: Shaped[Tensor, "..."] | None, expected: Shaped[Tensor, "..."] | None, floor: float
+) -> float:
+    if measured is None or expected is None or measured.shape != expected.shape:
+        given = [stress for stress in (measured, expected) if stress is not None]
+        return 0.0 if all(bool(stress.isnan().all()) for stress in given) else float("inf")
+    missing, missing_too = (stress.isnan().flatten(1).all(dim=1) for stress in (measured, expected))
+    if not torch.equal(missing, missing_too):
+        return float("inf")
+    return deviation(measured[~missing], expected[~missing], floor=floor)
 
 
 def require(law: str, errors: dict[str, float], tolerance: float) -> None:

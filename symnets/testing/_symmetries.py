@@ -98,7 +98,7 @@ def equivariance_error(
         rotated.cell = (graph.cell.double() @ rotation.mT).to(graph.cell)
         tiny = torch.finfo(torch.float32).tiny
         errors += deviations(force_field(rotated), _rotated(before, rotation), floor=tiny).values()
-    return max(errors)
+    return float(np.max(errors))  # NaN if an error is NaN, unlike Python's max
 
 
 def _assert_orthogonal(

@@ -3,8 +3,11 @@
 import pytest
 import torch
 
-from symnets.models import ForceField
-from symnets.testing import LAWS, assert_equivariant, assert_lawful
+from symnets.data import from_ase
+from symnets.models import EnergyForces, ForceField
+from symnets.testing import LAWS, assert_equivariant, assert_lawful, equivariance_error
+from symnets.testing._check import deviations
+from symnets.testing._structures import sample_structures
 from tests.laws import toys
 
 OFFENDERS = [
@@ -13,6 +16,8 @@ OFFENDERS = [
     ("translation", ForceField(toys.Uncentred())),
     ("permutation", ForceField(toys.CountsAtoms())),
     ("batch", ForceField(toys.AveragesTheBatch())),
+    ("batch", toys.NoStressInBatches(toys.EmbeddedAtom())),
+    ("batch", toys.OneEnergyPerBatch(toys.EmbeddedAtom())),
     ("supercell", ForceField(toys.Averages())),
     ("supercell", ForceField(toys.LongArm())),
     ("distant molecules", ForceField(toys.LongArm())),
@@ -29,6 +34,10 @@ OFFENDERS = [
     ("forces", ForceField(toys.RoundsToSingle())),
     ("stress", toys.StressOfStrangers(toys.EmbeddedAtom())),
     ("momenta", toys.NetForce(toys.EmbeddedAtom())),
+    *(
+        (law, toys.StressEveryOtherTime(toys.EmbeddedAtom()))
+        for law in ("rotation", "translation", "periodic images", "cell choice", "supercell", "precision")
+    ),
 ]
 BOOK = {law.name: law for law in LAWS}
 
@@ -41,6 +50,39 @@ BOOK = {law.name: law for law in LAWS}
 def test_offending_model_fails_its_law(law: str, offender: ForceField) -> None:
     with pytest.raises(AssertionError, match=f"the law '{law}' is broken: "):
         BOOK[law](offender)
+
+
+def prediction(stress: torch.Tensor | None) -> EnergyForces:
+    """A prediction for two structures of one atom each."""
+    return EnergyForces(torch.zeros(2), torch.zeros(2, 3), stress, torch.zeros(2))
+
+
+STRESS = torch.eye(3).expand(2, 3, 3)
+NO_STRESS = torch.full((2, 3, 3), torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected", "error"),
+    [
+        (None, None, 0.0),
+        (NO_STRESS, None, 0.0),
+        (NO_STRESS[:1], NO_STRESS, 0.0),
+        (1.5 * STRESS, STRESS, 0.5),
+        (torch.cat([STRESS[:1], NO_STRESS[:1]]), torch.cat([STRESS[:1], NO_STRESS[:1]]), 0.0),
+        (None, STRESS, float("inf")),
+        (STRESS, NO_STRESS, float("inf")),
+        (torch.cat([STRESS[:1], NO_STRESS[:1]]), STRESS, float("inf")),
+        (STRESS[:1], STRESS, float("inf")),
+    ],
+)
+def test_a_stress_that_only_one_prediction_has_is_an_infinite_error(measured, expected, error) -> None:
+    assert deviations(prediction(measured), prediction(expected))["stress"] == error
+
+
+def test_a_stress_lost_under_rotation_is_no_small_equivariance_error() -> None:
+    crystal = from_ase(sample_structures(toys.SPECIES)[1], toys.EmbeddedAtom.cutoff, dtype=torch.float64)
+    assert equivariance_error(ForceField(toys.EmbeddedAtom()).eval(), crystal) < 1e-12
+    assert equivariance_error(toys.StressEveryOtherTime(toys.EmbeddedAtom()).eval(), crystal) == float("inf")
 
 
 def test_every_law_has_an_offender() -> None:

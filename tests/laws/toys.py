@@ -195,3 +195,32 @@ class FloatEnergy(ForceField):
     def forward(self, graph: AtomGraph) -> EnergyForces:
         prediction = super().forward(graph)
         return prediction._replace(energy=prediction.energy.float())
+
+
+class NoStressInBatches(ForceField):
+    """Predicts a stress for a single structure only."""
+
+    def forward(self, graph: AtomGraph) -> EnergyForces:
+        prediction = super().forward(graph)
+        return prediction if graph.n_graphs == 1 else prediction._replace(stress=None)
+
+
+class StressEveryOtherTime(ForceField):
+    """Its second, fourth, ... prediction has no stress: NaN."""
+
+    calls = 0
+
+    def forward(self, graph: AtomGraph) -> EnergyForces:
+        self.calls += 1
+        prediction = super().forward(graph)
+        if self.calls % 2 or prediction.stress is None:
+            return prediction
+        return prediction._replace(stress=prediction.stress * torch.nan)
+
+
+class OneEnergyPerBatch(ForceField):
+    """Sums the energies of a batch."""
+
+    def forward(self, graph: AtomGraph) -> EnergyForces:
+        prediction = super().forward(graph)
+        return prediction._replace(energy=prediction.energy.sum(dim=0, keepdim=True))
