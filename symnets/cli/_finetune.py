@@ -10,7 +10,7 @@ from ase import Atoms
 from rich.console import Console
 from tyro.conf import Positional
 
-from symnets.config import at_least, between, more_than, read_config
+from symnets.config import Seed, at_least, between, more_than, read_config
 from symnets.data import find_data_files, is_isolated_atom, read_structures
 from symnets.files import expanded
 from symnets.potentials import (
@@ -93,7 +93,7 @@ class Finetune:
     validation: tuple[str, ...] = ()
     """Structures to validate on; by default some of DATA are set aside."""
     n_train: Annotated[int | None, at_least(1)] = None
-    """Structures to train on, chosen at random; by default all that are left."""
+    """Structures to train on, chosen at random; by default all but those set aside."""
     n_validation: Annotated[int | None, at_least(1)] = None
     """Structures to validate on; by default a tenth of DATA, at most 50."""
     isolated_atoms: str | None = None
@@ -109,7 +109,7 @@ class Finetune:
     stress_convention: Literal["ase", "vasp"] = "ase"
     """Convention of the stress: ase (eV/Å³, positive under tension) or vasp (kbar, positive under
     compression, order xx yy zz xy yz zx)."""
-    seed: Annotated[int, at_least(0)] = 0
+    seed: Seed = 0
     """Seed of the split, the order of the data and the generated structures."""
     dtype: Literal["float32", "float64"] = "float32"
     """Floating-point type of the training."""

@@ -95,6 +95,7 @@ def test_error_names_an_unknown_option(capsys):
         ("md m CH4 --overwrite no", "--overwrite: expected true or false, got no"),
         ("md m CH4 --timestep nan", "timestep: expected a finite number, got nan"),
         ("md m CH4 --seed -1", "seed: expected 0 to 4294967295, got -1"),
+        ("finetune m data.xyz --seed 4294967296", "seed: expected 0 to 4294967295, got 4294967296"),
         ("stability --model m --mean 0.1 inf", "mean: expected a finite number, got [0.1, inf]"),
         ("compile m --tolerance inf", "tolerance: expected a finite number, got inf"),
         ("data generate CH4 --seed 99999999999", "seed: expected 0 to 4294967295, got 99999999999"),
