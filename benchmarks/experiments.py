@@ -8,7 +8,8 @@
 `findings` stores the findings of a sweep with the machine and the commits of its runs; they replace those of
 the same experiment, preset and `--set`. `--busy` says that the machine had other work, so that the time is an
 upper bound. `rows` stores a table of runs as CSV and the arrays that the figure and the findings read as
-JSON, both rounded to seven significant digits. `figures` draws the figures of the named experiments. By
+JSON, both rounded to seven significant digits; more than a million numbers are stored in half precision
+(.npz). `figures` draws the figures of the named experiments. By
 default it draws all experiments whose rows are committed, and the pictures of the front page. `findings`
 needs the extra `bench`.
 """
@@ -30,6 +31,8 @@ HERE = Path(__file__).parent
 FINDINGS = HERE / "results" / "findings"
 ROWS = HERE / "results" / "experiments"
 DOCS = HERE.parent / "docs"
+LARGE = 1_000_000
+"""Numbers of arrays above which they are stored in half precision."""
 PROVENANCE = ["experiment", "error", "seconds", "commit", "code_hash"]
 
 
@@ -54,7 +57,8 @@ def findings(directory: Path, changed: str | None, *, busy: bool) -> None:
     }
     path = FINDINGS / f"{name}.json"
     others = [known for known in (kept(path) if path.exists() else []) if not same_grid(known, sweep)]
-    write(path, name, [*others, sweep])
+    order = [*find(name).PRESETS, "other"]
+    write(path, name, sorted([*others, sweep], key=lambda known: order.index(known["preset"])))
     for finding in sweep["findings"]:
         error = "" if finding["error"] is None else f" ± {finding['error']:.2g}"
         mark = "yes" if finding["agrees"] else "NO"
@@ -85,7 +89,7 @@ def preset_of(name: str, table: pd.DataFrame) -> str:
 
 
 def rows(directory: Path) -> None:
-    """Store the runs of one experiment in NAME.csv, and in NAME.json the arrays that its figure reads."""
+    """Store the runs of one experiment in NAME.csv, and its figure's arrays in NAME.json or NAME.npz."""
     table = Table.load(directory)
     (name,) = set(table["experiment"])
     table = table[table["error"].isna()].drop(columns=PROVENANCE)
@@ -100,9 +104,20 @@ def rows(directory: Path) -> None:
     experiment.figure(table, arrays)
     ROWS.mkdir(exist_ok=True)
     table.to_csv(ROWS / f"{name}.csv", float_format="%.7g")
-    if used:
+    if sum(array.size for found in used.values() for array in found.values()) > LARGE:
+        halves = {f"{run}/{key}": _half(array) for run, found in used.items() for key, array in found.items()}
+        np.savez_compressed(ROWS / f"{name}.npz", allow_pickle=False, **halves)
+    elif used:
         kept = {run: {key: _plain(array) for key, array in found.items()} for run, found in used.items()}
         (ROWS / f"{name}.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n", "utf-8")
+
+
+def _half(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind != "f":
+        return array
+    if abs(array).max() > np.finfo(np.float16).max:
+        raise ValueError(f"expected values below 65,504 for half precision, got {abs(array).max():g}")
+    return array.astype(np.float16)
 
 
 def _plain(array: np.ndarray) -> list:
@@ -119,9 +134,15 @@ def committed() -> list[str]:
 def load(name: str) -> tuple[pd.DataFrame, Arrays]:
     """The committed table of an experiment, and its arrays."""
     table = pd.read_csv(ROWS / f"{name}.csv", index_col="hash", dtype={"hash": str})
-    path = ROWS / f"{name}.json"
-    kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    return table, lambda run: {key: np.array(value) for key, value in kept[run].items()}
+    kept: dict[str, dict[str, np.ndarray]] = {}
+    if (path := ROWS / f"{name}.json").exists():
+        for run, arrays in json.loads(path.read_text("utf-8")).items():
+            kept[run] = {key: np.array(value) for key, value in arrays.items()}
+    elif (path := ROWS / f"{name}.npz").exists():
+        for label, array in np.load(path).items():  # RUN/ARRAY
+            run, key = label.split("/")
+            kept.setdefault(run, {})[key] = array.astype(float) if array.dtype.kind == "f" else array
+    return table, kept.__getitem__
 
 
 def figures(names: list[str]) -> None:
