@@ -4,7 +4,7 @@ import glob
 import lzma
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,8 +103,10 @@ def _read_files(
     required = tuple(require or ())
     structures: list[tuple[str, Atoms]] = []
     found, present = set[str](), (set[str](), set[str]())
+    per_frame = [key for key in keys.given.values() if key is not None]
     for path in paths:
-        kind, frames = read_frames(path, index, in_kbar=keys.stress_convention == "vasp")
+        in_kbar = keys.stress_convention == "vasp"
+        kind, frames = read_frames(path, index, in_kbar=in_kbar, per_frame=per_frame)
         for known, new in zip(present, keys_present(frames), strict=True):
             known.update(new)
         for frame, atoms in enumerate(frames):
@@ -120,18 +122,21 @@ def _read_files(
     return structures
 
 
-def read_frames(path: Path, index: str | int, *, in_kbar: bool) -> tuple[str, list[Atoms]]:
+def read_frames(
+    path: Path, index: str | int, *, in_kbar: bool, per_frame: Collection[str] = ()
+) -> tuple[str, list[Atoms]]:
     """Name of the format of a file, and its structures as ASE reads them, with unchecked labels.
 
     Args:
         path: file of any format that `read_structures` reads.
         index: frames in ASE's syntax.
         in_kbar: whether the stress is in VASP's convention, see `extxyz_options`.
+        per_frame: names of data with a row for each frame, see `read_hdf5`.
     """
     kind = format_of(path)
     if kind == "hdf5":
         try:
-            return kind, _chosen(read_hdf5(path), index)
+            return kind, _chosen(read_hdf5(path, per_frame=per_frame), index)
         except OSError as error:
             raise ValueError(f"{path}: cannot be read as HDF5: {error}") from error
     try:
