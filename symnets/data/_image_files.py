@@ -143,13 +143,15 @@ def read_image_files(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a file that is damaged, truncated, too large or of another format; images of several
-            sizes without `size`.
+        ValueError: no paths; a file that is damaged, truncated, too large or of another format; images of
+            several sizes without `size`.
     """
     if channels not in (None, 1, 3):
         raise ValueError(f"channels: expected 1 (grey) or 3 (colours), got {channels}")
     if size is not None and size < 1:
         raise ValueError(f"size: expected at least 1 pixel, got {size}")
+    if not paths:
+        raise ValueError("paths: expected at least one, got none")
     if size is not None and 3 * size**2 * len(paths) > LARGEST_BATCH:
         raise ValueError(
             f"{len(paths)} images of {size} x {size} pixels do not fit; use fewer or smaller images"

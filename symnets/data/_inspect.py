@@ -81,7 +81,12 @@ def summarize(
         cutoff: cutoff of neighbours, Å.
         too_close: distance in Å below which two atoms are suspicious.
         names: names of the structures in the sentences of `suspicious`; by default their indices.
+
+    Raises:
+        ValueError: no structure.
     """
+    if not structures:
+        raise ValueError("structures: expected at least one, got none")
     labels = [read_labels(atoms) for atoms in structures]
     per_structure, per_atom = keys_present(structures)
     energies = [

@@ -242,8 +242,10 @@ def collate(examples: Sequence[Example]) -> Batch:
     (points, dim), with a row for each point of the graph, are concatenated.
 
     Raises:
-        ValueError: examples of another kind, or targets with a wrong number of rows.
+        ValueError: no examples, examples of another kind, or targets with a wrong number of rows.
     """
+    if len(examples) == 0:
+        raise ValueError("examples: expected at least one, got none")
     if not isinstance(examples[0], tuple | list):
         graph = _joined(examples)
         return Batch(graph, labels(graph))

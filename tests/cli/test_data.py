@@ -121,6 +121,11 @@ def test_inspect_converts_the_stress_of_vasp(tmp_path, capsys, monkeypatch):
     assert inspected[0].get_stress() == pytest.approx(-0.1 * GPa * np.array([0, 1, 2, 4, 5, 3]))
 
 
+def test_no_structures_have_no_summary():
+    with pytest.raises(ValueError, match="structures: expected at least one, got none"):
+        summarize([], 5.0)
+
+
 def test_contents_lists_suspicious_structures():
     near = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.3]])
     same = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0]])

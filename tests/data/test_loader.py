@@ -4,7 +4,7 @@ import pytest
 import torch
 from ase.build import molecule
 
-from symnets.data import Batch, Loader, build_graphs
+from symnets.data import Batch, Loader, build_graphs, collate
 
 
 @pytest.fixture
@@ -79,5 +79,7 @@ def test_arguments_out_of_range(pairs):
         Loader(pairs, 0)
     with pytest.raises(ValueError, match="examples: expected at least one"):
         Loader([], 1)
+    with pytest.raises(ValueError, match="examples: expected at least one"):
+        collate([])
     with pytest.raises(ValueError, match="seed"):
         Loader(pairs, 1, seed=-1)

@@ -159,6 +159,7 @@ def test_missing_folders_and_files_and_invalid_options_are_refused(tmp_path: Pat
     with pytest.raises(FileNotFoundError, match=r"ending in .png, .jpg, .jpeg, found none"):
         image_files(tmp_path)
     for wrong, message in (
+        ({}, "paths: expected at least one, got none"),
         ({"channels": 4}, "channels: expected 1"),
         ({"size": 0}, "size: expected at least 1"),
     ):
