@@ -67,7 +67,7 @@ class Images:
         Raises:
             ValueError: an unknown class; the message gives the nearest names.
         """
-        if isinstance(name, int) and 0 <= name < len(self.classes):
+        if isinstance(name, int) and not isinstance(name, bool) and 0 <= name < len(self.classes):
             return name
         if name in self.classes:
             return self.classes.index(str(name))

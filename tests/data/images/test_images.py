@@ -28,3 +28,11 @@ def test_indexing_keeps_images_and_labels_together():
 def test_labels_must_be_numbers_of_classes(label):
     with pytest.raises(ValueError, match=f"dots: label {label} of image 1 is not a class; expected 0 to 1"):
         Images(PIXELS, torch.tensor([0, label, 0]), ("a", "b"), "dots")
+
+
+def test_classes_are_given_by_number_or_name():
+    images = Images(PIXELS, torch.tensor([0, 1, 0]), ("cat", "dog"), "pets")
+    assert [images.class_number(name) for name in (0, 1, "cat", "dog")] == [0, 1, 0, 1]
+    for wrong in (2, -1, True, False, "True"):
+        with pytest.raises(ValueError, match=f"pets: no class {wrong!r}; expected a number below 2"):
+            images.class_number(wrong)
