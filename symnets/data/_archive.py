@@ -44,10 +44,7 @@ def read_kind(path: str | Path, *kinds: str) -> str:
         ValueError: the file is truncated, or of another kind.
     """
     path, named = Path(path), " or ".join(kinds)
-    with _open(path, named) as file:
-        start = file.read(_LENGTH)
-        content = start + file.read(_header_bytes(path, named, start))
-    found = _any_metadata(path, named, content).get("symnets")
+    found = _any_metadata(path, named, _start(path, named)).get("symnets")
     if found not in kinds:
         raise _other_kind(path, named, found)
     return found
@@ -61,11 +58,7 @@ def read_header(path: str | Path, kind: str) -> dict[str, Any]:
         ValueError: the file is truncated, or of another kind.
     """
     path = Path(path)
-    with _open(path, kind) as file:
-        # Through one open file, because another process may replace the file between two reads.
-        start = file.read(_LENGTH)
-        content = start + file.read(_header_bytes(path, kind, start))
-    return _header(path, kind, _metadata(path, kind, content))
+    return _header(path, kind, _metadata(path, kind, _start(path, kind)))
 
 
 def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -92,6 +85,14 @@ def _open(path: Path, kind: str) -> BinaryIO:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a symnets {kind} file, but there is no such file")
     return path.open("rb")
+
+
+def _start(path: Path, kind: str) -> bytes:
+    """The bytes of a file before its tensors."""
+    # Through one open file, because another process may replace the file between two reads.
+    with _open(path, kind) as file:
+        start = file.read(_LENGTH)
+        return start + file.read(_header_bytes(path, kind, start))
 
 
 def _header_bytes(path: Path, kind: str, start: bytes) -> int:
