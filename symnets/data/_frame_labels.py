@@ -198,12 +198,14 @@ def values_by_key(atoms: Atoms, *, per_atom: bool) -> dict[str, Any]:
 
 def missing_label(name: str, key: str, present: tuple[list[str], list[str]]) -> str:
     """Message that no label is under a key, with the keys that are present."""
-    per_structure, per_atom = (", ".join(keys) or "none" for keys in present)
     option = _OPTIONS.get(name, f"{name}_key")
-    return (
-        f"no {name} under the key {key!r}; pass its key as {option}. Keys present: "
-        f"per structure {per_structure}; per atom {per_atom}"
-    )
+    return f"no {name} under the key {key!r}; pass its key as {option}. {keys_in_words(present)}"
+
+
+def keys_in_words(present: tuple[list[str], list[str]]) -> str:
+    """End of a message that data are missing: the keys that are present, see `keys_present`."""
+    per_structure, per_atom = (", ".join(keys) or "none" for keys in present)
+    return f"Keys present: per structure {per_structure}; per atom {per_atom}"
 
 
 def is_isolated_atom(atoms: Atoms) -> bool:

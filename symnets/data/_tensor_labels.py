@@ -8,7 +8,7 @@ import torch
 from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from symnets.data._frame_labels import keys_present, values_by_key
+from symnets.data._frame_labels import keys_in_words, keys_present, values_by_key
 from symnets.data._graph import AtomGraph
 from symnets.data._loader import TENSOR
 
@@ -77,11 +77,10 @@ def add_tensor_labels(
             graph[TENSOR + name] = torch.from_numpy(label).to(graph.pos.dtype)
     for name, column in columns.items():
         if not counts[name]:
-            per_structure, per_atom = (", ".join(keys) or "none" for keys in keys_present(structures))
             per = "per atom" if column.of_atoms else "per structure"
             raise ValueError(
                 f"{source}: none of {len(structures)} structures has {name} {per} under the key "
-                f"{column.key!r}. Keys present: per structure {per_structure}; per atom {per_atom}"
+                f"{column.key!r}. {keys_in_words(keys_present(structures))}"
             )
     return counts
 
