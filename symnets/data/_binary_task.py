@@ -110,7 +110,7 @@ def binary_task(
     covariance: Covariance = "laplace",
     dtype: torch.dtype = torch.float64,
 ) -> BinaryTask:
-    """Binary task by name: points ("random", "stripe", ...) or images ("digits", "mnist", ...).
+    """Binary task by name: points ("random", "stripe", ...) or images ("digits", "mnist", ...), on the CPU.
 
     **Points** (`POINT_TASKS`), except "random", are Gaussian, x ~ N(0, I_d), and not projected. Labels follow
     a `decision_rule`, or the sign of a `gaussian_field` of the first `relevant_dim` coordinates (all by

@@ -27,8 +27,9 @@ class DecisionRule:
 
     Attributes:
         dim: d.
-        relevant: orthonormal basis of the directions on which g depends; all d directions for a sphere.
-        g: function of points (n, d) whose sign is the label.
+        relevant: orthonormal basis of the directions on which g depends, on the CPU; all d directions for a
+            sphere.
+        g: function of points (n, d), on any device, whose sign is the label.
     """
 
     dim: int
@@ -121,7 +122,7 @@ def nested_gaussian(n: int, dim: int, generator: Generator) -> Float[Tensor, "{n
 
 def _alternating(planes: Tensor, x: Tensor) -> Tensor:
     """-1 on the left of all planes; the sign changes across each."""
-    crossed = (x[:, :1].double() > planes).sum(1)
+    crossed = (x[:, :1].double() > planes.to(x.device)).sum(1)
     return 2.0 * (crossed % 2) - 1.0
 
 
@@ -146,7 +147,7 @@ def _teacher(d_par: int, seed: int, *, width: int = 50) -> Callable[[Tensor], Te
     def net(x: Tensor) -> Tensor:
         a = x[:, :d_par].double()
         for k, (weight, bias) in enumerate(layers):
-            a = (a if k == 0 else a.relu() * math.sqrt(2)) @ weight + bias
+            a = (a if k == 0 else a.relu() * math.sqrt(2)) @ weight.to(x.device) + bias.to(x.device)
         return a[:, 0]
 
     median = net(gaussian_cloud(2**16, d_par, generator=stream(seed, 1, 3))).median()

@@ -61,12 +61,12 @@ def gaussian_field(
     first n points.
 
     Args:
-        x: points; the field is computed in float64.
-        generator: random generator of the field.
+        x: points; the field is computed in float64, on their device.
+        generator: random generator of the field, on any device.
         covariance: name of the covariance, see `covariance_matrix`.
         length: correlation length, in the unit of the points.
     """
     x = x.double()
     matrix = covariance_matrix(x, x, covariance, length=length)
-    factor = torch.linalg.cholesky(matrix + 1e-10 * torch.eye(len(x), dtype=x.dtype))
-    return factor @ nested_gaussian(len(x), 1, generator)[:, 0]
+    factor = torch.linalg.cholesky(matrix + 1e-10 * torch.eye(len(x), dtype=x.dtype, device=x.device))
+    return factor @ nested_gaussian(len(x), 1, generator).to(x.device)[:, 0]

@@ -271,7 +271,7 @@ def mark_missing(graphs: Iterable[AtomGraph], names: Iterable[str] = LABELS) -> 
     names = sorted(names)
     for graph in graphs:
         absent = {
-            "energy": torch.full((graph.n_graphs,), torch.nan, dtype=torch.float64, device="cpu"),
+            "energy": torch.full((graph.n_graphs,), torch.nan, dtype=torch.float64, device=graph.pos.device),
             "forces": torch.full_like(graph.pos, torch.nan),
             "stress": torch.full_like(graph.cell, torch.nan),
         }

@@ -18,7 +18,8 @@ _ENUMERATED = 2**22
 class HierarchySample:
     """Inputs of a hierarchy, represented by the random decisions that generate them.
 
-    Entry k of `choices` and of `positions` belongs to the rules of level L - k; the first is the top level L.
+    All tensors are on one device, that of the generator with which the inputs were sampled. Entry k of
+    `choices` and of `positions` belongs to the rules of level L - k; the first is the top level L.
     """
 
     labels: Int[Tensor, " n"]
@@ -102,13 +103,16 @@ class RandomHierarchy:
 
     @cached_property
     def rules(self) -> tuple[Int[Tensor, "_ m s"], ...]:
-        """Tuples that replace each symbol, the top level first: (n_c, m, s), then (v, m, s) L - 1 times."""
+        """Tuples that replace each symbol, the top level first: (n_c, m, s), then (v, m, s) L - 1 times.
+
+        They are on the CPU.
+        """
         v, m, s = self.vocabulary, self.n_synonyms, self.tuple_size
-        generator = Generator().manual_seed(self.seed)
-        place_values = v ** torch.arange(s - 1, -1, -1)
+        generator = Generator("cpu").manual_seed(self.seed)
+        place_values = v ** torch.arange(s - 1, -1, -1, device="cpu")
         rules = []
         for n_symbols in [self.n_classes] + [v] * (self.depth - 1):
-            numbers = torch.randperm(v**s, generator=generator)[: n_symbols * m]
+            numbers = torch.randperm(v**s, generator=generator, device="cpu")[: n_symbols * m]
             rules.append((numbers[:, None] // place_values % v).reshape(n_symbols, m, s))
         return tuple(rules)
 
@@ -128,7 +132,7 @@ class RandomHierarchy:
         return self.n_classes * self.n_synonyms**self.depth
 
     def sample(self, n: int, generator: Generator) -> HierarchySample:
-        """Sample n different inputs uniformly at random.
+        """Sample n different inputs uniformly at random, on the device of the generator.
 
         Raises:
             ValueError: n is negative or larger than the number of inputs, or, for more than 2^22 inputs,
@@ -136,8 +140,10 @@ class RandomHierarchy:
         """
         if not 0 <= n <= self.n_inputs:
             raise ValueError(f"n: expected 0 to {self.n_inputs} different inputs, got {n}")
+        device = generator.device
         if self.n_inputs <= _ENUMERATED:
-            return self._of_digits(self._digits(torch.randperm(self.n_inputs, generator=generator)[:n]))
+            numbers = torch.randperm(self.n_inputs, generator=generator, device=device)[:n]
+            return self._of_digits(self._digits(numbers))
         if 2 * n > self.n_inputs:
             raise ValueError(f"n: expected at most half of {self.n_inputs} inputs, got {n}")
         # The first n different ones of independent inputs are a uniform choice without repetition.
@@ -145,8 +151,8 @@ class RandomHierarchy:
         while len(digits) < n:
             more = torch.cat([digits, self._draw(n - len(digits) + 16, generator)])
             _, group = torch.unique(more, dim=0, return_inverse=True)
-            first = torch.full((int(group.max()) + 1,), len(more))
-            first.scatter_reduce_(0, group, torch.arange(len(more)), "amin")
+            first = torch.full((int(group.max()) + 1,), len(more), device=device)
+            first.scatter_reduce_(0, group, torch.arange(len(more), device=device), "amin")
             digits = more[first.sort().values]
         return self._of_digits(digits[:n])
 
@@ -165,7 +171,7 @@ class RandomHierarchy:
         """Symbols of the inputs, 0 to v - 1."""
         symbols = sample.labels[:, None]
         for rules, choices in zip(self.rules, sample.choices, strict=True):
-            symbols = rules[symbols, choices].flatten(1)
+            symbols = rules.to(symbols.device)[symbols, choices].flatten(1)
         return symbols
 
     def inputs(
@@ -176,9 +182,8 @@ class RandomHierarchy:
         For fully connected nets use `.flatten(1)`.
         """
         symbols = self.symbols(sample)
-        return (symbols[:, None] == torch.arange(self.vocabulary)[:, None]).to(
-            dtype or torch.get_default_dtype()
-        )
+        channels = torch.arange(self.vocabulary, device=symbols.device)
+        return (symbols[:, None] == channels[:, None]).to(dtype or torch.get_default_dtype())
 
     def classify(self, symbols: Int[Tensor, "n positions"]) -> Int[Tensor, " n"]:
         """Classes of inputs, by applying the rules from the lowest level to the top.
@@ -198,7 +203,7 @@ class RandomHierarchy:
         Args:
             sample: inputs.
             level: 1 for the tuples of the input, up to L.
-            generator: source of the new choices.
+            generator: source of the new choices, on any device.
 
         Raises:
             ValueError: `level` is out of range, or m = 1.
@@ -210,14 +215,14 @@ class RandomHierarchy:
         )
 
     def _classes(self, symbols: Int[Tensor, "n symbols"]) -> Int[Tensor, " n"]:
-        v, s = self.vocabulary, self.tuple_size
+        v, s, device = self.vocabulary, self.tuple_size, symbols.device
         if not bool(((symbols >= 0) & (symbols < v)).all()):
             raise ValueError(f"symbols: expected 0 to {v - 1}, got {symbols.min()} to {symbols.max()}")
-        place_values = v ** torch.arange(s - 1, -1, -1)
+        place_values = v ** torch.arange(s - 1, -1, -1, device=device)
         for rules in reversed(self.rules):
-            table = torch.full((v**s,), -1)
-            numbers = (rules * place_values).sum(-1)
-            table[numbers] = torch.arange(len(rules))[:, None].expand_as(numbers)
+            table = torch.full((v**s,), -1, device=device)
+            numbers = (rules.to(device) * place_values).sum(-1)
+            table[numbers] = torch.arange(len(rules), device=device)[:, None].expand_as(numbers)
             symbols = table[(symbols.unflatten(1, (-1, s)) * place_values).sum(-1)]
             if bool((symbols < 0).any()):
                 raise ValueError("symbols: expected inputs of this hierarchy, got a tuple that no rule makes")
@@ -242,7 +247,8 @@ class RandomHierarchy:
         return torch.stack(digits[::-1], 1)
 
     def _draw(self, n: int, generator: Generator) -> Int[Tensor, "n decisions"]:
-        columns = [torch.randint(size, (n,), generator=generator) for size in self._sizes()]
+        device = generator.device
+        columns = [torch.randint(size, (n,), generator=generator, device=device) for size in self._sizes()]
         return torch.stack(columns, 1)
 
     def _of_digits(self, digits: Int[Tensor, "n decisions"]) -> HierarchySample:
@@ -260,4 +266,5 @@ def another(values: Tensor, size: int, generator: Generator) -> Tensor:
     """For each entry a random number from 0 to size - 1 that differs from it; all such are equally likely."""
     if size < 2:
         raise ValueError("expected at least two synonyms or positions to choose from, got one")
-    return (values + torch.randint(1, size, values.shape, generator=generator)) % size
+    steps = torch.randint(1, size, values.shape, generator=generator, device=generator.device)
+    return (values + steps.to(values.device)) % size

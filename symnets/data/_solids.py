@@ -51,7 +51,7 @@ def solids(
     the class. What is sampled does not depend on `size`, `edge` or `rotation`: the same seed gives the same
     solids on finer grids, or rotated. Voxels are smooth: a voxel at distance d inside a face has the value
     ½ erfc(-d / (√2 edge)), that of a half-space after a Gaussian filter of standard deviation `edge`. Lengths
-    are in units in which the box reaches from -1 to 1.
+    are in units in which the box reaches from -1 to 1. The results are on the CPU.
 
     Args:
         n: number of solids.

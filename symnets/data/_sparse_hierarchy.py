@@ -58,11 +58,12 @@ class SparseHierarchy(RandomHierarchy):
     def symbols(self, sample: HierarchySample) -> Int[Tensor, "n positions"]:
         """Symbols of the inputs, 0 to v - 1; -1 at empty positions."""
         dense, at = sample.labels[:, None], torch.zeros_like(sample.labels)[:, None]
+        in_tuple = torch.arange(self.tuple_size, device=at.device)
         for rules, choices, positions in zip(self.rules, sample.choices, sample.positions, strict=True):
-            dense = rules[dense, choices].flatten(1)
-            blocks = self.tuple_size * at[:, :, None] + torch.arange(self.tuple_size)
+            dense = rules.to(at.device)[dense, choices].flatten(1)
+            blocks = self.tuple_size * at[:, :, None] + in_tuple
             at = (self.n_empty + 1) * blocks.flatten(1) + positions
-        empty = torch.full((len(sample), self.n_positions), -1)
+        empty = torch.full((len(sample), self.n_positions), -1, device=at.device)
         return empty.scatter(1, at, dense)
 
     def classify(self, symbols: Int[Tensor, "n positions"]) -> Int[Tensor, " n"]:
@@ -93,7 +94,7 @@ class SparseHierarchy(RandomHierarchy):
             sample: inputs.
             level: 1 for the symbols of the input, up to L for the symbols made from the class. A symbol moves
                 together with all symbols that are made from it.
-            generator: source of the new positions.
+            generator: source of the new positions, on any device.
 
         Raises:
             ValueError: `level` is out of range, or s0 = 0.

@@ -48,7 +48,7 @@ def sphere_grid(
 ) -> Float[Tensor, "latitudes longitudes 3"]:
     """Unit vectors (x, y, z) = (sin β sin α, cos β, sin β cos α) of a grid on the sphere, in float64.
 
-    The north pole is +y, as in e3nn. Longitudes are α_k = 2π k / n_longitudes.
+    The north pole is +y, as in e3nn. Longitudes are α_k = 2π k / n_longitudes. The grid is on the CPU.
 
     Args:
         shape: (latitudes, longitudes).

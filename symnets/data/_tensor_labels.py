@@ -64,7 +64,7 @@ def add_tensor_labels(
     for index, (graph, atoms) in enumerate(zip(graphs, structures, strict=True)):
         where = names[index] if names is not None else f"{source}, frame {index}"
         charge = _charge(where, atoms)
-        graph.charge = torch.tensor([charge], dtype=torch.float64, device="cpu")
+        graph.charge = torch.tensor([charge], dtype=torch.float64, device=graph.pos.device)
         for name, column in columns.items():
             shape = (len(atoms) if column.of_atoms else 1, *column.shape)
             values = values_by_key(atoms, per_atom=column.of_atoms)
@@ -74,7 +74,7 @@ def add_tensor_labels(
                 counts[name] += not np.isnan(label).all()
             if column.about_origin:
                 label = label - charge * atoms.get_center_of_mass()
-            graph[TENSOR + name] = torch.from_numpy(label).to(graph.pos.dtype)
+            graph[TENSOR + name] = torch.from_numpy(label).to(graph.pos)
     for name, column in columns.items():
         if not counts[name]:
             per = "per atom" if column.of_atoms else "per structure"

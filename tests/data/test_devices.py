@@ -9,11 +9,18 @@ import torch
 
 from symnets.data import (
     Loader,
+    RandomHierarchy,
+    SparseHierarchy,
+    TensorColumn,
+    add_tensor_labels,
     balanced_subset,
     build_graphs,
     collate,
+    decision_rule,
     gaussian_cloud,
+    gaussian_field,
     labels,
+    mark_missing,
     neighbors,
     pca,
     random_labels,
@@ -118,3 +125,55 @@ def test_a_subset_is_on_the_device_of_the_labels():
     found = balanced_subset(values.to("cuda"), 4, 0)
     assert on_device(found)
     assert torch.equal(found.cpu(), balanced_subset(values, 4, 0))
+
+
+def test_labels_that_are_added_are_on_the_device_of_the_graph():
+    atoms = random_molecule((1, 6), 3)
+    graph = build_graphs([atoms], 4.0)[0].to("cuda")
+    mark_missing([graph])
+    atoms.info["dipole"] = [0.0, 1.0, 2.0]
+    add_tensor_labels([graph], [atoms], {"dipole": TensorColumn("dipole", (3,), False)})
+    assert all(map(on_device, graph.to_dict().values()))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_gaussian_field_is_on_the_device_of_the_points(device):
+    x = torch.randn(30, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    here = gaussian_field(x, generator=torch.Generator().manual_seed(1))
+    there = gaussian_field(x.to("cuda"), generator=torch.Generator(device).manual_seed(1))
+    assert on_device(there)
+    assert torch.equal(there.cpu(), here)
+
+
+@pytest.mark.parametrize("name", ["stripe", "interfaces", "xor", "cylinder", "sphere", "teacher"])
+def test_labels_of_a_rule_are_on_the_device_of_the_points(name):
+    x = gaussian_cloud(50, 4, generator=torch.Generator().manual_seed(0))
+    rule = decision_rule(name, 4)
+    there = rule.labels(x.to("cuda"))
+    assert on_device(there)
+    assert torch.equal(there.cpu(), rule.labels(x))
+
+
+@pytest.mark.parametrize(
+    "task",
+    [RandomHierarchy(4, 4, 4), RandomHierarchy(10, 10, 10, depth=3), SparseHierarchy(3, 3, 2)],
+    ids=repr,
+)
+def test_inputs_of_a_hierarchy_are_on_the_device_of_the_generator(task):
+    here, there = (task.sample(20, torch.Generator(name).manual_seed(0)) for name in ("cpu", "cuda"))
+    assert all(map(on_device, (there.labels, *there.choices, *there.positions)))
+    assert torch.equal(there.labels.cpu(), here.labels)
+    inputs = task.inputs(there)
+    assert on_device(inputs)
+    assert torch.equal(inputs.cpu(), task.inputs(here))
+    classes = task.classify(task.symbols(there))
+    assert on_device(classes)
+    assert torch.equal(classes.cpu(), here.labels)
+    for change in (task.exchanged, getattr(task, "deformed", task.exchanged)):
+        here_changed, *there_changed = (
+            task.inputs(change(sample, 1, torch.Generator(name).manual_seed(1)))
+            for sample, name in ((here, "cpu"), (there, "cpu"), (there, "cuda"))
+        )
+        for changed in there_changed:
+            assert on_device(changed)
+            assert torch.equal(changed.cpu(), here_changed)
