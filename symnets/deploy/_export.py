@@ -7,7 +7,6 @@ import os
 import platform
 import secrets
 import shlex
-import shutil
 import struct
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import torch
 from ase.data import chemical_symbols
 
 from symnets import __version__
+from symnets.deploy._compiler import find_compiler
 from symnets.files import expanded, whole_file
 from symnets.models import Compiled, ForceField
 from symnets.native import (
@@ -248,14 +248,12 @@ def _compiler() -> list[str]:
     """Command of the C compiler of this machine."""
     if sys.platform != "linux":
         raise ValueError(f"export: shared libraries are written on Linux only, not on {sys.platform}")
-    names = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
-    for name in names:
-        command = shlex.split(name)
-        if shutil.which(command[0]):
-            return command
+    chosen, names = os.environ.get("CC", "").strip(), ("cc", "gcc", "clang")
+    if command := find_compiler(chosen, names):
+        return command
     raise ValueError(
-        f"export: no C compiler found, which must link the library (tried {', '.join(names)}); install one, "
-        "such as Debian's package gcc, or set the environment variable CC to its command"
+        f"export: no C compiler found, which must link the library (tried {chosen or ', '.join(names)}); "
+        "install one, such as Debian's package gcc, or set the environment variable CC to its command"
     )
 
 

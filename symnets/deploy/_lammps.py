@@ -5,13 +5,13 @@ import importlib.util
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from symnets.deploy._compiler import find_compiler
 from symnets.downloads import cache
 
 SOURCES = Path(__file__).parent / "lammps"
@@ -163,17 +163,12 @@ def _mpi_headers(folder: Path) -> Path | None:
 
 def _compiler(chosen: str | None, mpi: Path | None, folder: Path) -> list[str]:
     """C++ compiler that finds mpi.h."""
-    if chosen or (chosen := os.environ.get("CXX")):
-        words = shlex.split(chosen)
-        if not words or not shutil.which(words[0]):
-            raise ValueError(
-                f"the C++ compiler {chosen!r} was not found; install it, or pass another --compiler"
-            )
-        return words
+    chosen = (chosen or os.environ.get("CXX", "")).strip()
     names = ("g++", "c++", "clang++") if mpi else ("mpicxx", "mpic++")
-    for name in names:
-        if path := shutil.which(name):
-            return [path]
+    if command := find_compiler(chosen, names):
+        return command
+    if chosen:
+        raise ValueError(f"the C++ compiler {chosen!r} was not found; install it, or pass another --compiler")
     if mpi:
         raise ValueError(f"no C++ compiler was found ({', '.join(names)}); install one, such as g++")
     raise ValueError(

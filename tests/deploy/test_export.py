@@ -462,10 +462,14 @@ def test_a_failed_export_keeps_the_older_file(tmp_path, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler -m64")
     with pytest.raises(ValueError, match=r"no C compiler found, .* \(tried no-such-compiler -m64\)"):
         export(model, path)
-    monkeypatch.setenv("CC", "")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match=r"no C compiler found, .* \(tried cc, gcc, clang\)"):
+    monkeypatch.setenv("CC", "'cc")
+    with pytest.raises(ValueError, match=r"no C compiler found, .* \(tried 'cc\)"):
         export(model, path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for empty in ("", "  "):
+        monkeypatch.setenv("CC", empty)
+        with pytest.raises(ValueError, match=r"no C compiler found, .* \(tried cc, gcc, clang\)"):
+            export(model, path)
 
 
 def test_command_writes_a_library_and_prints_flags(tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """The headers of LAMMPS that the pair style is compiled with, and the folder where LAMMPS finds it."""
 
 import importlib.metadata
+import re
 from pathlib import Path
 
 import pytest
@@ -70,11 +71,19 @@ def test_first_error_of_the_compiler_is_shown(tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_missing_compiler_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"the C\+\+ compiler 'no-such-c\+\+ -O1' was not found"):
-        build_lammps_plugin(
-            source_code(tmp_path, "22 Jul 2025"), tmp_path / "out", compiler="no-such-c++ -O1"
-        )
+def test_missing_compiler_is_named(tmp_path, monkeypatch):
+    source = source_code(tmp_path, "22 Jul 2025")
+    for command in ("no-such-c++ -O1", "'g++"):
+        message = re.escape(f"the C++ compiler {command!r} was not found")
+        with pytest.raises(ValueError, match=message):
+            build_lammps_plugin(source, tmp_path / "out", compiler=command)
+        monkeypatch.setenv("CXX", command)
+        with pytest.raises(ValueError, match=message):
+            build_lammps_plugin(source, tmp_path / "out")
+    monkeypatch.setenv("CXX", "  ")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match=r"no mpi.h was found beside|no C\+\+ compiler was found \(g\+\+"):
+        build_lammps_plugin(source, tmp_path / "out")
 
 
 def test_plugins_of_releases_have_folders_of_their_own(monkeypatch):
