@@ -1,8 +1,10 @@
 """SevenNet: the same numbers as SevenNet's own code, and the laws of physics."""
 
 import json
+import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -108,6 +110,23 @@ def test_conversion_says_what_it_needs() -> None:
             from_sevennet("7net-mf-0")
         with pytest.raises(ValueError, match="modality: this network has no fidelities to choose from"):
             from_sevennet("7net-0", modality="PBE")
+
+
+def test_only_a_checkpoint_that_is_no_file_counts_as_a_failed_download(monkeypatch, tmp_path) -> None:
+    """SevenNet downloads a checkpoint by its name, and reads a file."""
+    errors = {"file": PermissionError(13, "Permission denied"), "7net-omni": ConnectionError("no network")}
+
+    def load_checkpoint(checkpoint: str) -> None:
+        raise errors[Path(checkpoint).name]
+
+    monkeypatch.setitem(sys.modules, "sevenn", ModuleType("sevenn"))
+    monkeypatch.setitem(sys.modules, "sevenn.util", SimpleNamespace(load_checkpoint=load_checkpoint))
+    (tmp_path / "file").touch()
+    with pytest.raises(PermissionError, match=r"^\[Errno 13\] Permission denied$"):
+        from_sevennet(tmp_path / "file")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=r"7net-omni: SevenNet could not download .*: no network. Try again"):
+        from_sevennet("7net-omni")
 
 
 def test_foundation_models_are_converted_once_for_their_fidelity(monkeypatch, tmp_path) -> None:
