@@ -1,7 +1,7 @@
 """SE3Transformer: a network of equivariant attention for molecules, crystals and point clouds."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from e3nn import o3
 from jaxtyping import Float, Int
@@ -135,7 +135,8 @@ class SE3Transformer(EnergyModel):
             the RMS of force components times 1 Å.
 
     Raises:
-        ValueError: `heads` does not divide `channels`, or no path leads to an irrep of `irreps_last`.
+        ValueError: `heads` does not divide `channels`, no path leads to an irrep of `irreps_last`, or an
+            unknown nonlinearity.
     """
 
     def __init__(
@@ -177,6 +178,10 @@ class SE3Transformer(EnergyModel):
                 "irreps_last": irreps_last,
             },
         )
+        if nonlinearity not in get_args(Nonlinearity):
+            raise ValueError(
+                f"nonlinearity: expected one of {', '.join(get_args(Nonlinearity))}, got {nonlinearity!r}"
+            )
         if channels % heads:
             raise ValueError(f"heads: expected a divisor of channels={channels}, got {heads}")
         self.edges = EdgeGeometry(cutoff, lmax, n_basis, envelope=True)

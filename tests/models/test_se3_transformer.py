@@ -4,6 +4,7 @@ import pytest
 import torch
 from ase.build import bulk
 from e3nn import o3
+from jaxtyping import config
 from torch import Tensor
 
 from symnets.data import build_graphs, collate, from_ase, point_cloud
@@ -96,3 +97,12 @@ def test_options_are_checked():
         SE3Transformer(["H"], **SMALL | {"heads": 3})
     with pytest.raises(ValueError, match="irreps_last: no path leads to some of"):
         SE3Transformer(["H"], **SMALL | {"irreps_last": "4x0e+4x3o"})
+
+
+def test_an_unknown_nonlinearity_is_refused():
+    config.update("jaxtyping_disable", True)  # the type checker of the tests would refuse it first
+    try:
+        with pytest.raises(ValueError, match="nonlinearity: expected one of gate, norm, got 'relu'"):
+            SE3Transformer(["H"], **SMALL | {"nonlinearity": "relu"})
+    finally:
+        config.update("jaxtyping_disable", False)
