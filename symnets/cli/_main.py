@@ -73,8 +73,8 @@ LESS_MEMORY = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    The status is 0 on success, 1 if a run failed or a relaxation did not converge, 2 for a wrong input, 130
-    after Ctrl-C, and 141 if the reader of a pipe has closed it.
+    The status is 0 on success, 1 if a run failed or a relaxation did not converge, 2 for a wrong input or a
+    file that could not be written, 130 after Ctrl-C, and 141 if the reader of a pipe has closed it.
 
     Args:
         arguments: the words after `symnets`; `sys.argv` by default.

@@ -20,7 +20,8 @@ from symnets.threads import set_threads
 class Relax:
     """Relax a structure, and with --cell its cell, to a local minimum of a potential's energy.
 
-    The exit status is 1 if forces exceed --fmax after the last step, and 130 after Ctrl-C.
+    The exit status is 1 if forces exceed --fmax after the last step, 2 if the structure could not be written
+    to --output and is in another file, which a warning names, and 130 after Ctrl-C.
 
     Example:
         symnets relax runs/ethanol/model.safetensors CH3CH2OH --output ethanol.xyz
@@ -54,11 +55,7 @@ class Relax:
     """Floating-point type of the model; by default the type in which it was saved."""
 
     def run(self) -> int:
-        """Relax the structure and print energies and forces.
-
-        The exit status is 0 if the relaxation converged, 1 if not, 2 if the structure could not be written
-        to --output and is in another file, and 130 after Ctrl-C.
-        """
+        """Relax the structure and print energies and forces; the class states the exit status."""
         device = usable_device(self.device)
         if self.threads is not None:
             set_threads(self.threads)

@@ -2,7 +2,8 @@ import ase.io
 import pytest
 from ase.build import bulk
 
-from symnets.cli import main
+from symnets.cli import Relax, main
+from symnets.data import StructureFile
 
 
 def test_forces_on_a_relaxed_molecule_are_small(model, here, capsys):
@@ -28,6 +29,23 @@ def test_relaxation_of_the_cell_changes_the_volume(model, here, capsys):
 def test_exit_status_is_one_without_convergence(model, here, capsys):
     assert main(["relax", str(model), "CH3CH2OH", "--steps", "1", "--fmax", "1e-9"]) == 1
     assert "not converged in 1 steps; raise --steps" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("default:.*the structure is in")
+def test_exit_status_is_two_when_the_structure_is_in_another_file(model, here, capsys, monkeypatch):
+    write = StructureFile.write
+
+    def full(file: StructureFile, structures: list) -> None:
+        if file.path.name == "end.xyz":
+            raise OSError(28, "No space left on device")
+        write(file, structures)
+
+    monkeypatch.setattr(StructureFile, "write", full)
+    monkeypatch.setattr("tempfile.tempdir", str(here))
+    assert main(["relax", str(model), "H2O", "--fmax", "100", "--output", "end.xyz"]) == 2
+    (written,) = here.glob("relaxed-*/relaxed.xyz")
+    assert f"the structure is in {written}" in capsys.readouterr().err
+    assert "2 if the structure could not be written" in " ".join(str(Relax.__doc__).split())
 
 
 @pytest.mark.parametrize(
