@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
@@ -236,8 +237,8 @@ def check_annotated(section: str, config: Any) -> None:
     Raises:
         OutOfRange: a value is out of its range, see `check_ranges`.
     """
-    ranges = {field.name: FINITE for field in fields(config)} | annotated_ranges(type(config))
-    check_values(section, vars(config), ranges)
+    finite = {field.name: FINITE for field in fields(config) if getattr(config, field.name) is not None}
+    check_values(section, vars(config), finite | annotated_ranges(type(config)), type(config))
 
 
 def check_ranges(section: str, config: Any, **ranges: Range) -> None:
@@ -251,14 +252,35 @@ def check_ranges(section: str, config: Any, **ranges: Range) -> None:
     Raises:
         OutOfRange: a value is out of its range; a message is "optimizer.epochs: expected at least 1, got 0".
     """
-    check_values(section, {name: getattr(config, name) for name in ranges}, ranges)
+    check_values(section, {name: getattr(config, name) for name in ranges}, ranges, type(config))
 
 
-def check_values(section: str, values: Mapping[str, Any], ranges: Mapping[str, Range]) -> None:
-    """Check values against ranges; None is always valid, and every entry of a tuple is checked."""
+def check_values(
+    section: str, values: Mapping[str, Any], ranges: Mapping[str, Range], annotated: Any
+) -> None:
+    """Check values against ranges, every entry of a tuple.
+
+    Args:
+        section: name of the configuration within the whole, see `check_ranges`.
+        values: values by name.
+        ranges: ranges by name.
+        annotated: class or function whose annotations have these names. None is valid where the type includes
+            it, such as `int | None`.
+
+    Raises:
+        OutOfRange: a value is out of its range, see `check_ranges`.
+    """
     for name, (expected, holds) in ranges.items():
         value = values[name]
-        numbers = value if isinstance(value, tuple) else () if value is None else (value,)
-        if not all(holds(number) for number in numbers):
+        if value is None:
+            valid = type(None) in get_args(_type_hints(annotated)[name])
+        else:
+            valid = all(holds(number) for number in (value if isinstance(value, tuple) else (value,)))
+        if not valid:
             came = list(value) if isinstance(value, tuple) else value
             raise OutOfRange(f"{section}{'.' if section else ''}{name}: expected {expected}, got {came}")
+
+
+@cache
+def _type_hints(annotated: Any) -> dict[str, Any]:
+    return get_type_hints(annotated)

@@ -1,11 +1,22 @@
 """Configurations: what is right is read, what is wrong is named."""
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import pytest
 
-from symnets.config import check_annotated, parse_config, read_config, write_config
-from symnets.potentials import ModelConfig, TrainConfig
+from symnets.config import (
+    OutOfRange,
+    annotated_ranges,
+    at_least,
+    check_annotated,
+    check_values,
+    parse_config,
+    read_config,
+    write_config,
+)
+from symnets.experiments import compressed_kernel
+from symnets.potentials import ModelConfig, OptimizerConfig, TrainConfig
 
 GOOD = {"data": {"train": "a.xyz"}, "output": "runs/x"}
 
@@ -134,6 +145,21 @@ def test_some_error_must_have_weight():
 
 def test_ends_of_ranges_that_are_allowed():
     parse_config(TrainConfig, GOOD | {"optimizer": {"final": 1.0, "average": None}, "model": {"lmax": 0}})
+
+
+def test_none_is_valid_only_where_the_type_includes_it():
+    OptimizerConfig(average=None, clip_norm=None)
+    with pytest.raises(OutOfRange, match=r"^optimizer\.epochs: expected at least 1, got None$"):
+        OptimizerConfig(epochs=None)  # pyright: ignore[reportArgumentType]
+    compressed_kernel.Config(compression=None)
+    with pytest.raises(OutOfRange, match=r"^n_test: expected at least 1, got None$"):
+        compressed_kernel.Config(n_test=None)  # pyright: ignore[reportArgumentType]
+
+    def net(width: Annotated[int, at_least(1)], skip: Annotated[int | None, at_least(1)] = None) -> None: ...
+
+    check_values("net", {"width": 1, "skip": None}, annotated_ranges(net), net)
+    with pytest.raises(OutOfRange, match=r"^net\.width: expected at least 1, got None$"):
+        check_values("net", {"width": None, "skip": 1}, annotated_ranges(net), net)
 
 
 def test_an_import_path_that_leads_nowhere_is_named_once():

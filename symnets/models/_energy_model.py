@@ -5,17 +5,18 @@ The types contain the allowed ranges, which constructors, YAML files and the com
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import torch
 from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symnets.config import annotated_ranges, at_least, check_values, more_than, within
+from symnets.config import OutOfRange, annotated_ranges, at_least, check_values, more_than, within
 from symnets.data import AtomGraph
 from symnets.nn import AtomicEnergy, SpeciesIndex, species_numbers
 
+T = TypeVar("T")
 Cutoff = Annotated[float, more_than(0)]
 """A distance in Å."""
 Degree = Annotated[int, within(0, 6)]
@@ -96,7 +97,8 @@ class EnergyModel(nn.Module):
                 f"{name}: expected all arguments of the constructor as options, but "
                 f"{', '.join(sorted(expected ^ set(self.config)))} differ"
             )
-        check_values(name, self.config, annotated_ranges(type(self).__init__))
+        constructor = type(self).__init__
+        check_values(name, self.config, annotated_ranges(constructor), constructor)
         self.species_index = SpeciesIndex(self.species)
         self.embedding = nn.Parameter(torch.randn(len(self.species), width))
 
@@ -188,6 +190,19 @@ def stacked_layers(
             "or leave out the irreps that no path reaches"
         )
     return layers
+
+
+def per_layer(name: str, value: T | Sequence[T], layers: int) -> tuple[T, ...]:
+    """One value for each layer: those of a sequence, or the same value for all.
+
+    Raises:
+        OutOfRange: a sequence of another length.
+    """
+    if not isinstance(value, list | tuple):
+        return (value,) * layers  # pyright: ignore[reportReturnType]
+    if len(value) != layers:
+        raise OutOfRange(f"{name}: expected one value or {layers} (one a layer), got {len(value)}")
+    return tuple(value)
 
 
 def per_species(name: str, value: PerSpecies, n_species: int) -> tuple[float, ...]:

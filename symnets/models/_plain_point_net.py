@@ -28,7 +28,8 @@ class PlainPointNet(nn.Module):
     def __init__(self, n_classes: Count, *, kinds: Count = 1, channels: Count = 64) -> None:
         super().__init__()
         self.config = {"n_classes": n_classes, "kinds": kinds, "channels": channels}
-        check_values("PlainPointNet", self.config, annotated_ranges(type(self).__init__))
+        constructor = type(self).__init__
+        check_values("PlainPointNet", self.config, annotated_ranges(constructor), constructor)
         self.kinds = kinds
         self.of_position = nn.Linear(3, channels)
         self.of_kind = nn.Embedding(kinds, channels)
