@@ -52,11 +52,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno is not None and error.filename in (
-            None,
-            name,
-        ):  # a full disk: name what was to be written
-            error.filename = str(path)
+        if error.errno is not None and error.filename in (None, name):
+            error.filename = str(path)  # such as for a full disk
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -70,7 +67,8 @@ def claim(path: str | os.PathLike[str], *, overwrite: bool = False, option: str 
     Args:
         path: the file; a leading `~` is the home folder.
         overwrite: whether the file may exist already, and is replaced.
-        option: name of the argument that chooses the path, for the message.
+        option: name of the argument that chooses the path, for messages. For an option of a command, such as
+            "--output", the message on an existing file says `--overwrite` instead of `overwrite`.
 
     Raises:
         ValueError: the file exists (unless `overwrite`), is a folder or a device, is read-only, or cannot be

@@ -135,6 +135,8 @@ def test_a_file_to_be_written_is_checked_without_a_trace(
     ):
         with pytest.raises(ValueError, match=message):
             claim(path, option="--output")
+    with pytest.raises(ValueError, match=r"choose another log, or pass overwrite$"):
+        claim(tmp_path / "a.txt", option="log")
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(ValueError, match=r"a\.txt: the file is read-only; choose another output"):
         claim(tmp_path / "a.txt", overwrite=True)
