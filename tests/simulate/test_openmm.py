@@ -15,7 +15,7 @@ import numpy as np
 from ase.build import bulk, molecule
 from openmm import Platform, VerletIntegrator, unit
 from openmm.openmm import Context, MonteCarloBarostat
-from openmm_force import EV, system_of
+from openmm_force import EV, reduce_cell, system_of
 
 from symnets.models import ForceField, NequIP
 from symnets.simulate import SymnetsCalculator
@@ -27,10 +27,28 @@ def context_of(atoms, system):
     context.setVelocitiesToTemperature(50 * unit.kelvin, 1)
     return context, integrator
 
+# A crystal in left-handed vectors that are sheared by more than half of others.
+sheared = bulk("C")
+sheared.rattle(0.05)
+sheared.calc = SymnetsCalculator("fast.safetensors")
+energy, sizes = sheared.get_potential_energy(), np.linalg.norm(sheared.get_forces(), axis=1)
+sheared.set_cell(np.array([[1, 0, 0], [-3, 1, 0], [2, 5, -1]]) @ sheared.cell.array)
+sheared.set_cell(sheared.cell.standard_form()[0], scale_atoms=True)
+try:
+    system_of(sheared)
+except Exception as error:
+    assert "Periodic box vectors must be in reduced form" in str(error), error
+else:
+    raise AssertionError("OpenMM accepts the sheared cell")
+reduce_cell(sheared)
+assert abs(sheared.get_potential_energy() - energy) < 1e-5
+assert np.allclose(np.linalg.norm(sheared.get_forces(), axis=1), sizes, atol=1e-5)
+
 crystal = bulk("C", cubic=True)
 crystal.rattle(0.05)
 for atoms, calculator in (
     (molecule("CH3CH2OH"), SymnetsCalculator("fast.safetensors")),
+    (sheared, SymnetsCalculator("fast.safetensors")),
     (crystal, SymnetsCalculator("fast.safetensors")),
 ):
     own = atoms.copy()
