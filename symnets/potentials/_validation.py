@@ -191,6 +191,11 @@ def after_training(
     rows = [row for row in history.rows if criterion in row]
     if not rows:
         return ["no validation was done yet, so no model is saved"]
-    best: Mapping[str, float] = min(rows, key=lambda row: row[criterion])
+    if (index := history.best(criterion)) is None:
+        return [
+            f"{criterion} was NaN or infinite at every validation, so no model is saved; lower the learning "
+            "rate, and check the validation structures for atoms that are too close"
+        ]
+    best: Mapping[str, float] = rows[index]
     parts = [f"{label} {best[name] * by:{form}}" for name, (label, by, form) in show.items() if name in best]
     return [f"best model   {', '.join(parts)} at step {best['step']:.0f}", f"saved as     {model}"]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from symnets.device import model_device
 from symnets.training._members import Members
 
 
@@ -31,10 +32,18 @@ class History:
         """Values of an observable, in the rows that have it."""
         return [row[name] for row in self.rows if name in row]
 
+    def best(self, name: str) -> int | None:
+        """Index in `values(name)` of the lowest value, the first if there are several.
+
+        NaN and infinity are never the lowest; None if there are no other values.
+        """
+        values = self.values(name)
+        lowest = min((value for value in values if value < math.inf), default=None)
+        return None if lowest is None else values.index(lowest)
+
     def is_best(self, name: str) -> bool:
-        """Whether the last value of an observable is the lowest so far."""
-        *earlier, last = self.values(name) or [float("inf")]
-        return last < min(earlier, default=float("inf"))
+        """Whether the last value of an observable is the lowest so far, which NaN and infinity never are."""
+        return self.best(name) == len(self.values(name)) - 1
 
     def table(self) -> pd.DataFrame:
         """The rows as a table."""
@@ -86,7 +95,7 @@ class TrainState:
     @property
     def device(self) -> torch.device:
         """Device of the weights."""
-        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+        return model_device(self.model)
 
     @property
     def ema_model(self) -> nn.Module:

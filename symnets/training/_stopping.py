@@ -38,12 +38,16 @@ def below(observable: str, value: float) -> StopRule:
 
 
 def no_improvement(observable: str, patience: int) -> StopRule:
-    """Stop rule: when the last `patience` records did not lower the best value of an observable."""
+    """Stop rule: when the last `patience` records did not lower the best value of an observable.
+
+    A value that is NaN or infinite lowers nothing.
+    """
 
     def rule(state: TrainState) -> str | None:
-        values = state.history.values(observable)
-        records_since = len(values) - 1 - values.index(min(values)) if values else 0
-        return f"{observable} did not improve in {patience} records" if records_since >= patience else None
+        n, best = len(state.history.values(observable)), state.history.best(observable)
+        if best is None:
+            return f"{observable} was NaN or infinite in {n} records" if n >= patience else None
+        return f"{observable} did not improve in {patience} records" if n - 1 - best >= patience else None
 
     return rule
 

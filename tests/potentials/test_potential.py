@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import ase.io
 import pytest
@@ -18,8 +19,9 @@ from symnets.data import read_archive, read_header, write_archive
 from symnets.files import locked
 from symnets.models import describe, load
 from symnets.potentials import LossConfig, ModelConfig, train
-from symnets.potentials._validation import BestModel
+from symnets.potentials._validation import BestModel, after_training
 from symnets.provenance import provenance
+from symnets.training import History
 from tests.forked import forks
 from tests.potentials.training import run_train
 
@@ -162,6 +164,24 @@ def test_the_best_model_cannot_be_chosen_by_an_error_that_is_not_measured(tmp_pa
     chooser = BestModel(tmp_path / "m.safetensors", "validation/stress_rmse", {})
     with pytest.raises(ValueError, match="validation structures have no stress"):
         chooser.after_record(None, {"validation/forces_rmse": 1.0})
+
+
+def test_errors_that_are_nan_choose_no_model(config, tmp_path, monkeypatch, capsys):
+    """The loss stays finite, but every validation is NaN."""
+    monkeypatch.setattr(
+        "symnets.potentials._training.validation_errors", lambda *_: {"forces_rmse": float("nan")}
+    )
+    state = train(replace(config, patience=2), progress=False, summary=True)
+    assert state.history.reason == "validation/forces_rmse was NaN or infinite in 2 records"
+    assert "was NaN or infinite at every validation, so no model is saved" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_the_best_of_some_errors_is_no_nan():
+    errors = [float("nan"), 0.3, 0.2, float("nan")]
+    rows = [{"step": float(k), "validation/forces_rmse": error} for k, error in enumerate(errors)]
+    best, _ = after_training(History(rows), "validation/forces_rmse", Path("m.safetensors"))
+    assert best == "best model   F RMSE meV/Å 200.0 at step 2"
 
 
 def test_patience_and_minutes_stop_early(config):

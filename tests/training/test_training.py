@@ -222,6 +222,32 @@ def test_stop_rules_give_their_reason():
     assert first_of(max_steps(9), wall_time(1))(state_with(seconds=2.0)) == "1 s of wall time used"
 
 
+def history(*values: float) -> History:
+    return History([{"e": value} for value in values])
+
+
+def test_the_best_value_is_the_first_of_the_lowest():
+    assert history(3.0, 1.0, 2.0, 1.0).best("e") == 1
+    assert history(3.0, 1.0).is_best("e")
+    assert not history(3.0, 1.0, 1.0).is_best("e")
+    assert history().best("e") is None
+    assert not history().is_best("e")
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_value_that_is_not_finite_is_never_the_best(bad):
+    assert not history(bad).is_best("e")
+    assert not history(1.0, bad).is_best("e")
+    assert history(bad, 2.0).is_best("e")
+    assert history(bad, 2.0, bad, 3.0).best("e") == 1
+    stop = no_improvement("e", 2)
+    assert stop(state_with(history=history(bad, 2.0, bad))) is None
+    assert stop(state_with(history=history(bad, 2.0, bad, 3.0))) == "e did not improve in 2 records"
+    assert stop(state_with(history=history(bad, 2.0, bad, 1.0))) is None
+    assert stop(state_with(history=history(bad))) is None
+    assert stop(state_with(history=history(bad, bad))) == "e was NaN or infinite in 2 records"
+
+
 @pytest.mark.parametrize("decay", ["linear", "cosine", "exponential", "constant"])
 def test_schedules_start_at_one_and_end_at_the_final_factor(decay):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
