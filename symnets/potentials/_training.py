@@ -115,7 +115,7 @@ def _check_new(folder: Path) -> None:
     """Raise FileExistsError if a folder contains a run."""
     if any((folder / name).exists() for name in ("checkpoint.safetensors", "model.safetensors")):
         raise FileExistsError(
-            f"{folder} already contains a training; pass --resume to continue it, or choose another --output"
+            f"{folder} already contains a run; pass --resume to continue it, or choose another --output"
         )
 
 

@@ -123,7 +123,7 @@ def test_a_checkpoint_without_a_newer_field_is_resumed_unless_the_field_is_set(c
 def test_a_folder_with_a_model_alone_is_not_overwritten(config, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.safetensors").write_text("precious")
-    with pytest.raises(FileExistsError, match="already contains a training"):
+    with pytest.raises(FileExistsError, match="already contains a run"):
         train(config, progress=False)
     assert (tmp_path / "run" / "model.safetensors").read_text() == "precious"
 

@@ -153,4 +153,4 @@ def test_two_processes_choose_the_same_number_of_epochs(foundation, copper, tmp_
     run = start("finetune", foundation, copper, "--output", place)
     _, errors = run.communicate(timeout=300)
     assert run.returncode != 0
-    assert errors.count("already contains a training") == 1
+    assert errors.count("already contains a run") == 1
