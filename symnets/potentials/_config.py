@@ -79,6 +79,18 @@ class LossConfig:
     def __post_init__(self) -> None:
         check_annotated("loss", self)
 
+    @property
+    def best_by(self) -> Literal["forces", "energy", "stress"] | None:
+        """Quantity by whose validation error the best model is chosen.
+
+        It is the first of forces, energy and stress whose weight is not zero; None if all are zero.
+        """
+        if self.forces:
+            return "forces"
+        if self.energy:
+            return "energy"
+        return "stress" if self.stress else None
+
 
 _FRACTION = Range("more than 0 and at most 1", lambda value: 0 < value <= 1)
 

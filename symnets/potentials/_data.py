@@ -203,9 +203,8 @@ def _check_labels(
     train, validation = ([atoms for _, atoms in part] for part in parts)
     for name in needed:
         _check_label(sources[0], "training", name, train)
-    # The best model is chosen by the first of these.
-    for name in [name for name in ("forces", "energy", "stress") if name in needed][:1]:
-        _check_label(sources[1], "validation", name, validation)
+    if config.loss.best_by is not None:
+        _check_label(sources[1], "validation", config.loss.best_by, validation)
 
 
 _KEYS = {

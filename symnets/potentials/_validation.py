@@ -24,11 +24,8 @@ def criterion(config: TrainConfig) -> str:
     It is the RMSE of the first of forces, energy per atom and stress whose weight in the loss is not zero. If
     all are zero, it is that of the tensors in units of their standard deviations.
     """
-    if config.loss.forces:
-        return "validation/forces_rmse"
-    if config.loss.energy:
-        return "validation/energy_per_atom_rmse"
-    return "validation/stress_rmse" if config.loss.stress else "validation/tensors_rmse"
+    quantity = config.loss.best_by or "tensors"
+    return f"validation/{'energy_per_atom' if quantity == 'energy' else quantity}_rmse"
 
 
 def validation_errors(
@@ -40,8 +37,8 @@ def validation_errors(
     """MAE and RMSE of all labelled quantities, in eV, eV/Å, eV/Å³ and the units of the tensors' labels.
 
     `tensors_rmse` is the root mean square of the tensors' RMSE, each in units of the label's standard
-    deviation. With several processes, each has a loader of its part of the structures, and all get the errors
-    over all structures.
+    deviation, if there is a label. With several processes, each has a loader of its part of the structures,
+    and all get the errors over all structures.
     """
     model = state.ema_model
     if not isinstance(model, TensorModel):
@@ -52,7 +49,9 @@ def validation_errors(
         if (error := tensor_error(processes.gathered(values))) is not None and tensors is not None:
             measured |= {f"{name}_mae": error.mae, f"{name}_rmse": error.rmse}
             squares.append((error.rmse / np.sqrt(np.mean(np.square(tensors[name].deviation)))) ** 2)
-    return measured | {"tensors_rmse": float(np.sqrt(np.mean(squares)))}
+    if squares:
+        measured["tensors_rmse"] = float(np.sqrt(np.mean(squares)))
+    return measured
 
 
 def _energy_errors(model: nn.Module, loader: Loader, processes: Processes) -> dict[str, float]:

@@ -89,11 +89,8 @@ class ProgressLines(Callback):
 
     def after_record(self, state: TrainState, row: Mapping[str, float]) -> None:
         """Print the line if enough time has passed since the last one, otherwise keep it for the end."""
-        values = [
-            f"{label} {row[name] * by:{form}}" for name, (label, by, form) in self.show.items() if name in row
-        ]
         start = f"step {state.step}/{self.total}  {state.seconds:.0f} s  loss {state.loss:.2e}"
-        self.waiting = "  ".join([start, *values])
+        self.waiting = "  ".join([start, *_printed(row, self.show)])
         if time.monotonic() - self.printed >= self.seconds:
             self._print()
 
@@ -153,10 +150,7 @@ class ProgressBar(Callback):
 
     def after_record(self, state: TrainState, row: Mapping[str, float]) -> None:
         """Update the observables."""
-        values = [
-            f"{label} {row[name] * by:{form}}" for name, (label, by, form) in self.show.items() if name in row
-        ]
-        self.recorded = "  ".join(values)
+        self.recorded = "  ".join(_printed(row, self.show))
 
     def at_end(self, state: TrainState) -> None:
         """Draw the last state."""
@@ -166,6 +160,11 @@ class ProgressBar(Callback):
     def close(self) -> None:
         """Stop the bar."""
         self.bar.stop()
+
+
+def _printed(row: Mapping[str, float], show: Mapping[str, tuple[str, float, str]]) -> list[str]:
+    """The values of a record to show, with labels and in their units."""
+    return [f"{label} {row[name] * by:{form}}" for name, (label, by, form) in show.items() if name in row]
 
 
 def _clock(seconds: float) -> str:

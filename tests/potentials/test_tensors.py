@@ -14,12 +14,13 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from symnets.cli import main
 from symnets.config import parse_config, read_config, write_config
-from symnets.data import TensorColumn, add_tensor_labels, build_graphs, collate, read_structures
+from symnets.data import Loader, TensorColumn, add_tensor_labels, build_graphs, collate, read_structures
 from symnets.models import ForceField, TensorModel, TensorOutput, load
 from symnets.models._graph_network import graph_network
 from symnets.observables import TensorValues, tensor_error
-from symnets.potentials import TensorConfig, TrainConfig, train
+from symnets.potentials import TensorConfig, TrainConfig, load_data, train
 from symnets.potentials._tensor_statistics import tensor_statistics
+from symnets.potentials._validation import validation_errors
 from symnets.simulate import SymnetsCalculator
 from symnets.training import tensor_term
 
@@ -121,6 +122,13 @@ def test_tensors_are_trained_evaluated_and_calculated_without_energies(file, cap
 
 
 @pytest.mark.slow
+def test_without_statistics_there_is_no_error_of_all_tensors(file):
+    config = configuration(file, optimizer={"epochs": 1})
+    state = train(config, progress=False)
+    _, validation, _ = load_data(config)
+    assert validation_errors(state, Loader(validation, 2)) == {}
+
+
 def test_fixed_charges_are_learnt(file):
     """The labels are of the form of the model: charges of each species."""
     config = configuration(file, tensors={"dipole": {"kind": "dipole of charges"}, "charges": {"key": "q"}})
