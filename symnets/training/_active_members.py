@@ -226,6 +226,7 @@ def _part(optimizer: Optimizer, whole: nn.Module, active: ActiveMembers) -> Opti
         groups.append(settings | {"params": [part_of[p] for p in group["params"]]})
     # A copy: the constructor of the class need not take parameter groups (Muon).
     small = copy.copy(optimizer)
+    # Without `step` of the instance: that of a scheduler wraps the step of the whole optimiser.
     vars(small).update({k: v for k, v in vars(optimizer).items() if k not in vars(small) and k != "step"})
     small.param_groups, small.state = groups, defaultdict(dict)
     for p, slots in optimizer.state.items():
