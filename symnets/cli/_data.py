@@ -1,9 +1,9 @@
 """`symnets data generate` and `symnets data inspect`: generate structures, or summarise files of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -14,6 +14,7 @@ from rich.progress import track
 from rich.table import Table
 from tyro.conf import Positional
 
+from symnets.cli._label_options import LabelOptions
 from symnets.config import Seed
 from symnets.data import (
     DatasetSummary,
@@ -102,31 +103,14 @@ class Inspect:
     SYMNETS_DATA."""
     cutoff: float = 5.0
     """Radius in Å within which neighbours are counted."""
-    energy_key: str | None = None
-    """Key of the energy (eV) in the file; by default the one ASE recognises."""
-    forces_key: str | None = None
-    """Key of the forces (eV/Å) in the file; by default the one ASE recognises."""
-    stress_key: str | None = None
-    """Key of the stress in the file; by default the one ASE recognises."""
-    virial_key: str | None = None
-    """Key of the virial, -volume times stress in eV, from which the stress is computed."""
-    stress_convention: Literal["ase", "vasp"] = "ase"
-    """Convention of the stress in the file: ase (eV/Å³, positive under tension) or vasp (kbar, positive
-    under compression, order xx yy zz xy yz zx)."""
+    labels: Annotated[LabelOptions, tyro.conf.arg(name="")] = field(default_factory=LabelOptions)
     too_close: float = 0.5
     """Pairs of atoms closer than this, in Å, are reported."""
 
     def run(self) -> None:
         """Print the summary."""
         files = find_data_files(self.data)
-        read = read_files(
-            files,
-            energy_key=self.energy_key,
-            forces_key=self.forces_key,
-            stress_key=self.stress_key,
-            virial_key=self.virial_key,
-            stress_convention=self.stress_convention,
-        )
+        read = read_files(files, **asdict(self.labels))
         structures, names = [atoms for _, atoms in read], [name for name, _ in read]
         if len(files) == 1:
             names = [name.rpartition(", ")[2] for name in names]

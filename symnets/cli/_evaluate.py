@@ -17,6 +17,7 @@ from tyro.conf import Positional
 
 from symnets.cli._evaluate_tensors import TensorEvaluation, evaluate_tensors
 from symnets.cli._evaluation_data import EvaluationData
+from symnets.cli._label_options import LabelOptions
 from symnets.data import AtomGraph, Loader, build_graphs, find_data_files, read_files, suspicious_labels
 from symnets.device import usable_device
 from symnets.files import claim, own_folder, read_report
@@ -64,19 +65,9 @@ class Evaluate:
     """Print only JSON, in eV and Å, for use by other programs."""
     batch_size: int = 16
     """Structures per batch; changes speed and memory, not results."""
-    energy_key: str | None = None
-    """Key of the energy (eV) in the file; by default the one ASE recognises."""
-    forces_key: str | None = None
-    """Key of the forces (eV/Å) in the file; by default the one ASE recognises."""
-    stress_key: str | None = None
-    """Key of the stress in the file; by default the one ASE recognises."""
-    virial_key: str | None = None
-    """Key of the virial, -volume times stress in eV, from which the stress is computed."""
+    labels: Annotated[LabelOptions, tyro.conf.arg(name="")] = field(default_factory=LabelOptions)
     tensor_keys: dict[str, str] = field(default_factory=dict)
     """Keys of tensors in the file by name, such as `dipole mu`; by default those of the training."""
-    stress_convention: Literal["ase", "vasp"] = "ase"
-    """Convention of the stress in the file: ase (eV/Å³, positive under tension) or vasp (kbar, positive
-    under compression, order xx yy zz xy yz zx)."""
     device: str = "cpu"
     """Device of the model: cpu, cuda, cuda:1, ...; auto uses a GPU if there is one."""
     threads: int | None = None
@@ -96,14 +87,7 @@ class Evaluate:
         if not isinstance(model, ForceField | TensorModel):
             load(self.model, ForceField)  # raises ValueError, with the class of the model
             raise AssertionError
-        read = read_files(
-            files,
-            energy_key=self.energy_key,
-            forces_key=self.forces_key,
-            stress_key=self.stress_key,
-            virial_key=self.virial_key,
-            stress_convention=self.stress_convention,
-        )
+        read = read_files(files, **asdict(self.labels))
         data = EvaluationData.of(files, read)
         force_field = model if isinstance(model, ForceField) else model.force_field
         if force_field is model:

@@ -1,7 +1,7 @@
 """`symnets finetune`: train a foundation model further on labelled structures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +10,7 @@ from ase import Atoms
 from rich.console import Console
 from tyro.conf import Positional
 
+from symnets.cli._label_options import LabelOptions
 from symnets.config import Seed, at_least, between, more_than, read_config
 from symnets.data import find_data_files, is_isolated_atom, read_structures
 from symnets.files import expanded
@@ -98,17 +99,7 @@ class Finetune:
     """Structures to validate on; by default a tenth of DATA, at most 50."""
     isolated_atoms: str | None = None
     """File of isolated atoms; by default those of DATA with config_type=IsolatedAtom."""
-    energy_key: str | None = None
-    """Key of the energy (eV) in the files; by default the one ASE recognises."""
-    forces_key: str | None = None
-    """Key of the forces (eV/Å); by default the one ASE recognises."""
-    stress_key: str | None = None
-    """Key of the stress; by default the one ASE recognises."""
-    virial_key: str | None = None
-    """Key of the virial, -volume times stress in eV, from which the stress is computed."""
-    stress_convention: Literal["ase", "vasp"] = "ase"
-    """Convention of the stress: ase (eV/Å³, positive under tension) or vasp (kbar, positive under
-    compression, order xx yy zz xy yz zx)."""
+    labels: Annotated[LabelOptions, tyro.conf.arg(name="")] = field(default_factory=LabelOptions)
     seed: Seed = 0
     """Seed of the split, the order of the data and the generated structures."""
     dtype: Literal["float32", "float64"] = "float32"
@@ -173,11 +164,7 @@ class Finetune:
                 n_train=self.n_train,
                 n_validation=n_validation,
                 isolated_atoms=self.isolated_atoms,
-                energy_key=self.energy_key,
-                forces_key=self.forces_key,
-                stress_key=self.stress_key,
-                virial_key=self.virial_key,
-                stress_convention=self.stress_convention,
+                **asdict(self.labels),
             ),
             output=self.output,
             finetune=finetune,
@@ -201,13 +188,6 @@ class Finetune:
         return [
             atoms
             for file in find_data_files(paths)
-            for atoms in read_structures(
-                Path(file),
-                energy_key=self.energy_key,
-                forces_key=self.forces_key,
-                stress_key=self.stress_key,
-                virial_key=self.virial_key,
-                stress_convention=self.stress_convention,
-            )
+            for atoms in read_structures(Path(file), **asdict(self.labels))
             if not is_isolated_atom(atoms)
         ]

@@ -1,7 +1,9 @@
 """`symnets evaluate` measures errors of labelled quantities and names the quantities without labels."""
 
+import inspect
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from safetensors.torch import save_file
 from threadpoolctl import threadpool_info
 
 from symnets.cli import main
+from symnets.cli._label_options import LabelOptions
+from symnets.data import read_files
 from symnets.models import load, save
 from symnets.threads import set_threads
 from tests.cli.models import label, saved_model, water, written
@@ -207,6 +211,12 @@ def test_periodic_structures_have_stress(model: Path, tmp_path: Path, capsys: py
     found = evaluated(capsys, model, data)["errors"]
     assert found["stress"]["rmse"] == pytest.approx(0.001, abs=RESOLUTION)
     assert found["stress"]["n"] == 18
+
+
+def test_options_of_labels_are_those_of_the_reader() -> None:
+    """All but `require`, which commands choose themselves."""
+    options = {name: p.default for name, p in inspect.signature(read_files).parameters.items()}
+    assert asdict(LabelOptions()) == {k: v for k, v in options.items() if k not in ("paths", "require")}
 
 
 def test_labels_under_other_keys(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
