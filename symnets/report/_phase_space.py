@@ -3,7 +3,6 @@
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
 from symnets.diffeo import CutoffRule, FoldingWarning, SineField
+from symnets.report._stability import pixels
 from symnets.report._style import COLORS, FAINT, style
 
 _SHADING = "#009E73"
@@ -105,14 +105,10 @@ def _deformed(
 
 def _picture(axes: Axes, deformed: Tensor, image: Tensor, centre: tuple[float, float], step: float) -> None:
     """Draws an image around a point, with the grey scale of the undeformed image."""
-    low, high = float(image.min()), float(image.max())
-    pixels: Any = ((deformed - low) / (high - low if high > low else 1.0)).clamp(0, 1).movedim(0, -1).numpy()
-    if pixels.shape[2] != 3:
-        pixels = pixels[:, :, 0]
     x, y = centre
     left, right, bottom, top = x - 0.36 * step, x + 0.36 * step, y - 0.36, y + 0.4
     extent = (left, right, bottom, top)
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto", zorder=2)
+    axes.imshow(pixels(deformed, image), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto", zorder=2)
     axes.plot(
         [left, right, right, left, left],
         [bottom, bottom, top, top, bottom],

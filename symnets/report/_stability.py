@@ -66,7 +66,8 @@ def deformed_samples(
     for column, (title, shown) in enumerate(columns):
         grid[0, column].set_title(title, fontsize=9, fontweight="normal", loc="center")
         for axes, image, original in zip(grid[:, column], shown, images, strict=True):
-            _show(axes, image, original)
+            axes.imshow(pixels(image, original), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.set_axis_off()
     return figure
 
 
@@ -76,14 +77,12 @@ def _title(field: SineField, temperature: float) -> str:
     return f"{title}\n{100 * folds:.0f} % fold" if folds >= 0.005 else title
 
 
-def _show(axes: Axes, image: Tensor, original: Tensor) -> None:
+def pixels(image: Float[Tensor, "channels rows columns"], original: Tensor) -> Any:
+    """An image for `imshow`, in colours if it has three channels, in the grey scale of the original."""
     low, high = float(original.min()), float(original.max())
     scaled = ((image - low) / (high - low if high > low else 1.0)).clamp(0, 1)
-    pixels: Any = scaled.movedim(0, -1).to(torch.float32).numpy()
-    if pixels.shape[2] != 3:
-        pixels = pixels[:, :, 0]
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_axis_off()
+    array = scaled.movedim(0, -1).to(torch.float32).numpy()
+    return array if array.shape[2] == 3 else array[:, :, 0]
 
 
 _MAX_NAMES = 24  # layer names below an axis
