@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
 
 from symnets.estimates import by_net
 from symnets.experiments import jamming_sharpness, stability_by_layer
@@ -33,6 +34,8 @@ ROWS = HERE / "results" / "experiments"
 DOCS = HERE.parent / "docs"
 LARGE = 1_000_000
 """Numbers of arrays above which they are stored in half precision."""
+LARGE_PICTURE = 150_000
+"""Bytes of a picture above which it is stored with 128 colours."""
 PROVENANCE = ["experiment", "error", "seconds", "commit", "code_hash"]
 
 
@@ -148,7 +151,10 @@ def load(name: str) -> tuple[pd.DataFrame, Arrays]:
 def figures(names: list[str]) -> None:
     """Draw docs/experiments/NAME.png from committed rows; without names, all and those of the front page."""
     for name in names or committed():
-        save_picture(find(name).figure(*load(name)), DOCS / "experiments" / f"{name}.png", dpi=90)
+        path = DOCS / "experiments" / f"{name}.png"
+        save_picture(find(name).figure(*load(name)), path, dpi=90)
+        if path.stat().st_size > LARGE_PICTURE:
+            Image.open(path).quantize(128).save(path, optimize=True)
     if not names:
         front_page()
 

@@ -1,4 +1,4 @@
-r"""Compressed kernel: dividing irrelevant inputs by $\sqrt{P}$ gives a kernel the feature-training exponent.
+r"""Compressed kernel: dividing irrelevant inputs by √P gives a kernel the feature-training exponent.
 
 **Question.** Nets that learn features compress the directions of the inputs on which labels do not depend.
 Is that compression all of their advantage: does a fixed kernel on compressed inputs learn as fast?

@@ -1,4 +1,4 @@
-r"""Fluctuations of the tangent kernel: over initial weights they fall as $h^{-1/2}$ with the width.
+r"""Fluctuations of the tangent kernel: over initial weights they fall as h^(-1/2) with the width h.
 
 **Question.** The kernel of an infinitely wide net does not depend on its initial weights. How fast does the
 dependence vanish with the width $h$? Does it vanish as fast after training, when features have been learned?

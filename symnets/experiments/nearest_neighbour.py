@@ -1,4 +1,4 @@
-r"""Nearest neighbour: the distance to the nearest of P points falls as $P^{-1/d}$.
+r"""Nearest neighbour: the distance to the nearest of P points falls as P^(-1/d).
 
 **Question.** How many points does it take to have one near every place, in $d$ dimensions?
 

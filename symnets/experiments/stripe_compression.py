@@ -1,4 +1,4 @@
-r"""Compression on the stripe: feature learning shrinks irrelevant weights by the square root of $P$.
+r"""Compression on the stripe: feature learning shrinks irrelevant weights by the square root of P.
 
 **Question.** Labels depend on one direction of the inputs. Do nets find this direction, and how closely do
 the weights of their first layer align with it?
@@ -51,7 +51,7 @@ _N_RECORDS = 60  # number of records of the path that are kept
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """Configuration of a net on the stripe that is trained until some of its patterns are satisfied."""
+    """Configuration of a net on the stripe, trained until 10 % of its patterns have been satisfied."""
 
     n_test: int = 0
     width: int = 200

@@ -1,4 +1,4 @@
-r"""Weights of wide nets hardly move: the squares of their changes fall as $1/h$ in training.
+r"""Weights of wide nets hardly move: the squares of their changes fall as 1/h with the width h.
 
 **Question.** How far do the weights of a net move until it fits its data, as its width $h$ grows?
 
