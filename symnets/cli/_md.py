@@ -12,7 +12,7 @@ from tyro.conf import Positional
 from symnets.config import Seed
 from symnets.data import find_structure
 from symnets.device import usable_device
-from symnets.simulate import Ensemble, MDRun, SymnetsCalculator, n_steps, run_md
+from symnets.simulate import MDRun, SymnetsCalculator, ThermodynamicEnsemble, n_steps, run_md
 from symnets.threads import set_threads
 
 
@@ -30,7 +30,7 @@ class Md:
     """Model file written by `symnets train`, or the name of a published model in `symnets models`."""
     structure: Positional[str]
     """File that ASE reads (its last structure is taken), or the name of a molecule in ase.build.molecule."""
-    ensemble: Ensemble = "nve"
+    ensemble: ThermodynamicEnsemble = "nve"
     """nve (velocity Verlet), nvt (Langevin), nvt-nose-hoover (Nosé-Hoover chain) or npt (isotropic
     Martyna-Tobias-Klein)."""
     steps: int | None = None

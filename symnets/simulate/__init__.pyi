@@ -2,8 +2,8 @@ from ._calculator import SymnetsCalculator as SymnetsCalculator
 from ._compile import CompileError as CompileError
 from ._compile import compile as compile
 from ._compile import compile_error as compile_error
-from ._md import Ensemble as Ensemble
 from ._md import MDRun as MDRun
+from ._md import ThermodynamicEnsemble as ThermodynamicEnsemble
 from ._md import n_steps as n_steps
 from ._md import run_md as run_md
 from ._relax import OptimizerName as OptimizerName
@@ -19,12 +19,12 @@ from ._unstable import Unstable as Unstable
 __all__ = [
     "CompileError",
     "EnergyDrift",
-    "Ensemble",
     "MDRun",
     "OptimizerName",
     "Relaxation",
     "SkinnedNeighbors",
     "SymnetsCalculator",
+    "ThermodynamicEnsemble",
     "Unstable",
     "compile",
     "compile_error",

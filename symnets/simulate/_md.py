@@ -31,12 +31,12 @@ from symnets.simulate._thermodynamics import (
 from symnets.simulate._unstable import Unstable, check_finite, check_motion, progress_bar
 from symnets.threads import one_blas_thread
 
-Ensemble = Literal["nve", "nvt", "nvt-nose-hoover", "npt"]
+ThermodynamicEnsemble = Literal["nve", "nvt", "nvt-nose-hoover", "npt"]
 
 
 def integrator(
     atoms: Atoms,
-    ensemble: Ensemble,
+    ensemble: ThermodynamicEnsemble,
     *,
     timestep: float,
     temperature: float,
@@ -70,8 +70,8 @@ def integrator(
     Raises:
         ValueError: the ensemble is unknown, or the structure does not fit it.
     """
-    if ensemble not in get_args(Ensemble):
-        raise ValueError(f"ensemble: expected one of {', '.join(get_args(Ensemble))}, got {ensemble!r}")
+    if ensemble not in (known := get_args(ThermodynamicEnsemble)):
+        raise ValueError(f"ensemble: expected one of {', '.join(known)}, got {ensemble!r}")
     if ensemble == "npt" and not (atoms.pbc.all() and atoms.get_volume() > 0):
         raise ValueError("ensemble npt: expected a structure periodic along all three vectors of its cell")
     if ensemble in ("nvt-nose-hoover", "npt") and atoms.constraints:
@@ -119,7 +119,7 @@ def run_md(
     calculator: BaseCalculator,
     *,
     steps: int,
-    ensemble: Ensemble = "nve",
+    ensemble: ThermodynamicEnsemble = "nve",
     timestep: float = 0.5,
     temperature: float = 300.0,
     pressure: float = 0.0,

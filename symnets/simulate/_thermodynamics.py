@@ -33,13 +33,13 @@ def degrees_of_freedom(atoms: Atoms, *, at_rest: bool) -> int:
     return max(free, 0)
 
 
-def temperature(atoms: Atoms, n_dof: int) -> float:
+def kinetic_temperature(atoms: Atoms, n_dof: int) -> float:
     """Kinetic temperature in K, 2 / (n_dof k_B) times the kinetic energy; 0 without degrees of freedom."""
     return float(2 * atoms.get_kinetic_energy() / (n_dof * units.kB)) if n_dof else 0.0
 
 
 def thermal_momenta(
-    atoms: Atoms, kelvin: float, n_dof: int, generator: np.random.Generator
+    atoms: Atoms, temperature: float, n_dof: int, generator: np.random.Generator
 ) -> Float[np.ndarray, "atoms 3"]:
     """Maxwell-Boltzmann momenta of a structure at rest, in ASE's units.
 
@@ -49,13 +49,13 @@ def thermal_momenta(
 
     Args:
         atoms: the structure.
-        kelvin: temperature T in K.
+        temperature: T in K.
         n_dof: number of degrees of freedom.
         generator: random generator of the momenta.
     """
     masses = atoms.get_masses()[:, None]
     sampled = atoms.copy()
-    sampled.set_momenta(generator.standard_normal((len(atoms), 3)) * np.sqrt(masses * units.kB * kelvin))
+    sampled.set_momenta(generator.standard_normal((len(atoms), 3)) * np.sqrt(masses * units.kB * temperature))
     if not atoms.constraints:
         velocities = sampled.get_velocities()
         velocities -= (masses * velocities).sum(axis=0) / masses.sum()
@@ -66,8 +66,8 @@ def thermal_momenta(
             spin = axes @ (axes.T @ angular / inertia)
             velocities -= np.cross(spin, arms)
         sampled.set_velocities(velocities)
-    now = temperature(sampled, n_dof)
-    return sampled.get_momenta() * (np.sqrt(kelvin / now) if now > 1e-9 * kelvin else 0.0)
+    now = kinetic_temperature(sampled, n_dof)
+    return sampled.get_momenta() * (np.sqrt(temperature / now) if now > 1e-9 * temperature else 0.0)
 
 
 def _rotations(atoms: Atoms) -> tuple[Float[np.ndarray, " axes"], Float[np.ndarray, "3 axes"]]:
@@ -159,7 +159,7 @@ class MDLog:
             "potential_energy": float(potential),
             "kinetic_energy": float(kinetic),
             "total_energy": float(potential + kinetic),
-            "temperature": float(temperature(atoms, self._n_dof)),
+            "temperature": float(kinetic_temperature(atoms, self._n_dof)),
         }
         if atoms.pbc.all():
             stress = atoms.get_stress(voigt=False, include_ideal_gas=True)

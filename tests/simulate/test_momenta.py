@@ -54,7 +54,9 @@ def test_momenta_are_a_function_of_the_seed():
 
 
 def test_nothing_moves_at_zero_kelvin():
-    np.testing.assert_array_equal(thermal_momenta(molecule("CH4"), 0.0, 9, np.random.default_rng(0)), 0)
+    np.testing.assert_array_equal(
+        thermal_momenta(molecule("CH4"), temperature=0.0, n_dof=9, generator=np.random.default_rng(0)), 0
+    )
 
 
 def test_fixed_atoms_stay():
