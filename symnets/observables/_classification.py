@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from symnets.device import model_device
 from symnets.loss import class_labels
 from symnets.observables._as_found import as_found, copy_inputs
 from symnets.observables._tangent_kernel._points import n_points, take_points
@@ -57,7 +58,7 @@ def classification_error(
     labels = class_labels(labels, n)
     if batch_size < 1:
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
-    device = next((parameter.device for parameter in model.parameters()), labels.device)
+    device = model_device(model, labels.device)
     low, high = int(labels.min()), int(labels.max())
     n_wrong, labels = torch.zeros((), dtype=torch.int64, device=device), labels.to(device)
     with as_found(model):

@@ -12,6 +12,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from symnets.data import AtomGraph, Labels
+from symnets.device import model_device
 from symnets.observables._as_found import as_found, copy_inputs
 
 
@@ -66,7 +67,7 @@ def predictions(model: nn.Module, loader: Iterable[tuple[AtomGraph, Labels]]) ->
     Raises:
         ValueError: the loader is empty.
     """
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = model_device(model)
     with as_found(model):
         model.eval()
         batches = [_predict(model, graph, labels, device) for graph, labels in loader]

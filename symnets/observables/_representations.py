@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from symnets.device import model_device
 from symnets.models import Convolutional, Dense
 from symnets.names import did_you_mean
 from symnets.nn import modification
@@ -20,6 +21,7 @@ from symnets.observables._stability._features import (
     OutputSelector,
     select_layers,
 )
+from symnets.observables._tangent_kernel._members import has_inputs_of_members
 
 Representations = dict[str, Float[Tensor, "*members n features"]]
 """Outputs of layers by name, one row for each input."""
@@ -68,8 +70,7 @@ def hidden_representations(
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
     if getattr(model, "members", None) is not None:
         ensemble: Any = model
-        axes = getattr(model, "input_axes", None)  # an Ensemble has none: its members share their inputs
-        own = axes is not None and x.ndim > axes
+        own = has_inputs_of_members(model, x)
         parts = [
             hidden_representations(
                 ensemble.member(s), x[s] if own else x, layers, output=output, batch_size=batch_size
@@ -79,7 +80,7 @@ def hidden_representations(
         return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
     if len(x) == 0:
         raise ValueError("x: expected at least one input, got none")
-    device = next((p.device for p in model.parameters()), x.device)
+    device = model_device(model, x.device)
     rows: dict[str, list[Tensor]] = {}
     if modification(model, Dense) is None or modification(model, Convolutional) is None:
         for batch in x.split(batch_size):

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from symnets.device import model_device
 from symnets.observables._as_found import as_found, copy_inputs
 from symnets.observables._stability._accumulators import Accumulators
 from symnets.observables._stability._features import Features, Layers, OutputSelector, select_layers
@@ -93,7 +94,7 @@ def sensitivity(
         raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence}")
     selected, named = select_layers(model, layers)
     features = Features(model, selected, named, output)
-    device = next((p.device for p in model.parameters()), inputs.device)
+    device = model_device(model, inputs.device)
     sums, start = Accumulators("mean", len(inputs), 1), 0
     with as_found(model), features:
         model.eval()

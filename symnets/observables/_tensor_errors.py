@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from symnets.data import AtomGraph, Labels
+from symnets.device import model_device
 from symnets.models import TensorModel
 from symnets.observables._as_found import as_found, copy_inputs
 
@@ -47,7 +48,7 @@ def tensor_predictions(
     Raises:
         ValueError: the loader is empty.
     """
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = model_device(model)
     columns: dict[str, list[tuple[ndarray, ndarray]]] = {}
     empty = True
     with as_found(model), torch.no_grad():

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from symnets.config import fingerprint
 from symnets.data import Batch, Loader, TensorPairs
-from symnets.device import usable_device
+from symnets.device import model_device, usable_device
 from symnets.models import image_net
 from symnets.observables import classification_error
 from symnets.setups._classifier import ClassifierConfig, augmentation, classified_images
@@ -131,7 +131,7 @@ def train_classifier(
 
 def _optimizer(net: nn.Module, config: ClassifierConfig) -> torch.optim.Optimizer:
     # On a GPU the number of kernel launches limits small nets; the fused optimizer has one for all weights.
-    fused = True if next(net.parameters()).device.type == "cuda" else None
+    fused = True if model_device(net).type == "cuda" else None
     if config.optimiser == "adamw":
         return torch.optim.AdamW(
             net.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=fused

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from symnets.observables._stability._features import OUTPUT, OnFeatures, slices
+from symnets.observables._stability._features import OUTPUT, OnFeatures, row_chunks
 from symnets.observables._stability._result import Interval, bootstrapped, delta_method, ratio
 
 Estimates = tuple[Interval, Interval, Interval]
@@ -49,7 +49,7 @@ class SquaredDistances:
 
     def add_perturbed(self, kind: int, start: int, features: Tensor, clean: Tensor) -> None:
         """Adds the squared distances of one draw."""
-        for rows, before in zip(slices(features), slices(clean), strict=True):
+        for rows, before in zip(row_chunks(features), row_chunks(clean), strict=True):
             norm = torch.linalg.vector_norm(rows - before, dim=1, dtype=torch.float64)
             self.distances[kind, start : start + len(rows)] += norm.square() / self.n_draws
             start += len(rows)
@@ -83,7 +83,7 @@ class Means(SquaredDistances):
             # Relative to the first image, so that the scatter of a constant output is exactly 0.
             self.origin = features[0].double().clone()
             self.mean = torch.zeros_like(self.origin)
-        for rows in slices(features):
+        for rows in row_chunks(features):
             rows = rows.double() - self.origin
             centre, n = rows.mean(0), len(rows)
             step = centre - self.mean
@@ -94,7 +94,7 @@ class Means(SquaredDistances):
         centre = self.origin + self.mean
         # The mean includes the image itself, which reduces its squared distance by the factor 1 - 1/count.
         factor = 2 * self.count / max(self.count - 1, 1)
-        for rows in slices(features):
+        for rows in row_chunks(features):
             distance = (rows.double() - centre).square().sum(1)
             self.contributions[start : start + len(rows)] = factor * distance
             start += len(rows)
@@ -124,7 +124,9 @@ class Medians(SquaredDistances):
         n = len(features) // 2
         self.unpaired = features[2 * n :].clone() if len(features) % 2 else None
         first = start // 2
-        for even, odd in zip(slices(features[0 : 2 * n : 2]), slices(features[1 : 2 * n : 2]), strict=True):
+        for even, odd in zip(
+            row_chunks(features[0 : 2 * n : 2]), row_chunks(features[1 : 2 * n : 2]), strict=True
+        ):
             norm = torch.linalg.vector_norm(even - odd, dim=1, dtype=torch.float64)
             self.pairs[first : first + len(even)] = norm.square()
             first += len(even)

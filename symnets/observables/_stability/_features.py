@@ -332,7 +332,7 @@ def abbreviated(names: Collection[str]) -> str:
 
 
 @torch.no_grad()
-def slices(features: Tensor) -> tuple[Tensor, ...]:
+def row_chunks(features: Tensor) -> tuple[Tensor, ...]:
     """Chunks of rows for sums in float64: a few MB on a CPU, to fit into its cache, up to 256 MB on a GPU."""
     limit = 2**20 if features.device.type == "cpu" else 2**25
     return features.split(max(1, limit // max(features.shape[1], 1)))

@@ -4,18 +4,17 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from symnets.diffeo import FoldingWarning
 from symnets.observables._as_found import as_found, copy_inputs
+from symnets.observables._progress_bar import progress_bar
 from symnets.observables._stability._accumulators import Accumulators, Average
 from symnets.observables._stability._features import (
     Features,
@@ -90,39 +89,6 @@ def evaluation(model: nn.Module, batch_norm: BatchNorm) -> Iterator[None]:
                 if isinstance(module, _BatchNorm):
                     module.train()
         yield
-
-
-class ProgressBar:
-    """Progress bar on standard error, with the R of the output over the images so far.
-
-    Args:
-        total: number of images.
-        visible: whether to print anything.
-    """
-
-    def __init__(self, total: int, *, visible: bool) -> None:
-        self.bar = Progress(
-            TextColumn("stability"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("images"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=Console(stderr=True),
-            disable=not visible,
-        )
-        self.task = self.bar.add_task("", total=total, text="")
-
-    def __enter__(self) -> Self:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def update(self, done: int, r: float) -> None:
-        """Shows the number of images done, and their R."""
-        self.bar.update(self.task, completed=done, text=f"R {r:.3g}")
 
 
 Noise = Literal["per_image", "mean"]
@@ -203,7 +169,8 @@ def stability(
     perturbations = Perturbations(images, field, strength, seed=seed, device=like.device, dtype=dtype)
     layer_sums, total_norm = Accumulators(average, len(images), n_draws), 0.0
     warn_of_folds(field, strength)
-    with evaluation(model, batch_norm), features, ProgressBar(len(images), visible=progress) as bar:
+    bar = progress_bar("stability", "images", len(images), visible=progress)
+    with evaluation(model, batch_norm), features, bar as show_progress:
         norm = perturbations.mean_norm(n_draws, max(1, batch_size // BLOCK)) if noise == "mean" else None
         for batch in batches(perturbations, n_draws, norm, batch_size):
             features.forward(copy_inputs(batch.images).to(like.dtype), layer_sums.on_clean(batch.start))
@@ -213,7 +180,7 @@ def stability(
                 total_norm = total_norm + draw.norm
             done = batch.start + len(batch.images)
             if progress:  # r_so_far synchronises with the device
-                bar.update(done, layer_sums.r_so_far(done))
+                show_progress(done, f"R {layer_sums.r_so_far(done):.3g}")
     estimates = [layer_sums.by_layer[name].estimates(confidence, seed) for name in features.names]
     for note in (left_out := features.notes()):
         warnings.warn(f"stability: {note}", stacklevel=2)

@@ -16,6 +16,7 @@ from symnets.memory import check_memory
 from symnets.models import ForceField
 from symnets.nn import modification
 from symnets.observables._as_found import as_found, copy_inputs
+from symnets.observables._tangent_kernel._gradients import equal_to_rounding
 from symnets.observables._tangent_kernel._points import take_points
 
 CHUNK = 64
@@ -152,8 +153,7 @@ class _Gradients:
             found = self._outputs(copy_inputs(graph), detached)
         except (RuntimeError, ValueError, TypeError):
             return False
-        tolerance = torch.finfo(expected.dtype).eps ** 0.5
-        return bool(((found - expected).abs() <= tolerance * expected.abs().max()).all())
+        return equal_to_rounding(found, expected)
 
 
 def _blocks(
@@ -166,12 +166,12 @@ def _blocks(
         check_memory(what, n[0] * n[1] * gradients.dtype.itemsize, "take fewer structures")
     kernel = torch.empty(n, dtype=gradients.dtype, device=graphs1.pos.device)
     size = gradients.n_params * gradients.dtype.itemsize
-    strips2 = _strips(columns, size, max_bytes // 2)
-    kept = gradients(columns, strips2[0]) if len(strips2) == 1 else None
-    for first in _strips(graphs1, size, max_bytes // 2):
+    ranges2 = _graph_ranges(columns, size, max_bytes // 2)
+    kept = gradients(columns, ranges2[0]) if len(ranges2) == 1 else None
+    for first in _graph_ranges(graphs1, size, max_bytes // 2):
         rows = kept if graphs2 is None and kept is not None else gradients(graphs1, first)
         i = _kernel_indices(graphs1, first)
-        for second in strips2:
+        for second in ranges2:
             if graphs2 is None and second.start > first.start:
                 break
             same = graphs2 is None and second == first
@@ -184,16 +184,16 @@ def _blocks(
     return PotentialTangentKernel(kernel[:a, :b], kernel[:a, b:], kernel[a:, :b], kernel[a:, b:])
 
 
-def _strips(graph: AtomGraph, bytes_each: int, max_bytes: int) -> list[slice]:
+def _graph_ranges(graph: AtomGraph, bytes_each: int, max_bytes: int) -> list[slice]:
     """Ranges of structures whose gradients fit into `max_bytes`, at least one structure each."""
-    strips, start, used = [], 0, 0
+    found, start, used = [], 0, 0
     for index, atoms in enumerate(graph.n_atoms.tolist()):
         size = (1 + 3 * atoms) * bytes_each
         if index > start and used + size > max_bytes:
-            strips.append(slice(start, index))
+            found.append(slice(start, index))
             start, used = index, 0
         used += size
-    return [*strips, slice(start, graph.n_graphs)]
+    return [*found, slice(start, graph.n_graphs)]
 
 
 def _kernel_indices(graph: AtomGraph, graphs: slice) -> Tensor:

@@ -16,8 +16,8 @@ from symnets.models import ForceField
 from symnets.nn import modification
 from symnets.observables._as_found import as_found, copy_inputs
 from symnets.observables._tangent_kernel._dense_terms import Outputs
-from symnets.observables._tangent_kernel._points import graph_energies, n_points, take_points
-from symnets.observables._tangent_kernel._terms import Term, Terms, slices
+from symnets.observables._tangent_kernel._points import graph_energies, n_points, ranges, take_points
+from symnets.observables._tangent_kernel._terms import Term, Terms
 
 
 class Gradients:
@@ -98,7 +98,9 @@ class Gradients:
                 self._by_vmap(few)
         except (RuntimeError, ValueError, TypeError, IndexError):
             return False
-        return _close(found.reshape(len(found), -1), expected[: len(found)].reshape(len(found), -1))
+        return equal_to_rounding(
+            found.reshape(len(found), -1), expected[: len(found)].reshape(len(found), -1)
+        )
 
     def _points_are_independent(self, expected: Tensor) -> bool:
         last = len(expected) - 1
@@ -106,7 +108,9 @@ class Gradients:
             return True
         try:
             with _measured(self.model), torch.no_grad():
-                return _close(self._call(take_points(self.x, slice(last, last + 1)))[0], expected[last])
+                return equal_to_rounding(
+                    self._call(take_points(self.x, slice(last, last + 1)))[0], expected[last]
+                )
         except ValueError:  # batch normalisation of a single value
             return False
 
@@ -130,7 +134,7 @@ class Gradients:
 
         out = self._empty(len(x))
         chunk = min(256, max(1, 2**24 // (self.copies * self.n_params)))
-        for few in slices(len(x), chunk):
+        for few in ranges(len(x), chunk):
             parts = vmap(rows)(copy_inputs(x[few]))
             start = 0
             for name, p in self.trained.items():
@@ -194,7 +198,8 @@ def _shaped(outputs: Any, x: Any) -> Tensor:
     return outputs
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
+def equal_to_rounding(one: Tensor, other: Tensor) -> bool:
+    """Whether no entry differs by more than √ε max |other|, with ε of the dtype of the other."""
     tolerance = torch.finfo(other.dtype).eps ** 0.5
     return bool(((one - other).abs() <= tolerance * other.abs().max()).all())
 

@@ -10,6 +10,16 @@ from symnets.nn import modification
 from symnets.observables._as_found import as_found, copy_inputs
 
 
+def has_inputs_of_members(model: nn.Module, inputs: Any) -> bool:
+    """Whether each member of a model has its own inputs, which are stacked along the first axis.
+
+    They then have one axis more than `model.input_axes`. A model without `input_axes`, such as an `Ensemble`,
+    has inputs that its members share.
+    """
+    members, axes = getattr(model, "members", None), getattr(model, "input_axes", None)
+    return members is not None and axes is not None and inputs.ndim > axes
+
+
 def single_nets(model: nn.Module, inputs: Any) -> list[tuple[nn.Module, Any]]:
     """The members of an ensemble as nets of their own, each with its inputs.
 
@@ -26,8 +36,7 @@ def single_nets(model: nn.Module, inputs: Any) -> list[tuple[nn.Module, Any]]:
             f"{type(model).__name__} has none"
         )
     ensemble: Any = model
-    axes = getattr(model, "input_axes", None)
-    own = axes is not None and inputs.ndim > axes
+    own = has_inputs_of_members(model, inputs)
     nets = [(ensemble.member(s), inputs[s] if own else inputs) for s in range(ensemble.members)]
     # No check for classes of symnets: it would fail where layers draw random numbers.
     if any(

@@ -12,8 +12,7 @@ from torch.func import functional_call
 from symnets.observables._as_found import as_found, copy_inputs
 from symnets.observables._tangent_kernel._dense_terms import Outputs
 from symnets.observables._tangent_kernel._gradients import differentiable, scalar_product_outputs
-from symnets.observables._tangent_kernel._points import n_points, take_points
-from symnets.observables._tangent_kernel._terms import slices
+from symnets.observables._tangent_kernel._points import n_points, ranges, take_points
 from symnets.observables._tensor_operator import TensorOperator
 
 
@@ -87,7 +86,7 @@ class TangentKernelOperator(TensorOperator):
         if id(x) in self._kept:
             yield slice(0, n_points(x)), self._kept[id(x)]
             return
-        for points in slices(n_points(x), self._chunk):
+        for points in ranges(n_points(x), self._chunk):
             yield points, self._evaluate(take_points(x, points))
 
     @torch.inference_mode(False)

@@ -1,5 +1,6 @@
 """Points of a tangent kernel: rows of a tensor, or graphs of a batch."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -17,6 +18,11 @@ def n_points(x: Any) -> int:
 def take_points(x: Any, points: slice | Int[Tensor, " chosen"]) -> Any:
     """Some of the rows of a tensor, or of the graphs of a batch; graphs keep their order."""
     return x[points] if isinstance(x, Tensor) else _graphs(x, points)
+
+
+def ranges(n: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` numbers that cover 0, ..., n - 1."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def graph_energies(outputs: Tensor, graph: Any) -> Float[Tensor, "graphs ..."]:

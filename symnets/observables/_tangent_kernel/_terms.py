@@ -1,11 +1,13 @@
 """Tangent kernels as sums of products of Gram matrices, computed tile by tile."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from symnets.observables._tangent_kernel._points import ranges
 
 TILE = 256
 """Side of a tile on the CPU: its three matrices fit into the cache of a core."""
@@ -53,9 +55,9 @@ def fill_kernel(
             computed, and mirrored.
         block: number of points whose terms are held at once, on each side.
     """
-    for rows in slices(kernel.shape[3], block):
+    for rows in ranges(kernel.shape[3], block):
         left = terms(rows)
-        for columns in slices(kernel.shape[4], block):
+        for columns in ranges(kernel.shape[4], block):
             part = kernel[..., rows, columns]
             if other_terms is not None:
                 _add_block(part, left, other_terms(columns), mirrored=False)
@@ -68,20 +70,15 @@ def fill_kernel(
     return kernel
 
 
-def slices(n: int, step: int) -> Iterator[slice]:
-    """Ranges of at most `step` numbers that cover 0, ..., n - 1."""
-    return (slice(start, min(start + step, n)) for start in range(0, n, step))
-
-
 def _add_block(kernel: Kernel, left: Terms, right: Terms, *, mirrored: bool) -> None:
     """Write one block in tiles; for a symmetric block the lower triangle is computed and mirrored."""
     members, outputs, _, n1, n2 = kernel.shape
     side = TILE if kernel.device.type == "cpu" else 4096
     # Small kernels of many members are computed as a batch of matrices, large ones member by member.
     group = max(1, side**2 // (min(n1, side) * min(n2, side)))
-    for chosen in slices(members, group):
-        for rows in slices(n1, side):
-            for columns in slices(n2, side):
+    for chosen in ranges(members, group):
+        for rows in ranges(n1, side):
+            for columns in ranges(n2, side):
                 if mirrored and columns.start > rows.start:
                     break
                 for c in range(outputs):

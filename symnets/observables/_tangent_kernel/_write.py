@@ -4,26 +4,23 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy import ndarray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from symnets.data import AtomGraph
 from symnets.files import claim, locked, read_report, whole_file
+from symnets.observables._progress_bar import progress_bar
 from symnets.observables._tangent_kernel._dense_terms import Outputs
 from symnets.observables._tangent_kernel._kernel import tangent_kernel
-from symnets.observables._tangent_kernel._points import n_points, take_points
-from symnets.observables._tangent_kernel._terms import slices
+from symnets.observables._tangent_kernel._members import has_inputs_of_members
+from symnets.observables._tangent_kernel._points import n_points, ranges, take_points
 
 
 def write_tangent_kernel(
@@ -100,11 +97,13 @@ def write_tangent_kernel(
         kernel = _open(part, corner.dtype, shape, resumed=same)
         pairs = [
             (rows, others)
-            for rows in slices(sizes[0], block)
-            for others in slices(sizes[1], block)
+            for rows in ranges(sizes[0], block)
+            for others in ranges(sizes[1], block)
             if x2 is not None or others.start <= rows.start
         ]
-        with _bar(len(pairs), len(done), visible=progress) as bar:
+        with progress_bar(
+            "tangent kernel", "blocks", len(pairs), done=len(done), visible=progress
+        ) as show_progress:
             for rows, others in pairs:
                 if (rows.start, others.start) in done:
                     continue
@@ -119,7 +118,7 @@ def write_tangent_kernel(
                 report = {"identity": identity, "corner": corner.tolist(), "done": sorted(done)}
                 with whole_file(notes) as temporary:
                     temporary.write_text(json.dumps(report), "utf-8")
-                bar.advance(bar.task_ids[0])
+                show_progress(len(done), "")
         del kernel
         os.replace(part, path)
         notes.unlink(missing_ok=True)
@@ -146,20 +145,16 @@ def _open(part: Path, dtype: np.dtype, shape: tuple[int, ...], *, resumed: bool)
     return kernel
 
 
-def _axis(model: nn.Module, x: Any) -> int:
-    """Axis of the points: the second where each member has its own."""
-    own = getattr(model, "members", None) is not None and x.ndim > getattr(model, "input_axes", x.ndim)
-    return 1 if own else 0
-
-
 def _count(model: nn.Module, x: Any) -> int:
-    return n_points(x) if isinstance(x, AtomGraph) else x.shape[_axis(model, x)]
+    if isinstance(x, AtomGraph):
+        return n_points(x)
+    return x.shape[1] if has_inputs_of_members(model, x) else x.shape[0]
 
 
 def _take(model: nn.Module, x: Any, points: slice) -> Any:
     if isinstance(x, AtomGraph):
         return take_points(x, points)
-    part = x[:, points] if _axis(model, x) else x[points]
+    part = x[:, points] if has_inputs_of_members(model, x) else x[points]
     return part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
 
 
@@ -186,25 +181,10 @@ def _fingerprint(value: Any) -> str:
         if not isinstance(field, Tensor | ndarray):
             continue
         digest.update(f"{name} {tuple(field.shape)} {field.dtype}".encode())
-        for rows in slices(len(field) if field.ndim else 1, 1024):
+        for rows in ranges(len(field) if field.ndim else 1, 1024):
             some: Any = field[rows] if field.ndim else field
             some = (
                 some.detach().cpu().contiguous() if isinstance(some, Tensor) else np.ascontiguousarray(some)
             )
             digest.update(np.asarray(some).tobytes())
     return digest.hexdigest()[:16]
-
-
-@contextmanager
-def _bar(total: int, done: int, *, visible: bool) -> Iterator[Progress]:
-    with Progress(
-        TextColumn("tangent kernel"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("blocks"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not visible,
-    ) as bar:
-        bar.add_task("", total=total, completed=done)
-        yield bar

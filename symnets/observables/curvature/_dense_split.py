@@ -9,8 +9,9 @@ from torch import Tensor
 
 from symnets.loss import Loss
 from symnets.models import Dense, Signals, signals
+from symnets.observables._tangent_kernel._points import ranges
 from symnets.observables.curvature._batches import loss_derivatives
-from symnets.observables.curvature._spectrum import STRIP, add_weighted_gram, mirror, strips
+from symnets.observables.curvature._spectrum import STRIP, add_weighted_gram, mirror
 
 ALL = slice(None)
 
@@ -197,7 +198,7 @@ def _add_curvatures(
         k = own if k is None else own.add_(slopes[m][:, None] * (w[m + 1].T @ k.flatten(1)).view_as(own))
         pairs = (inputs[m][:, None] * inputs[low]).flatten(0, 1)  # a_(m-1)[q] a_(l-1)[j]
         rows = max(1, budget // (k.shape[1] * len(pairs)))
-        for units in strips(len(k), min(rows, SYMMETRIC) if m == low else rows):
+        for units in ranges(len(k), min(rows, SYMMETRIC) if m == low else rows):
             part = k[units, : units.stop] if m == low else k[units]
             product = part.flatten(0, 1) @ pairs.T
             shape = (*part.shape[:2], len(inputs[m]), len(inputs[low]))
@@ -230,11 +231,11 @@ def add_dense_split(
     """
     budget = max(len(h0) ** 2, SMALL) // 8
     portion = max(1, budget // _entries_per_pattern(model, len(h0)))
-    outputs = torch.cat([model(x[part]) for part in strips(len(x), portion)])
+    outputs = torch.cat([model(x[part]) for part in ranges(len(x), portion)])
     d1, d2 = loss_derivatives(loss, outputs, y, list(model.parameters()))
     active = torch.nonzero((d1 != 0) | (d2 != 0))[:, 0]
     blocks = LayerBlocks(hp, model)
-    for part in strips(len(active), portion):
+    for part in ranges(len(active), portion):
         chosen = active[part]
         pass_ = signals(model, x[chosen])
         if bool((d2[chosen] != 0).any()):

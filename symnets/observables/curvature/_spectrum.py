@@ -1,6 +1,5 @@
 """Spectra and inertia of dense symmetric matrices, in place and one strip of rows at a time."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from scipy.linalg import get_lapack_funcs
 from torch import Tensor
+
+from symnets.observables._tangent_kernel._points import ranges
 
 STRIP = 256
 """Rows processed at once: enough for a fast product, few compared with N."""
@@ -17,21 +18,16 @@ def add_weighted_gram(
     target: Float[Tensor, "n n"], factors: Float[Tensor, "n k"], weights: Float[Tensor, " k"]
 ) -> None:
     """Add G diag(w) Gᵀ to the lower half of target, w of any sign: about N² k operations, not 2 N² k."""
-    for rows in strips(len(target)):
+    for rows in ranges(len(target), STRIP):
         target[rows, : rows.stop].addmm_(factors[rows] * weights, factors[: rows.stop].T)
 
 
 def mirror(target: Float[Tensor, "n n"]) -> None:
     """Copy the lower half onto the upper one."""
-    for rows in strips(len(target)):
+    for rows in ranges(len(target), STRIP):
         target[: rows.start, rows] = target[rows, : rows.start].T
         corner = target[rows, rows]
         corner.copy_(corner.tril() + corner.tril(-1).T)
-
-
-def strips(n: int, rows: int = STRIP) -> Iterator[slice]:
-    """Slices of at most `rows` numbers that cover 0, ..., n - 1."""
-    return (slice(start, min(start + rows, n)) for start in range(0, n, rows))
 
 
 def rounding(matrix: Float[Tensor, "*members n n"]) -> Float[Tensor, "*members"]:
@@ -53,7 +49,8 @@ def check_symmetric(matrix: Tensor) -> None:
             "matrix: expected finite numbers, got NaN or infinity; check whether the training diverged"
         )
     worst = max(
-        float((matrix[..., rows, :] - matrix[..., rows].mT).abs().amax()) for rows in strips(matrix.shape[-1])
+        float((matrix[..., rows, :] - matrix[..., rows].mT).abs().amax())
+        for rows in ranges(matrix.shape[-1], STRIP)
     )
     if worst > torch.finfo(matrix.dtype).eps ** 0.5 * float(torch.linalg.matrix_norm(matrix).amax()):
         raise ValueError(

@@ -21,6 +21,7 @@ from symnets.observables import (
     take_points,
     tangent_kernel,
 )
+from symnets.observables._tangent_kernel._points import ranges
 from symnets.observables.curvature._batches import Batches, joined, list_batches, loss_derivatives
 from symnets.observables.curvature._dense_split import add_dense_split
 from symnets.observables.curvature._model_copy import check_parameters, second_derivatives
@@ -30,7 +31,7 @@ from symnets.observables.curvature._operators import (
     HessianOperator,
     ResidualOperator,
 )
-from symnets.observables.curvature._spectrum import Spectrum, mirror, strips
+from symnets.observables.curvature._spectrum import STRIP, Spectrum, mirror
 
 
 @dataclass(frozen=True)
@@ -166,14 +167,16 @@ def _check(model: Dense, x: Tensor, y: Tensor) -> None:
 
 def _fill(matrix: Float[Tensor, "N N"], operator: CurvatureOperator) -> None:
     """Write an operator into a matrix, column by column."""
-    for columns in strips(len(matrix)):
+    for columns in ranges(len(matrix), STRIP):
         identity = np.eye(len(matrix), columns.stop - columns.start, -columns.start)
         matrix[columns] = torch.from_numpy(operator @ identity).T.to(matrix)
 
 
 def _asymmetry(matrix: Float[Tensor, "N N"]) -> float:
     """|A - Aᵀ|, Frobenius; strip by strip."""
-    squares = [(matrix[rows] - matrix[:, rows].T).double().square().sum() for rows in strips(len(matrix))]
+    squares = [
+        (matrix[rows] - matrix[:, rows].T).double().square().sum() for rows in ranges(len(matrix), STRIP)
+    ]
     return float(torch.stack(squares).sum().sqrt())
 
 
