@@ -284,7 +284,7 @@ class Features:
             notes.append(f"not measured, because never called as layer(x): {abbreviated(silent)}")
         if self._without_rows:
             notes.append(
-                "not measured, because the output has not one row for each image: "
+                "not measured, because the output does not have one row for each image: "
                 f"{abbreviated(list(self._without_rows))}; select a tensor with output= (--output-key)"
             )
         return tuple(notes)

@@ -91,9 +91,10 @@ def check_other_dependence(value: Tensor, parameters: Sequence[Tensor]) -> None:
 def loss_derivatives(
     loss: Loss, outputs: Float[Tensor, " n"], targets: Float[Tensor, " n"], parameters: Sequence[Tensor] = ()
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """ℓ' and ℓ'' of each pattern, for one output per pattern: in closed form if the loss has `d1` and `d2`.
+    """First and second derivatives ℓ' and ℓ'' of the loss of each pattern, whose output is one number.
 
-    Otherwise they are the derivatives of n L, with L the mean over the patterns.
+    They are those that the loss has as `d1` and `d2`, and otherwise the derivatives of n L, with L the mean
+    over the patterns.
 
     Args:
         loss: per example or a mean.

@@ -255,8 +255,8 @@ def test_layers_that_are_not_measured_are_reported() -> None:
     assert found.layers == ("output",)
     assert found.notes == (
         "not measured, because never called as layer(x): first, second",
-        "not measured, because the output has not one row for each image: lstm; select a tensor with output= "
-        "(--output-key)",
+        "not measured, because the output does not have one row for each image: lstm; select a tensor with "
+        "output= (--output-key)",
     )
     with pytest.warns(UserWarning, match="first, second$"):
         found = measure(Functional(), layers="all", output={"lstm": 0})
