@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from symnets.config import at_least, check_ranges
 from symnets.data import Batch
+from symnets.device import model_device
 from symnets.setups._dense_nets import NetConfig
 from symnets.training import Callback, TrainState
 
@@ -70,12 +71,12 @@ def held_out(model: nn.Module, patterns: Batch, *, chunk: int = 2000) -> HeldOut
         patterns: inputs (S, n, d), labels (S, n); on any device.
         chunk: patterns evaluated at a time, which bounds memory.
     """
-    device = next((p.device for p in model.parameters()), patterns.inputs.device)
+    device = model_device(model, patterns.inputs.device)
     parts = [model(x.to(device)) for x in patterns.inputs.split(chunk, dim=-2)]
     return HeldOut(torch.cat(parts, dim=-1).cpu(), patterns.targets.cpu())
 
 
-_MEMORY = ("validation_error", "error", "norm", "step", "_moving")
+_BEST = ("validation_error", "error", "norm", "step")
 
 
 class EarlyStopping(Callback):
@@ -104,7 +105,7 @@ class EarlyStopping(Callback):
         self.norm = torch.full((n,), math.nan, dtype=torch.float64)
         self.step = torch.zeros(n, dtype=torch.int64)
         self._next = 0.0
-        self._moving = torch.ones(n, dtype=torch.bool)
+        self._was_active = torch.ones(n, dtype=torch.bool)
 
     def after_step(self, state: TrainState) -> None:
         """Evaluate the active members if a step is due, otherwise those that have just finished."""
@@ -113,19 +114,21 @@ class EarlyStopping(Callback):
         due = state.step >= self._next
         if due:
             self._next = state.step * self.factor
-        places = (self._moving if due else self._moving & ~active).nonzero()[:, 0]
-        self._moving = active.clone()
+        places = (self._was_active if due else self._was_active & ~active).nonzero()[:, 0]
+        self._was_active = active.clone()
         if len(places):
             self._evaluate(state, places)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and numbers for a checkpoint; the patterns are not included."""
-        return {name: getattr(self, name) for name in _MEMORY} | {"next": self._next}
+        best = {name: getattr(self, name) for name in _BEST}
+        return best | {"_moving": self._was_active, "next": self._next}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        for name in _MEMORY:
+        for name in _BEST:
             setattr(self, name, state[name].clone())
+        self._was_active = state["_moving"].clone()
         self._next = state["next"]
 
     def _evaluate(self, state: TrainState, places: Tensor) -> None:
