@@ -35,21 +35,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from symnets.estimates import Estimate, PowerLaw, SizeCurves, fit_power_law
+from symnets.estimates import Estimate, PowerLaw, SizeCurves
 from symnets.report import COLORS, draw_power_law, draw_published_exponent, logarithmic, row_of_panels, style
 from symnets.setups import (
+    LEARNED,
     HierarchyConfig,
     estimate_jointly,
     hierarchy_curves,
+    measure_hierarchies,
+    sample_complexity,
     size_below_level,
-    train_on_hierarchy,
 )
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
 CLAIMS: tuple[str, ...] = ()
-LEARNED, HALF = 0.1, 0.5
-"""P* is where the error is a tenth of that of guessing; curves are compared where they fell to a half."""
 _CAGNETTA = "Cagnetta et al. 2024, arXiv:2307.02129"
 _SCALED = (1 / 8, 1 / 4, 1 / 2, 1, 3 / 2, 2, 3)
 """P / (n_c m^L)."""
@@ -93,11 +93,7 @@ PRESETS = {
 
 def run(configs: Sequence[Config]) -> list[Result]:
     """Train nets and measure errors and sensitivities on test inputs; rows as in `TrainedHierarchy`."""
-    results = []
-    for config in configs:
-        trained = train_on_hierarchy(config)
-        results.append(Result(trained.row | trained.sensitivities(config)))
-    return results
+    return measure_hierarchies(configs)
 
 
 def by_depth(table: pd.DataFrame) -> Iterator[tuple[int, dict[int, SizeCurves]]]:
@@ -113,11 +109,6 @@ def by_depth(table: pd.DataFrame) -> Iterator[tuple[int, dict[int, SizeCurves]]]
         )
 
 
-def needed(curves: SizeCurves, level: float = LEARNED, name: str = "relative_error") -> float:
-    """Number P of training inputs at which the mean over seeds of a measurement falls through `level`."""
-    return size_below_level(curves.sizes, curves.mean(name), level)
-
-
 def spread(curves: Mapping[int, SizeCurves], levels: int, name: str) -> float:
     """Largest difference between the means of different m at equal P / (n_c m^L)."""
     means = [
@@ -130,14 +121,7 @@ def spread(curves: Mapping[int, SizeCurves], levels: int, name: str) -> float:
 
 def law(curves: Mapping[int, SizeCurves], levels: int) -> PowerLaw | None:
     """P* against n_c m^L; None with fewer than three values of m."""
-    star = {m: estimate_jointly({m: each}, lambda c, m=m: needed(c[m])) for m, each in curves.items()}
-    known = {m: each for m, each in star.items() if np.isfinite(each.value) and each.error}
-    if len(known) < 3:
-        return None
-    x = [m ** (levels + 1) for m in known]
-    return fit_power_law(
-        x, [each.value for each in known.values()], error=[each.error or np.nan for each in known.values()]
-    )
+    return sample_complexity(curves, lambda m: m ** (levels + 1))
 
 
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
@@ -166,7 +150,10 @@ def _findings(levels: int, curves: dict[int, SizeCurves]) -> Iterator[Finding]:
     for m in curves:
         yield Finding(
             f"P at sensitivity 1/2 to synonyms over P at half of the error of guessing, {where}, m = {m}",
-            estimate_jointly(curves, lambda c, m=m: needed(c[m], HALF, "synonyms") / needed(c[m], HALF)),
+            estimate_jointly(
+                curves,
+                lambda c, m=m: size_below_level(c[m], "synonyms") / size_below_level(c[m], "relative_error"),
+            ),
             f"1: both fall at P* ({_CAGNETTA}); within a factor of two is ours",
             0.5,
             2.0,
@@ -190,7 +177,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
                 (synonyms, m ** (levels + 1), "synonyms"),
             ):
                 axes.errorbar(each.sizes / unit, each.mean(name), each.error(name), label=label, **look)
-            star.plot(m ** (levels + 1), needed(each), mark, color=color)
+            star.plot(m ** (levels + 1), size_below_level(each, "relative_error", LEARNED), mark, color=color)
         if fitted := law(curves, levels):
             draw_power_law(star, fitted, f"L = {levels}")
             x = fitted.x_range[0]

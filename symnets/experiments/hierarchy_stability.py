@@ -34,21 +34,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from scipy.stats import spearmanr
 
-from symnets.estimates import Estimate, PowerLaw, SizeCurves, fit_power_law
+from symnets.estimates import Estimate, PowerLaw, SizeCurves
 from symnets.report import COLORS, draw_power_law, draw_published_exponent, logarithmic, row_of_panels, style
 from symnets.setups import (
+    LEARNED,
     HierarchyConfig,
     estimate_jointly,
     hierarchy_curves,
+    measure_hierarchies,
+    sample_complexity,
     size_below_level,
-    train_on_hierarchy,
 )
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
 CLAIMS: tuple[str, ...] = ()
-LEARNED, HALF = 0.1, 0.5
-"""P* is where the error is a tenth of that of guessing; curves are compared where they fell to a half."""
 _TOMASINI = "Tomasini and Wyart 2024, arXiv:2404.10727"
 _COLUMNS = ("relative_error", "synonyms", "deformations")
 _SCALED = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
@@ -87,11 +87,7 @@ PRESETS = {
 
 def run(configs: Sequence[Config]) -> list[Result]:
     """Train nets and measure errors and sensitivities on test inputs; rows as in `TrainedHierarchy`."""
-    results = []
-    for config in configs:
-        trained = train_on_hierarchy(config)
-        results.append(Result(trained.row | trained.sensitivities(config)))
-    return results
+    return measure_hierarchies(configs)
 
 
 def by_sparsity(table: pd.DataFrame) -> dict[int, SizeCurves]:
@@ -109,22 +105,9 @@ def scale(table: pd.DataFrame) -> int:
     return int(table["n_synonyms"].iloc[0]) ** (int(table["levels"].iloc[0]) + 1)
 
 
-def needed(curves: SizeCurves, name: str = "relative_error", level: float = HALF) -> float:
-    """Number P of training inputs at which the mean over seeds of a measurement falls through `level`."""
-    return size_below_level(curves.sizes, curves.mean(name), level)
-
-
 def law(curves: Mapping[int, SizeCurves]) -> PowerLaw | None:
     """P* against s0 + 1; None with fewer than three values of s0."""
-    star = {
-        s0: estimate_jointly({s0: each}, lambda c, s0=s0: needed(c[s0], level=LEARNED))
-        for s0, each in curves.items()
-    }
-    known = {s0: each for s0, each in star.items() if np.isfinite(each.value) and each.error}
-    if len(known) < 3:
-        return None
-    values, errors = zip(*known.values(), strict=True)
-    return fit_power_law([s0 + 1 for s0 in known], values, error=errors)
+    return sample_complexity(curves, lambda s0: s0 + 1)
 
 
 def correlation(curves: Mapping[int, SizeCurves], one: str, other: str) -> float:
@@ -147,7 +130,9 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
                     f"P at sensitivity 1/2 to deformations over P at {words}, s0 = {s0}",
                     estimate_jointly(
                         curves,
-                        lambda c, s0=s0, name=name: needed(c[s0], "deformations") / needed(c[s0], name),
+                        lambda c, s0=s0, name=name: (
+                            size_below_level(c[s0], "deformations") / size_below_level(c[s0], name)
+                        ),
                     ),
                     f"1: all fall at P* ({_TOMASINI}); within a factor of two is ours",
                     0.5,
@@ -196,7 +181,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
             axes.errorbar(x, each.mean(name), each.error(name), fmt=form, label=f"{words}, {label}", **look)
         values = each.values["deformations"].ravel(), each.values["relative_error"].ravel()
         pairs.plot(*values, "o", markersize=3, color=color, label=label)
-        star.plot(s0 + 1, needed(each, level=LEARNED), "o", color=color)
+        star.plot(s0 + 1, size_below_level(each, "relative_error", LEARNED), "o", color=color)
     if fitted := law(curves):
         draw_power_law(star, fitted, "fit")
         x = fitted.x_range[0]

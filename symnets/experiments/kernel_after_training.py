@@ -23,7 +23,6 @@ The band of 1.5 % is ours.
 **Figure.** Test errors of the net and of the four kernel methods, a point for each seed, with means.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,7 +34,7 @@ from symnets.estimates import Estimate, mean_over_seeds
 from symnets.observables import tangent_kernel
 from symnets.observables.kernels import kernel_flow, kernel_svm
 from symnets.report import COLORS, FAINT, row_of_panels, style
-from symnets.setups import LOSSES, RegimeConfig, batch_key, descend_regime, train_regime
+from symnets.setups import LOSSES, RegimeConfig, batch_key, descend_regime, runs_by_task, train_regime
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
@@ -80,8 +79,7 @@ def run(configs: Sequence[Config]) -> list[Result]:
     trained = train(configs)
     rows = trained.rows(configs)
     loss = LOSSES[configs[0].loss]()
-    start = copy.deepcopy(trained.model)  # with the parameters that are trained
-    start.load_state_dict(trained.start.state_dict())
+    start = trained.initial_model()
     for s, row in enumerate(rows):
         x, y = (part[s] for part in trained.train)
         x_test, y_test = (part[s] for part in trained.test)
@@ -103,16 +101,6 @@ def run(configs: Sequence[Config]) -> list[Result]:
     return [Result(row) for row in rows]
 
 
-def tasks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Runs of each task at each number of training patterns, by their description."""
-    names = {"stripe": "stripe", "mnist": "MNIST, convolutional"}
-    found = {}
-    for data, p in table[["data", "n_train"]].drop_duplicates().itertuples(index=False):
-        lines = table.query("data == @data and n_train == @p").sort_values("seed")
-        found[f"{names.get(data, data)}, P = {p}"] = lines
-    return found
-
-
 def difference(lines: pd.DataFrame, one: str, other: str) -> Estimate:
     """Mean over seeds of the difference of two errors of the same patterns."""
     return mean_over_seeds(list((lines[one] - lines[other]).to_numpy()))
@@ -121,7 +109,7 @@ def difference(lines: pd.DataFrame, one: str, other: str) -> Estimate:
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
     """Final kernel against net, initial against final kernel, and the two kernel methods, for each task."""
     result = []
-    for name, lines in tasks(table).items():
+    for name, lines in runs_by_task(table).items():
         for method, words in (("svm", "SVM"), ("flow", "flow")):
             result += [
                 Finding(
@@ -154,7 +142,7 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     """Test errors of net and kernels, a panel for each task."""
-    by_task = tasks(table)
+    by_task = runs_by_task(table)
     fig, panels = row_of_panels(len(by_task))
     for axes, (name, lines) in zip(panels, by_task.items(), strict=True):
         for place, (column, color) in enumerate(

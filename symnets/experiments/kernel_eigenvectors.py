@@ -29,7 +29,14 @@ from matplotlib.figure import Figure
 from symnets.estimates import mean_over_seeds
 from symnets.observables.kernels import effective_rank, label_projections, mutual_information
 from symnets.report import COLORS, FAINT, row_of_panels, style
-from symnets.setups import RegimeConfig, batch_key, descend_regime, regime_kernels, train_regime
+from symnets.setups import (
+    RegimeConfig,
+    batch_key,
+    descend_regime,
+    regime_kernels,
+    runs_by_task,
+    train_regime,
+)
 from symnets.sweeps import Arrays, Finding, Result, grid
 
 __all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
@@ -85,19 +92,10 @@ def run(configs: Sequence[Config]) -> list[Result]:
     return results
 
 
-def tasks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Runs of each task, by its description."""
-    names = {"stripe": "stripe", "mnist": "MNIST, convolutional"}
-    return {
-        f"{names.get(data, data)}, P = {p}": table.query("data == @data and n_train == @p")
-        for data, p in table[["data", "n_train"]].drop_duplicates().itertuples(index=False)
-    }
-
-
 def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
     """Change of the fraction on the first eigenvectors, and of their mutual information, for each task."""
     result = []
-    for name, lines in tasks(table).items():
+    for name, lines in runs_by_task(table).items():
         rise = lines["fraction_final"] - lines["fraction_initial"]
         ratio = lines["information_final"] / lines["information_initial"]
         result += [
@@ -122,7 +120,7 @@ def findings(table: pd.DataFrame, arrays: Arrays) -> list[Finding]:
 @style()
 def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
     """Cumulative fractions and mutual information, a pair of panels for each task."""
-    by_task = tasks(table)
+    by_task = runs_by_task(table)
     fig, panels = row_of_panels(2 * len(by_task))
     for k, (name, lines) in enumerate(by_task.items()):
         left, right = panels[2 * k : 2 * k + 2]

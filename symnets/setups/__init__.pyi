@@ -32,13 +32,16 @@ from ._gaussian_teachers import regression_error as regression_error
 from ._held_out import EarlyStopping as EarlyStopping
 from ._held_out import ParityNetConfig as ParityNetConfig
 from ._held_out import held_out as held_out
+from ._hierarchy_curves import LEARNED as LEARNED
 from ._hierarchy_curves import estimate_jointly as estimate_jointly
 from ._hierarchy_curves import hierarchy_curves as hierarchy_curves
+from ._hierarchy_curves import sample_complexity as sample_complexity
 from ._hierarchy_curves import size_below_level as size_below_level
 from ._hierarchy_nets import HierarchicalNet as HierarchicalNet
 from ._hierarchy_nets import HierarchyConfig as HierarchyConfig
 from ._hierarchy_nets import PatchLayer as PatchLayer
 from ._hierarchy_nets import TrainedHierarchy as TrainedHierarchy
+from ._hierarchy_nets import measure_hierarchies as measure_hierarchies
 from ._hierarchy_nets import train_on_hierarchy as train_on_hierarchy
 from ._kernel_patterns import bias_kernel as bias_kernel
 from ._kernel_patterns import compressed as compressed
@@ -62,6 +65,7 @@ from ._regime_config import RegimeConfig as RegimeConfig
 from ._regime_config import RegimeLoss as RegimeLoss
 from ._regime_descent import descend_regime as descend_regime
 from ._regime_kernels import regime_kernels as regime_kernels
+from ._regime_kernels import runs_by_task as runs_by_task
 from ._regime_start import regime_net as regime_net
 from ._regime_start import regime_patterns as regime_patterns
 from ._regimes import TrainedRegime as TrainedRegime
@@ -71,6 +75,7 @@ from ._regimes import weight_change as weight_change
 __all__ = [
     "ARCHIVED",
     "ARCHIVE_SOURCE",
+    "LEARNED",
     "LOSSES",
     "NORMALISATIONS",
     "PUBLISHED",
@@ -116,6 +121,7 @@ __all__ = [
     "jamming_threshold",
     "logit_columns",
     "loss_curvature",
+    "measure_hierarchies",
     "measure_stability",
     "minimise",
     "one_pattern_net",
@@ -129,6 +135,8 @@ __all__ = [
     "regression_error",
     "relax_packing",
     "rescaled_time",
+    "runs_by_task",
+    "sample_complexity",
     "seeded_generator",
     "size_below_level",
     "stability_row",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -153,8 +153,8 @@ class Minimised:
         ]
 
 
-def batch_key(config: NetConfig) -> tuple:
-    """All fields except the seed: nets that differ only in their seeds are minimised in one call."""
+def batch_key(config: Any) -> tuple:
+    """All fields except the seed: nets that differ only in their seeds are trained in one call."""
     values = {name: value for name, value in vars(config).items() if name != "seed"}
     return tuple(values.items())
 
@@ -189,14 +189,7 @@ def minimise(
     schedule = learning_rate(optimizer, first.steps, decay="exponential", final=first.final_rate)
     predictor = wrap(model)
     state = TrainState(predictor, optimizer, schedule)
-    identity = fingerprint({str(k): vars(config) for k, config in enumerate(configs)})
-    checkpoints = checkpoint(state, identity, callbacks)
-    trainer = Trainer(
-        all_finished(),
-        record=every(10 * first.steps),
-        callbacks=[ReportProgress(first.steps), *callbacks, *checkpoints],
-        on_interrupt="raise",
-    )
+    trainer = member_trainer(state, configs, callbacks, budget=first.steps)
     criterion = criterion or Criterion(tolerance=first.tolerance)
     dynamics = descend_members(
         state, LOSSES[first.loss](), train, budget=first.steps, criterion=criterion, stride=20
@@ -204,6 +197,29 @@ def minimise(
     trainer.fit(dynamics)
     assert state.members is not None
     return Minimised(model, predictor, state.members, train, test)
+
+
+def member_trainer(
+    state: TrainState, configs: Sequence[Any], callbacks: Sequence[Callback], *, budget: int
+) -> Trainer:
+    """Trainer of nets that differ only in their seeds, until all have finished.
+
+    It reports the progress to the sweep and writes checkpoints; the state is restored if there is one.
+
+    Args:
+        state: initial state of the nets.
+        configs: the configuration of each.
+        callbacks: called after each check.
+        budget: largest number of steps.
+    """
+    identity = fingerprint({str(k): vars(config) for k, config in enumerate(configs)})
+    checkpoints = checkpoint(state, identity, callbacks)
+    return Trainer(
+        all_finished(),
+        record=every(10 * budget),
+        callbacks=[ReportProgress(budget), *callbacks, *checkpoints],
+        on_interrupt="raise",
+    )
 
 
 def initial_net(config: NetConfig) -> Dense:

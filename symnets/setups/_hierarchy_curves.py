@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from numpy import ndarray
-from numpy.typing import ArrayLike
 
-from symnets.estimates import Estimate, SizeCurves, from_resamples
+from symnets.estimates import Estimate, PowerLaw, SizeCurves, fit_power_law, from_resamples
+
+LEARNED = 0.1
+"""A hierarchy is learned where the test error is this fraction of that of guessing."""
 
 
 def hierarchy_curves(table: pd.DataFrame, *columns: str) -> SizeCurves:
@@ -24,22 +26,44 @@ def hierarchy_curves(table: pd.DataFrame, *columns: str) -> SizeCurves:
     return SizeCurves(wide[columns[0]].columns.to_numpy(), values, len(wide) - len(complete))
 
 
-def size_below_level(sizes: ArrayLike, values: ArrayLike, level: float) -> float:
-    """Size at which a curve falls below a level for the last time; NaN if it never does.
+def size_below_level(curves: SizeCurves, name: str, level: float = 0.5) -> float:
+    """Size at which the mean over seeds of a measurement falls below a level for the last time.
 
-    The curve is interpolated linearly in the logarithm of the size.
+    The mean is interpolated linearly in the logarithm of the size. NaN if it does not fall below the level.
 
     Args:
-        sizes: sizes, ascending.
-        values: values of the curve at these sizes.
-        level: the level that the curve crosses.
+        curves: measurements against the size, such as `hierarchy_curves`.
+        name: name of the measurement.
+        level: the level.
     """
-    log_size, values = np.log(np.asarray(sizes, dtype=float)), np.asarray(values, dtype=float)
+    log_size, values = np.log(curves.sizes.astype(float)), curves.mean(name)
     above = np.flatnonzero(~(values < level))
     if not len(above) or above[-1] + 1 == len(values):
         return float("nan")
     k = above[-1]
     return float(np.exp(np.interp(level, values[[k + 1, k]], log_size[[k + 1, k]])))
+
+
+def sample_complexity(curves: Mapping[int, SizeCurves], unit: Callable[[int], float]) -> PowerLaw | None:
+    """Power law of P*, where the mean relative error falls below `LEARNED`, against a unit of P.
+
+    None if P* and its error are known for fewer than three sets of curves.
+
+    Args:
+        curves: sets of curves of the "relative_error", by a number that distinguishes them.
+        unit: the unit of P for each number.
+    """
+    star = {
+        key: estimate_jointly(
+            {key: each}, lambda c, key=key: size_below_level(c[key], "relative_error", LEARNED)
+        )
+        for key, each in curves.items()
+    }
+    known = {key: each for key, each in star.items() if np.isfinite(each.value) and each.error}
+    if len(known) < 3:
+        return None
+    values, errors = zip(*known.values(), strict=True)
+    return fit_power_law([unit(key) for key in known], values, error=errors)
 
 
 def estimate_jointly(

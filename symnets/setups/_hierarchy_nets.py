@@ -1,5 +1,6 @@
 """Nets that learn random hierarchies: configuration, hierarchical convolutional net, training and its row."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,10 +9,10 @@ from torch import Generator, Tensor, nn
 
 from symnets.config import SEED, at_least, check_ranges, fingerprint, more_than, within
 from symnets.data import HierarchySample, Loader, RandomHierarchy, SparseHierarchy, TensorPairs
-from symnets.device import usable_device
+from symnets.device import model_device, usable_device
 from symnets.observables import classification_error, sensitivity
 from symnets.setups._dense_nets import ReportProgress, seeded_generator
-from symnets.sweeps import Scalar, checkpoint
+from symnets.sweeps import Result, Scalar, checkpoint
 from symnets.training import (
     Trainer,
     TrainState,
@@ -170,7 +171,7 @@ class TrainedHierarchy:
         if isinstance(self.hierarchy, SparseHierarchy) and self.hierarchy.n_empty:
             changes["D"] = self.hierarchy.deformed
         row: dict[str, Scalar] = {}
-        device = next(self.net.parameters()).device
+        device = model_device(self.net)
         before = self.hierarchy.inputs(self.test).to(device)
         for stream, (letter, change) in enumerate(changes.items()):
             for level in range(1, config.levels + 1):
@@ -225,6 +226,12 @@ def train_on_hierarchy(config: HierarchyConfig) -> TrainedHierarchy:
         "steps_done": state.step,
     }
     return TrainedHierarchy(net, hierarchy, test, row)
+
+
+def measure_hierarchies(configs: Sequence[HierarchyConfig]) -> list[Result]:
+    """Train nets and measure errors and sensitivities on test inputs; rows as in `TrainedHierarchy`."""
+    trained = ((config, train_on_hierarchy(config)) for config in configs)
+    return [Result(each.row | each.sensitivities(config)) for config, each in trained]
 
 
 @torch.no_grad()

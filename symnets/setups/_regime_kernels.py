@@ -1,7 +1,6 @@
-"""Tangent kernels of nets before and after their training in a regime."""
+"""Tangent kernels of nets before and after their training in a regime, and the runs of each task."""
 
-import copy
-
+import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,7 +18,18 @@ def regime_kernels(
         x: points; the training patterns if None.
     """
     x = trained.train.inputs if x is None else x
-    start = copy.deepcopy(trained.model)  # with the parameters that are trained
-    start.load_state_dict(trained.start.state_dict())
     width = trained.model.width
-    return width * tangent_kernel(start, x), width * tangent_kernel(trained.model, x)
+    return width * tangent_kernel(trained.initial_model(), x), width * tangent_kernel(trained.model, x)
+
+
+def runs_by_task(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Runs of each data set and number of training patterns, in the order of seeds, by their description.
+
+    Args:
+        table: runs with columns `data`, `n_train` and `seed`.
+    """
+    names, runs = {"mnist": "MNIST, convolutional"}, table.sort_values("seed", kind="stable")
+    return {
+        f"{names.get(data, data)}, P = {p}": runs.query("data == @data and n_train == @p")
+        for data, p in table[["data", "n_train"]].drop_duplicates().itertuples(index=False)
+    }

@@ -1,31 +1,29 @@
 """Lazy and feature regimes: gradient flow of nets whose scale α̃ sets how far their weights have to move."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from symnets.config import fingerprint
 from symnets.data import Batch
 from symnets.device import usable_device
 from symnets.models import Convolutional, Dense, Scaled
-from symnets.setups._dense_nets import LOSSES, ReportProgress
+from symnets.setups._dense_nets import LOSSES, member_trainer
 from symnets.setups._held_out import held_out
 from symnets.setups._regime_config import RegimeConfig
 from symnets.setups._regime_start import regime_inputs, regime_net, regime_patterns
-from symnets.sweeps import Scalar, checkpoint
+from symnets.sweeps import Scalar
 from symnets.training import (
     MSE,
     Callback,
     Criterion,
     Members,
     PointwiseLoss,
-    Trainer,
     TrainState,
-    all_finished,
-    every,
     gradient_flow,
 )
 
@@ -84,6 +82,12 @@ class TrainedRegime:
     train: Batch
     test: Batch
 
+    def initial_model(self) -> Dense | Convolutional:
+        """A copy of the model with the weights w0, in which the same parameters require gradients."""
+        model = copy.deepcopy(self.model)
+        model.load_state_dict(self.start.state_dict())
+        return model
+
     def rows(self, configs: Sequence[RegimeConfig]) -> list[dict[str, Scalar]]:
         """The columns that all experiments on regimes have, one row for each net.
 
@@ -116,7 +120,7 @@ class TrainedRegime:
         return rows
 
 
-def weight_change(model: torch.nn.Module, start: torch.nn.Module) -> Tensor:
+def weight_change(model: nn.Module, start: nn.Module) -> Tensor:
     """Relative change |w - w0| / |w0| of the weights of each member, (S,)."""
     squares = [
         torch.stack([(w - w0).flatten(1).square().sum(1), w0.flatten(1).square().sum(1)])
@@ -146,6 +150,40 @@ def train_regime(configs: Sequence[RegimeConfig], callbacks: Sequence[Callback] 
         print(trained.members.verdicts)
     """
     first = configs[0]
+
+    def flow(state: TrainState, loss: PointwiseLoss, train: Batch) -> Iterator[TrainState]:
+        return gradient_flow(
+            state,
+            loss,
+            train,
+            budget=first.budget,
+            max_time=first.max_time,
+            tolerance=first.output_tolerance,
+            slope_tolerance=first.slope_tolerance,
+            weight_tolerance=first.weight_tolerance,
+            method="chebyshev",
+            criterion=Criterion(tolerance=first.tolerance),
+            stride=first.stride,
+        )
+
+    return train_in_regime(configs, callbacks, flow)
+
+
+def train_in_regime(
+    configs: Sequence[RegimeConfig],
+    callbacks: Sequence[Callback],
+    dynamics: Callable[[TrainState, PointwiseLoss, Batch], Iterator[TrainState]],
+    optimizer: Callable[[Sequence[nn.Parameter]], Optimizer] | None = None,
+) -> TrainedRegime:
+    """Train the predictor α̃ (f(w) - f(w0)) of nets that differ only in their seeds.
+
+    Args:
+        configs: configurations of equal `batch_key`.
+        callbacks: as in `train_regime`.
+        dynamics: the motion of the weights of a state, for a loss and the training patterns.
+        optimizer: makes the optimiser of the trained parameters, for dynamics that need one.
+    """
+    first = configs[0]
     device, dtype = usable_device(first.device), getattr(torch, first.dtype)
     tasks = [regime_patterns(config) for config in configs]
     train = Batch(regime_inputs(first, [t.x_train for t in tasks]), torch.stack([t.y_train for t in tasks]))
@@ -153,30 +191,12 @@ def train_regime(configs: Sequence[RegimeConfig], callbacks: Sequence[Callback] 
     nets: Any = [regime_net(config, train.inputs.shape[2:]) for config in configs]
     model = type(nets[0]).stack(nets).to(device, dtype)
     predictor = Scaled(model, first.alpha_tilde, keep_start=True)
-    state = TrainState(predictor)
-    identity = fingerprint({str(k): vars(config) for k, config in enumerate(configs)})
-    checkpoints = checkpoint(state, identity, callbacks)
-    trainer = Trainer(
-        all_finished(),
-        record=every(10 * first.budget),
-        callbacks=[ReportProgress(first.budget), *callbacks, *checkpoints],
-        on_interrupt="raise",
-    )
+    trained = [p for p in model.parameters() if p.requires_grad]
+    state = TrainState(predictor, None if optimizer is None else optimizer(trained))
+    trainer = member_trainer(state, configs, callbacks, budget=first.budget)
     loss = MSE() if first.loss == "mse" else LOSSES[first.loss]()
-    dynamics = gradient_flow(
-        state,
-        Rescaled(loss, first.loss_scale),
-        train,
-        budget=first.budget,
-        max_time=first.max_time,
-        tolerance=first.output_tolerance,
-        slope_tolerance=first.slope_tolerance,
-        weight_tolerance=first.weight_tolerance,
-        method="chebyshev",
-        criterion=Criterion(tolerance=first.tolerance),
-        stride=first.stride,
-    )
-    trainer.fit(dynamics)
+    train = train.to(device)
+    trainer.fit(dynamics(state, Rescaled(loss, first.loss_scale), train))
     assert state.members is not None
     start: Any = predictor.start
-    return TrainedRegime(model, start, predictor, state.members, train.to(device), test.to(device))
+    return TrainedRegime(model, start, predictor, state.members, train, test.to(device))

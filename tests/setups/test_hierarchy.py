@@ -9,11 +9,13 @@ import torch
 from torch import Generator
 
 from symnets.data import SparseHierarchy
+from symnets.estimates import SizeCurves
 from symnets.setups import (
     HierarchicalNet,
     HierarchyConfig,
     estimate_jointly,
     hierarchy_curves,
+    sample_complexity,
     size_below_level,
     train_on_hierarchy,
 )
@@ -80,15 +82,31 @@ def test_configurations_leave_inputs_to_test_on() -> None:
         HierarchyConfig(n_synonyms=1)
 
 
+def curves_of(*values: float, ratio: float = 2.0, scatter: float = 0.0) -> SizeCurves:
+    """Three seeds with the mean `values` at the sizes 1, ratio, ratio², ..."""
+    seeds = np.array([[1 - scatter], [1.0], [1 + scatter]]) * np.array(values)
+    return SizeCurves(ratio ** np.arange(len(values)), {"relative_error": seeds})
+
+
 def test_curves_fall_below_a_level_where_they_are_interpolated() -> None:
-    assert size_below_level([1, 4, 16], [1.0, 0.6, 0.4], 0.5) == pytest.approx(
-        8
-    )  # geometric mean of 4 and 16
-    assert size_below_level([1, 2, 4, 8], [1.0, 0.1, 0.9, 0.1], 0.5) == pytest.approx(
-        4 * 2**0.5
-    )  # the last time
-    assert np.isnan(size_below_level([1, 2], [1.0, 0.8], 0.5))
-    assert np.isnan(size_below_level([1, 2], [0.1, 0.05], 0.5))
+    between = curves_of(1.0, 0.6, 0.4, ratio=4)
+    assert size_below_level(between, "relative_error") == pytest.approx(8)  # geometric mean of 4 and 16
+    twice = curves_of(1.0, 0.1, 0.9, 0.1)
+    assert size_below_level(twice, "relative_error") == pytest.approx(4 * 2**0.5)  # the last time
+    assert size_below_level(twice, "relative_error", 0.7) == pytest.approx(4 * 2**0.25)
+    assert np.isnan(size_below_level(curves_of(1.0, 0.8), "relative_error"))
+    assert np.isnan(size_below_level(curves_of(0.1, 0.05), "relative_error"))
+
+
+def test_sample_complexity_is_the_power_law_of_the_sizes_at_which_tasks_are_learned() -> None:
+    """P* is 2, 4 and 8 for tasks 1, 2 and 3, whose unit is the root of P*."""
+    known = {k: curves_of(*[1.0] * k, 0.101, 0.0, scatter=0.1) for k in (1, 2, 3)}
+    fitted = sample_complexity(known, lambda k: 2 ** (k / 2))
+    assert fitted is not None
+    assert fitted.exponent.value == pytest.approx(2, abs=0.01)
+    assert fitted(2**0.5) == pytest.approx(2, rel=0.05)
+    unlearned = known | {3: curves_of(1.0, 0.9)}
+    assert sample_complexity(unlearned, float) is None
 
 
 def test_curves_are_of_the_seeds_that_have_all_sizes() -> None:

@@ -2,10 +2,19 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
-from symnets.setups import RegimeConfig, batch_key, regime_net, regime_patterns, train_regime, weight_change
+from symnets.setups import (
+    RegimeConfig,
+    batch_key,
+    regime_net,
+    regime_patterns,
+    runs_by_task,
+    train_regime,
+    weight_change,
+)
 from symnets.training import Callback
 
 TINY = RegimeConfig(n_train=4, n_test=10, dim=3, width=12, budget=600)
@@ -36,6 +45,26 @@ def test_weights_move_far_in_the_feature_regime_and_hardly_in_the_lazy_one():
     assert changes[0] > 5
     assert changes[0] > changes[1] > changes[2]
     assert changes[2] < 1e-2
+
+
+def test_the_initial_model_has_the_first_weights_and_trains_the_same_parameters():
+    result, _ = trained()
+    initial = result.initial_model()
+    for new, first, last in zip(
+        initial.parameters(), result.start.parameters(), result.model.parameters(), strict=True
+    ):
+        assert torch.equal(new, first)
+        assert new.requires_grad == last.requires_grad
+
+
+def test_runs_of_a_task_are_those_of_its_patterns_in_the_order_of_seeds():
+    rows = [("stripe", 8, 1), ("mnist", 8, 0), ("stripe", 8, 0), ("stripe", 4, 0)]
+    tasks = runs_by_task(pd.DataFrame(rows, columns=["data", "n_train", "seed"], index=list("abcd")))
+    assert {name: list(runs.index) for name, runs in tasks.items()} == {
+        "stripe, P = 8": ["c", "a"],
+        "MNIST, convolutional, P = 8": ["b"],
+        "stripe, P = 4": ["d"],
+    }
 
 
 def test_time_is_comparable_in_the_lazy_regime():
