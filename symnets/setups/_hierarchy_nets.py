@@ -127,8 +127,8 @@ class HierarchyConfig:
         )
         if self.n_train > self.hierarchy.n_inputs - 2:
             raise ValueError(
-                f"n_train: expected two of {self.hierarchy.n_inputs} inputs left to test on, "
-                f"got {self.n_train}"
+                f"n_train: expected at most {self.hierarchy.n_inputs - 2}, so that two of the "
+                f"{self.hierarchy.n_inputs} inputs are left for the test, got {self.n_train}"
             )
 
     @property

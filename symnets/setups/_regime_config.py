@@ -105,7 +105,10 @@ class RegimeConfig:
         )
         find_activation(self.activation)
         if self.net == "convolutional" and self.pixels is None:
-            raise ValueError("pixels: expected rows of the images for a convolutional net, got None")
+            raise ValueError(
+                "pixels: expected the number of rows of the images, such as 14, for a convolutional net, "
+                "got None"
+            )
 
     @property
     def loss_scale(self) -> float:

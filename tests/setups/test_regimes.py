@@ -149,7 +149,7 @@ def test_images_are_small_centred_and_normalised():
     ("values", "message"),
     [
         ({"alpha_tilde": 0.0}, "alpha_tilde: expected more than 0"),
-        ({"net": "convolutional"}, "pixels: expected rows of the images"),
+        ({"net": "convolutional"}, "pixels: expected the number of rows of the images"),
         ({"activation": "rleu"}, "did you mean 'relu'"),
         ({"tolerance": 2.0}, "tolerance: expected"),
     ],
