@@ -49,6 +49,7 @@ from symnets.models import Dense, Scaled
 from symnets.observables import neurons
 from symnets.report import COLORS, FAINT, row_of_panels, style
 from symnets.setups import (
+    batch_key,
     fixed_point,
     growth_rate,
     one_pattern_net,
@@ -59,6 +60,7 @@ from symnets.setups import (
 from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import Criterion, QuadraticHinge, TrainState, gradient_flow
 
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
 CLAIMS = ("D15",)
 
 MAX_BATCH = 10
@@ -103,11 +105,6 @@ PRESETS = {
     "quick": grid(Config, dim=(2, 10), seed=range(8)),
     "paper": grid(Config, dim=(2, 10, 100), width=1000, seed=range(20)),
 }
-
-
-def batch_key(config: Config) -> tuple:
-    """All fields except the seed."""
-    return tuple(value for name, value in vars(config).items() if name != "seed")
 
 
 def run(configs: Sequence[Config]) -> list[Result]:

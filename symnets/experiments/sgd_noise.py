@@ -46,6 +46,7 @@ from symnets.models import Dense, Scaled
 from symnets.report import COLORS, draw_power_law, row_of_panels, style
 from symnets.setups import (
     RegimeConfig,
+    batch_key,
     held_out,
     interface_points,
     regime_net,
@@ -162,11 +163,6 @@ PRESETS = {
 }
 
 
-def batch_key(config: Config) -> tuple:
-    """All fields except the seed."""
-    return tuple((name, value) for name, value in vars(config).items() if name != "seed")
-
-
 def run(configs: Sequence[Config]) -> list[Result]:
     """Train the models; rows have `weight_change`, a norm, `time`, and `test_error` (NaN for perceptrons)."""
     return [Result(row) for row in (_perceptrons if configs[0].model == "perceptron" else _nets)(configs)]
@@ -257,13 +253,13 @@ def law(table: pd.DataFrame, axis: str, name: str) -> PowerLaw | None:
     return fit_power_law(points, [value.value for value in values], error=errors)
 
 
-def _of(table: pd.DataFrame, model: str) -> pd.DataFrame:
+def _runs_of(table: pd.DataFrame, model: str) -> pd.DataFrame:
     return table.query("model == @model")
 
 
 def perceptron_parts(table: pd.DataFrame) -> Iterator[tuple[float, pd.DataFrame, pd.DataFrame]]:
     """χ, runs at the number of patterns with most temperatures, and runs at the highest temperature."""
-    lines = _of(table, "perceptron")
+    lines = _runs_of(table, "perceptron")
     for chi in np.unique(lines["chi"].to_numpy()):
         part: Any = lines.query(f"chi == {chi}")
         most = part.groupby("n_train")["temperature"].nunique().idxmax()
@@ -272,7 +268,7 @@ def perceptron_parts(table: pd.DataFrame) -> Iterator[tuple[float, pd.DataFrame,
 
 def lazy_nets(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Nets of the largest α: at the P with most temperatures, and at the temperature with most P."""
-    lines = _of(table, "dense").query("alpha == alpha.max()")
+    lines = _runs_of(table, "dense").query("alpha == alpha.max()")
     if not len(lines):
         return lines, lines
     most = lines.groupby("n_train")["temperature"].nunique().idxmax()
@@ -326,7 +322,7 @@ def figure(table: pd.DataFrame, arrays: Arrays) -> Figure:
             _draw(axes, lines, axis, name, color, f"χ = {chi:g}")
             if axis == "n_train" and (fitted := law(lines, axis, name)):
                 draw_power_law(axes, fitted, f"χ = {chi:g}", color=color)
-    nets = _of(table, "dense")
+    nets = _runs_of(table, "dense")
     most = lazy_nets(table)[0]["n_train"].max()
     nets = nets.query(f"n_train == {most}")
     for alpha, color in zip(np.unique(nets["alpha"].to_numpy()), COLORS, strict=False):
