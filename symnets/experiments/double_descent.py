@@ -38,7 +38,7 @@ from symnets.report import COLORS, draw_published, row_of_panels, style
 from symnets.setups import EarlyStopping, ParityNetConfig, batch_key, held_out, minimise, patterns
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
 CLAIMS = ("B1", "B3")
 MAX_BATCH = 20
 _SPIGLER, _GEIGER = "Spigler et al. 2019, arXiv:1810.09665", "Geiger et al. 2019, arXiv:1901.01608"

@@ -41,7 +41,7 @@ from symnets.report import COLORS, FAINT, draw_power_law, draw_published_exponen
 from symnets.setups import ParityNetConfig, batch_key, held_out, minimise
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
 CLAIMS = ("B4",)
 MAX_BATCH = 10
 _GEIGER = "Geiger et al. 2019, arXiv:1901.01608"

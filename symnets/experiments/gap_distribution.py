@@ -44,7 +44,7 @@ from symnets.report import (
 from symnets.setups import DecompressedConfig, JammedState, batch_key, decompress_net, minimise
 from symnets.sweeps import Arrays, Finding, Result, Scalar, report_progress
 
-__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "nets_at"]
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
 CLAIMS = ("A11",)
 
 MAX_BATCH = 4

@@ -49,7 +49,7 @@ from symnets.setups import (
 )
 from symnets.sweeps import Arrays, Finding, Result, Scalar, report_progress
 
-__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "nets_at"]
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
 CLAIMS = ("A7", "A8", "A9", "A10", "A13")
 
 MAX_BATCH = 4

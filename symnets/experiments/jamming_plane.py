@@ -30,7 +30,7 @@ from symnets.report import COLORS, FAINT, draw_power_law, style
 from symnets.setups import NetConfig, batch_key, minimise
 from symnets.sweeps import Arrays, Finding, Result
 
-__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
 CLAIMS = ("A4", "A6", "A12")
 
 MAX_BATCH = 8

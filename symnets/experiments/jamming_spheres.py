@@ -55,6 +55,7 @@ from symnets.setups import (
 )
 from symnets.sweeps import Arrays, Finding, Result, grid, report_progress
 
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
 CLAIMS = ("A3",)
 
 MAX_BATCH = 4

@@ -33,7 +33,7 @@ from symnets.setups import LOSSES, ParityNetConfig, batch_key, held_out, minimis
 from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import Criterion
 
-__all__ = ["MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
 CLAIMS = ("A2",)
 MAX_BATCH = 10
 _HINGE, _ENTROPY = "quadratic_hinge", "cross_entropy"

@@ -36,6 +36,7 @@ from symnets.estimates import Estimate
 from symnets.report import COLORS, FAINT, draw_published, row_of_panels, style
 from symnets.sweeps import Arrays, Finding, Result, grid
 
+__all__ = ["CLAIMS", "MAX_BATCH", "PRESETS", "Config", "batch_key", "figure", "findings", "run"]
 CLAIMS = ("B5",)
 
 MAX_BATCH = 1000

@@ -47,7 +47,7 @@ from symnets.setups import (
 )
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["PRESETS", "Config", "figure", "findings", "run"]
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
 CLAIMS = ("E3",)
 _SOURCE = "Tomasini et al. 2022, arXiv:2210.01506"
 _NETS = ("resnet", "vgg_bn", "vgg")

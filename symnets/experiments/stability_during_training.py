@@ -45,7 +45,7 @@ from symnets.setups import (
 from symnets.sweeps import Arrays, Finding, Result, grid
 from symnets.training import TrainState, log_spaced
 
-__all__ = ["PRESETS", "Config", "figure", "findings", "run"]
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
 CLAIMS = ("E3",)
 _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 _NAMES = ("test_error", "D", "G", "R")

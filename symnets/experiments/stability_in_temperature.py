@@ -41,7 +41,7 @@ from symnets.setups import (
 )
 from symnets.sweeps import Arrays, Finding, Result, grid, report_progress
 
-__all__ = ["CUTOFFS", "PRESETS", "Config", "figure", "findings", "run"]
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
 CLAIMS = ("E1",)
 CUTOFFS = (3.0, 5.0, 15.0)
 _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"

@@ -40,7 +40,7 @@ from symnets.report import FAINT, colors, logarithmic, style
 from symnets.setups import PUBLISHED, DeformedConfig, Precision, stability_row, train_classifier
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["PRESETS", "Config", "figure", "findings", "run"]
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
 CLAIMS = ("E2",)
 _SOURCE = "Petrini et al. 2021, arXiv:2105.02468"
 _COLUMNS = ("test_error", "R", "D", "G", "R_init")
@@ -188,5 +188,5 @@ def _laws(axes: Axes, curves: NetCurves) -> None:
     axes.plot(x, 0.2 * np.sqrt(x), "--", color=FAINT, label="published, CIFAR-10: 0.2 $R^{1/2}$")
     prefactor, exponent = law(curves)
     if np.isfinite(exponent):
-        published = f"fit: {prefactor:.2g} $R^{{{exponent:.2f}}}$"
-        axes.plot(x, prefactor * x**exponent, color="#000000", linewidth=1.2, label=published)
+        fit = f"fit: {prefactor:.2g} $R^{{{exponent:.2f}}}$"
+        axes.plot(x, prefactor * x**exponent, color="#000000", linewidth=1.2, label=fit)

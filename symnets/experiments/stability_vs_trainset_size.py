@@ -38,7 +38,7 @@ from symnets.setups import (
 )
 from symnets.sweeps import Arrays, Finding, Result, grid
 
-__all__ = ["PRESETS", "Config", "figure", "findings", "run"]
+__all__ = ["CLAIMS", "PRESETS", "Config", "figure", "findings", "run"]
 CLAIMS = ("E2",)
 LOW, HIGH = 0.25, 0.8
 """Band of a in R ~ P^-a, slightly wider than the range 0.31 to 0.73 of the archived curves."""
