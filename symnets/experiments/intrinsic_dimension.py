@@ -50,6 +50,7 @@ class Config:
     """Configuration of a set of points, or of a net, whose intrinsic dimensions are measured."""
 
     task: Literal["manifold", "images", "layers"] = "manifold"
+    """What is measured: a manifold, images, or the hidden layers of a net before and after training."""
     dim: int = 2
     """d, dimension of a manifold."""
     n_points: int = 2000

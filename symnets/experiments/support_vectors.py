@@ -67,6 +67,7 @@ class Config:
     n_test: int = 10_000
     """Number of test points."""
     task: Literal["classification", "regression"] = "classification"
+    """Support vector machine on the stripe, or kernel regression of random fields."""
     dim: int = 5
     """d, input dimension."""
     biases: Literal["normal", "zero"] = "normal"

@@ -68,6 +68,7 @@ class Config:
     n_test: int = 500
     """Number of test points."""
     task: Literal["fields", "mnist", "digits"] = "fields"
+    """Regression of random fields, or of the parity of the images of a data set."""
     dim: int = 2
     """d, dimension of the sphere; not used for images."""
     teacher: Covariance = "laplace"
