@@ -14,7 +14,7 @@ from its limit by $O(1/h)$ (corrections in $1/h$: Huang and Yau 2019, arXiv:1909
 whose kernels are computed in closed form. The excess of the fourth moment is $\langle f^4 \rangle / 3 \langle
 f^2 \rangle^2 - 1$, which is $5/h$ for one hidden layer. The bias is the limit minus the mean kernel, averaged
 over pairs at 135 and 180 degrees. Entries of the mean kernel are compared with the limit in units of the
-standard error over nets. The bands are ours, except those of the variance (5 %) and of the 4 standard errors.
+standard error over nets. All bands are ours.
 
 **Figure.** Variance of $f$ over its limit, excess of the fourth moment, and bias of the mean kernel, against
 $h$.
