@@ -8,13 +8,15 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from symnets.models._activation import find_activation
-from symnets.models._parametrization import (
-    Parametrization,
-    initial_deviation,
-    layer_scales,
+from symnets.models._members import (
+    check_inputs,
+    initial_parameters,
+    selected,
     stacked,
+    with_member_axis,
     with_parameters,
 )
+from symnets.models._parametrization import Parametrization, initial_deviation, layer_scales
 
 
 class Convolutional(nn.Module):
@@ -78,22 +80,14 @@ class Convolutional(nn.Module):
         self.scales = layer_scales(parametrization, fan_in)
         deviations = [initial_deviation(parametrization, n) for n in fan_in]
         device = None if generator is None else generator.device
-        sampled = [
-            [
+
+        def sample() -> list[Tensor]:
+            return [
                 s * torch.randn(size, generator=generator, dtype=torch.float64, device=device)
                 for s, size in zip(deviations, shapes, strict=True)
             ]
-            for _ in range(members or 1)
-        ]
-        layers = (
-            sampled[0] if members is None else [torch.stack(layer) for layer in zip(*sampled, strict=True)]
-        )
-        dtype = dtype or torch.get_default_dtype()
-        self.weights = nn.ParameterList([nn.Parameter(layer.to(dtype)) for layer in layers])
-        lead = () if members is None else (members,)
-        sizes = [size[0] for size in shapes] if bias else []
-        zeros = [layers[0].new_zeros((*lead, n), dtype=dtype) for n in sizes]
-        self.biases = nn.ParameterList([nn.Parameter(b) for b in zeros])
+
+        self.weights, self.biases = initial_parameters(sample, members, bias=bias, dtype=dtype)
 
     def forward(self, x: Float[Tensor, "*members n c r q"]) -> Float[Tensor, "..."]:
         """Outputs f(x), (n,) or (S, n), with a last axis d_out unless it is None.
@@ -102,8 +96,7 @@ class Convolutional(nn.Module):
             x: (n, channels, rows, columns), shared by all members, or (S, n, ...), different for each member.
         """
         self._check(x)
-        weights = [w if self.members is not None else w[None] for w in self.weights]
-        biases = [b if self.members is not None else b[None] for b in self.biases]
+        weights, biases = with_member_axis(self)
         groups = len(weights[0])
         # Members are groups of channels; images shared by all members are there only once.
         a = x if x.ndim == 4 else x.transpose(0, 1).flatten(1, 2)
@@ -132,13 +125,11 @@ class Convolutional(nn.Module):
 
     def member(self, index: int) -> "Convolutional":
         """Copy of one member as a single net."""
-        return self._with([p[index] for p in self.parameters()], None)
+        return with_parameters(self, [p[index] for p in self.parameters()], None)
 
     def select(self, indices: Sequence[int] | Tensor) -> "Convolutional":
         """Copy of the net with the members at these indices."""
-        device = self.weights[0].device
-        chosen = torch.arange(self.members or 0, device=device)[torch.as_tensor(indices, device=device)]
-        return self._with([p[chosen] for p in self.parameters()], len(chosen))
+        return selected(self, indices)
 
     @classmethod
     def stack(cls, models: Sequence["Convolutional"]) -> "Convolutional":
@@ -161,24 +152,8 @@ class Convolutional(nn.Module):
         }
         return ", ".join(f"{k}={v!r}" for k, v in arguments.items())
 
-    def _with(self, parameters: Sequence[Tensor], members: int | None) -> "Convolutional":
-        return with_parameters(self, parameters, members)
-
     def _check(self, x: Tensor) -> None:
-        dtype = self.weights[0].dtype
-        if not isinstance(x, Tensor):
-            raise ValueError(f"x: expected a tensor, got a {type(x).__name__}; use torch.as_tensor")
-        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
-            raise ValueError(f"x: expected {dtype} as the weights, got {x.dtype}; use x.to({dtype})")
-        lead = x.shape[:-3]
-        if tuple(x.shape[-3:]) != self.shape or len(lead) not in (1, 2):
-            fits = False
-        else:
-            fits = len(lead) == 1 or lead[0] == self.members
-        if not fits:
-            sizes = ", ".join(map(str, self.shape))
-            each = "" if self.members is None else f" or ({self.members}, n, {sizes})"
-            raise ValueError(f"x: expected shape (n, {sizes}){each}, got {tuple(x.shape)}")
+        check_inputs(self, x, self.shape)
 
 
 def _check_sizes(shape: tuple[int, int, int], strides: tuple[int, ...], **sizes: int | None) -> None:

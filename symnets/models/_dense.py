@@ -8,13 +8,8 @@ from torch import Generator, Tensor, nn
 
 from symnets.models._activation import find_activation
 from symnets.models._dense_pass import backpropagate, dense_pass
-from symnets.models._parametrization import (
-    Parametrization,
-    initial_deviation,
-    layer_scales,
-    stacked,
-    with_parameters,
-)
+from symnets.models._members import check_inputs, initial_parameters, selected, stacked, with_parameters
+from symnets.models._parametrization import Parametrization, initial_deviation, layer_scales
 from symnets.nn import modification
 
 
@@ -76,20 +71,13 @@ class Dense(nn.Module):
         fan_in = [d_in] + [width] * depth
         self.scales = layer_scales(parametrization, fan_in)
         shapes = [*[(width, n) for n in fan_in[:-1]], (d_out or 1, width)]
-        sampled = [
-            [
-                _sample(shape, init, generator) * initial_deviation(parametrization, shape[1])
-                for shape in shapes
-            ]
-            for _ in range(members or 1)
-        ]
-        layers = (
-            sampled[0] if members is None else [torch.stack(layer) for layer in zip(*sampled, strict=True)]
+        deviations = [initial_deviation(parametrization, n) for n in fan_in]
+        self.weights, self.biases = initial_parameters(
+            lambda: [s * _sample(size, init, generator) for s, size in zip(deviations, shapes, strict=True)],
+            members,
+            bias=bias,
+            dtype=dtype,
         )
-        dtype = dtype or torch.get_default_dtype()
-        self.weights = nn.ParameterList([nn.Parameter(layer.to(dtype)) for layer in layers])
-        biases = [layer.new_zeros(layer.shape[:-1], dtype=dtype) for layer in layers] if bias else []
-        self.biases = nn.ParameterList([nn.Parameter(b) for b in biases])
 
     def forward(self, x: Float[Tensor, "*members n d_in"]) -> Float[Tensor, "..."]:
         """Outputs f(x), (n,) or (S, n), with a last axis d_out unless it is None.
@@ -146,13 +134,11 @@ class Dense(nn.Module):
 
     def member(self, index: int) -> "Dense":
         """Copy of one member as a single net."""
-        return self._with([p[index] for p in self.parameters()], None)
+        return with_parameters(self, [p[index] for p in self.parameters()], None)
 
     def select(self, indices: Sequence[int] | Tensor) -> "Dense":
         """Copy of the net with the members at these indices."""
-        device = self.weights[0].device
-        chosen = torch.arange(self.members or 0, device=device)[torch.as_tensor(indices, device=device)]
-        return self._with([p[chosen] for p in self.parameters()], len(chosen))
+        return selected(self, indices)
 
     @classmethod
     def stack(cls, models: Sequence["Dense"]) -> "Dense":
@@ -173,21 +159,8 @@ class Dense(nn.Module):
         }
         return ", ".join(f"{k}={v!r}" for k, v in arguments.items())
 
-    def _with(self, parameters: Sequence[Tensor], members: int | None) -> "Dense":
-        return with_parameters(self, parameters, members)
-
     def _check(self, x: Tensor) -> None:
-        dtype = self.weights[0].dtype
-        if not isinstance(x, Tensor):
-            raise ValueError(f"x: expected a tensor, got a {type(x).__name__}; use torch.as_tensor")
-        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
-            raise ValueError(f"x: expected {dtype} as the weights, got {x.dtype}; use x.to({dtype})")
-        expected = f"(n, {self.d_in})" + (
-            "" if self.members is None else f" or ({self.members}, n, {self.d_in})"
-        )
-        shapes_fit = x.ndim == 2 or (x.ndim == 3 and self.members is not None and x.shape[0] == self.members)
-        if not shapes_fit or x.shape[-1] != self.d_in:
-            raise ValueError(f"x: expected shape {expected}, got {tuple(x.shape)}; flatten images first")
+        check_inputs(self, x, (self.d_in,), "; flatten images first")
 
 
 def _sample(shape: tuple[int, int], init: str, generator: Generator | None) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from symnets.models._activation import Activation
+from symnets.models._members import with_member_axis
 
 if TYPE_CHECKING:
     from symnets.models._dense import Dense
@@ -155,8 +156,7 @@ def backpropagate(
 
 def _arguments(model: "Dense") -> tuple[list[Tensor], list[Tensor], list[float]]:
     """Weights and biases with a member axis; the factor of each layer."""
-    weights = [w if model.members is not None else w[None] for w in model.weights]
-    biases = [b if model.members is not None else b[None] for b in model.biases]
+    weights, biases = with_member_axis(model)
     # The norm of the activation and the scale of the next layer are one factor.
     factors = [s * (model.activation.norm if layer else 1.0) for layer, s in enumerate(model.scales)]
     return weights, biases, factors

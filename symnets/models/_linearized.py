@@ -9,6 +9,7 @@ from torch.func import functional_call, jvp
 
 from symnets.models._dense import Dense
 from symnets.models._from_start import FromStart, LastValue, _checked
+from symnets.models._members import with_parameters
 from symnets.models._signals import signals
 from symnets.nn import modification
 
@@ -79,7 +80,7 @@ class Linearized(FromStart):
         """The expansion of a dense net of scalar output in closed form, linear in w - w0."""
         tensors = self._start_tensors()
         net: Any = self.model
-        first: Any = net._with([tensors[name] for name, _ in net.named_parameters()], net.members)
+        first = with_parameters(net, [tensors[name] for name, _ in net.named_parameters()], net.members)
         at_start = self._signals.get((x,), list(tensors.values()), lambda: signals(first, x))
         f = at_start.output
         changes = [

@@ -1,17 +1,13 @@
 """Parametrisations of a net (powers of the width that multiply weights) and exact conversion between them."""
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal
 
-import torch
-from torch import Tensor, nn
-
+from symnets.models._members import Net, with_parameters
 from symnets.nn import modification
 
-Net = TypeVar("Net", bound=nn.Module)
 Parametrization = Literal["ntk", "standard", "mean_field"]
 PARAMETRIZATIONS = ("ntk", "standard", "mean_field")
 
@@ -46,70 +42,6 @@ def check_parametrization(parametrization: str) -> None:
         raise ValueError(
             f"parametrization: expected one of {', '.join(PARAMETRIZATIONS)}, got {parametrization!r}"
         )
-
-
-def with_parameters(net: Net, parameters: Sequence[Tensor], members: int | None) -> Net:
-    """Copy of a `Dense` or `Convolutional` with other parameters, frozen where its own are.
-
-    The class, the hooks and all other attributes of the net are kept.
-
-    Raises:
-        ValueError: the net has parameters that its class does not define, which a copy would lose.
-    """
-    mine: Any = net
-    problem = modification(net, type(net), hooks=False)
-    if not problem and len(list(net.parameters())) != len(mine.weights) + len(mine.biases):
-        problem = f"{type(net).__name__} has other parameters than weights and biases"
-    if problem:
-        raise ValueError(f"model: cannot separate or join its members, {problem}; use Ensemble(models)")
-    twin: Any = copy.copy(net)
-    vars(twin).update({key: copy.copy(value) for key, value in vars(net).items() if isinstance(value, dict)})
-    copies = [
-        nn.Parameter(p.detach().clone(), requires_grad=own.requires_grad)
-        for p, own in zip(parameters, net.parameters(), strict=True)
-    ]
-    n = len(mine.weights)
-    twin.weights, twin.biases = nn.ParameterList(copies[:n]), nn.ParameterList(copies[n:])
-    twin.members = members
-    return twin
-
-
-def stacked(models: Sequence[Net]) -> Net:
-    """Stack single nets of one class and equal arguments into one net with members.
-
-    Raises:
-        ValueError: there are no nets, they differ, or one has hooks or other changes, which would be lost.
-    """
-    if not models:
-        raise ValueError("models: expected at least one, got none")
-    first: Any = models[0]
-    expected = _traits(first)
-    for number, model in enumerate(models):
-        for trait, value in _traits(model).items():
-            if value != expected[trait] or (trait == "members" and value is not None):
-                raise ValueError(
-                    f"models: expected single nets of one shape and kind, but {trait} of number {number} is "
-                    f"{value}, and that of number 0 is {expected[trait]}"
-                )
-        if problem := modification(model, type(first)):
-            raise ValueError(f"models: expected unmodified nets, but {problem}")
-    columns = zip(*[model.parameters() for model in models], strict=True)
-    return with_parameters(first, [torch.stack(column) for column in columns], len(models))
-
-
-def _traits(net: Any) -> dict[str, Any]:
-    """Attributes that must be equal in all nets that are stacked."""
-    parameters = list(net.parameters())
-    return {
-        "members": net.members,
-        "arguments": net.extra_repr(),
-        "activation": net.activation,
-        "scales": net.scales,
-        "training": net.training,
-        "dtype": [p.dtype for p in parameters],
-        "device": [p.device for p in parameters],
-        "requires_grad": [p.requires_grad for p in parameters],
-    }
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symnets.models._dense import Dense
+from symnets.models._members import with_member_axis
 from symnets.nn import modification
 
 
@@ -61,8 +62,7 @@ def signals(model: Dense, x: Float[Tensor, "*members n d_in"]) -> Signals:
         raise ValueError(f"signals: expected a net of scalar output (d_out=None), got d_out={model.d_out}")
     model._check(x)
     phi = model.activation
-    weights = [w if model.members is not None else w[None] for w in model.weights]
-    biases = [b if model.members is not None else b[None] for b in model.biases]
+    weights, biases = with_member_axis(model)
     activations, preactivations = [x.transpose(-1, -2)], []
     for layer, (s, w) in enumerate(zip(model.scales, weights, strict=True)):
         z = torch.matmul(s * w, activations[-1])
