@@ -2,8 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from e3nn import o3
 from torch import Tensor
 
@@ -34,3 +35,24 @@ def copy_blocks(layer: Linear | SpeciesLinear, blocks: Mapping[o3.Irrep, Tensor]
     for weight, (_, ir) in zip(layer.weights, layer.irreps_out, strict=True):
         if ir in blocks:  # without an input of this irrep there is no weight
             weight.copy_(blocks[ir])
+
+
+def sorted_by_path(
+    radial: Tensor, after: Mapping[o3.Irrep, Tensor], outputs: o3.Irreps, order: Sequence[int]
+) -> tuple[Tensor, dict[o3.Irrep, Tensor]]:
+    """Weights of a convolution, and of the linear layer that follows, with the paths in another order.
+
+    Args:
+        radial: last weights of the radial network, with columns for the channels of one path after another.
+        after: weights of the linear layer into each irrep, as `flat_blocks` returns them, with rows for the
+            channels of one path into this irrep after another.
+        outputs: channels and irrep of the output of each path, in the present order.
+        order: present numbers of the paths, in the order to have.
+    """
+    columns = radial.split([mul for mul, _ in outputs], dim=1)
+    blocks = {}
+    for ir, block in after.items():
+        into_ir = [n for n, out in enumerate(outputs) if out.ir == ir]
+        rows = dict(zip(into_ir, block.split([outputs[n].mul for n in into_ir]), strict=True))
+        blocks[ir] = torch.cat([rows[n] for n in order if n in rows])
+    return torch.cat([columns[n] for n in order], dim=1), blocks

@@ -9,7 +9,7 @@ from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symnets.models._e3nn_weights import copy_blocks, flat_blocks
+from symnets.models._e3nn_weights import copy_blocks, flat_blocks, sorted_by_path
 from symnets.models._mace import MACE
 from symnets.models._zbl import WithZBL
 from symnets.nn import BesselBasis, ManyBodyInteraction, TransformedBasis
@@ -116,11 +116,7 @@ class MACEWeights:
     def _fill_convolution(
         self, layer: MACELayer, interaction: ManyBodyInteraction, arrays: Mapping[str, Tensor]
     ) -> dict[o3.Irrep, Tensor]:
-        """Copy the radial weights of a layer, and return those of the linear layer that follows.
-
-        In mace-torch, radial weights are in the order of all paths, and the rows of the linear layer into an
-        irrep are in the order of the paths into this irrep. Both are brought into the order of symnets.
-        """
+        """Copy the radial weights of a layer, and return those of the linear layer that follows."""
         convolution, features = interaction.convolution, o3.Irreps(layer.features)
         number_of = {(features[i].ir, degree, out): n for n, (i, degree, out) in enumerate(layer.paths)}
         plan = convolution.product.plan
@@ -134,17 +130,11 @@ class MACEWeights:
             weight.copy_(array if depth else self._radial(array))
         array = arrays[f"radial.{len(hidden)}"]
         outputs = o3.Irreps([(features[i].mul, out) for i, _, out in layer.paths])
-        columns = array.split([mul for mul, _ in outputs], dim=1)
-        matrix = torch.cat([columns[n] for n in numbers], dim=1)
+        after = flat_blocks(arrays["after"], outputs.simplify(), o3.Irreps(layer.sums))
+        matrix, after = sorted_by_path(array, after, outputs, numbers)
         last.copy_(matrix if hidden else self._radial(matrix))
         # mace-torch divides by the number of neighbours, symnets by its square root.
-        factor = layer.mean_neighbors**-0.5
-        after = {}
-        for ir, block in flat_blocks(arrays["after"], outputs.simplify(), o3.Irreps(layer.sums)).items():
-            into_ir = [n for n, out in enumerate(outputs) if out.ir == ir]
-            rows = dict(zip(into_ir, block.split([outputs[n].mul for n in into_ir]), strict=True))
-            after[ir] = factor * torch.cat([rows[n] for n in numbers if n in rows])
-        return after
+        return {ir: layer.mean_neighbors**-0.5 * block for ir, block in after.items()}
 
     def _radial(self, weights: Tensor) -> Tensor:
         """Weights that read the radial basis, adapted to the factor of Bessel functions.

@@ -8,7 +8,7 @@ import torch
 from e3nn import o3
 from torch import Tensor
 
-from symnets.models._e3nn_weights import copy_blocks, flat_blocks
+from symnets.models._e3nn_weights import copy_blocks, flat_blocks, sorted_by_path
 from symnets.models._sevennet import SevenNet
 from symnets.nn import Interaction, Linear
 from symnets.ops import all_paths
@@ -118,8 +118,7 @@ class SevenNetWeights:
         before, constants = self._linear(f"{number}_self_interaction_1", features, features)
         _copy(interaction.before, before, constants)
 
-        # The index in SevenNet of each path of symnets. SevenNet's radial weights are in the order of all its
-        # paths; the rows of the following linear layer into an irrep are in that of the paths into it.
+        # The index in SevenNet of each path of symnets.
         index_in_sevennet = {
             (features[i].ir, degree, out): n for n, (i, degree, out) in enumerate(layer.paths)
         }
@@ -136,15 +135,10 @@ class SevenNetWeights:
         for depth, weight in enumerate(hidden):
             weight.copy_(self.arrays[f"{name}{depth}.weight"])
         radial = self.arrays[f"{name}{len(hidden)}.weight"]
-        columns = radial.split([mul for mul, _ in outputs], dim=1)
-        last.copy_(torch.cat([columns[n] for n in sevennet_paths], dim=1))
         after, constants = self._linear(f"{number}_self_interaction_2", outputs.simplify(), gate)
-        mixing_weights = {}
-        for ir, block in after.items():
-            paths_into_ir = [n for n, out in enumerate(outputs) if out.ir == ir]
-            rows = dict(zip(paths_into_ir, block.split([outputs[n].mul for n in paths_into_ir]), strict=True))
-            mixing_weights[ir] = torch.cat([rows[n] for n in sevennet_paths if n in rows])
-        _copy(interaction.after, mixing_weights, constants)
+        radial, after = sorted_by_path(radial, after, outputs, sevennet_paths)
+        last.copy_(radial)
+        _copy(interaction.after, after, constants)
 
         name, n_species = f"{number}_self_connection_intro", len(self.species)
         if (array := self.arrays.get(f"{name}.linear.weight")) is not None:
