@@ -27,6 +27,7 @@ from symnets.nn import (
     Edges,
     Gate,
     InputFeatures,
+    Interaction,
     NormActivation,
     SpeciesLinear,
 )
@@ -69,8 +70,8 @@ class AttentionLayer(nn.Module):
         mean_neighbors: float,
     ) -> None:
         super().__init__()
-        reachable = {out for _, a in irreps_in for _, b in irreps_filter for out in a * b}
-        self.irreps_in, self.irreps_out = irreps_in, o3.Irreps([t for t in targets if t.ir in reachable])
+        self.irreps_in = irreps_in
+        self.irreps_out = Interaction.reachable(irreps_in, irreps_filter, targets)
         self.nonlinearity = (Gate if nonlinearity == "gate" else NormActivation)(self.irreps_out)
         summed = self.nonlinearity.irreps_in
         self.attention = Attention(

@@ -27,6 +27,7 @@ from symnets.nn import (
     EdgeGeometry,
     Edges,
     InputFeatures,
+    Interaction,
     Linear,
     SpeciesLinear,
 )
@@ -115,9 +116,8 @@ class TensorFieldLayer(nn.Module):
         mean_neighbors: float,
     ) -> None:
         super().__init__()
-        reachable = {out for _, a in irreps_in for _, b in irreps_filter for out in a * b}
         self.irreps_in = irreps_in
-        self.irreps_out = o3.Irreps([(mul, ir) for mul, ir in targets if ir in reachable])
+        self.irreps_out = Interaction.reachable(irreps_in, irreps_filter, targets)
         self.before = Linear(irreps_in, irreps_in)
         self.convolution = Convolution(
             irreps_in,

@@ -51,8 +51,7 @@ class Interaction(nn.Module):
     ) -> None:
         super().__init__()
         self.irreps_in = o3.Irreps(irreps_in)
-        reachable = {out for _, a in self.irreps_in for _, b in o3.Irreps(irreps_filter) for out in a * b}
-        self.irreps_out = o3.Irreps([(mul, ir) for mul, ir in o3.Irreps(targets) if ir in reachable])
+        self.irreps_out = self.reachable(irreps_in, irreps_filter, targets)
         self.gate = Gate(self.irreps_out)
         self.before = Linear(irreps_in, irreps_in, bias=bias)
         self.convolution = Convolution(
@@ -78,3 +77,14 @@ class Interaction(nn.Module):
         messages = self.convolution(self.before(features), edges, edge_index)
         updated = self.after(messages) + self.self_connection(features, species)
         return self.gate(updated if self.norm is None else self.norm(updated))
+
+    @staticmethod
+    def reachable(
+        irreps_in: o3.Irreps | str, irreps_filter: o3.Irreps | str, targets: o3.Irreps | str
+    ) -> o3.Irreps:
+        """Irreps of `targets` that are in a product of the features and the spherical harmonics."""
+        filters = o3.Irreps(irreps_filter)
+        products = {
+            ir for _, ir_in in o3.Irreps(irreps_in) for _, ir_filter in filters for ir in ir_in * ir_filter
+        }
+        return o3.Irreps([(mul, ir) for mul, ir in o3.Irreps(targets) if ir in products])
