@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial, reduce
 from operator import add
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 from e3nn import o3
@@ -20,6 +20,7 @@ from symnets.models._energy_model import (
     PerSpecies,
     Widths,
     features_after_last_layer,
+    per_layer,
 )
 from symnets.nn import (
     MLP,
@@ -35,7 +36,6 @@ from symnets.nn import (
     polynomial_envelope,
 )
 
-T = TypeVar("T")
 RadialFunctions = Literal["bessel", "gaussian"]
 """Families of radial basis functions."""
 DistanceTransform = Literal["agnesi", "soft"]
@@ -234,19 +234,6 @@ class MACE(EnergyModel):
         for interaction in self.interactions:
             features = interaction(features, edges, graph.edge_index, species)
             yield features
-
-
-def per_layer(name: str, value: T | Sequence[T], layers: int) -> tuple[T, ...]:
-    """One value for each layer: those of a sequence, or the same value for all.
-
-    Raises:
-        OutOfRange: a sequence of another length.
-    """
-    if not isinstance(value, list | tuple):
-        return (value,) * layers  # pyright: ignore[reportReturnType]
-    if len(value) != layers:
-        raise OutOfRange(f"{name}: expected one value or {layers} (one a layer), got {len(value)}")
-    return tuple(value)
 
 
 def _tuple(value: Any) -> Any:

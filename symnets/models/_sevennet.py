@@ -17,6 +17,7 @@ from symnets.models._energy_model import (
     PerSpecies,
     Widths,
     features_after_last_layer,
+    per_layer,
 )
 from symnets.nn import (
     AtomicEnergy,
@@ -96,17 +97,12 @@ class SevenNet(EnergyModel):
                 raise ValueError(
                     f"irreps: expected at least two, the first and last even scalars, got {irreps}"
                 )
-        if isinstance(mean_neighbors, int | float):
-            mean_neighbors = [mean_neighbors] * layers
-        if len(mean_neighbors) != layers:
-            raise ValueError(
-                f"mean_neighbors: expected one number or {layers} (one a layer), got {len(mean_neighbors)}"
-            )
+        mean_neighbors = tuple(float(n) for n in per_layer("mean_neighbors", mean_neighbors, layers))
         super().__init__(
             species,
             cutoff,
             width=features[0].dim,
-            mean_neighbors=tuple(float(n) for n in mean_neighbors),
+            mean_neighbors=mean_neighbors,
             shift=shift,
             scale=scale,
             options={

@@ -204,7 +204,7 @@ def test_conversion_leaves_the_random_state() -> None:
 def test_options_are_checked() -> None:
     with pytest.raises(ValueError, match="the first and last even scalars"):
         SevenNet(["H"], irreps=("4x0e", "4x0e+4x1e"))
-    with pytest.raises(ValueError, match="mean_neighbors: expected one number or 2"):
+    with pytest.raises(ValueError, match="mean_neighbors: expected one value or 2"):
         SevenNet(["H"], **SMALL, mean_neighbors=[1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="no path leads from 4x0e"):
         SevenNet(["H"], irreps=("4x0e", "4x0e+2x3e", "4x0e"))
