@@ -123,7 +123,7 @@ def scaling(document: dict, sweep: str, _: Path) -> str:
     programs = ("symnets", "symnets:compiled", "nequip")
     per_atom = sweep == "atoms"
     time, memory = ("us_per_atom", "kb_per_atom") if per_atom else ("ms", "above_start_mb")
-    units = ("µs an atom", "kB an atom") if per_atom else ("ms", "MB")
+    units = ("µs per atom", "kB per atom") if per_atom else ("ms", "MB")
     head = [sweep, *(f"{name}, {unit}" for unit in units for name in programs), "nequip / symnets"]
     return table(
         head,
@@ -307,7 +307,7 @@ def architectures(document: dict, _: str, __: Path) -> str:
         ["600 K, energy, meV", *errors("test_MD_600K", "energy")],
         ["validation, forces, meV/Å", *(f"{value:.2f}" for value in last)],
         ["parameters", *(number(model["parameters"], 9) for model in models)],
-        ["ms a step", *(number(model["ms_per_step"]) for model in models)],
+        ["ms per step", *(number(model["ms_per_step"]) for model in models)],
         ["steps", *(number(model["steps"], 9) for model in models)],
         ["minutes", *(f"{model['seconds'] / 60:.1f}" for model in models)],
     ]

@@ -139,7 +139,7 @@ def law(document: dict, _: str) -> Cells:
 
 def jamming_speed(document: dict, _: str) -> Cells:
     """Steps a second against the number of members."""
-    head = ("members", "dtype", "steps a second", "members' steps a second", "hours for 10⁶ steps")
+    head = ("members", "dtype", "steps per second", "members' steps per second", "hours for 10⁶ steps")
     return head, [
         (
             row["members"],
