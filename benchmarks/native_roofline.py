@@ -36,7 +36,7 @@ from llvmlite import ir
 from machine import machine
 from native import compiled_model
 from roofline import once
-from systems import structures
+from systems import native_inputs, structures
 
 from symnets.data import build_graphs, collate
 from symnets.native import Constant, NativeProgram, Operation, Program, energy_program
@@ -78,7 +78,7 @@ class Benchmark:
         """Time, work and traffic of a model's operations."""
         compiled = compiled_model(model, self.system)
         graph = collate(build_graphs(structures(self.system), compiled.cutoff)).inputs
-        arguments = inputs(compiled, graph)
+        arguments = native_inputs(compiled, graph)
         program = energy_program(compiled.energy_model)
         names = [name(operation) for operation in program.operations]
         with changed("work", len(names)):
@@ -130,15 +130,6 @@ def name(operation: Operation) -> str:
     """Module and class of an operation."""
     cls = type(operation)
     return f"{cls.__module__.rpartition('.')[2].strip('_')}.{cls.__name__.strip('_')}"
-
-
-def inputs(compiled: torch.nn.Module, graph) -> tuple[np.ndarray, ...]:
-    """Arguments of a native program: species, sender, receiver, vectors."""
-    sender, receiver = graph.edge_index
-    shift = torch.einsum("ea,eab->eb", graph.edge_shift, graph.cell[graph.owner[receiver]])
-    vectors = (graph.pos[sender] + shift - graph.pos[receiver]).double()
-    species = np.searchsorted(compiled.species, graph.z.numpy())
-    return species, sender.numpy(), receiver.numpy(), vectors.numpy()
 
 
 def least_bytes(program: Program, number: int, arguments: tuple[np.ndarray, ...]) -> float:

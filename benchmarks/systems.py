@@ -1,7 +1,12 @@
-"""Structures of the force-field benchmarks."""
+"""Structures of the force-field benchmarks, and their graphs as arrays for native programs."""
 
+import numpy as np
+import torch
 from ase import Atoms
 from ase.build import bulk, molecule
+
+from symnets.data import AtomGraph
+from symnets.models import Compiled
 
 SYSTEMS = {
     "ethanol": "a rattled molecule of ethanol, 9 atoms",
@@ -28,6 +33,15 @@ def structures(name: str) -> list[Atoms]:
         atoms.rattle(0.05, seed=seed)
         frames.append(atoms)
     return frames
+
+
+def native_inputs(model: Compiled, graph: AtomGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Arguments of a native program: index of the species of each atom, sender, receiver, edge vectors."""
+    sender, receiver = graph.edge_index
+    shift = torch.einsum("ea,eab->eb", graph.edge_shift, graph.cell[graph.owner[receiver]])
+    vectors = (graph.pos[sender] + shift - graph.pos[receiver]).double().numpy()
+    species = np.searchsorted(model.species, graph.z.numpy())
+    return species, sender.numpy(), receiver.numpy(), vectors
 
 
 def dipropyl_ether() -> Atoms:

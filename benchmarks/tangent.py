@@ -25,9 +25,7 @@ time in the same round. Memory: growth of the peak of a new process. Needs the e
 
 import json
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,10 +36,11 @@ import psutil
 import torch
 import tyro
 from machine import machine
-from new_process import worker
+from new_process import Peer, worker
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from workers.tangent_case import dense_case, image_case
+from workers.timing import once
 
 from symnets.observables import tangent_kernel
 
@@ -91,12 +90,12 @@ class Benchmark:
             "growth_mb": round(worker(sys.executable, "tangent_memory.py", request)["growth_mb"]),
         }
         if case == "large":
-            times = [seconds(lambda: tangent_kernel(net, x)) for _ in range(min(3, self.rounds))]
+            times = [once(lambda: tangent_kernel(net, x)) for _ in range(min(3, self.rounds))]
             return row | {"seconds": [round(t, 3) for t in times]}
         few = len(x) if case == "small" else 20
         contestants: dict[str, Callable[[], float]] = {
-            "symnets": lambda: seconds(lambda: tangent_kernel(net, x)),
-            "torch.func": lambda: seconds(lambda: contraction(net, x[:few])) * len(x) / few,
+            "symnets": lambda: once(lambda: tangent_kernel(net, x)),
+            "torch.func": lambda: once(lambda: contraction(net, x[:few])) * len(x) / few,
         }
         peer = None
         if self.jax:
@@ -117,8 +116,8 @@ class Benchmark:
         request = {"points": n, "threads": torch.get_num_threads(), "dtype": "float32"}
         net, x = image_case(request)
         contestants: dict[str, Callable[[], float]] = {
-            "symnets": lambda: seconds(lambda: tangent_kernel(net, x)),
-            "torch.func": lambda: seconds(lambda: contraction(net, x)),
+            "symnets": lambda: once(lambda: tangent_kernel(net, x)),
+            "torch.func": lambda: once(lambda: contraction(net, x)),
         }
         peer = None
         row: dict = {"points": n, "n_params": sum(p.numel() for p in net.parameters())}
@@ -149,42 +148,6 @@ class Benchmark:
             ratios = [a / b for a, b in zip(times[name], times["symnets"], strict=True)]
             row[f"{name}_over_symnets"] = round(statistics.median(ratios), 2)
         return row
-
-
-class Peer:
-    """A worker in another environment that computes one kernel for each line that it reads."""
-
-    def __init__(self, python: str, script: str, request: dict) -> None:
-        command = [python, "-W", "ignore", str(HERE / "workers" / script), json.dumps(request)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.first = self._read()
-
-    def turn(self) -> float:
-        """Seconds of one kernel."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return self._read()["seconds"]
-
-    def close(self) -> None:
-        """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-
-    def _read(self) -> dict:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the worker ended with exit code {self.process.wait()}")
-        return json.loads(line)
-
-
-def seconds(function: Callable[[], Tensor]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def contraction(net: nn.Module, x: Tensor) -> Tensor:

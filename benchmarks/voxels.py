@@ -20,15 +20,14 @@ quartiles tell a tie from a difference. It needs the extra `bench`. Environment 
 
 import json
 import statistics
-import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import tyro
 from machine import machine
+from new_process import Peer
+from workers.timing import once
 
 from symnets.nn import VoxelConvolution
 
@@ -62,6 +61,7 @@ class Benchmark:
             "question": __doc__,
             "machine": machine() | {"threads": 1},
             "versions": {"torch": torch.__version__},
+            "rounds": self.rounds,
             "rows": rows,
         }
         self.output.parent.mkdir(exist_ok=True)
@@ -87,19 +87,15 @@ class Benchmark:
 
         peer, row = None, {"irreps": irreps, "n_weights": sum(p.numel() for p in layer.parameters())}
         if self.escnn:
-            command = [self.escnn, str(HERE / "workers" / "voxels_escnn.py"), json.dumps(case)]
-            peer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            row["escnn_n_weights"] = answer(peer)["n_weights"]
+            peer = Peer(self.escnn, "voxels_escnn.py", case)
+            row["escnn_n_weights"] = peer.first["n_weights"]
         for name, call in {"forward": forward, "step": step}.items():
             call()
             ours, theirs = [], []
             for _ in range(self.rounds):
-                ours.append(seconds(call))
+                ours.append(once(call))
                 if peer is not None:
-                    assert peer.stdin is not None
-                    peer.stdin.write(f"{name}\n")
-                    peer.stdin.flush()
-                    theirs.append(answer(peer)["seconds"])
+                    theirs.append(peer.turn(name))
             row[f"{name}_seconds"] = round(statistics.median(ours), 5)
             if peer is not None:
                 row[f"{name}_escnn_seconds"] = round(statistics.median(theirs), 5)
@@ -108,25 +104,8 @@ class Benchmark:
                 quartiles = statistics.quantiles(ratios)[::2]
                 row[f"{name}_quartiles_of_ratios"] = [round(quartile, 2) for quartile in quartiles]
         if peer is not None:
-            assert peer.stdin is not None
-            peer.stdin.close()
-            peer.wait()
+            peer.close()
         return row
-
-
-def seconds(function: Callable[[], None]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def answer(process: subprocess.Popen) -> dict:
-    """The next line of a worker."""
-    line = process.stdout.readline()  # pyright: ignore[reportOptionalMemberAccess]
-    if not line:
-        raise RuntimeError(f"the worker ended with exit code {process.wait()}")
-    return json.loads(line)
 
 
 if __name__ == "__main__":

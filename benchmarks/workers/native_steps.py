@@ -9,7 +9,6 @@ from pathlib import Path
 
 import ase.units
 import numpy as np
-import torch
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from request import request
@@ -22,7 +21,7 @@ from symnets.threads import set_threads
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from systems import structures
+from systems import native_inputs, structures
 
 TIMESTEP, TEMPERATURE = 0.5, 10.0
 """Time step in fs, temperature in K."""
@@ -42,12 +41,8 @@ def functions(model: Compiled) -> Callable[[int], object]:
     program = model.native
     if program is None:
         return calls(model)
-    sender, receiver = graph.edge_index
-    shift = torch.einsum("ea,eab->eb", graph.edge_shift, graph.cell[graph.owner[receiver]])
-    vectors = (graph.pos[sender] + shift - graph.pos[receiver]).double().numpy()
-    species = np.searchsorted(model.species, graph.z.numpy())
-    bound = BoundProgram(program, species, sender.numpy(), receiver.numpy(), vectors)
-    return lambda n: [bound(len(vectors)) for _ in range(n)]
+    bound = BoundProgram(program, *native_inputs(model, graph))
+    return lambda n: [bound(graph.edge_index.shape[1]) for _ in range(n)]
 
 
 def steps(model: ForceField) -> Callable[[int], object]:

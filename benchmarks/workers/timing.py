@@ -1,4 +1,4 @@
-"""Timing for workers in other environments.
+"""Time and memory for workers, also in other environments.
 
 It needs only the standard library, lazy_loader and `symnets.memory`, which is found by PYTHONPATH.
 """
@@ -7,17 +7,28 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from symnets.memory import keep_memory
 
 
-def peak_mb() -> float:
-    """Peak resident memory of this process, in MB (Linux).
+def memory_bytes(field: Literal["VmHWM", "VmRSS"]) -> int:
+    """Peak (VmHWM) or present (VmRSS) resident memory of this process, from the kernel (Linux).
 
     Not `ru_maxrss`, which a process inherits from the one that started it.
     """
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def reset_peak() -> None:
+    """Set the peak resident memory of this process to the present one (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process, in MB of 2^20 bytes."""
+    return memory_bytes("VmHWM") / 2**20
 
 
 def measure(function: Callable[[], object], seconds: float) -> dict[str, float]:
@@ -31,7 +42,7 @@ def measure(function: Callable[[], object], seconds: float) -> dict[str, float]:
     """
     keep_memory()  # in all programs
     before = peak_mb()
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    reset_peak()
     start = peak_mb()
     first = once(function)
     if first < seconds:
