@@ -1,8 +1,5 @@
 """The example that determines the sign convention of a stress from energies."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,18 +9,12 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from symnets.data import from_ase
-
-SCRIPT = Path(__file__).parents[2] / "examples" / "germanium_stress.py"
+from tests import scripts
 
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("germanium_stress", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.example("germanium_stress")
 
 
 def repulsion(atoms: Atoms, cutoff: float = 6.0) -> dict:

@@ -1,7 +1,5 @@
 """Attractors: findings and figure of nets whose neurons collapse or not, and small nets in both regimes."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from PIL import Image
 from symnets.experiments import attractors
 from symnets.experiments.attractors import FEATURE, LAZY, Config
 from symnets.setups import RegimeConfig
+from tests import scripts
 
 
 def made_up(groups: int = 12, motion: float = 1.0) -> tuple[pd.DataFrame, dict[str, dict[str, np.ndarray]]]:
@@ -88,13 +87,7 @@ def test_neurons_of_small_nets(alpha_tilde: float) -> None:
 
 @pytest.mark.slow
 def test_the_animation_is_a_gif(tmp_path: Path) -> None:
-    path = Path(__file__).parents[2] / "examples" / "attractors_animation.py"
-    spec = importlib.util.spec_from_file_location("attractors_animation", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    module = scripts.example("attractors_animation")
     config = RegimeConfig(data="stripe", dim=2, n_train=4, n_test=0, width=8, alpha_tilde=1e-2, stride=2)
     assert module.film(config, tmp_path / "neurons.gif", n_frames=2, fps=2) == 3  # the last is held
     with Image.open(tmp_path / "neurons.gif") as image:

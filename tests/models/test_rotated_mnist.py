@@ -1,6 +1,5 @@
 """The example that trains a harmonic network and a plain one upright, and tests them rotated."""
 
-import importlib.util
 import json
 import math
 from dataclasses import replace
@@ -9,18 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "rotated_mnist.py"
+from tests import scripts
 
 
 @pytest.fixture(scope="module")
 def example():
     """The script, without running it."""
-    spec = importlib.util.spec_from_file_location("rotated_mnist", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.example("rotated_mnist")
 
 
 def test_turned_images_are_those_of_quarter_turns(example):

@@ -1,21 +1,15 @@
 """The example that classifies solids, run on a few small ones."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "solids.py"
+from tests import scripts
 
 
 @pytest.mark.slow
 def test_the_example_writes_errors_and_a_picture(tmp_path):
-    spec = importlib.util.spec_from_file_location("solids_example", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = scripts.example("solids")
     module.Example(tmp_path, seconds=0.1, size=9, n_train=28, n_test=14).run()
     nets = json.loads((tmp_path / "results.json").read_text())["nets"]
     assert set(nets) == {"steerable", "plain", "plain, augmented"}

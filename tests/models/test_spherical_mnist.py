@@ -1,22 +1,17 @@
 """The example that trains a spherical CNN and a plain one upright, and tests them rotated."""
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "spherical_mnist.py"
+from tests import scripts
 
 
 @pytest.mark.slow
 def test_the_example_trains_and_tests_both_nets(tmp_path: Path, capsys: pytest.CaptureFixture):
-    spec = importlib.util.spec_from_file_location("spherical_mnist", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = scripts.example("spherical_mnist")
     options = {"data": "digits", "resolution": 12, "lmax": (3, 2), "channels": (4, 4), "epochs": 1}
     replace(module.Example(), output=tmp_path, n_train=96, n_test=40, **options).run()
     result = json.loads((tmp_path / "results.json").read_text())

@@ -1,26 +1,19 @@
 """The example of the eight shapes of tetris: rotations, and the three cases of chirality."""
 
-import importlib.util
 import json
 import math
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "tetris.py"
+from tests import scripts
 
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch):
     """The script as a module, with small networks."""
-    spec = importlib.util.spec_from_file_location("tetris", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "tetris", module)
-    spec.loader.exec_module(module)
+    module = scripts.example("tetris")
     monkeypatch.setattr(module, "TENSORS", module.TENSORS | {"channels": 8, "radial_hidden": (8,)})
     monkeypatch.setattr(module, "WITH_0O", module.TENSORS | {"parity": True, "irreps_last": "8x0e+8x0o"})
     return module

@@ -1,24 +1,17 @@
 """The example that learns dipoles of molecules, with few molecules and steps."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "dipoles.py"
+from tests import scripts
 
 
 @pytest.mark.slow
 def test_the_example_compares_both_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     pytest.importorskip("tblite")
-    spec = importlib.util.spec_from_file_location("dipoles", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "dipoles", module)
-    spec.loader.exec_module(module)
+    module = scripts.example("dipoles")
     monkeypatch.setattr(module, "TURNS", 1)
     full = module.configuration
 

@@ -1,26 +1,17 @@
 """The example from a foundation model to a compiled potential, with a small model and few steps."""
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from symnets.models import Compiled, ForceField, Nequix, load, save
-
-SCRIPT = Path(__file__).parents[2] / "examples" / "foundation_to_yours.py"
+from tests import scripts
 
 
 @pytest.mark.slow
 def test_the_example_ends_in_molecular_dynamics(tmp_path, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location("foundation_to_yours", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "foundation_to_yours", module)
-    spec.loader.exec_module(module)
+    module = scripts.example("foundation_to_yours")
     torch.manual_seed(0)
     small = Nequix(
         ("O", "Cu", "Au"), cutoff=3.5, irreps="3x0e+2x1o", lmax=1, layers=2, n_basis=4, radial_hidden=(4,)

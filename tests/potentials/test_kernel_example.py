@@ -1,6 +1,5 @@
 """The example that compares tangent kernels of a potential before and after training."""
 
-import importlib.util
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,18 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "kernel_of_a_potential.py"
+from tests import scripts
+
 DATA = Path(os.environ.get("SYMNETS_DATA", "data")) / "acac" / "train_300K.xyz"
 
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch):
     """The script with ten frames and one epoch."""
-    spec = importlib.util.spec_from_file_location("kernel_of_a_potential", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = scripts.example("kernel_of_a_potential")
     monkeypatch.setattr(module, "N_TRAIN", 6)
     monkeypatch.setattr(module, "N_TEST", 4)
     full = module.configuration
