@@ -6,9 +6,10 @@ from functools import partial
 from torch.optim import Adam
 
 from symnets.data import Batch
+from symnets.loss import Loss
 from symnets.setups._regime_config import RegimeConfig
 from symnets.setups._regimes import TrainedRegime, train_in_regime
-from symnets.training import Callback, Criterion, PointwiseLoss, TrainState, descend_members
+from symnets.training import Callback, Criterion, TrainState, descend_members
 
 
 def descend_regime(
@@ -31,7 +32,7 @@ def descend_regime(
     """
     first = configs[0]
 
-    def descent(state: TrainState, loss: PointwiseLoss, train: Batch) -> Iterator[TrainState]:
+    def descent(state: TrainState, loss: Loss, train: Batch) -> Iterator[TrainState]:
         criterion = Criterion(tolerance=first.tolerance)
         return descend_members(
             state, loss, train, budget=first.budget, criterion=criterion, stride=first.stride

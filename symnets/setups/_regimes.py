@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from symnets.data import Batch
 from symnets.device import usable_device
+from symnets.loss import Loss
 from symnets.models import Convolutional, Dense, Scaled
 from symnets.setups._dense_nets import LOSSES, member_trainer
 from symnets.setups._held_out import held_out
@@ -151,7 +152,7 @@ def train_regime(configs: Sequence[RegimeConfig], callbacks: Sequence[Callback] 
     """
     first = configs[0]
 
-    def flow(state: TrainState, loss: PointwiseLoss, train: Batch) -> Iterator[TrainState]:
+    def flow(state: TrainState, loss: Loss, train: Batch) -> Iterator[TrainState]:
         return gradient_flow(
             state,
             loss,
@@ -172,7 +173,7 @@ def train_regime(configs: Sequence[RegimeConfig], callbacks: Sequence[Callback] 
 def train_in_regime(
     configs: Sequence[RegimeConfig],
     callbacks: Sequence[Callback],
-    dynamics: Callable[[TrainState, PointwiseLoss, Batch], Iterator[TrainState]],
+    dynamics: Callable[[TrainState, Loss, Batch], Iterator[TrainState]],
     optimizer: Callable[[Sequence[nn.Parameter]], Optimizer] | None = None,
 ) -> TrainedRegime:
     """Train the predictor α̃ (f(w) - f(w0)) of nets that differ only in their seeds.
