@@ -1,12 +1,12 @@
 """Sum over neighbours of a spline of the distance, such as the density of `TabulatedDensity`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from symnets.native._edge_splines import EdgeSplines
 from symnets.native._operation import Matrix
 from symnets.native._row_operation import RowOperation, RowReverse, allocate_once, edge_loop, store_or_add
-from symnets.ops import I64, RadialTable, Value, VectorCode, WeightSplines
+from symnets.ops import RadialTable, Value, VectorCode, WeightSplines
 
 if TYPE_CHECKING:
     from symnets.native._program import Program
@@ -37,11 +37,11 @@ class SumOfSplines(RowOperation):
 
     def write_row(self, code: VectorCode, index: Value, pointers: Sequence[Value]) -> None:
         out, lengths, start, *tables = pointers
-        spline, total = _spline(code), allocate_once(code, 1)
+        total = allocate_once(code, 1)
         code.store(code.constant(0.0), total)
         with edge_loop(code, start, index) as edge:
-            values = self.splines.at_edge(code, spline, lengths, tables, edge)
-            code.add_to(total, spline.value(code, values, I64(0), 1), 1)
+            value, _ = _value_and_slope(code, self.splines, lengths, tables, edge)
+            code.add_to(total, value, 1)
         code.store(code.load(total), code.offset(out, index))
 
     def reverse(self, program: "Program") -> None:
@@ -54,16 +54,18 @@ class _SumReverse(RowReverse[SumOfSplines]):
 
     def write_row(self, code: VectorCode, index: Value, pointers: Sequence[Value]) -> None:
         target, cotangent, lengths, receiver, *tables = pointers
-        spline = _spline(code)
-        values = self.forward.splines.at_edge(code, spline, lengths, tables, index)
+        _, slope = _value_and_slope(code, self.forward.splines, lengths, tables, index)
         g = code.load(code.offset(cotangent, code.load_int(receiver, index)))
-        value = code.mul(g, spline.slope(code, values, I64(0), 1))
-        store_or_add(code, value, code.offset(target, index), add=self.add)
+        store_or_add(code, code.mul(g, slope), code.offset(target, index), add=self.add)
 
 
-def _spline(code: VectorCode) -> WeightSplines:
-    """Writer of one spline, with memory allocated before the loop over rows."""
-    spline = WeightSplines(1)
+def _value_and_slope(
+    code: VectorCode, splines: EdgeSplines, lengths: Value, tables: Iterable[Value], edge: Value
+) -> tuple[Value, Value]:
+    """w(r) and w'(r) of an edge."""
+    spline, (value, slope) = WeightSplines(1), (allocate_once(code, 1) for _ in range(2))
     with code.build.goto_entry_block():
         spline.prepare(code)
-    return spline
+    values = splines.at_edge(code, spline, lengths, tables, edge)
+    spline.write_values_and_slopes(code, values, 0, 1, value, slope)
+    return code.load(value), code.load(slope)

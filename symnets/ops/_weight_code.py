@@ -165,10 +165,6 @@ class WeightSplines:
         """Interpolated weights."""
         return self._sum(code, values, column, lanes, 0)
 
-    def slope(self, code: VectorCode, values: Sequence[Value], column: Value, lanes: int) -> Value:
-        """dw/dr of the weights of the channels from `column` on."""
-        return self._sum(code, values, column, lanes, 4)
-
     def differentiate(
         self,
         code: VectorCode,
@@ -180,7 +176,7 @@ class WeightSplines:
         pair_sum: Value,
     ) -> None:
         """Add d_weight dw/dr, lane by lane, to the register `pair_sum`."""
-        code.add_to(pair_sum, code.mul(d_weight, self.slope(code, values, column, lanes)), lanes)
+        code.add_to(pair_sum, code.mul(d_weight, self._sum(code, values, column, lanes, 4)), lanes)
 
     def finish(self, code: VectorCode, out: Value, pair_sum: Value) -> None:
         """Store dL/dr, the sum of the register."""
