@@ -116,7 +116,7 @@ def make_data(folder: Path, n_train: int) -> dict[str, Path]:
 
 
 def configuration(options: Options, files: dict[str, Path], kind: str) -> TrainConfig:
-    """A small NequIP that learns dipoles alone, for one turn, at a constant learning rate."""
+    """Training of a small NequIP on dipoles alone, for 1/TURNS of the time, at a constant learning rate."""
     return TrainConfig(
         data=DataConfig(train=str(files["train"]), validation=str(files["validation"]), n_validation=100),
         output=str(options.output / kind.replace(" ", "_")),

@@ -53,7 +53,7 @@ def load_foundation(config: TrainConfig) -> tuple[ForceField, TrainConfig]:
 
     Raises:
         ValueError: the foundation model is compiled; the configuration has another architecture or cutoff, or
-            tensors to learn; or as `foundation_model`.
+            tensors to learn; or `foundation_model` raises it.
     """
     finetune = _options(config)
     found = foundation_model(finetune.model, dtype=getattr(torch, config.dtype))

@@ -16,7 +16,7 @@ class Stateful(Protocol):
     """Protocol of callbacks with a state of their own that belongs in a checkpoint."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and JSON values from which `load_state_dict` restores it exactly."""
+        """Tensors and JSON values from which `load_state_dict` restores the callback exactly."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
