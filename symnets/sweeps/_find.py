@@ -123,7 +123,7 @@ def _spec(path: str) -> ModuleSpec | None:
         return None
     try:
         return importlib.util.find_spec(path)
-    except (ModuleNotFoundError, ValueError):  # a package on the way is missing; `__main__`
+    except (ModuleNotFoundError, ValueError):  # a parent package is missing, or the name is `__main__`
         return None
 
 
