@@ -64,7 +64,8 @@ class ActiveMembers:
         self.own_inputs = axes is not None and inputs.ndim > axes
         self.batch = Batch(inputs, self._checked(inputs, targets).to(weights[0].dtype))
         self.closed_form = False  # whether gradients of the model are known in closed form
-        # Steps and time since the last check: indexing into `Members` at each step would take as long as a matrix product.
+        # Steps and time since the last check: indexing into `Members` at each step would take as long as a
+        # matrix product.
         self.steps, self.time = 0, 0.0
         self._select()
 
