@@ -3,8 +3,8 @@ r"""Lazy against feature training on images: which has the smaller test error, b
 **Question.** Is it better to train a net of given width in the lazy regime or in the feature regime?
 
 **Law.** For fully connected nets on images lazy training has the smaller error; for convolutional nets it is
-the other way round (Geiger et al. 2020, arXiv:1906.08034). The paper adds that fully connected nets are not
-better when lazy on principal components of the images. Differences are about a percent.
+the other way round (Geiger et al. 2020, arXiv:1906.08034). On principal components of the images, the paper
+adds, lazy training of fully connected nets is not better. Differences are about a percent.
 
 **How.** Parity of MNIST digits of 14 x 14 pixels, predictor $\tilde\alpha (f - f_0)$, $\tilde\alpha = 0.1$
 in the feature regime and 100 in the lazy one, gradient flow on the quadratic hinge until all patterns are

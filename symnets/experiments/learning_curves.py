@@ -1,7 +1,7 @@
 r"""Learning curves: exponents of nets in both regimes, of kernel classification, and of kernel regression.
 
-**Question.** How does the test error fall with the number $P$ of training patterns, and who profits from
-directions on which labels do not depend?
+**Question.** How does the test error fall with the number $P$ of training patterns, and which methods
+learn faster if labels do not depend on some directions?
 
 **Law.** $\epsilon \sim P^{-\beta}$. For labels that are the sides of a regular interface, kernels with a
 cusp, such as the tangent kernel of ReLU nets, have
@@ -60,7 +60,7 @@ _PACCOLAT, _ISOTROPIC = "Paccolat et al. 2021, arXiv:2007.11471", "Paccolat et a
 
 @dataclass(frozen=True)
 class Config(RegimeConfig):
-    """A net, a support vector machine, or kernel regression."""
+    """Configuration of a net, a support vector machine or a kernel regression, and of its task."""
 
     method: Literal["net", "svm", "regression"] = "net"
     """What learns; kernels use no field of nets."""
@@ -126,7 +126,7 @@ PRESETS = {
 
 
 def run(configs: Sequence[Config]) -> list[Result]:
-    """Train and test.
+    """Train nets and kernel machines, and measure their test errors.
 
     Rows have `test_error`: the fraction of wrong labels, or for "regression" the mean square error over the
     variance. Those of nets are the rows of `TrainedRegime.rows`.

@@ -5,9 +5,9 @@ rate that does not vanish with the dimension? Does regression profit from a simp
 
 **Law.** Points are Gaussian in $d$ dimensions. The label is +1 inside a stripe, between two planes
 perpendicular to one direction, and -1 outside of it. The support vectors among $P$ training points form a
-layer of thickness $\Delta$ along these planes, the interface, at a distance $r_c$ from each other. For a
-kernel with a cusp $|x - x'|^\xi$, where $\xi = 1$ for the tangent kernel of ReLU nets (Paccolat, Spigler,
-Wyart 2021, arXiv:2006.09754), they and the test error $\epsilon$ obey
+layer of thickness $\Delta$ along these planes, the interface. The distance between neighbouring support
+vectors is $r_c$. For a kernel with a cusp $|x - x'|^\xi$, where $\xi = 1$ for the tangent kernel of ReLU
+nets (Paccolat, Spigler, Wyart 2021, arXiv:2006.09754), $\Delta$, $r_c$ and the test error $\epsilon$ obey
 
 $$\Delta \sim \epsilon \sim P^{-\beta}, \quad \beta = \frac{d - 1 + \xi}{3d - 3 + \xi} \geq \frac{1}{3},
 \qquad P \Delta r_c^{d-1} \sim 1 \;\Rightarrow\; r_c \sim P^{-2/(3d - 3 + \xi)},$$

@@ -45,9 +45,11 @@ def size_below_level(curves: SizeCurves, name: str, level: float = 0.5) -> float
 
 
 def sample_complexity(curves: Mapping[int, SizeCurves], unit: Callable[[int], float]) -> PowerLaw | None:
-    """Power law of P*, where the mean relative error falls below `LEARNED`, against a unit of P.
+    """Power law of the sample complexity P* against a predicted scale of P.
 
-    None if P* and its error are known for fewer than three sets of curves.
+    P* is where the mean relative error falls below `LEARNED`.
+
+    Returns None if P* and its error are known for fewer than three sets of curves.
 
     Args:
         curves: sets of curves of the "relative_error", by a number that distinguishes them.
@@ -74,7 +76,7 @@ def estimate_jointly(
 ) -> Estimate:
     """A statistic of several sets of curves, with its standard error by the bootstrap over the seeds of each.
 
-    The error is None if the statistic is not defined in half of the resamples, or with a single seed.
+    The error is None if the statistic is not defined in half of the resamples or more, or with a single seed.
 
     Args:
         curves: sets of curves, by a number that distinguishes them.

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 from symnets.data import Batch
 from symnets.models import Dense
 from symnets.observables.curvature import _dense_split as dense_split
+from symnets.observables.curvature import _split as split
 from symnets.observables.curvature import hessian_split
 from symnets.training import MSE
 
@@ -69,3 +70,12 @@ def test_members_are_written_into_one_pair_of_matrices(monkeypatch: pytest.Monke
         split = hessian_split(net, MSE(), Batch(x, torch.ones(n, dtype=torch.float64)))
     assert split.h0.shape == (4, n, n)
     assert 8 < held.peak / 8 / n**2 < 10
+
+
+def test_members_need_two_matrices_each_and_share_one_temporary(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = []
+    monkeypatch.setattr(split, "check_memory", lambda what, size, instead: needed.append(size))
+    nets = Dense(3, 4, 1, members=5, dtype=torch.float64)
+    hessian_split(nets, MSE(), Batch(torch.randn(6, 3).double(), torch.randn(6).double()))
+    n = sum(p[0].numel() for p in nets.parameters())
+    assert needed == [(2 * 5 + 1) * n**2 * 8] * 2

@@ -62,7 +62,8 @@ class HessianSplit:
 def hessian_split(model: nn.Module, loss: Loss, batch: Batches) -> HessianSplit:
     """The two parts H0 and Hp of the Hessian, as dense matrices.
 
-    For `Dense` nets of scalar output they are computed in closed form, in memory for 3 N² numbers in total.
+    For `Dense` nets of scalar output they are computed in closed form, in memory for at most 3 N² numbers,
+    and 2 N² for each further member.
     For any other module they are computed column by column through autodiff (`GaussNewtonOperator`,
     `ResidualOperator`), at N times the cost of a few backward passes. Members of an ensemble (`Dense`,
     `Ensemble`) are taken one by one. Parameters with `requires_grad=False` have no row. At kinks (ReLU at 0,
@@ -112,8 +113,9 @@ def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
     Raises:
         MemoryError: it does not fit, together with the other one and with temporaries.
     """
-    size = 3 * math.prod(shape) * like.element_size()
-    what = f"hessian_split: H0, Hp and one temporary of {shape[-1]:,} x {shape[-1]:,} numbers"
+    n, count = shape[-1], 2 * math.prod(shape[:-2]) + 1  # members share the temporary
+    size = count * n**2 * like.element_size()
+    what = f"hessian_split: {count} matrices of {n:,} x {n:,} numbers (H0, Hp and one temporary)"
     instead = "use HessianOperator, which needs no matrix, or freeze parameters (requires_grad=False)"
     if like.device.type == "cpu":
         check_memory(what, size, instead)
