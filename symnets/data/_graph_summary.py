@@ -22,8 +22,8 @@ class GraphSummary(NamedTuple):
     force_components: int
     """Number of labelled force components."""
     extremes: dict[str, float]
-    """By name of each label that the graph has: the energy in eV, the largest magnitude of a force component
-    in eV/Å, the largest magnitude of a stress component in eV/Å³."""
+    """One number for each label that the graph has, by name: the energy in eV, the largest magnitude of a
+    force component in eV/Å, the largest magnitude of a stress component in eV/Å³."""
     weight: float
     """Weight in the loss."""
     has_stress: bool

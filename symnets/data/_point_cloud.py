@@ -33,7 +33,7 @@ def point_cloud(
         radius: cutoff of the edges, in the unit of the positions.
         kinds: integers k >= 0, one for each point; 0 for all if None.
         features: numbers of each point, (points, dim), stored in the field `features`; equivariant features
-            are in the order that the network states.
+            are in the order of the irreps that the network takes.
         dtype: dtype of positions and features; if None, that of `positions` if they are a floating-point
             tensor, else torch's default.
 

@@ -39,9 +39,9 @@ def read_hdf5(path: Path, *, per_frame: Collection[str] = ()) -> list[Atoms]:
     for each frame or one value for all, is stored in the `info` of the structures under its name, and so are
     numerical attributes of the group.
 
-    In a group with as many frames as atoms, an array (frames, atoms, ...) has a row for each frame. The rows
-    of any other array belong to the frames or to the atoms, as in those groups of the file in which the two
-    numbers differ.
+    If a group has as many frames as atoms, an array (frames, atoms, ...) has a row for each frame. Whether
+    the rows of any other array are frames or atoms is decided by the other groups of the file, in which the
+    two numbers differ.
 
     Args:
         path: the file.
@@ -119,7 +119,7 @@ def _molecule(where: str, group: Any) -> _Molecule:
 
 
 def _row_owners(molecules: Iterable[_Molecule]) -> dict[str, set[str]]:
-    """By name of an array, "frames" or "atoms" if its rows are as many, in groups where these differ."""
+    """What the rows of each array are, "frames" or "atoms", in groups where these numbers differ."""
     owners: dict[str, set[str]] = {}
     for molecule in molecules:
         n, n_atoms = molecule.numbers.shape

@@ -18,7 +18,7 @@ class Solids:
     """Solids sampled by `solids`: their voxels, classes, orientations and sizes.
 
     Attributes:
-        voxels: fraction of each voxel that a solid fills, from 0 to 1.
+        voxels: 1 inside of a solid, 0 outside, smoothed at its faces; values at the centres of the voxels.
         labels: number of the class of each solid, its position in `SOLIDS`.
         rotations: orientation R of each solid: the point p of the upright solid of unit size is at
             radius R p + centre.
@@ -62,7 +62,7 @@ def solids(
         rotation: a rotation or reflection of the whole box, after the sampling.
         radius: smallest and largest radius of the sphere of the same volume.
         shift: largest distance of the centre of a solid from that of the box along each axis.
-        edge: width of faces; by default 0.7 voxels.
+        edge: width of smoothed faces, the standard deviation of a Gaussian; by default 0.7 voxels.
         dtype: dtype of the results; they are sampled in float64.
 
     Raises:

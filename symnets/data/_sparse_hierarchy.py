@@ -17,9 +17,9 @@ class SparseHierarchy(RandomHierarchy):
     Model of Tomasini and Wyart (arXiv:2404.10727), in its variant with one block of s0 + 1 positions for
     each symbol (in the other variant, the s symbols of a tuple are anywhere among s (s0 + 1) positions, in
     order). The other positions are empty. Rules are those of `RandomHierarchy`. A tuple of s symbols occupies
-    s (s0 + 1) positions of the level below. An empty position becomes as many empty positions. An input has
-    d = (s (s0 + 1))^L positions, s^L of them with a symbol. Positions are uniform and independent, so that
-    there are
+    s (s0 + 1) positions of the level below. An empty position becomes s (s0 + 1) empty positions. An input
+    has d = (s (s0 + 1))^L positions, s^L of them with a symbol. Positions are uniform and independent, so
+    that there are
 
         P_max = n_c m^((s^L - 1)/(s - 1)) (s0 + 1)^(s + s² + ... + s^L)
 

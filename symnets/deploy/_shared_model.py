@@ -106,10 +106,11 @@ class SharedModel:
         forward: Exchange | None = None,
         reverse: Exchange | None = None,
     ) -> AtomEnergies:
-        """Energies (own atoms,) in eV, forces (atoms, 3) in eV/Å, and virials (atoms, 3, 3) in eV.
+        """Energies (own atoms,) in eV, forces (atoms, 3) in eV/Å, virials (atoms, 3, 3) in eV.
 
-        Own atoms are those whose energies this call computes. Ghosts are copies of atoms of another process,
-        or periodic images.
+        A virial is the share of an atom in dE/dstrain, positive under tension, as in `symnets.h`; labels of
+        virials in files have the other sign (`read_structures`). Own atoms are those whose energies this call
+        computes. Ghosts are copies of atoms of another process, or periodic images.
 
         Args:
             numbers: atomic number of each atom, own atoms first, then ghosts.
