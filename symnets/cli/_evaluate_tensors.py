@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ase import Atoms
 
-from symnets.data import AtomGraph, Loader, add_tensor_labels, has_tensor, keys_present
+from symnets.data import AtomGraph, Loader, add_tensor_labels, has_tensor, keys_in_words, keys_present
 from symnets.models import TensorModel, describe
 from symnets.observables import TensorError, TensorValues, tensor_error, tensor_predictions
 from symnets.potentials import TensorConfig
@@ -61,12 +61,10 @@ def evaluate_tensors(
     present = {name: column for name, column in columns.items() if has_tensor(structures, column)}
     missing = [name for name in columns if name not in present]
     if not present and model.force_field is None:
-        per_structure, per_atom = (", ".join(found) or "none" for found in keys_present(structures))
         names = ", ".join(f"{name} (key {column.key!r})" for name, column in columns.items())
         raise ValueError(
             f"{source}: expected labels of {names}, found none in {len(structures)} structures; if they have "
-            f"other keys, pass --tensor-keys NAME KEY. Keys present: per structure {per_structure}; per atom "
-            f"{per_atom}"
+            f"other keys, pass --tensor-keys NAME KEY. {keys_in_words(keys_present(structures))}"
         )
     counts = add_tensor_labels(graphs, structures, present, source=source)
     values = tensor_predictions(model, Loader(graphs, batch_size)) if present else {}

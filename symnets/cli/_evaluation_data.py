@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ase import Atoms
 
-from symnets.data import count_labels, counts_in_words, is_isolated_atom, keys_present
+from symnets.data import count_labels, counts_in_words, is_isolated_atom, keys_in_words, keys_present
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,8 @@ class EvaluationData:
         """
         if any(self.counts.values()):
             return
-        per_structure, per_atom = (", ".join(keys) or "none" for keys in keys_present(self.structures))
         raise ValueError(
             f"{self.title}: expected labels of energy, forces or stress, found none in "
             f"{len(self.structures)} structures; if they have other keys, pass --energy-key, --forces-key, "
-            f"--stress-key or --virial-key. Keys present: per structure {per_structure}; per atom {per_atom}"
+            f"--stress-key or --virial-key. {keys_in_words(keys_present(self.structures))}"
         )

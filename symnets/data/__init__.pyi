@@ -14,6 +14,7 @@ from ._frame_labels import LabelKeys as LabelKeys
 from ._frame_labels import count_labels as count_labels
 from ._frame_labels import counts_in_words as counts_in_words
 from ._frame_labels import is_isolated_atom as is_isolated_atom
+from ._frame_labels import keys_in_words as keys_in_words
 from ._frame_labels import keys_present as keys_present
 from ._frames import Frames as Frames
 from ._gaussian_field import Covariance as Covariance
@@ -159,6 +160,7 @@ __all__ = [
     "image_files",
     "is_isolated_atom",
     "isolated_atoms",
+    "keys_in_words",
     "keys_present",
     "labels",
     "largest_balanced_subset",

@@ -23,6 +23,7 @@ from symnets.data import (
     has_stress,
     is_isolated_atom,
     isolated_atoms,
+    keys_in_words,
     keys_present,
     read_files,
     read_structures,
@@ -223,8 +224,7 @@ def _check_label(source: str, use: str, name: str, structures: Sequence[Atoms]) 
     if name == "stress" and not any(has_stress(atoms.cell.array, atoms.pbc) for atoms in structures):
         reason, cure = "is periodic and has a volume, so none has a stress", "choose others"
     else:
-        per_structure, per_atom = (", ".join(found) or "none" for found in keys_present(structures))
-        keys = f". Keys present: per structure {per_structure}; per atom {per_atom}"
+        keys = f". {keys_in_words(keys_present(structures))}"
     raise ValueError(
         f"{source}: none of the {len(structures)} structures for {use} {reason}; {cure}, or set loss.{name} "
         f"to 0{keys}"
