@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from symnets.device import model_device
 from symnets.nn import modification
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -66,7 +67,7 @@ def check_inputs(net: Any, x: Tensor, sizes: tuple[int, ...], hint: str = "") ->
 
 def selected(net: Net, indices: Sequence[int] | Tensor) -> Net:
     """Copy of a `Dense` or `Convolutional` with the members at these indices."""
-    members, device = getattr(net, "members", None) or 0, next(net.parameters()).device
+    members, device = getattr(net, "members", None) or 0, model_device(net)
     chosen = torch.arange(members, device=device)[torch.as_tensor(indices, device=device)]
     return with_parameters(net, [p[chosen] for p in net.parameters()], len(chosen))
 

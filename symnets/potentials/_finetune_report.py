@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from symnets.data import AtomGraph, Loader
+from symnets.device import model_device
 from symnets.models import ForceField, load
 from symnets.observables import Errors, Predictions, errors, predictions
 from symnets.potentials._finetune import FOUNDATION_LEVEL, Start
@@ -43,10 +44,12 @@ def finetune_report(start: Start, validation: Sequence[AtomGraph], folder: Path)
         validation: structures of the data that were not trained on.
         folder: folder of the training, which contains the fine-tuned model.
     """
-    tuned = load(folder / "model.safetensors", ForceField, device=_device(start.foundation))
+    tuned = load(folder / "model.safetensors", ForceField, device=str(model_device(start.foundation)))
     foundation_level = tuned
     if start.heads:
-        foundation_level = load(folder / FOUNDATION_LEVEL, ForceField, device=_device(start.foundation))
+        foundation_level = load(
+            folder / FOUNDATION_LEVEL, ForceField, device=str(model_device(start.foundation))
+        )
     size = max(start.config.optimizer.batch_size, 8)
     models = {_FOUNDATION: start.foundation, _SHIFTED: start.shifted, _TUNED: tuned}
     own = {name: predictions(model, Loader(validation, size)) for name, model in models.items()}
@@ -93,10 +96,6 @@ def finetune_report(start: Start, validation: Sequence[AtomGraph], folder: Path)
         lead="What was gained on validation structures, and what was lost on the replay test set.",
     )
     return table
-
-
-def _device(model: ForceField) -> str:
-    return str(next(model.parameters()).device)
 
 
 def _cells(line: str) -> tuple[str, str]:
