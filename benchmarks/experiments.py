@@ -8,10 +8,9 @@
 `findings` stores the findings of a sweep with the machine and the commits of its runs; they replace those of
 the same experiment, preset and `--set`. `--busy` says that the machine had other work, so that the time is an
 upper bound. `rows` stores a table of runs as CSV and the arrays that the figure and the findings read as
-JSON, both rounded to seven significant digits; more than a million numbers are stored in half precision
-(.npz). `figures` draws the figures of the named experiments. By
-default it draws all experiments whose rows are committed, and the pictures of the front page. `findings`
-needs the extra `bench`.
+JSON, both rounded to seven significant digits; arrays of more than a million numbers in total are stored in
+half precision (.npz). `figures` draws the figures of the named experiments. By default it draws all
+experiments whose rows are committed, and the pictures of the front page. `findings` needs the extra `bench`.
 """
 
 import argparse
@@ -109,7 +108,7 @@ def rows(directory: Path) -> None:
     table.to_csv(ROWS / f"{name}.csv", float_format="%.7g")
     if sum(array.size for found in used.values() for array in found.values()) > LARGE:
         halves = {f"{run}/{key}": _half(array) for run, found in used.items() for key, array in found.items()}
-        np.savez_compressed(ROWS / f"{name}.npz", allow_pickle=False, **halves)
+        np.savez_compressed(ROWS / f"{name}.npz", **halves)
     elif used:
         kept = {run: {key: _plain(array) for key, array in found.items()} for run, found in used.items()}
         (ROWS / f"{name}.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n", "utf-8")
