@@ -42,7 +42,8 @@ class Allegro(EnergyModel):
     the cutoff. The energy of an atom is a linear function of Σ_j x_ij. Features of one centre are never read
     by another: whatever the number of layers, an atom's energy depends only on the atoms within the cutoff.
     So the atoms of one structure can be distributed over machines that each need only the positions of their
-    neighbours. The tensor products of L layers correlate up to L + 2 atoms, the MLPs all neighbours.
+    neighbours. The tensor products of L layers correlate up to L + 2 atoms; the MLPs correlate all
+    neighbours.
 
     The cost of an edge is higher than in message passing, where only atoms have features.
 

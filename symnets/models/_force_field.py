@@ -150,7 +150,7 @@ class Compiled(ForceField):
     `model.to("cpu")` after such a change.
 
     Args:
-        energy_model: trained model with `symnets.nn.Convolution` layers; it is copied.
+        energy_model: trained model with `symnets.nn.Convolution` or `Attention` layers; it is copied.
         n_knots: number of intervals of each table between 0 and the cutoff.
 
     Attributes:

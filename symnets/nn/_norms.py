@@ -45,7 +45,7 @@ class _Norm(nn.Module):
 
 
 class RMSNorm(_Norm):
-    """Normalisation of each node's features by one root mean square over all irreps, which keeps ratios:
+    """Normalisation of each node's features by one root mean square, which keeps the ratios between irreps:
 
         x_c ← γ_c x_c / (Σ_i a_i <x_i²> + ε)^(1/2),     a_i = 1 / (number of irreps) by default,
 

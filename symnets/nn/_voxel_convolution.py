@@ -28,7 +28,7 @@ class VoxelConvolution(nn.Module):
     """Steerable convolution of fields of any irreps on voxels, equivariant under rotations and reflections.
 
     The kernel from the input irrep i to the output irrep o is a sum over the paths, which are the degrees
-    l of |l_i - l_o| to l_i + l_o with parity (-1)^l = p_i p_o, and over radial functions n:
+    l from |l_i - l_o| to l_i + l_o with parity (-1)^l = p_i p_o, and over radial functions n:
 
         out[o, u](x) = fan_in^(-1/2) Σ_(i, v) ∫ Σ_(l, n) w[l, n, u, v] K_ln(y) in[i, v](x + y) dy,
         K_ln(y) = (2 l_o + 1)^(1/2) Σ_m C[i, m, o] φ_ln(r) Y_lm(y / r),     r = |y|,
